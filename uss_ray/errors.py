@@ -1,0 +1,76 @@
+"""The error family of USS-Ray: every message names the item, what was expected and what was found.
+
+Owns the classes and the wording; the exit code of the command line is `exit_code`.
+"""
+
+from __future__ import annotations
+
+
+class UssRayError(Exception):
+    """Base of all errors a user can cause or meet.
+
+    Parameters
+    ----------
+    item : str
+        What is wrong: a file name, a field, a class name.
+    expected : str
+        What would have been right.
+    found : str
+        What was there instead.
+    """
+
+    exit_code = 1
+
+    def __init__(self, item: str, *, expected: str, found: str) -> None:
+        self.item = item
+        self.expected = expected
+        self.found = found
+        super().__init__(f"{item}: expected {expected}, found {found}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.item, self.expected, self.found)
+
+    @property
+    def reason(self) -> str:
+        """One line for a table or a log."""
+        return str(self).replace("\n", " ")
+
+
+def _rebuild(kind: type[UssRayError], item: str, expected: str, found: str) -> UssRayError:
+    return kind(item, expected=expected, found=found)
+
+
+class RecordingError(UssRayError):
+    """A recording that cannot be read or separated: missing, empty, truncated, not audio, NaN samples."""
+
+    exit_code = 3
+
+
+class QueryError(UssRayError):
+    """A query that names nothing, or more than one thing: unknown class, ambiguous text, empty folder."""
+
+    exit_code = 4
+
+
+class WeightsError(UssRayError):
+    """Weights that are missing, altered or of another shape than their configuration says."""
+
+    exit_code = 5
+
+
+class OutputError(UssRayError):
+    """A result that cannot be written: no permission, no space, an object store that refuses."""
+
+    exit_code = 6
+
+
+class ConfigError(UssRayError):
+    """A setting out of its range, unknown or in conflict with another."""
+
+    exit_code = 2
+
+
+class DataError(UssRayError):
+    """A data set, ontology or class list that is not what its format says."""
+
+    exit_code = 7
