@@ -1,0 +1,221 @@
+"""Taggers and detectors of the PANNs family: waveform to clip-wise and frame-wise class probabilities.
+
+One class covers Cnn14, Cnn14_DecisionLevelMax, Cnn10, Cnn6 and narrower members; they differ in configuration only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+import torchaudio
+from torch import Tensor, nn
+
+from uss_ray.errors import ConfigError
+from uss_ray.models.stft import Stft
+
+_MEL_FLOOR = 1e-10
+_BLOCK_DROPOUT = 0.2
+_HEAD_DROPOUT = 0.5
+
+
+@dataclass(frozen=True)
+class PannsConfig:
+    """Size and geometry of a tagger; the defaults are the published Cnn14.
+
+    Parameters
+    ----------
+    classes : int, default=527
+    block_channels : tuple of int, default=(64, 128, 256, 512, 1024, 2048)
+        Output channels of the convolution blocks. All but the last pool by 2×2.
+    convs_per_block : {2, 1}, default=2
+        Convolutions in a block (Cnn6 has one).
+    kernel_size : int, default=3
+        Odd.
+    embedding_size : int, default=2048
+    head : {"clip", "frame"}, default="clip"
+        `"clip"` pools over time before the classifier (a tagger), `"frame"` classifies each frame (a detector).
+    pooling : {"max", "linear_softmax"}, default="max"
+        How a frame head makes clip-wise of frame-wise probabilities: the largest, or their mean weighted by
+        themselves (Wang, Li and Metze 2019), which locates events better when trained on weak labels.
+    sample_rate, window_samples, hop_samples, mel_bins : int, default=32000, 1024, 320, 64
+    min_hertz, max_hertz : float, default=50, 14000
+        Range of the mel filters.
+    """
+
+    classes: int = 527
+    block_channels: tuple[int, ...] = (64, 128, 256, 512, 1024, 2048)
+    convs_per_block: int = 2
+    kernel_size: int = 3
+    embedding_size: int = 2048
+    head: Literal["clip", "frame"] = "clip"
+    pooling: Literal["max", "linear_softmax"] = "max"
+    sample_rate: int = 32000
+    window_samples: int = 1024
+    hop_samples: int = 320
+    mel_bins: int = 64
+    min_hertz: float = 50.0
+    max_hertz: float = 14000.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "block_channels", tuple(self.block_channels))
+        checks = (
+            ("head", self.head in ("clip", "frame"), "clip or frame", self.head),
+            ("pooling", self.pooling in ("max", "linear_softmax"), "max or linear_softmax", self.pooling),
+            ("convs_per_block", self.convs_per_block in (1, 2), "1 or 2", self.convs_per_block),
+            ("kernel_size", self.kernel_size % 2 == 1, "an odd number", self.kernel_size),
+            ("block_channels", len(self.block_channels) > 0, "one block or more", self.block_channels),
+        )
+        for name, holds, expected, found in checks:
+            if not holds:
+                raise ConfigError(f"tagger {name}", expected=expected, found=str(found))
+
+    @property
+    def time_pooling(self) -> int:
+        """Spectrogram frames in one frame of the head."""
+        return int(2 ** (len(self.block_channels) - 1))
+
+    @property
+    def frames_per_second(self) -> float:
+        """Rate of the frame-wise probabilities."""
+        return self.sample_rate / self.hop_samples
+
+
+class Tagging(NamedTuple):
+    """What a tagger or detector found.
+
+    Attributes
+    ----------
+    clipwise_probs : Tensor of shape (batch, classes)
+        In [0, 1].
+    embedding : Tensor of shape (batch, embedding_size)
+    framewise_probs : Tensor of shape (batch, frames, classes), or None
+        At `PannsConfig.frames_per_second`; None of a clip head.
+    """
+
+    clipwise_probs: Tensor
+    embedding: Tensor
+    framewise_probs: Tensor | None
+
+
+class _ConvBlock(nn.Module):
+    def __init__(self, in_channels: int, out_channels: int, convs: int, kernel_size: int) -> None:
+        super().__init__()
+        widths = [in_channels] + [out_channels] * convs
+        self.convs = nn.ModuleList(
+            nn.Conv2d(a, b, kernel_size, padding=kernel_size // 2, bias=False)
+            for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(out_channels) for _ in range(convs))
+        for conv in self.convs:
+            nn.init.xavier_uniform_(conv.weight)  # type: ignore[arg-type]
+
+    def forward(self, maps: Tensor) -> Tensor:
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            maps = F.relu_(norm(conv(maps)))
+        return maps
+
+
+class LogMel(nn.Module):
+    """Log-mel spectrogram in dB, as PANNs uses it: Slaney filters, power floor 1e-10."""
+
+    filters: Tensor
+
+    def __init__(self, config: PannsConfig) -> None:
+        super().__init__()
+        self.stft = Stft(window_samples=config.window_samples, hop_samples=config.hop_samples)
+        filters = torchaudio.functional.melscale_fbanks(
+            self.stft.bins,
+            config.min_hertz,
+            config.max_hertz,
+            config.mel_bins,
+            config.sample_rate,
+            norm="slaney",
+            mel_scale="slaney",
+        )
+        # Stored with the weights: published files bring the very matrix they were trained with.
+        self.register_buffer("filters", filters)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        power = torch.view_as_real(self.stft(waveform)).square().sum(-1)
+        return 10.0 * torch.log10((power @ self.filters).clamp(min=_MEL_FLOOR))
+
+
+class Panns(nn.Module):
+    """Tag waveforms, and with a frame head say when.
+
+    Parameters
+    ----------
+    config : PannsConfig
+
+    Notes
+    -----
+    Kong et al. 2020, "PANNs: Large-Scale Pretrained Audio Neural Networks".
+    """
+
+    def __init__(self, config: PannsConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.log_mel = LogMel(config)
+        self.norm = nn.BatchNorm2d(config.mel_bins)
+        widths = (1, *config.block_channels)
+        self.blocks = nn.ModuleList(
+            _ConvBlock(a, b, config.convs_per_block, config.kernel_size)
+            for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.embed = nn.Linear(widths[-1], config.embedding_size)
+        self.classify = nn.Linear(config.embedding_size, config.classes)
+        for layer in (self.embed, self.classify):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, waveform: Tensor) -> Tagging:
+        """Tag waveforms.
+
+        Parameters
+        ----------
+        waveform : Tensor of shape (batch, samples)
+            In [-1, 1] at `config.sample_rate`.
+
+        Returns
+        -------
+        Tagging
+        """
+        return self.tag(self.log_mel(waveform))
+
+    def tag(self, log_mel: Tensor) -> Tagging:
+        """Tag log-mel spectrograms of shape (batch, frames, mel_bins)."""
+        frames = log_mel.shape[1]
+        # The blocks pool time too: a signal of a few frames is repeated to one that survives them.
+        shortest = self.config.time_pooling
+        if frames < shortest:
+            log_mel = F.pad(log_mel.transpose(1, 2), (0, shortest - frames), mode="replicate").transpose(1, 2)
+        maps = self.norm(log_mel.transpose(1, 2).unsqueeze(-1)).squeeze(-1).transpose(1, 2).unsqueeze(1)
+        for index, block in enumerate(self.blocks):
+            maps = block(maps)
+            if index < len(self.blocks) - 1:
+                maps = F.avg_pool2d(maps, 2)
+            maps = F.dropout(maps, _BLOCK_DROPOUT, self.training)
+        features = maps.mean(dim=3)
+        return self._tag_clip(features) if self.config.head == "clip" else self._tag_frames(features, frames)
+
+    def _tag_clip(self, features: Tensor) -> Tagging:
+        pooled = F.dropout(features.amax(dim=2) + features.mean(dim=2), _HEAD_DROPOUT, self.training)
+        embedding = F.relu(self.embed(pooled))
+        probs = torch.sigmoid(self.classify(embedding))
+        return Tagging(probs, F.dropout(embedding, _HEAD_DROPOUT, self.training), None)
+
+    def _tag_frames(self, features: Tensor, frames: int) -> Tagging:
+        smooth = F.max_pool1d(features, 3, 1, 1) + F.avg_pool1d(features, 3, 1, 1)
+        smooth = F.dropout(smooth, _HEAD_DROPOUT, self.training).transpose(1, 2)
+        embedding = F.dropout(F.relu(self.embed(smooth)), _HEAD_DROPOUT, self.training)
+        coarse = torch.sigmoid(self.classify(embedding))
+        if self.config.pooling == "max":
+            clipwise = coarse.amax(dim=1)
+        else:
+            clipwise = coarse.square().sum(dim=1) / coarse.sum(dim=1).clamp(min=_MEL_FLOOR)
+        fine = coarse.repeat_interleave(self.config.time_pooling, dim=1)[:, :frames]
+        tail = fine[:, -1:].expand(-1, frames - fine.shape[1], -1)
+        return Tagging(clipwise, embedding.mean(dim=1), torch.cat((fine, tail), dim=1))
