@@ -1,0 +1,383 @@
+"""The index of an output root: one row for each recording and node, in Parquet.
+
+Owns the columns, their types and what must hold between them. Writing stems and filling rows is the
+writer's business; where the parts lie is the layout's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.core import url_to_fs
+
+from uss_ray.errors import DataError, OutputError
+from uss_ray.results.layout import INDEX_FOLDER
+
+INDEX_VERSION = 1
+_VERSION_KEY = b"uss_ray.index_version"
+
+Status = Literal["written", "silent", "absent", "failed"]
+Kind = Literal["node", "class", "union", "text", "example", "residual", "recording"]
+
+_SPAN = pa.struct([pa.field("start_seconds", pa.float64(), False), pa.field("end_seconds", pa.float64(), False)])
+
+INDEX_SCHEMA = pa.schema(
+    [
+        pa.field("run_id", pa.string(), False),
+        pa.field("recording_id", pa.string(), False),
+        pa.field("recording_uri", pa.string(), False),
+        pa.field("recording_sha256", pa.string()),
+        pa.field("node_id", pa.string(), False),
+        pa.field("label", pa.string(), False),
+        pa.field("level", pa.int16()),
+        pa.field("kind", pa.string(), False),
+        pa.field("status", pa.string(), False),
+        pa.field("reason", pa.string()),
+        pa.field("probability", pa.float32()),
+        pa.field("active_spans", pa.list_(_SPAN), False),
+        pa.field("active_seconds", pa.float64(), False),
+        pa.field("level_db", pa.float32()),
+        pa.field("peak_db", pa.float32()),
+        pa.field("stem_uri", pa.string()),
+        pa.field("stem_sha256", pa.string()),
+        pa.field("stem_bytes", pa.int64()),
+        pa.field("sample_rate", pa.int32()),
+        pa.field("channels", pa.int16()),
+        pa.field("frames", pa.int64()),
+        pa.field("format", pa.string()),
+        pa.field("weights_name", pa.string(), False),
+        pa.field("weights_sha256", pa.string(), False),
+        pa.field("settings", pa.string(), False),
+        pa.field("processing_seconds", pa.float64()),
+        pa.field("created_at", pa.timestamp("us", tz="UTC"), False),
+    ],
+    metadata={_VERSION_KEY: str(INDEX_VERSION).encode()},
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """What every row of one run has in common.
+
+    Parameters
+    ----------
+    run_id : str
+        Name of the run.
+    weights_name, weights_sha256 : str
+        Which weights separated.
+    settings : str, default="{}"
+        The settings of the separation as a JSON object.
+    """
+
+    run_id: str
+    weights_name: str
+    weights_sha256: str
+    settings: str = "{}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecordingFacts:
+    """What is known of a recording before it is separated.
+
+    Parameters
+    ----------
+    recording_id : str
+        From `layout.recording_id`.
+    recording_uri : str
+        Where the recording was read from.
+    sample_rate : int or None, default=None
+        Native rate in Hz; None where it could not be read.
+    channels : int or None, default=None
+        Number of channels.
+    frames : int or None, default=None
+        Length in native frames; None while unknown.
+    format : str or None, default=None
+        Format of the recording's file, such as `WAV/PCM_24`.
+    recording_sha256 : str or None, default=None
+        Checksum of the recording's file, where somebody computed it.
+    """
+
+    recording_id: str
+    recording_uri: str
+    sample_rate: int | None = None
+    channels: int | None = None
+    frames: int | None = None
+    format: str | None = None
+    recording_sha256: str | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """Length in seconds, where it is known."""
+        if self.frames is None or not self.sample_rate:
+            return None
+        return self.frames / self.sample_rate
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ActiveSpan:
+    """A stretch in which a node is active: seconds from the start of the recording."""
+
+    start_seconds: float
+    end_seconds: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IndexRow:
+    """One recording × node.
+
+    Parameters
+    ----------
+    run_id, recording_id, recording_uri, recording_sha256
+        See `RunFacts` and `RecordingFacts`.
+    node_id : str
+        Ontology node, `query:<name>`, `residual`, or empty for a recording that failed as a whole.
+    label : str
+        Display name.
+    level : int or None
+        Ontology level (roots are 1); None for queries.
+    kind : {"node", "class", "union", "text", "example", "residual", "recording"}
+        What was asked for; `recording` only in the one row of a failed recording.
+    status : {"written", "silent", "absent", "failed"}
+        `written`: a stem was kept. `silent`: was active, but never above the silence level, so no stem was
+        kept. `absent`: never active. `failed`: see `reason`.
+    reason : str or None, default=None
+        One line, for `failed` only.
+    probability : float or None, default=None
+        Highest probability over all segments, in [0, 1]; None where nothing was tagged.
+    active_spans : tuple of ActiveSpan, default=()
+        Where the node is active, in order, without overlap.
+    level_db, peak_db : float or None, default=None
+        RMS and peak over the whole stem in dB relative to full scale; None for digital silence.
+    stem_uri : str or None, default=None
+        Stem's file relative to the output root.
+    stem_sha256 : str or None, default=None
+        Checksum of that file.
+    stem_bytes : int or None, default=None
+        Size of that file.
+    sample_rate, channels, frames : int or None, default=None
+        Native rate in Hz, channels and frames, the same for a recording and its stems.
+    format : str or None, default=None
+        Format of the stem, such as `FLAC/PCM_24`.
+    weights_name, weights_sha256, settings : str
+        See `RunFacts`.
+    processing_seconds : float or None, default=None
+        Time spent on the recording (not on this node alone).
+    created_at : datetime
+        When the row was made, with a time zone.
+
+    Raises
+    ------
+    DataError
+        If the fields contradict each other, such as `written` without a stem.
+    """
+
+    run_id: str
+    recording_id: str
+    recording_uri: str
+    node_id: str
+    label: str
+    level: int | None
+    kind: Kind
+    status: Status
+    weights_name: str
+    weights_sha256: str
+    settings: str = "{}"
+    recording_sha256: str | None = None
+    reason: str | None = None
+    probability: float | None = None
+    active_spans: tuple[ActiveSpan, ...] = ()
+    level_db: float | None = None
+    peak_db: float | None = None
+    stem_uri: str | None = None
+    stem_sha256: str | None = None
+    stem_bytes: int | None = None
+    sample_rate: int | None = None
+    channels: int | None = None
+    frames: int | None = None
+    format: str | None = None
+    processing_seconds: float | None = None
+    created_at: datetime = dataclasses.field(default_factory=lambda: datetime.now(UTC))
+
+    def __post_init__(self) -> None:
+        item = f"index row {self.recording_id} × {self.node_id or 'recording'}"
+        if self.kind not in get_args(Kind):
+            raise DataError(f"{item}, kind", expected=f"one of {get_args(Kind)}", found=repr(self.kind))
+        if self.status not in get_args(Status):
+            raise DataError(f"{item}, status", expected=f"one of {get_args(Status)}", found=repr(self.status))
+        if (self.status == "failed") != (self.reason is not None):
+            raise DataError(
+                f"{item}, reason", expected="a reason if and only if failed", found=f"{self.status}, {self.reason}"
+            )
+        for name in ("stem_uri", "stem_sha256", "stem_bytes"):
+            if (self.status == "written") != (getattr(self, name) is not None):
+                raise DataError(
+                    f"{item}, {name}",
+                    expected="a value if and only if written",
+                    found=f"{self.status}, {getattr(self, name)}",
+                )
+        if self.probability is not None and not 0.0 <= self.probability <= 1.0:
+            raise DataError(f"{item}, probability", expected="a number in [0, 1]", found=str(self.probability))
+        for name in ("level_db", "peak_db"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise DataError(f"{item}, {name}", expected="a finite number or none", found=str(value))
+        edges = [edge for span in self.active_spans for edge in (span.start_seconds, span.end_seconds)]
+        if edges != sorted(edges):
+            raise DataError(f"{item}, active_spans", expected="spans in order without overlap", found=str(edges))
+
+    @property
+    def active_seconds(self) -> float:
+        """Time in which the node is active."""
+        return sum(span.end_seconds - span.start_seconds for span in self.active_spans)
+
+    def to_record(self) -> dict[str, Any]:
+        """Turn the row into plain values, one for each column of `INDEX_SCHEMA`."""
+        record = dataclasses.asdict(self)
+        record["active_spans"] = [dataclasses.asdict(span) for span in self.active_spans]
+        record["active_seconds"] = self.active_seconds
+        return {name: record[name] for name in INDEX_SCHEMA.names}
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> IndexRow:
+        """Make the row again from what `to_record` or a row of `read_index(...).to_pylist()` gives."""
+        values = {name: value for name, value in record.items() if name != "active_seconds"}
+        values["active_spans"] = tuple(ActiveSpan(**span) for span in record["active_spans"])
+        return cls(**values)
+
+
+def failed_row(recording: RecordingFacts, *, run: RunFacts, reason: str) -> IndexRow:
+    """Make the one row of a recording that could not be separated.
+
+    Parameters
+    ----------
+    recording : RecordingFacts
+        The recording, as far as it is known.
+    run : RunFacts
+        The run.
+    reason : str
+        One line, such as `UssRayError.reason`.
+
+    Returns
+    -------
+    IndexRow
+        With status `failed` and an empty `node_id`.
+    """
+    return IndexRow(
+        run_id=run.run_id,
+        recording_id=recording.recording_id,
+        recording_uri=recording.recording_uri,
+        recording_sha256=recording.recording_sha256,
+        node_id="",
+        label="",
+        level=None,
+        kind="recording",
+        status="failed",
+        reason=" ".join(reason.split()),
+        sample_rate=recording.sample_rate,
+        channels=recording.channels,
+        frames=recording.frames,
+        weights_name=run.weights_name,
+        weights_sha256=run.weights_sha256,
+        settings=run.settings,
+    )
+
+
+def to_table(rows: Iterable[IndexRow]) -> pa.Table:
+    """Turn rows into a table of `INDEX_SCHEMA`, in their order."""
+    return pa.Table.from_pylist([row.to_record() for row in rows], schema=INDEX_SCHEMA)
+
+
+def write_index(rows: Iterable[IndexRow], *, path: Path) -> None:
+    """Write one part of the index; its name appears only when it is whole.
+
+    Parameters
+    ----------
+    rows : iterable of IndexRow
+        The rows.
+    path : Path
+        A local file; folders are made.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    table = to_table(rows)
+    temporary = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            pq.write_table(table, temporary, compression="zstd")
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(str(path), expected="a place that can be written", found=_short(error)) from error
+
+
+def read_index(root: str | Path) -> pa.Table:
+    """Read every part of the index below an output root.
+
+    Parameters
+    ----------
+    root : str or Path
+        Output root: a folder or a URI that fsspec knows.
+
+    Returns
+    -------
+    pyarrow.Table
+        All rows with the columns of `INDEX_SCHEMA`; parts in the order of their names. Empty files (markers)
+        are passed over.
+
+    Raises
+    ------
+    DataError
+        If there is no part, or a part is not Parquet or not of this schema.
+    """
+    file_system, base = url_to_fs(str(root))
+    folder = f"{base.rstrip('/')}/{INDEX_FOLDER}"
+    details = file_system.find(folder, detail=True)
+    parts = [name for name in sorted(details) if name.endswith(".parquet") and details[name]["size"] > 0]
+    if not parts:
+        raise DataError(str(root), expected=f"an index ({INDEX_FOLDER}/*.parquet)", found="none")
+    tables = []
+    for part in parts:
+        with file_system.open(part, "rb") as file:
+            tables.append(_read_part(file, name=part))
+    return pa.concat_tables(tables)
+
+
+def _read_part(file: Any, *, name: str) -> pa.Table:
+    try:
+        table = pq.read_table(file)
+    except pa.ArrowInvalid as error:
+        raise DataError(name, expected="a Parquet file", found=_short(error)) from error
+    version = (table.schema.metadata or {}).get(_VERSION_KEY, b"none").decode()
+    if version != str(INDEX_VERSION):
+        raise DataError(name, expected=f"index version {INDEX_VERSION}", found=f"version {version}")
+    missing = [column for column in INDEX_SCHEMA.names if column not in table.column_names]
+    extra = [column for column in table.column_names if column not in INDEX_SCHEMA.names]
+    if missing or extra:
+        raise DataError(name, expected="the columns of the index", found=f"missing {missing}, extra {extra}")
+    try:
+        table = table.select(INDEX_SCHEMA.names).cast(INDEX_SCHEMA)
+    except (pa.ArrowInvalid, ValueError) as error:
+        raise DataError(name, expected="the column types of the index", found=_short(error)) from error
+    for column, allowed in (("status", get_args(Status)), ("kind", get_args(Kind))):
+        found = sorted(set(table[column].unique().to_pylist()) - set(allowed))
+        if found:
+            raise DataError(f"{name}, {column}", expected=f"one of {allowed}", found=str(found))
+    return table.replace_schema_metadata(INDEX_SCHEMA.metadata)
+
+
+def _short(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
