@@ -1,0 +1,53 @@
+# USS-Ray: `make demo` and `make test` set everything up by themselves, once.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV   := .venv
+PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --no-compile --constraint constraints.txt
+DEMO   := out/demo
+
+.PHONY: help setup demo test lint format clean
+.DEFAULT_GOAL := help
+
+help:            ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+$(VENV)/.created:
+	@test -n "$(PYTHON)" || { echo "error: python: expected Python 3.11 or 3.12, found none" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v in ((3, 11), (3, 12)) else \
+	    "error: $(PYTHON): expected Python 3.11 or 3.12, found %d.%d (set PYTHON=...)" % v)'
+	@"$(PYTHON)" -m venv $(VENV) || { echo "error: $(PYTHON): expected the venv module, found none \
+	    (Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.created pyproject.toml constraints.txt
+	@echo "Installing USS-Ray and what it runs on into $(VENV) ..."
+	@$(INSTALL) --editable '.[ray,s3]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run tests/peers.txt
+	@echo "Installing the test and lint tools ..."
+	@$(INSTALL) --editable '.[ray,s3,dev]'
+	@$(PIP) install --quiet --no-compile --no-deps --requirement tests/peers.txt
+	@touch $@
+
+setup: $(VENV)/.dev  ## the whole environment for developers
+
+demo: $(VENV)/.run   ## separate examples/archive on a local Ray
+	@$(VENV)/bin/uss-ray archive examples/archive $(DEMO) --levels 1 2 3 --overwrite
+
+test: $(VENV)/.dev   ## all tests
+	@$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/.dev   ## style, types and import contracts
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+format: $(VENV)/.dev ## put the sources into the house format
+	@$(VENV)/bin/ruff check --fix .
+	@$(VENV)/bin/ruff format .
+
+clean:           ## remove the environment, results and caches
+	@rm -rf $(VENV) out .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
