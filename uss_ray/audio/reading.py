@@ -1,0 +1,280 @@
+"""Decoding a recording block by block in bounded memory; every way it can be broken is a RecordingError.
+
+Owns what counts as a readable recording. Containers are checked in `containers`, encoding is `writing`'s.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from uss_ray.audio.bridge import FaultKeepingFile
+from uss_ray.audio.containers import inspect_container
+from uss_ray.audio.spec import AudioSpec
+from uss_ray.errors import RecordingError
+
+# libsndfile's way to say that a FLAC header leaves the length open.
+_LENGTH_UNKNOWN = 2**63 - 1
+
+
+def open_recording(file: str | os.PathLike[str] | BinaryIO, *, name: str | None = None) -> RecordingReader:
+    """Open a recording for reading in blocks.
+
+    Parameters
+    ----------
+    file : path or binary file
+        Anything libsndfile decodes: WAV, RF64, W64, FLAC, OGG, Opus, MP3, AIFF and more. A file object must be
+        seekable and stays open when the reader closes.
+    name : str, default=None
+        What errors call the recording; None takes the path.
+
+    Returns
+    -------
+    RecordingReader
+        A context manager.
+
+    Raises
+    ------
+    RecordingError
+        If there is no such file, it is a folder, empty, cut off, without samples or not audio.
+    """
+    return RecordingReader(file, name=name)
+
+
+class RecordingReader:
+    """A recording open for reading: its spec, and its samples in blocks.
+
+    Parameters
+    ----------
+    file : path or binary file
+        See `open_recording`.
+    name : str, default=None
+        What errors call the recording; None takes the path.
+
+    Attributes
+    ----------
+    name : str
+        What errors call the recording.
+    spec : AudioSpec
+        What the header says.
+
+    Raises
+    ------
+    RecordingError
+        See `open_recording`.
+    """
+
+    def __init__(self, file: str | os.PathLike[str] | BinaryIO, *, name: str | None = None) -> None:
+        self.name = name or _name_of(file)
+        with ExitStack() as resources:
+            self._file = self._opened(file, resources)
+            self._bridge = FaultKeepingFile(self._file)
+            self._check_container()
+            self._decoder: _SequentialDecoder | None = self._start_decoder()
+            resources.callback(self._stop_decoder)
+            self.spec = _spec_of(self._decoder)
+            if self.spec.frames == 0:
+                raise RecordingError(self.name, expected="at least one sample", found="a header with 0 samples")
+            self._resources = resources.pop_all()
+
+    @property
+    def sample_rate(self) -> int:
+        """Native rate, in Hz."""
+        return self.spec.sample_rate
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return self.spec.channels
+
+    @property
+    def frames(self) -> int | None:
+        """Samples in each channel; None when the header leaves the length open."""
+        return self.spec.frames
+
+    def __enter__(self) -> RecordingReader:
+        """Return the reader itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the decoder, and the file if the reader opened it."""
+        self._resources.close()
+
+    def blocks(self, block_frames: int) -> Iterator[NDArray[np.float32]]:
+        """Decode the recording from its start, block by block.
+
+        Parameters
+        ----------
+        block_frames : int
+            Samples in each channel of every block but the last, 1 or more.
+
+        Yields
+        ------
+        ndarray of shape (channels, n), dtype=float32
+            The next samples, contiguous, 1 <= n <= `block_frames`. Full scale is 1; float recordings may exceed it.
+
+        Raises
+        ------
+        RecordingError
+            If fewer samples come out than the header says, none come out, one is NaN or infinite, or the decoder or
+            the file fails. The place is named in seconds.
+        ValueError
+            If `block_frames` is below 1.
+        """
+        if block_frames < 1:
+            raise ValueError(f"block_frames must be 1 or more, not {block_frames}")
+        decoder = self._rewound_decoder()
+        seen_frames = 0
+        while True:
+            block = self._decode(decoder, block_frames, at=seen_frames)
+            if block.shape[1] == 0:
+                break
+            self._check_finite(block, at=seen_frames)
+            seen_frames += block.shape[1]
+            yield block
+        self._check_complete(seen_frames)
+
+    def _opened(self, file: str | os.PathLike[str] | BinaryIO, resources: ExitStack) -> BinaryIO:
+        if not isinstance(file, (str, os.PathLike)):
+            return file
+        try:
+            mode = os.stat(file).st_mode
+            if stat.S_ISREG(mode):
+                return resources.enter_context(open(file, "rb"))
+        except (OSError, ValueError) as error:
+            raise RecordingError(self.name, expected="a readable audio file", found=_wording(error)) from error
+        found = "a folder" if stat.S_ISDIR(mode) else "something that is not a regular file"
+        raise RecordingError(self.name, expected="an audio file", found=found)
+
+    def _check_container(self) -> None:
+        try:
+            if self._file.seek(0, os.SEEK_END) == 0:
+                raise RecordingError(self.name, expected="an audio file", found="an empty file (0 bytes)")
+            completeness = inspect_container(self._file)
+        except OSError as error:
+            raise RecordingError(self.name, expected="a readable audio file", found=_wording(error)) from error
+        if completeness.expected is not None and completeness.found is not None:
+            raise RecordingError(self.name, expected=completeness.expected, found=completeness.found)
+        self._bridge = FaultKeepingFile(self._file, patch=completeness.patch)
+
+    def _start_decoder(self) -> _SequentialDecoder:
+        self._bridge.seek(0)
+        try:
+            return _SequentialDecoder(self._bridge)
+        except (soundfile.SoundFileError, TypeError, ValueError) as error:
+            self._raise_fault(at_seconds=0.0)
+            found = f"something that cannot be decoded ({_decoder_wording(error)})"
+            raise RecordingError(
+                self.name, expected="audio (WAV, FLAC, OGG, MP3, AIFF …)", found=found
+            ) from error
+
+    def _stop_decoder(self) -> None:
+        if self._decoder is not None:
+            self._decoder.close()
+            self._decoder = None
+
+    def _rewound_decoder(self) -> _SequentialDecoder:
+        if self._decoder is None or self._decoder.started:
+            self._stop_decoder()
+            self._decoder = self._start_decoder()
+        return self._decoder
+
+    def _decode(self, decoder: _SequentialDecoder, block_frames: int, *, at: int) -> NDArray[np.float32]:
+        at_seconds = at / self.sample_rate
+        try:
+            decoder.started = True
+            interleaved = decoder.read(block_frames, dtype="float32", always_2d=True)
+        except soundfile.SoundFileError as error:
+            self._raise_fault(at_seconds=at_seconds)
+            raise RecordingError(
+                self.name,
+                expected=f"decodable audio after {at_seconds:.1f} s",
+                found=_decoder_wording(error),
+            ) from error
+        self._raise_fault(at_seconds=at_seconds)
+        return np.ascontiguousarray(interleaved.T)
+
+    def _raise_fault(self, *, at_seconds: float) -> None:
+        fault = self._bridge.fault
+        if fault is not None:
+            raise RecordingError(
+                self.name, expected=f"readable bytes after {at_seconds:.1f} s", found=_wording(fault)
+            ) from fault
+
+    def _check_finite(self, block: NDArray[np.float32], *, at: int) -> None:
+        finite = np.isfinite(block)
+        if finite.all():
+            return
+        offset = int(np.argmin(finite.all(axis=0)))
+        found = "NaN" if np.isnan(block[:, offset]).any() else "Inf"
+        seconds = (at + offset) / self.sample_rate
+        raise RecordingError(self.name, expected="finite samples", found=f"{found} at {seconds:.3f} s")
+
+    def _check_complete(self, seen_frames: int) -> None:
+        expected_frames = self.spec.frames
+        if seen_frames == 0:
+            raise RecordingError(self.name, expected="at least one sample", found="none that can be decoded")
+        if expected_frames is not None and seen_frames < expected_frames:
+            raise RecordingError(
+                self.name,
+                expected=f"{expected_frames} samples in each channel, as the header says",
+                found=f"{seen_frames}, the rest is cut off or damaged",
+            )
+
+
+class _SequentialDecoder(soundfile.SoundFile):  # type: ignore[misc]
+    """A SoundFile that is read from start to end and never asks libsndfile to seek.
+
+    soundfile seeks to where it already is after each read; FLAC of open length cannot, and calls it an error.
+    """
+
+    def __init__(self, file: FaultKeepingFile) -> None:
+        self.started = False
+        super().__init__(file, mode="r")
+
+    def seekable(self) -> bool:
+        """Claim to be a stream."""
+        return False
+
+
+def _spec_of(decoder: soundfile.SoundFile) -> AudioSpec:
+    return AudioSpec(
+        sample_rate=decoder.samplerate,
+        channels=decoder.channels,
+        frames=None if decoder.frames >= _LENGTH_UNKNOWN else decoder.frames,
+        format=decoder.format,
+        subtype=decoder.subtype,
+    )
+
+
+def _name_of(file: str | os.PathLike[str] | BinaryIO) -> str:
+    if isinstance(file, (str, os.PathLike)):
+        return str(Path(file))
+    return str(getattr(file, "name", "recording"))
+
+
+def _wording(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, PermissionError):
+        return "no permission to read it"
+    return (getattr(error, "strerror", None) or f"{type(error).__name__}: {error}").replace("\n", " ")
+
+
+def _decoder_wording(error: Exception) -> str:
+    return str(getattr(error, "error_string", error)).strip().rstrip(".").replace("\n", " ")

@@ -1,0 +1,107 @@
+"""What a recording's encoding is, and which encoding its stems get; no decoding happens here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from uss_ray.errors import ConfigError
+
+StemFormat = Literal["flac", "wav"]
+StemSubtype = Literal["PCM_16", "PCM_24", "FLOAT"]
+
+STEM_SUBTYPES: dict[StemFormat, tuple[StemSubtype, ...]] = {
+    "flac": ("PCM_16", "PCM_24"),
+    "wav": ("PCM_16", "PCM_24", "FLOAT"),
+}
+# Integer codings finer than 16 bits; floats are finer than these and handled apart.
+_FINE_INTEGER_SUBTYPES = frozenset({"PCM_24", "PCM_32", "ALAC_20", "ALAC_24", "ALAC_32", "DWVW_24"})
+_FLOAT_SUBTYPES = frozenset({"FLOAT", "DOUBLE"})
+
+
+@dataclass(frozen=True)
+class AudioSpec:
+    """The encoding of a recording, as its header states it.
+
+    Attributes
+    ----------
+    sample_rate : int
+        Native rate, in Hz.
+    channels : int
+        Number of channels, 1 or more.
+    frames : int or None
+        Samples in each channel; None when the header leaves the length open (streamed FLAC).
+    format : str
+        Container in libsndfile's words, such as ``"WAV"``, ``"FLAC"``, ``"OGG"``.
+    subtype : str
+        Coding in libsndfile's words, such as ``"PCM_24"``, ``"FLOAT"``, ``"VORBIS"``.
+    """
+
+    sample_rate: int
+    channels: int
+    frames: int | None
+    format: str
+    subtype: str
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """Length in seconds; None when the header leaves it open."""
+        return None if self.frames is None else self.frames / self.sample_rate
+
+
+def stem_subtype(recording_subtype: str, *, stem_format: str) -> StemSubtype:
+    """Choose the coding of the stems so that they are no coarser than the recording.
+
+    Parameters
+    ----------
+    recording_subtype : str
+        `AudioSpec.subtype` of the recording.
+    stem_format : {"flac", "wav"}
+        Container of the stems.
+
+    Returns
+    -------
+    {"PCM_16", "PCM_24", "FLOAT"}
+        ``PCM_16`` for recordings of 16 bits and fewer and for lossy codings (MP3, Vorbis, Opus, ADPCM);
+        finer recordings get ``PCM_24`` in FLAC. In WAV, 24 bits stay ``PCM_24`` and anything finer is ``FLOAT``.
+
+    Raises
+    ------
+    ConfigError
+        If `stem_format` is neither of the two.
+
+    Examples
+    --------
+    >>> stem_subtype("FLOAT", stem_format="flac"), stem_subtype("FLOAT", stem_format="wav")
+    ('PCM_24', 'FLOAT')
+    """
+    known = checked_stem_format(stem_format)
+    if recording_subtype not in _FINE_INTEGER_SUBTYPES | _FLOAT_SUBTYPES:
+        return "PCM_16"
+    if known == "flac" or recording_subtype in {"PCM_24", "ALAC_20", "ALAC_24", "DWVW_24"}:
+        return "PCM_24"
+    return "FLOAT"
+
+
+def checked_stem_format(stem_format: str) -> StemFormat:
+    """Narrow a string to the known stem formats.
+
+    Parameters
+    ----------
+    stem_format : str
+        What the user asked for.
+
+    Returns
+    -------
+    {"flac", "wav"}
+        The same string.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither of the two.
+    """
+    for known in get_args(StemFormat):
+        if stem_format == known:
+            return stem_format  # type: ignore[return-value]
+    raise ConfigError("stem format", expected="flac or wav", found=repr(stem_format))

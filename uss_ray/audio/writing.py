@@ -1,0 +1,315 @@
+"""Encoding stems: written under a temporary sibling name, checked, hashed, then committed by rename.
+
+Owns what may go wrong on the way to the disk; where stems go and what they are called is the caller's business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import NoReturn
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from uss_ray.audio.bridge import FaultKeepingFile
+from uss_ray.audio.spec import STEM_SUBTYPES, StemFormat, StemSubtype, checked_stem_format
+from uss_ray.errors import ConfigError, OutputError
+
+_SAMPLE_BYTES: dict[StemSubtype, int] = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
+_FLAC_MAX_CHANNELS = 8
+_FLAC_MAX_RATE = 655350
+# Above 16 bits a FLAC frame header can state a rate in tens of Hz only.
+_FLAC_MAX_ARBITRARY_RATE = 65535
+# RIFF counts bytes in 32 bits; the margin is for its headers.
+_WAV_MAX_BYTES = 2**32 - 2**16
+_BUFFER_BYTES = 1 << 20
+_SILENCE_FRAMES = 1 << 16
+
+
+@dataclass(frozen=True)
+class WrittenStem:
+    """A stem that has been committed.
+
+    Attributes
+    ----------
+    path : Path
+        Its final name.
+    frames : int
+        Samples in each channel.
+    file_bytes : int
+        Size of the file.
+    sha256 : str
+        Hash of the file's bytes, in hexadecimal.
+    clipped_samples : int
+        Samples beyond full scale that integer coding had to clip, counted over all channels.
+    """
+
+    path: Path
+    frames: int
+    file_bytes: int
+    sha256: str
+    clipped_samples: int
+
+
+class StemWriter:
+    """Write one stem block by block; nothing stands under its final name until `close` has succeeded.
+
+    As a context manager it closes on success and aborts on an exception.
+
+    Parameters
+    ----------
+    path : path
+        Final name; its folder must exist. An older file of that name is replaced.
+    sample_rate : int
+        Rate of the stem, in Hz.
+    channels : int
+        Number of channels.
+    format : {"flac", "wav"}, default="flac"
+        Container. WAV becomes RF64 when `expected_frames` need more than 4 GiB.
+    subtype : {"PCM_16", "PCM_24", "FLOAT"}, default="PCM_16"
+        Coding; FLOAT is for WAV only. See `spec.stem_subtype` for the choice that suits a recording.
+    expected_frames : int, default=None
+        Samples in each channel to come, where known.
+
+    Attributes
+    ----------
+    path : Path
+        Final name.
+    frames : int
+        Samples in each channel so far.
+    clipped_samples : int
+        Samples beyond full scale so far, clipped by integer coding.
+
+    Raises
+    ------
+    ConfigError
+        If the format is unknown or cannot hold the subtype, the rate or the channels.
+    OutputError
+        If the file cannot be created.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        sample_rate: int,
+        channels: int,
+        format: str = "flac",
+        subtype: str = "PCM_16",
+        expected_frames: int | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.channels = channels
+        self.frames = 0
+        self.clipped_samples = 0
+        self._format = checked_stem_format(format)
+        self._subtype = _checked_subtype(subtype, stem_format=self._format)
+        if self._format == "flac":
+            _check_flac_holds(self.path, sample_rate=sample_rate, channels=channels)
+        self._max_frames = None if self._format == "flac" else self._wav_max_frames()
+        container = self._format.upper()
+        if self._max_frames is not None and (expected_frames or 0) > self._max_frames:
+            container, self._max_frames = "RF64", None
+        # Not the stem's own name with an ending: that could grow longer than a file system allows.
+        self._temporary = self.path.with_name(f".{secrets.token_hex(8)}.part")
+        self._start(container=container, sample_rate=sample_rate)
+
+    def __enter__(self) -> StemWriter:
+        """Return the writer itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Commit on success, leave nothing behind on an exception."""
+        if kind is None and self._open:
+            self.close()
+        else:
+            self.abort()
+
+    def write(self, block: NDArray[np.float32]) -> None:
+        """Append samples.
+
+        Parameters
+        ----------
+        block : ndarray of shape (channels, n), dtype=float32
+            Samples, full scale 1; integer coding clips what lies beyond and counts it.
+
+        Raises
+        ------
+        OutputError
+            If the disk is full or fails, samples are not finite, or a WAV would outgrow 4 GiB. The writer aborts.
+        ValueError
+            If `block` has another number of channels, or the writer is closed.
+        """
+        if block.ndim != 2 or block.shape[0] != self.channels:
+            raise ValueError(f"expected a block of shape ({self.channels}, n), not {block.shape}")
+        if block.shape[1] == 0:
+            return
+        highest, lowest = float(block.max()), float(block.min())
+        if not (np.isfinite(highest) and np.isfinite(lowest)):
+            self._fail(expected="finite samples", found="NaN or Inf")
+        if self._subtype != "FLOAT" and (highest > 1 or lowest < -1):
+            self.clipped_samples += int(np.count_nonzero(np.abs(block) > 1))
+            block = np.clip(block, -1, 1)
+        self._append(np.ascontiguousarray(block.T, dtype=np.float32))
+
+    def write_silence(self, frames: int) -> None:
+        """Append digital silence, in memory that does not grow with its length.
+
+        Parameters
+        ----------
+        frames : int
+            Samples in each channel, 0 or more.
+
+        Raises
+        ------
+        OutputError
+            As `write`.
+        """
+        silence = np.zeros((min(frames, _SILENCE_FRAMES), self.channels), dtype=np.int16)
+        while frames > 0:
+            count = min(frames, _SILENCE_FRAMES)
+            self._append(silence[:count])
+            frames -= count
+
+    def close(self) -> WrittenStem:
+        """Finish the file, check it, and give it its final name.
+
+        Returns
+        -------
+        WrittenStem
+            What now stands under the final name.
+
+        Raises
+        ------
+        OutputError
+            If the last bytes cannot be written, the file does not hold every sample, or the rename fails; the
+            temporary file is gone then.
+        ValueError
+            If the writer is closed already.
+        """
+        self._check_open()
+        try:
+            self._encoder.close()
+            self._raise_fault()
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._open = False
+            self._file.close()
+            self._check_length()
+            digest, file_bytes = _sha256(self._temporary)
+            os.replace(self._temporary, self.path)
+        except (OSError, soundfile.SoundFileError) as error:
+            self._fail(expected="a finished file", found=_wording(error), cause=error)
+        return WrittenStem(self.path, self.frames, file_bytes, digest, self.clipped_samples)
+
+    def abort(self) -> None:
+        """Stop and leave nothing behind; harmless after `close`."""
+        if self._open:
+            self._open = False
+            # What the encoder still wants to write is of no interest now, nor is whether it can.
+            self._bridge.fault = self._bridge.fault or InterruptedError("the stem was given up")
+            try:
+                self._encoder.close()
+            except soundfile.SoundFileError:
+                pass
+            try:
+                self._file.close()
+            except OSError:
+                pass
+        self._temporary.unlink(missing_ok=True)
+
+    def _start(self, *, container: str, sample_rate: int) -> None:
+        self._open = False
+        try:
+            self._file = open(self._temporary, "xb+", buffering=_BUFFER_BYTES)
+        except OSError as error:
+            raise OutputError(
+                str(self.path), expected="a file that can be written", found=_wording(error)
+            ) from error
+        self._bridge = FaultKeepingFile(self._file)
+        try:
+            self._encoder = soundfile.SoundFile(
+                self._bridge, "w", sample_rate, self.channels, self._subtype, format=container
+            )
+        except (soundfile.SoundFileError, TypeError, ValueError) as error:
+            self._file.close()
+            self._temporary.unlink(missing_ok=True)
+            asked = f"{sample_rate} Hz, {self.channels} channels, {self._subtype}"
+            raise OutputError(
+                str(self.path), expected=f"what {container} can hold", found=f"{asked} ({_wording(error)})"
+            ) from error
+        self._open = True
+
+    def _append(self, interleaved: NDArray[np.float32] | NDArray[np.int16]) -> None:
+        self._check_open()
+        if self._max_frames is not None and self.frames + len(interleaved) > self._max_frames:
+            self._fail(expected="less than 4 GiB, or expected_frames given for RF64", found="more samples")
+        try:
+            self._encoder.write(interleaved)
+        # soundfile asserts that every frame was taken; that is how a short write shows.
+        except (soundfile.SoundFileError, AssertionError) as error:
+            self._raise_fault()
+            self._fail(expected="room for more samples", found=_wording(error), cause=error)
+        self._raise_fault()
+        self.frames += len(interleaved)
+
+    def _raise_fault(self) -> None:
+        fault = self._bridge.fault
+        if fault is not None:
+            self._fail(expected="a disk that takes every byte", found=_wording(fault), cause=fault)
+
+    def _check_length(self) -> None:
+        if self.frames == 0:
+            return
+        held_frames = soundfile.info(self._temporary).frames
+        if held_frames != self.frames:
+            self._fail(expected=f"{self.frames} samples in the finished file", found=str(held_frames))
+
+    def _fail(self, *, expected: str, found: str, cause: Exception | None = None) -> NoReturn:
+        self.abort()
+        raise OutputError(str(self.path), expected=expected, found=found) from cause
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise ValueError(f"the stem writer of {self.path} is closed")
+
+    def _wav_max_frames(self) -> int:
+        return _WAV_MAX_BYTES // (self.channels * _SAMPLE_BYTES[self._subtype])
+
+
+def _checked_subtype(subtype: str, *, stem_format: StemFormat) -> StemSubtype:
+    for known in STEM_SUBTYPES[stem_format]:
+        if subtype == known:
+            return known
+    expected = " or ".join(STEM_SUBTYPES[stem_format])
+    raise ConfigError(f"subtype of {stem_format} stems", expected=expected, found=repr(subtype))
+
+
+def _check_flac_holds(path: Path, *, sample_rate: int, channels: int) -> None:
+    if channels > _FLAC_MAX_CHANNELS:
+        expected = f"at most {_FLAC_MAX_CHANNELS} channels in FLAC (use wav)"
+        raise ConfigError(str(path), expected=expected, found=str(channels))
+    odd = sample_rate > _FLAC_MAX_ARBITRARY_RATE and sample_rate % 10 != 0
+    if odd or sample_rate > _FLAC_MAX_RATE:
+        expected = f"a rate FLAC can state, up to {_FLAC_MAX_RATE} Hz (use wav)"
+        raise ConfigError(str(path), expected=expected, found=f"{sample_rate} Hz")
+
+
+def _sha256(path: Path) -> tuple[str, int]:
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+        return digest.hexdigest(), file.tell()
+
+
+def _wording(error: Exception) -> str:
+    if isinstance(error, soundfile.LibsndfileError):
+        return str(error.error_string).strip().rstrip(".")
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).replace("\n", " ")
