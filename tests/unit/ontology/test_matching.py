@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from uss_ray.errors import DataError
+from uss_ray.ontology.matching import TextIndex, load_everyday_words, split_synonyms
+from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.ontology.words import stem
+
+
+def _rank(vocabulary: Vocabulary, text: str, **everyday: tuple[str, ...]) -> list[tuple[str, float]]:
+    index = TextIndex(
+        vocabulary.ontology, candidates=vocabulary.ontology.nodes.values(), everyday_words=everyday
+    )
+    return [(candidate.node.node_id, candidate.score) for candidate in index.rank(text)]
+
+
+def test_labels_split_at_commas_and_lose_their_brackets() -> None:
+    assert split_synonyms("Roaring cats (lions, tigers)") == ("Roaring cats",)
+    assert split_synonyms("Dishes, pots, and pans") == ("Dishes", "pots", "and pans")
+
+
+def test_a_label_scores_one_and_a_description_less(bioacoustics: Vocabulary) -> None:
+    assert _rank(bioacoustics, "frog")[0] == ("b:frog", pytest.approx(1.0))
+    ((found, score),) = _rank(bioacoustics, "pond")
+    assert found == "b:frog"
+    assert 0 < score < 0.5
+
+
+def test_the_label_of_a_parent_tells_two_nodes_of_one_name_apart(bioacoustics: Vocabulary) -> None:
+    assert _rank(bioacoustics, "frog calling")[0][0] == "b:frog-call"
+    assert _rank(bioacoustics, "bat calling")[0][0] == "b:bat-call"
+
+
+def test_a_rare_word_of_the_text_counts_more_than_a_common_one(bioacoustics: Vocabulary) -> None:
+    assert _rank(bioacoustics, "soprano call")[0][0] == "b:pip"
+
+
+def test_an_everyday_word_finds_the_label_word_it_stands_for_but_scores_less(
+    bioacoustics: Vocabulary,
+) -> None:
+    assert _rank(bioacoustics, "toad") == []
+    found, score = _rank(bioacoustics, "toad", toad=("frog",))[0]
+    assert found == "b:frog"
+    assert score < _rank(bioacoustics, "frog")[0][1]
+
+
+def test_every_everyday_word_leads_to_a_word_that_audioset_uses(audioset: Vocabulary) -> None:
+    used = " ".join(node.label for node in audioset.ontology.nodes.values()).casefold()
+    label_stems = {stem(word.strip("(),")) for word in used.replace("-", " ").split()}
+    unused = {other for others in load_everyday_words().values() for other in others} - label_stems
+    assert unused == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("[]", "found a list"), ("{", "in line 1"), ('{"talk": "speech"}', "word talk")]
+)
+def test_a_wrong_list_of_everyday_words_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "words.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        load_everyday_words(path)

@@ -1,0 +1,296 @@
+"""The vocabulary of a tagger: the ontology together with the classes it was trained on.
+
+Owns which nodes can be separated, which class indexes a node stands for, and how a name or a text finds its node.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uss_ray.errors import DataError, QueryError
+from uss_ray.ontology.classes import ClassList
+from uss_ray.ontology.graph import Node, Ontology
+from uss_ray.ontology.matching import ScoredNode, TextIndex, load_everyday_words, split_synonyms
+
+MIN_TEXT_SCORE = 0.15
+MIN_TEXT_COVERAGE = 0.5
+TIE_SHARE = 0.97
+RUNNERS_UP = 5
+NEAR_MISSES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TextMatch:
+    """What a text was resolved to.
+
+    Attributes
+    ----------
+    node : Node
+        The best fitting node.
+    score : float
+        In (0, 1]; 1 when text and label say the same.
+    runners_up : tuple of ScoredNode
+        The next best, best first.
+    """
+
+    node: Node
+    score: float
+    runners_up: tuple[ScoredNode, ...]
+
+
+class Vocabulary:
+    """An ontology and the trained classes in it.
+
+    Parameters
+    ----------
+    ontology : Ontology
+        All nodes.
+    classes : ClassList
+        The tagger's classes; its indexes are the columns of the tagger's output.
+    available : iterable of int or None, default=None
+        Class indexes that count as trained; None takes all of `classes`. See `restrict`.
+
+    Attributes
+    ----------
+    available : frozenset of int
+        The same, without None.
+
+    Raises
+    ------
+    DataError
+        If a class is not a node of the ontology.
+    QueryError
+        If `available` holds an index outside the class list.
+
+    Examples
+    --------
+    >>> vocabulary = Vocabulary.load()
+    >>> cat = vocabulary.resolve("cat")
+    >>> [vocabulary.classes.labels[class_index] for class_index in vocabulary.class_indexes(cat.node_id)]
+    ['Growling', 'Cat', 'Purr', 'Meow', 'Hiss', 'Caterwaul']
+    """
+
+    def __init__(
+        self, ontology: Ontology, classes: ClassList, *, available: Iterable[int] | None = None
+    ) -> None:
+        strangers = [class_id for class_id in classes.ids if class_id not in ontology.nodes]
+        if strangers:
+            raise DataError(
+                classes.name,
+                expected="class ids that are nodes of the ontology",
+                found=f"{strangers[0]} ({classes.labels[classes.index(strangers[0])]}), "
+                f"one of {len(strangers)} that are not",
+            )
+        self.ontology = ontology
+        self.classes = classes
+        self.available = frozenset(range(len(classes)) if available is None else available)
+        for class_index in sorted(self.available):
+            _check_class_index(class_index, classes)
+        self._class_indexes: dict[str, tuple[int, ...]] = {}
+
+    @classmethod
+    def load(
+        cls, *, ontology_path: str | Path | None = None, classes_path: str | Path | None = None
+    ) -> Vocabulary:
+        """Read an ontology and a class list; None takes AudioSet's. Raises DataError as their readers do."""
+        return cls(Ontology.load(ontology_path), ClassList.load(classes_path))
+
+    def restrict(self, class_indexes: Iterable[int]) -> Vocabulary:
+        """Return a vocabulary in which only these classes count as trained; every index keeps its meaning.
+
+        Raises
+        ------
+        QueryError
+            If an index is outside the class list.
+        """
+        wanted = frozenset(class_indexes)
+        for class_index in sorted(wanted):
+            _check_class_index(class_index, self.classes)
+        return Vocabulary(self.ontology, self.classes, available=self.available & wanted)
+
+    def class_indexes(self, node_id: str) -> tuple[int, ...]:
+        """Return the trained classes of a node's subtree, itself included, sorted, each once.
+
+        Raises
+        ------
+        QueryError
+            If the ontology has no such id.
+        """
+        if node_id not in self._class_indexes:
+            indexes = (
+                self.classes.index(node.node_id)
+                for node in self.ontology.descendants(node_id)
+                if node.node_id in self.classes
+            )
+            self._class_indexes[node_id] = tuple(sorted(self.available.intersection(indexes)))
+        return self._class_indexes[node_id]
+
+    def class_mask(self, node_id: str) -> NDArray[np.bool_]:
+        """Mark the trained classes of a node's subtree.
+
+        Returns
+        -------
+        ndarray of shape (classes,), dtype=bool
+            True where the class belongs to the subtree.
+
+        Raises
+        ------
+        QueryError
+            If the ontology has no such id.
+        """
+        mask = np.zeros(len(self.classes), dtype=np.bool_)
+        mask[list(self.class_indexes(node_id))] = True
+        return mask
+
+    def is_separable(self, node_id: str) -> bool:
+        """Tell whether a node's subtree holds a trained class. Raises QueryError for an unknown id."""
+        return bool(self.class_indexes(node_id))
+
+    def separable_nodes(self, level: int) -> tuple[Node, ...]:
+        """Return the nodes of a level that can be separated, each once, in the order of the ontology.
+
+        Raises
+        ------
+        QueryError
+            If the ontology has no such level.
+        """
+        return tuple(node for node in self.ontology.at_level(level) if self.is_separable(node.node_id))
+
+    def resolve(self, name: str | int) -> Node:
+        """Find the separable node that a name stands for.
+
+        Parameters
+        ----------
+        name : str or int
+            A class index (an int or digits), a node id, or a label of the ontology or the class list in any case.
+
+        Returns
+        -------
+        Node
+            The node.
+
+        Raises
+        ------
+        QueryError
+            If nothing has this name, several nodes share the label, or the node has no trained class in its subtree.
+        """
+        node = self._find(name)
+        if not self.is_separable(node.node_id):
+            raise QueryError(
+                _shown(node), expected="a node with a trained class in its subtree", found="none there"
+            )
+        return node
+
+    def _find(self, name: str | int) -> Node:
+        text = str(name).strip()
+        if isinstance(name, int) or (text.isascii() and text.isdecimal()):
+            _check_class_index(int(text), self.classes)
+            return self.ontology.node(self.classes.ids[int(text)])
+        if text in self.ontology.nodes:
+            return self.ontology.node(text)
+        named = self._labels.get(text.casefold(), ())
+        if len(named) > 1:
+            raise QueryError(
+                text, expected="a label of one node; give its id", found=", ".join(map(_shown, named))
+            )
+        if not named:
+            expected = f"a class index from 0 to {len(self.classes) - 1}, a node id or a label"
+            raise QueryError(text, expected=expected + _hint(self._near_labels(text)), found="no such name")
+        return named[0]
+
+    def resolve_text(self, text: str) -> TextMatch:
+        """Find the separable node that a free text fits best.
+
+        Parameters
+        ----------
+        text : str
+            A few English words, such as "dog barking".
+
+        Returns
+        -------
+        TextMatch
+            The node, its score and the next best.
+
+        Raises
+        ------
+        QueryError
+            If nothing fits, or several unrelated nodes fit equally well.
+        """
+        ranked = self._text_index.rank(text)
+        named = self._labels.get(text.strip().casefold(), ())
+        if len(named) == 1 and self.is_separable(named[0].node_id):
+            others = [candidate for candidate in ranked if candidate.node != named[0]]
+            return TextMatch(named[0], 1.0, tuple(others[:RUNNERS_UP]))
+        fitting = [
+            candidate
+            for candidate in ranked
+            if candidate.score >= MIN_TEXT_SCORE and candidate.coverage >= MIN_TEXT_COVERAGE
+        ]
+        if not fitting:
+            near = [candidate.node.label for candidate in ranked[:NEAR_MISSES]] or self._near_labels(text)
+            expected = "words from the name or description of a class that can be separated"
+            raise QueryError(
+                text or "empty text", expected=expected + _hint(near), found="no class that fits"
+            )
+        best, *others = fitting
+        rivals = [
+            candidate
+            for candidate in others
+            if candidate.score >= TIE_SHARE * best.score
+            and not self.ontology.related(best.node.node_id, candidate.node.node_id)
+        ]
+        if rivals:
+            shown = ", ".join(_shown(candidate.node) for candidate in [best, *rivals][: RUNNERS_UP + 1])
+            raise QueryError(
+                text, expected="a text that fits one class best; say more or give an id", found=shown
+            )
+        return TextMatch(best.node, best.score, tuple(others[:RUNNERS_UP]))
+
+    @cached_property
+    def _labels(self) -> dict[str, tuple[Node, ...]]:
+        """Casefolded label of the ontology or the class list -> its nodes."""
+        named: dict[str, dict[str, Node]] = {}
+        for node in self.ontology.nodes.values():
+            named.setdefault(node.label.casefold(), {})[node.node_id] = node
+        for class_id, label in zip(self.classes.ids, self.classes.labels, strict=True):
+            named.setdefault(label.casefold(), {})[class_id] = self.ontology.node(class_id)
+        return {label: tuple(nodes.values()) for label, nodes in named.items()}
+
+    @cached_property
+    def _text_index(self) -> TextIndex:
+        candidates = [node for node in self.ontology.nodes.values() if self.is_separable(node.node_id)]
+        return TextIndex(self.ontology, candidates=candidates, everyday_words=load_everyday_words())
+
+    def _near_labels(self, text: str) -> list[str]:
+        """Labels spelt nearly like the text, best first."""
+        spoken = {
+            part.casefold(): node.label
+            for node in self.ontology.nodes.values()
+            for part in (node.label, *split_synonyms(node.label))
+        }
+        near = difflib.get_close_matches(text.casefold(), spoken, n=NEAR_MISSES)
+        return list(dict.fromkeys(spoken[part] for part in near))
+
+
+def _check_class_index(class_index: int, classes: ClassList) -> None:
+    if not 0 <= class_index < len(classes):
+        raise QueryError(
+            f"class index {class_index}",
+            expected=f"an index from 0 to {len(classes) - 1}",
+            found=str(class_index),
+        )
+
+
+def _hint(labels: list[str]) -> str:
+    return f" (near: {', '.join(labels)})" if labels else ""
+
+
+def _shown(node: Node) -> str:
+    return f"{node.label} ({node.node_id})"
