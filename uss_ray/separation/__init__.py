@@ -1,0 +1,1 @@
+"""A recording becomes one estimate for each target: what to separate, when, under which condition, and the joins."""

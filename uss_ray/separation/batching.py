@@ -1,0 +1,147 @@
+"""The networks' part of a separation: rows of many segments, targets and recordings go through in full batches.
+
+Sessions ask, this module answers. It knows nothing of time, targets or rates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from uss_ray.models.protocols import Separator, Tagger
+from uss_ray.separation.settings import Precision
+
+
+@dataclass(frozen=True)
+class TagRequest:
+    """Tag waveforms of shape (samples,): answered by one (classes,) tensor of probabilities each."""
+
+    rows: list[Tensor]
+
+
+@dataclass(frozen=True)
+class MaskRow:
+    """One mask to make: of a mixture spectrogram (frames, bins), complex, under a condition (condition_size,)."""
+
+    spectrogram: Tensor
+    condition: Tensor
+
+
+@dataclass(frozen=True)
+class MaskRequest:
+    """Make masks: answered by one (frames, bins) complex tensor each."""
+
+    rows: list[MaskRow]
+
+
+Request = TagRequest | MaskRequest
+Row = TypeVar("Row")
+Result = TypeVar("Result")
+Session = Generator[Request | Result, list[Tensor] | None, None]
+"""What asks: yields requests, to be sent their answers, and results, to be sent None."""
+
+
+class Networks:
+    """Answer requests in batches that are as full as the rows at hand allow.
+
+    Parameters
+    ----------
+    tagger : Tagger
+    separator : Separator
+    batch_size : int
+        Rows in one forward.
+    precision : {"float32", "bfloat16"}
+        Autocast of the separator; without effect on a CPU.
+    device : torch.device
+        Where the networks are.
+    """
+
+    def __init__(
+        self, *, tagger: Tagger, separator: Separator, batch_size: int, precision: Precision, device: torch.device
+    ) -> None:
+        self._tagger = tagger
+        self._separator = separator
+        self._batch_size = batch_size
+        self._device = device
+        self._autocast = precision == "bfloat16" and device.type == "cuda"
+
+    def answer(self, requests: dict[int, Request]) -> dict[int, list[Tensor] | None]:
+        """Answer the requests of several sessions together; keys are kept, rows stay in order."""
+        tags = {key: request.rows for key, request in requests.items() if isinstance(request, TagRequest)}
+        masks = {key: request.rows for key, request in requests.items() if isinstance(request, MaskRequest)}
+        with torch.inference_mode():
+            return {
+                **self._answer_rows(tags, forward=self._tag, shape_of=len),
+                **self._answer_rows(masks, forward=self._mask, shape_of=lambda row: len(row.spectrogram)),
+            }
+
+    def _answer_rows(
+        self,
+        rows_by_session: dict[int, list[Row]],
+        *,
+        forward: Callable[[list[Row]], Tensor],
+        shape_of: Callable[[Row], Hashable],
+    ) -> dict[int, list[Tensor] | None]:
+        rows = [row for session_rows in rows_by_session.values() for row in session_rows]
+        # Rows of one shape share a batch; only the windows at the end of a recording have another.
+        places_by_shape: dict[Hashable, list[int]] = {}
+        for place, row in enumerate(rows):
+            places_by_shape.setdefault(shape_of(row), []).append(place)
+        answers: dict[int, Tensor] = {}
+        for places in places_by_shape.values():
+            for start in range(0, len(places), self._batch_size):
+                batch = places[start : start + self._batch_size]
+                answers.update(zip(batch, forward([rows[place] for place in batch]), strict=True))
+        in_order = iter([answers[place] for place in range(len(rows))])
+        return {key: [next(in_order) for _ in session_rows] for key, session_rows in rows_by_session.items()}
+
+    def _tag(self, rows: list[Tensor]) -> Tensor:
+        return self._tagger(torch.stack(rows)).clipwise_probs
+
+    def _mask(self, rows: list[MaskRow]) -> Tensor:
+        spectrograms = torch.stack([row.spectrogram for row in rows]).unsqueeze(1)
+        conditions = torch.stack([row.condition for row in rows])
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._autocast):
+            return self._separator.masks(spectrograms, conditions).squeeze(1)
+
+
+def run(sessions: Sequence[Session[Result]], *, networks: Networks) -> Iterator[tuple[int, Result]]:
+    """Drive sessions side by side and give their results as they come.
+
+    Parameters
+    ----------
+    sessions : sequence of Session
+        All are open at once, so each costs its span of memory.
+    networks : Networks
+
+    Yields
+    ------
+    index : int
+        Of the session.
+    result : Result
+        In the session's order.
+    """
+    answers: dict[int, list[Tensor] | None] = dict.fromkeys(range(len(sessions)))
+    while answers:
+        requests: dict[int, Request] = {}
+        for index, answer in answers.items():
+            while (step := _advance(sessions[index], answer)) is not None:
+                answer = None
+                if isinstance(step, TagRequest | MaskRequest):
+                    requests[index] = step
+                    break
+                yield index, step
+        answers = networks.answer(requests)
+
+
+def _advance(session: Session[Result], answer: list[Tensor] | None) -> Request | Result | None:
+    # Inference mode is entered for each step: held across a yield, it would reach into the caller's code.
+    with torch.inference_mode():
+        try:
+            return session.send(answer)
+        except StopIteration:
+            return None

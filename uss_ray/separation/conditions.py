@@ -1,0 +1,209 @@
+"""The condition that steers the separator to a target: detected, class mean, or an audio query.
+
+Works on bottlenecks of the query net, adapts last. Reading audio and deciding activity are left to others.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from uss_ray.errors import ConfigError, QueryError, WeightsError
+from uss_ray.models.protocols import QueryNetLike
+from uss_ray.separation.settings import ConditionKind
+from uss_ray.separation.targets import Target
+
+_SILENCE_FRAME_SECONDS = 0.1
+_SILENCE_BELOW_PEAK = 0.02
+_logger = logging.getLogger(__name__)
+
+
+class Conditioner:
+    """Make the conditions of targets.
+
+    Parameters
+    ----------
+    query_net : QueryNetLike
+        Of kind soft, its bottleneck is the tagger's class probabilities, so that nothing is tagged twice.
+    class_means : mapping of int to Tensor of shape (bottleneck_size,), or None
+        Class index -> average bottleneck over the training anchors of the class.
+    kind : {"detected", "class-mean"}
+        The condition of targets that bring none of their own.
+
+    Raises
+    ------
+    ConfigError
+        If detected conditions are asked of a latent query net: an embedding has no classes to choose from.
+    WeightsError
+        If class means are asked for and there are none.
+    """
+
+    def __init__(
+        self, query_net: QueryNetLike, *, class_means: Mapping[int, Tensor] | None, kind: ConditionKind
+    ) -> None:
+        if kind == "detected" and query_net.kind != "soft":
+            raise ConfigError(
+                "separation setting condition", expected=f"class-mean with a {query_net.kind} query net", found=kind
+            )
+        if kind == "class-mean" and not class_means:
+            raise WeightsError("class means", expected="an average condition of each class", found="none in the weights")
+        self._query_net = query_net
+        self._class_means = class_means or {}
+        self._kind = kind
+
+    def check(self, target: Target) -> None:
+        """Refuse a target that no condition can be made for, before any work is done.
+
+        Raises
+        ------
+        WeightsError
+            If the class means lack all classes of the target and nothing else can steer the separator.
+        """
+        if target.condition is None and target.class_indexes and not self._can_detect:
+            self._class_mean(target)
+
+    def conditions(self, target: Target, *, class_probs: Tensor, excluded_indexes: Sequence[int] = ()) -> Tensor:
+        """Make the conditions of one target in some segments.
+
+        Parameters
+        ----------
+        target : Target
+            With classes or a condition of its own.
+        class_probs : Tensor of shape (segments, classes)
+            The tagger's probabilities in these segments.
+        excluded_indexes : sequence of int, default=()
+            Classes that no condition may hold; without meaning for a latent query net.
+
+        Returns
+        -------
+        Tensor of shape (segments, condition_size)
+        """
+        bottlenecks = self._bottlenecks(target, class_probs=class_probs)
+        if excluded_indexes and self._query_net.kind == "soft":
+            bottlenecks = bottlenecks.clone()
+            bottlenecks[:, list(excluded_indexes)] = 0.0
+        return self._query_net.adapt(bottlenecks)
+
+    @property
+    def _can_detect(self) -> bool:
+        return self._query_net.kind == "soft"
+
+    def _bottlenecks(self, target: Target, *, class_probs: Tensor) -> Tensor:
+        own = target.condition
+        if own is None and self._kind == "class-mean":
+            own = self._class_mean_or_none(target)
+        if own is not None:
+            return own.to(class_probs).expand(len(class_probs), -1)
+        kept = list(target.class_indexes)
+        bottlenecks = torch.zeros_like(class_probs)
+        bottlenecks[:, kept] = class_probs[:, kept]
+        return bottlenecks
+
+    def _class_mean_or_none(self, target: Target) -> Tensor | None:
+        try:
+            return self._class_mean(target)
+        except WeightsError:
+            if not self._can_detect:
+                raise
+            _logger.warning("%s has no class mean; its detected condition is used", target.label)
+            return None
+
+    def _class_mean(self, target: Target) -> Tensor:
+        """Average the class means of what the query names; of its descendants where that was never an anchor."""
+        for indexes in (target.own_indexes, target.class_indexes):
+            means = [self._class_means[index] for index in indexes if index in self._class_means]
+            if means:
+                return torch.stack(means).mean(dim=0)
+        raise WeightsError(
+            f"class means of {target.label}", expected="an average condition of one of its classes", found="none"
+        )
+
+
+def bottleneck_of_examples(
+    recordings: Iterable[NDArray[np.float32]],
+    *,
+    query_net: QueryNetLike,
+    sample_rate: int,
+    segment_seconds: int,
+    batch_size: int,
+    device: torch.device,
+) -> Tensor:
+    """Average example recordings to the bottleneck of an audio query.
+
+    Silence is taken out, the rest cut into segments (the last one repeated to full length), averaged over each
+    recording and then over recordings, so that a long one counts no more than a short one.
+
+    Parameters
+    ----------
+    recordings : iterable of ndarray of shape (samples,), dtype=float32
+        Mono, in [-1, 1].
+    query_net : QueryNetLike
+    sample_rate : int
+        Of the recordings and the query net, in Hz.
+    segment_seconds : int
+    batch_size : int
+        Segments in one forward.
+    device : torch.device
+
+    Returns
+    -------
+    Tensor of shape (bottleneck_size,)
+        On the CPU.
+
+    Raises
+    ------
+    QueryError
+        If there is no sound in any recording.
+
+    Notes
+    -----
+    Kong et al. 2023; package `uss` 0.0.4, `inference.py`. There, a recording below a fixed peak is dropped as
+    silence; here silence is relative to the recording's own peak, so quiet examples count.
+    """
+    means: list[Tensor] = []
+    for recording in recordings:
+        segments = _cut_repeating(
+            remove_silence(recording, sample_rate=sample_rate), segment_samples=segment_seconds * sample_rate
+        )
+        if not segments:
+            continue
+        with torch.inference_mode():
+            bottlenecks = [
+                query_net.bottleneck(torch.from_numpy(np.stack(segments[start : start + batch_size])).to(device))
+                for start in range(0, len(segments), batch_size)
+            ]
+            means.append(torch.cat(bottlenecks).mean(dim=0).cpu())
+    if not means:
+        raise QueryError("example recordings", expected="one with sound in it or more", found="none")
+    return torch.stack(means).mean(dim=0).clone()
+
+
+def remove_silence(waveform: NDArray[np.float32], *, sample_rate: int) -> NDArray[np.float32]:
+    """Drop the frames of a tenth of a second that stay 34 dB below the waveform's peak.
+
+    Parameters
+    ----------
+    waveform : ndarray of shape (samples,), dtype=float32
+    sample_rate : int
+        In Hz.
+
+    Returns
+    -------
+    ndarray of shape (fewer_samples,), dtype=float32
+        Empty when all is digital silence.
+    """
+    floor = _SILENCE_BELOW_PEAK * np.abs(waveform).max(initial=0.0)
+    frame_samples = max(1, int(_SILENCE_FRAME_SECONDS * sample_rate))
+    frames = [waveform[start : start + frame_samples] for start in range(0, len(waveform), frame_samples)]
+    loud = [frame for frame in frames if np.abs(frame).max() > floor]
+    return np.concatenate(loud) if loud else waveform[:0]
+
+
+def _cut_repeating(waveform: NDArray[np.float32], *, segment_samples: int) -> list[NDArray[np.float32]]:
+    starts = range(0, len(waveform), segment_samples)
+    return [np.resize(waveform[start : start + segment_samples], segment_samples) for start in starts]

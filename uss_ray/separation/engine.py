@@ -1,0 +1,221 @@
+"""The engine: recordings and queries go in, estimates come out; the same for one recording, an archive and a service.
+
+Owns the binding of weights, settings and device. Reading files and writing results are left to others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from uss_ray.errors import ConfigError, QueryError
+from uss_ray.models.protocols import WeightsLike
+from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.separation.batching import Networks, Session, run
+from uss_ray.separation.conditions import Conditioner, bottleneck_of_examples
+from uss_ray.separation.masking import reference_weights
+from uss_ray.separation.mixture import MixtureReader, Source
+from uss_ray.separation.session import EstimateBlock, Queries, RecordingSession
+from uss_ray.separation.settings import SeparationSettings
+from uss_ray.separation.targets import Target, target_for_rest
+from uss_ray.separation.windows import WindowGrid
+
+
+class SeparationEngine:
+    """Separate recordings with one set of weights; make it with `build_engine`.
+
+    Parameters
+    ----------
+    weights : WeightsLike
+        Its networks are on `device` and in evaluation mode.
+    vocabulary : Vocabulary
+        Its class list has the order of the tagger's outputs.
+    settings : SeparationSettings
+    device : torch.device
+
+    Raises
+    ------
+    ConfigError
+        If settings and weights do not fit each other.
+    WeightsError
+        If the settings ask for class means that the weights lack.
+    """
+
+    def __init__(
+        self, weights: WeightsLike, *, vocabulary: Vocabulary, settings: SeparationSettings, device: torch.device
+    ) -> None:
+        self.vocabulary = vocabulary
+        self.settings = settings
+        self._weights = weights
+        self._device = device
+        self._conditioner = Conditioner(weights.query_net, class_means=weights.class_means, kind=settings.condition)
+        self._networks = Networks(
+            tagger=weights.tagger,
+            separator=weights.separator,
+            batch_size=settings.batch_size,
+            precision=settings.precision,
+            device=device,
+        )
+        WindowGrid(settings, separator=weights.separator)
+
+    def stream(
+        self, source: Source, targets: Sequence[Target], *, exclude: Sequence[Target] = ()
+    ) -> Iterator[EstimateBlock]:
+        """Separate a recording while it is read.
+
+        Parameters
+        ----------
+        source : Source
+            Read once, from its start; its own rate and channels are those of the estimates.
+        targets : sequence of Target
+            With unique keys. May be empty if something is excluded: then the estimate is all the rest.
+        exclude : sequence of Target, default=()
+            What must not be heard in any estimate.
+
+        Returns
+        -------
+        iterator of EstimateBlock
+            In order, without gaps or overlaps, as many frames as came in; nothing for a source without frames.
+            The memory it takes does not depend on the recording's length.
+
+        Raises
+        ------
+        QueryError
+            If there is nothing to separate, or a key comes twice.
+        WeightsError
+            If the separator cannot be steered to a target.
+        """
+        session = self.open_session(source, targets, exclude=exclude)
+        return (block for _, block in run([session], networks=self._networks))
+
+    def stream_many(self, sessions: Sequence[Session[EstimateBlock]]) -> Iterator[tuple[int, EstimateBlock]]:
+        """Separate several recordings side by side, so that they fill batches together.
+
+        Parameters
+        ----------
+        sessions : sequence of Session
+            Of `open_session`; each takes the memory of a `stream`.
+
+        Returns
+        -------
+        iterator of (int, EstimateBlock)
+            The recording's position and its next block.
+        """
+        return run(sessions, networks=self._networks)
+
+    def open_session(
+        self, source: Source, targets: Sequence[Target], *, exclude: Sequence[Target] = ()
+    ) -> Session[EstimateBlock]:
+        """Prepare a recording for `stream_many`; arguments and errors are those of `stream`."""
+        queries = Queries(tuple(targets) or (target_for_rest(exclude),), tuple(exclude))
+        self._check(queries)
+        return RecordingSession(
+            source,
+            queries=queries,
+            separator=self._weights.separator,
+            conditioner=self._conditioner,
+            settings=self.settings,
+            device=self._device,
+        ).steps()
+
+    def bottleneck_of_examples(self, sources: Iterable[Source]) -> Tensor:
+        """Average example recordings to the condition of an audio query, for `targets.target_for_condition`.
+
+        Parameters
+        ----------
+        sources : iterable of Source
+            Each is held in memory as a whole.
+
+        Returns
+        -------
+        Tensor of shape (bottleneck_size,)
+
+        Raises
+        ------
+        QueryError
+            If there is no sound in any of them.
+        """
+        return bottleneck_of_examples(
+            (self._read_mono(source) for source in sources),
+            query_net=self._weights.query_net,
+            sample_rate=self._weights.separator.sample_rate,
+            segment_seconds=self.settings.segment_seconds,
+            batch_size=self.settings.batch_size,
+            device=self._device,
+        )
+
+    def _read_mono(self, source: Source) -> NDArray[np.float32]:
+        reader = MixtureReader(source, model_rate=self._weights.separator.sample_rate, step_seconds=1)
+        while not reader.ended:
+            reader.read_until(reader.model.stop + 1)
+        waveform = reader.model.view(0, reader.model.stop)
+        return (reference_weights(waveform) @ waveform).astype(np.float32)
+
+    def _check(self, queries: Queries) -> None:
+        keys = [target.key for target in queries.targets]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise QueryError(twice, expected="each target once", found="the same key again")
+        for target in (*queries.targets, *queries.exclude):
+            outside = [index for index in target.class_indexes if index >= len(self.vocabulary.classes)]
+            if outside:
+                raise QueryError(
+                    target.label,
+                    expected=f"class indexes below {len(self.vocabulary.classes)}",
+                    found=str(outside[0]),
+                )
+            self._conditioner.check(target)
+        pointless = next((target for target in queries.exclude if target.is_everything), None)
+        if pointless is not None:
+            raise QueryError(pointless.label, expected="a class or an audio query to exclude", found="everything")
+
+
+def build_engine(
+    weights: WeightsLike,
+    *,
+    vocabulary: Vocabulary,
+    settings: SeparationSettings | None = None,
+    device: str | torch.device = "cpu",
+) -> SeparationEngine:
+    """Bring weights to a device, once, and make an engine of them.
+
+    Parameters
+    ----------
+    weights : WeightsLike
+        Its networks are moved and set to evaluation mode in place.
+    vocabulary : Vocabulary
+        Its class list has the order of the tagger's outputs.
+    settings : SeparationSettings, optional
+        None: the defaults.
+    device : str or torch.device, default="cpu"
+
+    Returns
+    -------
+    SeparationEngine
+
+    Raises
+    ------
+    ConfigError
+        If the device does not exist, or settings and weights do not fit each other.
+    WeightsError
+        If the settings ask for class means that the weights lack.
+    """
+    chosen = _find_device(device)
+    for network in (weights.tagger, weights.query_net, weights.separator):
+        if isinstance(network, nn.Module):
+            network.to(chosen).eval()
+    return SeparationEngine(weights, vocabulary=vocabulary, settings=settings or SeparationSettings(), device=chosen)
+
+
+def _find_device(device: str | torch.device) -> torch.device:
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device {device}", expected="a device of this machine", found=reason) from error
+    return chosen

@@ -1,0 +1,94 @@
+"""Arithmetic of masks and channels: exclusion, mixture consistency, and which channel a mask is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+_CANCELLED_MID = 0.01
+_SHARE_FLOOR = 1e-12
+
+
+def remainder_of(excluded_masks: Tensor) -> Tensor:
+    """Give the mask of everything but what some masks let through.
+
+    Parameters
+    ----------
+    excluded_masks : Tensor of shape (excluded, ...), complex
+
+    Returns
+    -------
+    Tensor of shape (...), real
+        In [0, 1]; ones when nothing is excluded.
+    """
+    return (1.0 - excluded_masks.abs()).clamp(min=0.0).prod(dim=0)
+
+
+def make_consistent(masks: Tensor, *, total: Tensor) -> Tensor:
+    """Spread what is missing over masks, so that they sum to a total.
+
+    Parameters
+    ----------
+    masks : Tensor of shape (targets, ...), complex
+        Of one level.
+    total : Tensor of shape (...), real
+        What they shall sum to; ones for the whole mixture.
+
+    Returns
+    -------
+    Tensor of shape (targets, ...), complex
+        The missing part goes to each mask by its share of the energy; where all masks are zero, in equal parts.
+    """
+    energies = masks.real.square() + masks.imag.square() + _SHARE_FLOOR
+    return masks + (total - masks.sum(dim=0)) * (energies / energies.sum(dim=0))
+
+
+def make_levels_consistent(masks: Tensor, *, levels: Sequence[int | None], total: Tensor) -> Tensor:
+    """Apply `make_consistent` to the masks of each level apart; those of no level stay as they are.
+
+    Parameters
+    ----------
+    masks : Tensor of shape (targets, ...), complex
+    levels : sequence of int or None
+        One for each mask.
+    total : Tensor of shape (...), real
+
+    Returns
+    -------
+    Tensor of shape (targets, ...), complex
+    """
+    consistent = masks.clone()
+    for level in {level for level in levels if level is not None}:
+        rows = [row for row, other in enumerate(levels) if other == level]
+        consistent[rows] = make_consistent(masks[rows], total=total)
+    return consistent
+
+
+def reference_weights(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weigh channels for the one signal that stands for all of them.
+
+    Parameters
+    ----------
+    waveform : ndarray of shape (channels, samples), dtype=float32
+
+    Returns
+    -------
+    ndarray of shape (channels,), dtype=float32
+        Sum 1: the mid (mean) of the channels; where they cancel each other in it by 20 dB or more, as in anti-phase
+        stereo, the loudest channel.
+    """
+    channels = len(waveform)
+    energies = np.square(waveform, dtype=np.float64).mean(axis=1)
+    mid_energy = float(np.square(waveform.mean(axis=0), dtype=np.float64).mean())
+    if mid_energy >= _CANCELLED_MID * energies.mean():
+        return np.full(channels, 1.0 / channels, dtype=np.float32)
+    return np.eye(channels, dtype=np.float32)[int(energies.argmax())]
+
+
+def channels_as_tensor(waveform: NDArray[np.float32], *, device: torch.device) -> Tensor:
+    """Move channels to a device."""
+    return torch.from_numpy(np.ascontiguousarray(waveform)).to(device)

@@ -1,0 +1,162 @@
+"""The mixture as it is read: at its native rate and at the model's, remembered only as far back as needed.
+
+Owns reading ahead and forgetting. Results do not depend on how the source cuts its blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uss_ray.audio.resample import BlockResampler
+from uss_ray.errors import RecordingError
+
+
+class Source(Protocol):
+    """A recording that can be read once, from its start to its end."""
+
+    @property
+    def sample_rate(self) -> int: ...
+
+    @property
+    def channels(self) -> int: ...
+
+    def blocks(self, block_frames: int) -> Iterator[NDArray[np.float32]]: ...
+
+
+class ArraySource:
+    """A waveform in memory as a source.
+
+    Parameters
+    ----------
+    waveform : ndarray of shape (channels, frames) or (frames,)
+        In [-1, 1].
+    sample_rate : int
+        In Hz.
+
+    Raises
+    ------
+    RecordingError
+        If the waveform is empty, has another shape or holds NaN or infinite samples.
+    """
+
+    def __init__(self, waveform: NDArray[np.floating], *, sample_rate: int) -> None:
+        self._waveform = np.atleast_2d(np.asarray(waveform, dtype=np.float32))
+        if self._waveform.ndim != 2 or 0 in self._waveform.shape:
+            raise RecordingError("waveform", expected="shape (channels, frames), not empty", found=str(waveform.shape))
+        if not np.isfinite(self._waveform).all():
+            raise RecordingError("waveform", expected="finite samples", found="NaN or infinity")
+        if sample_rate < 1:
+            raise RecordingError("waveform", expected="a sample rate of at least 1 Hz", found=str(sample_rate))
+        self.sample_rate = sample_rate
+        self.channels = len(self._waveform)
+
+    def blocks(self, block_frames: int) -> Iterator[NDArray[np.float32]]:
+        """Give (channels, n) blocks of at most `block_frames` frames."""
+        for start in range(0, self._waveform.shape[1], block_frames):
+            yield self._waveform[:, start : start + block_frames]
+
+
+class Timeline:
+    """A waveform that grows at its end and is forgotten at its start."""
+
+    def __init__(self, channels: int) -> None:
+        self._samples = np.zeros((channels, 0), dtype=np.float32)
+        self.start = 0
+
+    @property
+    def stop(self) -> int:
+        """Position after the last sample."""
+        return self.start + self._samples.shape[1]
+
+    def append(self, samples: NDArray[np.float32]) -> None:
+        """Add samples of shape (channels, n) at the end."""
+        self._samples = np.concatenate((self._samples, samples), axis=1)
+
+    def forget(self, until: int) -> None:
+        """Drop what lies before a position."""
+        dropped = min(until, self.stop) - self.start
+        if dropped > 0:
+            self._samples = self._samples[:, dropped:].copy()
+            self.start += dropped
+
+    def view(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Give the samples of [start, stop), silence beyond the end; `start` must not be forgotten."""
+        if start < self.start:
+            raise IndexError(f"samples from {start} on are asked for, those before {self.start} are forgotten")
+        known = self._samples[:, start - self.start : max(0, stop - self.start)]
+        missing = stop - start - known.shape[1]
+        return known if missing == 0 else np.pad(known, ((0, 0), (0, missing)))
+
+
+class MixtureReader:
+    """Read a source at two rates.
+
+    Parameters
+    ----------
+    source : Source
+    model_rate : int
+        In Hz.
+    step_seconds : int
+        Length of what is resampled at once; whole seconds lie on both rates.
+
+    Attributes
+    ----------
+    native, model : Timeline
+        What is read so far and not forgotten. The model's lags behind by the context of the resampler.
+    ended : bool
+        Whether the source is read to its end; only then are the ends of the timelines those of the recording.
+    """
+
+    def __init__(self, source: Source, *, model_rate: int, step_seconds: int) -> None:
+        self.native = Timeline(source.channels)
+        self.model = Timeline(source.channels)
+        self.ended = False
+        self._resampler = BlockResampler(source.sample_rate, model_rate)
+        self._step_frames = step_seconds * source.sample_rate
+        self._blocks = source.blocks(source.sample_rate)
+        self._channels = source.channels
+        self._converted_frame = 0
+        self._native_needed_from = 0
+
+    def read_until(self, model_sample: int) -> None:
+        """Read until the model's timeline reaches a sample, or the recording ends."""
+        while not self.ended and self.model.stop < model_sample:
+            block = next(self._blocks, None)
+            if block is None:
+                self.ended = True
+            elif block.ndim != 2 or len(block) != self._channels:
+                raise RecordingError(
+                    "recording", expected=f"blocks of shape ({self._channels}, n)", found=str(block.shape)
+                )
+            else:
+                self.native.append(block)
+            self._convert()
+
+    def forget(self, *, native_frame: int, model_sample: int) -> None:
+        """Drop what lies before these positions and is not needed for resampling."""
+        self.model.forget(model_sample)
+        self._native_needed_from = native_frame
+        self._forget_native()
+
+    def _forget_native(self) -> None:
+        self.native.forget(min(self._native_needed_from, self._converted_frame - self._resampler.context_frames))
+
+    def _convert(self) -> None:
+        context = self._resampler.context_frames
+        while True:
+            start, stop = self._converted_frame, self._converted_frame + self._step_frames
+            if self.native.stop < stop + context:
+                if not self.ended or self.native.stop <= start:
+                    return
+                stop = min(stop, self.native.stop)
+            first = max(0, start - context)
+            last = min(stop + context, self.native.stop)
+            converted = self._resampler.resample(
+                self.native.view(first, last), left_context=start - first, right_context=last - stop
+            )
+            self.model.append(converted)
+            self._converted_frame = stop

@@ -1,0 +1,366 @@
+"""One recording on its way through the separation: tag, plan, mask, join, give out; span after span.
+
+Owns the order of the work and the memory it takes. Networks are asked through requests, never called for masks or tags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from uss_ray.audio.level import dbfs, rms
+from uss_ray.audio.resample import BlockResampler
+from uss_ray.models.protocols import Separator
+from uss_ray.separation.activity import Activity, find_activity
+from uss_ray.separation.batching import MaskRequest, MaskRow, Session, TagRequest
+from uss_ray.separation.conditions import Conditioner
+from uss_ray.separation.masking import make_levels_consistent, reference_weights, remainder_of
+from uss_ray.separation.mixture import MixtureReader, Source
+from uss_ray.separation.overlap import OverlapAdd
+from uss_ray.separation.settings import SeparationSettings
+from uss_ray.separation.targets import Target
+from uss_ray.separation.windows import Window, WindowGrid, segment_weights
+
+# Masks wait for the others of their window. This many batches of them leave few batches partly filled.
+_BATCHES_HELD = 8
+
+
+@dataclass(frozen=True)
+class EstimateBlock:
+    """Consecutive whole segments of a recording and what was separated in them, at the native rate.
+
+    Attributes
+    ----------
+    start_frame : int
+        Position of the block in the recording.
+    sample_rate : int
+        In Hz.
+    mixture : ndarray of shape (channels, frames), dtype=float32
+        The sound as it came in.
+    estimates : dict of str to ndarray of shape (channels, frames), dtype=float32
+        Target key -> estimate. Only targets that sound in the block: active in one of its segments, or in the
+        neighbouring one, whose fade reaches half its length into this block.
+    segment_probs : ndarray of shape (segments, targets), dtype=float32
+        Probability of each target, as `activity.Activity` says.
+    active : ndarray of shape (segments, targets), dtype=bool
+    segment_seconds : int
+        Length of a segment; the last of a recording may be shorter.
+    """
+
+    start_frame: int
+    sample_rate: int
+    mixture: NDArray[np.float32]
+    estimates: dict[str, NDArray[np.float32]]
+    segment_probs: NDArray[np.float32]
+    active: NDArray[np.bool_]
+    segment_seconds: int
+
+
+@dataclass(frozen=True)
+class Queries:
+    """What is wanted of a recording, and what is not: targets and exclusions, with unique keys."""
+
+    targets: tuple[Target, ...]
+    exclude: tuple[Target, ...]
+
+    @property
+    def excluded_indexes(self) -> tuple[int, ...]:
+        """All classes of all exclusions, sorted."""
+        return tuple(sorted({index for target in self.exclude for index in target.class_indexes}))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is to be separated in one segment: a spectrogram, and the conditions of what is active there."""
+
+    segment: int
+    window: Window
+    spectrogram: Tensor
+    references: Tensor
+    targets: list[Target]
+    conditions: list[Tensor]
+    excluded_conditions: list[Tensor]
+
+    def rows(self) -> list[MaskRow]:
+        """List the masks to make: all references under the first condition, then under the next."""
+        return [
+            MaskRow(reference, condition)
+            for condition in (*self.conditions, *self.excluded_conditions)
+            for reference in self.references
+        ]
+
+
+class RecordingSession:
+    """Separate one recording; `steps` does the work, driven by `batching.run`.
+
+    Parameters
+    ----------
+    source : Source
+    queries : Queries
+    separator : Separator
+        Used for its transform and geometry.
+    conditioner : Conditioner
+    settings : SeparationSettings
+    device : torch.device
+        Where the networks are.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        queries: Queries,
+        separator: Separator,
+        conditioner: Conditioner,
+        settings: SeparationSettings,
+        device: torch.device,
+    ) -> None:
+        self._queries = queries
+        self._separator = separator
+        self._conditioner = conditioner
+        self._settings = settings
+        self._device = device
+        self._native_rate = source.sample_rate
+        self._segment_frames = settings.segment_seconds * source.sample_rate
+        self._fade_frames = settings.fade_seconds * source.sample_rate
+        self._grid = WindowGrid(settings, separator=separator)
+        self._reader = MixtureReader(
+            source, model_rate=separator.sample_rate, step_seconds=settings.segment_seconds
+        )
+        self._to_native = BlockResampler(separator.sample_rate, source.sample_rate)
+        self._joined = OverlapAdd(source.channels)
+
+    def steps(self) -> Session[EstimateBlock]:
+        """Yield requests and, in order, the blocks of the recording.
+
+        Yields
+        ------
+        TagRequest, MaskRequest or EstimateBlock
+        """
+        done, given = 0, 0
+        activity = Activity(*(np.zeros((0, len(self._queries.targets)), dtype) for dtype in (np.float32, np.bool_)))
+        while True:
+            segments = self._next_span(done)
+            if segments:
+                found = yield from self._separate_span(segments)
+                activity = _append(activity, found)
+                done = segments.stop
+            # The next segment still fades into the last one: that one waits, unless the recording ends with it.
+            complete = done if self._has_ended(done) else done - 1
+            if complete > given:
+                yield self._block(given, complete, activity)
+                activity = Activity(activity.probs[complete - given :], activity.active[complete - given :])
+                given = complete
+            if self._has_ended(done):
+                return
+            self._reader.forget(
+                native_frame=given * self._segment_frames, model_sample=self._grid.history(done)
+            )
+
+    def _next_span(self, first: int) -> range:
+        last = first + self._settings.span_segments
+        self._reader.read_until(self._grid.reach(last - 1))
+        return range(first, min(last, self._segments_read()))
+
+    def _segments_read(self) -> int:
+        """Count the segments that have begun; of an ended recording, all it has."""
+        return -(-self._reader.model.stop // self._grid.segment_samples)
+
+    def _has_ended(self, done: int) -> bool:
+        return self._reader.ended and done >= self._segments_read()
+
+    def _total_samples(self) -> int | None:
+        return self._reader.model.stop if self._reader.ended else None
+
+    def _separate_span(self, segments: range) -> Generator[TagRequest | MaskRequest, list[Tensor] | None, Activity]:
+        audible, class_probs = yield from self._tag(segments)
+        wanted, unwanted = self._find_activity(class_probs, audible=audible)
+        held: list[_Job] = []
+        for position, segment in enumerate(segments):
+            if wanted.active[position].any():
+                held.append(
+                    self._job(
+                        segment,
+                        class_probs=class_probs[position : position + 1],
+                        targets=_chosen(self._queries.targets, wanted.active[position]),
+                        exclude=_chosen(self._queries.exclude, unwanted.active[position]),
+                    )
+                )
+            if sum(len(job.rows()) for job in held) >= _BATCHES_HELD * self._settings.batch_size:
+                yield from self._separate(held)
+                held = []
+        yield from self._separate(held)
+        return wanted
+
+    def _tag(
+        self, segments: range
+    ) -> Generator[TagRequest, list[Tensor] | None, tuple[NDArray[np.bool_], Tensor]]:
+        length = self._grid.segment_samples
+        waveforms = [self._reader.model.view(segment * length, (segment + 1) * length) for segment in segments]
+        audible = np.array([dbfs(rms(waveform)) >= self._settings.silence_db for waveform in waveforms])
+        references = [
+            self._to_device(reference_weights(waveform) @ waveform)
+            for waveform, heard in zip(waveforms, audible, strict=True)
+            if heard
+        ]
+        answers = (yield TagRequest(references)) if references else None
+        if not answers:
+            return audible, torch.zeros((len(segments), self._class_count()), device=self._device)
+        class_probs = answers[0].new_zeros((len(segments), len(answers[0])))
+        class_probs[torch.from_numpy(audible).to(self._device)] = torch.stack(answers)
+        return audible, class_probs
+
+    def _class_count(self) -> int:
+        """Count enough classes for silence, which is not tagged."""
+        indexes = (index for target in self._all_queries() for index in target.class_indexes)
+        return 1 + max(indexes, default=0)
+
+    def _all_queries(self) -> Iterator[Target]:
+        yield from self._queries.targets
+        yield from self._queries.exclude
+
+    def _find_activity(self, class_probs: Tensor, *, audible: NDArray[np.bool_]) -> tuple[Activity, Activity]:
+        probs = class_probs.float().cpu().numpy()
+        threshold = self._settings.threshold
+        wanted = find_activity(
+            probs,
+            targets=self._queries.targets,
+            audible=audible,
+            threshold=threshold,
+            excluded_indexes=self._queries.excluded_indexes,
+        )
+        return wanted, find_activity(probs, targets=self._queries.exclude, audible=audible, threshold=threshold)
+
+    def _job(self, segment: int, *, class_probs: Tensor, targets: list[Target], exclude: list[Target]) -> _Job:
+        window = self._grid.window(segment, total_samples=self._total_samples())
+        waveform = self._reader.model.view(window.start_sample, window.stop_sample)
+        spectrogram = self._separator.stft(self._to_device(waveform))
+        spectrogram = spectrogram[:, window.skip_frames : window.skip_frames + window.frames]
+        if self._settings.channel_mode == "mid":
+            weights = self._to_device(reference_weights(waveform))
+            references = torch.einsum("c,cfb->fb", weights.to(spectrogram.dtype), spectrogram).unsqueeze(0)
+        else:
+            references = spectrogram
+        excluded_indexes = self._queries.excluded_indexes
+        return _Job(
+            segment=segment,
+            window=window,
+            spectrogram=spectrogram,
+            references=references,
+            targets=targets,
+            conditions=[
+                self._conditioner.conditions(
+                    target, class_probs=class_probs, excluded_indexes=excluded_indexes
+                ).squeeze(0)
+                for target in targets
+                if not target.is_everything
+            ],
+            excluded_conditions=[
+                self._conditioner.conditions(target, class_probs=class_probs).squeeze(0) for target in exclude
+            ],
+        )
+
+    def _separate(self, jobs: list[_Job]) -> Generator[MaskRequest, list[Tensor] | None, None]:
+        rows = [row for job in jobs for row in job.rows()]
+        answers = iter(((yield MaskRequest(rows)) if rows else None) or [])
+        for job in jobs:
+            made = [next(answers) for _ in job.rows()]
+            masks = self._combine(job, made)
+            for start in range(0, len(masks), self._settings.batch_size):
+                some = slice(start, start + self._settings.batch_size)
+                estimates = self._separator.stft.inverse(masks[some] * job.spectrogram, samples=job.window.samples)
+                for target, estimate in zip(job.targets[some], estimates.cpu().numpy(), strict=True):
+                    self._join(target, job=job, estimate=estimate)
+
+    def _combine(self, job: _Job, made: list[Tensor]) -> Tensor:
+        """Make the final masks of a window, of shape (targets, references, frames, bins)."""
+        shape = (-1, *job.references.shape)
+        wanted_rows = len(job.conditions) * len(job.references)
+        excluded = torch.stack(made[wanted_rows:]).reshape(shape) if job.excluded_conditions else None
+        remainder = torch.ones_like(job.references.real) if excluded is None else remainder_of(excluded)
+        separated = iter(torch.stack(made[:wanted_rows]).reshape(shape) if job.conditions else ())
+        whole = torch.ones_like(job.references)
+        masks = torch.stack([whole if target.is_everything else next(separated) for target in job.targets])
+        masks = masks * remainder
+        if not self._settings.mixture_consistency:
+            return masks
+        return make_levels_consistent(masks, levels=[target.level for target in job.targets], total=remainder)
+
+    def _join(self, target: Target, *, job: _Job, estimate: NDArray[np.float32]) -> None:
+        """Bring the estimate of a window to the native rate and add it with its fades."""
+        piece, start_frame = self._native_piece(job, estimate)
+        first_frame, last_frame = job.segment * self._segment_frames, (job.segment + 1) * self._segment_frames
+        weights = segment_weights(
+            start_frame,
+            piece.shape[1],
+            segment_start_frame=first_frame,
+            segment_stop_frame=last_frame,
+            fade_frames=self._fade_frames,
+            first=job.segment == 0,
+            last=self._has_ended(job.segment + 1),
+        )
+        sounding = np.flatnonzero(weights)
+        kept = slice(int(sounding[0]), int(sounding[-1]) + 1)
+        self._joined.add(target.key, start_frame=start_frame + kept.start, piece=piece[:, kept] * weights[kept])
+
+    def _native_piece(self, job: _Job, estimate: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
+        """Resample the segment and its fades; give them and the position of their first frame."""
+        step = self._to_native.grid_frames
+        fade_samples = self._settings.fade_seconds / 2 * self._separator.sample_rate
+        lead = -(-int(np.ceil(fade_samples)) // step) * step
+        length = self._grid.segment_samples
+        start = max(0, job.segment * length - lead)
+        stop = (job.segment + 1) * length + lead
+        total = self._total_samples()
+        if total is not None:
+            stop = min(stop, total)
+        context = self._to_native.context_frames
+        outer_start = max(0, start - context)
+        piece = self._to_native.resample(
+            _cut(estimate, origin=job.window.origin_sample, start=outer_start, stop=stop + context),
+            left_context=start - outer_start,
+            right_context=context,
+        )
+        start_frame = self._to_native.output_frames(start)
+        if self._reader.ended:
+            piece = piece[:, : self._reader.native.stop - start_frame]
+        return piece, start_frame
+
+    def _block(self, first: int, last: int, activity: Activity) -> EstimateBlock:
+        start_frame = first * self._segment_frames
+        stop_frame = min(last * self._segment_frames, self._reader.native.stop)
+        return EstimateBlock(
+            start_frame=start_frame,
+            sample_rate=self._native_rate,
+            mixture=self._reader.native.view(start_frame, stop_frame),
+            estimates=self._joined.take(stop_frame),
+            segment_probs=activity.probs[: last - first],
+            active=activity.active[: last - first],
+            segment_seconds=self._settings.segment_seconds,
+        )
+
+    def _to_device(self, array: NDArray[np.float32]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(self._device)
+
+
+def _append(activity: Activity, found: Activity) -> Activity:
+    return Activity(
+        np.concatenate((activity.probs, found.probs)), np.concatenate((activity.active, found.active))
+    )
+
+
+def _chosen(targets: Sequence[Target], active: NDArray[np.bool_]) -> list[Target]:
+    return [target for target, sounds in zip(targets, active, strict=True) if sounds]
+
+
+def _cut(waveform: NDArray[np.float32], *, origin: int, start: int, stop: int) -> NDArray[np.float32]:
+    """Cut [start, stop) from a waveform that begins at `origin`; silence where it does not reach."""
+    kept = waveform[:, max(0, start - origin) : max(0, stop - origin)]
+    before = max(0, origin - start)
+    after = stop - start - before - kept.shape[1]
+    return np.pad(kept, ((0, 0), (before, after)))

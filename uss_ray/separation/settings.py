@@ -1,0 +1,123 @@
+"""Every number and choice of a separation, checked where it is made.
+
+Owns ranges and the profile of the published program; what the numbers do is told where they are used.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from uss_ray.errors import ConfigError
+
+ConditionKind = Literal["detected", "class-mean"]
+ChannelMode = Literal["mid", "independent"]
+Joins = Literal["faded", "hard"]
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeparationSettings:
+    """How a recording is separated.
+
+    Parameters
+    ----------
+    threshold : float, default=0.2
+        A target is active in a segment where the largest probability of its classes reaches this; in [0, 1].
+    condition : {"detected", "class-mean"}, default="detected"
+        What steers the separator to an ontology node: the segment's own class probabilities with all classes
+        outside the node set to zero, or the average over the training anchors of the node's class.
+    segment_seconds : int, default=2
+        Step of the segment grid; whole seconds, so that positions are integers at every sample rate.
+    joins : {"faded", "hard"}, default="faded"
+        `"faded"`: a segment is separated with the real sound around it, neighbours are cross-faded.
+        `"hard"`: each segment is separated alone and set end to end.
+    context_seconds : float, default=0.64
+        Real sound on each side of a segment that the separator sees; 0 for hard joins.
+    fade_seconds : float, default=0.25
+        Length of the cross-fade, centred at the boundary; at most twice the context, below the segment; 0 for
+        hard joins.
+    channel_mode : {"mid", "independent"}, default="mid"
+        One mask from the mean of the channels, applied to each of them, or one mask for each channel.
+    mixture_consistency : bool, default=False
+        Make the masks of all active targets of a level sum to 1 (to what is left, where something is excluded).
+    batch_size : int, default=8
+        Segments or masks in one forward of a network; at least 1.
+    span_segments : int, default=6
+        Segments held at a time; more fill batches better, fewer take less memory; at least 1.
+    silence_db : float, default=-90
+        Segments below this RMS level in dBFS are not tagged: their probabilities are 0. `-inf` tags all.
+    precision : {"float32", "bfloat16"}, default="float32"
+        `"bfloat16"`: autocast of the separator on CUDA; without effect on a CPU.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of its range or in conflict with another.
+    """
+
+    threshold: float = 0.2
+    condition: ConditionKind = "detected"
+    segment_seconds: int = 2
+    joins: Joins = "faded"
+    context_seconds: float = 0.64
+    fade_seconds: float = 0.25
+    channel_mode: ChannelMode = "mid"
+    mixture_consistency: bool = False
+    batch_size: int = 8
+    span_segments: int = 6
+    silence_db: float = -90.0
+    precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        _check_choice("condition", self.condition, get_args(ConditionKind))
+        _check_choice("joins", self.joins, get_args(Joins))
+        _check_choice("channel_mode", self.channel_mode, get_args(ChannelMode))
+        _check_choice("precision", self.precision, get_args(Precision))
+        _check("threshold", 0.0 <= self.threshold <= 1.0, "a number in [0, 1]", self.threshold)
+        for name in ("segment_seconds", "batch_size", "span_segments"):
+            value = getattr(self, name)
+            _check(name, isinstance(value, int) and value >= 1, "a whole number of at least 1", value)
+        _check("silence_db", self.silence_db <= 0.0, "at most 0 dBFS", self.silence_db)
+        for name in ("context_seconds", "fade_seconds"):
+            value = getattr(self, name)
+            _check(name, math.isfinite(value) and value >= 0.0, "a length of at least 0", value)
+        if self.joins == "hard":
+            for name in ("context_seconds", "fade_seconds"):
+                _check(name, getattr(self, name) == 0.0, "0 for hard joins", getattr(self, name))
+        limit = min(2 * self.context_seconds, self.segment_seconds)
+        _check(
+            "fade_seconds",
+            self.fade_seconds <= limit,
+            f"at most {limit} s (twice the context, and no more than a segment)",
+            self.fade_seconds,
+        )
+
+    @classmethod
+    def published(cls) -> SeparationSettings:
+        """Give the settings of the released program: segments on their own, set end to end.
+
+        Notes
+        -----
+        Kong et al. 2023; package `uss` 0.0.4, `inference.py`: 2 s segments, threshold 0.2, the tagger's soft output
+        masked to the node's subtree. It tags silence too.
+        """
+        return cls(
+            threshold=0.2,
+            condition="detected",
+            segment_seconds=2,
+            joins="hard",
+            context_seconds=0.0,
+            fade_seconds=0.0,
+            silence_db=-math.inf,
+        )
+
+
+def _check(name: str, holds: bool, expected: str, found: object) -> None:
+    if not holds:
+        raise ConfigError(f"separation setting {name}", expected=expected, found=str(found))
+
+
+def _check_choice(name: str, found: str, choices: tuple[str, ...]) -> None:
+    _check(name, found in choices, " or ".join(choices), found)

@@ -1,0 +1,207 @@
+"""What to separate: ontology nodes, unions of them, audio queries, and everything but something.
+
+Owns the keys and labels of targets. Whether a target sounds, and what steers the separator to it, is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from uss_ray.errors import QueryError
+from uss_ray.ontology.graph import Node
+from uss_ray.ontology.vocabulary import TextMatch, Vocabulary
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """One thing to separate.
+
+    Parameters
+    ----------
+    key : str
+        Node id, or `query:<name>`; unique among the targets of a run.
+    label : str
+        Display name.
+    level : int or None, default=None
+        Level of an ontology node that was asked for as part of its level; None of any other query.
+    class_indexes : tuple of int, default=()
+        Trained classes whose probabilities say whether the target sounds, sorted.
+    own_indexes : tuple of int, default=()
+        Those of them that the query names itself, without their descendants; empty of a node that is not trained.
+    condition : Tensor of shape (bottleneck_size,), optional
+        A bottleneck of the query net, to steer the separator with instead of one made from `class_indexes`.
+
+    Notes
+    -----
+    A target without class indexes sounds wherever there is sound. One without class indexes and condition is all
+    the sound there is, which makes sense together with an exclusion.
+    """
+
+    key: str
+    label: str
+    level: int | None = None
+    class_indexes: tuple[int, ...] = ()
+    own_indexes: tuple[int, ...] = ()
+    condition: Tensor | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether this is all the sound there is."""
+        return self.condition is None and not self.class_indexes
+
+
+def targets_for_levels(vocabulary: Vocabulary, *, levels: Iterable[int]) -> tuple[Target, ...]:
+    """Give one target for each separable node of ontology levels.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+    levels : iterable of int
+        Roots are 1.
+
+    Returns
+    -------
+    tuple of Target
+        By level in the order given, within a level in the order of the ontology.
+
+    Raises
+    ------
+    QueryError
+        If a level has no node with a trained class.
+    """
+    targets: list[Target] = []
+    for level in dict.fromkeys(levels):
+        nodes = vocabulary.separable_nodes(level)
+        if not nodes:
+            raise QueryError(f"level {level}", expected="an ontology level with trained classes", found="none")
+        targets.extend(_target_for_node(vocabulary, node, level=level) for node in nodes)
+    return tuple(targets)
+
+
+def targets_for_classes(vocabulary: Vocabulary, *, names: Sequence[str], union: bool = False) -> tuple[Target, ...]:
+    """Give one target for each named class or node, or one for all of them.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+    names : sequence of str
+        Class indexes, ids or labels, as `Vocabulary.resolve` takes them.
+    union : bool, default=False
+        One target that holds them all.
+
+    Returns
+    -------
+    tuple of Target
+        In the order of the names, each node once.
+
+    Raises
+    ------
+    QueryError
+        If there is no name, or a name is unknown or has no trained class.
+    """
+    nodes = list({node.node_id: node for node in map(vocabulary.resolve, names)}.values())
+    if not nodes:
+        raise QueryError("classes", expected="one name or more", found="none")
+    targets = tuple(_target_for_node(vocabulary, node, level=None) for node in nodes)
+    if not union or len(targets) == 1:
+        return targets
+    label = " + ".join(target.label for target in targets)
+    union_target = Target(
+        key=query_key(label),
+        label=label,
+        class_indexes=_merge(target.class_indexes for target in targets),
+        own_indexes=_merge(target.own_indexes for target in targets),
+    )
+    return (union_target,)
+
+
+def target_for_text(vocabulary: Vocabulary, *, text: str) -> tuple[Target, TextMatch]:
+    """Give the target that a free text describes, and how it was understood.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+    text : str
+
+    Returns
+    -------
+    target : Target
+    match : TextMatch
+        The node, its score and the runners-up.
+
+    Raises
+    ------
+    QueryError
+        If the text fits nothing, or several nodes equally well.
+    """
+    match = vocabulary.resolve_text(text)
+    return _target_for_node(vocabulary, match.node, level=None), match
+
+
+def target_for_condition(name: str, *, condition: Tensor) -> Target:
+    """Give the target of an audio query.
+
+    Parameters
+    ----------
+    name : str
+        What to call it, for instance the folder of the example clips.
+    condition : Tensor of shape (bottleneck_size,)
+        As `conditions.bottleneck_of_examples` makes it.
+
+    Returns
+    -------
+    Target
+        Active wherever there is sound.
+
+    Raises
+    ------
+    QueryError
+        If the condition is not one finite vector.
+    """
+    if condition.ndim != 1 or not bool(condition.isfinite().all()):
+        raise QueryError(name, expected="one finite vector as condition", found=f"shape {tuple(condition.shape)}")
+    return Target(key=query_key(name), label=name, condition=condition)
+
+
+def target_for_rest(exclude: Sequence[Target]) -> Target:
+    """Give the target of a negative query alone: everything but what is excluded.
+
+    Raises
+    ------
+    QueryError
+        If nothing is excluded.
+    """
+    if not exclude:
+        raise QueryError("exclude", expected="one class or more", found="none")
+    names = " + ".join(target.label for target in exclude)
+    return Target(key=query_key(f"without {names}"), label=f"Everything but {names}")
+
+
+def query_key(name: str) -> str:
+    """Give the key of a query that is no ontology node.
+
+    Examples
+    --------
+    >>> query_key("without Dog + Speech")
+    'query:without-dog-speech'
+    """
+    words = re.findall(r"\w+", name.casefold())
+    return "query:" + ("-".join(words) or "unnamed")
+
+
+def _target_for_node(vocabulary: Vocabulary, node: Node, *, level: int | None) -> Target:
+    class_indexes = tuple(vocabulary.class_indexes(node.node_id))
+    if not class_indexes:
+        raise QueryError(node.label, expected="a node with trained classes", found="none in its subtree")
+    own_indexes = tuple(index for index in class_indexes if vocabulary.classes.ids[index] == node.node_id)
+    return Target(
+        key=node.node_id, label=node.label, level=level, class_indexes=class_indexes, own_indexes=own_indexes
+    )
+
+
+def _merge(index_sets: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
+    return tuple(sorted({index for indexes in index_sets for index in indexes}))

@@ -1,0 +1,194 @@
+"""Where windows lie around segments, and the ramps that join their estimates.
+
+Owns positions only, at the model rate unless said otherwise. What is done in a window is left to the session.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uss_ray.errors import ConfigError
+from uss_ray.models.protocols import Separator
+from uss_ray.separation.settings import SeparationSettings
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part of a recording that is separated for one segment.
+
+    Attributes
+    ----------
+    start_sample, stop_sample : int
+        Sound that the STFT reads; may reach beyond the end of the recording, which counts as silence.
+    skip_frames : int
+        First frames of that STFT to leave out: they would see an edge that is none.
+    frames : int
+        Frames to keep.
+    origin_sample : int
+        Centre of the first kept frame: where the inverse STFT starts.
+    samples : int
+        Length of the inverse STFT.
+    """
+
+    start_sample: int
+    stop_sample: int
+    skip_frames: int
+    frames: int
+    origin_sample: int
+    samples: int
+
+
+class WindowGrid:
+    """Lay a window around each segment.
+
+    With faded joins the frames of a window are those of the recording's own STFT, the window starts on the
+    separator's pooling grid, and at the recording's ends it slides inwards to keep its length: so the separator sees
+    what it would see of the whole recording, as far as the window reaches. With hard joins a segment is alone.
+
+    Parameters
+    ----------
+    settings : SeparationSettings
+    separator : Separator
+
+    Raises
+    ------
+    ConfigError
+        If the context is too short to hold half a fade and the edge of the STFT, or the pooling grid is not one of
+        whole frames.
+    """
+
+    def __init__(self, settings: SeparationSettings, *, separator: Separator) -> None:
+        self._stft = separator.stft
+        self._hop = separator.stft.hop_samples
+        self._grid_samples = separator.time_grid_samples
+        self._hard = settings.joins == "hard"
+        self.segment_samples = settings.segment_seconds * separator.sample_rate
+        self._context_samples = round(settings.context_seconds * separator.sample_rate)
+        if self._grid_samples % self._hop:
+            raise ConfigError(
+                "separator time_grid_samples", expected=f"a multiple of {self._hop}", found=str(self._grid_samples)
+            )
+        # Frames nearer than this to a cut in the sound see the cut.
+        self._margin_frames = math.ceil(self._stft.window_samples / 2 / self._hop)
+        least_seconds = settings.fade_seconds / 2 + self._margin_frames * self._hop / separator.sample_rate
+        if not self._hard and settings.context_seconds < least_seconds:
+            raise ConfigError(
+                "separation setting context_seconds",
+                expected=f"at least {least_seconds:.3f} with this fade and separator",
+                found=str(settings.context_seconds),
+            )
+        late_start = self._grid_samples - math.gcd(self.segment_samples, self._grid_samples)
+        reach = late_start + self.segment_samples + 2 * self._context_samples
+        self._grid_steps = math.ceil(reach / self._grid_samples)
+
+    def reach(self, segment: int) -> int:
+        """Tell up to which sample a recording must be known, or have ended, to lay the window of a segment."""
+        start = segment * self.segment_samples
+        if self._hard:
+            return start + self.segment_samples
+        return start + self._grid_steps * self._grid_samples + self._margin_frames * self._hop
+
+    def history(self, segment: int) -> int:
+        """Tell from which sample on a recording must be remembered for this segment and all later ones."""
+        if self._hard:
+            return segment * self.segment_samples
+        longest = (self._grid_steps + 1) * self._grid_samples + self._margin_frames * self._hop
+        return max(0, segment * self.segment_samples - longest)
+
+    def window(self, segment: int, *, total_samples: int | None) -> Window:
+        """Lay the window of a segment.
+
+        Parameters
+        ----------
+        segment : int
+            From 0.
+        total_samples : int or None
+            Length of the recording; None while it is not known to end within `reach`.
+
+        Returns
+        -------
+        Window
+        """
+        if self._hard:
+            start, length = segment * self.segment_samples, self.segment_samples
+            return Window(start, start + length, 0, self._stft.frames(length), start, length)
+        step = max(0, (segment * self.segment_samples - self._context_samples) // self._grid_samples)
+        frames = self._grid_steps * self._grid_samples // self._hop
+        if total_samples is None:
+            return self._faded_window(step, frames=frames)
+        total_frames = self._stft.frames(total_samples)
+        total_steps = math.ceil(total_frames * self._hop / self._grid_samples)
+        step = min(step, max(0, total_steps - self._grid_steps))
+        first_frame = step * self._grid_samples // self._hop
+        if first_frame + frames < total_frames:
+            return self._faded_window(step, frames=frames, total_samples=total_samples)
+        origin = first_frame * self._hop
+        window = self._faded_window(step, frames=total_frames - first_frame, total_samples=total_samples)
+        return Window(
+            window.start_sample,
+            total_samples,
+            window.skip_frames,
+            window.frames,
+            window.origin_sample,
+            total_samples - origin,
+        )
+
+    def _faded_window(self, step: int, *, frames: int, total_samples: int | None = None) -> Window:
+        first_frame = step * self._grid_samples // self._hop
+        start_frame = max(0, first_frame - self._margin_frames)
+        stop_sample = (first_frame + frames - 1 + self._margin_frames) * self._hop
+        return Window(
+            start_sample=start_frame * self._hop,
+            stop_sample=stop_sample if total_samples is None else min(stop_sample, total_samples),
+            skip_frames=first_frame - start_frame,
+            frames=frames,
+            origin_sample=first_frame * self._hop,
+            samples=(frames - 1) * self._hop,
+        )
+
+
+def segment_weights(
+    start_frame: int,
+    frames: int,
+    *,
+    segment_start_frame: int,
+    segment_stop_frame: int,
+    fade_frames: float,
+    first: bool,
+    last: bool,
+) -> NDArray[np.float32]:
+    """Weigh the estimate of one segment so that neighbours join without a seam.
+
+    Parameters
+    ----------
+    start_frame : int
+        Position of the first weight, at the native rate.
+    frames : int
+        Number of weights.
+    segment_start_frame, segment_stop_frame : int
+        Boundaries of the segment; the cross-fades are centred there.
+    fade_frames : float
+        Length of a cross-fade; 0 makes a step.
+    first, last : bool
+        The recording begins or ends with this segment: no fade there.
+
+    Returns
+    -------
+    ndarray of shape (frames,), dtype=float32
+        In [0, 1]; over all segments of a recording they sum to 1 at each position.
+    """
+    positions = np.arange(start_frame, start_frame + frames) + 0.5
+    rise = 1.0 if first else _ramp(positions - segment_start_frame, fade_frames)
+    fall = 0.0 if last else _ramp(positions - segment_stop_frame, fade_frames)
+    return np.broadcast_to(rise - fall, positions.shape).astype(np.float32)
+
+
+def _ramp(positions: NDArray[np.float64], fade_frames: float) -> NDArray[np.float64]:
+    """Rise from 0 to 1 around position 0 as a squared sine."""
+    if fade_frames == 0:
+        return (positions > 0).astype(np.float64)
+    return np.sin(np.pi / 2 * np.clip(positions / fade_frames + 0.5, 0.0, 1.0)) ** 2
