@@ -26,9 +26,11 @@ INDEX_VERSION = 1
 _VERSION_KEY = b"uss_ray.index_version"
 
 Status = Literal["written", "silent", "absent", "failed"]
-Kind = Literal["node", "class", "union", "text", "example", "residual", "recording"]
+Kind = Literal["node", "class", "union", "text", "example", "rest", "residual", "recording"]
 
-_SPAN = pa.struct([pa.field("start_seconds", pa.float64(), False), pa.field("end_seconds", pa.float64(), False)])
+_SPAN = pa.struct(
+    [pa.field("start_seconds", pa.float64(), False), pa.field("end_seconds", pa.float64(), False)]
+)
 
 INDEX_SCHEMA = pa.schema(
     [
@@ -50,6 +52,7 @@ INDEX_SCHEMA = pa.schema(
         pa.field("stem_uri", pa.string()),
         pa.field("stem_sha256", pa.string()),
         pa.field("stem_bytes", pa.int64()),
+        pa.field("clipped_samples", pa.int64()),
         pa.field("sample_rate", pa.int32()),
         pa.field("channels", pa.int16()),
         pa.field("frames", pa.int64()),
@@ -144,8 +147,9 @@ class IndexRow:
         Display name.
     level : int or None
         Ontology level (roots are 1); None for queries.
-    kind : {"node", "class", "union", "text", "example", "residual", "recording"}
-        What was asked for; `recording` only in the one row of a failed recording.
+    kind : {"node", "class", "union", "text", "example", "rest", "residual", "recording"}
+        What was asked for (`rest`: everything but an excluded sound); `recording` only in the one row of a
+        failed recording.
     status : {"written", "silent", "absent", "failed"}
         `written`: a stem was kept. `silent`: was active, but never above the silence level, so no stem was
         kept. `absent`: never active. `failed`: see `reason`.
@@ -163,6 +167,8 @@ class IndexRow:
         Checksum of that file.
     stem_bytes : int or None, default=None
         Size of that file.
+    clipped_samples : int or None, default=None
+        Samples beyond full scale that integer coding clipped, over all channels.
     sample_rate, channels, frames : int or None, default=None
         Native rate in Hz, channels and frames, the same for a recording and its stems.
     format : str or None, default=None
@@ -200,6 +206,7 @@ class IndexRow:
     stem_uri: str | None = None
     stem_sha256: str | None = None
     stem_bytes: int | None = None
+    clipped_samples: int | None = None
     sample_rate: int | None = None
     channels: int | None = None
     frames: int | None = None
@@ -215,7 +222,9 @@ class IndexRow:
             raise DataError(f"{item}, status", expected=f"one of {get_args(Status)}", found=repr(self.status))
         if (self.status == "failed") != (self.reason is not None):
             raise DataError(
-                f"{item}, reason", expected="a reason if and only if failed", found=f"{self.status}, {self.reason}"
+                f"{item}, reason",
+                expected="a reason if and only if failed",
+                found=f"{self.status}, {self.reason}",
             )
         for name in ("stem_uri", "stem_sha256", "stem_bytes"):
             if (self.status == "written") != (getattr(self, name) is not None):
@@ -225,14 +234,18 @@ class IndexRow:
                     found=f"{self.status}, {getattr(self, name)}",
                 )
         if self.probability is not None and not 0.0 <= self.probability <= 1.0:
-            raise DataError(f"{item}, probability", expected="a number in [0, 1]", found=str(self.probability))
+            raise DataError(
+                f"{item}, probability", expected="a number in [0, 1]", found=str(self.probability)
+            )
         for name in ("level_db", "peak_db"):
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):
                 raise DataError(f"{item}, {name}", expected="a finite number or none", found=str(value))
         edges = [edge for span in self.active_spans for edge in (span.start_seconds, span.end_seconds)]
         if edges != sorted(edges):
-            raise DataError(f"{item}, active_spans", expected="spans in order without overlap", found=str(edges))
+            raise DataError(
+                f"{item}, active_spans", expected="spans in order without overlap", found=str(edges)
+            )
 
     @property
     def active_seconds(self) -> float:
@@ -244,6 +257,9 @@ class IndexRow:
         record = dataclasses.asdict(self)
         record["active_spans"] = [dataclasses.asdict(span) for span in self.active_spans]
         record["active_seconds"] = self.active_seconds
+        for name in ("recording_uri", "reason"):  # Parquet refuses file names that are in no encoding
+            if record[name] is not None:
+                record[name] = record[name].encode("utf-8", "backslashreplace").decode()
         return {name: record[name] for name in INDEX_SCHEMA.names}
 
     @classmethod

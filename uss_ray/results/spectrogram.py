@@ -9,7 +9,6 @@ import dataclasses
 
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import rfft
 
 _WINDOW_SECONDS = 0.043
 _FLOOR_POWER = 1e-12
@@ -151,7 +150,7 @@ class SpectrogramMeter:
 
     def _band_power(self, samples: Floats) -> Floats:
         windows = np.lib.stride_tricks.sliding_window_view(samples, self._window_samples, axis=1)
-        spectra = rfft(windows[:, :: self._hop_samples] * self._window, axis=-1)
+        spectra = np.fft.rfft(windows[:, :: self._hop_samples] * self._window, axis=-1)
         power = np.mean(spectra.real**2 + spectra.imag**2, axis=0)
         bands: Floats = power @ self._filters
         return bands
@@ -189,4 +188,5 @@ def _mel_filters(window_samples: int, *, sample_rate: int, bands: int) -> Floats
     # Low bands are narrower than a bin: a triangle at least one bin wide leaves none of them empty.
     widths = np.maximum(1.0, np.interp(centres, places[1:], np.diff(places)))
     filters = np.maximum(0.0, 1.0 - np.abs(places[:, None] - centres) / widths)
-    return (filters / filters.sum(axis=0)).astype(np.float32)
+    normalised: Floats = (filters / filters.sum(axis=0)).astype(np.float32)
+    return normalised

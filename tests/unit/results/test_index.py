@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def a_row(**changes: Any) -> IndexRow:
 
 def an_absent_row() -> IndexRow:
     none = dict.fromkeys(("stem_uri", "stem_sha256", "stem_bytes", "level_db", "peak_db", "format"))
-    return a_row(node_id="/m/01yrx", label="Cat", status="absent", active_spans=(), probability=0.1, **none)
+    return a_row(node_id="/m/01yrx", label="Cat", status="absent", active_spans=(), probability=0.125, **none)
 
 
 @pytest.fixture
@@ -68,7 +69,9 @@ def root(tmp_path: Path) -> Path:
     write_index([a_row(), an_absent_row()], path=tmp_path / "index" / "part-0.parquet")
     facts = RecordingFacts(recording_id="c.wav", recording_uri="c.wav")
     run = RunFacts(run_id="run 1", weights_name="starter", weights_sha256="cd" * 32)
-    write_index([failed_row(facts, run=run, reason="c.wav: broken\nbadly")], path=tmp_path / "index/part-1.parquet")
+    write_index(
+        [failed_row(facts, run=run, reason="c.wav: broken\nbadly")], path=tmp_path / "index/part-1.parquet"
+    )
     (tmp_path / "index" / "_SUCCESS").touch()
     (tmp_path / "index" / "part-2.parquet").touch()
     return tmp_path
@@ -78,7 +81,8 @@ def test_rows_come_back_as_they_were_written(root: Path) -> None:
     rows = [IndexRow.from_record(record) for record in read_index(root).to_pylist()]
     assert [row.status for row in rows] == ["written", "absent", "failed"]
     assert rows[:2] == [a_row(), an_absent_row()]
-    assert rows[2].node_id == "" and rows[2].reason == "c.wav: broken badly"
+    assert rows[2].node_id == ""
+    assert rows[2].reason == "c.wav: broken badly"
 
 
 def test_pandas_duckdb_and_pyarrow_read_the_same(root: Path) -> None:
@@ -153,3 +157,8 @@ def test_an_index_that_cannot_be_written_leaves_nothing_and_says_where(tmp_path:
     with pytest.raises(OutputError, match="part"):
         write_index([a_row()], path=tmp_path / "index" / "part.parquet")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["index"]
+
+
+def test_a_file_name_in_no_encoding_can_be_indexed(tmp_path: Path) -> None:
+    write_index([a_row(recording_uri=os.fsdecode(b"caf\xe9.wav"))], path=tmp_path / "index" / "a.parquet")
+    assert read_index(tmp_path)["recording_uri"].to_pylist() == ["caf\\udce9.wav"]

@@ -37,7 +37,9 @@ def test_the_block_size_does_not_change_the_picture() -> None:
 
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("seconds", [0.001, 0.5, 7.3, 61.0])
-def test_the_width_is_bounded_and_used_whether_or_not_the_length_is_known(seconds: float, known: bool) -> None:
+def test_the_width_is_bounded_and_used_whether_or_not_the_length_is_known(
+    seconds: float, known: bool
+) -> None:
     samples = a_tone(440.0, seconds)
     picture = measured(samples, block=RATE, frames=samples.shape[1] if known else None)
     assert 1 <= picture.power_db.shape[1] <= 600
