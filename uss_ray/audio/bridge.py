@@ -1,24 +1,33 @@
 """The file object that stands between libsndfile and the real file, so that no fault gets lost.
 
 libsndfile reads and writes through callbacks that cannot raise; what goes wrong inside them it takes for the end of
-the file. The bridge keeps the first fault for the caller to ask after, and can show patched bytes of a header.
+the file. The bridge keeps the first fault for the caller to ask after.
 """
 
 from __future__ import annotations
 
 import os
-from typing import BinaryIO
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from uss_ray.audio.splice import SeekableReader
+
+
+class SeekableWriter(SeekableReader, Protocol):
+    """The part of a binary file that encoding needs."""
+
+    def write(self, data: bytes, /) -> int:
+        """Write bytes and return how many."""
 
 
 class FaultKeepingFile:
-    """Pass calls on to a binary file and keep the first exception instead of raising it.
+    """Pass reads on to a binary file and keep the first exception instead of raising it.
 
     Parameters
     ----------
     file : binary file
         Seekable; opened and closed by the caller.
-    patch : tuple of (int, bytes), optional
-        Offset and bytes that reads see in place of the file's own.
 
     Attributes
     ----------
@@ -26,60 +35,53 @@ class FaultKeepingFile:
         The first exception the file raised.
     """
 
-    def __init__(self, file: BinaryIO, *, patch: tuple[int, bytes] | None = None) -> None:
+    def __init__(self, file: SeekableReader) -> None:
         self.fault: Exception | None = None
         self._file = file
-        self._patch = patch
 
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """Move; -1 after a fault."""
-        try:
+        with self._keeping_faults():
             return self._file.seek(offset, whence)
-        except Exception as fault:
-            return self._keep(fault, instead=-1)
+        return -1
 
     def tell(self) -> int:
         """Tell the position; -1 after a fault."""
-        try:
+        with self._keeping_faults():
             return self._file.tell()
-        except Exception as fault:
-            return self._keep(fault, instead=-1)
+        return -1
 
-    def read(self, count: int) -> bytes:
+    def read(self, count: int, /) -> bytes:
         """Read up to `count` bytes; none after a fault."""
+        with self._keeping_faults():
+            return self._file.read(count)
+        return b""
+
+    @contextmanager
+    def _keeping_faults(self) -> Iterator[None]:
         try:
-            at = self._file.tell() if self._patch else 0
-            data = self._file.read(count)
-        except Exception as fault:
-            self._keep(fault, instead=0)
-            return b""
-        return self._patched(data, at=at)
+            yield
+        except Exception as fault:  # noqa: BLE001 - whatever a store's client raises, C code must not see it
+            self.fault = self.fault or fault
+
+
+class FaultKeepingSink(FaultKeepingFile):
+    """Pass writes on as well, and none after the first fault.
+
+    Parameters
+    ----------
+    file : binary file
+        Seekable and writable; opened and closed by the caller.
+    """
+
+    def __init__(self, file: SeekableWriter) -> None:
+        super().__init__(file)
+        self._sink = file
 
     def write(self, data: bytes) -> int:
         """Write all of `data`; 0 bytes after a fault."""
         if self.fault is not None:
             return 0
-        try:
-            return self._file.write(data)
-        except Exception as fault:
-            return self._keep(fault, instead=0)
-
-    def flush(self) -> None:
-        """Flush what is buffered."""
-        try:
-            self._file.flush()
-        except Exception as fault:
-            self._keep(fault, instead=0)
-
-    def _keep(self, fault: Exception, *, instead: int) -> int:
-        self.fault = self.fault or fault
-        return instead
-
-    def _patched(self, data: bytes, *, at: int) -> bytes:
-        if self._patch is None:
-            return data
-        patch_at, patch = self._patch
-        first, last = max(at, patch_at), min(at + len(data), patch_at + len(patch))
-        if first >= last:
-            return data
-        return data[: first - at] + patch[first - patch_at : last - patch_at] + data[last - at :]
+        with self._keeping_faults():
+            return self._sink.write(data)
+        return 0

@@ -9,7 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Literal
+from typing import Literal
+
+from uss_ray.audio.mp3_header import endless_header
+from uss_ray.audio.splice import SeekableReader, Splice
 
 # Encoders that write to a pipe cannot go back to fill in the size: ffmpeg leaves all ones, sox and others 2 GiB or so.
 _OPEN_ENDED_FROM = 0x7FFFF000
@@ -30,13 +33,13 @@ class Completeness:
     ----------
     expected, found : str or None
         Wording of a contradiction, None for both when the file is complete as far as can be told.
-    patch : tuple of (int, bytes) or None
-        Bytes to show a decoder at an offset instead of the file's, for a header whose size was never filled in.
+    splice : Splice or None
+        What to show the decoder instead of a header whose length is missing or was never filled in.
     """
 
     expected: str | None = None
     found: str | None = None
-    patch: tuple[int, bytes] | None = None
+    splice: Splice | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class _Chunk:
     body_bytes: int
 
 
-def inspect_container(file: BinaryIO) -> Completeness:
+def inspect_container(file: SeekableReader) -> Completeness:
     """Compare the size a container declares with the bytes there are.
 
     Parameters
@@ -58,7 +61,7 @@ def inspect_container(file: BinaryIO) -> Completeness:
     Returns
     -------
     Completeness
-        Without contradiction for formats whose decoders notice the end themselves (FLAC, MP3) and for unknown ones.
+        Without contradiction for FLAC and MP3, whose decoders notice the end themselves, and for unknown formats.
     """
     file_bytes = file.seek(0, os.SEEK_END)
     head = _read_at(file, 0, 28)
@@ -78,10 +81,10 @@ def inspect_container(file: BinaryIO) -> Completeness:
         return _compare(_Chunk(b"data", 8, start, size), file_bytes=file_bytes)
     if magic == b"OggS":
         return _inspect_ogg(file, file_bytes=file_bytes)
-    return Completeness()
+    return Completeness(splice=endless_header(file))
 
 
-def _inspect_riff(file: BinaryIO, *, file_bytes: int, magic: bytes) -> Completeness:
+def _inspect_riff(file: SeekableReader, *, file_bytes: int, magic: bytes) -> Completeness:
     byteorder: Literal["big", "little"] = "big" if magic == b"RIFX" else "little"
     riff_bytes = int.from_bytes(_read_at(file, 4, 4), byteorder)
     long_data_bytes = None
@@ -95,12 +98,13 @@ def _inspect_riff(file: BinaryIO, *, file_bytes: int, magic: bytes) -> Completen
             return _compare(chunk, file_bytes=file_bytes, open_ended_from=None)
         never_filled_in = riff_bytes == _SIZE_UNKNOWN or riff_bytes <= chunk.body_offset - 8
         if chunk.body_bytes == 0 and never_filled_in and chunk.body_offset < file_bytes:
-            return Completeness(patch=(chunk.size_offset, _SIZE_UNKNOWN.to_bytes(4, byteorder)))
+            open_ended = _SIZE_UNKNOWN.to_bytes(4, byteorder)
+            return Completeness(splice=Splice(chunk.size_offset, 4, open_ended))
         return _compare(chunk, file_bytes=file_bytes)
     return Completeness()
 
 
-def _inspect_ogg(file: BinaryIO, *, file_bytes: int) -> Completeness:
+def _inspect_ogg(file: SeekableReader, *, file_bytes: int) -> Completeness:
     tail_offset = max(0, file_bytes - 2 * _OGG_MAX_PAGE_BYTES)
     tail = _read_at(file, tail_offset, file_bytes - tail_offset)
     at = tail.rfind(b"OggS")
@@ -129,7 +133,7 @@ def _compare(
 
 
 def _chunks(
-    file: BinaryIO, *, start: int, file_bytes: int, byteorder: Literal["big", "little"]
+    file: SeekableReader, *, start: int, file_bytes: int, byteorder: Literal["big", "little"]
 ) -> Iterator[_Chunk]:
     at = start
     for _ in range(_MOST_CHUNKS):
@@ -141,7 +145,7 @@ def _chunks(
         at += 8 + size + size % 2
 
 
-def _w64_chunks(file: BinaryIO, *, file_bytes: int) -> Iterator[_Chunk]:
+def _w64_chunks(file: SeekableReader, *, file_bytes: int) -> Iterator[_Chunk]:
     at = 40
     for _ in range(_MOST_CHUNKS):
         if at + 24 > file_bytes:
@@ -152,7 +156,7 @@ def _w64_chunks(file: BinaryIO, *, file_bytes: int) -> Iterator[_Chunk]:
         at += max(24, -(-size // 8) * 8)
 
 
-def _caf_chunks(file: BinaryIO, *, file_bytes: int) -> Iterator[_Chunk]:
+def _caf_chunks(file: SeekableReader, *, file_bytes: int) -> Iterator[_Chunk]:
     at = 8
     for _ in range(_MOST_CHUNKS):
         if at + 12 > file_bytes:
@@ -167,6 +171,6 @@ def _find(chunks: Iterator[_Chunk], chunk_id: bytes) -> _Chunk | None:
     return next((chunk for chunk in chunks if chunk.chunk_id == chunk_id), None)
 
 
-def _read_at(file: BinaryIO, offset: int, count: int) -> bytes:
+def _read_at(file: SeekableReader, offset: int, count: int) -> bytes:
     file.seek(offset)
     return file.read(count)

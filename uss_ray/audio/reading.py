@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 from uss_ray.audio.bridge import FaultKeepingFile
 from uss_ray.audio.containers import inspect_container
 from uss_ray.audio.spec import AudioSpec
+from uss_ray.audio.splice import SplicedFile
 from uss_ray.errors import RecordingError
 
-# libsndfile's way to say that a FLAC header leaves the length open.
-_LENGTH_UNKNOWN = 2**63 - 1
+# Two months at 192 kHz: longer than any recording, shorter than what stands for "unknown" (2**63 - 1 for FLAC,
+# `mp3_header`'s endless for MP3).
+_LENGTH_UNKNOWN_FROM = 2**40
 
 
 def open_recording(file: str | os.PathLike[str] | BinaryIO, *, name: str | None = None) -> RecordingReader:
@@ -77,13 +79,14 @@ class RecordingReader:
         self.name = name or _name_of(file)
         with ExitStack() as resources:
             self._file = self._opened(file, resources)
-            self._bridge = FaultKeepingFile(self._file)
-            self._check_container()
+            self._bridge = self._check_container()
             self._decoder: _SequentialDecoder | None = self._start_decoder()
             resources.callback(self._stop_decoder)
             self.spec = _spec_of(self._decoder)
             if self.spec.frames == 0:
-                raise RecordingError(self.name, expected="at least one sample", found="a header with 0 samples")
+                raise RecordingError(
+                    self.name, expected="at least one sample", found="a header with 0 samples"
+                )
             self._resources = resources.pop_all()
 
     @property
@@ -98,7 +101,7 @@ class RecordingReader:
 
     @property
     def frames(self) -> int | None:
-        """Samples in each channel; None when the header leaves the length open."""
+        """Samples in each channel; None when the header leaves the length open (streamed FLAC, headerless MP3)."""
         return self.spec.frames
 
     def __enter__(self) -> RecordingReader:
@@ -157,27 +160,31 @@ class RecordingReader:
             if stat.S_ISREG(mode):
                 return resources.enter_context(open(file, "rb"))
         except (OSError, ValueError) as error:
-            raise RecordingError(self.name, expected="a readable audio file", found=_wording(error)) from error
+            raise RecordingError(
+                self.name, expected="a readable audio file", found=_wording(error)
+            ) from error
         found = "a folder" if stat.S_ISDIR(mode) else "something that is not a regular file"
         raise RecordingError(self.name, expected="an audio file", found=found)
 
-    def _check_container(self) -> None:
-        try:
-            if self._file.seek(0, os.SEEK_END) == 0:
-                raise RecordingError(self.name, expected="an audio file", found="an empty file (0 bytes)")
-            completeness = inspect_container(self._file)
-        except OSError as error:
-            raise RecordingError(self.name, expected="a readable audio file", found=_wording(error)) from error
+    def _check_container(self) -> FaultKeepingFile:
+        bridge = FaultKeepingFile(self._file)
+        file_bytes = bridge.seek(0, os.SEEK_END)
+        completeness = inspect_container(bridge)
+        self._raise_fault(bridge, at_seconds=0.0)
+        if file_bytes == 0:
+            raise RecordingError(self.name, expected="an audio file", found="an empty file (0 bytes)")
         if completeness.expected is not None and completeness.found is not None:
             raise RecordingError(self.name, expected=completeness.expected, found=completeness.found)
-        self._bridge = FaultKeepingFile(self._file, patch=completeness.patch)
+        if completeness.splice is not None:
+            return FaultKeepingFile(SplicedFile(self._file, completeness.splice))
+        return bridge
 
     def _start_decoder(self) -> _SequentialDecoder:
         self._bridge.seek(0)
         try:
             return _SequentialDecoder(self._bridge)
         except (soundfile.SoundFileError, TypeError, ValueError) as error:
-            self._raise_fault(at_seconds=0.0)
+            self._raise_fault(self._bridge, at_seconds=0.0)
             found = f"something that cannot be decoded ({_decoder_wording(error)})"
             raise RecordingError(
                 self.name, expected="audio (WAV, FLAC, OGG, MP3, AIFF …)", found=found
@@ -200,17 +207,17 @@ class RecordingReader:
             decoder.started = True
             interleaved = decoder.read(block_frames, dtype="float32", always_2d=True)
         except soundfile.SoundFileError as error:
-            self._raise_fault(at_seconds=at_seconds)
+            self._raise_fault(self._bridge, at_seconds=at_seconds)
             raise RecordingError(
                 self.name,
                 expected=f"decodable audio after {at_seconds:.1f} s",
                 found=_decoder_wording(error),
             ) from error
-        self._raise_fault(at_seconds=at_seconds)
+        self._raise_fault(self._bridge, at_seconds=at_seconds)
         return np.ascontiguousarray(interleaved.T)
 
-    def _raise_fault(self, *, at_seconds: float) -> None:
-        fault = self._bridge.fault
+    def _raise_fault(self, bridge: FaultKeepingFile, *, at_seconds: float) -> None:
+        fault = bridge.fault
         if fault is not None:
             raise RecordingError(
                 self.name, expected=f"readable bytes after {at_seconds:.1f} s", found=_wording(fault)
@@ -256,7 +263,7 @@ def _spec_of(decoder: soundfile.SoundFile) -> AudioSpec:
     return AudioSpec(
         sample_rate=decoder.samplerate,
         channels=decoder.channels,
-        frames=None if decoder.frames >= _LENGTH_UNKNOWN else decoder.frames,
+        frames=None if decoder.frames >= _LENGTH_UNKNOWN_FROM else decoder.frames,
         format=decoder.format,
         subtype=decoder.subtype,
     )

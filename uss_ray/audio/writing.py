@@ -5,19 +5,20 @@ Owns what may go wrong on the way to the disk; where stems go and what they are 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from uss_ray.audio.bridge import FaultKeepingFile
+from uss_ray.audio.bridge import FaultKeepingSink
 from uss_ray.audio.spec import STEM_SUBTYPES, StemFormat, StemSubtype, checked_stem_format
 from uss_ray.errors import ConfigError, OutputError
 
@@ -118,7 +119,10 @@ class StemWriter:
             container, self._max_frames = "RF64", None
         # Not the stem's own name with an ending: that could grow longer than a file system allows.
         self._temporary = self.path.with_name(f".{secrets.token_hex(8)}.part")
-        self._start(container=container, sample_rate=sample_rate)
+        self._file = self._created()
+        self._bridge = FaultKeepingSink(self._file)
+        self._open = True
+        self._encoder = self._started(container=container, sample_rate=sample_rate)
 
     def __enter__(self) -> StemWriter:
         """Return the writer itself."""
@@ -213,40 +217,31 @@ class StemWriter:
     def abort(self) -> None:
         """Stop and leave nothing behind; harmless after `close`."""
         if self._open:
-            self._open = False
             # What the encoder still wants to write is of no interest now, nor is whether it can.
             self._bridge.fault = self._bridge.fault or InterruptedError("the stem was given up")
-            try:
+            with contextlib.suppress(soundfile.SoundFileError):
                 self._encoder.close()
-            except soundfile.SoundFileError:
-                pass
-            try:
-                self._file.close()
-            except OSError:
-                pass
-        self._temporary.unlink(missing_ok=True)
+        self._discard_file()
 
-    def _start(self, *, container: str, sample_rate: int) -> None:
-        self._open = False
+    def _created(self) -> BinaryIO:
         try:
-            self._file = open(self._temporary, "xb+", buffering=_BUFFER_BYTES)
-        except OSError as error:
-            raise OutputError(
-                str(self.path), expected="a file that can be written", found=_wording(error)
-            ) from error
-        self._bridge = FaultKeepingFile(self._file)
+            return open(self._temporary, "xb+", buffering=_BUFFER_BYTES)
+        except (OSError, ValueError) as error:
+            found = _wording(error)
+            raise OutputError(str(self.path), expected="a file that can be written", found=found) from error
+
+    def _started(self, *, container: str, sample_rate: int) -> soundfile.SoundFile:
         try:
-            self._encoder = soundfile.SoundFile(
+            return soundfile.SoundFile(
                 self._bridge, "w", sample_rate, self.channels, self._subtype, format=container
             )
         except (soundfile.SoundFileError, TypeError, ValueError) as error:
-            self._file.close()
-            self._temporary.unlink(missing_ok=True)
+            self._discard_file()
+            fault = self._bridge.fault or error
             asked = f"{sample_rate} Hz, {self.channels} channels, {self._subtype}"
             raise OutputError(
-                str(self.path), expected=f"what {container} can hold", found=f"{asked} ({_wording(error)})"
-            ) from error
-        self._open = True
+                str(self.path), expected=f"room for {container} of {asked}", found=_wording(fault)
+            ) from fault
 
     def _append(self, interleaved: NDArray[np.float32] | NDArray[np.int16]) -> None:
         self._check_open()
@@ -272,6 +267,12 @@ class StemWriter:
         held_frames = soundfile.info(self._temporary).frames
         if held_frames != self.frames:
             self._fail(expected=f"{self.frames} samples in the finished file", found=str(held_frames))
+
+    def _discard_file(self) -> None:
+        self._open = False
+        with contextlib.suppress(OSError):
+            self._file.close()
+        self._temporary.unlink(missing_ok=True)
 
     def _fail(self, *, expected: str, found: str, cause: Exception | None = None) -> NoReturn:
         self.abort()
