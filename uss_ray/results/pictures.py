@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import itertools
 import struct
 import zlib
 from collections.abc import Iterator
@@ -163,8 +164,8 @@ def time_ticks(total_seconds: float, *, at_most: int = 8) -> list[Tick]:
 
 
 def frequency_ticks(top_hz: float) -> list[Tick]:
-    """Choose round frequencies below `top_hz`; positions count from the bottom."""
-    ticks = [hz for hz in _TICKS_HZ if hz < 0.9 * top_hz]
+    """Choose round frequencies that stand apart; positions count from the bottom."""
+    ticks = [hz for hz in _TICKS_HZ if top_hz / 64 < hz < 0.9 * top_hz]
     positions = mel_positions(ticks, top_hz=top_hz)
     labels = [f"{hz // 1000} kHz" if hz >= 1000 else f"{hz} Hz" for hz in ticks]
     return [Tick(100 * float(place), label) for place, label in zip(positions, labels, strict=True)]
@@ -190,7 +191,7 @@ def time_text(seconds: float, *, step: float = 1.0) -> str:
 def _runs(steps: npt.NDArray[np.int_]) -> Iterator[tuple[int, int, int]]:
     edges = np.flatnonzero(np.diff(steps)) + 1
     bounds = [0, *edges.tolist(), len(steps)]
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in itertools.pairwise(bounds):
         if start < stop:
             yield start, stop, int(steps[start])
 

@@ -11,8 +11,8 @@ import json
 import os
 import uuid
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import Any
 from urllib.parse import quote
 
 import jinja2
@@ -38,7 +38,7 @@ from uss_ray.results.writer import WrittenRecording
 
 _MP3 = "audio/mpeg"
 _FILE_MEDIA_TYPES = {".flac": "audio/flac", ".wav": "audio/wav"}
-_SPANS_IN_WORDS = 4
+_SPANS_IN_WORDS = 5
 _METER_FLOOR_DB = -60.0
 
 
@@ -54,6 +54,8 @@ class _Stem:
     audio_type: str
     is_embedded: bool
     meter_percent: float
+    level_text: str
+    peak_text: str
     spans_text: str
 
 
@@ -194,7 +196,7 @@ def _group(
     return _Group(
         title="Queries" if level is None else f"Level {level}",
         anchor="queries" if level is None else f"level-{level}",
-        counts=_counts_text([row for row in rows if row.kind != "residual"]),
+        counts=_counts_text(rows),
         strips=[
             _strip(row, activity=written.activities[row.node_id], total_seconds=total_seconds)
             for row in timed
@@ -228,6 +230,8 @@ def _stem(row: IndexRow, *, picture: str, sounds: dict[str, str]) -> _Stem:
         audio_type=_MP3 if sound else _FILE_MEDIA_TYPES[stem_uri.suffix],
         is_embedded=sound is not None,
         meter_percent=float(np.clip(100 * (1 - level_db / _METER_FLOOR_DB), 0, 100)),
+        level_text=_db_text(row.level_db),
+        peak_text=_db_text(row.peak_db),
         spans_text=_spans_text(row),
     )
 
@@ -236,20 +240,26 @@ def _loudness(row: IndexRow) -> float:
     return -np.inf if row.level_db is None else row.level_db
 
 
-def _counts_text(rows: Any) -> str:
-    counts = Counter(row.status for row in rows)
+def _counts_text(rows: Iterable[IndexRow]) -> str:
+    counts = Counter(row.status for row in rows if row.kind != "residual")
     return ", ".join(
         f"{counts[status]} {status}" for status in ("written", "silent", "absent") if counts[status]
     )
 
 
 def _spans_text(row: IndexRow) -> str:
+    edges = [edge for span in row.active_spans for edge in (span.start_seconds, span.end_seconds)]
+    step = 1.0 if all(edge == round(edge) for edge in edges) else 0.1
     spans = [
-        f"{time_text(span.start_seconds, step=0.1)}–{time_text(span.end_seconds, step=0.1)}"
+        f"{time_text(span.start_seconds, step=step)}–{time_text(span.end_seconds, step=step)}"
         for span in row.active_spans
     ]
     more = len(spans) - _SPANS_IN_WORDS
     return ", ".join(spans[:_SPANS_IN_WORDS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _db_text(level_db: float | None) -> str:
+    return "" if level_db is None else f"{level_db:.1f}".replace("-", "−")
 
 
 def _duration_text(seconds: float) -> str:

@@ -48,12 +48,17 @@ class TimePool:
         Even.
     per_column : int, default=1
         How many vectors a column covers at the start.
+
+    Attributes
+    ----------
+    count : int
+        Vectors so far.
     """
 
     def __init__(self, size: int, *, max_columns: int, per_column: int = 1) -> None:
         self._sums = np.zeros((max_columns, size), np.float32)
         self._per_column = per_column
-        self._count = 0
+        self.count = 0
 
     def add(self, vectors: Floats) -> None:
         """Take the next vectors, shape (n, size)."""
@@ -62,32 +67,32 @@ class TimePool:
             column, filled = self._next_place()
             n = min(self._per_column - filled, len(vectors) - taken)
             self._sums[column] += vectors[taken : taken + n].sum(axis=0)
-            self._count += n
+            self.count += n
             taken += n
 
     def add_zeros(self, n: int) -> None:
         """Take `n` vectors of zeros, in no time."""
         while n > 0:
             self._next_place()
-            taken = min(n, len(self._sums) * self._per_column - self._count)
-            self._count += taken
+            taken = min(n, len(self._sums) * self._per_column - self.count)
+            self.count += taken
             n -= taken
 
     def means(self) -> Floats:
         """Average of each column, shape (columns, size)."""
-        columns = -(-self._count // self._per_column)
+        columns = -(-self.count // self._per_column)
         counts = np.full((columns, 1), self._per_column, np.float32)
-        counts[-1:] -= columns * self._per_column - self._count
+        counts[-1:] -= columns * self._per_column - self.count
         means: Floats = self._sums[:columns] / counts
         return means
 
     def _next_place(self) -> tuple[int, int]:
-        if self._count == len(self._sums) * self._per_column:
+        if self.count == len(self._sums) * self._per_column:
             half = len(self._sums) // 2
             self._sums[:half] = self._sums[0::2] + self._sums[1::2]
             self._sums[half:] = 0.0
             self._per_column *= 2
-        return divmod(self._count, self._per_column)
+        return divmod(self.count, self._per_column)
 
 
 class SpectrogramMeter:
@@ -139,12 +144,10 @@ class SpectrogramMeter:
         self.add(np.zeros((channels, rest), np.float32))
 
     def result(self) -> Spectrogram:
-        """Give the spectrogram of all samples so far, the last padded with silence."""
-        if self._tail.size:
-            missing = max(0, self._window_samples - self._tail.shape[1])
-            padded = np.pad(self._tail, ((0, 0), (0, missing)))[:, : self._window_samples]
-            self._pool.add(self._band_power(padded))
-            self._tail = np.zeros((0, 0), np.float32)
+        """Give the spectrogram of all samples so far; what does not fill a window is left out if any is full."""
+        if self._tail.size and not self._pool.count:
+            missing = self._window_samples - self._tail.shape[1]
+            self._pool.add(self._band_power(np.pad(self._tail, ((0, 0), (0, missing)))))
         power = np.maximum(self._pool.means().T, _FLOOR_POWER)
         return Spectrogram(power_db=(10.0 * np.log10(power)).astype(np.float32), top_hz=self._top_hz)
 

@@ -53,10 +53,10 @@ def summary_table(rows: Iterable[IndexRow]) -> Summary:
             row.level is None,
             row.level or 0,
             row.kind == "residual",
-            -(row.level_db if row.level_db is not None else float("inf")),
+            -(row.level_db if row.level_db is not None else float("-inf")),
         ),
     )
-    counts = Counter(row.status for row in ordered if row.kind != "residual")
+    counts = Counter(str(row.status) for row in ordered if row.kind != "residual")
     return Summary(
         columns=COLUMNS,
         lines=tuple(_line(row) for row in ordered if row.status != "absent"),

@@ -56,5 +56,5 @@ def test_a_target_that_is_not_tagged_has_no_probability() -> None:
 
 
 def test_segments_of_another_width_are_refused() -> None:
-    with pytest.raises(ValueError, match="broadcast|could not"):
+    with pytest.raises(ValueError, match="broadcast"):
         ActivityLog(["a", "b"]).add([[0.5, 0.5, 0.5]], active=[[True] * 3], spans_seconds=[[0, 1]])

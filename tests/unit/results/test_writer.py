@@ -165,7 +165,8 @@ def test_flac_in_24_bits_is_a_step_from_the_estimates(
     tmp_path: Path, scene: Scene, recording_facts: RecordingFacts, run_facts: RunFacts
 ) -> None:
     result = written(tmp_path, scene, recording_facts, run_facts, stem_format="flac", subtype="PCM_24")
-    assert result.rows[0].format == "FLAC/PCM_24" and str(result.rows[0].stem_uri).endswith(".flac")
+    assert result.rows[0].format == "FLAC/PCM_24"
+    assert str(result.rows[0].stem_uri).endswith(".flac")
     clipped = np.clip(scene.estimates[DOG.key], -1, 1)
     np.testing.assert_allclose(read(tmp_path, result.rows[0].stem_uri), clipped, atol=2.0**-22)
 
