@@ -17,8 +17,6 @@ from uss_ray.errors import ConfigError
 from uss_ray.models.stft import Stft
 
 _MEL_FLOOR = 1e-10
-_BLOCK_DROPOUT = 0.2
-_HEAD_DROPOUT = 0.5
 
 
 @dataclass(frozen=True)
@@ -43,6 +41,8 @@ class PannsConfig:
     sample_rate, window_samples, hop_samples, mel_bins : int, default=32000, 1024, 320, 64
     min_hertz, max_hertz : float, default=50, 14000
         Range of the mel filters.
+    block_dropout, head_dropout : float, default=0.2, 0.5
+        In training, after each block and before each linear layer.
     """
 
     classes: int = 527
@@ -58,6 +58,8 @@ class PannsConfig:
     mel_bins: int = 64
     min_hertz: float = 50.0
     max_hertz: float = 14000.0
+    block_dropout: float = 0.2
+    head_dropout: float = 0.5
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "block_channels", tuple(self.block_channels))
@@ -197,20 +199,22 @@ class Panns(nn.Module):
             maps = block(maps)
             if index < len(self.blocks) - 1:
                 maps = F.avg_pool2d(maps, 2)
-            maps = F.dropout(maps, _BLOCK_DROPOUT, self.training)
+            maps = F.dropout(maps, self.config.block_dropout, self.training)
         features = maps.mean(dim=3)
         return self._tag_clip(features) if self.config.head == "clip" else self._tag_frames(features, frames)
 
     def _tag_clip(self, features: Tensor) -> Tagging:
-        pooled = F.dropout(features.amax(dim=2) + features.mean(dim=2), _HEAD_DROPOUT, self.training)
+        pooled = F.dropout(
+            features.amax(dim=2) + features.mean(dim=2), self.config.head_dropout, self.training
+        )
         embedding = F.relu(self.embed(pooled))
         probs = torch.sigmoid(self.classify(embedding))
-        return Tagging(probs, F.dropout(embedding, _HEAD_DROPOUT, self.training), None)
+        return Tagging(probs, F.dropout(embedding, self.config.head_dropout, self.training), None)
 
     def _tag_frames(self, features: Tensor, frames: int) -> Tagging:
         smooth = F.max_pool1d(features, 3, 1, 1) + F.avg_pool1d(features, 3, 1, 1)
-        smooth = F.dropout(smooth, _HEAD_DROPOUT, self.training).transpose(1, 2)
-        embedding = F.dropout(F.relu(self.embed(smooth)), _HEAD_DROPOUT, self.training)
+        smooth = F.dropout(smooth, self.config.head_dropout, self.training).transpose(1, 2)
+        embedding = F.dropout(F.relu(self.embed(smooth)), self.config.head_dropout, self.training)
         coarse = torch.sigmoid(self.classify(embedding))
         if self.config.pooling == "max":
             clipwise = coarse.amax(dim=1)

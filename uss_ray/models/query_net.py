@@ -68,7 +68,9 @@ class QueryNet(nn.Module):
         If `kind` is unknown or the adaptor takes another size than the bottleneck has.
     """
 
-    def __init__(self, tagger: Panns, *, kind: Literal["soft", "latent"] = "soft", adaptor: Adaptor | None = None):
+    def __init__(
+        self, tagger: Panns, *, kind: Literal["soft", "latent"] = "soft", adaptor: Adaptor | None = None
+    ):
         super().__init__()
         if kind not in ("soft", "latent"):
             raise ConfigError("query net kind", expected="soft or latent", found=str(kind))
@@ -77,7 +79,9 @@ class QueryNet(nn.Module):
         self.adaptor = adaptor
         if adaptor is not None and adaptor.config.bottleneck_size != self.bottleneck_size:
             raise ConfigError(
-                "adaptor bottleneck_size", expected=str(self.bottleneck_size), found=str(adaptor.config.bottleneck_size)
+                "adaptor bottleneck_size",
+                expected=str(self.bottleneck_size),
+                found=str(adaptor.config.bottleneck_size),
             )
 
     @property

@@ -111,7 +111,8 @@ class _Stage(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, blocks: int) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(
-            ResidualBlock(in_channels if index == 0 else out_channels, out_channels) for index in range(blocks)
+            ResidualBlock(in_channels if index == 0 else out_channels, out_channels)
+            for index in range(blocks)
         )
 
     def shift_channels(self) -> list[int]:

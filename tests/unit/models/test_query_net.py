@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from uss_ray.errors import ConfigError
+from uss_ray.models.panns import Panns, PannsConfig
+from uss_ray.models.query_net import Adaptor, AdaptorConfig, QueryNet
+
+
+def tagger() -> Panns:
+    torch.manual_seed(0)
+    return Panns(PannsConfig(classes=6, block_channels=(4, 8), embedding_size=10))
+
+
+def test_the_bottleneck_is_what_the_tagger_says_and_carries_no_gradient() -> None:
+    net = tagger()
+    audio = torch.randn(2, 16000)
+    soft, latent = QueryNet(net), QueryNet(net, kind="latent")
+    assert torch.equal(soft.bottleneck(audio), net.eval()(audio).clipwise_probs)
+    assert torch.equal(latent.bottleneck(audio), net.eval()(audio).embedding)
+    assert not soft.bottleneck(audio).requires_grad
+    assert (soft.condition_size, latent.condition_size) == (6, 10)
+
+
+def test_an_adaptor_is_trained_while_the_tagger_is_not() -> None:
+    net = tagger()
+    query_net = QueryNet(net, adaptor=Adaptor(AdaptorConfig(6, 7, 8)))
+    query_net(torch.randn(2, 16000)).sum().backward()
+    assert query_net.adaptor is not None
+    assert all(p.grad is not None for p in query_net.adaptor.parameters())
+    assert all(p.grad is None for p in net.parameters())
+
+
+def test_an_adaptor_of_another_size_is_refused() -> None:
+    with pytest.raises(ConfigError, match="expected 6, found 9"):
+        QueryNet(tagger(), adaptor=Adaptor(AdaptorConfig(9, 7, 8)))

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from uss_ray.errors import ConfigError
+from uss_ray.models.resunet import ResUNet, ResUNetConfig
+
+TINY = ResUNetConfig(
+    condition_size=5,
+    channels=(4, 8),
+    bottleneck_channels=8,
+    stem_channels=4,
+    window_samples=256,
+    hop_samples=100,
+)
+
+
+def tiny(**changes: object) -> ResUNet:
+    torch.manual_seed(0)
+    return ResUNet(ResUNetConfig(**(TINY.__dict__ | changes)))  # type: ignore[arg-type]
+
+
+def test_the_default_is_the_papers_resunet30() -> None:
+    model = ResUNet(ResUNetConfig())
+    film = sum(p.numel() for p in model.film.parameters())
+    # 39.2 M with a 527-d condition in the published program, which counts 12.6 M of fixed STFT kernels as parameters.
+    total = sum(p.numel() for p in model.parameters())
+    assert total == 25_747_781
+    assert film == 528 * sum(model.film.layer_channels)
+
+
+@pytest.mark.parametrize("samples", [1, 99, 1000, 4321])
+def test_the_estimate_is_as_long_as_the_mixture(samples: int) -> None:
+    model = tiny().eval()
+    with torch.inference_mode():
+        assert model(torch.randn(3, 1, samples), torch.rand(3, 5)).shape == (3, 1, samples)
+
+
+def test_masks_never_amplify_and_end_below_the_top_bin() -> None:
+    model = tiny().eval()
+    with torch.inference_mode():
+        masks = model.masks(model.stft(torch.randn(2, 1, 3000)), torch.rand(2, 5))
+    assert masks.abs().max() <= 1 + 1e-5
+    assert (masks[..., -1] == 0).all()
+
+
+def test_the_condition_changes_the_estimate() -> None:
+    model = tiny().eval()
+    mixture = torch.randn(1, 1, 3000)
+    with torch.inference_mode():
+        one, other = model(mixture, torch.zeros(1, 5)), model(mixture, torch.ones(1, 5))
+    assert (one - other).abs().max() > 1e-4
+
+
+def test_folding_the_norms_at_inference_changes_nothing() -> None:
+    model = tiny()
+    mixture, condition = torch.randn(4, 1, 3000), torch.rand(4, 5)
+    for _ in range(3):
+        model.train()(mixture, condition)
+    model.eval()
+    with torch.inference_mode():
+        folded = model(mixture, condition)
+        for module in model.modules():
+            if hasattr(module, "activate"):
+                module.activate = lambda maps, shift, norm=module: torch.nn.functional.leaky_relu(
+                    norm(maps) + shift, 0.01
+                )
+        plain = model(mixture, condition)
+    assert torch.allclose(folded, plain, atol=1e-5)
+
+
+def test_every_parameter_is_trained() -> None:
+    model = tiny().train()
+    model(torch.randn(2, 1, 3000), torch.rand(2, 5)).square().sum().backward()
+    without = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    # The bias of the gain, real and imaginary maps always has a gradient; convolutions before a norm do too.
+    assert without == []
+
+
+def test_more_blocks_a_stage_make_a_deeper_network() -> None:
+    def convolutions(model: ResUNet) -> int:
+        return sum(isinstance(m, torch.nn.Conv2d) and m.kernel_size == (3, 3) for m in model.modules())
+
+    assert convolutions(tiny(blocks_per_stage=2)) == 2 * convolutions(tiny())
+
+
+def test_an_impossible_geometry_is_refused_before_anything_is_built() -> None:
+    with pytest.raises(ConfigError, match="divisible by 4"):
+        ResUNetConfig(channels=(4, 8), window_samples=250)
+    with pytest.raises(ConfigError, match="two stages or more"):
+        ResUNetConfig(channels=(4,))

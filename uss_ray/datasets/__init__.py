@@ -1,0 +1,1 @@
+"""Weakly labelled data sets in AudioSet's format."""

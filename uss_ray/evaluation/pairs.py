@@ -1,0 +1,205 @@
+"""Two-source evaluation lists: which segment is the target, which the interference.
+
+Owns the drawing and the CSV of a list; where candidate segments come from (true events or a miner) is for the caller.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from uss_ray.errors import DataError
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A segment that holds a class.
+
+    Parameters
+    ----------
+    clip_id : str
+    class_id : str
+        MID.
+    start_seconds : float
+    """
+
+    clip_id: str
+    class_id: str
+    start_seconds: float
+
+
+@dataclass(frozen=True)
+class EvaluationPair:
+    """A target segment and an interfering one of an unrelated class."""
+
+    class_id: str
+    target_clip_id: str
+    target_start_seconds: float
+    other_class_id: str
+    other_clip_id: str
+    other_start_seconds: float
+
+
+@dataclass(frozen=True)
+class Event:
+    """A true event of a clip, known for data sets that were made rather than collected."""
+
+    clip_id: str
+    class_id: str
+    onset_seconds: float
+    offset_seconds: float
+    role: str
+
+
+def read_events(path: Path, *, split: str) -> list[Event]:
+    """Read true events from a TSV with columns segment_id, split, onset, offset, mid, role."""
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
+            rows = [row for row in csv.DictReader(lines, delimiter="\t") if row["split"] == split]
+            return [
+                Event(row["segment_id"], row["mid"], float(row["onset"]), float(row["offset"]), row["role"])
+                for row in rows
+            ]
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(str(path), expected="a table of true events", found=repr(error)) from error
+
+
+def candidates_from_events(
+    events: Iterable[Event], *, segment_seconds: float, clip_seconds: float = 10.0, min_coverage: float = 0.4
+) -> list[Candidate]:
+    """Choose for each clip the segment that its target class fills best.
+
+    Parameters
+    ----------
+    events : iterable of Event
+    segment_seconds, clip_seconds : float
+    min_coverage : float, default=0.4
+        Least share of the segment in which the class sounds, in [0, 1].
+
+    Returns
+    -------
+    list of Candidate
+        Segments free of second events of other classes where there are such; ties go to the earliest.
+    """
+    by_clip: dict[str, list[Event]] = {}
+    for event in events:
+        by_clip.setdefault(event.clip_id, []).append(event)
+    grid = np.round(np.arange(0.0, clip_seconds - segment_seconds + 1e-9, 0.1), 1)
+    chosen: list[Candidate] = []
+    for clip_id, found in sorted(by_clip.items()):
+        targets = [e for e in found if e.role == "target"]
+        if not targets:
+            continue
+        class_id = targets[0].class_id
+        own = _coverage([e for e in targets if e.class_id == class_id], grid, segment_seconds)
+        others = _coverage(
+            [e for e in found if e.role != "background" and e.class_id != class_id], grid, segment_seconds
+        )
+        value = np.round(own - 0.5 * others, 6)
+        best = int(value.argmax())
+        if own[best] >= min_coverage:
+            chosen.append(Candidate(clip_id, class_id, float(grid[best])))
+    return chosen
+
+
+def _coverage(events: Sequence[Event], starts: np.ndarray, segment_seconds: float) -> np.ndarray:
+    covered = np.zeros(len(starts))
+    for event in events:
+        covered += np.clip(
+            np.minimum(event.offset_seconds, starts + segment_seconds)
+            - np.maximum(event.onset_seconds, starts),
+            0,
+            None,
+        )
+    return np.minimum(covered / segment_seconds, 1.0)
+
+
+def draw_pairs(
+    candidates: Sequence[Candidate],
+    *,
+    conflict: Callable[[Candidate, Candidate], bool],
+    pairs_per_class: int = 10,
+    min_candidates: int = 2,
+    seed: int = 0,
+) -> list[EvaluationPair]:
+    """Draw pairs, evenly over classes and over the classes that interfere.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+    conflict : callable
+        True if two candidates must not be mixed.
+    pairs_per_class : int, default=10
+    min_candidates : int, default=2
+        Classes with fewer candidates are left out.
+    seed : int, default=0
+
+    Returns
+    -------
+    list of EvaluationPair
+        Sorted by class id.
+    """
+    rng = np.random.default_rng(seed)
+    by_class: dict[str, list[Candidate]] = {}
+    for candidate in candidates:
+        by_class.setdefault(candidate.class_id, []).append(candidate)
+    pairs: list[EvaluationPair] = []
+    for class_id in sorted(by_class):
+        own = by_class[class_id]
+        if len(own) < min_candidates:
+            continue
+        for number in range(pairs_per_class):
+            target = own[number % len(own)]
+            free = [c for c in sorted(by_class) if any(not conflict(target, o) for o in by_class[c])]
+            if not free:
+                continue
+            others = [o for o in by_class[free[rng.integers(len(free))]] if not conflict(target, o)]
+            other = others[rng.integers(len(others))]
+            pairs.append(
+                EvaluationPair(
+                    class_id,
+                    target.clip_id,
+                    target.start_seconds,
+                    other.class_id,
+                    other.clip_id,
+                    other.start_seconds,
+                )
+            )
+    return pairs
+
+
+def write_pairs(pairs: Sequence[EvaluationPair], path: Path) -> None:
+    """Write a list as CSV."""
+    with path.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.DictWriter(out, [f.name for f in fields(EvaluationPair)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(pair) for pair in pairs)
+
+
+def read_pairs(path: Path) -> list[EvaluationPair]:
+    """Read a list written by `write_pairs`.
+
+    Raises
+    ------
+    DataError
+        If a column is missing or a time is no number.
+    """
+    with path.open(encoding="utf-8", newline="") as lines:
+        try:
+            return [
+                EvaluationPair(
+                    row["class_id"],
+                    row["target_clip_id"],
+                    float(row["target_start_seconds"]),
+                    row["other_class_id"],
+                    row["other_clip_id"],
+                    float(row["other_start_seconds"]),
+                )
+                for row in csv.DictReader(lines)
+            ]
+        except (KeyError, ValueError) as error:
+            raise DataError(str(path), expected="a list of evaluation pairs", found=repr(error)) from error

@@ -1,0 +1,78 @@
+"""Train a tagger from weak labels.
+
+Owns one step and the mixing of clips that makes the tagger meet overlapping sounds; the loop is in `recipe.py`.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+import torchaudio
+from torch import Tensor
+
+from uss_ray.models.panns import Panns
+
+_EPS = 1e-6
+
+
+def overlap_clips(
+    waveform: Tensor,
+    labels: Tensor,
+    *,
+    generator: torch.Generator,
+    share: float = 0.5,
+    range_db: float = 10.0,
+) -> tuple[Tensor, Tensor]:
+    """Add to a share of the clips another clip of the batch; its labels are added too.
+
+    Parameters
+    ----------
+    waveform : Tensor of shape (batch, samples)
+    labels : Tensor of shape (batch, classes)
+        Weak labels, 0 or 1.
+    generator : torch.Generator
+    share : float, default=0.5
+        Fraction of clips that get a second clip, in [0, 1].
+    range_db : float, default=10
+        The level of the second clip is uniform in ± this many dB around the first one's.
+
+    Returns
+    -------
+    tuple of Tensor
+        Waveforms and labels of the same shapes.
+    """
+    batch = len(waveform)
+    order = torch.randperm(batch, generator=generator)
+    chosen = (torch.rand(batch, generator=generator) < share).float()[:, None]
+    gain_db = (torch.rand(batch, generator=generator) * 2 - 1)[:, None] * range_db
+    rms = waveform.square().mean(dim=1, keepdim=True).sqrt()
+    gain = (rms / rms[order].clamp(min=_EPS)).clamp(max=100.0) * 10 ** (gain_db / 20)
+    mixed = waveform + chosen * gain * waveform[order]
+    return mixed, torch.maximum(labels, chosen * labels[order])
+
+
+def tagger_loss(model: Panns, waveform: Tensor, labels: Tensor, *, augment: bool = True) -> Tensor:
+    """Binary cross-entropy of the clip-wise probabilities.
+
+    Parameters
+    ----------
+    model : Panns
+    waveform : Tensor of shape (batch, samples)
+    labels : Tensor of shape (batch, classes)
+    augment : bool, default=True
+        Mask random bands of time and frequency (SpecAugment, Park et al. 2019).
+
+    Returns
+    -------
+    Tensor of shape ()
+    """
+    log_mel = model.log_mel(waveform)
+    if augment:
+        maps = log_mel.transpose(1, 2)
+        floor = float(log_mel.mean())
+        for _ in range(2):
+            maps = torchaudio.functional.mask_along_axis_iid(maps.unsqueeze(1), 8, floor, 2).squeeze(1)
+            maps = torchaudio.functional.mask_along_axis_iid(maps.unsqueeze(1), 64, floor, 3).squeeze(1)
+        log_mel = maps.transpose(1, 2)
+    probs = model.tag(log_mel).clipwise_probs
+    return F.binary_cross_entropy(probs.clamp(_EPS, 1 - _EPS), labels)
