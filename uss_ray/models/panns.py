@@ -6,6 +6,7 @@ One class covers Cnn14, Cnn14_DecisionLevelMax, Cnn10, Cnn6 and narrower members
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import torch
@@ -107,8 +108,7 @@ class _ConvBlock(nn.Module):
         super().__init__()
         widths = [in_channels] + [out_channels] * convs
         self.convs = nn.ModuleList(
-            nn.Conv2d(a, b, kernel_size, padding=kernel_size // 2, bias=False)
-            for a, b in zip(widths, widths[1:], strict=False)
+            nn.Conv2d(a, b, kernel_size, padding=kernel_size // 2, bias=False) for a, b in pairwise(widths)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(out_channels) for _ in range(convs))
         for conv in self.convs:
@@ -141,6 +141,7 @@ class LogMel(nn.Module):
         self.register_buffer("filters", filters)
 
     def forward(self, waveform: Tensor) -> Tensor:
+        """Map waveforms of shape (..., samples) to (..., frames, mel_bins)."""
         power = torch.view_as_real(self.stft(waveform)).square().sum(-1)
         return 10.0 * torch.log10((power @ self.filters).clamp(min=_MEL_FLOOR))
 
@@ -164,8 +165,7 @@ class Panns(nn.Module):
         self.norm = nn.BatchNorm2d(config.mel_bins)
         widths = (1, *config.block_channels)
         self.blocks = nn.ModuleList(
-            _ConvBlock(a, b, config.convs_per_block, config.kernel_size)
-            for a, b in zip(widths, widths[1:], strict=False)
+            _ConvBlock(a, b, config.convs_per_block, config.kernel_size) for a, b in pairwise(widths)
         )
         self.embed = nn.Linear(widths[-1], config.embedding_size)
         self.classify = nn.Linear(config.embedding_size, config.classes)

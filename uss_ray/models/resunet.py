@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -97,9 +98,11 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else None
 
     def shift_channels(self) -> list[int]:
+        """Return the channels of each shifted norm, in the order of use."""
         return [self.norm1.num_features, self.norm2.num_features]
 
     def forward(self, maps: Tensor, shifts: Iterator[Tensor]) -> Tensor:
+        """Map (batch, in_channels, frames, bins) to (batch, out_channels, frames, bins), taking two shifts."""
         inner = self.conv1(self.norm1.activate(maps, next(shifts)))
         inner = self.conv2(self.norm2.activate(inner, next(shifts)))
         return inner + (maps if self.shortcut is None else self.shortcut(maps))
@@ -167,14 +170,14 @@ class ResUNet(nn.Module):
         self.norm = nn.BatchNorm2d(self.stft.bins, momentum=_NORM_MOMENTUM)
         self.stem = nn.Conv2d(1, config.stem_channels, 1)
         widths = (config.stem_channels, *config.channels)
-        self.encoder = nn.ModuleList(_Stage(a, b, blocks) for a, b in zip(widths, widths[1:], strict=False))
+        self.encoder = nn.ModuleList(_Stage(a, b, blocks) for a, b in pairwise(widths))
         self.bottleneck = _Stage(widths[-1], config.bottleneck_channels, blocks)
         self._scales = [(2, 2)] * (len(config.channels) - 1) + [(1, 2)]
         down = list(reversed(config.channels))
         self.decoder = nn.ModuleList(
             _UpStage(a, b, scale, blocks)
             for a, b, scale in zip(
-                (config.bottleneck_channels, *down), down, reversed(self._scales), strict=False
+                (config.bottleneck_channels, *down[:-1]), down, reversed(self._scales), strict=True
             )
         )
         self.head = nn.Conv2d(config.channels[0], 3, 1)

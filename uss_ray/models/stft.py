@@ -39,7 +39,7 @@ class Stft(nn.Module):
         return self.window_samples // 2 + 1
 
     def frames(self, samples: int) -> int:
-        """Number of frames of a signal of `samples` samples."""
+        """Return the number of frames of a signal of `samples` samples."""
         return max(samples, self.window_samples // 2 + 1) // self.hop_samples + 1
 
     def forward(self, waveform: Tensor) -> Tensor:
