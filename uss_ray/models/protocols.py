@@ -12,16 +12,22 @@ class TaggingLike(Protocol):
     """What a tagger found: `clipwise_probs` (batch, classes) in [0, 1] and `embedding` (batch, size)."""
 
     @property
-    def clipwise_probs(self) -> Tensor: ...
+    def clipwise_probs(self) -> Tensor:
+        """Tensor of shape (batch, classes), in [0, 1]."""
+        ...
 
     @property
-    def embedding(self) -> Tensor: ...
+    def embedding(self) -> Tensor:
+        """Tensor of shape (batch, embedding_size)."""
+        ...
 
 
 class Tagger(Protocol):
     """Waveforms of shape (batch, samples) to class probabilities."""
 
-    def __call__(self, waveform: Tensor) -> TaggingLike: ...
+    def __call__(self, waveform: Tensor) -> TaggingLike:
+        """Tag."""
+        ...
 
 
 class SpectralTransform(Protocol):
@@ -30,11 +36,17 @@ class SpectralTransform(Protocol):
     window_samples: int
     hop_samples: int
 
-    def frames(self, samples: int) -> int: ...
+    def frames(self, samples: int) -> int:
+        """Count the frames of so many samples."""
+        ...
 
-    def __call__(self, waveform: Tensor) -> Tensor: ...
+    def __call__(self, waveform: Tensor) -> Tensor:
+        """Transform (..., samples) to (..., frames, bins), complex."""
+        ...
 
-    def inverse(self, spectrogram: Tensor, *, samples: int) -> Tensor: ...
+    def inverse(self, spectrogram: Tensor, *, samples: int) -> Tensor:
+        """Transform (..., frames, bins) back to (..., samples)."""
+        ...
 
 
 class Separator(Protocol):
@@ -45,39 +57,66 @@ class Separator(Protocol):
     """
 
     @property
-    def stft(self) -> SpectralTransform: ...
+    def stft(self) -> SpectralTransform:
+        """The transform that its masks apply to."""
+        ...
 
     @property
-    def sample_rate(self) -> int: ...
+    def sample_rate(self) -> int:
+        """Rate of the waveforms in Hz."""
+        ...
 
     @property
-    def time_grid_samples(self) -> int: ...
+    def time_grid_samples(self) -> int:
+        """Step of the pooling grid."""
+        ...
 
-    def masks(self, spectrogram: Tensor, condition: Tensor) -> Tensor: ...
+    def masks(self, spectrogram: Tensor, condition: Tensor) -> Tensor:
+        """Make complex masks of shape (batch, 1, frames, bins) from spectrograms of the same shape."""
+        ...
 
 
 class QueryNetLike(Protocol):
     """Audio to a bottleneck, a bottleneck to a condition."""
 
     @property
-    def kind(self) -> Literal["soft", "latent"]: ...
+    def kind(self) -> Literal["soft", "latent"]:
+        """What a bottleneck is: class probabilities, or an embedding."""
+        ...
 
-    def bottleneck(self, waveform: Tensor) -> Tensor: ...
+    @property
+    def adaptor(self) -> object | None:
+        """The part after the bottleneck; None where the bottleneck is the condition."""
+        ...
 
-    def adapt(self, bottleneck: Tensor) -> Tensor: ...
+    def bottleneck(self, waveform: Tensor) -> Tensor:
+        """Describe (batch, samples) by (batch, bottleneck_size)."""
+        ...
+
+    def adapt(self, bottleneck: Tensor) -> Tensor:
+        """Map (batch, bottleneck_size) to (batch, condition_size)."""
+        ...
 
 
 class WeightsLike(Protocol):
-    """All that separates one recording: tagger, query net, separator and the average bottleneck of each class."""
+    """All that separates one recording: networks, where there are some, and the average condition of each class."""
 
     @property
-    def tagger(self) -> Tagger: ...
+    def tagger(self) -> Tagger | None:
+        """Tells which classes sound."""
+        ...
 
     @property
-    def query_net(self) -> QueryNetLike: ...
+    def query_net(self) -> QueryNetLike | None:
+        """Makes conditions."""
+        ...
 
     @property
-    def separator(self) -> Separator: ...
+    def separator(self) -> Separator | None:
+        """Makes masks."""
+        ...
 
     @property
-    def class_means(self) -> Mapping[int, Tensor] | None: ...
+    def class_means(self) -> Mapping[int, Tensor] | None:
+        """Class index -> condition of shape (condition_size,)."""
+        ...

@@ -21,8 +21,8 @@ class Activity:
     Attributes
     ----------
     probs : ndarray of shape (segments, targets), dtype=float32
-        Largest probability of the target's classes, in [0, 1]. A target that is not detected but asked for has 1
-        where there is sound. 0 where there is none.
+        Largest probability of the target's classes, in [0, 1]; 0 where the mixture is silent, NaN of a target
+        without classes.
     active : ndarray of shape (segments, targets), dtype=bool
     """
 
@@ -61,7 +61,8 @@ def find_activity(
     active = np.zeros(shape, dtype=np.bool_)
     for column, target in enumerate(targets):
         if not target.class_indexes:
-            probs[:, column] = active[:, column] = audible
+            probs[:, column] = np.nan
+            active[:, column] = audible
             continue
         probs[:, column] = np.where(audible, class_probs[:, list(target.class_indexes)].max(axis=1), 0.0)
         remaining = sorted(set(target.class_indexes).difference(excluded_indexes))

@@ -61,7 +61,13 @@ class Networks:
     """
 
     def __init__(
-        self, *, tagger: Tagger, separator: Separator, batch_size: int, precision: Precision, device: torch.device
+        self,
+        *,
+        tagger: Tagger,
+        separator: Separator,
+        batch_size: int,
+        precision: Precision,
+        device: torch.device,
     ) -> None:
         self._tagger = tagger
         self._separator = separator

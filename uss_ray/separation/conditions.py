@@ -1,6 +1,6 @@
 """The condition that steers the separator to a target: detected, class mean, or an audio query.
 
-Works on bottlenecks of the query net, adapts last. Reading audio and deciding activity are left to others.
+Reading audio and deciding activity are left to others.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Conditioner:
     ----------
     query_net : QueryNetLike
         Of kind soft, its bottleneck is the tagger's class probabilities, so that nothing is tagged twice.
-    class_means : mapping of int to Tensor of shape (bottleneck_size,), or None
-        Class index -> average bottleneck over the training anchors of the class.
+    class_means : mapping of int to Tensor of shape (condition_size,), or None
+        Class index -> average condition over the training anchors of the class.
     kind : {"detected", "class-mean"}
         The condition of targets that bring none of their own.
 
@@ -48,26 +48,47 @@ class Conditioner:
     ) -> None:
         if kind == "detected" and query_net.kind != "soft":
             raise ConfigError(
-                "separation setting condition", expected=f"class-mean with a {query_net.kind} query net", found=kind
+                "separation setting condition",
+                expected=f"class-mean with a {query_net.kind} query net",
+                found=kind,
             )
         if kind == "class-mean" and not class_means:
-            raise WeightsError("class means", expected="an average condition of each class", found="none in the weights")
+            raise WeightsError(
+                "class means", expected="an average condition of each class", found="none in the weights"
+            )
         self._query_net = query_net
         self._class_means = class_means or {}
         self._kind = kind
+        self._told: set[str] = set()
 
     def check(self, target: Target) -> None:
         """Refuse a target that no condition can be made for, before any work is done.
 
+        A target without a class mean falls back to its detected condition where the query net allows it; the log
+        says so, once.
+
         Raises
         ------
         WeightsError
-            If the class means lack all classes of the target and nothing else can steer the separator.
+            If the class means lack all classes of the target and the query net is latent.
         """
-        if target.condition is None and target.class_indexes and not self._can_detect:
-            self._class_mean(target)
+        if target.is_everything or self._fixed_condition(target) is not None or self._kind == "detected":
+            return
+        if self._query_net.kind != "soft":
+            raise WeightsError(
+                f"class mean of {target.label}",
+                expected="an average condition of one of its classes",
+                found="none",
+            )
+        if target.key not in self._told:
+            self._told.add(target.key)
+            _logger.warning(
+                "%s has no class mean in the weights; its detected condition is used", target.label
+            )
 
-    def conditions(self, target: Target, *, class_probs: Tensor, excluded_indexes: Sequence[int] = ()) -> Tensor:
+    def conditions(
+        self, target: Target, *, class_probs: Tensor, excluded_indexes: Sequence[int] = ()
+    ) -> Tensor:
         """Make the conditions of one target in some segments.
 
         Parameters
@@ -77,54 +98,37 @@ class Conditioner:
         class_probs : Tensor of shape (segments, classes)
             The tagger's probabilities in these segments.
         excluded_indexes : sequence of int, default=()
-            Classes that no condition may hold; without meaning for a latent query net.
+            Classes that no condition may hold. They can be taken out where a condition is made of class
+            probabilities, that is, before an adaptor; a fixed condition behind an adaptor stays as it is.
 
         Returns
         -------
         Tensor of shape (segments, condition_size)
         """
-        bottlenecks = self._bottlenecks(target, class_probs=class_probs)
-        if excluded_indexes and self._query_net.kind == "soft":
-            bottlenecks = bottlenecks.clone()
-            bottlenecks[:, list(excluded_indexes)] = 0.0
-        return self._query_net.adapt(bottlenecks)
-
-    @property
-    def _can_detect(self) -> bool:
-        return self._query_net.kind == "soft"
-
-    def _bottlenecks(self, target: Target, *, class_probs: Tensor) -> Tensor:
-        own = target.condition
-        if own is None and self._kind == "class-mean":
-            own = self._class_mean_or_none(target)
-        if own is not None:
-            return own.to(class_probs).expand(len(class_probs), -1)
-        kept = list(target.class_indexes)
+        fixed = self._fixed_condition(target)
+        if fixed is not None:
+            conditions = fixed.to(class_probs).repeat(len(class_probs), 1)
+            if self._query_net.kind == "soft" and self._query_net.adaptor is None:
+                conditions[:, list(excluded_indexes)] = 0.0
+            return conditions
+        kept = sorted(set(target.class_indexes).difference(excluded_indexes))
         bottlenecks = torch.zeros_like(class_probs)
         bottlenecks[:, kept] = class_probs[:, kept]
-        return bottlenecks
+        return self._query_net.adapt(bottlenecks)
 
-    def _class_mean_or_none(self, target: Target) -> Tensor | None:
-        try:
-            return self._class_mean(target)
-        except WeightsError:
-            if not self._can_detect:
-                raise
-            _logger.warning("%s has no class mean; its detected condition is used", target.label)
-            return None
-
-    def _class_mean(self, target: Target) -> Tensor:
-        """Average the class means of what the query names; of its descendants where that was never an anchor."""
+    def _fixed_condition(self, target: Target) -> Tensor | None:
+        """Find what does not depend on the segment: the target's own condition, or its class mean."""
+        if target.condition is not None or self._kind == "detected":
+            return target.condition
+        # A node that was never an anchor itself is the average of its descendants.
         for indexes in (target.own_indexes, target.class_indexes):
             means = [self._class_means[index] for index in indexes if index in self._class_means]
             if means:
                 return torch.stack(means).mean(dim=0)
-        raise WeightsError(
-            f"class means of {target.label}", expected="an average condition of one of its classes", found="none"
-        )
+        return None
 
 
-def bottleneck_of_examples(
+def condition_of_examples(
     recordings: Iterable[NDArray[np.float32]],
     *,
     query_net: QueryNetLike,
@@ -133,7 +137,7 @@ def bottleneck_of_examples(
     batch_size: int,
     device: torch.device,
 ) -> Tensor:
-    """Average example recordings to the bottleneck of an audio query.
+    """Average example recordings to the condition of an audio query.
 
     Silence is taken out, the rest cut into segments (the last one repeated to full length), averaged over each
     recording and then over recordings, so that a long one counts no more than a short one.
@@ -152,7 +156,7 @@ def bottleneck_of_examples(
 
     Returns
     -------
-    Tensor of shape (bottleneck_size,)
+    Tensor of shape (condition_size,)
         On the CPU.
 
     Raises
@@ -173,11 +177,13 @@ def bottleneck_of_examples(
         if not segments:
             continue
         with torch.inference_mode():
-            bottlenecks = [
-                query_net.bottleneck(torch.from_numpy(np.stack(segments[start : start + batch_size])).to(device))
+            conditions = [
+                query_net.adapt(
+                    query_net.bottleneck(_stack(segments[start : start + batch_size], device=device))
+                )
                 for start in range(0, len(segments), batch_size)
             ]
-            means.append(torch.cat(bottlenecks).mean(dim=0).cpu())
+            means.append(torch.cat(conditions).mean(dim=0).cpu())
     if not means:
         raise QueryError("example recordings", expected="one with sound in it or more", found="none")
     return torch.stack(means).mean(dim=0).clone()
@@ -207,3 +213,7 @@ def remove_silence(waveform: NDArray[np.float32], *, sample_rate: int) -> NDArra
 def _cut_repeating(waveform: NDArray[np.float32], *, segment_samples: int) -> list[NDArray[np.float32]]:
     starts = range(0, len(waveform), segment_samples)
     return [np.resize(waveform[start : start + segment_samples], segment_samples) for start in starts]
+
+
+def _stack(segments: Sequence[NDArray[np.float32]], *, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.stack(segments)).to(device)

@@ -6,23 +6,26 @@ Owns the binding of weights, settings and device. Reading files and writing resu
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from uss_ray.errors import ConfigError, QueryError
-from uss_ray.models.protocols import WeightsLike
+from uss_ray.errors import ConfigError, QueryError, WeightsError
+from uss_ray.models.protocols import QueryNetLike, Separator, Tagger, WeightsLike
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.batching import Networks, Session, run
-from uss_ray.separation.conditions import Conditioner, bottleneck_of_examples
+from uss_ray.separation.conditions import Conditioner, condition_of_examples
 from uss_ray.separation.masking import reference_weights
 from uss_ray.separation.mixture import MixtureReader, Source
 from uss_ray.separation.session import EstimateBlock, Queries, RecordingSession
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import Target, target_for_rest
 from uss_ray.separation.windows import WindowGrid
+
+Network = TypeVar("Network")
 
 
 class SeparationEngine:
@@ -42,25 +45,34 @@ class SeparationEngine:
     ConfigError
         If settings and weights do not fit each other.
     WeightsError
-        If the settings ask for class means that the weights lack.
+        If the weights lack a network, or class means that the settings ask for.
     """
 
     def __init__(
-        self, weights: WeightsLike, *, vocabulary: Vocabulary, settings: SeparationSettings, device: torch.device
+        self,
+        weights: WeightsLike,
+        *,
+        vocabulary: Vocabulary,
+        settings: SeparationSettings,
+        device: torch.device,
     ) -> None:
         self.vocabulary = vocabulary
         self.settings = settings
-        self._weights = weights
         self._device = device
-        self._conditioner = Conditioner(weights.query_net, class_means=weights.class_means, kind=settings.condition)
+        self._separator: Separator = _present(weights.separator, name="separator")
+        self._query_net: QueryNetLike = _present(weights.query_net, name="query net")
+        tagger: Tagger = _present(weights.tagger, name="tagger")
+        self._conditioner = Conditioner(
+            self._query_net, class_means=weights.class_means, kind=settings.condition
+        )
         self._networks = Networks(
-            tagger=weights.tagger,
-            separator=weights.separator,
+            tagger=tagger,
+            separator=self._separator,
             batch_size=settings.batch_size,
             precision=settings.precision,
             device=device,
         )
-        WindowGrid(settings, separator=weights.separator)
+        WindowGrid(settings, separator=self._separator)
 
     def stream(
         self, source: Source, targets: Sequence[Target], *, exclude: Sequence[Target] = ()
@@ -116,13 +128,13 @@ class SeparationEngine:
         return RecordingSession(
             source,
             queries=queries,
-            separator=self._weights.separator,
+            separator=self._separator,
             conditioner=self._conditioner,
             settings=self.settings,
             device=self._device,
         ).steps()
 
-    def bottleneck_of_examples(self, sources: Iterable[Source]) -> Tensor:
+    def condition_of_examples(self, sources: Iterable[Source]) -> Tensor:
         """Average example recordings to the condition of an audio query, for `targets.target_for_condition`.
 
         Parameters
@@ -132,24 +144,24 @@ class SeparationEngine:
 
         Returns
         -------
-        Tensor of shape (bottleneck_size,)
+        Tensor of shape (condition_size,)
 
         Raises
         ------
         QueryError
             If there is no sound in any of them.
         """
-        return bottleneck_of_examples(
+        return condition_of_examples(
             (self._read_mono(source) for source in sources),
-            query_net=self._weights.query_net,
-            sample_rate=self._weights.separator.sample_rate,
+            query_net=self._query_net,
+            sample_rate=self._separator.sample_rate,
             segment_seconds=self.settings.segment_seconds,
             batch_size=self.settings.batch_size,
             device=self._device,
         )
 
     def _read_mono(self, source: Source) -> NDArray[np.float32]:
-        reader = MixtureReader(source, model_rate=self._weights.separator.sample_rate, step_seconds=1)
+        reader = MixtureReader(source, model_rate=self._separator.sample_rate, step_seconds=1)
         while not reader.ended:
             reader.read_until(reader.model.stop + 1)
         waveform = reader.model.view(0, reader.model.stop)
@@ -171,7 +183,9 @@ class SeparationEngine:
             self._conditioner.check(target)
         pointless = next((target for target in queries.exclude if target.is_everything), None)
         if pointless is not None:
-            raise QueryError(pointless.label, expected="a class or an audio query to exclude", found="everything")
+            raise QueryError(
+                pointless.label, expected="a class or an audio query to exclude", found="everything"
+            )
 
 
 def build_engine(
@@ -202,13 +216,21 @@ def build_engine(
     ConfigError
         If the device does not exist, or settings and weights do not fit each other.
     WeightsError
-        If the settings ask for class means that the weights lack.
+        If the weights lack a network, or class means that the settings ask for.
     """
     chosen = _find_device(device)
     for network in (weights.tagger, weights.query_net, weights.separator):
         if isinstance(network, nn.Module):
             network.to(chosen).eval()
-    return SeparationEngine(weights, vocabulary=vocabulary, settings=settings or SeparationSettings(), device=chosen)
+    return SeparationEngine(
+        weights, vocabulary=vocabulary, settings=settings or SeparationSettings(), device=chosen
+    )
+
+
+def _present(network: Network | None, *, name: str) -> Network:
+    if network is None:
+        raise WeightsError(f"{name} of the weights", expected="one, to separate with", found="none")
+    return network
 
 
 def _find_device(device: str | torch.device) -> torch.device:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -87,8 +86,3 @@ def reference_weights(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
     if mid_energy >= _CANCELLED_MID * energies.mean():
         return np.full(channels, 1.0 / channels, dtype=np.float32)
     return np.eye(channels, dtype=np.float32)[int(energies.argmax())]
-
-
-def channels_as_tensor(waveform: NDArray[np.float32], *, device: torch.device) -> Tensor:
-    """Move channels to a device."""
-    return torch.from_numpy(np.ascontiguousarray(waveform)).to(device)

@@ -19,12 +19,18 @@ class Source(Protocol):
     """A recording that can be read once, from its start to its end."""
 
     @property
-    def sample_rate(self) -> int: ...
+    def sample_rate(self) -> int:
+        """Native rate in Hz."""
+        ...
 
     @property
-    def channels(self) -> int: ...
+    def channels(self) -> int:
+        """Number of channels."""
+        ...
 
-    def blocks(self, block_frames: int) -> Iterator[NDArray[np.float32]]: ...
+    def blocks(self, block_frames: int) -> Iterator[NDArray[np.float32]]:
+        """Give (channels, n) blocks, of any length up to `block_frames` or beyond."""
+        ...
 
 
 class ArraySource:
@@ -46,11 +52,15 @@ class ArraySource:
     def __init__(self, waveform: NDArray[np.floating], *, sample_rate: int) -> None:
         self._waveform = np.atleast_2d(np.asarray(waveform, dtype=np.float32))
         if self._waveform.ndim != 2 or 0 in self._waveform.shape:
-            raise RecordingError("waveform", expected="shape (channels, frames), not empty", found=str(waveform.shape))
+            raise RecordingError(
+                "waveform", expected="shape (channels, frames), not empty", found=str(waveform.shape)
+            )
         if not np.isfinite(self._waveform).all():
             raise RecordingError("waveform", expected="finite samples", found="NaN or infinity")
         if sample_rate < 1:
-            raise RecordingError("waveform", expected="a sample rate of at least 1 Hz", found=str(sample_rate))
+            raise RecordingError(
+                "waveform", expected="a sample rate of at least 1 Hz", found=str(sample_rate)
+            )
         self.sample_rate = sample_rate
         self.channels = len(self._waveform)
 
@@ -86,7 +96,9 @@ class Timeline:
     def view(self, start: int, stop: int) -> NDArray[np.float32]:
         """Give the samples of [start, stop), silence beyond the end; `start` must not be forgotten."""
         if start < self.start:
-            raise IndexError(f"samples from {start} on are asked for, those before {self.start} are forgotten")
+            raise IndexError(
+                f"samples from {start} on are asked for, those before {self.start} are forgotten"
+            )
         known = self._samples[:, start - self.start : max(0, stop - self.start)]
         missing = stop - start - known.shape[1]
         return known if missing == 0 else np.pad(known, ((0, 0), (0, missing)))
@@ -143,7 +155,9 @@ class MixtureReader:
         self._forget_native()
 
     def _forget_native(self) -> None:
-        self.native.forget(min(self._native_needed_from, self._converted_frame - self._resampler.context_frames))
+        self.native.forget(
+            min(self._native_needed_from, self._converted_frame - self._resampler.context_frames)
+        )
 
     def _convert(self) -> None:
         context = self._resampler.context_frames

@@ -46,7 +46,9 @@ class OverlapAdd:
                 if low < high:
                     if key not in taken:
                         taken[key] = np.zeros((self._channels, until_frame - start), dtype=np.float32)
-                    taken[key][:, low - start : high - start] += piece[:, low - piece_start : high - piece_start]
+                    taken[key][:, low - start : high - start] += piece[
+                        :, low - piece_start : high - piece_start
+                    ]
                 if piece_stop > until_frame:
                     kept.setdefault(key, []).append((piece_start, piece))
         self._pieces = kept

@@ -60,6 +60,14 @@ class EstimateBlock:
     active: NDArray[np.bool_]
     segment_seconds: int
 
+    @property
+    def segment_spans_seconds(self) -> NDArray[np.float64]:
+        """Start and end of each segment in the recording, of shape (segments, 2)."""
+        start = self.start_frame / self.sample_rate
+        stop = start + self.mixture.shape[1] / self.sample_rate
+        starts = start + self.segment_seconds * np.arange(len(self.active), dtype=np.float64)
+        return np.stack([starts, np.minimum(starts + self.segment_seconds, stop)], axis=1)
+
 
 @dataclass(frozen=True)
 class Queries:
@@ -143,7 +151,8 @@ class RecordingSession:
         TagRequest, MaskRequest or EstimateBlock
         """
         done, given = 0, 0
-        activity = Activity(*(np.zeros((0, len(self._queries.targets)), dtype) for dtype in (np.float32, np.bool_)))
+        width = len(self._queries.targets)
+        activity = Activity(np.zeros((0, width), np.float32), np.zeros((0, width), np.bool_))
         while True:
             segments = self._next_span(done)
             if segments:
@@ -177,7 +186,9 @@ class RecordingSession:
     def _total_samples(self) -> int | None:
         return self._reader.model.stop if self._reader.ended else None
 
-    def _separate_span(self, segments: range) -> Generator[TagRequest | MaskRequest, list[Tensor] | None, Activity]:
+    def _separate_span(
+        self, segments: range
+    ) -> Generator[TagRequest | MaskRequest, list[Tensor] | None, Activity]:
         audible, class_probs = yield from self._tag(segments)
         wanted, unwanted = self._find_activity(class_probs, audible=audible)
         held: list[_Job] = []
@@ -201,7 +212,9 @@ class RecordingSession:
         self, segments: range
     ) -> Generator[TagRequest, list[Tensor] | None, tuple[NDArray[np.bool_], Tensor]]:
         length = self._grid.segment_samples
-        waveforms = [self._reader.model.view(segment * length, (segment + 1) * length) for segment in segments]
+        waveforms = [
+            self._reader.model.view(segment * length, (segment + 1) * length) for segment in segments
+        ]
         audible = np.array([dbfs(rms(waveform)) >= self._settings.silence_db for waveform in waveforms])
         references = [
             self._to_device(reference_weights(waveform) @ waveform)
@@ -234,9 +247,13 @@ class RecordingSession:
             threshold=threshold,
             excluded_indexes=self._queries.excluded_indexes,
         )
-        return wanted, find_activity(probs, targets=self._queries.exclude, audible=audible, threshold=threshold)
+        return wanted, find_activity(
+            probs, targets=self._queries.exclude, audible=audible, threshold=threshold
+        )
 
-    def _job(self, segment: int, *, class_probs: Tensor, targets: list[Target], exclude: list[Target]) -> _Job:
+    def _job(
+        self, segment: int, *, class_probs: Tensor, targets: list[Target], exclude: list[Target]
+    ) -> _Job:
         window = self._grid.window(segment, total_samples=self._total_samples())
         waveform = self._reader.model.view(window.start_sample, window.stop_sample)
         spectrogram = self._separator.stft(self._to_device(waveform))
@@ -273,7 +290,9 @@ class RecordingSession:
             masks = self._combine(job, made)
             for start in range(0, len(masks), self._settings.batch_size):
                 some = slice(start, start + self._settings.batch_size)
-                estimates = self._separator.stft.inverse(masks[some] * job.spectrogram, samples=job.window.samples)
+                estimates = self._separator.stft.inverse(
+                    masks[some] * job.spectrogram, samples=job.window.samples
+                )
                 for target, estimate in zip(job.targets[some], estimates.cpu().numpy(), strict=True):
                     self._join(target, job=job, estimate=estimate)
 
@@ -306,7 +325,9 @@ class RecordingSession:
         )
         sounding = np.flatnonzero(weights)
         kept = slice(int(sounding[0]), int(sounding[-1]) + 1)
-        self._joined.add(target.key, start_frame=start_frame + kept.start, piece=piece[:, kept] * weights[kept])
+        self._joined.add(
+            target.key, start_frame=start_frame + kept.start, piece=piece[:, kept] * weights[kept]
+        )
 
     def _native_piece(self, job: _Job, estimate: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
         """Resample the segment and its fades; give them and the position of their first frame."""

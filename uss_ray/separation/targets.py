@@ -32,8 +32,8 @@ class Target:
         Trained classes whose probabilities say whether the target sounds, sorted.
     own_indexes : tuple of int, default=()
         Those of them that the query names itself, without their descendants; empty of a node that is not trained.
-    condition : Tensor of shape (bottleneck_size,), optional
-        A bottleneck of the query net, to steer the separator with instead of one made from `class_indexes`.
+    condition : Tensor of shape (condition_size,), optional
+        What steers the separator, instead of a condition made from `class_indexes`.
 
     Notes
     -----
@@ -77,12 +77,16 @@ def targets_for_levels(vocabulary: Vocabulary, *, levels: Iterable[int]) -> tupl
     for level in dict.fromkeys(levels):
         nodes = vocabulary.separable_nodes(level)
         if not nodes:
-            raise QueryError(f"level {level}", expected="an ontology level with trained classes", found="none")
+            raise QueryError(
+                f"level {level}", expected="an ontology level with trained classes", found="none"
+            )
         targets.extend(_target_for_node(vocabulary, node, level=level) for node in nodes)
     return tuple(targets)
 
 
-def targets_for_classes(vocabulary: Vocabulary, *, names: Sequence[str], union: bool = False) -> tuple[Target, ...]:
+def targets_for_classes(
+    vocabulary: Vocabulary, *, names: Sequence[str], union: bool = False
+) -> tuple[Target, ...]:
     """Give one target for each named class or node, or one for all of them.
 
     Parameters
@@ -149,8 +153,8 @@ def target_for_condition(name: str, *, condition: Tensor) -> Target:
     ----------
     name : str
         What to call it, for instance the folder of the example clips.
-    condition : Tensor of shape (bottleneck_size,)
-        As `conditions.bottleneck_of_examples` makes it.
+    condition : Tensor of shape (condition_size,)
+        As `conditions.condition_of_examples` makes it.
 
     Returns
     -------
@@ -163,7 +167,9 @@ def target_for_condition(name: str, *, condition: Tensor) -> Target:
         If the condition is not one finite vector.
     """
     if condition.ndim != 1 or not bool(condition.isfinite().all()):
-        raise QueryError(name, expected="one finite vector as condition", found=f"shape {tuple(condition.shape)}")
+        raise QueryError(
+            name, expected="one finite vector as condition", found=f"shape {tuple(condition.shape)}"
+        )
     return Target(key=query_key(name), label=name, condition=condition)
 
 

@@ -70,7 +70,9 @@ class WindowGrid:
         self._context_samples = round(settings.context_seconds * separator.sample_rate)
         if self._grid_samples % self._hop:
             raise ConfigError(
-                "separator time_grid_samples", expected=f"a multiple of {self._hop}", found=str(self._grid_samples)
+                "separator time_grid_samples",
+                expected=f"a multiple of {self._hop}",
+                found=str(self._grid_samples),
             )
         # Frames nearer than this to a cut in the sound see the cut.
         self._margin_frames = math.ceil(self._stft.window_samples / 2 / self._hop)
@@ -181,7 +183,7 @@ def segment_weights(
     ndarray of shape (frames,), dtype=float32
         In [0, 1]; over all segments of a recording they sum to 1 at each position.
     """
-    positions = np.arange(start_frame, start_frame + frames) + 0.5
+    positions = np.arange(start_frame, start_frame + frames, dtype=np.float64) + 0.5
     rise = 1.0 if first else _ramp(positions - segment_start_frame, fade_frames)
     fall = 0.0 if last else _ramp(positions - segment_stop_frame, fade_frames)
     return np.broadcast_to(rise - fall, positions.shape).astype(np.float32)

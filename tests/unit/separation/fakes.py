@@ -1,0 +1,139 @@
+"""Networks with nothing learned: three classes, three frequency bands, and masks that follow the condition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from uss_ray.models.stft import Stft
+
+SPEECH, DOG, MUSIC = 0, 74, 137
+CLASSES = 527
+TONES_HERTZ = {SPEECH: 250.0, DOG: 1500.0, MUSIC: 3200.0}
+BANDS_HERTZ = {SPEECH: (0.0, 600.0), DOG: (600.0, 2200.0), MUSIC: (2200.0, 16000.0)}
+
+
+@dataclass(frozen=True)
+class FakeTagging:
+    clipwise_probs: Tensor
+    embedding: Tensor
+
+
+class BandTagger:
+    """The probability of a class is the share of the power in its band."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self.sample_rate = sample_rate
+        self.batches: list[int] = []
+
+    def __call__(self, waveform: Tensor) -> FakeTagging:
+        self.batches.append(len(waveform))
+        power = torch.fft.rfft(waveform).abs().square()
+        hertz = torch.fft.rfftfreq(waveform.shape[-1], 1 / self.sample_rate)
+        probs = torch.zeros(len(waveform), CLASSES)
+        for index, (low, high) in BANDS_HERTZ.items():
+            probs[:, index] = power[:, (hertz >= low) & (hertz < high)].sum(1) / power.sum(1).clamp(min=1e-12)
+        return FakeTagging(probs, torch.zeros(len(waveform), 4))
+
+
+class BandSeparator:
+    """The mask of a band is what the condition says of its class, turned by a fixed phase."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self.sample_rate = sample_rate
+        self.stft = Stft(window_samples=512, hop_samples=160)
+        self.time_grid_samples = 8 * 160
+        self.batches: list[int] = []
+        self.conditions: list[Tensor] = []
+
+    def masks(self, spectrogram: Tensor, condition: Tensor) -> Tensor:
+        self.batches.append(len(condition))
+        self.conditions.extend(condition)
+        hertz = torch.linspace(0, self.sample_rate / 2, self.stft.bins)
+        masks = torch.zeros(len(condition), 1, 1, self.stft.bins)
+        for index, (low, high) in BANDS_HERTZ.items():
+            masks[..., (hertz >= low) & (hertz < high)] = condition[:, index, None, None, None]
+        return masks.expand(spectrogram.shape).to(torch.complex64)
+
+
+class SoftQueryNet:
+    kind = "soft"
+    adaptor = None
+
+    def __init__(self, tagger: BandTagger) -> None:
+        self.tagger = tagger
+
+    def bottleneck(self, waveform: Tensor) -> Tensor:
+        return self.tagger(waveform).clipwise_probs
+
+    def adapt(self, bottleneck: Tensor) -> Tensor:
+        return bottleneck
+
+
+class LatentQueryNet:
+    kind = "latent"
+    adaptor = None
+
+    def bottleneck(self, waveform: Tensor) -> Tensor:
+        return torch.stack((waveform.abs().mean(1), waveform.abs().amax(1)), dim=1)
+
+    def adapt(self, bottleneck: Tensor) -> Tensor:
+        return bottleneck
+
+
+def one_hot(*indexes: int) -> Tensor:
+    condition = torch.zeros(CLASSES)
+    condition[list(indexes)] = 1.0
+    return condition
+
+
+@dataclass
+class FakeWeights:
+    """Class means are full masks of the band; detected conditions scale with the probability."""
+
+    sample_rate: int = 8000
+    class_means: Mapping[int, Tensor] | None = field(
+        default_factory=lambda: {index: one_hot(index) for index in BANDS_HERTZ}
+    )
+
+    def __post_init__(self) -> None:
+        self.tagger = BandTagger(self.sample_rate)
+        self.separator = BandSeparator(self.sample_rate)
+        self.query_net = SoftQueryNet(self.tagger)
+
+
+def tone(index: int, seconds: float, *, sample_rate: int, level: float = 0.2) -> NDArray[np.float32]:
+    """The tone of a class, of shape (frames,)."""
+    time = np.arange(round(seconds * sample_rate)) / sample_rate
+    return (level * np.sin(2 * np.pi * TONES_HERTZ[index] * time)).astype(np.float32)
+
+
+def noise(channels: int, frames: int, *, seed: int = 0) -> NDArray[np.float32]:
+    """Noise that swells and fades, of shape (channels, frames)."""
+    swell = 1.0 + 0.8 * np.sin(np.arange(frames) / 9000.0)
+    return (0.1 * np.random.default_rng(seed).standard_normal((channels, frames)) * swell).astype(np.float32)
+
+
+def snr_db(estimate: NDArray[np.floating], target: NDArray[np.floating]) -> float:
+    error = np.square(estimate - target, dtype=np.float64).sum()
+    return float(10 * np.log10(np.square(target, dtype=np.float64).sum() / max(error, 1e-300)))
+
+
+class RaggedSource:
+    """A waveform in blocks of any length, whatever was asked for."""
+
+    def __init__(self, waveform: NDArray[np.float32], *, sample_rate: int, lengths: tuple[int, ...]) -> None:
+        self.waveform, self.sample_rate, self.lengths = waveform, sample_rate, lengths
+        self.channels = len(waveform)
+
+    def blocks(self, block_frames: int) -> Iterator[NDArray[np.float32]]:
+        start, turn = 0, 0
+        while start < self.waveform.shape[1]:
+            length = self.lengths[turn % len(self.lengths)]
+            yield self.waveform[:, start : start + length]
+            start, turn = start + length, turn + 1

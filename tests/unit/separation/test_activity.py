@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from uss_ray.separation.activity import active_spans, find_activity
+from uss_ray.separation.targets import Target
+
+PROBS = np.array([[0.1, 0.6, 0.0], [0.2, 0.0, 0.9], [0.9, 0.9, 0.9]], dtype=np.float32)
+HEARD = np.array([True, True, False])
+PAIR = Target(key="pair", label="Pair", class_indexes=(0, 1))
+LAST = Target(key="last", label="Last", class_indexes=(2,))
+
+
+def test_a_target_is_as_probable_as_the_likeliest_of_its_classes() -> None:
+    found = find_activity(PROBS, targets=[PAIR, LAST], audible=HEARD, threshold=0.5)
+    np.testing.assert_array_equal(found.probs, np.array([[0.6, 0.0], [0.2, 0.9], [0.0, 0.0]], dtype=np.float32))
+    np.testing.assert_array_equal(found.active, [[True, False], [False, True], [False, False]])
+
+
+def test_a_probability_at_the_threshold_is_active() -> None:
+    found = find_activity(PROBS, targets=[PAIR], audible=HEARD, threshold=float(PROBS[1, 0]))
+    assert found.active[:, 0].tolist() == [True, True, False]
+
+
+def test_an_audio_query_is_active_wherever_there_is_sound_and_has_no_probability() -> None:
+    query = Target(key="query:a", label="a", condition=torch.ones(3))
+    found = find_activity(PROBS, targets=[query], audible=HEARD, threshold=0.5)
+    assert found.active[:, 0].tolist() == HEARD.tolist()
+    assert np.isnan(found.probs).all()
+
+
+def test_excluded_classes_make_no_target_active_but_are_still_reported() -> None:
+    found = find_activity(PROBS, targets=[PAIR, LAST], audible=HEARD, threshold=0.2, excluded_indexes=[1, 2])
+    np.testing.assert_array_equal(found.active, [[False, False], [True, False], [False, False]])
+    assert found.probs[0, 0] == np.float32(0.6)
+
+
+def test_runs_of_active_segments_become_spans() -> None:
+    assert active_spans(np.array([False, True, True, False, True]), segment_seconds=2) == ((2.0, 6.0), (8.0, 10.0))
+    assert active_spans(np.array([False, False]), segment_seconds=2) == ()
+    assert active_spans(np.zeros(0, dtype=bool), segment_seconds=2) == ()

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.unit.separation.fakes import DOG, MUSIC, SPEECH
+from uss_ray.errors import QueryError
+from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.separation.targets import (
+    target_for_condition,
+    target_for_rest,
+    target_for_text,
+    targets_for_classes,
+    targets_for_levels,
+)
+
+
+def test_a_level_gives_its_separable_nodes_each_once(vocabulary: Vocabulary) -> None:
+    targets = targets_for_levels(vocabulary, levels=[1, 2, 1])
+    wanted = [node.node_id for level in (1, 2) for node in vocabulary.separable_nodes(level)]
+    assert [target.key for target in targets] == wanted
+    assert {target.level for target in targets} == {1, 2}
+    for target in targets:
+        assert target.class_indexes == tuple(vocabulary.class_indexes(target.key))
+
+
+def test_a_trained_node_knows_its_own_class_and_another_has_none(vocabulary: Vocabulary) -> None:
+    dog, human = targets_for_classes(vocabulary, names=["Dog", "Human sounds"])
+    assert dog.own_indexes == (DOG,)
+    assert human.own_indexes == ()
+    assert SPEECH in human.class_indexes
+
+
+def test_a_level_that_does_not_exist_is_refused(vocabulary: Vocabulary) -> None:
+    with pytest.raises(QueryError, match="99"):
+        targets_for_levels(vocabulary, levels=[99])
+
+
+def test_a_class_that_is_named_twice_is_one_target(vocabulary: Vocabulary) -> None:
+    targets = targets_for_classes(vocabulary, names=["Speech", "0", "/m/09x0r"])
+    assert [target.key for target in targets] == ["/m/09x0r"]
+    assert targets[0].level is None
+
+
+def test_a_union_holds_all_classes_under_one_key(vocabulary: Vocabulary) -> None:
+    (union,) = targets_for_classes(vocabulary, names=["Speech", "Dog"], union=True)
+    assert union.key == "query:speech-dog"
+    assert union.own_indexes == (SPEECH, DOG)
+    parts = targets_for_classes(vocabulary, names=["Speech", "Dog"])
+    assert set(union.class_indexes) == set(parts[0].class_indexes) | set(parts[1].class_indexes)
+
+
+def test_no_name_and_an_unknown_name_are_refused(vocabulary: Vocabulary) -> None:
+    with pytest.raises(QueryError):
+        targets_for_classes(vocabulary, names=[])
+    with pytest.raises(QueryError, match="Sspeech"):
+        targets_for_classes(vocabulary, names=["Sspeech"])
+
+
+def test_a_text_says_what_it_was_taken_for(vocabulary: Vocabulary) -> None:
+    target, match = target_for_text(vocabulary, text="music")
+    assert target.key == match.node.node_id
+    assert MUSIC in target.class_indexes
+
+
+def test_an_audio_query_has_a_condition_and_no_classes() -> None:
+    target = target_for_condition("my öld clips", condition=torch.ones(4))
+    assert target.key == "query:my-öld-clips"
+    assert target.class_indexes == ()
+    assert not target.is_everything
+
+
+@pytest.mark.parametrize("condition", [torch.ones(1, 4), torch.tensor([1.0, float("nan")])])
+def test_a_condition_must_be_one_finite_vector(condition: torch.Tensor) -> None:
+    with pytest.raises(QueryError, match="clips"):
+        target_for_condition("clips", condition=condition)
+
+
+def test_the_rest_is_named_after_what_is_left_out(vocabulary: Vocabulary) -> None:
+    rest = target_for_rest(targets_for_classes(vocabulary, names=["Speech", "Dog"]))
+    assert rest.key == "query:without-speech-dog"
+    assert rest.is_everything
+    with pytest.raises(QueryError):
+        target_for_rest([])
