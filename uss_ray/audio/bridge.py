@@ -7,11 +7,12 @@ the file. The bridge keeps the first fault for the caller to ask after.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 from uss_ray.audio.splice import SeekableReader
+
+_T = TypeVar("_T")
 
 
 class SeekableWriter(SeekableReader, Protocol):
@@ -41,28 +42,22 @@ class FaultKeepingFile:
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """Move; -1 after a fault."""
-        with self._keeping_faults():
-            return self._file.seek(offset, whence)
-        return -1
+        return self._guarded(lambda: self._file.seek(offset, whence), instead=-1)
 
     def tell(self) -> int:
         """Tell the position; -1 after a fault."""
-        with self._keeping_faults():
-            return self._file.tell()
-        return -1
+        return self._guarded(lambda: self._file.tell(), instead=-1)
 
     def read(self, count: int, /) -> bytes:
         """Read up to `count` bytes; none after a fault."""
-        with self._keeping_faults():
-            return self._file.read(count)
-        return b""
+        return self._guarded(lambda: self._file.read(count), instead=b"")
 
-    @contextmanager
-    def _keeping_faults(self) -> Iterator[None]:
+    def _guarded(self, action: Callable[[], _T], *, instead: _T) -> _T:
         try:
-            yield
+            return action()
         except Exception as fault:  # noqa: BLE001 - whatever a store's client raises, C code must not see it
             self.fault = self.fault or fault
+            return instead
 
 
 class FaultKeepingSink(FaultKeepingFile):
@@ -82,6 +77,4 @@ class FaultKeepingSink(FaultKeepingFile):
         """Write all of `data`; 0 bytes after a fault."""
         if self.fault is not None:
             return 0
-        with self._keeping_faults():
-            return self._sink.write(data)
-        return 0
+        return self._guarded(lambda: self._sink.write(data), instead=0)

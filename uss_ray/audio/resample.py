@@ -47,6 +47,10 @@ class BlockResampler:
     -----
     Length rule: n input frames from a grid point become ``ceil(n * to_rate / from_rate)`` output frames. There and
     back gives at least n frames; the caller crops the last block to n. Equal rates change no bit.
+    Joins: for rates whose ratio to the other is a modest fraction (all common ones) blocks equal the conversion of
+    the whole to float32 rounding. For the odd rest, such as 44099 to 32000, libsoxr's clock drifts by about a
+    millionth of a sample a second; blocks start it anew and so stay closer to the truth than the whole would.
+
     Built on libsoxr's very-high-quality recipe (linear phase, so no delay).
 
     Examples
