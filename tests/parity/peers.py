@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import shutil
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -67,11 +69,44 @@ def panns(name: str, seed: int) -> nn.Module:
 
 
 def resunet30(seed: int, *, condition_size: int = CLASSES) -> nn.Module:
-    """The published separator with FiLM shifts as large as the maps they shift."""
+    """The published separator with FiLM shifts as large as the maps they shift.
+
+    Residual sums of random weights grow to hundreds, and a random phase mask passes near zero, where its angle is
+    undefined: both turn the rounding errors of either program into visible ones. So the last layer is scaled to
+    maps of the order of 1 and its real part is kept off zero, as in a trained separator, which rotates phases little.
+    """
     module = pytest.importorskip("uss.models.resunet").ResUNet30(1, 1, condition_size)
     randomise(module, seed)
     module.film = randomise(module.film, seed + 1, gain=1.5)
+    maps: list[Tensor] = []
+    head = module.base.after_conv
+    hook = head.register_forward_hook(lambda _module, _inputs, output: maps.append(output))
+    condition = torch.rand(1, condition_size, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        module({"mixture": scene(1.0, batch=1, seed=seed)[:, None], "condition": condition})
+    hook.remove()
+    scale = 1.0 / maps[0].std(dim=(0, 2, 3))
+    centre = (maps[0].mean(dim=(0, 2, 3)) - head.bias.data) * scale
+    head.weight.data *= scale[:, None, None, None]
+    head.bias.data = torch.tensor([0.0, 3.0, 0.0]) - centre
     return module
+
+
+def in_double(module: nn.Module) -> nn.Module:
+    """A float64 copy of the published separator."""
+    double = copy.deepcopy(module).double()
+
+    def rebind(tree: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+        return {
+            name: rebind(branch, (*path, name))
+            if isinstance(branch, dict)
+            else getattr(double.film, "->".join((*path, name)))
+            for name, branch in tree.items()
+        }
+
+    # The peer calls its FiLM layers through a dict beside the module tree.
+    double.film.modules = rebind(module.film.modules, ())
+    return double
 
 
 def panns_file(path: Path, module: nn.Module, *, legacy: bool = False) -> Path:

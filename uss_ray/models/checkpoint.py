@@ -523,8 +523,7 @@ def _component_config(item: str, config_type: type[Any], settings: object) -> An
     for name, field in fields.items():
         kinds = _accepted_types(field.default)
         values = settings[name] if isinstance(field.default, tuple) else [settings[name]]
-        good = isinstance(values, list) and all(type(value) in kinds for value in values)
-        if not good:
+        if not isinstance(values, list) or not all(_is_setting(value, kinds) for value in values):
             wanted = " or ".join(kind.__name__ for kind in kinds)
             expected = f"a list of {wanted}" if isinstance(field.default, tuple) else wanted
             raise WeightsError(f"{item}.{name}", expected=expected, found=repr(settings[name]))
@@ -532,6 +531,15 @@ def _component_config(item: str, config_type: type[Any], settings: object) -> An
         return config_type(**settings)
     except ConfigError as error:
         raise WeightsError(f"{item} ({error.item})", expected=error.expected, found=error.found) from error
+
+
+def _is_setting(value: object, kinds: tuple[type, ...]) -> bool:
+    """Whether a value has one of these types and is no negative number, nor a zero that counts something."""
+    if type(value) not in kinds:
+        return False
+    if isinstance(value, float):
+        return math.isfinite(value) and value >= 0
+    return not isinstance(value, int) or isinstance(value, bool) or value > 0 or float in kinds
 
 
 def _accepted_types(default: object) -> tuple[type, ...]:

@@ -373,7 +373,7 @@ def _open_fsspec(uri: str, offset: int, validator: str | None) -> _Stream:
 
 
 def _read_small(uri: str) -> bytes:
-    """The bytes of a small file, with the same patience as a download."""
+    """Read a small file whole, with the same patience as a download."""
     attempt = 1
     while True:
         try:

@@ -318,7 +318,7 @@ def test_a_folder_cannot_write_outside_itself(shelf: Shelf, name: str) -> None:
 @pytest.mark.parametrize("config", [b"not json", b"{}", b"[]", b'{"files": {}}', b'{"files": {"a": 1}}'])
 def test_a_malformed_list_of_files_is_refused(shelf: Shelf, config: bytes) -> None:
     shelf.files["/starter/config.json"] = config
-    with pytest.raises(WeightsError, match="config.json"):
+    with pytest.raises(WeightsError, match=r"config\.json"):
         fetch_folder(shelf.uri("/starter"))
 
 
