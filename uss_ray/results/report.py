@@ -162,7 +162,9 @@ def render_report(written: WrittenRecording, *, root: Path, embed_seconds: float
         counts=_counts_text(written.rows),
         mixture_picture=mixture_picture,
         mixture_audio=mixture_audio,
-        mixture_cut=_duration_text(embed_seconds) if written.preview_is_cut else "",
+        mixture_cut=_duration_text(written.preview_seconds)
+        if written.preview_seconds < total_seconds
+        else "",
         frequency_ticks=frequency_ticks(mixture.top_hz),
         time_ticks=time_ticks(total_seconds),
         strip_width=STRIP_WIDTH,

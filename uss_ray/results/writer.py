@@ -106,8 +106,8 @@ class WrittenRecording:
         Of the recording.
     mixture_preview : bytes
         MP3 of the recording's beginning.
-    preview_is_cut : bool
-        Whether the recording is longer than its preview.
+    preview_seconds : float
+        Length of the preview, at most that of the recording.
     spectrograms : mapping of str to Spectrogram
         Of every written stem, by its URI.
     activities : mapping of str to Activity
@@ -119,7 +119,7 @@ class WrittenRecording:
     rows: tuple[IndexRow, ...]
     mixture_spectrogram: Spectrogram
     mixture_preview: bytes
-    preview_is_cut: bool
+    preview_seconds: float
     spectrograms: Mapping[str, Spectrogram]
     activities: Mapping[str, Activity]
 
@@ -229,7 +229,7 @@ def write_estimates(
         ),
         mixture_spectrogram=meter.result(),
         mixture_preview=preview_bytes,
-        preview_is_cut=preview.is_cut,
+        preview_seconds=min(facts.seconds or 0.0, _MIXTURE_PREVIEW_SECONDS),
         spectrograms={track.stem_uri: track.meter.result() for track in all_tracks if track.meter},
         activities=activities,
     )
