@@ -1,0 +1,83 @@
+"""What several tests share: weights small enough for any machine, recordings made of tones, and a local Ray."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
+
+MakeRecording = Callable[..., Path]
+TINY_ACTIVE_CLASSES = (0, 74, 137)
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Complete weights with random values: the real networks, made small; always a dog, speech and music."""
+    import torch
+
+    from uss_ray.models.checkpoint import save_weights
+    from uss_ray.models.panns import Panns, PannsConfig
+    from uss_ray.models.resunet import ResUNet, ResUNetConfig
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        tagger = Panns(PannsConfig(block_channels=(4, 8), convs_per_block=1, embedding_size=16, mel_bins=16))
+        separator = ResUNet(
+            ResUNetConfig(
+                channels=(4, 4, 4), bottleneck_channels=4, stem_channels=4, window_samples=512, hop_samples=160
+            )
+        )
+        means = {class_index: torch.rand(527) for class_index in range(527)}
+    with torch.no_grad():
+        tagger.classify.weight.zero_()
+        tagger.classify.bias.fill_(-5.0)
+        tagger.classify.bias[list(TINY_ACTIVE_CLASSES)] = 2.0
+    return save_weights(
+        tmp_path_factory.mktemp("weights") / "tiny",
+        name="tiny",
+        segment_seconds=2.0,
+        tagger=tagger.eval(),
+        separator=separator.eval(),
+        class_means=means,
+    )
+
+
+@pytest.fixture
+def make_recording(tmp_path: Path) -> MakeRecording:
+    """Write a recording of two tones and noise; give its path."""
+
+    def make(
+        name: str = "two tones.wav",
+        *,
+        seconds: float = 3.0,
+        sample_rate: int = 32_000,
+        channels: int = 1,
+        subtype: str | None = None,
+    ) -> Path:
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        frames = max(1, round(seconds * sample_rate))
+        time = np.arange(frames)[:, None] / sample_rate
+        tones = 0.2 * np.sin(2 * np.pi * 440 * time) + 0.1 * np.sin(2 * np.pi * 1234 * time)
+        noise = 0.02 * np.random.default_rng(3).standard_normal((frames, channels))
+        sf.write(path, tones + noise, sample_rate, subtype=subtype)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """One small Ray for all tests that need one."""
+    from uss_ray.pipelines.runtime import ray_session
+
+    with ray_session():
+        yield

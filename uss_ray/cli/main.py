@@ -1,0 +1,66 @@
+"""The entry point: which commands there are, and how an error of a user's becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from uss_ray.cli.arguments import spread_lists
+from uss_ray.cli.display import show_error
+from uss_ray.cli.ontology import ontology
+from uss_ray.cli.separate import archive, separate
+from uss_ray.cli.weights import weights_app
+from uss_ray.errors import UssRayError
+
+_DEBUG = "--debug"
+
+app = typer.Typer(
+    name="uss-ray",
+    help="Take recordings apart into the sounds in them. --debug shows where an error comes from.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("separate", no_args_is_help=True)(separate)
+app.command("archive", no_args_is_help=True)(archive)
+app.command("ontology")(ontology)
+app.add_typer(weights_app, name="weights")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Without the program's name.
+
+    Returns
+    -------
+    int
+        Exit code: 0, that of the error, 2 for wrong usage, or what the command says of itself.
+    """
+    debug = _DEBUG in arguments
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        app(
+            args=spread_lists([argument for argument in arguments if argument != _DEBUG]), prog_name="uss-ray"
+        )
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except UssRayError as error:
+        if debug:
+            raise
+        show_error(error)
+        return error.exit_code
+    return 0
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,149 @@
+"""The options that `separate` and `archive` share, and the request they make."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from uss_ray.cli.arguments import parse_levels
+from uss_ray.errors import ConfigError
+
+if TYPE_CHECKING:
+    from uss_ray.pipelines.request import SeparationRequest
+    from uss_ray.separation.settings import SeparationSettings
+
+Levels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--levels",
+        help="Ontology levels, one stem a node: 1 2 3.",
+        show_default="1 2 3 if nothing is asked for",
+    ),
+]
+Classes = Annotated[
+    list[str] | None,
+    typer.Option("--classes", help="Classes by index, id or label, one stem each: Speech /m/0jbk."),
+]
+Union = Annotated[bool, typer.Option("--union", help="One stem of all --classes together.")]
+Texts = Annotated[
+    list[str] | None, typer.Option("--text", help="A few words, such as 'dog barking'; may be repeated.")
+]
+QueryDir = Annotated[
+    str | None, typer.Option("--query-dir", help="Folder of recordings of the wanted sound.")
+]
+Exclude = Annotated[list[str] | None, typer.Option("--exclude", help="Classes to leave out of every stem.")]
+WeightsName = Annotated[str, typer.Option("--weights", help="Name, folder or URI of the weights.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option("--threshold", help="Least probability of a sound that counts, 0 to 1.", show_default="0.2"),
+]
+Condition = Annotated[
+    str | None, typer.Option("--condition", help="What steers the separator: detected or class-mean.")
+]
+Channels = Annotated[
+    str | None, typer.Option("--channels", help="Masks: one from the mid (mid), or independent.")
+]
+Consistency = Annotated[
+    bool, typer.Option("--consistency", help="Make the stems of a level share out the mixture.")
+]
+Profile = Annotated[
+    str, typer.Option("--profile", help="default, or published: as the released program does it.")
+]
+Format = Annotated[str, typer.Option("--format", help="Format of the stems: flac or wav.")]
+DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+NoResidual = Annotated[bool, typer.Option("--no-residual", help="Do not write what the stems leave over.")]
+NoReport = Annotated[bool, typer.Option("--no-report", help="Do not write an HTML page for each recording.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results of an earlier run.")]
+OntologyFile = Annotated[
+    str | None, typer.Option("--ontology", help="Another ontology, in AudioSet's JSON format.")
+]
+ClassListFile = Annotated[
+    str | None, typer.Option("--class-list", help="Its classes, in AudioSet's CSV format.")
+]
+
+
+def make_request(
+    *,
+    output: str,
+    levels: list[str] | None,
+    classes: list[str] | None,
+    union: bool,
+    texts: list[str] | None,
+    query_dir: str | None,
+    exclude: list[str] | None,
+    weights: str,
+    threshold: float | None,
+    condition: str | None,
+    channels: str | None,
+    consistency: bool,
+    profile: str,
+    stem_format: str,
+    device: str,
+    residual: bool,
+    report: bool,
+    overwrite: bool,
+    ontology: str | None,
+    class_list: str | None,
+) -> SeparationRequest:
+    """Turn options into a request.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of its range or in conflict with another.
+    """
+    from uss_ray.pipelines.request import Query, SeparationRequest
+
+    query = Query(
+        levels=parse_levels(levels or ()),
+        classes=tuple(classes or ()),
+        union=union,
+        texts=tuple(texts or ()),
+        example_folder=query_dir,
+        exclude=tuple(exclude or ()),
+    )
+    settings = make_settings(
+        profile=profile, threshold=threshold, condition=condition, channels=channels, consistency=consistency
+    )
+    chosen: Any = device  # checked by the request
+    return SeparationRequest(
+        output=output,
+        query=query,
+        weights=weights,
+        settings=settings,
+        stem_format=stem_format,
+        residual=residual,
+        report=report,
+        overwrite=overwrite,
+        device=chosen,
+        ontology=ontology,
+        class_list=class_list,
+    )
+
+
+def make_settings(
+    *, profile: str, threshold: float | None, condition: str | None, channels: str | None, consistency: bool
+) -> SeparationSettings:
+    """Take a profile and change what was asked for; None and False leave it as it is.
+
+    Raises
+    ------
+    ConfigError
+        If the profile is unknown or a value is out of its range.
+    """
+    from uss_ray.separation.settings import SeparationSettings
+
+    profiles = {"default": SeparationSettings, "published": SeparationSettings.published}
+    if profile not in profiles:
+        raise ConfigError("--profile", expected=" or ".join(profiles), found=repr(profile))
+    changes: dict[str, Any] = {
+        "threshold": threshold,
+        "condition": condition,
+        "channel_mode": channels,
+        "mixture_consistency": consistency or None,
+    }
+    return dataclasses.replace(
+        profiles[profile](), **{name: value for name, value in changes.items() if value is not None}
+    )

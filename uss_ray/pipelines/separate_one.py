@@ -1,0 +1,309 @@
+"""One recording goes in; stems, index rows and a report come out. No Ray: the archive's workers call the same code."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from uss_ray.audio.codec import RecordingReader, open_recording, stem_subtype
+from uss_ray.audio.spec import checked_stem_format
+from uss_ray.errors import OutputError
+from uss_ray.models.checkpoint import load_weights
+from uss_ray.ontology.vocabulary import TextMatch, Vocabulary
+from uss_ray.pipelines.listing import Recording, recording_key, single_recording
+from uss_ray.pipelines.queries import plan_targets
+from uss_ray.pipelines.request import STARTER_WEIGHTS, Device, Query, SeparationRequest
+from uss_ray.pipelines.staging import commit, staging_folder
+from uss_ray.pipelines.weights import locate_weights
+from uss_ray.results.index import IndexRow, RecordingFacts, RunFacts, failed_row, write_index
+from uss_ray.results.layout import index_path, report_path
+from uss_ray.results.report import write_report
+from uss_ray.results.writer import write_estimates
+from uss_ray.separation.engine import build_engine
+from uss_ray.separation.session import EstimateBlock
+from uss_ray.separation.settings import SeparationSettings
+from uss_ray.storage import uri
+
+Progress = Callable[[float, float | None], None]
+"""Called with (seconds done, seconds in all or None) as a recording is separated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeparatedRecording:
+    """One recording, separated and committed.
+
+    Parameters
+    ----------
+    recording : Recording
+        What was separated.
+    rows : tuple of IndexRow
+        One for each stem asked for, then the residuals.
+    output : str
+        Output root.
+    folder : str
+        Where its stems are.
+    report : str or None
+        Its HTML page, if one was asked for.
+    seconds : float
+        Length of the recording.
+    processing_seconds : float
+        Time it took.
+    matches : tuple of (str, TextMatch)
+        Each free text and what it was resolved to.
+    """
+
+    recording: Recording
+    rows: tuple[IndexRow, ...]
+    output: str
+    folder: str
+    report: str | None
+    seconds: float
+    processing_seconds: float
+    matches: tuple[tuple[str, TextMatch], ...] = ()
+
+
+class RecordingSeparator:
+    """Separates recordings one after another with weights that are loaded once.
+
+    Parameters
+    ----------
+    request : SeparationRequest
+        What to do with each of them.
+
+    Attributes
+    ----------
+    request : SeparationRequest
+        The same.
+    run : RunFacts
+        What the index says of every row.
+
+    Raises
+    ------
+    UssRayError
+        If weights, settings, query, ontology or class list are missing, wrong or do not fit each other.
+    """
+
+    def __init__(self, request: SeparationRequest) -> None:
+        vocabulary = Vocabulary.load(ontology_path=request.ontology, classes_path=request.class_list)
+        weights = load_weights(locate_weights(request.weights))
+        weights.check_classes(vocabulary.classes.ids)
+        self.request = request
+        self._engine = build_engine(
+            weights,
+            vocabulary=vocabulary,
+            settings=request.settings,
+            device=_device_name(request.device),
+        )
+        self._plan = plan_targets(request.query, engine=self._engine)
+        self.run = RunFacts(
+            run_id=request.run_id(weights_sha256=weights.sha256),
+            weights_name=weights.name,
+            weights_sha256=weights.sha256,
+            settings=request.described(),
+        )
+
+    @property
+    def matches(self) -> tuple[tuple[str, TextMatch], ...]:
+        """Each free text of the query and what it was resolved to."""
+        return self._plan.matches
+
+    def separate(self, recording: Recording, *, progress: Progress | None = None) -> SeparatedRecording:
+        """Separate one recording and commit its results: stems and report first, index rows last.
+
+        Parameters
+        ----------
+        recording : Recording
+            What to separate.
+        progress : callable, optional
+            Called as it goes on.
+
+        Returns
+        -------
+        SeparatedRecording
+            What came out.
+
+        Raises
+        ------
+        RecordingError
+            If the recording cannot be read.
+        OutputError
+            If results of an earlier run are in the way, or the results cannot be written.
+        """
+        started = time.monotonic()
+        output = self.request.output
+        if not self.request.overwrite:
+            refuse_existing(output, recording=recording)
+        with staging_folder(output) as staging:
+            with (
+                uri.open_binary(recording.recording_uri) as file,
+                open_recording(file, name=recording.recording_uri) as reader,
+            ):
+                blocks = self._engine.stream(reader, self._plan.targets, exclude=self._plan.exclude)
+                stem_format = checked_stem_format(self.request.stem_format)
+                (staging / recording.recording_id).mkdir(parents=True)
+                written = write_estimates(
+                    _reporting(blocks, reader=reader, progress=progress),
+                    stems=self._plan.stems,
+                    root=staging,
+                    recording=_facts(recording, reader=reader),
+                    run=self.run,
+                    stem_format=stem_format,
+                    subtype=stem_subtype(reader.spec.subtype, stem_format=stem_format),
+                    residual=self.request.residual,
+                )
+            took_seconds = time.monotonic() - started
+            rows = tuple(replace(row, processing_seconds=took_seconds) for row in written.rows)
+            if self.request.report:
+                write_report(replace(written, rows=rows), root=staging)
+            index = _index_name(recording)
+            write_index(rows, path=staging / index)
+            commit(staging, output=output, name=recording.recording_id)
+            commit(staging, output=output, name=index)
+        report = uri.join(output, report_path(recording.recording_id)) if self.request.report else None
+        return SeparatedRecording(
+            recording=recording,
+            rows=rows,
+            output=output,
+            folder=uri.join(output, recording.recording_id),
+            report=report,
+            seconds=written.recording.seconds or 0.0,
+            processing_seconds=took_seconds,
+            matches=self.matches,
+        )
+
+    def commit_failure(self, recording: Recording, *, reason: str) -> None:
+        """Put a recording that cannot be separated into the index, with the reason.
+
+        Raises
+        ------
+        OutputError
+            If the index cannot be written.
+        """
+        facts = RecordingFacts(recording_id=recording.recording_id, recording_uri=recording.recording_uri)
+        index = _index_name(recording)
+        with staging_folder(self.request.output) as staging:
+            write_index([failed_row(facts, run=self.run, reason=reason)], path=staging / index)
+            commit(staging, output=self.request.output, name=index)
+
+
+def separate(
+    recording: str,
+    *,
+    output: str,
+    levels: Iterable[int] = (),
+    classes: Sequence[str] = (),
+    union: bool = False,
+    texts: Sequence[str] = (),
+    example_folder: str | None = None,
+    exclude: Sequence[str] = (),
+    weights: str = STARTER_WEIGHTS,
+    settings: SeparationSettings | None = None,
+    stem_format: str = "flac",
+    residual: bool = True,
+    report: bool = True,
+    overwrite: bool = False,
+    device: Device = "auto",
+    ontology: str | None = None,
+    class_list: str | None = None,
+    progress: Progress | None = None,
+) -> SeparatedRecording:
+    """Separate one recording.
+
+    Parameters
+    ----------
+    recording : str
+        Path or URI.
+    output : str
+        Output root: a folder or a URI.
+    levels, classes, union, texts, example_folder, exclude
+        What to separate; see `pipelines.request.Query`.
+    weights, settings, stem_format, residual, report, overwrite, device, ontology, class_list
+        How; see `pipelines.request.SeparationRequest`. No settings: the defaults.
+    progress : callable, optional
+        Called with (seconds done, seconds in all or None).
+
+    Returns
+    -------
+    SeparatedRecording
+        Index rows and where the results are.
+
+    Raises
+    ------
+    UssRayError
+        Of the kind that says what is wrong: recording, query, weights, output, settings or data.
+    """
+    request = SeparationRequest(
+        output=str(output),
+        query=Query(
+            levels=tuple(levels),
+            classes=tuple(classes),
+            union=union,
+            texts=tuple(texts),
+            example_folder=example_folder,
+            exclude=tuple(exclude),
+        ),
+        weights=str(weights),
+        settings=settings or SeparationSettings(),
+        stem_format=stem_format,
+        residual=residual,
+        report=report,
+        overwrite=overwrite,
+        device=device,
+        ontology=ontology,
+        class_list=class_list,
+    )
+    item = single_recording(str(recording))
+    if not overwrite:
+        refuse_existing(request.output, recording=item)
+    return RecordingSeparator(request).separate(item, progress=progress)
+
+
+def refuse_existing(output: str, *, recording: Recording) -> None:
+    """Refuse to mix results with those of an earlier run.
+
+    Raises
+    ------
+    OutputError
+        If there are results of this recording below the output root.
+    """
+    folder = uri.join(output, recording.recording_id)
+    if uri.exists(folder):
+        raise OutputError(
+            folder, expected="no results yet (or --overwrite)", found="results of an earlier run"
+        )
+
+
+def _device_name(device: Device) -> str:
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _facts(recording: Recording, *, reader: RecordingReader) -> RecordingFacts:
+    spec = reader.spec
+    return RecordingFacts(
+        recording_id=recording.recording_id,
+        recording_uri=recording.recording_uri,
+        sample_rate=spec.sample_rate,
+        channels=spec.channels,
+        frames=spec.frames,
+        format=f"{spec.format}/{spec.subtype}",
+    )
+
+
+def _index_name(recording: Recording) -> str:
+    """Name the index part by the recording, so that a repetition replaces it and never doubles its rows."""
+    return index_path(f"{recording_key(recording.recording_id):016x}")
+
+
+def _reporting(
+    blocks: Iterable[EstimateBlock], *, reader: RecordingReader, progress: Progress | None
+) -> Iterator[EstimateBlock]:
+    for block in blocks:
+        yield block
+        if progress is not None:
+            done_frames = block.start_frame + block.mixture.shape[1]
+            progress(done_frames / reader.sample_rate, reader.spec.duration_seconds)

@@ -1,0 +1,112 @@
+"""A recording's results come to their place all at once, or not at all.
+
+Everything is written to a hidden folder first: below a local output root, so that a rename commits it, or in the
+temporary folder of this machine for an object store, from which finished files are uploaded.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from uss_ray.errors import OutputError
+from uss_ray.storage import uri
+
+_PREFIX = ".uss-ray-"
+
+
+@contextmanager
+def staging_folder(output: str) -> Iterator[Path]:
+    """Make a folder to write one recording's results to, and remove it in the end.
+
+    Parameters
+    ----------
+    output : str
+        Output root.
+
+    Yields
+    ------
+    Path
+        An empty local folder.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made.
+    """
+    try:
+        if uri.is_remote(output):
+            folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        else:
+            root = local_root(output)
+            root.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
+    except OSError as error:
+        raise OutputError(
+            output, expected="a folder that can be written", found=error.strerror or str(error)
+        ) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def commit(staging: Path, *, output: str, name: str) -> None:
+    """Bring a folder or file of the staging folder to its place below the output root.
+
+    What stood under the name before is gone afterwards. A local folder changes in one rename; of a folder in an
+    object store each file is there whole or not at all.
+
+    Parameters
+    ----------
+    staging : Path
+        From `staging_folder`.
+    output : str
+        Output root.
+    name : str
+        Relative name, the same in both.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    source = staging / name
+    if uri.is_remote(output):
+        _upload(source, destination=uri.join(output, name))
+        return
+    final = local_root(output) / name
+    replaced = staging / "replaced"
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        if final.is_dir():
+            final.rename(replaced)
+        source.replace(final)
+    except OSError as error:
+        if replaced.exists() and not final.exists():
+            replaced.rename(final)
+        raise OutputError(
+            str(final), expected="a place that can be written", found=error.strerror or str(error)
+        ) from error
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def local_root(output: str) -> Path:
+    """Give a local output root as a path."""
+    return Path(output.removeprefix("file://"))
+
+
+def _upload(source: Path, *, destination: str) -> None:
+    if source.is_file():
+        uri.put_file(source, destination)
+        return
+    earlier = set(uri.list_recursive(destination)) if uri.exists(destination) else set()
+    for file in sorted(path for path in source.rglob("*") if path.is_file()):
+        target = uri.join(destination, file.relative_to(source).as_posix())
+        uri.put_file(file, target)
+        earlier.discard(target)
+    for stale in sorted(earlier):
+        uri.remove(stale)
