@@ -44,14 +44,14 @@ def blocks_of(
         )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_facts() -> RunFacts:
     return RunFacts(
         run_id="run", weights_name="starter", weights_sha256="0" * 64, settings='{"threshold": 0.2}'
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def recording_facts() -> RecordingFacts:
     return RecordingFacts(
         recording_id="field trip/å.wav",

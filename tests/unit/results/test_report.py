@@ -57,8 +57,13 @@ class Page(HTMLParser):
         return [attributes[name] for kind, attributes in self.elements if kind == tag and name in attributes]
 
 
-@pytest.fixture
-def written(tmp_path: Path, recording_facts: RecordingFacts, run_facts: RunFacts) -> WrittenRecording:
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture(scope="module")
+def written(root: Path, recording_facts: RecordingFacts, run_facts: RunFacts) -> WrittenRecording:
     sound = np.random.default_rng(0).normal(0, 0.1, (2, recording_facts.frames or 0)).astype(np.float32)
     late = sound.copy()
     late[:, : 3 * RATE] = 0
@@ -67,7 +72,7 @@ def written(tmp_path: Path, recording_facts: RecordingFacts, run_facts: RunFacts
         recording_facts, recording_id="a b/<i>%23 'é\".wav", recording_uri="s3://b/<i>.wav"
     )
     blocks = blocks_of(sound, estimates, keys=[stem.key for stem in STEMS])
-    return write_estimates(blocks, stems=STEMS, root=tmp_path, recording=facts, run=run_facts)
+    return write_estimates(blocks, stems=STEMS, root=root, recording=facts, run=run_facts)
 
 
 def page_of(written: WrittenRecording, root: Path, **options: float) -> tuple[Page, str]:
@@ -77,8 +82,8 @@ def page_of(written: WrittenRecording, root: Path, **options: float) -> tuple[Pa
     return Page(text), text
 
 
-def test_nothing_on_the_page_comes_from_elsewhere(tmp_path: Path, written: WrittenRecording) -> None:
-    page, text = page_of(written, tmp_path)
+def test_nothing_on_the_page_comes_from_elsewhere(root: Path, written: WrittenRecording) -> None:
+    page, text = page_of(written, root)
     sources = [
         value
         for name in ("src", "srcset", "data", "poster")
@@ -92,8 +97,8 @@ def test_nothing_on_the_page_comes_from_elsewhere(tmp_path: Path, written: Writt
     assert re.search(r"https?://", text) is None
 
 
-def test_every_player_holds_sound_that_decodes(tmp_path: Path, written: WrittenRecording) -> None:
-    page, _ = page_of(written, tmp_path)
+def test_every_player_holds_sound_that_decodes(root: Path, written: WrittenRecording) -> None:
+    page, _ = page_of(written, root)
     sources = page.values("audio", "src") + page.values("source", "src")
     assert len(sources) == 1 + sum(row.status == "written" for row in written.rows)
     for source in sources:
@@ -106,10 +111,10 @@ def test_every_player_holds_sound_that_decodes(tmp_path: Path, written: WrittenR
 
 @pytest.mark.parametrize("limit", [{"embed_seconds": 1.0}, {"page_bytes": 1}])
 def test_what_is_too_long_or_too_large_is_linked_by_a_path_that_exists(
-    tmp_path: Path, written: WrittenRecording, limit: dict[str, float]
+    root: Path, written: WrittenRecording, limit: dict[str, float]
 ) -> None:
-    page, text = page_of(written, tmp_path, **limit)
-    folder = tmp_path / written.recording.recording_id
+    page, text = page_of(written, root, **limit)
+    folder = root / written.recording.recording_id
     sources = page.values("source", "src")
     assert len(sources) == sum(row.status == "written" for row in written.rows)
     for source in sources:
@@ -118,8 +123,8 @@ def test_what_is_too_long_or_too_large_is_linked_by_a_path_that_exists(
     assert "Plays the stem file beside this page" in text
 
 
-def test_names_and_labels_are_text_never_markup(tmp_path: Path, written: WrittenRecording) -> None:
-    page, text = page_of(written, tmp_path)
+def test_names_and_labels_are_text_never_markup(root: Path, written: WrittenRecording) -> None:
+    page, text = page_of(written, root)
     assert 'alert("1")' not in text
     assert "&lt;script&gt;alert(&#34;1&#34;)&lt;/script&gt; &amp; Söhne" in text
     assert sum(tag == "script" for tag, _ in page.elements) == 1
@@ -127,8 +132,8 @@ def test_names_and_labels_are_text_never_markup(tmp_path: Path, written: Written
     assert "犬" in text
 
 
-def test_each_picture_and_player_has_words_for_it(tmp_path: Path, written: WrittenRecording) -> None:
-    page, _ = page_of(written, tmp_path)
+def test_each_picture_and_player_has_words_for_it(root: Path, written: WrittenRecording) -> None:
+    page, _ = page_of(written, root)
     images = [attributes for tag, attributes in page.elements if tag == "img"]
     assert images
     assert all(attributes.get("alt") for attributes in images)
@@ -141,8 +146,8 @@ def test_each_picture_and_player_has_words_for_it(tmp_path: Path, written: Writt
     assert len(labels) == 3
 
 
-def test_the_page_says_where_the_result_comes_from(tmp_path: Path, written: WrittenRecording) -> None:
-    _, text = page_of(written, tmp_path)
+def test_the_page_says_where_the_result_comes_from(root: Path, written: WrittenRecording) -> None:
+    _, text = page_of(written, root)
     for fact in (
         "starter",
         "0" * 64,
@@ -172,14 +177,14 @@ def test_a_page_that_cannot_be_written_is_an_error_and_leaves_no_part(
     path = tmp_path / written.recording.recording_id / "report.html"
     (path / "in the way").mkdir(parents=True)
     with pytest.raises(OutputError, match=r"report\.html"):
-        write_report(written, root=tmp_path)
+        write_report(written, root=tmp_path, embed_seconds=0.0)
     assert not list(tmp_path.rglob("*.part"))
 
 
 def test_the_page_says_when_its_player_holds_only_the_beginning(
-    tmp_path: Path, written: WrittenRecording
+    root: Path, written: WrittenRecording
 ) -> None:
     note = "The player holds the first"
-    assert note not in page_of(written, tmp_path)[1]
+    assert note not in page_of(written, root)[1]
     cut = dataclasses.replace(written, preview_seconds=4.0)
-    assert f"{note} 4 s of the recording" in page_of(cut, tmp_path, embed_seconds=1.0)[1]
+    assert f"{note} 4 s of the recording" in page_of(cut, root, embed_seconds=1.0)[1]
