@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import math
 import shutil
 from collections import OrderedDict
@@ -25,6 +26,14 @@ FRONT_END = {
     "fmax": 14000,
     "classes_num": CLASSES,
 }
+
+
+def module_of(name: str) -> Any:
+    """Import a module of a peer; skip where the peer is not installed, fail where only its needs are not."""
+    package = name.partition(".")[0]
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed (tests/peers.txt)")
+    return importlib.import_module(name)
 
 
 def prepare_home(home: Path) -> None:
@@ -60,7 +69,7 @@ def randomise(module: nn.Module, seed: int, *, gain: float = 1.0) -> nn.Module:
 
 def panns(name: str, seed: int) -> nn.Module:
     """A published tagger or detector whose probabilities spread over (0, 1)."""
-    models = pytest.importorskip("panns_inference.models")
+    models = module_of("panns_inference.models")
     module = randomise(getattr(models, name)(**FRONT_END), seed)
     # Log-mel values are tens of dB: norm them as trained statistics would.
     module.bn0.running_mean = -30.0 + 5.0 * module.bn0.running_mean
@@ -75,7 +84,7 @@ def resunet30(seed: int, *, condition_size: int = CLASSES) -> nn.Module:
     undefined: both turn the rounding errors of either program into visible ones. So the last layer is scaled to
     maps of the order of 1 and its real part is kept off zero, as in a trained separator, which rotates phases little.
     """
-    module = pytest.importorskip("uss.models.resunet").ResUNet30(1, 1, condition_size)
+    module = module_of("uss.models.resunet").ResUNet30(1, 1, condition_size)
     randomise(module, seed)
     module.film = randomise(module.film, seed + 1, gain=1.5)
     maps: list[Tensor] = []

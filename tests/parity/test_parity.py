@@ -171,7 +171,7 @@ def test_a_released_checkpoint_gives_a_complete_folder(complete: Any, tagger: An
 
 
 def test_the_adaptor_gives_the_published_condition(tagger: Any) -> None:
-    query_nets = pytest.importorskip("uss.models.query_nets")
+    query_nets = peers.module_of("uss.models.query_nets")
     theirs = query_nets.AdaptiveCnn14_Wrapper("embedding", "", True, True, 512)
     peers.randomise(nn.ModuleList([theirs.fc1, theirs.fc2]), seed=16)
     adaptor = {key: value for key, value in theirs.state_dict().items() if not key.startswith("base.")}
