@@ -24,6 +24,7 @@ from uss_ray.models.query_net import QueryNet
 from uss_ray.models.resunet import ResUNet, ResUNetConfig
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.training.loop import LoopConfig, run_loop
+from uss_ray.training.norms import settle_norms
 from uss_ray.training.separator import AnchorTable, ConditionShares, SeparatorTask, build_anchor_table
 from uss_ray.training.tagger import overlap_clips, tagger_loss
 
@@ -48,6 +49,8 @@ class StarterConfig:
     tagger_loop, separator_loop : LoopConfig
     tagger_batch, separator_batch : int
     anchors_per_label : int
+    settle_batches : int
+        Batches that the separator's norm statistics are taken from at the end.
     shares : ConditionShares
     """
 
@@ -67,18 +70,19 @@ class StarterConfig:
     )
     separator: ResUNetConfig = field(
         default_factory=lambda: ResUNetConfig(
-            channels=(16, 32, 64, 128, 128, 128),
+            channels=(8, 16, 32, 64, 128, 128),
             bottleneck_channels=128,
-            stem_channels=16,
+            stem_channels=8,
             window_samples=2048,
             hop_samples=1000,
         )
     )
     tagger_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=2000, learning_rate=3e-3))
-    separator_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=4500, learning_rate=2e-3))
+    separator_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=7000, learning_rate=2e-3))
     tagger_batch: int = 16
     separator_batch: int = 8
     anchors_per_label: int = 3
+    settle_batches: int = 200
     shares: ConditionShares = field(default_factory=ConditionShares)
 
 
@@ -118,6 +122,7 @@ def train_separator(
         shares=config.shares,
     )
     run_loop(model, task.loss, config=config.separator_loop, checkpoint=checkpoint)
+    settle_norms(model, task.loss, batches=config.settle_batches)
     return model
 
 

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from uss_ray.errors import ConfigError, WeightsError
+from uss_ray.models.checkpoint import ClassListId, save_weights
+from uss_ray.models.panns import Panns, PannsConfig
+from uss_ray.models.resunet import ResUNet, ResUNetConfig
+from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.pipelines.evaluate import evaluate_separation, write_list
+
+DOG, RAIN, PIANO = "/m/0bt9lr", "/m/06mb1", "/m/05r5c"
+
+
+@pytest.fixture(scope="module")
+def vocabulary() -> Vocabulary:
+    return Vocabulary.load()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six clips of three classes, each an event of 4 s in noise."""
+    root = tmp_path_factory.mktemp("data")
+    (root / "metadata").mkdir()
+    (root / "audio" / "eval").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    segments, events = [], ["segment_id\tsplit\tonset\toffset\tmid\trole"]
+    for number in range(6):
+        class_id = (DOG, RAIN, PIANO)[number % 3]
+        clip = rng.standard_normal(320_000) * 0.001
+        clip[96_000:224_000] += 0.1 * np.sin(np.arange(128_000) * 0.05 * (1 + number % 3))
+        soundfile.write(root / "audio" / "eval" / f"clip{number}.wav", clip, 32000)
+        segments.append(f'clip{number}, 0.000, 10.000, "{class_id}"')
+        events.append(f"clip{number}\teval\t3.0\t7.0\t{class_id}\ttarget")
+    (root / "metadata" / "eval_segments.csv").write_text("\n".join(segments) + "\n")
+    (root / "metadata" / "strong_labels.tsv").write_text("\n".join(events) + "\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary) -> Path:
+    torch.manual_seed(0)
+    return save_weights(
+        tmp_path_factory.mktemp("weights") / "tiny",
+        name="tiny",
+        segment_seconds=2.0,
+        tagger=Panns(PannsConfig(block_channels=(2, 4), embedding_size=4, head="frame")),
+        separator=ResUNet(
+            ResUNetConfig(
+                channels=(2, 4), bottleneck_channels=4, stem_channels=2, window_samples=512, hop_samples=250
+            )
+        ),
+        class_means={vocabulary.classes.index(c): torch.rand(527) for c in (DOG, RAIN)},
+        class_list=ClassListId.of(vocabulary.classes.ids),
+    )
+
+
+def test_the_list_is_rebuilt_the_same_and_scored_with_each_query(
+    data: Path, weights: Path, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    count = write_list(data, tmp_path / "list.csv", vocabulary=vocabulary)
+    write_list(data, tmp_path / "again.csv", vocabulary=vocabulary)
+    assert count == 30
+    assert (tmp_path / "list.csv").read_text() == (tmp_path / "again.csv").read_text()
+    found = {
+        query: evaluate_separation(data, weights=str(weights), query=query, vocabulary=vocabulary)  # type: ignore[arg-type]
+        for query in ("detected", "oracle")
+    }
+    assert {score.class_id for score in found["oracle"].classes} == {DOG, RAIN, PIANO}
+    assert found["oracle"].mean_sdri_db != found["detected"].mean_sdri_db
+    assert json.loads(found["oracle"].to_json())["pairs"] == 30
+
+
+def test_a_class_without_a_mean_is_named(data: Path, weights: Path, vocabulary: Vocabulary) -> None:
+    with pytest.raises(WeightsError, match=f"class mean of each class, found none of {PIANO}"):
+        evaluate_separation(data, weights=str(weights), query="class-mean", vocabulary=vocabulary)
+
+
+def test_an_unknown_query_is_refused(data: Path, weights: Path, vocabulary: Vocabulary) -> None:
+    with pytest.raises(ConfigError, match="class-mean or detected or oracle"):
+        evaluate_separation(data, weights=str(weights), query="best", vocabulary=vocabulary)  # type: ignore[arg-type]
