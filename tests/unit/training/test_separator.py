@@ -74,7 +74,7 @@ def task(model: ResUNet, store: ClipStore, shares: ConditionShares | None = None
         related=eye,
         subtree=eye,
         segment_samples=SEGMENT,
-        batch_size=4,
+        batch_size=8,
         shares=shares,
     )
 
