@@ -7,6 +7,7 @@ largest difference relative to the peak.
 from __future__ import annotations
 
 import copy
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,7 +62,8 @@ def agree(what: str, ours: Tensor, theirs: Tensor, *, tolerance: float = TOLERAN
 
 def imported(file: Path, folder: Path) -> Weights:
     weights = load_weights(import_published(file, folder))
-    file.unlink()  # a third of a gigabyte each
+    file.unlink()  # a third of a gigabyte each, as is the folder
+    shutil.rmtree(folder)
     return weights
 
 
