@@ -215,7 +215,13 @@ class RecordingSession:
         waveforms = [
             self._reader.model.view(segment * length, (segment + 1) * length) for segment in segments
         ]
-        audible = np.array([dbfs(rms(waveform)) >= self._settings.silence_db for waveform in waveforms])
+        known = self._reader.model.stop
+        audible = np.array(
+            [
+                dbfs(rms(waveform[:, : known - segment * length])) >= self._settings.silence_db
+                for segment, waveform in zip(segments, waveforms, strict=True)
+            ]
+        )
         references = [
             self._to_device(reference_weights(waveform) @ waveform)
             for waveform, heard in zip(waveforms, audible, strict=True)

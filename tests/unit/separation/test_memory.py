@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.unit.separation.fakes import FakeWeights, one_hot
+from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.separation.engine import build_engine
+from uss_ray.separation.settings import SeparationSettings
+from uss_ray.separation.targets import target_for_condition
+
+RATE = 4000
+
+
+class EndlessTone:
+    """A recording that is made while it is read."""
+
+    sample_rate, channels = RATE, 2
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+
+    def blocks(self, block_frames: int) -> Iterator[NDArray[np.float32]]:
+        total = self.seconds * RATE
+        for start in range(0, total, block_frames):
+            time = np.arange(start, min(start + block_frames, total)) / RATE
+            yield np.stack((np.sin(1500 * time), np.sin(9000 * time))).astype(np.float32)
+
+
+def peak_bytes(vocabulary: Vocabulary, *, seconds: int) -> int:
+    engine = build_engine(FakeWeights(RATE), vocabulary=vocabulary, settings=SeparationSettings())  # type: ignore[arg-type]
+    target = target_for_condition("speech", condition=one_hot(0))
+    frames = 0
+    tracemalloc.start()
+    try:
+        for block in engine.stream(EndlessTone(seconds), [target]):
+            frames += block.estimates[target.key].shape[1]
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+        assert frames == seconds * RATE
+
+
+def test_ten_minutes_take_no_more_memory_than_one(vocabulary: Vocabulary) -> None:
+    peak_bytes(vocabulary, seconds=20)  # what is loaded on first use
+    short, long = peak_bytes(vocabulary, seconds=60), peak_bytes(vocabulary, seconds=600)
+    held_if_it_grew = 540 * RATE * 2 * 4
+    assert long - short < held_if_it_grew / 20
