@@ -83,8 +83,10 @@ class WindowGrid:
                 expected=f"at least {least_seconds:.3f} with this fade and separator",
                 found=str(settings.context_seconds),
             )
-        late_start = self._grid_samples - math.gcd(self.segment_samples, self._grid_samples)
-        reach = late_start + self.segment_samples + 2 * self._context_samples
+        # A window starts on the grid, so up to this much before the context of its segment.
+        step = math.gcd(self.segment_samples, self._grid_samples)
+        early = self._grid_samples - step + -self._context_samples % step
+        reach = early + self.segment_samples + 2 * self._context_samples
         self._grid_steps = math.ceil(reach / self._grid_samples)
 
     def reach(self, segment: int) -> int:

@@ -14,7 +14,9 @@ LAST = Target(key="last", label="Last", class_indexes=(2,))
 
 def test_a_target_is_as_probable_as_the_likeliest_of_its_classes() -> None:
     found = find_activity(PROBS, targets=[PAIR, LAST], audible=HEARD, threshold=0.5)
-    np.testing.assert_array_equal(found.probs, np.array([[0.6, 0.0], [0.2, 0.9], [0.0, 0.0]], dtype=np.float32))
+    np.testing.assert_array_equal(
+        found.probs, np.array([[0.6, 0.0], [0.2, 0.9], [0.0, 0.0]], dtype=np.float32)
+    )
     np.testing.assert_array_equal(found.active, [[True, False], [False, True], [False, False]])
 
 
@@ -37,6 +39,9 @@ def test_excluded_classes_make_no_target_active_but_are_still_reported() -> None
 
 
 def test_runs_of_active_segments_become_spans() -> None:
-    assert active_spans(np.array([False, True, True, False, True]), segment_seconds=2) == ((2.0, 6.0), (8.0, 10.0))
+    assert active_spans(np.array([False, True, True, False, True]), segment_seconds=2) == (
+        (2.0, 6.0),
+        (8.0, 10.0),
+    )
     assert active_spans(np.array([False, False]), segment_seconds=2) == ()
     assert active_spans(np.zeros(0, dtype=bool), segment_seconds=2) == ()

@@ -31,7 +31,9 @@ def soft() -> SoftQueryNet:
 
 def test_a_detected_condition_keeps_the_subtree_and_is_then_adapted() -> None:
     target = Target(key="t", label="t", class_indexes=(0, 2))
-    made = Conditioner(DoublingQueryNet(), class_means=None, kind="detected").conditions(target, class_probs=PROBS)
+    made = Conditioner(DoublingQueryNet(), class_means=None, kind="detected").conditions(
+        target, class_probs=PROBS
+    )
     torch.testing.assert_close(made, torch.tensor([[1.2, 1.0, 1.6], [2.4, 1.0, 2.8]]))
 
 
@@ -123,4 +125,6 @@ def test_examples_without_sound_are_refused() -> None:
 def test_silence_is_removed_relative_to_the_peak() -> None:
     loud, faint = np.full(10, 1e-3, dtype=np.float32), np.full(10, 1e-6, dtype=np.float32)
     waveform = np.concatenate((faint, loud, faint, loud[:5]))
-    np.testing.assert_array_equal(remove_silence(waveform, sample_rate=100), np.full(15, 1e-3, dtype=np.float32))
+    np.testing.assert_array_equal(
+        remove_silence(waveform, sample_rate=100), np.full(15, 1e-3, dtype=np.float32)
+    )

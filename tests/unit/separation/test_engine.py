@@ -39,7 +39,9 @@ def engine_of(weights: object, vocabulary: Vocabulary, settings: SeparationSetti
 
 
 def joined(blocks: Sequence[EstimateBlock], key: str) -> NDArray[np.float32]:
-    return np.concatenate([block.estimates.get(key, np.zeros_like(block.mixture)) for block in blocks], axis=1)
+    return np.concatenate(
+        [block.estimates.get(key, np.zeros_like(block.mixture)) for block in blocks], axis=1
+    )
 
 
 def mixture_of(blocks: Sequence[EstimateBlock]) -> NDArray[np.float32]:
@@ -66,7 +68,9 @@ def test_exactly_what_came_in_comes_out(
     settings = SeparationSettings(span_segments=2) if joins == "faded" else SeparationSettings.published()
     waveform = noise(2, frames)
     query = target_for_condition("all", condition=one_hot(SPEECH, DOG, MUSIC))
-    blocks = list(engine_of(weights, vocabulary, settings).stream(ArraySource(waveform, sample_rate=rate), [query]))
+    blocks = list(
+        engine_of(weights, vocabulary, settings).stream(ArraySource(waveform, sample_rate=rate), [query])
+    )
     np.testing.assert_array_equal(mixture_of(blocks), waveform)
     position = 0
     for block in blocks:
@@ -116,7 +120,9 @@ def test_each_target_gets_its_own_sound_where_it_sounds(
     assert all(targets[2].key not in block.estimates for block in blocks)
 
 
-def test_a_detected_condition_is_the_segments_own_probability(vocabulary: Vocabulary, weights: FakeWeights) -> None:
+def test_a_detected_condition_is_the_segments_own_probability(
+    vocabulary: Vocabulary, weights: FakeWeights
+) -> None:
     mixture = tone(SPEECH, 4.0, sample_rate=RATE, level=0.2) + tone(DOG, 4.0, sample_rate=RATE, level=0.1)
     (speech,) = named(vocabulary, "Speech")
     engine = engine_of(weights, vocabulary, SeparationSettings())
@@ -153,7 +159,9 @@ def test_masks_of_many_targets_and_segments_go_in_full_batches(
     assert weights.separator.batches.count(4) >= 6
 
 
-def test_several_recordings_at_once_give_what_they_give_alone(vocabulary: Vocabulary, weights: FakeWeights) -> None:
+def test_several_recordings_at_once_give_what_they_give_alone(
+    vocabulary: Vocabulary, weights: FakeWeights
+) -> None:
     engine = engine_of(weights, vocabulary, SeparationSettings(batch_size=8))
     query = target_for_condition("dog", condition=one_hot(DOG))
     recordings = [noise(1, frames, seed=frames) for frames in (70_000, 100, 33_000)]
@@ -162,7 +170,9 @@ def test_several_recordings_at_once_give_what_they_give_alone(vocabulary: Vocabu
         for recording in recordings
     ]
     tags_alone = len(weights.tagger.batches)
-    sessions = [engine.open_session(ArraySource(recording, sample_rate=RATE), [query]) for recording in recordings]
+    sessions = [
+        engine.open_session(ArraySource(recording, sample_rate=RATE), [query]) for recording in recordings
+    ]
     blocks: dict[int, list[EstimateBlock]] = {}
     for index, block in engine.stream_many(sessions):
         blocks.setdefault(index, []).append(block)
@@ -180,7 +190,9 @@ def tiny_separator() -> ResUNet:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
         separator = ResUNet(
-            ResUNetConfig(condition_size=4, channels=(4, 4, 6, 6, 6, 6), bottleneck_channels=6, stem_channels=4)
+            ResUNetConfig(
+                condition_size=4, channels=(4, 4, 6, 6, 6, 6), bottleneck_channels=6, stem_channels=4
+            )
         )
         for module in separator.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
@@ -274,7 +286,9 @@ def test_a_target_starts_and_stops_without_a_click(vocabulary: Vocabulary, rate:
     assert np.abs(estimate[: 2 * RATE]).max() > 0.15
     assert not estimate[int(2.2 * RATE) : int(3.8 * RATE)].any()
     # The click of the music itself, when it sets in, is in the speech band too and belongs to the sound.
-    clicks = joined(list(engine_of(FakeWeights(rate), vocabulary, hard).stream(source, [target])), target.key)[0]
+    clicks = joined(
+        list(engine_of(FakeWeights(rate), vocabulary, hard).stream(source, [target])), target.key
+    )[0]
     assert roughness_at_joins(estimate) < 1.2
     assert roughness_at_joins(clicks) > 3.0
 
@@ -286,7 +300,9 @@ def three_tones(seconds: float) -> NDArray[np.float32]:
     return np.sum([tone(index, seconds, sample_rate=RATE) for index in (SPEECH, DOG, MUSIC)], axis=0)
 
 
-def test_exclusion_alone_gives_everything_but_the_excluded(vocabulary: Vocabulary, weights: FakeWeights) -> None:
+def test_exclusion_alone_gives_everything_but_the_excluded(
+    vocabulary: Vocabulary, weights: FakeWeights
+) -> None:
     mixture = three_tones(6.0)
     engine = engine_of(weights, vocabulary, CLASS_MEAN)
     exclude = named(vocabulary, "Music")
@@ -308,14 +324,14 @@ def test_an_excluded_sound_leaves_every_estimate(vocabulary: Vocabulary, weights
     assert (blocks[0].segment_probs[:, 1] > 0.3).all(), "what is excluded is still reported"
 
 
-def test_an_exclusion_that_does_not_sound_changes_nothing(vocabulary: Vocabulary, weights: FakeWeights) -> None:
+def test_an_exclusion_that_does_not_sound_changes_nothing(
+    vocabulary: Vocabulary, weights: FakeWeights
+) -> None:
     source = ArraySource(tone(SPEECH, 4.0, sample_rate=RATE), sample_rate=RATE)
     engine = engine_of(weights, vocabulary, CLASS_MEAN)
     speech = named(vocabulary, "Speech")
     plain = joined(list(engine.stream(source, speech)), speech[0].key)
-    excluding = joined(
-        list(engine.stream(source, speech, exclude=named(vocabulary, "Music"))), speech[0].key
-    )
+    excluding = joined(list(engine.stream(source, speech, exclude=named(vocabulary, "Music"))), speech[0].key)
     np.testing.assert_array_equal(plain, excluding)
 
 
@@ -326,7 +342,9 @@ def test_consistent_estimates_of_a_level_sum_to_the_mixture(
     mixture = three_tones(7.0)
     targets = targets_for_levels(vocabulary, levels=[1])
     settings = SeparationSettings(mixture_consistency=consistent, threshold=0.1)
-    blocks = list(engine_of(weights, vocabulary, settings).stream(ArraySource(mixture, sample_rate=RATE), targets))
+    blocks = list(
+        engine_of(weights, vocabulary, settings).stream(ArraySource(mixture, sample_rate=RATE), targets)
+    )
     total = np.sum([joined(blocks, target.key) for target in targets], axis=0)
     assert (snr_db(total[0], mixture) > 80) == consistent
 
@@ -403,7 +421,9 @@ def test_what_cannot_be_separated_is_refused_before_anything_is_read(
         engine.stream(source, [Target(key="query:x", label="X", class_indexes=(999,))])
 
 
-def test_weights_and_settings_that_do_not_fit_are_refused(vocabulary: Vocabulary, weights: FakeWeights) -> None:
+def test_weights_and_settings_that_do_not_fit_are_refused(
+    vocabulary: Vocabulary, weights: FakeWeights
+) -> None:
     with pytest.raises(ConfigError, match="device"):
         build_engine(weights, vocabulary=vocabulary, device="warp:0")  # type: ignore[arg-type]
     weights.class_means = None

@@ -14,7 +14,9 @@ from uss_ray.separation.masking import (
 
 def random_masks(count: int) -> torch.Tensor:
     draw = torch.Generator().manual_seed(1)
-    return torch.polar(torch.rand(count, 4, 5, generator=draw), 6.28 * torch.rand(count, 4, 5, generator=draw))
+    return torch.polar(
+        torch.rand(count, 4, 5, generator=draw), 6.28 * torch.rand(count, 4, 5, generator=draw)
+    )
 
 
 def test_consistent_masks_sum_to_the_total_and_the_larger_takes_more() -> None:

@@ -81,8 +81,9 @@ def test_the_published_profile_gives_the_released_programs_stem(vocabulary: Voca
     blocks = list(engine.stream(ArraySource(waveform.numpy(), sample_rate=peers.SAMPLE_RATE), [target]))
     stem = np.concatenate([b.estimates.get(target.key, np.zeros_like(b.mixture)) for b in blocks], axis=1)[0]
 
-    expected = released_stem(waveform, tagger=tagger, separator=separator, class_indexes=class_indexes).numpy()
+    expected = released_stem(
+        waveform, tagger=tagger, separator=separator, class_indexes=class_indexes
+    ).numpy()
     difference = np.abs(stem - expected).max()
-    print(f"largest difference {difference:.1e}, peak {np.abs(expected).max():.2f}, reaches {reaches[chosen]}")
     assert np.abs(expected).max() > 0.05
     assert difference < 1e-4

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -32,10 +34,15 @@ def test_the_frames_of_a_window_are_those_of_the_whole_recording(total: int) -> 
         )
 
 
+@pytest.mark.parametrize("context_seconds", [0.64, 0.48, 0.3337, 1.0])
+@pytest.mark.parametrize("grid_frames", [1, 8, 50, 64])
 @pytest.mark.parametrize("total", LENGTHS)
-def test_a_window_holds_its_segment_and_context_and_starts_on_the_pooling_grid(total: int) -> None:
+def test_a_window_holds_its_segment_and_context_and_starts_on_the_pooling_grid(
+    total: int, grid_frames: int, context_seconds: float
+) -> None:
     separator = BandSeparator(RATE)
-    settings = SeparationSettings()
+    separator.time_grid_samples = grid_frames * separator.stft.hop_samples
+    settings = SeparationSettings(context_seconds=context_seconds)
     grid = WindowGrid(settings, separator=separator)
     context = round(settings.context_seconds * RATE)
     for segment in segments_of(total, grid):
@@ -43,7 +50,9 @@ def test_a_window_holds_its_segment_and_context_and_starts_on_the_pooling_grid(t
         start, stop = segment * grid.segment_samples, (segment + 1) * grid.segment_samples
         assert window.origin_sample % separator.time_grid_samples == 0
         assert window.origin_sample <= max(0, start - context)
-        assert window.origin_sample + window.samples + separator.stft.hop_samples >= min(stop + context, total)
+        assert window.origin_sample + window.samples + separator.stft.hop_samples >= min(
+            stop + context, total
+        )
         assert window.origin_sample + window.samples <= max(total, 1)
 
 
@@ -63,7 +72,9 @@ def test_windows_share_one_shape_except_at_the_end() -> None:
 
 
 def test_a_hard_window_is_its_segment() -> None:
-    window = WindowGrid(SeparationSettings.published(), separator=BandSeparator(RATE)).window(3, total_samples=50_000)
+    window = WindowGrid(SeparationSettings.published(), separator=BandSeparator(RATE)).window(
+        3, total_samples=50_000
+    )
     assert (window.start_sample, window.stop_sample, window.skip_frames) == (48_000, 64_000, 0)
     assert (window.origin_sample, window.samples) == (48_000, 16_000)
 
@@ -78,7 +89,7 @@ def test_a_context_that_cannot_hold_the_edge_of_the_stft_is_refused() -> None:
 def test_the_weights_of_all_segments_sum_to_one(fade_frames: float) -> None:
     boundaries = [0, 40, 80, 93]
     total = np.zeros(93)
-    for index, (start, stop) in enumerate(zip(boundaries, boundaries[1:], strict=False)):
+    for index, (start, stop) in enumerate(itertools.pairwise(boundaries)):
         weights = segment_weights(
             0,
             93,
