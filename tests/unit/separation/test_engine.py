@@ -239,7 +239,7 @@ def test_more_context_brings_segments_to_the_whole_but_for_rounding(
     vocabulary: Vocabulary, tiny_separator: ResUNet
 ) -> None:
     settings = SeparationSettings(condition="class-mean", context_seconds=3.0)
-    assert against_whole_db(vocabulary, tiny_separator, seconds=9.5, settings=settings) > 100
+    assert against_whole_db(vocabulary, tiny_separator, seconds=6.5, settings=settings) > 100
 
 
 def test_without_context_the_same_comparison_fails(vocabulary: Vocabulary, tiny_separator: ResUNet) -> None:
