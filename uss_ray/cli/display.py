@@ -21,9 +21,6 @@ from rich.table import Table
 
 from uss_ray.errors import UssRayError
 
-console = Console(highlight=False)
-error_console = Console(stderr=True, highlight=False)
-
 _PLAIN_WIDTH = 160  # of tables that go to a file or a pipe
 
 
@@ -47,12 +44,12 @@ def show_table(
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
-    console.print(table, width=None if console.is_terminal else _PLAIN_WIDTH)
+    _console().print(table)
 
 
 def say(text: str) -> None:
     """Print a line of text as it is, however long."""
-    console.print(escape(text), soft_wrap=True)
+    _console().print(escape(text), soft_wrap=True)
 
 
 @contextmanager
@@ -65,7 +62,8 @@ def progress_bar(title: str, *, unit: str) -> Iterator[Advance]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=error_console, disable=not error_console.is_terminal) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(escape(title), total=None)
 
         def advance(done: float, total: float | None, /) -> None:
@@ -78,10 +76,15 @@ def progress_bar(title: str, *, unit: str) -> Iterator[Advance]:
 def download_bar(title: str) -> Iterator[Advance]:
     """Show a bar of bytes on stderr while the block runs, where there is a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=error_console, disable=not error_console.is_terminal) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(escape(title), total=None)
 
         def advance(done: float, total: float | None, /) -> None:
             progress.update(task, completed=done, total=total)
 
         yield advance
+
+
+def _console() -> Console:
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH)

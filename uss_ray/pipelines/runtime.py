@@ -15,11 +15,7 @@ from uss_ray.errors import ConfigError
 
 _THREADS_PER_ACTOR = 2
 _LOCAL_STORE_BYTES = 256 << 20  # rows of metadata are all that goes through it
-_QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +54,9 @@ def ray_session(address: str | None = None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
     address = address or os.environ.get("RAY_ADDRESS")
+    for name, value in (_QUIET if address else _QUIET | _local_settings()).items():
+        os.environ.setdefault(name, value)
     try:
         if address:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -106,8 +102,7 @@ def plan_pool(*, recordings: int, actors: int | None = None) -> WorkerPool:
 
 
 def _start_local() -> None:
-    # A token of this process alone; without one Ray would leave a token file in the home directory for good.
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    logging.getLogger("ray").setLevel(logging.ERROR)
     ray.init(
         include_dashboard=False,
         log_to_driver=False,
@@ -115,3 +110,11 @@ def _start_local() -> None:
         configure_logging=False,
         object_store_memory=_LOCAL_STORE_BYTES,
     )
+
+
+def _local_settings() -> dict[str, str]:
+    """Protect a local Ray by a token of this process alone; Ray itself would leave one in the home directory.
+
+    Its core logs to its session folder only: that Ray Data keeps an actor's arguments in the store is no error of ours.
+    """
+    return {"RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_BACKEND_LOG_LEVEL": "fatal"}

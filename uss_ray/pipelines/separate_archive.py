@@ -7,6 +7,7 @@ cannot be separated is a row with its reason, and never stops the job.
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -16,6 +17,7 @@ import ray
 import ray.data
 import torch
 from ray.exceptions import RayError
+from ray.util.annotations import RayDeprecationWarning
 
 from uss_ray.errors import ConfigError, OutputError, UssRayError
 from uss_ray.ontology.vocabulary import TextMatch, Vocabulary
@@ -183,15 +185,10 @@ def _run(
     rows_per_block = min(_ROWS_PER_BLOCK, max(1, len(recordings) // (4 * pool.actors)))
     done: dict[int, Outcome] = {}
     try:
-        dataset = ray.data.from_arrow(_manifest(recordings, rows_per_block=rows_per_block)).map_batches(
-            SeparateRecordings,
-            fn_constructor_args=(request, pool.cpus_per_actor),
-            batch_size=rows_per_block,
-            batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(size=pool.actors),
-            **_resources(pool),
-        )
-        for row in dataset.iter_rows():
+        manifest = ray.data.from_arrow(_manifest(recordings, rows_per_block=rows_per_block))
+        for row in _map_with_actors(
+            manifest, request=request, pool=pool, batch_size=rows_per_block
+        ).iter_rows():
             outcome = Outcome.from_record(row)
             done[outcome.recording_key] = outcome
             if on_outcome is not None:
@@ -216,16 +213,26 @@ def _manifest(recordings: Sequence[Recording], *, rows_per_block: int) -> list[p
     ]
 
 
-def _resources(pool: WorkerPool) -> dict[str, Any]:
-    """Resources and restarts of the actors. Ray 2.64 drops the restart arguments: this is the one place to change."""
-    resources: dict[str, Any] = {
-        "num_cpus": pool.cpus_per_actor,
-        "max_restarts": -1,
-        "max_task_retries": _TASK_RETRIES,
-    }
+def _map_with_actors(
+    manifest: ray.data.Dataset, *, request: SeparationRequest, pool: WorkerPool, batch_size: int
+) -> ray.data.Dataset:
+    """Put the pool of actors behind a manifest; they come back from a crash, and try a batch again twice."""
+    resources: dict[str, Any] = {"num_cpus": pool.cpus_per_actor}
     if pool.gpus_per_actor:
-        resources |= {"num_cpus": 1, "num_gpus": pool.gpus_per_actor}
-    return resources
+        resources = {"num_cpus": 1, "num_gpus": pool.gpus_per_actor}
+    with warnings.catch_warnings():
+        # Ray 2.60 deprecates the two restart arguments and has no others yet; without them it restarts for ever.
+        warnings.simplefilter("ignore", RayDeprecationWarning)
+        return manifest.map_batches(
+            SeparateRecordings,
+            fn_constructor_args=(request, pool.cpus_per_actor),
+            batch_size=batch_size,
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(size=pool.actors),
+            max_restarts=-1,
+            max_task_retries=_TASK_RETRIES,
+            **resources,
+        )
 
 
 def _set_up_ray_data() -> None:

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_help_names_every_command(command):
+    ran = command("--help")
+    assert ran.exit_code == 0
+    for name in ("separate", "archive", "ontology", "weights"):
+        assert name in ran.out
+
+
+def test_the_console_script_is_installed():
+    script = Path(sys.executable).with_name("uss-ray")
+    done = subprocess.run([script, "ontology", "--find", "howl"], capture_output=True, text=True, check=True)
+    assert "Howl  /m/07qf0zm  level 4  class 77" in done.stdout
+
+
+def test_the_ontology_can_be_cut_at_a_level(command):
+    ran = command("ontology", "--level", 1)
+    assert ran.exit_code == 0
+    assert len(ran.out.splitlines()) == 7
+
+
+def test_a_text_that_no_node_holds_is_an_error(command):
+    ran = command("ontology", "--find", "xyzzy")
+    assert ran.exit_code == 4
+    assert ran.err.startswith("error: xyzzy: expected ")
+
+
+def test_known_weights_are_listed(command):
+    ran = command("weights", "list")
+    assert ran.exit_code == 0
+    for name in ("starter", "panns-cnn14", "uss-resunet30"):
+        assert name in ran.out
+
+
+def test_weights_are_checked_and_shown(command, tiny_weights):
+    ran = command("weights", "show", tiny_weights)
+    assert ran.exit_code == 0
+    assert "of 527 classes" in ran.out
+    assert "32000 Hz" in ran.out
+
+
+def test_an_unknown_name_cannot_be_fetched(command):
+    ran = command("weights", "fetch", "no-such-weights")
+    assert ran.exit_code == 5
+    assert "panns-cnn14" in ran.err
+
+
+def test_a_file_that_holds_no_weights_cannot_be_imported(command, tmp_path):
+    file = tmp_path / "Cnn14_mAP=0.431.pth"
+    file.write_bytes(b"not a checkpoint")
+    ran = command("weights", "import", file, "-o", tmp_path / "imported")
+    assert ran.exit_code == 5
+    assert "Cnn14_mAP=0.431.pth" in ran.err
+    assert not (tmp_path / "imported").exists()

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from uss_ray.results.index import read_index
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
+
+
+def stems_of(out):
+    return sorted(
+        str(path.relative_to(out))
+        for path in out.rglob("*")
+        if path.is_file() and path.suffix in {".flac", ".wav"}
+    )
+
+
+def test_levels_give_stems_index_and_report(separate, make_recording, out):
+    ran = separate(make_recording("a.wav"), "--levels", 1, 2)
+    assert (ran.exit_code, ran.err) == (0, "")
+    assert stems_of(out) == [
+        "a.wav/level-1/animal__m_0jbk.flac",
+        "a.wav/level-1/human-sounds__m_0dgw9r.flac",
+        "a.wav/level-1/music__m_04rlf.flac",
+        "a.wav/level-1/residual.flac",
+        "a.wav/level-2/domestic-animals-pets__m_068hy.flac",
+        "a.wav/level-2/human-voice__m_09l8g.flac",
+        "a.wav/level-2/residual.flac",
+    ]
+    rows = read_index(out).to_pylist()
+    assert {row["status"] for row in rows} == {"written", "absent"}
+    assert (out / "a.wav" / "report.html").stat().st_size > 10_000
+    assert "Animal" in ran.out
+    assert "5 written" in ran.out
+    assert str(out / "a.wav") in ran.out
+
+
+def test_nothing_asked_for_is_the_first_three_levels(separate, make_recording, out):
+    assert separate(make_recording("a.wav"), "--no-report").exit_code == 0
+    assert {row["level"] for row in read_index(out).to_pylist()} == {1, 2, 3}
+    assert "a.wav/level-3/dog__m_0bt9lr.flac" in stems_of(out)
+    assert not (out / "a.wav" / "report.html").exists()
+
+
+def test_stems_have_the_recordings_rate_channels_and_length(separate, make_recording, out):
+    recording = make_recording("stereo.wav", sample_rate=44_100, channels=2, seconds=2.3)
+    assert separate(recording, "--levels", 1, "--no-report").exit_code == 0
+    expected = sf.info(recording)
+    for stem in stems_of(out):
+        info = sf.info(out / stem)
+        assert (info.samplerate, info.channels, info.frames) == (44_100, 2, expected.frames)
+
+
+def test_stems_and_residual_sum_to_the_mixture(separate, make_recording, out):
+    recording = make_recording("a.wav", subtype="FLOAT")
+    assert separate(recording, "--levels", 1, "--format", "wav", "--no-report").exit_code == 0
+    total = sum(sf.read(out / stem)[0] for stem in stems_of(out))
+    np.testing.assert_allclose(total, sf.read(recording)[0], atol=1e-6)
+
+
+def test_classes_come_by_index_id_and_label_one_stem_each(separate, make_recording, out):
+    ran = separate(
+        make_recording("a.wav"), "--classes", "0", "/m/0bt9lr", "music", "--no-report", "--no-residual"
+    )
+    assert ran.exit_code == 0
+    assert stems_of(out) == ["a.wav/query/dog.flac", "a.wav/query/music.flac", "a.wav/query/speech.flac"]
+
+
+def test_a_union_is_one_stem(separate, make_recording, out):
+    ran = separate(
+        make_recording("a.wav"), "--classes", "Dog", "Speech", "--union", "--no-report", "--no-residual"
+    )
+    assert ran.exit_code == 0
+    assert stems_of(out) == ["a.wav/query/dog-speech.flac"]
+    assert read_index(out).to_pylist()[0]["kind"] == "union"
+
+
+def test_a_text_says_what_it_is_taken_for(separate, make_recording, out):
+    ran = separate(make_recording("a.wav"), "--text", "a dog", "--no-report")
+    assert ran.exit_code == 0
+    assert "'a dog' is taken as Dog (/m/0bt9lr)" in ran.out
+    assert "a.wav/query/dog.flac" in stems_of(out)
+
+
+def test_example_recordings_are_a_query(separate, make_recording, out):
+    examples = make_recording("whistles/one.flac", seconds=1.0).parent
+    make_recording("whistles/two.wav", sample_rate=16_000, channels=2, seconds=2.5)
+    ran = separate(make_recording("a.wav"), "--query-dir", examples, "--no-report")
+    assert ran.exit_code == 0
+    assert "a.wav/query/whistles.flac" in stems_of(out)
+
+
+def test_what_is_excluded_leaves_a_stem_of_everything_else(separate, make_recording, out):
+    ran = separate(make_recording("a.wav"), "--exclude", "Dog", "--no-report", "--no-residual")
+    assert ran.exit_code == 0
+    assert stems_of(out) == ["a.wav/query/everything-but-dog.flac"]
+
+
+def test_a_higher_threshold_makes_sounds_absent(separate, make_recording, out):
+    assert separate(make_recording("a.wav"), "--levels", 1, "--threshold", "0.95").exit_code == 0
+    rows = [row for row in read_index(out).to_pylist() if row["kind"] != "residual"]
+    assert {row["status"] for row in rows} == {"absent"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--profile", "published"],
+        ["--condition", "class-mean"],
+        ["--channels", "independent"],
+        ["--consistency"],
+    ],
+)
+def test_every_way_to_separate_can_be_chosen_and_stands_in_the_index(separate, make_recording, out, options):
+    ran = separate(make_recording("a.wav", channels=2), "--levels", 1, "--no-report", *options)
+    assert ran.exit_code == 0, ran.err
+    chosen = {"published": '"joins": "hard"', "--consistency": '"mixture_consistency": true'}.get(
+        options[-1], f'"{options[-1]}"'
+    )
+    assert chosen in read_index(out).to_pylist()[0]["settings"]
+
+
+def test_results_are_replaced_only_when_asked_for(separate, make_recording, out):
+    recording = make_recording("a.wav")
+    assert separate(recording, "--levels", 1, "--no-report").exit_code == 0
+    again = separate(recording, "--classes", "Dog", "--no-report")
+    assert again.exit_code == 6
+    assert "results of an earlier run" in again.err
+    assert len(stems_of(out)) == 4
+    assert separate(recording, "--classes", "Dog", "--no-report", "--overwrite").exit_code == 0
+    assert stems_of(out) == ["a.wav/query/dog.flac", "a.wav/query/residual.flac"]
+    assert [row["label"] for row in read_index(out).to_pylist()] == ["Dog", "Residual"]
+
+
+def test_another_ontology_and_class_list_can_take_audiosets_place(command, make_recording, tmp_path):
+    from uss_ray.ontology.classes import ClassList
+    from uss_ray.ontology.graph import Ontology
+
+    ontology, classes = tmp_path / "sounds.json", tmp_path / "classes.csv"
+    ids = ClassList.load().ids
+    entries = ", ".join(
+        f'{{"id": "{id_}", "name": "Creature {n}", "child_ids": []}}' for n, id_ in enumerate(ids)
+    )
+    ontology.write_text(f"[{entries}]")
+    classes.write_text(
+        "index,mid,display_name\n" + "".join(f"{n},{id_},Creature {n}\n" for n, id_ in enumerate(ids))
+    )
+    ran = command(
+        "ontology", "--find", "creature 7", "--level", 1, "--ontology", ontology, "--class-list", classes
+    )
+    assert ran.exit_code == 0
+    assert ran.out.startswith("Creature 7  /m/")
+    assert len(Ontology.load(ontology).roots) == len(ids)

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import fsspec
+import pytest
+
+from uss_ray.errors import OutputError
+from uss_ray.pipelines.staging import commit, staging_folder
+from uss_ray.storage import uri
+
+
+@pytest.fixture(params=["local", "store"])
+def output(request, tmp_path):
+    if request.param == "local":
+        yield str(tmp_path / "out")
+        return
+    store = fsspec.filesystem("memory")
+    yield "memory://bucket/out"
+    store.rm("/bucket", recursive=True)
+
+
+def stage(staging, name, files):
+    for file, content in files.items():
+        path = staging / name / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+
+def content_of(output, name):
+    base = uri.join(output, name)
+    return {uri.relative(item, base=base): uri.read_bytes(item).decode() for item in uri.list_recursive(base)}
+
+
+def test_a_folder_comes_to_its_place_with_all_its_files(output):
+    with staging_folder(output) as staging:
+        stage(staging, "tapes/a.wav", {"level-1/dog.flac": "woof", "report.html": "page"})
+        commit(staging, output=output, name="tapes/a.wav")
+    assert content_of(output, "tapes/a.wav") == {"level-1/dog.flac": "woof", "report.html": "page"}
+    assert not staging.exists()
+
+
+def test_what_stood_there_before_is_gone(output):
+    for files in ({"old.flac": "1", "both.flac": "1"}, {"both.flac": "2"}):
+        with staging_folder(output) as staging:
+            stage(staging, "a.wav", files)
+            commit(staging, output=output, name="a.wav")
+    assert content_of(output, "a.wav") == {"both.flac": "2"}
+
+
+def test_a_file_can_be_committed_as_well(output):
+    with staging_folder(output) as staging:
+        stage(staging, "index", {"part.parquet": "rows"})
+        commit(staging, output=output, name="index/part.parquet")
+    assert content_of(output, "index") == {"part.parquet": "rows"}
+
+
+def test_nothing_is_left_when_the_work_fails(output):
+    with pytest.raises(RuntimeError), staging_folder(output) as staging:
+        stage(staging, "a.wav", {"half.flac": "1"})
+        raise RuntimeError
+    assert not staging.exists()
+    assert not uri.exists(uri.join(output, "a.wav"))
+
+
+def test_an_output_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match="file"), staging_folder(str(tmp_path / "file" / "out")):
+        pass
