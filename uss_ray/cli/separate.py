@@ -127,7 +127,7 @@ def archive(
 
     The exit code is 0 if every recording was separated, 8 if some failed, 9 if all did.
     """
-    from uss_ray.pipelines.separate_archive import check_request, separate_archive
+    from uss_ray.pipelines.separate_archive import separate_archive
 
     request = options.make_request(
         output=output,
@@ -151,7 +151,6 @@ def archive(
         ontology=ontology,
         class_list=class_list,
     )
-    show_matches(check_request(request))
     done = 0
     with progress_bar(archive_location, unit="recordings") as advance:
 
@@ -170,6 +169,7 @@ def archive(
 
 def show_archive(result: ArchiveResult) -> None:
     """Print a line for each recording, the failed ones first, and where the results are."""
+    show_matches(result.matches)
     ordered = sorted(result.outcomes, key=lambda outcome: outcome.status != "failed")
     show_table(
         ("Recording", "Status", "Length s", "Took s", "Stems", "Loudest sounds"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from uss_ray.audio.codec import RecordingReader, open_recording
 from uss_ray.errors import QueryError
-from uss_ray.ontology.vocabulary import TextMatch, Vocabulary
+from uss_ray.ontology.vocabulary import TextMatch
 from uss_ray.pipelines.listing import has_recording_suffix
 from uss_ray.pipelines.request import Query
 from uss_ray.results.index import Kind
@@ -44,28 +44,6 @@ class Plan:
     stems: tuple[StemRequest, ...]
     exclude: tuple[Target, ...] = ()
     matches: tuple[tuple[str, TextMatch], ...] = ()
-
-
-def check_query(query: Query, *, vocabulary: Vocabulary) -> tuple[tuple[str, TextMatch], ...]:
-    """Resolve every name of a query without weights, so that a mistake shows before anything is loaded.
-
-    Returns
-    -------
-    tuple of (str, TextMatch)
-        Each free text and what it was resolved to.
-
-    Raises
-    ------
-    QueryError
-        If a level, name or text stands for nothing, or a text for several things.
-    """
-    targets_for_levels(vocabulary, levels=query.levels)
-    for names in (query.classes, query.exclude):
-        if names:
-            targets_for_classes(vocabulary, names=names)
-    if query.example_folder is not None:
-        _example_files(query.example_folder)
-    return tuple((text, vocabulary.resolve_text(text)) for text in query.texts)
 
 
 def plan_targets(query: Query, *, engine: SeparationEngine) -> Plan:

@@ -20,15 +20,13 @@ from ray.exceptions import RayError
 from ray.util.annotations import RayDeprecationWarning
 
 from uss_ray.errors import ConfigError, OutputError, UssRayError
-from uss_ray.ontology.vocabulary import TextMatch, Vocabulary
+from uss_ray.ontology.vocabulary import TextMatch
 from uss_ray.pipelines.listing import Recording, list_recordings
 from uss_ray.pipelines.outcome import Outcome, failed_outcome, separated_outcome
-from uss_ray.pipelines.queries import check_query
 from uss_ray.pipelines.request import SeparationRequest
 from uss_ray.pipelines.runtime import WorkerPool, plan_pool, ray_session
 from uss_ray.pipelines.separate_one import RecordingSeparator
 from uss_ray.pipelines.staging import staging_folder
-from uss_ray.pipelines.weights import locate_weights
 from uss_ray.results.layout import INDEX_FOLDER
 from uss_ray.storage import uri
 
@@ -51,10 +49,13 @@ class ArchiveResult:
         Output root.
     outcomes : tuple of Outcome
         One a recording, in the order of the listing.
+    matches : tuple of (str, TextMatch)
+        Each free text and what it was resolved to.
     """
 
     output: str
     outcomes: tuple[Outcome, ...]
+    matches: tuple[tuple[str, TextMatch], ...] = ()
 
     @property
     def failed(self) -> tuple[Outcome, ...]:
@@ -103,7 +104,7 @@ def separate_archive(
         If the archive is empty, results of an earlier run are in the way, the output cannot be written, or
         weights, query or settings are wrong. A bad recording raises nothing.
     """
-    check_request(request)
+    matches = check_request(request)
     recordings = list(list_recordings(archive))
     with ray_session(address):
         pool = plan_pool(recordings=len(recordings), actors=actors)
@@ -111,11 +112,11 @@ def separate_archive(
         outcomes = _run(
             recordings, request=replace(request, overwrite=True), pool=pool, on_outcome=on_outcome
         )
-    return ArchiveResult(output=request.output, outcomes=outcomes)
+    return ArchiveResult(output=request.output, outcomes=outcomes, matches=matches)
 
 
 def check_request(request: SeparationRequest) -> tuple[tuple[str, TextMatch], ...]:
-    """Find a mistake in the request before any worker is started.
+    """Find a mistake in the request before any worker is started, by doing what the workers will do first.
 
     Returns
     -------
@@ -132,9 +133,7 @@ def check_request(request: SeparationRequest) -> tuple[tuple[str, TextMatch], ..
         raise OutputError(
             request.output, expected="no results yet (or --overwrite)", found="the index of an earlier run"
         )
-    vocabulary = Vocabulary.load(ontology_path=request.ontology, classes_path=request.class_list)
-    matches = check_query(request.query, vocabulary=vocabulary)
-    locate_weights(request.weights)
+    matches = RecordingSeparator(replace(request, device="cpu")).matches
     with staging_folder(request.output):  # an output that cannot be written shows here
         return matches
 

@@ -130,8 +130,8 @@ def edit_config(folder, change):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [(altered_file, ["separator.safetensors", "sha256"]), (missing_file, ["tagger.safetensors"]),
-     (unknown_setting, ["colour"]), (missing_setting, ["mel_bins"]), (other_shape, ["shape"]), (missing_key, ["missing"]),
-     (missing_folder, ["broken"])],
+     (unknown_setting, ["colour"]), (missing_setting, ["mel_bins"]), (other_shape, ["shape"]),
+     (missing_key, ["missing"]),     (missing_folder, ["broken"])],
 )  # fmt: skip
 def test_weights_that_are_not_what_they_say_are_refused(
     command, make_recording, tiny_weights, tmp_path, spoil, words
