@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV   := .venv
 PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check
-INSTALL := $(PIP) install --quiet --no-compile --constraint constraints.txt
+INSTALL := $(PIP) install --quiet --quiet --no-compile --constraint constraints.txt
 DEMO   := out/demo
 
 .PHONY: help setup demo test lint format clean
@@ -27,12 +27,13 @@ $(VENV)/.run: $(VENV)/.created pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.run tests/peers.txt
 	@echo "Installing the test and lint tools ..."
 	@$(INSTALL) --editable '.[ray,s3,dev]'
-	@$(PIP) install --quiet --no-compile --no-deps --requirement tests/peers.txt
+	@$(PIP) install --quiet --quiet --no-compile --no-deps --requirement tests/peers.txt
 	@touch $@
 
 setup: $(VENV)/.dev  ## the whole environment for developers
 
 demo: $(VENV)/.run   ## separate examples/archive on a local Ray
+	@echo "Separating the recordings of examples/archive on a local Ray ..."
 	@$(VENV)/bin/uss-ray archive examples/archive $(DEMO) --levels 1 2 3 --overwrite
 
 test: $(VENV)/.dev   ## all tests

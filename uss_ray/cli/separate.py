@@ -191,7 +191,7 @@ def show_archive(result: ArchiveResult) -> None:
         say(f"… and {len(ordered) - _ROWS_SHOWN} more")
     stems = sum(outcome.written for outcome in result.outcomes)
     seconds = sum(outcome.seconds for outcome in result.outcomes)
-    say(f"{stems} stems from {seconds:.0f} s of sound, {len(result.failed)} recordings failed")
+    say(f"{stems} stems from {seconds:.0f} s of sound; failed: {len(result.failed)}")
     say(f"Results: {result.output}/<recording>/level-<n>/<sound>.<format>")
     say(f"Index:   {result.output}/index/*.parquet")
     if any(outcome.report for outcome in result.outcomes):

@@ -1,0 +1,63 @@
+"""What an installed package holds: the data it needs, its entry point, and nothing of the tests."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel_names(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    return set(zipfile.ZipFile(wheel).namelist())
+
+
+def test_every_data_file_of_the_checkout_is_in_the_wheel(wheel_names):
+    tracked = subprocess.run(["git", "ls-files", "-z", "uss_ray"], cwd=ROOT, capture_output=True, text=True)
+    if tracked.returncode:
+        pytest.skip("not a git checkout")
+    expected = {name for name in tracked.stdout.split("\0") if name}
+    assert expected <= wheel_names
+    assert {
+        "uss_ray/ontology/data/ontology.json",
+        "uss_ray/ontology/data/class_labels_indices.csv",
+    } <= wheel_names
+
+
+def test_nothing_but_the_package_is_in_the_wheel(wheel_names):
+    assert {name.split("/")[0] for name in wheel_names if ".dist-info" not in name} == {"uss_ray"}
+
+
+def test_no_file_but_weights_is_above_one_megabyte():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    large = [
+        name
+        for name in listed.stdout.split("\0")
+        if name and not name.startswith("uss_ray/weights/") and (ROOT / name).is_file()
+        if (ROOT / name).stat().st_size > 1 << 20
+    ]
+    assert not large
+
+
+def test_the_example_recordings_are_what_the_demo_promises():
+    import soundfile as sf
+
+    archive = ROOT / "examples" / "archive"
+    infos = [sf.info(path) for path in archive.iterdir() if path.suffix in {".ogg", ".flac", ".wav"}]
+    assert any(info.samplerate == 48_000 and info.channels == 2 for info in infos)
+    assert any(info.samplerate == 44_100 for info in infos)
+    assert any(info.duration >= 60 for info in infos)
+    assert sum(path.stat().st_size for path in archive.iterdir()) <= 4e6
+    licences = (archive / "LICENSES.md").read_text(encoding="utf-8")
+    assert all(f"## {path.name}" in licences for path in archive.iterdir() if path.suffix != ".md")
