@@ -32,7 +32,11 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tagger = Panns(PannsConfig(block_channels=(4, 8), convs_per_block=1, embedding_size=16, mel_bins=16))
         separator = ResUNet(
             ResUNetConfig(
-                channels=(4, 4, 4), bottleneck_channels=4, stem_channels=4, window_samples=512, hop_samples=160
+                channels=(4, 4, 4),
+                bottleneck_channels=4,
+                stem_channels=4,
+                window_samples=512,
+                hop_samples=160,
             )
         )
         means = {class_index: torch.rand(527) for class_index in range(527)}

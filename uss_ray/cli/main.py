@@ -12,6 +12,7 @@ from uss_ray.cli.arguments import spread_lists
 from uss_ray.cli.display import show_error
 from uss_ray.cli.ontology import ontology
 from uss_ray.cli.separate import archive, separate
+from uss_ray.cli.training import evaluate_app, train_app
 from uss_ray.cli.weights import weights_app
 from uss_ray.errors import UssRayError
 
@@ -28,6 +29,8 @@ app.command("separate", no_args_is_help=True)(separate)
 app.command("archive", no_args_is_help=True)(archive)
 app.command("ontology")(ontology)
 app.add_typer(weights_app, name="weights")
+app.add_typer(train_app, name="train")
+app.add_typer(evaluate_app, name="evaluate")
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -40,7 +40,7 @@ Threshold = Annotated[
     typer.Option("--threshold", help="Least probability of a sound that counts, 0 to 1.", show_default="0.2"),
 ]
 Condition = Annotated[
-    str | None, typer.Option("--condition", help="What steers the separator: detected or class-mean.")
+    str | None, typer.Option("--condition", help="What steers the separator: auto, class-mean or detected.")
 ]
 Channels = Annotated[
     str | None, typer.Option("--channels", help="Masks: one from the mid (mid), or independent.")

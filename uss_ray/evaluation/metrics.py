@@ -37,14 +37,13 @@ def sdr(estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
         raise ValueError(f"estimate: expected shape {reference.shape}, found {estimate.shape}")
     reference = reference.astype(np.float64)
     distortion = np.square(estimate.astype(np.float64) - reference).sum(axis=-1)
-    return 10 * np.log10(
-        np.maximum(np.square(reference).sum(axis=-1), _FLOOR) / np.maximum(distortion, _FLOOR)
-    )
+    energy = np.square(reference).sum(axis=-1)
+    return np.asarray(10 * np.log10(np.maximum(energy, _FLOOR) / np.maximum(distortion, _FLOOR)))
 
 
 def sdr_improvement(estimate: np.ndarray, reference: np.ndarray, mixture: np.ndarray) -> np.ndarray:
     """SDR of the estimate minus SDR of the mixture itself, shapes as in `sdr`."""
-    return sdr(estimate, reference) - sdr(mixture, reference)
+    return np.asarray(sdr(estimate, reference) - sdr(mixture, reference))
 
 
 def average_precision(labels: np.ndarray, scores: np.ndarray) -> float:

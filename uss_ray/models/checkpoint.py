@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from uss_ray.errors import ConfigError, OutputError, WeightsError
+from uss_ray.models.memory import lay_out_channels_last
 from uss_ray.models.panns import Panns, PannsConfig
 from uss_ray.models.query_net import Adaptor, AdaptorConfig, QueryNet
 from uss_ray.models.resunet import ResUNet, ResUNetConfig
@@ -51,6 +52,7 @@ _TYPES: dict[str, torch.dtype] = {
     "bfloat16": torch.bfloat16,
 }
 _NAMED_AT_MOST = 3
+_READABLE = 0o644
 
 
 @dataclass(frozen=True)
@@ -315,6 +317,7 @@ def _write_folder(
         files: dict[str, str] = {}
         for name, tensors in contents.items():
             save_file(tensors, temporary / name)
+            (temporary / name).chmod(_READABLE)  # safetensors leaves files to their owner alone
             files[name] = _file_sha256(temporary / name)
         if model_card is not None:
             (temporary / CARD_NAME).write_text(model_card, encoding="utf-8")
@@ -376,7 +379,7 @@ def load_weights(folder: str | os.PathLike[str], *, device: str | torch.device =
         if key in config
     }
     for module in modules.values():
-        module.to(device).eval()
+        lay_out_channels_last(module.to(device)).eval()
     tagger = cast("Panns | None", modules.get("tagger"))
     detector = cast("Panns | None", modules.get("detector"))
     if detector is None and tagger is not None and tagger.config.head == "frame":

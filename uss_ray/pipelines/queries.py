@@ -70,7 +70,8 @@ def plan_targets(query: Query, *, engine: SeparationEngine) -> Plan:
     """
     vocabulary = engine.vocabulary
     asked: list[tuple[Kind, Target]] = []
-    asked += [("node", target) for target in targets_for_levels(vocabulary, levels=query.levels)]
+    levels = targets_for_levels(vocabulary, levels=query.levels, hierarchy=engine.settings.hierarchy)
+    asked += [("node", target) for target in levels]
     if query.classes:
         targets = targets_for_classes(vocabulary, names=query.classes, union=query.union)
         kind: Kind = "union" if query.union and len(query.classes) > 1 else "class"

@@ -32,8 +32,8 @@ class Conditioner:
         Of kind soft, its bottleneck is the tagger's class probabilities, so that nothing is tagged twice.
     class_means : mapping of int to Tensor of shape (condition_size,), or None
         Class index -> average condition over the training anchors of the class.
-    kind : {"detected", "class-mean"}
-        The condition of targets that bring none of their own.
+    kind : {"auto", "class-mean", "detected"}
+        The condition of targets that bring none of their own; auto takes class means where there are some.
 
     Raises
     ------
@@ -46,6 +46,8 @@ class Conditioner:
     def __init__(
         self, query_net: QueryNetLike, *, class_means: Mapping[int, Tensor] | None, kind: ConditionKind
     ) -> None:
+        if kind == "auto":
+            kind = "class-mean" if class_means else "detected"
         if kind == "detected" and query_net.kind != "soft":
             raise ConfigError(
                 "separation setting condition",

@@ -11,7 +11,8 @@ from typing import Literal, get_args
 
 from uss_ray.errors import ConfigError
 
-ConditionKind = Literal["detected", "class-mean"]
+ConditionKind = Literal["auto", "class-mean", "detected"]
+Hierarchy = Literal["graph", "published"]
 ChannelMode = Literal["mid", "independent"]
 Joins = Literal["faded", "hard"]
 Precision = Literal["float32", "bfloat16"]
@@ -25,9 +26,13 @@ class SeparationSettings:
     ----------
     threshold : float, default=0.2
         A target is active in a segment where the largest probability of its classes reaches this; in [0, 1].
-    condition : {"detected", "class-mean"}, default="detected"
-        What steers the separator to an ontology node: the segment's own class probabilities with all classes
-        outside the node set to zero, or the average over the training anchors of the node's class.
+    condition : {"auto", "class-mean", "detected"}, default="auto"
+        What steers the separator to an ontology node. `"class-mean"`: the average over the training anchors of the
+        node's class. `"detected"`: the segment's own class probabilities with all classes outside the node set to
+        zero. `"auto"`: class means where the weights have them, for they separate better (docs/adr/0012).
+    hierarchy : {"graph", "published"}, default="graph"
+        Which nodes make a level, and what they hold: the ontology as the graph it is, or the tree that the released
+        program takes it for.
     segment_seconds : int, default=2
         Step of the segment grid; whole seconds, so that positions are integers at every sample rate.
     joins : {"faded", "hard"}, default="faded"
@@ -58,7 +63,8 @@ class SeparationSettings:
     """
 
     threshold: float = 0.2
-    condition: ConditionKind = "detected"
+    condition: ConditionKind = "auto"
+    hierarchy: Hierarchy = "graph"
     segment_seconds: int = 2
     joins: Joins = "faded"
     context_seconds: float = 0.64
@@ -72,6 +78,7 @@ class SeparationSettings:
 
     def __post_init__(self) -> None:
         _check_choice("condition", self.condition, get_args(ConditionKind))
+        _check_choice("hierarchy", self.hierarchy, get_args(Hierarchy))
         _check_choice("joins", self.joins, get_args(Joins))
         _check_choice("channel_mode", self.channel_mode, get_args(ChannelMode))
         _check_choice("precision", self.precision, get_args(Precision))
@@ -101,11 +108,12 @@ class SeparationSettings:
         Notes
         -----
         Kong et al. 2023; package `uss` 0.0.4, `inference.py`: 2 s segments, threshold 0.2, the tagger's soft output
-        masked to the node's subtree. It tags silence too.
+        masked to the node's subtree in its tree. It tags silence too.
         """
         return cls(
             threshold=0.2,
             condition="detected",
+            hierarchy="published",
             segment_seconds=2,
             joins="hard",
             context_seconds=0.0,

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from uss_ray.errors import QueryError
 from uss_ray.ontology.graph import Node
+from uss_ray.ontology.published import published_tree_levels
 from uss_ray.ontology.vocabulary import TextMatch, Vocabulary
+from uss_ray.separation.settings import Hierarchy
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +56,9 @@ class Target:
         return self.condition is None and not self.class_indexes
 
 
-def targets_for_levels(vocabulary: Vocabulary, *, levels: Iterable[int]) -> tuple[Target, ...]:
+def targets_for_levels(
+    vocabulary: Vocabulary, *, levels: Iterable[int], hierarchy: Hierarchy = "graph"
+) -> tuple[Target, ...]:
     """Give one target for each separable node of ontology levels.
 
     Parameters
@@ -62,6 +66,8 @@ def targets_for_levels(vocabulary: Vocabulary, *, levels: Iterable[int]) -> tupl
     vocabulary : Vocabulary
     levels : iterable of int
         Roots are 1.
+    hierarchy : {"graph", "published"}, default="graph"
+        Whose levels and subtrees: the ontology's own, or those of the released program's tree.
 
     Returns
     -------
@@ -75,12 +81,12 @@ def targets_for_levels(vocabulary: Vocabulary, *, levels: Iterable[int]) -> tupl
     """
     targets: list[Target] = []
     for level in dict.fromkeys(levels):
-        nodes = vocabulary.separable_nodes(level)
-        if not nodes:
+        found = _published_level(vocabulary, level) if hierarchy == "published" else _level(vocabulary, level)
+        if not found:
             raise QueryError(
                 f"level {level}", expected="an ontology level with trained classes", found="none"
             )
-        targets.extend(_target_for_node(vocabulary, node, level=level) for node in nodes)
+        targets.extend(found)
     return tuple(targets)
 
 
@@ -197,6 +203,19 @@ def query_key(name: str) -> str:
     """
     words = re.findall(r"\w+", name.casefold())
     return "query:" + ("-".join(words) or "unnamed")
+
+
+def _level(vocabulary: Vocabulary, level: int) -> list[Target]:
+    return [_target_for_node(vocabulary, node, level=level) for node in vocabulary.separable_nodes(level)]
+
+
+def _published_level(vocabulary: Vocabulary, level: int) -> list[Target]:
+    targets: list[Target] = []
+    for entry in published_tree_levels(vocabulary).get(level, ()):
+        if entry.class_indexes:
+            target = _target_for_node(vocabulary, vocabulary.ontology.node(entry.node_id), level=level)
+            targets.append(replace(target, class_indexes=entry.class_indexes))
+    return targets
 
 
 def _target_for_node(vocabulary: Vocabulary, node: Node, *, level: int | None) -> Target:

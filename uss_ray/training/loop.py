@@ -105,7 +105,7 @@ def run_loop(
         model.train()
         loss = step_loss(generator)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
         optimiser.step()
         losses.append(float(loss.detach()))

@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 
-def settle_norms(model: nn.Module, forward: Callable[[torch.Generator], object], *, batches: int, seed: int = 0) -> None:
+def settle_norms(
+    model: nn.Module, forward: Callable[[torch.Generator], object], *, batches: int, seed: int = 0
+) -> None:
     """Replace running statistics by the plain mean over some batches of the finished weights.
 
     Parameters

@@ -6,7 +6,6 @@ checkpoint in the work folder and is taken up where it stopped.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 from dataclasses import asdict, dataclass, field
@@ -19,6 +18,7 @@ from uss_ray.datasets.clips import ClipStore
 from uss_ray.datasets.segments import read_segments
 from uss_ray.errors import DataError
 from uss_ray.models.checkpoint import ClassListId, save_weights
+from uss_ray.models.memory import lay_out_channels_last
 from uss_ray.models.panns import Panns, PannsConfig
 from uss_ray.models.query_net import QueryNet
 from uss_ray.models.resunet import ResUNet, ResUNetConfig
@@ -78,7 +78,7 @@ class StarterConfig:
         )
     )
     tagger_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=2000, learning_rate=3e-3))
-    separator_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=7000, learning_rate=2e-3))
+    separator_loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=6000, learning_rate=2e-3))
     tagger_batch: int = 16
     separator_batch: int = 8
     anchors_per_label: int = 3
@@ -91,7 +91,7 @@ def train_tagger(store: ClipStore, config: StarterConfig, *, checkpoint: Path) -
     model = Panns(config.tagger)
     with torch.no_grad():
         model.classify.bias.fill_(_FIRST_LOGIT)
-    model = model.to(memory_format=torch.channels_last)
+    lay_out_channels_last(model)
 
     def step_loss(generator: torch.Generator) -> torch.Tensor:
         rows = torch.randint(len(store), (config.tagger_batch,), generator=generator).numpy()
@@ -109,7 +109,7 @@ def train_separator(
 ) -> ResUNet:
     """Train the separator on mixtures of mined anchors."""
     torch.manual_seed(config.separator_loop.seed)
-    model = ResUNet(config.separator).to(memory_format=torch.channels_last)
+    model = lay_out_channels_last(ResUNet(config.separator))
     subtree = subtree_matrix(vocabulary)
     task = SeparatorTask(
         model,
@@ -189,20 +189,3 @@ def train_starter(
         dtype="float16",
         source={"recipe": "uss_ray.training.starter", "clips": len(store), "anchors": len(table.anchors)},
     )
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Train the starter weights: `python -m uss_ray.training.starter DATA -o FOLDER`."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--work", type=Path, default=Path("runs/starter"))
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    train_starter(
-        options.data, options.output, work=options.work, config=StarterConfig(), vocabulary=Vocabulary.load()
-    )
-
-
-if __name__ == "__main__":
-    main()

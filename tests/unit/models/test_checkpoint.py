@@ -171,7 +171,10 @@ def test_another_class_list_is_refused(folder: Path) -> None:
         (lambda c: c["tagger"].update(block_channels=4), r"block_channels: expected a list of int"),
         (lambda c: c["tagger"].update(classes=-6), r"tagger\.classes: expected int, found -6"),
         (lambda c: c["tagger"].update(head="both"), "expected clip or frame, found both"),
-        (lambda c: c["tagger"].update(embedding_size=11), r"tagger\.safetensors embed\.weight: expected shape"),
+        (
+            lambda c: c["tagger"].update(embedding_size=11),
+            r"tagger\.safetensors embed\.weight: expected shape",
+        ),
         (lambda c: c.pop("tagger"), r"files: .*1 unknown \(tagger\.safetensors\)"),
         (lambda c: c["files"].pop("tagger.safetensors"), r"files: .*1 missing \(tagger\.safetensors\)"),
         (lambda c: c["files"].update({"tagger.safetensors": "0" * 64}), f"expected sha256 {'0' * 64}"),

@@ -75,12 +75,24 @@ def test_an_embedding_cannot_be_detected() -> None:
         conditioner.check(Target(key="t", label="Rare bird", class_indexes=(2,)))
 
 
+def test_auto_takes_class_means_where_the_weights_have_them() -> None:
+    target = Target(key="t", label="t", class_indexes=(0, 1), own_indexes=(1,))
+
+    def made(class_means: dict[int, torch.Tensor] | None, kind: str) -> torch.Tensor:
+        conditioner = Conditioner(soft(), class_means=class_means, kind=kind)  # type: ignore[arg-type]
+        return conditioner.conditions(target, class_probs=PROBS)
+
+    assert torch.equal(made(MEANS, "auto"), made(MEANS, "class-mean"))
+    assert torch.equal(made(None, "auto"), made(None, "detected"))
+    assert not torch.equal(made(MEANS, "auto"), made(MEANS, "detected"))
+
+
 def test_class_means_must_be_there_when_asked_for() -> None:
     with pytest.raises(WeightsError, match="class means"):
         Conditioner(soft(), class_means=None, kind="class-mean")
 
 
-@pytest.mark.parametrize("kind", ["detected", "class-mean"])
+@pytest.mark.parametrize("kind", ["auto", "detected", "class-mean"])
 def test_excluded_classes_leave_every_condition(kind: str) -> None:
     conditioner = Conditioner(soft(), class_means=MEANS, kind=kind)  # type: ignore[arg-type]
     targets = [

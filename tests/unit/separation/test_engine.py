@@ -125,7 +125,7 @@ def test_a_detected_condition_is_the_segments_own_probability(
 ) -> None:
     mixture = tone(SPEECH, 4.0, sample_rate=RATE, level=0.2) + tone(DOG, 4.0, sample_rate=RATE, level=0.1)
     (speech,) = named(vocabulary, "Speech")
-    engine = engine_of(weights, vocabulary, SeparationSettings())
+    engine = engine_of(weights, vocabulary, SeparationSettings(condition="detected"))
     blocks = list(engine.stream(ArraySource(mixture, sample_rate=RATE), [speech]))
     np.testing.assert_allclose(blocks[0].segment_probs, 0.8, atol=1e-3)
     made = torch.stack(weights.separator.conditions)

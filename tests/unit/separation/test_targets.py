@@ -82,3 +82,22 @@ def test_the_rest_is_named_after_what_is_left_out(vocabulary: Vocabulary) -> Non
     assert rest.is_everything
     with pytest.raises(QueryError):
         target_for_rest([])
+
+
+def test_the_published_hierarchy_has_the_levels_and_subtrees_of_the_released_tree(
+    vocabulary: Vocabulary,
+) -> None:
+    graph = {t.key: t for level in (1, 2, 3) for t in targets_for_levels(vocabulary, levels=[level])}
+    tree = {
+        t.key: t
+        for level in (1, 2, 3)
+        for t in targets_for_levels(vocabulary, levels=[level], hierarchy="published")
+    }
+    cat = vocabulary.resolve("Cat").node_id
+    growling = vocabulary.classes.index(vocabulary.resolve("Growling").node_id)
+    assert growling in graph[cat].class_indexes
+    assert growling not in tree[cat].class_indexes
+    assert all(
+        set(tree[key].class_indexes) <= set(graph[key].class_indexes) for key in tree.keys() & graph.keys()
+    )
+    assert tree.keys() != graph.keys()

@@ -1,0 +1,87 @@
+"""`uss-ray train` and `uss-ray evaluate`: from a data set to weights, and from weights to figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from uss_ray.cli.display import say, show_table
+
+Data = Annotated[
+    Path,
+    typer.Argument(help="Data set folder: audio/<split>, metadata/<split>_segments.csv.", show_default=False),
+]
+
+train_app = typer.Typer(help="Train weights from weak labels.", no_args_is_help=True)
+evaluate_app = typer.Typer(help="Score weights.", no_args_is_help=True)
+
+
+@train_app.command("starter", no_args_is_help=True)
+def train_starter_weights(
+    data: Data,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Weights folder to write.", show_default=False)
+    ],
+    work: Annotated[
+        Path, typer.Option("--work", help="Checkpoints; started again with the same folder, it goes on.")
+    ] = Path("runs/starter"),
+) -> None:
+    """Train tagger and separator on one machine, as the weights in the package were."""
+    import logging
+
+    from uss_ray.ontology.vocabulary import Vocabulary
+    from uss_ray.training.starter import StarterConfig, train_starter
+
+    logging.getLogger("uss_ray").setLevel(logging.INFO)
+    folder = train_starter(data, output, work=work, config=StarterConfig(), vocabulary=Vocabulary.load())
+    say(f"Weights: {folder}")
+
+
+@evaluate_app.command("separation", no_args_is_help=True)
+def evaluate_separation_command(
+    data: Data,
+    weights: Annotated[str, typer.Option("--weights", help="Name, folder or URI.")] = "starter",
+    query: Annotated[str, typer.Option("--query", help="class-mean, detected or oracle.")] = "class-mean",
+    pairs: Annotated[
+        Path | None,
+        typer.Option("--pairs", help="List to score; default: the one drawn from the eval split."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="JSON file for the result.")] = None,
+) -> None:
+    """Score weights on two-source mixtures of the eval split: SDRi by class, and its mean."""
+    from uss_ray.evaluation.protocol import QueryKind
+    from uss_ray.ontology.vocabulary import Vocabulary
+    from uss_ray.pipelines.evaluate import evaluate_separation
+
+    vocabulary = Vocabulary.load()
+    result = evaluate_separation(
+        data, weights=weights, query=cast("QueryKind", query), pairs=pairs, vocabulary=vocabulary
+    )
+    rows = [
+        (vocabulary.ontology.node(score.class_id).label, f"{score.sdri_db:.2f}", str(score.pairs))
+        for score in sorted(result.classes, key=lambda score: -score.sdri_db)
+    ]
+    show_table(
+        ("Class", "SDRi dB", "Pairs"),
+        rows,
+        title=f"{result.weights}, {query} query",
+        right=("SDRi dB", "Pairs"),
+    )
+    say(f"Mean over {len(rows)} classes: {result.mean_sdri_db:.2f} dB ({result.pairs} mixtures)")
+    say(result.metric)
+    if output is not None:
+        output.write_text(result.to_json(), encoding="utf-8")
+        say(f"Result: {output}")
+
+
+@evaluate_app.command("list", no_args_is_help=True)
+def write_evaluation_list(
+    data: Data,
+    output: Annotated[Path, typer.Option("-o", "--output", help="CSV file to write.", show_default=False)],
+) -> None:
+    """Draw the two-source list of the eval split from its true events; the same each time."""
+    from uss_ray.pipelines.evaluate import write_list
+
+    say(f"{write_list(data, output)} pairs: {output}")
