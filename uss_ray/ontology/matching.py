@@ -29,6 +29,8 @@ DESCRIPTION_WEIGHT = 0.35
 # longer one.
 EVERYDAY_WORD_WEIGHT = 0.8
 PREFIX_WEIGHT = 0.6
+# The last word of a text names the thing, those before it say which: a steam train is a train.
+HEAD_WEIGHT = 1.3
 MIN_PREFIX_LETTERS = 4
 # What a label loses when the text names none of its other synonyms: "a dog" is Dog before "Canidae, dogs, wolves".
 UNNAMED_SYNONYMS_LOSS = 0.1
@@ -82,7 +84,8 @@ class TextIndex:
     Notes
     -----
     For each synonym of a label, score = (share of the query found) x (1 + share of the synonym found) / 2, each
-    word weighted by its inverse document frequency; a node's score is that of its best synonym, less up to a tenth
+    word weighted by its inverse document frequency, the last word of the query a little more, for it names the thing
+    ("steam train" is a train); a node's score is that of its best synonym, less up to a tenth
     for the synonyms left unnamed.
     """
 
@@ -124,7 +127,7 @@ class TextIndex:
             strengths = [
                 max(LABEL_WEIGHT * label, other) for label, other in zip(in_label, elsewhere, strict=True)
             ]
-            of_query = self._weighted_mean(query, strengths)
+            of_query = self._weighted_mean(query, strengths, head=HEAD_WEIGHT)
             score = (
                 of_query * (1 + self._share_named(synonym, query)) / 2 * (1 - UNNAMED_SYNONYMS_LOSS * unnamed)
             )
@@ -151,8 +154,10 @@ class TextIndex:
             return PREFIX_WEIGHT
         return 0.0
 
-    def _weighted_mean(self, words: tuple[str, ...], values: list[float]) -> float:
+    def _weighted_mean(self, words: tuple[str, ...], values: list[float], *, head: float = 1.0) -> float:
         weights = [self._rarity.get(word, self._unknown_rarity) for word in words]
+        if weights:
+            weights[-1] *= head
         total = sum(weights)
         return (
             sum(weight * value for weight, value in zip(weights, values, strict=True)) / total

@@ -35,7 +35,7 @@ def test_the_label_of_a_parent_tells_two_nodes_of_one_name_apart(bioacoustics: V
 
 
 def test_a_rare_word_of_the_text_counts_more_than_a_common_one(bioacoustics: Vocabulary) -> None:
-    assert _rank(bioacoustics, "soprano call")[0][0] == "b:pip"
+    assert _rank(bioacoustics, "soprano call recorded")[0][0] == "b:pip"
 
 
 def test_an_everyday_word_finds_the_label_word_it_stands_for_but_scores_less(
@@ -62,3 +62,8 @@ def test_a_wrong_list_of_everyday_words_is_refused(tmp_path: Path, text: str, me
     path.write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=message):
         load_everyday_words(path)
+
+
+def test_the_last_word_names_the_thing(audioset: Vocabulary) -> None:
+    assert audioset.resolve_text("steam train").node.label == "Train"
+    assert audioset.resolve_text("running water").node.label == "Water"
