@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import asdict, dataclass, field
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import torch
+from jinja2 import Environment, StrictUndefined
 
 from uss_ray.datasets.clips import ClipStore
 from uss_ray.datasets.segments import read_segments
@@ -188,4 +190,14 @@ def train_starter(
         class_list=ClassListId.of(vocabulary.classes.ids),
         dtype="float16",
         source={"recipe": "uss_ray.training.starter", "clips": len(store), "anchors": len(table.anchors)},
+        model_card=describe(config, clips=len(store), table=table),
+    )
+
+
+def describe(config: StarterConfig, *, clips: int, table: AnchorTable) -> str:
+    """Write the model card: what the weights are, what they were trained on and how, what they are not for."""
+    template = resources.files("uss_ray.training").joinpath("templates/model_card.md.j2").read_text("utf-8")
+    environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)  # noqa: S701
+    return environment.from_string(template).render(
+        config=config, clips=clips, anchors=len(table.anchors), classes=len(table.class_means)
     )
