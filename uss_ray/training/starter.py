@@ -197,7 +197,7 @@ def train_starter(
 def describe(config: StarterConfig, *, clips: int, table: AnchorTable) -> str:
     """Write the model card: what the weights are, what they were trained on and how, what they are not for."""
     template = resources.files("uss_ray.training").joinpath("templates/model_card.md.j2").read_text("utf-8")
-    environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)  # noqa: S701
+    environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
     return environment.from_string(template).render(
         config=config, clips=clips, anchors=len(table.anchors), classes=len(table.class_means)
     )
