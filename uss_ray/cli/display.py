@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -19,6 +20,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from uss_ray.cli.stopping import check_stopped
 from uss_ray.errors import UssRayError
 
 _PLAIN_WIDTH = 160  # of tables that go to a file or a pipe
@@ -33,6 +35,14 @@ class Advance(Protocol):
 def show_error(error: UssRayError) -> None:
     """Print an error as one line on stderr."""
     sys.stderr.write(f"error: {error.reason}\n")
+
+
+def show_usage_error(error: typer.TyperException) -> None:
+    """Print what is wrong with a command line as one line on stderr; help that was shown instead needs none."""
+    message = " ".join(error.format_message().split())
+    if message:
+        command = getattr(getattr(error, "ctx", None), "command_path", "uss-ray")
+        sys.stderr.write(f"error: {command}: {message} See: {command} --help\n")
 
 
 def show_table(
@@ -67,6 +77,7 @@ def progress_bar(title: str, *, unit: str) -> Iterator[Advance]:
         task = progress.add_task(escape(title), total=None)
 
         def advance(done: float, total: float | None, /) -> None:
+            check_stopped()
             progress.update(task, completed=done, total=None if total is None else round(total))
 
         yield advance
@@ -81,6 +92,7 @@ def download_bar(title: str) -> Iterator[Advance]:
         task = progress.add_task(escape(title), total=None)
 
         def advance(done: float, total: float | None, /) -> None:
+            check_stopped()
             progress.update(task, completed=done, total=total)
 
         yield advance

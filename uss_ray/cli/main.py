@@ -9,14 +9,16 @@ from collections.abc import Sequence
 import typer
 
 from uss_ray.cli.arguments import spread_lists
-from uss_ray.cli.display import show_error
+from uss_ray.cli.display import show_error, show_usage_error
 from uss_ray.cli.ontology import ontology
 from uss_ray.cli.separate import archive, separate
+from uss_ray.cli.stopping import end_on_signals, stopped_code
 from uss_ray.cli.training import evaluate_app, train_app
 from uss_ray.cli.weights import weights_app
 from uss_ray.errors import UssRayError
 
 _DEBUG = "--debug"
+_WRONG_USAGE = 2
 
 app = typer.Typer(
     name="uss-ray",
@@ -51,19 +53,28 @@ def run(arguments: Sequence[str]) -> int:
         level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )
     try:
-        app(
-            args=spread_lists([argument for argument in arguments if argument != _DEBUG]), prog_name="uss-ray"
+        code = app(
+            args=spread_lists([argument for argument in arguments if argument != _DEBUG]),
+            prog_name="uss-ray",
+            standalone_mode=False,
         )
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except UssRayError as error:
         if debug:
             raise
+        stopped = stopped_code()
+        if stopped is not None:  # a write that a signal broke off is no fault of the disk
+            return stopped
         show_error(error)
         return error.exit_code
-    return 0
+    except typer.TyperException as error:
+        show_usage_error(error)
+        return _WRONG_USAGE
+    return code if isinstance(code, int) else 0
 
 
 def main() -> None:
     """Run the command line of this process."""
+    end_on_signals()
     sys.exit(run(sys.argv[1:]))

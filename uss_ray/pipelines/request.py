@@ -88,7 +88,7 @@ class SeparationRequest:
     Raises
     ------
     ConfigError
-        If the format or the device is unknown.
+        If the output has no name, or the format or the device is unknown.
     """
 
     output: str
@@ -104,6 +104,8 @@ class SeparationRequest:
     class_list: str | None = None
 
     def __post_init__(self) -> None:
+        if not self.output:
+            raise ConfigError("output", expected="a folder or URI", found="an empty name")
         checked_stem_format(self.stem_format)
         if self.device not in get_args(Device):
             raise ConfigError("device", expected=" or ".join(get_args(Device)), found=repr(self.device))

@@ -10,6 +10,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -106,11 +107,16 @@ def separate_archive(
     """
     matches = check_request(request)
     recordings = list(list_recordings(archive))
-    with ray_session(address):
+    # Around the Ray session, so that the workers are gone when what they may have left is removed.
+    with staging_folder(request.output) as scratch, ray_session(address):
         pool = plan_pool(recordings=len(recordings), actors=actors)
         # The index tells what is there; a worker that is tried again must be free to replace its own results.
         outcomes = _run(
-            recordings, request=replace(request, overwrite=True), pool=pool, on_outcome=on_outcome
+            recordings,
+            request=replace(request, overwrite=True),
+            pool=pool,
+            scratch=scratch,
+            on_outcome=on_outcome,
         )
     return ArchiveResult(output=request.output, outcomes=outcomes, matches=matches)
 
@@ -147,11 +153,13 @@ class SeparateRecordings:
         What to do with each of them.
     threads : int
         CPU threads of the networks.
+    scratch : Path
+        Staging folder of the job.
     """
 
-    def __init__(self, request: SeparationRequest, threads: int) -> None:
+    def __init__(self, request: SeparationRequest, threads: int, scratch: Path) -> None:
         torch.set_num_threads(threads)
-        self._separator = RecordingSeparator(request)
+        self._separator = RecordingSeparator(request, scratch=scratch)
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Give one row of `OUTCOME_SCHEMA` for each row that comes in, in order."""
@@ -178,6 +186,7 @@ def _run(
     *,
     request: SeparationRequest,
     pool: WorkerPool,
+    scratch: Path,
     on_outcome: OutcomeHook | None,
 ) -> tuple[Outcome, ...]:
     _set_up_ray_data()
@@ -186,7 +195,7 @@ def _run(
     try:
         manifest = ray.data.from_arrow(_manifest(recordings, rows_per_block=rows_per_block))
         for row in _map_with_actors(
-            manifest, request=request, pool=pool, batch_size=rows_per_block
+            manifest, request=request, pool=pool, scratch=scratch, batch_size=rows_per_block
         ).iter_rows():
             outcome = Outcome.from_record(row)
             done[outcome.recording_key] = outcome
@@ -213,7 +222,12 @@ def _manifest(recordings: Sequence[Recording], *, rows_per_block: int) -> list[p
 
 
 def _map_with_actors(
-    manifest: ray.data.Dataset, *, request: SeparationRequest, pool: WorkerPool, batch_size: int
+    manifest: ray.data.Dataset,
+    *,
+    request: SeparationRequest,
+    pool: WorkerPool,
+    scratch: Path,
+    batch_size: int,
 ) -> ray.data.Dataset:
     """Put the pool of actors behind a manifest; they come back from a crash, and try a batch again twice."""
     resources: dict[str, Any] = {"num_cpus": pool.cpus_per_actor}
@@ -224,7 +238,7 @@ def _map_with_actors(
         warnings.simplefilter("ignore", RayDeprecationWarning)
         return manifest.map_batches(
             SeparateRecordings,
-            fn_constructor_args=(request, pool.cpus_per_actor),
+            fn_constructor_args=(request, pool.cpus_per_actor, scratch),
             batch_size=batch_size,
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(size=pool.actors),

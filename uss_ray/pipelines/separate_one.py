@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
@@ -72,6 +73,8 @@ class RecordingSeparator:
     ----------
     request : SeparationRequest
         What to do with each of them.
+    scratch : Path or None, default=None
+        Staging folder of the job this is a part of; see `staging.staging_folder`.
 
     Attributes
     ----------
@@ -86,11 +89,12 @@ class RecordingSeparator:
         If weights, settings, query, ontology or class list are missing, wrong or do not fit each other.
     """
 
-    def __init__(self, request: SeparationRequest) -> None:
+    def __init__(self, request: SeparationRequest, *, scratch: Path | None = None) -> None:
         vocabulary = Vocabulary.load(ontology_path=request.ontology, classes_path=request.class_list)
         weights = load_weights(locate_weights(request.weights))
         weights.check_classes(vocabulary.classes.ids)
         self.request = request
+        self._scratch = scratch
         self._engine = build_engine(
             weights,
             vocabulary=vocabulary,
@@ -136,7 +140,7 @@ class RecordingSeparator:
         output = self.request.output
         if not self.request.overwrite:
             refuse_existing(output, recording=recording)
-        with staging_folder(output) as staging:
+        with staging_folder(output, within=self._scratch) as staging:
             with (
                 uri.open_binary(recording.recording_uri) as file,
                 open_recording(file, name=recording.recording_uri) as reader,
@@ -184,7 +188,7 @@ class RecordingSeparator:
         """
         facts = RecordingFacts(recording_id=recording.recording_id, recording_uri=recording.recording_uri)
         index = _index_name(recording)
-        with staging_folder(self.request.output) as staging:
+        with staging_folder(self.request.output, within=self._scratch) as staging:
             write_index([failed_row(facts, run=self.run, reason=reason)], path=staging / index)
             commit(staging, output=self.request.output, name=index)
 

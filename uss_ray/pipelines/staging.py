@@ -19,13 +19,16 @@ _PREFIX = ".uss-ray-"
 
 
 @contextmanager
-def staging_folder(output: str) -> Iterator[Path]:
+def staging_folder(output: str, *, within: Path | None = None) -> Iterator[Path]:
     """Make a folder to write one recording's results to, and remove it in the end.
 
     Parameters
     ----------
     output : str
         Output root.
+    within : Path or None, default=None
+        Staging folder of the whole job, where there is one: who removes it removes what a worker that was killed left.
+        An object store takes no notice of it, for its workers may be on other machines.
 
     Yields
     ------
@@ -43,7 +46,7 @@ def staging_folder(output: str) -> Iterator[Path]:
         else:
             root = local_root(output)
             root.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
+            folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=within or root))
     except OSError as error:
         raise OutputError(
             output, expected="a folder that can be written", found=error.strerror or str(error)

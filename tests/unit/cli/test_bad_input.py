@@ -84,6 +84,27 @@ def test_a_query_or_setting_that_means_nothing_is_refused(
     assert_refused(ran, tmp_path / "out", exit_code=exit_code, words=words)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["separate", "a.wav"], ["--output"]),
+        (["separate", "a.wav", "-o", "out", "--colour", "red"], ["--colour"]),
+        (["separate", "a.wav", "-o", ""], ["output", "empty name"]),
+        (["separate", "a.wav", "-o", "out", "--threshold", "much"], ["--threshold"]),
+        (["sepparate"], ["sepparate"]),
+    ],
+)
+def test_wrong_usage_is_one_line(command, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    ran = command(*arguments)
+    assert ran.exit_code == 2
+    assert ran.err.count("\n") == 1, ran.err
+    assert ran.err.startswith("error: ")
+    for word in words:
+        assert word in ran.err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_without_examples_is_refused(separate, make_recording, tmp_path):
     (tmp_path / "nothing").mkdir()
     ran = separate(make_recording("a.wav"), "--query-dir", tmp_path / "nothing")

@@ -68,3 +68,14 @@ def test_an_output_below_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(OutputError, match="file"), staging_folder(str(tmp_path / "file" / "out")):
         pass
+
+
+def test_what_a_killed_worker_left_goes_with_the_staging_folder_of_its_job(tmp_path):
+    out = tmp_path / "out"
+    with staging_folder(str(out)) as job:
+        left_open = staging_folder(str(out), within=job)
+        stage(left_open.__enter__(), "a.wav", {"half.flac": "1"})
+        with staging_folder(str(out), within=job) as staging:
+            stage(staging, "b.wav", {"stem.flac": "1"})
+            commit(staging, output=str(out), name="b.wav")
+    assert [path.name for path in out.iterdir()] == ["b.wav"]
