@@ -54,6 +54,7 @@ def evaluate_separation_command(
     from uss_ray.evaluation.protocol import QueryKind
     from uss_ray.ontology.vocabulary import Vocabulary
     from uss_ray.pipelines.evaluate import evaluate_separation
+    from uss_ray.storage.uri import write_bytes
 
     vocabulary = Vocabulary.load()
     result = evaluate_separation(
@@ -72,7 +73,7 @@ def evaluate_separation_command(
     say(f"Mean over {len(rows)} classes: {result.mean_sdri_db:.2f} dB ({result.pairs} mixtures)")
     say(result.metric)
     if output is not None:
-        output.write_text(result.to_json(), encoding="utf-8")
+        write_bytes(result.to_json().encode(), output)
         say(f"Result: {output}")
 
 

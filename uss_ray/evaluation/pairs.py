@@ -6,6 +6,7 @@ Owns the drawing and the CSV of a list; where candidate segments come from (true
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from uss_ray.errors import DataError
+from uss_ray.storage import uri
 
 
 @dataclass(frozen=True)
@@ -173,11 +175,18 @@ def draw_pairs(
 
 
 def write_pairs(pairs: Sequence[EvaluationPair], path: Path) -> None:
-    """Write a list as CSV."""
-    with path.open("w", encoding="utf-8", newline="") as out:
-        writer = csv.DictWriter(out, [f.name for f in fields(EvaluationPair)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(pair) for pair in pairs)
+    """Write a list as CSV.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [f.name for f in fields(EvaluationPair)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(pair) for pair in pairs)
+    uri.write_bytes(text.getvalue().encode(), path)
 
 
 def read_pairs(path: Path) -> list[EvaluationPair]:
@@ -186,10 +195,10 @@ def read_pairs(path: Path) -> list[EvaluationPair]:
     Raises
     ------
     DataError
-        If a column is missing or a time is no number.
+        If the file cannot be read, a column is missing or a time is no number.
     """
-    with path.open(encoding="utf-8", newline="") as lines:
-        try:
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
             return [
                 EvaluationPair(
                     row["class_id"],
@@ -201,5 +210,8 @@ def read_pairs(path: Path) -> list[EvaluationPair]:
                 )
                 for row in csv.DictReader(lines)
             ]
-        except (KeyError, ValueError) as error:
-            raise DataError(str(path), expected="a list of evaluation pairs", found=repr(error)) from error
+    except OSError as error:
+        found = error.strerror or str(error)
+        raise DataError(str(path), expected="a list of evaluation pairs", found=found) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(str(path), expected="a list of evaluation pairs", found=repr(error)) from error

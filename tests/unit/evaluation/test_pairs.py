@@ -72,3 +72,12 @@ def test_scores_are_the_median_of_a_class_then_the_mean_of_classes() -> None:
     scores = score_separation(tenth, pairs, store, segment_seconds=0.5)
     assert [s.class_id for s in scores] == ["a", "b"]
     assert mean_sdri(scores) == pytest.approx(20.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("content", [None, "class_id\ndog\n", "letter"])
+def test_a_list_that_cannot_be_read_is_named(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "pairs.csv"
+    if content is not None:
+        path.write_text(content + "\nmore\n")
+    with pytest.raises(DataError, match=r"pairs\.csv: expected a list of evaluation pairs"):
+        read_pairs(path)

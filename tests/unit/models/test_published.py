@@ -352,3 +352,12 @@ def test_a_folder_a_file_and_a_uri_are_weights_too(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(registry, "starter_folder", lambda: tmp_path / "absent")
     with pytest.raises(WeightsError, match="starter weights in the package"):
         resolve("starter")
+
+
+@pytest.mark.parametrize("content", [b"RIFF\x24\x00\x00\x00WAVEfmt ", b"hello\n" * 9, b"", b"\x80\x02."])
+def test_a_file_of_any_other_kind_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "Cnn14_mAP=0.431.pth"
+    file.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"Cnn14_mAP=0\.431\.pth: expected "):
+        import_published(file, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
