@@ -53,7 +53,7 @@ def test_they_are_small_and_complete(weights: Weights, vocabulary: Vocabulary) -
 
 def test_they_separate_sounds_they_never_heard(vocabulary: Vocabulary) -> None:
     result = evaluate_separation(TWO_SOURCE, query="class-mean", vocabulary=vocabulary)
-    assert len(result.classes) == 6
+    assert len(result.classes) == 5
     assert result.mean_sdri_db > MIXTURE_DOWN_BY_HALF_DB + 0.5
 
 

@@ -341,7 +341,7 @@ def test_consistent_estimates_of_a_level_sum_to_the_mixture(
 ) -> None:
     mixture = three_tones(7.0)
     targets = targets_for_levels(vocabulary, levels=[1])
-    settings = SeparationSettings(mixture_consistency=consistent, threshold=0.1)
+    settings = SeparationSettings(mixture_consistency=consistent, threshold=0.1, condition="detected")
     blocks = list(
         engine_of(weights, vocabulary, settings).stream(ArraySource(mixture, sample_rate=RATE), targets)
     )
