@@ -24,7 +24,7 @@ ARCHIVE = Path(__file__).parents[1] / "examples" / "archive"
 RATE = 48_000
 _SEPARATE = """
 import resource, sys
-from uss_ray.cli import main
+from uss_ray.cli.main import main
 sys.argv[0] = "uss-ray"
 try:
     main()

@@ -38,7 +38,7 @@ def staging_folder(output: str, *, within: Path | None = None) -> Iterator[Path]
     Raises
     ------
     OutputError
-        If it cannot be made.
+        If it cannot be made; one that is raised inside names the place below the output root.
     """
     try:
         if uri.is_remote(output):
@@ -53,6 +53,10 @@ def staging_folder(output: str, *, within: Path | None = None) -> Iterator[Path]
         ) from error
     try:
         yield folder
+    except OutputError as error:
+        # The user knows the place a file was meant for, not where it was being made.
+        item = error.item.replace(str(folder), output.rstrip("/"))
+        raise OutputError(item, expected=error.expected, found=error.found) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

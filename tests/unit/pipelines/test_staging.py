@@ -79,3 +79,9 @@ def test_what_a_killed_worker_left_goes_with_the_staging_folder_of_its_job(tmp_p
             stage(staging, "b.wav", {"stem.flac": "1"})
             commit(staging, output=str(out), name="b.wav")
     assert [path.name for path in out.iterdir()] == ["b.wav"]
+
+
+def test_an_error_names_the_place_a_file_was_meant_for(output):
+    with pytest.raises(OutputError) as failure, staging_folder(output) as staging:
+        raise OutputError(str(staging / "a.wav" / "dog.flac"), expected="space", found="a full disk")
+    assert failure.value.item == uri.join(output, "a.wav/dog.flac")
