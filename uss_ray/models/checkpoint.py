@@ -23,7 +23,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from uss_ray.errors import ConfigError, OutputError, WeightsError
-from uss_ray.models.memory import lay_out_channels_last
 from uss_ray.models.panns import Panns, PannsConfig
 from uss_ray.models.query_net import Adaptor, AdaptorConfig, QueryNet
 from uss_ray.models.resunet import ResUNet, ResUNetConfig
@@ -379,7 +378,7 @@ def load_weights(folder: str | os.PathLike[str], *, device: str | torch.device =
         if key in config
     }
     for module in modules.values():
-        lay_out_channels_last(module.to(device)).eval()
+        module.to(device).eval()
     tagger = cast("Panns | None", modules.get("tagger"))
     detector = cast("Panns | None", modules.get("detector"))
     if detector is None and tagger is not None and tagger.config.head == "frame":

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from uss_ray.errors import ConfigError, QueryError, WeightsError
+from uss_ray.models.memory import lay_out_channels_last
 from uss_ray.models.protocols import QueryNetLike, Separator, Tagger, WeightsLike
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.batching import Networks, Session, run
@@ -221,7 +222,7 @@ def build_engine(
     chosen = _find_device(device)
     for network in (weights.tagger, weights.query_net, weights.separator):
         if isinstance(network, nn.Module):
-            network.to(chosen).eval()
+            lay_out_channels_last(network.to(chosen)).eval()
     return SeparationEngine(
         weights, vocabulary=vocabulary, settings=settings or SeparationSettings(), device=chosen
     )
