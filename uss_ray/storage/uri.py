@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
@@ -28,6 +29,22 @@ Location = str | os.PathLike[str]
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 # libsndfile reads a few KiB at a time; one request a piece would take minutes, the default cache twice the memory.
 _READ_AHEAD_BYTES = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file or object of a listing.
+
+    Attributes
+    ----------
+    location : str
+        In full.
+    size_bytes : int or None
+        None where the store does not tell.
+    """
+
+    location: str
+    size_bytes: int | None
 
 
 def is_remote(location: Location) -> bool:
@@ -299,7 +316,13 @@ def remove(location: Location) -> None:
 
 
 def list_recursive(prefix: Location) -> Iterator[str]:
-    """List every file below a folder or prefix, as it goes.
+    """List the location of every file below a folder or prefix; see `list_files`."""
+    for found in list_files(prefix):
+        yield found.location
+
+
+def list_files(prefix: Location) -> Iterator[FoundFile]:
+    """List every file below a folder or prefix with its size, as it goes.
 
     Parameters
     ----------
@@ -308,9 +331,9 @@ def list_recursive(prefix: Location) -> Iterator[str]:
 
     Yields
     ------
-    str
-        Full locations in the order of their names' code points. Hidden names (a dot in front, such as temporary
-        siblings) and the folder markers of object stores are left out; a folder linked into itself is not followed.
+    FoundFile
+        In the order of their names' code points. Hidden names (a dot in front, such as temporary siblings) and the
+        folder markers of object stores are left out; a folder linked into itself is not followed.
 
     Raises
     ------
@@ -324,16 +347,16 @@ def list_recursive(prefix: Location) -> Iterator[str]:
             yield from _list_remote(os.fspath(prefix))
 
 
-def _list_local(top: Path) -> Iterator[str]:
+def _list_local(top: Path) -> Iterator[FoundFile]:
     if top.is_dir():
         yield from _walk_local(top, inside=frozenset())
     elif top.exists():
-        yield str(top)
+        yield FoundFile(str(top), top.stat().st_size)
     else:
         raise FileNotFoundError(top)
 
 
-def _walk_local(folder: Path, *, inside: frozenset[str]) -> Iterator[str]:
+def _walk_local(folder: Path, *, inside: frozenset[str]) -> Iterator[FoundFile]:
     real = os.path.realpath(folder)
     if real in inside:
         return
@@ -346,10 +369,17 @@ def _walk_local(folder: Path, *, inside: frozenset[str]) -> Iterator[str]:
         if name.endswith("/"):
             yield from _walk_local(Path(path), inside=inside | {real})
         else:
-            yield path
+            yield FoundFile(path, _local_size(path))
 
 
-def _list_remote(prefix: str) -> Iterator[str]:
+def _local_size(path: str) -> int | None:
+    try:
+        return os.stat(path).st_size
+    except OSError:  # a link that leads nowhere is found out where it is opened
+        return None
+
+
+def _list_remote(prefix: str) -> Iterator[FoundFile]:
     system, path = _system(prefix)
     scheme = get_protocol(prefix)
     if scheme in ("http", "https"):
@@ -358,27 +388,32 @@ def _list_remote(prefix: str) -> Iterator[str]:
         )
     folder = path.rstrip("/") + "/"
     found_any = False
-    for key in _s3_keys(system, folder) if scheme in ("s3", "s3a") else sorted(system.find(folder)):
+    for key, size_bytes in _s3_keys(system, folder) if scheme in ("s3", "s3a") else _found(system, folder):
         found_any = True
         below = PurePosixPath(key[len(folder) :])
         if not key.endswith("/") and not any(part.startswith(".") for part in below.parts):
-            yield f"{scheme}://{key.lstrip('/')}"
+            yield FoundFile(f"{scheme}://{key.lstrip('/')}", size_bytes)
     if found_any:
         return
     if not system.exists(path):
         raise FileNotFoundError(prefix)
     if system.isfile(path):
-        yield prefix
+        yield FoundFile(prefix, system.info(path).get("size"))
 
 
-def _s3_keys(system: Any, folder: str) -> Iterator[str]:
+def _found(system: Any, folder: str) -> Iterator[tuple[str, int | None]]:
+    for key, info in sorted(system.find(folder, detail=True).items()):
+        yield key, info.get("size")
+
+
+def _s3_keys(system: Any, folder: str) -> Iterator[tuple[str, int | None]]:
     """Page through a prefix: s3fs's own listing would hold every key of it in memory."""
     bucket, _, prefix = folder.partition("/")
     request = {"Bucket": bucket, "Prefix": prefix}
     while True:
         page = system.call_s3("list_objects_v2", **request)
         for item in page.get("Contents", ()):
-            yield f"{bucket}/{item['Key']}"
+            yield f"{bucket}/{item['Key']}", item["Size"]
         if not page.get("IsTruncated"):
             return
         request["ContinuationToken"] = page["NextContinuationToken"]

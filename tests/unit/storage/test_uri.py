@@ -263,3 +263,12 @@ def test_importing_brings_in_no_object_store_client() -> None:
 def test_relative_refuses_what_is_not_below() -> None:
     with pytest.raises(ValueError, match="not below"):
         uri.relative("s3://bucket/archive-old/a.wav", base="s3://bucket/archive")
+
+
+def test_a_listing_tells_sizes(root: str) -> None:
+    for name, data in (("b.bin", b"12"), ("a/x.bin", b"12345"), ("empty.bin", b"")):
+        uri.write_bytes(data, uri.join(root, name))
+    found = {uri.relative(file.location, base=root): file.size_bytes for file in uri.list_files(root)}
+    assert found == {"a/x.bin": 5, "b.bin": 2, "empty.bin": 0}
+    (alone,) = uri.list_files(uri.join(root, "b.bin"))
+    assert alone == uri.FoundFile(uri.join(root, "b.bin"), 2)
