@@ -38,6 +38,13 @@ class MaskRequest:
     rows: list[MaskRow]
 
 
+@dataclass(frozen=True)
+class SessionFailed:
+    """What a session gives last when it cannot go on, and why."""
+
+    error: Exception
+
+
 Request = TagRequest | MaskRequest
 Row = TypeVar("Row")
 Result = TypeVar("Result")
@@ -46,7 +53,10 @@ Session = Generator[Request | Result, list[Tensor] | None, None]
 
 
 class Networks:
-    """Answer requests in batches that are as full as the rows at hand allow.
+    """Answer requests in batches of one size; what the rows at hand do not fill is padded with zeros.
+
+    A row's answer has the same bits wherever it stands in such a batch and whatever stands beside it. In a batch of
+    another size it has others: kernels are chosen by shape (docs/adr/0015).
 
     Parameters
     ----------
@@ -101,21 +111,28 @@ class Networks:
         for places in places_by_shape.values():
             for start in range(0, len(places), self._batch_size):
                 batch = places[start : start + self._batch_size]
-                answers.update(zip(batch, forward([rows[place] for place in batch]), strict=True))
+                made = forward([rows[place] for place in batch])[: len(batch)]
+                answers.update(zip(batch, made, strict=True))
         in_order = iter([answers[place] for place in range(len(rows))])
         return {key: [next(in_order) for _ in session_rows] for key, session_rows in rows_by_session.items()}
 
     def _tag(self, rows: list[Tensor]) -> Tensor:
-        return self._tagger(torch.stack(rows)).clipwise_probs
+        return self._tagger(self._full_batch(rows)).clipwise_probs
 
     def _mask(self, rows: list[MaskRow]) -> Tensor:
-        spectrograms = torch.stack([row.spectrogram for row in rows]).unsqueeze(1)
-        conditions = torch.stack([row.condition for row in rows])
+        spectrograms = self._full_batch([row.spectrogram for row in rows]).unsqueeze(1)
+        conditions = self._full_batch([row.condition for row in rows])
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._autocast):
             return self._separator.masks(spectrograms, conditions).squeeze(1)
 
+    def _full_batch(self, rows: Sequence[Tensor]) -> Tensor:
+        padding = [torch.zeros_like(rows[0])] * (self._batch_size - len(rows))
+        return torch.stack([*rows, *padding])
 
-def run(sessions: Sequence[Session[Result]], *, networks: Networks) -> Iterator[tuple[int, Result]]:
+
+def run(
+    sessions: Sequence[Session[Result]], *, networks: Networks
+) -> Iterator[tuple[int, Result | SessionFailed]]:
     """Drive sessions side by side and give their results as they come.
 
     Parameters
@@ -128,8 +145,9 @@ def run(sessions: Sequence[Session[Result]], *, networks: Networks) -> Iterator[
     ------
     index : int
         Of the session.
-    result : Result
-        In the session's order.
+    result : Result or SessionFailed
+        In the session's order. A session that raises ends alone, and gives its error last; a fault of the networks
+        is one of all sessions and is raised.
     """
     answers: dict[int, list[Tensor] | None] = dict.fromkeys(range(len(sessions)))
     while answers:
@@ -144,10 +162,14 @@ def run(sessions: Sequence[Session[Result]], *, networks: Networks) -> Iterator[
         answers = networks.answer(requests)
 
 
-def _advance(session: Session[Result], answer: list[Tensor] | None) -> Request | Result | None:
+def _advance(
+    session: Session[Result], answer: list[Tensor] | None
+) -> Request | Result | SessionFailed | None:
     # Inference mode is entered for each step: held across a yield, it would reach into the caller's code.
     with torch.inference_mode():
         try:
             return session.send(answer)
         except StopIteration:
             return None
+        except Exception as error:  # noqa: BLE001 - whatever a source raises, the other sessions go on
+            return SessionFailed(error)

@@ -17,14 +17,14 @@ from uss_ray.errors import ConfigError, QueryError, WeightsError
 from uss_ray.models.memory import lay_out_channels_last
 from uss_ray.models.protocols import QueryNetLike, Separator, Tagger, WeightsLike
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.separation.batching import Networks, Session, run
+from uss_ray.separation.batching import Networks, Session, SessionFailed, run
 from uss_ray.separation.conditions import Conditioner, condition_of_examples
 from uss_ray.separation.masking import reference_weights
 from uss_ray.separation.mixture import MixtureReader, Source
 from uss_ray.separation.session import EstimateBlock, Queries, RecordingSession
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import Target, target_for_rest
-from uss_ray.separation.windows import WindowGrid
+from uss_ray.separation.windows import Span, WindowGrid
 
 Network = TypeVar("Network")
 
@@ -73,7 +73,15 @@ class SeparationEngine:
             precision=settings.precision,
             device=device,
         )
-        WindowGrid(settings, separator=self._separator)
+        self._span_context_seconds = WindowGrid(settings, separator=self._separator).span_context_seconds
+
+    @property
+    def span_context_seconds(self) -> int:
+        """Whole seconds of the recording that a `PartSource` holds before and after a span, at rates from 256 Hz on.
+
+        Less is right only where the recording begins or ends; more changes nothing.
+        """
+        return self._span_context_seconds
 
     def stream(
         self, source: Source, targets: Sequence[Target], *, exclude: Sequence[Target] = ()
@@ -103,9 +111,11 @@ class SeparationEngine:
             If the separator cannot be steered to a target.
         """
         session = self.open_session(source, targets, exclude=exclude)
-        return (block for _, block in run([session], networks=self._networks))
+        return (_raised(block) for _, block in self.stream_many([session]))
 
-    def stream_many(self, sessions: Sequence[Session[EstimateBlock]]) -> Iterator[tuple[int, EstimateBlock]]:
+    def stream_many(
+        self, sessions: Sequence[Session[EstimateBlock]]
+    ) -> Iterator[tuple[int, EstimateBlock | SessionFailed]]:
         """Separate several recordings side by side, so that they fill batches together.
 
         Parameters
@@ -115,19 +125,52 @@ class SeparationEngine:
 
         Returns
         -------
-        iterator of (int, EstimateBlock)
-            The recording's position and its next block.
+        iterator of (int, EstimateBlock or SessionFailed)
+            The recording's position and its next block, the same as of the recording alone. One that cannot go on, for
+            its source fails, gives the reason last; the others are not touched.
         """
         return run(sessions, networks=self._networks)
 
     def open_session(
-        self, source: Source, targets: Sequence[Target], *, exclude: Sequence[Target] = ()
+        self,
+        source: Source,
+        targets: Sequence[Target],
+        *,
+        exclude: Sequence[Target] = (),
+        span: Span | None = None,
+        estimates: bool = True,
     ) -> Session[EstimateBlock]:
-        """Prepare a recording for `stream_many`; arguments and errors are those of `stream`."""
+        """Prepare a recording, or a span of one, for `stream_many`.
+
+        Parameters
+        ----------
+        source : Source
+            Of a part of a recording a `PartSource`.
+        targets, exclude : sequence of Target
+            As of `stream`.
+        span : Span, optional
+            The segments to give out, at their position in the recording; nothing, where it has already ended. The
+            blocks of consecutive spans are, set end to end, those of the undivided recording, bit for bit. None: all.
+        estimates : bool, default=True
+            False: only tag. Blocks then say what sounds when and hold no estimates; no mask is made.
+
+        Returns
+        -------
+        Session of EstimateBlock
+
+        Raises
+        ------
+        ConfigError
+            If a `PartSource` holds too little around the span (see `span_context_seconds`).
+        QueryError, WeightsError
+            As of `stream`.
+        """
         queries = Queries(tuple(targets) or (target_for_rest(exclude),), tuple(exclude))
         self._check(queries)
         return RecordingSession(
             source,
+            span=span or Span(0, None),
+            estimates=estimates,
             queries=queries,
             separator=self._separator,
             conditioner=self._conditioner,
@@ -232,6 +275,12 @@ def _present(network: Network | None, *, name: str) -> Network:
     if network is None:
         raise WeightsError(f"{name} of the weights", expected="one, to separate with", found="none")
     return network
+
+
+def _raised(block: EstimateBlock | SessionFailed) -> EstimateBlock:
+    if isinstance(block, SessionFailed):
+        raise block.error
+    return block
 
 
 def _find_device(device: str | torch.device) -> torch.device:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uss_ray.audio.resample import BlockResampler
-from uss_ray.errors import RecordingError
+from uss_ray.errors import ConfigError, RecordingError
 
 
 class Source(Protocol):
@@ -70,12 +70,84 @@ class ArraySource:
             yield self._waveform[:, start : start + block_frames]
 
 
-class Timeline:
-    """A waveform that grows at its end and is forgotten at its start."""
+class PartSource(ArraySource):
+    """A part of a recording in memory as a source: positions are those in the recording.
 
-    def __init__(self, channels: int) -> None:
+    Parameters
+    ----------
+    waveform : ndarray of shape (channels, frames) or (frames,)
+        In [-1, 1]: the part, and the real sound around it that its estimates need.
+    sample_rate : int
+        In Hz.
+    start_frame : int
+        Position of the first frame in the recording, 0 or more.
+    ends_recording : bool
+        Whether the recording ends with the last frame.
+
+    Raises
+    ------
+    RecordingError
+        As of `ArraySource`, and if the part begins before the recording.
+    """
+
+    def __init__(
+        self, waveform: NDArray[np.floating], *, sample_rate: int, start_frame: int, ends_recording: bool
+    ) -> None:
+        super().__init__(waveform, sample_rate=sample_rate)
+        if start_frame < 0:
+            raise RecordingError(
+                "part of a recording", expected="a start_frame of at least 0", found=str(start_frame)
+            )
+        self.start_frame = start_frame
+        self.stop_frame = start_frame + self._waveform.shape[1]
+        self.ends_recording = ends_recording
+
+    def require(self, start_frame: int, stop_frame: int | None) -> None:
+        """Refuse to stand for frames that are not there.
+
+        Parameters
+        ----------
+        start_frame : int
+            From where on the recording is needed.
+        stop_frame : int or None
+            Until where; beyond the end of the recording nothing is needed. None: until its end.
+
+        Raises
+        ------
+        ConfigError
+            If frames before or after those of this part are needed.
+        """
+        missing = []
+        if start_frame < self.start_frame:
+            missing.append(f"{self._seconds(self.start_frame - start_frame)} before it")
+        if not self.ends_recording and stop_frame is None:
+            missing.append("the rest of the recording after it")
+        elif not self.ends_recording and stop_frame is not None and stop_frame > self.stop_frame:
+            missing.append(f"{self._seconds(stop_frame - self.stop_frame)} after it")
+        if missing:
+            raise ConfigError(
+                f"part of a recording from frame {self.start_frame} to {self.stop_frame}",
+                expected=f"context from frame {start_frame} to {'the end' if stop_frame is None else stop_frame}",
+                found=" and ".join(missing) + " missing",
+            )
+
+    def _seconds(self, frames: int) -> str:
+        return f"{frames} frames ({frames / self.sample_rate:.2f} s)"
+
+
+class Timeline:
+    """A waveform that grows at its end and is forgotten at its start.
+
+    Parameters
+    ----------
+    channels : int
+    start : int, default=0
+        Position of the first sample to come.
+    """
+
+    def __init__(self, channels: int, *, start: int = 0) -> None:
         self._samples = np.zeros((channels, 0), dtype=np.float32)
-        self.start = 0
+        self.start = start
 
     @property
     def stop(self) -> int:
@@ -114,38 +186,71 @@ class MixtureReader:
         In Hz.
     step_seconds : int
         Length of what is resampled at once; whole seconds lie on both rates.
+    first_step : int, default=0
+        How many steps of the recording to leave out at its start. What is resampled is the same wherever it begins.
 
     Attributes
     ----------
     native, model : Timeline
+        In positions of the recording.
         What is read so far and not forgotten. The model's lags behind by the context of the resampler.
     ended : bool
         Whether the source is read to its end; only then are the ends of the timelines those of the recording.
     """
 
-    def __init__(self, source: Source, *, model_rate: int, step_seconds: int) -> None:
-        self.native = Timeline(source.channels)
-        self.model = Timeline(source.channels)
-        self.ended = False
+    def __init__(self, source: Source, *, model_rate: int, step_seconds: int, first_step: int = 0) -> None:
         self._resampler = BlockResampler(source.sample_rate, model_rate)
         self._step_frames = step_seconds * source.sample_rate
+        self._step_samples = step_seconds * model_rate
+        self._converted_frame = first_step * self._step_frames
+        self._native_needed_from = self._converted_frame
+        self._first_frame = max(0, self._converted_frame - self._resampler.context_frames)
+        self.native = Timeline(source.channels, start=self._first_frame)
+        self.model = Timeline(source.channels, start=first_step * self._step_samples)
+        self.ended = False
+        self._part = source if isinstance(source, PartSource) else None
+        self._read_frame = self._part.start_frame if self._part else 0
         self._blocks = source.blocks(source.sample_rate)
         self._channels = source.channels
-        self._converted_frame = 0
-        self._native_needed_from = 0
+
+    def require_until(self, model_sample: int | None) -> None:
+        """Refuse a part of a recording that begins too late, or stops before it can be read until a sample.
+
+        Parameters
+        ----------
+        model_sample : int or None
+            None: the end of the recording.
+
+        Raises
+        ------
+        ConfigError
+            It says what is missing.
+        """
+        if self._part is not None:
+            self._part.require(
+                self._first_frame, None if model_sample is None else self._native_reach(model_sample)
+            )
+
+    def _native_reach(self, model_sample: int) -> int:
+        """Tell up to which frame must be read so that the model's timeline reaches a sample."""
+        steps = -(-model_sample // self._step_samples)
+        return steps * self._step_frames + self._resampler.context_frames
 
     def read_until(self, model_sample: int) -> None:
         """Read until the model's timeline reaches a sample, or the recording ends."""
         while not self.ended and self.model.stop < model_sample:
             block = next(self._blocks, None)
             if block is None:
+                self.require_until(model_sample)
                 self.ended = True
             elif block.ndim != 2 or len(block) != self._channels:
                 raise RecordingError(
                     "recording", expected=f"blocks of shape ({self._channels}, n)", found=str(block.shape)
                 )
             else:
-                self.native.append(block)
+                # The sound before what is needed is read past.
+                self.native.append(block[:, max(0, self.native.stop - self._read_frame) :])
+                self._read_frame += block.shape[1]
             self._convert()
 
     def forget(self, *, native_frame: int, model_sample: int) -> None:

@@ -12,12 +12,14 @@ class OverlapAdd:
     Parameters
     ----------
     channels : int
+    start_frame : int, default=0
+        Where the first `take` begins; what lies before is dropped.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, start_frame: int = 0) -> None:
         self._channels = channels
         self._pieces: dict[str, list[tuple[int, NDArray[np.float32]]]] = {}
-        self._given_until = 0
+        self._given_until = start_frame
 
     def add(self, key: str, *, start_frame: int, piece: NDArray[np.float32]) -> None:
         """Add a piece of shape (channels, n), already weighted, of a target."""

@@ -1,4 +1,4 @@
-"""One recording on its way through the separation: tag, plan, mask, join, give out; span after span.
+"""A recording, or a span of one, on its way through the separation: tag, plan, mask, join, give out; turn after turn.
 
 Owns the order of the work and the memory it takes. Networks are asked through requests, never called for masks or tags.
 """
@@ -6,7 +6,7 @@ Owns the order of the work and the memory it takes. Networks are asked through r
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from uss_ray.separation.mixture import MixtureReader, Source
 from uss_ray.separation.overlap import OverlapAdd
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import Target
-from uss_ray.separation.windows import Window, WindowGrid, segment_weights
+from uss_ray.separation.windows import Span, Window, WindowGrid, segment_weights
 
 # Masks wait for the others of their window. This many batches of them leave few batches partly filled.
 _BATCHES_HELD = 8
@@ -44,7 +44,7 @@ class EstimateBlock:
         The sound as it came in.
     estimates : dict of str to ndarray of shape (channels, frames), dtype=float32
         Target key -> estimate. Only targets that sound in the block: active in one of its segments, or in the
-        neighbouring one, whose fade reaches half its length into this block.
+        neighbouring one, whose fade reaches half its length into this block. Empty where only tags were asked for.
     segment_probs : ndarray of shape (segments, targets), dtype=float32
         Probability of each target, as `activity.Activity` says.
     active : ndarray of shape (segments, targets), dtype=bool
@@ -104,11 +104,18 @@ class _Job:
 
 
 class RecordingSession:
-    """Separate one recording; `steps` does the work, driven by `batching.run`.
+    """Separate one recording or a span of it; `steps` does the work, driven by `batching.run`.
+
+    What a segment gives depends on the sound around it in the recording and on nothing else, neither on the span that
+    it is made in nor on how far the source is read; so spans join to the bits of the undivided recording.
 
     Parameters
     ----------
     source : Source
+    span : Span
+        The segments to give out.
+    estimates : bool
+        Whether to separate; otherwise blocks say which targets sound, and no mask is made.
     queries : Queries
     separator : Separator
         Used for its transform and geometry.
@@ -116,12 +123,19 @@ class RecordingSession:
     settings : SeparationSettings
     device : torch.device
         Where the networks are.
+
+    Raises
+    ------
+    ConfigError
+        If a part of a recording does not hold the sound around the span that is needed.
     """
 
     def __init__(
         self,
         source: Source,
         *,
+        span: Span,
+        estimates: bool,
         queries: Queries,
         separator: Separator,
         conditioner: Conditioner,
@@ -136,12 +150,24 @@ class RecordingSession:
         self._native_rate = source.sample_rate
         self._segment_frames = settings.segment_seconds * source.sample_rate
         self._fade_frames = settings.fade_seconds * source.sample_rate
-        self._grid = WindowGrid(settings, separator=separator)
-        self._reader = MixtureReader(
-            source, model_rate=separator.sample_rate, step_seconds=settings.segment_seconds
+        self._estimates = estimates
+        self._span = span
+        # Tags are made of segments alone, as hard joins are.
+        joins = (
+            settings if estimates else replace(settings, joins="hard", context_seconds=0.0, fade_seconds=0.0)
         )
+        self._grid = WindowGrid(joins, separator=separator)
+        self._first = max(0, span.first_segment - self._grid.halo_segments)
+        self._stop = None if span.last_segment is None else span.last_segment + self._grid.halo_segments
+        self._reader = MixtureReader(
+            source,
+            model_rate=separator.sample_rate,
+            step_seconds=settings.segment_seconds,
+            first_step=self._grid.history(self._first) // self._grid.segment_samples,
+        )
+        self._reader.require_until(None if self._stop is None else self._grid.reach(self._stop - 1))
         self._to_native = BlockResampler(separator.sample_rate, source.sample_rate)
-        self._joined = OverlapAdd(source.channels)
+        self._joined = OverlapAdd(source.channels, start_frame=span.first_segment * self._segment_frames)
 
     def steps(self) -> Session[EstimateBlock]:
         """Yield requests and, in order, the blocks of the recording.
@@ -150,31 +176,38 @@ class RecordingSession:
         ------
         TagRequest, MaskRequest or EstimateBlock
         """
-        done, given = 0, 0
+        done, given = self._first, self._span.first_segment
         width = len(self._queries.targets)
         activity = Activity(np.zeros((0, width), np.float32), np.zeros((0, width), np.bool_))
         while True:
-            segments = self._next_span(done)
+            segments = self._next_turn(done)
             if segments:
-                found = yield from self._separate_span(segments)
-                activity = _append(activity, found)
+                found = yield from self._separate_turn(segments)
+                # What lies before the span is separated for its fade alone.
+                activity = _append(activity, _without(found, max(0, given - done)))
                 done = segments.stop
-            # The next segment still fades into the last one: that one waits, unless the recording ends with it.
-            complete = done if self._has_ended(done) else done - 1
+            complete = self._complete(done)
             if complete > given:
                 yield self._block(given, complete, activity)
-                activity = Activity(activity.probs[complete - given :], activity.active[complete - given :])
+                activity = _without(activity, complete - given)
                 given = complete
-            if self._has_ended(done):
+            if done == self._stop or self._has_ended(done):
                 return
             self._reader.forget(
                 native_frame=given * self._segment_frames, model_sample=self._grid.history(done)
             )
 
-    def _next_span(self, first: int) -> range:
-        last = first + self._settings.span_segments
-        self._reader.read_until(self._grid.reach(last - 1))
-        return range(first, min(last, self._segments_read()))
+    def _next_turn(self, first: int) -> range:
+        stop = first + self._settings.span_segments
+        stop = stop if self._stop is None else min(stop, self._stop)
+        self._reader.read_until(self._grid.reach(stop - 1))
+        return range(first, min(stop, self._segments_read()))
+
+    def _complete(self, done: int) -> int:
+        """Count the segments that nothing is added to any more, up to the end of the span."""
+        # The next segment still fades into the last one: that one waits, unless the recording ends with it.
+        complete = done if self._has_ended(done) else done - self._grid.halo_segments
+        return complete if self._span.last_segment is None else min(complete, self._span.last_segment)
 
     def _segments_read(self) -> int:
         """Count the segments that have begun; of an ended recording, all it has."""
@@ -183,14 +216,18 @@ class RecordingSession:
     def _has_ended(self, done: int) -> bool:
         return self._reader.ended and done >= self._segments_read()
 
-    def _total_samples(self) -> int | None:
-        return self._reader.model.stop if self._reader.ended else None
+    def _total_samples(self, segment: int) -> int | None:
+        """Tell the length of the recording, if the window of a segment may see its end."""
+        known = self._reader.ended and self._reader.model.stop < self._grid.reach(segment)
+        return self._reader.model.stop if known else None
 
-    def _separate_span(
+    def _separate_turn(
         self, segments: range
     ) -> Generator[TagRequest | MaskRequest, list[Tensor] | None, Activity]:
         audible, class_probs = yield from self._tag(segments)
         wanted, unwanted = self._find_activity(class_probs, audible=audible)
+        if not self._estimates:
+            return wanted
         held: list[_Job] = []
         for position, segment in enumerate(segments):
             if wanted.active[position].any():
@@ -260,7 +297,7 @@ class RecordingSession:
     def _job(
         self, segment: int, *, class_probs: Tensor, targets: list[Target], exclude: list[Target]
     ) -> _Job:
-        window = self._grid.window(segment, total_samples=self._total_samples())
+        window = self._grid.window(segment, total_samples=self._total_samples(segment))
         waveform = self._reader.model.view(window.start_sample, window.stop_sample)
         spectrogram = self._separator.stft(self._to_device(waveform))
         spectrogram = spectrogram[:, window.skip_frames : window.skip_frames + window.frames]
@@ -343,7 +380,7 @@ class RecordingSession:
         length = self._grid.segment_samples
         start = max(0, job.segment * length - lead)
         stop = (job.segment + 1) * length + lead
-        total = self._total_samples()
+        total = self._total_samples(job.segment)
         if total is not None:
             stop = min(stop, total)
         context = self._to_native.context_frames
@@ -379,6 +416,10 @@ def _append(activity: Activity, found: Activity) -> Activity:
     return Activity(
         np.concatenate((activity.probs, found.probs)), np.concatenate((activity.active, found.active))
     )
+
+
+def _without(activity: Activity, segments: int) -> Activity:
+    return Activity(activity.probs[segments:], activity.active[segments:])
 
 
 def _chosen(targets: Sequence[Target], active: NDArray[np.bool_]) -> list[Target]:

@@ -47,8 +47,9 @@ class SeparationSettings:
         One mask from the mean of the channels, applied to each of them, or one mask for each channel.
     mixture_consistency : bool, default=False
         Make the masks of all active targets of a level sum to 1 (to what is left, where something is excluded).
-    batch_size : int, default=8
-        Segments or masks in one forward of a network; at least 1.
+    batch_size : int, default=4
+        Segments or masks in one forward of a network; at least 1. A batch that is partly filled is padded: only one
+        shape for all gives a row the same bits among any others (docs/adr/0015).
     span_segments : int, default=6
         Segments held at a time; more fill batches better, fewer take less memory; at least 1.
     silence_db : float, default=-90
@@ -71,7 +72,7 @@ class SeparationSettings:
     fade_seconds: float = 0.25
     channel_mode: ChannelMode = "mid"
     mixture_consistency: bool = False
-    batch_size: int = 8
+    batch_size: int = 4
     span_segments: int = 6
     silence_db: float = -90.0
     precision: Precision = "float32"

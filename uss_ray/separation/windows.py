@@ -15,6 +15,39 @@ from uss_ray.errors import ConfigError
 from uss_ray.models.protocols import Separator
 from uss_ray.separation.settings import SeparationSettings
 
+# A recording is resampled in whole segments with 256 periods around them, on a grid of at most a second.
+_RESAMPLING_CONTEXT_SECONDS = 1
+
+
+@dataclass(frozen=True)
+class Span:
+    """Consecutive segments of a recording.
+
+    Parameters
+    ----------
+    first_segment : int
+        From 0.
+    last_segment : int or None
+        The one after the last; None, or any beyond the recording: to its end.
+
+    Raises
+    ------
+    ConfigError
+        If there is no segment in it.
+    """
+
+    first_segment: int
+    last_segment: int | None
+
+    def __post_init__(self) -> None:
+        last = math.inf if self.last_segment is None else self.last_segment
+        if not 0 <= self.first_segment < last:
+            raise ConfigError(
+                "span of segments",
+                expected="a first_segment of at least 0, below last_segment",
+                found=f"{self.first_segment} to {self.last_segment}",
+            )
+
 
 @dataclass(frozen=True)
 class Window:
@@ -54,6 +87,13 @@ class WindowGrid:
     settings : SeparationSettings
     separator : Separator
 
+    Attributes
+    ----------
+    segment_samples : int
+        Length of a segment.
+    halo_segments : int
+        Neighbours on each side of a segment whose fades reach into it.
+
     Raises
     ------
     ConfigError
@@ -66,7 +106,9 @@ class WindowGrid:
         self._hop = separator.stft.hop_samples
         self._grid_samples = separator.time_grid_samples
         self._hard = settings.joins == "hard"
+        self._segment_seconds = settings.segment_seconds
         self.segment_samples = settings.segment_seconds * separator.sample_rate
+        self.halo_segments = int(settings.fade_seconds > 0)
         self._context_samples = round(settings.context_seconds * separator.sample_rate)
         if self._grid_samples % self._hop:
             raise ConfigError(
@@ -88,20 +130,25 @@ class WindowGrid:
         early = self._grid_samples - step + -self._context_samples % step
         reach = early + self.segment_samples + 2 * self._context_samples
         self._grid_steps = math.ceil(reach / self._grid_samples)
+        faded_reach = self._grid_steps * self._grid_samples + self._margin_frames * self._hop
+        self._reach_samples = self.segment_samples if self._hard else faded_reach
+        # At the end of a recording the window slides back.
+        self._history_samples = 0 if self._hard else faded_reach + self._grid_samples
 
     def reach(self, segment: int) -> int:
         """Tell up to which sample a recording must be known, or have ended, to lay the window of a segment."""
-        start = segment * self.segment_samples
-        if self._hard:
-            return start + self.segment_samples
-        return start + self._grid_steps * self._grid_samples + self._margin_frames * self._hop
+        return segment * self.segment_samples + self._reach_samples
 
     def history(self, segment: int) -> int:
         """Tell from which sample on a recording must be remembered for this segment and all later ones."""
-        if self._hard:
-            return segment * self.segment_samples
-        longest = (self._grid_steps + 1) * self._grid_samples + self._margin_frames * self._hop
-        return max(0, segment * self.segment_samples - longest)
+        return max(0, segment * self.segment_samples - self._history_samples)
+
+    @property
+    def span_context_seconds(self) -> int:
+        """Whole seconds of real sound around a span of segments that its windows see, resampling included."""
+        farthest = max(self._history_samples, self._reach_samples - self.segment_samples)
+        segments = self.halo_segments + math.ceil(farthest / self.segment_samples)
+        return segments * self._segment_seconds + _RESAMPLING_CONTEXT_SECONDS
 
     def window(self, segment: int, *, total_samples: int | None) -> Window:
         """Lay the window of a segment.

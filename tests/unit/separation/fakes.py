@@ -1,4 +1,7 @@
-"""Networks with nothing learned: three classes, three frequency bands, and masks that follow the condition."""
+"""Networks with nothing learned: three classes, three frequency bands, and masks that follow the condition.
+
+They count the rows of each batch that are not padding in `batches`, and all of them in `batch_sizes`.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +33,11 @@ class BandTagger:
     def __init__(self, sample_rate: int) -> None:
         self.sample_rate = sample_rate
         self.batches: list[int] = []
+        self.batch_sizes: list[int] = []
 
     def __call__(self, waveform: Tensor) -> FakeTagging:
-        self.batches.append(len(waveform))
+        self.batch_sizes.append(len(waveform))
+        self.batches.append(int(waveform.any(dim=1).sum()))
         power = torch.fft.rfft(waveform).abs().square()
         hertz = torch.fft.rfftfreq(waveform.shape[-1], 1 / self.sample_rate)
         probs = torch.zeros(len(waveform), CLASSES)
@@ -49,11 +54,14 @@ class BandSeparator:
         self.stft = Stft(window_samples=512, hop_samples=160)
         self.time_grid_samples = 8 * 160
         self.batches: list[int] = []
+        self.batch_sizes: list[int] = []
         self.conditions: list[Tensor] = []
 
     def masks(self, spectrogram: Tensor, condition: Tensor) -> Tensor:
-        self.batches.append(len(condition))
-        self.conditions.extend(condition)
+        wanted = condition[condition.any(dim=1)]
+        self.batch_sizes.append(len(condition))
+        self.batches.append(len(wanted))
+        self.conditions.extend(wanted)
         hertz = torch.linspace(0, self.sample_rate / 2, self.stft.bins)
         masks = torch.zeros(len(condition), 1, 1, self.stft.bins)
         for index, (low, high) in BANDS_HERTZ.items():

@@ -25,7 +25,7 @@ def rows(count: int, *, frames: int) -> list[MaskRow]:
     bins = BandSeparator(8000).stft.bins
     return [
         MaskRow(torch.zeros(frames, bins, dtype=torch.complex64), 0.1 * place * one_hot(0))
-        for place in range(count)
+        for place in range(1, count + 1)
     ]
 
 
@@ -37,8 +37,8 @@ def test_rows_of_several_sessions_fill_batches_together_and_return_in_order() ->
     made, _, separator = networks(4)
     answers = made.answer({7: MaskRequest(rows(3, frames=5)), 2: MaskRequest(rows(6, frames=5))})
     assert separator.batches == [4, 4, 1]
-    assert [strength(mask) for mask in answers[7] or []] == [0.0, 0.1, 0.2]
-    assert [strength(mask) for mask in answers[2] or []] == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
+    assert [strength(mask) for mask in answers[7] or []] == [0.1, 0.2, 0.3]
+    assert [strength(mask) for mask in answers[2] or []] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
 
 
 def test_rows_of_another_length_have_their_own_batch() -> None:
@@ -47,7 +47,7 @@ def test_rows_of_another_length_have_their_own_batch() -> None:
     answers = made.answer({0: MaskRequest(mixed)})[0] or []
     assert separator.batches == [4, 1]
     assert [len(mask) for mask in answers] == [5, 5, 3, 5, 5]
-    assert [strength(mask) for mask in answers] == [0.0, 0.1, 0.0, 0.0, 0.1]
+    assert [strength(mask) for mask in answers] == [0.1, 0.2, 0.1, 0.1, 0.2]
 
 
 def test_tags_and_masks_are_answered_in_the_same_turn() -> None:
