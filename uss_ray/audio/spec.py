@@ -7,13 +7,18 @@ from typing import Literal, get_args
 
 from uss_ray.errors import ConfigError
 
-StemFormat = Literal["flac", "wav"]
-StemSubtype = Literal["PCM_16", "PCM_24", "FLOAT"]
+StemFormat = Literal["flac", "wav", "ogg", "opus"]
+StemSubtype = Literal["PCM_16", "PCM_24", "FLOAT", "VORBIS", "OPUS"]
 
 STEM_SUBTYPES: dict[StemFormat, tuple[StemSubtype, ...]] = {
     "flac": ("PCM_16", "PCM_24"),
     "wav": ("PCM_16", "PCM_24", "FLOAT"),
+    "ogg": ("VORBIS",),
+    "opus": ("OPUS",),
 }
+LOSSY_FORMATS: frozenset[StemFormat] = frozenset({"ogg", "opus"})
+"""Formats that give back the samples nearly, not exactly; number, rate and channels are exact (ADR 17)."""
+
 # Integer codings finer than 16 bits; floats are finer than these and handled apart.
 _FINE_INTEGER_SUBTYPES = frozenset({"PCM_24", "PCM_32", "ALAC_20", "ALAC_24", "ALAC_32", "DWVW_24"})
 _FLOAT_SUBTYPES = frozenset({"FLOAT", "DOUBLE"})
@@ -56,19 +61,20 @@ def stem_subtype(recording_subtype: str, *, stem_format: str) -> StemSubtype:
     ----------
     recording_subtype : str
         `AudioSpec.subtype` of the recording.
-    stem_format : {"flac", "wav"}
-        Container of the stems.
+    stem_format : {"flac", "wav", "ogg", "opus"}
+        Format of the stems.
 
     Returns
     -------
-    {"PCM_16", "PCM_24", "FLOAT"}
+    {"PCM_16", "PCM_24", "FLOAT", "VORBIS", "OPUS"}
         ``PCM_16`` for recordings of 16 bits and fewer and for lossy codings (MP3, Vorbis, Opus, ADPCM);
         finer recordings get ``PCM_24`` in FLAC. In WAV, 24 bits stay ``PCM_24`` and anything finer is ``FLOAT``.
+        The lossy formats have one coding each.
 
     Raises
     ------
     ConfigError
-        If `stem_format` is neither of the two.
+        If `stem_format` is none of these.
 
     Examples
     --------
@@ -76,6 +82,8 @@ def stem_subtype(recording_subtype: str, *, stem_format: str) -> StemSubtype:
     ('PCM_24', 'FLOAT')
     """
     known = checked_stem_format(stem_format)
+    if known in LOSSY_FORMATS:
+        return STEM_SUBTYPES[known][0]
     if recording_subtype not in _FINE_INTEGER_SUBTYPES | _FLOAT_SUBTYPES:
         return "PCM_16"
     if known == "flac" or recording_subtype in {"PCM_24", "ALAC_20", "ALAC_24", "DWVW_24"}:
@@ -93,15 +101,15 @@ def checked_stem_format(stem_format: str) -> StemFormat:
 
     Returns
     -------
-    {"flac", "wav"}
+    {"flac", "wav", "ogg", "opus"}
         The same string.
 
     Raises
     ------
     ConfigError
-        If it is neither of the two.
+        If it is none of these.
     """
     for known in get_args(StemFormat):
         if stem_format == known:
             return stem_format  # type: ignore[return-value]
-    raise ConfigError("stem format", expected="flac or wav", found=repr(stem_format))
+    raise ConfigError("stem format", expected="flac, wav, ogg or opus", found=repr(stem_format))

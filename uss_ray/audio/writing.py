@@ -19,14 +19,16 @@ import soundfile
 from numpy.typing import NDArray
 
 from uss_ray.audio.bridge import FaultKeepingSink
-from uss_ray.audio.spec import STEM_SUBTYPES, StemFormat, StemSubtype, checked_stem_format
+from uss_ray.audio.capacity import check_format_holds
+from uss_ray.audio.ogg import settle_serial_number
+from uss_ray.audio.pieces import EvenPieces
+from uss_ray.audio.spec import LOSSY_FORMATS, STEM_SUBTYPES, StemFormat, StemSubtype, checked_stem_format
 from uss_ray.errors import ConfigError, OutputError
 
+_CONTAINERS: dict[StemFormat, str] = {"flac": "FLAC", "wav": "WAV", "ogg": "OGG", "opus": "OGG"}
 _SAMPLE_BYTES: dict[StemSubtype, int] = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
-_FLAC_MAX_CHANNELS = 8
-_FLAC_MAX_RATE = 655350
-# Above 16 bits a FLAC frame header can state a rate in tens of Hz only.
-_FLAC_MAX_ARBITRARY_RATE = 65535
+# Vorbis starts from a guess made of the first piece it gets, and puts all of a piece on the stack.
+_LOSSY_PIECE_FRAMES = 4096
 # RIFF counts bytes in 32 bits; the margin is for its headers.
 _WAV_MAX_BYTES = 2**32 - 2**16
 _BUFFER_BYTES = 1 << 20
@@ -71,10 +73,11 @@ class StemWriter:
         Rate of the stem, in Hz.
     channels : int
         Number of channels.
-    format : {"flac", "wav"}, default="flac"
-        Container. WAV becomes RF64 when `expected_frames` need more than 4 GiB.
-    subtype : {"PCM_16", "PCM_24", "FLOAT"}, default="PCM_16"
-        Coding; FLOAT is for WAV only. See `spec.stem_subtype` for the choice that suits a recording.
+    format : {"flac", "wav", "ogg", "opus"}, default="flac"
+        Container: `ogg` holds Vorbis. WAV becomes RF64 when `expected_frames` need more than 4 GiB.
+    subtype : {"PCM_16", "PCM_24", "FLOAT", "VORBIS", "OPUS"}, default=None
+        Coding; None takes the format's first: PCM_16, VORBIS or OPUS. FLOAT is for WAV only. See
+        `spec.stem_subtype` for the choice that suits a recording.
     expected_frames : int, default=None
         Samples in each channel to come, where known.
 
@@ -85,7 +88,7 @@ class StemWriter:
     frames : int
         Samples in each channel so far.
     clipped_samples : int
-        Samples beyond full scale so far, clipped by integer coding.
+        Samples beyond full scale so far, clipped by any coding but FLOAT.
 
     Raises
     ------
@@ -93,6 +96,10 @@ class StemWriter:
         If the format is unknown or cannot hold the subtype, the rate or the channels.
     OutputError
         If the file cannot be created.
+
+    Notes
+    -----
+    The same samples give the same bytes, in whatever blocks they come (ADR 17).
     """
 
     def __init__(
@@ -102,7 +109,7 @@ class StemWriter:
         sample_rate: int,
         channels: int,
         format: str = "flac",
-        subtype: str = "PCM_16",
+        subtype: str | None = None,
         expected_frames: int | None = None,
     ) -> None:
         self.path = Path(path)
@@ -111,10 +118,10 @@ class StemWriter:
         self.clipped_samples = 0
         self._format = checked_stem_format(format)
         self._subtype = _checked_subtype(subtype, stem_format=self._format)
-        if self._format == "flac":
-            _check_flac_holds(self.path, sample_rate=sample_rate, channels=channels)
-        self._max_frames = None if self._format == "flac" else self._wav_max_frames()
-        container = self._format.upper()
+        check_format_holds(self._format, item=str(self.path), sample_rate=sample_rate, channels=channels)
+        self._pieces = EvenPieces(_LOSSY_PIECE_FRAMES) if self._format in LOSSY_FORMATS else None
+        self._max_frames = self._wav_max_frames() if self._format == "wav" else None
+        container = _CONTAINERS[self._format]
         if self._max_frames is not None and (expected_frames or 0) > self._max_frames:
             container, self._max_frames = "RF64", None
         # Not the stem's own name with an ending: that could grow longer than a file system allows.
@@ -143,7 +150,7 @@ class StemWriter:
         Parameters
         ----------
         block : ndarray of shape (channels, n), dtype=float32
-            Samples, full scale 1; integer coding clips what lies beyond and counts it.
+            Samples, full scale 1; any coding but FLOAT clips what lies beyond and counts it.
 
         Raises
         ------
@@ -201,9 +208,13 @@ class StemWriter:
         """
         self._check_open()
         try:
+            for piece in self._pieces.rest() if self._pieces else ():
+                self._encode(piece)
             self._encoder.close()
             self._raise_fault()
             self._file.flush()
+            if self._format in LOSSY_FORMATS:
+                settle_serial_number(self._temporary)
             os.fsync(self._file.fileno())
             self._open = False
             self._file.close()
@@ -247,6 +258,11 @@ class StemWriter:
         self._check_open()
         if self._max_frames is not None and self.frames + len(interleaved) > self._max_frames:
             self._fail(expected="less than 4 GiB, or expected_frames given for RF64", found="more samples")
+        for piece in self._pieces.cut(interleaved) if self._pieces else (interleaved,):
+            self._encode(piece)
+        self.frames += len(interleaved)
+
+    def _encode(self, interleaved: NDArray[np.float32] | NDArray[np.int16]) -> None:
         try:
             self._encoder.write(interleaved)
         # soundfile asserts that every frame was taken; that is how a short write shows.
@@ -254,7 +270,6 @@ class StemWriter:
             self._raise_fault()
             self._fail(expected="room for more samples", found=_wording(error), cause=error)
         self._raise_fault()
-        self.frames += len(interleaved)
 
     def _raise_fault(self) -> None:
         fault = self._bridge.fault
@@ -286,22 +301,14 @@ class StemWriter:
         return _WAV_MAX_BYTES // (self.channels * _SAMPLE_BYTES[self._subtype])
 
 
-def _checked_subtype(subtype: str, *, stem_format: StemFormat) -> StemSubtype:
+def _checked_subtype(subtype: str | None, *, stem_format: StemFormat) -> StemSubtype:
+    if subtype is None:
+        return STEM_SUBTYPES[stem_format][0]
     for known in STEM_SUBTYPES[stem_format]:
         if subtype == known:
             return known
     expected = " or ".join(STEM_SUBTYPES[stem_format])
     raise ConfigError(f"subtype of {stem_format} stems", expected=expected, found=repr(subtype))
-
-
-def _check_flac_holds(path: Path, *, sample_rate: int, channels: int) -> None:
-    if channels > _FLAC_MAX_CHANNELS:
-        expected = f"at most {_FLAC_MAX_CHANNELS} channels in FLAC (use wav)"
-        raise ConfigError(str(path), expected=expected, found=str(channels))
-    odd = sample_rate > _FLAC_MAX_ARBITRARY_RATE and sample_rate % 10 != 0
-    if odd or sample_rate > _FLAC_MAX_RATE:
-        expected = f"a rate FLAC can state, up to {_FLAC_MAX_RATE} Hz (use wav)"
-        raise ConfigError(str(path), expected=expected, found=f"{sample_rate} Hz")
 
 
 def _sha256(path: Path) -> tuple[str, int]:

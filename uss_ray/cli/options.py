@@ -51,7 +51,7 @@ Consistency = Annotated[
 Profile = Annotated[
     str, typer.Option("--profile", help="default, or published: as the released program does it.")
 ]
-Format = Annotated[str, typer.Option("--format", help="Format of the stems: flac or wav.")]
+Format = Annotated[str, typer.Option("--format", help="Format of the stems: flac, wav, ogg or opus.")]
 DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 NoResidual = Annotated[bool, typer.Option("--no-residual", help="Do not write what the stems leave over.")]
 NoReport = Annotated[bool, typer.Option("--no-report", help="Do not write an HTML page for each recording.")]

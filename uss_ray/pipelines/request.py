@@ -10,7 +10,9 @@ from typing import Literal, get_args
 
 from uss_ray.audio.spec import checked_stem_format
 from uss_ray.errors import ConfigError
+from uss_ray.results.blocks import WriteMode
 from uss_ray.separation.settings import SeparationSettings
+from uss_ray.storage.access import StorageAccess
 
 STARTER_WEIGHTS = "starter"
 DEFAULT_LEVELS = (1, 2, 3)
@@ -72,10 +74,12 @@ class SeparationRequest:
         Name, folder or URI.
     settings : SeparationSettings
         How to separate.
-    stem_format : {"flac", "wav"}, default="flac"
+    stem_format : {"flac", "wav", "ogg", "opus"}, default="flac"
         Container of the stems.
     residual : bool, default=True
         Write what the stems of a level leave over.
+    write : {"stems", "active-spans", "index-only"}, default="stems"
+        Whole stems, only the stretches where a sound is active, or none: then the index alone says what is where.
     report : bool, default=True
         Write one HTML page a recording.
     overwrite : bool, default=False
@@ -84,11 +88,15 @@ class SeparationRequest:
         Where the networks run; auto takes a GPU where there is one.
     ontology, class_list : str or None, default=None
         Files in AudioSet's formats; None takes AudioSet's own.
+    span_seconds : int, default=300
+        Longest stretch of a recording that an archive's worker separates at a time; a longer recording is shared.
+    storage : StorageAccess
+        Which object store to talk to.
 
     Raises
     ------
     ConfigError
-        If the output has no name, or the format or the device is unknown.
+        If the output has no name, the format, the device or what to write is unknown, or the span is too short.
     """
 
     output: str
@@ -97,26 +105,39 @@ class SeparationRequest:
     settings: SeparationSettings = field(default_factory=SeparationSettings)
     stem_format: str = "flac"
     residual: bool = True
+    write: WriteMode = "stems"
     report: bool = True
     overwrite: bool = False
     device: Device = "auto"
     ontology: str | None = None
     class_list: str | None = None
+    span_seconds: int = 300
+    storage: StorageAccess = field(default_factory=StorageAccess)
 
     def __post_init__(self) -> None:
         if not self.output:
             raise ConfigError("output", expected="a folder or URI", found="an empty name")
         checked_stem_format(self.stem_format)
+        if self.write not in get_args(WriteMode):
+            raise ConfigError("write", expected=" or ".join(get_args(WriteMode)), found=repr(self.write))
+        if self.span_seconds < 10 * self.settings.segment_seconds:
+            least = 10 * self.settings.segment_seconds
+            raise ConfigError("span seconds", expected=f"at least {least}", found=str(self.span_seconds))
         if self.device not in get_args(Device):
             raise ConfigError("device", expected=" or ".join(get_args(Device)), found=repr(self.device))
 
     def described(self) -> str:
-        """Give what shapes the samples as a JSON object: query, settings and format, not places."""
+        """Give what shapes the results as a JSON object: query, settings and format, not places."""
         facts = {
             "query": dataclasses.asdict(self.query),
             "settings": dataclasses.asdict(self.settings),
             "stem_format": self.stem_format,
             "residual": self.residual,
+            "write": self.write,
+            "report": self.report,
+            "ontology": self.ontology,
+            "class_list": self.class_list,
+            "span_seconds": self.span_seconds,
         }
         return json.dumps(facts, sort_keys=True, ensure_ascii=False)
 

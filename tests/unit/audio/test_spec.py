@@ -25,8 +25,14 @@ def test_the_stem_coding_follows_the_recording(recording: str, flac: str, wav: s
     assert stem_subtype(recording, stem_format="wav") == wav
 
 
+@pytest.mark.parametrize("recording", ["PCM_16", "PCM_24", "FLOAT", "VORBIS", "MPEG_LAYER_III"])
+def test_a_lossy_format_has_one_coding_whatever_the_recording(recording: str) -> None:
+    assert stem_subtype(recording, stem_format="ogg") == "VORBIS"
+    assert stem_subtype(recording, stem_format="opus") == "OPUS"
+
+
 def test_an_unknown_stem_format_is_a_setting_error() -> None:
-    with pytest.raises(ConfigError, match="expected flac or wav, found 'mp3'"):
+    with pytest.raises(ConfigError, match="expected flac, wav, ogg or opus, found 'mp3'"):
         stem_subtype("PCM_16", stem_format="mp3")
 
 

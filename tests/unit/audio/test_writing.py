@@ -252,6 +252,7 @@ def test_a_full_disk_is_noticed_at_any_moment_and_leaves_nothing(tmp_path: Path)
         for format in ("flac", "wav")
         for moment in (while_writing, while_closing, at_the_first_byte)
     ]
+    cases += [("ogg", *moment) for moment in ((700, 1_100_000), (2, 6_000), at_the_first_byte)]
     done = subprocess.run(
         [sys.executable, "-c", _FULL_DISK, str(tmp_path), json.dumps(cases)],
         capture_output=True,
