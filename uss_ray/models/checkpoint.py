@@ -23,7 +23,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from uss_ray.errors import ConfigError, OutputError, WeightsError
-from uss_ray.models.panns import Panns, PannsConfig
+from uss_ray.models.architectures import (
+    ARCHITECTURES,
+    DEFAULT_ARCHITECTURE,
+    AudioTagger,
+    architecture_of,
+)
 from uss_ray.models.query_net import Adaptor, AdaptorConfig, QueryNet
 from uss_ray.models.resunet import ResUNet, ResUNetConfig
 
@@ -35,12 +40,13 @@ CLASS_MEANS_NAME = "class_means.safetensors"
 ConditionKind = Literal["soft", "latent"]
 StoredType = Literal["float32", "float16", "bfloat16"]
 
-_COMPONENTS: dict[str, tuple[type[Any], type[nn.Module]]] = {
-    "tagger": (PannsConfig, Panns),
-    "detector": (PannsConfig, Panns),
+_TAGGERS = ("tagger", "detector")
+_SINGLE: dict[str, tuple[type[Any], type[nn.Module]]] = {
     "adaptor": (AdaptorConfig, Adaptor),
     "separator": (ResUNetConfig, ResUNet),
 }
+_COMPONENTS = (*_TAGGERS, *_SINGLE)
+_ARCHITECTURE_KEY = "architecture"
 _REQUIRED_KEYS = frozenset(
     {"format_version", "name", "sample_rate", "segment_seconds", "condition", "dtype", "files"}
 )
@@ -74,7 +80,7 @@ class Weights:
     condition_kind : {"soft", "latent"}
         What a condition is made of.
     condition_size : int
-    tagger, detector : Panns or None
+    tagger, detector : Panns, Htsat or None
         A tagger with a frame head serves as the detector where the folder has no other.
     query_net : QueryNet or None
         The tagger and, where there is one, the adaptor.
@@ -91,8 +97,8 @@ class Weights:
     segment_seconds: float
     condition_kind: ConditionKind
     condition_size: int
-    tagger: Panns | None
-    detector: Panns | None
+    tagger: AudioTagger | None
+    detector: AudioTagger | None
     query_net: QueryNet | None
     separator: ResUNet | None
     class_means: dict[int, Tensor] | None
@@ -162,8 +168,8 @@ def save_weights(
     name: str,
     segment_seconds: float,
     condition_kind: ConditionKind = "soft",
-    tagger: Panns | None = None,
-    detector: Panns | None = None,
+    tagger: AudioTagger | None = None,
+    detector: AudioTagger | None = None,
     adaptor: Adaptor | None = None,
     separator: ResUNet | None = None,
     class_means: Mapping[int, Tensor] | None = None,
@@ -234,7 +240,7 @@ def save_weights(
         config["source"] = dict(source)
     contents: dict[str, dict[str, Tensor]] = {}
     for key, module in components.items():
-        config[key] = dataclasses.asdict(cast(Any, module).config)
+        config[key] = _component_settings(key, module)
         contents[f"{key}.safetensors"] = _to_store(key, module, _TYPES[dtype])
     if class_means is not None:
         contents[CLASS_MEANS_NAME] = _class_mean_tensors(class_means, size)
@@ -243,7 +249,7 @@ def save_weights(
 
 
 def _condition_size(
-    tagger: Panns | None, adaptor: Adaptor | None, separator: ResUNet | None, kind: ConditionKind
+    tagger: AudioTagger | None, adaptor: Adaptor | None, separator: ResUNet | None, kind: ConditionKind
 ) -> int:
     if adaptor is not None and tagger is None:
         raise ConfigError("adaptor", expected="a tagger before it", found="none")
@@ -256,7 +262,14 @@ def _condition_size(
     return taken or made or 0
 
 
-def _sample_rate(*modules: Panns | ResUNet | None) -> int:
+def _component_settings(key: str, module: nn.Module) -> dict[str, Any]:
+    settings = dataclasses.asdict(cast(Any, module).config)
+    if key in _TAGGERS and (name := architecture_of(cast(AudioTagger, module))) != DEFAULT_ARCHITECTURE:
+        return {_ARCHITECTURE_KEY: name} | settings
+    return settings
+
+
+def _sample_rate(*modules: AudioTagger | ResUNet | None) -> int:
     rates = sorted({module.config.sample_rate for module in modules if module is not None})
     if len(rates) != 1:
         raise ConfigError(
@@ -379,8 +392,8 @@ def load_weights(folder: str | os.PathLike[str], *, device: str | torch.device =
     }
     for module in modules.values():
         module.to(device).eval()
-    tagger = cast("Panns | None", modules.get("tagger"))
-    detector = cast("Panns | None", modules.get("detector"))
+    tagger = cast("AudioTagger | None", modules.get("tagger"))
+    detector = cast("AudioTagger | None", modules.get("detector"))
     if detector is None and tagger is not None and tagger.config.head == "frame":
         detector = tagger
     separator = cast("ResUNet | None", modules.get("separator"))
@@ -414,7 +427,7 @@ def _check_config(item: str, config: object, kind: type[WeightsError] | type[Con
     """Check every setting of a config but those of the components' own."""
     if not isinstance(config, dict):
         raise kind(item, expected="a JSON object", found=type(config).__name__)
-    _check_keys(item, config, _REQUIRED_KEYS, _OPTIONAL_KEYS | _COMPONENTS.keys(), kind)
+    _check_keys(item, config, _REQUIRED_KEYS, _OPTIONAL_KEYS.union(_COMPONENTS), kind)
     condition, files, classes = config["condition"], config["files"], config.get("class_list", {})
     for key, value in (("condition", condition), ("files", files), ("class_list", classes)):
         if not isinstance(value, dict):
@@ -502,8 +515,8 @@ def _build(
     item: str, key: str, settings: object, tensors: dict[str, Tensor], root: Path, half: torch.dtype
 ) -> nn.Module:
     """Make a component from its settings and give it its tensors."""
-    config_type, module_type = _COMPONENTS[key]
-    config = _component_config(item, config_type, settings)
+    config_type, module_type, own_settings = _component_types(item, key, settings)
+    config = _component_config(item, config_type, own_settings)
     with torch.random.fork_rng(
         devices=[]
     ):  # the initial values are thrown away: leave the caller's draws alone
@@ -517,9 +530,24 @@ def _build(
     return module
 
 
-def _component_config(item: str, config_type: type[Any], settings: object) -> Any:
+def _component_types(
+    item: str, key: str, settings: object
+) -> tuple[type[Any], type[nn.Module], dict[str, Any]]:
+    """Give the types of a component and its settings without the name of its architecture."""
     if not isinstance(settings, dict):
         raise WeightsError(item, expected="a JSON object", found=repr(settings))
+    if key not in _TAGGERS:
+        return *_SINGLE[key], settings
+    name = settings.get(_ARCHITECTURE_KEY, DEFAULT_ARCHITECTURE)
+    if not isinstance(name, str) or name not in ARCHITECTURES:
+        raise WeightsError(
+            f"{item}.{_ARCHITECTURE_KEY}", expected=" or ".join(ARCHITECTURES), found=repr(name)
+        )
+    own = {setting: value for setting, value in settings.items() if setting != _ARCHITECTURE_KEY}
+    return *ARCHITECTURES[name], own
+
+
+def _component_config(item: str, config_type: type[Any], settings: dict[str, Any]) -> Any:
     fields = {field.name: field for field in dataclasses.fields(config_type)}
     _check_keys(item, settings, frozenset(fields), frozenset(), WeightsError)
     for name, field in fields.items():
@@ -596,7 +624,7 @@ def describe_keys(*, missing: Sequence[str], extra: Sequence[str]) -> str:
 
 
 def _query_net(
-    path: Path, tagger: Panns | None, adaptor: Adaptor | None, kind: ConditionKind, size: int
+    path: Path, tagger: AudioTagger | None, adaptor: Adaptor | None, kind: ConditionKind, size: int
 ) -> QueryNet | None:
     if tagger is None:
         if adaptor is not None:

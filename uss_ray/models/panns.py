@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
-import torchaudio
 from torch import Tensor, nn
 
 from uss_ray.errors import ConfigError
-from uss_ray.models.stft import Stft
+from uss_ray.models.log_mel import LogMel
+from uss_ray.models.tagging import Tagging
 
-_MEL_FLOOR = 1e-10
+_SMALLEST_SUM = 1e-10
 
 
 @dataclass(frozen=True)
@@ -86,23 +86,6 @@ class PannsConfig:
         return self.sample_rate / self.hop_samples
 
 
-class Tagging(NamedTuple):
-    """What a tagger or detector found.
-
-    Attributes
-    ----------
-    clipwise_probs : Tensor of shape (batch, classes)
-        In [0, 1].
-    embedding : Tensor of shape (batch, embedding_size)
-    framewise_probs : Tensor of shape (batch, frames, classes), or None
-        At `PannsConfig.frames_per_second`; None of a clip head.
-    """
-
-    clipwise_probs: Tensor
-    embedding: Tensor
-    framewise_probs: Tensor | None
-
-
 class _ConvBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, convs: int, kernel_size: int) -> None:
         super().__init__()
@@ -118,32 +101,6 @@ class _ConvBlock(nn.Module):
         for conv, norm in zip(self.convs, self.norms, strict=True):
             maps = F.relu_(norm(conv(maps)))
         return maps
-
-
-class LogMel(nn.Module):
-    """Log-mel spectrogram in dB, as PANNs uses it: Slaney filters, power floor 1e-10."""
-
-    filters: Tensor
-
-    def __init__(self, config: PannsConfig) -> None:
-        super().__init__()
-        self.stft = Stft(window_samples=config.window_samples, hop_samples=config.hop_samples)
-        filters = torchaudio.functional.melscale_fbanks(
-            self.stft.bins,
-            config.min_hertz,
-            config.max_hertz,
-            config.mel_bins,
-            config.sample_rate,
-            norm="slaney",
-            mel_scale="slaney",
-        )
-        # Stored with the weights: published files bring the very matrix they were trained with.
-        self.register_buffer("filters", filters)
-
-    def forward(self, waveform: Tensor) -> Tensor:
-        """Map waveforms of shape (..., samples) to (..., frames, mel_bins)."""
-        power = torch.view_as_real(self.stft(waveform)).square().sum(-1)
-        return 10.0 * torch.log10((power @ self.filters).clamp(min=_MEL_FLOOR))
 
 
 class Panns(nn.Module):
@@ -219,7 +176,7 @@ class Panns(nn.Module):
         if self.config.pooling == "max":
             clipwise = coarse.amax(dim=1)
         else:
-            clipwise = coarse.square().sum(dim=1) / coarse.sum(dim=1).clamp(min=_MEL_FLOOR)
+            clipwise = coarse.square().sum(dim=1) / coarse.sum(dim=1).clamp(min=_SMALLEST_SUM)
         fine = coarse.repeat_interleave(self.config.time_pooling, dim=1)[:, :frames]
         tail = fine[:, -1:].expand(-1, frames - fine.shape[1], -1)
         return Tagging(clipwise, embedding.mean(dim=1), torch.cat((fine, tail), dim=1))

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from uss_ray.errors import ConfigError
-from uss_ray.models.panns import Panns
+from uss_ray.models.architectures import AudioTagger
 
 _LEAK = 0.01
 _DROPOUT = 0.5
@@ -56,7 +56,7 @@ class QueryNet(nn.Module):
 
     Parameters
     ----------
-    tagger : Panns
+    tagger : Panns or Htsat
     kind : {"soft", "latent"}, default="soft"
         The bottleneck: clip-wise probabilities, or the embedding.
     adaptor : Adaptor, optional
@@ -69,8 +69,12 @@ class QueryNet(nn.Module):
     """
 
     def __init__(
-        self, tagger: Panns, *, kind: Literal["soft", "latent"] = "soft", adaptor: Adaptor | None = None
-    ):
+        self,
+        tagger: AudioTagger,
+        *,
+        kind: Literal["soft", "latent"] = "soft",
+        adaptor: Adaptor | None = None,
+    ) -> None:
         super().__init__()
         if kind not in ("soft", "latent"):
             raise ConfigError("query net kind", expected="soft or latent", found=str(kind))

@@ -1,0 +1,314 @@
+"""HTS-AT, the hierarchical token-semantic audio transformer: waveform to clip-wise and frame-wise probabilities.
+
+The log-mel spectrogram is folded into a square image, a window transformer reads it, and a convolution over its last
+tokens gives every column of tokens its own class probabilities. Why frames are laid out as they are: docs/adr/0019.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from uss_ray.errors import ConfigError
+from uss_ray.models.log_mel import LogMel
+from uss_ray.models.swin import Block, PatchMerge, init_linear
+from uss_ray.models.tagging import Tagging
+
+
+@dataclass(frozen=True)
+class HtsatConfig:
+    """Size and geometry of an HTS-AT; the defaults are the published AudioSet network.
+
+    Parameters
+    ----------
+    classes : int, default=527
+    channels : int, default=96
+        Of the first stage; each further stage has twice as many.
+    stage_blocks, stage_heads : tuple of int, default=(2, 2, 6, 2), (4, 8, 16, 32)
+        Blocks and attention heads of each stage.
+    window_patches : int, default=8
+        Side of an attention window, in tokens.
+    patch_size : int, default=4
+        Side of the patch of the image that becomes one token.
+    image_size : int, default=256
+        Side of the image: `image_size / mel_bins` stretches of spectrogram above one another.
+    mlp_ratio : int, default=4
+        Hidden width of a block's linear layers, in its channels.
+    drop_path : float, default=0.1
+        In training, the chance that a block's part is passed by; rises from 0 to this with depth.
+    short_clips : {"repeat", "stretch"}, default="repeat"
+        How a clip that is shorter than the image fills it: repeated as often as it fits whole, then stretched by
+        what is left; or only stretched, which slows a 2 s clip down to a fifth.
+    sample_rate, window_samples, hop_samples, mel_bins : int, default=32000, 1024, 320, 64
+    min_hertz, max_hertz : float, default=50, 14000
+        Range of the mel filters.
+
+    Raises
+    ------
+    ConfigError
+        If a value is unknown, or the sides, windows and heads do not divide as they must.
+    """
+
+    classes: int = 527
+    channels: int = 96
+    stage_blocks: tuple[int, ...] = (2, 2, 6, 2)
+    stage_heads: tuple[int, ...] = (4, 8, 16, 32)
+    window_patches: int = 8
+    patch_size: int = 4
+    image_size: int = 256
+    mlp_ratio: int = 4
+    drop_path: float = 0.1
+    short_clips: Literal["repeat", "stretch"] = "repeat"
+    sample_rate: int = 32000
+    window_samples: int = 1024
+    hop_samples: int = 320
+    mel_bins: int = 64
+    min_hertz: float = 50.0
+    max_hertz: float = 14000.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stage_blocks", tuple(self.stage_blocks))
+        object.__setattr__(self, "stage_heads", tuple(self.stage_heads))
+        stages, grids = len(self.stage_blocks), self.stage_sides
+        grain = self.frames_per_column * self.folds
+        checks = (
+            ("stage_blocks", stages > 0, "one stage or more", self.stage_blocks),
+            ("stage_heads", len(self.stage_heads) == stages, f"{stages} numbers", self.stage_heads),
+            (
+                "stage_heads",
+                all(self.channels * 2**i % heads == 0 for i, heads in enumerate(self.stage_heads)),
+                f"divisors of {self.channels}, {2 * self.channels}, …",
+                self.stage_heads,
+            ),
+            (
+                "image_size",
+                self.image_size % self.mel_bins == 0 and self.image_size % grain == 0,
+                f"a multiple of {self.mel_bins} mel bins and of {grain}",
+                self.image_size,
+            ),
+            (
+                "window_patches",
+                all(side <= self.window_patches or side % self.window_patches == 0 for side in grids),
+                f"a divisor of {', '.join(map(str, grids))}, or more",
+                self.window_patches,
+            ),
+            ("drop_path", 0.0 <= self.drop_path < 1.0, "a number in [0, 1)", self.drop_path),
+            ("short_clips", self.short_clips in ("repeat", "stretch"), "repeat or stretch", self.short_clips),
+        )
+        for name, holds, expected, found in checks:
+            if not holds:
+                raise ConfigError(f"HTS-AT {name}", expected=expected, found=str(found))
+
+    @property
+    def head(self) -> Literal["frame"]:
+        """An HTS-AT always says when: a tagger and a detector in one."""
+        return "frame"
+
+    @property
+    def frames_per_second(self) -> float:
+        """Rate of the frame-wise probabilities."""
+        return self.sample_rate / self.hop_samples
+
+    @property
+    def embedding_size(self) -> int:
+        """Channels of the last stage."""
+        return int(self.channels * 2 ** (len(self.stage_blocks) - 1))
+
+    @property
+    def folds(self) -> int:
+        """Stretches of spectrogram that lie above one another in the image."""
+        return max(1, self.image_size // self.mel_bins)
+
+    @property
+    def image_frames(self) -> int:
+        """Spectrogram frames that fill the image."""
+        return self.image_size * self.folds
+
+    @property
+    def frames_per_column(self) -> int:
+        """Frames of the image in one column of the last stage's tokens."""
+        return int(self.patch_size * 2 ** (len(self.stage_blocks) - 1))
+
+    @property
+    def stage_sides(self) -> tuple[int, ...]:
+        """Side of each stage's grid in tokens."""
+        return tuple(
+            self.image_size // self.patch_size // 2**stage for stage in range(len(self.stage_blocks))
+        )
+
+
+class Reading(NamedTuple):
+    """What the network sees in one full image, at the resolution of its last tokens.
+
+    Attributes
+    ----------
+    clipwise_probs : Tensor of shape (batch, classes)
+        In [0, 1]; of the mean of the columns' logits.
+    embedding : Tensor of shape (batch, embedding_size)
+        Mean of the columns' embeddings.
+    column_probs : Tensor of shape (batch, columns, classes)
+        In [0, 1], one column for each `frames_per_column` frames of the image, in order of time.
+    column_embeddings : Tensor of shape (batch, columns, embedding_size)
+    """
+
+    clipwise_probs: Tensor
+    embedding: Tensor
+    column_probs: Tensor
+    column_embeddings: Tensor
+
+
+class _Stage(nn.Module):
+    """Blocks on one grid; all stages but the first merge patches before."""
+
+    def __init__(self, config: HtsatConfig, stage: int, drop_paths: list[float]) -> None:
+        super().__init__()
+        channels = config.channels * 2**stage
+        self.merge = PatchMerge(channels // 2) if stage > 0 else None
+        self.blocks = nn.ModuleList(
+            Block(
+                channels,
+                heads=config.stage_heads[stage],
+                window=config.window_patches,
+                side=config.stage_sides[stage],
+                shifted=index % 2 == 1,
+                mlp_ratio=config.mlp_ratio,
+                drop_path=drop_path,
+            )
+            for index, drop_path in enumerate(drop_paths)
+        )
+
+    def forward(self, grid: Tensor) -> Tensor:
+        if self.merge is not None:
+            grid = self.merge(grid)
+        for block in self.blocks:
+            grid = block(grid)
+        return grid
+
+
+class Htsat(nn.Module):
+    """Tag waveforms and say when, with a window transformer.
+
+    Parameters
+    ----------
+    config : HtsatConfig
+
+    Notes
+    -----
+    Chen et al. 2022, "HTS-AT: A Hierarchical Token-Semantic Audio Transformer for Sound Classification and Detection".
+    """
+
+    def __init__(self, config: HtsatConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.log_mel = LogMel(config)
+        self.norm_mel = nn.BatchNorm2d(config.mel_bins)
+        self.patch = nn.Conv2d(1, config.channels, config.patch_size, stride=config.patch_size)
+        self.norm_patch = nn.LayerNorm(config.channels)
+        rates = torch.linspace(0.0, config.drop_path, sum(config.stage_blocks)).split(
+            list(config.stage_blocks)
+        )
+        self.stages = nn.ModuleList(
+            _Stage(config, stage, drop_paths.tolist()) for stage, drop_paths in enumerate(rates)
+        )
+        self.norm = nn.LayerNorm(config.embedding_size)
+        rows = config.stage_sides[-1] // config.folds
+        self.classify = nn.Conv2d(config.embedding_size, config.classes, (rows, 3), padding=(0, 1))
+        self.apply(init_linear)
+
+    def forward(self, waveform: Tensor) -> Tagging:
+        """Tag waveforms.
+
+        Parameters
+        ----------
+        waveform : Tensor of shape (batch, samples)
+            In [-1, 1] at `config.sample_rate`.
+
+        Returns
+        -------
+        Tagging
+            Frames at `config.frames_per_second`, on the time line of the waveform.
+        """
+        return self.tag(self.log_mel(waveform))
+
+    def tag(self, log_mel: Tensor) -> Tagging:
+        """Tag log-mel spectrograms of shape (batch, frames, mel_bins) and any length.
+
+        More frames than an image holds are read in overlapping images; what several say of a frame or the clip is
+        averaged.
+        """
+        frames, most = log_mel.shape[1], self.config.image_frames
+        if frames <= most:
+            return Tagging(*self._tag_image(log_mel))
+        starts = _window_starts(frames, window=most)
+        clipwise = log_mel.new_zeros(len(log_mel), self.config.classes)
+        embedding = log_mel.new_zeros(len(log_mel), self.config.embedding_size)
+        framewise = log_mel.new_zeros(len(log_mel), frames, self.config.classes)
+        readers = log_mel.new_zeros(frames, 1)
+        for start in starts:
+            probs, latent, part = self._tag_image(log_mel[:, start : start + most])
+            clipwise += probs / len(starts)
+            embedding += latent / len(starts)
+            framewise[:, start : start + most] += part
+            readers[start : start + most] += 1.0
+        return Tagging(clipwise, embedding, framewise / readers)
+
+    def read_image(self, log_mel: Tensor) -> Reading:
+        """Read spectrograms as one image, stretched over its whole length.
+
+        Parameters
+        ----------
+        log_mel : Tensor of shape (batch, frames, mel_bins)
+            At most `config.image_frames` frames.
+
+        Returns
+        -------
+        Reading
+            Columns divide the stretched time line evenly, whatever the number of frames was.
+        """
+        grid = self.norm_patch(self.patch(self._image(log_mel)).permute(0, 2, 3, 1))
+        for stage in self.stages:
+            grid = stage(grid)
+        folded = self.norm(grid).permute(0, 3, 1, 2).unflatten(2, (self.config.folds, -1))
+        unfolded = folded.transpose(2, 3).flatten(3)  # (batch, channels, rows of one stretch, columns)
+        logits = self.classify(unfolded).squeeze(2)
+        return Reading(
+            clipwise_probs=torch.sigmoid(logits.mean(dim=2)),
+            embedding=unfolded.mean(dim=(2, 3)),
+            column_probs=torch.sigmoid(logits).transpose(1, 2),
+            column_embeddings=unfolded.mean(dim=2).transpose(1, 2),
+        )
+
+    def _image(self, log_mel: Tensor) -> Tensor:
+        """Norm, stretch and fold (batch, frames, mel_bins) to (batch, 1, image_size, image_size)."""
+        normed = self.norm_mel(log_mel.transpose(1, 2).unsqueeze(-1)).transpose(1, 3)
+        target = (self.config.image_frames, self.config.mel_bins)
+        if normed.shape[2] < target[0]:
+            normed = F.interpolate(normed, target, mode="bicubic", align_corners=True)
+        return normed.transpose(2, 3).unflatten(3, (self.config.folds, -1)).transpose(2, 3).flatten(2, 3)
+
+    def _tag_image(self, log_mel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Give clip-wise probabilities, embedding and frame-wise probabilities of what fits one image."""
+        frames = log_mel.shape[1]
+        repeats = self.config.image_frames // frames if self.config.short_clips == "repeat" else 1
+        reading = self.read_image(log_mel.repeat(1, repeats, 1))
+        columns = self._columns(frames, repeats=repeats).to(log_mel.device)
+        framewise = reading.column_probs[:, columns].mean(dim=1)
+        return reading.clipwise_probs, reading.embedding, framewise
+
+    def _columns(self, frames: int, *, repeats: int) -> Tensor:
+        """Which column reads each frame of each repeat, of shape (repeats, frames)."""
+        places = torch.arange(repeats * frames, dtype=torch.float64)
+        # The stretch keeps the first and the last frame where they are, at the ends of the image.
+        stretched = places * ((self.config.image_frames - 1) / max(1, repeats * frames - 1))
+        return (stretched.round().long() // self.config.frames_per_column).view(repeats, frames)
+
+
+def _window_starts(frames: int, *, window: int) -> list[int]:
+    """First frames of evenly spaced windows that overlap by half or more and cover `frames` > `window`."""
+    steps = math.ceil((frames - window) / (window // 2))
+    return [round(index * (frames - window) / steps) for index in range(steps + 1)]
