@@ -22,14 +22,22 @@ from fsspec.core import url_to_fs
 from uss_ray.errors import DataError, OutputError
 from uss_ray.results.layout import INDEX_FOLDER
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
+_READABLE_VERSIONS = ("1", "2")
 _VERSION_KEY = b"uss_ray.index_version"
 
-Status = Literal["written", "silent", "absent", "failed"]
+Status = Literal["written", "detected", "silent", "absent", "failed"]
 Kind = Literal["node", "class", "union", "text", "example", "rest", "residual", "recording"]
 
 _SPAN = pa.struct(
-    [pa.field("start_seconds", pa.float64(), False), pa.field("end_seconds", pa.float64(), False)]
+    [
+        pa.field("start_seconds", pa.float64(), False),
+        pa.field("end_seconds", pa.float64(), False),
+        pa.field("stem_uri", pa.string()),
+        pa.field("stem_sha256", pa.string()),
+        pa.field("stem_bytes", pa.int64()),
+        pa.field("stem_start_frame", pa.int64()),
+    ]
 )
 
 INDEX_SCHEMA = pa.schema(
@@ -127,10 +135,24 @@ class RecordingFacts:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ActiveSpan:
-    """A stretch in which a node is active: seconds from the start of the recording."""
+    """A stretch in which a node is active.
+
+    Parameters
+    ----------
+    start_seconds, end_seconds : float
+        Seconds from the start of the recording.
+    stem_uri, stem_sha256, stem_bytes : optional
+        The stretch's own file, where active spans are written: name relative to the output root, checksum, size.
+    stem_start_frame : int or None, default=None
+        Where in the recording that file begins, in native frames: half a fade before the stretch.
+    """
 
     start_seconds: float
     end_seconds: float
+    stem_uri: str | None = None
+    stem_sha256: str | None = None
+    stem_bytes: int | None = None
+    stem_start_frame: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -150,19 +172,20 @@ class IndexRow:
     kind : {"node", "class", "union", "text", "example", "rest", "residual", "recording"}
         What was asked for (`rest`: everything but an excluded sound); `recording` only in the one row of a
         failed recording.
-    status : {"written", "silent", "absent", "failed"}
-        `written`: a stem was kept. `silent`: was active, but never above the silence level, so no stem was
-        kept. `absent`: never active. `failed`: see `reason`.
+    status : {"written", "detected", "silent", "absent", "failed"}
+        `written`: a stem was kept, whole or in spans. `detected`: active, but nothing was to be separated.
+        `silent`: was active, but never above the silence level, so no stem was kept. `absent`: never active.
+        `failed`: see `reason`.
     reason : str or None, default=None
         One line, for `failed` only.
     probability : float or None, default=None
         Highest probability over all segments, in [0, 1]; None where nothing was tagged.
     active_spans : tuple of ActiveSpan, default=()
-        Where the node is active, in order, without overlap.
+        Where the node is active, in order, without overlap; each with its own file where spans are written.
     level_db, peak_db : float or None, default=None
         RMS and peak over the whole stem in dB relative to full scale; None for digital silence.
     stem_uri : str or None, default=None
-        Stem's file relative to the output root.
+        File of the whole stem relative to the output root; None where the spans have files.
     stem_sha256 : str or None, default=None
         Checksum of that file.
     stem_bytes : int or None, default=None
@@ -226,13 +249,15 @@ class IndexRow:
                 expected="a reason if and only if failed",
                 found=f"{self.status}, {self.reason}",
             )
-        for name in ("stem_uri", "stem_sha256", "stem_bytes"):
-            if (self.status == "written") != (getattr(self, name) is not None):
-                raise DataError(
-                    f"{item}, {name}",
-                    expected="a value if and only if written",
-                    found=f"{self.status}, {getattr(self, name)}",
-                )
+        _check_file(self, item=item)
+        for span in self.active_spans:
+            _check_file(span, item=f"{item}, span from {span.start_seconds} s")
+        if (self.status == "written") != (self.stem_files > 0):
+            raise DataError(
+                f"{item}, stem_uri",
+                expected="a value if and only if written",
+                found=f"{self.status}, {self.stem_files} files",
+            )
         if self.probability is not None and not 0.0 <= self.probability <= 1.0:
             raise DataError(
                 f"{item}, probability", expected="a number in [0, 1]", found=str(self.probability)
@@ -252,6 +277,16 @@ class IndexRow:
         """Time in which the node is active."""
         return sum(span.end_seconds - span.start_seconds for span in self.active_spans)
 
+    @property
+    def stem_files(self) -> int:
+        """How many files it names: one whole stem, or those of its spans."""
+        return (self.stem_uri is not None) + sum(span.stem_uri is not None for span in self.active_spans)
+
+    @property
+    def written_bytes(self) -> int:
+        """Size of all its files together."""
+        return (self.stem_bytes or 0) + sum(span.stem_bytes or 0 for span in self.active_spans)
+
     def to_record(self) -> dict[str, Any]:
         """Turn the row into plain values, one for each column of `INDEX_SCHEMA`."""
         record = dataclasses.asdict(self)
@@ -268,6 +303,14 @@ class IndexRow:
         values = {name: value for name, value in record.items() if name != "active_seconds"}
         values["active_spans"] = tuple(ActiveSpan(**span) for span in record["active_spans"])
         return cls(**values)
+
+
+def _check_file(named: IndexRow | ActiveSpan, *, item: str) -> None:
+    values = (named.stem_uri, named.stem_sha256, named.stem_bytes)
+    if any(value is None for value in values) and any(value is not None for value in values):
+        raise DataError(
+            f"{item}, stem_uri", expected="a file with its checksum and size, or none", found=str(values)
+        )
 
 
 def failed_row(recording: RecordingFacts, *, run: RunFacts, reason: str) -> IndexRow:
@@ -351,8 +394,8 @@ def read_index(root: str | Path) -> pa.Table:
     Returns
     -------
     pyarrow.Table
-        All rows with the columns of `INDEX_SCHEMA`; parts in the order of their names. Empty files (markers)
-        are passed over.
+        All rows with the columns of `INDEX_SCHEMA`; parts in the order of their names, those of version 1
+        brought to this one. Empty files (markers) are passed over.
 
     Raises
     ------
@@ -368,18 +411,38 @@ def read_index(root: str | Path) -> pa.Table:
     tables = []
     for part in parts:
         with file_system.open(part, "rb") as file:
-            tables.append(_read_part(file, name=part))
+            tables.append(read_index_part(file, name=part))
     return pa.concat_tables(tables)
 
 
-def _read_part(file: Any, *, name: str) -> pa.Table:
+def read_index_part(file: Any, *, name: str) -> pa.Table:
+    """Read one part of an index, whichever version wrote it.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for reading, seekable.
+    name : str
+        For errors.
+
+    Returns
+    -------
+    pyarrow.Table
+        Its rows with the columns of `INDEX_SCHEMA`.
+
+    Raises
+    ------
+    DataError
+        If it is not Parquet, of an unknown version, or not of the schema.
+    """
     try:
         table = pq.read_table(file)
     except pa.ArrowInvalid as error:
         raise DataError(name, expected="a Parquet file", found=_short(error)) from error
     version = (table.schema.metadata or {}).get(_VERSION_KEY, b"none").decode()
-    if version != str(INDEX_VERSION):
-        raise DataError(name, expected=f"index version {INDEX_VERSION}", found=f"version {version}")
+    if version not in _READABLE_VERSIONS:
+        expected = f"index version {' or '.join(_READABLE_VERSIONS)}"
+        raise DataError(name, expected=expected, found=f"version {version}")
     missing = [column for column in INDEX_SCHEMA.names if column not in table.column_names]
     extra = [column for column in table.column_names if column not in INDEX_SCHEMA.names]
     if missing or extra:

@@ -4,11 +4,13 @@ Owns every name of a folder or file that USS-Ray writes; opens and writes nothin
 relative to the root, with forward slashes, so that they hold on a disk and in an object store alike::
 
     <recording_id>/level-2/dog__m_0bt9lr.flac     one stem a node of an ontology level
+    <recording_id>/level-2/dog__m_0bt9lr/000012.000.flac   one file for each active span, named by its first second
     <recording_id>/level-2/residual.flac          the mixture minus the stems of that level
     <recording_id>/query/my-query.flac            one stem a query (class, union, text, example)
     <recording_id>/query/residual.flac            the mixture minus the stems of the queries
     <recording_id>/report.html
     index/<name>.parquet
+    .parts/<key>/000003/                          a part of a long recording that waits for the others
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from collections.abc import Collection
 
 REPORT_NAME = "report.html"
 INDEX_FOLDER = "index"
+PARTS_FOLDER = ".parts"
 QUERY_FOLDER = "query"
 RESIDUAL_SLUG = "residual"
 
@@ -128,6 +131,36 @@ def stem_path(recording: str, *, level: int | None, slug: str, extension: str) -
     """
     folder = QUERY_FOLDER if level is None else f"level-{level}"
     return f"{recording}/{folder}/{slug}.{extension}"
+
+
+def span_stem_path(
+    recording: str, start_seconds: float, *, level: int | None, slug: str, extension: str
+) -> str:
+    """Place the file of one active span, in the folder that has the name of the stem.
+
+    Parameters
+    ----------
+    recording, level, slug, extension
+        As in `stem_path`.
+    start_seconds : float
+        Where in the recording the file begins; the names of a stem sort by it up to 11 days.
+
+    Returns
+    -------
+    str
+        Path relative to the output root.
+
+    Examples
+    --------
+    >>> span_stem_path("a.wav", 11.875, level=2, slug="dog__m_0bt9lr", extension="flac")
+    'a.wav/level-2/dog__m_0bt9lr/000011.875.flac'
+    """
+    return stem_path(recording, level=level, slug=f"{slug}/{start_seconds:010.3f}", extension=extension)
+
+
+def part_folder(key: str, number: int) -> str:
+    """Place one part of a long recording, relative to the output root; `key` names the recording."""
+    return f"{PARTS_FOLDER}/{_safe_part(key)}/{number:06d}"
 
 
 def free_slug(slug: str, *, taken: Collection[str]) -> str:

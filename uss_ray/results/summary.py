@@ -74,5 +74,14 @@ def _line(row: IndexRow) -> tuple[str, ...]:
         "" if row.probability is None else f"{row.probability:.2f}",
         f"{row.active_seconds:.1f} s" if row.active_spans else "",
         "" if row.level_db is None else f"{row.level_db:.1f}",
-        row.stem_uri or row.reason or "",
+        _where(row),
     )
+
+
+def _where(row: IndexRow) -> str:
+    """Name the stem, the folder of its spans, or the reason that there is none."""
+    spans = [span.stem_uri for span in row.active_spans if span.stem_uri is not None]
+    if spans:
+        folder = spans[0].rpartition("/")[0]
+        return f"{folder}/ ({len(spans)} {'file' if len(spans) == 1 else 'files'})"
+    return row.stem_uri or row.reason or ""

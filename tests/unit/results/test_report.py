@@ -186,5 +186,6 @@ def test_the_page_says_when_its_player_holds_only_the_beginning(
 ) -> None:
     note = "The player holds the first"
     assert note not in page_of(written, root)[1]
-    cut = dataclasses.replace(written, preview_seconds=4.0)
+    assert written.portrait is not None
+    cut = dataclasses.replace(written, portrait=dataclasses.replace(written.portrait, preview_seconds=4.0))
     assert f"{note} 4 s of the recording" in page_of(cut, root, embed_seconds=1.0)[1]

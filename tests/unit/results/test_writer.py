@@ -245,13 +245,15 @@ def test_requests_that_make_no_sense_are_refused(
 
 
 def test_the_report_gets_pictures_of_what_was_written(result: WrittenRecording) -> None:
-    assert set(result.spectrograms) == {row.stem_uri for row in result.rows if row.stem_uri}
-    dog = result.spectrograms[str(result.rows[0].stem_uri)].power_db
+    portrait = result.portrait
+    assert portrait is not None
+    assert set(portrait.spectrograms) == {(row.level, row.node_id) for row in result.rows if row.stem_uri}
+    dog = portrait.spectrograms[DOG.level, DOG.key].power_db
     onset = int(np.flatnonzero(dog.max(axis=0) > -60)[0]) / dog.shape[1]
     assert onset == pytest.approx(2 * RATE / result.recording.frames, abs=0.02)
-    assert result.mixture_spectrogram.power_db.shape[1] == pytest.approx(dog.shape[1], abs=1)
-    assert result.mixture_preview[:3] in {b"ID3", b"\xff\xfb"} or result.mixture_preview[0] == 0xFF
-    assert result.preview_seconds == result.recording.seconds
+    assert portrait.mixture_spectrogram.power_db.shape[1] == pytest.approx(dog.shape[1], abs=1)
+    assert portrait.mixture_preview[:3] in {b"ID3", b"\xff\xfb"} or portrait.mixture_preview[0] == 0xFF
+    assert portrait.preview_seconds == result.recording.seconds
 
 
 def test_memory_does_not_grow_with_the_recording(tmp_path: Path, run_facts: RunFacts) -> None:

@@ -1,0 +1,265 @@
+"""The files of one stem as its sound passes by: one for the whole recording, one for each active span, or none.
+
+Owns when a file begins and ends and which of its sound is kept. Encoding is the business of `audio.codec`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from uss_ray.audio.codec import StemWriter, WrittenStem
+from uss_ray.audio.spec import StemFormat, StemSubtype
+from uss_ray.errors import OutputError
+from uss_ray.results.blocks import Stretch
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoding:
+    """What all stems of one recording have in common.
+
+    Parameters
+    ----------
+    sample_rate : int
+        In Hz.
+    channels : int
+        Number of channels.
+    frames : int or None
+        Length of the recording where it is known.
+    stem_format : str
+        Container, and the ending of the names.
+    subtype : str
+        Coding.
+    """
+
+    sample_rate: int
+    channels: int
+    frames: int | None
+    stem_format: StemFormat
+    subtype: StemSubtype
+
+    @property
+    def name(self) -> str:
+        """As the index says it, such as `FLAC/PCM_24`."""
+        return f"{self.stem_format.upper()}/{self.subtype}"
+
+
+@dataclasses.dataclass(frozen=True)
+class StemFile:
+    """A finished file.
+
+    Parameters
+    ----------
+    uri : str
+        Name relative to the output root.
+    start_frame : int
+        Where in the recording it begins.
+    span_start_frame : int
+        Where the active span begins for which it was made; 0 for a whole stem.
+    written : WrittenStem
+        What stands there.
+    """
+
+    uri: str
+    start_frame: int
+    span_start_frame: int
+    written: WrittenStem
+
+
+class StemFiles(Protocol):
+    """Where the sound of a stem goes."""
+
+    @property
+    def finished(self) -> Sequence[StemFile]:
+        """Files that are complete."""
+
+    def take(self, stretch: Stretch, *, heard: bool) -> None:
+        """Take the next stretch; `heard` says whether it is above the silence level."""
+
+    def finish(self) -> None:
+        """Complete what is open: the recording has ended."""
+
+    def discard(self) -> None:
+        """Leave nothing behind, neither open nor finished."""
+
+
+class NoFiles:
+    """For an index without stems."""
+
+    finished: Sequence[StemFile] = ()
+
+    def take(self, stretch: Stretch, *, heard: bool) -> None:
+        """Pass it over."""
+
+    def finish(self) -> None:
+        """Nothing is open."""
+
+    def discard(self) -> None:
+        """Nothing is there."""
+
+
+class WholeFile:
+    """One file as long as the recording, opened when the stem is first heard.
+
+    Parameters
+    ----------
+    root : Path
+        Output root.
+    uri : str
+        Its name below.
+    encoding : Encoding
+        Its format.
+    """
+
+    def __init__(self, root: Path, *, uri: str, encoding: Encoding) -> None:
+        self._stem = _LazyStem(root, uri=uri, start_frame=0, span_start_frame=0, encoding=encoding)
+        self.finished: list[StemFile] = []
+
+    def take(self, stretch: Stretch, *, heard: bool) -> None:
+        """Take the next stretch."""
+        self._stem.add(stretch.samples, n_frames=stretch.n_frames, heard=heard)
+
+    def finish(self) -> None:
+        """Complete the file, if there is one."""
+        self.finished.extend(self._stem.closed())
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        self._stem.discard()
+
+
+class SpanFiles:
+    """One file for each active span, with the fade on both sides of it; opened when the span is first heard.
+
+    Parameters
+    ----------
+    root : Path
+        Output root.
+    uri_at : callable
+        Gives the name of a file from the second at which it begins.
+    encoding : Encoding
+        Format.
+    fade_seconds : float
+        Length of the cross-fade of two segments; half of it lies outside a span.
+    """
+
+    def __init__(
+        self, root: Path, *, uri_at: Callable[[float], str], encoding: Encoding, fade_seconds: float
+    ) -> None:
+        self._root = root
+        self._uri_at = uri_at
+        self._encoding = encoding
+        self._margin_frames = math.ceil(fade_seconds * encoding.sample_rate / 2)
+        self._open: _LazyStem | None = None
+        self._made: list[_LazyStem] = []
+        self._free_from = 0
+        self._margin: Floats | None = None
+        self.finished: list[StemFile] = []
+
+    def take(self, stretch: Stretch, *, heard: bool) -> None:
+        """Take the next stretch; a span begins and ends with one."""
+        samples = stretch.samples
+        if stretch.active:
+            span = self._open or self._begun(stretch.start_frame, heard=heard)
+            span.add(samples, n_frames=stretch.n_frames, heard=heard)
+        elif self._open is not None:
+            count = min(self._margin_frames, stretch.n_frames)
+            self._open.add(None if samples is None else samples[:, :count], n_frames=count, heard=heard)
+            self._free_from = stretch.start_frame + count
+            self.finish()
+        first = max(0, stretch.n_frames - self._margin_frames)
+        self._margin = None if samples is None else samples[:, first:].copy()
+
+    def finish(self) -> None:
+        """Complete the span that is open."""
+        if self._open is not None:
+            self.finished.extend(self._open.closed())
+            self._open = None
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        for stem in self._made:
+            stem.discard()
+
+    def _begun(self, start_frame: int, *, heard: bool) -> _LazyStem:
+        lead = min(self._margin_frames, start_frame - self._free_from)
+        first_frame = start_frame - lead
+        self._open = _LazyStem(
+            self._root,
+            uri=self._uri_at(first_frame / self._encoding.sample_rate),
+            start_frame=first_frame,
+            span_start_frame=start_frame,
+            encoding=self._encoding,
+        )
+        self._made.append(self._open)
+        before = None if self._margin is None or lead == 0 else self._margin[:, -lead:]
+        self._open.add(before, n_frames=lead, heard=heard)
+        return self._open
+
+
+class _LazyStem:
+    """A file that is there from the first stretch that is heard; what comes before counts as silence."""
+
+    def __init__(
+        self, root: Path, *, uri: str, start_frame: int, span_start_frame: int, encoding: Encoding
+    ) -> None:
+        self._path = root / uri
+        self._uri = uri
+        self._start_frame = start_frame
+        self._span_start_frame = span_start_frame
+        self._encoding = encoding
+        self._frames_before = 0
+        self._writer: StemWriter | None = None
+        self._is_closed = False
+
+    def add(self, samples: Floats | None, *, n_frames: int, heard: bool) -> None:
+        if self._writer is None and not heard:
+            self._frames_before += n_frames
+            return
+        writer = self._writer or self._opened()
+        if samples is None:
+            writer.write_silence(n_frames)
+        else:
+            writer.write(samples)
+
+    def closed(self) -> list[StemFile]:
+        """Complete the file and give it; none if nothing was heard."""
+        if self._writer is None:
+            return []
+        written = self._writer.close()
+        self._is_closed = True
+        return [StemFile(self._uri, self._start_frame, self._span_start_frame, written)]
+
+    def discard(self) -> None:
+        if self._is_closed:
+            self._path.unlink(missing_ok=True)
+        elif self._writer is not None:
+            self._writer.abort()
+
+    def _opened(self) -> StemWriter:
+        encoding = self._encoding
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            found = error.strerror or type(error).__name__
+            raise OutputError(
+                str(self._path.parent), expected="a folder that can be made", found=found
+            ) from error
+        self._writer = StemWriter(
+            self._path,
+            sample_rate=encoding.sample_rate,
+            channels=encoding.channels,
+            format=encoding.stem_format,
+            subtype=encoding.subtype,
+            expected_frames=None if encoding.frames is None else encoding.frames - self._start_frame,
+        )
+        self._writer.write_silence(self._frames_before)
+        return self._writer
