@@ -1,0 +1,1 @@
+"""The parts of the pipelines that run on Ray."""

@@ -1,0 +1,41 @@
+"""What all workers of a run share: how much there is to do, and whether to begin anything more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+
+
+class RunState:
+    """Counts what was found, and remembers that the run is to stop. Asked through the functions below."""
+
+    def __init__(self) -> None:
+        self._found = 0
+        self._stopping = False
+
+    def add_found(self, count: int) -> None:
+        """Count items that a listing has found."""
+        self._found += count
+
+    def stop(self) -> None:
+        """Let nothing more begin."""
+        self._stopping = True
+
+    def found(self) -> int:
+        """Tell how many items have been found so far."""
+        return self._found
+
+    def is_stopping(self) -> bool:
+        """Tell whether nothing more may begin."""
+        return self._stopping
+
+
+def start_run_state() -> Any:
+    """Start the actor that holds the state; it takes no CPU, and ends with its handles."""
+    return ray.remote(RunState).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()
+
+
+def is_stopping(state: Any) -> bool:
+    """Ask whether nothing more may begin."""
+    return bool(ray.get(state.is_stopping.remote()))

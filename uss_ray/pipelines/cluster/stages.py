@@ -1,0 +1,132 @@
+"""Stages of a Ray Data pipeline as this house builds them: what runs where, and what happens when a worker dies.
+
+Each of them passes tables on. What they do to an item never raises: a fault of an item is a row.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import ray.data
+from ray.exceptions import RayError
+from ray.util.annotations import RayDeprecationWarning
+
+from uss_ray.errors import ConfigError, UssRayError
+from uss_ray.pipelines.cluster.runtime import WorkerPool
+
+# Small blocks leave a stage as they are made; Ray would gather up to 128 MiB of rows before it hands them on.
+_BLOCK_BYTES = 1 << 20
+_TASK_RETRIES = 2
+
+TableStage = Callable[..., pa.Table | Iterator[pa.Table]]
+
+
+def set_up_ray_data() -> None:
+    """Set what all pipelines have in common, before the first dataset is made."""
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.target_max_block_size = _BLOCK_BYTES
+    # An item that kills its worker each time costs its block; the caller finds what is missing and tries it alone.
+    context.max_errored_blocks = -1
+    context.execution_options.preserve_order = False
+    context.execution_options.verbose_progress = False
+    # One block of a long recording may take its time on a slow machine.
+    context.execution_no_progress_timeout_s = 4 * 3600
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+
+
+def map_tables(
+    rows: ray.data.Dataset,
+    stage: TableStage,
+    *,
+    cpus: float,
+    rows_at_a_time: int | None = None,
+    **arguments: Any,
+) -> ray.data.Dataset:
+    """Put a function behind a dataset; it runs in tasks, wherever there are CPUs.
+
+    Parameters
+    ----------
+    rows : Dataset
+    stage : callable
+        Called with a table and `arguments`.
+    cpus : float
+        That one task takes. Stages that differ in it are not fused into one.
+    rows_at_a_time : int or None, default=None
+        None hands over whole blocks.
+    **arguments
+        For the stage.
+
+    Returns
+    -------
+    Dataset
+    """
+    return rows.map_batches(
+        stage, batch_size=rows_at_a_time, batch_format="pyarrow", fn_kwargs=arguments, num_cpus=cpus
+    )
+
+
+def map_with_actors(
+    rows: ray.data.Dataset, stage: type, *, pool: WorkerPool, rows_at_a_time: int, **arguments: Any
+) -> ray.data.Dataset:
+    """Put a fixed pool of warm actors behind a dataset; they come back from a crash, and try a batch again twice.
+
+    Parameters
+    ----------
+    rows : Dataset
+    stage : type
+        Made once an actor with `arguments`, then called with tables.
+    pool : WorkerPool
+    rows_at_a_time : int
+    **arguments
+        For the constructor. Small: they must outlive the node that they were made on.
+
+    Returns
+    -------
+    Dataset
+    """
+    with warnings.catch_warnings():
+        # Ray 2.60 deprecates the two restart arguments and has no others yet; without them it restarts for ever.
+        warnings.simplefilter("ignore", RayDeprecationWarning)
+        return rows.map_batches(
+            stage,
+            fn_constructor_kwargs=arguments,
+            batch_size=rows_at_a_time,
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(size=pool.actors),
+            num_cpus=pool.cpus_per_actor,
+            num_gpus=pool.gpus_per_actor or None,
+            max_restarts=-1,
+            max_task_retries=_TASK_RETRIES,
+        )
+
+
+def iterate_tables(rows: ray.data.Dataset) -> Iterator[pa.Table]:
+    """Run a pipeline and give its tables as they come.
+
+    Raises
+    ------
+    UssRayError
+        What stopped the pipeline: our own error where there is one below Ray's.
+    """
+    try:
+        yield from rows.iter_batches(batch_size=None, batch_format="pyarrow")
+    except RayError as error:
+        raise own_error(error) from error
+
+
+def own_error(error: BaseException) -> UssRayError:
+    """Find the error of ours in what Ray wraps it into."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, UssRayError):
+            return cause
+        cause = getattr(cause, "cause", None) or cause.__cause__
+    first_line = next(
+        (line for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__
+    )
+    return ConfigError("Ray job", expected="workers that start and stay", found=first_line.strip())
