@@ -74,5 +74,7 @@ class LogMel(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Map waveforms of shape (..., samples) to (..., frames, mel_bins)."""
-        power = torch.view_as_real(self.stft(waveform)).square().sum(-1)
-        return 10.0 * torch.log10((power @ self.filters).clamp(min=POWER_FLOOR))
+        # Half precision would cut the quiet bands' dynamic range, so the front end is left out of autocast.
+        with torch.autocast(waveform.device.type, enabled=False):
+            power = torch.view_as_real(self.stft(waveform)).square().sum(-1)
+            return 10.0 * torch.log10((power @ self.filters).clamp(min=POWER_FLOOR))

@@ -175,6 +175,16 @@ def test_another_class_list_is_refused(folder: Path) -> None:
             lambda c: c["tagger"].update(embedding_size=11),
             r"tagger\.safetensors embed\.weight: expected shape",
         ),
+        (
+            lambda c: c["tagger"].update(architecture="resnet"),
+            r"tagger\.architecture: expected panns or htsat, found 'resnet'",
+        ),
+        (lambda c: c["tagger"].update(architecture=["htsat"]), r"architecture: expected panns or htsat"),
+        (
+            lambda c: c["tagger"].update(architecture="htsat"),
+            r"tagger: expected the keys channels, .*unknown",
+        ),
+        (lambda c: c["separator"].update(architecture="panns"), r"separator: .*1 unknown \(architecture\)"),
         (lambda c: c.pop("tagger"), r"files: .*1 unknown \(tagger\.safetensors\)"),
         (lambda c: c["files"].pop("tagger.safetensors"), r"files: .*1 missing \(tagger\.safetensors\)"),
         (lambda c: c["files"].update({"tagger.safetensors": "0" * 64}), f"expected sha256 {'0' * 64}"),
