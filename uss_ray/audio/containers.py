@@ -108,6 +108,9 @@ def _inspect_ogg(file: SeekableReader, *, file_bytes: int) -> Completeness:
     tail_offset = max(0, file_bytes - 2 * _OGG_MAX_PAGE_BYTES)
     tail = _read_at(file, tail_offset, file_bytes - tail_offset)
     at = tail.rfind(b"OggS")
+    # Coded audio may hold these four bytes by chance, but hardly the version and flags of a page behind them.
+    while at >= 0 and (tail[at + 4 : at + 5] != b"\0" or tail[at + 5 : at + 6] > b"\7"):
+        at = tail.rfind(b"OggS", 0, at)
     header = tail[at : at + _OGG_HEADER_BYTES]
     if at >= 0 and len(header) == _OGG_HEADER_BYTES:
         lacing = tail[at + _OGG_HEADER_BYTES : at + _OGG_HEADER_BYTES + header[26]]
