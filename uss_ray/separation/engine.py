@@ -110,7 +110,10 @@ class SeparationEngine:
         WeightsError
             If the separator cannot be steered to a target.
         """
-        session = self.open_session(source, targets, exclude=exclude)
+        return self.drive(self.open_session(source, targets, exclude=exclude))
+
+    def drive(self, session: Session[EstimateBlock]) -> Iterator[EstimateBlock]:
+        """Separate one recording of `open_session`; what goes wrong is raised."""
         return (_raised(block) for _, block in self.stream_many([session]))
 
     def stream_many(

@@ -64,7 +64,7 @@ class EstimateBlock:
     def segment_spans_seconds(self) -> NDArray[np.float64]:
         """Start and end of each segment in the recording, of shape (segments, 2)."""
         start = self.start_frame / self.sample_rate
-        stop = start + self.mixture.shape[1] / self.sample_rate
+        stop = (self.start_frame + self.mixture.shape[1]) / self.sample_rate
         starts = start + self.segment_seconds * np.arange(len(self.active), dtype=np.float64)
         return np.stack([starts, np.minimum(starts + self.segment_seconds, stop)], axis=1)
 

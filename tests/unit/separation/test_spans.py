@@ -1,0 +1,432 @@
+"""Spans of a recording, set end to end, are the undivided recording: the same bits, whatever they are cut from."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from tests.unit.separation.fakes import RaggedSource, noise
+from uss_ray.errors import ConfigError
+from uss_ray.models.checkpoint import load_weights
+from uss_ray.models.panns import Panns, PannsConfig
+from uss_ray.models.query_net import QueryNet
+from uss_ray.models.registry import starter_folder
+from uss_ray.models.resunet import ResUNet, ResUNetConfig
+from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.separation.batching import SessionFailed
+from uss_ray.separation.engine import SeparationEngine, build_engine
+from uss_ray.separation.mixture import ArraySource, PartSource
+from uss_ray.separation.session import EstimateBlock
+from uss_ray.separation.settings import SeparationSettings
+from uss_ray.separation.targets import Target, targets_for_classes
+from uss_ray.separation.windows import Span
+
+MODEL_RATE = 8000
+NAMES = ("Whispering", "Meow", "Fire alarm")
+FADED: dict[str, object] = {"segment_seconds": 1}
+HARD: dict[str, object] = {"segment_seconds": 1, "joins": "hard", "context_seconds": 0.0, "fade_seconds": 0.0}
+
+
+@pytest.fixture(scope="module")
+def networks() -> SimpleNamespace:
+    """The real networks with random values, small and at a low rate; what they detect steers them."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(11)
+        tagger = Panns(
+            PannsConfig(
+                block_channels=(4, 8),
+                embedding_size=16,
+                mel_bins=16,
+                sample_rate=MODEL_RATE,
+                window_samples=256,
+                hop_samples=80,
+                max_hertz=4000.0,
+            )
+        )
+        torch.nn.init.normal_(tagger.classify.weight, 0.0, 0.5)
+        separator = ResUNet(
+            ResUNetConfig(
+                channels=(4, 6, 6),
+                bottleneck_channels=6,
+                stem_channels=4,
+                window_samples=256,
+                hop_samples=80,
+                sample_rate=MODEL_RATE,
+            )
+        )
+        for module in (*tagger.modules(), *separator.modules()):
+            if isinstance(module, torch.nn.BatchNorm2d):
+                torch.nn.init.normal_(module.bias, 0.0, 0.1)
+                torch.nn.init.uniform_(module.running_var, 0.5, 1.5)  # type: ignore[arg-type]
+    tagger.eval()
+    return SimpleNamespace(
+        tagger=tagger, query_net=QueryNet(tagger), separator=separator.eval(), class_means=None
+    )
+
+
+def recording(seconds: float, *, rate: int, channels: int) -> NDArray[np.float32]:
+    """Noise that swells, with a pause of digital silence."""
+    frames = round(seconds * rate)
+    waveform = noise(channels, frames, seed=rate + frames)
+    waveform *= np.linspace(0.3, 2.0, channels, dtype=np.float32)[:, None]
+    waveform[:, 3 * rate : 5 * rate] = 0.0
+    return waveform
+
+
+def median_probability(engine: SeparationEngine, source: ArraySource, targets: Sequence[Target]) -> float:
+    session = engine.open_session(source, targets, estimates=False)
+    probs = np.concatenate([block.segment_probs for block in blocks_of(engine, session)])
+    return float(np.sort(probs[probs > 0])[np.count_nonzero(probs) // 2])
+
+
+def engine_for(
+    networks: SimpleNamespace, vocabulary: Vocabulary, source: ArraySource, **settings: object
+) -> tuple[SeparationEngine, tuple[Target, ...]]:
+    """An engine with a threshold that one probability just reaches: another bit in a tag shows in what is active."""
+    targets = targets_for_classes(vocabulary, names=NAMES)
+    plain = SeparationSettings(condition="detected", **settings)  # type: ignore[arg-type]
+    threshold = median_probability(
+        build_engine(networks, vocabulary=vocabulary, settings=plain), source, targets
+    )  # type: ignore[arg-type]
+    chosen = SeparationSettings(condition="detected", threshold=threshold, **settings)  # type: ignore[arg-type]
+    return build_engine(networks, vocabulary=vocabulary, settings=chosen), targets  # type: ignore[arg-type]
+
+
+def part_of(
+    waveform: NDArray[np.float32], *, engine: SeparationEngine, rate: int, span: Span, before: int, after: int
+) -> PartSource:
+    """A span and so many frames around it, as far as the recording reaches."""
+    total = waveform.shape[1]
+    segment_frames = engine.settings.segment_seconds * rate
+    start = min(total - 1, max(0, span.first_segment * segment_frames - before))
+    stop = total if span.last_segment is None else min(total, span.last_segment * segment_frames + after)
+    return PartSource(
+        waveform[:, start:stop].copy(), sample_rate=rate, start_frame=start, ends_recording=stop == total
+    )
+
+
+def spans_at(*cuts: int) -> list[Span]:
+    return [Span(first, last) for first, last in itertools.pairwise((0, *cuts, None)) if first is not None]
+
+
+def blocks_of(engine: SeparationEngine, *sessions: object) -> list[EstimateBlock]:
+    """The blocks of sessions that run side by side, one session's after the other's."""
+    blocks: dict[int, list[EstimateBlock]] = {index: [] for index in range(len(sessions))}
+    for index, block in engine.stream_many(sessions):  # type: ignore[arg-type]
+        assert not isinstance(block, SessionFailed), block
+        blocks[index].append(block)
+    return [block for index in sorted(blocks) for block in blocks[index]]
+
+
+def separate_spans(
+    engine: SeparationEngine,
+    waveform: NDArray[np.float32],
+    *,
+    rate: int,
+    targets: Sequence[Target],
+    spans: Iterable[Span],
+    context_seconds: int | None = None,
+) -> list[EstimateBlock]:
+    context = (engine.span_context_seconds if context_seconds is None else context_seconds) * rate
+    sessions = [
+        engine.open_session(
+            part_of(waveform, engine=engine, rate=rate, span=span, before=context, after=context),
+            targets,
+            span=span,
+        )
+        for span in spans
+    ]
+    return blocks_of(engine, *sessions)
+
+
+def joined(blocks: Sequence[EstimateBlock], key: str) -> NDArray[np.float32]:
+    return np.concatenate(
+        [block.estimates.get(key, np.zeros_like(block.mixture)) for block in blocks], axis=1
+    )
+
+
+def assert_same_bits(
+    found: Sequence[EstimateBlock], expected: Sequence[EstimateBlock], *, targets: Sequence[Target]
+) -> None:
+    position = expected[0].start_frame
+    for block in found:
+        assert block.start_frame == position, "blocks lie where they belong, without gaps or overlaps"
+        position += block.mixture.shape[1]
+    for name in ("segment_probs", "active", "segment_spans_seconds"):
+        np.testing.assert_array_equal(
+            np.concatenate([getattr(block, name) for block in found]),
+            np.concatenate([getattr(block, name) for block in expected]),
+            err_msg=name,
+        )
+    np.testing.assert_array_equal(
+        np.concatenate([block.mixture for block in found], axis=1),
+        np.concatenate([block.mixture for block in expected], axis=1),
+    )
+    for target in targets:
+        np.testing.assert_array_equal(
+            joined(found, target.key), joined(expected, target.key), err_msg=target.label
+        )
+
+
+def assert_tells_something(blocks: Sequence[EstimateBlock], *, targets: Sequence[Target]) -> None:
+    active = np.concatenate([block.active for block in blocks])
+    assert active.any(axis=0).sum() >= 2, "several targets sound"
+    assert not active.all(), "and not all of them all the time"
+    assert any(np.abs(joined(blocks, target.key)).max() > 1e-3 for target in targets)
+
+
+# The same bits
+
+
+@pytest.mark.parametrize("joins", [FADED, HARD], ids=["faded", "hard"])
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 32000, 44100, 48000])
+def test_spans_set_end_to_end_are_the_undivided_recording(
+    networks: SimpleNamespace, vocabulary: Vocabulary, rate: int, channels: int, joins: dict[str, object]
+) -> None:
+    waveform = recording(14.3, rate=rate, channels=channels)
+    source = ArraySource(waveform, sample_rate=rate)
+    engine, targets = engine_for(networks, vocabulary, source, **joins)
+    whole = list(engine.stream(source, targets))
+    assert_tells_something(whole, targets=targets)
+    spans = separate_spans(engine, waveform, rate=rate, targets=targets, spans=spans_at(2, 6, 8, 12))
+    assert_same_bits(spans, whole, targets=targets)
+
+
+@pytest.mark.parametrize("seconds", [9.0, 9.0001, 9.05, 9.4, 9.9999])
+@pytest.mark.parametrize("joins", [FADED, HARD], ids=["faded", "hard"])
+def test_a_recording_may_end_anywhere_in_the_context_of_a_span(
+    networks: SimpleNamespace, vocabulary: Vocabulary, seconds: float, joins: dict[str, object]
+) -> None:
+    rate = 11025
+    waveform = recording(seconds, rate=rate, channels=1)
+    source = ArraySource(waveform, sample_rate=rate)
+    engine, targets = engine_for(networks, vocabulary, source, **joins)
+    whole = list(engine.stream(source, targets))
+    each_segment = spans_at(*range(1, -(-waveform.shape[1] // rate)))
+    spans = separate_spans(engine, waveform, rate=rate, targets=targets, spans=each_segment)
+    assert_same_bits(spans, whole, targets=targets)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"segment_seconds": 1, "channel_mode": "independent"},
+        {"segment_seconds": 1, "mixture_consistency": True},
+        {"segment_seconds": 1, "span_segments": 1},
+        {"segment_seconds": 1, "context_seconds": 1.3, "fade_seconds": 0.5},
+        {"segment_seconds": 1, "fade_seconds": 0.0},
+        {"segment_seconds": 1, "batch_size": 1},
+        {"segment_seconds": 1, "batch_size": 5},
+    ],
+    ids=lambda settings: "-".join(f"{name}={value}" for name, value in settings.items()) or "default",
+)
+def test_spans_join_under_every_setting(
+    networks: SimpleNamespace, vocabulary: Vocabulary, settings: dict[str, object]
+) -> None:
+    rate = 16000
+    waveform = recording(20.0, rate=rate, channels=2)
+    source = ArraySource(waveform, sample_rate=rate)
+    engine, targets = engine_for(networks, vocabulary, source, **settings)
+    whole = list(engine.stream(source, targets))
+    assert_tells_something(whole, targets=targets)
+    spans = separate_spans(engine, waveform, rate=rate, targets=targets, spans=spans_at(3, 4, 7))
+    assert_same_bits(spans, whole, targets=targets)
+
+
+def test_how_many_segments_are_held_at_a_time_changes_no_bit(
+    networks: SimpleNamespace, vocabulary: Vocabulary
+) -> None:
+    source = ArraySource(recording(13.0, rate=16000, channels=2), sample_rate=16000)
+    engine, targets = engine_for(networks, vocabulary, source)
+    whole = list(engine.stream(source, targets))
+    other = SeparationSettings(condition="detected", threshold=engine.settings.threshold, span_segments=2)
+    assert_same_bits(
+        list(build_engine(networks, vocabulary=vocabulary, settings=other).stream(source, targets)),  # type: ignore[arg-type]
+        whole,
+        targets=targets,
+    )
+
+
+def test_a_recording_has_the_same_bits_alone_and_among_others(
+    networks: SimpleNamespace, vocabulary: Vocabulary
+) -> None:
+    sources = [
+        ArraySource(recording(seconds, rate=rate, channels=channels), sample_rate=rate)
+        for seconds, rate, channels in ((13.0, 16000, 1), (0.7, 44100, 2), (16.3, 8000, 2), (5.0, 8000, 1))
+    ]
+    engine, targets = engine_for(networks, vocabulary, sources[0])
+    sessions = [engine.open_session(source, targets) for source in sources]
+    together: dict[int, list[EstimateBlock]] = {}
+    for index, block in engine.stream_many(sessions):
+        assert isinstance(block, EstimateBlock)
+        together.setdefault(index, []).append(block)
+    for index, source in enumerate(sources):
+        assert_same_bits(together[index], list(engine.stream(source, targets)), targets=targets)
+
+
+def test_exclusions_and_rest_are_the_same_in_spans(networks: SimpleNamespace, vocabulary: Vocabulary) -> None:
+    rate = 16000
+    waveform = recording(14.0, rate=rate, channels=1)
+    source = ArraySource(waveform, sample_rate=rate)
+    engine, targets = engine_for(networks, vocabulary, source, **FADED)
+    whole = list(engine.stream(source, (), exclude=targets[:1]))
+    found: list[EstimateBlock] = []
+    for span in spans_at(4, 7):
+        context = engine.span_context_seconds * rate
+        part = part_of(waveform, engine=engine, rate=rate, span=span, before=context, after=context)
+        found += blocks_of(engine, engine.open_session(part, (), exclude=targets[:1], span=span))
+    rest = Target(key=next(iter(whole[0].estimates)), label="rest")
+    assert np.abs(joined(whole, rest.key)).max() > 0.1
+    assert_same_bits(found, whole, targets=[rest])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings",
+    [SeparationSettings(threshold=0.02), SeparationSettings.published()],
+    ids=["default", "published"],
+)
+def test_spans_of_the_starter_weights_are_the_undivided_recording(
+    vocabulary: Vocabulary, settings: SeparationSettings
+) -> None:
+    rate = 44100
+    waveform = recording(29.0, rate=rate, channels=2)
+    targets = targets_for_classes(vocabulary, names=("Speech", "Vehicle", "Sounds of things"))
+    engine = build_engine(load_weights(starter_folder()), vocabulary=vocabulary, settings=settings)
+    whole = list(engine.stream(ArraySource(waveform, sample_rate=rate), targets))
+    assert np.concatenate([block.active for block in whole]).any()
+    spans = separate_spans(engine, waveform, rate=rate, targets=targets, spans=spans_at(6, 8))
+    assert_same_bits(spans, whole, targets=targets)
+
+
+# Context
+
+
+@pytest.mark.parametrize("joins", [FADED, HARD], ids=["faded", "hard"])
+def test_more_context_changes_nothing(
+    networks: SimpleNamespace, vocabulary: Vocabulary, joins: dict[str, object]
+) -> None:
+    rate = 22050
+    waveform = recording(18.0, rate=rate, channels=1)
+    source = ArraySource(waveform, sample_rate=rate)
+    engine, targets = engine_for(networks, vocabulary, source, **joins)
+    span = Span(8, 10)
+    least = separate_spans(engine, waveform, rate=rate, targets=targets, spans=[span])
+    more = engine.span_context_seconds + 3
+    assert_same_bits(
+        separate_spans(engine, waveform, rate=rate, targets=targets, spans=[span], context_seconds=more),
+        least,
+        targets=targets,
+    )
+    ragged = RaggedSource(waveform, sample_rate=rate, lengths=(3, 60_000, 511))
+    of_all = blocks_of(engine, engine.open_session(ragged, targets, span=span))
+    assert_same_bits(of_all, least, targets=targets)
+    assert least[0].start_frame == 8 * rate
+    assert sum(block.mixture.shape[1] for block in least) == 2 * rate
+
+
+@pytest.mark.parametrize("joins", [FADED, HARD], ids=["faded", "hard"])
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_what_is_not_refused_as_too_little_context_is_enough(
+    networks: SimpleNamespace, vocabulary: Vocabulary, side: str, joins: dict[str, object]
+) -> None:
+    rate = 11025
+    waveform = recording(20.0, rate=rate, channels=1)
+    source = ArraySource(waveform, sample_rate=rate)
+    engine, targets = engine_for(networks, vocabulary, source, **joins)
+    span = Span(9, 11)
+    full = engine.span_context_seconds * rate
+
+    def opened(frames: int) -> object:
+        context = {"before": full, "after": full, side: frames}
+        return engine.open_session(
+            part_of(waveform, engine=engine, rate=rate, span=span, **context), targets, span=span
+        )
+
+    refused, enough = -1, full
+    while enough - refused > 1:
+        middle = (refused + enough) // 2
+        try:
+            opened(middle)
+            enough = middle
+        except ConfigError:
+            refused = middle
+    assert 0 < enough <= full
+    with pytest.raises(ConfigError, match=f"1 frames.* {side} it missing"):
+        opened(enough - 1)
+    assert_same_bits(
+        blocks_of(engine, opened(enough)),
+        separate_spans(engine, waveform, rate=rate, targets=targets, spans=[span]),
+        targets=targets,
+    )
+
+
+def test_a_part_that_does_not_end_the_recording_cannot_stand_for_its_end(
+    networks: SimpleNamespace, vocabulary: Vocabulary
+) -> None:
+    waveform = recording(30.0, rate=8000, channels=1)
+    engine, targets = engine_for(networks, vocabulary, ArraySource(waveform, sample_rate=8000))
+    part = PartSource(waveform, sample_rate=8000, start_frame=0, ends_recording=False)
+    with pytest.raises(ConfigError, match="rest of the recording"):
+        engine.open_session(part, targets)
+    with pytest.raises(ConfigError, match="rest of the recording"):
+        engine.open_session(part, targets, span=Span(3, None))
+
+
+def test_a_span_beyond_the_end_of_the_recording_gives_nothing(
+    networks: SimpleNamespace, vocabulary: Vocabulary
+) -> None:
+    rate = 8000
+    waveform = recording(15.0, rate=rate, channels=1)
+    source = ArraySource(waveform, sample_rate=rate)
+    engine, targets = engine_for(networks, vocabulary, source)
+    for span in (Span(8, 10), Span(8, None), Span(400, 500)):
+        assert blocks_of(engine, engine.open_session(source, targets, span=span)) == []
+        end = PartSource(waveform[:, rate:], sample_rate=rate, start_frame=rate, ends_recording=True)
+        assert blocks_of(engine, engine.open_session(end, targets, span=span)) == []
+    over_the_end = blocks_of(engine, engine.open_session(source, targets, span=Span(6, 99)))
+    assert sum(block.mixture.shape[1] for block in over_the_end) == 3 * rate
+
+
+# Tags alone
+
+
+@pytest.mark.parametrize("joins", [FADED, HARD], ids=["faded", "hard"])
+def test_a_session_without_estimates_says_the_same_of_what_sounds_and_makes_no_mask(
+    networks: SimpleNamespace,
+    vocabulary: Vocabulary,
+    joins: dict[str, object],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rate = 22050
+    waveform = recording(12.3, rate=rate, channels=2)
+    source = ArraySource(waveform, sample_rate=rate)
+    engine, targets = engine_for(networks, vocabulary, source, **joins)
+    whole = list(engine.stream(source, targets))
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a mask was asked for")
+
+    monkeypatch.setattr(networks.separator, "masks", refuse)
+    tagged = blocks_of(engine, engine.open_session(source, targets, estimates=False))
+    assert all(block.estimates == {} for block in tagged)
+    assert_same_bits(tagged, whole, targets=[])
+    second = rate
+    parts = [
+        engine.open_session(
+            part_of(waveform, engine=engine, rate=rate, span=span, before=second, after=second),
+            targets,
+            span=span,
+            estimates=False,
+        )
+        for span in spans_at(1, 5, 10)
+    ]
+    assert_same_bits(blocks_of(engine, *parts), whole, targets=[])
