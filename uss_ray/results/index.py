@@ -252,6 +252,12 @@ class IndexRow:
         _check_file(self, item=item)
         for span in self.active_spans:
             _check_file(span, item=f"{item}, span from {span.start_seconds} s")
+        if self.stem_uri is not None and self.stem_files > 1:
+            raise DataError(
+                f"{item}, stem_uri",
+                expected="a whole stem or those of its spans",
+                found=f"{self.stem_files} files",
+            )
         if (self.status == "written") != (self.stem_files > 0):
             raise DataError(
                 f"{item}, stem_uri",

@@ -30,6 +30,9 @@ _NAME_BYTES = 200  # file systems allow 255 bytes a name; a temporary suffix mus
 _SLUG_CHARS = 60
 _RESERVED_CHARS = frozenset('%<>:"|?*\\#')
 _UNPRINTABLE_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_PLAIN_PART = re.compile(
+    r"[0-9A-Za-z_\- !$&'()+,;=@\[\]^`{}~.]+"
+)  # most names; the rest is looked at by letter
 _DEVICE_NAME = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 
 
@@ -201,7 +204,8 @@ def index_path(name: str) -> str:
 
 
 def _safe_part(part: str) -> str:
-    characters = [_encoded(char) if _is_reserved(char) else char for char in part]
+    plain = _PLAIN_PART.fullmatch(part)
+    characters = list(part) if plain else [_encoded(char) if _is_reserved(char) else char for char in part]
     if characters[-1] in {".", " "}:  # a file system of Windows drops both in silence
         characters[-1] = _encoded(characters[-1])
     if _DEVICE_NAME.match(part):

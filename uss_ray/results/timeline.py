@@ -67,21 +67,20 @@ class Timeline:
         _check_parts(self.parts, locations=self._locations, wanted=wanted)
         log = ActivityLog(keys)
         bounds: list[Ints] = []
-        active, stretches = [], []
+        active_bits, stretches = [], []
         segments = 0
         for number, location in enumerate(locations):
             found = read_part_segments(location)
             log.add(found.probs, active=found.active, spans_seconds=found.spans)
             bounds.append(found.bounds[:-1])
-            active.append(found.active)
+            active_bits.append(np.packbits(found.active, axis=1))
             rows = np.insert(found.stretches, 0, number, axis=1)
             rows[:, 2] += segments
             stretches.append(rows)
             segments += len(found.active)
         self.bounds: Ints = np.append(np.concatenate(bounds), self.parts[-1].stop_frame)
         self._log = log
-        # Packed: a day of segments × a thousand targets stays within a few megabytes.
-        self._active_bits = np.packbits(np.concatenate(active), axis=0)
+        self._active_bits = np.concatenate(active_bits)
         by_part = np.concatenate(stretches)
         self._stretches = by_part[np.argsort(by_part[:, 1], kind="stable")]
         self._targets = np.searchsorted(self._stretches[:, 1], np.arange(len(keys) + 1))
@@ -101,7 +100,7 @@ class Timeline:
         Segments without sound in which it is not active come together.
         """
         n_segments = len(self.bounds) - 1
-        active = np.unpackbits(self._active_bits[:, target], count=n_segments).astype(np.bool_)
+        active = np.unpackbits(self._active_bits[:, target // 8, None], axis=1)[:, target % 8]
         of_target = self._of_target(target)
         notable = np.union1d(np.flatnonzero(active), of_target[:, 2])
         sounds = self._sounds(of_target)

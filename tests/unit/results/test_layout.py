@@ -6,7 +6,16 @@ import os
 
 import pytest
 
-from uss_ray.results.layout import free_slug, index_path, recording_id, report_path, stem_path, stem_slug
+from uss_ray.results.layout import (
+    free_slug,
+    index_path,
+    part_folder,
+    recording_id,
+    report_path,
+    span_stem_path,
+    stem_path,
+    stem_slug,
+)
 
 
 def test_recordings_that_differ_in_folder_or_extension_get_folders_of_their_own() -> None:
@@ -76,3 +85,13 @@ def test_files_lie_where_the_readme_says() -> None:
 def test_equal_names_in_one_folder_are_numbered_whatever_their_case() -> None:
     assert free_slug("Dog", taken={"dog", "dog-2"}) == "Dog-3"
     assert free_slug("cat", taken={"dog"}) == "cat"
+
+
+def test_names_of_spans_and_parts_sort_as_they_follow_each_other() -> None:
+    starts = [0.0, 1.999, 2.0, 59.9, 3600.0, 86_400.125, 900_000.0]
+    names = [span_stem_path("a.wav", start, level=None, slug="dog", extension="flac") for start in starts]
+    assert names == sorted(names)
+    assert len(set(names)) == len(names)
+    folders = [part_folder("00ff", number) for number in (0, 9, 10, 99_999)]
+    assert folders == sorted(folders)
+    assert all(folder.startswith(".parts/00ff/") for folder in folders)

@@ -38,5 +38,43 @@ def test_the_summary_shows_what_was_found_and_counts_what_was_not(
     assert all(len(line) == len(summary.columns) for line in summary.lines)
 
 
+def test_spans_are_named_by_their_folder_and_what_was_only_detected_is_shown() -> None:
+    common = {
+        "run_id": "r",
+        "recording_id": "a.wav",
+        "recording_uri": "a.wav",
+        "weights_name": "w",
+        "weights_sha256": "0",
+        "level": 2,
+        "kind": "node",
+    }
+    spans = [
+        ActiveSpan(
+            start_seconds=start,
+            end_seconds=start + 1,
+            stem_uri=f"a.wav/level-2/dog/00000{start}.000.flac",
+            stem_sha256="0",
+            stem_bytes=1,
+            stem_start_frame=0,
+        )
+        for start in (1, 5)
+    ]
+    quiet = ActiveSpan(start_seconds=8.0, end_seconds=9.0)
+    rows = [
+        IndexRow(
+            **common, node_id="d", label="Dog", status="written", active_spans=(*spans, quiet), level_db=-9.0
+        ),
+        IndexRow(
+            **common, node_id="c", label="Cat", status="detected", active_spans=(quiet,), probability=0.5
+        ),
+    ]
+    summary = summary_table(rows)
+    assert summary.lines == (
+        ("a.wav", "2", "Dog", "written", "", "3.0 s", "-9.0", "a.wav/level-2/dog/ (2 files)"),
+        ("a.wav", "2", "Cat", "detected", "0.50", "1.0 s", "", ""),
+    )
+    assert summary.counts == {"written": 1, "detected": 1}
+
+
 def test_no_rows_give_an_empty_table() -> None:
     assert summary_table([]).lines == ()
