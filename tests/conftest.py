@@ -14,6 +14,8 @@ os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
 
+pytest_plugins = ["tests.servers.fixtures"]
+
 MakeRecording = Callable[..., Path]
 TINY_ACTIVE_CLASSES = (0, 74, 137)
 

@@ -14,7 +14,6 @@ import json
 import logging
 import os
 import re
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -23,10 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import fsspec
 from filelock import FileLock
 
 from uss_ray.errors import OutputError, WeightsError
+from uss_ray.storage.faults import client_errors, is_transient, wording
+from uss_ray.storage.patience import patience_seconds, patiently
+from uss_ray.storage.systems import file_system
 
 logger = logging.getLogger(__name__)
 
@@ -35,14 +36,16 @@ Progress = Callable[[int, int | None], None]
 
 _BLOCK_BYTES = 1 << 20
 _TIMEOUT_SECONDS = 30.0
-_ATTEMPTS = 5
-_BACKOFF_SECONDS = 0.5
-_TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+_MOST_RESTARTS = 5
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class _TransientError(Exception):
     """A failure that may pass: the attempt is worth repeating."""
+
+    @property
+    def strerror(self) -> str:
+        return str(self)
 
 
 class _RestartError(Exception):
@@ -251,26 +254,28 @@ def _download_checked(wanted: _Wanted, partial: Path, progress: Progress | None)
 
 
 def _download(wanted: _Wanted, partial: Path, progress: Progress | None) -> None:
-    """Fill `partial` to the end; give up after several attempts in a row that brought nothing."""
-    fruitless = 0
+    """Fill `partial` to the end; give up when nothing came for as long as the patience lasts."""
+    restarts = 0
     while True:
         before = _size(partial)
+
+        def brought_nothing(error: BaseException, before: int = before) -> bool:
+            return isinstance(error, _TransientError) and _size(partial) <= before
+
         try:
-            _download_once(wanted, partial, progress)
+            patiently(lambda: _download_once(wanted, partial, progress), worth_repeating=brought_nothing)
             return
         except _RestartError:
             _discard(partial)
-            fruitless += 1
-            if fruitless >= _ATTEMPTS:
+            restarts += 1
+            if restarts >= _MOST_RESTARTS:
                 raise WeightsError(
                     wanted.uri, expected="a file that stays the same", found="another at every try"
                 ) from None
         except _TransientError as error:
-            fruitless = fruitless + 1 if _size(partial) <= before else 1
-            if fruitless >= _ATTEMPTS:
+            if _size(partial) <= before or not patience_seconds():
                 raise WeightsError(wanted.uri, expected="a complete download", found=str(error)) from error
             logger.info("%s: %s, trying again", wanted.uri, error)
-            time.sleep(_BACKOFF_SECONDS * 2 ** (fruitless - 1))
 
 
 def _download_once(wanted: _Wanted, partial: Path, progress: Progress | None) -> None:
@@ -301,6 +306,7 @@ def _read_block(body: BinaryIO) -> bytes:
     try:
         return body.read(_BLOCK_BYTES)
     except (http.client.HTTPException, OSError) as error:
+        # Whatever it is, what came so far is kept, and the next attempt shows whether it stays.
         raise _TransientError(_reason(error)) from error
 
 
@@ -327,11 +333,11 @@ def _open_http(uri: str, offset: int, validator: str | None) -> _Stream:
         if error.code == 416:
             raise _RestartError from error
         found = f"HTTP {error.code} {error.reason}".strip()
-        if error.code in _TRANSIENT_STATUS:
+        if is_transient(error):
             raise _TransientError(found) from error
         raise WeightsError(uri, expected="a file that can be downloaded", found=found) from error
-    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
-        raise _TransientError(_reason(error)) from error
+    except (http.client.HTTPException, OSError) as error:
+        raise _of_connection(uri, error) from error
     start = offset if response.status == 206 else 0
     if response.status == 206 and not response.headers.get("Content-Range", "").startswith(
         f"bytes {offset}-"
@@ -350,43 +356,43 @@ def _open_http(uri: str, offset: int, validator: str | None) -> _Stream:
 
 
 def _open_fsspec(uri: str, offset: int, validator: str | None) -> _Stream:
+    filesystem, path = file_system(uri)
     try:
-        filesystem, path = fsspec.core.url_to_fs(uri)
         info: dict[str, Any] = filesystem.info(path)
-    except FileNotFoundError as error:
-        raise WeightsError(uri, expected="a file that can be downloaded", found="no such file") from error
-    except PermissionError as error:
-        raise WeightsError(uri, expected="permission to read", found=_reason(error)) from error
-    except (ImportError, ValueError) as error:
-        raise WeightsError(uri, expected="a URI that can be opened", found=_reason(error)) from error
-    except OSError as error:
-        raise _TransientError(_reason(error)) from error
-    current = str(info.get("ETag") or info.get("mtime") or info.get("LastModified") or "") or None
-    total = int(info["size"]) if info.get("size") is not None else None
-    start = offset if validator == current and offset <= (total or 0) else 0
-    try:
+        current = str(info.get("ETag") or info.get("mtime") or info.get("LastModified") or "") or None
+        total = int(info["size"]) if info.get("size") is not None else None
+        start = offset if validator == current and offset <= (total or 0) else 0
         body = filesystem.open(path, "rb")
         body.seek(start)
-    except OSError as error:
-        raise _TransientError(_reason(error)) from error
+    except client_errors() as error:
+        if is_transient(error):
+            raise _TransientError(wording(error)) from error
+        raise WeightsError(uri, expected="a file that can be downloaded", found=wording(error)) from error
     return _Stream(body=cast(BinaryIO, body), start_byte=start, total_bytes=total, validator=current)
 
 
 def _read_small(uri: str) -> bytes:
     """Read a small file whole, with the same patience as a download."""
-    attempt = 1
-    while True:
-        try:
-            with _open_stream(uri, 0, None) as stream:
-                content = b"".join(iter(functools.partial(_read_block, stream.body), b""))
-            if stream.total_bytes in (None, len(content)):
-                return content
-            raise _TransientError(f"the connection ended after {len(content)} of {stream.total_bytes} bytes")
-        except _TransientError as error:
-            if attempt == _ATTEMPTS:
-                raise WeightsError(uri, expected="a complete download", found=str(error)) from error
-            time.sleep(_BACKOFF_SECONDS * 2 ** (attempt - 1))
-            attempt += 1
+
+    def attempt() -> bytes:
+        with _open_stream(uri, 0, None) as stream:
+            content = b"".join(iter(functools.partial(_read_block, stream.body), b""))
+        if stream.total_bytes in (None, len(content)):
+            return content
+        raise _TransientError(f"the connection ended after {len(content)} of {stream.total_bytes} bytes")
+
+    try:
+        return patiently(attempt, worth_repeating=lambda error: isinstance(error, _TransientError))
+    except _TransientError as error:
+        raise WeightsError(uri, expected="a complete download", found=str(error)) from error
+
+
+def _of_connection(uri: str, error: Exception) -> Exception:
+    """Tell a connection that failed for now from an address that leads nowhere."""
+    reason = getattr(error, "reason", None)
+    if is_transient(reason if isinstance(reason, BaseException) else error):
+        return _TransientError(_reason(error))
+    return WeightsError(uri, expected="a file that can be downloaded", found=_reason(error))
 
 
 # -- local places -------------------------------------------------------------------------------------------

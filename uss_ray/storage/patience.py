@@ -121,7 +121,11 @@ async def patiently_awaited(
     object
         What it returns.
     """
-    return await AsyncRetrying(**_policy(worth_repeating))(action)
+
+    async def attempt() -> _T:
+        return await action()
+
+    return await AsyncRetrying(**_policy(worth_repeating))(attempt)
 
 
 def _policy(worth_repeating: Callable[[BaseException], bool]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Local paths and URIs (``s3://``, ``https://``, ``memory://``) behind the same few functions.
 
-Owns the atomic commit (nothing half-written ever stands under a final name) and the wording of what goes wrong.
-Endpoints and credentials come from the environment (``AWS_ENDPOINT_URL`` and its kin), as s3fs and botocore read them.
+Owns the atomic commit (nothing half-written ever stands under a final name). Faults of a store that may pass are waited
+out (`patience`); what is raised then has the client's own exception as its cause, for `faults.is_infrastructure`.
 A location without ``scheme://`` is a local path, whatever characters its name holds.
 """
 
@@ -11,24 +11,29 @@ import os
 import re
 import secrets
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
-import fsspec
 from fsspec.utils import get_protocol
 
-from uss_ray.errors import ConfigError, OutputError, RecordingError, UssRayError
+from uss_ray.errors import OutputError, RecordingError, UssRayError
+from uss_ray.storage.faults import client_errors, without_secrets, wording
+from uss_ray.storage.patience import patiently
+from uss_ray.storage.systems import S3_SCHEMES, WEB_SCHEMES, file_system
 
 Location = str | os.PathLike[str]
 
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 # libsndfile reads a few KiB at a time; one request a piece would take minutes, the default cache twice the memory.
 _READ_AHEAD_BYTES = 8 << 20
+# Below twice this a file goes up in one request; above, parts of it do, one after another: then none is still on its
+# way when a failed upload is aborted, and a worker holds one part.
+_PART_BYTES = 8 << 20
+_MOST_PARTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +154,12 @@ def exists(location: Location) -> bool:
     if not is_remote(location):
         return _local(location).exists()
     with _faults_as(RecordingError, location, expected="a store that answers"):
-        system, path = _system(location)
-        return bool(system.exists(path))
+        system, path = file_system(location)
+        try:
+            system.info(path)
+        except FileNotFoundError:
+            return False
+        return True
 
 
 def size(location: Location, *, error: type[UssRayError] = RecordingError) -> int:
@@ -176,7 +185,7 @@ def size(location: Location, *, error: type[UssRayError] = RecordingError) -> in
     with _faults_as(error, location, expected="a file that is there"):
         if not is_remote(location):
             return _local(location).stat().st_size
-        system, path = _system(location)
+        system, path = file_system(location)
         byte_count = system.info(path).get("size")
     if byte_count is None:
         raise error(_text(location), expected="a file of known size", found="a server that does not tell it")
@@ -207,12 +216,12 @@ def open_binary(location: Location, *, error: type[UssRayError] = RecordingError
     with _faults_as(error, location, expected="a readable file"):
         if not is_remote(location):
             return open(_local(location), "rb")
-        system, path = _system(location)
+        system, path = file_system(location)
         file = system.open(path, "rb", block_size=_READ_AHEAD_BYTES, cache_type="readahead")
-        if get_protocol(path) not in ("http", "https") or _serves_ranges(file):
+        if get_protocol(path) not in WEB_SCHEMES or _serves_ranges(file):
             return cast(BinaryIO, file)
         file.close()
-        return _spooled(system.open(path, "rb", block_size=0))
+        return patiently(lambda: _spooled(system.open(path, "rb", block_size=0)))
 
 
 def read_bytes(location: Location, *, error: type[UssRayError] = RecordingError) -> bytes:
@@ -238,7 +247,7 @@ def read_bytes(location: Location, *, error: type[UssRayError] = RecordingError)
     with _faults_as(error, location, expected="a readable file"):
         if not is_remote(location):
             return _local(location).read_bytes()
-        system, path = _system(location)
+        system, path = file_system(location)
         return cast(bytes, system.cat_file(path))
 
 
@@ -261,7 +270,7 @@ def write_bytes(data: bytes, location: Location) -> None:
         if not is_remote(location):
             _commit(_local(location), write=lambda temporary: _write_synced(temporary, data))
             return
-        system, path = _system(location)
+        system, path = file_system(location)
         system.pipe_file(path, data)
 
 
@@ -282,15 +291,20 @@ def put_file(local_path: Location, location: Location) -> None:
 
     Notes
     -----
-    Object stores show an object only when its (multipart) upload is complete.
+    Object stores show an object only when its (multipart) upload is complete; one that fails is aborted, so that no
+    parts of it stay behind. Of a process that is killed they do: let the bucket's lifecycle rules remove them.
     """
     source = _local(local_path)
     with _faults_as(OutputError, location, expected=f"a place that takes {source.name}"):
         if not is_remote(location):
             _commit(_local(location), write=lambda temporary: _copy_synced(source, temporary))
             return
-        system, path = _system(location)
-        system.put_file(str(source), path)
+        system, path = file_system(location)
+        if get_protocol(os.fspath(location)) in S3_SCHEMES:
+            part_bytes = max(_PART_BYTES, -(-source.stat().st_size // _MOST_PARTS))
+            system.put_file(str(source), path, chunksize=part_bytes, max_concurrency=1)
+        else:
+            system.put_file(str(source), path)
 
 
 def remove(location: Location) -> None:
@@ -310,8 +324,8 @@ def remove(location: Location) -> None:
         if not is_remote(location):
             _local(location).unlink(missing_ok=True)
             return
-        system, path = _system(location)
-        if system.exists(path):
+        system, path = file_system(location)
+        with suppress(FileNotFoundError):
             system.rm_file(path)
 
 
@@ -380,9 +394,9 @@ def _local_size(path: str) -> int | None:
 
 
 def _list_remote(prefix: str) -> Iterator[FoundFile]:
-    system, path = _system(prefix)
+    system, path = file_system(prefix)
     scheme = get_protocol(prefix)
-    if scheme in ("http", "https"):
+    if scheme in WEB_SCHEMES:
         raise RecordingError(
             prefix, expected="a folder, bucket or file that can be listed", found="a web address"
         )
@@ -465,26 +479,6 @@ def _spooled(stream: BinaryIO) -> BinaryIO:
     return cast(BinaryIO, copy)
 
 
-def _system(location: Location) -> tuple[Any, str]:
-    """Find the file system of a URI and the path in it.
-
-    Not `fsspec.url_to_fs`, which would take a ``::`` in a name for a chain of file systems. Listings are not
-    kept: other workers write to the same prefixes.
-    """
-    uri = os.fspath(location)
-    scheme = get_protocol(uri)
-    keeps_listings = scheme in ("s3", "s3a", "http", "https")
-    options = {"use_listings_cache": False} if keeps_listings else {}
-    try:
-        system = fsspec.filesystem(scheme, **options)
-    except ImportError as error:
-        found = f"{error} (pip install {'s3fs' if scheme in ('s3', 's3a') else 'the package it needs'})"
-        raise ConfigError(uri, expected=f"the package for {scheme}://", found=found) from error
-    except ValueError as error:
-        raise ConfigError(uri, expected="a local path, s3:// or https://", found=f"{scheme}://") from error
-    return system, cast(str, system._strip_protocol(uri))
-
-
 @contextmanager
 def _faults_as(kind: type[UssRayError], location: Location, *, expected: str) -> Iterator[None]:
     try:
@@ -492,26 +486,9 @@ def _faults_as(kind: type[UssRayError], location: Location, *, expected: str) ->
     except UssRayError:
         raise
     except Exception as fault:
-        if not isinstance(fault, _store_faults()):
+        if not isinstance(fault, client_errors()):
             raise
-        raise kind(_text(location), expected=expected, found=_wording(fault)) from fault
-
-
-def _store_faults() -> tuple[type[Exception], ...]:
-    """Name what a store may raise: the clients' own errors are no OSErrors, and exist only once imported."""
-    clients = [("botocore.exceptions", "BotoCoreError"), ("botocore.exceptions", "ClientError")]
-    clients += [("aiohttp", "ClientError")]
-    own = [getattr(sys.modules[module], name) for module, name in clients if module in sys.modules]
-    # ValueError is how open() refuses a name with a zero byte.
-    return (OSError, ValueError, *own)
-
-
-def _wording(fault: Exception) -> str:
-    if isinstance(fault, FileNotFoundError):
-        return "no such file, folder or bucket"
-    if isinstance(fault, PermissionError):
-        return "no permission"
-    return (getattr(fault, "strerror", None) or f"{type(fault).__name__}: {fault}").replace("\n", " ")
+        raise kind(_text(location), expected=expected, found=wording(fault)) from fault
 
 
 def _local(location: Location) -> Path:
@@ -519,4 +496,4 @@ def _local(location: Location) -> Path:
 
 
 def _text(location: Location) -> str:
-    return os.fspath(location)
+    return without_secrets(os.fspath(location))
