@@ -78,7 +78,9 @@ def open_manifest(
     with ThreadPoolExecutor(min(len(files), _OPENED_AT_A_TIME)) as pool:
         counts = list(pool.map(partial(_checked_rows, limit=limit), files))
     readers = tuple(
-        partial(_read_manifest, file) for file, count in zip(files, counts, strict=True) if count != 0
+        partial(_read_manifest, file, limit=limit)
+        for file, count in zip(files, counts, strict=True)
+        if count != 0
     )
     known = [count for count in counts if count is not None]
     return readers, sum(known) if len(known) == len(counts) else None
@@ -94,8 +96,10 @@ def _checked_rows(file: str, *, limit: int | None) -> int | None:
     return None if count == limit else count
 
 
-def _read_manifest(file: str) -> Iterator[pa.Table]:
-    return _parquet_tables(file) if _format(file) == ".parquet" else recording_tables(_text_rows(file))
+def _read_manifest(file: str, *, limit: int | None) -> Iterator[pa.Table]:
+    if _format(file) == ".parquet":
+        return _parquet_tables(file)
+    return recording_tables(islice(_text_rows(file), limit))
 
 
 # -- columns, names and values --------------------------------------------------------------------------------
