@@ -1,6 +1,7 @@
-"""Mine anchor segments from clips with a detector.
+"""Mine anchor segments from clips with what a detector found in them.
 
-Owns the rule from weak labels and frame-wise probabilities to anchors; reading clips and writing anchors is for others.
+Owns the rule from weak labels and frame-wise probabilities to anchors and rejects; reading clips, running networks and
+writing anchors is for others.
 """
 
 from __future__ import annotations
@@ -9,13 +10,125 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from uss_ray.mining.scoring import pick_positions, score_anchor_positions
+from uss_ray.audio.level import dbfs, rms
+from uss_ray.mining.anchor import Anchor, Detection, Reason, Reject
+from uss_ray.mining.anchor_audio import to_int16
+from uss_ray.mining.positions import AnchorGrid, mined_starts, random_starts
+from uss_ray.mining.purity import measure_purity
+from uss_ray.mining.settings import MiningSettings
+
+
+class AnchorMiner:
+    """Mine clips, one at a time.
+
+    Parameters
+    ----------
+    settings : MiningSettings
+    related : ndarray of shape (classes, classes), dtype=bool
+        From `purity.relatives`.
+    sample_rate : int, default=32000
+        Of the clips, in Hz.
+    """
+
+    def __init__(self, settings: MiningSettings, *, related: np.ndarray, sample_rate: int = 32_000) -> None:
+        self.settings = settings
+        self.sample_rate = sample_rate
+        self._related = related
+
+    def mine(
+        self,
+        waveform: NDArray[np.float32],
+        *,
+        clip_id: str,
+        class_indexes: Sequence[int],
+        detection: Detection,
+    ) -> Iterator[Anchor | Reject]:
+        """Mine every weak label of a clip.
+
+        Parameters
+        ----------
+        waveform : ndarray of shape (samples,), dtype=float32
+            In [-1, 1]; only real sound, no padding.
+        clip_id : str
+        class_indexes : sequence of int
+            Weak labels.
+        detection : Detection
+            Of this clip.
+
+        Yields
+        ------
+        Anchor or Reject
+            Every place that was looked at, as one or the other, label by label, best first.
+        """
+        settings = self.settings
+        grid = AnchorGrid(
+            clip_samples=min(len(waveform), round(settings.clip_seconds * self.sample_rate)),
+            anchor_samples=round(settings.anchor_seconds * self.sample_rate),
+            hop_samples=detection.hop_samples,
+        )
+        if grid.last_start < 0:
+            yield Reject(clip_id=clip_id, reason="short", found=f"{len(waveform) / self.sample_rate:.3f} s")
+            return
+        kept = np.flatnonzero(detection.clipwise_probs >= settings.keep_probability)
+        for class_index in class_indexes:
+            for start in self._starts(clip_id, class_index=class_index, grid=grid, detection=detection):
+                frames = detection.framewise_probs[grid.frames_of(start)]
+                purity = measure_purity(frames, class_index=class_index, related=self._related)
+                cut = waveform[start : start + grid.anchor_samples]
+                anchor = Anchor(
+                    clip_id=clip_id,
+                    class_index=class_index,
+                    start_sample=start,
+                    sample_rate=self.sample_rate,
+                    score=float(frames[:, class_index].mean(dtype=np.float64)),
+                    purity=purity.value,
+                    intruder_index=purity.intruder_index,
+                    level_db=dbfs(rms(cut)),
+                    label_indexes=tuple(class_indexes),
+                    prob_indexes=tuple(kept.tolist()),
+                    probs=detection.clipwise_probs[kept].astype(np.float32),
+                    waveform=to_int16(cut),
+                )
+                yield self._judged(anchor)
+
+    def _starts(self, clip_id: str, *, class_index: int, grid: AnchorGrid, detection: Detection) -> list[int]:
+        count = self.settings.anchors_per_label
+        if self.settings.mode == "random":
+            return random_starts(
+                clip_id, class_index=class_index, grid=grid, count=count, seed=self.settings.seed
+            )
+        probs = detection.framewise_probs[:, class_index]
+        return mined_starts(probs, grid=grid, count=count, min_share=self.settings.min_share)
+
+    def _judged(self, anchor: Anchor) -> Anchor | Reject:
+        settings = self.settings
+        checks: tuple[tuple[bool, Reason, str], ...] = (
+            (anchor.level_db < settings.silence_db, "silent", f"{anchor.level_db:.1f} dBFS"),
+            (anchor.score < settings.min_probability, "improbable", f"{anchor.score:.4f}"),
+            (
+                anchor.purity < settings.min_purity,
+                "impure",
+                f"{anchor.purity:.4f}, class {anchor.intruder_index}",
+            ),
+            (anchor.purity > settings.max_purity, "too pure", f"{anchor.purity:.4f}"),
+        )
+        for is_out, reason, found in checks:
+            if is_out:
+                return Reject(
+                    clip_id=anchor.clip_id,
+                    reason=reason,
+                    class_index=anchor.class_index,
+                    start_sample=anchor.start_sample,
+                    found=found,
+                )
+        return anchor
 
 
 @dataclass(frozen=True)
 class AnchorSegment:
-    """Where a weak label of a clip is most probable.
+    """Where a weak label of a clip in memory is most probable.
 
     Parameters
     ----------
@@ -41,10 +154,11 @@ def mine_anchors(
     clip: int,
     clip_samples: int,
     segment_samples: int,
+    hop_samples: float,
     count: int = 1,
     min_share: float = 0.5,
 ) -> Iterator[AnchorSegment]:
-    """Mine the anchors of one clip.
+    """Mine the anchors of one clip as pointers, without judging them.
 
     Parameters
     ----------
@@ -55,6 +169,8 @@ def mine_anchors(
     clip : int
     clip_samples, segment_samples : int
         Lengths at the same rate.
+    hop_samples : float
+        Step of the frames at that rate.
     count : int, default=1
         Most anchors of a label.
     min_share : float, default=0.5
@@ -64,15 +180,9 @@ def mine_anchors(
     ------
     AnchorSegment
     """
-    frames = len(framewise_probs)
-    samples_per_frame = clip_samples / frames
-    segment_frames = round(segment_samples / samples_per_frame) // 2 * 2 + 1
+    grid = AnchorGrid(clip_samples, min(segment_samples, clip_samples), hop_samples)
     for class_index in class_indexes:
-        scores = score_anchor_positions(framewise_probs[:, class_index], segment_frames=segment_frames)
-        for centre, score in pick_positions(
-            scores, segment_frames=segment_frames, count=count, min_share=min_share
-        ):
-            start = round(centre * samples_per_frame) - segment_samples // 2
-            yield AnchorSegment(
-                clip, class_index, min(max(start, 0), max(clip_samples - segment_samples, 0)), score
-            )
+        probs = framewise_probs[:, class_index]
+        for start in mined_starts(probs, grid=grid, count=count, min_share=min_share):
+            score = float(probs[grid.frames_of(start)].mean(dtype=np.float64))
+            yield AnchorSegment(clip, class_index, start, score)

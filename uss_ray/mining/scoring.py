@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+# Rounding of running sums must not decide between positions that are equally good.
+_SCORE_DECIMALS = 9
+
 
 def score_anchor_positions(framewise_probs: np.ndarray, *, segment_frames: int) -> np.ndarray:
     """Score every frame as the centre of an anchor segment.
@@ -18,7 +21,7 @@ def score_anchor_positions(framewise_probs: np.ndarray, *, segment_frames: int) 
     Returns
     -------
     ndarray of shape (..., clip_frames)
-        Mean probability under the window; border frames are repeated outwards.
+        Mean probability under the window, to nine decimals; border frames are repeated outwards.
 
     Raises
     ------
@@ -40,7 +43,9 @@ def score_anchor_positions(framewise_probs: np.ndarray, *, segment_frames: int) 
     padding = [(0, 0)] * (framewise_probs.ndim - 1) + [(half, half)]
     padded = np.pad(framewise_probs.astype(np.float64), padding, mode="edge")
     total = np.cumsum(np.concatenate((np.zeros((*padded.shape[:-1], 1)), padded), axis=-1), axis=-1)
-    return (total[..., segment_frames:] - total[..., :-segment_frames]) / segment_frames
+    means = (total[..., segment_frames:] - total[..., :-segment_frames]) / segment_frames
+    scores: np.ndarray = np.round(means, _SCORE_DECIMALS)
+    return scores
 
 
 def pick_positions(
@@ -53,6 +58,7 @@ def pick_positions(
     scores : ndarray of shape (clip_frames,)
         From `score_anchor_positions`.
     segment_frames : int
+        Odd; a segment lasts one hop less.
     count : int, default=1
         Most positions to return.
     min_share : float, default=0
@@ -61,23 +67,25 @@ def pick_positions(
     Returns
     -------
     list of (int, float)
-        Centre frame and score, best first. A centre lies half a segment or more inside the clip; a clip shorter than
-        a segment gives its middle.
+        Centre frame and the score there, best first. The earliest of equals wins. A centre lies half a segment or more
+        inside the clip; a clip shorter than a segment gives its middle.
     """
     half = segment_frames // 2
     frames = len(scores)
-    if frames <= segment_frames:
+    if frames < segment_frames:
         return [(frames // 2, float(scores.max()))]
     left = np.array(scores, dtype=np.float64)
     best = float(left.max())
     picked: list[tuple[int, float]] = []
-    while len(picked) < count:
-        centre = int(left.argmax())
-        score = float(left[centre])
-        if picked and (score < min_share * best or not np.isfinite(score)):
+    while len(picked) < count and left.max() > -np.inf:
+        found = int(left.argmax())
+        centre = min(max(found, half), frames - 1 - half)
+        score = float(scores[centre])
+        if picked and left[found] < min_share * best:
             break
-        centre = min(max(centre, half), frames - half)
-        if all(abs(centre - other) >= segment_frames for other, _ in picked):
+        if all(abs(centre - other) >= 2 * half for other, _ in picked):
             picked.append((centre, score))
-        left[max(0, centre - segment_frames + 1) : centre + segment_frames] = -np.inf
+            left[max(0, centre - 2 * half + 1) : centre + 2 * half] = -np.inf
+        else:
+            left[found] = -np.inf
     return picked

@@ -72,6 +72,7 @@ def build_anchor_table(
                 clip=int(clip),
                 clip_samples=clip_samples,
                 segment_samples=segment_samples,
+                hop_samples=detector.config.hop_samples,
                 count=anchors_per_label,
             )
     if not anchors:
