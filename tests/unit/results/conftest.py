@@ -61,3 +61,65 @@ def recording_facts() -> RecordingFacts:
         frames=5 * RATE + 321,
         format="WAV/PCM_16",
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class FadedScene:
+    """A recording of segments as the engine gives them: a target reaches half a fade into the next segment."""
+
+    mixture: Floats
+    estimates: Mapping[str, Floats]
+    probs: npt.NDArray[np.float32]
+    active: npt.NDArray[np.bool_]
+    fade_seconds: float
+
+    @property
+    def frames(self) -> int:
+        return self.mixture.shape[1]
+
+    def blocks(self, first: int = 0, last: int | None = None, *, per_block: int = 1) -> Iterator[FakeBlock]:
+        """Give segments [first, last), some of them a block; a target that is all zeros there is not in it."""
+        last = len(self.active) if last is None else last
+        for start in range(first, last, per_block):
+            stop = min(start + per_block, last)
+            frames = slice(start * RATE, min(stop * RATE, self.frames))
+            starts = np.arange(start, stop, dtype=np.float64)
+            cut = {key: estimate[:, frames] for key, estimate in self.estimates.items()}
+            yield FakeBlock(
+                start_frame=frames.start,
+                mixture=self.mixture[:, frames],
+                estimates={key: estimate for key, estimate in cut.items() if estimate.any()},
+                segment_probs=self.probs[start:stop],
+                active=self.active[start:stop],
+                segment_spans_seconds=np.stack([starts, np.minimum(starts + 1, self.frames / RATE)], axis=1),
+            )
+
+    def mixture_blocks(self, n: int = 5) -> Iterator[Floats]:
+        yield from np.array_split(self.mixture, n, axis=1)
+
+
+def faded_scene(pattern: Mapping[str, str], *, last_frames: int = 321, seed: int = 1) -> FadedScene:
+    """Make a recording of 1 s segments: `#` where a target is active, a digit n where it is 10^n softer."""
+    noise, fade_seconds = np.random.default_rng(seed), 0.25
+    n_segments = len(next(iter(pattern.values())))
+    frames = (n_segments - 1) * RATE + last_frames
+    half = round(fade_seconds * RATE / 2)
+    estimates, active = {}, np.zeros((n_segments, len(pattern)), bool)
+    for column, (key, marks) in enumerate(pattern.items()):
+        weights = np.zeros(frames)
+        for segment, mark in enumerate(marks):
+            if mark != ".":
+                active[segment, column] = True
+                decade = 0 if mark == "#" else int(mark)
+                part = slice(max(0, segment * RATE - half), min(frames, (segment + 1) * RATE + half))
+                weights[part] = np.maximum(weights[part], 10.0**-decade)
+        # + 0.0: silence is never -0.0, nor is it in sums of faded pieces as the engine makes them.
+        estimates[key] = (noise.uniform(-0.4, 0.4, (2, frames)) * weights + 0.0).astype(np.float32)
+    mixture = np.sum(list(estimates.values()), axis=0) + noise.normal(0, 0.05, (2, frames))
+    return FadedScene(
+        mixture=mixture.astype(np.float32),
+        estimates=estimates,
+        probs=np.where(active, noise.uniform(0.3, 1.0, active.shape), 0.125).astype(np.float32),
+        active=active,
+        fade_seconds=fade_seconds,
+    )
