@@ -288,7 +288,7 @@ def _data_faults(file: _DataFile) -> Iterator[None]:
         EOFError,
         UnicodeDecodeError,
         zlib.error,
-        gzip.BadGzipFile,
+        OSError,
     ) as error:
         raise DataError(
             file.location, expected=f"a data file of an S3 Inventory ({file.file_format})", found=str(error)
