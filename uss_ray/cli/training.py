@@ -7,7 +7,7 @@ from typing import Annotated, cast
 
 import typer
 
-from uss_ray.cli.display import say, show_table
+from uss_ray.cli.display import progress_bar, say, show_table
 
 Data = Annotated[
     Path,
@@ -86,3 +86,59 @@ def write_evaluation_list(
     from uss_ray.pipelines.evaluate import write_list
 
     say(f"{write_list(data, output)} pairs: {output}")
+
+
+@evaluate_app.command("mining", no_args_is_help=True)
+def evaluate_mining_command(
+    data: Data,
+    weights: Annotated[str, typer.Option("--weights", help="Name, folder or URI.")] = "starter",
+    split: Annotated[str, typer.Option("--split", help="Split to mine; choose settings on train.")] = "eval",
+    anchors_per_label: Annotated[int, typer.Option("--anchors-per-label", help="Most anchors a label.")] = 1,
+    min_probability: Annotated[float, typer.Option("--min-probability", help="Least score.")] = 0.1,
+    min_purity: Annotated[float, typer.Option("--min-purity", help="Least purity.")] = 0.0,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="JSON file for the result.")] = None,
+) -> None:
+    """Measure how much of an anchor its true event covers, mined against random, where events are known."""
+    from uss_ray.evaluation.coverage import evaluate_mining
+    from uss_ray.mining.settings import MiningSettings
+    from uss_ray.models.checkpoint import load_weights
+    from uss_ray.ontology.vocabulary import Vocabulary
+    from uss_ray.pipelines.weights import locate_weights
+    from uss_ray.storage.uri import write_bytes
+
+    vocabulary = Vocabulary.load()
+    settings = MiningSettings(
+        anchors_per_label=anchors_per_label, min_probability=min_probability, min_purity=min_purity
+    )
+    with progress_bar("Mining", unit="clips") as advance:
+        result = evaluate_mining(
+            data,
+            weights=load_weights(locate_weights(weights)),
+            vocabulary=vocabulary,
+            settings=settings,
+            split=split,
+            progress=advance,
+        )
+    rows = [
+        (
+            vocabulary.ontology.node(score.class_id).label,
+            f"{score.mined:.2f}",
+            f"{score.random:.2f}",
+            f"{score.best:.2f}",
+            f"{score.kept}/{score.places}",
+            "" if score.kept_mined is None else f"{score.kept_mined:.2f}",
+        )
+        for score in sorted(result.classes, key=lambda score: -score.mined)
+    ]
+    columns = ("Class", "Mined", "Random", "Best", "Kept", "Mined, kept")
+    show_table(columns, rows, title=f"{result.weights}, coverage of anchors, {split}", right=columns[1:])
+    for name, means in (("All labels", result.everything), ("Kept anchors", result.kept)):
+        say(
+            f"{name}: mean over {means.places} anchors: mined {means.mined:.3f}, random {means.random:.3f}, "
+            f"best {means.best:.3f}; over {means.classes} classes: mined {means.mined_by_class:.3f}, "
+            f"random {means.random_by_class:.3f}, best {means.best_by_class:.3f}"
+        )
+    say(f"Left out: {result.labels_without_event} labels without a true event. {result.metric}")
+    if output is not None:
+        write_bytes(result.to_json().encode(), output)
+        say(f"Result: {output}")
