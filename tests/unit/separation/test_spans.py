@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +16,7 @@ from tests.unit.separation.fakes import RaggedSource, noise
 from uss_ray.errors import ConfigError
 from uss_ray.models.checkpoint import load_weights
 from uss_ray.models.panns import Panns, PannsConfig
+from uss_ray.models.protocols import WeightsLike
 from uss_ray.models.query_net import QueryNet
 from uss_ray.models.registry import starter_folder
 from uss_ray.models.resunet import ResUNet, ResUNetConfig
@@ -29,12 +31,12 @@ from uss_ray.separation.windows import Span
 
 MODEL_RATE = 8000
 NAMES = ("Whispering", "Meow", "Fire alarm")
-FADED: dict[str, object] = {"segment_seconds": 1}
-HARD: dict[str, object] = {"segment_seconds": 1, "joins": "hard", "context_seconds": 0.0, "fade_seconds": 0.0}
+FADED = SeparationSettings(condition="detected", segment_seconds=1)
+HARD = replace(FADED, joins="hard", context_seconds=0.0, fade_seconds=0.0)
 
 
 @pytest.fixture(scope="module")
-def networks() -> SimpleNamespace:
+def networks() -> WeightsLike:
     """The real networks with random values, small and at a low rate; what they detect steers them."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(11)
@@ -45,18 +47,18 @@ def networks() -> SimpleNamespace:
                 mel_bins=16,
                 sample_rate=MODEL_RATE,
                 window_samples=256,
-                hop_samples=80,
+                hop_samples=128,
                 max_hertz=4000.0,
             )
         )
         torch.nn.init.normal_(tagger.classify.weight, 0.0, 0.5)
         separator = ResUNet(
             ResUNetConfig(
-                channels=(4, 6, 6),
-                bottleneck_channels=6,
-                stem_channels=4,
+                channels=(4, 4),
+                bottleneck_channels=4,
+                stem_channels=2,
                 window_samples=256,
-                hop_samples=80,
+                hop_samples=128,
                 sample_rate=MODEL_RATE,
             )
         )
@@ -86,16 +88,18 @@ def median_probability(engine: SeparationEngine, source: ArraySource, targets: S
 
 
 def engine_for(
-    networks: SimpleNamespace, vocabulary: Vocabulary, source: ArraySource, **settings: object
+    weights: WeightsLike,
+    vocabulary: Vocabulary,
+    source: ArraySource,
+    *,
+    settings: SeparationSettings = FADED,
+    names: Sequence[str] = NAMES,
 ) -> tuple[SeparationEngine, tuple[Target, ...]]:
     """An engine with a threshold that one probability just reaches: another bit in a tag shows in what is active."""
-    targets = targets_for_classes(vocabulary, names=NAMES)
-    plain = SeparationSettings(condition="detected", **settings)  # type: ignore[arg-type]
-    threshold = median_probability(
-        build_engine(networks, vocabulary=vocabulary, settings=plain), source, targets
-    )  # type: ignore[arg-type]
-    chosen = SeparationSettings(condition="detected", threshold=threshold, **settings)  # type: ignore[arg-type]
-    return build_engine(networks, vocabulary=vocabulary, settings=chosen), targets  # type: ignore[arg-type]
+    targets = targets_for_classes(vocabulary, names=names)
+    plain = build_engine(weights, vocabulary=vocabulary, settings=settings)
+    chosen = replace(settings, threshold=median_probability(plain, source, targets))
+    return build_engine(weights, vocabulary=vocabulary, settings=chosen), targets
 
 
 def part_of(
@@ -188,11 +192,11 @@ def assert_tells_something(blocks: Sequence[EstimateBlock], *, targets: Sequence
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 32000, 44100, 48000])
 def test_spans_set_end_to_end_are_the_undivided_recording(
-    networks: SimpleNamespace, vocabulary: Vocabulary, rate: int, channels: int, joins: dict[str, object]
+    networks: WeightsLike, vocabulary: Vocabulary, rate: int, channels: int, joins: SeparationSettings
 ) -> None:
     waveform = recording(14.3, rate=rate, channels=channels)
     source = ArraySource(waveform, sample_rate=rate)
-    engine, targets = engine_for(networks, vocabulary, source, **joins)
+    engine, targets = engine_for(networks, vocabulary, source, settings=joins)
     whole = list(engine.stream(source, targets))
     assert_tells_something(whole, targets=targets)
     spans = separate_spans(engine, waveform, rate=rate, targets=targets, spans=spans_at(2, 6, 8, 12))
@@ -202,12 +206,12 @@ def test_spans_set_end_to_end_are_the_undivided_recording(
 @pytest.mark.parametrize("seconds", [9.0, 9.0001, 9.05, 9.4, 9.9999])
 @pytest.mark.parametrize("joins", [FADED, HARD], ids=["faded", "hard"])
 def test_a_recording_may_end_anywhere_in_the_context_of_a_span(
-    networks: SimpleNamespace, vocabulary: Vocabulary, seconds: float, joins: dict[str, object]
+    networks: WeightsLike, vocabulary: Vocabulary, seconds: float, joins: SeparationSettings
 ) -> None:
     rate = 11025
     waveform = recording(seconds, rate=rate, channels=1)
     source = ArraySource(waveform, sample_rate=rate)
-    engine, targets = engine_for(networks, vocabulary, source, **joins)
+    engine, targets = engine_for(networks, vocabulary, source, settings=joins)
     whole = list(engine.stream(source, targets))
     each_segment = spans_at(*range(1, -(-waveform.shape[1] // rate)))
     spans = separate_spans(engine, waveform, rate=rate, targets=targets, spans=each_segment)
@@ -215,48 +219,57 @@ def test_a_recording_may_end_anywhere_in_the_context_of_a_span(
 
 
 @pytest.mark.parametrize(
-    "settings",
+    ("settings", "seconds"),
     [
-        {},
-        {"segment_seconds": 1, "channel_mode": "independent"},
-        {"segment_seconds": 1, "mixture_consistency": True},
-        {"segment_seconds": 1, "span_segments": 1},
-        {"segment_seconds": 1, "context_seconds": 1.3, "fade_seconds": 0.5},
-        {"segment_seconds": 1, "fade_seconds": 0.0},
-        {"segment_seconds": 1, "batch_size": 1},
-        {"segment_seconds": 1, "batch_size": 5},
+        (replace(FADED, segment_seconds=2), 20.0),
+        (replace(FADED, channel_mode="independent"), 13.0),
+        (replace(FADED, mixture_consistency=True), 13.0),
+        (replace(FADED, span_segments=1), 13.0),
+        (replace(FADED, context_seconds=1.3, fade_seconds=0.5), 17.0),
+        (replace(FADED, fade_seconds=0.0), 13.0),
+        (replace(FADED, batch_size=1), 13.0),
+        (replace(FADED, batch_size=5), 13.0),
     ],
-    ids=lambda settings: "-".join(f"{name}={value}" for name, value in settings.items()) or "default",
+    ids=[
+        "2 s",
+        "independent",
+        "consistent",
+        "one held",
+        "long context",
+        "no fade",
+        "batch of 1",
+        "batch of 5",
+    ],
 )
 def test_spans_join_under_every_setting(
-    networks: SimpleNamespace, vocabulary: Vocabulary, settings: dict[str, object]
+    networks: WeightsLike, vocabulary: Vocabulary, settings: SeparationSettings, seconds: float
 ) -> None:
     rate = 16000
-    waveform = recording(20.0, rate=rate, channels=2)
+    waveform = recording(seconds, rate=rate, channels=2)
     source = ArraySource(waveform, sample_rate=rate)
-    engine, targets = engine_for(networks, vocabulary, source, **settings)
+    engine, targets = engine_for(networks, vocabulary, source, settings=settings)
     whole = list(engine.stream(source, targets))
     assert_tells_something(whole, targets=targets)
-    spans = separate_spans(engine, waveform, rate=rate, targets=targets, spans=spans_at(3, 4, 7))
+    spans = separate_spans(engine, waveform, rate=rate, targets=targets, spans=spans_at(4, 6))
     assert_same_bits(spans, whole, targets=targets)
 
 
 def test_how_many_segments_are_held_at_a_time_changes_no_bit(
-    networks: SimpleNamespace, vocabulary: Vocabulary
+    networks: WeightsLike, vocabulary: Vocabulary
 ) -> None:
     source = ArraySource(recording(13.0, rate=16000, channels=2), sample_rate=16000)
     engine, targets = engine_for(networks, vocabulary, source)
     whole = list(engine.stream(source, targets))
-    other = SeparationSettings(condition="detected", threshold=engine.settings.threshold, span_segments=2)
+    other = replace(engine.settings, span_segments=2)
     assert_same_bits(
-        list(build_engine(networks, vocabulary=vocabulary, settings=other).stream(source, targets)),  # type: ignore[arg-type]
+        list(build_engine(networks, vocabulary=vocabulary, settings=other).stream(source, targets)),
         whole,
         targets=targets,
     )
 
 
 def test_a_recording_has_the_same_bits_alone_and_among_others(
-    networks: SimpleNamespace, vocabulary: Vocabulary
+    networks: WeightsLike, vocabulary: Vocabulary
 ) -> None:
     sources = [
         ArraySource(recording(seconds, rate=rate, channels=channels), sample_rate=rate)
@@ -272,11 +285,11 @@ def test_a_recording_has_the_same_bits_alone_and_among_others(
         assert_same_bits(together[index], list(engine.stream(source, targets)), targets=targets)
 
 
-def test_exclusions_and_rest_are_the_same_in_spans(networks: SimpleNamespace, vocabulary: Vocabulary) -> None:
+def test_exclusions_and_rest_are_the_same_in_spans(networks: WeightsLike, vocabulary: Vocabulary) -> None:
     rate = 16000
     waveform = recording(14.0, rate=rate, channels=1)
     source = ArraySource(waveform, sample_rate=rate)
-    engine, targets = engine_for(networks, vocabulary, source, **FADED)
+    engine, targets = engine_for(networks, vocabulary, source)
     whole = list(engine.stream(source, (), exclude=targets[:1]))
     found: list[EstimateBlock] = []
     for span in spans_at(4, 7):
@@ -291,7 +304,7 @@ def test_exclusions_and_rest_are_the_same_in_spans(networks: SimpleNamespace, vo
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
-    [SeparationSettings(threshold=0.02), SeparationSettings.published()],
+    [SeparationSettings(), SeparationSettings.published()],
     ids=["default", "published"],
 )
 def test_spans_of_the_starter_weights_are_the_undivided_recording(
@@ -299,10 +312,13 @@ def test_spans_of_the_starter_weights_are_the_undivided_recording(
 ) -> None:
     rate = 44100
     waveform = recording(29.0, rate=rate, channels=2)
-    targets = targets_for_classes(vocabulary, names=("Speech", "Vehicle", "Sounds of things"))
-    engine = build_engine(load_weights(starter_folder()), vocabulary=vocabulary, settings=settings)
-    whole = list(engine.stream(ArraySource(waveform, sample_rate=rate), targets))
-    assert np.concatenate([block.active for block in whole]).any()
+    source = ArraySource(waveform, sample_rate=rate)
+    names = ("Speech", "Vehicle", "Sounds of things")
+    engine, targets = engine_for(
+        load_weights(starter_folder()), vocabulary, source, settings=settings, names=names
+    )
+    whole = list(engine.stream(source, targets))
+    assert_tells_something(whole, targets=targets)
     spans = separate_spans(engine, waveform, rate=rate, targets=targets, spans=spans_at(6, 8))
     assert_same_bits(spans, whole, targets=targets)
 
@@ -312,12 +328,12 @@ def test_spans_of_the_starter_weights_are_the_undivided_recording(
 
 @pytest.mark.parametrize("joins", [FADED, HARD], ids=["faded", "hard"])
 def test_more_context_changes_nothing(
-    networks: SimpleNamespace, vocabulary: Vocabulary, joins: dict[str, object]
+    networks: WeightsLike, vocabulary: Vocabulary, joins: SeparationSettings
 ) -> None:
     rate = 22050
     waveform = recording(18.0, rate=rate, channels=1)
     source = ArraySource(waveform, sample_rate=rate)
-    engine, targets = engine_for(networks, vocabulary, source, **joins)
+    engine, targets = engine_for(networks, vocabulary, source, settings=joins)
     span = Span(8, 10)
     least = separate_spans(engine, waveform, rate=rate, targets=targets, spans=[span])
     more = engine.span_context_seconds + 3
@@ -336,12 +352,12 @@ def test_more_context_changes_nothing(
 @pytest.mark.parametrize("joins", [FADED, HARD], ids=["faded", "hard"])
 @pytest.mark.parametrize("side", ["before", "after"])
 def test_what_is_not_refused_as_too_little_context_is_enough(
-    networks: SimpleNamespace, vocabulary: Vocabulary, side: str, joins: dict[str, object]
+    networks: WeightsLike, vocabulary: Vocabulary, side: str, joins: SeparationSettings
 ) -> None:
     rate = 11025
     waveform = recording(20.0, rate=rate, channels=1)
     source = ArraySource(waveform, sample_rate=rate)
-    engine, targets = engine_for(networks, vocabulary, source, **joins)
+    engine, targets = engine_for(networks, vocabulary, source, settings=joins)
     span = Span(9, 11)
     full = engine.span_context_seconds * rate
 
@@ -370,7 +386,7 @@ def test_what_is_not_refused_as_too_little_context_is_enough(
 
 
 def test_a_part_that_does_not_end_the_recording_cannot_stand_for_its_end(
-    networks: SimpleNamespace, vocabulary: Vocabulary
+    networks: WeightsLike, vocabulary: Vocabulary
 ) -> None:
     waveform = recording(30.0, rate=8000, channels=1)
     engine, targets = engine_for(networks, vocabulary, ArraySource(waveform, sample_rate=8000))
@@ -382,18 +398,18 @@ def test_a_part_that_does_not_end_the_recording_cannot_stand_for_its_end(
 
 
 def test_a_span_beyond_the_end_of_the_recording_gives_nothing(
-    networks: SimpleNamespace, vocabulary: Vocabulary
+    networks: WeightsLike, vocabulary: Vocabulary
 ) -> None:
     rate = 8000
-    waveform = recording(15.0, rate=rate, channels=1)
+    waveform = recording(7.5, rate=rate, channels=1)
     source = ArraySource(waveform, sample_rate=rate)
     engine, targets = engine_for(networks, vocabulary, source)
     for span in (Span(8, 10), Span(8, None), Span(400, 500)):
         assert blocks_of(engine, engine.open_session(source, targets, span=span)) == []
         end = PartSource(waveform[:, rate:], sample_rate=rate, start_frame=rate, ends_recording=True)
         assert blocks_of(engine, engine.open_session(end, targets, span=span)) == []
-    over_the_end = blocks_of(engine, engine.open_session(source, targets, span=Span(6, 99)))
-    assert sum(block.mixture.shape[1] for block in over_the_end) == 3 * rate
+    over_the_end = blocks_of(engine, engine.open_session(source, targets, span=Span(5, 99)))
+    assert sum(block.mixture.shape[1] for block in over_the_end) == 2.5 * rate
 
 
 # Tags alone
@@ -401,15 +417,15 @@ def test_a_span_beyond_the_end_of_the_recording_gives_nothing(
 
 @pytest.mark.parametrize("joins", [FADED, HARD], ids=["faded", "hard"])
 def test_a_session_without_estimates_says_the_same_of_what_sounds_and_makes_no_mask(
-    networks: SimpleNamespace,
+    networks: WeightsLike,
     vocabulary: Vocabulary,
-    joins: dict[str, object],
+    joins: SeparationSettings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rate = 22050
     waveform = recording(12.3, rate=rate, channels=2)
     source = ArraySource(waveform, sample_rate=rate)
-    engine, targets = engine_for(networks, vocabulary, source, **joins)
+    engine, targets = engine_for(networks, vocabulary, source, settings=joins)
     whole = list(engine.stream(source, targets))
 
     def refuse(*_: object) -> None:
