@@ -10,6 +10,7 @@ import typer
 
 from uss_ray.cli.arguments import spread_lists
 from uss_ray.cli.display import show_error, show_usage_error
+from uss_ray.cli.find import find
 from uss_ray.cli.ontology import ontology
 from uss_ray.cli.separate import archive, separate
 from uss_ray.cli.stopping import end_on_signals, stopped_code
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.command("separate", no_args_is_help=True)(separate)
 app.command("archive", no_args_is_help=True)(archive)
+app.command("find", no_args_is_help=True)(find)
 app.command("ontology")(ontology)
 app.add_typer(weights_app, name="weights")
 app.add_typer(train_app, name="train")

@@ -445,10 +445,7 @@ def read_index_part(file: Any, *, name: str) -> pa.Table:
         table = pq.read_table(file)
     except pa.ArrowInvalid as error:
         raise DataError(name, expected="a Parquet file", found=_short(error)) from error
-    version = (table.schema.metadata or {}).get(_VERSION_KEY, b"none").decode()
-    if version not in _READABLE_VERSIONS:
-        expected = f"index version {' or '.join(_READABLE_VERSIONS)}"
-        raise DataError(name, expected=expected, found=f"version {version}")
+    check_index_version(table.schema, name=name)
     missing = [column for column in INDEX_SCHEMA.names if column not in table.column_names]
     extra = [column for column in table.column_names if column not in INDEX_SCHEMA.names]
     if missing or extra:
@@ -462,6 +459,27 @@ def read_index_part(file: Any, *, name: str) -> pa.Table:
         if found:
             raise DataError(f"{name}, {column}", expected=f"one of {allowed}", found=str(found))
     return table.replace_schema_metadata(INDEX_SCHEMA.metadata)
+
+
+def check_index_version(schema: pa.Schema, *, name: str) -> None:
+    """Refuse a part of an index that another program, or a later version of this one, wrote.
+
+    Parameters
+    ----------
+    schema : pyarrow.Schema
+        Of the part, with its metadata.
+    name : str
+        For errors.
+
+    Raises
+    ------
+    DataError
+        If the version is none that can be read.
+    """
+    version = (schema.metadata or {}).get(_VERSION_KEY, b"none").decode()
+    if version not in _READABLE_VERSIONS:
+        expected = f"index version {' or '.join(_READABLE_VERSIONS)}"
+        raise DataError(name, expected=expected, found=f"version {version}")
 
 
 def _short(error: Exception) -> str:

@@ -1,0 +1,137 @@
+"""`uss-ray find`: a table, JSON lines and CSV of the same rows."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from uss_ray.results.index import ActiveSpan, IndexRow, write_index
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    def row(number: int, node_id: str, label: str, probability: float) -> IndexRow:
+        spans = tuple(
+            ActiveSpan(start_seconds=4.0 * at, end_seconds=4.0 * at + 2) for at in range(number + 1)
+        )
+        return IndexRow(
+            run_id="run",
+            recording_id=f"field/å {number}.wav",
+            recording_uri=f"archive/field/å {number}.wav",
+            node_id=node_id,
+            label=label,
+            level=3,
+            kind="node",
+            status="written",
+            probability=probability,
+            active_spans=spans,
+            stem_uri=f"field/å {number}.wav/level-3/{label.lower()}.flac",
+            stem_sha256="ab" * 32,
+            stem_bytes=12,
+            weights_name="starter",
+            weights_sha256="cd" * 32,
+        )
+
+    rows = [row(0, "/m/0bt9lr", "Dog", 0.9), row(1, "/m/05tny_", "Bark", 0.6), row(4, "/m/01yrx", "Cat", 0.8)]
+    write_index(rows, path=tmp_path / "index" / "0.parquet")
+    return tmp_path
+
+
+def test_a_table_shows_recording_spans_probability_and_stem(command, output):
+    ran = command("find", output, "--class", "Dog", "--min-probability", "0.5")
+    assert ran.exit_code == 0
+    dog, bark = (line for line in ran.out.splitlines() if "field/å" in line)
+    for shown in ("field/å 0.wav", "Dog", "written", "0.90", "2.0", "0.0–2.0"):
+        assert shown in dog
+    assert "0.0–2.0, 4.0–6.0" in bark
+    assert "2 rows, 2 recordings, 6.0 s" in ran.out
+    assert "There are more" not in ran.out
+
+
+def test_exactly_the_sound_named_can_be_asked_for(command, output):
+    ran = command("find", output, "--class", "/m/0bt9lr", "--exact", "--json")
+    assert [json.loads(line)["label"] for line in ran.out.splitlines()] == ["Dog"]
+
+
+def test_json_is_an_object_a_line_with_everything(command, output):
+    ran = command("find", output, "--json", "--limit", 2)
+    dog, bark = map(json.loads, ran.out.splitlines())
+    assert dog["recording_id"] == "field/å 0.wav"
+    assert dog["probability"] == pytest.approx(0.9)
+    assert dog["spans"] == [{"start_seconds": 0.0, "end_seconds": 2.0, "stem": None}]
+    assert dog["stem"] == str(output / "field/å 0.wav/level-3/dog.flac")
+    assert len(bark["spans"]) == 2
+
+
+def test_csv_has_a_row_for_each_span(command, output):
+    ran = command("find", output, "--csv", "--class", "Bark", "--class", "Cat")
+    rows = list(csv.DictReader(ran.out.splitlines()))
+    assert [(row["label"], row["start_seconds"]) for row in rows[:3]] == [
+        ("Bark", "0.0"),
+        ("Bark", "4.0"),
+        ("Cat", "0.0"),
+    ]
+    assert len(rows) == 7
+    assert {row["stem"] for row in rows[:2]} == {str(output / "field/å 1.wav/level-3/bark.flac")}
+    assert rows[0]["end_seconds"] == "2.0"
+
+
+def test_words_are_matched_and_it_is_said_for_what(command, output):
+    ran = command("find", output, "--text", "dog barking")
+    assert ran.exit_code == 0
+    assert "'dog barking' is taken as Bark" in ran.out
+    assert "1 rows" in ran.out
+
+
+def test_a_table_says_when_it_is_not_all(command, output):
+    ran = command("find", output, "--limit", 1)
+    assert ran.out.count("field/å") >= 1
+    assert "1 rows, 1 recordings" in ran.out
+    assert "There are more" in ran.out
+
+
+def test_many_spans_are_cut_short_in_the_table(command, output):
+    assert "8.0–10.0, +2" in command("find", output, "--class", "Cat").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "said"),
+    [
+        (["--class", "dgo"], 4, "near: Dog"),
+        (["--min-probability", "2"], 2, "min_probability: expected a number in [0, 1]"),
+        (["--status", "lost"], 2, "status: expected one of written, detected"),
+        (["--json", "--csv"], 2, "--json, --csv: expected one of them"),
+        (["--storage-endpoint", "http://me:secret@store"], 2, "endpoint"),
+    ],
+)
+def test_a_wrong_wish_is_one_line(command, output, arguments, exit_code, said):
+    ran = command("find", output, *arguments)
+    assert ran.exit_code == exit_code
+    assert said in ran.err
+    assert "secret" not in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_a_place_without_an_index_is_an_error(command, tmp_path):
+    ran = command("find", tmp_path / "nothing")
+    assert ran.exit_code == 7
+    assert "expected an index" in ran.err
+
+
+def test_a_reader_that_has_enough_ends_it_without_a_word(output):
+    part = (output / "index" / "0.parquet").read_bytes()
+    for number in range(1, 400):
+        (output / "index" / f"{number}.parquet").write_bytes(part)
+    script = Path(sys.executable).with_name("uss-ray")
+    with subprocess.Popen(
+        [script, "find", output, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert json.loads(running.stdout.readline())["label"] == "Dog"
+        running.stdout.close()
+        assert running.stderr.read() == ""
+        assert running.wait(timeout=60) == 0
