@@ -1,39 +1,21 @@
-"""Separate an archive: `ray job submit --working-dir . -- python -m jobs.separate_archive INPUT OUTPUT`."""
+"""Separate an archive: `ray job submit --working-dir . -- python -m jobs.separate_archive INPUT OUTPUT [options]`.
+
+The options are those of `uss-ray archive`; the job runs on the cluster that it is submitted to.
+"""
 
 from __future__ import annotations
 
-import argparse
 import sys
 
-from uss_ray.errors import UssRayError
-from uss_ray.pipelines.request import DEFAULT_LEVELS, STARTER_WEIGHTS, Query, SeparationRequest
-from uss_ray.pipelines.separate_archive import separate_archive
+from uss_ray.cli.main import run
+from uss_ray.cli.stopping import end_on_signals
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str]) -> int:
     """Run the job and return its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("input", help="folder or URI of the recordings")
-    parser.add_argument("output", help="folder or URI of the results")
-    parser.add_argument("--levels", type=int, nargs="+", default=list(DEFAULT_LEVELS))
-    parser.add_argument("--weights", default=STARTER_WEIGHTS, help="name, folder or URI")
-    parser.add_argument("--format", default="flac", choices=["flac", "wav"])
-    parser.add_argument("--actors", type=int)
-    parser.add_argument("--overwrite", action="store_true")
-    options = parser.parse_args(arguments)
-    try:
-        request = SeparationRequest(
-            output=options.output,
-            query=Query(levels=tuple(options.levels)),
-            weights=options.weights,
-            stem_format=options.format,
-            overwrite=options.overwrite,
-        )
-        return separate_archive(options.input, request=request, actors=options.actors).exit_code
-    except UssRayError as error:
-        sys.stderr.write(f"error: {error.reason}\n")
-        return error.exit_code
+    return run(["archive", *arguments])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_on_signals()
+    sys.exit(main(sys.argv[1:]))

@@ -83,7 +83,7 @@ def make_recording(tmp_path: Path) -> MakeRecording:
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
     """One small Ray for all tests that need one."""
-    from uss_ray.pipelines.runtime import ray_session
+    from uss_ray.pipelines.cluster.runtime import ray_session
 
     with ray_session():
         yield

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from uss_ray.ontology.classes import ClassList as ClassList
     from uss_ray.ontology.graph import Ontology as Ontology
     from uss_ray.ontology.vocabulary import Vocabulary as Vocabulary
-    from uss_ray.pipelines.separate_archive import separate_archive as separate_archive
+    from uss_ray.pipelines.archive.job import separate_archive as separate_archive
     from uss_ray.pipelines.separate_one import separate as separate
     from uss_ray.results.index import read_index as read_index
     from uss_ray.separation.engine import SeparationEngine as SeparationEngine
@@ -36,7 +36,7 @@ _HOMES = {
     "load_weights": "uss_ray.models.checkpoint",
     "read_index": "uss_ray.results.index",
     "separate": "uss_ray.pipelines.separate_one",
-    "separate_archive": "uss_ray.pipelines.separate_archive",
+    "separate_archive": "uss_ray.pipelines.archive.job",
 }
 
 __all__ = list(_HOMES)

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 
 import typer
 
+from uss_ray.cli.archive import archive
 from uss_ray.cli.arguments import spread_lists
+from uss_ray.cli.data import data_app
 from uss_ray.cli.display import show_error, show_usage_error
 from uss_ray.cli.find import find
 from uss_ray.cli.ontology import ontology
-from uss_ray.cli.separate import archive, separate
+from uss_ray.cli.separate import separate
 from uss_ray.cli.stopping import end_on_signals, stopped_code
 from uss_ray.cli.training import evaluate_app, train_app
 from uss_ray.cli.weights import weights_app
@@ -33,6 +35,7 @@ app.command("archive", no_args_is_help=True)(archive)
 app.command("find", no_args_is_help=True)(find)
 app.command("ontology")(ontology)
 app.add_typer(weights_app, name="weights")
+app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")
 

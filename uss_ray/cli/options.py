@@ -52,6 +52,29 @@ Profile = Annotated[
     str, typer.Option("--profile", help="default, or published: as the released program does it.")
 ]
 Format = Annotated[str, typer.Option("--format", help="Format of the stems: flac, wav, ogg or opus.")]
+Write = Annotated[
+    str,
+    typer.Option(
+        "--write", help="stems; active-spans: only where a sound is active; index-only: only what is where."
+    ),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-size", min=1, help="Segments in one step of a network; more suit a GPU.", show_default="4"
+    ),
+]
+Endpoint = Annotated[
+    str | None,
+    typer.Option("--storage-endpoint", help="Address of an S3-compatible store; or AWS_ENDPOINT_URL."),
+]
+StorageProfile = Annotated[
+    str | None,
+    typer.Option("--storage-profile", help="Profile of the AWS configuration files; or AWS_PROFILE."),
+]
+Region = Annotated[
+    str | None, typer.Option("--storage-region", help="Region of the store; or AWS_DEFAULT_REGION.")
+]
 DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 NoResidual = Annotated[bool, typer.Option("--no-residual", help="Do not write what the stems leave over.")]
 NoReport = Annotated[bool, typer.Option("--no-report", help="Do not write an HTML page for each recording.")]
@@ -86,6 +109,12 @@ def make_request(
     overwrite: bool,
     ontology: str | None,
     class_list: str | None,
+    write: str = "stems",
+    batch_size: int | None = None,
+    span_seconds: int | None = None,
+    endpoint: str | None = None,
+    storage_profile: str | None = None,
+    region: str | None = None,
 ) -> SeparationRequest:
     """Turn options into a request.
 
@@ -95,6 +124,7 @@ def make_request(
         If a value is out of its range or in conflict with another.
     """
     from uss_ray.pipelines.request import Query, SeparationRequest
+    from uss_ray.storage.access import StorageAccess
 
     query = Query(
         levels=parse_levels(levels or ()),
@@ -105,9 +135,16 @@ def make_request(
         exclude=tuple(exclude or ()),
     )
     settings = make_settings(
-        profile=profile, threshold=threshold, condition=condition, channels=channels, consistency=consistency
+        profile=profile,
+        threshold=threshold,
+        condition=condition,
+        channels=channels,
+        consistency=consistency,
+        batch_size=batch_size,
     )
-    chosen: Any = device  # checked by the request
+    unchecked: dict[str, Any] = {"device": device, "write": write}  # the request does
+    if span_seconds is not None:
+        unchecked["span_seconds"] = span_seconds
     return SeparationRequest(
         output=output,
         query=query,
@@ -117,14 +154,21 @@ def make_request(
         residual=residual,
         report=report,
         overwrite=overwrite,
-        device=chosen,
         ontology=ontology,
         class_list=class_list,
+        storage=StorageAccess(endpoint=endpoint, profile=storage_profile, region=region),
+        **unchecked,
     )
 
 
 def make_settings(
-    *, profile: str, threshold: float | None, condition: str | None, channels: str | None, consistency: bool
+    *,
+    profile: str,
+    threshold: float | None,
+    condition: str | None,
+    channels: str | None,
+    consistency: bool,
+    batch_size: int | None = None,
 ) -> SeparationSettings:
     """Take a profile and change what was asked for; None and False leave it as it is.
 
@@ -143,6 +187,7 @@ def make_settings(
         "condition": condition,
         "channel_mode": channels,
         "mixture_consistency": consistency or None,
+        "batch_size": batch_size,
     }
     return dataclasses.replace(
         profiles[profile](), **{name: value for name, value in changes.items() if value is not None}

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from uss_ray.audio.codec import RecordingReader, open_recording, stem_subtype
-from uss_ray.audio.spec import checked_stem_format
+from uss_ray.audio.codec import RecordingReader, open_recording
 from uss_ray.errors import OutputError
 from uss_ray.models.checkpoint import load_weights
 from uss_ray.ontology.vocabulary import TextMatch, Vocabulary
-from uss_ray.pipelines.listing import Recording, recording_key, single_recording
+from uss_ray.pipelines.publishing import Publisher, index_name
 from uss_ray.pipelines.queries import plan_targets
+from uss_ray.pipelines.recordings import Recording, single_recording
 from uss_ray.pipelines.request import STARTER_WEIGHTS, Device, Query, SeparationRequest
-from uss_ray.pipelines.staging import commit, staging_folder
 from uss_ray.pipelines.weights import locate_weights
-from uss_ray.results.index import IndexRow, RecordingFacts, RunFacts, failed_row, write_index
-from uss_ray.results.layout import index_path, report_path
-from uss_ray.results.report import write_report
-from uss_ray.results.writer import write_estimates
+from uss_ray.results.blocks import WriteMode
+from uss_ray.results.index import IndexRow, RunFacts
+from uss_ray.results.layout import report_path
+from uss_ray.separation.batching import Session
 from uss_ray.separation.engine import build_engine
+from uss_ray.separation.mixture import Source
 from uss_ray.separation.session import EstimateBlock
 from uss_ray.separation.settings import SeparationSettings
+from uss_ray.separation.windows import Span
 from uss_ray.storage import uri
+from uss_ray.storage.access import StorageAccess
 
 Progress = Callable[[float, float | None], None]
 """Called with (seconds done, seconds in all or None) as a recording is separated."""
@@ -82,6 +84,10 @@ class RecordingSeparator:
         The same.
     run : RunFacts
         What the index says of every row.
+    engine : SeparationEngine
+        With the weights of the request.
+    publisher : Publisher
+        Of what is separated.
 
     Raises
     ------
@@ -90,24 +96,25 @@ class RecordingSeparator:
     """
 
     def __init__(self, request: SeparationRequest, *, scratch: Path | None = None) -> None:
+        request.storage.apply()
         vocabulary = Vocabulary.load(ontology_path=request.ontology, classes_path=request.class_list)
         weights = load_weights(locate_weights(request.weights))
         weights.check_classes(vocabulary.classes.ids)
         self.request = request
-        self._scratch = scratch
-        self._engine = build_engine(
+        self.engine = build_engine(
             weights,
             vocabulary=vocabulary,
             settings=request.settings,
             device=_device_name(request.device),
         )
-        self._plan = plan_targets(request.query, engine=self._engine)
+        self._plan = plan_targets(request.query, engine=self.engine)
         self.run = RunFacts(
             run_id=request.run_id(weights_sha256=weights.sha256),
             weights_name=weights.name,
             weights_sha256=weights.sha256,
             settings=request.described(),
         )
+        self.publisher = Publisher(request, stems=self._plan.stems, run=self.run, scratch=scratch)
 
     @property
     def matches(self) -> tuple[tuple[str, TextMatch], ...]:
@@ -140,57 +147,40 @@ class RecordingSeparator:
         output = self.request.output
         if not self.request.overwrite:
             refuse_existing(output, recording=recording)
-        with staging_folder(output, within=self._scratch) as staging:
-            with (
-                uri.open_binary(recording.recording_uri) as file,
-                open_recording(file, name=recording.recording_uri) as reader,
-            ):
-                blocks = self._engine.stream(reader, self._plan.targets, exclude=self._plan.exclude)
-                stem_format = checked_stem_format(self.request.stem_format)
-                (staging / recording.recording_id).mkdir(parents=True)
-                written = write_estimates(
-                    _reporting(blocks, reader=reader, progress=progress),
-                    stems=self._plan.stems,
-                    root=staging,
-                    recording=_facts(recording, reader=reader),
-                    run=self.run,
-                    stem_format=stem_format,
-                    subtype=stem_subtype(reader.spec.subtype, stem_format=stem_format),
-                    residual=self.request.residual,
-                )
-            took_seconds = time.monotonic() - started
-            rows = tuple(replace(row, processing_seconds=took_seconds) for row in written.rows)
-            if self.request.report:
-                write_report(replace(written, rows=rows), root=staging)
-            index = _index_name(recording)
-            write_index(rows, path=staging / index)
-            commit(staging, output=output, name=recording.recording_id)
-            commit(staging, output=output, name=index)
+        with (
+            uri.open_binary(recording.recording_uri) as file,
+            open_recording(file, name=recording.recording_uri) as reader,
+        ):
+            session = self.open_session(reader)
+            rows = self.publisher.publish(
+                _reporting(self.engine.drive(session), reader=reader, progress=progress),
+                recording=recording,
+                spec=reader.spec,
+                started=started,
+            )
+        self.publisher.commit_rows(rows, name=index_name(recording))
         report = uri.join(output, report_path(recording.recording_id)) if self.request.report else None
+        first = rows[0]
         return SeparatedRecording(
             recording=recording,
             rows=rows,
             output=output,
             folder=uri.join(output, recording.recording_id),
             report=report,
-            seconds=written.recording.seconds or 0.0,
-            processing_seconds=took_seconds,
+            seconds=(first.frames or 0) / (first.sample_rate or 1),
+            processing_seconds=first.processing_seconds or 0.0,
             matches=self.matches,
         )
 
-    def commit_failure(self, recording: Recording, *, reason: str) -> None:
-        """Put a recording that cannot be separated into the index, with the reason.
-
-        Raises
-        ------
-        OutputError
-            If the index cannot be written.
-        """
-        facts = RecordingFacts(recording_id=recording.recording_id, recording_uri=recording.recording_uri)
-        index = _index_name(recording)
-        with staging_folder(self.request.output, within=self._scratch) as staging:
-            write_index([failed_row(facts, run=self.run, reason=reason)], path=staging / index)
-            commit(staging, output=self.request.output, name=index)
+    def open_session(self, source: Source, *, span: Span | None = None) -> Session[EstimateBlock]:
+        """Prepare a recording, or a span of one, for `engine.stream_many`."""
+        return self.engine.open_session(
+            source,
+            self._plan.targets,
+            exclude=self._plan.exclude,
+            span=span,
+            estimates=self.request.write != "index-only",
+        )
 
 
 def separate(
@@ -207,11 +197,13 @@ def separate(
     settings: SeparationSettings | None = None,
     stem_format: str = "flac",
     residual: bool = True,
+    write: WriteMode = "stems",
     report: bool = True,
     overwrite: bool = False,
     device: Device = "auto",
     ontology: str | None = None,
     class_list: str | None = None,
+    storage: StorageAccess | None = None,
     progress: Progress | None = None,
 ) -> SeparatedRecording:
     """Separate one recording.
@@ -224,7 +216,7 @@ def separate(
         Output root: a folder or a URI.
     levels, classes, union, texts, example_folder, exclude
         What to separate; see `pipelines.request.Query`.
-    weights, settings, stem_format, residual, report, overwrite, device, ontology, class_list
+    weights, settings, stem_format, residual, write, report, overwrite, device, ontology, class_list, storage
         How; see `pipelines.request.SeparationRequest`. No settings: the defaults.
     progress : callable, optional
         Called with (seconds done, seconds in all or None).
@@ -253,12 +245,15 @@ def separate(
         settings=settings or SeparationSettings(),
         stem_format=stem_format,
         residual=residual,
+        write=write,
         report=report,
         overwrite=overwrite,
         device=device,
         ontology=ontology,
         class_list=class_list,
+        storage=storage or StorageAccess(),
     )
+    request.storage.apply()
     item = single_recording(str(recording))
     if not overwrite:
         refuse_existing(request.output, recording=item)
@@ -284,23 +279,6 @@ def _device_name(device: Device) -> str:
     if device != "auto":
         return device
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _facts(recording: Recording, *, reader: RecordingReader) -> RecordingFacts:
-    spec = reader.spec
-    return RecordingFacts(
-        recording_id=recording.recording_id,
-        recording_uri=recording.recording_uri,
-        sample_rate=spec.sample_rate,
-        channels=spec.channels,
-        frames=spec.frames,
-        format=f"{spec.format}/{spec.subtype}",
-    )
-
-
-def _index_name(recording: Recording) -> str:
-    """Name the index part by the recording, so that a repetition replaces it and never doubles its rows."""
-    return index_path(f"{recording_key(recording.recording_id):016x}")
 
 
 def _reporting(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -61,7 +61,9 @@ def staging_folder(output: str, *, within: Path | None = None) -> Iterator[Path]
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def commit(staging: Path, *, output: str, name: str) -> None:
+def commit(
+    staging: Path, *, output: str, name: str, keep: Collection[str] = (), last: str | None = None
+) -> None:
     """Bring a folder or file of the staging folder to its place below the output root.
 
     What stood under the name before is gone afterwards. A local folder changes in one rename; of a folder in an
@@ -75,6 +77,10 @@ def commit(staging: Path, *, output: str, name: str) -> None:
         Output root.
     name : str
         Relative name, the same in both.
+    keep : collection of str, default=()
+        Relative names in that folder of an object store that have been committed one by one.
+    last : str or None, default=None
+        Name in the folder of the file that tells that the folder is complete: an object store gets it last.
 
     Raises
     ------
@@ -83,7 +89,12 @@ def commit(staging: Path, *, output: str, name: str) -> None:
     """
     source = staging / name
     if uri.is_remote(output):
-        _upload(source, destination=uri.join(output, name))
+        _upload(
+            source,
+            destination=uri.join(output, name),
+            keep={uri.join(output, kept) for kept in keep},
+            last=last,
+        )
         return
     final = local_root(output) / name
     replaced = staging / "replaced"
@@ -106,14 +117,39 @@ def local_root(output: str) -> Path:
     return Path(output.removeprefix("file://"))
 
 
-def _upload(source: Path, *, destination: str) -> None:
+def remove_folder(output: str, name: str) -> None:
+    """Remove a folder below the output root with all that is in it; one that is not there is no fault.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be removed.
+    """
+    if not uri.is_remote(output):
+        folder = local_root(output) / name
+        try:
+            if folder.exists():
+                shutil.rmtree(folder)
+        except OSError as error:
+            raise OutputError(
+                str(folder), expected="a folder that can be removed", found=error.strerror or str(error)
+            ) from error
+        return
+    prefix = uri.join(output, name)
+    if uri.exists(prefix):
+        for location in list(uri.list_recursive(prefix)):
+            uri.remove(location)
+
+
+def _upload(source: Path, *, destination: str, keep: Collection[str], last: str | None) -> None:
     if source.is_file():
         uri.put_file(source, destination)
         return
     earlier = set(uri.list_recursive(destination)) if uri.exists(destination) else set()
-    for file in sorted(path for path in source.rglob("*") if path.is_file()):
+    files = [path for path in source.rglob("*") if path.is_file()]
+    for file in sorted(files, key=lambda path: (path == source / (last or ""), path)):
         target = uri.join(destination, file.relative_to(source).as_posix())
         uri.put_file(file, target)
         earlier.discard(target)
-    for stale in sorted(earlier):
+    for stale in sorted(earlier - set(keep)):
         uri.remove(stale)

@@ -13,6 +13,7 @@ class RunState:
     def __init__(self) -> None:
         self._found = 0
         self._stopping = False
+        self._fault: Exception | None = None
 
     def add_found(self, count: int) -> None:
         """Count items that a listing has found."""
@@ -21,6 +22,15 @@ class RunState:
     def stop(self) -> None:
         """Let nothing more begin."""
         self._stopping = True
+
+    def give_up(self, fault: Exception) -> None:
+        """Remember what makes the whole run pointless, and let nothing more begin."""
+        self._fault = self._fault or fault
+        self._stopping = True
+
+    def fault(self) -> Exception | None:
+        """Tell what made the whole run pointless."""
+        return self._fault
 
     def found(self) -> int:
         """Tell how many items have been found so far."""

@@ -14,7 +14,8 @@ import ray
 from uss_ray.errors import ConfigError
 
 _THREADS_PER_ACTOR = 2
-_LOCAL_STORE_BYTES = 256 << 20  # rows of metadata are all that goes through it
+_LIGHT_CPUS = 1  # of a cluster, for stages that list, decode and join while all actors are busy
+_LOCAL_STORE_BYTES = 1 << 30
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
 
 
@@ -26,14 +27,17 @@ class WorkerPool:
     ----------
     actors : int
         How many.
-    cpus_per_actor : int
-        CPUs that Ray sets aside for each, and threads that its networks use.
+    threads : int
+        CPU threads that the networks of each use.
+    cpus_per_actor : float
+        What Ray sets aside for each.
     gpus_per_actor : int
         0 or 1.
     """
 
     actors: int
-    cpus_per_actor: int
+    threads: int
+    cpus_per_actor: float
     gpus_per_actor: int
 
 
@@ -70,15 +74,17 @@ def ray_session(address: str | None = None) -> Iterator[None]:
         ray.shutdown()
 
 
-def plan_pool(*, recordings: int, actors: int | None = None) -> WorkerPool:
+def plan_pool(*, actors: int | None = None, threads: int | None = None, device: str = "auto") -> WorkerPool:
     """Share the machines of the running Ray among actors.
 
     Parameters
     ----------
-    recordings : int
-        There are never more actors than recordings; at least 1.
     actors : int or None, default=None
-        Wanted number; None takes one a GPU, or one for each two CPUs where there is no GPU.
+        Wanted number; None takes one a GPU, or as many as there are CPUs for where there is no GPU.
+    threads : int or None, default=None
+        CPU threads of each; None takes 2, or 1 where there is no more.
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        With `"cuda"` and a number of actors, GPUs need not be there yet: a cluster may start machines for them.
 
     Returns
     -------
@@ -88,22 +94,37 @@ def plan_pool(*, recordings: int, actors: int | None = None) -> WorkerPool:
     Raises
     ------
     ConfigError
-        If there are more actors than CPUs or GPUs.
+        If there are more actors than CPUs or GPUs, or no GPU where one is asked for.
     """
     resources = ray.cluster_resources()
-    cpus, gpus = max(1, int(resources.get("CPU", 1))), int(resources.get("GPU", 0))
-    most = gpus or cpus
+    cpus = max(1, int(resources.get("CPU", 1)))
+    gpus = 0 if device == "cpu" else int(resources.get("GPU", 0))
+    usable = max(1, cpus - _LIGHT_CPUS)
+    if device == "cuda" and actors is not None:
+        return WorkerPool(actors=actors, threads=threads or 1, cpus_per_actor=1, gpus_per_actor=1)
+    if device == "cuda" and not gpus:
+        raise ConfigError(
+            "device cuda", expected="a GPU, or --actors for a cluster that starts some", found="none"
+        )
+    most = gpus or usable
     if actors is not None and not 1 <= actors <= most:
         kind = "GPUs" if gpus else "CPUs"
         raise ConfigError("actors", expected=f"1 to {most}, the {kind} there are", found=str(actors))
-    wanted = actors or gpus or max(1, cpus // _THREADS_PER_ACTOR)
-    size = min(wanted, recordings)
-    return WorkerPool(actors=size, cpus_per_actor=max(1, cpus // size), gpus_per_actor=min(1, gpus))
+    if gpus:
+        return WorkerPool(actors=actors or gpus, threads=threads or 1, cpus_per_actor=1, gpus_per_actor=1)
+    each = threads or min(_THREADS_PER_ACTOR, max(1, usable // (actors or 1)))
+    chosen = actors or max(1, usable // each)
+    # Never all CPUs: who decodes must find one.
+    reserve = min(_LIGHT_CPUS, cpus / 2)
+    return WorkerPool(
+        actors=chosen, threads=each, cpus_per_actor=min(each, (cpus - reserve) / chosen), gpus_per_actor=0
+    )
 
 
 def _start_local() -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)
     ray.init(
+        num_cpus=(os.cpu_count() or 1) + _LIGHT_CPUS,
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.ERROR,

@@ -79,7 +79,12 @@ class TableSource(Datasource):
 
 
 def read_tables(
-    readers: Sequence[TableReader], *, schema: pa.Schema, name: str = "Tables", concurrency: int | None = None
+    readers: Sequence[TableReader],
+    *,
+    schema: pa.Schema,
+    name: str = "Tables",
+    concurrency: int | None = None,
+    cpus: float | None = None,
 ) -> Dataset:
     """Make a Dataset of what readers give; blocks come while they read.
 
@@ -93,6 +98,8 @@ def read_tables(
         Shown in Ray's progress and metrics.
     concurrency : int or None, default=None
         Most readers at a time; None leaves it to Ray.
+    cpus : float or None, default=None
+        That one reader takes; None leaves it to Ray. A stage that takes as much is fused with the reading.
 
     Returns
     -------
@@ -111,7 +118,10 @@ def read_tables(
     readers, and each block would be cut into as many slivers as it takes to get there.
     """
     return ray.data.read_datasource(
-        TableSource(readers, schema, name=name), override_num_blocks=len(readers), concurrency=concurrency
+        TableSource(readers, schema, name=name),
+        override_num_blocks=len(readers),
+        concurrency=concurrency,
+        num_cpus=cpus,
     )
 
 

@@ -17,9 +17,8 @@ from ray.util.annotations import RayDeprecationWarning
 
 from uss_ray.errors import ConfigError, UssRayError
 from uss_ray.pipelines.cluster.runtime import WorkerPool
+from uss_ray.pipelines.cluster.source import BLOCK_BYTES
 
-# Small blocks leave a stage as they are made; Ray would gather up to 128 MiB of rows before it hands them on.
-_BLOCK_BYTES = 1 << 20
 _TASK_RETRIES = 2
 
 TableStage = Callable[..., pa.Table | Iterator[pa.Table]]
@@ -29,7 +28,8 @@ def set_up_ray_data() -> None:
     """Set what all pipelines have in common, before the first dataset is made."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    context.target_max_block_size = _BLOCK_BYTES
+    # Small blocks leave a stage as they are made; Ray would gather 128 MiB of rows before it hands them on.
+    context.target_max_block_size = BLOCK_BYTES
     # An item that kills its worker each time costs its block; the caller finds what is missing and tries it alone.
     context.max_errored_blocks = -1
     context.execution_options.preserve_order = False

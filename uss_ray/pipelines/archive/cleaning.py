@@ -1,0 +1,42 @@
+"""What a run removes: results that no longer count, and spans that nobody will join any more."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from uss_ray.pipelines.archive.ledger import Ledger, is_in
+from uss_ray.pipelines.staging import remove_folder
+from uss_ray.results.layout import INDEX_FOLDER, PARTS_FOLDER
+from uss_ray.storage import uri
+
+
+def start_over(output: str) -> None:
+    """Let no result of an earlier run count: its index and the spans of its long recordings go.
+
+    Stems stay until those of the new run replace them.
+
+    Raises
+    ------
+    OutputError
+        If they cannot be removed.
+    """
+    for folder in (INDEX_FOLDER, PARTS_FOLDER):
+        remove_folder(output, folder)
+
+
+def forget_done_parts(output: str, ledger: Ledger) -> None:
+    """Remove the spans of long recordings that are joined or have failed.
+
+    Raises
+    ------
+    OutputError
+        If they cannot be removed.
+    """
+    place = uri.join(output, PARTS_FOLDER)
+    if not uri.exists(place):
+        return
+    names = {uri.relative(name, base=place).split("/")[0] for name in uri.list_recursive(place)}
+    for name in sorted(names):
+        key = np.array([int(name, 16)], dtype=np.int64)
+        if is_in(key, ledger.separated)[0] or is_in(key, ledger.failed)[0]:
+            remove_folder(output, f"{PARTS_FOLDER}/{name}")

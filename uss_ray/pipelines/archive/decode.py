@@ -1,0 +1,175 @@
+"""Recordings become units of sound: a short one whole, a long one in spans with some sound around each.
+
+A recording is decoded once, from its start to its end, in memory that does not grow with it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uss_ray.audio.codec import RecordingReader, open_recording
+from uss_ray.errors import RecordingError
+from uss_ray.pipelines.archive.packets import Sounding, Unit, UnitStatus
+from uss_ray.pipelines.recordings import Recording
+from uss_ray.storage import uri
+from uss_ray.storage.faults import is_infrastructure
+
+_LEAST_SEGMENTS = 4  # of a span, even of a recording of very many channels
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpanPlan:
+    """How long recordings are cut.
+
+    Parameters
+    ----------
+    segment_seconds : int
+        Step of the segment grid.
+    context_seconds : int
+        Sound that a span needs before and after it; see `SeparationEngine.span_context_seconds`.
+    span_seconds : int
+        Longest span, and longest recording that stays in one piece.
+    span_samples : int
+        The same limit in samples over all channels; the lower one holds.
+    """
+
+    segment_seconds: int
+    context_seconds: int
+    span_seconds: int
+    span_samples: int
+
+    def span_segments(self, *, sample_rate: int, channels: int) -> int:
+        """Tell how many segments of a recording make a span."""
+        seconds = min(self.span_seconds, self.span_samples / (sample_rate * channels))
+        return max(_LEAST_SEGMENTS, int(seconds // self.segment_seconds))
+
+
+def decode_recording(
+    recording: Recording,
+    *,
+    plan: SpanPlan,
+    done_parts: Callable[[Recording], Collection[int]],
+) -> Iterator[Sounding]:
+    """Decode one recording.
+
+    Parameters
+    ----------
+    recording : Recording
+    plan : SpanPlan
+    done_parts : callable
+        Tells which spans of a long recording are there from an earlier run; they come without sound.
+
+    Yields
+    ------
+    (Unit, ndarray of shape (channels, frames))
+        At least one; a recording that cannot be decoded ends with a unit that says why.
+    """
+    started = time.monotonic()
+    facts = Unit(
+        recording_id=recording.recording_id,
+        recording_uri=recording.recording_uri,
+        status="sound",
+        is_last=False,
+    )
+    try:
+        with (
+            uri.open_binary(recording.recording_uri) as file,
+            open_recording(file, name=recording.recording_uri) as reader,
+        ):
+            spec = reader.spec
+            facts = replace(
+                facts,
+                sample_rate=spec.sample_rate,
+                channels=spec.channels,
+                frames=spec.frames,
+                format=spec.format,
+                subtype=spec.subtype,
+            )
+            for unit, waveform in _units(
+                reader, facts=facts, plan=plan, done_parts=lambda: done_parts(recording)
+            ):
+                yield replace(unit, decode_seconds=time.monotonic() - started), waveform
+                started = time.monotonic()
+                if unit.part is not None:
+                    facts = replace(facts, part=unit.part + 1)
+    except RecordingError as error:
+        status: UnitStatus = "unfinished" if is_infrastructure(error) else "failed"
+        yield (
+            replace(facts, status=status, reason=error.reason, is_last=True),
+            np.zeros((max(1, facts.channels), 0), dtype=np.float32),
+        )
+
+
+def _units(
+    reader: RecordingReader, *, facts: Unit, plan: SpanPlan, done_parts: Callable[[], Collection[int]]
+) -> Iterator[Sounding]:
+    segment_frames = plan.segment_seconds * facts.sample_rate
+    span_segments = plan.span_segments(sample_rate=facts.sample_rate, channels=facts.channels)
+    span_frames = span_segments * segment_frames
+    context_frames = plan.context_seconds * facts.sample_rate
+    window = _Window(reader)
+    window.read_until(span_frames + 1)
+    if window.ended and window.stop <= span_frames:
+        yield replace(facts, is_last=True, frames=window.stop), window.cut(0, window.stop)
+        return
+    done = done_parts()
+    for part in range(2**31):
+        start, stop = part * span_frames, (part + 1) * span_frames
+        window.read_until(stop + context_frames + 1)
+        is_last = window.ended and window.stop <= stop
+        unit = replace(
+            facts,
+            part=part,
+            is_last=is_last,
+            frames=window.stop if window.ended else facts.frames,
+            first_segment=part * span_segments,
+            last_segment=None if is_last else (part + 1) * span_segments,
+            start_frame=max(0, start - context_frames),
+            ends_recording=window.ended and window.stop <= stop + context_frames,
+        )
+        if part in done:
+            yield replace(unit, status="done"), np.zeros((facts.channels, 0), dtype=np.float32)
+        else:
+            yield unit, window.cut(unit.start_frame, min(stop + context_frames, window.stop))
+        if is_last:
+            return
+        window.forget(stop - context_frames)
+
+
+class _Window:
+    """The part of a recording that is in memory."""
+
+    def __init__(self, reader: RecordingReader) -> None:
+        self._blocks = reader.blocks(reader.sample_rate)
+        self._held: list[NDArray[np.float32]] = []
+        self._start = 0
+        self.stop = 0
+        self.ended = False
+
+    def read_until(self, frame: int) -> None:
+        while not self.ended and self.stop < frame:
+            block = next(self._blocks, None)
+            if block is None:
+                self.ended = True
+            else:
+                self._held.append(block)
+                self.stop += block.shape[1]
+
+    def cut(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Copy [start, stop)."""
+        self._held = [np.concatenate(self._held, axis=1)]
+        return self._held[0][:, start - self._start : stop - self._start].copy()
+
+    def forget(self, until: int) -> None:
+        """Drop what lies before a frame."""
+        while self._held and self._start + self._held[0].shape[1] <= until:
+            self._start += self._held[0].shape[1]
+            del self._held[0]
+        if self._held and self._start < until:
+            self._held[0] = self._held[0][:, until - self._start :].copy()
+            self._start = until

@@ -1,0 +1,434 @@
+"""The archive job, from its request to its summary: begins or resumes a run, drives the pipeline, tells how it ended.
+
+Stems, reports and index rows are written by the workers; thin rows come back, and only sums are kept of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from uss_ray.errors import ConfigError, OutputError, UssRayError
+from uss_ray.ontology.vocabulary import TextMatch
+from uss_ray.pipelines.archive.cleaning import forget_done_parts
+from uss_ray.pipelines.archive.identity import RunIdentity, open_run
+from uss_ray.pipelines.archive.ledger import FAILED_PREFIX, Ledger, read_ledger, settle_failures
+from uss_ray.pipelines.archive.long_recordings import LongRecordings
+from uss_ray.pipelines.archive.outcome import Outcome, PacketReport, failed_outcome
+from uss_ray.pipelines.archive.separate import MakeSeparator
+from uss_ray.pipelines.archive.stages import Grain, missing_recordings, packet_reports
+from uss_ray.pipelines.archive.tally import Tally
+from uss_ray.pipelines.cluster.run_state import start_run_state
+from uss_ray.pipelines.cluster.runtime import WorkerPool, plan_pool, ray_session
+from uss_ray.pipelines.cluster.stages import iterate_tables, set_up_ray_data
+from uss_ray.pipelines.cluster.stopping import StopRequest, stop_on_signals
+from uss_ray.pipelines.listing import Listing, open_listing
+from uss_ray.pipelines.publishing import index_name
+from uss_ray.pipelines.recordings import Recording
+from uss_ray.pipelines.request import SeparationRequest
+from uss_ray.pipelines.separate_one import RecordingSeparator
+from uss_ray.pipelines.staging import staging_folder
+from uss_ray.results.run_summary import RecordingCounts, RunSummary, StageSummary
+from uss_ray.storage import uri
+
+logger = logging.getLogger(__name__)
+
+_FEW = 256  # recordings that are counted before the work begins, to share out a small archive well
+_JUDGED = 100  # recordings that must be finished before too many failures stop a run
+_FRUITLESS = 4  # reports without any recording finished, one after the other, that stop a run
+_CRASHED = "its worker died each time it was tried"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchiveOptions:
+    """How a job runs; none of it shapes what comes out.
+
+    Parameters
+    ----------
+    actors : int or None, default=None
+        Workers; None takes one a GPU, or as many as there are CPUs for.
+    threads : int or None, default=None
+        CPU threads of each worker's networks; None takes those of the run that is resumed, or 2.
+    address : str or None, default=None
+        Ray cluster; None takes `RAY_ADDRESS`, or starts a local Ray.
+    shard : (int, int) or None, default=None
+        (i, n): only the i-th of n parts of the archive, from 1.
+    limit : int or None, default=None
+        Only the first recordings.
+    retry_failed : bool, default=False
+        Only the recordings that have failed.
+    max_failed_fraction : float, default=1.0
+        More failures than this share stop the run, once 100 recordings are finished; up to it the run counts as
+        successful. 1 never stops, and any failure shows in the exit code.
+    """
+
+    actors: int | None = None
+    threads: int | None = None
+    address: str | None = None
+    shard: tuple[int, int] | None = None
+    limit: int | None = None
+    retry_failed: bool = False
+    max_failed_fraction: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.max_failed_fraction <= 1.0:
+            raise ConfigError(
+                "max failed fraction", expected="a number in [0, 1]", found=str(self.max_failed_fraction)
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a run is.
+
+    Parameters
+    ----------
+    finished, failed : int
+        Recordings of this run.
+    found : int
+        Recordings that the listing has found to do so far.
+    audio_seconds : float
+        Length of those that were separated.
+    """
+
+    finished: int
+    failed: int
+    found: int
+    audio_seconds: float
+
+
+ProgressHook = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchiveResult:
+    """How a run ended.
+
+    Parameters
+    ----------
+    output : str
+        Output root.
+    tally : Tally
+        Sums of this run.
+    skipped : int
+        Recordings that an earlier run had done.
+    summary : RunSummary
+        As in `summary.json`.
+    matches : tuple of (str, TextMatch)
+        Each free text and what it was resolved to.
+    max_failed_fraction : float
+        See `ArchiveOptions`.
+    signal_number : int or None
+        What stopped the run.
+    """
+
+    output: str
+    tally: Tally
+    skipped: int
+    summary: RunSummary
+    matches: tuple[tuple[str, TextMatch], ...] = ()
+    max_failed_fraction: float = 1.0
+    signal_number: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """Tell how it ended: 0 for success, 8 if some recordings are not separated, 9 if none is.
+
+        128 + signal for a run that was stopped.
+        """
+        if self.signal_number is not None:
+            return 128 + self.signal_number
+        failed, unfinished = self.tally.counts["failed"], self.tally.counts["unfinished"]
+        if not unfinished and (not failed or self._is_tolerable()):
+            return 0
+        return 8 if self.tally.counts["separated"] or self.skipped else 9
+
+    def _is_tolerable(self) -> bool:
+        return self.max_failed_fraction < 1.0 and self.tally.failed_fraction <= self.max_failed_fraction
+
+
+def separate_archive(
+    archive: str,
+    *,
+    request: SeparationRequest,
+    options: ArchiveOptions | None = None,
+    on_progress: ProgressHook | None = None,
+    make_separator: MakeSeparator = RecordingSeparator,
+) -> ArchiveResult:
+    """Separate every recording of an archive, or go on where an earlier run of the same request ended.
+
+    Parameters
+    ----------
+    archive : str
+        Whatever `listing.open_listing` takes: a folder, a prefix of an object store, a manifest, an inventory.
+    request : SeparationRequest
+        What to do with each recording, and where the results go.
+    options : ArchiveOptions, optional
+        How the job runs.
+    on_progress : callable, optional
+        Called as recordings are done.
+    make_separator : callable, optional
+        What the workers separate with; benchmarks take another.
+
+    Returns
+    -------
+    ArchiveResult
+        Sums; what became of each recording is in the index.
+
+    Raises
+    ------
+    UssRayError
+        If the archive is empty, results of another run are in the way, the output cannot be written, or weights,
+        query or settings are wrong: before any work. Later only if nothing at all can be done any more, such as
+        with a full disk; what was done until then stays. A bad recording raises nothing.
+    """
+    chosen = options or ArchiveOptions()
+    request.storage.apply()
+    started = time.monotonic(), datetime.now(UTC)
+    checked = RecordingSeparator(replace(request, device="cpu"))
+    listing = open_listing(archive, shard=chosen.shard, limit=chosen.limit)
+    few = _count_few(listing)
+    with ray_session(chosen.address):
+        pool = plan_pool(actors=chosen.actors, threads=chosen.threads, device=request.device)
+        identity, resumed = open_run(request, RunIdentity.of(archive, run=checked.run, threads=pool.threads))
+        if resumed and chosen.threads is None and request.device != "cuda" and not pool.gpus_per_actor:
+            pool = plan_pool(actors=chosen.actors, threads=identity.threads, device=request.device)
+        with staging_folder(request.output) as scratch:
+            run = _Run(
+                # The index tells what is there; a worker that is tried again must be free to replace its own results.
+                request=replace(request, overwrite=True),
+                options=chosen,
+                listing=listing,
+                pool=pool,
+                separator=checked,
+                scratch=scratch,
+                on_progress=on_progress,
+                make_separator=make_separator,
+            )
+            with stop_on_signals(run.stop) as stop:
+                skipped = run.drive(few, stop=stop)
+        _settle(request.output)
+    tally = run.tally
+    summary = _summary(archive, request, run=run, skipped=skipped, started=started)
+    _write_summary(summary, output=request.output, shard=chosen.shard)
+    return ArchiveResult(
+        output=request.output,
+        tally=tally,
+        skipped=skipped,
+        summary=summary,
+        matches=checked.matches,
+        max_failed_fraction=chosen.max_failed_fraction,
+        signal_number=stop.signal_number,
+    )
+
+
+@dataclass(kw_only=True)
+class _Run:
+    request: SeparationRequest
+    options: ArchiveOptions
+    listing: Listing
+    pool: WorkerPool
+    separator: RecordingSeparator
+    scratch: Path
+    on_progress: ProgressHook | None
+    make_separator: MakeSeparator
+    tally: Tally = field(default_factory=Tally)
+    state: Any = None
+    _fruitless: int = 0
+    _finished_before: int = 0
+
+    def stop(self) -> None:
+        """Let what is in flight end, and begin nothing more."""
+        if self.state is not None:
+            ray.get(self.state.stop.remote())
+
+    def drive(self, few: int | None, *, stop: StopRequest) -> int:
+        """Run the pipeline until nothing is missing; give the number of recordings that were done before."""
+        set_up_ray_data()
+        ledger, skipped = self._read_ledger()
+        self._run_pass(ledger, grain=Grain.of(few, actors=self.pool.actors))
+        if stop or self._gave_up() or self._missing() == 0:
+            return skipped
+        # Some recording takes its worker with it, or a store was away for a while: now each by itself.
+        self.tally.counts["unfinished"] = 0
+        ledger, _ = self._read_ledger()
+        self._run_pass(ledger, grain=Grain.alone())
+        if not stop and not self._gave_up() and self._missing() > 0:
+            self._blame_crashed(self._read_ledger()[0])
+        return skipped
+
+    def _read_ledger(self) -> tuple[Any, int]:
+        request = self.request
+
+        def read() -> Ledger:
+            request.storage.apply()
+            return read_ledger(request.output)
+
+        ledger: Any = ray.remote(read).options(num_cpus=0).remote()
+        found: Ledger = ray.get(ledger)  # a view into Ray's store: 8 bytes a recording
+        return ledger, len(found.separated) + len(found.failed)
+
+    def _run_pass(self, ledger: Any, *, grain: Grain) -> None:
+        self.state = start_run_state()
+        long = LongRecordings(self.request, publisher=self.separator.publisher)
+        reports = packet_reports(
+            self.listing.readers,
+            request=self.request,
+            pool=self.pool,
+            grain=grain,
+            context_seconds=self.separator.engine.span_context_seconds,
+            ledger=ledger,
+            retry_failed=self.options.retry_failed,
+            state=self.state,
+            scratch=self.scratch,
+            make_separator=self.make_separator,
+        )
+        self._finished_before = self.tally.finished
+        for outcome in self._outcomes(reports, long=long):
+            self._count(outcome)
+        fault = ray.get(self.state.fault.remote())
+        if fault is not None:
+            raise fault
+
+    def _outcomes(self, reports: Any, *, long: LongRecordings) -> Iterator[Outcome]:
+        for table in iterate_tables(reports):
+            for record in table.to_pylist():
+                report = PacketReport.from_record(record)
+                self.tally.add_times(report)
+                self._judge(report)
+                for outcome in report.outcomes:
+                    yield from long.take(outcome)
+                yield from long.joined()
+        yield from long.joined(wait=True)
+
+    def _count(self, outcome: Outcome) -> None:
+        self.tally.add(outcome)
+        limit = self.options.max_failed_fraction
+        if limit < 1.0 and self.tally.finished >= _JUDGED and self.tally.failed_fraction > limit:
+            self.state.stop.remote()
+        if self.on_progress is not None:
+            self.on_progress(
+                Progress(
+                    finished=self.tally.finished,
+                    failed=self.tally.counts["failed"],
+                    found=ray.get(self.state.found.remote()) + self._finished_before,
+                    audio_seconds=self.tally.audio_seconds,
+                )
+            )
+
+    def _judge(self, report: PacketReport) -> None:
+        """Give up when nothing at all gets done any more, such as with a full disk."""
+        done = any(outcome.status != "unfinished" for outcome in report.outcomes)
+        self._fruitless = 0 if done or not report.outcomes else self._fruitless + 1
+        if self._fruitless == _FRUITLESS:
+            reason = report.outcomes[-1].reason or "unknown"
+            fault = OutputError(self.request.output, expected="results that can be written", found=reason)
+            self.state.give_up.remote(fault)
+
+    def _gave_up(self) -> bool:
+        limit = self.options.max_failed_fraction
+        return limit < 1.0 and self.tally.finished >= _JUDGED and self.tally.failed_fraction > limit
+
+    def _missing(self) -> int:
+        """Count what the listing has found and nothing came back of, and what came back undone."""
+        found = ray.get(self.state.found.remote())
+        return int(found) - (self.tally.finished - self._finished_before)
+
+    def _blame_crashed(self, ledger: Any) -> None:
+        """Fail the recordings that nothing ever comes back of: each was alone when its worker died."""
+        if self.tally.counts["unfinished"]:
+            return  # they cannot be told from those that only wait for a store
+        rows = missing_recordings(
+            self.listing.readers,
+            ledger=ledger,
+            retry_failed=self.options.retry_failed,
+            state=start_run_state(),
+        )
+        publisher = self.separator.publisher
+        for table in iterate_tables(rows):
+            for row in table.select(["recording_uri", "recording_id"]).to_pylist():
+                recording = Recording(**row)
+                failed = publisher.failed(recording, reason=_CRASHED)
+                publisher.commit_rows([failed], name=FAILED_PREFIX + index_name(recording))
+                self._count(failed_outcome(recording, reason=_CRASHED))
+
+
+def _count_few(listing: Listing) -> int | None:
+    """Count the recordings of a small archive; None for others."""
+    if listing.known_count is not None:
+        return listing.known_count if listing.known_count <= _FEW else None
+    count = 0
+    for table in listing.tables():
+        count += len(table)
+        if count > _FEW:
+            return None
+    return count
+
+
+def _settle(output: str) -> None:
+    """Bring what failed into order, and remove the spans of what is done; on a worker, for there may be many."""
+
+    def settle() -> None:
+        settle_failures(output)
+        forget_done_parts(output, read_ledger(output))
+
+    try:
+        ray.get(ray.remote(settle).options(num_cpus=0).remote())
+    except ray.exceptions.RayTaskError as error:
+        cause = error.cause
+        raise cause if isinstance(cause, UssRayError) else error from None
+
+
+def _summary(
+    archive: str,
+    request: SeparationRequest,
+    *,
+    run: _Run,
+    skipped: int,
+    started: tuple[float, datetime],
+) -> RunSummary:
+    tally = run.tally
+    peak = max(tally.workers.values(), default=None)
+    workers = {"decode": run.pool.actors, "separate": run.pool.actors, "write": run.pool.actors}
+    return RunSummary(
+        run_id=run.separator.run.run_id,
+        input=archive,
+        output=request.output,
+        software_version=version("uss-ray"),
+        ray_version=ray.__version__,
+        started_at=started[1],
+        ended_at=datetime.now(UTC),
+        wall_seconds=time.monotonic() - started[0],
+        audio_hours=tally.audio_seconds / 3600,
+        recordings=RecordingCounts(
+            separated=tally.counts["separated"],
+            failed=tally.counts["failed"],
+            unfinished=tally.counts["unfinished"],
+            skipped=skipped,
+        ),
+        stems=tally.stems["written"],
+        stem_bytes=tally.stem_bytes,
+        stages=tuple(
+            StageSummary(
+                name=name,
+                workers=workers[name],
+                busy_seconds=stage.seconds,
+                peak_memory_bytes=None if name == "decode" else peak,
+            )
+            for name, stage in tally.stages.items()
+        ),
+        failures=tally.failures.most_common(),
+    )
+
+
+def _write_summary(summary: RunSummary, *, output: str, shard: tuple[int, int] | None) -> None:
+    name = "summary.json" if shard is None else f"summary-{shard[0]}-of-{shard[1]}.json"
+    uri.write_bytes(summary.to_json().encode(), uri.join(output, name))

@@ -1,0 +1,176 @@
+"""What is done below an output root. The index says it: a recording that has rows there is done, or has failed.
+
+Rows of recordings that failed stand in parts of their own, so that a repetition can take them out.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from uss_ray.errors import OutputError
+from uss_ray.pipelines.recordings import recording_key
+from uss_ray.pipelines.staging import commit, staging_folder
+from uss_ray.results.failures import failed_jsonl
+from uss_ray.results.index import IndexRow, read_index_part, write_index
+from uss_ray.results.layout import INDEX_FOLDER, index_path
+from uss_ray.results.part_files import PART_NAME
+from uss_ray.storage import uri
+
+FAILED_PREFIX = "failed-"
+FAILED_LIST_NAME = "failed.jsonl"
+
+_READERS = 16
+
+Keys = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What is done.
+
+    Attributes
+    ----------
+    separated, failed : ndarray of shape (n,), dtype=int64
+        Sorted keys of recordings; one that failed first and was separated later counts as separated.
+    """
+
+    separated: Keys
+    failed: Keys
+
+    @property
+    def known(self) -> Keys:
+        """All of them."""
+        return np.union1d(self.separated, self.failed)
+
+
+def read_ledger(output: str) -> Ledger:
+    """Read the index for what is done.
+
+    Parameters
+    ----------
+    output : str
+        Output root; there may be no index yet.
+
+    Returns
+    -------
+    Ledger
+
+    Raises
+    ------
+    OutputError
+        If the index is there and cannot be read.
+    """
+    with ThreadPoolExecutor(_READERS) as pool:
+        parts = _index_parts(output)
+        keys = {True: [np.zeros(0, np.int64)], False: [np.zeros(0, np.int64)]}
+        for name, found in zip(parts, pool.map(_keys_of_part, parts), strict=True):
+            keys[_holds_failed(name)].append(found)
+    separated = np.unique(np.concatenate(keys[False]))
+    failed = np.setdiff1d(np.unique(np.concatenate(keys[True])), separated, assume_unique=True)
+    return Ledger(separated, failed)
+
+
+def is_in(keys: Keys, found: Keys) -> NDArray[np.bool_]:
+    """Tell of each key whether it is among sorted ones."""
+    if not len(found):
+        return np.zeros(len(keys), np.bool_)
+    places = np.minimum(np.searchsorted(found, keys), len(found) - 1)
+    return np.asarray(found[places] == keys)
+
+
+def done_parts(output: str, *, folder: str) -> set[int]:
+    """Tell which spans of a long recording are complete; `folder` holds them, relative to the output root."""
+    place = uri.join(output, folder)
+    if not uri.exists(place):
+        return set()
+    names = (uri.relative(name, base=place) for name in uri.list_recursive(place))
+    return {int(name.split("/")[0]) for name in names if name.endswith("/" + PART_NAME)}
+
+
+def settle_failures(output: str) -> int:
+    """Bring the rows of failed recordings into order, and list them in `failed.jsonl`.
+
+    Rows of recordings that a repetition has separated, and older rows of those that failed again, go.
+
+    Returns
+    -------
+    int
+        Recordings that have failed and were not separated since.
+
+    Raises
+    ------
+    OutputError
+        If the index cannot be read or written.
+    """
+    parts = [name for name in _index_parts(output) if _holds_failed(name)]
+    separated = read_ledger(output).separated if parts else np.zeros(0, np.int64)
+    latest: dict[str, IndexRow] = {}
+    rows = 0
+    for part in parts:
+        for record in read_index_part(
+            io.BytesIO(uri.read_bytes(part, error=OutputError)), name=part
+        ).to_pylist():
+            rows += 1
+            row = IndexRow.from_record(record)
+            if is_in(np.array([recording_key(row.recording_id)]), separated)[0]:
+                continue
+            known = latest.get(row.recording_id)
+            if known is None or row.created_at > known.created_at:
+                latest[row.recording_id] = row
+    ordered = [latest[name] for name in sorted(latest)]
+    if rows != len(ordered):
+        _replace(output, parts, ordered)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / FAILED_LIST_NAME
+        file.write_text("".join(failed_jsonl(ordered)), encoding="utf-8")
+        uri.put_file(file, uri.join(output, FAILED_LIST_NAME))
+    return len(ordered)
+
+
+def _replace(output: str, parts: Collection[str], rows: list[IndexRow]) -> None:
+    name = f"{FAILED_PREFIX}settled"
+    kept = uri.join(output, index_path(name))
+    if rows:
+        with staging_folder(output) as staging:
+            write_index(rows, path=staging / index_path(name))
+            commit(staging, output=output, name=index_path(name))
+    for part in parts:
+        if part != kept or not rows:
+            uri.remove(part)
+
+
+def _index_parts(output: str) -> list[str]:
+    folder = uri.join(output, INDEX_FOLDER)
+    if not uri.exists(folder):
+        return []
+    return [name for name in uri.list_recursive(folder) if name.endswith(".parquet")]
+
+
+def _holds_failed(part: str) -> bool:
+    return part.rpartition("/")[2].startswith(FAILED_PREFIX)
+
+
+def _keys_of_part(part: str) -> Keys:
+    with uri.open_binary(part, error=OutputError) as file:
+        try:
+            names = pq.read_table(file, columns=["recording_id"])["recording_id"]
+        except pa.ArrowInvalid as error:
+            raise OutputError(
+                part, expected="a part of an index", found=str(error).splitlines()[0]
+            ) from error
+    return np.array([recording_key(name) for name in _unique(names)], dtype=np.int64)
+
+
+def _unique(names: pa.ChunkedArray) -> Iterator[str]:
+    yield from pc.unique(names).to_pylist()

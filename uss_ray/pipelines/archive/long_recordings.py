@@ -1,0 +1,99 @@
+"""Spans of long recordings come in any order; when all of one are there, a worker joins them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+
+from uss_ray.errors import OutputError, RecordingError, UssRayError
+from uss_ray.pipelines.archive.ledger import FAILED_PREFIX
+from uss_ray.pipelines.archive.outcome import Outcome, failed_outcome, separated_outcome
+from uss_ray.pipelines.publishing import Publisher, index_name
+from uss_ray.pipelines.recordings import Recording
+from uss_ray.pipelines.request import SeparationRequest
+from uss_ray.storage.faults import is_infrastructure
+
+_JOIN_CPUS = 0.5
+_MOST_JOINS = 64  # in flight; more would only wait in Ray's queue
+
+
+@dataclass
+class _Long:
+    done: set[int] = field(default_factory=set)
+    parts: int | None = None
+
+
+class LongRecordings:
+    """Keeps count of the long recordings in flight, and has them joined.
+
+    Parameters
+    ----------
+    request : SeparationRequest
+    publisher : Publisher
+        Travels to the workers that join.
+    """
+
+    def __init__(self, request: SeparationRequest, *, publisher: Publisher) -> None:
+        self._request = request
+        self._publisher = publisher
+        self._open: dict[int, _Long] = {}
+        self._given_up: set[int] = set()
+        self._joins: list[Any] = []
+        self._join = ray.remote(_join).options(num_cpus=_JOIN_CPUS, max_retries=2)
+
+    def take(self, outcome: Outcome) -> Iterator[Outcome]:
+        """Take what became of a unit; give what is thereby known of whole recordings."""
+        key = outcome.recording_key
+        if outcome.part is None:
+            yield outcome
+            return
+        if key in self._given_up:
+            return
+        if outcome.status != "part":
+            self._open.pop(key, None)
+            self._given_up.add(key)  # other spans of it may still be on their way
+            yield outcome
+            return
+        long = self._open.setdefault(key, _Long())
+        long.done.add(outcome.part)
+        long.parts = outcome.parts or long.parts
+        if len(long.done) == long.parts:
+            del self._open[key]
+            self._joins.append(
+                self._join.remote(self._request, self._publisher, outcome.recording, long.parts)
+            )
+
+    def joined(self, *, wait: bool = False) -> Iterator[Outcome]:
+        """Give the recordings that have been joined; wait for all of them, or only if there are very many."""
+        while self._joins:
+            needed = len(self._joins) if wait else max(0, len(self._joins) - _MOST_JOINS)
+            ready, self._joins = ray.wait(
+                self._joins, num_returns=max(1, needed), timeout=None if needed else 0
+            )
+            if not ready:
+                return
+            yield from ray.get(ready)
+
+
+def _join(request: SeparationRequest, publisher: Publisher, recording: Recording, parts: int) -> Outcome:
+    request.storage.apply()
+    try:
+        return separated_outcome(recording, publisher.join(recording, parts=parts))
+    except UssRayError as error:
+        if isinstance(error, OutputError) or is_infrastructure(error):
+            return failed_outcome(recording, reason=error.reason, status="unfinished")
+        return _failed(publisher, recording, error)
+
+
+def _failed(publisher: Publisher, recording: Recording, error: UssRayError) -> Outcome:
+    try:
+        row = publisher.failed(recording, reason=error.reason)
+        publisher.commit_rows([row], name=FAILED_PREFIX + index_name(recording))
+        if isinstance(error, RecordingError):
+            publisher.forget_parts(recording)
+    except OutputError as fault:
+        return failed_outcome(recording, reason=fault.reason, status="unfinished")
+    return failed_outcome(recording, reason=error.reason)

@@ -1,0 +1,181 @@
+"""What is told of a recording to whoever started the job: one small row each, whatever was separated."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from uss_ray.pipelines.recordings import Recording, recording_key
+from uss_ray.results.index import IndexRow
+
+LOUDEST_STEMS = 3
+
+OutcomeStatus = Literal["separated", "failed", "unfinished", "part"]
+"""`unfinished`: nothing is wrong with the recording, but a store, a disk or a stop kept it from being done; a
+repetition of the job does it. `part`: one span of a long recording is done."""
+
+_OUTCOME_TYPE = pa.struct(
+    [
+        pa.field("recording_id", pa.string(), False),
+        pa.field("recording_uri", pa.string(), False),
+        pa.field("status", pa.string(), False),
+        pa.field("reason", pa.string()),
+        pa.field("seconds", pa.float64(), False),
+        pa.field("processing_seconds", pa.float64(), False),
+        pa.field("written", pa.int32(), False),
+        pa.field("silent", pa.int32(), False),
+        pa.field("absent", pa.int32(), False),
+        pa.field("detected", pa.int32(), False),
+        pa.field("stem_bytes", pa.int64(), False),
+        pa.field("loudest", pa.list_(pa.string()), False),
+        pa.field("has_report", pa.bool_(), False),
+        pa.field("part", pa.int32()),
+        pa.field("parts", pa.int32()),
+    ]
+)
+PACKET_REPORT_SCHEMA = pa.schema(
+    [
+        pa.field("outcomes", pa.list_(_OUTCOME_TYPE), False),
+        pa.field("worker", pa.string(), False),
+        pa.field("decode_seconds", pa.float64(), False),
+        pa.field("separate_seconds", pa.float64(), False),
+        pa.field("write_seconds", pa.float64(), False),
+        pa.field("peak_bytes", pa.int64(), False),
+    ]
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one recording, or of one span of a long one.
+
+    Parameters
+    ----------
+    recording_id, recording_uri : str
+        Which recording.
+    status : {"separated", "failed", "unfinished", "part"}
+        Whether its results are there.
+    reason : str or None, default=None
+        One line, for `failed` and `unfinished`.
+    seconds, processing_seconds : float, default=0.0
+        Length of the recording and the time it took.
+    written, silent, absent, detected : int, default=0
+        Stems by status, residuals not counted.
+    stem_bytes : int, default=0
+        Size of all stems, residuals too.
+    loudest : tuple of str, default=()
+        Labels of the loudest stems of the deepest level, loudest first.
+    has_report : bool, default=False
+        Whether it has an HTML page.
+    part : int or None, default=None
+        Number of the span.
+    parts : int or None, default=None
+        Number of spans of the recording, known with the last one.
+    """
+
+    recording_id: str
+    recording_uri: str
+    status: OutcomeStatus
+    reason: str | None = None
+    seconds: float = 0.0
+    processing_seconds: float = 0.0
+    written: int = 0
+    silent: int = 0
+    absent: int = 0
+    detected: int = 0
+    stem_bytes: int = 0
+    loudest: tuple[str, ...] = ()
+    has_report: bool = False
+    part: int | None = None
+    parts: int | None = None
+
+    @property
+    def recording(self) -> Recording:
+        """Which recording."""
+        return Recording(recording_uri=self.recording_uri, recording_id=self.recording_id)
+
+    @property
+    def recording_key(self) -> int:
+        """See `recordings.Recording`."""
+        return recording_key(self.recording_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PacketReport:
+    """What became of the units of one packet, and what it took.
+
+    Parameters
+    ----------
+    outcomes : tuple of Outcome
+    worker : str
+        Who did it.
+    decode_seconds, separate_seconds, write_seconds : float, default=0.0
+        Time in each stage; writing goes on beside separating.
+    peak_bytes : int, default=0
+        Most memory that the worker has taken so far.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    worker: str
+    decode_seconds: float = 0.0
+    separate_seconds: float = 0.0
+    write_seconds: float = 0.0
+    peak_bytes: int = 0
+
+    def to_table(self) -> pa.Table:
+        """Turn the report into a table of one row of `PACKET_REPORT_SCHEMA`."""
+        record = {name: getattr(self, name) for name in PACKET_REPORT_SCHEMA.names}
+        record["outcomes"] = [asdict(outcome) for outcome in self.outcomes]
+        return pa.Table.from_pylist([record], schema=PACKET_REPORT_SCHEMA)
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> PacketReport:
+        """Make the report again from a row of such a table."""
+        outcomes = tuple(
+            Outcome(**{**outcome, "loudest": tuple(outcome["loudest"])}) for outcome in record["outcomes"]
+        )
+        return cls(**{**record, "outcomes": outcomes})
+
+
+def separated_outcome(recording: Recording, rows: Sequence[IndexRow]) -> Outcome:
+    """Sum up a recording that was separated, from its rows of the index."""
+    stems = [row for row in rows if row.kind != "residual"]
+    counts = Counter(row.status for row in stems)
+    kept = [row for row in stems if row.status == "written"]
+    deepest = max((row.level or 0 for row in kept), default=0)
+    loudest = sorted(
+        (row for row in kept if (row.level or 0) == deepest),
+        key=lambda row: row.level_db if row.level_db is not None else float("-inf"),
+        reverse=True,
+    )
+    first = rows[0]
+    return Outcome(
+        recording_id=recording.recording_id,
+        recording_uri=recording.recording_uri,
+        status="separated",
+        seconds=(first.frames or 0) / (first.sample_rate or 1),
+        processing_seconds=first.processing_seconds or 0.0,
+        written=counts["written"],
+        silent=counts["silent"],
+        absent=counts["absent"],
+        detected=counts["detected"],
+        stem_bytes=sum(row.written_bytes for row in rows),
+        loudest=tuple(row.label for row in loudest[:LOUDEST_STEMS]),
+    )
+
+
+def failed_outcome(
+    recording: Recording, *, reason: str, status: OutcomeStatus = "failed", part: int | None = None
+) -> Outcome:
+    """Sum up a recording, or a span of one, that could not be separated."""
+    return Outcome(
+        part=part,
+        recording_id=recording.recording_id,
+        recording_uri=recording.recording_uri,
+        status=status,
+        reason=" ".join(reason.split()),
+    )

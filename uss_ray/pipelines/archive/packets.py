@@ -1,0 +1,182 @@
+"""What travels from the workers that decode to those that separate: units of sound, some of them together.
+
+A unit is a recording or one span of a long one. Units that carry no sound tell what became of a recording on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from uss_ray.pipelines.recordings import Recording
+
+UnitStatus = Literal["sound", "done", "failed", "unfinished"]
+"""`done`: a span that an earlier run has separated. `failed`: the recording is at fault. `unfinished`: the store is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """One recording, or one span of a long one, on its way through the workers.
+
+    Parameters
+    ----------
+    recording_id, recording_uri : str
+        See `recordings.Recording`.
+    status : {"sound", "done", "failed", "unfinished"}
+        What is known of it.
+    reason : str or None, default=None
+        One line, for `failed` and `unfinished`.
+    part : int or None, default=None
+        Number of the span from 0; None for a recording in one piece.
+    is_last : bool, default=True
+        Whether the recording ends with this unit.
+    first_segment, last_segment : int or None, default=None
+        The span on the segment grid, half open; None for a recording in one piece, and for the end of the last span.
+    start_frame : int, default=0
+        Position of the waveform's first frame in the recording; spans come with some sound before and after.
+    ends_recording : bool, default=True
+        Whether the waveform reaches the end of the recording.
+    sample_rate, channels : int, default=0
+        Of the recording.
+    frames : int or None, default=None
+        Length of the recording, where it is known.
+    format, subtype : str, default=""
+        See `audio.spec.AudioSpec`.
+    decode_seconds : float, default=0.0
+        Time it took to read.
+    """
+
+    recording_id: str
+    recording_uri: str
+    status: UnitStatus
+    reason: str | None = None
+    part: int | None = None
+    is_last: bool = True
+    first_segment: int | None = None
+    last_segment: int | None = None
+    start_frame: int = 0
+    ends_recording: bool = True
+    sample_rate: int = 0
+    channels: int = 0
+    frames: int | None = None
+    format: str = ""
+    subtype: str = ""
+    decode_seconds: float = 0.0
+
+    @property
+    def recording(self) -> Recording:
+        """Which recording it belongs to."""
+        return Recording(recording_uri=self.recording_uri, recording_id=self.recording_id)
+
+
+UNIT_TYPE = pa.struct(
+    [
+        pa.field("recording_id", pa.string(), False),
+        pa.field("recording_uri", pa.string(), False),
+        pa.field("status", pa.string(), False),
+        pa.field("reason", pa.string()),
+        pa.field("part", pa.int32()),
+        pa.field("is_last", pa.bool_(), False),
+        pa.field("first_segment", pa.int32()),
+        pa.field("last_segment", pa.int32()),
+        pa.field("start_frame", pa.int64(), False),
+        pa.field("ends_recording", pa.bool_(), False),
+        pa.field("sample_rate", pa.int32(), False),
+        pa.field("channels", pa.int32(), False),
+        pa.field("frames", pa.int64()),
+        pa.field("format", pa.string(), False),
+        pa.field("subtype", pa.string(), False),
+        pa.field("decode_seconds", pa.float64(), False),
+    ]
+)
+PACKET_SCHEMA = pa.schema(
+    [
+        pa.field("units", pa.list_(UNIT_TYPE), False),
+        pa.field("waveforms", pa.list_(pa.large_binary()), False),
+    ]
+)
+
+Sounding = tuple[Unit, NDArray[np.float32]]
+"""A unit and its waveform (channels, frames), of no frames where it carries no sound."""
+
+
+def packet_table(units: Sequence[Sounding]) -> pa.Table:
+    """Make a table of one row of units that are separated side by side.
+
+    Parameters
+    ----------
+    units : sequence of (Unit, ndarray of shape (channels, frames))
+
+    Returns
+    -------
+    pyarrow.Table
+        Of `PACKET_SCHEMA`.
+    """
+    sizes = [waveform.nbytes for _, waveform in units]
+    if len(units) == 1:  # the usual case of much sound: no copy
+        data = pa.py_buffer(np.ascontiguousarray(units[0][1], dtype=np.float32))
+    else:
+        flat = np.concatenate([waveform.astype(np.float32, copy=False).ravel() for _, waveform in units])
+        data = pa.py_buffer(flat)
+    offsets = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+    waveforms = pa.LargeBinaryArray.from_buffers(
+        pa.large_binary(), len(units), [None, pa.py_buffer(offsets), data]
+    )
+    ends = pa.array([0, len(units)], type=pa.int32())
+    rows = pa.array([asdict(unit) for unit, _ in units], type=UNIT_TYPE)
+    columns = [pa.ListArray.from_arrays(ends, rows), pa.ListArray.from_arrays(ends, waveforms)]
+    return pa.Table.from_arrays(columns, schema=PACKET_SCHEMA)
+
+
+def packets_of(table: pa.Table) -> Iterator[list[Sounding]]:
+    """Read the packets of a table; waveforms are views into it that must not be written to."""
+    for row in range(len(table)):
+        units = [Unit(**record) for record in table["units"][row].as_py()]
+        waveforms: Any = table["waveforms"][row].values
+        yield [
+            (
+                unit,
+                np.frombuffer(waveforms[place].as_buffer(), dtype=np.float32).reshape(
+                    max(1, unit.channels), -1
+                ),
+            )
+            for place, unit in enumerate(units)
+        ]
+
+
+class PacketBuilder:
+    """Gather units until there are enough of them, or enough sound.
+
+    Parameters
+    ----------
+    most_units : int
+    most_samples : int
+        Over all channels; a unit that holds more by itself makes a packet of its own.
+    """
+
+    def __init__(self, *, most_units: int, most_samples: int) -> None:
+        self._most_units = most_units
+        self._most_samples = most_samples
+        self._units: list[Sounding] = []
+
+    def add(self, unit: Unit, waveform: NDArray[np.float32] | None = None) -> Iterator[pa.Table]:
+        """Take a unit; give the packet that is full without it, or with it."""
+        sound = np.zeros((1, 0), dtype=np.float32) if waveform is None else waveform
+        held = sum(waveform.size for _, waveform in self._units)
+        if self._units and held + sound.size > self._most_samples:
+            yield from self.flush()
+        # A span goes alone: the workers share a long recording.
+        self._units.append((unit, sound))
+        if len(self._units) >= self._most_units or unit.part is not None:
+            yield from self.flush()
+
+    def flush(self) -> Iterator[pa.Table]:
+        """Give what is left."""
+        if self._units:
+            yield packet_table(self._units)
+            self._units = []

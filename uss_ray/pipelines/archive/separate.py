@@ -1,0 +1,247 @@
+"""The warm worker: loads the weights once, then separates packets; writes and uploads beside, index rows last."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import resource
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from uss_ray.audio.spec import AudioSpec
+from uss_ray.errors import OutputError, UssRayError
+from uss_ray.pipelines.archive.feed import BlockFeed
+from uss_ray.pipelines.archive.ledger import FAILED_PREFIX
+from uss_ray.pipelines.archive.metrics import ArchiveMetrics
+from uss_ray.pipelines.archive.outcome import (
+    Outcome,
+    OutcomeStatus,
+    PacketReport,
+    failed_outcome,
+    separated_outcome,
+)
+from uss_ray.pipelines.archive.packets import Sounding, Unit, packets_of
+from uss_ray.pipelines.cluster.run_state import is_stopping
+from uss_ray.pipelines.publishing import Publisher
+from uss_ray.pipelines.request import SeparationRequest
+from uss_ray.pipelines.separate_one import RecordingSeparator
+from uss_ray.results.index import IndexRow
+from uss_ray.separation.batching import Session, SessionFailed
+from uss_ray.separation.engine import SeparationEngine
+from uss_ray.separation.mixture import PartSource, Source
+from uss_ray.separation.session import EstimateBlock
+from uss_ray.separation.windows import Span
+from uss_ray.storage.faults import is_infrastructure
+
+logger = logging.getLogger(__name__)
+
+STOPPED = "the job was stopped before it began"
+
+
+class Separator(Protocol):
+    """What a worker needs; `RecordingSeparator` has it."""
+
+    @property
+    def engine(self) -> SeparationEngine: ...  # noqa: D102
+    @property
+    def publisher(self) -> Publisher: ...  # noqa: D102
+    def open_session(self, source: Source, *, span: Span | None = None) -> Session[EstimateBlock]: ...  # noqa: D102
+
+
+MakeSeparator = Callable[..., Separator]
+
+
+@dataclass
+class _Writing:
+    """A unit on its way to its files."""
+
+    unit: Unit
+    feed: BlockFeed
+    written: Future[tuple[Outcome, tuple[IndexRow, ...], float]]
+
+
+class SeparatePackets:
+    """The actor of the archive's pipeline.
+
+    Parameters
+    ----------
+    request : SeparationRequest
+        What to do with each recording.
+    threads : int
+        CPU threads of the networks; the last bit of a sample may depend on it.
+    scratch : Path
+        Staging folder of the job.
+    state : actor handle
+        Of `cluster.run_state`.
+    make_separator : callable
+        `RecordingSeparator`, unless a benchmark takes another.
+    """
+
+    def __init__(
+        self,
+        request: SeparationRequest,
+        threads: int,
+        scratch: Path,
+        state: Any,
+        make_separator: MakeSeparator = RecordingSeparator,
+    ) -> None:
+        torch.set_num_threads(threads)
+        self._separator = make_separator(request, scratch=scratch)
+        self._state = state
+        self._metrics = ArchiveMetrics()
+        self._worker = f"{socket.gethostname()}:{os.getpid()}"
+
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        """Give one row of `PACKET_REPORT_SCHEMA` for each packet that comes in, in order."""
+        for packet in packets_of(batch):
+            report = self._separate(packet)
+            self._metrics.count(report)
+            yield report.to_table()
+
+    def _separate(self, packet: Sequence[Sounding]) -> PacketReport:
+        outcomes = [_told(unit) for unit, _ in packet if unit.status != "sound"]
+        sounding = [pair for pair in packet if pair[0].status == "sound"]
+        if sounding and is_stopping(self._state):
+            outcomes += [_not_done(unit, reason=STOPPED, is_at_fault=False) for unit, _ in sounding]
+            sounding = []
+        began = time.monotonic()
+        results = self._separate_side_by_side(sounding)
+        separate_seconds = time.monotonic() - began
+        outcomes += [outcome for outcome, _, _ in results]
+        rows = [row for _, unit_rows, _ in results for row in unit_rows]
+        return PacketReport(
+            outcomes=tuple(self._commit(outcomes, rows)),
+            worker=self._worker,
+            decode_seconds=sum(unit.decode_seconds for unit, _ in packet),
+            separate_seconds=separate_seconds,
+            write_seconds=sum(seconds for _, _, seconds in results),
+            peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        )
+
+    def _separate_side_by_side(
+        self, sounding: Sequence[Sounding]
+    ) -> list[tuple[Outcome, tuple[IndexRow, ...], float]]:
+        if not sounding:
+            return []
+        began = time.monotonic()
+        sessions = [self._open(unit, waveform) for unit, waveform in sounding]
+        with ThreadPoolExecutor(len(sounding), thread_name_prefix="write") as pool:
+            writings = []
+            for unit, _ in sounding:
+                feed = BlockFeed()
+                writings.append(_Writing(unit, feed, pool.submit(self._write, unit, feed, began)))
+            try:
+                for place, block in self._separator.engine.stream_many(sessions):
+                    writings[place].feed.put(block.error if isinstance(block, SessionFailed) else block)
+            except Exception as error:
+                # Not one recording's fault, such as memory that has run out: all of them are tried again later.
+                logger.exception("a packet of %d units could not be separated", len(sounding))
+                for writing in writings:
+                    writing.feed.put(MachineError(error))
+            for writing in writings:
+                writing.feed.put(None)
+            return [writing.written.result() for writing in writings]
+
+    def _open(self, unit: Unit, waveform: NDArray[np.float32]) -> Session[EstimateBlock]:
+        source = PartSource(
+            waveform,
+            sample_rate=unit.sample_rate,
+            start_frame=unit.start_frame,
+            ends_recording=unit.ends_recording,
+        )
+        span = None if unit.first_segment is None else Span(unit.first_segment, unit.last_segment)
+        return self._separator.open_session(source, span=span)
+
+    def _write(
+        self, unit: Unit, feed: BlockFeed, began: float
+    ) -> tuple[Outcome, tuple[IndexRow, ...], float]:
+        started = time.monotonic()
+        publisher, recording = self._separator.publisher, unit.recording
+        spec = AudioSpec(unit.sample_rate, unit.channels, unit.frames, unit.format, unit.subtype)
+        rows: tuple[IndexRow, ...] = ()
+        try:
+            if unit.part is None:
+                rows = publisher.publish(feed, recording=recording, spec=spec, started=began)
+                outcome = separated_outcome(recording, rows)
+            else:
+                publisher.publish_part(feed, recording=recording, spec=spec, part=unit.part)
+                outcome = _told(unit)
+        except (UssRayError, MachineError) as error:
+            outcome, rows = _fault(unit, error), ()
+        except Exception as error:
+            logger.exception("%s: unexpected error", unit.recording_uri)
+            outcome, rows = _fault(unit, error), ()
+        finally:
+            feed.abandon()
+        return outcome, rows, time.monotonic() - started
+
+    def _commit(self, outcomes: Sequence[Outcome], rows: Sequence[IndexRow]) -> list[Outcome]:
+        """Put what has become of the recordings into the index; what cannot be told there is not done yet."""
+        publisher = self._separator.publisher
+        failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+        failed_rows = [
+            publisher.failed(outcome.recording, reason=outcome.reason or "unknown") for outcome in failed
+        ]
+        try:
+            if rows:
+                publisher.commit_rows(rows, name=_part_of_index(rows))
+            if failed_rows:
+                publisher.commit_rows(failed_rows, name=FAILED_PREFIX + _part_of_index(failed_rows))
+        except OutputError as error:
+            return [
+                failed_outcome(outcome.recording, reason=error.reason, status="unfinished", part=outcome.part)
+                if outcome.status in ("separated", "failed")
+                else outcome
+                for outcome in outcomes
+            ]
+        return list(outcomes)
+
+
+class MachineError(Exception):
+    """What went wrong is no recording's fault."""
+
+
+def _told(unit: Unit) -> Outcome:
+    """Say of a unit what was known before it could be separated, or of a span that it is done."""
+    if unit.status in ("failed", "unfinished"):
+        return _not_done(unit, reason=unit.reason or "unknown", is_at_fault=unit.status == "failed")
+    return Outcome(
+        recording_id=unit.recording_id,
+        recording_uri=unit.recording_uri,
+        status="part",
+        part=unit.part,
+        parts=(unit.part or 0) + 1 if unit.is_last else None,
+    )
+
+
+def _fault(unit: Unit, error: Exception) -> Outcome:
+    """Say of a unit what went wrong, and whether the recording is at fault."""
+    if isinstance(error, MachineError):
+        return _not_done(unit, reason=f"{type(error.args[0]).__name__}: {error.args[0]}", is_at_fault=False)
+    if isinstance(error, UssRayError):
+        is_at_fault = not (isinstance(error, OutputError) or is_infrastructure(error))
+        return _not_done(unit, reason=error.reason, is_at_fault=is_at_fault)
+    reason = f"unexpected {type(error).__name__}: {error}"
+    return _not_done(unit, reason=reason, is_at_fault=not is_infrastructure(error))
+
+
+def _not_done(unit: Unit, *, reason: str, is_at_fault: bool) -> Outcome:
+    status: OutcomeStatus = "failed" if is_at_fault else "unfinished"
+    return failed_outcome(unit.recording, reason=reason, status=status, part=unit.part)
+
+
+def _part_of_index(rows: Sequence[IndexRow]) -> str:
+    """Name a part of the index by the recordings in it, so that a worker that repeats a packet replaces it."""
+    names = sorted({row.recording_id for row in rows})
+    return hashlib.blake2b("\n".join(names).encode(), digest_size=8).hexdigest()
