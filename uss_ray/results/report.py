@@ -18,6 +18,7 @@ from urllib.parse import quote
 import jinja2
 import numpy as np
 
+from uss_ray.audio.spec import LOSSY_FORMATS
 from uss_ray.errors import ConfigError, OutputError
 from uss_ray.results.activity import Activity
 from uss_ray.results.index import ActiveSpan, IndexRow, Status
@@ -202,7 +203,7 @@ def render_report(written: WrittenRecording, *, root: Path, embed_seconds: float
         groups=[_group(level, written=written, pictures=pictures, sounds=sounds) for level in levels],
         settings=_settings_items(written.run.settings),
         has_stems=bool(formats),
-        is_lossless=bool(formats) and formats <= {"FLAC", "WAV"},
+        is_lossless=bool(formats) and not formats & {name.upper() for name in LOSSY_FORMATS},
         adds_up=any(row.kind == "residual" for row in written.rows),
     )
 

@@ -172,7 +172,8 @@ class SpanFiles:
             span.add(samples, n_frames=stretch.n_frames, heard=heard)
         elif self._open is not None:
             count = min(self._margin_frames, stretch.n_frames)
-            self._open.add(None if samples is None else samples[:, :count], n_frames=count, heard=heard)
+            # Whatever else is heard in the stretch: the fade of a span that was not heard is not either.
+            self._open.add(None if samples is None else samples[:, :count], n_frames=count, heard=False)
             self._free_from = stretch.start_frame + count
             self.finish()
         first = max(0, stretch.n_frames - self._margin_frames)

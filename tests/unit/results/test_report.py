@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from uss_ray.errors import OutputError
+from uss_ray.errors import ConfigError, OutputError
 from uss_ray.results.index import RecordingFacts, RunFacts
 from uss_ray.results.report import write_report
 from uss_ray.results.writer import StemRequest, WrittenRecording, write_estimates
 
-from .conftest import RATE, blocks_of
+from .conftest import RATE, blocks_of, faded_scene
 
 EVIL = '<script>alert("1")</script> & Söhne'
 STEMS = [
@@ -189,3 +189,64 @@ def test_the_page_says_when_its_player_holds_only_the_beginning(
     assert written.portrait is not None
     cut = dataclasses.replace(written, portrait=dataclasses.replace(written.portrait, preview_seconds=4.0))
     assert f"{note} 4 s of the recording" in page_of(cut, root, embed_seconds=1.0)[1]
+
+
+def test_spans_have_players_of_their_own_and_the_rest_is_counted(
+    tmp_path: Path, run_facts: RunFacts, recording_facts: RecordingFacts
+) -> None:
+    scene = faded_scene({STEMS[0].key: "#." * 10, STEMS[1].key: "...." * 5})
+    facts = dataclasses.replace(recording_facts, frames=scene.frames)
+    written = write_estimates(
+        scene.blocks(),
+        stems=STEMS[:2],
+        root=tmp_path,
+        recording=facts,
+        run=run_facts,
+        write="active-spans",
+        stem_format="ogg",
+        subtype="VORBIS",
+    )
+    page, text = page_of(written, tmp_path)
+    sources = page.values("source", "src")
+    assert len(sources) == 8
+    assert all((tmp_path / facts.recording_id / unquote(source)).is_file() for source in sources)
+    assert page.values("source", "type") == ["audio/ogg"] * 8
+    folders = [href for href in page.values("a", "href") if href.endswith("/")]
+    assert all((tmp_path / facts.recording_id / unquote(folder)).is_dir() for folder in folders)
+    assert len(folders) == 1
+    for words in ("10 OGG files", "2 more in the folder", "0:02.0–0:03.0"):
+        assert words in text
+    assert "lossless" not in text
+    assert "add up to the recording" not in text
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert set(page.values("figure", "data-seek")) <= set(ids)
+
+
+def test_what_was_only_detected_has_a_time_line_and_no_player(
+    tmp_path: Path, run_facts: RunFacts, recording_facts: RecordingFacts
+) -> None:
+    scene = faded_scene({STEMS[1].key: "..##..", STEMS[2].key: "......"})
+    blocks = (dataclasses.replace(block, estimates={}) for block in scene.blocks())
+    written = write_estimates(
+        blocks, stems=STEMS[1:3], root=tmp_path, recording=recording_facts, run=run_facts, write="index-only"
+    )
+    page, text = page_of(written, tmp_path)
+    (label,) = page.values("svg", "aria-label")
+    assert label.startswith("Speech: highest probability")
+    assert label.endswith("active 0:02–0:04")
+    assert len(page.values("audio", "src")) == 1
+    assert page.values("source", "src") == []
+    for words in ("1 detected, 1 absent", "Detected only: nothing was to be separated.", "Without a stem: 2"):
+        assert words in text
+
+
+def test_a_recording_that_was_not_drawn_has_no_page(
+    tmp_path: Path, run_facts: RunFacts, recording_facts: RecordingFacts
+) -> None:
+    scene = faded_scene({STEMS[1].key: "..##.."})
+    written = write_estimates(
+        scene.blocks(), stems=STEMS[1:2], root=tmp_path, recording=recording_facts, run=run_facts, draw=False
+    )
+    with pytest.raises(ConfigError, match="with pictures"):
+        write_report(written, root=tmp_path)

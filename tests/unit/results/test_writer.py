@@ -17,7 +17,7 @@ from uss_ray.errors import ConfigError, OutputError, RecordingError, UssRayError
 from uss_ray.results.index import RecordingFacts, RunFacts
 from uss_ray.results.writer import StemRequest, WrittenRecording, write_estimates
 
-from .conftest import RATE, FakeBlock, Floats, blocks_of
+from .conftest import RATE, FadedScene, FakeBlock, Floats, blocks_of, faded_scene
 
 DOG = StemRequest(key="/m/0bt9lr", label="Dog", level=2)
 CAT = StemRequest(key="/m/01yrx", label="Cat", level=2)
@@ -52,7 +52,7 @@ def scene(recording_facts: RecordingFacts) -> Scene:
 def written(
     root: Path, scene: Scene, recording: RecordingFacts, run: RunFacts, **options: Any
 ) -> WrittenRecording:
-    options = {"stems": STEMS, "stem_format": "wav", "subtype": "FLOAT"} | options
+    options = {"stems": STEMS, "stem_format": "wav", "subtype": "FLOAT", "draw": False} | options
     return write_estimates(scene.blocks(), root=root, recording=recording, run=run, **options)
 
 
@@ -180,7 +180,9 @@ def test_a_failure_midway_leaves_no_file(
         raise RecordingError("å.wav", expected="samples", found="a broken frame")
 
     with pytest.raises(RecordingError, match="broken frame"):
-        write_estimates(failing(), stems=STEMS, root=tmp_path, recording=recording_facts, run=run_facts)
+        write_estimates(
+            failing(), stems=STEMS, root=tmp_path, recording=recording_facts, run=run_facts, draw=False
+        )
     assert files(tmp_path) == []
 
 
@@ -221,7 +223,9 @@ def test_blocks_that_are_not_the_whole_recording_are_refused(
 ) -> None:
     blocks = spoil(list(scene.blocks()))
     with pytest.raises(RecordingError, match=message):
-        write_estimates(blocks, stems=STEMS, root=tmp_path, recording=recording_facts, run=run_facts)
+        write_estimates(
+            blocks, stems=STEMS, root=tmp_path, recording=recording_facts, run=run_facts, draw=False
+        )
     assert files(tmp_path) == []
 
 
@@ -244,7 +248,10 @@ def test_requests_that_make_no_sense_are_refused(
         write_estimates([], root=tmp_path, run=run_facts, **options)
 
 
-def test_the_report_gets_pictures_of_what_was_written(result: WrittenRecording) -> None:
+def test_the_report_gets_pictures_of_what_was_written(
+    tmp_path: Path, scene: Scene, recording_facts: RecordingFacts, run_facts: RunFacts
+) -> None:
+    result = written(tmp_path, scene, recording_facts, run_facts, draw=True)
     portrait = result.portrait
     assert portrait is not None
     assert set(portrait.spectrograms) == {(row.level, row.node_id) for row in result.rows if row.stem_uri}
@@ -254,6 +261,152 @@ def test_the_report_gets_pictures_of_what_was_written(result: WrittenRecording) 
     assert portrait.mixture_spectrogram.power_db.shape[1] == pytest.approx(dog.shape[1], abs=1)
     assert portrait.mixture_preview[:3] in {b"ID3", b"\xff\xfb"} or portrait.mixture_preview[0] == 0xFF
     assert portrait.preview_seconds == result.recording.seconds
+
+
+SPANS = faded_scene({DOG.key: "##..#.", CAT.key: ".....#", BIRD.key: "......"})
+
+
+def written_spans(
+    root: Path, recording: RecordingFacts, run: RunFacts, *, scene: FadedScene = SPANS, per_block: int = 1
+) -> WrittenRecording:
+    return write_estimates(
+        scene.blocks(per_block=per_block),
+        stems=STEMS[: scene.active.shape[1]],
+        root=root,
+        recording=recording,
+        run=run,
+        write="active-spans",
+        stem_format="wav",
+        subtype="FLOAT",
+        fade_seconds=scene.fade_seconds,
+        draw=False,
+    )
+
+
+@pytest.mark.parametrize("per_block", [1, 2, 3, 6])
+def test_each_active_span_is_a_file_with_half_a_fade_on_both_sides(
+    tmp_path: Path, recording_facts: RecordingFacts, run_facts: RunFacts, per_block: int
+) -> None:
+    result = written_spans(tmp_path, recording_facts, run_facts, per_block=per_block)
+    half, frames = RATE // 8, SPANS.frames
+    expected = {
+        DOG.key: [(0.0, 2.0, 0, 2 * RATE + half), (4.0, 5.0, 4 * RATE - half, 5 * RATE + 321)],
+        CAT.key: [(5.0, frames / RATE, 5 * RATE - half, frames)],
+        BIRD.key: [],
+    }
+    for row in result.rows:
+        assert [(span.start_seconds, span.end_seconds) for span in row.active_spans] == [
+            (start, end) for start, end, _, _ in expected[row.node_id]
+        ]
+        for span, (_, _, first, last) in zip(row.active_spans, expected[row.node_id], strict=True):
+            assert span.stem_start_frame == first
+            samples = read(tmp_path, span.stem_uri)
+            np.testing.assert_array_equal(samples, SPANS.estimates[row.node_id][:, first:last])
+            path = tmp_path / str(span.stem_uri)
+            assert span.stem_bytes == path.stat().st_size
+            assert span.stem_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert files(tmp_path) == [
+        "field trip/å.wav/level-2/cat__m_01yrx/000004.875.wav",
+        "field trip/å.wav/level-2/dog__m_0bt9lr/000000.000.wav",
+        "field trip/å.wav/level-2/dog__m_0bt9lr/000003.875.wav",
+    ]
+
+
+def test_rows_of_spans_measure_as_much_as_those_of_stems_and_there_is_no_residual(
+    tmp_path: Path, recording_facts: RecordingFacts, run_facts: RunFacts
+) -> None:
+    spans = written_spans(tmp_path / "spans", recording_facts, run_facts)
+    stems = write_estimates(
+        SPANS.blocks(),
+        stems=STEMS[:3],
+        root=tmp_path / "stems",
+        recording=recording_facts,
+        run=run_facts,
+        residual=False,
+    )
+    assert len(spans.rows) == len(stems.rows) == 3
+    for of_spans, of_stem in zip(spans.rows, stems.rows, strict=True):
+        for name in ("node_id", "status", "probability", "level_db", "peak_db", "active_seconds", "frames"):
+            assert getattr(of_spans, name) == getattr(of_stem, name)
+        assert of_spans.stem_uri is None
+
+
+def test_a_span_that_is_never_heard_has_no_file_and_one_beside_it_has(
+    tmp_path: Path, recording_facts: RecordingFacts, run_facts: RunFacts
+) -> None:
+    scene = faded_scene({DOG.key: "5.#.55", CAT.key: "6....."})
+    result = written_spans(tmp_path, recording_facts, run_facts, scene=scene)
+    dog, cat = result.rows
+    assert (dog.status, cat.status) == ("written", "silent")
+    assert [span.stem_uri is not None for span in dog.active_spans] == [False, True, False]
+    assert len(files(tmp_path)) == dog.stem_files == 1
+
+
+def test_a_failure_takes_the_files_of_finished_spans_with_it(
+    tmp_path: Path, recording_facts: RecordingFacts, run_facts: RunFacts
+) -> None:
+    def failing() -> Iterator[FakeBlock]:
+        yield from itertools.islice(SPANS.blocks(), 4)
+        assert len(files(tmp_path)) == 1
+        raise RecordingError("å.wav", expected="samples", found="a broken frame")
+
+    with pytest.raises(RecordingError, match="broken frame"):
+        write_estimates(
+            failing(),
+            stems=STEMS[:3],
+            root=tmp_path,
+            recording=recording_facts,
+            run=run_facts,
+            write="active-spans",
+        )
+    assert files(tmp_path) == []
+
+
+def test_an_index_alone_needs_no_estimates(
+    tmp_path: Path, recording_facts: RecordingFacts, run_facts: RunFacts
+) -> None:
+    blocks = (dataclasses.replace(block, estimates={}) for block in SPANS.blocks(per_block=2))
+    result = write_estimates(
+        blocks,
+        stems=STEMS[:3],
+        root=tmp_path,
+        recording=recording_facts,
+        run=run_facts,
+        write="index-only",
+    )
+    assert [row.status for row in result.rows] == ["detected", "detected", "absent"]
+    assert [row.active_seconds for row in result.rows] == pytest.approx([3.0, 321 / RATE, 0.0])
+    assert all(row.probability is not None and row.level_db is None for row in result.rows)
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("write", ["stems", "active-spans"])
+def test_what_is_kept_does_not_depend_on_the_length_of_blocks(
+    tmp_path: Path, recording_facts: RecordingFacts, run_facts: RunFacts, write: Any
+) -> None:
+    scene = faded_scene({DOG.key: "555#55", CAT.key: "55.5.#"})
+    results = []
+    for per_block in (1, 2, 4, 6):
+        root = tmp_path / str(per_block)
+        write_estimates(
+            scene.blocks(per_block=per_block),
+            stems=[DOG, CAT],
+            root=root,
+            recording=recording_facts,
+            run=run_facts,
+            write=write,
+            draw=False,
+        )
+        results.append({name: (root / name).read_bytes() for name in files(root)})
+    assert all(result == results[0] for result in results)
+    dog = soundfile.read(next((tmp_path / "1").rglob("*dog*/*.flac" if write != "stems" else "*dog*.flac")))[
+        0
+    ]
+    assert np.flatnonzero(dog.any(axis=1))[0] == 2 * RATE  # the loud segment fades in there
+
+
+def test_nothing_is_drawn_unless_it_is_wanted(result: WrittenRecording) -> None:
+    assert result.portrait is None
 
 
 def test_memory_does_not_grow_with_the_recording(tmp_path: Path, run_facts: RunFacts) -> None:
