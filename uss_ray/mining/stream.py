@@ -80,6 +80,23 @@ class AnchorShards:
             total.update(counts)
         return {index: count for index, count in sorted(total.items()) if count > 0}
 
+    def columns(self, names: Sequence[str]) -> Iterator[pa.Table]:
+        """Read some columns of all anchors, shard by shard, without the audio.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Columns of `ANCHOR_SCHEMA`.
+
+        Yields
+        ------
+        pyarrow.Table
+        """
+        for shard, counts in self._counts.items():
+            if counts.total() > 0:
+                with uri.open_binary(shard, error=DataError) as file:
+                    yield self._opened(file, shard=shard).read(columns=list(names), use_threads=False)
+
     def iter_class(self, class_index: int, *, seed: int | None = None) -> Iterator[Anchor]:
         """Pass once over the anchors of a class; nothing of other classes is read.
 
