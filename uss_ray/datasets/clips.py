@@ -5,19 +5,22 @@ Meant for data sets that fit (audioset_mini is 0.9 GB); larger ones stream throu
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
-import soundfile
-import soxr
 
+from uss_ray.datasets.clip_audio import BrokenContainer
+from uss_ray.datasets.clip_sources import open_clip_source
+from uss_ray.datasets.decode import MODEL_RATE, DecodedClip, decode_clip
+from uss_ray.datasets.labelled_clips import LabelledClip, join_clips
+from uss_ray.datasets.parallel import map_stream
+from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.datasets.segments import ClipRecord
-from uss_ray.errors import DataError
+from uss_ray.errors import DataError, RecordingError
 
 _FULL_SCALE = 32767.0
-_EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
+_THREADS = 4
 
 
 class ClipStore:
@@ -57,43 +60,59 @@ class ClipStore:
     def load(
         cls,
         records: Sequence[ClipRecord],
-        folder: Path,
+        location: str | os.PathLike[str],
         *,
         classes: int,
-        sample_rate: int = 32000,
+        sample_rate: int = MODEL_RATE,
         clip_seconds: float = 10.0,
         progress: Callable[[int], None] | None = None,
     ) -> ClipStore:
-        """Decode clips `<folder>/<clip_id>.<ext>` (or `Y<clip_id>`), mixed down, resampled, cut or padded.
+        """Decode every clip from any container, mixed down, resampled, cut or padded to one length.
+
+        Parameters
+        ----------
+        records : sequence of ClipRecord
+            Each clip and span once.
+        location : str or path
+            What `open_clip_source` reads.
+        classes : int
+            Size of the class list.
+        sample_rate : int, default=MODEL_RATE
+            In Hz.
+        clip_seconds : float, default=10.0
+        progress : callable, optional
+            Called with 1 for each clip.
 
         Raises
         ------
         DataError
-            If a clip's file is missing or cannot be decoded.
+            If a clip is missing or cannot be decoded.
         """
-        samples = round(clip_seconds * sample_rate)
-        audio = np.zeros((len(records), samples), np.int16)
+        table = SegmentTable.from_records(records)
+        audio = np.zeros((len(records), round(clip_seconds * sample_rate)), np.int16)
+        rows = {_key(record): row for row, record in enumerate(records)}
+        missing = set(rows)
 
-        def decode(row: int) -> None:
-            path = _find(folder, records[row].clip_id)
+        def decode(clip: LabelledClip | BrokenContainer) -> tuple[ClipRecord, DecodedClip]:
+            if isinstance(clip, BrokenContainer):
+                raise DataError(clip.location, expected="clips that can be read", found=clip.reason)
             try:
-                native, rate = soundfile.read(path, dtype="float32", always_2d=True)
-            except soundfile.LibsndfileError as error:
-                raise DataError(str(path), expected="a clip that can be decoded", found=str(error)) from error
-            mono = soxr.resample(native.mean(axis=1), rate, sample_rate)[:samples]
-            audio[row, : len(mono)] = np.clip(mono, -1, 1) * _FULL_SCALE
-            if progress is not None:
-                progress(1)
+                return clip.record, decode_clip(clip, sample_rate=sample_rate)
+            except RecordingError as error:
+                raise DataError(error.item, expected=error.expected, found=error.found) from error
 
-        with ThreadPoolExecutor(max_workers=4) as pool:
-            list(pool.map(decode, range(len(records))))
+        for reader in open_clip_source(os.fspath(location)).readers:
+            clips = join_clips(reader, table=table)
+            for record, decoded in map_stream(decode, clips, threads=_THREADS):
+                waveform = decoded.waveform[: audio.shape[1]]
+                audio[rows[_key(record)], : len(waveform)] = np.clip(waveform, -1, 1) * _FULL_SCALE
+                missing.discard(_key(record))
+                if progress is not None:
+                    progress(1)
+        if missing:
+            raise DataError(min(missing)[0], expected=f"a clip of that name in {location}", found="none")
         return cls(records, audio, sample_rate=sample_rate, classes=classes)
 
 
-def _find(folder: Path, clip_id: str) -> Path:
-    for stem in (clip_id, f"Y{clip_id}"):
-        for extension in _EXTENSIONS:
-            path = folder / f"{stem}{extension}"
-            if path.exists():
-                return path
-    raise DataError(clip_id, expected=f"an audio file in {folder}", found="none")
+def _key(record: ClipRecord) -> tuple[str, float, float]:
+    return record.clip_id, record.start_seconds, record.end_seconds

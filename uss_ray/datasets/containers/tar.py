@@ -1,0 +1,95 @@
+"""Clips in tar archives, such as WebDataset shards: read from front to end, one member in memory at a time."""
+
+from __future__ import annotations
+
+import lzma
+import tarfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO, Literal, cast
+
+from uss_ray.datasets.clip_audio import BrokenContainer, ClipAudio, ClipPlace, Wanted, clip_name, wants
+from uss_ray.datasets.containers.watched import BrokenContentError, open_watched
+
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_LARGEST_MEMBER_BYTES = 1 << 30
+_BLOCK_BYTES = 1 << 20
+_CONTENT_FAULTS = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError)
+
+
+@dataclass(frozen=True)
+class TarReader:
+    """Reads the audio members of one tar archive, plain or compressed; what lies beside them is skipped.
+
+    Parameters
+    ----------
+    location : str
+        Local or URI. A member's name, without folder and suffix, names its clip.
+    """
+
+    location: str
+
+    def places(self) -> Iterator[ClipPlace | BrokenContainer]:
+        """List the clips; a plain archive is skipped through from header to header."""
+        seekable = self.location.casefold().endswith(".tar")
+        try:
+            with self._opened("r:" if seekable else "r|*") as archive:
+                for _, name in _clips_in(archive):
+                    yield ClipPlace(name, f"{self.location}#{name}")
+        except BrokenContentError as error:
+            yield BrokenContainer(self.location, str(error))
+
+    def __call__(self, *, wanted: Wanted | None = None) -> Iterator[ClipAudio | BrokenContainer]:
+        """Read the wanted clips in the order of the archive."""
+        try:
+            with self._opened("r|*") as archive:
+                for member, name in _clips_in(archive):
+                    if wants(wanted, name):
+                        yield self._clip(archive, member, name)
+        except BrokenContentError as error:
+            yield BrokenContainer(self.location, str(error))
+
+    def _clip(
+        self, archive: tarfile.TarFile, member: tarfile.TarInfo, name: str
+    ) -> ClipAudio | BrokenContainer:
+        place = f"{self.location}#{name}"
+        if member.size > _LARGEST_MEMBER_BYTES:
+            return BrokenContainer(place, f"{member.size} bytes are more than a clip can have")
+        file = archive.extractfile(member)
+        return ClipAudio(name, place, data=b"" if file is None else file.read())
+
+    @contextmanager
+    def _opened(self, mode: Literal["r:", "r|*"]) -> Iterator[tarfile.TarFile]:
+        with (
+            open_watched(self.location, content_faults=_CONTENT_FAULTS) as file,
+            tarfile.open(
+                fileobj=cast("BinaryIO", file), mode=mode, tarinfo=_StrictTarInfo, bufsize=_BLOCK_BYTES
+            ) as archive,
+        ):
+            yield archive
+
+
+def _clips_in(archive: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, str]]:
+    for member in archive:
+        archive.members.clear()  # type: ignore[attr-defined] # every header would be kept
+        name = clip_name(member.name) if member.isfile() else None
+        if name is not None:
+            yield member, name
+
+
+class _StrictTarInfo(tarfile.TarInfo):
+    """A header that is damaged or missing is a fault: tarfile takes it for the end of the archive."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> tarfile.TarInfo:  # type: ignore[override]
+        at = archive.offset
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(
+                f"{error} at byte {at}, where a member or the end mark should be"
+            ) from error
