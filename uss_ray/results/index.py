@@ -295,13 +295,13 @@ class IndexRow:
 
     def to_record(self) -> dict[str, Any]:
         """Turn the row into plain values, one for each column of `INDEX_SCHEMA`."""
-        record = dataclasses.asdict(self)
-        record["active_spans"] = [dataclasses.asdict(span) for span in self.active_spans]
-        record["active_seconds"] = self.active_seconds
+        # Not dataclasses.asdict, which copies deeply: an archive has hundreds of rows a recording.
+        record = {name: getattr(self, name) for name in INDEX_SCHEMA.names}
+        record["active_spans"] = [vars(span).copy() for span in self.active_spans]
         for name in ("recording_uri", "reason"):  # Parquet refuses file names that are in no encoding
             if record[name] is not None:
                 record[name] = record[name].encode("utf-8", "backslashreplace").decode()
-        return {name: record[name] for name in INDEX_SCHEMA.names}
+        return record
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> IndexRow:

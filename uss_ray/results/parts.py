@@ -33,7 +33,7 @@ from uss_ray.results.part_files import PartWriter
 from uss_ray.results.portrait import PortraitPainter
 from uss_ray.results.stem_files import Encoding
 from uss_ray.results.timeline import Timeline
-from uss_ray.results.tracks import Track, make_tracks
+from uss_ray.results.tracks import Track, discard, make_tracks
 from uss_ray.results.writer import FADE_SECONDS, SILENCE_DB
 from uss_ray.results.written import WrittenRecording, drawn, put_together
 
@@ -162,8 +162,7 @@ def join_parts(
         if painter is not None:
             stack.enter_context(painter)
         on_failure = stack.enter_context(contextlib.ExitStack())
-        for track in all_tracks:
-            on_failure.callback(track.files.discard)
+        on_failure.callback(discard, all_tracks)
         for target, track in enumerate(tracks):
             for stretch in timeline.stretches(target):
                 track.take(stretch)

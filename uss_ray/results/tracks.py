@@ -7,9 +7,9 @@ through here.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -238,7 +238,7 @@ def make_tracks(
             return NoFiles()
         if write == "stems":
             return WholeFile(root, uri=path(stem, slug), encoding=encoding)
-        uri_at = partial(
+        uri_at = functools.partial(
             span_stem_path, recording_id, level=stem.level, slug=slug, extension=encoding.stem_format
         )
         return SpanFiles(root, uri_at=uri_at, encoding=encoding, fade_seconds=fade_seconds)
@@ -252,7 +252,7 @@ def make_tracks(
             is_detected_only=write == "index-only",
             draw=draw,
         )
-        for stem, slug in zip(stems, _slugs(stems), strict=True)
+        for stem, slug in zip(stems, _slugs(tuple(stems)), strict=True)
     ]
     rests = [
         StemRequest(key="residual", label="Residual", level=level, kind="residual")
@@ -272,7 +272,14 @@ def make_tracks(
     return tracks, residuals
 
 
-def _slugs(stems: Sequence[StemRequest]) -> list[str]:
+def discard(tracks: Iterable[Track]) -> None:
+    """Leave no file of any of them behind."""
+    for track in tracks:
+        track.files.discard()
+
+
+@functools.lru_cache(maxsize=8)  # the recordings of an archive are all asked for the same stems
+def _slugs(stems: tuple[StemRequest, ...]) -> tuple[str, ...]:
     taken: dict[int | None, set[str]] = {}
     slugs = []
     for stem in stems:
@@ -280,7 +287,7 @@ def _slugs(stems: Sequence[StemRequest]) -> list[str]:
         wanted = stem_slug(stem.label, node_id=None if stem.level is None else stem.key)
         slugs.append(free_slug(wanted, taken=in_use))
         in_use.add(slugs[-1].casefold())
-    return slugs
+    return tuple(slugs)
 
 
 def _with_file(span: ActiveSpan, file: StemFile | None) -> ActiveSpan:

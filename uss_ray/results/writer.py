@@ -29,7 +29,7 @@ from uss_ray.results.blocks import StemRequest as StemRequest
 from uss_ray.results.index import RecordingFacts, RunFacts
 from uss_ray.results.portrait import PortraitPainter
 from uss_ray.results.stem_files import Encoding
-from uss_ray.results.tracks import Track, make_tracks
+from uss_ray.results.tracks import Track, discard, make_tracks
 from uss_ray.results.written import WrittenRecording as WrittenRecording
 from uss_ray.results.written import drawn, put_together
 
@@ -119,8 +119,7 @@ def write_estimates(
         if painter is not None:
             stack.enter_context(painter)
         on_failure = stack.enter_context(contextlib.ExitStack())
-        for track in all_tracks:
-            on_failure.callback(track.files.discard)
+        on_failure.callback(discard, all_tracks)
         for block in checked_blocks(
             iter(blocks), start_frame=0, geometry=geometry, name=recording.recording_uri
         ):
