@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from uss_ray.errors import ConfigError
 from uss_ray.models.log_mel import LogMel
 from uss_ray.models.swin import Block, PatchMerge, init_linear
-from uss_ray.models.tagging import Tagging
+from uss_ray.models.tagging import Tagging, to_probs
 
 
 @dataclass(frozen=True)
@@ -275,11 +275,11 @@ class Htsat(nn.Module):
             grid = stage(grid)
         folded = self.norm(grid).permute(0, 3, 1, 2).unflatten(2, (self.config.folds, -1))
         unfolded = folded.transpose(2, 3).flatten(3)  # (batch, channels, rows of one stretch, columns)
-        logits = self.classify(unfolded).squeeze(2)
+        logits = self.classify(unfolded).squeeze(2).to(log_mel.dtype)
         return Reading(
-            clipwise_probs=torch.sigmoid(logits.mean(dim=2)),
+            clipwise_probs=to_probs(logits.mean(dim=2)),
             embedding=unfolded.mean(dim=(2, 3)),
-            column_probs=torch.sigmoid(logits).transpose(1, 2),
+            column_probs=to_probs(logits).transpose(1, 2),
             column_embeddings=unfolded.mean(dim=2).transpose(1, 2),
         )
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from uss_ray.errors import ConfigError
 from uss_ray.models.log_mel import LogMel
-from uss_ray.models.tagging import Tagging
+from uss_ray.models.tagging import Tagging, to_probs
 
 _SMALLEST_SUM = 1e-10
 
@@ -165,14 +165,14 @@ class Panns(nn.Module):
             features.amax(dim=2) + features.mean(dim=2), self.config.head_dropout, self.training
         )
         embedding = F.relu(self.embed(pooled))
-        probs = torch.sigmoid(self.classify(embedding))
+        probs = to_probs(self.classify(embedding))
         return Tagging(probs, F.dropout(embedding, self.config.head_dropout, self.training), None)
 
     def _tag_frames(self, features: Tensor, frames: int) -> Tagging:
         smooth = F.max_pool1d(features, 3, 1, 1) + F.avg_pool1d(features, 3, 1, 1)
         smooth = F.dropout(smooth, self.config.head_dropout, self.training).transpose(1, 2)
         embedding = F.dropout(F.relu(self.embed(smooth)), self.config.head_dropout, self.training)
-        coarse = torch.sigmoid(self.classify(embedding))
+        coarse = to_probs(self.classify(embedding))
         if self.config.pooling == "max":
             clipwise = coarse.amax(dim=1)
         else:

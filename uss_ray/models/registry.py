@@ -82,7 +82,10 @@ PUBLISHED: dict[str, PublishedFile] = {
         ),
     )
 }
-"""Sizes and addresses as the published programs state them; checksums as publicly recorded for these files."""
+"""Sizes and addresses as the published programs state them; checksums as publicly recorded for these files.
+
+The files of HTS-AT have no address of their own (their authors share a folder): they are imported from a local file.
+"""
 
 
 class FetchFile(Protocol):

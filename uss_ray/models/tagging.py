@@ -1,9 +1,10 @@
-"""What every tagger and detector gives back."""
+"""What every tagger and detector gives back, and how its logits become probabilities."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -23,3 +24,24 @@ class Tagging(NamedTuple):
     clipwise_probs: Tensor
     embedding: Tensor
     framewise_probs: Tensor | None
+
+
+def to_probs(logits: Tensor) -> Tensor:
+    """Give the sigmoid of logits, with the same bits wherever in a batch they stand.
+
+    Parameters
+    ----------
+    logits : Tensor of any shape
+
+    Returns
+    -------
+    Tensor of the same shape
+        In [0, 1], single precision at least.
+
+    Notes
+    -----
+    On a CPU the last numbers of a tensor go through other arithmetic than the ones before, so the last row of a batch
+    may differ in the last bit. In double precision that difference lies far below what single precision keeps.
+    """
+    probs = torch.sigmoid(logits.double())
+    return probs if logits.dtype == torch.float64 else probs.float()

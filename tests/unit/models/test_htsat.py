@@ -115,6 +115,17 @@ def test_neighbours_in_a_batch_change_nothing() -> None:
     torch.testing.assert_close(together.embedding[1:2], alone.embedding)
 
 
+def test_a_row_of_a_full_batch_has_the_same_bits_wherever_it_is() -> None:
+    model = small(classes=527)
+    sounds = torch.randn(4, 60_000)
+    other = torch.cat((torch.randn(1, 60_000), sounds[[2, 0, 3]]))
+    with torch.inference_mode():
+        first, second = model(sounds), model(other)
+    for before, after in ((2, 1), (0, 2), (3, 3)):
+        for one, two in zip(first, second, strict=True):
+            assert torch.equal(one[before], two[after])
+
+
 def test_it_learns() -> None:
     model = small(drop_path=0.5).train()
     log_mel = torch.randn(4, 256, 16)
