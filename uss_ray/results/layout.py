@@ -15,6 +15,7 @@ relative to the root, with forward slashes, so that they hold on a disk and in a
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import unicodedata
@@ -203,6 +204,7 @@ def index_path(name: str) -> str:
     return f"{INDEX_FOLDER}/{_safe_part(name)}.parquet"
 
 
+@functools.lru_cache(maxsize=1024)  # folders come again and again
 def _safe_part(part: str) -> str:
     plain = _PLAIN_PART.fullmatch(part)
     characters = list(part) if plain else [_encoded(char) if _is_reserved(char) else char for char in part]

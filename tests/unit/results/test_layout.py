@@ -95,3 +95,8 @@ def test_names_of_spans_and_parts_sort_as_they_follow_each_other() -> None:
     folders = [part_folder("00ff", number) for number in (0, 9, 10, 99_999)]
     assert folders == sorted(folders)
     assert all(folder.startswith(".parts/00ff/") for folder in folders)
+
+
+def test_every_reserved_letter_is_encoded_however_plain_its_neighbours() -> None:
+    encoded = [chr(code) for code in range(128) if recording_id(f"a{chr(code)}b") != f"a{chr(code)}b"]
+    assert encoded == [*map(chr, range(32)), *'"#%*:<>?\\|', "\x7f"]
