@@ -127,14 +127,13 @@ class SeparationRequest:
             raise ConfigError("device", expected=" or ".join(get_args(Device)), found=repr(self.device))
 
     def described(self) -> str:
-        """Give what shapes the results as a JSON object: query, settings and format, not places."""
+        """Give what shapes the stems as a JSON object: query, settings and format, not places."""
         facts = {
             "query": dataclasses.asdict(self.query),
             "settings": dataclasses.asdict(self.settings),
             "stem_format": self.stem_format,
             "residual": self.residual,
             "write": self.write,
-            "report": self.report,
             "ontology": self.ontology,
             "class_list": self.class_list,
             "span_seconds": self.span_seconds,

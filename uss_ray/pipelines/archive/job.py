@@ -24,7 +24,7 @@ from uss_ray.pipelines.archive.ledger import FAILED_PREFIX, Ledger, read_ledger,
 from uss_ray.pipelines.archive.long_recordings import LongRecordings
 from uss_ray.pipelines.archive.outcome import Outcome, PacketReport, failed_outcome
 from uss_ray.pipelines.archive.separate import MakeSeparator
-from uss_ray.pipelines.archive.stages import Grain, missing_recordings, packet_reports
+from uss_ray.pipelines.archive.stages import Grain, missing_recordings, most_decoders, packet_reports
 from uss_ray.pipelines.archive.tally import Tally
 from uss_ray.pipelines.cluster.run_state import start_run_state
 from uss_ray.pipelines.cluster.runtime import WorkerPool, plan_pool, ray_session
@@ -242,6 +242,7 @@ class _Run:
     make_separator: MakeSeparator
     tally: Tally = field(default_factory=Tally)
     state: Any = None
+    decoders: int = 1
     _fruitless: int = 0
     _finished_before: int = 0
 
@@ -253,6 +254,7 @@ class _Run:
     def drive(self, few: int | None, *, stop: StopRequest) -> int:
         """Run the pipeline until nothing is missing; give the number of recordings that were done before."""
         set_up_ray_data()
+        self.decoders = most_decoders(self.pool)
         ledger, skipped = self._read_ledger()
         self._run_pass(ledger, grain=Grain.of(few, actors=self.pool.actors))
         if stop or self._gave_up() or self._missing() == 0:
@@ -397,7 +399,8 @@ def _summary(
 ) -> RunSummary:
     tally = run.tally
     peak = max(tally.workers.values(), default=None)
-    workers = {"decode": run.pool.actors, "separate": run.pool.actors, "write": run.pool.actors}
+    actors = run.pool.actors
+    workers = {"decode": run.decoders, "separate": actors, "write": actors}
     return RunSummary(
         run_id=run.separator.run.run_id,
         input=archive,

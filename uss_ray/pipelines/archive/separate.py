@@ -62,13 +62,16 @@ class Separator(Protocol):
 MakeSeparator = Callable[..., Separator]
 
 
+_Written = tuple[Outcome, tuple[IndexRow, ...], float]
+"""What became of a unit, its rows for the index, and the time that writing took."""
+
+
 @dataclass
 class _Writing:
     """A unit on its way to its files."""
 
-    unit: Unit
     feed: BlockFeed
-    written: Future[tuple[Outcome, tuple[IndexRow, ...], float]]
+    written: Future[_Written]
 
 
 class SeparatePackets:
@@ -115,9 +118,7 @@ class SeparatePackets:
         if sounding and is_stopping(self._state):
             outcomes += [_not_done(unit, reason=STOPPED, is_at_fault=False) for unit, _ in sounding]
             sounding = []
-        began = time.monotonic()
-        results = self._separate_side_by_side(sounding)
-        separate_seconds = time.monotonic() - began
+        results, separate_seconds = self._separate_side_by_side(sounding)
         outcomes += [outcome for outcome, _, _ in results]
         rows = [row for _, unit_rows, _ in results for row in unit_rows]
         return PacketReport(
@@ -129,18 +130,17 @@ class SeparatePackets:
             peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         )
 
-    def _separate_side_by_side(
-        self, sounding: Sequence[Sounding]
-    ) -> list[tuple[Outcome, tuple[IndexRow, ...], float]]:
+    def _separate_side_by_side(self, sounding: Sequence[Sounding]) -> tuple[list[_Written], float]:
+        """Give what became of each unit, and the time that separating took."""
         if not sounding:
-            return []
+            return [], 0.0
         began = time.monotonic()
         sessions = [self._open(unit, waveform) for unit, waveform in sounding]
         with ThreadPoolExecutor(len(sounding), thread_name_prefix="write") as pool:
             writings = []
             for unit, _ in sounding:
                 feed = BlockFeed()
-                writings.append(_Writing(unit, feed, pool.submit(self._write, unit, feed, began)))
+                writings.append(_Writing(feed, pool.submit(self._write, unit, feed, began)))
             try:
                 for place, block in self._separator.engine.stream_many(sessions):
                     writings[place].feed.put(block.error if isinstance(block, SessionFailed) else block)
@@ -151,7 +151,8 @@ class SeparatePackets:
                     writing.feed.put(MachineError(error))
             for writing in writings:
                 writing.feed.put(None)
-            return [writing.written.result() for writing in writings]
+            busy_seconds = time.monotonic() - began - sum(writing.feed.full_seconds for writing in writings)
+            return [writing.written.result() for writing in writings], busy_seconds
 
     def _open(self, unit: Unit, waveform: NDArray[np.float32]) -> Session[EstimateBlock]:
         source = PartSource(
@@ -165,7 +166,7 @@ class SeparatePackets:
 
     def _write(
         self, unit: Unit, feed: BlockFeed, began: float
-    ) -> tuple[Outcome, tuple[IndexRow, ...], float]:
+    ) -> _Written:
         started = time.monotonic()
         publisher, recording = self._separator.publisher, unit.recording
         spec = AudioSpec(unit.sample_rate, unit.channels, unit.frames, unit.format, unit.subtype)
@@ -184,7 +185,7 @@ class SeparatePackets:
             outcome, rows = _fault(unit, error), ()
         finally:
             feed.abandon()
-        return outcome, rows, time.monotonic() - started
+        return outcome, rows, time.monotonic() - started - feed.empty_seconds
 
     def _commit(self, outcomes: Sequence[Outcome], rows: Sequence[IndexRow]) -> list[Outcome]:
         """Put what has become of the recordings into the index; what cannot be told there is not done yet."""

@@ -57,6 +57,12 @@ class Grain:
         return cls(1, 1)
 
 
+def most_decoders(pool: WorkerPool) -> int:
+    """Tell how many tasks can decode at a time beside the actors."""
+    cpus = ray.cluster_resources().get("CPU", 1.0) - pool.actors * pool.cpus_per_actor
+    return max(1, int(cpus // _DECODE_CPUS))
+
+
 def packet_reports(
     readers: tuple[TableReader, ...],
     *,

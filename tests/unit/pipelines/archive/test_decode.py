@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from uss_ray.pipelines.archive.decode import SpanPlan, decode_recording
+from uss_ray.pipelines.recordings import single_recording
+
+PLAN = SpanPlan(segment_seconds=2, context_seconds=3, span_seconds=10, span_samples=1 << 24)
+
+
+def decoded(path, *, plan=PLAN, done=()):
+    return list(decode_recording(single_recording(str(path)), plan=plan, done_parts=lambda _item: done))
+
+
+def test_a_short_recording_stays_in_one_piece(make_recording):
+    path = make_recording("a.flac", seconds=10.0, sample_rate=8000, channels=2)
+    ((unit, waveform),) = decoded(path)
+    assert (unit.part, unit.is_last, unit.first_segment, unit.frames) == (None, True, None, 80_000)
+    np.testing.assert_array_equal(waveform, sf.read(path, dtype="float32", always_2d=True)[0].T)
+
+
+@pytest.mark.parametrize("seconds", [10.001, 12.9, 13.0, 20.0, 20.5, 33.0, 34.7])
+def test_spans_hold_the_sound_around_them_and_cover_the_recording_once(make_recording, seconds):
+    path = make_recording("a.wav", seconds=seconds, sample_rate=8000, channels=2)
+    whole = sf.read(path, dtype="float32", always_2d=True)[0].T
+    spans = decoded(path)
+    assert [unit.part for unit, _ in spans] == list(range(len(spans)))
+    assert len(spans) == -(-whole.shape[1] // 80_000)
+    for unit, waveform in spans:
+        start, stop = unit.part * 80_000, min((unit.part + 1) * 80_000, whole.shape[1])
+        assert unit.first_segment == unit.part * 5
+        assert unit.last_segment == (None if unit.is_last else (unit.part + 1) * 5)
+        assert unit.start_frame == max(0, start - 24_000)
+        until = min(stop + 24_000, whole.shape[1])
+        np.testing.assert_array_equal(waveform, whole[:, unit.start_frame : until])
+        assert unit.ends_recording == (until == whole.shape[1])
+        assert unit.is_last == (stop == whole.shape[1])
+
+
+def test_spans_that_are_done_come_without_sound(make_recording):
+    path = make_recording("a.wav", seconds=25.0, sample_rate=8000)
+    units = decoded(path, done={0, 2})
+    assert [unit.status for unit, _ in units] == ["done", "sound", "done"]
+    assert [waveform.shape[1] > 0 for _, waveform in units] == [False, True, False]
+    assert units[-1][0].is_last
+
+
+def test_a_recording_of_many_channels_has_shorter_spans(make_recording):
+    path = make_recording("a.wav", seconds=20.0, sample_rate=8000, channels=4)
+    plan = SpanPlan(segment_seconds=2, context_seconds=3, span_seconds=10, span_samples=8 * 8000 * 4)
+    assert len(decoded(path, plan=plan)) == 3
+
+
+def test_a_recording_that_cannot_be_decoded_ends_with_its_reason(make_recording, tmp_path):
+    letter = tmp_path / "letter.wav"
+    letter.write_text("this is a letter")
+    ((unit, waveform),) = decoded(letter)
+    assert (unit.status, unit.part, waveform.shape[1]) == ("failed", None, 0)
+    assert "cannot be decoded" in unit.reason
+    ((missing, _),) = decoded(tmp_path / "nowhere.wav")
+    assert missing.status == "failed"
+
+    cut = make_recording("cut.flac", seconds=40.0, sample_rate=8000)
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size * 3 // 4])
+    units = [unit for unit, _ in decoded(cut)]
+    assert [unit.status for unit in units[:2]] == ["sound", "sound"]
+    assert (units[-1].status, units[-1].part) == ("failed", len(units) - 1)
+
+
+def test_a_fault_of_the_store_is_no_fault_of_the_recording(make_recording, monkeypatch):
+    from uss_ray.errors import RecordingError
+    from uss_ray.storage import uri
+
+    def fail(location):
+        raise RecordingError(location, expected="a readable file", found="I/O error") from OSError(5, "I/O error")
+
+    monkeypatch.setattr(uri, "open_binary", fail)
+    ((unit, _),) = decoded(make_recording("a.wav"))
+    assert unit.status == "unfinished"

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+
+import fsspec
+import numpy as np
+import pytest
+
+from uss_ray.pipelines.archive.cleaning import forget_done_parts, start_over
+from uss_ray.pipelines.archive.ledger import (
+    FAILED_PREFIX,
+    done_parts,
+    is_in,
+    read_ledger,
+    settle_failures,
+)
+from uss_ray.pipelines.recordings import recording_key
+from uss_ray.results.index import IndexRow, RecordingFacts, RunFacts, failed_row, read_index, write_index
+from uss_ray.results.layout import index_path
+from uss_ray.storage import uri
+
+RUN = RunFacts(run_id="r", weights_name="w", weights_sha256="0")
+
+
+@pytest.fixture(params=["local", "store"])
+def output(request, tmp_path):
+    if request.param == "local":
+        yield str(tmp_path / "out")
+        return
+    store = fsspec.filesystem("memory")
+    yield "memory://bucket/out"
+    if store.exists("/bucket"):
+        store.rm("/bucket", recursive=True)
+
+
+@pytest.fixture
+def put(output, tmp_path):
+    def put(name, rows):
+        write_index(rows, path=tmp_path / "part.parquet")
+        uri.put_file(tmp_path / "part.parquet", uri.join(output, index_path(name)))
+
+    return put
+
+
+def separated(name):
+    return IndexRow(
+        run_id="r", recording_id=name, recording_uri=name, node_id="n", label="Dog", level=1, kind="node",
+        status="absent", weights_name="w", weights_sha256="0",
+    )  # fmt: skip
+
+
+def failed(name, reason="broken"):
+    return failed_row(RecordingFacts(recording_id=name, recording_uri=name), run=RUN, reason=reason)
+
+
+def test_without_an_index_nothing_is_done(output):
+    ledger = read_ledger(output)
+    assert (len(ledger.separated), len(ledger.failed), len(ledger.known)) == (0, 0, 0)
+    assert not is_in(np.array([1, 2]), ledger.separated).any()
+
+
+def test_the_index_tells_what_is_done(output, put):
+    put("one", [separated("a.wav"), separated("a.wav"), separated("b.wav")])
+    put(FAILED_PREFIX + "two", [failed("b.wav"), failed("c.wav")])
+    ledger = read_ledger(output)
+    keys = np.array([recording_key(name) for name in ("a.wav", "b.wav", "c.wav", "d.wav")])
+    assert is_in(keys, ledger.separated).tolist() == [True, True, False, False]
+    assert is_in(keys, ledger.failed).tolist() == [False, False, True, False]
+    assert is_in(keys, ledger.known).tolist() == [True, True, True, False]
+
+
+def test_failures_are_settled_once_a_recording_is_separated_or_has_failed_again(output, put):
+    put("one", [separated("mended.wav")])
+    put(FAILED_PREFIX + "early", [failed("mended.wav"), failed("again.wav", "first"), failed("other.wav")])
+    put(FAILED_PREFIX + "late", [failed("again.wav", "second")])
+    assert settle_failures(output) == 2
+    rows = {row["recording_id"]: row for row in read_index(output).to_pylist() if row["status"] == "failed"}
+    assert {name: row["reason"] for name, row in rows.items()} == {"again.wav": "second", "other.wav": "broken"}
+    assert read_index(output).num_rows == 3
+    lines = uri.read_bytes(uri.join(output, "failed.jsonl")).decode().splitlines()
+    assert [json.loads(line)["recording_id"] for line in lines] == ["again.wav", "other.wav"]
+    assert settle_failures(output) == 2
+    assert read_index(output).num_rows == 3
+
+
+def test_failures_that_are_all_mended_leave_no_rows(output, put):
+    put("one", [separated("a.wav")])
+    put(FAILED_PREFIX + "two", [failed("a.wav")])
+    assert settle_failures(output) == 0
+    assert read_index(output).num_rows == 1
+    assert uri.read_bytes(uri.join(output, "failed.jsonl")) == b""
+
+
+def test_only_whole_spans_are_done_and_those_of_done_recordings_go(output, put):
+    key = recording_key("long.wav")
+    other = recording_key("other.wav")
+    for name in (f"{key:016x}/000000/part.json", f"{key:016x}/000001/0.f32", f"{other:016x}/000004/part.json"):
+        uri.write_bytes(b"{}", uri.join(output, ".parts", name))
+    assert done_parts(output, folder=f".parts/{key:016x}") == {0}
+    assert done_parts(output, folder=".parts/none") == set()
+    put("one", [separated("long.wav")])
+    forget_done_parts(output, read_ledger(output))
+    assert done_parts(output, folder=f".parts/{key:016x}") == set()
+    assert done_parts(output, folder=f".parts/{other:016x}") == {4}
+    start_over(output)
+    assert done_parts(output, folder=f".parts/{other:016x}") == set()
+    assert len(read_ledger(output).known) == 0

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from uss_ray.pipelines.archive.outcome import (
+    PACKET_REPORT_SCHEMA,
+    PacketReport,
+    failed_outcome,
+    separated_outcome,
+)
+from uss_ray.pipelines.recordings import single_recording
+from uss_ray.results.index import IndexRow
+
+
+def row(label, *, status="written", level=1, level_db=-20.0, kind="node"):
+    stem = {"stem_uri": "x.flac", "stem_sha256": "0", "stem_bytes": 5} if status == "written" else {}
+    return IndexRow(
+        run_id="r", recording_id="a.wav", recording_uri="a.wav", node_id=label, label=label, level=level,
+        kind=kind, status=status, weights_name="w", weights_sha256="0", level_db=level_db, frames=64_000,
+        sample_rate=32_000, channels=1, processing_seconds=1.5, **stem,
+    )  # fmt: skip
+
+
+def test_an_outcome_counts_stems_and_names_the_loudest_of_the_deepest_level():
+    rows = (
+        row("Animal", level_db=-3.0),
+        row("Residual", kind="residual"),
+        row("Dog", level=2, level_db=-30.0),
+        row("Speech", level=2, level_db=-10.0),
+        row("Music", level=2, status="absent", level_db=None),
+        row("Wind", level=2, status="silent", level_db=-90.0),
+    )
+    outcome = separated_outcome(single_recording("a.wav"), rows)
+    assert (outcome.written, outcome.silent, outcome.absent) == (3, 1, 1)
+    assert outcome.loudest == ("Speech", "Dog")
+    assert outcome.status == "separated"
+    assert (outcome.seconds, outcome.processing_seconds, outcome.stem_bytes) == (2.0, 1.5, 20)
+
+
+def test_reports_survive_the_way_through_arrow():
+    report = PacketReport(
+        outcomes=(
+            failed_outcome(single_recording("日の出.wav"), reason="two\nlines", part=3),
+            separated_outcome(single_recording("a.wav"), [row("Dog")]),
+        ),
+        worker="host:1",
+        decode_seconds=0.5,
+        peak_bytes=7,
+    )
+    table = report.to_table()
+    assert table.schema.equals(PACKET_REPORT_SCHEMA)
+    assert PacketReport.from_record(table.to_pylist()[0]) == report
+    assert report.outcomes[0].reason == "two lines"
