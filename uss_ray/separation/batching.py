@@ -52,11 +52,28 @@ Session = Generator[Request | Result, list[Tensor] | None, None]
 """What asks: yields requests, to be sent their answers, and results, to be sent None."""
 
 
+def rows_in_a_forward(batch_size: int, *, device: torch.device) -> int:
+    """Tell how many rows go through a network at once, so that a row's bits do not depend on the others.
+
+    Parameters
+    ----------
+    batch_size : int
+        What an accelerator takes.
+    device : torch.device
+
+    Returns
+    -------
+    int
+        1 on a CPU: its vector kernels finish the end of a batch with scalar code, whose last bit differs, and more
+        rows at once are no faster there (docs/adr/0015).
+    """
+    return 1 if device.type == "cpu" else batch_size
+
+
 class Networks:
     """Answer requests in batches of one size; what the rows at hand do not fill is padded with zeros.
 
-    A row's answer has the same bits wherever it stands in such a batch and whatever stands beside it. In a batch of
-    another size it has others: kernels are chosen by shape (docs/adr/0015).
+    In a batch of another size a row's answer has other bits: kernels are chosen by shape (docs/adr/0015).
 
     Parameters
     ----------

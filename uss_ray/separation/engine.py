@@ -17,7 +17,7 @@ from uss_ray.errors import ConfigError, QueryError, WeightsError
 from uss_ray.models.memory import lay_out_channels_last
 from uss_ray.models.protocols import QueryNetLike, Separator, Tagger, WeightsLike
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.separation.batching import Networks, Session, SessionFailed, run
+from uss_ray.separation.batching import Networks, Session, SessionFailed, rows_in_a_forward, run
 from uss_ray.separation.conditions import Conditioner, condition_of_examples
 from uss_ray.separation.masking import reference_weights
 from uss_ray.separation.mixture import MixtureReader, Source
@@ -69,7 +69,7 @@ class SeparationEngine:
         self._networks = Networks(
             tagger=tagger,
             separator=self._separator,
-            batch_size=settings.batch_size,
+            batch_size=rows_in_a_forward(settings.batch_size, device=device),
             precision=settings.precision,
             device=device,
         )

@@ -48,8 +48,8 @@ class SeparationSettings:
     mixture_consistency : bool, default=False
         Make the masks of all active targets of a level sum to 1 (to what is left, where something is excluded).
     batch_size : int, default=4
-        Segments or masks in one forward of a network; at least 1. A batch that is partly filled is padded: only one
-        shape for all gives a row the same bits among any others (docs/adr/0015).
+        Segments or masks in one forward of a network on an accelerator; at least 1. A batch that is partly filled is
+        padded, for the shape shows in the bits. A CPU takes one at a time (docs/adr/0015).
     span_segments : int, default=6
         Segments held at a time; more fill batches better, fewer take less memory; at least 1.
     silence_db : float, default=-90

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,9 +20,10 @@ from tests.unit.separation.fakes import (
     snr_db,
     tone,
 )
-from uss_ray.errors import ConfigError, QueryError, WeightsError
+from uss_ray.errors import ConfigError, QueryError, RecordingError, WeightsError
 from uss_ray.models.resunet import ResUNet, ResUNetConfig
 from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.separation.batching import Networks, SessionFailed, run
 from uss_ray.separation.engine import SeparationEngine, build_engine
 from uss_ray.separation.mixture import ArraySource
 from uss_ray.separation.session import EstimateBlock
@@ -148,13 +149,25 @@ def test_every_audible_segment_is_tagged_once_and_silence_never(
     assert active[[0, 3, 4, 5]].any(axis=1).all()
 
 
+def batches_of(rows: int, weights: FakeWeights) -> Networks:
+    """The networks as an accelerator would use them."""
+    return Networks(
+        tagger=weights.tagger,
+        separator=weights.separator,
+        batch_size=rows,
+        precision="float32",
+        device=torch.device("cpu"),
+    )
+
+
 def test_masks_of_many_targets_and_segments_go_in_full_batches(
     vocabulary: Vocabulary, weights: FakeWeights
 ) -> None:
     targets = named(vocabulary, "Speech", "Dog", "Music")
     mixture = sum(tone(index, 20.0, sample_rate=RATE) for index in (SPEECH, DOG, MUSIC))
     engine = engine_of(weights, vocabulary, SeparationSettings(batch_size=4, span_segments=20))
-    list(engine.stream(ArraySource(np.asarray(mixture), sample_rate=RATE), targets))
+    session = engine.open_session(ArraySource(np.asarray(mixture), sample_rate=RATE), targets)
+    list(run([session], networks=batches_of(4, weights)))
     assert sum(weights.separator.batches) == 30
     assert weights.separator.batches.count(4) >= 6
 
@@ -169,16 +182,62 @@ def test_several_recordings_at_once_give_what_they_give_alone(
         joined(list(engine.stream(ArraySource(recording, sample_rate=RATE), [query])), query.key)
         for recording in recordings
     ]
-    tags_alone = len(weights.tagger.batches)
     sessions = [
         engine.open_session(ArraySource(recording, sample_rate=RATE), [query]) for recording in recordings
     ]
     blocks: dict[int, list[EstimateBlock]] = {}
     for index, block in engine.stream_many(sessions):
+        assert isinstance(block, EstimateBlock)
         blocks.setdefault(index, []).append(block)
     for index, expected in enumerate(alone):
-        np.testing.assert_allclose(joined(blocks[index], query.key), expected, atol=1e-6)
-    assert len(weights.tagger.batches) - tags_alone < tags_alone
+        np.testing.assert_array_equal(joined(blocks[index], query.key), expected)
+
+
+def test_several_recordings_at_once_fill_batches_together(
+    vocabulary: Vocabulary, weights: FakeWeights
+) -> None:
+    engine = engine_of(weights, vocabulary, SeparationSettings())
+    query = target_for_condition("dog", condition=one_hot(DOG))
+    sessions = [
+        engine.open_session(ArraySource(noise(1, 20_000, seed=seed), sample_rate=RATE), [query])
+        for seed in range(4)
+    ]
+    list(run(sessions, networks=batches_of(4, weights)))
+    assert weights.tagger.batches == [4, 4]
+
+
+class BrokenSource(RaggedSource):
+    """A recording that cannot be read to its end."""
+
+    def blocks(self, block_frames: int) -> Iterator[NDArray[np.float32]]:
+        yield from super().blocks(block_frames)
+        raise RecordingError("broken.wav", expected="more sound", found="a fault")
+
+
+def test_a_recording_that_breaks_is_told_of_and_the_others_go_on(
+    vocabulary: Vocabulary, weights: FakeWeights
+) -> None:
+    engine = engine_of(weights, vocabulary, SeparationSettings(span_segments=2))
+    query = target_for_condition("dog", condition=one_hot(DOG))
+    sound = noise(1, 90_000)
+    whole, broken = (
+        ArraySource(sound, sample_rate=RATE),
+        BrokenSource(sound, sample_rate=RATE, lengths=(8000,)),
+    )
+    alone = joined(list(engine.stream(whole, [query])), query.key)
+    results: dict[int, list[EstimateBlock | SessionFailed]] = {0: [], 1: []}
+    for index, result in engine.stream_many([engine.open_session(s, [query]) for s in (broken, whole)]):
+        results[index].append(result)
+    *before, failed = results[0]
+    assert isinstance(failed, SessionFailed)
+    assert isinstance(failed.error, RecordingError)
+    given = joined([block for block in before if isinstance(block, EstimateBlock)], query.key)
+    np.testing.assert_array_equal(given, alone[:, : given.shape[1]])
+    assert given.shape[1] >= 2 * RATE
+    others = [block for block in results[1] if isinstance(block, EstimateBlock)]
+    np.testing.assert_array_equal(joined(others, query.key), alone)
+    with pytest.raises(RecordingError, match="broken"):
+        list(engine.stream(BrokenSource(sound, sample_rate=RATE, lengths=(8000,)), [query]))
 
 
 # Joins

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.unit.separation.fakes import RaggedSource, noise, snr_db, tone
-from uss_ray.errors import RecordingError
-from uss_ray.separation.mixture import ArraySource, MixtureReader, Source, Timeline
+from uss_ray.errors import ConfigError, RecordingError
+from uss_ray.separation.mixture import ArraySource, MixtureReader, PartSource, Source, Timeline
 
 
 def read_all(source: Source, *, model_rate: int) -> MixtureReader:
@@ -50,6 +50,49 @@ def test_reading_stops_as_soon_as_enough_is_known() -> None:
     reader.read_until(16_000)
     assert not reader.ended
     assert 16_000 <= reader.native.stop <= 24_000
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050])
+@pytest.mark.parametrize("first_step", [1, 2])
+def test_what_is_read_does_not_depend_on_where_reading_begins(rate: int, first_step: int) -> None:
+    waveform = noise(2, int(9.3 * rate))
+    whole = read_all(ArraySource(waveform, sample_rate=rate), model_rate=16000)
+    early = rate + 77
+    part = PartSource(waveform[:, early:], sample_rate=rate, start_frame=early, ends_recording=True)
+    for source in (ArraySource(waveform, sample_rate=rate), part):
+        reader = MixtureReader(source, model_rate=16000, step_seconds=2, first_step=first_step)
+        while not reader.ended:
+            reader.read_until(reader.model.stop + 1)
+        first, stop = first_step * 32_000, whole.model.stop
+        assert (reader.model.start, reader.model.stop) == (first, stop)
+        np.testing.assert_array_equal(reader.model.view(first, stop), whole.model.view(first, stop))
+        frame = first_step * 2 * rate
+        np.testing.assert_array_equal(reader.native.view(frame, reader.native.stop), waveform[:, frame:])
+
+
+def test_a_part_is_not_read_beyond_what_it_holds() -> None:
+    part = PartSource(noise(1, 40_000), sample_rate=8000, start_frame=8000, ends_recording=False)
+    reader = MixtureReader(part, model_rate=8000, step_seconds=2, first_step=1)
+    reader.read_until(48_000)
+    assert not reader.ended
+    with pytest.raises(ConfigError, match=r"16000 frames \(2.00 s\) after it"):
+        reader.read_until(48_001)
+
+
+def test_a_part_says_what_is_missing_on_which_side() -> None:
+    part = PartSource(noise(1, 8000), sample_rate=8000, start_frame=4000, ends_recording=False)
+    part.require(4000, 12_000)
+    with pytest.raises(ConfigError, match=r"4000 frames .* before it and 1 frames .* after it missing"):
+        part.require(0, 12_001)
+    with pytest.raises(ConfigError, match="rest of the recording"):
+        part.require(4000, None)
+    last = PartSource(noise(1, 8000), sample_rate=8000, start_frame=4000, ends_recording=True)
+    last.require(4000, None)
+    last.require(4000, 99_000)
+    with pytest.raises(ConfigError, match="before it"):
+        last.require(3999, 12_000)
+    with pytest.raises(RecordingError, match="start_frame"):
+        PartSource(noise(1, 8), sample_rate=8000, start_frame=-1, ends_recording=True)
 
 
 def test_a_block_with_another_number_of_channels_is_refused() -> None:

@@ -17,6 +17,15 @@ def test_overlapping_pieces_add_up_across_blocks() -> None:
     np.testing.assert_array_equal(joined.take(12)["a"], [[2, 1, 1, 0, 0, 0]])
 
 
+def test_what_lies_before_the_first_block_is_dropped() -> None:
+    joined = OverlapAdd(1, start_frame=4)
+    joined.add("a", start_frame=0, piece=ones(6))
+    joined.add("b", start_frame=0, piece=ones(4))
+    taken = joined.take(8)
+    assert set(taken) == {"a"}
+    np.testing.assert_array_equal(taken["a"], [[1, 1, 0, 0]])
+
+
 def test_a_target_without_a_piece_in_the_block_is_left_out() -> None:
     joined = OverlapAdd(1)
     joined.add("early", start_frame=0, piece=ones(4))

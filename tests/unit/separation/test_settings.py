@@ -42,6 +42,10 @@ def test_hard_joins_have_no_context() -> None:
         SeparationSettings(joins="hard")
 
 
+def test_batches_are_small_for_what_does_not_fill_them_is_padded() -> None:
+    assert SeparationSettings().batch_size == SeparationSettings.published().batch_size == 4
+
+
 def test_the_published_profile_is_hard_segments_of_two_seconds_above_a_fifth() -> None:
     settings = SeparationSettings.published()
     assert (settings.joins, settings.segment_seconds, settings.threshold) == ("hard", 2, 0.2)

@@ -227,8 +227,6 @@ def test_a_recording_may_end_anywhere_in_the_context_of_a_span(
         (replace(FADED, span_segments=1), 13.0),
         (replace(FADED, context_seconds=1.3, fade_seconds=0.5), 17.0),
         (replace(FADED, fade_seconds=0.0), 13.0),
-        (replace(FADED, batch_size=1), 13.0),
-        (replace(FADED, batch_size=5), 13.0),
     ],
     ids=[
         "2 s",
@@ -237,8 +235,6 @@ def test_a_recording_may_end_anywhere_in_the_context_of_a_span(
         "one held",
         "long context",
         "no fade",
-        "batch of 1",
-        "batch of 5",
     ],
 )
 def test_spans_join_under_every_setting(
@@ -303,13 +299,14 @@ def test_exclusions_and_rest_are_the_same_in_spans(networks: WeightsLike, vocabu
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "settings",
-    [SeparationSettings(), SeparationSettings.published()],
+    ("settings", "threads"),
+    [(SeparationSettings(), 2), (SeparationSettings.published(), 1)],
     ids=["default", "published"],
 )
 def test_spans_of_the_starter_weights_are_the_undivided_recording(
-    vocabulary: Vocabulary, settings: SeparationSettings
+    vocabulary: Vocabulary, settings: SeparationSettings, threads: int
 ) -> None:
+    torch.set_num_threads(threads)
     rate = 44100
     waveform = recording(29.0, rate=rate, channels=2)
     source = ArraySource(waveform, sample_rate=rate)

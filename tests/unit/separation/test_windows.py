@@ -9,7 +9,7 @@ import torch
 from tests.unit.separation.fakes import BandSeparator, noise
 from uss_ray.errors import ConfigError
 from uss_ray.separation.settings import SeparationSettings
-from uss_ray.separation.windows import WindowGrid, segment_weights
+from uss_ray.separation.windows import Span, WindowGrid, segment_weights
 
 RATE = 8000
 LENGTHS = [1, 700, 16_000, 16_001, 40_003, 97_531]
@@ -69,6 +69,33 @@ def test_windows_share_one_shape_except_at_the_end() -> None:
     grid = WindowGrid(SeparationSettings(), separator=BandSeparator(RATE))
     frames = [grid.window(segment, total_samples=200_000).frames for segment in segments_of(200_000, grid)]
     assert len(set(frames[:-2])) == 1
+
+
+@pytest.mark.parametrize("context_seconds", [0.64, 1.0, 3.3])
+@pytest.mark.parametrize("grid_frames", [1, 50])
+def test_the_context_of_a_span_covers_its_windows_and_those_of_its_neighbours(
+    grid_frames: int, context_seconds: float
+) -> None:
+    separator = BandSeparator(RATE)
+    separator.time_grid_samples = grid_frames * separator.stft.hop_samples
+    grid = WindowGrid(SeparationSettings(context_seconds=context_seconds), separator=separator)
+    before = grid.history(20 - 1) - 20 * grid.segment_samples
+    after = grid.reach(20) - 20 * grid.segment_samples
+    assert grid.halo_segments == 1
+    seconds = grid.span_context_seconds
+    assert seconds * RATE >= max(-before, after)
+    assert seconds * RATE - max(-before, after) <= grid.segment_samples + RATE
+
+
+def test_hard_segments_need_nothing_but_what_resampling_does() -> None:
+    grid = WindowGrid(SeparationSettings.published(), separator=BandSeparator(RATE))
+    assert (grid.halo_segments, grid.span_context_seconds) == (0, 1)
+
+
+@pytest.mark.parametrize(("first", "last"), [(-1, 3), (3, 3), (4, 2), (-2, None)])
+def test_a_span_without_segments_is_refused(first: int, last: int | None) -> None:
+    with pytest.raises(ConfigError, match="span of segments"):
+        Span(first, last)
 
 
 def test_a_hard_window_is_its_segment() -> None:
