@@ -126,7 +126,7 @@ def test_joined_parts_are_bit_for_bit_what_one_pass_writes(
 
 
 @pytest.mark.parametrize("stem_format", sorted(LOSSY_FORMATS))
-def test_lossy_stems_are_encoded_once_and_as_long_as_the_recording(
+def test_lossy_stems_are_encoded_once_and_exactly_as_long_as_the_recording(
     tmp_path: Path, facts: RecordingFacts, run_facts: RunFacts, stem_format: Any
 ) -> None:
     scene = faded_scene({DOG.key: ".##."})
@@ -144,12 +144,11 @@ def test_lossy_stems_are_encoded_once_and_as_long_as_the_recording(
         named = {name: options[name] for name in ("stems", "recording", "run")}
         write_part(scene.blocks(*segments), folder=Path(part), **named)
     join_parts(parts, mixture_blocks=scene.mixture_blocks, root=tmp_path / "joined", **options)
+    assert files(tmp_path / "joined") == files(tmp_path / "alone")
     assert files(tmp_path / "joined").keys() == {row.stem_uri for row in alone.rows}
     for name in files(tmp_path / "joined"):
-        expected, _ = soundfile.read(tmp_path / "alone" / name, dtype="float32")
-        found, rate = soundfile.read(tmp_path / "joined" / name, dtype="float32")
-        assert (found.shape, rate) == ((scene.frames, 2), RATE)
-        np.testing.assert_allclose(found, expected, atol=2e-3)
+        found = soundfile.info(tmp_path / "joined" / name)
+        assert (found.frames, found.channels, found.samplerate) == (scene.frames, 2, RATE)
 
 
 def test_the_stems_of_a_level_and_its_residual_sum_to_the_mixture(
