@@ -29,6 +29,8 @@ _ENVIRONMENT = {
     "AWS_EC2_METADATA_DISABLED": "true",
     "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
     "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+    # No test may hang for the five minutes that a real store is given.
+    "USS_RAY_STORAGE_PATIENCE_SECONDS": "20",
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
@@ -43,8 +45,8 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _environment_of_stores() -> Iterator[None]:
-    """Undo what a test did to the environment of the stores' clients."""
+def _environment_of_stores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Undo what a test did to the environment of the stores' clients; before `monkeypatch` does, to notice it."""
     before = _store_environment()
     yield
     if (after := _store_environment()) != before:

@@ -142,9 +142,12 @@ def fetch(
     Raises
     ------
     WeightsError
-        If the file does not exist, cannot be reached, or is not the expected one.
+        If the file does not exist, is not the expected one, or nothing of it comes for as long as the patience with a
+        store lasts.
     OutputError
         If the cache cannot be written.
+    ConfigError
+        If there is no such scheme.
     """
     wanted = _Wanted(uri=uri, sha256=_normal_sha256(uri, sha256), size=size)
     if not is_remote(uri):

@@ -39,27 +39,44 @@ class PatientS3FileSystem(S3FileSystem):  # type: ignore[misc]  # s3fs has no ty
         super().__init__(**options)
 
     async def _call_s3(self, method: str, *parts: Any, **request: Any) -> Any:
+        attempts = 0
+
+        async def ask() -> Any:
+            nonlocal attempts
+            attempts += 1
+            if method == "create_multipart_upload" and attempts > 1:
+                await self._abort_uploads_of(request["Bucket"], request["Key"])
+            return await super(PatientS3FileSystem, self)._call_s3(method, *parts, **request)
+
         try:
-            return await patiently_awaited(
-                lambda: super(PatientS3FileSystem, self)._call_s3(method, *parts, **request)
-            )
-        except PermissionError as refusal:
-            if method != "head_object":
-                raise
-            raise await self._reason_of(refusal, request) from refusal.__cause__
+            return await patiently_awaited(ask)
+        except PermissionError as error:
+            refusal = error
+        if method == "head_object":
+            refusal = await self._reason_of(refusal, request)
+        raise refusal
 
     # s3fs binds its own coroutine to this name.
     call_s3 = sync_wrapper(_call_s3)
 
-    async def _reason_of(self, refusal: PermissionError, request: dict[str, Any]) -> BaseException:
+    async def _reason_of(self, refusal: PermissionError, request: dict[str, Any]) -> PermissionError:
         """Ask for one byte: an answer to HEAD has no body to say why it was refused."""
         wanted = {name: request[name] for name in ("Bucket", "Key", "VersionId") if name in request}
         try:
             answer = await self._call_s3("get_object", Range="bytes=0-0", **wanted)
-        except OSError as error:
+        except PermissionError as error:
             return error
+        except OSError:
+            return refusal
         answer["Body"].close()
         return refusal
+
+    async def _abort_uploads_of(self, bucket: str, key: str) -> None:
+        """Take back an upload that was begun, but whose name got lost with the answer."""
+        begun = await self._call_s3("list_multipart_uploads", Bucket=bucket, Prefix=key)
+        for upload in begun.get("Uploads", ()):
+            if upload["Key"] == key:
+                await self._abort_mpu(bucket, key, upload["UploadId"])
 
     async def _cat_file(self, path: str, **options: Any) -> bytes:
         whole: bytes = await patiently_awaited(
@@ -73,7 +90,8 @@ class PatientS3FileSystem(S3FileSystem):  # type: ignore[misc]  # s3fs has no ty
 
     async def _put_file(self, lpath: str, rpath: str, **options: Any) -> None:
         def again(error: BaseException) -> bool:
-            # An answer to the last request of an upload that got lost: the store has finished that upload already.
+            # The answer to its last request got lost, and the store has finished this upload already; or somebody who
+            # uploads to the same place has taken it for a lost one.
             return is_transient(error) or store_code(error) == "NoSuchUpload"
 
         await patiently_awaited(

@@ -15,7 +15,7 @@ import fsspec
 import numpy as np
 import pytest
 
-from uss_ray.errors import OutputError, WeightsError
+from uss_ray.errors import ConfigError, OutputError, WeightsError
 from uss_ray.storage import cache, patience
 from uss_ray.storage.cache import cache_folder, fetch, fetch_folder, file_sha256
 
@@ -278,7 +278,7 @@ def test_an_object_store_is_fetched_and_resumed_through_fsspec(monkeypatch: pyte
     assert fetch("memory://bucket/model.pth", sha256=SHA256).read_bytes() == CONTENT
     with pytest.raises(WeightsError, match="no such file"):
         fetch("memory://bucket/absent.pth")
-    with pytest.raises(WeightsError, match="nosuchscheme"):
+    with pytest.raises(ConfigError, match="nosuchscheme"):
         fetch("nosuchscheme://bucket/absent.pth")
 
 

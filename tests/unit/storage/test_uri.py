@@ -12,16 +12,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pytest
 
+from tests.servers.fixtures import forget_clients
 from uss_ray.errors import ConfigError, OutputError, RecordingError, WeightsError
 from uss_ray.storage import uri
+from uss_ray.storage.systems import file_system
 
 BUCKET = "uri-test"
 
 
-@pytest.fixture(scope="module")
+# From the start of the module: what a test does to the environment is undone after it.
+@pytest.fixture(scope="module", autouse=True)
 def s3_endpoint() -> Iterator[str]:
     pytest.importorskip("s3fs")
     server_module = pytest.importorskip("moto.server")
@@ -39,11 +41,10 @@ def s3_endpoint() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        # File systems are kept by fsspec for the life of the process, endpoint and all.
-        fsspec.filesystem("s3", skip_instance_cache=True).clear_instance_cache()
+        forget_clients()
         boto3.client("s3").create_bucket(Bucket=BUCKET)
         yield environment["AWS_ENDPOINT_URL"]
-        fsspec.filesystem("s3").clear_instance_cache()
+    forget_clients()
     server.stop()
 
 
@@ -133,7 +134,7 @@ def test_a_missing_file_is_an_error_of_the_kind_asked_for(root: str) -> None:
 def test_a_listing_of_s3_goes_on_past_its_first_page(
     s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    system, _ = uri._system(f"s3://{BUCKET}")
+    system, _ = file_system(f"s3://{BUCKET}")
     for number in range(5):
         uri.write_bytes(b"x", f"s3://{BUCKET}/paged/{number}.wav")
     whole_call = type(system).call_s3
@@ -151,7 +152,7 @@ def test_a_listing_of_s3_goes_on_past_its_first_page(
 
 def test_folder_markers_of_s3_are_not_files(s3_endpoint: str) -> None:
     uri.write_bytes(b"x", f"s3://{BUCKET}/marked/1.wav")
-    system, _ = uri._system(f"s3://{BUCKET}")
+    system, _ = file_system(f"s3://{BUCKET}")
     system.call_s3("put_object", Bucket=BUCKET, Key="marked/", Body=b"")
     assert list(uri.list_recursive(f"s3://{BUCKET}/marked")) == [f"s3://{BUCKET}/marked/1.wav"]
 
@@ -162,16 +163,9 @@ def test_a_missing_bucket_cannot_be_written(s3_endpoint: str) -> None:
 
 
 def test_a_store_that_does_not_answer_is_an_error_not_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    s3fs = pytest.importorskip("s3fs")
-    deaf = s3fs.S3FileSystem(
-        key="test",
-        secret="test",
-        endpoint_url="http://127.0.0.1:9",
-        config_kwargs={"connect_timeout": 1, "retries": {"max_attempts": 0}},
-        skip_instance_cache=True,
-    )
-    deaf.retries = 1
-    monkeypatch.setattr(uri.fsspec, "filesystem", lambda *args, **options: deaf)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("USS_RAY_STORAGE_PATIENCE_SECONDS", "0")
+    forget_clients()
     with pytest.raises(RecordingError, match=r"s3://bucket/a\.wav"):
         uri.read_bytes("s3://bucket/a.wav")
 
@@ -246,10 +240,8 @@ def test_an_unknown_scheme_is_a_setting_error() -> None:
 
 
 def test_s3_without_s3fs_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    def without_s3fs(scheme: str, **options: Any) -> Any:
-        raise ImportError("Install s3fs to access S3")
-
-    monkeypatch.setattr(uri.fsspec, "filesystem", without_s3fs)
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    monkeypatch.delitem(sys.modules, "uss_ray.storage.s3", raising=False)
     with pytest.raises(ConfigError, match="pip install s3fs"):
         uri.read_bytes("s3://bucket/a.wav")
 

@@ -1,0 +1,222 @@
+"""A folder and a real S3 server keep the same promises; what a store refuses for good is refused at once."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.servers.ceph import ACCESS_KEY, SECRET_KEY, CephServer
+from tests.servers.fixtures import BUCKET, forget_clients
+from uss_ray.errors import OutputError, RecordingError, UssRayError
+from uss_ray.storage import uri
+from uss_ray.storage.access import StorageAccess
+from uss_ray.storage.faults import is_infrastructure, is_transient
+from uss_ray.storage.systems import file_system
+
+AT_ONCE_SECONDS = 3.0
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    before = time.monotonic()
+    yield
+    assert time.monotonic() - before < AT_ONCE_SECONDS
+
+
+@pytest.fixture(scope="module")
+def big_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("big") / "stem.flac"
+    path.write_bytes(np.random.default_rng(2).bytes(20_000_000))
+    return path
+
+
+def test_what_is_put_is_read_back_in_any_order(storage_root: str, big_file: Path) -> None:
+    place = uri.join(storage_root, "été", "a b+c%20.flac")
+    uri.put_file(big_file, place)
+    content = big_file.read_bytes()
+    assert uri.size(place) == len(content)
+    with uri.open_binary(place) as file:
+        for start in (15_000_000, 0, 19_999_990, 7):
+            file.seek(start)
+            assert file.read(100) == content[start : start + 100]
+    assert uri.read_bytes(place) == content
+
+
+def test_an_older_file_stands_until_the_new_one_is_whole(
+    storage_root: str, big_file: Path, tmp_path: Path
+) -> None:
+    place = uri.join(storage_root, "stem.flac")
+    older = tmp_path / "older"
+    older.write_bytes(b"o" * 20_000_000)
+    uri.put_file(older, place)
+    sizes = set()
+    with ThreadPoolExecutor(1) as pool:
+        putting = pool.submit(uri.put_file, big_file, place)
+        while not putting.done():
+            sizes.add(uri.read_bytes(place)[:100])
+        putting.result()
+    assert sizes <= {b"o" * 100, big_file.read_bytes()[:100]}
+    assert uri.read_bytes(place) == big_file.read_bytes()
+
+
+def test_a_removed_file_is_gone_and_removing_it_again_is_no_fault(storage_root: str) -> None:
+    place = uri.join(storage_root, "a.json")
+    uri.write_bytes(b"{}", place)
+    uri.remove(place)
+    assert not uri.exists(place)
+    uri.remove(place)
+
+
+def test_missing_things_are_the_contents_fault(storage_root: str) -> None:
+    with at_once(), pytest.raises(RecordingError, match="no such file") as caught:
+        uri.open_binary(uri.join(storage_root, "nothing.wav"))
+    assert not is_infrastructure(caught.value)
+    assert not is_transient(caught.value)
+
+
+def test_a_big_file_goes_up_in_parts_that_no_one_sees(
+    s3_server: CephServer, s3_root: str, big_file: Path
+) -> None:
+    place = uri.join(s3_root, "stem.flac")
+    uri.put_file(big_file, place)
+    head = s3_server.client().head_object(Bucket=BUCKET, Key=place.removeprefix(f"s3://{BUCKET}/"))
+    assert head["ETag"].strip('"').endswith("-3")
+    assert "Uploads" not in s3_server.client().list_multipart_uploads(Bucket=BUCKET)
+
+
+def test_a_listing_goes_on_past_the_pages_of_the_store(s3_server: CephServer) -> None:
+    names = [f"{number:05d}.wav" for number in range(2500)]
+    s3_server.client().create_bucket(Bucket="listing", ACL="public-read-write")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda first: put_empty(s3_server, "listing/archive", names[first::8]), range(8)))
+    listed = uri.list_recursive("s3://listing/archive")
+    assert [uri.relative(place, base="s3://listing/archive") for place in listed] == names
+
+
+def put_empty(server: CephServer, folder: str, names: list[str]) -> None:
+    """Make many empty objects, fast: in a bucket that anybody may write to, without a client library."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port)
+    for name in names:
+        connection.request("PUT", f"/{folder}/{name}", body=b"")
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == 200
+    connection.close()
+
+
+def test_a_wrong_secret_is_refused_at_once_and_not_shown(
+    s3_root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = "wrongsecret0000000000000000000000000001"
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", wrong)
+    forget_clients()
+    for touch in TOUCHES:
+        with at_once(), pytest.raises(UssRayError, match=r"credentials.*SignatureDoesNotMatch") as caught:
+            touch(uri.join(s3_root, "a.wav"))
+        told = "".join(str(error) for error in (caught.value, caught.value.__cause__))
+        assert not any(secret in told for secret in (wrong, SECRET_KEY, ACCESS_KEY))
+        assert is_infrastructure(caught.value)
+
+
+def test_an_unknown_key_is_refused_at_once(s3_root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobodyskey0000000001")
+    forget_clients()
+    with at_once(), pytest.raises(RecordingError, match="InvalidAccessKeyId"):
+        uri.open_binary(uri.join(s3_root, "a.wav"))
+
+
+def test_a_place_of_somebody_else_is_refused_at_once(
+    s3_server: CephServer, s3_root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = s3_server.client()
+    place = uri.join(s3_root, "secret.wav")
+    uri.write_bytes(b"x", place)
+    denial = f"""{{"Version": "2012-10-17", "Statement": [{{"Effect": "Deny", "Principal": "*",
+        "Action": ["s3:GetObject", "s3:PutObject"], "Resource": "arn:aws:s3:::{place.removeprefix("s3://")}"}}]}}"""
+    client.put_bucket_policy(Bucket=BUCKET, Policy=denial)
+    try:
+        with at_once(), pytest.raises(RecordingError, match=r"no permission \(AccessDenied\)") as reading:
+            uri.open_binary(place)
+        with at_once(), pytest.raises(OutputError, match=r"no permission \(AccessDenied\)") as writing:
+            uri.write_bytes(b"y", place)
+    finally:
+        client.delete_bucket_policy(Bucket=BUCKET)
+    assert not is_infrastructure(reading.value)
+    assert is_infrastructure(writing.value)
+
+
+def test_a_missing_bucket_is_refused_at_once(s3_server: CephServer) -> None:
+    with at_once(), pytest.raises(OutputError, match="no such file, folder or bucket"):
+        uri.write_bytes(b"x", "s3://no-such-bucket/a.wav")
+    with at_once(), pytest.raises(RecordingError, match="no such file, folder or bucket"):
+        list(uri.list_recursive("s3://no-such-bucket/archive"))
+
+
+def test_no_credentials_are_told_at_once(tmp_path: Path) -> None:
+    """In a process of its own, without the metadata service that other machines have."""
+    code = """if True:
+        import sys, time
+        from uss_ray.errors import UssRayError
+        from uss_ray.storage import uri
+        from uss_ray.storage.faults import is_infrastructure
+        uri.file_system("s3://bucket")
+        for touch in (uri.open_binary, uri.exists, lambda place: uri.write_bytes(b"", place)):
+            before = time.monotonic()
+            try:
+                touch("s3://bucket/a.wav")
+            except UssRayError as error:
+                print(time.monotonic() - before, is_infrastructure(error), error)
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    # An address of documentation: like the metadata service where there is none, it never answers.
+    environment |= {"HOME": str(tmp_path), "AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://192.0.2.1/"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    told = done.stdout.splitlines()
+    assert len(told) == 3, done.stderr
+    for line in told:
+        seconds, infrastructure, message = line.split(" ", 2)
+        assert float(seconds) < AT_ONCE_SECONDS
+        assert infrastructure == "True"
+        assert "no credentials (set AWS_ACCESS_KEY_ID" in message
+
+
+def test_an_endpoint_whose_name_nobody_knows_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://no-such-host.invalid")
+    forget_clients()
+    with at_once(), pytest.raises(RecordingError) as caught:
+        uri.open_binary("s3://bucket/a.wav")
+    assert is_infrastructure(caught.value)
+
+
+def test_the_access_given_leads_to_the_store(
+    s3_server: CephServer, s3_root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    forget_clients()
+    file_system(s3_root)
+    StorageAccess(endpoint=s3_server.endpoint, region="us-east-1").apply()
+    uri.write_bytes(b"here", uri.join(s3_root, "a"))
+    assert uri.read_bytes(uri.join(s3_root, "a")) == b"here"
+
+
+TOUCHES = (
+    uri.open_binary,
+    uri.read_bytes,
+    uri.size,
+    uri.exists,
+    lambda place: uri.write_bytes(b"x", place),
+    lambda place: list(uri.list_recursive(place)),
+    uri.remove,
+)
