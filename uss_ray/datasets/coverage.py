@@ -180,6 +180,7 @@ def check_coverage(
                 done += 1
                 if progress is not None:
                     progress(done, to_read)
+    tally.tell_lost(chosen)
     return tally.coverage(classes)
 
 
@@ -209,6 +210,7 @@ class _Tally:
         self._probed = np.zeros(len(table), bool)
         self._readable = np.zeros(len(table), bool)
         self._short = np.zeros(len(table), bool)
+        self._lost = np.zeros(len(table), bool)
         self._unlabelled = 0
         self._broken: set[str] = set()
 
@@ -255,6 +257,11 @@ class _Tally:
                 "short", clip.row, clip.audio.location, f"{probed.seconds:.2f} of {wanted_seconds:.2f} s"
             )
 
+    def tell_lost(self, chosen: NDArray[np.bool_]) -> None:
+        self._lost = chosen & ~self._probed
+        for row in np.flatnonzero(self._lost):
+            self._tell("unreadable", int(row), "", "listed by its container, but not to be read from it")
+
     def coverage(self, classes: ClassList) -> Coverage:
         found = self._places > 0
         flags = {
@@ -262,7 +269,7 @@ class _Tally:
             "found": found,
             "missing": ~found,
             "duplicated": self._places > 1,
-            "unreadable": self._probed & ~self._readable,
+            "unreadable": self._lost | (self._probed & ~self._readable),
             "short": self._short,
         }
         seconds = self._table.seconds * (found & ~flags["unreadable"])
