@@ -357,6 +357,12 @@ def test_every_command_line_of_the_job_uses_options_that_there_are() -> None:
         assert set(re.findall(r"(?<!\S)--[a-z-]+", line)) <= known
 
 
+def test_every_option_of_the_job_that_the_guide_explains_is_there() -> None:
+    quoted = re.findall(r"`(--[a-z-]+)[^`]*`", GUIDE.read_text())
+    assert len(quoted) >= 6
+    assert set(quoted) <= options_of_archive()
+
+
 def test_the_image_gets_all_that_the_package_is_built_from(tmp_path: Path, version: str) -> None:
     sources = [
         name

@@ -84,12 +84,9 @@ def find(
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV, a row for each span.")] = False,
     ontology: options.OntologyFile = None,
     class_list: options.ClassListFile = None,
-    storage_endpoint: Annotated[
-        str | None, typer.Option("--storage-endpoint", help="Address of an S3-compatible store.")
-    ] = None,
-    storage_profile: Annotated[
-        str | None, typer.Option("--storage-profile", help="Profile of the AWS configuration files.")
-    ] = None,
+    storage_endpoint: options.Endpoint = None,
+    storage_profile: options.StorageProfile = None,
+    storage_region: options.Region = None,
 ) -> None:
     """Find recordings and spans by what was heard, from the index of an output."""
     from uss_ray.ontology.vocabulary import Vocabulary
@@ -99,7 +96,7 @@ def find(
 
     if as_json and as_csv:
         raise ConfigError("--json, --csv", expected="one of them", found="both")
-    StorageAccess(endpoint=storage_endpoint, profile=storage_profile).apply()
+    StorageAccess(endpoint=storage_endpoint, profile=storage_profile, region=storage_region).apply()
     vocabulary = Vocabulary.load(ontology_path=ontology, classes_path=class_list)
     matches = tuple((text, vocabulary.resolve_text(text)) for text in texts or ())
     asked = [*(names or ()), *(match.node.node_id for _, match in matches)]
