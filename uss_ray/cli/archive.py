@@ -197,7 +197,7 @@ def show_plan(location: str, request: SeparationRequest, chosen: ArchiveOptions)
     listing = open_listing(location, shard=chosen.shard, limit=chosen.limit)
     ledger = read_ledger(request.output)
     done = ledger.separated if chosen.retry_failed else ledger.known
-    for line in plan_archive(listing, request, done_keys=done).lines():
+    for line in plan_archive(listing, request=request, done=done).lines():
         say(line)
 
 

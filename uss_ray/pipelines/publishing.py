@@ -98,6 +98,7 @@ class Publisher:
                 residual=self._request.residual,
                 write=self._request.write,
                 draw=self._request.report,
+                fade_seconds=self._request.settings.fade_seconds,
             )
             return self._commit(written, recording=recording, staging=staging, started=started)
 
@@ -175,6 +176,7 @@ class Publisher:
                 residual=self._request.residual,
                 write=self._request.write,
                 draw=self._request.report,
+                fade_seconds=self._request.settings.fade_seconds,
                 on_file=upload,
             )
             rows = self._commit(
