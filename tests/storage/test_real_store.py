@@ -99,6 +99,8 @@ def test_a_listing_goes_on_past_the_pages_of_the_store(s3_server: CephServer) ->
     s3_server.client().create_bucket(Bucket="listing", ACL="public-read-write")
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda first: put_empty(s3_server, "listing/archive", names[first::8]), range(8)))
+    first_page = s3_server.client().list_objects_v2(Bucket="listing")
+    assert first_page["IsTruncated"]
     listed = uri.list_recursive("s3://listing/archive")
     assert [uri.relative(place, base="s3://listing/archive") for place in listed] == names
 
