@@ -22,6 +22,7 @@ from uss_ray.audio.bridge import FaultKeepingSink
 from uss_ray.audio.capacity import check_format_holds
 from uss_ray.audio.ogg import settle_serial_number
 from uss_ray.audio.pieces import EvenPieces
+from uss_ray.audio.riff import settle_peak_time
 from uss_ray.audio.spec import LOSSY_FORMATS, STEM_SUBTYPES, StemFormat, StemSubtype, checked_stem_format
 from uss_ray.errors import ConfigError, OutputError
 
@@ -215,6 +216,8 @@ class StemWriter:
             self._file.flush()
             if self._format in LOSSY_FORMATS:
                 settle_serial_number(self._temporary)
+            elif self._format == "wav":
+                settle_peak_time(self._temporary)
             os.fsync(self._file.fileno())
             self._open = False
             self._file.close()

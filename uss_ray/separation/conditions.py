@@ -84,8 +84,11 @@ class Conditioner:
             )
         if target.key not in self._told:
             self._told.add(target.key)
-            _logger.warning(
-                "%s has no class mean in the weights; its detected condition is used", target.label
+            # With "auto" that is what was asked for.
+            _logger.log(
+                logging.INFO if self._kind == "auto" else logging.WARNING,
+                "%s has no class mean in the weights; its detected condition is used",
+                target.label,
             )
 
     def conditions(
