@@ -26,7 +26,7 @@ $(VENV)/.run: $(VENV)/.created pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.run tests/peers.txt
 	@echo "Installing the test and lint tools ..."
-	@$(INSTALL) --editable '.[ray,s3,dev,peers]'
+	@$(INSTALL) --editable '.[ray,s3,hdf5,dev,peers]'
 	@$(PIP) install --quiet --quiet --no-compile --no-deps --requirement tests/peers.txt
 	@touch $@
 
@@ -36,8 +36,8 @@ demo: $(VENV)/.run   ## separate examples/archive on a local Ray
 	@echo "Separating the recordings of examples/archive on a local Ray ..."
 	@$(VENV)/bin/uss-ray archive examples/archive $(DEMO) --levels 1 2 3 --overwrite
 
-test: $(VENV)/.dev   ## all tests
-	@$(VENV)/bin/python -m pytest
+test: $(VENV)/.dev   ## all tests, with a real S3 server where one can be installed
+	@if sh tests/servers/install.sh; then export USS_RAY_REQUIRE_S3=1; fi; $(VENV)/bin/python -m pytest
 
 lint: $(VENV)/.dev   ## style, types and import contracts
 	@$(VENV)/bin/ruff check .
