@@ -86,6 +86,8 @@ osd_class_update_on_start = false
 osd_min_pg_log_entries = 100
 osd_max_pg_log_entries = 200
 osd_pg_log_dups_tracked = 200
+# a gateway that was killed is forgotten soon; until then others wait for its word before they change a bucket
+osd_client_watch_timeout = 3
 
 [client]
 rgw_frontends = beast endpoint=127.0.0.1:{port} tcp_nodelay=1
