@@ -46,6 +46,8 @@ class Conditioner:
     def __init__(
         self, query_net: QueryNetLike, *, class_means: Mapping[int, Tensor] | None, kind: ConditionKind
     ) -> None:
+        # With "auto" a class without a mean is no surprise.
+        self._fallback_level = logging.INFO if kind == "auto" else logging.WARNING
         if kind == "auto":
             kind = "class-mean" if class_means else "detected"
         if kind == "detected" and query_net.kind != "soft":
@@ -84,9 +86,8 @@ class Conditioner:
             )
         if target.key not in self._told:
             self._told.add(target.key)
-            # With "auto" that is what was asked for.
             _logger.log(
-                logging.INFO if self._kind == "auto" else logging.WARNING,
+                self._fallback_level,
                 "%s has no class mean in the weights; its detected condition is used",
                 target.label,
             )
