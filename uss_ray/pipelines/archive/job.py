@@ -10,32 +10,35 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import ray
 
-from uss_ray.errors import ConfigError, OutputError, UssRayError
+from uss_ray.errors import ConfigError, UssRayError
 from uss_ray.ontology.vocabulary import TextMatch
-from uss_ray.pipelines.archive.cleaning import forget_done_parts
-from uss_ray.pipelines.archive.identity import RunIdentity, open_run
+from uss_ray.pipelines.archive.cleaning import forget_done_parts, start_over
 from uss_ray.pipelines.archive.ledger import FAILED_PREFIX, Ledger, read_ledger, settle_failures
 from uss_ray.pipelines.archive.long_recordings import LongRecordings
 from uss_ray.pipelines.archive.outcome import Outcome, PacketReport, failed_outcome
 from uss_ray.pipelines.archive.separate import MakeSeparator
 from uss_ray.pipelines.archive.stages import Grain, missing_recordings, most_decoders, packet_reports
 from uss_ray.pipelines.archive.tally import Tally
+from uss_ray.pipelines.cluster.identity import RunIdentity, open_run
+from uss_ray.pipelines.cluster.passes import Passes
 from uss_ray.pipelines.cluster.run_state import start_run_state
 from uss_ray.pipelines.cluster.runtime import WorkerPool, plan_pool, ray_session
 from uss_ray.pipelines.cluster.stages import iterate_tables, set_up_ray_data
-from uss_ray.pipelines.cluster.stopping import StopRequest, stop_on_signals
+from uss_ray.pipelines.cluster.stopping import stop_on_signals
 from uss_ray.pipelines.listing import Listing, open_listing
 from uss_ray.pipelines.publishing import index_name
 from uss_ray.pipelines.recordings import Recording
 from uss_ray.pipelines.request import SeparationRequest
 from uss_ray.pipelines.separate_one import RecordingSeparator
 from uss_ray.pipelines.staging import staging_folder
+from uss_ray.results.layout import INDEX_FOLDER
 from uss_ray.results.run_summary import RecordingCounts, RunSummary, StageSummary
 from uss_ray.storage import uri
 
@@ -43,7 +46,6 @@ logger = logging.getLogger(__name__)
 
 _FEW = 256  # recordings that are counted before the work begins, to share out a small archive well
 _JUDGED = 100  # recordings that must be finished before too many failures stop a run
-_FRUITLESS = 4  # reports without any recording finished, one after the other, that stop a run
 _CRASHED = "its worker died each time it was tried"
 
 
@@ -198,7 +200,12 @@ def separate_archive(
     few = _count_few(listing)
     with ray_session(chosen.address):
         pool = plan_pool(actors=chosen.actors, threads=chosen.threads, device=request.device)
-        identity, resumed = open_run(request, RunIdentity.of(archive, run=checked.run, threads=pool.threads))
+        identity, resumed = open_run(
+            RunIdentity.of(archive, run=checked.run, threads=pool.threads),
+            output=request.output,
+            results_folder=INDEX_FOLDER,
+            start_over=partial(start_over, request.output) if request.overwrite else None,
+        )
         if resumed and chosen.threads is None and request.device != "cuda" and not pool.gpus_per_actor:
             pool = plan_pool(actors=chosen.actors, threads=identity.threads, device=request.device)
         with staging_folder(request.output) as scratch:
@@ -210,11 +217,14 @@ def separate_archive(
                 pool=pool,
                 separator=checked,
                 scratch=scratch,
+                few=few,
+                decoders=most_decoders(pool),
                 on_progress=on_progress,
                 make_separator=make_separator,
             )
             with stop_on_signals(run.stop) as stop:
-                skipped = run.drive(few, stop=stop)
+                set_up_ray_data()
+                skipped = run.drive(stop=stop)
         _settle(request.output)
     tally = run.tally
     summary = _summary(archive, request, run=run, skipped=skipped, started=started)
@@ -231,7 +241,7 @@ def separate_archive(
 
 
 @dataclass(kw_only=True)
-class _Run:
+class _Run(Passes):
     request: SeparationRequest
     options: ArchiveOptions
     listing: Listing
@@ -241,33 +251,12 @@ class _Run:
     on_progress: ProgressHook | None
     make_separator: MakeSeparator
     tally: Tally = field(default_factory=Tally)
-    state: Any = None
+    few: int | None = None
     decoders: int = 1
-    _fruitless: int = 0
     _finished_before: int = 0
 
-    def stop(self) -> None:
-        """Let what is in flight end, and begin nothing more."""
-        if self.state is not None:
-            ray.get(self.state.stop.remote())
-
-    def drive(self, few: int | None, *, stop: StopRequest) -> int:
-        """Run the pipeline until nothing is missing; give the number of recordings that were done before."""
-        set_up_ray_data()
-        self.decoders = most_decoders(self.pool)
-        ledger, skipped = self._read_ledger()
-        self._run_pass(ledger, grain=Grain.of(few, actors=self.pool.actors))
-        if stop or self._gave_up() or self._missing() == 0:
-            return skipped
-        # Some recording takes its worker with it, or a store was away for a while: now each by itself.
-        self.tally.counts["unfinished"] = 0
-        ledger, _ = self._read_ledger()
-        self._run_pass(ledger, grain=Grain.alone())
-        if not stop and not self._gave_up() and self._missing() > 0:
-            self._blame_crashed(self._read_ledger()[0])
-        return skipped
-
-    def _read_ledger(self) -> tuple[Any, int]:
+    def read_ledger(self) -> tuple[Any, int]:
+        """See `Passes`."""
         request = self.request
 
         def read() -> Ledger:
@@ -278,8 +267,9 @@ class _Run:
         found: Ledger = ray.get(ledger)  # a view into Ray's store: 8 bytes a recording
         return ledger, len(found.separated) + len(found.failed)
 
-    def _run_pass(self, ledger: Any, *, grain: Grain) -> None:
-        self.state = start_run_state()
+    def run_pass(self, ledger: Any, *, careful: bool) -> None:
+        """See `Passes`."""
+        grain = Grain.alone() if careful else Grain.of(self.few, actors=self.pool.actors)
         long = LongRecordings(self.request, publisher=self.separator.publisher)
         reports = packet_reports(
             self.listing.readers,
@@ -296,16 +286,18 @@ class _Run:
         self._finished_before = self.tally.finished
         for outcome in self._outcomes(reports, long=long):
             self._count(outcome)
-        fault = ray.get(self.state.fault.remote())
-        if fault is not None:
-            raise fault
 
     def _outcomes(self, reports: Any, *, long: LongRecordings) -> Iterator[Outcome]:
         for table in iterate_tables(reports):
             for record in table.to_pylist():
                 report = PacketReport.from_record(record)
                 self.tally.add_times(report)
-                self._judge(report)
+                if report.outcomes:
+                    self.judge(
+                        fruitful=any(outcome.status != "unfinished" for outcome in report.outcomes),
+                        output=self.request.output,
+                        reason=report.outcomes[-1].reason or "unknown",
+                    )
                 for outcome in report.outcomes:
                     yield from long.take(outcome)
                 yield from long.joined()
@@ -326,26 +318,22 @@ class _Run:
                 )
             )
 
-    def _judge(self, report: PacketReport) -> None:
-        """Give up when nothing at all gets done any more, such as with a full disk."""
-        done = any(outcome.status != "unfinished" for outcome in report.outcomes)
-        self._fruitless = 0 if done or not report.outcomes else self._fruitless + 1
-        if self._fruitless == _FRUITLESS:
-            reason = report.outcomes[-1].reason or "unknown"
-            fault = OutputError(self.request.output, expected="results that can be written", found=reason)
-            self.state.give_up.remote(fault)
-
-    def _gave_up(self) -> bool:
+    def gave_up(self) -> bool:
+        """Tell whether too many recordings have failed."""
         limit = self.options.max_failed_fraction
         return limit < 1.0 and self.tally.finished >= _JUDGED and self.tally.failed_fraction > limit
 
-    def _missing(self) -> int:
-        """Count what the listing has found and nothing came back of, and what came back undone."""
+    def missing(self) -> int:
+        """See `Passes`."""
         found = ray.get(self.state.found.remote())
         return int(found) - (self.tally.finished - self._finished_before)
 
-    def _blame_crashed(self, ledger: Any) -> None:
-        """Fail the recordings that nothing ever comes back of: each was alone when its worker died."""
+    def forget_unfinished(self) -> None:
+        """See `Passes`."""
+        self.tally.counts["unfinished"] = 0
+
+    def blame(self, ledger: Any) -> None:
+        """See `Passes`."""
         if self.tally.counts["unfinished"]:
             return  # they cannot be told from those that only wait for a store
         rows = missing_recordings(

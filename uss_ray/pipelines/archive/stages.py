@@ -17,6 +17,7 @@ from uss_ray.pipelines.archive.decode import SpanPlan, decode_recording
 from uss_ray.pipelines.archive.ledger import Ledger, done_parts, is_in
 from uss_ray.pipelines.archive.packets import PacketBuilder, Unit
 from uss_ray.pipelines.archive.separate import MakeSeparator, SeparatePackets
+from uss_ray.pipelines.cluster.guarded import GuardedReader
 from uss_ray.pipelines.cluster.run_state import is_stopping
 from uss_ray.pipelines.cluster.runtime import WorkerPool
 from uss_ray.pipelines.cluster.source import TableReader, read_tables
@@ -119,29 +120,11 @@ def missing_recordings(
     readers: tuple[TableReader, ...], *, ledger: Any, retry_failed: bool, state: Any
 ) -> ray.data.Dataset:
     """List what is not done yet, as rows of `RECORDING_SCHEMA`; `ledger` is a reference to a `Ledger`."""
-    guarded = tuple(_Guarded(reader, state) for reader in readers)
+    guarded = tuple(GuardedReader(reader, state=state) for reader in readers)
     listed = read_tables(guarded, schema=RECORDING_SCHEMA, name="Recordings", cpus=_LISTING_CPUS)
     return map_tables(
         listed, drop_done, cpus=_LISTING_CPUS, ledger=ledger, retry_failed=retry_failed, state=state
     )
-
-
-class _Guarded:
-    """A reader whose fault ends the run: Ray would only drop the block, and the rest of the listing with it."""
-
-    def __init__(self, reader: TableReader, state: Any) -> None:
-        self._reader = reader
-        self._state = state
-
-    def __call__(self) -> Iterator[pa.Table]:
-        try:
-            for table in self._reader():
-                if is_stopping(self._state):
-                    return
-                yield table
-        except Exception as error:
-            ray.get(self._state.give_up.remote(error))
-            raise
 
 
 def drop_done(table: pa.Table, *, ledger: Any, retry_failed: bool, state: Any) -> pa.Table:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
 from uss_ray.errors import DataError, OutputError
-from uss_ray.pipelines.archive.cleaning import start_over
-from uss_ray.pipelines.request import SeparationRequest
 from uss_ray.results.index import RunFacts
-from uss_ray.results.layout import INDEX_FOLDER
 from uss_ray.storage import uri
 
 RUN_NAME = "run.json"
@@ -26,10 +24,10 @@ class RunIdentity:
     Parameters
     ----------
     archive : str
-        Where the recordings come from.
+        Where the recordings or clips come from.
     weights_name, weights_sha256 : str
     settings : dict
-        `SeparationRequest.described`.
+        What shapes the results.
     threads : int
         CPU threads of a worker's networks. A resumed run keeps those of its first start, for the last bit of a sample
         may depend on them.
@@ -70,15 +68,21 @@ class RunIdentity:
         return ", ".join(different)
 
 
-def open_run(request: SeparationRequest, identity: RunIdentity) -> tuple[RunIdentity, bool]:
+def open_run(
+    identity: RunIdentity, *, output: str, results_folder: str, start_over: Callable[[], None] | None = None
+) -> tuple[RunIdentity, bool]:
     """Begin a run below its output root, or find the one that is there.
 
     Parameters
     ----------
-    request : SeparationRequest
-        With `overwrite`, what is there of an earlier run no longer counts.
     identity : RunIdentity
         Of the run that is to start.
+    output : str
+        Output root.
+    results_folder : str
+        Folder below it that tells of results.
+    start_over : callable, optional
+        Removes what is there of an earlier run; None goes on with it.
 
     Returns
     -------
@@ -92,24 +96,24 @@ def open_run(request: SeparationRequest, identity: RunIdentity) -> tuple[RunIden
     OutputError
         If results of another run are there, or the root cannot be written.
     """
-    location = uri.join(request.output, RUN_NAME)
-    if request.overwrite:
-        start_over(request.output)
+    location = uri.join(output, RUN_NAME)
+    if start_over is not None:
+        start_over()
     elif uri.exists(location):
         earlier = _read(location)
         differences = identity.differences(earlier)
         if differences:
             raise OutputError(
-                request.output,
+                output,
                 expected="no results yet, those of the same run, or --version NAME for a folder beside them",
                 found=f"results with {differences}",
             )
         return earlier, True
-    elif uri.exists(uri.join(request.output, INDEX_FOLDER)):
+    elif uri.exists(uri.join(output, results_folder)):
         raise OutputError(
-            request.output,
+            output,
             expected="no results yet, or --version NAME for a folder beside them",
-            found=f"an index without {RUN_NAME}",
+            found=f"{results_folder}/ without {RUN_NAME}",
         )
     _write(identity, location)
     return identity, False

@@ -5,9 +5,19 @@ import dataclasses
 import pytest
 
 from uss_ray.errors import DataError, OutputError
-from uss_ray.pipelines.archive.identity import RunIdentity, open_run
+from uss_ray.pipelines.cluster import identity as identity_module
+from uss_ray.pipelines.cluster.identity import RunIdentity
 from uss_ray.pipelines.request import Query, SeparationRequest
 from uss_ray.results.index import RunFacts
+
+
+def open_run(request, identity):
+    return identity_module.open_run(
+        identity,
+        output=request.output,
+        results_folder="index",
+        start_over=(lambda: None) if request.overwrite else None,
+    )
 
 
 @pytest.fixture
