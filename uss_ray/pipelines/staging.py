@@ -1,21 +1,25 @@
 """A recording's results come to their place all at once, or not at all.
 
 Everything is written to a hidden folder first: below a local output root, so that a rename commits it, or in the
-temporary folder of this machine for an object store, from which finished files are uploaded.
+temporary folder of this machine for an object store, from which finished files are uploaded. Such a folder is locked
+as long as the process lives that made it, so that whoever comes next can tell what a killed one has left.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from uss_ray.errors import OutputError
 from uss_ray.storage import uri
 
 _PREFIX = ".uss-ray-"
+_LOCK_NAME = ".lock"
 
 
 @contextmanager
@@ -41,12 +45,10 @@ def staging_folder(output: str, *, within: Path | None = None) -> Iterator[Path]
         If it cannot be made; one that is raised inside names the place below the output root.
     """
     try:
-        if uri.is_remote(output):
-            folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        else:
-            root = local_root(output)
-            root.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=within or root))
+        if not uri.is_remote(output):
+            local_root(output).mkdir(parents=True, exist_ok=True)
+        place = within if within and not uri.is_remote(output) else _place_of(output)
+        folder, lock = _make_locked(place)
     except OSError as error:
         raise OutputError(
             output, expected="a folder that can be written", found=error.strerror or str(error)
@@ -59,6 +61,45 @@ def staging_folder(output: str, *, within: Path | None = None) -> Iterator[Path]
         raise OutputError(item, expected=error.expected, found=error.found) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def sweep_staging(output: str) -> None:
+    """Remove the staging folders of processes that were killed; those of live ones stay.
+
+    Parameters
+    ----------
+    output : str
+        Output root; that of an object store means the temporary folder of this machine.
+
+    Notes
+    -----
+    What cannot be told, as on a file system without locks, or cannot be removed, stays.
+    """
+    for folder in _place_of(output).glob(f"{_PREFIX}*/"):
+        with suppress(OSError):
+            lock = os.open(folder / _LOCK_NAME, os.O_RDWR)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
+            finally:
+                os.close(lock)
+
+
+def _place_of(output: str) -> Path:
+    return Path(tempfile.gettempdir()) if uri.is_remote(output) else local_root(output)
+
+
+def _make_locked(place: Path) -> tuple[Path, int]:
+    """Make a folder, and hold a lock in it; the kernel lets go of it when the process ends, however it ends."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
+        lock = os.open(folder / _LOCK_NAME, os.O_RDWR | os.O_CREAT)
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        if folder.exists():
+            return folder, lock
+        os.close(lock)  # swept away before it was locked
 
 
 def commit(
@@ -66,8 +107,9 @@ def commit(
 ) -> None:
     """Bring a folder or file of the staging folder to its place below the output root.
 
-    What stood under the name before is gone afterwards. A local folder changes in one rename; of a folder in an
-    object store each file is there whole or not at all.
+    What stood under the name before is gone afterwards. A new local folder comes in one rename; where there is one
+    already, and in an object store, each file is there whole or not at all, and none of the old goes before the new
+    is there: who commits the same again may be killed at any time.
 
     Parameters
     ----------
@@ -80,7 +122,7 @@ def commit(
     keep : collection of str, default=()
         Relative names in that folder of an object store that have been committed one by one.
     last : str or None, default=None
-        Name in the folder of the file that tells that the folder is complete: an object store gets it last.
+        Name in the folder of the file that tells that the folder is complete: it comes last.
 
     Raises
     ------
@@ -97,19 +139,16 @@ def commit(
         )
         return
     final = local_root(output) / name
-    replaced = staging / "replaced"
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        if final.is_dir():
-            final.rename(replaced)
-        source.replace(final)
+        if final.is_dir() and source.is_dir():
+            _replace_files(source, final, last=last)
+        else:
+            source.replace(final)
     except OSError as error:
-        if replaced.exists() and not final.exists():
-            replaced.rename(final)
         raise OutputError(
             str(final), expected="a place that can be written", found=error.strerror or str(error)
         ) from error
-    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def local_root(output: str) -> Path:
@@ -141,15 +180,30 @@ def remove_folder(output: str, name: str) -> None:
             uri.remove(location)
 
 
+def _replace_files(source: Path, final: Path, *, last: str | None) -> None:
+    stale = {path for path in final.rglob("*") if path.is_file()}
+    for file in _files(source, last=last):
+        target = final / file.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file.replace(target)
+        stale.discard(target)
+    for path in stale:
+        path.unlink(missing_ok=True)
+
+
 def _upload(source: Path, *, destination: str, keep: Collection[str], last: str | None) -> None:
     if source.is_file():
         uri.put_file(source, destination)
         return
     earlier = set(uri.list_recursive(destination)) if uri.exists(destination) else set()
-    files = [path for path in source.rglob("*") if path.is_file()]
-    for file in sorted(files, key=lambda path: (path == source / (last or ""), path)):
+    for file in _files(source, last=last):
         target = uri.join(destination, file.relative_to(source).as_posix())
         uri.put_file(file, target)
         earlier.discard(target)
     for stale in sorted(earlier - set(keep)):
         uri.remove(stale)
+
+
+def _files(folder: Path, *, last: str | None) -> list[Path]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return sorted(files, key=lambda path: (path == folder / (last or ""), path))

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
 import fsspec
 import pytest
 
 from uss_ray.errors import OutputError
-from uss_ray.pipelines.staging import commit, staging_folder
+from uss_ray.pipelines.staging import commit, staging_folder, sweep_staging
 from uss_ray.storage import uri
 
 
@@ -85,3 +90,47 @@ def test_an_error_names_the_place_a_file_was_meant_for(output):
     with pytest.raises(OutputError) as failure, staging_folder(output) as staging:
         raise OutputError(str(staging / "a.wav" / "dog.flac"), expected="space", found="a full disk")
     assert failure.value.item == uri.join(output, "a.wav/dog.flac")
+
+
+def test_who_is_killed_while_it_replaces_a_folder_takes_nothing_away(tmp_path, monkeypatch):
+    output = str(tmp_path / "out")
+    with staging_folder(output) as staging:
+        stage(staging, "a.wav", {"dog.flac": "woof", "rain.flac": "drip"})
+        commit(staging, output=output, name="a.wav")
+
+    def killed(_path, _target):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), staging_folder(output) as staging:  # noqa: PT012
+        stage(staging, "a.wav", {"dog.flac": "woof", "rain.flac": "drip"})
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", killed)
+            commit(staging, output=output, name="a.wav")
+    assert content_of(output, "a.wav") == {"dog.flac": "woof", "rain.flac": "drip"}
+
+
+def test_what_a_killed_process_left_is_swept_away_and_the_work_of_a_live_one_is_not(
+    output, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    die = (
+        "import os, sys\n"
+        "from uss_ray.pipelines.staging import staging_folder\n"
+        "context = staging_folder(sys.argv[1])\n"
+        "print(context.__enter__(), flush=True)\n"
+        "os._exit(9)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", die, output],
+        env={"TMPDIR": str(tmp_path), "PATH": ""},
+        capture_output=True,
+        text=True,
+    )
+    left = Path(told.stdout.strip())
+    assert left.is_dir()
+    with staging_folder(output) as live:
+        sweep_staging(output)
+        assert not left.exists()
+        stage(live, "a.wav", {"dog.flac": "woof"})
+        commit(live, output=output, name="a.wav")
+    assert content_of(output, "a.wav") == {"dog.flac": "woof"}

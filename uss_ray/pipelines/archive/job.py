@@ -37,7 +37,7 @@ from uss_ray.pipelines.publishing import index_name
 from uss_ray.pipelines.recordings import Recording
 from uss_ray.pipelines.request import SeparationRequest
 from uss_ray.pipelines.separate_one import RecordingSeparator
-from uss_ray.pipelines.staging import staging_folder
+from uss_ray.pipelines.staging import staging_folder, sweep_staging
 from uss_ray.results.layout import INDEX_FOLDER
 from uss_ray.results.run_summary import RecordingCounts, RunSummary, StageSummary
 from uss_ray.storage import uri
@@ -208,6 +208,7 @@ def separate_archive(
         )
         if resumed and chosen.threads is None and request.device != "cuda" and not pool.gpus_per_actor:
             pool = plan_pool(actors=chosen.actors, threads=identity.threads, device=request.device)
+        sweep_staging(request.output)
         with staging_folder(request.output) as scratch:
             run = _Run(
                 # The index tells what is there; a worker that is tried again must be free to replace its own results.

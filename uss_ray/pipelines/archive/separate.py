@@ -36,12 +36,14 @@ from uss_ray.pipelines.cluster.run_state import is_stopping
 from uss_ray.pipelines.publishing import Publisher
 from uss_ray.pipelines.request import SeparationRequest
 from uss_ray.pipelines.separate_one import RecordingSeparator
+from uss_ray.pipelines.staging import sweep_staging
 from uss_ray.results.index import IndexRow
 from uss_ray.separation.batching import Session, SessionFailed
 from uss_ray.separation.engine import SeparationEngine
 from uss_ray.separation.mixture import PartSource, Source
 from uss_ray.separation.session import EstimateBlock
 from uss_ray.separation.windows import Span
+from uss_ray.storage import uri
 from uss_ray.storage.faults import is_infrastructure
 
 logger = logging.getLogger(__name__)
@@ -100,6 +102,8 @@ class SeparatePackets:
         make_separator: MakeSeparator = RecordingSeparator,
     ) -> None:
         torch.set_num_threads(threads)
+        if uri.is_remote(request.output):  # a worker that was killed before left something on its own machine
+            sweep_staging(request.output)
         self._separator = make_separator(request, scratch=scratch)
         self._state = state
         self._metrics = ArchiveMetrics()
@@ -164,9 +168,7 @@ class SeparatePackets:
         span = None if unit.first_segment is None else Span(unit.first_segment, unit.last_segment)
         return self._separator.open_session(source, span=span)
 
-    def _write(
-        self, unit: Unit, feed: BlockFeed, began: float
-    ) -> _Written:
+    def _write(self, unit: Unit, feed: BlockFeed, began: float) -> _Written:
         started = time.monotonic()
         publisher, recording = self._separator.publisher, unit.recording
         spec = AudioSpec(unit.sample_rate, unit.channels, unit.frames, unit.format, unit.subtype)

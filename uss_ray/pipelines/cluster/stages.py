@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -47,7 +48,7 @@ def map_tables(
     rows_at_a_time: int | None = None,
     **arguments: Any,
 ) -> ray.data.Dataset:
-    """Put a function behind a dataset; it runs in tasks, wherever there are CPUs.
+    """Put a function behind a dataset; it runs in tasks, wherever there are CPUs, and tries again twice after a crash.
 
     Parameters
     ----------
@@ -65,9 +66,15 @@ def map_tables(
     -------
     Dataset
     """
-    return rows.map_batches(
-        stage, batch_size=rows_at_a_time, batch_format="pyarrow", fn_kwargs=arguments, num_cpus=cpus
-    )
+    with _keyword_arguments_of_ray():
+        return rows.map_batches(
+            stage,
+            batch_size=rows_at_a_time,
+            batch_format="pyarrow",
+            fn_kwargs=arguments,
+            num_cpus=cpus,
+            max_retries=_TASK_RETRIES,
+        )
 
 
 def map_with_actors(
@@ -89,9 +96,7 @@ def map_with_actors(
     -------
     Dataset
     """
-    with warnings.catch_warnings():
-        # Ray 2.60 deprecates the two restart arguments and has no others yet; without them it restarts for ever.
-        warnings.simplefilter("ignore", RayDeprecationWarning)
+    with _keyword_arguments_of_ray():
         return rows.map_batches(
             stage,
             fn_constructor_kwargs=arguments,
@@ -103,6 +108,14 @@ def map_with_actors(
             max_restarts=-1,
             max_task_retries=_TASK_RETRIES,
         )
+
+
+@contextmanager
+def _keyword_arguments_of_ray() -> Iterator[None]:
+    """Say how often a crash is tried again: Ray 2.60 deprecates that and has no other way yet; left alone, for ever."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RayDeprecationWarning)
+        yield
 
 
 def iterate_tables(rows: ray.data.Dataset) -> Iterator[pa.Table]:

@@ -1,0 +1,68 @@
+"""The archive that is disturbed in many ways, and what an undisturbed run makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from tests.faults.results import stems_of
+from uss_ray.pipelines.archive.job import ArchiveOptions, separate_archive
+from uss_ray.pipelines.request import Query, SeparationRequest
+
+SHORT = 7
+LONG = "long.wav"
+SPAN_SECONDS = 20
+SPANS = 4
+OPTIONS = ArchiveOptions(actors=1, threads=1)
+
+MakeRequest = Callable[..., SeparationRequest]
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seven short recordings and one of four spans, each with a sound of its own."""
+    folder = tmp_path_factory.mktemp("archive")
+    for number in range(SHORT):
+        _write(folder / f"{number}.wav", seconds=2.5, pitch=300 + 40 * number, sample_rate=32_000)
+    _write(folder / LONG, seconds=SPAN_SECONDS * (SPANS - 0.5), pitch=880, sample_rate=8000)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_request(tiny_weights: Path) -> MakeRequest:
+    """Make a request to separate the archive into a place; the same for all runs."""
+
+    def make(output: Path | str, **changes: Any) -> SeparationRequest:
+        values = {
+            "output": str(output),
+            "query": Query(levels=(1,)),
+            "weights": str(tiny_weights),
+            "report": False,
+            "span_seconds": SPAN_SECONDS,
+        }
+        return SeparationRequest(**(values | changes))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def undisturbed(
+    archive: Path, make_request: MakeRequest, local_ray: None, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """Checksum of every stem of an undisturbed run, by its name."""
+    output = tmp_path_factory.mktemp("undisturbed")
+    result = separate_archive(str(archive), request=make_request(output), options=OPTIONS)
+    assert result.exit_code == 0
+    assert result.summary.recordings.separated == SHORT + 1
+    return stems_of(output)
+
+
+def _write(path: Path, *, seconds: float, pitch: float, sample_rate: int) -> None:
+    time = np.arange(round(seconds * sample_rate)) / sample_rate
+    noise = 0.02 * np.random.default_rng(round(pitch)).standard_normal(len(time))
+    sf.write(path, 0.2 * np.sin(2 * np.pi * pitch * time) + noise, sample_rate)

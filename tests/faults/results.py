@@ -1,0 +1,66 @@
+"""Looks at what a run left behind, as somebody does who trusts none of its own words."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Collection
+from pathlib import Path
+
+import soundfile as sf
+
+from uss_ray.results.index import read_index
+
+
+def stems_of(output: Path) -> dict[str, str]:
+    """Checksum of each stem below an output root, by its name."""
+    return {
+        file.relative_to(output).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in output.rglob("*.flac")
+        if not any(part.startswith(".") for part in file.relative_to(output).parts)
+    }
+
+
+def separated(output: Path) -> set[str]:
+    """Recordings that the index calls separated."""
+    if not (output / "index").exists():
+        return set()
+    return {row["recording_id"] for row in read_index(output).to_pylist() if row["status"] != "failed"}
+
+
+def failed(output: Path) -> dict[str, str]:
+    """Recordings that the index calls failed, and why."""
+    rows = read_index(output).to_pylist()
+    return {row["recording_id"]: row["reason"] for row in rows if row["status"] == "failed"}
+
+
+def times_of(output: Path, recordings: Collection[str]) -> dict[str, int]:
+    """When each stem of some recordings was written."""
+    return {
+        name: (output / name).stat().st_mtime_ns
+        for name in stems_of(output)
+        if name.split("/")[0] in recordings
+    }
+
+
+def assert_complete(output: Path, *, stems: dict[str, str]) -> None:
+    """Every recording is there once, every stem is whole and as it should be, and nothing else is."""
+    rows = read_index(output).to_pylist()
+    told = Counter((row["recording_id"], row["kind"], row["node_id"], row["level"]) for row in rows)
+    assert set(told.values()) == {1}
+    written = {row["stem_uri"]: row for row in rows if row["status"] == "written"}
+    found = stems_of(output)
+    assert set(written) == set(found) == set(stems)
+    for name, row in written.items():
+        assert row["stem_sha256"] == found[name]
+        assert sf.info(output / name).frames == row["frames"]
+    assert found == stems
+    assert_tidy(output)
+
+
+def assert_tidy(output: Path) -> None:
+    """Nothing lies about that is no result."""
+    hidden = [path.name for path in output.iterdir() if path.name.startswith(".")]
+    assert [name for name in hidden if name != ".parts"] == []
+    assert not any((output / ".parts").rglob("*"))
+    assert not list(output.rglob("*.part"))

@@ -1,0 +1,130 @@
+"""A worker's process ends in the middle of its work: the job goes on by itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.faults.conftest import LONG, OPTIONS, SHORT
+from tests.faults.disturbances import LOOK_SECONDS, DisturbedSeparator, KillWorker
+from tests.faults.results import assert_complete, assert_tidy, failed, stems_of
+from uss_ray.pipelines.archive.job import separate_archive
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray"), pytest.mark.timeout(300)]
+
+
+@pytest.mark.parametrize("victim", ["3.wav", f"{LONG}#1"])
+def test_an_actor_that_is_killed_in_the_middle_of_a_recording_costs_nothing(
+    victim, archive, make_request, undisturbed, tmp_path
+):
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    result = separate_archive(
+        str(archive),
+        request=make_request(tmp_path / "out"),
+        options=OPTIONS,
+        make_separator=partial(DisturbedSeparator, deed=KillWorker(victim, marks)),
+    )
+    assert (marks / "killed").exists()
+    assert result.exit_code == 0
+    assert result.summary.recordings.separated == SHORT + 1
+    assert_complete(tmp_path / "out", stems=undisturbed)
+
+
+def test_a_decoding_task_that_is_killed_costs_nothing(archive, make_request, undisturbed, tmp_path):
+    copy = _copy_of(archive, tmp_path / "in")
+    with _killer_of_readers(copy / "3.wav", times=1) as killed:
+        result = separate_archive(str(copy), request=make_request(tmp_path / "out"), options=OPTIONS)
+    assert len(killed) == 1
+    assert result.exit_code == 0
+    assert_complete(tmp_path / "out", stems=undisturbed)
+
+
+def test_recordings_that_kill_their_worker_each_time_fail_alone(archive, make_request, undisturbed, tmp_path):
+    """One kills the actor that separates it, another the task that decodes it."""
+    copy = _copy_of(archive, tmp_path / "in")
+    with _killer_of_readers(copy / "3.wav", times=None) as killed:
+        result = separate_archive(
+            str(copy),
+            request=make_request(tmp_path / "out"),
+            options=OPTIONS,
+            make_separator=partial(DisturbedSeparator, deed=KillWorker("5.wav")),
+        )
+    assert len(killed) > 1
+    assert result.exit_code == 8
+    counts = result.summary.recordings
+    assert (counts.separated, counts.failed, counts.unfinished) == (SHORT - 1, 2, 0)
+    reasons = failed(tmp_path / "out")
+    assert set(reasons) == {"3.wav", "5.wav"}
+    assert all("worker died" in reason for reason in reasons.values())
+    others = {name: stem for name, stem in undisturbed.items() if name.split("/")[0] not in reasons}
+    assert stems_of(tmp_path / "out") == others
+    assert_tidy(tmp_path / "out")
+
+
+def _copy_of(archive: Path, folder: Path) -> Path:
+    folder.mkdir()
+    for file in archive.iterdir():
+        os.link(file, folder / file.name)
+    return folder
+
+
+@contextmanager
+def _killer_of_readers(path: Path, *, times: int | None) -> Iterator[list[int]]:
+    """Kill whoever reads a recording, in the middle of reading; the recording is back after so many times.
+
+    The recording is a pipe until then: who opens it is found waiting for its sound.
+    """
+    sound = path.rename(path.with_suffix(".kept"))
+    os.mkfifo(path)
+    killed: list[int] = []
+    is_over = threading.Event()
+
+    def kill() -> None:
+        while not is_over.wait(LOOK_SECONDS):
+            for process in _workers():
+                if _holds(process, pipe):
+                    if times is not None and len(killed) + 1 >= times and sound.exists():
+                        sound.replace(path)
+                    process.send_signal(signal.SIGKILL)
+                    process.wait()
+                    killed.append(process.pid)
+
+    # A reader waits in `open` for a writer; with this one it waits for sound.
+    writer = os.open(path, os.O_RDWR)
+    pipe = os.fstat(writer)
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        yield killed
+    finally:
+        is_over.set()
+        killer.join()
+        os.close(writer)
+
+
+def _workers() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children(recursive=True) if child.name().startswith("ray::")]
+
+
+def _holds(process: psutil.Process, pipe: os.stat_result) -> bool:
+    try:
+        links = list(Path(f"/proc/{process.pid}/fd").iterdir())
+        return any(_is_same(link, pipe) for link in links)
+    except (OSError, psutil.NoSuchProcess):
+        return False
+
+
+def _is_same(link: Path, pipe: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(link.stat(), pipe)
+    except OSError:
+        return False
