@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,8 +98,9 @@ class Publisher:
                 write=self._request.write,
                 draw=self._request.report,
                 fade_seconds=self._request.settings.fade_seconds,
+                started=started,
             )
-            return self._commit(written, recording=recording, staging=staging, started=started)
+            return self._commit(written, recording=recording, staging=staging)
 
     def publish_part(
         self, blocks: Iterable[EstimateBlock], *, recording: Recording, spec: AudioSpec, part: int
@@ -177,11 +177,10 @@ class Publisher:
                 write=self._request.write,
                 draw=self._request.report,
                 fade_seconds=self._request.settings.fade_seconds,
+                started=started,
                 on_file=upload,
             )
-            rows = self._commit(
-                written, recording=recording, staging=staging, started=started, uploaded=uploaded
-            )
+            rows = self._commit(written, recording=recording, staging=staging, uploaded=uploaded)
         self.commit_rows(rows, name=index_name(recording))
         self.forget_parts(recording)
         return rows
@@ -220,15 +219,12 @@ class Publisher:
         *,
         recording: Recording,
         staging: Path,
-        started: float,
         uploaded: Sequence[str] = (),
     ) -> tuple[IndexRow, ...]:
-        took_seconds = time.monotonic() - started
-        rows = tuple(replace(row, processing_seconds=took_seconds) for row in written.rows)
         if self._request.report:
-            write_report(replace(written, rows=rows), root=staging)
+            write_report(written, root=staging)
         commit(staging, output=self._request.output, name=recording.recording_id, keep=uploaded)
-        return rows
+        return written.rows
 
 
 def parts_folder(recording: Recording) -> str:

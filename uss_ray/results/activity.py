@@ -6,6 +6,7 @@ Owns pooling and merging of segments in bounded memory; which segment is active 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,8 @@ import numpy.typing as npt
 from uss_ray.results.index import ActiveSpan
 
 Floats = npt.NDArray[np.float32]
+
+_FIRST_COLUMNS = 32  # most recordings of an archive are short
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,17 +31,14 @@ class Activity:
         Duration of a column; the last may reach past the end of the recording.
     spans : tuple of ActiveSpan
         Where the node is active.
+    highest_probability : float or None, default=None
+        The maximum over all segments; None where nothing was tagged.
     """
 
     probabilities: Floats
     column_seconds: float
     spans: tuple[ActiveSpan, ...]
-
-    @property
-    def highest_probability(self) -> float | None:
-        """The maximum over all segments; None where nothing was tagged."""
-        tagged = self.probabilities[~np.isnan(self.probabilities)]
-        return float(tagged.max()) if tagged.size else None
+    highest_probability: float | None = None
 
 
 class ActivityLog:
@@ -54,7 +54,8 @@ class ActivityLog:
 
     def __init__(self, keys: Sequence[str], *, max_columns: int = 1000) -> None:
         self._keys = tuple(keys)
-        self._maxima = np.full((max_columns, len(self._keys)), np.nan, np.float32)
+        self._max_columns = max_columns
+        self._maxima = self._untagged(min(_FIRST_COLUMNS, max_columns))
         self._segments_per_column = 1
         self._count = 0
         self._first_starts: list[float] = []
@@ -91,28 +92,42 @@ class ActivityLog:
         else:
             step_seconds = self._last_end or total_seconds
         columns = -(-self._count // self._segments_per_column)
+        by_node = np.ascontiguousarray(self._maxima[:columns].T)
+        highest = np.fmax.reduce(by_node, axis=1, initial=np.nan).tolist()
         return {
             key: Activity(
-                probabilities=self._maxima[:columns, node].copy(),
+                probabilities=by_node[node],
                 column_seconds=step_seconds * self._segments_per_column,
                 spans=tuple(
                     ActiveSpan(start_seconds=start, end_seconds=min(end, total_seconds))
                     for start, end in self._spans[key]
                     if start < total_seconds
                 ),
+                highest_probability=None if math.isnan(highest[node]) else highest[node],
             )
             for node, key in enumerate(self._keys)
         }
 
     def _add_maxima(self, row: Floats) -> None:
         if self._count == len(self._maxima) * self._segments_per_column:
-            half = len(self._maxima) // 2
-            self._maxima[:half] = np.fmax(self._maxima[0::2], self._maxima[1::2])
-            self._maxima[half:] = np.nan
-            self._segments_per_column *= 2
+            self._make_room()
         column = self._count // self._segments_per_column
         self._maxima[column] = np.fmax(self._maxima[column], row)
         self._count += 1
+
+    def _make_room(self) -> None:
+        missing = self._max_columns - len(self._maxima)
+        if missing:
+            more = self._untagged(min(len(self._maxima), missing))
+            self._maxima = np.concatenate([self._maxima, more])
+        else:
+            half = self._max_columns // 2
+            self._maxima[:half] = np.fmax(self._maxima[0::2], self._maxima[1::2])
+            self._maxima[half:] = np.nan
+            self._segments_per_column *= 2
+
+    def _untagged(self, columns: int) -> Floats:
+        return np.full((columns, len(self._keys)), np.nan, np.float32)
 
 
 def _extend(spans: list[tuple[float, float]], *, start: float, end: float) -> None:

@@ -12,6 +12,7 @@ import os
 import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -28,6 +29,11 @@ _VERSION_KEY = b"uss_ray.index_version"
 
 Status = Literal["written", "detected", "silent", "absent", "failed"]
 Kind = Literal["node", "class", "union", "text", "example", "rest", "residual", "recording"]
+
+_KINDS = frozenset(get_args(Kind))
+_STATUSES = frozenset(get_args(Status))
+_NO_FILE = (None, None, None)
+_FREE_TEXT = ("recording_uri", "reason")  # Parquet refuses file names that are in no encoding
 
 _SPAN = pa.struct(
     [
@@ -238,45 +244,11 @@ class IndexRow:
     created_at: datetime = dataclasses.field(default_factory=lambda: datetime.now(UTC))
 
     def __post_init__(self) -> None:
-        item = f"index row {self.recording_id} × {self.node_id or 'recording'}"
-        if self.kind not in get_args(Kind):
-            raise DataError(f"{item}, kind", expected=f"one of {get_args(Kind)}", found=repr(self.kind))
-        if self.status not in get_args(Status):
-            raise DataError(f"{item}, status", expected=f"one of {get_args(Status)}", found=repr(self.status))
-        if (self.status == "failed") != (self.reason is not None):
-            raise DataError(
-                f"{item}, reason",
-                expected="a reason if and only if failed",
-                found=f"{self.status}, {self.reason}",
-            )
-        _check_file(self, item=item)
-        for span in self.active_spans:
-            _check_file(span, item=f"{item}, span from {span.start_seconds} s")
-        if self.stem_uri is not None and self.stem_files > 1:
-            raise DataError(
-                f"{item}, stem_uri",
-                expected="a whole stem or those of its spans",
-                found=f"{self.stem_files} files",
-            )
-        if (self.status == "written") != (self.stem_files > 0):
-            raise DataError(
-                f"{item}, stem_uri",
-                expected="a value if and only if written",
-                found=f"{self.status}, {self.stem_files} files",
-            )
-        if self.probability is not None and not 0.0 <= self.probability <= 1.0:
-            raise DataError(
-                f"{item}, probability", expected="a number in [0, 1]", found=str(self.probability)
-            )
-        for name in ("level_db", "peak_db"):
-            value = getattr(self, name)
-            if value is not None and not math.isfinite(value):
-                raise DataError(f"{item}, {name}", expected="a finite number or none", found=str(value))
-        edges = [edge for span in self.active_spans for edge in (span.start_seconds, span.end_seconds)]
-        if edges != sorted(edges):
-            raise DataError(
-                f"{item}, active_spans", expected="spans in order without overlap", found=str(edges)
-            )
+        contradiction = _contradiction(self)
+        if contradiction is not None:
+            field, expected, found = contradiction
+            item = f"index row {self.recording_id} × {self.node_id or 'recording'}, {field}"
+            raise DataError(item, expected=expected, found=found)
 
     @property
     def active_seconds(self) -> float:
@@ -286,7 +258,10 @@ class IndexRow:
     @property
     def stem_files(self) -> int:
         """How many files it names: one whole stem, or those of its spans."""
-        return (self.stem_uri is not None) + sum(span.stem_uri is not None for span in self.active_spans)
+        whole = self.stem_uri is not None
+        if not self.active_spans:
+            return int(whole)
+        return whole + sum(span.stem_uri is not None for span in self.active_spans)
 
     @property
     def written_bytes(self) -> int:
@@ -295,13 +270,7 @@ class IndexRow:
 
     def to_record(self) -> dict[str, Any]:
         """Turn the row into plain values, one for each column of `INDEX_SCHEMA`."""
-        # Not dataclasses.asdict, which copies deeply: an archive has hundreds of rows a recording.
-        record = {name: getattr(self, name) for name in INDEX_SCHEMA.names}
-        record["active_spans"] = [vars(span).copy() for span in self.active_spans]
-        for name in ("recording_uri", "reason"):  # Parquet refuses file names that are in no encoding
-            if record[name] is not None:
-                record[name] = record[name].encode("utf-8", "backslashreplace").decode()
-        return record
+        return {name: _plain(name, getattr(self, name)) for name in INDEX_SCHEMA.names}
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> IndexRow:
@@ -311,12 +280,35 @@ class IndexRow:
         return cls(**values)
 
 
-def _check_file(named: IndexRow | ActiveSpan, *, item: str) -> None:
-    values = (named.stem_uri, named.stem_sha256, named.stem_bytes)
-    if any(value is None for value in values) and any(value is not None for value in values):
-        raise DataError(
-            f"{item}, stem_uri", expected="a file with its checksum and size, or none", found=str(values)
-        )
+def _contradiction(row: IndexRow) -> tuple[str, str, str] | None:
+    """Find what cannot be in a row: the field, what is expected there and what was found."""
+    # An archive has hundreds of rows a recording, nearly all of them without spans and files.
+    if row.kind not in _KINDS:
+        return "kind", f"one of {get_args(Kind)}", repr(row.kind)
+    if row.status not in _STATUSES:
+        return "status", f"one of {get_args(Status)}", repr(row.status)
+    if (row.status == "failed") != (row.reason is not None):
+        return "reason", "a reason if and only if failed", f"{row.status}, {row.reason}"
+    named_by: tuple[IndexRow | ActiveSpan, ...] = (row, *row.active_spans)
+    for named in named_by:
+        values = (named.stem_uri, named.stem_sha256, named.stem_bytes)
+        if values != _NO_FILE and None in values:
+            where = "" if isinstance(named, IndexRow) else f"span from {named.start_seconds} s, "
+            return f"{where}stem_uri", "a file with its checksum and size, or none", str(values)
+    files = row.stem_files
+    if row.stem_uri is not None and files > 1:
+        return "stem_uri", "a whole stem or those of its spans", f"{files} files"
+    if (row.status == "written") != (files > 0):
+        return "stem_uri", "a value if and only if written", f"{row.status}, {files} files"
+    if row.probability is not None and not 0.0 <= row.probability <= 1.0:
+        return "probability", "a number in [0, 1]", str(row.probability)
+    for name, level in (("level_db", row.level_db), ("peak_db", row.peak_db)):
+        if level is not None and not math.isfinite(level):
+            return name, "a finite number or none", str(level)
+    edges = [edge for span in row.active_spans for edge in (span.start_seconds, span.end_seconds)]
+    if edges != sorted(edges):
+        return "active_spans", "spans in order without overlap", str(edges)
+    return None
 
 
 def failed_row(recording: RecordingFacts, *, run: RunFacts, reason: str) -> IndexRow:
@@ -358,7 +350,23 @@ def failed_row(recording: RecordingFacts, *, run: RunFacts, reason: str) -> Inde
 
 def to_table(rows: Iterable[IndexRow]) -> pa.Table:
     """Turn rows into a table of `INDEX_SCHEMA`, in their order."""
-    return pa.Table.from_pylist([row.to_record() for row in rows], schema=INDEX_SCHEMA)
+    held = list(rows)
+    return pa.Table.from_arrays([_column(held, field) for field in INDEX_SCHEMA], schema=INDEX_SCHEMA)
+
+
+def _column(rows: list[IndexRow], field: pa.Field) -> pa.Array:
+    values = list(map(attrgetter(field.name), rows))
+    if field.name == "active_spans" or field.name in _FREE_TEXT:
+        values = [_plain(field.name, value) for value in values]
+    return pa.array(values, type=field.type)
+
+
+def _plain(name: str, value: Any) -> Any:
+    if name == "active_spans":
+        return [vars(span).copy() for span in value]
+    if name in _FREE_TEXT and value is not None:
+        return value.encode("utf-8", "backslashreplace").decode()
+    return value
 
 
 def write_index(rows: Iterable[IndexRow], *, path: Path) -> None:

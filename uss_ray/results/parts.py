@@ -105,6 +105,7 @@ def join_parts(
     silence_db: float = SILENCE_DB,
     fade_seconds: float = FADE_SECONDS,
     draw: bool = True,
+    started: float | None = None,
     on_file: Callable[[Path], None] | None = None,
 ) -> WrittenRecording:
     """Make the stems and rows of a recording from its parts, as one pass over it would have made them.
@@ -116,7 +117,7 @@ def join_parts(
     mixture_blocks : callable
         Streams the recording, blocks of shape (channels, n) of any length, float32. Called at most once, and only
         if a residual is wanted or something is to be drawn.
-    stems, root, recording, run, stem_format, subtype, residual, write, silence_db, fade_seconds, draw
+    stems, root, recording, run, stem_format, subtype, residual, write, silence_db, fade_seconds, draw, started
         As in `writer.write_estimates`; stems and run are those of the parts.
     on_file : callable, optional
         Called with each file under `root` as soon as it is complete; it may move the file away.
@@ -184,7 +185,12 @@ def join_parts(
         portrait = None if painter is None else painter.result(drawn(all_tracks))
         on_failure.pop_all()
     return put_together(
-        all_tracks, activities=timeline.activities(), portrait=portrait, recording=facts, run=run
+        all_tracks,
+        activities=timeline.activities(),
+        portrait=portrait,
+        recording=facts,
+        run=run,
+        started=started,
     )
 
 

@@ -140,11 +140,22 @@ class Track:
         dropped = max(0, self.first_kept_frame - start_frame)
         return estimate[:, dropped:] if dropped < estimate.shape[1] else None
 
-    def row(self, activity: Activity | None, *, recording: RecordingFacts, run: RunFacts) -> IndexRow:
+    def row(
+        self,
+        activity: Activity | None,
+        *,
+        recording: RecordingFacts,
+        run: RunFacts,
+        processing_seconds: float | None = None,
+    ) -> IndexRow:
         """Say what became of the stem, once its files are finished."""
         files = self.files.finished
         whole = files[0] if files and isinstance(self.files, WholeFile) else None
-        by_span = {file.span_start_frame: file for file in files} if whole is None else {}
+        spans = activity.spans if activity else ()
+        if files and whole is None:
+            by_span = {file.span_start_frame: file for file in files}
+            rate = self._encoding.sample_rate
+            spans = tuple(_with_file(span, by_span.get(round(span.start_seconds * rate))) for span in spans)
         rms = math.sqrt(self._square_sum / max(1, self._n_frames * self._encoding.channels))
         return IndexRow(
             run_id=run.run_id,
@@ -157,10 +168,7 @@ class Track:
             kind=self.request.kind,
             status=self._status(),
             probability=activity.highest_probability if activity else None,
-            active_spans=tuple(
-                _with_file(span, by_span.get(round(span.start_seconds * self._encoding.sample_rate)))
-                for span in (activity.spans if activity else ())
-            ),
+            active_spans=spans,
             level_db=_finite_db(rms),
             peak_db=_finite_db(self._peak),
             stem_uri=whole.uri if whole else None,
@@ -174,6 +182,7 @@ class Track:
             weights_name=run.weights_name,
             weights_sha256=run.weights_sha256,
             settings=run.settings,
+            processing_seconds=processing_seconds,
         )
 
     def _status(self) -> Status:

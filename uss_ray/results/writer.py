@@ -51,6 +51,7 @@ def write_estimates(
     silence_db: float = SILENCE_DB,
     fade_seconds: float = FADE_SECONDS,
     draw: bool = True,
+    started: float | None = None,
 ) -> WrittenRecording:
     """Write the stems of one recording and say what became of each.
 
@@ -83,6 +84,8 @@ def write_estimates(
         Length of the cross-fade between segments, for the files of spans.
     draw : bool, default=True
         Whether to keep pictures and a preview for a report.
+    started : float or None, default=None
+        When the work on the recording began, on the monotonic clock; None leaves open how long it took.
 
     Returns
     -------
@@ -139,6 +142,7 @@ def write_estimates(
         portrait=portrait,
         recording=dataclasses.replace(recording, frames=n_frames),
         run=run,
+        started=started,
     )
 
 
@@ -147,10 +151,13 @@ def _take_block(
 ) -> None:
     bounds = segment_bounds(block, sample_rate=sample_rate)
     rest = {track.request.level: block.mixture.astype(np.float64) for track in residuals}
-    for track, active in zip(tracks, np.asarray(block.active).T, strict=True):
+    flags = np.asarray(block.active).T
+    is_active: list[bool] = np.any(flags, axis=1).tolist()
+    silence = Stretch(block.start_frame, block.mixture.shape[1])
+    for track, active, sounds in zip(tracks, flags, is_active, strict=True):
         estimate = block.estimates.get(track.request.key)
-        if estimate is None and not active.any():
-            track.take(Stretch(block.start_frame, block.mixture.shape[1]))
+        if estimate is None and not sounds:
+            track.take(silence)
             continue
         track.take_segments(estimate, bounds=bounds, active=active)
         kept = None if estimate is None else track.kept(estimate, start_frame=block.start_frame)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from uss_ray.results.activity import Activity
@@ -44,13 +45,21 @@ def put_together(
     portrait: Portrait | None,
     recording: RecordingFacts,
     run: RunFacts,
+    started: float | None,
 ) -> WrittenRecording:
-    """Make the rows of finished tracks, residuals last."""
+    """Make the rows of finished tracks, residuals last; `started` as in `writer.write_estimates`."""
+    took_seconds = None if started is None else time.monotonic() - started
     return WrittenRecording(
         recording=recording,
         run=run,
         rows=tuple(
-            track.row(activities.get(track.request.key), recording=recording, run=run) for track in tracks
+            track.row(
+                activities.get(track.request.key),
+                recording=recording,
+                run=run,
+                processing_seconds=took_seconds,
+            )
+            for track in tracks
         ),
         activities=activities,
         portrait=portrait,
