@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
 
 from uss_ray.cli import options
+from uss_ray.cli.arguments import parse_shard
 from uss_ray.cli.display import say, show_table
+from uss_ray.cli.run_progress import run_progress
 from uss_ray.cli.separate import show_matches
-from uss_ray.errors import ConfigError
 
 if TYPE_CHECKING:
-    from uss_ray.pipelines.archive.job import ArchiveOptions, ArchiveResult, Progress, ProgressHook
+    from uss_ray.pipelines.archive.job import ArchiveOptions, ArchiveResult
     from uss_ray.pipelines.archive.outcome import Outcome
     from uss_ray.pipelines.request import SeparationRequest
 
-_LINE_SECONDS = 30.0  # between lines of progress where there is no terminal
 _STARTER = "starter"
 
 
@@ -133,7 +126,7 @@ def archive(
         actors=actors,
         threads=threads,
         address=address,
-        shard=_parse_shard(shard),
+        shard=parse_shard(shard),
         limit=limit,
         retry_failed=retry_failed,
         max_failed_fraction=max_failed_fraction,
@@ -141,7 +134,7 @@ def archive(
     if dry_run:
         show_plan(archive_location, request, chosen)
         return
-    with progress_of_archive() as on_progress:
+    with run_progress("recordings") as on_progress:
         result = separate_archive(archive_location, request=request, options=chosen, on_progress=on_progress)
     show_archive(result, has_reports=request.report)
     if result.exit_code:
@@ -199,59 +192,3 @@ def show_plan(location: str, request: SeparationRequest, chosen: ArchiveOptions)
     done = ledger.separated if chosen.retry_failed else ledger.known
     for line in plan_archive(listing, request=request, done=done).lines():
         say(line)
-
-
-@contextmanager
-def progress_of_archive() -> Iterator[ProgressHook]:
-    """Show how far a run is: a bar on a terminal, else a line now and then; on stderr."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[told]}"),
-        TimeElapsedColumn(),
-    )
-    started = last = time.monotonic()
-    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("recordings", total=None, told="")
-
-        def show(progress: Progress) -> None:
-            nonlocal last
-            now = time.monotonic()
-            told = progress_line(progress, seconds=now - started)
-            bar.update(task, completed=progress.finished, total=progress.found, told=told)
-            if not console.is_terminal and now - last >= _LINE_SECONDS:
-                last = now
-                sys.stderr.write(f"{told}\n")
-
-        yield show
-
-
-def progress_line(progress: Progress, *, seconds: float) -> str:
-    """Tell how far a run is: recordings, hours of sound, hours an hour, failures and the time that is left."""
-    hours = progress.audio_seconds / 3600
-    rate = progress.audio_seconds / seconds if seconds > 0 else 0.0
-    left = seconds / progress.finished * (progress.found - progress.finished) if progress.finished else 0.0
-    parts = [
-        f"{progress.finished}/{progress.found}",
-        f"{hours:.2f} h of sound",
-        f"{rate:.1f} h/h",
-        f"{progress.failed} failed",
-        f"{_duration(left)} left",
-    ]
-    return ", ".join(parts)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}"
-
-
-def _parse_shard(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    part, slash, parts = text.partition("/")
-    if not (slash and part.isdecimal() and parts.isdecimal()):
-        raise ConfigError("--shard", expected="I/N, such as 1/8", found=repr(text))
-    return int(part), int(parts)

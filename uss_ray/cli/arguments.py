@@ -77,6 +77,27 @@ def parse_levels(texts: Iterable[str]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(levels))
 
 
+def parse_shard(text: str | None) -> tuple[int, int] | None:
+    """Read `I/N`, the I-th of N parts.
+
+    Raises
+    ------
+    ConfigError
+        If it is something else, or there is no such part.
+
+    Examples
+    --------
+    >>> parse_shard("1/8")
+    (1, 8)
+    """
+    if text is None:
+        return None
+    part, slash, parts = text.partition("/")
+    if not (slash and part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise ConfigError("--shard", expected="I/N, such as 1/8", found=repr(text))
+    return int(part), int(parts)
+
+
 def _is_level(argument: str) -> bool:
     return _LEVELS.fullmatch(argument) is not None
 

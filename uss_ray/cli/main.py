@@ -19,6 +19,7 @@ from uss_ray.cli.stopping import end_on_signals, stopped_code
 from uss_ray.cli.training import evaluate_app, train_app
 from uss_ray.cli.weights import weights_app
 from uss_ray.errors import UssRayError
+from uss_ray.threads import wait_patiently
 
 _DEBUG = "--debug"
 _WRONG_USAGE = 2
@@ -81,5 +82,6 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Run the command line of this process."""
+    wait_patiently()
     end_on_signals()
     sys.exit(run(sys.argv[1:]))

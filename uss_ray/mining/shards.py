@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -101,11 +101,36 @@ def write_anchor_shard(
         )
 
 
-def write_reject_shard(rejects: Iterable[Reject], location: uri.Location) -> Counter[str]:
-    """Write what was rejected and return the counts by reason; atomic as `write_anchor_shard`."""
+def write_reject_shard(
+    rejects: Iterable[Reject], location: uri.Location, *, facts: Mapping[bytes, bytes] | None = None
+) -> Counter[str]:
+    """Write what was rejected; atomic as `write_anchor_shard`.
+
+    Parameters
+    ----------
+    rejects : iterable of Reject
+        Also none.
+    location : str or path
+        Final name, local or URI.
+    facts : mapping of bytes to bytes, optional
+        Kept in the metadata of the file's schema.
+
+    Returns
+    -------
+    Counter of str
+        Rejects of each reason.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
     listed = list(rejects)
+    table = reject_table(listed)
+    if facts:
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **facts})
     sink = pa.BufferOutputStream()
-    pq.write_table(reject_table(listed), sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd")
     uri.write_bytes(sink.getvalue().to_pybytes(), location)
     return Counter(reject.reason for reject in listed)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -24,12 +24,13 @@ from uss_ray.pipelines.archive.ledger import FAILED_PREFIX, Ledger, read_ledger,
 from uss_ray.pipelines.archive.long_recordings import LongRecordings
 from uss_ray.pipelines.archive.outcome import Outcome, PacketReport, failed_outcome
 from uss_ray.pipelines.archive.separate import MakeSeparator
-from uss_ray.pipelines.archive.stages import Grain, missing_recordings, most_decoders, packet_reports
+from uss_ray.pipelines.archive.stages import Grain, missing_recordings, packet_reports
 from uss_ray.pipelines.archive.tally import Tally
 from uss_ray.pipelines.cluster.identity import RunIdentity, open_run
 from uss_ray.pipelines.cluster.passes import Passes
+from uss_ray.pipelines.cluster.progress import Progress, ProgressHook
 from uss_ray.pipelines.cluster.run_state import start_run_state
-from uss_ray.pipelines.cluster.runtime import WorkerPool, plan_pool, ray_session
+from uss_ray.pipelines.cluster.runtime import WorkerPool, most_decoders, plan_pool, ray_session
 from uss_ray.pipelines.cluster.stages import iterate_tables, set_up_ray_data
 from uss_ray.pipelines.cluster.stopping import stop_on_signals
 from uss_ray.pipelines.listing import Listing, open_listing
@@ -85,29 +86,6 @@ class ArchiveOptions:
             raise ConfigError(
                 "max failed fraction", expected="a number in [0, 1]", found=str(self.max_failed_fraction)
             )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """How far a run is.
-
-    Parameters
-    ----------
-    finished, failed : int
-        Recordings of this run.
-    found : int
-        Recordings that the listing has found to do so far.
-    audio_seconds : float
-        Length of those that were separated.
-    """
-
-    finished: int
-    failed: int
-    found: int
-    audio_seconds: float
-
-
-ProgressHook = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, kw_only=True)

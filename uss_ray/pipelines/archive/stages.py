@@ -19,7 +19,7 @@ from uss_ray.pipelines.archive.packets import PacketBuilder, Unit
 from uss_ray.pipelines.archive.separate import MakeSeparator, SeparatePackets
 from uss_ray.pipelines.cluster.guarded import GuardedReader
 from uss_ray.pipelines.cluster.run_state import is_stopping
-from uss_ray.pipelines.cluster.runtime import WorkerPool
+from uss_ray.pipelines.cluster.runtime import DECODE_CPUS, LISTING_CPUS, WorkerPool
 from uss_ray.pipelines.cluster.source import TableReader, read_tables
 from uss_ray.pipelines.cluster.stages import map_tables, map_with_actors
 from uss_ray.pipelines.publishing import parts_folder
@@ -33,8 +33,6 @@ PACKET_SAMPLES = 1 << 24
 
 _PACKET_UNITS = 16
 _DECODE_ROWS = 64
-_LISTING_CPUS = 0.25
-_DECODE_CPUS = 0.5
 
 
 @dataclass(frozen=True)
@@ -56,12 +54,6 @@ class Grain:
     def alone(cls) -> Grain:
         """Each recording by itself."""
         return cls(1, 1)
-
-
-def most_decoders(pool: WorkerPool) -> int:
-    """Tell how many tasks can decode at a time beside the actors."""
-    cpus = ray.cluster_resources().get("CPU", 1.0) - pool.actors * pool.cpus_per_actor
-    return max(1, int(cpus // _DECODE_CPUS))
 
 
 def packet_reports(
@@ -96,7 +88,7 @@ def packet_reports(
     packets = map_tables(
         rows,
         decode_packets,
-        cpus=_DECODE_CPUS,
+        cpus=DECODE_CPUS,
         rows_at_a_time=grain.decode_rows,
         request=request,
         plan=plan,
@@ -121,9 +113,9 @@ def missing_recordings(
 ) -> ray.data.Dataset:
     """List what is not done yet, as rows of `RECORDING_SCHEMA`; `ledger` is a reference to a `Ledger`."""
     guarded = tuple(GuardedReader(reader, state=state) for reader in readers)
-    listed = read_tables(guarded, schema=RECORDING_SCHEMA, name="Recordings", cpus=_LISTING_CPUS)
+    listed = read_tables(guarded, schema=RECORDING_SCHEMA, name="Recordings", cpus=LISTING_CPUS)
     return map_tables(
-        listed, drop_done, cpus=_LISTING_CPUS, ledger=ledger, retry_failed=retry_failed, state=state
+        listed, drop_done, cpus=LISTING_CPUS, ledger=ledger, retry_failed=retry_failed, state=state
     )
 
 

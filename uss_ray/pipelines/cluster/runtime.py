@@ -12,6 +12,10 @@ from dataclasses import dataclass
 import ray
 
 from uss_ray.errors import ConfigError
+from uss_ray.threads import PATIENT_THREADS
+
+LISTING_CPUS = 0.25
+DECODE_CPUS = 0.5
 
 _THREADS_PER_ACTOR = 2
 _LIGHT_CPUS = 1  # of a cluster, for stages that list, decode and join while all actors are busy
@@ -59,11 +63,16 @@ def ray_session(address: str | None = None) -> Iterator[None]:
         yield
         return
     address = address or os.environ.get("RAY_ADDRESS")
-    for name, value in (_QUIET if address else _QUIET | _local_settings()).items():
+    for name, value in (_QUIET if address else _QUIET | PATIENT_THREADS | _local_settings()).items():
         os.environ.setdefault(name, value)
     try:
         if address:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                runtime_env={"env_vars": PATIENT_THREADS},
+            )
         else:
             _start_local()
     except (ConnectionError, ValueError) as error:
@@ -121,10 +130,16 @@ def plan_pool(*, actors: int | None = None, threads: int | None = None, device: 
     )
 
 
+def most_decoders(pool: WorkerPool) -> int:
+    """Tell how many tasks can decode at a time beside the actors."""
+    cpus = ray.cluster_resources().get("CPU", 1.0) - pool.actors * pool.cpus_per_actor
+    return max(1, int(cpus // DECODE_CPUS))
+
+
 def _start_local() -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)
     ray.init(
-        num_cpus=(os.cpu_count() or 1) + _LIGHT_CPUS,
+        num_cpus=len(os.sched_getaffinity(0)) + _LIGHT_CPUS,
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.ERROR,
