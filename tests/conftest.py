@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from uss_ray.threads import wait_patiently
+
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
+wait_patiently()
 
 pytest_plugins = ["tests.servers.fixtures"]
 
