@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 
 class RunState:
@@ -24,8 +25,12 @@ class RunState:
         self._stopping = True
 
     def give_up(self, fault: Exception) -> None:
-        """Remember what makes the whole run pointless, and let nothing more begin."""
-        self._fault = self._fault or fault
+        """Remember what makes the whole run pointless, and let nothing more begin.
+
+        What comes after a stop is no reason of its own: then nothing gets done because nothing begins.
+        """
+        if not self._stopping:
+            self._fault = fault
         self._stopping = True
 
     def fault(self) -> Exception | None:
@@ -43,7 +48,15 @@ class RunState:
 
 def start_run_state() -> Any:
     """Start the actor that holds the state; it takes no CPU, and ends with its handles."""
-    return ray.remote(RunState).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()
+    return pinned(RunState).remote()
+
+
+def pinned(kind: type) -> Any:
+    """Make an actor class of a class whose memory the run lives by: it stays on the driver's machine, takes no CPU."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(kind).options(
+        num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=here
+    )
 
 
 def is_stopping(state: Any) -> bool:
