@@ -1,8 +1,9 @@
-"""The archive job on a local Ray: good recordings among bad ones."""
+"""The archive job on a local Ray: good recordings among bad ones, begun, resumed, repeated."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 
 import duckdb
@@ -15,9 +16,9 @@ from jobs.separate_archive import main as job
 from uss_ray import separate
 from uss_ray.cli.main import run
 from uss_ray.errors import ConfigError, OutputError, QueryError, RecordingError, WeightsError
+from uss_ray.pipelines.archive.job import ArchiveOptions, separate_archive
+from uss_ray.pipelines.cluster.runtime import plan_pool
 from uss_ray.pipelines.request import Query, SeparationRequest
-from uss_ray.pipelines.runtime import plan_pool
-from uss_ray.pipelines.separate_archive import separate_archive
 from uss_ray.results.index import read_index
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
@@ -40,36 +41,49 @@ def archive(make_recording, tmp_path):
 @pytest.fixture
 def request_for(tiny_weights, tmp_path):
     def make(**changes):
-        values = {"output": str(tmp_path / "out"), "query": Query(levels=(1,)), "weights": str(tiny_weights)}
+        values = {
+            "output": str(tmp_path / "out"),
+            "query": Query(levels=(1,)),
+            "weights": str(tiny_weights),
+            "report": False,
+        }
         return SeparationRequest(**(values | changes))
 
     return make
+
+
+def stems_of(output):
+    """Checksum of each stem below an output root, by its name."""
+    return {
+        file.relative_to(output).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in output.rglob("*.flac")
+        if file.is_file()
+    }
 
 
 def test_bad_recordings_become_rows_and_the_others_are_separated(
     archive, request_for, tiny_weights, tmp_path
 ):
     told = []
-    result = separate_archive(
-        str(archive), request=request_for(), on_outcome=lambda outcome, total: told.append((outcome, total))
-    )
+    result = separate_archive(str(archive), request=request_for(report=True), on_progress=told.append)
     out = tmp_path / "out"
-    assert [(outcome.recording_id, outcome.status) for outcome in result.outcomes] == [
-        ("letter.wav", "failed"),
-        ("mono.wav", "separated"),
-        ("tapes 1998/cut.wav", "failed"),
-        ("tapes 1998/kurz.ogg", "separated"),
-        ("tapes 1998/räume.flac", "separated"),
-    ]
+    counts = result.summary.recordings
+    assert (counts.separated, counts.failed, counts.unfinished, counts.skipped) == (3, 2, 0, 0)
     assert result.exit_code == 8
-    assert sorted(o.recording_id for o, _ in told) == [outcome.recording_id for outcome in result.outcomes]
-    assert {total for _, total in told} == {5}
+    assert [progress.finished for progress in told] == [1, 2, 3, 4, 5]
+    assert (told[-1].failed, told[-1].found) == (2, 5)
 
     rows = read_index(out).to_pylist()
     assert Counter(row["recording_id"] for row in rows)["letter.wav"] == 1
     failed = {row["recording_id"]: row["reason"] for row in rows if row["status"] == "failed"}
+    assert set(failed) == {"letter.wav", "tapes 1998/cut.wav"}
     assert "cannot be decoded" in failed["letter.wav"]
     assert "cut off" in failed["tapes 1998/cut.wav"]
+    lines = [json.loads(line) for line in (out / "failed.jsonl").read_text().splitlines()]
+    assert {line["recording_id"]: line["reason"] for line in lines} == failed
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["recordings"]["failed"] == 2
+    assert sum(summary["failures"].values()) == 2
     written = [row for row in rows if row["status"] == "written"]
     assert len(written) == 3 * 4
     for row in written:
@@ -78,6 +92,7 @@ def test_bad_recordings_become_rows_and_the_others_are_separated(
         assert sf.info(stem).frames == row["frames"]
     assert not (out / "letter.wav").exists()
     assert [path.name for path in out.iterdir() if path.name.startswith(".")] == []
+    assert (out / "mono.wav" / "report.html").exists()
 
     alone = separate(
         str(archive / "mono.wav"), output=str(tmp_path / "one"), levels=[1], weights=str(tiny_weights)
@@ -94,14 +109,115 @@ def test_bad_recordings_become_rows_and_the_others_are_separated(
     assert by_duckdb == [(12,)]
     assert (by_pandas["status"] == "written").sum() == 12
 
-    with pytest.raises(OutputError, match="the index of an earlier run"):
-        separate_archive(str(archive), request=request_for())
-    again = separate_archive(str(archive), request=request_for(overwrite=True))
-    assert read_index(out).num_rows == len(rows)
-    assert again.exit_code == 8
+
+def test_a_run_that_is_started_again_does_only_what_is_missing(archive, request_for, tmp_path):
+    first = separate_archive(str(archive), request=request_for(), options=ArchiveOptions(limit=2))
+    assert first.summary.recordings.total == 2
+    out = tmp_path / "out"
+    begun = {name: (out / name).stat().st_mtime_ns for name in stems_of(out)}
+
+    second = separate_archive(str(archive), request=request_for())
+    counts = second.summary.recordings
+    assert (counts.separated, counts.failed, counts.skipped) == (2, 1, 2)
+    assert {name: (out / name).stat().st_mtime_ns for name in begun} == begun
+
+    third = separate_archive(str(archive), request=request_for())
+    assert third.summary.recordings.skipped == 5
+    assert third.exit_code == 0
+    undisturbed = separate_archive(str(archive), request=request_for(output=str(tmp_path / "undisturbed")))
+    assert undisturbed.summary.recordings.separated == 3
+    assert stems_of(out) == stems_of(tmp_path / "undisturbed")
 
 
-def test_the_command_line_tells_what_became_of_each(archive, request_for, capsys, tmp_path, tiny_weights):
+def test_a_mended_recording_leaves_the_failures(archive, request_for, make_recording, tmp_path):
+    separate_archive(str(archive), request=request_for())
+    make_recording("letter.wav")
+    again = separate_archive(str(archive), request=request_for(), options=ArchiveOptions(retry_failed=True))
+    assert (again.summary.recordings.separated, again.summary.recordings.failed) == (1, 1)
+    rows = read_index(tmp_path / "out").to_pylist()
+    assert {row["status"] for row in rows if row["recording_id"] == "letter.wav"} == {"written", "absent"}
+    failed = [row["recording_id"] for row in rows if row["status"] == "failed"]
+    assert failed == ["tapes 1998/cut.wav"]
+    assert len((tmp_path / "out" / "failed.jsonl").read_text().splitlines()) == 1
+
+
+def test_results_of_another_run_are_refused_or_replaced(archive, request_for, tiny_weights, tmp_path):
+    separate_archive(str(archive), request=request_for(), options=ArchiveOptions(limit=2))
+    with pytest.raises(OutputError, match=r"--version.*levels"):
+        separate_archive(str(archive), request=request_for(query=Query(levels=(2,))))
+    elsewhere = ["archive", archive, tmp_path / "out", "--version", "v2", "--levels", "2", "--limit", "2"]
+    assert run([str(word) for word in [*elsewhere, "--weights", tiny_weights, "--no-report"]]) == 8
+    assert read_index(tmp_path / "out" / "v2").num_rows > 2
+    replaced = separate_archive(str(archive), request=request_for(query=Query(levels=(2,)), overwrite=True))
+    assert replaced.summary.recordings.total == 5
+    assert {row["level"] for row in read_index(tmp_path / "out").to_pylist()} == {2, None}
+
+
+def test_a_long_recording_is_the_same_in_spans_as_in_one_piece(make_recording, request_for, tmp_path):
+    make_recording("long.wav", seconds=45.3, sample_rate=8_000, channels=2)
+    make_recording("short.wav", seconds=3.0)
+    folder = str(tmp_path / "in")
+    spans, whole = tmp_path / "spans", tmp_path / "whole"
+    separate_archive(folder, request=request_for(output=str(spans), span_seconds=20, report=True))
+    separate_archive(folder, request=request_for(output=str(whole)))
+    assert stems_of(spans)
+    assert stems_of(spans) == stems_of(whole)
+    assert not (spans / ".parts").exists() or not any((spans / ".parts").iterdir())
+    volatile = ("run_id", "created_at", "processing_seconds", "settings")
+
+    def rows_of(output):
+        rows = read_index(output).to_pylist()
+        for row in rows:
+            for name in volatile:
+                del row[name]
+        return sorted(rows, key=lambda row: (row["recording_id"], row["node_id"], row["level"] or 0))
+
+    assert rows_of(spans) == rows_of(whole)
+    assert (spans / "long.wav" / "report.html").exists()
+
+
+@pytest.mark.parametrize("write", ["active-spans", "index-only"])
+def test_what_is_written_is_chosen(write, archive, request_for, tmp_path):
+    separate_archive(str(archive), request=request_for(write=write))
+    rows = [row for row in read_index(tmp_path / "out").to_pylist() if row["recording_id"] == "mono.wav"]
+    if write == "index-only":
+        assert not stems_of(tmp_path / "out")
+        assert {row["status"] for row in rows} == {"detected", "absent"}
+    else:
+        spans = [span for row in rows for span in row["active_spans"] if row["status"] == "written"]
+        assert spans
+        assert all((tmp_path / "out" / span["stem_uri"]).exists() for span in spans)
+
+
+def test_shards_share_out_an_archive(make_recording, request_for, tmp_path):
+    for number in range(8):
+        make_recording(f"{number}.wav", seconds=0.5)
+    folder = str(tmp_path / "in")
+    counts = [
+        separate_archive(
+            folder, request=request_for(), options=ArchiveOptions(shard=(part, 3))
+        ).summary.recordings.separated
+        for part in (1, 2, 3)
+    ]
+    assert sum(counts) == 8
+    assert len({row["recording_id"] for row in read_index(tmp_path / "out").to_pylist()}) == 8
+    assert (tmp_path / "out" / "summary-3-of-3.json").exists()
+
+
+def test_too_many_failures_show_in_the_exit_code(archive, request_for):
+    tolerant = separate_archive(
+        str(archive), request=request_for(), options=ArchiveOptions(max_failed_fraction=0.5)
+    )
+    assert tolerant.exit_code == 0
+    strict = separate_archive(
+        str(archive),
+        request=request_for(overwrite=True),
+        options=ArchiveOptions(max_failed_fraction=0.1),
+    )
+    assert strict.exit_code == 8
+
+
+def test_the_command_line_tells_what_became_of_each(archive, capsys, tmp_path, tiny_weights):
     out = tmp_path / "out"
     arguments = ["archive", archive, out, "--levels", "1", "--weights", tiny_weights, "--no-report"]
     assert run([str(argument) for argument in arguments]) == 8
@@ -151,8 +267,13 @@ def test_an_archive_without_recordings_is_refused(tmp_path, request_for):
         separate_archive(str(tmp_path / "in"), request=request_for())
 
 
-def test_the_pool_has_no_more_actors_than_recordings_or_cpus():
-    pool = plan_pool(recordings=1)
-    assert (pool.actors, pool.gpus_per_actor) == (1, 0)
+def test_the_pool_leaves_a_cpu_to_those_who_decode():
+    import ray
+
+    cpus = ray.cluster_resources()["CPU"]
+    for actors in range(1, int(cpus)):
+        pool = plan_pool(actors=actors)
+        assert pool.actors == actors
+        assert pool.actors * pool.cpus_per_actor <= cpus - 1
     with pytest.raises(ConfigError, match="actors"):
-        plan_pool(recordings=1000, actors=999)
+        plan_pool(actors=999)
