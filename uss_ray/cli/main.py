@@ -13,6 +13,7 @@ from uss_ray.cli.arguments import spread_lists
 from uss_ray.cli.data import data_app
 from uss_ray.cli.display import show_error, show_usage_error
 from uss_ray.cli.find import find
+from uss_ray.cli.mine import mine
 from uss_ray.cli.ontology import ontology
 from uss_ray.cli.separate import separate
 from uss_ray.cli.stopping import end_on_signals, stopped_code
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.command("separate", no_args_is_help=True)(separate)
 app.command("archive", no_args_is_help=True)(archive)
+app.command("mine", no_args_is_help=True)(mine)
 app.command("find", no_args_is_help=True)(find)
 app.command("ontology")(ontology)
 app.add_typer(weights_app, name="weights")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,6 +67,7 @@ def ray_session(address: str | None = None) -> Iterator[None]:
     address = address or os.environ.get("RAY_ADDRESS")
     for name, value in (_QUIET if address else _QUIET | PATIENT_THREADS | _local_settings()).items():
         os.environ.setdefault(name, value)
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         if address:
             ray.init(
@@ -77,6 +80,9 @@ def ray_session(address: str | None = None) -> Iterator[None]:
             _start_local()
     except (ConnectionError, ValueError) as error:
         raise ConfigError(f"Ray address {address}", expected="a running cluster", found=str(error)) from error
+    if callable(handler) and threading.current_thread() is threading.main_thread():
+        # Ray has put its own in place of the program's; it would end with another exit code.
+        signal.signal(signal.SIGTERM, handler)
     try:
         yield
     finally:

@@ -1,0 +1,66 @@
+"""Which clips are done, as one bit of each row of the segment table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uss_ray.errors import OutputError
+from uss_ray.pipelines.mining.receipts import read_receipts
+
+
+@dataclass(frozen=True, eq=False)
+class MiningLedger:
+    """What is done.
+
+    Attributes
+    ----------
+    mined, failed : ndarray of shape (clips,), dtype=bool
+        A clip that failed first and was mined later counts as mined.
+    """
+
+    mined: NDArray[np.bool_]
+    failed: NDArray[np.bool_]
+
+    def wanted(self, *, retry_failed: bool) -> NDArray[np.bool_]:
+        """Tell of each clip whether it is still to do; a repetition is about those that failed."""
+        return self.failed if retry_failed else ~(self.mined | self.failed)
+
+    @property
+    def known(self) -> int:
+        """Clips that are mined or have failed."""
+        return int((self.mined | self.failed).sum())
+
+
+def read_ledger(output: str, *, clips: int) -> MiningLedger:
+    """Read the receipts for what is done.
+
+    Parameters
+    ----------
+    output : str
+        Output root; there may be nothing yet.
+    clips : int
+        Rows of the segment table.
+
+    Returns
+    -------
+    MiningLedger
+
+    Raises
+    ------
+    OutputError
+        If a receipt cannot be read, or tells of clips that the table has not.
+    """
+    mined, failed = np.zeros(clips, np.bool_), np.zeros(clips, np.bool_)
+    for receipt in read_receipts(output):
+        rows = np.array(receipt.rows, np.int64)
+        if len(rows) and rows.max() >= clips:
+            raise OutputError(
+                f"{output} {receipt.name}",
+                expected=f"clips of a table of {clips}",
+                found=f"clip {rows.max()}",
+            )
+        (failed if receipt.is_failed else mined)[rows] = True
+    return MiningLedger(mined, failed & ~mined)

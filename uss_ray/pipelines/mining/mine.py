@@ -1,0 +1,145 @@
+"""The warm worker: loads the weights once, mines packets, and writes what they gave."""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import pyarrow as pa
+import torch
+
+from uss_ray.errors import OutputError
+from uss_ray.mining.anchor import Anchor, Reject
+from uss_ray.mining.clip_miner import WeakClip
+from uss_ray.pipelines.cluster.run_state import is_stopping
+from uss_ray.pipelines.mining.outcome import MiningReport
+from uss_ray.pipelines.mining.packets import Decoded, PacketClip, packets_of
+from uss_ray.pipelines.mining.receipts import commit_failed, commit_packet, packet_name
+from uss_ray.pipelines.mining.request import MiningRequest, make_miner
+
+logger = logging.getLogger(__name__)
+
+STOPPED = "the job was stopped before it began"
+
+
+class Miner(Protocol):
+    """What a worker needs; `ClipMiner` has it."""
+
+    def mine(self, clips: Sequence[WeakClip]) -> list[Anchor | Reject]: ...  # noqa: D102
+
+
+MakeMiner = Callable[[MiningRequest], Miner]
+
+
+class MinePackets:
+    """The actor of the mining pipeline.
+
+    Parameters
+    ----------
+    request : MiningRequest
+    sample_rate : int
+        Of the waveforms, in Hz.
+    threads : int
+        CPU threads of the networks; the last bit of a probability may depend on it.
+    state : actor handle
+        Of `cluster.run_state`.
+    make_miner : callable
+        `make_miner`, unless a test or benchmark takes another.
+    """
+
+    def __init__(
+        self,
+        request: MiningRequest,
+        sample_rate: int,
+        threads: int,
+        state: Any,
+        make_miner: MakeMiner = make_miner,
+    ) -> None:
+        torch.set_num_threads(threads)
+        request.storage.apply()
+        self._output = request.output
+        self._sample_rate = sample_rate
+        self._state = state
+        self._miner = make_miner(request)
+        self._worker = f"{socket.gethostname()}:{os.getpid()}"
+
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        """Give one row of `MINING_REPORT_SCHEMA` for each packet that comes in, in order."""
+        for packet in packets_of(batch):
+            yield self._work_on(packet).to_table()
+
+    def _work_on(self, packet: Sequence[Decoded]) -> MiningReport:
+        began = time.monotonic()
+        clips = [clip for clip, _ in packet if clip.status != "container"]
+        name = packet_name(clip.row for clip in clips)
+        sounding = [pair for pair in packet if pair[0].status == "sound"]
+        undone: list[tuple[PacketClip, str]] = [
+            (clip, clip.reason or "unknown") for clip in clips if clip.status == "unfinished"
+        ]
+        found: list[Anchor | Reject] = []
+        fault = self._mine(sounding, found)
+        if fault is not None:
+            undone += [(clip, fault) for clip, _ in sounding]
+            sounding = []
+        mined = time.monotonic()
+        broken = [clip for clip in clips if clip.status == "broken"]
+        shard_rows = shard_bytes = 0
+        try:
+            if broken:
+                self._commit_broken(broken, name=name)
+            if sounding:
+                receipt = commit_packet(
+                    [item for item in found if isinstance(item, Anchor)],
+                    [item for item in found if isinstance(item, Reject)],
+                    output=self._output,
+                    name=name,
+                    rows=[clip.row for clip, _ in sounding],
+                )
+                if receipt.shard is not None:
+                    shard_rows, shard_bytes = receipt.shard.rows, receipt.shard.bytes
+        except OutputError as error:
+            undone += [(clip, error.reason) for clip in (*broken, *(clip for clip, _ in sounding))]
+            broken, sounding = [], []
+        return MiningReport(
+            mined=len(sounding),
+            failed=len(broken),
+            unfinished=len(undone),
+            anchors=shard_rows,
+            anchor_bytes=shard_bytes,
+            audio_seconds=sum(len(waveform) for _, waveform in sounding) / self._sample_rate,
+            failures=tuple(clip.reason or "unknown" for clip in broken),
+            reason=undone[-1][1] if undone else None,
+            containers=tuple(clip.reason or "" for clip, _ in packet if clip.status == "container"),
+            worker=self._worker,
+            decode_seconds=sum(clip.decode_seconds for clip, _ in packet),
+            mine_seconds=mined - began,
+            write_seconds=time.monotonic() - mined,
+            peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        )
+
+    def _mine(self, sounding: Sequence[Decoded], found: list[Anchor | Reject]) -> str | None:
+        """Add what is found to a list, or say why nothing can be."""
+        if not sounding:
+            return None
+        if is_stopping(self._state):
+            return STOPPED
+        try:
+            found += self._miner.mine(
+                [WeakClip(clip.clip_id, clip.class_indexes, waveform) for clip, waveform in sounding]
+            )
+        except Exception as error:
+            # No clip's fault, such as memory that has run out: all of them are tried again later.
+            logger.exception("a packet of %d clips could not be mined", len(sounding))
+            return f"{type(error).__name__}: {error}"
+        return None
+
+    def _commit_broken(self, clips: Sequence[PacketClip], *, name: str) -> None:
+        rejects = [
+            Reject(clip_id=clip.clip_id, reason="broken", found=clip.reason or "unknown") for clip in clips
+        ]
+        commit_failed(rejects, output=self._output, name=name, rows=[clip.row for clip in clips])

@@ -1,0 +1,79 @@
+"""What is told of a packet to whoever started the job: one small row, whatever was mined."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+
+MINING_REPORT_SCHEMA = pa.schema(
+    [
+        pa.field("mined", pa.int32(), False),
+        pa.field("failed", pa.int32(), False),
+        pa.field("unfinished", pa.int32(), False),
+        pa.field("anchors", pa.int32(), False),
+        pa.field("anchor_bytes", pa.int64(), False),
+        pa.field("audio_seconds", pa.float64(), False),
+        pa.field("failures", pa.list_(pa.string()), False),
+        pa.field("reason", pa.string()),
+        pa.field("containers", pa.list_(pa.string()), False),
+        pa.field("worker", pa.string(), False),
+        pa.field("decode_seconds", pa.float64(), False),
+        pa.field("mine_seconds", pa.float64(), False),
+        pa.field("write_seconds", pa.float64(), False),
+        pa.field("peak_bytes", pa.int64(), False),
+    ]
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MiningReport:
+    """What became of the clips of one packet, and what it took.
+
+    Parameters
+    ----------
+    mined, failed, unfinished : int
+        Clips: done, unreadable, or kept from being done by a store, a disk or a stop.
+    anchors, anchor_bytes : int
+        Of the shard.
+    audio_seconds : float
+        Length of the clips that were mined.
+    failures : tuple of str
+        Reasons, one for each clip that failed.
+    reason : str or None
+        Why clips are unfinished.
+    containers : tuple of str
+        Containers that are broken, each with its reason.
+    worker : str
+        Who did it.
+    decode_seconds, mine_seconds, write_seconds : float
+        Time in each stage.
+    peak_bytes : int
+        Most memory that the worker has taken so far.
+    """
+
+    mined: int = 0
+    failed: int = 0
+    unfinished: int = 0
+    anchors: int = 0
+    anchor_bytes: int = 0
+    audio_seconds: float = 0.0
+    failures: tuple[str, ...] = ()
+    reason: str | None = None
+    containers: tuple[str, ...] = ()
+    worker: str = ""
+    decode_seconds: float = 0.0
+    mine_seconds: float = 0.0
+    write_seconds: float = 0.0
+    peak_bytes: int = 0
+
+    def to_table(self) -> pa.Table:
+        """Turn the report into a table of one row of `MINING_REPORT_SCHEMA`."""
+        return pa.Table.from_pylist([asdict(self)], schema=MINING_REPORT_SCHEMA)
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> MiningReport:
+        """Make the report again from a row of such a table."""
+        lists = {name: tuple(record[name]) for name in ("failures", "containers")}
+        return cls(**{**record, **lists})

@@ -1,0 +1,200 @@
+"""The end of a run: clips without audio become rejects, what does not count goes, the rest gets a manifest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from uss_ray.datasets.segment_table import SegmentTable
+from uss_ray.errors import OutputError
+from uss_ray.mining.anchor import Reject
+from uss_ray.mining.manifest import MANIFEST_NAME, MiningManifest, write_manifest
+from uss_ray.mining.schema import read_anchors
+from uss_ray.mining.shards import ANCHOR_FOLDER, REJECT_FOLDER
+from uss_ray.pipelines.mining.clips import excerpt_id
+from uss_ray.pipelines.mining.ledger import read_ledger
+from uss_ray.pipelines.mining.receipts import (
+    Receipt,
+    commit_failed,
+    commit_packet,
+    packet_name,
+    packet_of,
+    read_receipts,
+    receipt_location,
+    shard_location,
+)
+from uss_ray.pipelines.staging import remove_folder
+from uss_ray.storage import uri
+
+_ROWS_PER_FILE = 50_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class MiningTotals:
+    """What lies below an output root, of all runs together.
+
+    Parameters
+    ----------
+    clips, failed : int
+        Clips that were looked at, and those of them that could not be read.
+    anchors : int
+    classes : int
+        With at least one anchor.
+    shards, shard_bytes : int
+    rejects : dict of str to int
+        Rejects of each reason.
+    """
+
+    clips: int
+    failed: int
+    anchors: int
+    classes: int
+    shards: int
+    shard_bytes: int
+    rejects: dict[str, int]
+
+
+def start_over(output: str) -> None:
+    """Let nothing of an earlier run count.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be removed.
+    """
+    for folder in (REJECT_FOLDER, ANCHOR_FOLDER):  # receipts first: without them a shard is nothing
+        remove_folder(output, folder)
+    manifest = uri.join(output, MANIFEST_NAME)
+    if uri.exists(manifest):
+        uri.remove(manifest)
+
+
+def note_missing(output: str, *, table: SegmentTable, chosen: NDArray[np.bool_]) -> int:
+    """Make rejects of the clips that no container held; call it when all that was found is done.
+
+    Parameters
+    ----------
+    output : str
+        Output root.
+    table : SegmentTable
+    chosen : ndarray of shape (clips,), dtype=bool
+        Which clips the run is about.
+
+    Returns
+    -------
+    int
+        How many they are.
+    """
+    ledger = read_ledger(output, clips=len(table))
+    rows = np.flatnonzero(chosen & ledger.wanted(retry_failed=False))
+    for first in range(0, len(rows), _ROWS_PER_FILE):
+        part = rows[first : first + _ROWS_PER_FILE].tolist()
+        rejects = [
+            Reject(clip_id=excerpt_id(table, row), reason="missing", found="no audio of that name")
+            for row in part
+        ]
+        commit_failed(rejects, output=output, name=packet_name(part), rows=part)
+    return len(rows)
+
+
+def settle(
+    output: str, *, table: SegmentTable, manifest_of: Callable[..., MiningManifest], is_alone: bool
+) -> MiningTotals:
+    """Bring an output root into order and write its manifest.
+
+    Parameters
+    ----------
+    output : str
+        Output root.
+    table : SegmentTable
+    manifest_of : callable
+        `MiningManifest.of`, with all but shards, rejects and clips.
+    is_alone : bool
+        Whether no other job may be writing below the root; else shards without a receipt are left, for they may be
+        another's that is about to get one.
+
+    Returns
+    -------
+    MiningTotals
+
+    Raises
+    ------
+    OutputError
+        If something cannot be read or written.
+    """
+    ledger = read_ledger(output, clips=len(table))
+    taken = np.zeros(len(table), np.bool_)
+    kept: list[Receipt] = []
+    for receipt in read_receipts(output):
+        rows = np.array(receipt.rows, np.int64)
+        stale = taken[rows] | (ledger.mined[rows] & receipt.is_failed)
+        taken[rows[~stale]] = True
+        if stale.any():
+            stays = rows[~stale].tolist()
+            reduced = _reduce(receipt, rows=stays, output=output, table=table)
+            kept += [] if reduced is None else [reduced]
+        else:
+            kept.append(receipt)
+    if is_alone:
+        _remove_orphans(output, names={receipt.name for receipt in kept})
+    shards = [receipt.shard for receipt in kept if receipt.shard is not None]
+    rejects: Counter[str] = Counter()
+    for receipt in kept:
+        rejects.update(receipt.rejects)
+    manifest = manifest_of(shards, rejects=dict(rejects), clips=int(taken.sum()))
+    write_manifest(manifest, output)
+    return MiningTotals(
+        clips=manifest.clips,
+        failed=int(ledger.failed.sum()),
+        anchors=manifest.anchors,
+        classes=len(manifest.counts),
+        shards=len(shards),
+        shard_bytes=sum(shard.bytes for shard in shards),
+        rejects=manifest.rejects,
+    )
+
+
+def _reduce(receipt: Receipt, *, rows: Sequence[int], output: str, table: SegmentTable) -> Receipt | None:
+    """Take clips out of a packet that another has too, or that were mined after they failed; rows are what stays."""
+    reduced: Receipt | None = None
+    if rows:
+        names = {excerpt_id(table, row) for row in rows}
+        rejects = [
+            Reject(**values)
+            for values in _records(receipt_location(output, receipt.name))
+            if values["clip_id"] in names
+        ]
+        name = packet_name(rows)
+        if receipt.is_failed:
+            reduced = commit_failed(rejects, output=output, name=name, rows=rows)
+        else:
+            anchors = []
+            if receipt.shard is not None:
+                with uri.open_binary(shard_location(output, receipt.name), error=OutputError) as file:
+                    anchors = [item for item in read_anchors(pq.read_table(file)) if item.clip_id in names]
+            reduced = commit_packet(anchors, rejects, output=output, name=name, rows=rows)
+    uri.remove(receipt_location(output, receipt.name))
+    if receipt.shard is not None:
+        uri.remove(shard_location(output, receipt.name))
+    return reduced
+
+
+def _remove_orphans(output: str, *, names: set[str]) -> None:
+    folder = uri.join(output, ANCHOR_FOLDER)
+    if not uri.exists(folder):
+        return
+    for shard in list(uri.list_recursive(folder)):
+        if packet_of(shard) not in names:
+            uri.remove(shard)
+
+
+def _records(location: str) -> list[dict[str, Any]]:
+    with uri.open_binary(location, error=OutputError) as file:
+        records: list[dict[str, Any]] = pq.read_table(file).to_pylist()
+    return records
