@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from tests.faults.commands import ArchiveCommand
 from tests.faults.results import stems_of
 from uss_ray.pipelines.archive.job import ArchiveOptions, separate_archive
 from uss_ray.pipelines.request import Query, SeparationRequest
@@ -19,8 +20,15 @@ LONG = "long.wav"
 SPAN_SECONDS = 20
 SPANS = 4
 OPTIONS = ArchiveOptions(actors=1, threads=1)
+ARGUMENTS = (
+    *("--levels", "1", "--no-report"),
+    *("--span-seconds", str(SPAN_SECONDS), "--actors", "1", "--threads", "1"),
+)
+UNITS = frozenset([f"{number}.wav" for number in range(SHORT)] + [f"{LONG}#{part}" for part in range(SPANS)])
+"""What a run does: each short recording, and each span of the long one."""
 
 MakeRequest = Callable[..., SeparationRequest]
+StartCommand = Callable[..., ArchiveCommand]
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +68,23 @@ def undisturbed(
     assert result.exit_code == 0
     assert result.summary.recordings.separated == SHORT + 1
     return stems_of(output)
+
+
+@pytest.fixture
+def start_command(archive: Path, tiny_weights: Path, tmp_path: Path) -> Iterator[StartCommand]:
+    """Start the archive command; always the same, as often as one likes."""
+    started: list[ArchiveCommand] = []
+
+    def start(
+        *more: str, source: Path | str = archive, output: Path | str = tmp_path / "out", **changes: Any
+    ) -> ArchiveCommand:
+        arguments = [str(source), str(output), *ARGUMENTS, "--weights", str(tiny_weights), *more]
+        started.append(ArchiveCommand(arguments, tmp_path / f"run-{len(started)}", **changes))
+        return started[-1]
+
+    yield start
+    for command in started:
+        command.close()
 
 
 def _write(path: Path, *, seconds: float, pitch: float, sample_rate: int) -> None:

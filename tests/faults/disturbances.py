@@ -79,22 +79,21 @@ class KillWorker:
 
 @dataclass(frozen=True)
 class Gate:
-    """Notes each unit of work that begins, in its order, and lets only so many of them go on.
+    """Notes each unit of work that begins, and holds it until the gate is opened for it.
 
-    `folder` holds a link a unit, named by its number, that points to the unit's name and the node it is done on; the
-    n-th unit goes on if n < `free`, or once there is a file `open-all` or `open-<n>`.
+    `folder` holds a link a unit, named by its number from 0, that points to the unit's name and the node it is done
+    on; the n-th unit goes on once there is a file `open-<n>` or `open-all`.
     """
 
     folder: Path
-    free: int = 0
 
     def __call__(self, name: str) -> None:
         number = self._note(f"{name} {ray.get_runtime_context().get_node_id()}")
-        while number >= self.free and not self._is_open(number):
+        while not self._is_open(number):
             time.sleep(LOOK_SECONDS)
 
     def begun(self) -> list[str]:
-        """Name the units that have begun so far."""
+        """Name the units that have begun so far, in their order."""
         return [os.readlink(link).split(" ")[0] for link in self._links()]
 
     def nodes(self) -> list[str]:

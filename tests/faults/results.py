@@ -58,9 +58,13 @@ def assert_complete(output: Path, *, stems: dict[str, str]) -> None:
     assert_tidy(output)
 
 
+def staged(output: Path) -> list[str]:
+    """What lies below an output root that is no result and waits for nothing."""
+    return [path.name for path in output.iterdir() if path.name.startswith(".") and path.name != ".parts"]
+
+
 def assert_tidy(output: Path) -> None:
     """Nothing lies about that is no result."""
-    hidden = [path.name for path in output.iterdir() if path.name.startswith(".")]
-    assert [name for name in hidden if name != ".parts"] == []
+    assert not staged(output)
     assert not any((output / ".parts").rglob("*"))
     assert not list(output.rglob("*.part"))

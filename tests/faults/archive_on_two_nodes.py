@@ -1,0 +1,47 @@
+"""`uss-ray archive` on a cluster of two nodes, one of which is lost in the middle of its work.
+
+`python -m tests.faults.archive_on_two_nodes FOLDER INPUT OUTPUT [options]`: the first unit of work that begins on the
+second node waits at the gate in FOLDER; then that node's processes are killed with SIGKILL.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from functools import partial
+from pathlib import Path
+
+from ray.cluster_utils import Cluster
+
+from tests.faults.disturbances import LOOK_SECONDS, DisturbedSeparator, Gate
+from uss_ray.cli.main import main
+from uss_ray.pipelines.archive import job
+
+_STORE_BYTES = 200 << 20
+
+
+def lose_when_busy(cluster: Cluster, node: object, gate: Gate) -> None:
+    """Remove a node once it has work; then let all go on."""
+    while node.node_id not in gate.nodes():  # type: ignore[attr-defined]
+        time.sleep(LOOK_SECONDS)
+    cluster.remove_node(node, allow_graceful=False)
+    (gate.folder / "lost").touch()
+    gate.open()
+
+
+if __name__ == "__main__":
+    name, folder, *arguments = sys.argv
+    gate = Gate(Path(folder))
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 3, "object_store_memory": _STORE_BYTES}
+    )
+    other = cluster.add_node(num_cpus=2, object_store_memory=_STORE_BYTES)
+    make_separator = partial(DisturbedSeparator, deed=gate)
+    job.separate_archive = partial(job.separate_archive, make_separator=make_separator)
+    threading.Thread(target=lose_when_busy, args=(cluster, other, gate), daemon=True).start()
+    sys.argv = [name, "archive", *arguments, "--address", cluster.address]
+    try:
+        main()
+    finally:
+        cluster.shutdown()

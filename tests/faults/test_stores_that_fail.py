@@ -1,0 +1,138 @@
+"""An archive in an object store that refuses, drops, delays, or is away for a while."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import ray
+
+from tests.faults.conftest import OPTIONS, SHORT
+from tests.faults.results import assert_complete, failed, separated, stems_of
+from tests.servers.ceph import ACCESS_KEY, SECRET_KEY
+from tests.servers.fixtures import BUCKET
+from uss_ray.pipelines.archive.job import separate_archive
+from uss_ray.storage import uri
+from uss_ray.storage.access import StorageAccess
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+
+STATUSES = (500, 503)
+TIMES = 4  # each fault, one after another; a request meets a few of them
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_an_archive_is_the_same_in_a_folder_and_in_an_object_store(
+    archive, make_request, undisturbed, storage_root, request, tmp_path
+):
+    source, output = put(archive, storage_root), uri.join(storage_root, "out")
+    result = separate_archive(source, request=make_request(output), options=OPTIONS)
+    assert result.exit_code == 0
+    assert result.summary.recordings.separated == SHORT + 1
+    fetched = fetch(output, tmp_path / "fetched")
+    assert_complete(fetched, stems=undisturbed)
+    if uri.is_remote(output):
+        client = request.getfixturevalue("s3_server").client()
+        assert not client.list_multipart_uploads(Bucket=BUCKET).get("Uploads")
+        told = [*fetched.rglob("*"), *Path(ray.nodes()[0]["RayletSocketName"]).parents[1].glob("logs/*")]
+        assert [file for file in told if file.is_file() and tells_a_secret(file)] == []
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_store_that_fails_for_a_while_costs_nothing(
+    archive, make_request, undisturbed, faulty_s3, s3_root, tmp_path
+):
+    """Refusals, slow answers, connections dropped before and after the server did its work."""
+    source, output = put(archive, s3_root), uri.join(s3_root, "out")
+    healthy = len(faulty_s3.seen)
+
+    def disturb(_progress):
+        if faulty_s3.count("PUT", "disturbed") or disturbed:
+            return
+        disturbed.append(True)
+        for status in STATUSES:
+            faulty_s3.refuse(status, times=TIMES)
+        faulty_s3.drop_request(after_bytes=100, method="PUT", times=TIMES)
+        faulty_s3.drop_answer(after_bytes=None, times=TIMES)
+        faulty_s3.delay(1.0, times=TIMES)
+
+    disturbed: list[bool] = []
+    result = separate_archive(
+        source,
+        request=make_request(output, storage=StorageAccess(endpoint=faulty_s3.endpoint)),
+        options=OPTIONS,
+        on_progress=disturb,
+    )
+    met = [request.status for request in faulty_s3.seen[healthy:]]
+    assert [met.count(status) for status in STATUSES] == [TIMES, TIMES]
+    assert met.count(None) == 2 * TIMES
+    assert result.exit_code == 0
+    assert_complete(fetch(output, tmp_path / "fetched"), stems=undisturbed)
+
+
+def test_a_store_that_stays_away_leaves_recordings_to_do_and_fails_none(
+    archive, undisturbed, faulty_s3, s3_root, start_command, tmp_path
+):
+    """First the whole store is away for longer than the patience, then it takes no stem of one recording."""
+    source, output = put(archive, s3_root), uri.join(s3_root, "out")
+
+    def start(*, is_held=False):
+        return start_command(
+            *("--storage-endpoint", faulty_s3.endpoint),
+            source=source,
+            output=output,
+            is_held=is_held,
+            environment={"USS_RAY_STORAGE_PATIENCE_SECONDS": "1"},
+        )
+
+    first = start(is_held=True)
+    first.wait_for_unit(3)
+    faulty_s3.refuse(503)
+    first.gate.open()
+    assert first.wait() == 6
+    assert output in first.log.read_text()
+    faulty_s3.heal()
+    found = fetch(output, tmp_path / "first")
+    assert stems_of(found).items() <= undisturbed.items()
+
+    faulty_s3.refuse(503, method="PUT", target="/3.wav/")
+    second = start()
+    assert second.wait() == 8
+    faulty_s3.heal()
+    assert "1 recordings are not done" in second.log.read_text()
+    found = fetch(output, tmp_path / "second")
+    assert len(separated(found)) == SHORT
+    assert failed(found) == {}
+
+    third = start()
+    assert third.wait() == 0
+    assert third.gate.begun() == ["3.wav"]
+    assert_complete(fetch(output, tmp_path / "third"), stems=undisturbed)
+    assert not any(tells_a_secret(command.log) for command in (first, second, third))
+
+
+def put(archive: Path, root: str) -> str:
+    """Bring the archive to a store."""
+    source = uri.join(root, "in")
+    for file in archive.iterdir():
+        uri.put_file(file, uri.join(source, file.name))
+    return source
+
+
+def fetch(output: str, folder: Path) -> Path:
+    """Bring all that lies below an output root to a folder."""
+    if not uri.is_remote(output):
+        return Path(shutil.copytree(output, folder))
+    system, path = uri.file_system(output)
+    for key in system.find(path):
+        target = folder / key.removeprefix(path).lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(system.cat_file(key))
+    return folder
+
+
+def tells_a_secret(file: Path) -> bool:
+    """Look for the keys of the store."""
+    data = file.read_bytes()
+    return ACCESS_KEY.encode() in data or SECRET_KEY.encode() in data

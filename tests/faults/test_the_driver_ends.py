@@ -1,0 +1,82 @@
+"""The process that the user has started ends in the middle of its work: the same command goes on from there."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from tests.faults.conftest import LONG, UNITS
+from tests.faults.results import assert_complete, separated, staged, stems_of, times_of
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+
+
+def test_a_driver_that_is_killed_loses_what_was_in_flight_and_no_more(start_command, undisturbed, tmp_path):
+    """Killed with SIGKILL in the third span of a long recording, some short recordings done before."""
+    out = tmp_path / "out"
+    first = start_command()
+    number = 0
+    while (in_flight := first.wait_for_unit(number)) != f"{LONG}#2":
+        first.gate.open(number)
+        number += 1
+    first.kill()
+    done = set(first.gate.begun()) - {in_flight}
+    assert done_in(out) == done
+    assert staged(out)
+    assert stems_of(out).items() <= undisturbed.items()
+    times = times_of(out, separated(out))
+
+    second = start_command(is_held=False)
+    assert second.wait() == 0
+    assert sorted(second.gate.begun()) == sorted(UNITS - done)
+    assert times.items() <= times_of(out, separated(out)).items()
+    assert_complete(out, stems=undisturbed)
+
+
+def test_a_terminated_run_finishes_what_is_in_flight(start_command, undisturbed, tmp_path):
+    """SIGTERM while a recording is separated: it is finished and committed, and nothing else is begun."""
+    out = tmp_path / "out"
+    first = start_command()
+    first.wait_for_unit(0)
+    first.process.send_signal(signal.SIGTERM)
+    # Whatever begins before the word has got around is in flight too.
+    for number in range(len(UNITS)):
+        time.sleep(1)
+        first.gate.open(number)
+        if first.process.poll() is not None:
+            break
+    assert first.wait() == 128 + signal.SIGTERM
+    assert "the same command goes on" in first.log.read_text()
+    assert not staged(out)
+    begun = first.gate.begun()
+    assert len(begun) < len(UNITS)
+    assert done_in(out) == set(begun)
+
+    second = start_command(is_held=False)
+    assert second.wait() == 0
+    assert sorted(begun + second.gate.begun()) == sorted(UNITS)
+    assert_complete(out, stems=undisturbed)
+
+
+def test_a_second_signal_ends_a_run_at_once(start_command, undisturbed, tmp_path):
+    """SIGTERM twice while a recording is separated that would never end."""
+    first = start_command()
+    first.wait_for_unit(0)
+    first.process.send_signal(signal.SIGTERM)
+    time.sleep(1)
+    first.process.send_signal(signal.SIGTERM)
+    assert first.wait() == 128 + signal.SIGTERM
+    assert not staged(tmp_path / "out")
+    assert not separated(tmp_path / "out")
+
+    assert start_command(is_held=False).wait() == 0
+    assert_complete(tmp_path / "out", stems=undisturbed)
+
+
+def done_in(output):
+    """Recordings, and spans of those that are not joined yet, that are done below an output root."""
+    return separated(output) | {
+        f"{LONG}#{int(file.parent.name)}" for file in (output / ".parts").glob("*/*/part.json")
+    }
