@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import soundfile as sf
+
+from uss_ray.datasets.clip_audio import BrokenContainer, ClipAudio
+from uss_ray.datasets.labelled_clips import LabelledClip
+from uss_ray.datasets.segments import ClipRecord
+from uss_ray.errors import RecordingError
+from uss_ray.pipelines.mining import decode
+from uss_ray.pipelines.mining.decode import decode_item
+from uss_ray.pipelines.mining.packets import PACKET_SCHEMA, PacketClip, packet_table, packets_of
+from uss_ray.pipelines.mining.stages import ClipClaims, packet_clips
+
+RATE = 32_000
+
+
+def clip_with(data, *, seconds=2.0):
+    return LabelledClip(ClipRecord("a", 0.0, seconds, (1, 2)), ClipAudio("a", "x#a", data=data), "excerpt", 7)
+
+
+def encoded(samples):
+    file = io.BytesIO()
+    sf.write(file, samples, RATE, format="WAV", subtype="FLOAT")
+    return file.getvalue()
+
+
+def test_waveforms_travel_bit_for_bit():
+    rng = np.random.default_rng(0)
+    clips = [
+        (
+            PacketClip(row=row, clip_id=f"c{row}", class_indexes=(row,), status=status, reason=reason),
+            rng.random(samples, np.float32),
+        )
+        for row, samples, status, reason in (
+            (3, 50, "sound", None),
+            (4, 0, "broken", "why"),
+            (5, 7, "sound", None),
+        )
+    ]
+    table = packet_table(clips)
+    assert table.schema.equals(PACKET_SCHEMA)
+    (packet,) = packets_of(pa.concat_tables([table]))
+    assert [clip for clip, _ in packet] == [clip for clip, _ in clips]
+    for (_, sent), (_, received) in zip(clips, packet, strict=True):
+        np.testing.assert_array_equal(sent, received)
+
+
+def test_a_clip_that_ends_early_is_not_padded():
+    samples = np.linspace(-0.5, 0.5, RATE, dtype=np.float32)
+    clip, waveform = decode_item(clip_with(encoded(samples)), sample_rate=RATE)
+    assert (clip.status, clip.row, clip.class_indexes) == ("sound", 7, (1, 2))
+    np.testing.assert_array_equal(waveform, samples)
+
+
+def test_what_is_wrong_is_told_by_the_status(monkeypatch):
+    assert decode_item(clip_with(b"a letter"), sample_rate=RATE)[0].status == "broken"
+    container, _ = decode_item(BrokenContainer("x.tar", "cut off"), sample_rate=RATE)
+    assert (container.status, container.reason) == ("container", "x.tar: cut off")
+
+    def away(*_args, **_keywords):
+        raise RecordingError("a", expected="an answer", found="none") from ConnectionResetError()
+
+    monkeypatch.setattr(decode, "decode_clip", away)
+    assert decode_item(clip_with(b""), sample_rate=RATE)[0].status == "unfinished"
+
+
+@pytest.mark.parametrize(
+    ("clips", "actors", "batch_size", "expected"),
+    [(2_000_000, 64, 16, 64), (2_000_000, 8, 24, 48), (100, 2, 4, 12), (3, 2, 16, 16), (5000, 1, 128, 128)],
+)
+def test_packets_are_whole_batches(clips, actors, batch_size, expected):
+    assert packet_clips(clips, actors=actors, batch_size=batch_size) == expected
+
+
+def test_a_clip_belongs_to_the_reader_that_asked_first():
+    claims = ClipClaims(5)
+    assert claims.claim(np.array([0, 1]), 3).tolist() == [True, True]
+    assert claims.claim(np.array([1, 2]), 4).tolist() == [False, True]
+    assert claims.claim(np.array([0, 1]), 3).tolist() == [True, True]
