@@ -145,6 +145,7 @@ def most_decoders(pool: WorkerPool) -> int:
 def _start_local() -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)
     ray.init(
+        address="local",  # or Ray would join whatever cluster runs on this machine
         num_cpus=len(os.sched_getaffinity(0)) + _LIGHT_CPUS,
         include_dashboard=False,
         log_to_driver=False,
