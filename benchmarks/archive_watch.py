@@ -25,6 +25,7 @@ KINDS = {
     "null_units": "null units",
     "drop_done": "list",
     "Recordings": "list",
+    "Repartition": "list",
     "RunState": "run state",
     "read": "ledger",
     "settle": "settle",
@@ -167,7 +168,8 @@ def _kind(command: list[str]) -> str:
     """Tell what a process does; empty for a worker that waits for its next task."""
     title = command[0] if command else ""
     if title.startswith("ray::"):
-        return next((kind for part, kind in KINDS.items() if part in title), "" if "IDLE" in title else title)
+        known = next((kind for part, kind in KINDS.items() if part in title), "other of Ray")
+        return "" if "IDLE" in title else known
     program = next((part for part in ("raylet", "gcs_server") if title.endswith(part)), "")
     if program:
         return program

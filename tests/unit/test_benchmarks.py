@@ -1,0 +1,153 @@
+"""Each benchmark of the archive job runs, at its tiniest size, and says what it is there to say."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+from archive_engines import NullEngine, NullSession  # noqa: E402
+from archive_sounds import field_recordings, noises  # noqa: E402
+from archive_watch import watch  # noqa: E402
+
+from uss_ray.separation.mixture import ArraySource, PartSource  # noqa: E402
+
+
+def on_ray(test):
+    """Mark a test whose benchmark starts Ray, some of them several times."""
+    return pytest.mark.ray(pytest.mark.slow(pytest.mark.timeout(400)(test)))
+
+
+def run(name: str, *options: str) -> str:
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / name), *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def table(text: str) -> list[dict[str, str]]:
+    """Read the last Markdown table of an output."""
+    rows = [
+        [cell.strip(" *") for cell in line.strip("|").split(" | ")]
+        for line in text.splitlines()
+        if line.startswith("| ")
+    ]
+    return [dict(zip(rows[0], row, strict=False)) for row in rows[1:]]
+
+
+def blocks(engine: NullEngine, source: ArraySource, *, first: int = 0, last: int | None = None):
+    return [block for _, block in engine.stream_many([NullSession(source, first, last)])]
+
+
+def test_the_null_engine_gives_all_of_a_recording_and_shares_it_out_evenly():
+    waveform = np.random.default_rng(0).standard_normal((2, 21_500)).astype(np.float32)
+    engine = NullEngine(["a", "b", "c"], segment_seconds=2, sounding=2)
+    made = blocks(engine, ArraySource(waveform, sample_rate=1000))
+    assert [(block.start_frame, len(block.active)) for block in made] == [(0, 4), (8000, 4), (16_000, 3)]
+    np.testing.assert_array_equal(np.concatenate([block.mixture for block in made], axis=1), waveform)
+    for block in made:
+        assert block.active.all(axis=0).tolist() == [True, True, False]
+        assert set(block.estimates) == {"a", "b"}
+        np.testing.assert_allclose(sum(block.estimates.values()), block.mixture)
+
+
+def test_the_null_engine_gives_the_segments_of_a_span_at_their_place():
+    waveform = np.arange(20_000, dtype=np.float32)[None]
+    part = PartSource(waveform[:, 3000:17_000], sample_rate=1000, start_frame=3000, ends_recording=False)
+    engine = NullEngine(["a"], segment_seconds=2, sounding=0)
+    made = blocks(engine, part, first=2, last=7)
+    sound = np.concatenate([block.mixture for block in made], axis=1)
+    np.testing.assert_array_equal(sound, waveform[:, 4000:14_000])
+    assert made[0].start_frame == 4000
+
+
+def test_recordings_to_measure_with_are_as_long_and_as_many_as_asked_for(tmp_path):
+    assert field_recordings(tmp_path / "field", count=4, seconds=0.5) == 2.0
+    noises(tmp_path / "noise", count=20, seconds=0.25, sample_rate=8000)
+    facts = [soundfile.info(path) for path in sorted((tmp_path / "field").iterdir())]
+    assert [(info.samplerate, info.channels, info.duration) for info in facts] == [
+        (48_000, 2, 0.5),
+        (32_000, 1, 0.5),
+        (32_000, 1, 0.5),
+        (48_000, 2, 0.5),
+    ]
+    assert [soundfile.info(path).frames for path in (tmp_path / "noise").iterdir()] == [2000] * 20
+
+
+def test_what_a_job_and_its_children_take_is_seen_from_outside(tmp_path):
+    script = tmp_path / "job.py"
+    script.write_text(
+        "import json, subprocess, sys, time\n"
+        "work = 'import time; held = bytearray(90_000_000); end = time.process_time() + 0.5\\n'\n"
+        "work += 'while time.process_time() < end: pass'\n"
+        "began = time.monotonic()\n"
+        "subprocess.run([sys.executable, '-c', work])\n"
+        "time.sleep(0.2)\n"
+        "print(json.dumps({'began': began, 'cores': len(__import__('os').sched_getaffinity(0))}))\n"
+    )
+    seen = watch([str(script)], cores=1, every_seconds=0.02)
+    assert seen.result["cores"] == 1
+    in_children = sum(seconds for kind, seconds in seen.cpu_seconds().items() if kind != "driver")
+    assert 0.4 <= in_children <= 0.8
+    assert sum(seen.cpu_seconds(until=seen.result["began"]).values()) < 0.4
+    assert max(memory.anonymous for memory in seen.memory.values()) > 90_000_000
+
+
+def test_reading_the_index_of_a_resumed_run_is_timed():
+    row = table(run("planning.py", "--resume", "40", "--rows-each", "3"))[0]
+    assert (row["recordings done"], row["index parts"]) == ("40", "3")
+    assert float(row["seconds"]) > 0
+
+
+@on_ray
+def test_planning_counts_every_row():
+    row = table(run("planning.py", "--rows", "200"))[0]
+    assert row["rows"] == "200"
+    assert float(row["driver's peak MiB"]) > 50
+
+
+@on_ray
+def test_cpu_time_of_a_null_run_is_told_by_kind_of_process():
+    out = run("archive_null.py", "--recordings", "20", "--levels", "1", "--write", "index-only")
+    assert "index-only: 20 recordings" in out
+    found = {row["process"]: row for row in table(out)}
+    assert float(found["separate"]["CPU s in all"]) > 0
+    assert {"driver", "decode", "raylet", "gcs_server"} <= set(found)
+
+
+@on_ray
+def test_memory_is_told_of_each_worker(tmp_path):
+    out = run("archive_memory.py", "--cases", "long", "--scale", "0.015", "--levels", "1")
+    found = {row["worker"]: row for row in table(out)}
+    assert {"driver", "separate"} <= set(found)
+    assert all(row["within the limit"] == "yes" for row in found.values())
+
+
+@on_ray
+@pytest.mark.parametrize("name", ["archive_overhead.py", "archive_scaling.py"])
+def test_speeds_are_compared_in_one_run(name, tiny_weights):
+    small = {
+        "archive_overhead.py": ["--short", "2", "--long", "0", "--cores", "1"],
+        "archive_scaling.py": ["--recordings", "4", "--seconds", "2"],
+    }[name]
+    out = run(name, *small, "--repeats", "1", "--levels", "1", "--weights", str(tiny_weights))
+    rows = table(out)
+    if name == "archive_overhead.py":
+        assert rows[0]["same stems"].startswith("yes")
+        assert 0.1 < float(rows[0]["work, Ray : bare"]) < 100
+    else:
+        assert [row["actors and cores"] for row in rows] == ["1", "2"]
+        assert "ratio" in out
