@@ -78,7 +78,13 @@ def map_tables(
 
 
 def map_with_actors(
-    rows: ray.data.Dataset, stage: type, *, pool: WorkerPool, rows_at_a_time: int, **arguments: Any
+    rows: ray.data.Dataset,
+    stage: type,
+    *,
+    pool: WorkerPool,
+    rows_at_a_time: int,
+    calls_at_a_time: int = 1,
+    **arguments: Any,
 ) -> ray.data.Dataset:
     """Put a fixed pool of warm actors behind a dataset; they come back from a crash, and try a batch again twice.
 
@@ -89,6 +95,8 @@ def map_with_actors(
         Made once an actor with `arguments`, then called with tables.
     pool : WorkerPool
     rows_at_a_time : int
+    calls_at_a_time : int, default=1
+        Threads of an actor that call the stage; above 1 it must be safe to be called so.
     **arguments
         For the constructor. Small: they must outlive the node that they were made on.
 
@@ -102,7 +110,11 @@ def map_with_actors(
             fn_constructor_kwargs=arguments,
             batch_size=rows_at_a_time,
             batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(size=pool.actors),
+            compute=ray.data.ActorPoolStrategy(
+                size=pool.actors,
+                max_concurrent_calls_per_actor=calls_at_a_time,
+                enable_true_multi_threading=calls_at_a_time > 1,
+            ),
             num_cpus=pool.cpus_per_actor,
             num_gpus=pool.gpus_per_actor or None,
             max_restarts=-1,

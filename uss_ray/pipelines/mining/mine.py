@@ -6,6 +6,7 @@ import logging
 import os
 import resource
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
@@ -37,7 +38,7 @@ MakeMiner = Callable[[MiningRequest], Miner]
 
 
 class MinePackets:
-    """The actor of the mining pipeline.
+    """The actor of the mining pipeline; several threads may call it, one at a time has the networks.
 
     Parameters
     ----------
@@ -66,6 +67,7 @@ class MinePackets:
         self._sample_rate = sample_rate
         self._state = state
         self._miner = make_miner(request)
+        self._networks = threading.Lock()
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
@@ -74,7 +76,6 @@ class MinePackets:
             yield self._work_on(packet).to_table()
 
     def _work_on(self, packet: Sequence[Decoded]) -> MiningReport:
-        began = time.monotonic()
         clips = [clip for clip, _ in packet if clip.status != "container"]
         name = packet_name(clip.row for clip in clips)
         sounding = [pair for pair in packet if pair[0].status == "sound"]
@@ -82,11 +83,11 @@ class MinePackets:
             (clip, clip.reason or "unknown") for clip in clips if clip.status == "unfinished"
         ]
         found: list[Anchor | Reject] = []
-        fault = self._mine(sounding, found)
+        fault, mine_seconds = self._mine(sounding, found)
         if fault is not None:
             undone += [(clip, fault) for clip, _ in sounding]
             sounding = []
-        mined = time.monotonic()
+        began = time.monotonic()
         broken = [clip for clip in clips if clip.status == "broken"]
         shard_rows = shard_bytes = 0
         try:
@@ -117,26 +118,25 @@ class MinePackets:
             containers=tuple(clip.reason or "" for clip, _ in packet if clip.status == "container"),
             worker=self._worker,
             decode_seconds=sum(clip.decode_seconds for clip, _ in packet),
-            mine_seconds=mined - began,
-            write_seconds=time.monotonic() - mined,
+            mine_seconds=mine_seconds,
+            write_seconds=time.monotonic() - began,
             peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         )
 
-    def _mine(self, sounding: Sequence[Decoded], found: list[Anchor | Reject]) -> str | None:
-        """Add what is found to a list, or say why nothing can be."""
-        if not sounding:
-            return None
-        if is_stopping(self._state):
-            return STOPPED
-        try:
-            found += self._miner.mine(
-                [WeakClip(clip.clip_id, clip.class_indexes, waveform) for clip, waveform in sounding]
-            )
-        except Exception as error:
-            # No clip's fault, such as memory that has run out: all of them are tried again later.
-            logger.exception("a packet of %d clips could not be mined", len(sounding))
-            return f"{type(error).__name__}: {error}"
-        return None
+    def _mine(self, sounding: Sequence[Decoded], found: list[Anchor | Reject]) -> tuple[str | None, float]:
+        """Add what is found to a list, or say why nothing can be; and how long it took."""
+        clips = [WeakClip(clip.clip_id, clip.class_indexes, waveform) for clip, waveform in sounding]
+        with self._networks:
+            began = time.monotonic()
+            if clips and is_stopping(self._state):
+                return STOPPED, 0.0
+            try:
+                found += self._miner.mine(clips)
+            except Exception as error:
+                # No clip's fault, such as memory that has run out: all of them are tried again later.
+                logger.exception("a packet of %d clips could not be mined", len(clips))
+                return f"{type(error).__name__}: {error}", 0.0
+            return None, time.monotonic() - began
 
     def _commit_broken(self, clips: Sequence[PacketClip], *, name: str) -> None:
         rejects = [

@@ -33,6 +33,7 @@ from uss_ray.storage.access import StorageAccess
 PACKET_CLIPS = 64
 """Clips that are mined side by side, and whose anchors make a shard."""
 
+_CALLS, _CALLS_WITH_GPU = 2, 4  # packets that a worker holds
 _SHARED_OUT = 4  # packets that each worker should get of a small set
 
 
@@ -171,6 +172,8 @@ def mining_reports(
         MinePackets,
         pool=pool,
         rows_at_a_time=1,
+        # One call has the networks; the others encode and upload meanwhile, which takes about as long as a GPU.
+        calls_at_a_time=_CALLS_WITH_GPU if pool.gpus_per_actor else _CALLS,
         request=request,
         sample_rate=sample_rate,
         threads=pool.threads,

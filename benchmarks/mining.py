@@ -1,0 +1,403 @@
+"""Speed, memory and cost of mining.
+
+Usage: python benchmarks/mining.py [speed] [step] [memory] [cost] [--clips 256] [--detector starter] [--data FOLDER]
+
+speed    clips a second through Ray, beside the same work in one plain loop and beside the bare detector, with the same
+         threads; rates are taken between the first and the last packet, so that starting up does not count
+step     what frozen networks cost a training step that runs the detector on whole clips, beside reading mined anchors
+memory   peak of driver and worker for some numbers of clips, and for segment CSVs of two million lines
+cost     full AudioSet on 1, 8 and 64 GPUs: what is measured and what is assumed is said beside each number
+
+Clips are made of tones and noise, unless --data names a folder with segment CSVs and audio like audioset_mini.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from uss_ray.datasets.clip_sources import open_clip_source
+from uss_ray.datasets.decode import decode_clip
+from uss_ray.datasets.labelled_clips import LabelledClip, join_clips
+from uss_ray.datasets.segment_table import SegmentTable
+from uss_ray.mining.anchor import Anchor, Reject
+from uss_ray.mining.clip_miner import WeakClip
+from uss_ray.mining.detect import AnchorDetector
+from uss_ray.mining.settings import MiningSettings
+from uss_ray.mining.stream import AnchorShards
+from uss_ray.models.panns import Panns, PannsConfig
+from uss_ray.pipelines.cluster.progress import Progress
+from uss_ray.pipelines.mining.clips import Choice
+from uss_ray.pipelines.mining.job import MiningOptions, mine_archive
+from uss_ray.pipelines.mining.receipts import commit_packet, packet_name
+from uss_ray.pipelines.mining.request import MiningRequest, load_checked_weights, make_miner
+from uss_ray.pipelines.mining.stages import PACKET_CLIPS
+
+RATE = 32_000
+CLIP_SECONDS = 10
+MIDS = ("/m/09x0r", "/m/0bt9lr", "/m/04rlf", "/m/07yv9")
+AUDIOSET_CLIPS = 2_084_320  # lines of its three segment CSVs
+GPU_COUNTS = (1, 8, 64)
+TRAINING_BATCH = 16
+
+_MINE = """
+import resource, sys
+from uss_ray.cli.main import main
+sys.argv[0] = "uss-ray"
+try:
+    main()
+except SystemExit as stop:
+    status = stop.code
+print("PEAK", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+sys.exit(0 if status in (0, 8, None) else status)
+"""
+
+
+def make_set(folder: Path, *, clips: int, lines: int | None = None) -> tuple[str, str]:
+    """Write clips as FLAC files and their segment CSV, with more lines than clips if asked; give both places."""
+    audio = folder / "audio"
+    audio.mkdir(parents=True)
+    seconds = np.arange(CLIP_SECONDS * RATE) / RATE
+    for number in range(clips):
+        rng = np.random.default_rng(number)
+        sound = 0.02 * rng.standard_normal(len(seconds))
+        first = int(rng.integers(0, 8 * RATE))
+        sound[first : first + 2 * RATE] += 0.3 * np.sin(
+            2 * np.pi * rng.uniform(200, 4000) * seconds[: 2 * RATE]
+        )
+        soundfile.write(audio / f"Y{number:011d}.flac", sound, RATE)
+    segments = folder / "segments.csv"
+    with segments.open("w") as file:
+        for number in range(lines or clips):
+            labels = f"{MIDS[number % 4]},{MIDS[(number + 1) % 4]}"
+            file.write(f'{number:011d}, 0.000, {CLIP_SECONDS}.000, "{labels}"\n')
+    return str(segments), str(audio)
+
+
+def labelled_clips(request: MiningRequest, *, clips: int) -> Iterator[LabelledClip]:
+    """Stream the first clips without Ray."""
+    classes = request.load_vocabulary().classes
+    table = SegmentTable.load(
+        request.segments, class_index={class_id: index for index, class_id in enumerate(classes.ids)}
+    )
+    chosen = Choice(limit=clips).mask(len(table))
+    for reader in open_clip_source(request.audio).readers:
+        for item in join_clips(reader, table=table, wanted=lambda row: bool(chosen[row])):
+            if isinstance(item, LabelledClip):
+                yield item
+
+
+def batches(items: Iterator[LabelledClip], size: int) -> Iterator[list[LabelledClip]]:
+    """Cut a stream into lists."""
+    while batch := list(islice(items, size)):
+        yield batch
+
+
+def plain_loop(request: MiningRequest, *, clips: int) -> dict[str, float]:
+    """Decode, mine and write in one process, and tell what each part of it takes."""
+    miner = make_miner(request)
+    took = {"decode": 0.0, "mine": 0.0, "write": 0.0}
+    done = 0
+    for batch in batches(labelled_clips(request, clips=clips), PACKET_CLIPS):
+        began = time.monotonic()
+        waveforms = []
+        for clip in batch:
+            decoded = decode_clip(clip, sample_rate=RATE)
+            waveforms.append(decoded.waveform[: decoded.real_samples])
+        read = time.monotonic()
+        found: list[Anchor | Reject] = miner.mine(
+            [
+                WeakClip(clip.record.clip_id, clip.record.class_indexes, waveform)
+                for clip, waveform in zip(batch, waveforms, strict=True)
+            ]
+        )
+        mined = time.monotonic()
+        rows = [clip.row for clip in batch]
+        commit_packet(
+            [item for item in found if isinstance(item, Anchor)],
+            [item for item in found if isinstance(item, Reject)],
+            output=request.output,
+            name=packet_name(rows),
+            rows=rows,
+        )
+        written = time.monotonic()
+        if done:  # the first packet warms up
+            took = {
+                "decode": took["decode"] + read - began,
+                "mine": took["mine"] + mined - read,
+                "write": took["write"] + written - mined,
+            }
+        done += len(batch)
+    counted = max(1, done - PACKET_CLIPS)
+    return {name: seconds / counted for name, seconds in took.items()}
+
+
+def bare_detector(request: MiningRequest, *, seconds: float = 20.0) -> float:
+    """Give the seconds a clip that the detector takes alone, on clips in memory."""
+    settings = request.settings
+    detector = AnchorDetector(
+        load_checked_weights(request), batch_size=settings.batch_size, device=device_of(request)
+    )
+    rng = np.random.default_rng(0)
+    waveforms = [
+        0.1 * rng.standard_normal(CLIP_SECONDS * RATE).astype(np.float32) for _ in range(settings.batch_size)
+    ]
+    detector.detect(waveforms)
+    began, rounds = time.monotonic(), 0
+    while time.monotonic() - began < seconds:
+        detector.detect(waveforms)
+        rounds += 1
+    return (time.monotonic() - began) / (rounds * len(waveforms))
+
+
+def through_ray(request: MiningRequest, *, clips: int, threads: int) -> dict[str, float]:
+    """Give the seconds a clip through Ray with one worker, and how busy that was."""
+    seen: list[tuple[float, int]] = []
+
+    def note(progress: Progress) -> None:
+        seen.append((time.monotonic(), progress.finished))
+
+    options = MiningOptions(
+        actors=None if device_of(request) == "cuda" else 1, threads=threads, choice=Choice(limit=clips)
+    )
+    result = mine_archive(request, options=options, on_progress=note)
+    (first, before), (last, after) = seen[0], seen[-1]
+    stages = {stage.name: stage.busy_seconds for stage in result.summary.stages}
+    return {
+        "seconds": (last - first) / max(1, after - before),
+        "wall": result.summary.wall_seconds,
+        "mine": stages["mine"] / clips,
+        "decode": stages["decode"] / clips,
+        "write": stages["write"] / clips,
+    }
+
+
+def measure_speed(request: MiningRequest, *, clips: int, threads: int) -> dict[str, float]:
+    """Print how fast mining is, three ways."""
+    torch.set_num_threads(threads)
+    bare = bare_detector(request)
+    plain = plain_loop(replace(request, output=f"{request.output}/plain"), clips=clips)
+    ray = through_ray(replace(request, output=f"{request.output}/ray"), clips=clips, threads=threads)
+    loop = sum(plain.values())
+    table(
+        ("way", "ms a clip", "clips a second", "and core", "audio h an hour", "of the bare detector"),
+        [
+            speed_line("bare detector, clips in memory", bare, bare, threads),
+            speed_line("plain loop: decode, mine, write", loop, bare, threads),
+            speed_line("through Ray, one worker", ray["seconds"], bare, threads),
+        ],
+    )
+    print(
+        f"\nA clip in ms: plain loop decode {plain['decode'] * 1e3:.1f}, mine {plain['mine'] * 1e3:.1f}, write"
+        f" {plain['write'] * 1e3:.1f}; in Ray's workers decode {ray['decode'] * 1e3:.1f}, mine {ray['mine'] * 1e3:.1f},"
+        f" write {ray['write'] * 1e3:.1f}. Start to end with Ray: {ray['wall']:.1f} s for {clips} clips."
+        f"\nOverhead of Ray over the plain loop: {100 * (ray['seconds'] / loop - 1):+.1f} %"
+        " (below 0: decoding runs beside the detector)"
+    )
+    return {"bare": bare, "loop": loop, "ray": ray["seconds"], **{f"plain_{k}": v for k, v in plain.items()}}
+
+
+def speed_line(name: str, seconds: float, bare: float, threads: int) -> tuple[str, ...]:
+    """Give a line of the table of speeds."""
+    rate = 1 / seconds
+    return (
+        name,
+        f"{seconds * 1e3:.1f}",
+        f"{rate:.2f}",
+        f"{rate / threads:.2f}",
+        f"{rate * CLIP_SECONDS:.0f}",
+        f"{bare / seconds:.2f}",
+    )
+
+
+def measure_step(request: MiningRequest, *, clips: int, threads: int) -> dict[str, float]:
+    """Print what the frozen networks cost a training step: run in each, or their anchors streamed."""
+    torch.set_num_threads(threads)
+    mined = replace(
+        request,
+        output=f"{request.output}/step",
+        settings=replace(request.settings, conditions="both", min_probability=0.0),
+    )
+    mine_archive(mined, options=MiningOptions(actors=1, threads=threads, choice=Choice(limit=clips)))
+    detector = AnchorDetector(
+        load_checked_weights(request), batch_size=TRAINING_BATCH, device=device_of(request)
+    )
+    rng = np.random.default_rng(0)
+    whole = [0.1 * rng.standard_normal(CLIP_SECONDS * RATE).astype(np.float32) for _ in range(TRAINING_BATCH)]
+    anchors = [clip[: 2 * RATE] for clip in whole]
+    released = timed(lambda: (detector.detect(whole), detector.conditions(anchors, kind="both")))
+    stream = AnchorShards(mined.output).balanced_stream(seed=0)
+    list(islice(stream, TRAINING_BATCH))
+    streamed = timed(lambda: list(islice(stream, TRAINING_BATCH)))
+    table(
+        (f"a step of {TRAINING_BATCH} anchors", "ms a step", "factor"),
+        [
+            (
+                "released way: detector on whole clips, query net on anchors",
+                f"{released * 1e3:.0f}",
+                f"{released / streamed:.0f}",
+            ),
+            ("mined anchors with conditions, streamed and decoded", f"{streamed * 1e3:.1f}", "1"),
+        ],
+    )
+    return {"released_step_s": released, "streamed_step_s": streamed}
+
+
+def timed(work: object, *, seconds: float = 10.0) -> float:
+    """Give the mean seconds of a call, for about some seconds of calls."""
+    assert callable(work)
+    work()
+    began, rounds = time.monotonic(), 0
+    while time.monotonic() - began < seconds:
+        work()
+        rounds += 1
+    return (time.monotonic() - began) / rounds
+
+
+def measure_memory(request: MiningRequest, folder: Path, *, counts: Sequence[int], threads: int) -> None:
+    """Print the peaks of driver and worker for some numbers of clips, each in a process of its own."""
+    lines = []
+    for name, clips, listed in (
+        *((f"{count} clips", count, count) for count in counts),
+        (f"{counts[0]} clips, CSV of 2 000 000 lines", counts[0], 2_000_000),
+    ):
+        place = folder / name.replace(" ", "-")
+        segments, audio = make_set(place, clips=clips, lines=listed)
+        words = ["mine", segments, audio, str(place / "out"), "--detector", request.weights, "--no-report"]
+        words += ["--actors", "1", "--threads", str(threads), "--limit", str(clips)]
+        done = subprocess.run(
+            [sys.executable, "-c", _MINE, *words], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            sys.exit(done.stderr)
+        peak = next(line for line in done.stderr.splitlines() if line.startswith("PEAK"))
+        summary = json.loads((place / "out" / "summary.json").read_text())
+        worker = max(stage["peak_memory_bytes"] or 0 for stage in summary["stages"])
+        lines.append((name, f"{int(peak.split()[1]) / 1024:.0f}", f"{worker / 2**20:.0f}"))
+    table(("set", "driver MiB", "worker MiB"), lines)
+
+
+def estimate_cost(arguments: argparse.Namespace, *, decode_seconds: float | None) -> None:
+    """Print what full AudioSet takes with the published detector's size."""
+    detector = Panns(PannsConfig(head="frame")).eval()
+    clip = torch.zeros(1, CLIP_SECONDS * RATE)
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        detector(clip)
+    flops = counter.get_total_flops()
+    rate = arguments.gpu_tflops * 1e12 * arguments.gpu_efficiency / flops
+    decode = decode_seconds or arguments.decode_ms / 1e3
+    source = "measured above" if decode_seconds else "assumed"
+    anchors = AUDIOSET_CLIPS * arguments.anchors_per_clip
+    lines = []
+    for gpus in GPU_COUNTS:
+        hours = AUDIOSET_CLIPS / (rate * gpus) / 3600
+        lines.append(
+            (
+                str(gpus),
+                f"{hours:.2f}",
+                f"{hours * gpus:.1f}",
+                f"{rate * gpus * decode:.0f}",
+                f"{rate * gpus * arguments.clip_kilobytes / 1e6:.2f}",
+                f"{hours * gpus * arguments.gpu_price:.0f}",
+            )
+        )
+    table(("GPUs", "hours", "GPU hours", "CPU cores to decode", "GB/s read", "USD"), lines)
+    print(
+        f"\nCounted: {flops / 1e9:.1f} GFLOP a clip of {CLIP_SECONDS} s (Cnn14_DecisionLevelMax); {AUDIOSET_CLIPS}"
+        f" clips. {source.capitalize()}: {decode * 1e3:.1f} ms of one core to decode a clip."
+        f"\nAssumed: {arguments.gpu_tflops:g} TFLOP/s a GPU at {arguments.gpu_efficiency:.0%}, so {rate:.0f} clips/s;"
+        f" {arguments.clip_kilobytes:g} kB a clip; {arguments.anchors_per_clip:g} anchors a clip of 64 kB, so"
+        f" {anchors * 64e3 / 1e9:.0f} GB of anchors; {arguments.gpu_price:g} USD a GPU hour with its CPUs. Storage and"
+        " requests are not in it."
+    )
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table in Markdown."""
+    print("\n| " + " | ".join(columns) + " |")
+    print("|" + "---|" * len(columns))
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+
+
+def device_of(request: MiningRequest) -> str:
+    """Say where the networks run."""
+    if request.device != "auto":
+        return request.device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def main() -> None:
+    """Run what was asked for, or everything."""
+    parts = ("speed", "step", "memory", "cost")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", help=f"{', '.join(parts)}; default: all")
+    parser.add_argument("--clips", type=int, default=256)
+    parser.add_argument("--memory-clips", type=int, nargs="+", default=[128, 512, 2048])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--detector", default="starter")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--data", help="folder with metadata/*_segments.csv and audio")
+    parser.add_argument("--gpu-tflops", type=float, default=60.0, help="assumed")
+    parser.add_argument("--gpu-efficiency", type=float, default=0.3, help="assumed")
+    parser.add_argument("--gpu-price", type=float, default=2.0, help="assumed, USD an hour")
+    parser.add_argument("--decode-ms", type=float, default=15.0, help="assumed where not measured")
+    parser.add_argument("--clip-kilobytes", type=float, default=320.0, help="assumed, mono FLAC at 32 kHz")
+    parser.add_argument("--anchors-per-clip", type=float, default=2.0, help="assumed: labels of a clip")
+    arguments = parser.parse_args()
+    chosen = arguments.parts or list(parts)
+    unknown = set(chosen) - set(parts)
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    speeds: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        if arguments.data:
+            segments = tuple(
+                str(path) for path in sorted(Path(arguments.data, "metadata").glob("*_segments.csv"))
+            )
+            audio = str(Path(arguments.data, "audio"))
+        elif {"speed", "step"} & set(chosen):
+            place, audio = make_set(root / "set", clips=arguments.clips)
+            segments = (place,)
+        else:
+            segments, audio = ("unused.csv",), "unused"
+        request = MiningRequest(
+            segments=segments,
+            audio=audio,
+            output=str(root / "out"),
+            weights=arguments.detector,
+            device=arguments.device,
+            settings=MiningSettings(batch_size=arguments.batch_size),
+            report=False,
+        )
+        if "speed" in chosen:
+            speeds = measure_speed(request, clips=arguments.clips, threads=arguments.threads)
+        if "step" in chosen:
+            measure_step(request, clips=arguments.clips, threads=arguments.threads)
+        if "memory" in chosen:
+            measure_memory(request, root, counts=arguments.memory_clips, threads=arguments.threads)
+    if "cost" in chosen:
+        estimate_cost(arguments, decode_seconds=speeds.get("plain_decode"))
+    print(f"\nPeak of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""A clip takes the worker that mines it with it, or the job is told to stop: nothing else is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import soundfile as sf
+
+from uss_ray.mining.settings import MiningSettings
+from uss_ray.pipelines.mining.job import MiningOptions, mine_archive
+from uss_ray.pipelines.mining.request import MiningRequest, make_miner
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray"), pytest.mark.timeout(300)]
+
+RATE = 32_000
+CLIPS = 6
+OPTIONS = MiningOptions(actors=1, threads=1)
+
+
+@pytest.fixture
+def request_here(tmp_path, frame_weights):
+    audio = tmp_path / "audio"
+    audio.mkdir()
+    lines = []
+    for number in range(CLIPS):
+        sound = 0.1 * np.random.default_rng(number).standard_normal(4 * RATE)
+        sf.write(audio / f"Yclip{number}.flac", sound, RATE)
+        lines.append(f'clip{number}, 0.000, 4.000, "/m/0bt9lr,/m/04rlf"\n')
+    (tmp_path / "segments.csv").write_text("".join(lines))
+    return MiningRequest(
+        segments=(str(tmp_path / "segments.csv"),),
+        audio=str(audio),
+        output=str(tmp_path / "out"),
+        weights=frame_weights,
+        settings=MiningSettings(clip_seconds=4.0, anchor_seconds=1.0, min_probability=0.0, batch_size=2),
+        report=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def frame_weights(tmp_path_factory):
+    import torch
+
+    from uss_ray.models.checkpoint import save_weights
+    from uss_ray.models.panns import Panns, PannsConfig
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        tagger = Panns(
+            PannsConfig(block_channels=(4, 8), embedding_size=12, mel_bins=16, head="frame", hop_samples=640)
+        )
+    folder = tmp_path_factory.mktemp("weights") / "small"
+    return str(save_weights(folder, name="small", segment_seconds=2.0, tagger=tagger.eval()))
+
+
+def rows_in(folder):
+    return [row for file in sorted(folder.glob("*.parquet")) for row in pq.read_table(file).to_pylist()]
+
+
+def test_a_clip_that_kills_its_worker_each_time_fails_alone(request_here, tmp_path):
+    class DeadlyMiner:
+        def __init__(self, request):
+            self._miner = make_miner(request)
+
+        def mine(self, clips):
+            if any(clip.clip_id == "clip3" for clip in clips):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return self._miner.mine(clips)
+
+    result = mine_archive(request_here, options=OPTIONS, make_miner=DeadlyMiner)
+    assert result.exit_code == 8
+    assert (result.summary.mined, result.summary.failed, result.summary.unfinished) == (CLIPS - 1, 1, 0)
+    (reject,) = rows_in(tmp_path / "out" / "rejects")
+    assert (reject["clip_id"], reject["reason"]) == ("clip3", "broken")
+    assert "worker died" in reject["found"]
+
+    mended = mine_archive(request_here, options=MiningOptions(actors=1, threads=1, retry_failed=True))
+    assert (mended.exit_code, mended.summary.mined) == (0, 1)
+    assert not rows_in(tmp_path / "out" / "rejects")
+    anchors = rows_in(tmp_path / "out" / "anchors")
+    assert sorted({row["clip_id"] for row in anchors}) == [f"clip{number}" for number in range(CLIPS)]
+    assert len(anchors) == 2 * CLIPS
+
+
+def test_a_job_that_is_told_to_stop_commits_what_it_has_begun_and_goes_on_later(request_here, tmp_path):
+    class SlowMiner:
+        def __init__(self, request):
+            self._miner = make_miner(request)
+
+        def mine(self, clips):
+            time.sleep(1.0)
+            return self._miner.mine(clips)
+
+    # Each clip is a packet, so that the job is told long before the last.
+    request = replace(request_here, settings=replace(request_here.settings, batch_size=1))
+    told = []
+
+    def tell_once(progress):
+        if not told:
+            told.append(progress.finished)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    stopped = mine_archive(request, options=OPTIONS, on_progress=tell_once, make_miner=SlowMiner)
+    assert stopped.exit_code == 128 + signal.SIGTERM
+    assert 0 < stopped.summary.mined < CLIPS
+    assert stopped.summary.failed == 0  # what was not begun is not missing
+    again = mine_archive(request, options=OPTIONS)
+    assert again.exit_code == 0
+    assert again.summary.skipped == stopped.summary.mined
+    assert len(rows_in(tmp_path / "out" / "anchors")) == 2 * CLIPS
