@@ -17,6 +17,8 @@ from tests.faults.conftest import LONG, OPTIONS, SHORT
 from tests.faults.disturbances import LOOK_SECONDS, DisturbedSeparator, KillWorker
 from tests.faults.results import assert_complete, assert_tidy, failed, stems_of
 from uss_ray.pipelines.archive.job import separate_archive
+from uss_ray.pipelines.archive.long_recordings import LongRecordings
+from uss_ray.pipelines.archive.outcome import Outcome
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray"), pytest.mark.timeout(300)]
 
@@ -68,6 +70,22 @@ def test_recordings_that_kill_their_worker_each_time_fail_alone(archive, make_re
     others = {name: stem for name, stem in undisturbed.items() if name.split("/")[0] not in reasons}
     assert stems_of(tmp_path / "out") == others
     assert_tidy(tmp_path / "out")
+
+
+class _DyingPublisher:
+    """Every worker that joins the spans of a long recording is killed."""
+
+    def join(self, recording, *, parts):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_long_recording_whose_joining_is_killed_each_time_is_left_to_the_next_run(make_request, tmp_path):
+    long = LongRecordings(make_request(tmp_path / "out"), publisher=_DyingPublisher())
+    span = Outcome(recording_id=LONG, recording_uri=LONG, status="part", part=0, parts=1)
+    assert list(long.take(span)) == []
+    (told,) = long.joined(wait=True)
+    assert (told.recording_id, told.status) == (LONG, "unfinished")
+    assert "WorkerCrashedError" in told.reason
 
 
 def _copy_of(archive: Path, folder: Path) -> Path:

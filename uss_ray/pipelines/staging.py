@@ -175,8 +175,8 @@ def remove_folder(output: str, name: str) -> None:
             ) from error
         return
     prefix = uri.join(output, name)
-    if uri.exists(prefix):
-        for location in list(uri.list_recursive(prefix)):
+    if uri.exists(prefix, error=OutputError):
+        for location in list(uri.list_recursive(prefix, error=OutputError)):
             uri.remove(location)
 
 
@@ -195,7 +195,9 @@ def _upload(source: Path, *, destination: str, keep: Collection[str], last: str 
     if source.is_file():
         uri.put_file(source, destination)
         return
-    earlier = set(uri.list_recursive(destination)) if uri.exists(destination) else set()
+    earlier: set[str] = set()
+    if uri.exists(destination, error=OutputError):
+        earlier.update(uri.list_recursive(destination, error=OutputError))
     for file in _files(source, last=last):
         target = uri.join(destination, file.relative_to(source).as_posix())
         uri.put_file(file, target)

@@ -133,13 +133,15 @@ def relative(location: Location, *, base: Location) -> str:
     return text[len(prefix) :]
 
 
-def exists(location: Location) -> bool:
+def exists(location: Location, *, error: type[UssRayError] = RecordingError) -> bool:
     """Tell whether a file, object or non-empty prefix is there.
 
     Parameters
     ----------
     location : str or path
         Where to look.
+    error : type of UssRayError, default=RecordingError
+        The kind to raise.
 
     Returns
     -------
@@ -148,12 +150,12 @@ def exists(location: Location) -> bool:
 
     Raises
     ------
-    RecordingError
-        If the store cannot be asked.
+    UssRayError
+        Of the kind `error`, if the store cannot be asked.
     """
     if not is_remote(location):
         return _local(location).exists()
-    with _faults_as(RecordingError, location, expected="a store that answers"):
+    with _faults_as(error, location, expected="a store that answers"):
         system, path = file_system(location)
         try:
             system.info(path)
@@ -329,19 +331,21 @@ def remove(location: Location) -> None:
             system.rm_file(path)
 
 
-def list_recursive(prefix: Location) -> Iterator[str]:
+def list_recursive(prefix: Location, *, error: type[UssRayError] = RecordingError) -> Iterator[str]:
     """List the location of every file below a folder or prefix; see `list_files`."""
-    for found in list_files(prefix):
+    for found in list_files(prefix, error=error):
         yield found.location
 
 
-def list_files(prefix: Location) -> Iterator[FoundFile]:
+def list_files(prefix: Location, *, error: type[UssRayError] = RecordingError) -> Iterator[FoundFile]:
     """List every file below a folder or prefix with its size, as it goes.
 
     Parameters
     ----------
     prefix : str or path
         A local folder, or ``s3://bucket/prefix``; a single file lists itself.
+    error : type of UssRayError, default=RecordingError
+        The kind to raise.
 
     Yields
     ------
@@ -351,10 +355,10 @@ def list_files(prefix: Location) -> Iterator[FoundFile]:
 
     Raises
     ------
-    RecordingError
-        If there is nothing of that name, or the store cannot list.
+    UssRayError
+        Of the kind `error`, if there is nothing of that name, or the store cannot list.
     """
-    with _faults_as(RecordingError, prefix, expected="a folder, prefix or file"):
+    with _faults_as(error, prefix, expected="a folder, prefix or file"):
         if not is_remote(prefix):
             yield from _list_local(_local(prefix))
         else:

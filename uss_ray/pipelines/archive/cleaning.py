@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from uss_ray.errors import OutputError
 from uss_ray.pipelines.archive.ledger import Ledger, is_in
 from uss_ray.pipelines.staging import remove_folder
 from uss_ray.results.layout import INDEX_FOLDER, PARTS_FOLDER
@@ -33,9 +34,10 @@ def forget_done_parts(output: str, ledger: Ledger) -> None:
         If they cannot be removed.
     """
     place = uri.join(output, PARTS_FOLDER)
-    if not uri.exists(place):
+    if not uri.exists(place, error=OutputError):
         return
-    names = {uri.relative(name, base=place).split("/")[0] for name in uri.list_recursive(place)}
+    found = uri.list_recursive(place, error=OutputError)
+    names = {uri.relative(name, base=place).split("/")[0] for name in found}
     for name in sorted(names):
         key = np.array([int(name, 16)], dtype=np.int64)
         if is_in(key, ledger.separated)[0] or is_in(key, ledger.failed)[0]:

@@ -152,9 +152,9 @@ def _replace(output: str, parts: Collection[str], rows: list[IndexRow]) -> None:
 
 def _index_parts(output: str) -> list[str]:
     folder = uri.join(output, INDEX_FOLDER)
-    if not uri.exists(folder):
+    if not uri.exists(folder, error=OutputError):
         return []
-    return [name for name in uri.list_recursive(folder) if name.endswith(".parquet")]
+    return [name for name in uri.list_recursive(folder, error=OutputError) if name.endswith(".parquet")]
 
 
 def _holds_failed(part: str) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 
 from uss_ray.errors import OutputError, RecordingError, UssRayError
 from uss_ray.pipelines.archive.ledger import FAILED_PREFIX
@@ -41,7 +42,7 @@ class LongRecordings:
         self._publisher = publisher
         self._open: dict[int, _Long] = {}
         self._given_up: set[int] = set()
-        self._joins: list[Any] = []
+        self._joins: dict[Any, Recording] = {}
         self._join = ray.remote(_join).options(num_cpus=_JOIN_CPUS, max_retries=2)
 
     def take(self, outcome: Outcome) -> Iterator[Outcome]:
@@ -62,20 +63,27 @@ class LongRecordings:
         long.parts = outcome.parts or long.parts
         if len(long.done) == long.parts:
             del self._open[key]
-            self._joins.append(
-                self._join.remote(self._request, self._publisher, outcome.recording, long.parts)
-            )
+            join = self._join.remote(self._request, self._publisher, outcome.recording, long.parts)
+            self._joins[join] = outcome.recording
 
     def joined(self, *, wait: bool = False) -> Iterator[Outcome]:
         """Give the recordings that have been joined; wait for all of them, or only if there are very many."""
         while self._joins:
             needed = len(self._joins) if wait else max(0, len(self._joins) - _MOST_JOINS)
-            ready, self._joins = ray.wait(
-                self._joins, num_returns=max(1, needed), timeout=None if needed else 0
-            )
+            ready, _ = ray.wait(list(self._joins), num_returns=max(1, needed), timeout=None if needed else 0)
             if not ready:
                 return
-            yield from ray.get(ready)
+            for join in ready:
+                yield _told(join, self._joins.pop(join))
+
+
+def _told(join: Any, recording: Recording) -> Outcome:
+    try:
+        outcome: Outcome = ray.get(join)
+    except RayError as error:  # its worker was killed each time; the spans stay, and the next run joins them
+        reason = f"joining its spans: {type(error).__name__}"
+        return failed_outcome(recording, reason=reason, status="unfinished")
+    return outcome
 
 
 def _join(request: SeparationRequest, publisher: Publisher, recording: Recording, parts: int) -> Outcome:
