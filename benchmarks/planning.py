@@ -26,8 +26,9 @@ import ray
 from archive_watch import MEBIBYTE, watch
 
 from uss_ray.pipelines.archive.ledger import Ledger, read_ledger
+from uss_ray.pipelines.archive.missing import missing_recordings
 from uss_ray.pipelines.archive.outcome import Outcome, PacketReport
-from uss_ray.pipelines.archive.stages import Grain, missing_recordings
+from uss_ray.pipelines.archive.stages import Grain
 from uss_ray.pipelines.archive.tally import Tally
 from uss_ray.pipelines.cluster.run_state import start_run_state
 from uss_ray.pipelines.cluster.runtime import DECODE_CPUS, ray_session

@@ -17,12 +17,12 @@ from uss_ray.audio.spec import AudioSpec, checked_stem_format
 from uss_ray.pipelines.recordings import Recording
 from uss_ray.pipelines.request import SeparationRequest
 from uss_ray.pipelines.staging import commit, remove_folder, staging_folder
+from uss_ray.results.blocks import EstimateBlock
 from uss_ray.results.index import IndexRow, RecordingFacts, RunFacts, failed_row, write_index
 from uss_ray.results.layout import PARTS_FOLDER, index_path, part_folder
 from uss_ray.results.parts import PART_NAME, join_parts, write_part
 from uss_ray.results.report import write_report
 from uss_ray.results.writer import StemRequest, WrittenRecording, write_estimates
-from uss_ray.separation.session import EstimateBlock
 from uss_ray.storage import uri
 
 _BLOCK_SECONDS = 1

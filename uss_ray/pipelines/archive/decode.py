@@ -1,23 +1,33 @@
 """Recordings become units of sound: a short one whole, a long one in spans with some sound around each.
 
-A recording is decoded once, from its start to its end, in memory that does not grow with it.
+A recording is decoded once, from its start to its end, in memory that does not grow with it; by workers that do without
+the networks' libraries.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from uss_ray.audio.codec import RecordingReader, open_recording
 from uss_ray.errors import RecordingError
-from uss_ray.pipelines.archive.packets import Sounding, Unit, UnitStatus
+from uss_ray.pipelines.archive.ledger import done_parts
+from uss_ray.pipelines.archive.packets import PACKET_SAMPLES, PacketBuilder, Sounding, Unit, UnitStatus
+from uss_ray.pipelines.cluster.run_state import StopSign
+from uss_ray.pipelines.publishing import parts_folder
 from uss_ray.pipelines.recordings import Recording
+from uss_ray.pipelines.request import SeparationRequest
 from uss_ray.storage import uri
 from uss_ray.storage.faults import is_infrastructure
+
+logger = logging.getLogger(__name__)
 
 _LEAST_SEGMENTS = 4  # of a span, even of a recording of very many channels
 
@@ -47,6 +57,39 @@ class SpanPlan:
         """Tell how many segments of a recording make a span."""
         seconds = min(self.span_seconds, self.span_samples / (sample_rate * channels))
         return max(_LEAST_SEGMENTS, int(seconds // self.segment_seconds))
+
+
+def decode_packets(
+    table: pa.Table, *, request: SeparationRequest, plan: SpanPlan, packet_units: int, state: Any
+) -> Iterator[pa.Table]:
+    """Decode recordings; give tables of `packets.PACKET_SCHEMA`."""
+    request.storage.apply()
+    stop = StopSign(state)
+    builder = PacketBuilder(most_units=packet_units, most_samples=PACKET_SAMPLES)
+    for row in table.select(["recording_uri", "recording_id"]).to_pylist():
+        recording = Recording(**row)
+        if stop:
+            return
+        try:
+            for unit, waveform in decode_recording(
+                recording,
+                plan=plan,
+                done_parts=lambda item: done_parts(request.output, folder=parts_folder(item)),
+            ):
+                yield from builder.add(unit, waveform)
+                if unit.part is not None and stop:
+                    break
+        except Exception as error:
+            logger.exception("%s: unexpected error", recording.recording_uri)
+            reason = f"unexpected {type(error).__name__}: {error}"
+            unit = Unit(
+                recording_id=recording.recording_id,
+                recording_uri=recording.recording_uri,
+                status="failed",
+                reason=reason,
+            )
+            yield from builder.add(unit)
+    yield from builder.flush()
 
 
 def decode_recording(

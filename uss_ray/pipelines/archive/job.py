@@ -22,9 +22,10 @@ from uss_ray.ontology.vocabulary import TextMatch
 from uss_ray.pipelines.archive.cleaning import forget_done_parts, start_over
 from uss_ray.pipelines.archive.ledger import FAILED_PREFIX, Ledger, read_ledger, settle_failures
 from uss_ray.pipelines.archive.long_recordings import LongRecordings
+from uss_ray.pipelines.archive.missing import missing_recordings
 from uss_ray.pipelines.archive.outcome import Outcome, PacketReport, failed_outcome
 from uss_ray.pipelines.archive.separate import MakeSeparator
-from uss_ray.pipelines.archive.stages import Grain, missing_recordings, packet_reports
+from uss_ray.pipelines.archive.stages import Grain, packet_reports
 from uss_ray.pipelines.archive.tally import Tally
 from uss_ray.pipelines.cluster.identity import RunIdentity, open_run
 from uss_ray.pipelines.cluster.passes import Passes
@@ -233,6 +234,7 @@ class _Run(Passes):
     few: int | None = None
     decoders: int = 1
     _finished_before: int = 0
+    _found: int = 0
 
     def read_ledger(self) -> tuple[Any, int]:
         """See `Passes`."""
@@ -270,6 +272,7 @@ class _Run(Passes):
         for table in iterate_tables(reports):
             for record in table.to_pylist():
                 report = PacketReport.from_record(record)
+                self._look()
                 self.tally.add_times(report)
                 if report.outcomes:
                     self.judge(
@@ -282,6 +285,11 @@ class _Run(Passes):
                 yield from long.joined()
         yield from long.joined(wait=True)
 
+    def _look(self) -> None:
+        """Ask what the listing has found; not for each recording, for that would take longer than to count it."""
+        if self.on_progress is not None:
+            self._found = ray.get(self.state.found.remote()) + self._finished_before
+
     def _count(self, outcome: Outcome) -> None:
         self.tally.add(outcome)
         limit = self.options.max_failed_fraction
@@ -292,7 +300,7 @@ class _Run(Passes):
                 Progress(
                     finished=self.tally.finished,
                     failed=self.tally.counts["failed"],
-                    found=ray.get(self.state.found.remote()) + self._finished_before,
+                    found=self._found,
                     audio_seconds=self.tally.audio_seconds,
                 )
             )

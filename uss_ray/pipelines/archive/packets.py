@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from uss_ray.pipelines.recordings import Recording
 
+PACKET_SAMPLES = 1 << 24
+"""Most sound that travels at once: 64 MiB, 174 s of 48 kHz stereo."""
+
 UnitStatus = Literal["sound", "done", "failed", "unfinished"]
 """`done`: a span that an earlier run has separated. `failed`: the recording is at fault. `unfinished`: the store is."""
 

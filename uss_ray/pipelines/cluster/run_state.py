@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+_ASK_SECONDS = 0.5
 
 
 class RunState:
@@ -62,3 +65,24 @@ def pinned(kind: type) -> Any:
 def is_stopping(state: Any) -> bool:
     """Ask whether nothing more may begin."""
     return bool(ray.get(state.is_stopping.remote()))
+
+
+class StopSign:
+    """Tells a worker whether nothing more may begin; asks twice a second, for an answer costs a short recording's time.
+
+    Parameters
+    ----------
+    state : actor handle
+        Of `start_run_state`.
+    """
+
+    def __init__(self, state: Any) -> None:
+        self._state = state
+        self._stopping = False
+        self._asks_again = 0.0
+
+    def __bool__(self) -> bool:
+        if not self._stopping and time.monotonic() >= self._asks_again:
+            self._stopping = is_stopping(self._state)
+            self._asks_again = time.monotonic() + _ASK_SECONDS
+        return self._stopping
