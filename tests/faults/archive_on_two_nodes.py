@@ -9,9 +9,12 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import psutil
+from ray._private.node import Node
 from ray.cluster_utils import Cluster
 
 from tests.faults.disturbances import LOOK_SECONDS, DisturbedSeparator, Gate
@@ -21,11 +24,17 @@ from uss_ray.pipelines.archive import job
 _STORE_BYTES = 200 << 20
 
 
-def lose_when_busy(cluster: Cluster, node: object, gate: Gate) -> None:
-    """Remove a node once it has work; then let all go on."""
-    while node.node_id not in gate.nodes():  # type: ignore[attr-defined]
+def lose_when_busy(cluster: Cluster, node: Node, gate: Gate) -> None:
+    """Remove a node with all its processes once it has work; then let all go on."""
+    while node.node_id not in gate.nodes():
         time.sleep(LOOK_SECONDS)
+    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+    workers = raylet.children(recursive=True)
     cluster.remove_node(node, allow_graceful=False)
+    for worker in workers:
+        with suppress(psutil.NoSuchProcess):
+            worker.kill()
+    psutil.wait_procs(workers)
     (gate.folder / "lost").touch()
     gate.open()
 
