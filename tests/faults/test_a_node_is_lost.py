@@ -7,7 +7,7 @@ import pytest
 from tests.faults.conftest import UNITS
 from tests.faults.results import assert_complete
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 
 def test_what_a_lost_node_had_begun_is_done_by_another(start_command, undisturbed, tmp_path):

@@ -17,7 +17,7 @@ from uss_ray.pipelines.archive.job import separate_archive
 from uss_ray.storage import uri
 from uss_ray.storage.access import StorageAccess
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 STATUSES = (500, 503)
 DROPPED = None

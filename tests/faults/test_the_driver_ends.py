@@ -10,7 +10,7 @@ import pytest
 from tests.faults.conftest import LONG, UNITS
 from tests.faults.results import assert_complete, separated, staged, stems_of, times_of
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 
 def test_a_driver_that_is_killed_loses_what_was_in_flight_and_no_more(start_command, undisturbed, tmp_path):

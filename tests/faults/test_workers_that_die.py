@@ -20,7 +20,7 @@ from uss_ray.pipelines.archive.job import separate_archive
 from uss_ray.pipelines.archive.long_recordings import LongRecordings
 from uss_ray.pipelines.archive.outcome import Outcome
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray"), pytest.mark.timeout(600)]
 
 
 @pytest.mark.parametrize("victim", ["3.wav", f"{LONG}#1"])
