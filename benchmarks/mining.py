@@ -45,7 +45,7 @@ from uss_ray.pipelines.mining.clips import Choice
 from uss_ray.pipelines.mining.job import MiningOptions, mine_archive
 from uss_ray.pipelines.mining.receipts import commit_packet, packet_name
 from uss_ray.pipelines.mining.request import MiningRequest, load_checked_weights, make_miner
-from uss_ray.pipelines.mining.stages import PACKET_CLIPS
+from uss_ray.pipelines.mining.stages import packet_clips
 
 RATE = 32_000
 CLIP_SECONDS = 10
@@ -111,8 +111,9 @@ def plain_loop(request: MiningRequest, *, clips: int) -> dict[str, float]:
     """Decode, mine and write in one process, and tell what each part of it takes."""
     miner = make_miner(request)
     took = {"decode": 0.0, "mine": 0.0, "write": 0.0}
+    size = packet_clips(clips, actors=1, batch_size=request.settings.batch_size)
     done = 0
-    for batch in batches(labelled_clips(request, clips=clips), PACKET_CLIPS):
+    for batch in batches(labelled_clips(request, clips=clips), size):
         began = time.monotonic()
         waveforms = []
         for clip in batch:
@@ -142,7 +143,9 @@ def plain_loop(request: MiningRequest, *, clips: int) -> dict[str, float]:
                 "write": took["write"] + written - mined,
             }
         done += len(batch)
-    counted = max(1, done - PACKET_CLIPS)
+    counted = done - size
+    if counted < 1:
+        sys.exit(f"--clips: more than the {size} of one packet are needed")
     return {name: seconds / counted for name, seconds in took.items()}
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,12 @@ import pyarrow as pa
 from uss_ray.datasets.clip_audio import BrokenContainer
 from uss_ray.datasets.decode import decode_clip
 from uss_ray.datasets.labelled_clips import LabelledClip
+from uss_ray.datasets.parallel import map_stream
 from uss_ray.errors import RecordingError
 from uss_ray.pipelines.cluster.run_state import is_stopping
 from uss_ray.pipelines.mining.clips import NO_ROW, clips_of
 from uss_ray.pipelines.mining.packets import ClipStatus, Decoded, PacketClip, packet_table
+from uss_ray.storage import uri
 from uss_ray.storage.access import StorageAccess
 from uss_ray.storage.faults import is_infrastructure
 
@@ -25,6 +28,11 @@ logger = logging.getLogger(__name__)
 
 PACKET_SAMPLES = 1 << 25
 """Most sound that travels at once: 128 MiB, 1048 s at 32 kHz."""
+
+_FETCHERS = 8  # threads of a task whose clips have to be fetched one by one
+_CLIPS_A_LOOK = 16  # between two looks at whether the run is to stop
+
+Clip = LabelledClip | BrokenContainer
 
 
 def decode_packets(
@@ -36,22 +44,42 @@ def decode_packets(
     the same name.
     """
     storage.apply()
+    clips = list(clips_of(table))
+    threads = _FETCHERS if any(_is_fetched(clip) for clip in clips) else 1
     packet: list[Decoded] = []
-    seconds_left = PACKET_SAMPLES / sample_rate
-    for item in clips_of(table):
-        if is_stopping(state):
-            return
-        packet.append(decode_item(item, sample_rate=sample_rate))
-        if isinstance(item, LabelledClip):
-            seconds_left -= item.record.end_seconds - item.record.start_seconds
-        if len(packet) >= packet_clips or seconds_left <= 0:
+    samples = 0
+    decoded = map_stream(
+        partial(decode_item, sample_rate=sample_rate), _until_stopped(clips, state), threads=threads
+    )
+    for clip, item in zip(clips, decoded, strict=False):
+        packet.append(item)
+        if isinstance(clip, LabelledClip):
+            samples += round((clip.record.end_seconds - clip.record.start_seconds) * sample_rate)
+        if len(packet) >= packet_clips or samples >= PACKET_SAMPLES:
             yield packet_table(packet)
-            packet, seconds_left = [], PACKET_SAMPLES / sample_rate
+            packet, samples = [], 0
     if packet:
         yield packet_table(packet)
 
 
-def decode_item(item: LabelledClip | BrokenContainer, *, sample_rate: int) -> Decoded:
+def _until_stopped(clips: Sequence[Clip], state: Any) -> Iterator[Clip]:
+    for number, clip in enumerate(clips):
+        if number % _CLIPS_A_LOOK == 0 and is_stopping(state):
+            return
+        yield clip
+
+
+def _is_fetched(clip: Clip) -> bool:
+    """Tell whether a clip's file is still in a store: then it is waited for, and others can be meanwhile."""
+    return (
+        isinstance(clip, LabelledClip)
+        and clip.audio.data is None
+        and clip.audio.samples is None
+        and uri.is_remote(clip.audio.location)
+    )
+
+
+def decode_item(item: Clip, *, sample_rate: int) -> Decoded:
     """Decode one clip; whatever goes wrong is told by its status.
 
     Parameters

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from uss_ray.errors import OutputError
-from uss_ray.pipelines.mining.receipts import read_receipts
+from uss_ray.pipelines.mining.receipts import Receipt, read_receipts
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +54,13 @@ def read_ledger(output: str, *, clips: int) -> MiningLedger:
     OutputError
         If a receipt cannot be read, or tells of clips that the table has not.
     """
+    return ledger_of(read_receipts(output), output=output, clips=clips)
+
+
+def ledger_of(receipts: Iterable[Receipt], *, output: str, clips: int) -> MiningLedger:
+    """Sum up receipts; as `read_ledger`, for who has read them."""
     mined, failed = np.zeros(clips, np.bool_), np.zeros(clips, np.bool_)
-    for receipt in read_receipts(output):
+    for receipt in receipts:
         rows = np.array(receipt.rows, np.int64)
         if len(rows) and rows.max() >= clips:
             raise OutputError(

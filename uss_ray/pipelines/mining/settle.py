@@ -18,7 +18,7 @@ from uss_ray.mining.manifest import MANIFEST_NAME, MiningManifest, write_manifes
 from uss_ray.mining.schema import read_anchors
 from uss_ray.mining.shards import ANCHOR_FOLDER, REJECT_FOLDER
 from uss_ray.pipelines.mining.clips import excerpt_id
-from uss_ray.pipelines.mining.ledger import read_ledger
+from uss_ray.pipelines.mining.ledger import ledger_of, read_ledger
 from uss_ray.pipelines.mining.receipts import (
     Receipt,
     commit_failed,
@@ -128,10 +128,11 @@ def settle(
     OutputError
         If something cannot be read or written.
     """
-    ledger = read_ledger(output, clips=len(table))
+    receipts = list(read_receipts(output))
+    ledger = ledger_of(receipts, output=output, clips=len(table))
     taken = np.zeros(len(table), np.bool_)
     kept: list[Receipt] = []
-    for receipt in read_receipts(output):
+    for receipt in receipts:
         rows = np.array(receipt.rows, np.int64)
         stale = taken[rows] | (ledger.mined[rows] & receipt.is_failed)
         taken[rows[~stale]] = True
