@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -60,7 +61,7 @@ class ActivityLog:
         self._count = 0
         self._first_starts: list[float] = []
         self._last_end = 0.0
-        self._spans: dict[str, list[tuple[float, float]]] = {key: [] for key in self._keys}
+        self._spans: dict[str, list[tuple[float, float]]] = defaultdict(list)
 
     def add(self, probs: npt.ArrayLike, *, active: npt.ArrayLike, spans_seconds: npt.ArrayLike) -> None:
         """Take the next segments.
@@ -100,7 +101,7 @@ class ActivityLog:
                 column_seconds=step_seconds * self._segments_per_column,
                 spans=tuple(
                     ActiveSpan(start_seconds=start, end_seconds=min(end, total_seconds))
-                    for start, end in self._spans[key]
+                    for start, end in self._spans.get(key, ())
                     if start < total_seconds
                 ),
                 highest_probability=None if math.isnan(highest[node]) else highest[node],
