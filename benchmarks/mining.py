@@ -271,12 +271,14 @@ def timed(work: object, *, seconds: float = 10.0) -> float:
     return (time.monotonic() - began) / rounds
 
 
-def measure_memory(request: MiningRequest, folder: Path, *, counts: Sequence[int], threads: int) -> None:
+def measure_memory(
+    request: MiningRequest, folder: Path, *, counts: Sequence[int], lines_of_csv: int, threads: int
+) -> None:
     """Print the peaks of driver and worker for some numbers of clips, each in a process of its own."""
     lines = []
     for name, clips, listed in (
         *((f"{count} clips", count, count) for count in counts),
-        (f"{counts[0]} clips, CSV of 2 000 000 lines", counts[0], 2_000_000),
+        (f"{counts[0]} clips, CSV of {lines_of_csv} lines", counts[0], lines_of_csv),
     ):
         place = folder / name.replace(" ", "-")
         segments, audio = make_set(place, clips=clips, lines=listed)
@@ -353,6 +355,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", help=f"{', '.join(parts)}; default: all")
     parser.add_argument("--clips", type=int, default=256)
     parser.add_argument("--memory-clips", type=int, nargs="+", default=[128, 512, 2048])
+    parser.add_argument("--memory-lines", type=int, default=2_000_000, help="of the long segment CSV")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--detector", default="starter")
     parser.add_argument("--device", default="auto")
@@ -396,7 +399,13 @@ def main() -> None:
         if "step" in chosen:
             measure_step(request, clips=arguments.clips, threads=arguments.threads)
         if "memory" in chosen:
-            measure_memory(request, root, counts=arguments.memory_clips, threads=arguments.threads)
+            measure_memory(
+                request,
+                root,
+                counts=arguments.memory_clips,
+                lines_of_csv=arguments.memory_lines,
+                threads=arguments.threads,
+            )
     if "cost" in chosen:
         estimate_cost(arguments, decode_seconds=speeds.get("plain_decode"))
     print(f"\nPeak of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
