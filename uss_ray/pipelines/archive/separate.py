@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import logging
 import os
@@ -108,6 +109,8 @@ class SeparatePackets:
         self._state = state
         self._metrics = ArchiveMetrics()
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
+        # What is loaded by now stays; a collection need not walk through it, and there are many of them.
+        gc.freeze()
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Give one row of `PACKET_REPORT_SCHEMA` for each packet that comes in, in order."""
