@@ -255,6 +255,8 @@ class IndexRow:
     @property
     def active_seconds(self) -> float:
         """Time in which the node is active."""
+        if not self.active_spans:
+            return 0.0
         return sum(span.end_seconds - span.start_seconds for span in self.active_spans)
 
     @property
@@ -367,7 +369,7 @@ def _column(values: Sequence[Any], field: pa.Field) -> pa.Array:
 def _plain(name: str, value: Any) -> Any:
     if name == "active_spans":
         return [vars(span).copy() for span in value]
-    if name in _FREE_TEXT and value is not None:
+    if name in _FREE_TEXT and value is not None and not value.isascii():
         return value.encode("utf-8", "backslashreplace").decode()
     return value
 
