@@ -6,6 +6,7 @@ second node waits at the gate in FOLDER; then that node's processes are killed w
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -20,6 +21,9 @@ from ray.cluster_utils import Cluster
 from tests.faults.disturbances import LOOK_SECONDS, DisturbedSeparator, Gate
 from uss_ray.cli.main import main
 from uss_ray.pipelines.archive import job
+
+HEAD_CPUS = "TEST_HEAD_CPUS"
+"""Name in the environment: CPUs of the node that stays."""
 
 _STORE_BYTES = 200 << 20
 
@@ -42,8 +46,9 @@ def lose_when_busy(cluster: Cluster, node: Node, gate: Gate) -> None:
 if __name__ == "__main__":
     name, folder, *arguments = sys.argv
     gate = Gate(Path(folder))
+    head_cpus = int(os.environ.get(HEAD_CPUS, "3"))
     cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 3, "object_store_memory": _STORE_BYTES}
+        initialize_head=True, head_node_args={"num_cpus": head_cpus, "object_store_memory": _STORE_BYTES}
     )
     other = cluster.add_node(num_cpus=2, object_store_memory=_STORE_BYTES)
     make_separator = partial(DisturbedSeparator, deed=gate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.faults.archive_on_two_nodes import HEAD_CPUS
 from tests.faults.conftest import UNITS
 from tests.faults.results import assert_complete
 
@@ -20,4 +21,17 @@ def test_what_a_lost_node_had_begun_is_done_by_another(start_command, undisturbe
     assert len(set(command.gate.nodes())) == 2
     assert set(command.gate.begun()) == UNITS
     assert len(command.gate.begun()) > len(UNITS)
+    assert_complete(tmp_path / "out", stems=undisturbed)
+
+
+def test_a_cluster_that_has_become_too_small_goes_on_with_fewer_workers(
+    start_command, undisturbed, tmp_path
+):
+    """The node that stays has as many CPUs as the actors take: none is left to decode on."""
+    environment = {HEAD_CPUS: "2", "RAY_DATA_EXECUTION_NO_PROGRESS_TIMEOUT_S": "40"}
+    command = start_command(
+        "--actors", "2", is_held=True, module="tests.faults.archive_on_two_nodes", environment=environment
+    )
+    assert command.wait() == 0, command.log.read_text()
+    assert (command.gate.folder / "lost").exists()
     assert_complete(tmp_path / "out", stems=undisturbed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,9 @@ import ray
 import ray.data
 
 from uss_ray.pipelines.archive.ledger import Ledger, is_in
-from uss_ray.pipelines.cluster.guarded import GuardedReader
+from uss_ray.pipelines.cluster.guarded import guard
 from uss_ray.pipelines.cluster.runtime import LISTING_CPUS
 from uss_ray.pipelines.cluster.source import TableReader, read_tables
-from uss_ray.pipelines.cluster.stages import map_tables
 from uss_ray.pipelines.recordings import RECORDING_SCHEMA
 
 
@@ -21,22 +21,35 @@ def missing_recordings(
     readers: tuple[TableReader, ...], *, ledger: Any, retry_failed: bool, state: Any
 ) -> ray.data.Dataset:
     """List what is not done yet, as rows of `RECORDING_SCHEMA`; `ledger` is a reference to a `Ledger`."""
-    guarded = tuple(GuardedReader(reader, state=state) for reader in readers)
-    listed = read_tables(guarded, schema=RECORDING_SCHEMA, name="Recordings", cpus=LISTING_CPUS)
-    return map_tables(
-        listed, drop_done, cpus=LISTING_CPUS, ledger=ledger, retry_failed=retry_failed, state=state
+    undone = [_Undone(reader, ledger=ledger, retry_failed=retry_failed, state=state) for reader in readers]
+    return read_tables(
+        guard(undone, state=state), schema=RECORDING_SCHEMA, name="Recordings", cpus=LISTING_CPUS
     )
 
 
-def drop_done(table: pa.Table, *, ledger: Any, retry_failed: bool, state: Any) -> pa.Table:
-    """Keep the rows that are still to do, and count them."""
-    known: Ledger = ray.get(ledger)
+class _Undone:
+    """A reader of recordings that leaves out what is done, and counts the rest."""
+
+    def __init__(self, reader: TableReader, *, ledger: Any, retry_failed: bool, state: Any) -> None:
+        self._reader = reader
+        self._ledger = ledger
+        self._retry_failed = retry_failed
+        self._state = state
+
+    def __call__(self) -> Iterator[pa.Table]:
+        known: Ledger = ray.get(self._ledger)
+        for table in self._reader():
+            kept = drop_done(table, known=known, retry_failed=self._retry_failed)
+            self._state.add_found.remote(len(kept))
+            yield kept
+
+
+def drop_done(table: pa.Table, *, known: Ledger, retry_failed: bool) -> pa.Table:
+    """Keep the rows that are still to do."""
     keys = table["recording_key"].to_numpy()
     failed = is_in(keys, known.failed)
     wanted = failed if retry_failed else ~(failed | is_in(keys, known.separated))
     # An id that a listing gives twice is separated once.
     first = np.zeros(len(keys), np.bool_)
     first[np.unique(keys, return_index=True)[1]] = True
-    kept = table.filter(pa.array(wanted & first))
-    state.add_found.remote(len(kept))
-    return kept
+    return table.filter(pa.array(wanted & first))

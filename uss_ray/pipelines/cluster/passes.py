@@ -6,15 +6,21 @@ still takes its worker with it gets the blame. Fruitless packets, one after the 
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from typing import Any
 
 import ray
 
-from uss_ray.errors import OutputError
+from uss_ray.errors import ConfigError, OutputError
 from uss_ray.pipelines.cluster.run_state import start_run_state
+from uss_ray.pipelines.cluster.runtime import WorkerPool, refit_pool
+from uss_ray.pipelines.cluster.stages import StalledError
 from uss_ray.pipelines.cluster.stopping import StopRequest
 
+logger = logging.getLogger(__name__)
+
+_CAREFUL_PASSES = 2  # the second one only if the first stood still
 _FRUITLESS = 4  # packets without anything done, one after the other, that stop a run
 
 
@@ -25,10 +31,14 @@ class Passes(ABC):
     ----------
     state : actor handle or None
         Of `run_state`, of the pass that runs.
+    pool : WorkerPool
+        The actors of the next pass.
     """
 
+    pool: WorkerPool
     state: Any = None
     _fruitless: int = 0
+    _has_stalled: bool = False
 
     @abstractmethod
     def read_ledger(self) -> tuple[Any, int]:
@@ -74,15 +84,32 @@ class Passes(ABC):
         """
         ledger, skipped = self.read_ledger()
         self._run(ledger, careful=False)
-        if stop or self.gave_up() or self.missing() == 0:
+        for _ in range(_CAREFUL_PASSES):
+            if stop or self.gave_up() or self._is_complete():
+                return skipped
+            # Some item takes its worker with it, a store was away for a while, or a machine is lost.
+            self.forget_unfinished()
+            self.pool = refit_pool(self.pool)
+            ledger, _ = self.read_ledger()
+            self._run(ledger, careful=True)
+            if not self._has_stalled:
+                break
+        if stop or self.gave_up() or self._is_complete():
             return skipped
-        # Some item takes its worker with it, or a store was away for a while.
-        self.forget_unfinished()
-        ledger, _ = self.read_ledger()
-        self._run(ledger, careful=True)
-        if not stop and not self.gave_up() and self.missing() > 0:
-            self.blame(self.read_ledger()[0])
+        if self._has_stalled or not self._is_listed():
+            raise ConfigError(
+                "Ray cluster",
+                expected="workers that go on (what is done stays, and the same command goes on)",
+                found="no progress, although fewer workers were tried",
+            )
+        self.blame(self.read_ledger()[0])
         return skipped
+
+    def _is_complete(self) -> bool:
+        return not self._has_stalled and self._is_listed() and self.missing() == 0
+
+    def _is_listed(self) -> bool:
+        return bool(ray.get(self.state.is_listed.remote()))
 
     def judge(self, *, fruitful: bool, output: str, reason: str) -> None:
         """Give up when nothing at all gets done any more, such as with a full disk.
@@ -103,7 +130,12 @@ class Passes(ABC):
 
     def _run(self, ledger: Any, *, careful: bool) -> None:
         self.state = start_run_state()
-        self.run_pass(ledger, careful=careful)
+        self._has_stalled = False
+        try:
+            self.run_pass(ledger, careful=careful)
+        except StalledError as error:
+            logger.warning("a pass over what is missing ends: %s", error)
+            self._has_stalled = True
         fault = ray.get(self.state.fault.remote())
         if fault is not None:
             raise fault

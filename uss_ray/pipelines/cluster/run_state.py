@@ -16,12 +16,27 @@ class RunState:
 
     def __init__(self) -> None:
         self._found = 0
+        self._expected = 0
+        self._ended: set[int] = set()
         self._stopping = False
         self._fault: Exception | None = None
 
     def add_found(self, count: int) -> None:
         """Count items that a listing has found."""
         self._found += count
+
+    def expect_listings(self, count: int) -> None:
+        """Say how many readers list what there is."""
+        self._expected = count
+        self._ended.clear()
+
+    def end_listing(self, number: int) -> None:
+        """Note that a reader has come to its end."""
+        self._ended.add(number)
+
+    def is_listed(self) -> bool:
+        """Tell whether all readers have come to their end."""
+        return len(self._ended) == self._expected
 
     def stop(self) -> None:
         """Let nothing more begin."""

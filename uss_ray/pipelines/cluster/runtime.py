@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import ray
 
@@ -140,6 +140,15 @@ def most_decoders(pool: WorkerPool) -> int:
     """Tell how many tasks can decode at a time beside the actors."""
     cpus = ray.cluster_resources().get("CPU", 1.0) - pool.actors * pool.cpus_per_actor
     return max(1, int(cpus // DECODE_CPUS))
+
+
+def refit_pool(pool: WorkerPool) -> WorkerPool:
+    """Take away the actors that the running Ray has no room for any more; one always stays."""
+    resources = ray.cluster_resources()
+    room = (resources.get("CPU", 1.0) - _LIGHT_CPUS) / pool.cpus_per_actor
+    if pool.gpus_per_actor:
+        room = min(room, resources.get("GPU", 0.0) / pool.gpus_per_actor)
+    return replace(pool, actors=max(1, min(pool.actors, int(room))))
 
 
 def _start_local() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 import ray.data
+from ray.data.exceptions import ExecutionTimeoutError
 from ray.exceptions import RayError
 from ray.util.annotations import RayDeprecationWarning
 
@@ -35,8 +36,6 @@ def set_up_ray_data() -> None:
     context.max_errored_blocks = -1
     context.execution_options.preserve_order = False
     context.execution_options.verbose_progress = False
-    # One block of a long recording may take its time on a slow machine.
-    context.execution_no_progress_timeout_s = 4 * 3600
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
 
 
@@ -130,16 +129,24 @@ def _keyword_arguments_of_ray() -> Iterator[None]:
         yield
 
 
+class StalledError(Exception):
+    """A pipeline stands still, such as when a lost machine leaves no CPU to decode on."""
+
+
 def iterate_tables(rows: ray.data.Dataset) -> Iterator[pa.Table]:
     """Run a pipeline and give its tables as they come.
 
     Raises
     ------
+    StalledError
+        If nothing came for half an hour, or `RAY_DATA_EXECUTION_NO_PROGRESS_TIMEOUT_S`.
     UssRayError
         What stopped the pipeline: our own error where there is one below Ray's.
     """
     try:
         yield from rows.iter_batches(batch_size=None, batch_format="pyarrow")
+    except ExecutionTimeoutError as error:
+        raise StalledError(str(error)) from error
     except RayError as error:
         raise own_error(error) from error
 

@@ -16,7 +16,7 @@ from uss_ray.datasets.clip_audio import ClipReader
 from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.errors import OutputError
 from uss_ray.mining.anchor import Reject
-from uss_ray.pipelines.cluster.guarded import GuardedReader
+from uss_ray.pipelines.cluster.guarded import guard
 from uss_ray.pipelines.cluster.run_state import pinned
 from uss_ray.pipelines.cluster.runtime import DECODE_CPUS, LISTING_CPUS, WorkerPool
 from uss_ray.pipelines.cluster.source import read_tables
@@ -80,22 +80,19 @@ class ClipListing:
     def missing(self, *, ledger: Any, retry_failed: bool, state: Any) -> ray.data.Dataset:
         """Stream what is not done yet, as rows of `CLIP_SCHEMA`; `ledger` is a reference to a `MiningLedger`."""
         claims = pinned(ClipClaims).remote(self.clips) if len(self.readers) > 1 else None
-        readers = tuple(
-            GuardedReader(
-                _ClipTables(
-                    reader,
-                    number=number,
-                    listing=self,
-                    ledger=ledger,
-                    retry_failed=retry_failed,
-                    state=state,
-                    claims=claims,
-                ),
+        readers = [
+            _ClipTables(
+                reader,
+                number=number,
+                listing=self,
+                ledger=ledger,
+                retry_failed=retry_failed,
                 state=state,
+                claims=claims,
             )
             for number, reader in enumerate(self.readers)
-        )
-        return read_tables(readers, schema=CLIP_SCHEMA, name="Clips", cpus=LISTING_CPUS)
+        ]
+        return read_tables(guard(readers, state=state), schema=CLIP_SCHEMA, name="Clips", cpus=LISTING_CPUS)
 
 
 class _ClipTables:
