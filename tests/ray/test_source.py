@@ -31,6 +31,7 @@ def context() -> Iterator[DataContext]:
         changed = DataContext.get_current()
         changed.target_max_block_size = BLOCK_BYTES
         changed.enable_progress_bars = False
+        changed.max_errored_blocks = 0  # our jobs, in the same process, set it otherwise
         yield changed
 
 
