@@ -9,12 +9,12 @@ import io
 import json
 from urllib.parse import quote_plus
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyarrow import orc
 
+from tests.servers.fixtures import forget_clients
 from uss_ray.errors import DataError
 from uss_ray.pipelines.listing import list_recordings, open_listing
 from uss_ray.storage import uri
@@ -111,11 +111,11 @@ def s3():
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "test")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        fsspec.get_filesystem_class("s3").clear_instance_cache()
+        forget_clients()
         for bucket in ("reports", "sounds"):
             boto3.client("s3").create_bucket(Bucket=bucket)
         yield "s3://reports"
-        fsspec.get_filesystem_class("s3").clear_instance_cache()
+    forget_clients()
     server.stop()
 
 
