@@ -74,7 +74,9 @@ def test_a_fault_of_the_store_is_no_fault_of_the_recording(make_recording, monke
     from uss_ray.storage import uri
 
     def fail(location):
-        raise RecordingError(location, expected="a readable file", found="I/O error") from OSError(5, "I/O error")
+        raise RecordingError(location, expected="a readable file", found="I/O error") from OSError(
+            5, "I/O error"
+        )
 
     monkeypatch.setattr(uri, "open_binary", fail)
     ((unit, _),) = decoded(make_recording("a.wav"))

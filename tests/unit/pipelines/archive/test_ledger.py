@@ -75,7 +75,10 @@ def test_failures_are_settled_once_a_recording_is_separated_or_has_failed_again(
     put(FAILED_PREFIX + "late", [failed("again.wav", "second")])
     assert settle_failures(output) == 2
     rows = {row["recording_id"]: row for row in read_index(output).to_pylist() if row["status"] == "failed"}
-    assert {name: row["reason"] for name, row in rows.items()} == {"again.wav": "second", "other.wav": "broken"}
+    assert {name: row["reason"] for name, row in rows.items()} == {
+        "again.wav": "second",
+        "other.wav": "broken",
+    }
     assert read_index(output).num_rows == 3
     lines = uri.read_bytes(uri.join(output, "failed.jsonl")).decode().splitlines()
     assert [json.loads(line)["recording_id"] for line in lines] == ["again.wav", "other.wav"]
@@ -94,7 +97,11 @@ def test_failures_that_are_all_mended_leave_no_rows(output, put):
 def test_only_whole_spans_are_done_and_those_of_done_recordings_go(output, put):
     key = recording_key("long.wav")
     other = recording_key("other.wav")
-    for name in (f"{key:016x}/000000/part.json", f"{key:016x}/000001/0.f32", f"{other:016x}/000004/part.json"):
+    for name in (
+        f"{key:016x}/000000/part.json",
+        f"{key:016x}/000001/0.f32",
+        f"{other:016x}/000004/part.json",
+    ):
         uri.write_bytes(b"{}", uri.join(output, ".parts", name))
     assert done_parts(output, folder=f".parts/{key:016x}") == {0}
     assert done_parts(output, folder=".parts/none") == set()

@@ -21,7 +21,11 @@ def gathered(builder, units):
 
 
 def test_units_survive_the_way_through_arrow_bit_for_bit():
-    sent = [(unit("a"), sound(1, 100)), (unit("b", channels=2), sound(2, 7, seed=1)), (unit("c"), sound(1, 0))]
+    sent = [
+        (unit("a"), sound(1, 100)),
+        (unit("b", channels=2), sound(2, 7, seed=1)),
+        (unit("c"), sound(1, 0)),
+    ]
     table = packet_table(sent)
     assert table.schema.equals(PACKET_SCHEMA)
     (received,) = packets_of(table)
@@ -43,7 +47,9 @@ def test_packets_are_full_by_number_or_by_sound():
     few = PacketBuilder(most_units=3, most_samples=1000)
     assert gathered(few, [(unit(str(n)), sound(1, 10)) for n in range(7)]) == [3, 3, 1]
     much = PacketBuilder(most_units=16, most_samples=100)
-    assert gathered(much, [(unit(str(n)), sound(1, size)) for n, size in enumerate((60, 60, 30, 500, 10))]) == [
+    assert gathered(
+        much, [(unit(str(n)), sound(1, size)) for n, size in enumerate((60, 60, 30, 500, 10))]
+    ) == [
         1,
         2,
         1,
@@ -53,7 +59,9 @@ def test_packets_are_full_by_number_or_by_sound():
 
 def test_a_span_of_a_long_recording_ends_its_packet():
     builder = PacketBuilder(most_units=16, most_samples=1000)
-    assert gathered(builder, [(unit("a"), sound(1, 9)), (unit("b", part=0), sound(1, 9)), (unit("c"), None)]) == [
+    assert gathered(
+        builder, [(unit("a"), sound(1, 9)), (unit("b", part=0), sound(1, 9)), (unit("c"), None)]
+    ) == [
         2,
         1,
     ]
