@@ -5,6 +5,9 @@ PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --quiet --no-compile --constraint constraints.txt
 DEMO   := out/demo
 
+# A run starts many Python processes; where bytecode may not be kept, each compiles torch and Ray anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup demo test lint format clean
 .DEFAULT_GOAL := help
 

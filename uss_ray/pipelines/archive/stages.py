@@ -27,6 +27,7 @@ class Grain:
 
     decode_rows: int
     packet_units: int
+    is_alone: bool = False
 
     @classmethod
     def of(cls, recordings: int | None, *, actors: int) -> Grain:
@@ -38,8 +39,8 @@ class Grain:
 
     @classmethod
     def alone(cls) -> Grain:
-        """Each recording by itself."""
-        return cls(1, 1)
+        """Each recording by itself, with no other in its worker."""
+        return cls(1, 1, is_alone=True)
 
 
 def packet_reports(
@@ -86,6 +87,7 @@ def packet_reports(
         SeparatePackets,
         pool=pool,
         rows_at_a_time=1,
+        is_alone=grain.is_alone,
         request=request,
         threads=pool.threads,
         scratch=scratch,

@@ -83,6 +83,7 @@ def map_with_actors(
     pool: WorkerPool,
     rows_at_a_time: int,
     calls_at_a_time: int = 1,
+    is_alone: bool = False,
     **arguments: Any,
 ) -> ray.data.Dataset:
     """Put a fixed pool of warm actors behind a dataset; they come back from a crash, and try a batch again twice.
@@ -96,6 +97,9 @@ def map_with_actors(
     rows_at_a_time : int
     calls_at_a_time : int, default=1
         Threads of an actor that call the stage; above 1 it must be safe to be called so.
+    is_alone : bool, default=False
+        Whether an actor holds one batch and no other. Ray sends more ahead, and each that an actor holds when it dies
+        has used up one of its attempts, whoever killed it.
     **arguments
         For the constructor. Small: they must outlive the node that they were made on.
 
@@ -111,8 +115,9 @@ def map_with_actors(
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(
                 size=pool.actors,
-                max_concurrent_calls_per_actor=calls_at_a_time,
-                enable_true_multi_threading=calls_at_a_time > 1,
+                max_tasks_in_flight_per_actor=1 if is_alone else None,
+                max_concurrent_calls_per_actor=1 if is_alone else calls_at_a_time,
+                enable_true_multi_threading=calls_at_a_time > 1 and not is_alone,
             ),
             num_cpus=pool.cpus_per_actor,
             num_gpus=pool.gpus_per_actor or None,

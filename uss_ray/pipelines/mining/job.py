@@ -276,6 +276,7 @@ class _Run(Passes):
             sample_rate=self.sample_rate,
             pool=self.pool,
             packet_clips=clips,
+            is_alone=careful,
             ledger=ledger,
             retry_failed=self.options.retry_failed,
             state=self.state,

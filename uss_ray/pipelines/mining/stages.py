@@ -139,12 +139,13 @@ def mining_reports(
     sample_rate: int,
     pool: WorkerPool,
     packet_clips: int,
+    is_alone: bool,
     ledger: Any,
     retry_failed: bool,
     state: Any,
     make_miner: MakeMiner,
 ) -> ray.data.Dataset:
-    """Build the pipeline; nothing runs yet.
+    """Build the pipeline; nothing runs yet. `is_alone`: no packet shares its worker with another.
 
     Returns
     -------
@@ -171,6 +172,7 @@ def mining_reports(
         rows_at_a_time=1,
         # One call has the networks; the others encode and upload meanwhile, which takes about as long as a GPU.
         calls_at_a_time=_CALLS_WITH_GPU if pool.gpus_per_actor else _CALLS,
+        is_alone=is_alone,
         request=request,
         sample_rate=sample_rate,
         threads=pool.threads,
