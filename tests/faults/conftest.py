@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 import soundfile as sf
 
 from tests.faults.commands import ArchiveCommand
+from tests.faults.disturbances import DisturbedSeparator, Gate
 from tests.faults.results import stems_of
-from uss_ray.pipelines.archive.job import ArchiveOptions, separate_archive
+from uss_ray.pipelines.archive.job import ArchiveOptions, ArchiveResult, separate_archive
 from uss_ray.pipelines.request import Query, SeparationRequest
 
 SHORT = 7
@@ -29,6 +31,7 @@ UNITS = frozenset([f"{number}.wav" for number in range(SHORT)] + [f"{LONG}#{part
 
 MakeRequest = Callable[..., SeparationRequest]
 StartCommand = Callable[..., ArchiveCommand]
+GoOn = Callable[..., tuple[ArchiveResult, list[str]]]
 
 
 @pytest.fixture(scope="session")
@@ -85,6 +88,32 @@ def start_command(archive: Path, tiny_weights: Path, tmp_path: Path) -> Iterator
     yield start
     for command in started:
         command.close()
+
+
+@pytest.fixture
+def go_on(archive: Path, make_request: MakeRequest, local_ray: None, tmp_path: Path) -> GoOn:
+    """Run the job again on what a disturbed run left, and tell which units it has begun.
+
+    On the Ray of the tests: to start one takes longer than the job.
+    """
+    gates: list[Gate] = []
+
+    def run(
+        output: Path | str = tmp_path / "out", *, source: Path | str = archive, **changes: Any
+    ) -> tuple[ArchiveResult, list[str]]:
+        gate = Gate(tmp_path / f"gate-{len(gates)}")
+        gate.folder.mkdir()
+        gate.open()
+        gates.append(gate)
+        result = separate_archive(
+            str(source),
+            request=make_request(output, **changes),
+            options=OPTIONS,
+            make_separator=partial(DisturbedSeparator, deed=gate),
+        )
+        return result, gate.begun()
+
+    return run
 
 
 def _write(path: Path, *, seconds: float, pitch: float, sample_rate: int) -> None:

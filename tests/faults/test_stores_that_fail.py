@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 import ray
 
 from tests.faults.conftest import OPTIONS, SHORT
+from tests.faults.disturbances import LOOK_SECONDS, DisturbedSeparator, Gate
 from tests.faults.results import assert_complete, failed, separated, stems_of
 from tests.servers.ceph import ACCESS_KEY, SECRET_KEY
 from tests.servers.fixtures import BUCKET
+from uss_ray.errors import OutputError
 from uss_ray.pipelines.archive.job import separate_archive
 from uss_ray.storage import uri
 from uss_ray.storage.access import StorageAccess
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray"), pytest.mark.timeout(600)]
 
 STATUSES = (500, 503)
 DROPPED = None
 TIMES = 4  # each fault, one after another; a request meets a few of them
 
 
-@pytest.mark.usefixtures("local_ray")
 def test_an_archive_is_the_same_in_a_folder_and_in_an_object_store(
     archive, make_request, undisturbed, storage_root, request, tmp_path
 ):
@@ -43,7 +46,6 @@ def test_an_archive_is_the_same_in_a_folder_and_in_an_object_store(
         assert [file for file in told if tells_a_secret(file)] == []
 
 
-@pytest.mark.usefixtures("local_ray")
 def test_a_store_that_fails_for_a_while_costs_nothing(
     archive, make_request, undisturbed, faulty_s3, s3_root, tmp_path
 ):
@@ -73,48 +75,62 @@ def test_a_store_that_fails_for_a_while_costs_nothing(
     assert_complete(fetch(output, tmp_path / "fetched"), stems=undisturbed)
 
 
-def test_a_store_that_stays_away_leaves_recordings_to_do_and_fails_none(
-    archive, undisturbed, faulty_s3, s3_root, start_command, tmp_path
+def test_a_store_that_is_away_ends_a_run_that_goes_on_when_it_is_back(
+    archive, make_request, go_on, undisturbed, faulty_s3, s3_root, tmp_path
 ):
-    """First the whole store is away for longer than the patience, then it takes no stem of one recording."""
+    """The whole store is away for longer than the patience."""
     source, output = put(archive, s3_root), uri.join(s3_root, "out")
-
-    def start(*, is_held=False):
-        return start_command(
-            *("--storage-endpoint", faulty_s3.endpoint),
-            source=source,
-            output=output,
-            is_held=is_held,
-            environment={"USS_RAY_STORAGE_PATIENCE_SECONDS": "1"},
-        )
-
-    first = start(is_held=True)
+    storage = StorageAccess(endpoint=faulty_s3.endpoint, patience_seconds=1)
+    gate = Gate(tmp_path / "gate")
+    gate.folder.mkdir()
     for number in range(3):
-        first.wait_for_unit(number)
-        first.gate.open(number)
-    first.wait_for_unit(3)
-    faulty_s3.refuse(503)
-    first.gate.open()
-    assert first.wait() == 6
-    assert output in first.log.read_text()
+        gate.open(number)
+
+    def refuse() -> None:
+        while len(gate.begun()) <= 3:
+            time.sleep(LOOK_SECONDS)
+        faulty_s3.refuse(503)
+        gate.open()
+
+    refusing = threading.Thread(target=refuse, daemon=True)
+    refusing.start()
+    with pytest.raises(OutputError, match=output) as caught:
+        separate_archive(
+            source,
+            request=make_request(output, storage=storage),
+            options=OPTIONS,
+            make_separator=partial(DisturbedSeparator, deed=gate),
+        )
+    refusing.join()
+    assert ACCESS_KEY not in str(caught.value)
     faulty_s3.heal()
     found = fetch(output, tmp_path / "first")
     assert stems_of(found).items() <= undisturbed.items()
 
+    result, _ = go_on(output, source=source, storage=storage)
+    assert result.exit_code == 0
+    assert_complete(fetch(output, tmp_path / "second"), stems=undisturbed)
+
+
+def test_a_store_that_refuses_one_recording_leaves_it_to_do_and_fails_none(
+    archive, go_on, undisturbed, faulty_s3, s3_root, tmp_path
+):
+    source, output = put(archive, s3_root), uri.join(s3_root, "out")
+    storage = StorageAccess(endpoint=faulty_s3.endpoint, patience_seconds=1)
     faulty_s3.refuse(503, method="PUT", target="/3.wav/")
-    second = start()
-    assert second.wait() == 8
+    result, _ = go_on(output, source=source, storage=storage)
+    assert result.exit_code == 8
     faulty_s3.heal()
-    assert "1 recordings are not done" in second.log.read_text()
-    found = fetch(output, tmp_path / "second")
+    counts = result.summary.recordings
+    assert (counts.separated, counts.failed, counts.unfinished) == (SHORT, 0, 1)
+    found = fetch(output, tmp_path / "first")
     assert len(separated(found)) == SHORT
     assert failed(found) == {}
 
-    third = start()
-    assert third.wait() == 0
-    assert third.gate.begun() == ["3.wav"]
-    assert_complete(fetch(output, tmp_path / "third"), stems=undisturbed)
-    assert not any(tells_a_secret(command.log) for command in (first, second, third))
+    result, begun = go_on(output, source=source, storage=storage)
+    assert result.exit_code == 0
+    assert begun == ["3.wav"]
+    assert_complete(fetch(output, tmp_path / "second"), stems=undisturbed)
 
 
 def put(archive: Path, root: str) -> str:

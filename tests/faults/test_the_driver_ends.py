@@ -1,4 +1,4 @@
-"""The process that the user has started ends in the middle of its work: the same command goes on from there."""
+"""The process that the user has started ends in the middle of its work: the same job goes on from there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from tests.faults.results import assert_complete, separated, staged, stems_of, t
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 
-def test_a_driver_that_is_killed_loses_what_was_in_flight_and_no_more(start_command, undisturbed, tmp_path):
+def test_a_driver_that_is_killed_loses_what_was_in_flight_and_no_more(
+    start_command, go_on, undisturbed, tmp_path
+):
     """Killed with SIGKILL in the third span of a long recording, some short recordings done before."""
     out = tmp_path / "out"
     first = start_command()
@@ -28,14 +30,14 @@ def test_a_driver_that_is_killed_loses_what_was_in_flight_and_no_more(start_comm
     assert stems_of(out).items() <= undisturbed.items()
     times = times_of(out, separated(out))
 
-    second = start_command(is_held=False)
-    assert second.wait() == 0
-    assert sorted(second.gate.begun()) == sorted(UNITS - done)
+    result, begun = go_on()
+    assert result.exit_code == 0
+    assert sorted(begun) == sorted(UNITS - done)
     assert times.items() <= times_of(out, separated(out)).items()
     assert_complete(out, stems=undisturbed)
 
 
-def test_a_terminated_run_finishes_what_is_in_flight(start_command, undisturbed, tmp_path):
+def test_a_terminated_run_finishes_what_is_in_flight(start_command, go_on, undisturbed, tmp_path):
     """SIGTERM while a recording is separated: it is finished and committed, and nothing else is begun."""
     out = tmp_path / "out"
     first = start_command()
@@ -54,13 +56,13 @@ def test_a_terminated_run_finishes_what_is_in_flight(start_command, undisturbed,
     assert len(begun) < len(UNITS)
     assert done_in(out) == set(begun)
 
-    second = start_command(is_held=False)
-    assert second.wait() == 0
-    assert sorted(begun + second.gate.begun()) == sorted(UNITS)
+    result, begun_again = go_on()
+    assert result.exit_code == 0
+    assert sorted(begun + begun_again) == sorted(UNITS)
     assert_complete(out, stems=undisturbed)
 
 
-def test_a_second_signal_ends_a_run_at_once(start_command, undisturbed, tmp_path):
+def test_a_second_signal_ends_a_run_at_once(start_command, go_on, undisturbed, tmp_path):
     """SIGTERM twice while a recording is separated that would never end."""
     first = start_command()
     first.wait_for_unit(0)
@@ -71,7 +73,7 @@ def test_a_second_signal_ends_a_run_at_once(start_command, undisturbed, tmp_path
     assert not staged(tmp_path / "out")
     assert not separated(tmp_path / "out")
 
-    assert start_command(is_held=False).wait() == 0
+    assert go_on()[0].exit_code == 0
     assert_complete(tmp_path / "out", stems=undisturbed)
 
 

@@ -109,7 +109,9 @@ def forget_clients() -> None:
 
 
 def _store_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    return {
+        name: value for name, value in os.environ.items() if name.startswith(("AWS_", "USS_RAY_STORAGE_"))
+    }
 
 
 def _empty(server: CephServer, prefix: str) -> None:

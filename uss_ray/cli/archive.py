@@ -83,6 +83,7 @@ def archive(
     endpoint: options.Endpoint = None,
     storage_profile: options.StorageProfile = None,
     region: options.Region = None,
+    patience: options.Patience = None,
     address: Annotated[
         str | None, typer.Option(help="Ray cluster; without it RAY_ADDRESS or a local Ray.")
     ] = None,
@@ -121,6 +122,7 @@ def archive(
         endpoint=endpoint,
         storage_profile=storage_profile,
         region=region,
+        patience=patience,
     )
     chosen = ArchiveOptions(
         actors=actors,

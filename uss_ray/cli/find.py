@@ -87,6 +87,7 @@ def find(
     storage_endpoint: options.Endpoint = None,
     storage_profile: options.StorageProfile = None,
     storage_region: options.Region = None,
+    patience: options.Patience = None,
 ) -> None:
     """Find recordings and spans by what was heard, from the index of an output."""
     from uss_ray.ontology.vocabulary import Vocabulary
@@ -96,7 +97,9 @@ def find(
 
     if as_json and as_csv:
         raise ConfigError("--json, --csv", expected="one of them", found="both")
-    StorageAccess(endpoint=storage_endpoint, profile=storage_profile, region=storage_region).apply()
+    StorageAccess(
+        endpoint=storage_endpoint, profile=storage_profile, region=storage_region, patience_seconds=patience
+    ).apply()
     vocabulary = Vocabulary.load(ontology_path=ontology, classes_path=class_list)
     matches = tuple((text, vocabulary.resolve_text(text)) for text in texts or ())
     asked = [*(names or ()), *(match.node.node_id for _, match in matches)]

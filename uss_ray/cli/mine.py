@@ -115,6 +115,7 @@ def mine(
     endpoint: options.Endpoint = None,
     storage_profile: options.StorageProfile = None,
     region: options.Region = None,
+    patience: options.Patience = None,
     address: Annotated[
         str | None, typer.Option(help="Ray cluster; without it RAY_ADDRESS or a local Ray.")
     ] = None,
@@ -156,7 +157,9 @@ def mine(
         report=not no_report,
         ontology=ontology,
         class_list=class_list,
-        storage=StorageAccess(endpoint=endpoint, profile=storage_profile, region=region),
+        storage=StorageAccess(
+            endpoint=endpoint, profile=storage_profile, region=region, patience_seconds=patience
+        ),
         **unchecked,  # the request checks them
     )
     chosen = MiningOptions(

@@ -75,6 +75,15 @@ StorageProfile = Annotated[
 Region = Annotated[
     str | None, typer.Option("--storage-region", help="Region of the store; or AWS_DEFAULT_REGION.")
 ]
+Patience = Annotated[
+    float | None,
+    typer.Option(
+        "--storage-patience",
+        min=0,
+        help="Seconds to wait out a store that fails; or USS_RAY_STORAGE_PATIENCE_SECONDS.",
+        show_default="300",
+    ),
+]
 DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 NoResidual = Annotated[bool, typer.Option("--no-residual", help="Do not write what the stems leave over.")]
 NoReport = Annotated[bool, typer.Option("--no-report", help="Do not write an HTML page for each recording.")]
@@ -115,6 +124,7 @@ def make_request(
     endpoint: str | None = None,
     storage_profile: str | None = None,
     region: str | None = None,
+    patience: float | None = None,
 ) -> SeparationRequest:
     """Turn options into a request.
 
@@ -156,7 +166,9 @@ def make_request(
         overwrite=overwrite,
         ontology=ontology,
         class_list=class_list,
-        storage=StorageAccess(endpoint=endpoint, profile=storage_profile, region=region),
+        storage=StorageAccess(
+            endpoint=endpoint, profile=storage_profile, region=region, patience_seconds=patience
+        ),
         **unchecked,
     )
 

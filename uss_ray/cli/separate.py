@@ -45,6 +45,7 @@ def separate(
     endpoint: options.Endpoint = None,
     storage_profile: options.StorageProfile = None,
     region: options.Region = None,
+    patience: options.Patience = None,
 ) -> None:
     """Separate one recording into the sounds in it."""
     from uss_ray.pipelines.recordings import single_recording
@@ -77,6 +78,7 @@ def separate(
         endpoint=endpoint,
         storage_profile=storage_profile,
         region=region,
+        patience=patience,
     )
     request.storage.apply()
     item = single_recording(recording)

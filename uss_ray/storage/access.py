@@ -1,4 +1,4 @@
-"""Which object store to talk to: endpoint, profile and region, as plain values that travel to workers.
+"""Which object store to talk to, and how patiently, as plain values that travel to workers.
 
 Holds no credentials and refuses an endpoint that does; keys stay where the client libraries look for them (environment,
 profile files, the role of the machine).
@@ -6,12 +6,17 @@ profile files, the role of the machine).
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from uss_ray.errors import ConfigError
+from uss_ray.storage.patience import VARIABLE as PATIENCE_VARIABLE
+
+_applied: dict[str, tuple[str, str | None]] = {}
+"""What `apply` has set in this process, and what was there before."""
 
 
 @dataclass(frozen=True)
@@ -26,17 +31,20 @@ class StorageAccess:
         Name of a profile in the AWS configuration files of every machine that takes part.
     region : str or None, default=None
         Region to sign requests for.
+    patience_seconds : float or None, default=None
+        How long a fault of the store that may pass is waited out; not negative, 0 tries once.
 
     Raises
     ------
     ConfigError
-        If `endpoint` is no such address or carries credentials (which the message does not repeat), or a name is
-        empty.
+        If `endpoint` is no such address or carries credentials (which the message does not repeat), a name is
+        empty, or the patience is no such number.
     """
 
     endpoint: str | None = None
     profile: str | None = None
     region: str | None = None
+    patience_seconds: float | None = None
 
     def __post_init__(self) -> None:
         if self.endpoint is not None:
@@ -44,23 +52,45 @@ class StorageAccess:
         for field in ("profile", "region"):
             if getattr(self, field) == "":
                 raise ConfigError(f"storage {field}", expected="a name", found="an empty text")
+        if self.patience_seconds is not None and not 0 <= self.patience_seconds < math.inf:
+            raise ConfigError(
+                "storage patience",
+                expected="a number of seconds, not negative",
+                found=str(self.patience_seconds),
+            )
 
     def apply(self) -> None:
         """Make this process, and the processes it starts, use this store; doing it again changes nothing.
 
         Notes
         -----
-        Sets ``AWS_ENDPOINT_URL``, ``AWS_PROFILE`` and ``AWS_DEFAULT_REGION``. With an endpoint, checksums that only
-        newer stores know are sent on demand only, unless the environment says otherwise: older S3-compatible stores
-        refuse them.
+        Sets ``AWS_ENDPOINT_URL``, ``AWS_PROFILE``, ``AWS_DEFAULT_REGION`` and ``USS_RAY_STORAGE_PATIENCE_SECONDS``;
+        what another access has set before is taken back first, for workers serve one job after another. With an
+        endpoint, checksums that only newer stores know are sent on demand only, unless the environment says
+        otherwise: older S3-compatible stores refuse them.
         """
-        wanted = _environment(self)
-        if all(os.environ.get(name) == value for name, value in wanted.items()):
+        known = {name: os.environ.get(name) for name in (*_applied, *_environment(self))}
+        _take_back()
+        for name, value in _environment(self).items():
+            _applied[name] = (value, os.environ.get(name))
+            os.environ[name] = value
+        if all(os.environ.get(name) == value for name, value in known.items()):
             return
-        os.environ.update(wanted)
         # Clients keep the endpoint they were made with.
         if (s3 := sys.modules.get("uss_ray.storage.s3")) is not None:
             s3.PatientS3FileSystem.clear_instance_cache()
+
+
+def _take_back() -> None:
+    """Undo the last `apply`, but for what somebody else has set since."""
+    for name, (ours, before) in _applied.items():
+        if os.environ.get(name) != ours:
+            continue
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+    _applied.clear()
 
 
 def _environment(access: StorageAccess) -> dict[str, str]:
@@ -68,6 +98,7 @@ def _environment(access: StorageAccess) -> dict[str, str]:
         "AWS_ENDPOINT_URL": access.endpoint,
         "AWS_PROFILE": access.profile,
         "AWS_DEFAULT_REGION": access.region,
+        PATIENCE_VARIABLE: None if access.patience_seconds is None else f"{access.patience_seconds:g}",
     }
     wanted = {name: value for name, value in named.items() if value is not None}
     if access.endpoint is not None:

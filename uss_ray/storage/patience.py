@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-_VARIABLE = "USS_RAY_STORAGE_PATIENCE_SECONDS"
+VARIABLE = "USS_RAY_STORAGE_PATIENCE_SECONDS"
 _DEFAULT_SECONDS = 300.0
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 15.0
@@ -53,13 +53,13 @@ def patience_seconds() -> float:
     ConfigError
         If the variable is no such number.
     """
-    text = os.environ.get(_VARIABLE)
+    text = os.environ.get(VARIABLE)
     try:
         seconds = _DEFAULT_SECONDS if text is None else float(text)
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds < math.inf:
-        raise ConfigError(_VARIABLE, expected="a number of seconds, not negative", found=repr(text))
+        raise ConfigError(VARIABLE, expected="a number of seconds, not negative", found=repr(text))
     return min(seconds, _limit.get())
 
 

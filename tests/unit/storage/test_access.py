@@ -9,6 +9,7 @@ import pytest
 
 from uss_ray.errors import ConfigError
 from uss_ray.storage.access import StorageAccess
+from uss_ray.storage.patience import patience_seconds
 from uss_ray.storage.systems import file_system
 
 
@@ -54,6 +55,25 @@ def test_every_field_reaches_the_environment_and_twice_is_once(monkeypatch: pyte
     assert after["AWS_REQUEST_CHECKSUM_CALCULATION"] == "when_required"
     access.apply()
     assert dict(os.environ) == after
+
+
+def test_a_patience_that_is_no_time_is_refused() -> None:
+    for wrong in (-1.0, float("inf"), float("nan")):
+        with pytest.raises(ConfigError, match="storage patience"):
+            StorageAccess(patience_seconds=wrong)
+
+
+def test_what_one_access_has_set_another_takes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "everyday")
+    monkeypatch.delenv("USS_RAY_STORAGE_PATIENCE_SECONDS")
+    StorageAccess(profile="archive", region="eu-north-1", patience_seconds=1.5).apply()
+    assert os.environ["AWS_PROFILE"] == "archive"
+    assert patience_seconds() == 1.5
+    os.environ["AWS_DEFAULT_REGION"] = "us-west-2"  # somebody else's
+    StorageAccess().apply()
+    assert os.environ["AWS_PROFILE"] == "everyday"
+    assert patience_seconds() == 300
+    assert os.environ["AWS_DEFAULT_REGION"] == "us-west-2"
 
 
 def test_what_is_not_given_is_left_to_the_environment() -> None:
