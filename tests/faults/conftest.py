@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import soundfile as sf
 
-from tests.faults.commands import ArchiveCommand
+from tests.faults.commands import PATIENCE_SECONDS, ArchiveCommand
 from tests.faults.disturbances import DisturbedSeparator, Gate
 from tests.faults.results import stems_of
 from uss_ray.pipelines.archive.job import ArchiveOptions, ArchiveResult, separate_archive
@@ -73,8 +74,19 @@ def undisturbed(
     return stems_of(output)
 
 
+@pytest.fixture(scope="module")
+def orphans() -> Iterator[list[psutil.Process]]:
+    """Processes whose parent was killed: they must end by themselves, which Ray takes a minute for."""
+    left: list[psutil.Process] = []
+    yield left
+    _, alive = psutil.wait_procs(left, timeout=PATIENCE_SECONDS)
+    assert not alive
+
+
 @pytest.fixture
-def start_command(archive: Path, tiny_weights: Path, tmp_path: Path) -> Iterator[StartCommand]:
+def start_command(
+    archive: Path, tiny_weights: Path, orphans: list[psutil.Process], tmp_path: Path
+) -> Iterator[StartCommand]:
     """Start the archive command; always the same, as often as one likes."""
     started: list[ArchiveCommand] = []
 
@@ -88,6 +100,7 @@ def start_command(archive: Path, tiny_weights: Path, tmp_path: Path) -> Iterator
     yield start
     for command in started:
         command.close()
+        orphans += command.orphans
 
 
 @pytest.fixture
