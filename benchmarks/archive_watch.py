@@ -73,23 +73,25 @@ class Observed:
         Wall time from its start to its end.
     memory : dict of str to Memory
         By kind of process.
+    times, cpu : list
+        Moments of the monotonic clock, and the CPU time by kind of process until then.
     """
 
     result: dict[str, Any]
     started: float
     seconds: float = 0.0
     memory: dict[str, Memory] = field(default_factory=lambda: defaultdict(Memory))
-    _times: list[float] = field(default_factory=list)
-    _cpu: list[dict[str, float]] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    cpu: list[dict[str, float]] = field(default_factory=list)
 
     def cpu_seconds(self, since: float | None = None, until: float | None = None) -> dict[str, float]:
         """Sum up CPU time by kind of process, between two moments of the monotonic clock."""
-        after = self._at(until) if until is not None else self._cpu[-1]
+        after = self._at(until) if until is not None else self.cpu[-1]
         before = self._at(since) if since is not None else {}
         return {kind: seconds - before.get(kind, 0.0) for kind, seconds in after.items()}
 
     def _at(self, moment: float) -> dict[str, float]:
-        return self._cpu[min(bisect_left(self._times, moment), len(self._cpu) - 1)]
+        return self.cpu[min(bisect_left(self.times, moment), len(self.cpu) - 1)]
 
 
 def watch(arguments: list[str], *, cores: int | None = None, every_seconds: float = 0.2) -> Observed:
@@ -108,7 +110,7 @@ def watch(arguments: list[str], *, cores: int | None = None, every_seconds: floa
     chosen = set(usable[:cores]) if cores else set(usable)
     if cores and len(chosen) < cores:
         sys.exit(f"{cores} cores are needed, and there are {len(chosen)}")
-    seen = _Processes()
+    seen = Processes()
     started = time.monotonic()
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         job = subprocess.Popen(
@@ -120,8 +122,8 @@ def watch(arguments: list[str], *, cores: int | None = None, every_seconds: floa
         )
         observed = Observed({}, started)
         while job.poll() is None:
-            observed._times.append(time.monotonic())
-            observed._cpu.append(seen.look(job.pid, memory=observed.memory))
+            observed.times.append(time.monotonic())
+            observed.cpu.append(seen.look(job.pid, memory=observed.memory))
             time.sleep(every_seconds)
         observed.seconds = time.monotonic() - started
         output.seek(0)
@@ -133,7 +135,7 @@ def watch(arguments: list[str], *, cores: int | None = None, every_seconds: floa
     return observed
 
 
-class _Processes:
+class Processes:
     """CPU time by kind, of processes that come and go and change what they do."""
 
     def __init__(self) -> None:
@@ -141,6 +143,7 @@ class _Processes:
         self._last: dict[tuple[int, float], tuple[str, float]] = {}
 
     def look(self, root: int, *, memory: dict[str, Memory]) -> dict[str, float]:
+        """Look at a process and its descendants; give the CPU time by kind so far, and raise the memory seen."""
         try:
             top = psutil.Process(root)
             processes = [top, *top.children(recursive=True)]

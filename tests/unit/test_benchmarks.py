@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
+import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
+import archive_engines  # noqa: E402
 from archive_engines import NullEngine, NullSession  # noqa: E402
 from archive_sounds import field_recordings, noises  # noqa: E402
-from archive_watch import watch  # noqa: E402
+from archive_watch import Observed, Processes, watch  # noqa: E402
 
 from uss_ray.separation.mixture import ArraySource, PartSource  # noqa: E402
 
@@ -36,6 +44,54 @@ def run(name: str, *options: str) -> str:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
+
+
+@pytest.fixture
+def run_here(local_ray, monkeypatch, capsys):
+    """Run a benchmark whose jobs, else processes with a Ray of their own, run here on the Ray of the tests."""
+    from ray import cloudpickle
+
+    def look(observed: Observed, is_over: threading.Event) -> None:
+        processes = Processes()
+        while not is_over.wait(0.1):
+            observed.times.append(time.monotonic())
+            observed.cpu.append(processes.look(os.getpid(), memory=observed.memory))
+
+    def run_here(name: str, *options: str) -> str:
+        benchmark = importlib.import_module(name)
+
+        def call(arguments):
+            monkeypatch.setattr(sys, "argv", [name, *arguments])
+            benchmark.main()
+
+        def watch_this_process(arguments, **_settings):
+            said, is_over = io.StringIO(), threading.Event()
+            observed = Observed({}, time.monotonic())
+            watching = threading.Thread(target=look, args=(observed, is_over))
+            watching.start()
+            try:
+                with contextlib.redirect_stdout(said):
+                    call(arguments[1:])
+            finally:
+                is_over.set()
+                watching.join()
+            observed.result = json.loads(said.getvalue().splitlines()[-1])
+            return observed
+
+        monkeypatch.setattr(benchmark, "watch", watch_this_process)
+        travelling = (archive_engines, benchmark)  # workers do not find them by name
+        for module in travelling:
+            cloudpickle.register_pickle_by_value(module)
+        threads = torch.get_num_threads()
+        try:
+            call(options)
+        finally:
+            torch.set_num_threads(threads)
+            for module in travelling:
+                cloudpickle.unregister_pickle_by_value(module)
+        return capsys.readouterr().out
+
+    return run_here
 
 
 def table(text: str) -> list[dict[str, str]]:
@@ -113,8 +169,8 @@ def test_reading_the_index_of_a_resumed_run_is_timed():
 
 
 @on_ray
-def test_planning_counts_every_row():
-    row = table(run("planning.py", "--rows", "200"))[0]
+def test_planning_counts_every_row(run_here):
+    row = table(run_here("planning", "--rows", "200"))[0]
     assert row["rows"] == "200"
     assert float(row["driver's peak MiB"]) > 50
 
@@ -137,17 +193,16 @@ def test_memory_is_told_of_each_worker(tmp_path):
 
 
 @on_ray
-@pytest.mark.parametrize("name", ["archive_overhead.py", "archive_scaling.py"])
-def test_speeds_are_compared_in_one_run(name, tiny_weights):
-    small = {
-        "archive_overhead.py": ["--short", "2", "--long", "0", "--cores", "1"],
-        "archive_scaling.py": ["--recordings", "4", "--seconds", "2"],
-    }[name]
-    out = run(name, *small, "--repeats", "1", "--levels", "1", "--weights", str(tiny_weights))
-    rows = table(out)
-    if name == "archive_overhead.py":
-        assert rows[0]["same stems"].startswith("yes")
-        assert 0.1 < float(rows[0]["work, Ray : bare"]) < 100
-    else:
-        assert [row["actors and cores"] for row in rows] == ["1", "2"]
-        assert "ratio" in out
+def test_the_job_is_compared_with_the_bare_engine(run_here, tiny_weights):
+    small = ["--short", "2", "--long", "0", "--cores", "1", "--repeats", "1", "--levels", "1"]
+    (row,) = table(run_here("archive_overhead", *small, "--weights", str(tiny_weights)))
+    assert row["same stems"] == "yes"
+    assert 0.1 < float(row["work, Ray : bare"]) < 100
+
+
+@on_ray
+def test_two_actors_are_compared_with_one(run_here, tiny_weights):
+    small = ["--recordings", "4", "--seconds", "2", "--repeats", "1", "--levels", "1"]
+    out = run_here("archive_scaling", *small, "--weights", str(tiny_weights))
+    assert [row["actors and cores"] for row in table(out)] == ["1", "2"]
+    assert "ratio" in out
