@@ -80,6 +80,7 @@ INDEX_SCHEMA = pa.schema(
     metadata={_VERSION_KEY: str(INDEX_VERSION).encode()},
 )
 
+_TEXT_COLUMNS = [field.name for field in INDEX_SCHEMA if pa.types.is_string(field.type)]
 _FIELDS_OF = attrgetter(*INDEX_SCHEMA.names)
 
 
@@ -405,7 +406,7 @@ def write_index_part(table: pa.Table, *, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            pq.write_table(table, temporary, compression="zstd")
+            pq.write_table(table, temporary, compression="zstd", use_dictionary=_TEXT_COLUMNS)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)

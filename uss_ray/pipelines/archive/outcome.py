@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -128,7 +128,7 @@ class PacketReport:
     def to_table(self) -> pa.Table:
         """Turn the report into a table of one row of `PACKET_REPORT_SCHEMA`."""
         record = {name: getattr(self, name) for name in PACKET_REPORT_SCHEMA.names}
-        record["outcomes"] = [asdict(outcome) for outcome in self.outcomes]
+        record["outcomes"] = [vars(outcome) for outcome in self.outcomes]
         return pa.Table.from_pylist([record], schema=PACKET_REPORT_SCHEMA)
 
     @classmethod

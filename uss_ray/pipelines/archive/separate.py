@@ -33,7 +33,7 @@ from uss_ray.pipelines.archive.outcome import (
     separated_outcome,
 )
 from uss_ray.pipelines.archive.packets import Sounding, Unit, packets_of
-from uss_ray.pipelines.cluster.run_state import is_stopping
+from uss_ray.pipelines.cluster.run_state import StopSign
 from uss_ray.pipelines.publishing import Publisher
 from uss_ray.pipelines.request import SeparationRequest
 from uss_ray.pipelines.separate_one import RecordingSeparator
@@ -107,7 +107,7 @@ class SeparatePackets:
         if uri.is_remote(request.output):  # a worker that was killed before left something on its own machine
             sweep_staging(request.output)
         self._separator = make_separator(request, scratch=scratch)
-        self._state = state
+        self._stop = StopSign(state)
         self._metrics = ArchiveMetrics()
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
         # What is loaded by now stays; a collection need not walk through it, and there are many of them.
@@ -123,7 +123,7 @@ class SeparatePackets:
     def _separate(self, packet: Sequence[Sounding]) -> PacketReport:
         outcomes = [_told(unit) for unit, _ in packet if unit.status != "sound"]
         sounding = [pair for pair in packet if pair[0].status == "sound"]
-        if sounding and is_stopping(self._state):
+        if sounding and self._stop:
             outcomes += [_not_done(unit, reason=STOPPED, is_at_fault=False) for unit, _ in sounding]
             sounding = []
         results, separate_seconds = self._separate_side_by_side(sounding)
