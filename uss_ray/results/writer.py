@@ -148,8 +148,10 @@ def _take_block(block: EstimateBlock, *, tracks: Tracks, asked: Asked, sample_ra
     bounds = segment_bounds(block, sample_rate=sample_rate)
     rest = {track.request.level: block.mixture.astype(np.float64) for track in tracks.residuals}
     active = np.asarray(block.active)
-    sounding = {asked.places[key] for key in block.estimates if key in asked.places}
-    for place in sorted(sounding.union(np.flatnonzero(np.any(active, axis=0)).tolist())):
+    is_told = np.zeros(len(asked), np.bool_)
+    is_told[[asked.places[key] for key in block.estimates if key in asked.places]] = True
+    is_told |= np.any(active, axis=0)
+    for place in np.flatnonzero(is_told).tolist():
         track, estimate = tracks.at(place), block.estimates.get(asked.keys[place])
         track.take_segments(estimate, bounds=bounds, active=active[:, place])
         kept = None if estimate is None else track.kept(estimate, start_frame=block.start_frame)
