@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from uss_ray.audio.codec import open_recording, stem_subtype
@@ -17,11 +18,20 @@ from uss_ray.audio.spec import AudioSpec, checked_stem_format
 from uss_ray.pipelines.recordings import Recording
 from uss_ray.pipelines.request import SeparationRequest
 from uss_ray.pipelines.staging import commit, remove_folder, staging_folder
+from uss_ray.results.asked import Asked
 from uss_ray.results.blocks import EstimateBlock
-from uss_ray.results.index import IndexRow, RecordingFacts, RunFacts, failed_row, write_index
+from uss_ray.results.index import (
+    IndexRow,
+    RecordingFacts,
+    RunFacts,
+    failed_row,
+    to_table,
+    write_index_part,
+)
 from uss_ray.results.layout import PARTS_FOLDER, index_path, part_folder
 from uss_ray.results.parts import PART_NAME, join_parts, write_part
 from uss_ray.results.report import write_report
+from uss_ray.results.rows import RecordingRows, rows_table
 from uss_ray.results.writer import StemRequest, WrittenRecording, write_estimates
 from uss_ray.storage import uri
 
@@ -52,13 +62,13 @@ class Publisher:
         scratch: Path | None = None,
     ) -> None:
         self._request = request
-        self._stems = stems
+        self._stems = Asked.of(stems)
         self._run = run
         self._scratch = scratch
 
     def publish(
         self, blocks: Iterable[EstimateBlock], *, recording: Recording, spec: AudioSpec, started: float
-    ) -> tuple[IndexRow, ...]:
+    ) -> RecordingRows:
         """Write what the engine gives for a recording, and commit stems and report.
 
         Parameters
@@ -73,8 +83,8 @@ class Publisher:
 
         Returns
         -------
-        tuple of IndexRow
-            For `commit_rows`; until then the recording counts as not separated.
+        RecordingRows
+            For `commit_recordings`; until then the recording counts as not separated.
 
         Raises
         ------
@@ -124,7 +134,7 @@ class Publisher:
             )
             commit(staging, output=self._request.output, name=name, last=PART_NAME)
 
-    def join(self, recording: Recording, *, parts: int) -> tuple[IndexRow, ...]:
+    def join(self, recording: Recording, *, parts: int) -> RecordingRows:
         """Make the results of a long recording from its spans, commit all of them, and remove the spans.
 
         Parameters
@@ -135,7 +145,7 @@ class Publisher:
 
         Returns
         -------
-        tuple of IndexRow
+        RecordingRows
             They are committed.
 
         Raises
@@ -181,21 +191,28 @@ class Publisher:
                 on_file=upload,
             )
             rows = self._commit(written, recording=recording, staging=staging, uploaded=uploaded)
-        self.commit_rows(rows, name=index_name(recording))
+        self.commit_recordings([rows], name=index_name(recording))
         self.forget_parts(recording)
         return rows
 
-    def commit_rows(self, rows: Sequence[IndexRow], *, name: str) -> None:
-        """Put rows into the index, as one part of it that replaces one of the same name.
+    def commit_recordings(self, recordings: Sequence[RecordingRows], *, name: str) -> None:
+        """Put recordings into the index, as one part of it that replaces one of the same name.
 
         Raises
         ------
         OutputError
             If the index cannot be written.
         """
+        self._commit_index(rows_table(recordings), name=name)
+
+    def commit_failed(self, rows: Sequence[IndexRow], *, name: str) -> None:
+        """Put the rows of recordings that failed into the index, as `commit_recordings` does."""
+        self._commit_index(to_table(rows), name=name)
+
+    def _commit_index(self, table: pa.Table, *, name: str) -> None:
         index = index_path(name)
         with staging_folder(self._request.output, within=self._scratch) as staging:
-            write_index(rows, path=staging / index)
+            write_index_part(table, path=staging / index)
             commit(staging, output=self._request.output, name=index)
 
     def failed(self, recording: Recording, *, reason: str) -> IndexRow:
@@ -220,7 +237,7 @@ class Publisher:
         recording: Recording,
         staging: Path,
         uploaded: Sequence[str] = (),
-    ) -> tuple[IndexRow, ...]:
+    ) -> RecordingRows:
         if self._request.report:
             write_report(written, root=staging)
         commit(staging, output=self._request.output, name=recording.recording_id, keep=uploaded)

@@ -42,7 +42,7 @@ class SeparatedRecording:
     ----------
     recording : Recording
         What was separated.
-    rows : tuple of IndexRow
+    rows : sequence of IndexRow
         One for each stem asked for, then the residuals.
     output : str
         Output root.
@@ -59,7 +59,7 @@ class SeparatedRecording:
     """
 
     recording: Recording
-    rows: tuple[IndexRow, ...]
+    rows: Sequence[IndexRow]
     output: str
     folder: str
     report: str | None
@@ -158,17 +158,17 @@ class RecordingSeparator:
                 spec=reader.spec,
                 started=started,
             )
-        self.publisher.commit_rows(rows, name=index_name(recording))
+        self.publisher.commit_recordings([rows], name=index_name(recording))
         report = uri.join(output, report_path(recording.recording_id)) if self.request.report else None
-        first = rows[0]
+        facts = rows.common
         return SeparatedRecording(
             recording=recording,
             rows=rows,
             output=output,
             folder=uri.join(output, recording.recording_id),
             report=report,
-            seconds=(first.frames or 0) / (first.sample_rate or 1),
-            processing_seconds=first.processing_seconds or 0.0,
+            seconds=(facts.frames or 0) / (facts.sample_rate or 1),
+            processing_seconds=facts.processing_seconds or 0.0,
             matches=self.matches,
         )
 

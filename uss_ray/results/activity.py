@@ -6,9 +6,8 @@ Owns pooling and merging of segments in bounded memory; which segment is active 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +39,61 @@ class Activity:
     column_seconds: float
     spans: tuple[ActiveSpan, ...]
     highest_probability: float | None = None
+
+
+class Activities(Mapping[str, Activity]):
+    """What the segments of one recording said of each node; worked out of those that are looked at.
+
+    Parameters
+    ----------
+    keys : sequence of str
+        Nodes.
+    maxima : ndarray of shape (columns, nodes), dtype=float32
+        See `Activity.probabilities`.
+    column_seconds : float
+        Duration of a column.
+    spans : mapping of str to tuple of ActiveSpan
+        Of the nodes that are active somewhere.
+
+    Attributes
+    ----------
+    highest : ndarray of shape (nodes,), dtype=float32
+        The maximum over all segments; NaN where nothing was tagged.
+    """
+
+    def __init__(
+        self,
+        keys: Sequence[str],
+        *,
+        maxima: Floats,
+        column_seconds: float,
+        spans: Mapping[str, tuple[ActiveSpan, ...]],
+    ) -> None:
+        self._keys = keys
+        self._maxima = maxima
+        self._column_seconds = column_seconds
+        self._spans = spans
+        self.highest: Floats = np.fmax.reduce(maxima, axis=0, initial=np.nan)
+
+    def __getitem__(self, key: str) -> Activity:
+        """Give what is known of a node."""
+        if key not in self._keys:
+            raise KeyError(key)
+        place = self._keys.index(key)
+        return Activity(
+            probabilities=np.ascontiguousarray(self._maxima[:, place]),
+            column_seconds=self._column_seconds,
+            spans=self._spans.get(key, ()),
+            highest_probability=known(self.highest[place]),
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        """Name the nodes, in their order."""
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        """Count the nodes."""
+        return len(self._keys)
 
 
 class ActivityLog:
@@ -86,28 +140,26 @@ class ActivityLog:
             for node in np.flatnonzero(flags):
                 _extend(self._spans[self._keys[node]], start=float(start), end=float(end))
 
-    def result(self, *, total_seconds: float) -> dict[str, Activity]:
+    def result(self, *, total_seconds: float) -> Activities:
         """Give what is known of each node, spans cut at the end of the recording."""
         if len(self._first_starts) == 2:
             step_seconds = self._first_starts[1] - self._first_starts[0]
         else:
             step_seconds = self._last_end or total_seconds
         columns = -(-self._count // self._segments_per_column)
-        by_node = np.ascontiguousarray(self._maxima[:columns].T)
-        highest = np.fmax.reduce(by_node, axis=1, initial=np.nan).tolist()
-        return {
-            key: Activity(
-                probabilities=by_node[node],
-                column_seconds=step_seconds * self._segments_per_column,
-                spans=tuple(
+        return Activities(
+            self._keys,
+            maxima=self._maxima[:columns],
+            column_seconds=step_seconds * self._segments_per_column,
+            spans={
+                key: tuple(
                     ActiveSpan(start_seconds=start, end_seconds=min(end, total_seconds))
-                    for start, end in self._spans.get(key, ())
+                    for start, end in spans
                     if start < total_seconds
-                ),
-                highest_probability=None if math.isnan(highest[node]) else highest[node],
-            )
-            for node, key in enumerate(self._keys)
-        }
+                )
+                for key, spans in self._spans.items()
+            },
+        )
 
     def _add_maxima(self, row: Floats) -> None:
         if self._count == len(self._maxima) * self._segments_per_column:
@@ -129,6 +181,11 @@ class ActivityLog:
 
     def _untagged(self, columns: int) -> Floats:
         return np.full((columns, len(self._keys)), np.nan, np.float32)
+
+
+def known(probability: np.float32) -> float | None:
+    """Give a probability, or None where nothing was tagged."""
+    return None if np.isnan(probability) else float(probability)
 
 
 def _extend(spans: list[tuple[float, float]], *, start: float, end: float) -> None:

@@ -6,7 +6,7 @@ Owns the shape of both and the checks that blocks are whole; nothing is written 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Literal, Protocol
 
 import numpy as np
@@ -124,21 +124,6 @@ class Geometry:
         if recording.sample_rate is None or recording.channels is None:
             raise ConfigError(recording.recording_id, expected="known rate and channels", found="none")
         return cls(recording.sample_rate, recording.channels)
-
-
-def stem_keys(stems: Sequence[StemRequest]) -> tuple[str, ...]:
-    """List the keys of the stems.
-
-    Raises
-    ------
-    ConfigError
-        If a key is there twice.
-    """
-    keys = tuple(stem.key for stem in stems)
-    if len(set(keys)) != len(keys):
-        repeated = sorted({key for key in keys if keys.count(key) > 1})
-        raise ConfigError("stems", expected="each key once", found=str(repeated))
-    return keys
 
 
 def checked_blocks(

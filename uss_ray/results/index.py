@@ -80,6 +80,7 @@ INDEX_SCHEMA = pa.schema(
     metadata={_VERSION_KEY: str(INDEX_VERSION).encode()},
 )
 
+_TEXT_COLUMNS = [field.name for field in INDEX_SCHEMA if pa.types.is_string(field.type)]
 _FIELDS_OF = attrgetter(*INDEX_SCHEMA.names)
 
 
@@ -286,7 +287,6 @@ class IndexRow:
 
 def _contradiction(row: IndexRow) -> tuple[str, str, str] | None:
     """Find what cannot be in a row: the field, what is expected there and what was found."""
-    # An archive has hundreds of rows a recording, nearly all of them without spans and files.
     if row.kind not in _KINDS:
         return "kind", f"one of {get_args(Kind)}", repr(row.kind)
     if row.status not in _STATUSES:
@@ -315,6 +315,30 @@ def _contradiction(row: IndexRow) -> tuple[str, str, str] | None:
     return None
 
 
+def blank_row(
+    recording: RecordingFacts, *, run: RunFacts, processing_seconds: float | None = None
+) -> IndexRow:
+    """Make a row that says which recording and run it is of, and no more."""
+    return IndexRow(
+        run_id=run.run_id,
+        recording_id=recording.recording_id,
+        recording_uri=recording.recording_uri,
+        recording_sha256=recording.recording_sha256,
+        node_id="",
+        label="",
+        level=None,
+        kind="recording",
+        status="absent",
+        sample_rate=recording.sample_rate,
+        channels=recording.channels,
+        frames=recording.frames,
+        weights_name=run.weights_name,
+        weights_sha256=run.weights_sha256,
+        settings=run.settings,
+        processing_seconds=processing_seconds,
+    )
+
+
 def failed_row(recording: RecordingFacts, *, run: RunFacts, reason: str) -> IndexRow:
     """Make the one row of a recording that could not be separated.
 
@@ -332,24 +356,8 @@ def failed_row(recording: RecordingFacts, *, run: RunFacts, reason: str) -> Inde
     IndexRow
         With status `failed` and an empty `node_id`.
     """
-    return IndexRow(
-        run_id=run.run_id,
-        recording_id=recording.recording_id,
-        recording_uri=recording.recording_uri,
-        recording_sha256=recording.recording_sha256,
-        node_id="",
-        label="",
-        level=None,
-        kind="recording",
-        status="failed",
-        reason=" ".join(reason.split()),
-        sample_rate=recording.sample_rate,
-        channels=recording.channels,
-        frames=recording.frames,
-        weights_name=run.weights_name,
-        weights_sha256=run.weights_sha256,
-        settings=run.settings,
-    )
+    blank = blank_row(recording, run=run)
+    return dataclasses.replace(blank, status="failed", reason=" ".join(reason.split()))
 
 
 def to_table(rows: Iterable[IndexRow]) -> pa.Table:
@@ -375,12 +383,17 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def write_index(rows: Iterable[IndexRow], *, path: Path) -> None:
+    """Write rows as one part of the index; see `write_index_part`."""
+    write_index_part(to_table(rows), path=path)
+
+
+def write_index_part(table: pa.Table, *, path: Path) -> None:
     """Write one part of the index; its name appears only when it is whole.
 
     Parameters
     ----------
-    rows : iterable of IndexRow
-        The rows.
+    table : pyarrow.Table
+        Rows of `INDEX_SCHEMA`.
     path : Path
         A local file; folders are made.
 
@@ -389,12 +402,11 @@ def write_index(rows: Iterable[IndexRow], *, path: Path) -> None:
     OutputError
         If the file cannot be written.
     """
-    table = to_table(rows)
     temporary = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            pq.write_table(table, temporary, compression="zstd")
+            pq.write_table(table, temporary, compression="zstd", use_dictionary=_TEXT_COLUMNS)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)

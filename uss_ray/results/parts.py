@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from uss_ray.audio.spec import StemFormat, StemSubtype
 from uss_ray.errors import RecordingError
+from uss_ray.results.asked import Asked
 from uss_ray.results.blocks import (
     EstimateBlock,
     Geometry,
@@ -24,7 +25,6 @@ from uss_ray.results.blocks import (
     WriteMode,
     check_length,
     checked_blocks,
-    stem_keys,
 )
 from uss_ray.results.index import RecordingFacts, RunFacts
 from uss_ray.results.part_files import PART_NAME as PART_NAME
@@ -33,9 +33,9 @@ from uss_ray.results.part_files import PartWriter
 from uss_ray.results.portrait import PortraitPainter
 from uss_ray.results.stem_files import Encoding
 from uss_ray.results.timeline import Timeline
-from uss_ray.results.tracks import Track, discard, make_tracks
+from uss_ray.results.tracks import Track, Tracks
 from uss_ray.results.writer import FADE_SECONDS, SILENCE_DB
-from uss_ray.results.written import WrittenRecording, drawn, put_together
+from uss_ray.results.written import WrittenRecording, put_together
 
 Floats = npt.NDArray[np.float32]
 
@@ -77,8 +77,8 @@ def write_part(
     OutputError
         If the part cannot be written.
     """
-    keys, geometry = stem_keys(stems), Geometry.of(recording)
-    writer = PartWriter(folder, keys=keys, geometry=geometry)
+    asked, geometry = Asked.of(stems), Geometry.of(recording)
+    writer = PartWriter(folder, keys=asked.keys, geometry=geometry)
     count = 0
     for block in checked_blocks(
         iter(blocks), start_frame=None, geometry=geometry, name=recording.recording_uri
@@ -138,15 +138,15 @@ def join_parts(
     OutputError
         If a part cannot be read or a stem not written. What was not handed to `on_file` is gone then.
     """
-    keys, geometry = stem_keys(stems), Geometry.of(recording)
+    asked, geometry = Asked.of(stems), Geometry.of(recording)
     timeline = Timeline(
-        parts, run_id=run.run_id, recording_id=recording.recording_id, keys=keys, geometry=geometry
+        parts, run_id=run.run_id, recording_id=recording.recording_id, keys=asked.keys, geometry=geometry
     )
     check_length(timeline.frames, recording=recording)
     facts = dataclasses.replace(recording, frames=timeline.frames)
     encoding = Encoding(geometry.sample_rate, geometry.channels, facts.frames, stem_format, subtype)
-    tracks, residuals = make_tracks(
-        stems,
+    tracks = Tracks(
+        asked,
         root=root,
         recording_id=recording.recording_id,
         encoding=encoding,
@@ -156,36 +156,37 @@ def join_parts(
         fade_seconds=fade_seconds,
         draw=draw,
     )
-    all_tracks = [*tracks, *residuals]
     hand_over = _Handover(root, on_file=on_file)
     with contextlib.ExitStack() as stack:
         painter = PortraitPainter(geometry, frames=facts.frames) if draw else None
         if painter is not None:
             stack.enter_context(painter)
         on_failure = stack.enter_context(contextlib.ExitStack())
-        on_failure.callback(discard, all_tracks)
-        for target, track in enumerate(tracks):
-            for stretch in timeline.stretches(target):
+        on_failure.callback(tracks.discard)
+        for place in timeline.told:
+            track = tracks.at(place)
+            for stretch in timeline.stretches(place):
                 track.take(stretch)
                 hand_over(track)
-            track.files.finish()
+            track.finish(timeline.frames)
             hand_over(track)
-        if residuals or painter is not None:
+        if tracks.residuals or painter is not None:
             mixture = _Mixture(mixture_blocks(), channels=geometry.channels, name=recording.recording_uri)
             for part in range(len(timeline.parts)):
                 samples = mixture.read(timeline.parts[part].frames)
                 if painter is not None:
                     painter.add(samples)
-                for rest in residuals:
+                for rest in tracks.residuals:
                     _take_rest(rest, samples, part=part, timeline=timeline, tracks=tracks)
             mixture.check_ended()
-        for rest in residuals:
-            rest.files.finish()
+        for rest in tracks.residuals:
+            rest.finish(timeline.frames)
             hand_over(rest)
-        portrait = None if painter is None else painter.result(drawn(all_tracks))
+        portrait = None if painter is None else painter.result(tracks.drawn())
         on_failure.pop_all()
     return put_together(
-        all_tracks,
+        tracks,
+        asked=asked,
         activities=timeline.activities(),
         portrait=portrait,
         recording=facts,
@@ -194,16 +195,15 @@ def join_parts(
     )
 
 
-def _take_rest(
-    residual: Track, mixture: Floats, *, part: int, timeline: Timeline, tracks: Sequence[Track]
-) -> None:
+def _take_rest(residual: Track, mixture: Floats, *, part: int, timeline: Timeline, tracks: Tracks) -> None:
     """Subtract the stems of a level from the mixture of one part, one after the other as a pass does."""
     start_frame = timeline.parts[part].start_frame
     rest = mixture.astype(np.float64)
-    for target, track in enumerate(tracks):
+    for place in timeline.told:
+        track = tracks.at(place)
         if track.request.level != residual.request.level:
             continue
-        for first_frame, samples in timeline.sounds_of_part(target, part=part):
+        for first_frame, samples in timeline.sounds_of_part(place, part=part):
             kept = track.kept(samples, start_frame=first_frame)
             if kept is not None:
                 stop = first_frame - start_frame + samples.shape[1]

@@ -6,13 +6,14 @@ segment with sound; samples are read when they are asked for, a segment at a tim
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from uss_ray.errors import DataError
-from uss_ray.results.activity import Activity, ActivityLog
+from uss_ray.results.activity import Activities, ActivityLog
 from uss_ray.results.blocks import Geometry, Stretch
 from uss_ray.results.part_files import PartFacts, SampleReader, read_part_facts, read_part_segments
 
@@ -90,36 +91,33 @@ class Timeline:
         """Length of the recording."""
         return self.parts[-1].stop_frame
 
-    def activities(self) -> dict[str, Activity]:
+    def activities(self) -> Activities:
         """Give what the segments said of each target."""
         return self._log.result(total_seconds=self.frames / self.parts[0].sample_rate)
 
-    def stretches(self, target: int) -> Iterator[Stretch]:
-        """Give one target from the beginning of the recording to its end, a segment at a time.
+    @functools.cached_property
+    def told(self) -> list[int]:
+        """Which targets are active or sound somewhere."""
+        n_targets = len(self.parts[0].keys)
+        active = np.unpackbits(np.bitwise_or.reduce(self._active_bits, axis=0), count=n_targets)
+        told: list[int] = np.union1d(np.flatnonzero(active), self._stretches[:, 1]).tolist()
+        return told
 
-        Segments without sound in which it is not active come together.
-        """
-        n_segments = len(self.bounds) - 1
+    def stretches(self, target: int) -> Iterator[Stretch]:
+        """Give the segments in which one target is active or sounds, from the beginning of the recording to its end."""
         active = np.unpackbits(self._active_bits[:, target // 8, None], axis=1)[:, target % 8]
         of_target = self._of_target(target)
-        notable = np.union1d(np.flatnonzero(active), of_target[:, 2])
         sounds = self._sounds(of_target)
         sound = next(sounds, None)
-        done = 0
-        for segment in notable.tolist():
-            if segment > done:
-                yield self._stretch(done, segment)
+        for segment in np.union1d(np.flatnonzero(active), of_target[:, 2]).tolist():
+            start, n_frames = int(self.bounds[segment]), self._length(segment)
             samples = None
             if sound is not None and sound[0] == segment:
                 _, first_frame, found = sound
-                samples = np.zeros((self._channels, self._length(segment, segment + 1)), np.float32)
-                first = first_frame - int(self.bounds[segment])
-                samples[:, first : first + found.shape[1]] = found
+                samples = np.zeros((self._channels, n_frames), np.float32)
+                samples[:, first_frame - start : first_frame - start + found.shape[1]] = found
                 sound = next(sounds, None)
-            yield self._stretch(segment, segment + 1, samples=samples, active=bool(active[segment]))
-            done = segment + 1
-        if done < n_segments:
-            yield self._stretch(done, n_segments)
+            yield Stretch(start, n_frames, samples, bool(active[segment]))
 
     def sounds_of_part(self, target: int, *, part: int) -> Iterator[tuple[int, Floats]]:
         """Give first frame and samples of each stretch of a part in which a target sounds."""
@@ -144,13 +142,8 @@ class Timeline:
                 for _, _, segment, first_frame, n_frames in of_part.tolist():
                     yield segment, first_frame, reader.read(n_frames)
 
-    def _length(self, first: int, last: int) -> int:
-        return int(self.bounds[last] - self.bounds[first])
-
-    def _stretch(
-        self, first: int, last: int, *, samples: Floats | None = None, active: bool = False
-    ) -> Stretch:
-        return Stretch(int(self.bounds[first]), self._length(first, last), samples, active)
+    def _length(self, segment: int) -> int:
+        return int(self.bounds[segment + 1] - self.bounds[segment])
 
 
 def _check_parts(parts: Sequence[PartFacts], *, locations: Sequence[str], wanted: tuple[object, ...]) -> None:

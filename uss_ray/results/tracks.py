@@ -1,4 +1,4 @@
-"""One stem on its way: measured, drawn, and passed to its files; and the names of all stems of a recording.
+"""One stem on its way: measured, drawn, and passed to its files; and all of a recording that have something to pass.
 
 Owns what is kept and what the measures mean. One pass over a recording and the joining of its parts both go
 through here.
@@ -9,19 +9,18 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from uss_ray.audio.level import dbfs, peak
-from uss_ray.results.activity import Activity
+from uss_ray.results.asked import Asked
 from uss_ray.results.blocks import StemRequest, Stretch, WriteMode
-from uss_ray.results.index import ActiveSpan, IndexRow, RecordingFacts, RunFacts, Status
-from uss_ray.results.layout import RESIDUAL_SLUG, free_slug, span_stem_path, stem_path, stem_slug
+from uss_ray.results.index import ActiveSpan, IndexRow, Status
+from uss_ray.results.layout import RESIDUAL_SLUG, span_stem_path, stem_path
 from uss_ray.results.portrait import StemId
-from uss_ray.results.spectrogram import SpectrogramMeter
+from uss_ray.results.spectrogram import Spectrogram, SpectrogramMeter
 from uss_ray.results.stem_files import Encoding, NoFiles, SpanFiles, StemFile, StemFiles, WholeFile
 
 _RESIDUAL_KEEP_PEAK = 1e-6  # a residual below this can be left out and the stems still sum to the mixture
@@ -84,7 +83,20 @@ class Track:
         return self.request.level, self.request.key
 
     def take(self, stretch: Stretch) -> None:
-        """Take the next stretch; stretches follow each other."""
+        """Take the next stretch; what lies before it and was not told is silence."""
+        self._be_silent_until(stretch.start_frame)
+        self._add(stretch)
+
+    def finish(self, n_frames: int) -> None:
+        """Complete its files: the recording has ended."""
+        self._be_silent_until(n_frames)
+        self.files.finish()
+
+    def _be_silent_until(self, frame: int) -> None:
+        if frame > self._n_frames:
+            self._add(Stretch(self._n_frames, frame - self._n_frames))
+
+    def _add(self, stretch: Stretch) -> None:
         samples = stretch.samples
         self._was_active = self._was_active or stretch.active
         highest = 0.0 if samples is None else peak(samples)
@@ -140,34 +152,31 @@ class Track:
         dropped = max(0, self.first_kept_frame - start_frame)
         return estimate[:, dropped:] if dropped < estimate.shape[1] else None
 
-    def row(
-        self,
-        activity: Activity | None,
-        *,
-        recording: RecordingFacts,
-        run: RunFacts,
-        processing_seconds: float | None = None,
-    ) -> IndexRow:
-        """Say what became of the stem, once its files are finished."""
+    def row(self, absent: IndexRow, *, spans: tuple[ActiveSpan, ...]) -> IndexRow:
+        """Say what became of the stem, once its files are finished.
+
+        Parameters
+        ----------
+        absent : IndexRow
+            Its row if it had not been there.
+        spans : tuple of ActiveSpan
+            Where it is active.
+
+        Returns
+        -------
+        IndexRow
+            The same with what there is to say of it.
+        """
         files = self.files.finished
         whole = files[0] if files and isinstance(self.files, WholeFile) else None
-        spans = activity.spans if activity else ()
         if files and whole is None:
             by_span = {file.span_start_frame: file for file in files}
             rate = self._encoding.sample_rate
             spans = tuple(_with_file(span, by_span.get(round(span.start_seconds * rate))) for span in spans)
         rms = math.sqrt(self._square_sum / max(1, self._n_frames * self._encoding.channels))
-        return IndexRow(
-            run_id=run.run_id,
-            recording_id=recording.recording_id,
-            recording_uri=recording.recording_uri,
-            recording_sha256=recording.recording_sha256,
-            node_id=self.request.key,
-            label=self.request.label,
-            level=self.request.level,
-            kind=self.request.kind,
+        return dataclasses.replace(
+            absent,
             status=self._status(),
-            probability=activity.highest_probability if activity else None,
             active_spans=spans,
             level_db=_finite_db(rms),
             peak_db=_finite_db(self._peak),
@@ -175,14 +184,7 @@ class Track:
             stem_sha256=whole.written.sha256 if whole else None,
             stem_bytes=whole.written.file_bytes if whole else None,
             clipped_samples=sum(file.written.clipped_samples for file in files) if files else None,
-            sample_rate=recording.sample_rate,
-            channels=recording.channels,
-            frames=recording.frames,
             format=self._encoding.name if files else None,
-            weights_name=run.weights_name,
-            weights_sha256=run.weights_sha256,
-            settings=run.settings,
-            processing_seconds=processing_seconds,
         )
 
     def _status(self) -> Status:
@@ -206,97 +208,103 @@ class Track:
             self.meter.add(stretch.samples)
 
 
-def make_tracks(
-    stems: Sequence[StemRequest],
-    *,
-    root: Path,
-    recording_id: str,
-    encoding: Encoding,
-    write: WriteMode,
-    residual: bool,
-    silence_db: float,
-    fade_seconds: float,
-    draw: bool,
-) -> tuple[list[Track], list[Track]]:
-    """Make a track for each stem, with names of their own, and one for each residual.
+class Tracks:
+    """The tracks of one recording: of each stem that has been active or sounds, and of the residuals.
+
+    Most of what an archive asks for is in no recording. A track is made when there is something to tell it.
 
     Parameters
     ----------
-    stems : sequence of StemRequest
-        What was asked for.
+    asked : Asked
+        The stems.
     root, recording_id
-        Where its files go.
+        Where the files go.
     encoding : Encoding
         Their format.
     write, residual, silence_db, fade_seconds, draw
         See `writer.write_estimates`.
 
-    Returns
-    -------
-    tracks : list of Track
-        In the order of the stems.
+    Attributes
+    ----------
     residuals : list of Track
         One for each level, and one for the queries; none unless whole stems are written.
     """
 
-    def path(stem: StemRequest, slug: str) -> str:
-        return stem_path(recording_id, level=stem.level, slug=slug, extension=encoding.stem_format)
+    def __init__(
+        self,
+        asked: Asked,
+        *,
+        root: Path,
+        recording_id: str,
+        encoding: Encoding,
+        write: WriteMode,
+        residual: bool,
+        silence_db: float,
+        fade_seconds: float,
+        draw: bool,
+    ) -> None:
+        self._asked = asked
+        self._root = root
+        self._recording_id = recording_id
+        self._encoding = encoding
+        self._write = write
+        self._keep_above_peak = 10.0 ** (silence_db / 20.0)
+        self._fade_seconds = fade_seconds
+        self._draw = draw
+        self._by_place: dict[int, Track] = {}
+        wanted = asked.residuals if residual and write == "stems" else ()
+        self.residuals = [self._made(rest, slug=RESIDUAL_SLUG, keep=_RESIDUAL_KEEP_PEAK) for rest in wanted]
 
-    def files(stem: StemRequest, slug: str) -> StemFiles:
-        if write == "index-only":
-            return NoFiles()
-        if write == "stems":
-            return WholeFile(root, uri=path(stem, slug), encoding=encoding)
-        uri_at = functools.partial(
-            span_stem_path, recording_id, level=stem.level, slug=slug, extension=encoding.stem_format
-        )
-        return SpanFiles(root, uri_at=uri_at, encoding=encoding, fade_seconds=fade_seconds)
+    def at(self, place: int) -> Track:
+        """Give the track of the stem at a place of those asked for."""
+        track = self._by_place.get(place)
+        if track is None:
+            slug = self._asked.slugs[place]
+            track = self._made(self._asked[place], slug=slug, keep=self._keep_above_peak)
+            self._by_place[place] = track
+        return track
 
-    tracks = [
-        Track(
+    def by_place(self) -> dict[int, Track]:
+        """Give those there are in the order asked for, then the residuals at the places after all stems."""
+        rests = enumerate(self.residuals, start=len(self._asked))
+        return dict(sorted(self._by_place.items())) | dict(rests)
+
+    def finish(self, n_frames: int) -> None:
+        """Complete all files: the recording has ended."""
+        for track in self.by_place().values():
+            track.finish(n_frames)
+
+    def discard(self) -> None:
+        """Leave no file of any of them behind."""
+        for track in self.by_place().values():
+            track.files.discard()
+
+    def drawn(self) -> dict[StemId, Spectrogram]:
+        """Collect the spectrograms of the stems that were heard."""
+        tracks = self.by_place().values()
+        return {track.stem_id: track.meter.result() for track in tracks if track.meter is not None}
+
+    def _made(self, stem: StemRequest, *, slug: str, keep: float) -> Track:
+        return Track(
             stem,
-            files=files(stem, slug),
-            encoding=encoding,
-            keep_above_peak=10.0 ** (silence_db / 20.0),
-            is_detected_only=write == "index-only",
-            draw=draw,
+            files=self._files(stem, slug=slug),
+            encoding=self._encoding,
+            keep_above_peak=keep,
+            is_detected_only=self._write == "index-only",
+            draw=self._draw,
         )
-        for stem, slug in zip(stems, _slugs(tuple(stems)), strict=True)
-    ]
-    rests = [
-        StemRequest(key="residual", label="Residual", level=level, kind="residual")
-        for level in dict.fromkeys(stem.level for stem in stems)
-        if residual and write == "stems"
-    ]
-    residuals = [
-        Track(
-            rest,
-            files=WholeFile(root, uri=path(rest, RESIDUAL_SLUG), encoding=encoding),
-            encoding=encoding,
-            keep_above_peak=_RESIDUAL_KEEP_PEAK,
-            draw=draw,
+
+    def _files(self, stem: StemRequest, *, slug: str) -> StemFiles:
+        if self._write == "index-only":
+            return NoFiles()
+        level, extension = stem.level, self._encoding.stem_format
+        if self._write == "stems":
+            uri = stem_path(self._recording_id, level=level, slug=slug, extension=extension)
+            return WholeFile(self._root, uri=uri, encoding=self._encoding)
+        uri_at = functools.partial(
+            span_stem_path, self._recording_id, level=level, slug=slug, extension=extension
         )
-        for rest in rests
-    ]
-    return tracks, residuals
-
-
-def discard(tracks: Iterable[Track]) -> None:
-    """Leave no file of any of them behind."""
-    for track in tracks:
-        track.files.discard()
-
-
-@functools.lru_cache(maxsize=8)  # the recordings of an archive are all asked for the same stems
-def _slugs(stems: tuple[StemRequest, ...]) -> tuple[str, ...]:
-    taken: dict[int | None, set[str]] = {}
-    slugs = []
-    for stem in stems:
-        in_use = taken.setdefault(stem.level, {RESIDUAL_SLUG})
-        wanted = stem_slug(stem.label, node_id=None if stem.level is None else stem.key)
-        slugs.append(free_slug(wanted, taken=in_use))
-        in_use.add(slugs[-1].casefold())
-    return tuple(slugs)
+        return SpanFiles(self._root, uri_at=uri_at, encoding=self._encoding, fade_seconds=self._fade_seconds)
 
 
 def _with_file(span: ActiveSpan, file: StemFile | None) -> ActiveSpan:

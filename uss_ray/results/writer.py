@@ -15,23 +15,22 @@ import numpy as np
 
 from uss_ray.audio.spec import StemFormat, StemSubtype
 from uss_ray.results.activity import ActivityLog
+from uss_ray.results.asked import Asked
 from uss_ray.results.blocks import (
     EstimateBlock,
     Geometry,
-    Stretch,
     WriteMode,
     check_length,
     checked_blocks,
     segment_bounds,
-    stem_keys,
 )
 from uss_ray.results.blocks import StemRequest as StemRequest
 from uss_ray.results.index import RecordingFacts, RunFacts
 from uss_ray.results.portrait import PortraitPainter
 from uss_ray.results.stem_files import Encoding
-from uss_ray.results.tracks import Track, discard, make_tracks
+from uss_ray.results.tracks import Tracks
 from uss_ray.results.written import WrittenRecording as WrittenRecording
-from uss_ray.results.written import drawn, put_together
+from uss_ray.results.written import put_together
 
 SILENCE_DB = -70.0
 FADE_SECONDS = 0.25
@@ -101,10 +100,10 @@ def write_estimates(
     OutputError
         If a stem cannot be written.
     """
-    keys, geometry = stem_keys(stems), Geometry.of(recording)
+    asked, geometry = Asked.of(stems), Geometry.of(recording)
     encoding = Encoding(geometry.sample_rate, geometry.channels, recording.frames, stem_format, subtype)
-    tracks, residuals = make_tracks(
-        stems,
+    tracks = Tracks(
+        asked,
         root=root,
         recording_id=recording.recording_id,
         encoding=encoding,
@@ -114,30 +113,29 @@ def write_estimates(
         fade_seconds=fade_seconds,
         draw=draw,
     )
-    all_tracks = [*tracks, *residuals]
-    log = ActivityLog(keys)
+    log = ActivityLog(asked.keys)
     n_frames = 0
     with contextlib.ExitStack() as stack:
         painter = PortraitPainter(geometry, frames=recording.frames) if draw else None
         if painter is not None:
             stack.enter_context(painter)
         on_failure = stack.enter_context(contextlib.ExitStack())
-        on_failure.callback(discard, all_tracks)
+        on_failure.callback(tracks.discard)
         for block in checked_blocks(
             iter(blocks), start_frame=0, geometry=geometry, name=recording.recording_uri
         ):
             n_frames += block.mixture.shape[1]
             log.add(block.segment_probs, active=block.active, spans_seconds=block.segment_spans_seconds)
-            _take_block(block, tracks=tracks, residuals=residuals, sample_rate=geometry.sample_rate)
+            _take_block(block, tracks=tracks, asked=asked, sample_rate=geometry.sample_rate)
             if painter is not None:
                 painter.add(block.mixture)
         check_length(n_frames, recording=recording)
-        for track in all_tracks:
-            track.files.finish()
-        portrait = None if painter is None else painter.result(drawn(all_tracks))
+        tracks.finish(n_frames)
+        portrait = None if painter is None else painter.result(tracks.drawn())
         on_failure.pop_all()
     return put_together(
-        all_tracks,
+        tracks,
+        asked=asked,
         activities=log.result(total_seconds=n_frames / geometry.sample_rate),
         portrait=portrait,
         recording=dataclasses.replace(recording, frames=n_frames),
@@ -146,24 +144,20 @@ def write_estimates(
     )
 
 
-def _take_block(
-    block: EstimateBlock, *, tracks: Sequence[Track], residuals: Sequence[Track], sample_rate: int
-) -> None:
+def _take_block(block: EstimateBlock, *, tracks: Tracks, asked: Asked, sample_rate: int) -> None:
     bounds = segment_bounds(block, sample_rate=sample_rate)
-    rest = {track.request.level: block.mixture.astype(np.float64) for track in residuals}
-    flags = np.asarray(block.active).T
-    is_active: list[bool] = np.any(flags, axis=1).tolist()
-    silence = Stretch(block.start_frame, block.mixture.shape[1])
-    for track, active, sounds in zip(tracks, flags, is_active, strict=True):
-        estimate = block.estimates.get(track.request.key)
-        if estimate is None and not sounds:
-            track.take(silence)
-            continue
-        track.take_segments(estimate, bounds=bounds, active=active)
+    rest = {track.request.level: block.mixture.astype(np.float64) for track in tracks.residuals}
+    active = np.asarray(block.active)
+    is_told = np.zeros(len(asked), np.bool_)
+    is_told[[asked.places[key] for key in block.estimates if key in asked.places]] = True
+    is_told |= np.any(active, axis=0)
+    for place in np.flatnonzero(is_told).tolist():
+        track, estimate = tracks.at(place), block.estimates.get(asked.keys[place])
+        track.take_segments(estimate, bounds=bounds, active=active[:, place])
         kept = None if estimate is None else track.kept(estimate, start_frame=block.start_frame)
         if kept is not None and track.request.level in rest:
             rest[track.request.level][:, -kept.shape[1] :] -= kept
     everywhere = np.ones(len(bounds) - 1, np.bool_)
-    for track in residuals:
+    for track in tracks.residuals:
         remaining = rest[track.request.level].astype(np.float32)
         track.take_segments(remaining, bounds=bounds, active=everywhere)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
-from uss_ray.results.activity import Activity
-from uss_ray.results.index import IndexRow, RecordingFacts, RunFacts
-from uss_ray.results.portrait import Portrait, StemId
-from uss_ray.results.spectrogram import Spectrogram
-from uss_ray.results.tracks import Track
+from uss_ray.results.activity import Activities, Activity
+from uss_ray.results.asked import Asked
+from uss_ray.results.index import IndexRow, RecordingFacts, RunFacts, blank_row
+from uss_ray.results.portrait import Portrait
+from uss_ray.results.rows import RecordingRows, absent_row
+from uss_ray.results.tracks import Track, Tracks
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,7 @@ class WrittenRecording:
         Its facts, the length now known.
     run : RunFacts
         The run.
-    rows : tuple of IndexRow
+    rows : RecordingRows
         Stems in the order asked for, then residuals.
     activities : mapping of str to Activity
         By node id.
@@ -33,39 +34,45 @@ class WrittenRecording:
 
     recording: RecordingFacts
     run: RunFacts
-    rows: tuple[IndexRow, ...]
+    rows: RecordingRows
     activities: Mapping[str, Activity]
     portrait: Portrait | None
 
 
 def put_together(
-    tracks: Sequence[Track],
+    tracks: Tracks,
     *,
-    activities: Mapping[str, Activity],
+    asked: Asked,
+    activities: Activities,
     portrait: Portrait | None,
     recording: RecordingFacts,
     run: RunFacts,
     started: float | None,
 ) -> WrittenRecording:
-    """Make the rows of finished tracks, residuals last; `started` as in `writer.write_estimates`."""
+    """Make the rows of what was asked for from finished tracks; `started` as in `writer.write_estimates`."""
     took_seconds = None if started is None else time.monotonic() - started
+    common = blank_row(recording, run=run, processing_seconds=took_seconds)
+
     return WrittenRecording(
         recording=recording,
         run=run,
-        rows=tuple(
-            track.row(
-                activities.get(track.request.key),
-                recording=recording,
-                run=run,
-                processing_seconds=took_seconds,
-            )
-            for track in tracks
+        rows=RecordingRows(
+            asked,
+            common=common,
+            probabilities=activities.highest,
+            own={
+                place: _row(track, common=common, activities=activities)
+                for place, track in tracks.by_place().items()
+            },
         ),
         activities=activities,
         portrait=portrait,
     )
 
 
-def drawn(tracks: Iterable[Track]) -> dict[StemId, Spectrogram]:
-    """Collect the spectrograms of the stems that were heard."""
-    return {track.stem_id: track.meter.result() for track in tracks if track.meter is not None}
+def _row(track: Track, *, common: IndexRow, activities: Activities) -> IndexRow:
+    if track.request.kind == "residual":
+        return track.row(absent_row(common, track.request), spans=())
+    activity = activities[track.request.key]
+    absent = absent_row(common, track.request, probability=activity.highest_probability)
+    return track.row(absent, spans=activity.spans)

@@ -405,6 +405,16 @@ def test_what_is_kept_does_not_depend_on_the_length_of_blocks(
     assert np.flatnonzero(dog.any(axis=1))[0] == 2 * RATE  # the loud segment fades in there
 
 
+def test_flags_of_another_width_are_refused(
+    tmp_path: Path, scene: Scene, recording_facts: RecordingFacts, run_facts: RunFacts
+) -> None:
+    block = next(scene.blocks())
+    narrow = dataclasses.replace(block, active=block.active[:, :-1])
+    with pytest.raises(ValueError, match="broadcast"):
+        write_estimates([narrow], stems=STEMS, root=tmp_path, recording=recording_facts, run=run_facts)
+    assert files(tmp_path) == []
+
+
 def test_nothing_is_drawn_unless_it_is_wanted(result: WrittenRecording) -> None:
     assert result.portrait is None
 

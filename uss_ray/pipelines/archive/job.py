@@ -334,7 +334,7 @@ class _Run(Passes):
             for row in table.select(["recording_uri", "recording_id"]).to_pylist():
                 recording = Recording(**row)
                 failed = publisher.failed(recording, reason=_CRASHED)
-                publisher.commit_rows([failed], name=FAILED_PREFIX + index_name(recording))
+                publisher.commit_failed([failed], name=FAILED_PREFIX + index_name(recording))
                 self._count(failed_outcome(recording, reason=_CRASHED))
 
 

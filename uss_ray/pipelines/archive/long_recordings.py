@@ -99,7 +99,7 @@ def _join(request: SeparationRequest, publisher: Publisher, recording: Recording
 def _failed(publisher: Publisher, recording: Recording, error: UssRayError) -> Outcome:
     try:
         row = publisher.failed(recording, reason=error.reason)
-        publisher.commit_rows([row], name=FAILED_PREFIX + index_name(recording))
+        publisher.commit_failed([row], name=FAILED_PREFIX + index_name(recording))
         if isinstance(error, RecordingError):
             publisher.forget_parts(recording)
     except OutputError as fault:

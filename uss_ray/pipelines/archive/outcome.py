@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import pyarrow as pa
 
 from uss_ray.pipelines.recordings import Recording, recording_key
-from uss_ray.results.index import IndexRow
+from uss_ray.results.rows import RecordingRows
 
 LOUDEST_STEMS = 3
 
@@ -129,7 +128,7 @@ class PacketReport:
     def to_table(self) -> pa.Table:
         """Turn the report into a table of one row of `PACKET_REPORT_SCHEMA`."""
         record = {name: getattr(self, name) for name in PACKET_REPORT_SCHEMA.names}
-        record["outcomes"] = [asdict(outcome) for outcome in self.outcomes]
+        record["outcomes"] = [vars(outcome) for outcome in self.outcomes]
         return pa.Table.from_pylist([record], schema=PACKET_REPORT_SCHEMA)
 
     @classmethod
@@ -141,9 +140,10 @@ class PacketReport:
         return cls(**{**record, "outcomes": outcomes})
 
 
-def separated_outcome(recording: Recording, rows: Sequence[IndexRow]) -> Outcome:
+def separated_outcome(recording: Recording, rows: RecordingRows) -> Outcome:
     """Sum up a recording that was separated, from its rows of the index."""
-    stems = [row for row in rows if row.kind != "residual"]
+    own = rows.own.values()
+    stems = [row for row in own if row.kind != "residual"]
     counts = Counter(row.status for row in stems)
     kept = [row for row in stems if row.status == "written"]
     deepest = max((row.level or 0 for row in kept), default=0)
@@ -152,18 +152,18 @@ def separated_outcome(recording: Recording, rows: Sequence[IndexRow]) -> Outcome
         key=lambda row: row.level_db if row.level_db is not None else float("-inf"),
         reverse=True,
     )
-    first = rows[0]
+    facts = rows.common
     return Outcome(
         recording_id=recording.recording_id,
         recording_uri=recording.recording_uri,
         status="separated",
-        seconds=(first.frames or 0) / (first.sample_rate or 1),
-        processing_seconds=first.processing_seconds or 0.0,
+        seconds=(facts.frames or 0) / (facts.sample_rate or 1),
+        processing_seconds=facts.processing_seconds or 0.0,
         written=counts["written"],
         silent=counts["silent"],
-        absent=counts["absent"],
+        absent=counts["absent"] + rows.absent,
         detected=counts["detected"],
-        stem_bytes=sum(row.written_bytes for row in rows),
+        stem_bytes=sum(row.written_bytes for row in own),
         loudest=tuple(row.label for row in loudest[:LOUDEST_STEMS]),
     )
 

@@ -6,7 +6,7 @@ A unit is a recording or one span of a long one. Units that carry no sound tell 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -131,7 +131,7 @@ def packet_table(units: Sequence[Sounding]) -> pa.Table:
         pa.large_binary(), len(units), [None, pa.py_buffer(offsets), data]
     )
     ends = pa.array([0, len(units)], type=pa.int32())
-    rows = pa.array([asdict(unit) for unit, _ in units], type=UNIT_TYPE)
+    rows = pa.array([vars(unit) for unit, _ in units], type=UNIT_TYPE)
     columns = [pa.ListArray.from_arrays(ends, rows), pa.ListArray.from_arrays(ends, waveforms)]
     return pa.Table.from_arrays(columns, schema=PACKET_SCHEMA)
 

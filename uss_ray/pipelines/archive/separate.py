@@ -33,12 +33,13 @@ from uss_ray.pipelines.archive.outcome import (
     separated_outcome,
 )
 from uss_ray.pipelines.archive.packets import Sounding, Unit, packets_of
-from uss_ray.pipelines.cluster.run_state import is_stopping
+from uss_ray.pipelines.cluster.run_state import StopSign
 from uss_ray.pipelines.publishing import Publisher
 from uss_ray.pipelines.request import SeparationRequest
 from uss_ray.pipelines.separate_one import RecordingSeparator
 from uss_ray.pipelines.staging import sweep_staging
 from uss_ray.results.index import IndexRow
+from uss_ray.results.rows import RecordingRows
 from uss_ray.separation.batching import Session, SessionFailed
 from uss_ray.separation.engine import SeparationEngine
 from uss_ray.separation.mixture import PartSource, Source
@@ -65,8 +66,8 @@ class Separator(Protocol):
 MakeSeparator = Callable[..., Separator]
 
 
-_Written = tuple[Outcome, tuple[IndexRow, ...], float]
-"""What became of a unit, its rows for the index, and the time that writing took."""
+_Written = tuple[Outcome, RecordingRows | None, float]
+"""What became of a unit, its rows for the index if it is a recording, and the time that writing took."""
 
 
 @dataclass
@@ -106,7 +107,7 @@ class SeparatePackets:
         if uri.is_remote(request.output):  # a worker that was killed before left something on its own machine
             sweep_staging(request.output)
         self._separator = make_separator(request, scratch=scratch)
-        self._state = state
+        self._stop = StopSign(state)
         self._metrics = ArchiveMetrics()
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
         # What is loaded by now stays; a collection need not walk through it, and there are many of them.
@@ -122,14 +123,14 @@ class SeparatePackets:
     def _separate(self, packet: Sequence[Sounding]) -> PacketReport:
         outcomes = [_told(unit) for unit, _ in packet if unit.status != "sound"]
         sounding = [pair for pair in packet if pair[0].status == "sound"]
-        if sounding and is_stopping(self._state):
+        if sounding and self._stop:
             outcomes += [_not_done(unit, reason=STOPPED, is_at_fault=False) for unit, _ in sounding]
             sounding = []
         results, separate_seconds = self._separate_side_by_side(sounding)
         outcomes += [outcome for outcome, _, _ in results]
-        rows = [row for _, unit_rows, _ in results for row in unit_rows]
+        recordings = [rows for _, rows, _ in results if rows is not None]
         return PacketReport(
-            outcomes=tuple(self._commit(outcomes, rows)),
+            outcomes=tuple(self._commit(outcomes, recordings)),
             worker=self._worker,
             decode_seconds=sum(unit.decode_seconds for unit, _ in packet),
             separate_seconds=separate_seconds,
@@ -175,7 +176,7 @@ class SeparatePackets:
         started = time.monotonic()
         publisher, recording = self._separator.publisher, unit.recording
         spec = AudioSpec(unit.sample_rate, unit.channels, unit.frames, unit.format, unit.subtype)
-        rows: tuple[IndexRow, ...] = ()
+        rows: RecordingRows | None = None
         try:
             if unit.part is None:
                 rows = publisher.publish(feed, recording=recording, spec=spec, started=began)
@@ -184,15 +185,15 @@ class SeparatePackets:
                 publisher.publish_part(feed, recording=recording, spec=spec, part=unit.part)
                 outcome = _told(unit)
         except (UssRayError, MachineError) as error:
-            outcome, rows = _fault(unit, error), ()
+            outcome = _fault(unit, error)
         except Exception as error:
             logger.exception("%s: unexpected error", unit.recording_uri)
-            outcome, rows = _fault(unit, error), ()
+            outcome = _fault(unit, error)
         finally:
             feed.abandon()
         return outcome, rows, time.monotonic() - started - feed.empty_seconds
 
-    def _commit(self, outcomes: Sequence[Outcome], rows: Sequence[IndexRow]) -> list[Outcome]:
+    def _commit(self, outcomes: Sequence[Outcome], recordings: Sequence[RecordingRows]) -> list[Outcome]:
         """Put what has become of the recordings into the index; what cannot be told there is not done yet."""
         publisher = self._separator.publisher
         failed = [outcome for outcome in outcomes if outcome.status == "failed"]
@@ -200,10 +201,11 @@ class SeparatePackets:
             publisher.failed(outcome.recording, reason=outcome.reason or "unknown") for outcome in failed
         ]
         try:
-            if rows:
-                publisher.commit_rows(rows, name=_part_of_index(rows))
+            if recordings:
+                name = _part_of_index([rows.common for rows in recordings])
+                publisher.commit_recordings(recordings, name=name)
             if failed_rows:
-                publisher.commit_rows(failed_rows, name=FAILED_PREFIX + _part_of_index(failed_rows))
+                publisher.commit_failed(failed_rows, name=FAILED_PREFIX + _part_of_index(failed_rows))
         except OutputError as error:
             return [
                 failed_outcome(outcome.recording, reason=error.reason, status="unfinished", part=outcome.part)

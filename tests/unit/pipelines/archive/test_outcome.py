@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import numpy as np
+
 from uss_ray.pipelines.archive.outcome import (
     PACKET_REPORT_SCHEMA,
     PacketReport,
@@ -7,7 +9,10 @@ from uss_ray.pipelines.archive.outcome import (
     separated_outcome,
 )
 from uss_ray.pipelines.recordings import single_recording
+from uss_ray.results.asked import Asked
+from uss_ray.results.blocks import StemRequest
 from uss_ray.results.index import IndexRow
+from uss_ray.results.rows import RecordingRows
 
 
 def row(label, *, status="written", level=1, level_db=-20.0, kind="node"):
@@ -19,17 +24,32 @@ def row(label, *, status="written", level=1, level_db=-20.0, kind="node"):
     )  # fmt: skip
 
 
+def rows_of(*own, never=()):
+    """Rows of stems that were active, then as many more stems that never were, then the residuals."""
+    stems = [each for each in own if each.kind != "residual"]
+    residuals = [each for each in own if each.kind == "residual"]
+    labels = [*(each.label for each in stems), *never]
+    by_place = dict(enumerate(stems)) | dict(enumerate(residuals, start=len(labels)))
+    return RecordingRows(
+        Asked.of([StemRequest(key=label, label=label, level=2) for label in labels]),
+        common=row("", status="absent", level_db=None),
+        probabilities=np.full(len(labels), np.nan, np.float32),
+        own=by_place,
+    )
+
+
 def test_an_outcome_counts_stems_and_names_the_loudest_of_the_deepest_level():
-    rows = (
+    rows = rows_of(
         row("Animal", level_db=-3.0),
         row("Residual", kind="residual"),
         row("Dog", level=2, level_db=-30.0),
         row("Speech", level=2, level_db=-10.0),
         row("Music", level=2, status="absent", level_db=None),
         row("Wind", level=2, status="silent", level_db=-90.0),
+        never=("Cat", "Bird"),
     )
     outcome = separated_outcome(single_recording("a.wav"), rows)
-    assert (outcome.written, outcome.silent, outcome.absent) == (3, 1, 1)
+    assert (outcome.written, outcome.silent, outcome.absent) == (3, 1, 3)
     assert outcome.loudest == ("Speech", "Dog")
     assert outcome.status == "separated"
     assert (outcome.seconds, outcome.processing_seconds, outcome.stem_bytes) == (2.0, 1.5, 20)
@@ -39,7 +59,7 @@ def test_reports_survive_the_way_through_arrow():
     report = PacketReport(
         outcomes=(
             failed_outcome(single_recording("日の出.wav"), reason="two\nlines", part=3),
-            separated_outcome(single_recording("a.wav"), [row("Dog")]),
+            separated_outcome(single_recording("a.wav"), rows_of(row("Dog"))),
         ),
         worker="host:1",
         decode_seconds=0.5,
