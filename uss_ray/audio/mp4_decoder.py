@@ -120,13 +120,10 @@ class Mp4Decoder:
             raise DecodingError(_wording(error)) from None
 
     def _samples_of(self, frame: Any) -> NDArray[np.float32]:
-        found = (frame.sample_rate, frame.layout.nb_channels)
-        expected = (self.spec.sample_rate, self.spec.channels)
+        found = _shape(frame.sample_rate, frame.layout.nb_channels, frame)
+        expected = _shape(self.spec.sample_rate, self.spec.channels, self._coding)
         if found != expected:
-            raise DecodingError(
-                f"{found[0]} Hz in {found[1]} channels",
-                expected=f"{expected[0]} Hz in {expected[1]} channels throughout",
-            )
+            raise DecodingError(found, expected=f"{expected} throughout")
         samples: NDArray[Any] = frame.to_ndarray()
         if frame.format.is_packed:
             samples = samples.reshape(-1, self.spec.channels).T
@@ -161,6 +158,10 @@ def _total_frames(
             return None
         frames += max(0, stop - start)
     return frames
+
+
+def _shape(sample_rate: int, channels: int, described: Any) -> str:
+    return f"{sample_rate} Hz, {channels} channels of {_sample_format(described)}"
 
 
 def _sample_format(described: Any) -> str:
