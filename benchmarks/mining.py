@@ -1,12 +1,14 @@
 """Speed, memory and cost of mining.
 
-Usage: python benchmarks/mining.py [speed] [step] [memory] [cost] [--clips 256] [--detector starter] [--data FOLDER]
+Usage: python benchmarks/mining.py [speed] [step] [memory] [precision] [cost] [--clips 256] [--detector starter]
 
-speed    clips a second through Ray, beside the same work in one plain loop and beside the bare detector, with the same
-         threads; rates are taken between the first and the last packet, so that starting up does not count
-step     what frozen networks cost a training step that runs the detector on whole clips, beside reading mined anchors
-memory   peak of driver and worker for some numbers of clips, and for segment CSVs of two million lines
-cost     full AudioSet on 1, 8 and 64 GPUs: what is measured and what is assumed is said beside each number
+speed      clips a second through Ray, beside the same work in one plain loop and beside the bare detector, with the
+           same threads; rates are taken between the first and the last packet, so that starting up does not count
+step       what frozen networks cost a training step that runs the detector on whole clips, beside reading mined anchors
+memory     peak of driver and worker for some numbers of clips, and for segment CSVs of two million lines
+precision  what bfloat16, and torch.compile with --compile, save detectors on this machine's CPU: CPU time of full
+           batches, all ways in turn, and how far probabilities move; ONEDNN_MAX_CPU_ISA bounds what oneDNN uses
+cost       full AudioSet on 1, 8 and 64 GPUs: what is measured and what is assumed is said beside each number
 
 Clips are made of tones and noise, unless --data names a folder with segment CSVs and audio like audioset_mini.
 """
@@ -20,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -39,6 +41,8 @@ from uss_ray.mining.clip_miner import WeakClip
 from uss_ray.mining.detect import AnchorDetector
 from uss_ray.mining.settings import MiningSettings
 from uss_ray.mining.stream import AnchorShards
+from uss_ray.models.checkpoint import load_weights
+from uss_ray.models.htsat import Htsat, HtsatConfig
 from uss_ray.models.panns import Panns, PannsConfig
 from uss_ray.pipelines.cluster.progress import Progress
 from uss_ray.pipelines.mining.clips import Choice
@@ -46,6 +50,7 @@ from uss_ray.pipelines.mining.job import MiningOptions, mine_archive
 from uss_ray.pipelines.mining.receipts import commit_packet, packet_name
 from uss_ray.pipelines.mining.request import MiningRequest, load_checked_weights, make_miner
 from uss_ray.pipelines.mining.stages import packet_clips
+from uss_ray.pipelines.weights import locate_weights
 
 RATE = 32_000
 CLIP_SECONDS = 10
@@ -296,6 +301,54 @@ def measure_memory(
     table(("set", "driver MiB", "worker MiB"), lines)
 
 
+def precision_lines(
+    *, batch_size: int, threads: int, rounds: int, compiled: bool
+) -> Iterator[tuple[str, ...]]:
+    """Tell what bfloat16, and compiling if asked, save detectors and do to their probabilities, line by line."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    detectors: dict[str, torch.nn.Module] = {
+        "starter": load_weights(locate_weights("starter")).detector,
+        "HTS-AT, random weights": Htsat(HtsatConfig()),
+        "Cnn14_DecisionLevelMax, random weights": Panns(PannsConfig(head="frame")),
+    }
+    batch = 0.1 * torch.randn(batch_size, CLIP_SECONDS * RATE)
+    for name, detector in detectors.items():
+        ways = {("eager", precision): detector.eval() for precision in ("float32", "bfloat16")}
+        if compiled:
+            network = torch.compile(detector, dynamic=False)
+            ways |= {("compiled", precision): network for precision in ("float32", "bfloat16")}
+        first = {way: timed_forward(network, batch, precision=way[1]) for way, network in ways.items()}
+        took: dict[tuple[str, str], list[float]] = {way: [] for way in ways}
+        for _ in range(rounds):
+            for way, network in ways.items():
+                took[way].append(timed_forward(network, batch, precision=way[1])[0])
+        plain = ("eager", "float32")
+        for way in ways:
+            ratio = min(took[plain]) / min(took[way])
+            moved = max(
+                float((ours - theirs).abs().max())
+                for ours, theirs in zip(first[way][1], first[plain][1], strict=True)
+            )
+            milliseconds = min(took[way]) / batch_size * 1e3
+            warming_up = first[way][0] - min(took[way])
+            yield name, *way, f"{milliseconds:.1f}", f"{ratio:.2f}", f"{moved:.1e}", f"{warming_up:.0f}"
+
+
+def timed_forward(
+    network: torch.nn.Module, batch: torch.Tensor, *, precision: str
+) -> tuple[float, tuple[torch.Tensor, torch.Tensor]]:
+    """Give the CPU seconds of a forward, and its clip-wise and frame-wise probabilities."""
+    began = time.process_time()
+    with (
+        torch.inference_mode(),
+        torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bfloat16"),
+    ):
+        tagging = network(batch)
+    took = time.process_time() - began
+    return took, (tagging.clipwise_probs.float(), tagging.framewise_probs.float())
+
+
 def estimate_cost(arguments: argparse.Namespace, *, decode_seconds: float | None) -> None:
     """Print what full AudioSet takes with the published detector's size."""
     detector = Panns(PannsConfig(head="frame")).eval()
@@ -331,12 +384,12 @@ def estimate_cost(arguments: argparse.Namespace, *, decode_seconds: float | None
     )
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table in Markdown."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table in Markdown, its rows as they come."""
     print("\n| " + " | ".join(columns) + " |")
     print("|" + "---|" * len(columns))
     for row in rows:
-        print("| " + " | ".join(row) + " |")
+        print("| " + " | ".join(row) + " |", flush=True)
 
 
 def device_of(request: MiningRequest) -> str:
@@ -348,7 +401,7 @@ def device_of(request: MiningRequest) -> str:
 
 def main() -> None:
     """Run what was asked for, or everything."""
-    parts = ("speed", "step", "memory", "cost")
+    parts = ("speed", "step", "memory", "precision", "cost")
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -360,6 +413,10 @@ def main() -> None:
     parser.add_argument("--detector", default="starter")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=5, help="of precision")
+    parser.add_argument(
+        "--compile", action="store_true", help="precision: torch.compile too, minutes a network"
+    )
     parser.add_argument("--data", help="folder with metadata/*_segments.csv and audio")
     parser.add_argument("--gpu-tflops", type=float, default=60.0, help="assumed")
     parser.add_argument("--gpu-efficiency", type=float, default=0.3, help="assumed")
@@ -406,6 +463,24 @@ def main() -> None:
                 lines_of_csv=arguments.memory_lines,
                 threads=arguments.threads,
             )
+    if "precision" in chosen:
+        table(
+            (
+                "detector",
+                "way",
+                "precision",
+                "CPU ms a clip",
+                "× float32",
+                "probabilities move",
+                "s to warm up",
+            ),
+            precision_lines(
+                batch_size=arguments.batch_size,
+                threads=arguments.threads,
+                rounds=arguments.rounds,
+                compiled=arguments.compile,
+            ),
+        )
     if "cost" in chosen:
         estimate_cost(arguments, decode_seconds=speeds.get("plain_decode"))
     print(f"\nPeak of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")

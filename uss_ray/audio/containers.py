@@ -1,7 +1,8 @@
 """What an audio file's container says about its own completeness, where libsndfile repairs or ignores it.
 
 libsndfile plays a cut WAV, W64, AIFF, AU or CAF file to wherever it ends and an OGG file to its last whole page,
-and reports that as the length. This module compares the declared size with the bytes there are; it decodes nothing.
+and reports that as the length; FFmpeg does so with MP4. This module compares the declared size with the bytes there
+are; it decodes nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from uss_ray.audio.mp3_header import endless_header
+from uss_ray.audio.mp4_header import boxes, is_mp4
 from uss_ray.audio.splice import SeekableReader, Splice
 
 # Encoders that write to a pipe cannot go back to fill in the size: ffmpeg leaves all ones, sox and others 2 GiB or so.
@@ -81,6 +83,8 @@ def inspect_container(file: SeekableReader) -> Completeness:
         return _compare(_Chunk(b"data", 8, start, size), file_bytes=file_bytes)
     if magic == b"OggS":
         return _inspect_ogg(file, file_bytes=file_bytes)
+    if is_mp4(file):
+        return _inspect_mp4(file, file_bytes=file_bytes)
     return Completeness(splice=endless_header(file))
 
 
@@ -119,6 +123,17 @@ def _inspect_ogg(file: SeekableReader, *, file_bytes: int) -> Completeness:
         if whole and header[5] & _OGG_END_OF_STREAM:
             return Completeness()
     return Completeness(expected="an end-of-stream page", found=f"a stream cut off after {file_bytes} bytes")
+
+
+def _inspect_mp4(file: SeekableReader, *, file_bytes: int) -> Completeness:
+    missing = {b"moov": "a table of its sound (moov)", b"mdat": "the sound itself (mdat)"}
+    for box in boxes(file):
+        if box.stop > file_bytes:
+            return Completeness(expected=f"{box.stop} bytes", found=f"{file_bytes}, the rest is cut off")
+        missing.pop(box.kind, None)
+        if not missing:
+            return Completeness()
+    return Completeness(expected=" and ".join(missing.values()), found="none")
 
 
 def _compare(

@@ -1,6 +1,7 @@
 """Decoding a recording block by block in bounded memory; every way it can be broken is a RecordingError.
 
-Owns what counts as a readable recording. Containers are checked in `containers`, encoding is `writing`'s.
+Owns what counts as a readable recording. Containers are checked in `containers`, decoders are `sndfile_decoder` and
+`mp4_decoder`, encoding is `writing`'s.
 """
 
 from __future__ import annotations
@@ -14,18 +15,16 @@ from types import TracebackType
 from typing import BinaryIO
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from uss_ray.audio.bridge import FaultKeepingFile
 from uss_ray.audio.containers import inspect_container
-from uss_ray.audio.spec import AudioSpec
+from uss_ray.audio.decoding import Decoder, DecodingError
+from uss_ray.audio.mp4_decoder import Mp4Decoder
+from uss_ray.audio.mp4_header import is_mp4
+from uss_ray.audio.sndfile_decoder import SndfileDecoder
 from uss_ray.audio.splice import SplicedFile
 from uss_ray.errors import RecordingError
-
-# Two months at 192 kHz: longer than any recording, shorter than what stands for "unknown" (2**63 - 1 for FLAC,
-# `mp3_header`'s endless for MP3).
-_LENGTH_UNKNOWN_FROM = 2**40
 
 
 def open_recording(file: str | os.PathLike[str] | BinaryIO, *, name: str | None = None) -> RecordingReader:
@@ -34,8 +33,9 @@ def open_recording(file: str | os.PathLike[str] | BinaryIO, *, name: str | None 
     Parameters
     ----------
     file : path or binary file
-        Anything libsndfile decodes: WAV, RF64, W64, FLAC, OGG, Opus, MP3, AIFF and more. A file object must be
-        seekable and stays open when the reader closes.
+        Anything libsndfile decodes: WAV, RF64, W64, FLAC, OGG, Opus, MP3, AIFF and more; and the sound of an MP4
+        (`.m4a`) where the extra `aac` is installed. A file object must be seekable and stays open when the reader
+        closes.
     name : str, default=None
         What errors call the recording; None takes the path.
 
@@ -80,9 +80,9 @@ class RecordingReader:
         with ExitStack() as resources:
             self._file = self._opened(file, resources)
             self._bridge = self._check_container()
-            self._decoder: _SequentialDecoder | None = self._start_decoder()
+            self._decoder: Decoder | None = self._start_decoder()
             resources.callback(self._stop_decoder)
-            self.spec = _spec_of(self._decoder)
+            self.spec = self._decoder.spec
             if self.spec.frames == 0:
                 raise RecordingError(
                     self.name, expected="at least one sample", found="a header with 0 samples"
@@ -101,7 +101,7 @@ class RecordingReader:
 
     @property
     def frames(self) -> int | None:
-        """Samples in each channel; None when the header leaves the length open (streamed FLAC, headerless MP3)."""
+        """Samples in each channel; None when the header leaves it open (streamed FLAC, headerless MP3, DASH)."""
         return self.spec.frames
 
     def __enter__(self) -> RecordingReader:
@@ -179,42 +179,37 @@ class RecordingReader:
             return FaultKeepingFile(SplicedFile(self._file, completeness.splice))
         return bridge
 
-    def _start_decoder(self) -> _SequentialDecoder:
+    def _start_decoder(self) -> Decoder:
+        kind = Mp4Decoder if is_mp4(self._bridge) else SndfileDecoder
         self._bridge.seek(0)
         try:
-            return _SequentialDecoder(self._bridge)
-        except (soundfile.SoundFileError, TypeError, ValueError) as error:
+            return kind(self._bridge)
+        except DecodingError as error:
             self._raise_fault(self._bridge, at_seconds=0.0)
-            found = f"something that cannot be decoded ({_decoder_wording(error)})"
-            raise RecordingError(
-                self.name, expected="audio (WAV, FLAC, OGG, MP3, AIFF …)", found=found
-            ) from error
+            expected = error.expected or "audio (WAV, FLAC, OGG, MP3, AIFF, M4A …)"
+            raise RecordingError(self.name, expected=expected, found=error.found) from error
 
     def _stop_decoder(self) -> None:
         if self._decoder is not None:
             self._decoder.close()
             self._decoder = None
 
-    def _rewound_decoder(self) -> _SequentialDecoder:
+    def _rewound_decoder(self) -> Decoder:
         if self._decoder is None or self._decoder.started:
             self._stop_decoder()
             self._decoder = self._start_decoder()
         return self._decoder
 
-    def _decode(self, decoder: _SequentialDecoder, block_frames: int, *, at: int) -> NDArray[np.float32]:
+    def _decode(self, decoder: Decoder, block_frames: int, *, at: int) -> NDArray[np.float32]:
         at_seconds = at / self.sample_rate
         try:
-            decoder.started = True
-            interleaved = decoder.read(block_frames, dtype="float32", always_2d=True)
-        except soundfile.SoundFileError as error:
+            block = decoder.read(block_frames)
+        except DecodingError as error:
             self._raise_fault(self._bridge, at_seconds=at_seconds)
-            raise RecordingError(
-                self.name,
-                expected=f"decodable audio after {at_seconds:.1f} s",
-                found=_decoder_wording(error),
-            ) from error
+            expected = error.expected or f"decodable audio after {at_seconds:.1f} s"
+            raise RecordingError(self.name, expected=expected, found=error.found) from error
         self._raise_fault(self._bridge, at_seconds=at_seconds)
-        return np.ascontiguousarray(interleaved.T)
+        return block
 
     def _raise_fault(self, bridge: FaultKeepingFile, *, at_seconds: float) -> None:
         fault = bridge.fault
@@ -244,31 +239,6 @@ class RecordingReader:
             )
 
 
-class _SequentialDecoder(soundfile.SoundFile):  # type: ignore[misc]
-    """A SoundFile that is read from start to end and never asks libsndfile to seek.
-
-    soundfile seeks to where it already is after each read; FLAC of open length cannot, and calls it an error.
-    """
-
-    def __init__(self, file: FaultKeepingFile) -> None:
-        self.started = False
-        super().__init__(file, mode="r")
-
-    def seekable(self) -> bool:
-        """Claim to be a stream."""
-        return False
-
-
-def _spec_of(decoder: soundfile.SoundFile) -> AudioSpec:
-    return AudioSpec(
-        sample_rate=decoder.samplerate,
-        channels=decoder.channels,
-        frames=None if decoder.frames >= _LENGTH_UNKNOWN_FROM else decoder.frames,
-        format=decoder.format,
-        subtype=decoder.subtype,
-    )
-
-
 def _name_of(file: str | os.PathLike[str] | BinaryIO) -> str:
     if isinstance(file, (str, os.PathLike)):
         return str(Path(file))
@@ -281,7 +251,3 @@ def _wording(error: Exception) -> str:
     if isinstance(error, PermissionError):
         return "no permission to read it"
     return (getattr(error, "strerror", None) or f"{type(error).__name__}: {error}").replace("\n", " ")
-
-
-def _decoder_wording(error: Exception) -> str:
-    return str(getattr(error, "error_string", error)).strip().rstrip(".").replace("\n", " ")

@@ -37,9 +37,9 @@ class AudioSpec:
     frames : int or None
         Samples in each channel; None when the header leaves the length open (streamed FLAC).
     format : str
-        Container in libsndfile's words, such as ``"WAV"``, ``"FLAC"``, ``"OGG"``.
+        Container in libsndfile's words, such as ``"WAV"``, ``"FLAC"``, ``"OGG"``; or ``"MP4"``.
     subtype : str
-        Coding in libsndfile's words, such as ``"PCM_24"``, ``"FLOAT"``, ``"VORBIS"``.
+        Coding in libsndfile's words, such as ``"PCM_24"``, ``"FLOAT"``, ``"VORBIS"``; or ``"AAC"``.
     """
 
     sample_rate: int
@@ -67,7 +67,7 @@ def stem_subtype(recording_subtype: str, *, stem_format: str) -> StemSubtype:
     Returns
     -------
     {"PCM_16", "PCM_24", "FLOAT", "VORBIS", "OPUS"}
-        ``PCM_16`` for recordings of 16 bits and fewer and for lossy codings (MP3, Vorbis, Opus, ADPCM);
+        ``PCM_16`` for recordings of 16 bits and fewer and for lossy codings (MP3, AAC, Vorbis, Opus, ADPCM);
         finer recordings get ``PCM_24`` in FLAC. In WAV, 24 bits stay ``PCM_24`` and anything finer is ``FLOAT``.
         The lossy formats have one coding each.
 

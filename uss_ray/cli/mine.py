@@ -98,6 +98,10 @@ def mine(
     precision: Annotated[
         str, typer.Option("--precision", help="float32, or bfloat16: of the networks on a GPU.")
     ] = "float32",
+    compiled: Annotated[
+        bool,
+        typer.Option("--compile", help="Compile the networks on each worker; needs a C++ compiler there."),
+    ] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Only the clips that were missing or broken before.")
     ] = False,
@@ -152,6 +156,7 @@ def mine(
         output=uri.join(output, version) if version else output,
         weights=detector,
         settings=settings,
+        compiled=compiled,
         columns=ParquetColumns(id_column, audio_column),
         overwrite=overwrite,
         report=not no_report,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 CLIP_SUFFIXES = frozenset(
     [".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".wav", ".webm"]
 )
-"""Names that end so may be clips; those the decoder does not know are unreadable clips, not absent ones."""
+"""Names that end so may be clips; those that no decoder here knows are unreadable clips, not absent ones."""
 
 Wanted = Callable[[str], bool]
 """Tells by its name whether a clip is to be read."""

@@ -47,13 +47,15 @@ class ClipMiner:
     device : str, default="cpu"
     precision : {"float32", "bfloat16"}, default="float32"
         See `AnchorDetector`.
+    compiled : bool, default=False
+        See `AnchorDetector`.
 
     Raises
     ------
     WeightsError
         If the weights lack a part or know other classes.
     ConfigError
-        If the precision is unknown.
+        If the precision is unknown, or there is no compiler.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class ClipMiner:
         vocabulary: Vocabulary,
         device: str = "cpu",
         precision: str = "float32",
+        compiled: bool = False,
     ) -> None:
         weights.check_classes(vocabulary.classes.ids)
         self.settings = settings
@@ -74,6 +77,7 @@ class ClipMiner:
             batch_size=settings.batch_size,
             device=device,
             precision=precision,
+            compiled=compiled,
         )
         self._miner = AnchorMiner(
             settings, related=relatives(vocabulary), sample_rate=self._detector.sample_rate

@@ -27,6 +27,7 @@ RECORDING_SUFFIXES = frozenset(
         ".au",
         ".caf",
         ".flac",
+        ".m4a",
         ".mp3",
         ".oga",
         ".ogg",

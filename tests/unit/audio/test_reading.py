@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -252,6 +253,13 @@ def test_an_empty_file_is_called_empty() -> None:
 )
 def test_what_is_not_audio_is_an_error(content: bytes) -> None:
     reason(content)
+
+
+def test_an_mp4_says_what_to_install_where_nothing_decodes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    boxes = [(b"ftyp", b"M4A " + bytes(12)), (b"mdat", bytes(100)), (b"moov", b"")]
+    content = b"".join(struct.pack(">I4s", 8 + len(body), kind) + body for kind, body in boxes)
+    assert "pip install 'uss-ray[aac]'" in reason(content)
 
 
 @pytest.mark.parametrize("format", ["WAV", "RF64", "AIFF", "W64"])

@@ -13,6 +13,7 @@ def test_levels_after_one_flag_are_spread():
 
 def test_a_recording_after_a_list_is_not_eaten():
     assert spread_lists(["--levels", "1", "a b.wav"]) == ["--levels", "1", "a b.wav"]
+    assert spread_lists(["--classes", "Dog", "a.m4a"]) == ["--classes", "Dog", "a.m4a"]
     assert spread_lists(["--classes", "Speech", "Dog", "s3://bucket/x"]) == [
         "--classes", "Speech", "--classes", "Dog", "s3://bucket/x"]  # fmt: skip
     assert spread_lists(["--exclude", "/m/0jbk", "日の出.FLAC"]) == ["--exclude", "/m/0jbk", "日の出.FLAC"]

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.unit.datasets.conftest import PACKERS, SECONDS, Tones, encoded, tone
+from tests.mp4 import encoded_mp4
+from tests.unit.datasets.conftest import PACKERS, RATE, SECONDS, Tones, encoded, tone
 from uss_ray.datasets.clip_sources import open_clip_source
 from uss_ray.datasets.coverage import ClipProblem, Coverage, check_coverage
 from uss_ray.datasets.segment_table import SegmentTable
@@ -41,6 +42,16 @@ def test_a_complete_set_is_complete_in_every_container(container: str, tones: To
     assert coverage.hours == pytest.approx(4 * SECONDS / 3600)
     assert [row.found for row in coverage.classes] == [4, 4, 0]
     assert [row.label for row in coverage.classes_without_clips] == ["Two"]
+
+
+def test_m4a_files_count_as_clips(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    (tmp_path / "Ya.m4a").write_bytes(encoded_mp4(tone(300)[None], rate=RATE))
+    (tmp_path / "Yb.m4a").write_bytes(encoded_mp4(tone(300)[None], rate=RATE)[:1000])
+    coverage, problems = check(table_of({"a": (0,), "b": (1,)}), tmp_path)
+    assert coverage.found == 2
+    assert [(problem.problem, problem.clip_id) for problem in problems] == [("unreadable", "b")]
+    assert coverage.hours == pytest.approx(SECONDS / 3600)
 
 
 def test_every_kind_of_problem_is_counted_by_class_and_named(tmp_path: Path) -> None:

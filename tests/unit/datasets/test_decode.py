@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
+from tests.mp4 import encoded_mp4
 from tests.unit.datasets.conftest import encoded, tone
 from uss_ray.datasets.clip_audio import ClipAudio
 from uss_ray.datasets.decode import decode_clip, probe_clip
 from uss_ray.datasets.labelled_clips import Holds, LabelledClip
 from uss_ray.datasets.segments import ClipRecord
 from uss_ray.errors import RecordingError
+from uss_ray.storage import uri
+from uss_ray.storage.faults import is_infrastructure
 
 
 def labelled(data: bytes, *, start: float = 3.0, end: float = 4.0, holds: Holds = "either") -> LabelledClip:
@@ -43,6 +48,25 @@ def test_a_short_excerpt_is_padded_and_says_so() -> None:
     assert decoded.missing_seconds == pytest.approx(0.25)
     assert not decoded.waveform[24_000:].any()
     assert probe_clip(labelled(encoded(tone(500, seconds=0.75)))) == pytest.approx(0.75)
+
+
+def test_an_m4a_on_a_disk_or_in_a_store_is_a_clip_like_any_other(root: str) -> None:
+    pytest.importorskip("av")
+    location = uri.join(root, "Yx.m4a")
+    uri.write_bytes(encoded_mp4(steps(6, rate=44_100)[None], rate=44_100), location)
+    clip = LabelledClip(ClipRecord("x", 3.0, 4.0, (0,)), ClipAudio("x", location), "either", 0)
+    decoded = decode_clip(clip)
+    assert probe_clip(clip) == 1.0
+    assert decoded.real_samples == 32_000
+    assert np.corrcoef(decoded.waveform, tone(1000, seconds=1))[0, 1] > 0.99
+
+
+def test_an_m4a_that_nothing_here_decodes_is_the_clips_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    boxes = [b"\0\0\0\x10ftypM4A \0\0\0\0", b"\0\0\0\x08mdat", b"\0\0\0\x08moov"]
+    with pytest.raises(RecordingError, match="pip install 'uss-ray\\[aac\\]'") as caught:
+        decode_clip(labelled(b"".join(boxes)))
+    assert not is_infrastructure(caught.value)
 
 
 def test_channels_are_averaged() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -78,3 +79,23 @@ def test_a_clip_head_cannot_say_when(tiny_weights: Path) -> None:
 def test_an_unknown_precision_is_refused(weights) -> None:
     with pytest.raises(ConfigError, match="mining precision"):
         AnchorDetector(weights, precision="int8")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_compiled_networks_say_nearly_the_same_and_a_clip_still_keeps_its_bits(weights) -> None:
+    plain, compiled = (AnchorDetector(weights, batch_size=3, compiled=choice) for choice in (False, True))
+    sounds = clips(3)
+    together = compiled.detect(sounds)
+    for sound, found, wanted in zip(sounds, together, plain.detect(sounds), strict=True):
+        [alone] = compiled.detect([sound])
+        assert np.array_equal(alone.framewise_probs, found.framewise_probs)
+        assert np.array_equal(alone.clipwise_probs, found.clipwise_probs)
+        np.testing.assert_allclose(found.framewise_probs, wanted.framewise_probs, atol=1e-5)
+
+
+def test_compiling_needs_a_compiler(weights, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(ConfigError, match="expected the C\\+\\+ compiler no-such-compiler, found none"):
+        AnchorDetector(weights, compiled=True)

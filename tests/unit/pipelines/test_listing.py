@@ -31,12 +31,12 @@ def rows_of(listing):
 
 
 def test_an_archive_lists_its_recordings_in_order_and_nothing_else(tmp_path):
-    for name in ("b.wav", "a/x.FLAC", "a/notes.txt", ".hidden.wav", "a/y y.ogg", "LICENSES.md"):
+    for name in ("b.wav", "a/x.FLAC", "a/notes.txt", ".hidden.wav", "a/y y.ogg", "a/z.M4A", "LICENSES.md"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.touch()
     found = list(list_recordings(str(tmp_path)))
-    assert [recording.recording_id for recording in found] == ["a/x.FLAC", "a/y y.ogg", "b.wav"]
+    assert [recording.recording_id for recording in found] == ["a/x.FLAC", "a/y y.ogg", "a/z.M4A", "b.wav"]
     assert found[0].recording_uri == str(tmp_path / "a" / "x.FLAC")
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from tests.mp4 import encoded_mp4
 from uss_ray import separate
 from uss_ray.errors import OutputError, RecordingError
 from uss_ray.results.index import read_index
@@ -63,6 +64,18 @@ def test_recording_and_results_may_lie_in_an_object_store(make_recording, tiny_w
         assert read_index("memory://bucket/out").num_rows == len(result.rows)
     finally:
         store.rm("/bucket", recursive=True)
+
+
+def test_stems_of_an_m4a_are_flac_as_long_as_what_was_decoded(tiny_weights, tmp_path):
+    pytest.importorskip("av")
+    noise = 0.1 * np.random.default_rng(0).standard_normal((2, 132_307)).astype(np.float32)
+    recording = tmp_path / "a.m4a"
+    recording.write_bytes(encoded_mp4(noise, rate=44_100))
+    result = separate(str(recording), output=str(tmp_path / "out"), levels=[1], weights=str(tiny_weights))
+    stems = [sf.info(tmp_path / "out" / row.stem_uri) for row in result.rows if row.stem_uri]
+    assert stems
+    assert {(stem.format, stem.subtype) for stem in stems} == {("FLAC", "PCM_16")}
+    assert {(stem.frames, stem.samplerate, stem.channels) for stem in stems} == {(132_307, 44_100, 2)}
 
 
 def test_the_same_input_gives_the_same_bytes(make_recording, tiny_weights, tmp_path):

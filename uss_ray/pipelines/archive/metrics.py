@@ -1,38 +1,35 @@
-"""What a monitoring system sees of the workers: counters of Ray's metrics, which Prometheus scrapes on each node."""
+"""What a monitoring system sees of the workers of an archive; the counters themselves are `cluster.metrics`'."""
 
 from __future__ import annotations
 
-from ray.util.metrics import Counter
-
 from uss_ray.pipelines.archive.outcome import PacketReport
+from uss_ray.pipelines.cluster.metrics import WorkCounter, WorkMetrics
+
+PIPELINE = "archive"
+_STAGES = ("decode", "separate", "write")
 
 
 class ArchiveMetrics:
-    """Counters of one worker; Ray puts `ray_` in front of their names."""
+    """Counters of one worker: recordings and spans by what became of them, sound, stems, busy time."""
 
     def __init__(self) -> None:
-        self._recordings = Counter(
-            "uss_ray_recordings_total",
+        self._recordings = WorkCounter(
+            "recordings",
             "Recordings and spans of recordings, by what became of them",
-            ("status",),
+            pipeline=PIPELINE,
+            label="status",
         )
-        self._audio = Counter("uss_ray_audio_seconds_total", "Length of the recordings that were separated")
-        self._stems = Counter("uss_ray_stems_total", "Stems that were written")
-        self._bytes = Counter("uss_ray_stem_bytes_total", "Size of the stems that were written")
-        self._stages = Counter("uss_ray_stage_seconds_total", "Busy time of the stages", ("stage",))
+        self._stems = WorkCounter("stems", "Stems that were written", pipeline=PIPELINE)
+        self._bytes = WorkCounter("stem_bytes", "Size of the stems that were written", pipeline=PIPELINE)
+        self._work = WorkMetrics(PIPELINE)
 
     def count(self, report: PacketReport) -> None:
         """Add what became of a packet."""
         for outcome in report.outcomes:
-            self._recordings.inc(1.0, {"status": outcome.status})
-            for counter, value in (
-                (self._audio, outcome.seconds),
-                (self._stems, outcome.written),
-                (self._bytes, outcome.stem_bytes),
-            ):
-                if value > 0:
-                    counter.inc(value)
-        for stage in ("decode", "separate", "write"):
-            seconds = getattr(report, f"{stage}_seconds")
-            if seconds > 0:
-                self._stages.inc(seconds, {"stage": stage})
+            self._recordings.add(1, outcome.status)
+            self._stems.add(outcome.written)
+            self._bytes.add(outcome.stem_bytes)
+        self._work.count(
+            audio_seconds=sum(outcome.seconds for outcome in report.outcomes),
+            stage_seconds={stage: getattr(report, f"{stage}_seconds") for stage in _STAGES},
+        )

@@ -18,6 +18,7 @@ from uss_ray.errors import OutputError
 from uss_ray.mining.anchor import Anchor, Reject
 from uss_ray.mining.clip_miner import WeakClip
 from uss_ray.pipelines.cluster.run_state import is_stopping
+from uss_ray.pipelines.mining.metrics import MiningMetrics
 from uss_ray.pipelines.mining.outcome import MiningReport
 from uss_ray.pipelines.mining.packets import Decoded, PacketClip, packets_of
 from uss_ray.pipelines.mining.receipts import commit_failed, commit_packet, packet_name
@@ -68,12 +69,15 @@ class MinePackets:
         self._state = state
         self._miner = make_miner(request)
         self._networks = threading.Lock()
+        self._metrics = MiningMetrics()
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Give one row of `MINING_REPORT_SCHEMA` for each packet that comes in, in order."""
         for packet in packets_of(batch):
-            yield self._work_on(packet).to_table()
+            report = self._work_on(packet)
+            self._metrics.count(report)
+            yield report.to_table()
 
     def _work_on(self, packet: Sequence[Decoded]) -> MiningReport:
         clips = [clip for clip, _ in packet if clip.status != "container"]

@@ -44,6 +44,8 @@ class MiningRequest:
         Of Parquet files, where they have not the usual names.
     precision : {"float32", "bfloat16"}, default="float32"
         Of the networks on CUDA.
+    compiled : bool, default=False
+        Have each worker compile the networks for its machine, which must have a C++ compiler.
     device : {"auto", "cpu", "cuda"}, default="auto"
         Auto takes a GPU where there is one.
     overwrite : bool, default=False
@@ -69,6 +71,7 @@ class MiningRequest:
     container: Container | None = None
     columns: ParquetColumns = field(default_factory=ParquetColumns)
     precision: Precision = "float32"
+    compiled: bool = False
     device: Device = "auto"
     overwrite: bool = False
     report: bool = True
@@ -95,7 +98,7 @@ class MiningRequest:
         return Vocabulary.load(ontology_path=self.ontology, classes_path=self.class_list)
 
     def described(self, *, segments_sha256: str, class_list_sha256: str) -> dict[str, Any]:
-        """Give what shapes the anchors as JSON values: labels, settings and precision, not places."""
+        """Give what shapes the anchors as JSON values: labels, settings and arithmetic, not places."""
         settings = {
             name: str(value) if isinstance(value, float) and abs(value) == float("inf") else value
             for name, value in dataclasses.asdict(self.settings).items()
@@ -106,6 +109,8 @@ class MiningRequest:
             "precision": self.precision,
             **settings,
         }
+        if self.compiled:
+            facts["compiled"] = True
         described: dict[str, Any] = json.loads(json.dumps(facts))
         return described
 
@@ -147,4 +152,5 @@ def make_miner(request: MiningRequest) -> ClipMiner:
         vocabulary=request.load_vocabulary(),
         device=device,
         precision=request.precision,
+        compiled=request.compiled,
     )

@@ -1,0 +1,77 @@
+"""Decoding with libsndfile: WAV, FLAC, OGG, MP3, AIFF and more."""
+
+from __future__ import annotations
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from uss_ray.audio.decoding import DecodingError
+from uss_ray.audio.spec import AudioSpec
+from uss_ray.audio.splice import SeekableReader
+
+# Two months at 192 kHz: longer than any recording, shorter than what stands for "unknown" (2**63 - 1 for FLAC,
+# `mp3_header`'s endless for MP3).
+_LENGTH_UNKNOWN_FROM = 2**40
+
+
+class SndfileDecoder:
+    """A decoder on libsndfile.
+
+    Parameters
+    ----------
+    file : binary file
+        At its start. What it raises must not reach libsndfile: see `bridge`.
+
+    Attributes
+    ----------
+    spec : AudioSpec
+    started : bool
+
+    Raises
+    ------
+    DecodingError
+        If libsndfile does not know the format.
+    """
+
+    def __init__(self, file: SeekableReader) -> None:
+        self.started = False
+        try:
+            self._file = _SequentialFile(file, mode="r")
+        except (soundfile.SoundFileError, TypeError, ValueError) as error:
+            raise DecodingError(f"something that cannot be decoded ({_wording(error)})") from error
+        self.spec = AudioSpec(
+            sample_rate=self._file.samplerate,
+            channels=self._file.channels,
+            frames=None if self._file.frames >= _LENGTH_UNKNOWN_FROM else self._file.frames,
+            format=self._file.format,
+            subtype=self._file.subtype,
+        )
+
+    def read(self, frames: int) -> NDArray[np.float32]:
+        """See `Decoder`."""
+        self.started = True
+        try:
+            interleaved = self._file.read(frames, dtype="float32", always_2d=True)
+        except soundfile.SoundFileError as error:
+            raise DecodingError(_wording(error)) from error
+        return np.ascontiguousarray(interleaved.T)
+
+    def close(self) -> None:
+        """See `Decoder`."""
+        self._file.close()
+
+
+class _SequentialFile(soundfile.SoundFile):  # type: ignore[misc]
+    """A SoundFile that is read from start to end and never asks libsndfile to seek.
+
+    soundfile seeks to where it already is after each read; FLAC of open length cannot, and calls it an error.
+    """
+
+    def seekable(self) -> bool:
+        """Claim to be a stream."""
+        return False
+
+
+def _wording(error: Exception) -> str:
+    return str(getattr(error, "error_string", error)).strip().rstrip(".").replace("\n", " ")
