@@ -20,7 +20,7 @@ from uss_ray.pipelines.request import Query, SeparationRequest
 
 SHORT = 7
 LONG = "long.wav"
-SPAN_SECONDS = 20
+SPAN_SECONDS = 8
 SPANS = 4
 OPTIONS = ArchiveOptions(actors=1, threads=1)
 ARGUMENTS = (

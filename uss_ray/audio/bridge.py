@@ -56,8 +56,21 @@ class FaultKeepingFile:
         try:
             return action()
         except Exception as fault:  # noqa: BLE001 - whatever a store's client raises, C code must not see it
-            self.fault = self.fault or fault
+            self.fault = self.fault or _without_frames(fault)
             return instead
+
+
+def _without_frames(fault: Exception) -> Exception:
+    """Forget where a fault came from: its frames would keep alive what a C library has to free before Python ends."""
+    left: list[BaseException] = [fault]
+    seen: set[int] = set()
+    while left:
+        one = left.pop()
+        if id(one) not in seen:
+            seen.add(id(one))
+            one.__traceback__ = None
+            left += [other for other in (one.__cause__, one.__context__) if other is not None]
+    return fault
 
 
 class FaultKeepingSink(FaultKeepingFile):

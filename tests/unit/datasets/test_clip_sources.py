@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,6 +28,8 @@ from uss_ray.datasets.labelled_clips import LabelledClip, join_clips
 from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.datasets.segments import ClipRecord
 from uss_ray.errors import ConfigError, DataError
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -179,6 +183,33 @@ def test_a_store_that_fails_is_no_broken_container(
         with pytest.raises(DataError, match="gone away") as raised:
             list(reader())
         assert raised.value.__cause__ is fault
+
+
+def test_a_program_that_met_a_failing_pack_ends_well(tmp_path: Path, tones: Tones) -> None:
+    """HDF5 frees at the end of the process what was not freed before, and would call into a Python that is gone."""
+    pytest.importorskip("h5py")
+    as_hdf5(tones, str(tmp_path))
+    script = """if True:
+        import sys
+        from tests.unit.datasets.test_clip_sources import FailingFile
+        from uss_ray.datasets.clip_sources import open_clip_source
+        from uss_ray.errors import DataError
+        from uss_ray.storage import uri
+
+        reader = open_clip_source(sys.argv[1]).readers[0]
+        file = FailingFile(uri.open_binary(reader.location), ConnectionResetError("gone away"))
+        file.allowed = 1
+        uri.open_binary = lambda *_, **__: file
+        try:
+            list(reader())
+        except DataError as error:
+            print(error)
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, cwd=ROOT
+    )
+    assert "gone away" in ended.stdout
+    assert ended.returncode == 0, ended.stderr
 
 
 class FailingFile:
