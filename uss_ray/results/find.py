@@ -244,9 +244,10 @@ def _parts(root: str | Path) -> Iterator[uri.FoundFile]:
 
 def _read_matching(part: uri.FoundFile, *, expression: Expression) -> pa.Table:
     if part.size_bytes is not None and part.size_bytes <= _SMALL_PART_BYTES:
-        return _filtered(
-            pa.BufferReader(uri.read_bytes(part.location, error=DataError)), part.location, expression
-        )
+        # Arrow's threads let go of it when they like, even while Python ends: it must not be Python's memory.
+        copy = pa.BufferOutputStream()
+        copy.write(uri.read_bytes(part.location, error=DataError))
+        return _filtered(pa.BufferReader(copy.getvalue()), part.location, expression)
     with uri.open_binary(part.location, error=DataError) as file:
         return _filtered(file, part.location, expression)
 
