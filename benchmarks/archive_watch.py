@@ -18,6 +18,8 @@ from typing import Any
 
 import psutil
 
+from uss_ray.threads import PATIENT_THREADS
+
 KINDS = {
     "SeparatePackets": "separate",
     "decode_packets": "decode",
@@ -30,7 +32,12 @@ KINDS = {
     "read": "ledger",
     "settle": "settle",
 }
-_QUIET_RAY = {"RAY_worker_niceness": "0", "RAY_AUTH_MODE": "disabled", "PYTHONWARNINGS": "ignore"}
+# Threads wait as those of the command line do.
+_ENVIRONMENT = {
+    "RAY_worker_niceness": "0",
+    "RAY_AUTH_MODE": "disabled",
+    "PYTHONWARNINGS": "ignore",
+} | PATIENT_THREADS
 MEBIBYTE = 1 << 20
 
 
@@ -117,7 +124,7 @@ def watch(arguments: list[str], *, cores: int | None = None, every_seconds: floa
             [sys.executable, *arguments],
             stdout=output,
             stderr=errors,
-            env=os.environ | _QUIET_RAY,
+            env=os.environ | _ENVIRONMENT,
             preexec_fn=lambda: os.sched_setaffinity(0, chosen),
         )
         observed = Observed({}, started)

@@ -20,8 +20,8 @@ from uss_ray.pipelines.request import Query, SeparationRequest
 
 SHORT = 7
 LONG = "long.wav"
-SPAN_SECONDS = 8
-SPANS = 4
+SPAN_SECONDS = 20
+SPANS = 3
 OPTIONS = ArchiveOptions(actors=1, threads=1)
 ARGUMENTS = (
     *("--levels", "1", "--no-report"),
@@ -37,11 +37,11 @@ GoOn = Callable[..., tuple[ArchiveResult, list[str]]]
 
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Seven short recordings and one of four spans, each with a sound of its own."""
+    """Seven short recordings and one of three spans, each with a sound of its own."""
     folder = tmp_path_factory.mktemp("archive")
     for number in range(SHORT):
         _write(folder / f"{number}.wav", seconds=2.5, pitch=300 + 40 * number, sample_rate=32_000)
-    _write(folder / LONG, seconds=SPAN_SECONDS * (SPANS - 0.5), pitch=880, sample_rate=8000)
+    _write(folder / LONG, seconds=SPAN_SECONDS * (SPANS - 1) + 3, pitch=880, sample_rate=8000)
     return folder
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from uss_ray.audio.codec import RecordingReader, open_recording
 from uss_ray.errors import RecordingError
 from uss_ray.pipelines.archive.ledger import done_parts
-from uss_ray.pipelines.archive.packets import PACKET_SAMPLES, PacketBuilder, Sounding, Unit, UnitStatus
+from uss_ray.pipelines.archive.packets import PacketBuilder, Sounding, Unit, UnitStatus
 from uss_ray.pipelines.cluster.run_state import StopSign
 from uss_ray.pipelines.publishing import parts_folder
 from uss_ray.pipelines.recordings import Recording
@@ -60,12 +60,18 @@ class SpanPlan:
 
 
 def decode_packets(
-    table: pa.Table, *, request: SeparationRequest, plan: SpanPlan, packet_units: int, state: Any
+    table: pa.Table,
+    *,
+    request: SeparationRequest,
+    plan: SpanPlan,
+    packet_units: int,
+    packet_samples: int,
+    state: Any,
 ) -> Iterator[pa.Table]:
     """Decode recordings; give tables of `packets.PACKET_SCHEMA`."""
     request.storage.apply()
     stop = StopSign(state)
-    builder = PacketBuilder(most_units=packet_units, most_samples=PACKET_SAMPLES)
+    builder = PacketBuilder(most_units=packet_units, most_samples=packet_samples)
     for row in table.select(["recording_uri", "recording_id"]).to_pylist():
         recording = Recording(**row)
         if stop:

@@ -18,6 +18,9 @@ from uss_ray.pipelines.recordings import Recording
 PACKET_SAMPLES = 1 << 24
 """Most sound that travels at once: 64 MiB, 174 s of 48 kHz stereo."""
 
+CPU_PACKET_SAMPLES = 1 << 20
+"""The same on a CPU, 11 s of 48 kHz stereo: it separates one row at a time whatever comes together."""
+
 UnitStatus = Literal["sound", "done", "failed", "unfinished"]
 """`done`: a span that an earlier run has separated. `failed`: the recording is at fault. `unfinished`: the store is."""
 

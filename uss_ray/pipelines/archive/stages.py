@@ -10,7 +10,7 @@ import ray.data
 
 from uss_ray.pipelines.archive.decode import SpanPlan, decode_packets
 from uss_ray.pipelines.archive.missing import missing_recordings
-from uss_ray.pipelines.archive.packets import PACKET_SAMPLES
+from uss_ray.pipelines.archive.packets import CPU_PACKET_SAMPLES, PACKET_SAMPLES
 from uss_ray.pipelines.archive.separate import MakeSeparator, SeparatePackets
 from uss_ray.pipelines.cluster.runtime import DECODE_CPUS, WorkerPool
 from uss_ray.pipelines.cluster.source import TableReader
@@ -80,6 +80,7 @@ def packet_reports(
         request=request,
         plan=plan,
         packet_units=grain.packet_units,
+        packet_samples=PACKET_SAMPLES if pool.gpus_per_actor else CPU_PACKET_SAMPLES,
         state=state,
     )
     return map_with_actors(

@@ -149,7 +149,8 @@ def iterate_tables(rows: ray.data.Dataset) -> Iterator[pa.Table]:
         What stopped the pipeline: our own error where there is one below Ray's.
     """
     try:
-        yield from rows.iter_batches(batch_size=None, batch_format="pyarrow")
+        # A prefetched table would hold back the one before it until it is there itself.
+        yield from rows.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
     except ExecutionTimeoutError as error:
         raise StalledError(str(error)) from error
     except RayError as error:
