@@ -4,6 +4,8 @@ VENV   := .venv
 PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --quiet --no-compile --constraint constraints.txt
 DEMO   := out/demo
+# Tests that wait for Ray run beside those that compute; tests of one Ray stay together.
+SIDE_BY_SIDE := --numprocesses 2 --dist loadgroup
 
 # A run starts many Python processes; where bytecode may not be kept, each compiles torch and Ray anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -40,7 +42,7 @@ demo: $(VENV)/.run   ## separate examples/archive on a local Ray
 	@$(VENV)/bin/uss-ray archive examples/archive $(DEMO) --levels 1 2 3 --overwrite
 
 test: $(VENV)/.dev   ## all tests, with a real S3 server where one can be installed
-	@if sh tests/servers/install.sh; then export USS_RAY_REQUIRE_S3=1; fi; $(VENV)/bin/python -m pytest
+	@if sh tests/servers/install.sh; then export USS_RAY_REQUIRE_S3=1; fi; $(VENV)/bin/python -m pytest $(SIDE_BY_SIDE)
 
 lint: $(VENV)/.dev   ## style, types and import contracts
 	@$(VENV)/bin/ruff check .

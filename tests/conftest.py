@@ -20,6 +20,16 @@ wait_patiently()
 pytest_plugins = ["tests.servers.fixtures"]
 
 MakeRecording = Callable[..., Path]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share a Ray stay together where tests run side by side: those of faults, and all others."""
+    for item in items:
+        if item.get_closest_marker("ray"):
+            item.add_marker(pytest.mark.xdist_group("faults" if "/faults/" in item.nodeid else "ray"))
+
+
 TINY_ACTIVE_CLASSES = (0, 74, 137)
 
 

@@ -26,7 +26,7 @@ def test_what_a_lost_node_had_begun_is_done_by_another(start_command, undisturbe
 
 def test_a_cluster_that_has_become_too_small_goes_on_with_fewer_workers(start_command, undisturbed, tmp_path):
     """The node that stays has as many CPUs as the actors take: none is left to decode on."""
-    environment = {HEAD_CPUS: "2", "RAY_DATA_EXECUTION_NO_PROGRESS_TIMEOUT_S": "40"}
+    environment = {HEAD_CPUS: "2", "RAY_DATA_EXECUTION_NO_PROGRESS_TIMEOUT_S": "20"}
     command = start_command(
         "--actors", "2", is_held=True, module="tests.faults.archive_on_two_nodes", environment=environment
     )

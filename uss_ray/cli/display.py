@@ -23,7 +23,7 @@ from rich.table import Table
 from uss_ray.cli.stopping import check_stopped
 from uss_ray.errors import UssRayError
 
-_PLAIN_WIDTH = 160  # of tables that go to a file or a pipe
+_PLAIN_WIDTH = 1 << 16  # a row of a table is a line for whoever reads it from a pipe or a file
 
 
 class Advance(Protocol):
