@@ -23,8 +23,10 @@ def test_a_driver_that_is_killed_loses_what_was_in_flight_and_no_more(
     while (in_flight := first.wait_for_unit(number)) != f"{LONG}#2":
         first.gate.open(number)
         number += 1
-    first.kill()
     done = set(first.gate.begun()) - {in_flight}
+    # What went before is on its way to its files while the networks are at this one.
+    first.wait_until(lambda: done_in(out) == done)
+    first.kill()
     assert done_in(out) == done
     assert staged(out)
     assert stems_of(out).items() <= undisturbed.items()

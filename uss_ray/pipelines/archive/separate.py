@@ -8,6 +8,7 @@ import logging
 import os
 import resource
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -103,10 +104,11 @@ class SeparatePackets:
         state: Any,
         make_separator: MakeSeparator = RecordingSeparator,
     ) -> None:
-        torch.set_num_threads(threads)
         if uri.is_remote(request.output):  # a worker that was killed before left something on its own machine
             sweep_staging(request.output)
         self._separator = make_separator(request, scratch=scratch)
+        self._threads = threads
+        self._networks = threading.Lock()
         self._stop = StopSign(state)
         self._metrics = ArchiveMetrics()
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
@@ -123,10 +125,7 @@ class SeparatePackets:
     def _separate(self, packet: Sequence[Sounding]) -> PacketReport:
         outcomes = [_told(unit) for unit, _ in packet if unit.status != "sound"]
         sounding = [pair for pair in packet if pair[0].status == "sound"]
-        if sounding and self._stop:
-            outcomes += [_not_done(unit, reason=STOPPED, is_at_fault=False) for unit, _ in sounding]
-            sounding = []
-        results, separate_seconds = self._separate_side_by_side(sounding)
+        results, separate_seconds = self._separate_side_by_side(sounding) if sounding else ([], 0.0)
         outcomes += [outcome for outcome, _, _ in results]
         recordings = [rows for _, rows, _ in results if rows is not None]
         return PacketReport(
@@ -140,27 +139,36 @@ class SeparatePackets:
 
     def _separate_side_by_side(self, sounding: Sequence[Sounding]) -> tuple[list[_Written], float]:
         """Give what became of each unit, and the time that separating took."""
-        if not sounding:
-            return [], 0.0
+        with ThreadPoolExecutor(len(sounding), thread_name_prefix="write") as pool:
+            # Another packet has the networks while this one is on its way to its files.
+            with self._networks:
+                if self._stop:
+                    stopped = [_not_done(unit, reason=STOPPED, is_at_fault=False) for unit, _ in sounding]
+                    return [(outcome, None, 0.0) for outcome in stopped], 0.0
+                writings, seconds = self._feed(sounding, pool)
+            return [writing.written.result() for writing in writings], seconds
+
+    def _feed(self, sounding: Sequence[Sounding], pool: ThreadPoolExecutor) -> tuple[list[_Writing], float]:
+        """Separate units side by side, each into the hands of a thread that writes it."""
+        torch.set_num_threads(self._threads)  # of this thread: each call of an actor may come from another
         began = time.monotonic()
         sessions = [self._open(unit, waveform) for unit, waveform in sounding]
-        with ThreadPoolExecutor(len(sounding), thread_name_prefix="write") as pool:
-            writings = []
-            for unit, _ in sounding:
-                feed = BlockFeed()
-                writings.append(_Writing(feed, pool.submit(self._write, unit, feed, began)))
-            try:
-                for place, block in self._separator.engine.stream_many(sessions):
-                    writings[place].feed.put(block.error if isinstance(block, SessionFailed) else block)
-            except Exception as error:
-                # Not one recording's fault, such as memory that has run out: all of them are tried again later.
-                logger.exception("a packet of %d units could not be separated", len(sounding))
-                for writing in writings:
-                    writing.feed.put(MachineError(error))
+        writings = []
+        for unit, _ in sounding:
+            feed = BlockFeed()
+            writings.append(_Writing(feed, pool.submit(self._write, unit, feed, began)))
+        try:
+            for place, block in self._separator.engine.stream_many(sessions):
+                writings[place].feed.put(block.error if isinstance(block, SessionFailed) else block)
+        except Exception as error:
+            # Not one recording's fault, such as memory that has run out: all of them are tried again later.
+            logger.exception("a packet of %d units could not be separated", len(sounding))
             for writing in writings:
-                writing.feed.put(None)
-            busy_seconds = time.monotonic() - began - sum(writing.feed.full_seconds for writing in writings)
-            return [writing.written.result() for writing in writings], busy_seconds
+                writing.feed.put(MachineError(error))
+        for writing in writings:
+            writing.feed.put(None)
+        full_seconds = sum(writing.feed.full_seconds for writing in writings)
+        return writings, time.monotonic() - began - full_seconds
 
     def _open(self, unit: Unit, waveform: NDArray[np.float32]) -> Session[EstimateBlock]:
         source = PartSource(

@@ -19,6 +19,7 @@ from uss_ray.pipelines.request import SeparationRequest
 
 _PACKET_UNITS = 16
 _DECODE_ROWS = 64
+_CALLS = 2  # packets that a worker holds: one has the networks, the other is on its way to its files
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ def packet_reports(
         SeparatePackets,
         pool=pool,
         rows_at_a_time=1,
+        calls_at_a_time=_CALLS,
         is_alone=grain.is_alone,
         request=request,
         threads=pool.threads,

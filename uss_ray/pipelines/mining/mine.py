@@ -62,11 +62,11 @@ class MinePackets:
         state: Any,
         make_miner: MakeMiner = make_miner,
     ) -> None:
-        torch.set_num_threads(threads)
         request.storage.apply()
         self._output = request.output
         self._sample_rate = sample_rate
         self._state = state
+        self._threads = threads
         self._miner = make_miner(request)
         self._networks = threading.Lock()
         self._metrics = MiningMetrics()
@@ -134,6 +134,9 @@ class MinePackets:
             began = time.monotonic()
             if clips and is_stopping(self._state):
                 return STOPPED, 0.0
+            torch.set_num_threads(
+                self._threads
+            )  # of this thread: each call of an actor may come from another
             try:
                 found += self._miner.mine(clips)
             except Exception as error:
