@@ -277,3 +277,22 @@ def test_the_pool_leaves_a_cpu_to_those_who_decode():
         assert pool.actors * pool.cpus_per_actor <= cpus - 1
     with pytest.raises(ConfigError, match="actors"):
         plan_pool(actors=999)
+
+
+@pytest.mark.parametrize(
+    ("resources", "actors"),
+    [
+        ({"CPU": 17.0, "memory": 64e9}, 16),  # one thread each, one CPU for those who decode
+        ({"CPU": 17.0, "memory": 13e9}, 8),
+        ({"CPU": 2.0, "memory": 1e9}, 1),
+        ({"CPU": 17.0}, 16),
+        ({"CPU": 17.0, "memory": 13e9, "GPU": 4.0}, 4),
+    ],
+)
+def test_as_many_workers_as_there_is_room_for_have_a_thread_each(monkeypatch, resources, actors):
+    import ray
+
+    monkeypatch.setattr(ray, "cluster_resources", lambda: resources)
+    pool = plan_pool()
+    assert (pool.actors, pool.threads) == (actors, 1)
+    assert plan_pool(threads=2).threads == 2

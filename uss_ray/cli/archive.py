@@ -71,7 +71,7 @@ def archive(
         int | None, typer.Option(min=1, help="Workers; one a GPU, or as many as there are CPUs for.")
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads of each worker.", show_default="2")
+        int | None, typer.Option(min=1, help="CPU threads of each worker.", show_default="1")
     ] = None,
     batch_size: options.BatchSize = None,
     span_seconds: Annotated[

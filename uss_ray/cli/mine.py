@@ -86,7 +86,7 @@ def mine(
         int | None, typer.Option(min=1, help="Workers; one a GPU, or as many as there are CPUs for.")
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads of each worker.", show_default="2")
+        int | None, typer.Option(min=1, help="CPU threads of each worker.", show_default="1")
     ] = None,
     batch_size: Annotated[
         int | None,

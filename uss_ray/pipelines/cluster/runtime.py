@@ -19,7 +19,7 @@ from uss_ray.threads import PATIENT_THREADS
 LISTING_CPUS = 0.25
 DECODE_CPUS = 0.5
 
-_THREADS_PER_ACTOR = 2
+_ACTOR_BYTES = 3 << 29  # most that one takes above its model
 _LIGHT_CPUS = 1  # of a cluster, for stages that list, decode and join while all actors are busy
 _LOCAL_STORE_BYTES = 1 << 30
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
@@ -95,9 +95,9 @@ def plan_pool(*, actors: int | None = None, threads: int | None = None, device: 
     Parameters
     ----------
     actors : int or None, default=None
-        Wanted number; None takes one a GPU, or as many as there are CPUs for where there is no GPU.
+        Wanted number; None takes one a GPU, or as many as there are CPUs and memory for where there is no GPU.
     threads : int or None, default=None
-        CPU threads of each; None takes 2, or 1 where there is no more.
+        CPU threads of each; None takes 1, so that results are the same bits on a machine of any size.
     device : {"auto", "cpu", "cuda"}, default="auto"
         With `"cuda"` and a number of actors, GPUs need not be there yet: a cluster may start machines for them.
 
@@ -115,8 +115,9 @@ def plan_pool(*, actors: int | None = None, threads: int | None = None, device: 
     cpus = max(1, int(resources.get("CPU", 1)))
     gpus = 0 if device == "cpu" else int(resources.get("GPU", 0))
     usable = max(1, cpus - _LIGHT_CPUS)
+    each = threads or 1
     if device == "cuda" and actors is not None:
-        return WorkerPool(actors=actors, threads=threads or 1, cpus_per_actor=1, gpus_per_actor=1)
+        return WorkerPool(actors=actors, threads=each, cpus_per_actor=1, gpus_per_actor=1)
     if device == "cuda" and not gpus:
         raise ConfigError(
             "device cuda", expected="a GPU, or --actors for a cluster that starts some", found="none"
@@ -126,9 +127,9 @@ def plan_pool(*, actors: int | None = None, threads: int | None = None, device: 
         kind = "GPUs" if gpus else "CPUs"
         raise ConfigError("actors", expected=f"1 to {most}, the {kind} there are", found=str(actors))
     if gpus:
-        return WorkerPool(actors=actors or gpus, threads=threads or 1, cpus_per_actor=1, gpus_per_actor=1)
-    each = threads or min(_THREADS_PER_ACTOR, max(1, usable // (actors or 1)))
-    chosen = actors or max(1, usable // each)
+        return WorkerPool(actors=actors or gpus, threads=each, cpus_per_actor=1, gpus_per_actor=1)
+    room = int(resources.get("memory", cpus * _ACTOR_BYTES) // _ACTOR_BYTES)
+    chosen = actors or max(1, min(usable // each, room))
     # Never all CPUs: who decodes must find one.
     reserve = min(_LIGHT_CPUS, cpus / 2)
     return WorkerPool(

@@ -62,7 +62,7 @@ class MiningOptions:
     actors : int or None, default=None
         Workers; None takes one a GPU, or as many as there are CPUs for.
     threads : int or None, default=None
-        CPU threads of each worker's networks; None takes those of the run that is resumed, or 2.
+        CPU threads of each worker's networks; None takes those of the run that is resumed, or 1.
     address : str or None, default=None
         Ray cluster; None takes `RAY_ADDRESS`, or starts a local Ray.
     choice : Choice
