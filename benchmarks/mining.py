@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -202,11 +203,11 @@ def measure_speed(request: MiningRequest, *, clips: int, threads: int) -> dict[s
     ray = through_ray(replace(request, output=f"{request.output}/ray"), clips=clips, threads=threads)
     loop = sum(plain.values())
     table(
-        ("way", "ms a clip", "clips a second", "and core", "audio h an hour", "of the bare detector"),
+        ("way", "ms a clip", "clips a second", "and core at hand", "audio h an hour", "of the bare detector"),
         [
             speed_line("bare detector, clips in memory", bare, bare, threads),
             speed_line("plain loop: decode, mine, write", loop, bare, threads),
-            speed_line("through Ray, one worker", ray["seconds"], bare, threads),
+            speed_line("through Ray, one worker", ray["seconds"], bare, len(os.sched_getaffinity(0))),
         ],
     )
     print(
@@ -219,14 +220,14 @@ def measure_speed(request: MiningRequest, *, clips: int, threads: int) -> dict[s
     return {"bare": bare, "loop": loop, "ray": ray["seconds"], **{f"plain_{k}": v for k, v in plain.items()}}
 
 
-def speed_line(name: str, seconds: float, bare: float, threads: int) -> tuple[str, ...]:
+def speed_line(name: str, seconds: float, bare: float, cores: int) -> tuple[str, ...]:
     """Give a line of the table of speeds."""
     rate = 1 / seconds
     return (
         name,
         f"{seconds * 1e3:.1f}",
         f"{rate:.2f}",
-        f"{rate / threads:.2f}",
+        f"{rate / cores:.2f}",
         f"{rate * CLIP_SECONDS:.0f}",
         f"{bare / seconds:.2f}",
     )
