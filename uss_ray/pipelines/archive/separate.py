@@ -8,7 +8,6 @@ import logging
 import os
 import resource
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +17,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 
 from uss_ray.audio.spec import AudioSpec
@@ -34,6 +32,7 @@ from uss_ray.pipelines.archive.outcome import (
     separated_outcome,
 )
 from uss_ray.pipelines.archive.packets import Sounding, Unit, packets_of
+from uss_ray.pipelines.cluster.networks_thread import networks_thread
 from uss_ray.pipelines.cluster.run_state import StopSign
 from uss_ray.pipelines.publishing import Publisher
 from uss_ray.pipelines.request import SeparationRequest
@@ -107,8 +106,7 @@ class SeparatePackets:
         if uri.is_remote(request.output):  # a worker that was killed before left something on its own machine
             sweep_staging(request.output)
         self._separator = make_separator(request, scratch=scratch)
-        self._threads = threads
-        self._networks = threading.Lock()
+        self._networks = networks_thread(threads)
         self._stop = StopSign(state)
         self._metrics = ArchiveMetrics()
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
@@ -141,16 +139,16 @@ class SeparatePackets:
         """Give what became of each unit, and the time that separating took."""
         with ThreadPoolExecutor(len(sounding), thread_name_prefix="write") as pool:
             # Another packet has the networks while this one is on its way to its files.
-            with self._networks:
-                if self._stop:
-                    stopped = [_not_done(unit, reason=STOPPED, is_at_fault=False) for unit, _ in sounding]
-                    return [(outcome, None, 0.0) for outcome in stopped], 0.0
-                writings, seconds = self._feed(sounding, pool)
+            writings, seconds = self._networks.submit(self._feed, sounding, pool).result()
+            if not writings:
+                stopped = [_not_done(unit, reason=STOPPED, is_at_fault=False) for unit, _ in sounding]
+                return [(outcome, None, 0.0) for outcome in stopped], 0.0
             return [writing.written.result() for writing in writings], seconds
 
     def _feed(self, sounding: Sequence[Sounding], pool: ThreadPoolExecutor) -> tuple[list[_Writing], float]:
-        """Separate units side by side, each into the hands of a thread that writes it."""
-        torch.set_num_threads(self._threads)  # of this thread: each call of an actor may come from another
+        """Separate units side by side, each into the hands of a thread that writes it; none if the job stops."""
+        if self._stop:
+            return [], 0.0
         began = time.monotonic()
         sessions = [self._open(unit, waveform) for unit, waveform in sounding]
         writings = []

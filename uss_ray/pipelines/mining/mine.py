@@ -6,17 +6,16 @@ import logging
 import os
 import resource
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import pyarrow as pa
-import torch
 
 from uss_ray.errors import OutputError
 from uss_ray.mining.anchor import Anchor, Reject
 from uss_ray.mining.clip_miner import WeakClip
+from uss_ray.pipelines.cluster.networks_thread import networks_thread
 from uss_ray.pipelines.cluster.run_state import is_stopping
 from uss_ray.pipelines.mining.metrics import MiningMetrics
 from uss_ray.pipelines.mining.outcome import MiningReport
@@ -66,9 +65,8 @@ class MinePackets:
         self._output = request.output
         self._sample_rate = sample_rate
         self._state = state
-        self._threads = threads
         self._miner = make_miner(request)
-        self._networks = threading.Lock()
+        self._networks = networks_thread(threads)
         self._metrics = MiningMetrics()
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
 
@@ -87,7 +85,7 @@ class MinePackets:
             (clip, clip.reason or "unknown") for clip in clips if clip.status == "unfinished"
         ]
         found: list[Anchor | Reject] = []
-        fault, mine_seconds = self._mine(sounding, found)
+        fault, mine_seconds = self._networks.submit(self._mine, sounding, found).result()
         if fault is not None:
             undone += [(clip, fault) for clip, _ in sounding]
             sounding = []
@@ -129,21 +127,17 @@ class MinePackets:
 
     def _mine(self, sounding: Sequence[Decoded], found: list[Anchor | Reject]) -> tuple[str | None, float]:
         """Add what is found to a list, or say why nothing can be; and how long it took."""
+        began = time.monotonic()
         clips = [WeakClip(clip.clip_id, clip.class_indexes, waveform) for clip, waveform in sounding]
-        with self._networks:
-            began = time.monotonic()
-            if clips and is_stopping(self._state):
-                return STOPPED, 0.0
-            torch.set_num_threads(
-                self._threads
-            )  # of this thread: each call of an actor may come from another
-            try:
-                found += self._miner.mine(clips)
-            except Exception as error:
-                # No clip's fault, such as memory that has run out: all of them are tried again later.
-                logger.exception("a packet of %d clips could not be mined", len(clips))
-                return f"{type(error).__name__}: {error}", 0.0
-            return None, time.monotonic() - began
+        if clips and is_stopping(self._state):
+            return STOPPED, 0.0
+        try:
+            found += self._miner.mine(clips)
+        except Exception as error:
+            # No clip's fault, such as memory that has run out: all of them are tried again later.
+            logger.exception("a packet of %d clips could not be mined", len(clips))
+            return f"{type(error).__name__}: {error}", 0.0
+        return None, time.monotonic() - began
 
     def _commit_broken(self, clips: Sequence[PacketClip], *, name: str) -> None:
         rejects = [
