@@ -81,7 +81,8 @@ def sweep_staging(output: str) -> None:
             lock = os.open(folder / _LOCK_NAME, os.O_RDWR)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder)
+                # A worker that has outlived its driver may be removing its own part of it: what is gone is no fault.
+                shutil.rmtree(folder, ignore_errors=True)
             finally:
                 os.close(lock)
 

@@ -19,7 +19,9 @@ from uss_ray.pipelines.request import SeparationRequest
 
 _PACKET_UNITS = 16
 _DECODE_ROWS = 64
-_CALLS = 2  # packets that a worker holds: one has the networks, the other is on its way to its files
+# Packets that a worker holds: one has the networks, the other is on its way to its files. Not on a CPU: both would share
+# its cores, and a worker that dies takes the report of the other packet with it.
+_CALLS, _CALLS_WITH_GPU = 1, 2
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def packet_reports(
         SeparatePackets,
         pool=pool,
         rows_at_a_time=1,
-        calls_at_a_time=_CALLS,
+        calls_at_a_time=_CALLS_WITH_GPU if pool.gpus_per_actor else _CALLS,
         is_alone=grain.is_alone,
         request=request,
         threads=pool.threads,
