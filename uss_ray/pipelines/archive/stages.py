@@ -19,8 +19,8 @@ from uss_ray.pipelines.request import SeparationRequest
 
 _PACKET_UNITS = 16
 _DECODE_ROWS = 64
-# Packets that a worker holds: one has the networks, the other is on its way to its files. Not on a CPU: both would share
-# its cores, and a worker that dies takes the report of the other packet with it.
+# Packets that a worker holds: one has the networks, the other is on its way to its files. Not on a CPU: both would
+# share its cores, and a worker that dies takes the report of the other packet with it.
 _CALLS, _CALLS_WITH_GPU = 1, 2
 
 

@@ -170,7 +170,7 @@ def mining_reports(
         MinePackets,
         pool=pool,
         rows_at_a_time=1,
-        # One packet is at the networks; the others are encoded and uploaded meanwhile, which takes about as long as a GPU.
+        # One packet is at the networks; the others are encoded and uploaded, which takes about as long as a GPU.
         calls_at_a_time=_CALLS_WITH_GPU if pool.gpus_per_actor else _CALLS,
         is_alone=is_alone,
         request=request,
