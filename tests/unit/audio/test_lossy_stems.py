@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -189,7 +188,19 @@ def test_a_page_that_cannot_be_read_back_is_not_committed(
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg to read the stems with")
+def ffmpeg_decoded(path: Path, *, rate: int, channels: int) -> np.ndarray:
+    """Decode with the FFmpeg libraries of PyAV, which must have nothing to complain of."""
+    av = pytest.importorskip("av")
+    av.logging.set_level(av.logging.WARNING)
+    resampler = av.AudioResampler(format="fltp", layout="mono" if channels == 1 else "stereo", rate=rate)
+    with av.logging.Capture(local=False) as complaints, av.open(str(path)) as container:
+        frames = [part for frame in container.decode(audio=0) for part in resampler.resample(frame)]
+    av.logging.set_level(None)
+    assert complaints == []
+    frames += resampler.resample(None)
+    return np.concatenate([frame.to_ndarray() for frame in frames], axis=1)
+
+
 @pytest.mark.parametrize(
     ("format", "rate"), [("ogg", 44100), ("ogg", 8000), ("opus", 48000), ("opus", 16000)]
 )
@@ -197,12 +208,7 @@ def test_a_page_that_cannot_be_read_back_is_not_committed(
 def test_ffmpeg_hears_the_same(format: str, rate: int, channels: int, tmp_path: Path) -> None:
     waveform = tones(30_001, rate=rate, channels=channels)
     write(tmp_path / f"s.{format}", waveform, rate=rate)
-    command = ["ffmpeg", "-v", "error", "-xerror", "-i", tmp_path / f"s.{format}"]
-    done = subprocess.run(
-        [*command, "-ar", str(rate), "-f", "f32le", "-"], capture_output=True, check=True, timeout=60
-    )
-    assert done.stderr == b""
-    heard = np.frombuffer(done.stdout, dtype="<f4").reshape(-1, channels).T
+    heard = ffmpeg_decoded(tmp_path / f"s.{format}", rate=rate, channels=channels)
     # ffmpeg ends Vorbis at a whole coding block, of at most 1024 samples
     assert abs(heard.shape[1] - waveform.shape[1]) <= (1024 if format == "ogg" else 0)
     common = min(heard.shape[1], waveform.shape[1])
