@@ -68,12 +68,16 @@ def archive(
         float, typer.Option(min=0.0, max=1.0, help="Share of failures that still counts as success.")
     ] = 1.0,
     actors: Annotated[
-        int | None, typer.Option(min=1, help="Workers; one a GPU, or as many as there are CPUs for.")
+        int | None, typer.Option(min=1, help="Workers; as many as share the GPUs, or as there are CPUs for.")
+    ] = None,
+    actors_per_gpu: Annotated[
+        int | None, typer.Option(min=1, help="Workers that share a GPU.", show_default="4")
     ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads of each worker.", show_default="1")
     ] = None,
     batch_size: options.BatchSize = None,
+    precision: options.PrecisionName = "float32",
     span_seconds: Annotated[
         int | None,
         typer.Option(min=1, help="Longest stretch separated by one worker at a time.", show_default="300"),
@@ -116,6 +120,7 @@ def archive(
         report=not no_report,
         overwrite=overwrite,
         batch_size=batch_size,
+        precision=precision,
         span_seconds=span_seconds,
         ontology=ontology,
         class_list=class_list,
@@ -126,6 +131,7 @@ def archive(
     )
     chosen = ArchiveOptions(
         actors=actors,
+        actors_per_gpu=actors_per_gpu,
         threads=threads,
         address=address,
         shard=parse_shard(shard),

@@ -83,7 +83,10 @@ def mine(
         str | None, typer.Option("--audio-column", help="Parquet column with audio.")
     ] = None,
     actors: Annotated[
-        int | None, typer.Option(min=1, help="Workers; one a GPU, or as many as there are CPUs for.")
+        int | None, typer.Option(min=1, help="Workers; as many as share the GPUs, or as there are CPUs for.")
+    ] = None,
+    actors_per_gpu: Annotated[
+        int | None, typer.Option(min=1, help="Workers that share a GPU.", show_default="4")
     ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads of each worker.", show_default="1")
@@ -91,13 +94,11 @@ def mine(
     batch_size: Annotated[
         int | None,
         typer.Option(
-            "--batch-size", min=1, help="Clips in one step of the detector; always full.", show_default="16"
+            "--batch-size", min=1, help="Clips in one step of the detector; always full.", show_default="4"
         ),
     ] = None,
     device: options.DeviceName = "auto",
-    precision: Annotated[
-        str, typer.Option("--precision", help="float32, or bfloat16: of the networks on a GPU.")
-    ] = "float32",
+    precision: options.PrecisionName = "float32",
     compiled: Annotated[
         bool,
         typer.Option("--compile", help="Compile the networks on each worker; needs a C++ compiler there."),
@@ -169,6 +170,7 @@ def mine(
     )
     chosen = MiningOptions(
         actors=actors,
+        actors_per_gpu=actors_per_gpu,
         threads=threads,
         address=address,
         choice=Choice(limit=limit, shard=parse_shard(shard)),

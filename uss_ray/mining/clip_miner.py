@@ -15,6 +15,7 @@ from uss_ray.mining.miner import AnchorMiner
 from uss_ray.mining.purity import relatives
 from uss_ray.mining.settings import MiningSettings
 from uss_ray.models.checkpoint import Weights
+from uss_ray.models.precision import Precision
 from uss_ray.ontology.vocabulary import Vocabulary
 
 
@@ -45,7 +46,7 @@ class ClipMiner:
     settings : MiningSettings
     vocabulary : Vocabulary
     device : str, default="cpu"
-    precision : {"float32", "bfloat16"}, default="float32"
+    precision : {"float32", "tfloat32", "bfloat16"}, default="float32"
         See `AnchorDetector`.
     compiled : bool, default=False
         See `AnchorDetector`.
@@ -65,7 +66,7 @@ class ClipMiner:
         settings: MiningSettings,
         vocabulary: Vocabulary,
         device: str = "cpu",
-        precision: str = "float32",
+        precision: Precision = "float32",
         compiled: bool = False,
     ) -> None:
         weights.check_classes(vocabulary.classes.ids)

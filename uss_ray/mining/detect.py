@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from typing import get_args
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from uss_ray.errors import ConfigError, WeightsError
 from uss_ray.mining.anchor import Detection
 from uss_ray.mining.settings import Conditions
 from uss_ray.models.checkpoint import Weights
+from uss_ray.models.inference import inference
+from uss_ray.models.precision import Precision
 from uss_ray.models.tagging import Tagging
 
 Waveforms = Sequence[NDArray[np.float32]]
@@ -35,12 +38,12 @@ class AnchorDetector:
         What one row of a batch holds.
     anchor_seconds : float, default=2
         The same for conditions.
-    batch_size : int, default=16
+    batch_size : int, default=4
         Rows of every forward.
     device : str, default="cpu"
-    precision : {"float32", "bfloat16"}, default="float32"
-        `"bfloat16"`: autocast on CUDA; probabilities then differ in the third digit. Without effect on a CPU, where it
-        was measured and does not pay (ADR 22).
+    precision : {"float32", "tfloat32", "bfloat16"}, default="float32"
+        See `models.precision`; probabilities then differ in the fourth and in the third digit. Without effect on a CPU,
+        where it was measured and does not pay (ADR 22).
     compiled : bool, default=False
         Have the networks compiled for this machine by a C++ compiler, at the first batch: tens of seconds, then faster.
         Probabilities differ in the last digits.
@@ -59,15 +62,16 @@ class AnchorDetector:
         *,
         clip_seconds: float = 10.0,
         anchor_seconds: float = 2.0,
-        batch_size: int = 16,
+        batch_size: int = 4,
         device: str = "cpu",
-        precision: str = "float32",
+        precision: Precision = "float32",
         compiled: bool = False,
     ) -> None:
         if weights.detector is None:
             raise WeightsError(f"weights {weights.name}", expected="a detector", found="none")
-        if precision not in ("float32", "bfloat16"):
-            raise ConfigError("mining precision", expected="float32 or bfloat16", found=str(precision))
+        if precision not in get_args(Precision):
+            known = " or ".join(get_args(Precision))
+            raise ConfigError("mining precision", expected=known, found=str(precision))
         self.weights = weights
         self.sample_rate = weights.sample_rate
         self.batch_size = batch_size
@@ -77,7 +81,7 @@ class AnchorDetector:
         self.hop_samples = self.sample_rate / weights.detector.config.frames_per_second
         self._detector = self._ready(weights.detector, compiled=compiled)
         self._tagger = None if weights.tagger is None else self._ready(weights.tagger, compiled=compiled)
-        self._autocast = precision == "bfloat16" and self._device.type == "cuda"
+        self._precision = precision
 
     def detect(self, waveforms: Waveforms) -> list[Detection]:
         """Detect every class in every frame of clips.
@@ -159,10 +163,7 @@ class AnchorDetector:
         return faster
 
     def _forward(self, network: Callable[[Tensor], Tagging], batch: Tensor) -> Tagging:
-        with (
-            torch.inference_mode(),
-            torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._autocast),
-        ):
+        with inference(self._precision, device=self._device):
             return network(batch)
 
     def _batches(self, waveforms: Waveforms, *, samples: int) -> Iterator[tuple[Tensor, Waveforms]]:

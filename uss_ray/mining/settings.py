@@ -38,7 +38,7 @@ class MiningSettings:
         Clip-wise probabilities from here on are kept with the anchor; in [0, 1].
     conditions : {"none", "soft", "latent", "both"}, default="none"
         Query-net bottlenecks of the anchor's own audio that are kept with it.
-    batch_size : int, default=16
+    batch_size : int, default=4
         Clips in one forward of the detector; always full (docs/adr/0021).
     seed : int, default=0
         Of `"random"`.
@@ -60,7 +60,7 @@ class MiningSettings:
     max_purity: float = 1.0
     keep_probability: float = 0.01
     conditions: Conditions = "none"
-    batch_size: int = 16
+    batch_size: int = 4
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -132,13 +132,33 @@ class _Stage(nn.Module):
         return maps
 
 
+class UpConvolution(nn.ConvTranspose2d):
+    """A transposed convolution whose kernels do not overlap: each position becomes a tile."""
+
+    def __init__(self, in_channels: int, out_channels: int, scale: tuple[int, int]) -> None:
+        super().__init__(in_channels, out_channels, scale, stride=scale, bias=False)
+
+    def forward(self, maps: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Map (batch, in_channels, frames, bins) to (batch, out_channels, frames × scale, bins × scale)."""
+        if not maps.is_cuda:
+            return super().forward(maps, output_size)
+        # The same as a product. Those kernels of cuDNN that always give the same bits take twice the time for all of
+        # a ResUNet30 (docs/log.md).
+        batch, _, frames, bins = maps.shape
+        high, wide = self.weight.shape[2:]
+        matrix = self.weight.permute(2, 3, 1, 0).reshape(-1, self.in_channels)
+        tiles = F.linear(maps.permute(0, 2, 3, 1), matrix).view(batch, frames, bins, high, wide, -1)
+        spread = tiles.permute(0, 1, 3, 2, 4, 5).reshape(batch, frames * high, bins * wide, -1)
+        return spread.permute(0, 3, 1, 2)
+
+
 class _UpStage(nn.Module):
     """Up-convolution, the encoder's maps beside it, and a stage."""
 
     def __init__(self, in_channels: int, out_channels: int, scale: tuple[int, int], blocks: int) -> None:
         super().__init__()
         self.norm = _ShiftedNorm(in_channels)
-        self.up = nn.ConvTranspose2d(in_channels, out_channels, scale, stride=scale, bias=False)
+        self.up = UpConvolution(in_channels, out_channels, scale)
         self.stage = _Stage(2 * out_channels, out_channels, blocks)
 
     def shift_channels(self) -> list[int]:

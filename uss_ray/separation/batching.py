@@ -12,8 +12,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from uss_ray.models.inference import inference
+from uss_ray.models.precision import Precision
 from uss_ray.models.protocols import Separator, Tagger
-from uss_ray.separation.settings import Precision
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,8 @@ class Networks:
     separator : Separator
     batch_size : int
         Rows in one forward.
-    precision : {"float32", "bfloat16"}
-        Autocast of the separator; without effect on a CPU.
+    precision : {"float32", "tfloat32", "bfloat16"}
+        Of the separator; the tagger has float32, for its probabilities are compared with a threshold.
     device : torch.device
         Where the networks are.
     """
@@ -100,17 +101,17 @@ class Networks:
         self._separator = separator
         self._batch_size = batch_size
         self._device = device
-        self._autocast = precision == "bfloat16" and device.type == "cuda"
+        self._precision = precision
 
     def answer(self, requests: dict[int, Request]) -> dict[int, list[Tensor] | None]:
         """Answer the requests of several sessions together; keys are kept, rows stay in order."""
         tags = {key: request.rows for key, request in requests.items() if isinstance(request, TagRequest)}
         masks = {key: request.rows for key, request in requests.items() if isinstance(request, MaskRequest)}
-        with torch.inference_mode():
-            return {
-                **self._answer_rows(tags, forward=self._tag, shape_of=len),
-                **self._answer_rows(masks, forward=self._mask, shape_of=lambda row: len(row.spectrogram)),
-            }
+        with inference(device=self._device):
+            answers = self._answer_rows(tags, forward=self._tag, shape_of=len)
+        with inference(self._precision, device=self._device):
+            answers |= self._answer_rows(masks, forward=self._mask, shape_of=lambda row: len(row.spectrogram))
+        return answers
 
     def _answer_rows(
         self,
@@ -139,8 +140,7 @@ class Networks:
     def _mask(self, rows: list[MaskRow]) -> Tensor:
         spectrograms = self._full_batch([row.spectrogram for row in rows]).unsqueeze(1)
         conditions = self._full_batch([row.condition for row in rows])
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._autocast):
-            return self._separator.masks(spectrograms, conditions).squeeze(1)
+        return self._separator.masks(spectrograms, conditions).squeeze(1)
 
     def _full_batch(self, rows: Sequence[Tensor]) -> Tensor:
         padding = [torch.zeros_like(rows[0])] * (self._batch_size - len(rows))

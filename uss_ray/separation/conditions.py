@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from uss_ray.errors import ConfigError, QueryError, WeightsError
+from uss_ray.models.inference import inference
 from uss_ray.models.protocols import QueryNetLike
 from uss_ray.separation.settings import ConditionKind
 from uss_ray.separation.targets import Target
@@ -182,7 +183,7 @@ def condition_of_examples(
         )
         if not segments:
             continue
-        with torch.inference_mode():
+        with inference(device=device):
             conditions = [
                 query_net.adapt(
                     query_net.bottleneck(_stack(segments[start : start + batch_size], device=device))

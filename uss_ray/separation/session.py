@@ -336,8 +336,7 @@ class RecordingSession:
                 estimates = self._separator.stft.inverse(
                     masks[some] * job.spectrogram, samples=job.window.samples
                 )
-                for target, estimate in zip(job.targets[some], estimates.cpu().numpy(), strict=True):
-                    self._join(target, job=job, estimate=estimate)
+                self._join(job.targets[some], job=job, estimates=estimates.cpu().numpy())
 
     def _combine(self, job: _Job, made: list[Tensor]) -> Tensor:
         """Make the final masks of a window, of shape (targets, references, frames, bins)."""
@@ -353,13 +352,14 @@ class RecordingSession:
             return masks
         return make_levels_consistent(masks, levels=[target.level for target in job.targets], total=remainder)
 
-    def _join(self, target: Target, *, job: _Job, estimate: NDArray[np.float32]) -> None:
-        """Bring the estimate of a window to the native rate and add it with its fades."""
-        piece, start_frame = self._native_piece(job, estimate)
+    def _join(self, targets: Sequence[Target], *, job: _Job, estimates: NDArray[np.float32]) -> None:
+        """Bring estimates (targets, channels, samples) of a window to the native rate and add them with their fades."""
+        flat = estimates.reshape(-1, estimates.shape[-1])
+        pieces, start_frame = self._native_pieces(job, flat)
         first_frame, last_frame = job.segment * self._segment_frames, (job.segment + 1) * self._segment_frames
         weights = segment_weights(
             start_frame,
-            piece.shape[1],
+            pieces.shape[1],
             segment_start_frame=first_frame,
             segment_stop_frame=last_frame,
             fade_frames=self._fade_frames,
@@ -368,11 +368,11 @@ class RecordingSession:
         )
         sounding = np.flatnonzero(weights)
         kept = slice(int(sounding[0]), int(sounding[-1]) + 1)
-        self._joined.add(
-            target.key, start_frame=start_frame + kept.start, piece=piece[:, kept] * weights[kept]
-        )
+        faded = (pieces[:, kept] * weights[kept]).reshape(*estimates.shape[:2], -1)
+        for target, piece in zip(targets, faded, strict=True):
+            self._joined.add(target.key, start_frame=start_frame + kept.start, piece=piece)
 
-    def _native_piece(self, job: _Job, estimate: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
+    def _native_pieces(self, job: _Job, waveforms: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
         """Resample the segment and its fades; give them and the position of their first frame."""
         step = self._to_native.grid_frames
         fade_samples = self._settings.fade_seconds / 2 * self._separator.sample_rate
@@ -385,15 +385,15 @@ class RecordingSession:
             stop = min(stop, total)
         context = self._to_native.context_frames
         outer_start = max(0, start - context)
-        piece = self._to_native.resample(
-            _cut(estimate, origin=job.window.origin_sample, start=outer_start, stop=stop + context),
+        pieces = self._to_native.resample(
+            _cut(waveforms, origin=job.window.origin_sample, start=outer_start, stop=stop + context),
             left_context=start - outer_start,
             right_context=context,
         )
         start_frame = self._to_native.output_frames(start)
         if self._reader.ended:
-            piece = piece[:, : self._reader.native.stop - start_frame]
-        return piece, start_frame
+            pieces = pieces[:, : self._reader.native.stop - start_frame]
+        return pieces, start_frame
 
     def _block(self, first: int, last: int, activity: Activity) -> EstimateBlock:
         start_frame = first * self._segment_frames

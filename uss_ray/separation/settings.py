@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from uss_ray.errors import ConfigError
+from uss_ray.models.precision import Precision
 
 ConditionKind = Literal["auto", "class-mean", "detected"]
 Hierarchy = Literal["graph", "published"]
 ChannelMode = Literal["mid", "independent"]
 Joins = Literal["faded", "hard"]
-Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +54,9 @@ class SeparationSettings:
         Segments held at a time; more fill batches better, fewer take less memory; at least 1.
     silence_db : float, default=-90
         Segments below this RMS level in dBFS are not tagged: their probabilities are 0. `-inf` tags all.
-    precision : {"float32", "bfloat16"}, default="float32"
-        `"bfloat16"`: autocast of the separator on CUDA; without effect on a CPU.
+    precision : {"float32", "tfloat32", "bfloat16"}, default="float32"
+        Of the separator on a GPU: see `models.precision`; without effect on a CPU. `"tfloat32"` is faster with large
+        networks, its error lies 60 dB below a stem and less; of `"bfloat16"` 30 dB.
 
     Raises
     ------

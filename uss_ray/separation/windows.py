@@ -239,7 +239,9 @@ def segment_weights(
 
 
 def _ramp(positions: NDArray[np.float64], fade_frames: float) -> NDArray[np.float64]:
-    """Rise from 0 to 1 around position 0 as a squared sine."""
-    if fade_frames == 0:
-        return (positions > 0).astype(np.float64)
-    return np.sin(np.pi / 2 * np.clip(positions / fade_frames + 0.5, 0.0, 1.0)) ** 2
+    """Rise from 0 to 1 around position 0 as a squared sine; positions rise."""
+    ramp = (positions > 0).astype(np.float64)
+    if fade_frames > 0:
+        inside = slice(*np.searchsorted(positions, (-fade_frames / 2, fade_frames / 2)))
+        ramp[inside] = np.sin(np.pi / 2 * (positions[inside] / fade_frames + 0.5)) ** 2
+    return ramp

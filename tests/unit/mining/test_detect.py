@@ -35,7 +35,7 @@ def clips(count: int, seconds: float = 10.0) -> list[np.ndarray]:
 
 
 def test_a_clip_gives_the_same_bits_alone_and_beside_others(weights) -> None:
-    detector = AnchorDetector(weights, batch_size=3)
+    detector = AnchorDetector(weights, batch_size=3, device="cuda" if torch.cuda.is_available() else "cpu")
     sounds = clips(5)
     together = detector.detect(sounds)
     assert len(together) == 5

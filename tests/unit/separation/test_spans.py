@@ -1,4 +1,7 @@
-"""Spans of a recording, set end to end, are the undivided recording: the same bits, whatever they are cut from."""
+"""Spans of a recording, set end to end, are the undivided recording: the same bits, whatever they are cut from.
+
+On a GPU where there is one.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,7 @@ from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import Target, targets_for_classes
 from uss_ray.separation.windows import Span
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 MODEL_RATE = 8000
 NAMES = ("Whispering", "Meow", "Fire alarm")
 FADED = SeparationSettings(condition="detected", segment_seconds=1)
@@ -97,9 +101,9 @@ def engine_for(
 ) -> tuple[SeparationEngine, tuple[Target, ...]]:
     """An engine with a threshold that one probability just reaches: another bit in a tag shows in what is active."""
     targets = targets_for_classes(vocabulary, names=names)
-    plain = build_engine(weights, vocabulary=vocabulary, settings=settings)
+    plain = build_engine(weights, vocabulary=vocabulary, settings=settings, device=DEVICE)
     chosen = replace(settings, threshold=median_probability(plain, source, targets))
-    return build_engine(weights, vocabulary=vocabulary, settings=chosen), targets
+    return build_engine(weights, vocabulary=vocabulary, settings=chosen, device=DEVICE), targets
 
 
 def part_of(
@@ -258,7 +262,11 @@ def test_how_many_segments_are_held_at_a_time_changes_no_bit(
     whole = list(engine.stream(source, targets))
     other = replace(engine.settings, span_segments=2)
     assert_same_bits(
-        list(build_engine(networks, vocabulary=vocabulary, settings=other).stream(source, targets)),
+        list(
+            build_engine(networks, vocabulary=vocabulary, settings=other, device=DEVICE).stream(
+                source, targets
+            )
+        ),
         whole,
         targets=targets,
     )

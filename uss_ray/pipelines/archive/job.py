@@ -59,6 +59,8 @@ class ArchiveOptions:
     ----------
     actors : int or None, default=None
         Workers; None takes one a GPU, or as many as there are CPUs for.
+    actors_per_gpu : int or None, default=None
+        How many of them share a GPU; None takes 4.
     threads : int or None, default=None
         CPU threads of each worker's networks; None takes those of the run that is resumed, or 1.
     address : str or None, default=None
@@ -75,6 +77,7 @@ class ArchiveOptions:
     """
 
     actors: int | None = None
+    actors_per_gpu: int | None = None
     threads: int | None = None
     address: str | None = None
     shard: tuple[int, int] | None = None
@@ -178,7 +181,12 @@ def separate_archive(
     listing = open_listing(archive, shard=chosen.shard, limit=chosen.limit)
     few = _count_few(listing)
     with ray_session(chosen.address):
-        pool = plan_pool(actors=chosen.actors, threads=chosen.threads, device=request.device)
+        pool = plan_pool(
+            actors=chosen.actors,
+            threads=chosen.threads,
+            device=request.device,
+            actors_per_gpu=chosen.actors_per_gpu,
+        )
         identity, resumed = open_run(
             RunIdentity.of(archive, run=checked.run, threads=pool.threads),
             output=request.output,

@@ -15,8 +15,12 @@ from numpy.typing import NDArray
 
 from uss_ray.pipelines.recordings import Recording
 
-PACKET_SAMPLES = 1 << 24
-"""Most sound that travels at once: 64 MiB, 174 s of 48 kHz stereo."""
+SPAN_SAMPLES = 1 << 24
+"""Most sound of a span, which travels alone: 64 MiB, 174 s of 48 kHz stereo."""
+
+GPU_PACKET_SAMPLES = 1 << 22
+"""Most sound that travels together to a GPU, 43 s of 48 kHz stereo: enough rows for its batches, and all recordings
+of a packet are open at a time."""
 
 CPU_PACKET_SAMPLES = 1 << 20
 """The same on a CPU, 11 s of 48 kHz stereo: it separates one row at a time whatever comes together."""

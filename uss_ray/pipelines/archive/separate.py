@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import torch
 from numpy.typing import NDArray
 
 from uss_ray.audio.spec import AudioSpec
@@ -32,7 +33,6 @@ from uss_ray.pipelines.archive.outcome import (
     separated_outcome,
 )
 from uss_ray.pipelines.archive.packets import Sounding, Unit, packets_of
-from uss_ray.pipelines.cluster.networks_thread import networks_thread
 from uss_ray.pipelines.cluster.run_state import StopSign
 from uss_ray.pipelines.publishing import Publisher
 from uss_ray.pipelines.request import SeparationRequest
@@ -105,8 +105,8 @@ class SeparatePackets:
     ) -> None:
         if uri.is_remote(request.output):  # a worker that was killed before left something on its own machine
             sweep_staging(request.output)
+        torch.set_num_threads(threads)
         self._separator = make_separator(request, scratch=scratch)
-        self._networks = networks_thread(threads)
         self._stop = StopSign(state)
         self._metrics = ArchiveMetrics()
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
@@ -138,8 +138,7 @@ class SeparatePackets:
     def _separate_side_by_side(self, sounding: Sequence[Sounding]) -> tuple[list[_Written], float]:
         """Give what became of each unit, and the time that separating took."""
         with ThreadPoolExecutor(len(sounding), thread_name_prefix="write") as pool:
-            # Another packet has the networks while this one is on its way to its files.
-            writings, seconds = self._networks.submit(self._feed, sounding, pool).result()
+            writings, seconds = self._feed(sounding, pool)
             if not writings:
                 stopped = [_not_done(unit, reason=STOPPED, is_at_fault=False) for unit, _ in sounding]
                 return [(outcome, None, 0.0) for outcome in stopped], 0.0

@@ -10,7 +10,7 @@ import ray.data
 
 from uss_ray.pipelines.archive.decode import SpanPlan, decode_packets
 from uss_ray.pipelines.archive.missing import missing_recordings
-from uss_ray.pipelines.archive.packets import CPU_PACKET_SAMPLES, PACKET_SAMPLES
+from uss_ray.pipelines.archive.packets import CPU_PACKET_SAMPLES, GPU_PACKET_SAMPLES, SPAN_SAMPLES
 from uss_ray.pipelines.archive.separate import MakeSeparator, SeparatePackets
 from uss_ray.pipelines.cluster.runtime import DECODE_CPUS, WorkerPool
 from uss_ray.pipelines.cluster.source import TableReader
@@ -19,9 +19,6 @@ from uss_ray.pipelines.request import SeparationRequest
 
 _PACKET_UNITS = 16
 _DECODE_ROWS = 64
-# Packets that a worker holds: one has the networks, the other is on its way to its files. Not on a CPU: both would
-# share its cores, and a worker that dies takes the report of the other packet with it.
-_CALLS, _CALLS_WITH_GPU = 1, 2
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ def packet_reports(
         segment_seconds=request.settings.segment_seconds,
         context_seconds=context_seconds,
         span_seconds=request.span_seconds,
-        span_samples=PACKET_SAMPLES,
+        span_samples=SPAN_SAMPLES,
     )
     rows = missing_recordings(readers, ledger=ledger, retry_failed=retry_failed, state=state)
     # Ray would run a whole listing and all that is decoded from it in one task if nothing cut it here.
@@ -83,7 +80,7 @@ def packet_reports(
         request=request,
         plan=plan,
         packet_units=grain.packet_units,
-        packet_samples=PACKET_SAMPLES if pool.gpus_per_actor else CPU_PACKET_SAMPLES,
+        packet_samples=GPU_PACKET_SAMPLES if pool.gpus_per_actor else CPU_PACKET_SAMPLES,
         state=state,
     )
     return map_with_actors(
@@ -91,7 +88,6 @@ def packet_reports(
         SeparatePackets,
         pool=pool,
         rows_at_a_time=1,
-        calls_at_a_time=_CALLS_WITH_GPU if pool.gpus_per_actor else _CALLS,
         is_alone=grain.is_alone,
         request=request,
         threads=pool.threads,

@@ -20,6 +20,9 @@ LISTING_CPUS = 0.25
 DECODE_CPUS = 0.5
 
 _ACTOR_BYTES = 3 << 29  # most that one takes above its model
+_GPU_ACTOR_BYTES = 3 << 30  # the same with what CUDA keeps in a process
+# What a GPU does in a moment takes a core a while to prepare and to write, so several cores share one.
+_ACTORS_A_GPU = 4
 _LIGHT_CPUS = 1  # of a cluster, for stages that list, decode and join while all actors are busy
 _LOCAL_STORE_BYTES = 1 << 30
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
@@ -37,14 +40,14 @@ class WorkerPool:
         CPU threads that the networks of each use.
     cpus_per_actor : float
         What Ray sets aside for each.
-    gpus_per_actor : int
-        0 or 1.
+    gpus_per_actor : float
+        0, 1, or the share of a GPU that several have together.
     """
 
     actors: int
     threads: int
     cpus_per_actor: float
-    gpus_per_actor: int
+    gpus_per_actor: float
 
 
 @contextmanager
@@ -89,17 +92,25 @@ def ray_session(address: str | None = None) -> Iterator[None]:
         ray.shutdown()
 
 
-def plan_pool(*, actors: int | None = None, threads: int | None = None, device: str = "auto") -> WorkerPool:
+def plan_pool(
+    *,
+    actors: int | None = None,
+    threads: int | None = None,
+    device: str = "auto",
+    actors_per_gpu: int | None = None,
+) -> WorkerPool:
     """Share the machines of the running Ray among actors.
 
     Parameters
     ----------
     actors : int or None, default=None
-        Wanted number; None takes one a GPU, or as many as there are CPUs and memory for where there is no GPU.
+        Wanted number; None takes as many as share the GPUs, or as there are CPUs and memory for where there is none.
     threads : int or None, default=None
         CPU threads of each; None takes 1, so that results are the same bits on a machine of any size.
     device : {"auto", "cpu", "cuda"}, default="auto"
         With `"cuda"` and a number of actors, GPUs need not be there yet: a cluster may start machines for them.
+    actors_per_gpu : int or None, default=None
+        How many share a GPU; None takes 4, fewer where CPUs or memory are short.
 
     Returns
     -------
@@ -116,20 +127,24 @@ def plan_pool(*, actors: int | None = None, threads: int | None = None, device: 
     gpus = 0 if device == "cpu" else int(resources.get("GPU", 0))
     usable = max(1, cpus - _LIGHT_CPUS)
     each = threads or 1
+    sharing = actors_per_gpu or _ACTORS_A_GPU
+    # Rounded down: Ray counts ten thousandths of a GPU.
+    share = (10_000 // sharing) / 10_000
     if device == "cuda" and actors is not None:
-        return WorkerPool(actors=actors, threads=each, cpus_per_actor=1, gpus_per_actor=1)
+        return WorkerPool(actors=actors, threads=each, cpus_per_actor=1, gpus_per_actor=share)
     if device == "cuda" and not gpus:
         raise ConfigError(
             "device cuda", expected="a GPU, or --actors for a cluster that starts some", found="none"
         )
-    most = gpus or usable
+    memory = int(resources.get("memory", cpus * _GPU_ACTOR_BYTES))
+    most = min(gpus * sharing, usable) if gpus else usable
     if actors is not None and not 1 <= actors <= most:
-        kind = "GPUs" if gpus else "CPUs"
-        raise ConfigError("actors", expected=f"1 to {most}, the {kind} there are", found=str(actors))
+        kind = f"{gpus} GPUs and {cpus} CPUs" if gpus else "CPUs"
+        raise ConfigError("actors", expected=f"1 to {most}, for the {kind} there are", found=str(actors))
     if gpus:
-        return WorkerPool(actors=actors or gpus, threads=each, cpus_per_actor=1, gpus_per_actor=1)
-    room = int(resources.get("memory", cpus * _ACTOR_BYTES) // _ACTOR_BYTES)
-    chosen = actors or max(1, min(usable // each, room))
+        chosen = actors or min(most, max(gpus, memory // _GPU_ACTOR_BYTES))
+        return WorkerPool(actors=chosen, threads=each, cpus_per_actor=1, gpus_per_actor=share)
+    chosen = actors or max(1, min(usable // each, memory // _ACTOR_BYTES))
     # Never all CPUs: who decodes must find one.
     reserve = min(_LIGHT_CPUS, cpus / 2)
     return WorkerPool(

@@ -82,7 +82,6 @@ def map_with_actors(
     *,
     pool: WorkerPool,
     rows_at_a_time: int,
-    calls_at_a_time: int = 1,
     is_alone: bool = False,
     **arguments: Any,
 ) -> ray.data.Dataset:
@@ -95,8 +94,6 @@ def map_with_actors(
         Made once an actor with `arguments`, then called with tables.
     pool : WorkerPool
     rows_at_a_time : int
-    calls_at_a_time : int, default=1
-        Threads of an actor that call the stage; above 1 it must be safe to be called so.
     is_alone : bool, default=False
         Whether an actor holds one batch and no other. Ray sends more ahead, and each that an actor holds when it dies
         has used up one of its attempts, whoever killed it.
@@ -116,8 +113,8 @@ def map_with_actors(
             compute=ray.data.ActorPoolStrategy(
                 size=pool.actors,
                 max_tasks_in_flight_per_actor=1 if is_alone else None,
-                max_concurrent_calls_per_actor=1 if is_alone else calls_at_a_time,
-                enable_true_multi_threading=calls_at_a_time > 1 and not is_alone,
+                # One at a time: with more, a worker that dies takes the report of what another call has committed.
+                max_concurrent_calls_per_actor=1,
             ),
             num_cpus=pool.cpus_per_actor,
             num_gpus=pool.gpus_per_actor or None,

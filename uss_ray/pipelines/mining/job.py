@@ -61,6 +61,8 @@ class MiningOptions:
     ----------
     actors : int or None, default=None
         Workers; None takes one a GPU, or as many as there are CPUs for.
+    actors_per_gpu : int or None, default=None
+        How many of them share a GPU; None takes 4.
     threads : int or None, default=None
         CPU threads of each worker's networks; None takes those of the run that is resumed, or 1.
     address : str or None, default=None
@@ -75,6 +77,7 @@ class MiningOptions:
     """
 
     actors: int | None = None
+    actors_per_gpu: int | None = None
     threads: int | None = None
     address: str | None = None
     choice: Choice = field(default_factory=Choice)
@@ -169,7 +172,12 @@ def mine_archive(
     weights = _try_weights(request, vocabulary)
     source = open_clip_source(request.audio, container=request.container, columns=request.columns)
     with ray_session(chosen.address):
-        pool = plan_pool(actors=chosen.actors, threads=chosen.threads, device=request.device)
+        pool = plan_pool(
+            actors=chosen.actors,
+            threads=chosen.threads,
+            device=request.device,
+            actors_per_gpu=chosen.actors_per_gpu,
+        )
         table, clips, segments_sha256 = _load_table(request, vocabulary)
         class_list_sha256 = hashlib.sha256("\n".join(vocabulary.classes.ids).encode()).hexdigest()
         settings = request.described(segments_sha256=segments_sha256, class_list_sha256=class_list_sha256)

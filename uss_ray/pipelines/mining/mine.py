@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import pyarrow as pa
+import torch
 
 from uss_ray.errors import OutputError
 from uss_ray.mining.anchor import Anchor, Reject
 from uss_ray.mining.clip_miner import WeakClip
-from uss_ray.pipelines.cluster.networks_thread import networks_thread
 from uss_ray.pipelines.cluster.run_state import is_stopping
 from uss_ray.pipelines.mining.metrics import MiningMetrics
 from uss_ray.pipelines.mining.outcome import MiningReport
@@ -38,7 +38,7 @@ MakeMiner = Callable[[MiningRequest], Miner]
 
 
 class MinePackets:
-    """The actor of the mining pipeline; several threads may call it, one at a time has the networks.
+    """The actor of the mining pipeline.
 
     Parameters
     ----------
@@ -65,8 +65,8 @@ class MinePackets:
         self._output = request.output
         self._sample_rate = sample_rate
         self._state = state
+        torch.set_num_threads(threads)
         self._miner = make_miner(request)
-        self._networks = networks_thread(threads)
         self._metrics = MiningMetrics()
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
 
@@ -85,7 +85,7 @@ class MinePackets:
             (clip, clip.reason or "unknown") for clip in clips if clip.status == "unfinished"
         ]
         found: list[Anchor | Reject] = []
-        fault, mine_seconds = self._networks.submit(self._mine, sounding, found).result()
+        fault, mine_seconds = self._mine(sounding, found)
         if fault is not None:
             undone += [(clip, fault) for clip, _ in sounding]
             sounding = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 
@@ -15,12 +15,11 @@ from uss_ray.errors import ConfigError, WeightsError
 from uss_ray.mining.clip_miner import ClipMiner
 from uss_ray.mining.settings import MiningSettings
 from uss_ray.models.checkpoint import Weights, load_weights
+from uss_ray.models.precision import Precision
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.request import STARTER_WEIGHTS, Device
 from uss_ray.pipelines.weights import locate_weights
 from uss_ray.storage.access import StorageAccess
-
-Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +41,7 @@ class MiningRequest:
         How clips are kept; None tells it by the names.
     columns : ParquetColumns
         Of Parquet files, where they have not the usual names.
-    precision : {"float32", "bfloat16"}, default="float32"
+    precision : {"float32", "tfloat32", "bfloat16"}, default="float32"
         Of the networks on CUDA.
     compiled : bool, default=False
         Have each worker compile the networks for its machine, which must have a C++ compiler.

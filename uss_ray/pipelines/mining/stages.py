@@ -33,7 +33,6 @@ from uss_ray.storage.access import StorageAccess
 PACKET_CLIPS = 64
 """Clips that are mined side by side, and whose anchors make a shard."""
 
-_CALLS, _CALLS_WITH_GPU = 1, 4  # packets that a worker holds; see `archive.stages`
 _SHARED_OUT = 4  # packets that each worker should get of a small set
 
 
@@ -170,8 +169,6 @@ def mining_reports(
         MinePackets,
         pool=pool,
         rows_at_a_time=1,
-        # One packet is at the networks; the others are encoded and uploaded, which takes about as long as a GPU.
-        calls_at_a_time=_CALLS_WITH_GPU if pool.gpus_per_actor else _CALLS,
         is_alone=is_alone,
         request=request,
         sample_rate=sample_rate,
