@@ -21,7 +21,10 @@ from uss_ray.separation.mixture import ArraySource
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import targets_for_classes
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine"),
+]
 
 SOUND = Path(__file__).parents[2] / "examples" / "archive" / "harbour.ogg"
 CLASSES = ("Speech", "Water", "Vehicle")
