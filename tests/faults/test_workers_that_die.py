@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -108,13 +108,14 @@ def _killer_of_readers(path: Path, *, times: int | None) -> Iterator[list[int]]:
 
     def kill() -> None:
         while not is_over.wait(LOOK_SECONDS):
-            for process in _workers():
-                if _holds(process, pipe):
-                    if times is not None and len(killed) + 1 >= times and sound.exists():
-                        sound.replace(path)
-                    process.send_signal(signal.SIGKILL)
-                    process.wait()
-                    killed.append(process.pid)
+            for process in psutil.Process().children(recursive=True):
+                with suppress(psutil.NoSuchProcess):  # others come and go
+                    if process.name().startswith("ray::") and _holds(process, pipe):
+                        if times is not None and len(killed) + 1 >= times and sound.exists():
+                            sound.replace(path)
+                        process.send_signal(signal.SIGKILL)
+                        process.wait()
+                        killed.append(process.pid)
 
     # A reader waits in `open` for a writer; with this one it waits for sound.
     writer = os.open(path, os.O_RDWR)
@@ -129,15 +130,11 @@ def _killer_of_readers(path: Path, *, times: int | None) -> Iterator[list[int]]:
         os.close(writer)
 
 
-def _workers() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children(recursive=True) if child.name().startswith("ray::")]
-
-
 def _holds(process: psutil.Process, pipe: os.stat_result) -> bool:
     try:
         links = list(Path(f"/proc/{process.pid}/fd").iterdir())
         return any(_is_same(link, pipe) for link in links)
-    except (OSError, psutil.NoSuchProcess):
+    except OSError:
         return False
 
 
