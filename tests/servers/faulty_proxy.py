@@ -189,6 +189,9 @@ class _Handler(BaseHTTPRequestHandler):
         dropped = fault is not None and fault.kind == "drop answer"
         if dropped and fault is not None and fault.after_bytes < 0:
             self._drop(reset=False)
+        if not dropped:
+            # Before the client has its answer: it may count at once what was asked.
+            self.server.proxy.note(self.command, self.path, answer.status)
         self.send_response_only(answer.status, answer.reason)
         for name, value in answer.getheaders():
             if name.lower() not in _HOP_BY_HOP:
@@ -201,17 +204,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content[: fault.after_bytes])
             self._drop(reset=False)
         self.wfile.write(content)
-        self.server.proxy.note(self.command, self.path, answer.status)
 
     def _refuse(self, status: int) -> None:
         word = _S3_WORDS.get(status, str(status))
         content = b"" if self.command == "HEAD" else f"<Error><Code>{word}</Code></Error>".encode()
+        self.server.proxy.note(self.command, self.path, status)
         self.send_response_only(status)
         self.send_header("Content-Type", "application/xml")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
-        self.server.proxy.note(self.command, self.path, status)
 
     def _drop(self, *, reset: bool) -> None:
         self.server.proxy.note(self.command, self.path, None)
