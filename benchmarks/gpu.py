@@ -26,6 +26,7 @@ import soundfile
 import torch
 from archive_sounds import field_recordings
 from numpy.typing import NDArray
+from tables import table
 
 from uss_ray.models.checkpoint import load_weights
 from uss_ray.models.htsat import Htsat, HtsatConfig
@@ -76,10 +77,7 @@ def separator(*, device: str, precision: Precision, batch_size: int) -> Recordin
         SeparationRequest(
             output="unused",
             query=Query(levels=(1, 2, 3)),
-            settings=SeparationSettings(
-                batch_size=batch_size,
-                precision=precision,
-            ),
+            settings=SeparationSettings(batch_size=batch_size, precision=precision),
             device=device,  # type: ignore[arg-type]
         )
     )
@@ -113,13 +111,13 @@ def _joined(blocks: Sequence[EstimateBlock]) -> Found:
     )
 
 
-def measure_stems(recordings: Recordings) -> None:
+def measure_stems(recordings: Recordings, *, device: str) -> None:
     """Compare a GPU's stems with a CPU's, and with its own."""
     few = recordings[:12]
     reference = separate(separator(device="cpu", precision="float32", batch_size=4), few)
     lines = []
     for precision, batch_size in itertools.product(PRECISIONS, (4, 16)):
-        worker = separator(device="cuda", precision=precision, batch_size=batch_size)
+        worker = separator(device=device, precision=precision, batch_size=batch_size)
         found, again = separate(worker, few), separate(worker, few)
         alone = [separate(worker, [recording])[0] for recording in few]
         ratios = [
@@ -133,8 +131,7 @@ def measure_stems(recordings: Recordings) -> None:
             (
                 precision,
                 str(batch_size),
-                f"{min(ratios):.1f}",
-                f"{np.median(ratios):.1f}",
+                *((f"{min(ratios):.1f}", f"{np.median(ratios):.1f}") if ratios else ("nothing sounds", "")),
                 f"{probs:.1e}",
                 f"{flags} of {sum(a.active.size for a in reference)}",
                 _equal(found, again),
@@ -256,14 +253,6 @@ def _wait(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table in Markdown."""
-    print("\n| " + " | ".join(columns) + " |")
-    print("|" + "---|" * len(columns))
-    for row in rows:
-        print("| " + " | ".join(row) + " |", flush=True)
-
-
 def main() -> None:
     parts = ("stems", "engine", "networks")
     parser = argparse.ArgumentParser(
@@ -283,7 +272,7 @@ def main() -> None:
         print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
     recordings = sounds(count=arguments.recordings, seconds=arguments.seconds)
     if "stems" in chosen:
-        measure_stems(recordings)
+        measure_stems(recordings, device=arguments.device)
     if "engine" in chosen:
         measure_engine(
             recordings,

@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -31,6 +31,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
+from tables import table
 from torch.utils.flop_counter import FlopCounterMode
 
 from uss_ray.datasets.clip_sources import open_clip_source
@@ -383,14 +384,6 @@ def estimate_cost(arguments: argparse.Namespace, *, decode_seconds: float | None
         f" {anchors * 64e3 / 1e9:.0f} GB of anchors; {arguments.gpu_price:g} USD a GPU hour with its CPUs. Storage and"
         " requests are not in it."
     )
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table in Markdown, its rows as they come."""
-    print("\n| " + " | ".join(columns) + " |")
-    print("|" + "---|" * len(columns))
-    for row in rows:
-        print("| " + " | ".join(row) + " |", flush=True)
 
 
 def device_of(request: MiningRequest) -> str:

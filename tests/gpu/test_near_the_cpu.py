@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from uss_ray.mining.detect import AnchorDetector
 from uss_ray.models.checkpoint import load_weights
+from uss_ray.models.inference import inference
 from uss_ray.models.registry import starter_folder
 from uss_ray.models.resunet import ResUNet, ResUNetConfig, UpConvolution
 from uss_ray.ontology.vocabulary import Vocabulary
@@ -83,8 +84,6 @@ def test_an_up_convolution_is_the_same_as_a_product() -> None:
 
 
 def test_the_published_size_has_the_same_bits_in_every_place_of_a_batch() -> None:
-    from uss_ray.models.inference import inference
-
     torch.manual_seed(0)
     network = ResUNet(ResUNetConfig()).eval().cuda()
     device = torch.device("cuda")

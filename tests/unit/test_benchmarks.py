@@ -168,6 +168,16 @@ def test_reading_the_index_of_a_resumed_run_is_timed():
     assert float(row["seconds"]) > 0
 
 
+@pytest.mark.slow
+def test_stems_and_speed_of_a_device_are_told():
+    told = run(
+        "gpu.py", "stems", "engine", "--device", "cpu", "--recordings", "1", "--seconds", "6", "--rows", "1"
+    )
+    assert "nothing sounds" not in told
+    assert told.count("| 1 of 1 | 1 of 1 |") == 6  # on a CPU every precision is float32
+    assert "recordings/s" in told
+
+
 @on_ray
 def test_planning_counts_every_row(run_here):
     row = table(run_here("planning", "--rows", "200"))[0]

@@ -64,18 +64,10 @@ def archive(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Only the recordings that failed before.")
     ] = False,
-    max_failed_fraction: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Share of failures that still counts as success.")
-    ] = 1.0,
-    actors: Annotated[
-        int | None, typer.Option(min=1, help="Workers; as many as share the GPUs, or as there are CPUs for.")
-    ] = None,
-    actors_per_gpu: Annotated[
-        int | None, typer.Option(min=1, help="Workers that share a GPU.", show_default="4")
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads of each worker.", show_default="1")
-    ] = None,
+    max_failed_fraction: options.MaxFailedFraction = 1.0,
+    actors: options.Actors = None,
+    actors_per_gpu: options.ActorsPerGpu = None,
+    threads: options.Threads = None,
     batch_size: options.BatchSize = None,
     precision: options.PrecisionName = "float32",
     span_seconds: Annotated[
@@ -88,9 +80,7 @@ def archive(
     storage_profile: options.StorageProfile = None,
     region: options.Region = None,
     patience: options.Patience = None,
-    address: Annotated[
-        str | None, typer.Option(help="Ray cluster; without it RAY_ADDRESS or a local Ray.")
-    ] = None,
+    address: options.Address = None,
 ) -> None:
     """Separate every recording of an archive with Ray, or go on where the same command ended before.
 

@@ -82,15 +82,9 @@ def mine(
     audio_column: Annotated[
         str | None, typer.Option("--audio-column", help="Parquet column with audio.")
     ] = None,
-    actors: Annotated[
-        int | None, typer.Option(min=1, help="Workers; as many as share the GPUs, or as there are CPUs for.")
-    ] = None,
-    actors_per_gpu: Annotated[
-        int | None, typer.Option(min=1, help="Workers that share a GPU.", show_default="4")
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads of each worker.", show_default="1")
-    ] = None,
+    actors: options.Actors = None,
+    actors_per_gpu: options.ActorsPerGpu = None,
+    threads: options.Threads = None,
     batch_size: Annotated[
         int | None,
         typer.Option(
@@ -106,9 +100,7 @@ def mine(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Only the clips that were missing or broken before.")
     ] = False,
-    max_failed_fraction: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Share of failures that still counts as success.")
-    ] = 1.0,
+    max_failed_fraction: options.MaxFailedFraction = 1.0,
     overwrite: options.Overwrite = False,
     version: Annotated[
         str | None,
@@ -121,9 +113,7 @@ def mine(
     storage_profile: options.StorageProfile = None,
     region: options.Region = None,
     patience: options.Patience = None,
-    address: Annotated[
-        str | None, typer.Option(help="Ray cluster; without it RAY_ADDRESS or a local Ray.")
-    ] = None,
+    address: options.Address = None,
 ) -> None:
     """Mine anchors from weakly labelled clips with Ray, or go on where the same command ended before.
 

@@ -1,4 +1,4 @@
-"""The options that `separate` and `archive` share, and the request they make."""
+"""The options that commands share, and the request that `separate` and `archive` make of them."""
 
 from __future__ import annotations
 
@@ -60,13 +60,31 @@ Write = Annotated[
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option(
-        "--batch-size", min=1, help="Segments in one step of a network; more suit a GPU.", show_default="4"
-    ),
+    typer.Option("--batch-size", min=1, help="Rows in one step of a network on a GPU.", show_default="4"),
 ]
 PrecisionName = Annotated[
     str,
     typer.Option("--precision", help="On a GPU: float32, tfloat32 or bfloat16, each faster and rougher."),
+]
+Actors = Annotated[
+    int | None,
+    typer.Option("--actors", min=1, help="Workers; as many as share the GPUs, or as there are CPUs for."),
+]
+ActorsPerGpu = Annotated[
+    int | None,
+    typer.Option("--actors-per-gpu", min=1, help="Workers that share a GPU.", show_default="4"),
+]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, help="CPU threads of each worker.", show_default="1")
+]
+Address = Annotated[
+    str | None, typer.Option("--address", help="Ray cluster; without it RAY_ADDRESS or a local Ray.")
+]
+MaxFailedFraction = Annotated[
+    float,
+    typer.Option(
+        "--max-failed-fraction", min=0.0, max=1.0, help="Share of failures that still counts as success."
+    ),
 ]
 Endpoint = Annotated[
     str | None,

@@ -60,7 +60,7 @@ class MiningOptions:
     Parameters
     ----------
     actors : int or None, default=None
-        Workers; None takes one a GPU, or as many as there are CPUs for.
+        Workers; None takes as many as share the GPUs, or as there are CPUs for.
     actors_per_gpu : int or None, default=None
         How many of them share a GPU; None takes 4.
     threads : int or None, default=None

@@ -84,8 +84,7 @@ class MinePackets:
         undone: list[tuple[PacketClip, str]] = [
             (clip, clip.reason or "unknown") for clip in clips if clip.status == "unfinished"
         ]
-        found: list[Anchor | Reject] = []
-        fault, mine_seconds = self._mine(sounding, found)
+        found, fault, mine_seconds = self._mine(sounding)
         if fault is not None:
             undone += [(clip, fault) for clip, _ in sounding]
             sounding = []
@@ -125,19 +124,19 @@ class MinePackets:
             peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         )
 
-    def _mine(self, sounding: Sequence[Decoded], found: list[Anchor | Reject]) -> tuple[str | None, float]:
-        """Add what is found to a list, or say why nothing can be; and how long it took."""
+    def _mine(self, sounding: Sequence[Decoded]) -> tuple[list[Anchor | Reject], str | None, float]:
+        """Give what is found, or say why nothing can be; and how long it took."""
         began = time.monotonic()
         clips = [WeakClip(clip.clip_id, clip.class_indexes, waveform) for clip, waveform in sounding]
         if clips and is_stopping(self._state):
-            return STOPPED, 0.0
+            return [], STOPPED, 0.0
         try:
-            found += self._miner.mine(clips)
+            found = self._miner.mine(clips)
         except Exception as error:
             # No clip's fault, such as memory that has run out: all of them are tried again later.
             logger.exception("a packet of %d clips could not be mined", len(clips))
-            return f"{type(error).__name__}: {error}", 0.0
-        return None, time.monotonic() - began
+            return [], f"{type(error).__name__}: {error}", 0.0
+        return found, None, time.monotonic() - began
 
     def _commit_broken(self, clips: Sequence[PacketClip], *, name: str) -> None:
         rejects = [
