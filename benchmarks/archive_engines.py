@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from uss_ray.pipelines.publishing import Publisher
-from uss_ray.pipelines.queries import plan_targets
-from uss_ray.pipelines.request import SeparationRequest
-from uss_ray.pipelines.separate_one import RecordingSeparator
+from uss_ray.api.publisher import Publisher
+from uss_ray.api.queries import plan_targets
+from uss_ray.api.request import SeparationRequest
+from uss_ray.api.separator import RecordingSeparator
 from uss_ray.separation.mixture import Source
 from uss_ray.separation.session import EstimateBlock
 from uss_ray.separation.windows import Span

@@ -24,9 +24,9 @@ from archive_engines import NullSeparator, TimedSeparator
 from archive_sounds import field_recordings, long_noise, noises
 from archive_watch import MEBIBYTE, watch
 
+from uss_ray.api.request import Query, SeparationRequest
+from uss_ray.api.separator import RecordingSeparator
 from uss_ray.pipelines.archive.job import ArchiveOptions, separate_archive
-from uss_ray.pipelines.request import Query, SeparationRequest
-from uss_ray.pipelines.separate_one import RecordingSeparator
 
 LIMIT_BYTES = 1.5e9
 _WORKERS = ("driver", "list", "decode", "separate", "join")

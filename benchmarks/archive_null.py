@@ -19,8 +19,8 @@ from archive_engines import NullSeparator, ready_times
 from archive_sounds import noises
 from archive_watch import Observed, watch
 
+from uss_ray.api.request import Query, SeparationRequest
 from uss_ray.pipelines.archive.job import ArchiveOptions, Progress, separate_archive
-from uss_ray.pipelines.request import Query, SeparationRequest
 
 LIMIT_MS = 8.0
 

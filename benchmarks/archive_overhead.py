@@ -27,10 +27,10 @@ from archive_engines import TimedSeparator, ready_times
 from archive_sounds import field_recordings
 from archive_watch import Observed, watch
 
+from uss_ray.api.request import Query, SeparationRequest
+from uss_ray.api.separator import RecordingSeparator
 from uss_ray.pipelines.archive.job import ArchiveOptions, Progress, separate_archive
-from uss_ray.pipelines.listing import list_recordings
-from uss_ray.pipelines.request import Query, SeparationRequest
-from uss_ray.pipelines.separate_one import RecordingSeparator
+from uss_ray.sources.listing import list_recordings
 
 LIMIT = 1.10
 

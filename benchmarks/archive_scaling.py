@@ -20,8 +20,8 @@ from archive_engines import TimedSeparator, ready_times
 from archive_sounds import field_recordings
 from archive_watch import watch
 
+from uss_ray.api.request import Query, SeparationRequest
 from uss_ray.pipelines.archive.job import ArchiveOptions, Progress, separate_archive
-from uss_ray.pipelines.request import Query, SeparationRequest
 
 LIMIT = 1.8
 

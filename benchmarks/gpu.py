@@ -28,19 +28,19 @@ from archive_sounds import field_recordings
 from numpy.typing import NDArray
 from tables import table
 
-from uss_ray.models.checkpoint import load_weights
+from uss_ray.api.request import Query, SeparationRequest
+from uss_ray.api.separator import RecordingSeparator
 from uss_ray.models.htsat import Htsat, HtsatConfig
 from uss_ray.models.inference import inference
 from uss_ray.models.panns import Panns, PannsConfig
 from uss_ray.models.precision import Precision
 from uss_ray.models.resunet import ResUNet, ResUNetConfig
-from uss_ray.pipelines.request import Query, SeparationRequest
-from uss_ray.pipelines.separate_one import RecordingSeparator
-from uss_ray.pipelines.weights import locate_weights
-from uss_ray.separation.batching import SessionFailed
 from uss_ray.separation.mixture import PartSource
+from uss_ray.separation.scheduler import SessionFailed
 from uss_ray.separation.session import EstimateBlock
 from uss_ray.separation.settings import SeparationSettings
+from uss_ray.weights.folder import load_weights
+from uss_ray.weights.locate import locate_weights
 
 Recordings = Sequence[tuple[int, NDArray[np.float32]]]
 PRECISIONS = get_args(Precision)

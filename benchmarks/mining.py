@@ -34,25 +34,25 @@ import torch
 from tables import table
 from torch.utils.flop_counter import FlopCounterMode
 
+from uss_ray.anchors.anchor import Anchor, Reject
+from uss_ray.anchors.stream import AnchorShards
 from uss_ray.datasets.clip_sources import open_clip_source
 from uss_ray.datasets.decode import decode_clip
 from uss_ray.datasets.labelled_clips import LabelledClip, join_clips
 from uss_ray.datasets.segment_table import SegmentTable
-from uss_ray.mining.anchor import Anchor, Reject
 from uss_ray.mining.clip_miner import WeakClip
 from uss_ray.mining.detect import AnchorDetector
 from uss_ray.mining.settings import MiningSettings
-from uss_ray.mining.stream import AnchorShards
-from uss_ray.models.checkpoint import load_weights
 from uss_ray.models.htsat import Htsat, HtsatConfig
 from uss_ray.models.panns import Panns, PannsConfig
-from uss_ray.pipelines.cluster.progress import Progress
 from uss_ray.pipelines.mining.clips import Choice
 from uss_ray.pipelines.mining.job import MiningOptions, mine_archive
 from uss_ray.pipelines.mining.receipts import commit_packet, packet_name
 from uss_ray.pipelines.mining.request import MiningRequest, load_checked_weights, make_miner
 from uss_ray.pipelines.mining.stages import packet_clips
-from uss_ray.pipelines.weights import locate_weights
+from uss_ray.pipelines.runtime.progress import Progress
+from uss_ray.weights.folder import load_weights
+from uss_ray.weights.locate import locate_weights
 
 RATE = 32_000
 CLIP_SECONDS = 10

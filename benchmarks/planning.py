@@ -30,11 +30,11 @@ from uss_ray.pipelines.archive.missing import missing_recordings
 from uss_ray.pipelines.archive.outcome import Outcome, PacketReport
 from uss_ray.pipelines.archive.stages import Grain
 from uss_ray.pipelines.archive.tally import Tally
-from uss_ray.pipelines.cluster.run_state import start_run_state
-from uss_ray.pipelines.cluster.runtime import DECODE_CPUS, ray_session
-from uss_ray.pipelines.cluster.stages import iterate_tables, map_tables, set_up_ray_data
-from uss_ray.pipelines.listing import open_listing
-from uss_ray.results.index import IndexRow, write_index
+from uss_ray.pipelines.runtime.cluster import DECODE_CPUS, ray_session
+from uss_ray.pipelines.runtime.run_state import start_run_state
+from uss_ray.pipelines.runtime.stages import iterate_tables, map_tables, set_up_ray_data
+from uss_ray.results.index.table import IndexRow, write_index
+from uss_ray.sources.listing import open_listing
 
 _ROW_GROUP = 50_000
 _RECORDINGS_IN_A_PART = 16

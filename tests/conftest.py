@@ -38,9 +38,9 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Complete weights with random values: the real networks, made small; always a dog, speech and music."""
     import torch
 
-    from uss_ray.models.checkpoint import save_weights
     from uss_ray.models.panns import Panns, PannsConfig
     from uss_ray.models.resunet import ResUNet, ResUNetConfig
+    from uss_ray.weights.folder import save_weights
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
@@ -96,7 +96,7 @@ def make_recording(tmp_path: Path) -> MakeRecording:
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
     """One small Ray for all tests that need one."""
-    from uss_ray.pipelines.cluster.runtime import ray_session
+    from uss_ray.pipelines.runtime.cluster import ray_session
 
     with ray_session():
         yield

@@ -28,15 +28,16 @@ def test_imports_point_only_where_the_architecture_says():
 
 @pytest.mark.parametrize(
     "module",
-    ["uss_ray", "uss_ray.errors", "uss_ray.ontology.vocabulary", "uss_ray.audio.codec", "uss_ray.storage.uri",
-     "uss_ray.results.index", "uss_ray.results.writer", "uss_ray.results.report", "uss_ray.cli.main"],
+    ["uss_ray", "uss_ray.errors", "uss_ray.ontology.vocabulary", "uss_ray.audio.codec", "uss_ray.store.uri",
+     "uss_ray.results.index.table", "uss_ray.results.stems.writer", "uss_ray.results.report.recording",
+     "uss_ray.cli.main"],
 )  # fmt: skip
 def test_the_torch_free_rooms_load_neither_torch_nor_ray(module):
     assert not loaded_after(f"import {module}") & {"torch", "ray"}
 
 
 @pytest.mark.parametrize(
-    "module", ["uss_ray.models.checkpoint", "uss_ray.separation.engine", "uss_ray.pipelines.separate_one"]
+    "module", ["uss_ray.weights.folder", "uss_ray.separation.engine", "uss_ray.api.separator"]
 )
 def test_separating_one_recording_loads_no_ray(module):
     assert "ray" not in loaded_after(f"import {module}")

@@ -11,14 +11,14 @@ import torch
 
 from uss_ray.evaluation.pairs import read_pairs
 from uss_ray.evaluation.protocol import build_pairs
-from uss_ray.models.checkpoint import Weights, load_weights
-from uss_ray.models.registry import starter_folder
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.evaluate import evaluate_separation
 from uss_ray.separation.engine import build_engine
 from uss_ray.separation.mixture import ArraySource
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import target_for_condition
+from uss_ray.weights.catalogue import starter_folder
+from uss_ray.weights.folder import Weights, load_weights
 
 ROOT = Path(__file__).parents[1]
 TWO_SOURCE = Path(__file__).parent / "data" / "two_source"

@@ -15,16 +15,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from uss_ray.api.separator import separate as separate
     from uss_ray.errors import UssRayError as UssRayError
-    from uss_ray.models.checkpoint import load_weights as load_weights
     from uss_ray.ontology.classes import ClassList as ClassList
     from uss_ray.ontology.graph import Ontology as Ontology
     from uss_ray.ontology.vocabulary import Vocabulary as Vocabulary
     from uss_ray.pipelines.archive.job import separate_archive as separate_archive
-    from uss_ray.pipelines.separate_one import separate as separate
-    from uss_ray.results.index import read_index as read_index
+    from uss_ray.results.index.table import read_index as read_index
     from uss_ray.separation.engine import SeparationEngine as SeparationEngine
     from uss_ray.separation.settings import SeparationSettings as SeparationSettings
+    from uss_ray.weights.folder import load_weights as load_weights
 
 _HOMES = {
     "ClassList": "uss_ray.ontology.classes",
@@ -33,9 +33,9 @@ _HOMES = {
     "SeparationSettings": "uss_ray.separation.settings",
     "UssRayError": "uss_ray.errors",
     "Vocabulary": "uss_ray.ontology.vocabulary",
-    "load_weights": "uss_ray.models.checkpoint",
-    "read_index": "uss_ray.results.index",
-    "separate": "uss_ray.pipelines.separate_one",
+    "load_weights": "uss_ray.weights.folder",
+    "read_index": "uss_ray.results.index.table",
+    "separate": "uss_ray.api.separator",
     "separate_archive": "uss_ray.pipelines.archive.job",
 }
 

@@ -15,8 +15,8 @@ import soundfile as sf
 from tests.faults.commands import PATIENCE_SECONDS, ArchiveCommand
 from tests.faults.disturbances import DisturbedSeparator, Gate
 from tests.faults.results import stems_of
+from uss_ray.api.request import Query, SeparationRequest
 from uss_ray.pipelines.archive.job import ArchiveOptions, ArchiveResult, separate_archive
-from uss_ray.pipelines.request import Query, SeparationRequest
 
 SHORT = 7
 LONG = "long.wav"

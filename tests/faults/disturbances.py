@@ -12,9 +12,9 @@ from typing import Any
 
 import ray
 
-from uss_ray.pipelines.publishing import Publisher
-from uss_ray.pipelines.request import SeparationRequest
-from uss_ray.pipelines.separate_one import RecordingSeparator
+from uss_ray.api.publisher import Publisher
+from uss_ray.api.request import SeparationRequest
+from uss_ray.api.separator import RecordingSeparator
 from uss_ray.separation.session import EstimateBlock
 
 LOOK_SECONDS = 0.05

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import soundfile as sf
 
-from uss_ray.results.index import read_index
+from uss_ray.results.index.table import read_index
 
 
 def stems_of(output: Path) -> dict[str, str]:

@@ -47,8 +47,8 @@ def request_here(tmp_path, frame_weights):
 def frame_weights(tmp_path_factory):
     import torch
 
-    from uss_ray.models.checkpoint import save_weights
     from uss_ray.models.panns import Panns, PannsConfig
+    from uss_ray.weights.folder import save_weights
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)

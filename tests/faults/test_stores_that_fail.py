@@ -18,8 +18,8 @@ from tests.servers.ceph import ACCESS_KEY, SECRET_KEY
 from tests.servers.fixtures import BUCKET
 from uss_ray.errors import OutputError
 from uss_ray.pipelines.archive.job import separate_archive
-from uss_ray.storage import uri
-from uss_ray.storage.access import StorageAccess
+from uss_ray.store import uri
+from uss_ray.store.access import StorageAccess
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray"), pytest.mark.timeout(600)]
 

@@ -12,15 +12,15 @@ import torch
 from numpy.typing import NDArray
 
 from uss_ray.mining.detect import AnchorDetector
-from uss_ray.models.checkpoint import load_weights
 from uss_ray.models.inference import inference
-from uss_ray.models.registry import starter_folder
 from uss_ray.models.resunet import ResUNet, ResUNetConfig, UpConvolution
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.engine import build_engine
 from uss_ray.separation.mixture import ArraySource
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import targets_for_classes
+from uss_ray.weights.catalogue import starter_folder
+from uss_ray.weights.folder import load_weights
 
 pytestmark = [
     pytest.mark.gpu,

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from tests.parity import htsat_peer, peers
-from uss_ray.models.checkpoint import load_weights
 from uss_ray.models.htsat import Htsat, HtsatConfig
-from uss_ray.models.published import import_published
-from uss_ray.models.published_htsat import load_htsat
+from uss_ray.weights.folder import load_weights
+from uss_ray.weights.importers.htsat import load_htsat
+from uss_ray.weights.importers.published import import_published
 
 pytestmark = pytest.mark.peer
 

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from tests.parity import peers
-from uss_ray.models.checkpoint import Weights, load_weights
-from uss_ray.models.published import import_published, load_adaptor
 from uss_ray.models.query_net import QueryNet
+from uss_ray.weights.folder import Weights, load_weights
+from uss_ray.weights.importers.published import import_published, load_adaptor
 
 pytestmark = pytest.mark.peer
 

@@ -14,13 +14,13 @@ import pytest
 import soundfile as sf
 
 from jobs.mine_anchors import main as job
+from uss_ray.anchors.audio import to_float, to_int16
+from uss_ray.anchors.manifest import read_manifest
+from uss_ray.anchors.schema import ANCHOR_SCHEMA, read_anchors
+from uss_ray.anchors.stream import AnchorShards
 from uss_ray.cli.main import run as command
 from uss_ray.errors import ConfigError, DataError, OutputError, WeightsError
-from uss_ray.mining.anchor_audio import to_float, to_int16
-from uss_ray.mining.manifest import read_manifest
-from uss_ray.mining.schema import ANCHOR_SCHEMA, read_anchors
 from uss_ray.mining.settings import MiningSettings
-from uss_ray.mining.stream import AnchorShards
 from uss_ray.pipelines.mining.clips import Choice
 from uss_ray.pipelines.mining.job import MiningOptions, mine_archive
 from uss_ray.pipelines.mining.request import MiningRequest
@@ -96,8 +96,8 @@ def as_hdf5(folder):
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    from uss_ray.models.checkpoint import save_weights
     from uss_ray.models.panns import Panns, PannsConfig
+    from uss_ray.weights.folder import save_weights
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
@@ -177,7 +177,7 @@ def undisturbed(clip_set, weights, tmp_path_factory, local_ray):
 
 
 def test_every_label_gets_the_anchor_that_a_slow_search_finds(undisturbed, weights):
-    from uss_ray.models.checkpoint import load_weights
+    from uss_ray.weights.folder import load_weights
 
     detector = load_weights(weights).detector
     anchors = anchors_below(undisturbed)
@@ -203,7 +203,7 @@ def test_every_label_gets_the_anchor_that_a_slow_search_finds(undisturbed, weigh
 
 
 def test_conditions_are_those_of_the_query_net(undisturbed, weights):
-    from uss_ray.models.checkpoint import load_weights
+    from uss_ray.weights.folder import load_weights
 
     tagger = load_weights(weights).tagger
     for anchor in AnchorShards(undisturbed).iter_class(74):

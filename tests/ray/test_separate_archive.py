@@ -14,12 +14,12 @@ import soundfile as sf
 
 from jobs.separate_archive import main as job
 from uss_ray import separate
+from uss_ray.api.request import Query, SeparationRequest
 from uss_ray.cli.main import run
 from uss_ray.errors import ConfigError, OutputError, QueryError, RecordingError, WeightsError
 from uss_ray.pipelines.archive.job import ArchiveOptions, separate_archive
-from uss_ray.pipelines.cluster.runtime import plan_pool
-from uss_ray.pipelines.request import Query, SeparationRequest
-from uss_ray.results.index import read_index
+from uss_ray.pipelines.runtime.cluster import plan_pool
+from uss_ray.results.index.table import read_index
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 

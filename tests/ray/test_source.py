@@ -15,8 +15,8 @@ from ray.data import DataContext
 from ray.exceptions import RayError
 
 from uss_ray.errors import DataError
-from uss_ray.pipelines.cluster.source import BLOCK_BYTES, TableSource, read_tables
-from uss_ray.pipelines.listing import RECORDING_SCHEMA, open_listing
+from uss_ray.pipelines.runtime.source import BLOCK_BYTES, TableSource, read_tables
+from uss_ray.sources.listing import RECORDING_SCHEMA, open_listing
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 

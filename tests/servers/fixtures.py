@@ -103,7 +103,7 @@ def faulty_s3(s3_server: CephServer, s3_root: str, monkeypatch: pytest.MonkeyPat
 
 def forget_clients() -> None:
     """Let the next request of this process make its client anew, from the environment as it is then."""
-    from uss_ray.storage.s3 import PatientS3FileSystem
+    from uss_ray.store.s3 import PatientS3FileSystem
 
     PatientS3FileSystem.clear_instance_cache()
 

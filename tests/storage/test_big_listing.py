@@ -6,7 +6,7 @@ import http.client
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.servers.ceph import CephServer
-from uss_ray.storage import uri
+from uss_ray.store import uri
 
 
 def test_a_listing_goes_on_past_the_pages_of_the_store(s3_server: CephServer) -> None:

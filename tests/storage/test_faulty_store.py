@@ -13,9 +13,9 @@ from tests.servers.ceph import CephServer
 from tests.servers.faulty_proxy import FaultyProxy
 from tests.servers.fixtures import BUCKET
 from uss_ray.errors import OutputError, RecordingError, WeightsError
-from uss_ray.storage import patience, uri
-from uss_ray.storage.cache import fetch
-from uss_ray.storage.faults import is_infrastructure, is_transient
+from uss_ray.store import patience, uri
+from uss_ray.store.cache import fetch
+from uss_ray.store.faults import is_infrastructure, is_transient
 
 CONTENT = np.random.default_rng(11).bytes(20_000_000)
 SHORT = CONTENT[:100_000]

@@ -17,10 +17,10 @@ import pytest
 from tests.servers.ceph import ACCESS_KEY, SECRET_KEY, CephServer
 from tests.servers.fixtures import BUCKET, forget_clients
 from uss_ray.errors import OutputError, RecordingError, UssRayError
-from uss_ray.storage import uri
-from uss_ray.storage.access import StorageAccess
-from uss_ray.storage.faults import is_infrastructure, is_transient
-from uss_ray.storage.systems import file_system
+from uss_ray.store import uri
+from uss_ray.store.access import StorageAccess
+from uss_ray.store.faults import is_infrastructure, is_transient
+from uss_ray.store.systems import file_system
 
 AT_ONCE_SECONDS = 3.0
 
@@ -146,8 +146,8 @@ def test_no_credentials_are_told_at_once(tmp_path: Path) -> None:
     code = """if True:
         import sys, time
         from uss_ray.errors import UssRayError
-        from uss_ray.storage import uri
-        from uss_ray.storage.faults import is_infrastructure
+        from uss_ray.store import uri
+        from uss_ray.store.faults import is_infrastructure
         uri.file_system("s3://bucket")
         for touch in (uri.open_binary, uri.exists, lambda place: uri.write_bytes(b"", place)):
             before = time.monotonic()

@@ -13,9 +13,9 @@ from uss_ray.cli.run_progress import run_progress
 from uss_ray.cli.separate import show_matches
 
 if TYPE_CHECKING:
+    from uss_ray.api.request import SeparationRequest
     from uss_ray.pipelines.archive.job import ArchiveOptions, ArchiveResult
     from uss_ray.pipelines.archive.outcome import Outcome
-    from uss_ray.pipelines.request import SeparationRequest
 
 _STARTER = "starter"
 
@@ -87,7 +87,7 @@ def archive(
     The exit code is 0 if every recording was separated, 8 if some were not, 9 if none was.
     """
     from uss_ray.pipelines.archive.job import ArchiveOptions, separate_archive
-    from uss_ray.storage import uri
+    from uss_ray.store import uri
 
     request = options.make_request(
         output=uri.join(output, version) if version else output,
@@ -181,8 +181,8 @@ def show_archive(result: ArchiveResult, *, has_reports: bool) -> None:
 def show_plan(location: str, request: SeparationRequest, chosen: ArchiveOptions) -> None:
     """Print what there is to do, without doing it."""
     from uss_ray.pipelines.archive.ledger import read_ledger
-    from uss_ray.pipelines.listing import open_listing
-    from uss_ray.pipelines.plan import plan_archive
+    from uss_ray.pipelines.archive.plan import plan_archive
+    from uss_ray.sources.listing import open_listing
 
     request.storage.apply()
     listing = open_listing(location, shard=chosen.shard, limit=chosen.limit)

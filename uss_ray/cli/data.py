@@ -142,7 +142,7 @@ def _show(coverage: Coverage, problems: Sequence[ClipProblem]) -> None:
 @contextmanager
 def _problem_list(location: str | None) -> Iterator[Callable[[ClipProblem], None]]:
     """Write problems as they come; the file is there when all are in it."""
-    from uss_ray.storage.uri import put_file
+    from uss_ray.store.uri import put_file
 
     if location is None:
         yield lambda _: None

@@ -19,8 +19,8 @@ from uss_ray.cli.separate import show_matches
 from uss_ray.errors import ConfigError
 
 if TYPE_CHECKING:
-    from uss_ray.results.find import Finding
-    from uss_ray.results.index import Status
+    from uss_ray.results.index.find import Finding
+    from uss_ray.results.index.table import Status
 
 _TABLE_ROWS = 100
 _SPANS_SHOWN = 3
@@ -91,9 +91,9 @@ def find(
 ) -> None:
     """Find recordings and spans by what was heard, from the index of an output."""
     from uss_ray.ontology.vocabulary import Vocabulary
-    from uss_ray.results.find import HEARD, Wanted, nodes_named
-    from uss_ray.results.find import find as find_in_index
-    from uss_ray.storage.access import StorageAccess
+    from uss_ray.results.index.find import HEARD, Wanted, nodes_named
+    from uss_ray.results.index.find import find as find_in_index
+    from uss_ray.store.access import StorageAccess
 
     if as_json and as_csv:
         raise ConfigError("--json, --csv", expected="one of them", found="both")

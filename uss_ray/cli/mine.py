@@ -123,8 +123,8 @@ def mine(
     from uss_ray.pipelines.mining.clips import Choice
     from uss_ray.pipelines.mining.job import MiningOptions, mine_archive
     from uss_ray.pipelines.mining.request import MiningRequest
-    from uss_ray.storage import uri
-    from uss_ray.storage.access import StorageAccess
+    from uss_ray.store import uri
+    from uss_ray.store.access import StorageAccess
 
     if len(places) < _FEWEST_PLACES:
         raise ConfigError("mine", expected="SEGMENTS_CSV... AUDIO OUTPUT", found=" ".join(places))

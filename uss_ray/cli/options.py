@@ -11,7 +11,7 @@ from uss_ray.cli.arguments import parse_levels
 from uss_ray.errors import ConfigError
 
 if TYPE_CHECKING:
-    from uss_ray.pipelines.request import SeparationRequest
+    from uss_ray.api.request import SeparationRequest
     from uss_ray.separation.settings import SeparationSettings
 
 Levels = Annotated[
@@ -156,8 +156,8 @@ def make_request(
     ConfigError
         If a value is out of its range or in conflict with another.
     """
-    from uss_ray.pipelines.request import Query, SeparationRequest
-    from uss_ray.storage.access import StorageAccess
+    from uss_ray.api.request import Query, SeparationRequest
+    from uss_ray.store.access import StorageAccess
 
     query = Query(
         levels=parse_levels(levels or ()),

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 if TYPE_CHECKING:
-    from uss_ray.pipelines.cluster.progress import Progress, ProgressHook
+    from uss_ray.pipelines.runtime.progress import Progress, ProgressHook
 
 _LINE_SECONDS = 30.0  # between lines of progress where there is no terminal
 

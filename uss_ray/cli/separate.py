@@ -49,9 +49,9 @@ def separate(
     patience: options.Patience = None,
 ) -> None:
     """Separate one recording into the sounds in it."""
-    from uss_ray.pipelines.recordings import single_recording
-    from uss_ray.pipelines.separate_one import RecordingSeparator, refuse_existing
-    from uss_ray.results.summary import summary_table
+    from uss_ray.api.separator import RecordingSeparator, refuse_existing
+    from uss_ray.results.report.summary import summary_table
+    from uss_ray.sources.recordings import single_recording
 
     request = options.make_request(
         output=output,

@@ -54,7 +54,7 @@ def evaluate_separation_command(
     from uss_ray.evaluation.protocol import QueryKind
     from uss_ray.ontology.vocabulary import Vocabulary
     from uss_ray.pipelines.evaluate import evaluate_separation
-    from uss_ray.storage.uri import write_bytes
+    from uss_ray.store.uri import write_bytes
 
     vocabulary = Vocabulary.load()
     result = evaluate_separation(
@@ -101,10 +101,10 @@ def evaluate_mining_command(
     """Measure how much of an anchor its true event covers, mined against random, where events are known."""
     from uss_ray.evaluation.coverage import evaluate_mining
     from uss_ray.mining.settings import MiningSettings
-    from uss_ray.models.checkpoint import load_weights
     from uss_ray.ontology.vocabulary import Vocabulary
-    from uss_ray.pipelines.weights import locate_weights
-    from uss_ray.storage.uri import write_bytes
+    from uss_ray.store.uri import write_bytes
+    from uss_ray.weights.folder import load_weights
+    from uss_ray.weights.locate import locate_weights
 
     vocabulary = Vocabulary.load()
     settings = MiningSettings(

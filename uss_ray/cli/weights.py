@@ -9,7 +9,7 @@ import typer
 from uss_ray.cli.display import download_bar, say, show_table
 
 if TYPE_CHECKING:
-    from uss_ray.models.published import PublishedKind
+    from uss_ray.weights.importers.published import PublishedKind
 
 weights_app = typer.Typer(help="List, show, fetch and import weights.", no_args_is_help=True)
 
@@ -17,7 +17,7 @@ weights_app = typer.Typer(help="List, show, fetch and import weights.", no_args_
 @weights_app.command("list")
 def list_weights() -> None:
     """List the weights that can be called by name."""
-    from uss_ray.pipelines.weights import known_weights
+    from uss_ray.weights.locate import known_weights
 
     rows = [
         (
@@ -36,7 +36,7 @@ def show_weights(
     weights: Annotated[str, typer.Argument(help="Name, folder or URI.", show_default=False)],
 ) -> None:
     """Check weights and tell what they hold."""
-    from uss_ray.pipelines.weights import describe_weights
+    from uss_ray.weights.locate import describe_weights
 
     for name, value in describe_weights(weights).items():
         say(f"{name + ':':<14}{value}")
@@ -47,7 +47,7 @@ def fetch_weights(
     name: Annotated[str, typer.Argument(help="A name of `weights list`.", show_default=False)],
 ) -> None:
     """Download published weights into the cache, resuming an earlier try, and import them."""
-    from uss_ray.pipelines.weights import fetch_named
+    from uss_ray.weights.locate import fetch_named
 
     with download_bar(name) as advance:
         folder = fetch_named(name, progress=advance)
@@ -65,7 +65,7 @@ def import_weights(
     ] = None,
 ) -> None:
     """Turn a published file into a weights folder, every key accounted for."""
-    from uss_ray.models.published import import_published
+    from uss_ray.weights.importers.published import import_published
 
     folder = import_published(file, output, kind=cast("PublishedKind | None", kind))
     say(f"Weights: {folder}")

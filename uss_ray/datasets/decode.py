@@ -19,7 +19,7 @@ from uss_ray.audio.resample import BlockResampler
 from uss_ray.datasets.clip_audio import ClipAudio
 from uss_ray.datasets.labelled_clips import LabelledClip
 from uss_ray.errors import RecordingError
-from uss_ray.storage import uri
+from uss_ray.store import uri
 
 MODEL_RATE = 32_000
 PACKED_FULL_SCALE = 32767.0

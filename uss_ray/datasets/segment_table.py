@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from uss_ray.datasets.segments import ClipRecord, stream_segments
 from uss_ray.errors import DataError
-from uss_ray.storage.uri import Location
+from uss_ray.store.uri import Location
 
 _CHUNK_RECORDS = 1 << 16
 _LONGEST_ID_BYTES = 255

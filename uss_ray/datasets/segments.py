@@ -17,8 +17,8 @@ from functools import lru_cache
 from typing import BinaryIO, cast
 
 from uss_ray.errors import DataError
-from uss_ray.storage import uri
-from uss_ray.storage.uri import Location
+from uss_ray.store import uri
+from uss_ray.store.uri import Location
 
 # Most clips share their label list with others: remembering the lists halves the time.
 _REMEMBERED_LISTS = 1 << 16

@@ -13,18 +13,18 @@ from pathlib import Path
 
 import numpy as np
 
+from uss_ray.anchors.anchor import Anchor, Detection
 from uss_ray.datasets.clips import ClipStore
 from uss_ray.errors import DataError
 from uss_ray.evaluation.pairs import Event, read_events
 from uss_ray.evaluation.protocol import read_split
-from uss_ray.mining.anchor import Anchor, Detection
 from uss_ray.mining.detect import AnchorDetector
 from uss_ray.mining.miner import AnchorMiner
 from uss_ray.mining.positions import AnchorGrid, random_starts
 from uss_ray.mining.purity import relatives
 from uss_ray.mining.settings import MiningSettings
-from uss_ray.models.checkpoint import Weights
 from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.weights.folder import Weights
 
 METRIC = (
     "coverage: share of an anchor in which a true event of its label (the class or one below it) sounds; "

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from uss_ray.errors import DataError
-from uss_ray.storage import uri
+from uss_ray.store import uri
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from uss_ray.evaluation.pairs import (
     read_events,
 )
 from uss_ray.evaluation.separation import Separate
-from uss_ray.models.checkpoint import Weights
 from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.weights.folder import Weights
 
 QueryKind = Literal["class-mean", "detected", "oracle"]
 QUERY_KINDS: tuple[QueryKind, ...] = ("class-mean", "detected", "oracle")

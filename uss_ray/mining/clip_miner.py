@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from uss_ray.mining.anchor import Anchor, Reject
-from uss_ray.mining.anchor_audio import to_float
+from uss_ray.anchors.anchor import Anchor, Reject
+from uss_ray.anchors.audio import to_float
 from uss_ray.mining.detect import AnchorDetector
 from uss_ray.mining.miner import AnchorMiner
 from uss_ray.mining.purity import relatives
 from uss_ray.mining.settings import MiningSettings
-from uss_ray.models.checkpoint import Weights
 from uss_ray.models.precision import Precision
 from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.weights.folder import Weights
 
 
 @dataclass(frozen=True, eq=False)

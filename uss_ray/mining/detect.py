@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from uss_ray.anchors.anchor import Detection
 from uss_ray.errors import ConfigError, WeightsError
-from uss_ray.mining.anchor import Detection
 from uss_ray.mining.settings import Conditions
-from uss_ray.models.checkpoint import Weights
 from uss_ray.models.inference import inference
 from uss_ray.models.precision import Precision
 from uss_ray.models.tagging import Tagging
+from uss_ray.weights.folder import Weights
 
 Waveforms = Sequence[NDArray[np.float32]]
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from uss_ray.anchors.anchor import Anchor, Detection, Reason, Reject
+from uss_ray.anchors.audio import to_int16
 from uss_ray.audio.level import dbfs, rms
-from uss_ray.mining.anchor import Anchor, Detection, Reason, Reject
-from uss_ray.mining.anchor_audio import to_int16
 from uss_ray.mining.positions import AnchorGrid, mined_starts, random_starts
 from uss_ray.mining.purity import measure_purity
 from uss_ray.mining.settings import MiningSettings

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from uss_ray.errors import ConfigError
-from uss_ray.models.architectures import AudioTagger
+from uss_ray.models.registry import AudioTagger
 
 _LEAK = 0.01
 _DROPOUT = 0.5

@@ -9,9 +9,9 @@ from pathlib import Path
 from uss_ray.evaluation.pairs import EvaluationPair, read_pairs, write_pairs
 from uss_ray.evaluation.protocol import QueryKind, build_pairs, load_eval_clips, separate_with
 from uss_ray.evaluation.separation import ClassScore, mean_sdri, score_separation
-from uss_ray.models.checkpoint import load_weights
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.pipelines.weights import locate_weights
+from uss_ray.weights.folder import load_weights
+from uss_ray.weights.locate import locate_weights
 
 METRIC = "SDRi in dB: 10 log10(ref²/(est − ref)²), estimate minus mixture; median within a class, mean over classes"
 

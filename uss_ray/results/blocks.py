@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from uss_ray.errors import ConfigError, RecordingError
-from uss_ray.results.index import Kind, RecordingFacts
+from uss_ray.results.index.table import Kind, RecordingFacts
 
 Floats = npt.NDArray[np.float32]
 

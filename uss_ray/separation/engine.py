@@ -17,10 +17,10 @@ from uss_ray.errors import ConfigError, QueryError, WeightsError
 from uss_ray.models.memory import lay_out_channels_last
 from uss_ray.models.protocols import QueryNetLike, Separator, Tagger, WeightsLike
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.separation.batching import Networks, Session, SessionFailed, rows_in_a_forward, run
 from uss_ray.separation.conditions import Conditioner, condition_of_examples
 from uss_ray.separation.masking import reference_weights
 from uss_ray.separation.mixture import MixtureReader, Source
+from uss_ray.separation.scheduler import Networks, Session, SessionFailed, rows_in_a_forward, run
 from uss_ray.separation.session import EstimateBlock, Queries, RecordingSession
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import Target, target_for_rest

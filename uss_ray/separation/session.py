@@ -17,11 +17,11 @@ from uss_ray.audio.level import dbfs, rms
 from uss_ray.audio.resample import BlockResampler
 from uss_ray.models.protocols import Separator
 from uss_ray.separation.activity import Activity, find_activity
-from uss_ray.separation.batching import MaskRequest, MaskRow, Session, TagRequest
 from uss_ray.separation.conditions import Conditioner
 from uss_ray.separation.masking import make_levels_consistent, reference_weights, remainder_of
 from uss_ray.separation.mixture import MixtureReader, Source
 from uss_ray.separation.overlap import OverlapAdd
+from uss_ray.separation.scheduler import MaskRequest, MaskRow, Session, TagRequest
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import Target
 from uss_ray.separation.windows import Span, Window, WindowGrid, segment_weights

@@ -19,7 +19,6 @@ from jinja2 import Environment, StrictUndefined
 from uss_ray.datasets.clips import ClipStore
 from uss_ray.datasets.segments import read_segments
 from uss_ray.errors import DataError
-from uss_ray.models.checkpoint import ClassListId, save_weights
 from uss_ray.models.memory import lay_out_channels_last
 from uss_ray.models.panns import Panns, PannsConfig
 from uss_ray.models.query_net import QueryNet
@@ -29,6 +28,7 @@ from uss_ray.training.loop import LoopConfig, run_loop
 from uss_ray.training.norms import settle_norms
 from uss_ray.training.separator import AnchorTable, ConditionShares, SeparatorTask, build_anchor_table
 from uss_ray.training.tagger import overlap_clips, tagger_loss
+from uss_ray.weights.folder import ClassListId, save_weights
 
 _log = logging.getLogger(__name__)
 

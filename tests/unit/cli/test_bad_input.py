@@ -218,7 +218,7 @@ UNUSUAL = {
 
 @pytest.mark.parametrize("name", UNUSUAL)
 def test_an_unusual_recording_works(separate, make_recording, tmp_path, name):
-    from uss_ray.results.index import read_index
+    from uss_ray.results.index.table import read_index
 
     recording = make_recording(name, **UNUSUAL[name])
     ran = separate(recording, "--levels", 1)
@@ -234,7 +234,7 @@ def test_an_unusual_recording_works(separate, make_recording, tmp_path, name):
 
 
 def test_digital_silence_works_and_has_no_stems(separate, tmp_path):
-    from uss_ray.results.index import read_index
+    from uss_ray.results.index.table import read_index
 
     recording = tmp_path / "silence.wav"
     sf.write(recording, np.zeros(64_000), 32_000)

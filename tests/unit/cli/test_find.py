@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from uss_ray.results.index import ActiveSpan, IndexRow, write_index
+from uss_ray.results.index.table import ActiveSpan, IndexRow, write_index
 
 
 @pytest.fixture

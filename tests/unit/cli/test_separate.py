@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from uss_ray.results.index import read_index
+from uss_ray.results.index.table import read_index
 
 
 @pytest.fixture

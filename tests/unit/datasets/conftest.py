@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from tests.servers.fixtures import forget_clients
-from uss_ray.storage import uri
+from uss_ray.store import uri
 
 RATE = 32_000
 SECONDS = 0.5

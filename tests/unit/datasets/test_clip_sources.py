@@ -169,7 +169,7 @@ def test_a_tar_without_its_end_mark_or_with_a_damaged_header_is_not_taken_for_wh
 def test_a_store_that_fails_is_no_broken_container(
     container: str, tmp_path: Path, tones: Tones, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from uss_ray.storage import uri
+    from uss_ray.store import uri
 
     PACKERS[container](tones, str(tmp_path))
     reader = open_clip_source(str(tmp_path)).readers[0]
@@ -194,7 +194,7 @@ def test_a_program_that_met_a_failing_pack_ends_well(tmp_path: Path, tones: Tone
         from tests.unit.datasets.test_clip_sources import FailingFile
         from uss_ray.datasets.clip_sources import open_clip_source
         from uss_ray.errors import DataError
-        from uss_ray.storage import uri
+        from uss_ray.store import uri
 
         reader = open_clip_source(sys.argv[1]).readers[0]
         file = FailingFile(uri.open_binary(reader.location), ConnectionResetError("gone away"))

@@ -12,8 +12,8 @@ from uss_ray.datasets.decode import decode_clip, probe_clip
 from uss_ray.datasets.labelled_clips import Holds, LabelledClip
 from uss_ray.datasets.segments import ClipRecord
 from uss_ray.errors import RecordingError
-from uss_ray.storage import uri
-from uss_ray.storage.faults import is_infrastructure
+from uss_ray.store import uri
+from uss_ray.store.faults import is_infrastructure
 
 
 def labelled(data: bytes, *, start: float = 3.0, end: float = 4.0, holds: Holds = "either") -> LabelledClip:

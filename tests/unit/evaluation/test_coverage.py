@@ -21,9 +21,9 @@ from uss_ray.evaluation.coverage import (
     join_spans,
 )
 from uss_ray.mining.settings import MiningSettings
-from uss_ray.models.checkpoint import Weights, load_weights
 from uss_ray.models.tagging import Tagging
 from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.weights.folder import Weights, load_weights
 
 DOG, BARK, RAIN = "/m/0bt9lr", "/m/05tny_", "/m/06mb1"
 RATE = 32_000

@@ -9,11 +9,11 @@ import soundfile
 import torch
 
 from uss_ray.errors import ConfigError, WeightsError
-from uss_ray.models.checkpoint import ClassListId, save_weights
 from uss_ray.models.panns import Panns, PannsConfig
 from uss_ray.models.resunet import ResUNet, ResUNetConfig
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.evaluate import evaluate_separation, write_list
+from uss_ray.weights.folder import ClassListId, save_weights
 
 DOG, RAIN, PIANO = "/m/0bt9lr", "/m/06mb1", "/m/05r5c"
 

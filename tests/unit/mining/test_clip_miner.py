@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from uss_ray.anchors.anchor import Anchor, Reject
+from uss_ray.anchors.audio import to_float
+from uss_ray.anchors.schema import anchor_table
 from uss_ray.errors import WeightsError
-from uss_ray.mining.anchor import Anchor, Reject
-from uss_ray.mining.anchor_audio import to_float
 from uss_ray.mining.clip_miner import ClipMiner, WeakClip
-from uss_ray.mining.schema import anchor_table
 from uss_ray.mining.settings import MiningSettings
 from uss_ray.ontology.vocabulary import Vocabulary
 
@@ -24,8 +24,8 @@ def vocabulary() -> Vocabulary:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory):
-    from uss_ray.models.checkpoint import load_weights, save_weights
     from uss_ray.models.panns import Panns, PannsConfig
+    from uss_ray.weights.folder import load_weights, save_weights
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
@@ -87,7 +87,7 @@ def test_nothing_gives_nothing(weights, vocabulary: Vocabulary) -> None:
 
 
 def test_weights_without_a_detector_are_refused(tiny_weights: Path, vocabulary: Vocabulary) -> None:
-    from uss_ray.models.checkpoint import load_weights
+    from uss_ray.weights.folder import load_weights
 
     with pytest.raises(WeightsError, match="expected a detector, found none"):
         ClipMiner(load_weights(tiny_weights), settings=MiningSettings(), vocabulary=vocabulary)

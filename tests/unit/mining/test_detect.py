@@ -15,8 +15,8 @@ RATE = 32_000
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory):
-    from uss_ray.models.checkpoint import load_weights, save_weights
     from uss_ray.models.panns import Panns, PannsConfig
+    from uss_ray.weights.folder import load_weights, save_weights
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
@@ -70,7 +70,7 @@ def test_conditions_are_the_query_nets_bottlenecks(weights) -> None:
 
 
 def test_a_clip_head_cannot_say_when(tiny_weights: Path) -> None:
-    from uss_ray.models.checkpoint import load_weights
+    from uss_ray.weights.folder import load_weights
 
     with pytest.raises(WeightsError, match=r"expected a detector, found none|frame head"):
         AnchorDetector(load_weights(tiny_weights)).detect(clips(1))

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from uss_ray.mining.anchor import Anchor, Detection, Reject
+from uss_ray.anchors.anchor import Anchor, Detection, Reject
 from uss_ray.mining.miner import AnchorMiner, mine_anchors
 from uss_ray.mining.settings import MiningSettings
 

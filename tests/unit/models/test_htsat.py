@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from uss_ray.errors import ConfigError
-from uss_ray.models.checkpoint import load_weights, save_weights
 from uss_ray.models.htsat import Htsat, HtsatConfig, Reading
+from uss_ray.weights.folder import load_weights, save_weights
 
 SMALL = {
     "classes": 6,

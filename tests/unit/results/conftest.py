@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from uss_ray.results.index import RecordingFacts, RunFacts
+from uss_ray.results.index.table import RecordingFacts, RunFacts
 
 Floats = npt.NDArray[np.float32]
 RATE = 8000

@@ -23,9 +23,9 @@ from tests.unit.separation.fakes import (
 from uss_ray.errors import ConfigError, QueryError, RecordingError, WeightsError
 from uss_ray.models.resunet import ResUNet, ResUNetConfig
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.separation.batching import Networks, SessionFailed, run
 from uss_ray.separation.engine import SeparationEngine, build_engine
 from uss_ray.separation.mixture import ArraySource
+from uss_ray.separation.scheduler import Networks, SessionFailed, run
 from uss_ray.separation.session import EstimateBlock
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import Target, target_for_condition, targets_for_classes, targets_for_levels

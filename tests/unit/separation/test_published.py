@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from tests.parity import peers
 from uss_ray.models.panns import PannsConfig
-from uss_ray.models.published import load_panns, load_resunet
 from uss_ray.models.query_net import QueryNet
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.engine import build_engine
 from uss_ray.separation.mixture import ArraySource
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import Target
+from uss_ray.weights.importers.published import load_panns, load_resunet
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 

@@ -17,20 +17,20 @@ from numpy.typing import NDArray
 
 from tests.unit.separation.fakes import RaggedSource, noise
 from uss_ray.errors import ConfigError
-from uss_ray.models.checkpoint import load_weights
 from uss_ray.models.panns import Panns, PannsConfig
 from uss_ray.models.protocols import WeightsLike
 from uss_ray.models.query_net import QueryNet
-from uss_ray.models.registry import starter_folder
 from uss_ray.models.resunet import ResUNet, ResUNetConfig
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.separation.batching import SessionFailed
 from uss_ray.separation.engine import SeparationEngine, build_engine
 from uss_ray.separation.mixture import ArraySource, PartSource
+from uss_ray.separation.scheduler import SessionFailed
 from uss_ray.separation.session import EstimateBlock
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import Target, targets_for_classes
 from uss_ray.separation.windows import Span
+from uss_ray.weights.catalogue import starter_folder
+from uss_ray.weights.folder import load_weights
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 MODEL_RATE = 8000

@@ -8,12 +8,12 @@ import pytest
 import soundfile
 
 from uss_ray.errors import DataError
-from uss_ray.models.checkpoint import load_weights
 from uss_ray.models.panns import PannsConfig
 from uss_ray.models.resunet import ResUNetConfig
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.training.loop import LoopConfig
 from uss_ray.training.starter import StarterConfig, train_starter
+from uss_ray.weights.folder import load_weights
 
 DOG, RAIN = "/m/0bt9lr", "/m/06mb1"
 SMALL = StarterConfig(

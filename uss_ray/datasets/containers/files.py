@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from uss_ray.datasets.clip_audio import BrokenContainer, ClipAudio, ClipPlace, Wanted, clip_name, wants
 from uss_ray.errors import DataError, RecordingError
-from uss_ray.storage import uri
+from uss_ray.store import uri
 
 
 @dataclass(frozen=True)

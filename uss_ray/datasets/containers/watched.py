@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from uss_ray.audio.bridge import FaultKeepingFile
 from uss_ray.errors import DataError
-from uss_ray.storage import uri
+from uss_ray.store import uri
 
 
 class BrokenContentError(Exception):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from uss_ray.api.staging import remove_folder
 from uss_ray.errors import OutputError
 from uss_ray.pipelines.archive.ledger import Ledger, is_in
-from uss_ray.pipelines.staging import remove_folder
 from uss_ray.results.layout import INDEX_FOLDER, PARTS_FOLDER
-from uss_ray.storage import uri
+from uss_ray.store import uri
 
 
 def start_over(output: str) -> None:

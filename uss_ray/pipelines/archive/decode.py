@@ -16,16 +16,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from uss_ray.api.publisher import parts_folder
+from uss_ray.api.request import SeparationRequest
 from uss_ray.audio.codec import RecordingReader, open_recording
 from uss_ray.errors import RecordingError
 from uss_ray.pipelines.archive.ledger import done_parts
 from uss_ray.pipelines.archive.packets import PacketBuilder, Sounding, Unit, UnitStatus
-from uss_ray.pipelines.cluster.run_state import StopSign
-from uss_ray.pipelines.publishing import parts_folder
-from uss_ray.pipelines.recordings import Recording
-from uss_ray.pipelines.request import SeparationRequest
-from uss_ray.storage import uri
-from uss_ray.storage.faults import is_infrastructure
+from uss_ray.pipelines.runtime.run_state import StopSign
+from uss_ray.sources.recordings import Recording
+from uss_ray.store import uri
+from uss_ray.store.faults import is_infrastructure
 
 logger = logging.getLogger(__name__)
 

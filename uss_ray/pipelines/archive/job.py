@@ -17,6 +17,10 @@ from typing import Any
 
 import ray
 
+from uss_ray.api.publisher import index_name
+from uss_ray.api.request import SeparationRequest
+from uss_ray.api.separator import RecordingSeparator
+from uss_ray.api.staging import staging_folder, sweep_staging
 from uss_ray.errors import ConfigError, UssRayError
 from uss_ray.ontology.vocabulary import TextMatch
 from uss_ray.pipelines.archive.cleaning import forget_done_parts, start_over
@@ -27,22 +31,18 @@ from uss_ray.pipelines.archive.outcome import Outcome, PacketReport, failed_outc
 from uss_ray.pipelines.archive.separate import MakeSeparator
 from uss_ray.pipelines.archive.stages import Grain, packet_reports
 from uss_ray.pipelines.archive.tally import Tally
-from uss_ray.pipelines.cluster.identity import RunIdentity, open_run
-from uss_ray.pipelines.cluster.passes import Passes
-from uss_ray.pipelines.cluster.progress import Progress, ProgressHook
-from uss_ray.pipelines.cluster.run_state import start_run_state
-from uss_ray.pipelines.cluster.runtime import WorkerPool, most_decoders, plan_pool, ray_session
-from uss_ray.pipelines.cluster.stages import iterate_tables, set_up_ray_data
-from uss_ray.pipelines.cluster.stopping import stop_on_signals
-from uss_ray.pipelines.listing import Listing, open_listing
-from uss_ray.pipelines.publishing import index_name
-from uss_ray.pipelines.recordings import Recording
-from uss_ray.pipelines.request import SeparationRequest
-from uss_ray.pipelines.separate_one import RecordingSeparator
-from uss_ray.pipelines.staging import staging_folder, sweep_staging
+from uss_ray.pipelines.runtime.cluster import WorkerPool, most_decoders, plan_pool, ray_session
+from uss_ray.pipelines.runtime.identity import RunIdentity, open_run
+from uss_ray.pipelines.runtime.passes import Passes
+from uss_ray.pipelines.runtime.progress import Progress, ProgressHook
+from uss_ray.pipelines.runtime.run_state import start_run_state
+from uss_ray.pipelines.runtime.stages import iterate_tables, set_up_ray_data
+from uss_ray.pipelines.runtime.stopping import stop_on_signals
 from uss_ray.results.layout import INDEX_FOLDER
 from uss_ray.results.run_summary import RecordingCounts, RunSummary, StageSummary
-from uss_ray.storage import uri
+from uss_ray.sources.listing import Listing, open_listing
+from uss_ray.sources.recordings import Recording
+from uss_ray.store import uri
 
 logger = logging.getLogger(__name__)
 

@@ -18,14 +18,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from uss_ray.api.staging import commit, staging_folder
 from uss_ray.errors import OutputError
-from uss_ray.pipelines.recordings import recording_key
-from uss_ray.pipelines.staging import commit, staging_folder
-from uss_ray.results.failures import failed_jsonl
-from uss_ray.results.index import IndexRow, read_index_part, write_index
+from uss_ray.results.index.failures import failed_jsonl
+from uss_ray.results.index.table import IndexRow, read_index_part, write_index
 from uss_ray.results.layout import INDEX_FOLDER, index_path
-from uss_ray.results.part_files import PART_NAME
-from uss_ray.storage import uri
+from uss_ray.results.stems.part_files import PART_NAME
+from uss_ray.sources.recordings import recording_key
+from uss_ray.store import uri
 
 FAILED_PREFIX = "failed-"
 FAILED_LIST_NAME = "failed.jsonl"

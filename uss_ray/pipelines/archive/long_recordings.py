@@ -9,13 +9,13 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
+from uss_ray.api.publisher import Publisher, index_name
+from uss_ray.api.request import SeparationRequest
 from uss_ray.errors import OutputError, RecordingError, UssRayError
 from uss_ray.pipelines.archive.ledger import FAILED_PREFIX
 from uss_ray.pipelines.archive.outcome import Outcome, failed_outcome, separated_outcome
-from uss_ray.pipelines.publishing import Publisher, index_name
-from uss_ray.pipelines.recordings import Recording
-from uss_ray.pipelines.request import SeparationRequest
-from uss_ray.storage.faults import is_infrastructure
+from uss_ray.sources.recordings import Recording
+from uss_ray.store.faults import is_infrastructure
 
 _JOIN_CPUS = 0.5
 _MOST_JOINS = 64  # in flight; more would only wait in Ray's queue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from uss_ray.pipelines.archive.outcome import PacketReport
-from uss_ray.pipelines.cluster.metrics import WorkCounter, WorkMetrics
+from uss_ray.pipelines.runtime.metrics import WorkCounter, WorkMetrics
 
 PIPELINE = "archive"
 _STAGES = ("decode", "separate", "write")

@@ -11,10 +11,10 @@ import ray
 import ray.data
 
 from uss_ray.pipelines.archive.ledger import Ledger, is_in
-from uss_ray.pipelines.cluster.guarded import guard
-from uss_ray.pipelines.cluster.runtime import LISTING_CPUS
-from uss_ray.pipelines.cluster.source import TableReader, read_tables
-from uss_ray.pipelines.recordings import RECORDING_SCHEMA
+from uss_ray.pipelines.runtime.cluster import LISTING_CPUS
+from uss_ray.pipelines.runtime.guarded import guard
+from uss_ray.pipelines.runtime.source import TableReader, read_tables
+from uss_ray.sources.recordings import RECORDING_SCHEMA
 
 
 def missing_recordings(

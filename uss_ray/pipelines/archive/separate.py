@@ -20,6 +20,10 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from uss_ray.api.publisher import Publisher
+from uss_ray.api.request import SeparationRequest
+from uss_ray.api.separator import RecordingSeparator
+from uss_ray.api.staging import sweep_staging
 from uss_ray.audio.spec import AudioSpec
 from uss_ray.errors import OutputError, UssRayError
 from uss_ray.pipelines.archive.feed import BlockFeed
@@ -33,20 +37,16 @@ from uss_ray.pipelines.archive.outcome import (
     separated_outcome,
 )
 from uss_ray.pipelines.archive.packets import Sounding, Unit, packets_of
-from uss_ray.pipelines.cluster.run_state import StopSign
-from uss_ray.pipelines.publishing import Publisher
-from uss_ray.pipelines.request import SeparationRequest
-from uss_ray.pipelines.separate_one import RecordingSeparator
-from uss_ray.pipelines.staging import sweep_staging
-from uss_ray.results.index import IndexRow
-from uss_ray.results.rows import RecordingRows
-from uss_ray.separation.batching import Session, SessionFailed
+from uss_ray.pipelines.runtime.run_state import StopSign
+from uss_ray.results.index.rows import RecordingRows
+from uss_ray.results.index.table import IndexRow
 from uss_ray.separation.engine import SeparationEngine
 from uss_ray.separation.mixture import PartSource, Source
+from uss_ray.separation.scheduler import Session, SessionFailed
 from uss_ray.separation.session import EstimateBlock
 from uss_ray.separation.windows import Span
-from uss_ray.storage import uri
-from uss_ray.storage.faults import is_infrastructure
+from uss_ray.store import uri
+from uss_ray.store.faults import is_infrastructure
 
 logger = logging.getLogger(__name__)
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import ray.data
 
+from uss_ray.api.request import SeparationRequest
 from uss_ray.pipelines.archive.decode import SpanPlan, decode_packets
 from uss_ray.pipelines.archive.missing import missing_recordings
 from uss_ray.pipelines.archive.packets import CPU_PACKET_SAMPLES, GPU_PACKET_SAMPLES, SPAN_SAMPLES
 from uss_ray.pipelines.archive.separate import MakeSeparator, SeparatePackets
-from uss_ray.pipelines.cluster.runtime import DECODE_CPUS, WorkerPool
-from uss_ray.pipelines.cluster.source import TableReader
-from uss_ray.pipelines.cluster.stages import map_tables, map_with_actors
-from uss_ray.pipelines.request import SeparationRequest
+from uss_ray.pipelines.runtime.cluster import DECODE_CPUS, WorkerPool
+from uss_ray.pipelines.runtime.source import TableReader
+from uss_ray.pipelines.runtime.stages import map_tables, map_with_actors
 
 _PACKET_UNITS = 16
 _DECODE_ROWS = 64

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from uss_ray.pipelines.archive.outcome import Outcome, PacketReport
-from uss_ray.results.failures import FailureTally
+from uss_ray.results.index.failures import FailureTally
 
 _EXAMPLES = 60
 

@@ -17,12 +17,12 @@ from uss_ray.datasets.decode import decode_clip
 from uss_ray.datasets.labelled_clips import LabelledClip
 from uss_ray.datasets.parallel import map_stream
 from uss_ray.errors import RecordingError
-from uss_ray.pipelines.cluster.run_state import is_stopping
 from uss_ray.pipelines.mining.clips import NO_ROW, clips_of
 from uss_ray.pipelines.mining.packets import ClipStatus, Decoded, PacketClip, packet_table
-from uss_ray.storage import uri
-from uss_ray.storage.access import StorageAccess
-from uss_ray.storage.faults import is_infrastructure
+from uss_ray.pipelines.runtime.run_state import is_stopping
+from uss_ray.store import uri
+from uss_ray.store.access import StorageAccess
+from uss_ray.store.faults import is_infrastructure
 
 logger = logging.getLogger(__name__)
 

@@ -19,21 +19,13 @@ import numpy as np
 import ray
 from ray.exceptions import RayError
 
+from uss_ray.anchors.manifest import MiningManifest
+from uss_ray.anchors.shards import REJECT_FOLDER
 from uss_ray.datasets.clip_sources import open_clip_source
 from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.errors import ConfigError
 from uss_ray.mining.clip_miner import ClipMiner, WeakClip
-from uss_ray.mining.manifest import MiningManifest
-from uss_ray.mining.shards import REJECT_FOLDER
-from uss_ray.models.checkpoint import Weights
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.pipelines.cluster.identity import RunIdentity, open_run
-from uss_ray.pipelines.cluster.passes import Passes
-from uss_ray.pipelines.cluster.progress import Progress, ProgressHook
-from uss_ray.pipelines.cluster.run_state import start_run_state
-from uss_ray.pipelines.cluster.runtime import WorkerPool, most_decoders, plan_pool, ray_session
-from uss_ray.pipelines.cluster.stages import iterate_tables, own_error, set_up_ray_data
-from uss_ray.pipelines.cluster.stopping import stop_on_signals
 from uss_ray.pipelines.mining.clips import Choice
 from uss_ray.pipelines.mining.ledger import MiningLedger, read_ledger
 from uss_ray.pipelines.mining.mine import MakeMiner
@@ -43,10 +35,18 @@ from uss_ray.pipelines.mining.settle import MiningTotals, note_missing, settle, 
 from uss_ray.pipelines.mining.stages import ClipListing, blame_clips, mining_reports, packet_clips
 from uss_ray.pipelines.mining.summary import MiningSummary
 from uss_ray.pipelines.mining.tally import STAGES, MiningTally
-from uss_ray.results.index import RunFacts
-from uss_ray.results.mining_report import write_mining_report
+from uss_ray.pipelines.runtime.cluster import WorkerPool, most_decoders, plan_pool, ray_session
+from uss_ray.pipelines.runtime.identity import RunIdentity, open_run
+from uss_ray.pipelines.runtime.passes import Passes
+from uss_ray.pipelines.runtime.progress import Progress, ProgressHook
+from uss_ray.pipelines.runtime.run_state import start_run_state
+from uss_ray.pipelines.runtime.stages import iterate_tables, own_error, set_up_ray_data
+from uss_ray.pipelines.runtime.stopping import stop_on_signals
+from uss_ray.results.index.table import RunFacts
+from uss_ray.results.report.mining import write_mining_report
 from uss_ray.results.run_summary import StageSummary
-from uss_ray.storage import uri
+from uss_ray.store import uri
+from uss_ray.weights.folder import Weights
 
 _JUDGED = 100  # clips that must be finished before too many failures stop a run
 _FEW = 1000  # missing clips that are tried one by one; of more, whole batches are

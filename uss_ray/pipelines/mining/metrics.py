@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from uss_ray.pipelines.cluster.metrics import WorkCounter, WorkMetrics
 from uss_ray.pipelines.mining.outcome import MiningReport
 from uss_ray.pipelines.mining.tally import STAGES
+from uss_ray.pipelines.runtime.metrics import WorkCounter, WorkMetrics
 
 PIPELINE = "mining"
 _STATUSES = ("mined", "failed", "unfinished")

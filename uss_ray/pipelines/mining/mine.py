@@ -13,15 +13,15 @@ from typing import Any, Protocol
 import pyarrow as pa
 import torch
 
+from uss_ray.anchors.anchor import Anchor, Reject
 from uss_ray.errors import OutputError
-from uss_ray.mining.anchor import Anchor, Reject
 from uss_ray.mining.clip_miner import WeakClip
-from uss_ray.pipelines.cluster.run_state import is_stopping
 from uss_ray.pipelines.mining.metrics import MiningMetrics
 from uss_ray.pipelines.mining.outcome import MiningReport
 from uss_ray.pipelines.mining.packets import Decoded, PacketClip, packets_of
 from uss_ray.pipelines.mining.receipts import commit_failed, commit_packet, packet_name
 from uss_ray.pipelines.mining.request import MiningRequest, make_miner
+from uss_ray.pipelines.runtime.run_state import is_stopping
 
 logger = logging.getLogger(__name__)
 

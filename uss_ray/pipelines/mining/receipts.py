@@ -20,16 +20,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from uss_ray.errors import OutputError
-from uss_ray.mining.anchor import Anchor, Reject
-from uss_ray.mining.shards import (
+from uss_ray.anchors.anchor import Anchor, Reject
+from uss_ray.anchors.shards import (
     ANCHOR_FOLDER,
     REJECT_FOLDER,
     ShardFacts,
     write_anchor_shard,
     write_reject_shard,
 )
-from uss_ray.storage import uri
+from uss_ray.errors import OutputError
+from uss_ray.store import uri
 
 FAILED_PREFIX = "failed-"
 _KEY = b"uss_ray.receipt"

@@ -9,17 +9,17 @@ from typing import Any, get_args
 
 import torch
 
+from uss_ray.api.request import STARTER_WEIGHTS, Device
 from uss_ray.datasets.clip_sources import CONTAINERS, Container
 from uss_ray.datasets.containers.parquet import ParquetColumns
 from uss_ray.errors import ConfigError, WeightsError
 from uss_ray.mining.clip_miner import ClipMiner
 from uss_ray.mining.settings import MiningSettings
-from uss_ray.models.checkpoint import Weights, load_weights
 from uss_ray.models.precision import Precision
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.pipelines.request import STARTER_WEIGHTS, Device
-from uss_ray.pipelines.weights import locate_weights
-from uss_ray.storage.access import StorageAccess
+from uss_ray.store.access import StorageAccess
+from uss_ray.weights.folder import Weights, load_weights
+from uss_ray.weights.locate import locate_weights
 
 
 @dataclass(frozen=True, kw_only=True)

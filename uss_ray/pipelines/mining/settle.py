@@ -11,12 +11,13 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from uss_ray.anchors.anchor import Reject
+from uss_ray.anchors.manifest import MANIFEST_NAME, MiningManifest, write_manifest
+from uss_ray.anchors.schema import read_anchors
+from uss_ray.anchors.shards import ANCHOR_FOLDER, REJECT_FOLDER
+from uss_ray.api.staging import remove_folder
 from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.errors import OutputError
-from uss_ray.mining.anchor import Reject
-from uss_ray.mining.manifest import MANIFEST_NAME, MiningManifest, write_manifest
-from uss_ray.mining.schema import read_anchors
-from uss_ray.mining.shards import ANCHOR_FOLDER, REJECT_FOLDER
 from uss_ray.pipelines.mining.clips import excerpt_id
 from uss_ray.pipelines.mining.ledger import ledger_of, read_ledger
 from uss_ray.pipelines.mining.receipts import (
@@ -29,8 +30,7 @@ from uss_ray.pipelines.mining.receipts import (
     receipt_location,
     shard_location,
 )
-from uss_ray.pipelines.staging import remove_folder
-from uss_ray.storage import uri
+from uss_ray.store import uri
 
 _ROWS_PER_FILE = 50_000
 

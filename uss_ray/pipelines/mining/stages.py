@@ -12,15 +12,10 @@ import ray
 import ray.data
 from numpy.typing import NDArray
 
+from uss_ray.anchors.anchor import Reject
 from uss_ray.datasets.clip_audio import ClipReader
 from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.errors import OutputError
-from uss_ray.mining.anchor import Reject
-from uss_ray.pipelines.cluster.guarded import guard
-from uss_ray.pipelines.cluster.run_state import pinned
-from uss_ray.pipelines.cluster.runtime import DECODE_CPUS, LISTING_CPUS, WorkerPool
-from uss_ray.pipelines.cluster.source import read_tables
-from uss_ray.pipelines.cluster.stages import map_tables, map_with_actors
 from uss_ray.pipelines.mining.clips import CLIP_SCHEMA, NO_ROW, Choice, Rows, clip_tables
 from uss_ray.pipelines.mining.decode import decode_packets
 from uss_ray.pipelines.mining.ledger import MiningLedger
@@ -28,7 +23,12 @@ from uss_ray.pipelines.mining.mine import MakeMiner, MinePackets
 from uss_ray.pipelines.mining.outcome import MiningReport
 from uss_ray.pipelines.mining.receipts import commit_failed, packet_name
 from uss_ray.pipelines.mining.request import MiningRequest
-from uss_ray.storage.access import StorageAccess
+from uss_ray.pipelines.runtime.cluster import DECODE_CPUS, LISTING_CPUS, WorkerPool
+from uss_ray.pipelines.runtime.guarded import guard
+from uss_ray.pipelines.runtime.run_state import pinned
+from uss_ray.pipelines.runtime.source import read_tables
+from uss_ray.pipelines.runtime.stages import map_tables, map_with_actors
+from uss_ray.store.access import StorageAccess
 
 PACKET_CLIPS = 64
 """Clips that are mined side by side, and whose anchors make a shard."""

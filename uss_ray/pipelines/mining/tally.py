@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from uss_ray.pipelines.mining.outcome import MiningReport
-from uss_ray.results.failures import FailureTally
+from uss_ray.results.index.failures import FailureTally
 
 _MOST_CONTAINERS = 1000
 STAGES = ("decode", "mine", "write")

@@ -5,7 +5,7 @@ import pytest
 import soundfile as sf
 
 from uss_ray.pipelines.archive.decode import SpanPlan, decode_recording
-from uss_ray.pipelines.recordings import single_recording
+from uss_ray.sources.recordings import single_recording
 
 PLAN = SpanPlan(segment_seconds=2, context_seconds=3, span_seconds=10, span_samples=1 << 24)
 
@@ -71,7 +71,7 @@ def test_a_recording_that_cannot_be_decoded_ends_with_its_reason(make_recording,
 
 def test_a_fault_of_the_store_is_no_fault_of_the_recording(make_recording, monkeypatch):
     from uss_ray.errors import RecordingError
-    from uss_ray.storage import uri
+    from uss_ray.store import uri
 
     def fail(location):
         raise RecordingError(location, expected="a readable file", found="I/O error") from OSError(

@@ -14,10 +14,17 @@ from uss_ray.pipelines.archive.ledger import (
     read_ledger,
     settle_failures,
 )
-from uss_ray.pipelines.recordings import recording_key
-from uss_ray.results.index import IndexRow, RecordingFacts, RunFacts, failed_row, read_index, write_index
+from uss_ray.results.index.table import (
+    IndexRow,
+    RecordingFacts,
+    RunFacts,
+    failed_row,
+    read_index,
+    write_index,
+)
 from uss_ray.results.layout import index_path
-from uss_ray.storage import uri
+from uss_ray.sources.recordings import recording_key
+from uss_ray.store import uri
 
 RUN = RunFacts(run_id="r", weights_name="w", weights_sha256="0")
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from uss_ray.api.request import SeparationRequest
 from uss_ray.pipelines.archive.long_recordings import LongRecordings
 from uss_ray.pipelines.archive.outcome import Outcome, failed_outcome
-from uss_ray.pipelines.recordings import single_recording
-from uss_ray.pipelines.request import SeparationRequest
+from uss_ray.sources.recordings import single_recording
 
 
 class Joins(LongRecordings):

@@ -8,11 +8,11 @@ from uss_ray.pipelines.archive.outcome import (
     failed_outcome,
     separated_outcome,
 )
-from uss_ray.pipelines.recordings import single_recording
-from uss_ray.results.asked import Asked
 from uss_ray.results.blocks import StemRequest
-from uss_ray.results.index import IndexRow
-from uss_ray.results.rows import RecordingRows
+from uss_ray.results.index.rows import RecordingRows
+from uss_ray.results.index.table import IndexRow
+from uss_ray.results.stem_plan import Asked
+from uss_ray.sources.recordings import single_recording
 
 
 def row(label, *, status="written", level=1, level_db=-20.0, kind="node"):

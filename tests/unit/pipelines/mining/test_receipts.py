@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from uss_ray.anchors.anchor import Anchor, Reject
+from uss_ray.anchors.manifest import MiningManifest, read_manifest
 from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.datasets.segments import ClipRecord
 from uss_ray.errors import OutputError
-from uss_ray.mining.anchor import Anchor, Reject
-from uss_ray.mining.manifest import MiningManifest, read_manifest
 from uss_ray.pipelines.mining.ledger import read_ledger
 from uss_ray.pipelines.mining.receipts import commit_failed, commit_packet, packet_name, read_receipts
 from uss_ray.pipelines.mining.settle import note_missing, settle, start_over

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from uss_ray.anchors.anchor import Anchor, Reject
+from uss_ray.anchors.audio import decode_flac, encode_flac, to_float, to_int16
+from uss_ray.anchors.schema import ANCHOR_SCHEMA, anchor_table, read_anchors, reject_table
+from uss_ray.errors import DataError
+
+
+def same(one: Anchor, other: Anchor) -> bool:
+    return all(
+        np.array_equal(getattr(one, field.name), getattr(other, field.name))
+        for field in dataclasses.fields(Anchor)
+    )
+
+
+def test_anchors_come_back_as_they_were(make_anchor) -> None:
+    anchors = [
+        make_anchor(1, 3),
+        make_anchor(2, 4, soft=np.linspace(0, 1, 527, dtype=np.float32), latent=np.ones(7, np.float32)),
+    ]
+    table = anchor_table(anchors)
+    assert table.schema.equals(ANCHOR_SCHEMA, check_metadata=True)
+    again = read_anchors(table)
+    assert all(same(one, other) for one, other in zip(anchors, again, strict=True))
+
+
+def test_damaged_audio_names_the_anchor(make_anchor) -> None:
+    table = anchor_table([make_anchor(1, 3)])
+    column = table.schema.get_field_index("audio")
+    broken = table.set_column(
+        column, table.schema.field("audio"), pa.array([b"not audio"], pa.large_binary())
+    )
+    with pytest.raises(DataError, match="anchor clip001:3:0: expected FLAC audio"):
+        read_anchors(broken)
+
+
+def test_audio_of_another_length_is_refused(make_anchor) -> None:
+    table = anchor_table([make_anchor(1, 3)])
+    column = table.schema.get_field_index("samples")
+    wrong = table.set_column(column, table.schema.field("samples"), pa.array([4001], pa.int32()))
+    with pytest.raises(DataError, match="expected 4001 samples, found 4000"):
+        read_anchors(wrong)
+
+
+def test_flac_keeps_every_bit_and_shrinks_a_tone(make_anchor) -> None:
+    rng = np.random.default_rng(0)
+    extremes = rng.integers(-32768, 32767, 3000, endpoint=True).astype(np.int16)
+    data = encode_flac(extremes, sample_rate=32_000)
+    assert np.array_equal(decode_flac(data, item="x"), extremes)
+    tone = make_anchor(1, 1, samples=64_000).waveform
+    assert len(encode_flac(tone, sample_rate=32_000)) < 0.65 * tone.nbytes
+
+
+def test_sixteen_bits_clip_and_round() -> None:
+    samples = to_int16(np.array([-2.0, -1.0, 0.4 / 32767, 0.6 / 32767, 1.0, 2.0]))
+    assert samples.tolist() == [-32767, -32767, 0, 1, 32767, 32767]
+    assert to_float(samples).max() == 1.0
+
+
+def test_rejects_are_rows_and_an_unknown_reason_is_refused() -> None:
+    table = reject_table(
+        [Reject(clip_id="a", reason="missing"), Reject(clip_id="b", reason="silent", class_index=4)]
+    )
+    assert table["reason"].to_pylist() == ["missing", "silent"]
+    assert table["class_index"].to_pylist() == [None, 4]
+    with pytest.raises(DataError, match="expected one of"):
+        Reject(clip_id="a", reason="boring")  # type: ignore[arg-type]

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import fsspec
+import numpy as np
+import pytest
+import soundfile as sf
+
+from tests.mp4 import encoded_mp4
+from uss_ray import separate
+from uss_ray.errors import OutputError, RecordingError
+from uss_ray.results.index.table import read_index
+from uss_ray.store import uri
+
+
+def test_three_lines_of_python_separate_a_recording(make_recording, tiny_weights, tmp_path):
+    result = separate(
+        str(make_recording("a.wav")), output=str(tmp_path / "out"), levels=[1], weights=str(tiny_weights)
+    )
+    assert result.seconds == pytest.approx(3.0)
+    written = {row.label for row in result.rows if row.status == "written"}
+    assert written == {"Animal", "Human sounds", "Music", "Residual"}
+    assert result.report is not None
+    assert read_index(tmp_path / "out").num_rows == len(result.rows)
+
+
+def test_progress_ends_at_the_recordings_length(make_recording, tiny_weights, tmp_path):
+    seen = []
+    separate(
+        str(make_recording("a.wav", seconds=5.0)),
+        output=str(tmp_path / "out"),
+        classes=["Dog"],
+        weights=str(tiny_weights),
+        report=False,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert seen[-1] == (5.0, 5.0)
+    assert sorted(seen) == seen
+
+
+def test_recording_and_results_may_lie_in_an_object_store(make_recording, tiny_weights, tmp_path):
+    store = fsspec.filesystem("memory")
+    try:
+        uri.put_file(make_recording("a b.wav"), "memory://bucket/in/a b.wav")
+        for _ in range(2):
+            result = separate(
+                "memory://bucket/in/a b.wav",
+                output="memory://bucket/out",
+                levels=[1],
+                weights=str(tiny_weights),
+                overwrite=True,
+            )
+        local = separate(
+            str(make_recording("a b.wav")),
+            output=str(tmp_path / "out"),
+            levels=[1],
+            weights=str(tiny_weights),
+        )
+        assert [row.stem_sha256 for row in result.rows] == [row.stem_sha256 for row in local.rows]
+        for row in result.rows:
+            if row.stem_uri is not None:
+                assert uri.size(uri.join("memory://bucket/out", row.stem_uri)) == row.stem_bytes
+        assert result.report == "memory://bucket/out/a b.wav/report.html"
+        assert uri.exists(result.report)
+        assert read_index("memory://bucket/out").num_rows == len(result.rows)
+    finally:
+        store.rm("/bucket", recursive=True)
+
+
+def test_stems_of_an_m4a_are_flac_as_long_as_what_was_decoded(tiny_weights, tmp_path):
+    pytest.importorskip("av")
+    noise = 0.1 * np.random.default_rng(0).standard_normal((2, 132_307)).astype(np.float32)
+    recording = tmp_path / "a.m4a"
+    recording.write_bytes(encoded_mp4(noise, rate=44_100))
+    result = separate(str(recording), output=str(tmp_path / "out"), levels=[1], weights=str(tiny_weights))
+    stems = [sf.info(tmp_path / "out" / row.stem_uri) for row in result.rows if row.stem_uri]
+    assert stems
+    assert {(stem.format, stem.subtype) for stem in stems} == {("FLAC", "PCM_16")}
+    assert {(stem.frames, stem.samplerate, stem.channels) for stem in stems} == {(132_307, 44_100, 2)}
+
+
+def test_the_same_input_gives_the_same_bytes(make_recording, tiny_weights, tmp_path):
+    recording = str(make_recording("a.wav", channels=2))
+    first, second = (
+        separate(recording, output=str(tmp_path / name), levels=[1], weights=str(tiny_weights), report=False)
+        for name in ("one", "two")
+    )
+    assert [row.stem_sha256 for row in first.rows] == [row.stem_sha256 for row in second.rows]
+    assert first.rows[0].run_id == second.rows[0].run_id
+
+
+def test_a_fault_late_in_the_recording_leaves_nothing(tiny_weights, tmp_path):
+    samples = np.random.default_rng(0).standard_normal(32_000 * 20).astype(np.float32) * 0.1
+    samples[-10] = np.nan
+    sf.write(tmp_path / "late.wav", samples, 32_000, subtype="FLOAT")
+    with pytest.raises(RecordingError, match="NaN"):
+        separate(
+            str(tmp_path / "late.wav"), output=str(tmp_path / "out"), levels=[1], weights=str(tiny_weights)
+        )
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_results_of_an_earlier_run_are_refused_before_anything_is_loaded(make_recording, tmp_path):
+    (tmp_path / "out" / "a.wav").mkdir(parents=True)
+    with pytest.raises(OutputError, match="results of an earlier run"):
+        separate(str(make_recording("a.wav")), output=str(tmp_path / "out"), weights="no such weights")

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from uss_ray.api.staging import commit, staging_folder, sweep_staging
+from uss_ray.errors import OutputError
+from uss_ray.store import uri
+
+
+@pytest.fixture(params=["local", "store"])
+def output(request, tmp_path):
+    if request.param == "local":
+        yield str(tmp_path / "out")
+        return
+    store = fsspec.filesystem("memory")
+    yield "memory://bucket/out"
+    if store.exists("/bucket"):
+        store.rm("/bucket", recursive=True)
+
+
+def stage(staging, name, files):
+    for file, content in files.items():
+        path = staging / name / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+
+def content_of(output, name):
+    base = uri.join(output, name)
+    return {uri.relative(item, base=base): uri.read_bytes(item).decode() for item in uri.list_recursive(base)}
+
+
+def test_a_folder_comes_to_its_place_with_all_its_files(output):
+    with staging_folder(output) as staging:
+        stage(staging, "tapes/a.wav", {"level-1/dog.flac": "woof", "report.html": "page"})
+        commit(staging, output=output, name="tapes/a.wav")
+    assert content_of(output, "tapes/a.wav") == {"level-1/dog.flac": "woof", "report.html": "page"}
+    assert not staging.exists()
+
+
+def test_what_stood_there_before_is_gone(output):
+    for files in ({"old.flac": "1", "both.flac": "1"}, {"both.flac": "2"}):
+        with staging_folder(output) as staging:
+            stage(staging, "a.wav", files)
+            commit(staging, output=output, name="a.wav")
+    assert content_of(output, "a.wav") == {"both.flac": "2"}
+
+
+def test_a_file_can_be_committed_as_well(output):
+    with staging_folder(output) as staging:
+        stage(staging, "index", {"part.parquet": "rows"})
+        commit(staging, output=output, name="index/part.parquet")
+    assert content_of(output, "index") == {"part.parquet": "rows"}
+
+
+def test_nothing_is_left_when_the_work_fails(output):
+    context = staging_folder(output)
+    staging = context.__enter__()
+    stage(staging, "a.wav", {"half.flac": "1"})
+    fault = RuntimeError("on the way")
+    assert not context.__exit__(RuntimeError, fault, None)
+    assert not staging.exists()
+    assert not uri.exists(uri.join(output, "a.wav"))
+
+
+def test_an_output_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match="file"), staging_folder(str(tmp_path / "file" / "out")):
+        pass
+
+
+def test_what_a_killed_worker_left_goes_with_the_staging_folder_of_its_job(tmp_path):
+    out = tmp_path / "out"
+    with staging_folder(str(out)) as job:
+        left_open = staging_folder(str(out), within=job)
+        stage(left_open.__enter__(), "a.wav", {"half.flac": "1"})
+        with staging_folder(str(out), within=job) as staging:
+            stage(staging, "b.wav", {"stem.flac": "1"})
+            commit(staging, output=str(out), name="b.wav")
+    assert [path.name for path in out.iterdir()] == ["b.wav"]
+
+
+def test_an_error_names_the_place_a_file_was_meant_for(output):
+    with pytest.raises(OutputError) as failure, staging_folder(output) as staging:
+        raise OutputError(str(staging / "a.wav" / "dog.flac"), expected="space", found="a full disk")
+    assert failure.value.item == uri.join(output, "a.wav/dog.flac")
+
+
+def test_who_is_killed_while_it_replaces_a_folder_takes_nothing_away(tmp_path, monkeypatch):
+    output = str(tmp_path / "out")
+    with staging_folder(output) as staging:
+        stage(staging, "a.wav", {"dog.flac": "woof", "rain.flac": "drip"})
+        commit(staging, output=output, name="a.wav")
+
+    def killed(_path, _target):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), staging_folder(output) as staging:  # noqa: PT012
+        stage(staging, "a.wav", {"dog.flac": "woof", "rain.flac": "drip"})
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", killed)
+            commit(staging, output=output, name="a.wav")
+    assert content_of(output, "a.wav") == {"dog.flac": "woof", "rain.flac": "drip"}
+
+
+def test_what_a_killed_process_left_is_swept_away_and_the_work_of_a_live_one_is_not(
+    output, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    die = (
+        "import os, sys\n"
+        "from uss_ray.api.staging import staging_folder\n"
+        "context = staging_folder(sys.argv[1])\n"
+        "print(context.__enter__(), flush=True)\n"
+        "os._exit(9)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", die, output],
+        env={"TMPDIR": str(tmp_path), "PATH": ""},
+        capture_output=True,
+        text=True,
+    )
+    left = Path(told.stdout.strip())
+    assert left.is_dir()
+    with staging_folder(output) as live:
+        sweep_staging(output)
+        assert not left.exists()
+        stage(live, "a.wav", {"dog.flac": "woof"})
+        commit(live, output=output, name="a.wav")
+    assert content_of(output, "a.wav") == {"dog.flac": "woof"}

@@ -1,0 +1,118 @@
+"""Faults that pass are waited out, others are not, and the clock ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import Callable
+
+import pytest
+
+from uss_ray.errors import ConfigError
+from uss_ray.store import patience
+from uss_ray.store.patience import at_most, patience_seconds, patiently, patiently_awaited
+
+
+def failing(error: Exception, *, times: int) -> tuple[Callable[[], str], list[float]]:
+    """Make an action that fails so many times; and when it was tried."""
+    tried: list[float] = []
+
+    def act() -> str:
+        tried.append(time.monotonic())
+        if len(tried) <= times:
+            raise error
+        return "done"
+
+    return act, tried
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "_FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setenv("USS_RAY_STORAGE_PATIENCE_SECONDS", "5")
+
+
+def test_a_fault_that_passes_is_waited_out() -> None:
+    act, tried = failing(ConnectionResetError(), times=4)
+    assert patiently(act) == "done"
+    assert len(tried) == 5
+
+
+def test_an_awaited_action_is_repeated_too() -> None:
+    act, tried = failing(ConnectionResetError(), times=2)
+
+    async def awaited() -> str:
+        return act()
+
+    async def run() -> str:
+        return await patiently_awaited(awaited)
+
+    assert asyncio.run(run()) == "done"
+    assert len(tried) == 3
+
+
+def test_a_fault_that_stays_is_raised_at_once_and_unchanged() -> None:
+    error = FileNotFoundError("a.wav")
+    act, tried = failing(error, times=1)
+    with pytest.raises(FileNotFoundError) as caught:
+        patiently(act)
+    assert caught.value is error
+    assert len(tried) == 1
+
+
+def test_patience_ends_with_its_last_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USS_RAY_STORAGE_PATIENCE_SECONDS", "0.3")
+    act, tried = failing(ConnectionResetError("gone"), times=1_000_000)
+    with pytest.raises(ConnectionResetError, match="gone"):
+        patiently(act)
+    assert tried[-1] - tried[0] >= 0.3
+    assert len(tried) > 3
+
+
+def test_no_patience_is_one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USS_RAY_STORAGE_PATIENCE_SECONDS", "0")
+    act, tried = failing(ConnectionResetError(), times=1)
+    with pytest.raises(ConnectionResetError):
+        patiently(act)
+    assert len(tried) == 1
+
+
+def test_what_is_worth_repeating_can_be_said() -> None:
+    act, tried = failing(KeyError("x"), times=2)
+    assert patiently(act, worth_repeating=lambda error: isinstance(error, KeyError)) == "done"
+    assert len(tried) == 3
+
+
+def test_waits_grow_and_differ() -> None:
+    act, tried = failing(ConnectionResetError(), times=7)
+    patiently(act)
+    waits = [later - earlier for earlier, later in itertools.pairwise(tried)]
+    assert len({round(wait, 5) for wait in waits}) > 1
+    assert all(wait < 0.01 * 2**number + 0.5 for number, wait in enumerate(waits))
+
+
+def test_the_environment_is_read_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert patience_seconds() == 5
+    monkeypatch.delenv("USS_RAY_STORAGE_PATIENCE_SECONDS")
+    assert patience_seconds() == 300
+    for wrong in ("soon", "-1", "inf", "nan"):
+        monkeypatch.setenv("USS_RAY_STORAGE_PATIENCE_SECONDS", wrong)
+        with pytest.raises(ConfigError, match="USS_RAY_STORAGE_PATIENCE_SECONDS"):
+            patience_seconds()
+
+
+def test_a_first_look_can_be_less_patient_but_never_more() -> None:
+    with at_most(2), at_most(100):
+        assert patience_seconds() == 2
+    assert patience_seconds() == 5
+
+
+def test_what_is_waited_for_is_told_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    act, _ = failing(ConnectionResetError("http://me:geheim@store dropped"), times=1)
+    with caplog.at_level(logging.INFO):
+        patiently(act)
+    assert "the store fails" in caplog.text
+    assert "store dropped" in caplog.text
+    assert "geheim" not in caplog.text

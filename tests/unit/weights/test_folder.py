@@ -1,0 +1,274 @@
+"""A weights folder is read back bit for bit, and anything missing, altered or left over is refused by name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from uss_ray.errors import ConfigError, OutputError, WeightsError
+from uss_ray.models.panns import Panns, PannsConfig
+from uss_ray.models.query_net import Adaptor, AdaptorConfig
+from uss_ray.models.resunet import ResUNet, ResUNetConfig
+from uss_ray.weights.folder import ClassListId, check_tensors, load_weights, save_weights
+
+CLASS_IDS = tuple(f"/m/{index}" for index in range(6))
+NARROW = PannsConfig(classes=6, block_channels=(4, 8), embedding_size=10)
+SMALL = ResUNetConfig(condition_size=6, channels=(4, 6), bottleneck_channels=6, stem_channels=4)
+
+
+def randomised(module: Any, seed: int) -> Any:
+    draw = torch.Generator().manual_seed(seed)
+    for key, value in module.state_dict().items():
+        if value.is_floating_point():
+            value.copy_(0.1 + torch.rand(value.shape, generator=draw))
+        elif key.endswith("num_batches_tracked"):
+            value.fill_(seed)
+    return module.eval()
+
+
+@pytest.fixture
+def parts() -> dict[str, Any]:
+    return {
+        "tagger": randomised(Panns(NARROW), 1),
+        "separator": randomised(ResUNet(SMALL), 2),
+        "class_means": {4: torch.rand(6), 1: torch.rand(6)},
+        "class_list": ClassListId.of(CLASS_IDS),
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path, parts: dict[str, Any]) -> Path:
+    return save_weights(tmp_path / "tiny", name="tiny", segment_seconds=2.0, model_card="# tiny\n", **parts)
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    change(config)
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def rewrite(folder: Path, name: str, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    """Change the tensors of a file and record its new hash, so that only the tensors are wrong."""
+    tensors = load_file(folder / name)
+    change(tensors)
+    save_file(tensors, folder / name)
+    digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    edit(folder, lambda config: config["files"].update({name: digest}))
+
+
+def test_what_is_written_is_read_back(folder: Path, parts: dict[str, Any]) -> None:
+    weights = load_weights(folder)
+    for key in ("tagger", "separator"):
+        written, read = parts[key].state_dict(), getattr(weights, key).state_dict()
+        assert written.keys() == read.keys()
+        assert all(torch.equal(written[name], read[name]) for name in written)
+    assert (weights.name, weights.sample_rate, weights.segment_seconds) == ("tiny", 32_000, 2.0)
+    assert (weights.condition_kind, weights.condition_size) == ("soft", 6)
+    assert weights.sha256 == hashlib.sha256((folder / "config.json").read_bytes()).hexdigest()
+    assert weights.class_means is not None
+    assert list(weights.class_means) == [1, 4]
+    assert torch.equal(weights.class_means[4], parts["class_means"][4])
+    assert weights.query_net is not None
+    assert not weights.query_net.training
+    assert weights.detector is None
+    assert (folder / "MODEL_CARD.md").read_text() == "# tiny\n"
+
+
+def test_the_loaded_separator_gives_the_same_waveform(folder: Path, parts: dict[str, Any]) -> None:
+    mixture, condition = torch.randn(1, 1, 4000), torch.rand(1, 6)
+    with torch.no_grad():
+        assert torch.equal(
+            load_weights(folder).separator(mixture, condition), parts["separator"](mixture, condition)
+        )
+
+
+def test_loading_draws_no_random_numbers(folder: Path) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    load_weights(folder)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_half_precision_halves_matrices_and_keeps_statistics(tmp_path: Path, parts: dict[str, Any]) -> None:
+    parts["tagger"].norm.running_var.fill_(1e-7)
+    folder = save_weights(tmp_path / "half", name="half", segment_seconds=2.0, dtype="float16", **parts)
+    stored = load_file(folder / "tagger.safetensors")
+    assert stored["classify.weight"].dtype == torch.float16
+    assert stored["log_mel.filters"].dtype == torch.float32
+    weights = load_weights(folder)
+    assert weights.tagger is not None
+    assert torch.equal(weights.tagger.norm.running_var, parts["tagger"].norm.running_var)
+    assert weights.tagger.classify.weight.dtype == torch.float32
+    assert torch.equal(weights.tagger.classify.weight, parts["tagger"].classify.weight.half().float())
+
+
+def test_values_that_half_precision_cannot_hold_are_refused(tmp_path: Path, parts: dict[str, Any]) -> None:
+    with torch.no_grad():
+        parts["tagger"].classify.weight[0, 0] = 1e6
+    with pytest.raises(ConfigError, match=r"tagger classify\.weight"):
+        save_weights(tmp_path / "half", name="half", segment_seconds=2.0, dtype="float16", **parts)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tagger_with_a_frame_head_is_the_detector_too(tmp_path: Path) -> None:
+    tagger = Panns(PannsConfig(classes=6, block_channels=(4, 8), embedding_size=10, head="frame"))
+    folder = save_weights(tmp_path / "one", name="one", segment_seconds=2.0, tagger=tagger, detector=tagger)
+    weights = load_weights(folder)
+    assert weights.detector is weights.tagger
+    assert not (folder / "detector.safetensors").exists()
+
+
+def test_an_adaptor_sets_the_condition(tmp_path: Path) -> None:
+    adaptor = Adaptor(AdaptorConfig(bottleneck_size=10, hidden_size=7, condition_size=3))
+    folder = save_weights(
+        tmp_path / "a",
+        name="a",
+        segment_seconds=2.0,
+        condition_kind="latent",
+        tagger=Panns(NARROW),
+        adaptor=adaptor,
+    )
+    weights = load_weights(folder)
+    assert weights.condition_size == 3
+    assert weights.query_net is not None
+    assert weights.query_net(torch.randn(2, 4000)).shape == (2, 3)
+
+
+def test_another_class_list_is_refused(folder: Path) -> None:
+    weights = load_weights(folder)
+    weights.check_classes(CLASS_IDS)
+    with pytest.raises(WeightsError, match="expected a class list of 6, found one of 5"):
+        weights.check_classes(CLASS_IDS[:5])
+    with pytest.raises(WeightsError, match="another order"):
+        weights.check_classes(CLASS_IDS[::-1])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(colour="red"), r"1 unknown \(colour\)"),
+        (lambda c: c.pop("sample_rate"), r"1 missing \(sample_rate\)"),
+        (lambda c: c.update(format_version=2), "format_version: expected 1, found 2"),
+        (lambda c: c.update(sample_rate="32000"), "sample_rate: expected a positive integer"),
+        (lambda c: c.update(sample_rate=16000), r"tagger\.sample_rate: expected 16000, found 32000"),
+        (lambda c: c.update(segment_seconds=0), "segment_seconds: expected a positive number"),
+        (lambda c: c.update(dtype="int8"), "dtype: expected float32 or float16 or bfloat16"),
+        (lambda c: c["condition"].update(kind="hard"), r"condition\.kind: expected soft or latent"),
+        (lambda c: c["condition"].update(size=7), r"condition\.size: expected 6, found 7"),
+        (lambda c: c["condition"].update(shape=7), r"condition: .*1 unknown \(shape\)"),
+        (lambda c: c["tagger"].pop("head"), r"tagger: .*1 missing \(head\)"),
+        (lambda c: c["tagger"].update(width=3), r"tagger: .*1 unknown \(width\)"),
+        (lambda c: c["tagger"].update(classes=6.5), r"tagger\.classes: expected int, found 6\.5"),
+        (lambda c: c["tagger"].update(block_channels=4), r"block_channels: expected a list of int"),
+        (lambda c: c["tagger"].update(classes=-6), r"tagger\.classes: expected int, found -6"),
+        (lambda c: c["tagger"].update(head="both"), "expected clip or frame, found both"),
+        (
+            lambda c: c["tagger"].update(embedding_size=11),
+            r"tagger\.safetensors embed\.weight: expected shape",
+        ),
+        (
+            lambda c: c["tagger"].update(architecture="resnet"),
+            r"tagger\.architecture: expected panns or htsat, found 'resnet'",
+        ),
+        (lambda c: c["tagger"].update(architecture=["htsat"]), r"architecture: expected panns or htsat"),
+        (
+            lambda c: c["tagger"].update(architecture="htsat"),
+            r"tagger: expected the keys channels, .*unknown",
+        ),
+        (lambda c: c["separator"].update(architecture="panns"), r"separator: .*1 unknown \(architecture\)"),
+        (lambda c: c.pop("tagger"), r"files: .*1 unknown \(tagger\.safetensors\)"),
+        (lambda c: c["files"].pop("tagger.safetensors"), r"files: .*1 missing \(tagger\.safetensors\)"),
+        (lambda c: c["files"].update({"tagger.safetensors": "0" * 64}), f"expected sha256 {'0' * 64}"),
+        (lambda c: c.update(class_list={"count": 6}), r"class_list: .*1 missing \(sha256\)"),
+    ],
+)
+def test_a_wrong_config_is_refused_by_name(
+    folder: Path, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    edit(folder, change)
+    with pytest.raises(WeightsError, match=message) as caught:
+        load_weights(folder)
+    assert str(folder) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.pop("embed.bias"), r"1 missing \(embed\.bias\)"),
+        (lambda t: t.update(more=torch.zeros(1)), r"1 unknown \(more\)"),
+        (
+            lambda t: t.update({"embed.bias": torch.zeros(3)}),
+            r"embed\.bias: expected shape \(10,\), found shape \(3,\)",
+        ),
+        (lambda t: t.update({"embed.bias": torch.zeros(10).half()}), r"embed\.bias: expected torch\.float32"),
+        (lambda t: t.clear() or t.update(a=torch.zeros(1)), r"missing \(.*, …\) and 1 unknown \(a\)"),
+    ],
+)
+def test_wrong_tensors_are_refused_by_name(
+    folder: Path, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    rewrite(folder, "tagger.safetensors", change)
+    with pytest.raises(WeightsError, match=message):
+        load_weights(folder)
+
+
+def test_an_altered_a_missing_and_a_foreign_file_are_refused(folder: Path, tmp_path: Path) -> None:
+    path = folder / "separator.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + b"\x01")
+    with pytest.raises(
+        WeightsError, match=r"separator\.safetensors: expected sha256 \w{64}, found sha256 \w{64}"
+    ):
+        load_weights(folder)
+    path.unlink()
+    with pytest.raises(WeightsError, match=r"separator\.safetensors: .* found nothing there"):
+        load_weights(folder)
+    with pytest.raises(WeightsError, match=re.escape(str(tmp_path / "absent"))):
+        load_weights(tmp_path / "absent")
+    (folder / "config.json").write_text("{")
+    with pytest.raises(WeightsError, match="expected JSON"):
+        load_weights(folder)
+
+
+def test_an_older_folder_is_replaced_and_a_foreign_one_is_not(folder: Path, parts: dict[str, Any]) -> None:
+    before = load_weights(folder).sha256
+    save_weights(folder, name="newer", segment_seconds=2.0, **parts)
+    assert load_weights(folder).sha256 != before
+    (folder / "holiday.jpg").write_bytes(b"")
+    with pytest.raises(OutputError, match=r"holiday\.jpg"):
+        save_weights(folder, name="newest", segment_seconds=2.0, **parts)
+    assert load_weights(folder).name == "newer"
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_parts_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    tagger, separator = Panns(NARROW), ResUNet(ResUNetConfig(condition_size=5, channels=(4, 6)))
+    with pytest.raises(ConfigError, match="condition_size: expected 6, what the query net gives, found 5"):
+        save_weights(tmp_path / "x", name="x", segment_seconds=2.0, tagger=tagger, separator=separator)
+    with pytest.raises(ConfigError, match="no component"):
+        save_weights(tmp_path / "x", name="x", segment_seconds=2.0)
+    with pytest.raises(ConfigError, match=r"class_means\[3\]: expected shape \(6,\)"):
+        save_weights(
+            tmp_path / "x", name="x", segment_seconds=2.0, tagger=tagger, class_means={3: torch.rand(5)}
+        )
+    with pytest.raises(ConfigError, match="segment_seconds"):
+        save_weights(tmp_path / "x", name="x", segment_seconds=-1, tagger=tagger)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_many_wrong_keys_stay_one_line() -> None:
+    with pytest.raises(
+        WeightsError, match=r"expected 9 tensors, found 9 missing \(k0, k1, k2, …\)"
+    ) as caught:
+        check_tensors("x", {f"k{index}": (1,) for index in range(9)}, {})
+    assert len(str(caught.value)) < 100

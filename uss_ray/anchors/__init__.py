@@ -1,0 +1,1 @@
+"""Mined anchors as training data: what one holds, and how they are stored and read."""

@@ -1,0 +1,228 @@
+"""Read anchors class by class, and as the endless class-balanced stream that training draws from.
+
+A trainer takes classes from an endless queue of shuffled classes and, of each, the next anchor of an endless shuffled
+pass over that class alone. What lies in memory is one row group a class, still encoded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from uss_ray.anchors.anchor import Anchor
+from uss_ray.anchors.manifest import MANIFEST_NAME, MiningManifest, read_manifest
+from uss_ray.anchors.schema import ANCHOR_SCHEMA, ANCHOR_VERSION, VERSION_KEY, read_anchors
+from uss_ray.anchors.shards import ANCHOR_FOLDER
+from uss_ray.errors import DataError
+from uss_ray.store import uri
+
+_FOOTER_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class _Group:
+    """A row group: anchors of one class in one shard."""
+
+    shard: str
+    number: int
+    rows: int
+
+
+class AnchorShards:
+    """The anchors under an output root, local or in an object store.
+
+    Parameters
+    ----------
+    root : str or path
+        With a manifest, its shards and no other are read, and of those only the ones that hold what is asked for;
+        without one (a run that goes on), every shard that is there.
+
+    Raises
+    ------
+    DataError
+        If there are no shards, or the manifest cannot be read.
+    """
+
+    def __init__(self, root: uri.Location) -> None:
+        self.root = root
+        self.manifest: MiningManifest | None = None
+        self._groups: dict[str, dict[int, list[_Group]]] = {}
+        self._footers: OrderedDict[str, pq.FileMetaData] = OrderedDict()
+        self._counts: dict[str, Counter[int]]
+        if uri.exists(uri.join(root, MANIFEST_NAME)):
+            self.manifest = read_manifest(root)
+            self._counts = {
+                uri.join(root, shard.name): Counter(shard.counts) for shard in self.manifest.shards
+            }
+        else:
+            folder = uri.join(root, ANCHOR_FOLDER)
+            found = [name for name in uri.list_recursive(folder) if name.endswith(".parquet")]
+            if not found:
+                raise DataError(str(root), expected=f"shards ({ANCHOR_FOLDER}/*.parquet)", found="none")
+            self._counts = {
+                shard: Counter(
+                    {index: sum(g.rows for g in groups) for index, groups in self._read_groups(shard).items()}
+                )
+                for shard in found
+            }
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """Anchors of each class index, ascending."""
+        total: Counter[int] = Counter()
+        for counts in self._counts.values():
+            total.update(counts)
+        return {index: count for index, count in sorted(total.items()) if count > 0}
+
+    def columns(self, names: Sequence[str]) -> Iterator[pa.Table]:
+        """Read some columns of all anchors, shard by shard, without the audio.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Columns of `ANCHOR_SCHEMA`.
+
+        Yields
+        ------
+        pyarrow.Table
+        """
+        for shard, counts in self._counts.items():
+            if counts.total() > 0:
+                with uri.open_binary(shard, error=DataError) as file:
+                    yield self._opened(file, shard=shard).read(columns=list(names), use_threads=False)
+
+    def iter_class(self, class_index: int, *, seed: int | None = None) -> Iterator[Anchor]:
+        """Pass once over the anchors of a class; nothing of other classes is read.
+
+        Parameters
+        ----------
+        class_index : int
+        seed : int, optional
+            Order of row groups, and of anchors within one; None: the order of the files.
+
+        Yields
+        ------
+        Anchor
+
+        Raises
+        ------
+        DataError
+            If there is none of the class, or a shard is damaged.
+        """
+        shards = [shard for shard, counts in self._counts.items() if counts[class_index] > 0]
+        if not shards:
+            raise DataError(str(self.root), expected=f"anchors of class {class_index}", found="none")
+        groups = [group for shard in shards for group in self._read_groups(shard).get(class_index, [])]
+        generator = None if seed is None else _generator(seed, class_index)
+        for place in _order(len(groups), generator):
+            table = self._read_group(groups[place])
+            for row in _order(len(table), generator):
+                yield from read_anchors(table.slice(row, 1))
+
+    def balanced_stream(self, *, seed: int, classes: Sequence[int] | None = None) -> Iterator[Anchor]:
+        """Stream without end, every class equally often.
+
+        Parameters
+        ----------
+        seed : int
+            The same one gives the same stream; give every worker of a training run its own.
+        classes : sequence of int, optional
+            Which take part; default: all that have anchors.
+
+        Yields
+        ------
+        Anchor
+            Classes in shuffled rounds, each once a round; within a class every anchor once a pass.
+
+        Raises
+        ------
+        DataError
+            If a class has no anchors.
+        """
+        counts = self.counts
+        chosen = list(counts) if classes is None else sorted(set(classes))
+        missing = [index for index in chosen if index not in counts]
+        if missing or not chosen:
+            raise DataError(
+                str(self.root), expected=f"anchors of class {missing[0] if missing else 'any'}", found="none"
+            )
+        passes = {index: self._passes(index, seed=seed) for index in chosen}
+        generator = _generator(seed, -1)
+        while True:
+            for place in _order(len(chosen), generator):
+                yield next(passes[chosen[place]])
+
+    def _passes(self, class_index: int, *, seed: int) -> Iterator[Anchor]:
+        generator = _generator(seed, class_index)
+        while True:
+            yield from self.iter_class(class_index, seed=int(generator.integers(1 << 62)))
+
+    def _read_groups(self, shard: str) -> dict[int, list[_Group]]:
+        if shard not in self._groups:
+            with uri.open_binary(shard, error=DataError) as file:
+                self._groups[shard] = _groups_of(self._opened(file, shard=shard).metadata, shard=shard)
+        return self._groups[shard]
+
+    def _read_group(self, group: _Group) -> pa.Table:
+        with uri.open_binary(group.shard, error=DataError) as file:
+            try:
+                parquet = self._opened(file, shard=group.shard)
+                return parquet.read_row_group(group.number, use_threads=False)
+            except (pa.ArrowException, OSError) as error:
+                raise DataError(group.shard, expected="a whole shard", found=_first_line(error)) from error
+
+    def _opened(self, file: object, *, shard: str) -> pq.ParquetFile:
+        """Open a shard with the footer of last time: in a large set it outweighs a row group."""
+        known = self._footers.get(shard)
+        try:
+            parquet = pq.ParquetFile(file, metadata=known, pre_buffer=True)
+        except pa.ArrowException as error:
+            raise DataError(shard, expected="a Parquet file", found=_first_line(error)) from error
+        if known is None:
+            _check_schema(parquet.schema_arrow, shard=shard)
+            self._footers[shard] = parquet.metadata
+        self._footers.move_to_end(shard)
+        while sum(footer.serialized_size for footer in self._footers.values()) > _FOOTER_BYTES:
+            self._footers.popitem(last=False)
+        return parquet
+
+
+def _check_schema(schema: pa.Schema, *, shard: str) -> None:
+    version = (schema.metadata or {}).get(VERSION_KEY, b"none").decode()
+    if version != str(ANCHOR_VERSION):
+        raise DataError(shard, expected=f"anchors of version {ANCHOR_VERSION}", found=f"version {version}")
+    if not schema.equals(ANCHOR_SCHEMA):
+        raise DataError(shard, expected="the columns of ANCHOR_SCHEMA", found=", ".join(schema.names))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _groups_of(metadata: pq.FileMetaData, *, shard: str) -> dict[int, list[_Group]]:
+    column = ANCHOR_SCHEMA.names.index("class_index")
+    groups: dict[int, list[_Group]] = {}
+    for number in range(metadata.num_row_groups):
+        meta = metadata.row_group(number)
+        # Parquet numbers leaf columns; the lists, which have leaves of their own, all come after this one.
+        statistics = meta.column(column).statistics
+        if statistics is None or statistics.min != statistics.max:
+            raise DataError(shard, expected="row groups of one class each", found=f"others, group {number}")
+        groups.setdefault(int(statistics.min), []).append(_Group(shard, number, meta.num_rows))
+    return groups
+
+
+def _generator(seed: int, class_index: int) -> np.random.Generator:
+    digest = hashlib.sha256(f"{seed}\0{class_index}".encode()).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
+
+
+def _order(count: int, generator: np.random.Generator | None) -> list[int]:
+    order: list[int] = (np.arange(count) if generator is None else generator.permutation(count)).tolist()
+    return order

@@ -1,0 +1,278 @@
+"""The results of a recording come to their place: stems and report as they are finished, index rows last.
+
+The same for a recording that is separated alone, among others, and in spans.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from uss_ray.api.request import SeparationRequest
+from uss_ray.api.staging import commit, remove_folder, staging_folder
+from uss_ray.audio.codec import open_recording, stem_subtype
+from uss_ray.audio.spec import AudioSpec, checked_stem_format
+from uss_ray.results.blocks import EstimateBlock
+from uss_ray.results.index.rows import RecordingRows, rows_table
+from uss_ray.results.index.table import (
+    IndexRow,
+    RecordingFacts,
+    RunFacts,
+    failed_row,
+    to_table,
+    write_index_part,
+)
+from uss_ray.results.layout import PARTS_FOLDER, index_path, part_folder
+from uss_ray.results.report.recording import write_report
+from uss_ray.results.stem_plan import Asked
+from uss_ray.results.stems.parts import PART_NAME, join_parts, write_part
+from uss_ray.results.stems.writer import StemRequest, WrittenRecording, write_estimates
+from uss_ray.sources.recordings import Recording
+from uss_ray.store import uri
+
+_BLOCK_SECONDS = 1
+
+
+class Publisher:
+    """Writes and commits what is separated from recordings.
+
+    Parameters
+    ----------
+    request : SeparationRequest
+        What is written, and where.
+    stems : sequence of StemRequest
+        In the order of the engine's targets.
+    run : RunFacts
+        What the index says of every row.
+    scratch : Path or None, default=None
+        Staging folder of the job this is a part of; see `staging.staging_folder`.
+    """
+
+    def __init__(
+        self,
+        request: SeparationRequest,
+        *,
+        stems: Sequence[StemRequest],
+        run: RunFacts,
+        scratch: Path | None = None,
+    ) -> None:
+        self._request = request
+        self._stems = Asked.of(stems)
+        self._run = run
+        self._scratch = scratch
+
+    def publish(
+        self, blocks: Iterable[EstimateBlock], *, recording: Recording, spec: AudioSpec, started: float
+    ) -> RecordingRows:
+        """Write what the engine gives for a recording, and commit stems and report.
+
+        Parameters
+        ----------
+        blocks : iterable of EstimateBlock
+            All of them.
+        recording : Recording
+        spec : AudioSpec
+            Of its file.
+        started : float
+            When the work on it began, on the monotonic clock.
+
+        Returns
+        -------
+        RecordingRows
+            For `commit_recordings`; until then the recording counts as not separated.
+
+        Raises
+        ------
+        RecordingError
+            If the blocks are not those of a whole recording.
+        OutputError
+            If the results cannot be written.
+        """
+        with staging_folder(self._request.output, within=self._scratch) as staging:
+            (staging / recording.recording_id).mkdir(parents=True)
+            stem_format = checked_stem_format(self._request.stem_format)
+            written = write_estimates(
+                blocks,
+                stems=self._stems,
+                root=staging,
+                recording=_facts(recording, spec=spec),
+                run=self._run,
+                stem_format=stem_format,
+                subtype=stem_subtype(spec.subtype, stem_format=stem_format),
+                residual=self._request.residual,
+                write=self._request.write,
+                draw=self._request.report,
+                fade_seconds=self._request.settings.fade_seconds,
+                started=started,
+            )
+            return self._commit(written, recording=recording, staging=staging)
+
+    def publish_part(
+        self, blocks: Iterable[EstimateBlock], *, recording: Recording, spec: AudioSpec, part: int
+    ) -> None:
+        """Write what the engine gives for one span of a long recording, and commit it for `join`.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        name = part_name(recording, part)
+        with staging_folder(self._request.output, within=self._scratch) as staging:
+            (staging / name).mkdir(parents=True)
+            write_part(
+                blocks,
+                stems=self._stems,
+                folder=staging / name,
+                recording=_facts(recording, spec=spec),
+                run=self._run,
+            )
+            commit(staging, output=self._request.output, name=name, last=PART_NAME)
+
+    def join(self, recording: Recording, *, parts: int) -> RecordingRows:
+        """Make the results of a long recording from its spans, commit all of them, and remove the spans.
+
+        Parameters
+        ----------
+        recording : Recording
+        parts : int
+            Number of spans, all committed.
+
+        Returns
+        -------
+        RecordingRows
+            They are committed.
+
+        Raises
+        ------
+        RecordingError
+            If the recording cannot be read again.
+        OutputError
+            If a span cannot be read, or the results cannot be written.
+        """
+        started = time.monotonic()
+        output = self._request.output
+        with (
+            uri.open_binary(recording.recording_uri) as file,
+            open_recording(file, name=recording.recording_uri) as reader,
+        ):
+            spec = reader.spec
+        with staging_folder(output, within=self._scratch) as staging:
+            stem_format = checked_stem_format(self._request.stem_format)
+
+            uploaded: list[str] = []
+
+            def upload(file: Path) -> None:
+                if uri.is_remote(output):  # a long stem need not wait here for the others
+                    uploaded.append(file.relative_to(staging).as_posix())
+                    commit(staging, output=output, name=uploaded[-1])
+                    file.unlink()
+
+            (staging / recording.recording_id).mkdir(parents=True)
+            written = join_parts(
+                [uri.join(output, part_name(recording, part)) for part in range(parts)],
+                mixture_blocks=lambda: _mixture(recording),
+                stems=self._stems,
+                root=staging,
+                recording=_facts(recording, spec=spec),
+                run=self._run,
+                stem_format=stem_format,
+                subtype=stem_subtype(spec.subtype, stem_format=stem_format),
+                residual=self._request.residual,
+                write=self._request.write,
+                draw=self._request.report,
+                fade_seconds=self._request.settings.fade_seconds,
+                started=started,
+                on_file=upload,
+            )
+            rows = self._commit(written, recording=recording, staging=staging, uploaded=uploaded)
+        self.commit_recordings([rows], name=index_name(recording))
+        self.forget_parts(recording)
+        return rows
+
+    def commit_recordings(self, recordings: Sequence[RecordingRows], *, name: str) -> None:
+        """Put recordings into the index, as one part of it that replaces one of the same name.
+
+        Raises
+        ------
+        OutputError
+            If the index cannot be written.
+        """
+        self._commit_index(rows_table(recordings), name=name)
+
+    def commit_failed(self, rows: Sequence[IndexRow], *, name: str) -> None:
+        """Put the rows of recordings that failed into the index, as `commit_recordings` does."""
+        self._commit_index(to_table(rows), name=name)
+
+    def _commit_index(self, table: pa.Table, *, name: str) -> None:
+        index = index_path(name)
+        with staging_folder(self._request.output, within=self._scratch) as staging:
+            write_index_part(table, path=staging / index)
+            commit(staging, output=self._request.output, name=index)
+
+    def failed(self, recording: Recording, *, reason: str) -> IndexRow:
+        """Make the row of a recording that cannot be separated."""
+        facts = RecordingFacts(recording_id=recording.recording_id, recording_uri=recording.recording_uri)
+        return failed_row(facts, run=self._run, reason=reason)
+
+    def forget_parts(self, recording: Recording) -> None:
+        """Remove the spans of a recording; what is not there is no fault.
+
+        Raises
+        ------
+        OutputError
+            If they cannot be removed.
+        """
+        remove_folder(self._request.output, parts_folder(recording))
+
+    def _commit(
+        self,
+        written: WrittenRecording,
+        *,
+        recording: Recording,
+        staging: Path,
+        uploaded: Sequence[str] = (),
+    ) -> RecordingRows:
+        if self._request.report:
+            write_report(written, root=staging)
+        commit(staging, output=self._request.output, name=recording.recording_id, keep=uploaded)
+        return written.rows
+
+
+def parts_folder(recording: Recording) -> str:
+    """Place the spans of a recording, relative to the output root."""
+    return f"{PARTS_FOLDER}/{index_name(recording)}"
+
+
+def part_name(recording: Recording, part: int) -> str:
+    """Place one span of a recording, relative to the output root."""
+    return part_folder(index_name(recording), part)
+
+
+def index_name(recording: Recording) -> str:
+    """Name the index part of a recording that is separated alone, so that a repetition replaces it."""
+    return f"{recording.recording_key:016x}"
+
+
+def _facts(recording: Recording, *, spec: AudioSpec) -> RecordingFacts:
+    return RecordingFacts(
+        recording_id=recording.recording_id,
+        recording_uri=recording.recording_uri,
+        sample_rate=spec.sample_rate,
+        channels=spec.channels,
+        frames=spec.frames,
+        format=f"{spec.format}/{spec.subtype}",
+    )
+
+
+def _mixture(recording: Recording) -> Iterator[NDArray[np.float32]]:
+    with (
+        uri.open_binary(recording.recording_uri) as file,
+        open_recording(file, name=recording.recording_uri) as reader,
+    ):
+        yield from reader.blocks(_BLOCK_SECONDS * reader.sample_rate)

@@ -1,0 +1,117 @@
+"""From what a user asks for to the engine's targets and the writer's stems, resolved once for all recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from uss_ray.api.request import Query
+from uss_ray.audio.codec import RecordingReader, open_recording
+from uss_ray.errors import QueryError
+from uss_ray.ontology.vocabulary import TextMatch
+from uss_ray.results.index.table import Kind
+from uss_ray.results.stems.writer import StemRequest
+from uss_ray.separation.engine import SeparationEngine
+from uss_ray.separation.targets import (
+    Target,
+    target_for_condition,
+    target_for_rest,
+    target_for_text,
+    targets_for_classes,
+    targets_for_levels,
+)
+from uss_ray.sources.listing import has_recording_suffix
+from uss_ray.store import uri
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is separated from every recording of a run.
+
+    Parameters
+    ----------
+    targets : tuple of Target
+        For the engine, each key once.
+    stems : tuple of StemRequest
+        For the writer, in the same order.
+    exclude : tuple of Target
+        What no stem may hold.
+    matches : tuple of (str, TextMatch)
+        Each free text and what it was resolved to.
+    """
+
+    targets: tuple[Target, ...]
+    stems: tuple[StemRequest, ...]
+    exclude: tuple[Target, ...] = ()
+    matches: tuple[tuple[str, TextMatch], ...] = ()
+
+
+def plan_targets(query: Query, *, engine: SeparationEngine) -> Plan:
+    """Turn a query into targets.
+
+    Parameters
+    ----------
+    query : Query
+        What to separate.
+    engine : SeparationEngine
+        Brings the vocabulary, and listens to the examples.
+
+    Returns
+    -------
+    Plan
+        With at least one target.
+
+    Raises
+    ------
+    QueryError
+        If a name, text or folder stands for nothing.
+    RecordingError
+        If an example cannot be read.
+    """
+    vocabulary = engine.vocabulary
+    asked: list[tuple[Kind, Target]] = []
+    levels = targets_for_levels(vocabulary, levels=query.levels, hierarchy=engine.settings.hierarchy)
+    asked += [("node", target) for target in levels]
+    if query.classes:
+        targets = targets_for_classes(vocabulary, names=query.classes, union=query.union)
+        kind: Kind = "union" if query.union and len(query.classes) > 1 else "class"
+        asked += [(kind, target) for target in targets]
+    matches: list[tuple[str, TextMatch]] = []
+    for text in query.texts:
+        target, match = target_for_text(vocabulary, text=text)
+        asked.append(("text", target))
+        matches.append((text, match))
+    if query.example_folder is not None:
+        asked.append(("example", _example_target(query.example_folder, engine)))
+    exclude = targets_for_classes(vocabulary, names=query.exclude) if query.exclude else ()
+    if not asked:
+        asked.append(("rest", target_for_rest(exclude)))
+    unique = {target.key: (kind, target) for kind, target in reversed(asked)}
+    chosen = [unique[key] for key in dict.fromkeys(target.key for _, target in asked)]
+    return Plan(
+        targets=tuple(target for _, target in chosen),
+        stems=tuple(
+            StemRequest(key=target.key, label=target.label, level=target.level, kind=kind)
+            for kind, target in chosen
+        ),
+        exclude=exclude,
+        matches=tuple(matches),
+    )
+
+
+def _example_target(folder: str, engine: SeparationEngine) -> Target:
+    condition = engine.condition_of_examples(_examples(_example_files(folder)))
+    return target_for_condition(folder.rstrip("/").rpartition("/")[2], condition=condition)
+
+
+def _example_files(folder: str) -> list[str]:
+    files = [name for name in uri.list_recursive(folder) if has_recording_suffix(name)]
+    if not files:
+        raise QueryError(folder, expected="a folder with example recordings", found="none in it")
+    return files
+
+
+def _examples(files: Sequence[str]) -> Iterator[RecordingReader]:
+    for name in files:
+        with uri.open_binary(name) as file, open_recording(file, name=name) as recording:
+            yield recording

@@ -1,0 +1,291 @@
+"""One recording goes in; stems, index rows and a report come out. No Ray: the archive's workers call the same code."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from uss_ray.api.publisher import Publisher, index_name
+from uss_ray.api.queries import plan_targets
+from uss_ray.api.request import STARTER_WEIGHTS, Device, Query, SeparationRequest
+from uss_ray.audio.codec import RecordingReader, open_recording
+from uss_ray.errors import OutputError
+from uss_ray.ontology.vocabulary import TextMatch, Vocabulary
+from uss_ray.results.blocks import WriteMode
+from uss_ray.results.index.table import IndexRow, RunFacts
+from uss_ray.results.layout import report_path
+from uss_ray.separation.engine import build_engine
+from uss_ray.separation.mixture import Source
+from uss_ray.separation.scheduler import Session
+from uss_ray.separation.session import EstimateBlock
+from uss_ray.separation.settings import SeparationSettings
+from uss_ray.separation.windows import Span
+from uss_ray.sources.recordings import Recording, single_recording
+from uss_ray.store import uri
+from uss_ray.store.access import StorageAccess
+from uss_ray.weights.folder import load_weights
+from uss_ray.weights.locate import locate_weights
+
+Progress = Callable[[float, float | None], None]
+"""Called with (seconds done, seconds in all or None) as a recording is separated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeparatedRecording:
+    """One recording, separated and committed.
+
+    Parameters
+    ----------
+    recording : Recording
+        What was separated.
+    rows : sequence of IndexRow
+        One for each stem asked for, then the residuals.
+    output : str
+        Output root.
+    folder : str
+        Where its stems are.
+    report : str or None
+        Its HTML page, if one was asked for.
+    seconds : float
+        Length of the recording.
+    processing_seconds : float
+        Time it took.
+    matches : tuple of (str, TextMatch)
+        Each free text and what it was resolved to.
+    """
+
+    recording: Recording
+    rows: Sequence[IndexRow]
+    output: str
+    folder: str
+    report: str | None
+    seconds: float
+    processing_seconds: float
+    matches: tuple[tuple[str, TextMatch], ...] = ()
+
+
+class RecordingSeparator:
+    """Separates recordings one after another with weights that are loaded once.
+
+    Parameters
+    ----------
+    request : SeparationRequest
+        What to do with each of them.
+    scratch : Path or None, default=None
+        Staging folder of the job this is a part of; see `staging.staging_folder`.
+
+    Attributes
+    ----------
+    request : SeparationRequest
+        The same.
+    run : RunFacts
+        What the index says of every row.
+    engine : SeparationEngine
+        With the weights of the request.
+    publisher : Publisher
+        Of what is separated.
+
+    Raises
+    ------
+    UssRayError
+        If weights, settings, query, ontology or class list are missing, wrong or do not fit each other.
+    """
+
+    def __init__(self, request: SeparationRequest, *, scratch: Path | None = None) -> None:
+        request.storage.apply()
+        vocabulary = Vocabulary.load(ontology_path=request.ontology, classes_path=request.class_list)
+        weights = load_weights(locate_weights(request.weights))
+        weights.check_classes(vocabulary.classes.ids)
+        self.request = request
+        self.engine = build_engine(
+            weights,
+            vocabulary=vocabulary,
+            settings=request.settings,
+            device=_device_name(request.device),
+        )
+        self._plan = plan_targets(request.query, engine=self.engine)
+        self.run = RunFacts(
+            run_id=request.run_id(weights_sha256=weights.sha256),
+            weights_name=weights.name,
+            weights_sha256=weights.sha256,
+            settings=request.described(),
+        )
+        self.publisher = Publisher(request, stems=self._plan.stems, run=self.run, scratch=scratch)
+
+    @property
+    def matches(self) -> tuple[tuple[str, TextMatch], ...]:
+        """Each free text of the query and what it was resolved to."""
+        return self._plan.matches
+
+    def separate(self, recording: Recording, *, progress: Progress | None = None) -> SeparatedRecording:
+        """Separate one recording and commit its results: stems and report first, index rows last.
+
+        Parameters
+        ----------
+        recording : Recording
+            What to separate.
+        progress : callable, optional
+            Called as it goes on.
+
+        Returns
+        -------
+        SeparatedRecording
+            What came out.
+
+        Raises
+        ------
+        RecordingError
+            If the recording cannot be read.
+        OutputError
+            If results of an earlier run are in the way, or the results cannot be written.
+        """
+        started = time.monotonic()
+        output = self.request.output
+        if not self.request.overwrite:
+            refuse_existing(output, recording=recording)
+        with (
+            uri.open_binary(recording.recording_uri) as file,
+            open_recording(file, name=recording.recording_uri) as reader,
+        ):
+            session = self.open_session(reader)
+            rows = self.publisher.publish(
+                _reporting(self.engine.drive(session), reader=reader, progress=progress),
+                recording=recording,
+                spec=reader.spec,
+                started=started,
+            )
+        self.publisher.commit_recordings([rows], name=index_name(recording))
+        report = uri.join(output, report_path(recording.recording_id)) if self.request.report else None
+        facts = rows.common
+        return SeparatedRecording(
+            recording=recording,
+            rows=rows,
+            output=output,
+            folder=uri.join(output, recording.recording_id),
+            report=report,
+            seconds=(facts.frames or 0) / (facts.sample_rate or 1),
+            processing_seconds=facts.processing_seconds or 0.0,
+            matches=self.matches,
+        )
+
+    def open_session(self, source: Source, *, span: Span | None = None) -> Session[EstimateBlock]:
+        """Prepare a recording, or a span of one, for `engine.stream_many`."""
+        return self.engine.open_session(
+            source,
+            self._plan.targets,
+            exclude=self._plan.exclude,
+            span=span,
+            estimates=self.request.write != "index-only",
+        )
+
+
+def separate(
+    recording: str,
+    *,
+    output: str,
+    levels: Iterable[int] = (),
+    classes: Sequence[str] = (),
+    union: bool = False,
+    texts: Sequence[str] = (),
+    example_folder: str | None = None,
+    exclude: Sequence[str] = (),
+    weights: str = STARTER_WEIGHTS,
+    settings: SeparationSettings | None = None,
+    stem_format: str = "flac",
+    residual: bool = True,
+    write: WriteMode = "stems",
+    report: bool = True,
+    overwrite: bool = False,
+    device: Device = "auto",
+    ontology: str | None = None,
+    class_list: str | None = None,
+    storage: StorageAccess | None = None,
+    progress: Progress | None = None,
+) -> SeparatedRecording:
+    """Separate one recording.
+
+    Parameters
+    ----------
+    recording : str
+        Path or URI.
+    output : str
+        Output root: a folder or a URI.
+    levels, classes, union, texts, example_folder, exclude
+        What to separate; see `pipelines.request.Query`.
+    weights, settings, stem_format, residual, write, report, overwrite, device, ontology, class_list, storage
+        How; see `pipelines.request.SeparationRequest`. No settings: the defaults.
+    progress : callable, optional
+        Called with (seconds done, seconds in all or None).
+
+    Returns
+    -------
+    SeparatedRecording
+        Index rows and where the results are.
+
+    Raises
+    ------
+    UssRayError
+        Of the kind that says what is wrong: recording, query, weights, output, settings or data.
+    """
+    request = SeparationRequest(
+        output=str(output),
+        query=Query(
+            levels=tuple(levels),
+            classes=tuple(classes),
+            union=union,
+            texts=tuple(texts),
+            example_folder=example_folder,
+            exclude=tuple(exclude),
+        ),
+        weights=str(weights),
+        settings=settings or SeparationSettings(),
+        stem_format=stem_format,
+        residual=residual,
+        write=write,
+        report=report,
+        overwrite=overwrite,
+        device=device,
+        ontology=ontology,
+        class_list=class_list,
+        storage=storage or StorageAccess(),
+    )
+    request.storage.apply()
+    item = single_recording(str(recording))
+    if not overwrite:
+        refuse_existing(request.output, recording=item)
+    return RecordingSeparator(request).separate(item, progress=progress)
+
+
+def refuse_existing(output: str, *, recording: Recording) -> None:
+    """Refuse to mix results with those of an earlier run.
+
+    Raises
+    ------
+    OutputError
+        If there are results of this recording below the output root.
+    """
+    folder = uri.join(output, recording.recording_id)
+    if uri.exists(folder):
+        raise OutputError(
+            folder, expected="no results yet (or --overwrite)", found="results of an earlier run"
+        )
+
+
+def _device_name(device: Device) -> str:
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _reporting(
+    blocks: Iterable[EstimateBlock], *, reader: RecordingReader, progress: Progress | None
+) -> Iterator[EstimateBlock]:
+    for block in blocks:
+        yield block
+        if progress is not None:
+            done_frames = block.start_frame + block.mixture.shape[1]
+            progress(done_frames / reader.sample_rate, reader.spec.duration_seconds)

@@ -1,0 +1,212 @@
+"""A recording's results come to their place all at once, or not at all.
+
+Everything is written to a hidden folder first: below a local output root, so that a rename commits it, or in the
+temporary folder of this machine for an object store, from which finished files are uploaded. Such a folder is locked
+as long as the process lives that made it, so that whoever comes next can tell what a killed one has left.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from uss_ray.errors import OutputError
+from uss_ray.store import uri
+
+_PREFIX = ".uss-ray-"
+_LOCK_NAME = ".lock"
+
+
+@contextmanager
+def staging_folder(output: str, *, within: Path | None = None) -> Iterator[Path]:
+    """Make a folder to write one recording's results to, and remove it in the end.
+
+    Parameters
+    ----------
+    output : str
+        Output root.
+    within : Path or None, default=None
+        Staging folder of the whole job, where there is one: who removes it removes what a worker that was killed left.
+        An object store takes no notice of it, for its workers may be on other machines.
+
+    Yields
+    ------
+    Path
+        An empty local folder.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made; one that is raised inside names the place below the output root.
+    """
+    try:
+        if not uri.is_remote(output):
+            local_root(output).mkdir(parents=True, exist_ok=True)
+        place = within if within and not uri.is_remote(output) else _place_of(output)
+        folder, lock = _make_locked(place)
+    except OSError as error:
+        raise OutputError(
+            output, expected="a folder that can be written", found=error.strerror or str(error)
+        ) from error
+    try:
+        yield folder
+    except OutputError as error:
+        # The user knows the place a file was meant for, not where it was being made.
+        item = error.item.replace(str(folder), output.rstrip("/"))
+        raise OutputError(item, expected=error.expected, found=error.found) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def sweep_staging(output: str) -> None:
+    """Remove the staging folders of processes that were killed; those of live ones stay.
+
+    Parameters
+    ----------
+    output : str
+        Output root; that of an object store means the temporary folder of this machine.
+
+    Notes
+    -----
+    What cannot be told, as on a file system without locks, or cannot be removed, stays.
+    """
+    for folder in _place_of(output).glob(f"{_PREFIX}*/"):
+        with suppress(OSError):
+            lock = os.open(folder / _LOCK_NAME, os.O_RDWR)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # A worker that has outlived its driver may be removing its own part of it: what is gone is no fault.
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+
+def _place_of(output: str) -> Path:
+    return Path(tempfile.gettempdir()) if uri.is_remote(output) else local_root(output)
+
+
+def _make_locked(place: Path) -> tuple[Path, int]:
+    """Make a folder, and hold a lock in it; the kernel lets go of it when the process ends, however it ends."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
+        lock = os.open(folder / _LOCK_NAME, os.O_RDWR | os.O_CREAT)
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        if folder.exists():
+            return folder, lock
+        os.close(lock)  # swept away before it was locked
+
+
+def commit(
+    staging: Path, *, output: str, name: str, keep: Collection[str] = (), last: str | None = None
+) -> None:
+    """Bring a folder or file of the staging folder to its place below the output root.
+
+    What stood under the name before is gone afterwards. A new local folder comes in one rename; where there is one
+    already, and in an object store, each file is there whole or not at all, and none of the old goes before the new
+    is there: who commits the same again may be killed at any time.
+
+    Parameters
+    ----------
+    staging : Path
+        From `staging_folder`.
+    output : str
+        Output root.
+    name : str
+        Relative name, the same in both.
+    keep : collection of str, default=()
+        Relative names in that folder of an object store that have been committed one by one.
+    last : str or None, default=None
+        Name in the folder of the file that tells that the folder is complete: it comes last.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    source = staging / name
+    if uri.is_remote(output):
+        _upload(
+            source,
+            destination=uri.join(output, name),
+            keep={uri.join(output, kept) for kept in keep},
+            last=last,
+        )
+        return
+    final = local_root(output) / name
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        if final.is_dir() and source.is_dir():
+            _replace_files(source, final, last=last)
+        else:
+            source.replace(final)
+    except OSError as error:
+        raise OutputError(
+            str(final), expected="a place that can be written", found=error.strerror or str(error)
+        ) from error
+
+
+def local_root(output: str) -> Path:
+    """Give a local output root as a path."""
+    return Path(output.removeprefix("file://"))
+
+
+def remove_folder(output: str, name: str) -> None:
+    """Remove a folder below the output root with all that is in it; one that is not there is no fault.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be removed.
+    """
+    if not uri.is_remote(output):
+        folder = local_root(output) / name
+        try:
+            if folder.exists():
+                shutil.rmtree(folder)
+        except OSError as error:
+            raise OutputError(
+                str(folder), expected="a folder that can be removed", found=error.strerror or str(error)
+            ) from error
+        return
+    prefix = uri.join(output, name)
+    if uri.exists(prefix, error=OutputError):
+        for location in list(uri.list_recursive(prefix, error=OutputError)):
+            uri.remove(location)
+
+
+def _replace_files(source: Path, final: Path, *, last: str | None) -> None:
+    stale = {path for path in final.rglob("*") if path.is_file()}
+    for file in _files(source, last=last):
+        target = final / file.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file.replace(target)
+        stale.discard(target)
+    for path in stale:
+        path.unlink(missing_ok=True)
+
+
+def _upload(source: Path, *, destination: str, keep: Collection[str], last: str | None) -> None:
+    if source.is_file():
+        uri.put_file(source, destination)
+        return
+    earlier: set[str] = set()
+    if uri.exists(destination, error=OutputError):
+        earlier.update(uri.list_recursive(destination, error=OutputError))
+    for file in _files(source, last=last):
+        target = uri.join(destination, file.relative_to(source).as_posix())
+        uri.put_file(file, target)
+        earlier.discard(target)
+    for stale in sorted(earlier - set(keep)):
+        uri.remove(stale)
+
+
+def _files(folder: Path, *, last: str | None) -> list[Path]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return sorted(files, key=lambda path: (path == folder / (last or ""), path))

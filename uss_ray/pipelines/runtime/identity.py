@@ -1,0 +1,157 @@
+"""Which run the results below an output root belong to; results of two runs are never mixed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from uss_ray.errors import DataError, OutputError
+from uss_ray.results.index.table import RunFacts
+from uss_ray.store import uri
+
+RUN_NAME = "run.json"
+_FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunIdentity:
+    """What makes two runs the same: input, weights, settings.
+
+    Parameters
+    ----------
+    archive : str
+        Where the recordings or clips come from.
+    weights_name, weights_sha256 : str
+    settings : dict
+        What shapes the results.
+    threads : int
+        CPU threads of a worker's networks. A resumed run keeps those of its first start, for the last bit of a sample
+        may depend on them.
+    """
+
+    archive: str
+    weights_name: str
+    weights_sha256: str
+    settings: dict[str, Any]
+    threads: int
+
+    @classmethod
+    def of(cls, archive: str, *, run: RunFacts, threads: int) -> RunIdentity:
+        """Put together the identity of a run that is about to start."""
+        return cls(
+            archive=archive.rstrip("/"),
+            weights_name=run.weights_name,
+            weights_sha256=run.weights_sha256,
+            settings=json.loads(run.settings),
+            threads=threads,
+        )
+
+    def differences(self, earlier: RunIdentity) -> str:
+        """Name what is not as it was, in a few words; empty for the same run."""
+        different = []
+        for name, now, then in (
+            ("input", self.archive, earlier.archive),
+            ("weights", self.weights_sha256, earlier.weights_sha256),
+        ):
+            if now != then:
+                different.append(f"{name} {then[:60]}")
+        mine, its = _flat(self.settings), _flat(earlier.settings)
+        different += [
+            f"{name} {its.get(name)}"
+            for name in sorted(mine.keys() | its.keys())
+            if mine.get(name) != its.get(name)
+        ]
+        return ", ".join(different)
+
+
+def open_run(
+    identity: RunIdentity, *, output: str, results_folder: str, start_over: Callable[[], None] | None = None
+) -> tuple[RunIdentity, bool]:
+    """Begin a run below its output root, or find the one that is there.
+
+    Parameters
+    ----------
+    identity : RunIdentity
+        Of the run that is to start.
+    output : str
+        Output root.
+    results_folder : str
+        Folder below it that tells of results.
+    start_over : callable, optional
+        Removes what is there of an earlier run; None goes on with it.
+
+    Returns
+    -------
+    identity : RunIdentity
+        The one to go on with.
+    resumed : bool
+        Whether it was there.
+
+    Raises
+    ------
+    OutputError
+        If results of another run are there, or the root cannot be written.
+    """
+    location = uri.join(output, RUN_NAME)
+    if start_over is not None:
+        start_over()
+    elif uri.exists(location):
+        earlier = _read(location)
+        differences = identity.differences(earlier)
+        if differences:
+            raise OutputError(
+                output,
+                expected="no results yet, those of the same run, or --version NAME for a folder beside them",
+                found=f"results with {differences}",
+            )
+        return earlier, True
+    elif uri.exists(uri.join(output, results_folder)):
+        raise OutputError(
+            output,
+            expected="no results yet, or --version NAME for a folder beside them",
+            found=f"{results_folder}/ without {RUN_NAME}",
+        )
+    _write(identity, location)
+    return identity, False
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= (
+            {f"{name}.{key}": inner for key, inner in value.items()}
+            if isinstance(value, dict)
+            else {name: value}
+        )
+    return flat
+
+
+def _read(location: str) -> RunIdentity:
+    try:
+        record = json.loads(uri.read_bytes(location, error=OutputError))
+        return RunIdentity(
+            **{
+                name: record[name]
+                for name in ("archive", "weights_name", "weights_sha256", "settings", "threads")
+            }
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(location, expected="the identity of a run", found=str(error)) from error
+
+
+def _write(identity: RunIdentity, location: str) -> None:
+    record = {
+        "format_version": _FORMAT_VERSION,
+        "archive": identity.archive,
+        "weights_name": identity.weights_name,
+        "weights_sha256": identity.weights_sha256,
+        "settings": identity.settings,
+        "threads": identity.threads,
+        "uss_ray_version": version("uss-ray"),
+        "created_at": datetime.now(UTC).isoformat(),
+    }
+    uri.write_bytes(json.dumps(record, indent=2, ensure_ascii=False).encode(), location)

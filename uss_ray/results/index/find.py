@@ -1,0 +1,281 @@
+"""Asking the index of an output root: which recordings hold a sound, where in them, and where its stem lies.
+
+Reads part after part, a few ahead, and keeps only rows that fit: memory does not grow with the index. What must hold
+is left to Parquet, so row groups that cannot fit are not decoded. Owns no names of sounds but through a vocabulary.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any, get_args
+
+import pyarrow as pa
+from pyarrow.dataset import Expression, ParquetFileFormat, field
+
+from uss_ray.errors import ConfigError, DataError, RecordingError
+from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.results.index.table import Status, check_index_version
+from uss_ray.results.layout import INDEX_FOLDER
+from uss_ray.store import uri
+
+HEARD: tuple[Status, ...] = ("written", "detected")
+"""Statuses of rows whose sound was heard: with a stem, or in an index that was made without stems."""
+
+_QUERY_PREFIX = "query:"
+_COLUMNS = [
+    "recording_id",
+    "recording_uri",
+    "node_id",
+    "label",
+    "level",
+    "kind",
+    "status",
+    "reason",
+    "probability",
+    "active_spans",
+    "active_seconds",
+    "stem_uri",
+]
+_PARTS_AT_ONCE = 8
+# One request gets a part of this size whole; of a larger one only what is needed is read.
+_SMALL_PART_BYTES = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a row must be to be found; None asks nothing.
+
+    Parameters
+    ----------
+    node_ids : frozenset of str or None, default=None
+        Ids of nodes, or ``query:<name>``; see `nodes_named`.
+    min_probability : float or None, default=None
+        Least probability, in [0, 1]; a row without one does not fit.
+    min_seconds : float or None, default=None
+        Least time in which the sound is active, over all its spans; 0 or more.
+    statuses : tuple of Status, default=HEARD
+        Statuses that fit; at least one.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of its range or a status unknown.
+    """
+
+    node_ids: frozenset[str] | None = None
+    min_probability: float | None = None
+    min_seconds: float | None = None
+    statuses: tuple[Status, ...] = HEARD
+
+    def __post_init__(self) -> None:
+        if self.min_probability is not None and not 0 <= self.min_probability <= 1:
+            raise ConfigError(
+                "min_probability", expected="a number in [0, 1]", found=str(self.min_probability)
+            )
+        if self.min_seconds is not None and not self.min_seconds >= 0:
+            raise ConfigError("min_seconds", expected="0 or more", found=str(self.min_seconds))
+        for status in self.statuses or ("none",):
+            if status not in get_args(Status):
+                raise ConfigError("status", expected=f"one of {', '.join(get_args(Status))}", found=status)
+
+    def expression(self) -> Expression:
+        """State it as a filter that Parquet understands."""
+        fits = (field("kind") != "residual") & field("status").isin(list(self.statuses))
+        if self.node_ids is not None:
+            fits &= field("node_id").isin(sorted(self.node_ids))
+        if self.min_probability is not None:
+            fits &= field("probability") >= pa.scalar(self.min_probability, pa.float32())
+        if self.min_seconds is not None:
+            fits &= field("active_seconds") >= self.min_seconds
+        return fits
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FoundSpan:
+    """A stretch in which the sound is active.
+
+    Parameters
+    ----------
+    start_seconds, end_seconds : float
+        Seconds from the start of the recording.
+    stem : str or None
+        Where the stretch's own file lies, if it has one.
+    """
+
+    start_seconds: float
+    end_seconds: float
+    stem: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A row of the index that fits; see `index.IndexRow` for what the fields mean.
+
+    Parameters
+    ----------
+    recording_id, recording_uri, node_id, label, level, kind, status, reason, probability, active_seconds
+        As in the index.
+    spans : tuple of FoundSpan
+        Where the sound is active, in order.
+    stem : str or None
+        Where the stem lies, root and all.
+    """
+
+    recording_id: str
+    recording_uri: str
+    node_id: str
+    label: str
+    level: int | None
+    kind: str
+    status: str
+    reason: str | None
+    probability: float | None
+    active_seconds: float
+    spans: tuple[FoundSpan, ...]
+    stem: str | None
+
+    def to_record(self) -> dict[str, Any]:
+        """Turn the finding into plain values, as JSON takes them."""
+        return dataclasses.asdict(self)
+
+
+def nodes_named(names: Iterable[str], *, vocabulary: Vocabulary, exact: bool = False) -> frozenset[str]:
+    """Find the node ids that names stand for.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Class indexes, node ids or labels, in any case; ``query:<name>`` stands for itself.
+    vocabulary : Vocabulary
+        The ontology.
+    exact : bool, default=False
+        Leave out what lies below the named nodes.
+
+    Returns
+    -------
+    frozenset of str
+        Their ids, and unless `exact` those of all their descendants: who looks for *Dog* wants *Bark* as well.
+
+    Raises
+    ------
+    QueryError
+        If a name is unknown; it names near misses.
+
+    Examples
+    --------
+    >>> vocabulary = Vocabulary.load()
+    >>> sorted(nodes_named(["dog"], vocabulary=vocabulary, exact=True))
+    ['/m/0bt9lr']
+    >>> len(nodes_named(["dog"], vocabulary=vocabulary))
+    8
+    """
+    found: set[str] = set()
+    for name in names:
+        if name.startswith(_QUERY_PREFIX):
+            found.add(name)
+            continue
+        node = vocabulary.resolve(name)
+        nodes = (node,) if exact else vocabulary.ontology.descendants(node.node_id)
+        found.update(one.node_id for one in nodes)
+    return frozenset(found)
+
+
+def find(root: str | Path, *, wanted: Wanted) -> Iterator[Finding]:
+    """Find rows in the index of an output root, as they are read.
+
+    Parameters
+    ----------
+    root : str or Path
+        Output root: a folder or a URI.
+    wanted : Wanted
+        What must hold.
+
+    Yields
+    ------
+    Finding
+        In the order of the index: parts by name, rows as they stand in them.
+
+    Raises
+    ------
+    DataError
+        If there is no index, or a part is not Parquet, of an unknown version or without a column.
+    RecordingError
+        If the store does not answer.
+    """
+    with closing(_matching_tables(root, wanted=wanted)) as tables:
+        for table in tables:
+            for record in table.to_pylist():
+                yield _finding(record, root=root)
+
+
+def _matching_tables(root: str | Path, *, wanted: Wanted) -> Generator[pa.Table, None, None]:
+    expression = wanted.expression()
+    pool = ThreadPoolExecutor(_PARTS_AT_ONCE, thread_name_prefix="index")
+    ahead: deque[Future[pa.Table]] = deque()
+    try:
+        for part in _parts(root):
+            ahead.append(pool.submit(_read_matching, part, expression=expression))
+            if len(ahead) == 2 * _PARTS_AT_ONCE:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _parts(root: str | Path) -> Iterator[uri.FoundFile]:
+    none_yet = True
+    try:
+        for part in uri.list_files(uri.join(root, INDEX_FOLDER)):
+            if part.location.endswith(".parquet") and part.size_bytes != 0:
+                none_yet = False
+                yield part
+    except RecordingError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
+    if none_yet:
+        raise DataError(str(root), expected=f"an index ({INDEX_FOLDER}/*.parquet)", found="none")
+
+
+def _read_matching(part: uri.FoundFile, *, expression: Expression) -> pa.Table:
+    if part.size_bytes is not None and part.size_bytes <= _SMALL_PART_BYTES:
+        # Arrow's threads let go of it when they like, even while Python ends: it must not be Python's memory.
+        copy = pa.BufferOutputStream()
+        copy.write(uri.read_bytes(part.location, error=DataError))
+        return _filtered(pa.BufferReader(copy.getvalue()), part.location, expression)
+    with uri.open_binary(part.location, error=DataError) as file:
+        return _filtered(file, part.location, expression)
+
+
+def _filtered(file: Any, name: str, expression: Expression) -> pa.Table:
+    try:
+        fragment = ParquetFileFormat().make_fragment(file)
+        schema = fragment.physical_schema
+        check_index_version(schema, name=name)
+        missing = [column for column in _COLUMNS if column not in schema.names]
+        if missing:
+            raise DataError(name, expected="the columns of the index", found=f"missing {missing}")
+        return fragment.to_table(columns=_COLUMNS, filter=expression, use_threads=False)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise DataError(name, expected="a Parquet file", found=str(error).partition("\n")[0]) from error
+
+
+def _finding(record: dict[str, Any], *, root: str | Path) -> Finding:
+    spans = tuple(
+        FoundSpan(
+            start_seconds=span["start_seconds"],
+            end_seconds=span["end_seconds"],
+            stem=_located(span.get("stem_uri"), root=root),
+        )
+        for span in record.pop("active_spans")
+    )
+    return Finding(**record | {"spans": spans, "stem": _located(record.pop("stem_uri"), root=root)})
+
+
+def _located(name: str | None, *, root: str | Path) -> str | None:
+    return None if name is None else uri.join(root, name)

@@ -1,0 +1,121 @@
+"""The rows of one recording: those of the few stems that were active, and between them those of all that never were.
+
+An archive asks for hundreds of nodes. A row of a node that never was active differs from the next in name and
+probability only: in a table it is a number, and it is made by itself when somebody looks at it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import overload
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from uss_ray.results.blocks import StemRequest
+from uss_ray.results.index.activity import known
+from uss_ray.results.index.table import INDEX_SCHEMA, IndexRow, to_table
+from uss_ray.results.stem_plan import Asked
+
+Floats = npt.NDArray[np.float32]
+
+
+class RecordingRows(Sequence[IndexRow]):
+    """What became of each stem that was asked of a recording, in that order, then of the residuals.
+
+    Parameters
+    ----------
+    asked : Asked
+        The stems.
+    common : IndexRow
+        What all rows have in common: an `index.blank_row`.
+    probabilities : ndarray of shape (stems,), dtype=float32
+        The highest of each stem; NaN where nothing was tagged.
+    own : mapping of int to IndexRow
+        By place and in that order, the rows of stems that were active or sound, and of all residuals or none.
+
+    Raises
+    ------
+    DataError
+        If a probability is not in [0, 1].
+    """
+
+    def __init__(
+        self, asked: Asked, *, common: IndexRow, probabilities: Floats, own: Mapping[int, IndexRow]
+    ) -> None:
+        self.asked = asked
+        self.common = common
+        self.probabilities = probabilities
+        self.own = own
+        for place in np.flatnonzero((probabilities < 0.0) | (probabilities > 1.0)).tolist():
+            self._absent(place)
+
+    @property
+    def absent(self) -> int:
+        """How many stems have no row of their own."""
+        return len(self.asked) - sum(place < len(self.asked) for place in self.own)
+
+    def __len__(self) -> int:
+        """Count all of them."""
+        return self.absent + len(self.own)
+
+    @overload
+    def __getitem__(self, index: int) -> IndexRow: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[IndexRow, ...]: ...
+    def __getitem__(self, index: int | slice) -> IndexRow | tuple[IndexRow, ...]:
+        """Give one row, or a few."""
+        return self._made[index]
+
+    @functools.cached_property
+    def _made(self) -> tuple[IndexRow, ...]:
+        return tuple(self.own.get(place) or self._absent(place) for place in range(len(self)))
+
+    def _absent(self, place: int) -> IndexRow:
+        return absent_row(self.common, self.asked[place], probability=known(self.probabilities[place]))
+
+
+def absent_row(common: IndexRow, stem: StemRequest, *, probability: float | None = None) -> IndexRow:
+    """Make the row of a stem that was not active, from what all rows of its recording have in common."""
+    return dataclasses.replace(
+        common,
+        node_id=stem.key,
+        label=stem.label,
+        level=stem.level,
+        kind=stem.kind,
+        probability=probability,
+    )
+
+
+def rows_table(recordings: Sequence[RecordingRows]) -> pa.Table:
+    """Put the rows of recordings into one table of `INDEX_SCHEMA`, one recording after the other."""
+    different: list[IndexRow] = []
+    picks = []
+    for rows in recordings:
+        pick = np.full(len(rows), len(different))
+        pick[list(rows.own)] = len(different) + 1 + np.arange(len(rows.own))
+        picks.append(pick)
+        different += (rows.common, *rows.own.values())
+    table = to_table(different).take(pa.array(np.concatenate(picks)))
+    for name, column in _by_stem(recordings).items():
+        place = INDEX_SCHEMA.get_field_index(name)
+        table = table.set_column(place, INDEX_SCHEMA.field(place), column)
+    return table
+
+
+def _by_stem(recordings: Sequence[RecordingRows]) -> dict[str, pa.Array]:
+    """Make the columns in which the rows of stems that were not active differ."""
+    columns = {
+        name: pa.concat_arrays([rows.asked.columns[name].slice(0, len(rows)) for rows in recordings])
+        for name in recordings[0].asked.columns
+    }
+    probabilities = np.full(sum(map(len, recordings)), np.nan, np.float32)
+    first = 0
+    for rows in recordings:
+        probabilities[first : first + len(rows.asked)] = rows.probabilities
+        first += len(rows)
+    columns["probability"] = pa.array(probabilities, from_pandas=True)
+    return columns

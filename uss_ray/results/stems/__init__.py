@@ -1,0 +1,1 @@
+"""Stems on their way to their files."""

@@ -1,0 +1,323 @@
+"""One stem on its way: measured, drawn, and passed to its files; and all of a recording that have something to pass.
+
+Owns what is kept and what the measures mean. One pass over a recording and the joining of its parts both go
+through here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from uss_ray.audio.level import dbfs, peak
+from uss_ray.results.blocks import StemRequest, Stretch, WriteMode
+from uss_ray.results.index.table import ActiveSpan, IndexRow, Status
+from uss_ray.results.layout import RESIDUAL_SLUG, span_stem_path, stem_path
+from uss_ray.results.report.portrait import StemId
+from uss_ray.results.report.spectrogram import Spectrogram, SpectrogramMeter
+from uss_ray.results.stem_plan import Asked
+from uss_ray.results.stems.files import Encoding, NoFiles, SpanFiles, StemFile, StemFiles, WholeFile
+
+_RESIDUAL_KEEP_PEAK = 1e-6  # a residual below this can be left out and the stems still sum to the mixture
+
+Floats = npt.NDArray[np.float32]
+
+
+class Track:
+    """One stem: what is measured of it and where it goes.
+
+    Parameters
+    ----------
+    request : StemRequest
+        What was asked for.
+    files : StemFiles
+        Where its sound goes.
+    encoding : Encoding
+        Format of the files.
+    keep_above_peak : float
+        Peak above which a segment is heard. A stem begins with the first segment in which it is heard.
+    is_detected_only : bool, default=False
+        Whether nothing is separated at all.
+    draw : bool, default=True
+        Whether to keep a spectrogram.
+
+    Attributes
+    ----------
+    first_kept_frame : int or None
+        Where the stem begins; None while it has not been heard.
+    meter : SpectrogramMeter or None
+        Over the whole recording, once it is heard.
+    """
+
+    def __init__(
+        self,
+        request: StemRequest,
+        *,
+        files: StemFiles,
+        encoding: Encoding,
+        keep_above_peak: float,
+        is_detected_only: bool = False,
+        draw: bool = True,
+    ) -> None:
+        self.request = request
+        self.files = files
+        self.first_kept_frame: int | None = None
+        self.meter: SpectrogramMeter | None = None
+        self._encoding = encoding
+        self._keep_above_peak = keep_above_peak
+        self._is_detected_only = is_detected_only
+        self._draw = draw
+        self._was_active = False
+        self._peak = 0.0
+        self._square_sum = 0.0
+        self._n_frames = 0
+
+    @property
+    def stem_id(self) -> StemId:
+        """Level and key."""
+        return self.request.level, self.request.key
+
+    def take(self, stretch: Stretch) -> None:
+        """Take the next stretch; what lies before it and was not told is silence."""
+        self._be_silent_until(stretch.start_frame)
+        self._add(stretch)
+
+    def finish(self, n_frames: int) -> None:
+        """Complete its files: the recording has ended."""
+        self._be_silent_until(n_frames)
+        self.files.finish()
+
+    def _be_silent_until(self, frame: int) -> None:
+        if frame > self._n_frames:
+            self._add(Stretch(self._n_frames, frame - self._n_frames))
+
+    def _add(self, stretch: Stretch) -> None:
+        samples = stretch.samples
+        self._was_active = self._was_active or stretch.active
+        highest = 0.0 if samples is None else peak(samples)
+        heard = highest > self._keep_above_peak
+        if samples is not None and highest > 0.0:
+            self._peak = max(self._peak, highest)
+            self._square_sum += float(np.sum(np.square(samples, dtype=np.float64)))
+        if heard and self.first_kept_frame is None:
+            self.first_kept_frame = stretch.start_frame
+            self._begin_drawing()
+        self._draw_stretch(stretch)
+        self.files.take(stretch, heard=heard)
+        self._n_frames += stretch.n_frames
+
+    def take_segments(
+        self, samples: Floats | None, *, bounds: npt.NDArray[np.int64], active: npt.NDArray[np.bool_]
+    ) -> None:
+        """Take the segments of a block one after the other, for what is kept is decided for each.
+
+        Parameters
+        ----------
+        samples : ndarray of shape (channels, n), dtype=float32, or None
+            The block; None for silence.
+        bounds : ndarray of shape (segments + 1,), dtype=int64
+            Where in the recording its segments begin, and where it ends.
+        active : ndarray of shape (segments,), dtype=bool
+            Where the target is active.
+        """
+        for start, stop, is_active in zip(
+            bounds[:-1].tolist(), bounds[1:].tolist(), active.tolist(), strict=True
+        ):
+            first = start - int(bounds[0])
+            found = None if samples is None else samples[:, first : first + stop - start]
+            self.take(Stretch(start, stop - start, found, is_active))
+
+    def kept(self, estimate: Floats, *, start_frame: int) -> Floats | None:
+        """Cut an estimate to what the stem holds of it, from some frame to its end.
+
+        Parameters
+        ----------
+        estimate : ndarray of shape (channels, n)
+            A stretch that was taken, or a part of one.
+        start_frame : int
+            Where it begins.
+
+        Returns
+        -------
+        ndarray of shape (channels, m), dtype=float32, or None
+            Its last m frames; None if the stem begins later.
+        """
+        if self.first_kept_frame is None:
+            return None
+        dropped = max(0, self.first_kept_frame - start_frame)
+        return estimate[:, dropped:] if dropped < estimate.shape[1] else None
+
+    def row(self, absent: IndexRow, *, spans: tuple[ActiveSpan, ...]) -> IndexRow:
+        """Say what became of the stem, once its files are finished.
+
+        Parameters
+        ----------
+        absent : IndexRow
+            Its row if it had not been there.
+        spans : tuple of ActiveSpan
+            Where it is active.
+
+        Returns
+        -------
+        IndexRow
+            The same with what there is to say of it.
+        """
+        files = self.files.finished
+        whole = files[0] if files and isinstance(self.files, WholeFile) else None
+        if files and whole is None:
+            by_span = {file.span_start_frame: file for file in files}
+            rate = self._encoding.sample_rate
+            spans = tuple(_with_file(span, by_span.get(round(span.start_seconds * rate))) for span in spans)
+        rms = math.sqrt(self._square_sum / max(1, self._n_frames * self._encoding.channels))
+        return dataclasses.replace(
+            absent,
+            status=self._status(),
+            active_spans=spans,
+            level_db=_finite_db(rms),
+            peak_db=_finite_db(self._peak),
+            stem_uri=whole.uri if whole else None,
+            stem_sha256=whole.written.sha256 if whole else None,
+            stem_bytes=whole.written.file_bytes if whole else None,
+            clipped_samples=sum(file.written.clipped_samples for file in files) if files else None,
+            format=self._encoding.name if files else None,
+        )
+
+    def _status(self) -> Status:
+        if self.files.finished:
+            return "written"
+        if not self._was_active:
+            return "absent"
+        return "detected" if self._is_detected_only else "silent"
+
+    def _begin_drawing(self) -> None:
+        if self._draw:
+            self.meter = SpectrogramMeter(self._encoding.sample_rate, frames=self._encoding.frames)
+            self.meter.add_silence(self._n_frames, channels=self._encoding.channels)
+
+    def _draw_stretch(self, stretch: Stretch) -> None:
+        if self.meter is None:
+            return
+        if stretch.samples is None:
+            self.meter.add_silence(stretch.n_frames, channels=self._encoding.channels)
+        else:
+            self.meter.add(stretch.samples)
+
+
+class Tracks:
+    """The tracks of one recording: of each stem that has been active or sounds, and of the residuals.
+
+    Most of what an archive asks for is in no recording. A track is made when there is something to tell it.
+
+    Parameters
+    ----------
+    asked : Asked
+        The stems.
+    root, recording_id
+        Where the files go.
+    encoding : Encoding
+        Their format.
+    write, residual, silence_db, fade_seconds, draw
+        See `writer.write_estimates`.
+
+    Attributes
+    ----------
+    residuals : list of Track
+        One for each level, and one for the queries; none unless whole stems are written.
+    """
+
+    def __init__(
+        self,
+        asked: Asked,
+        *,
+        root: Path,
+        recording_id: str,
+        encoding: Encoding,
+        write: WriteMode,
+        residual: bool,
+        silence_db: float,
+        fade_seconds: float,
+        draw: bool,
+    ) -> None:
+        self._asked = asked
+        self._root = root
+        self._recording_id = recording_id
+        self._encoding = encoding
+        self._write = write
+        self._keep_above_peak = 10.0 ** (silence_db / 20.0)
+        self._fade_seconds = fade_seconds
+        self._draw = draw
+        self._by_place: dict[int, Track] = {}
+        wanted = asked.residuals if residual and write == "stems" else ()
+        self.residuals = [self._made(rest, slug=RESIDUAL_SLUG, keep=_RESIDUAL_KEEP_PEAK) for rest in wanted]
+
+    def at(self, place: int) -> Track:
+        """Give the track of the stem at a place of those asked for."""
+        track = self._by_place.get(place)
+        if track is None:
+            slug = self._asked.slugs[place]
+            track = self._made(self._asked[place], slug=slug, keep=self._keep_above_peak)
+            self._by_place[place] = track
+        return track
+
+    def by_place(self) -> dict[int, Track]:
+        """Give those there are in the order asked for, then the residuals at the places after all stems."""
+        rests = enumerate(self.residuals, start=len(self._asked))
+        return dict(sorted(self._by_place.items())) | dict(rests)
+
+    def finish(self, n_frames: int) -> None:
+        """Complete all files: the recording has ended."""
+        for track in self.by_place().values():
+            track.finish(n_frames)
+
+    def discard(self) -> None:
+        """Leave no file of any of them behind."""
+        for track in self.by_place().values():
+            track.files.discard()
+
+    def drawn(self) -> dict[StemId, Spectrogram]:
+        """Collect the spectrograms of the stems that were heard."""
+        tracks = self.by_place().values()
+        return {track.stem_id: track.meter.result() for track in tracks if track.meter is not None}
+
+    def _made(self, stem: StemRequest, *, slug: str, keep: float) -> Track:
+        return Track(
+            stem,
+            files=self._files(stem, slug=slug),
+            encoding=self._encoding,
+            keep_above_peak=keep,
+            is_detected_only=self._write == "index-only",
+            draw=self._draw,
+        )
+
+    def _files(self, stem: StemRequest, *, slug: str) -> StemFiles:
+        if self._write == "index-only":
+            return NoFiles()
+        level, extension = stem.level, self._encoding.stem_format
+        if self._write == "stems":
+            uri = stem_path(self._recording_id, level=level, slug=slug, extension=extension)
+            return WholeFile(self._root, uri=uri, encoding=self._encoding)
+        uri_at = functools.partial(
+            span_stem_path, self._recording_id, level=level, slug=slug, extension=extension
+        )
+        return SpanFiles(self._root, uri_at=uri_at, encoding=self._encoding, fade_seconds=self._fade_seconds)
+
+
+def _with_file(span: ActiveSpan, file: StemFile | None) -> ActiveSpan:
+    if file is None:
+        return span
+    return dataclasses.replace(
+        span,
+        stem_uri=file.uri,
+        stem_sha256=file.written.sha256,
+        stem_bytes=file.written.file_bytes,
+        stem_start_frame=file.start_frame,
+    )
+
+
+def _finite_db(amplitude: float) -> float | None:
+    return dbfs(amplitude) if amplitude > 0.0 else None

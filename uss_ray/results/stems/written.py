@@ -1,0 +1,78 @@
+"""What came of one recording: index rows and what a report shows, put together when all its stems are finished."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+
+from uss_ray.results.index.activity import Activities, Activity
+from uss_ray.results.index.rows import RecordingRows, absent_row
+from uss_ray.results.index.table import IndexRow, RecordingFacts, RunFacts, blank_row
+from uss_ray.results.report.portrait import Portrait
+from uss_ray.results.stem_plan import Asked
+from uss_ray.results.stems.tracks import Track, Tracks
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WrittenRecording:
+    """One recording, separated and written.
+
+    Parameters
+    ----------
+    recording : RecordingFacts
+        Its facts, the length now known.
+    run : RunFacts
+        The run.
+    rows : RecordingRows
+        Stems in the order asked for, then residuals.
+    activities : mapping of str to Activity
+        By node id.
+    portrait : Portrait or None
+        What a report shows, unless nothing was to be drawn.
+    """
+
+    recording: RecordingFacts
+    run: RunFacts
+    rows: RecordingRows
+    activities: Mapping[str, Activity]
+    portrait: Portrait | None
+
+
+def put_together(
+    tracks: Tracks,
+    *,
+    asked: Asked,
+    activities: Activities,
+    portrait: Portrait | None,
+    recording: RecordingFacts,
+    run: RunFacts,
+    started: float | None,
+) -> WrittenRecording:
+    """Make the rows of what was asked for from finished tracks; `started` as in `writer.write_estimates`."""
+    took_seconds = None if started is None else time.monotonic() - started
+    common = blank_row(recording, run=run, processing_seconds=took_seconds)
+
+    return WrittenRecording(
+        recording=recording,
+        run=run,
+        rows=RecordingRows(
+            asked,
+            common=common,
+            probabilities=activities.highest,
+            own={
+                place: _row(track, common=common, activities=activities)
+                for place, track in tracks.by_place().items()
+            },
+        ),
+        activities=activities,
+        portrait=portrait,
+    )
+
+
+def _row(track: Track, *, common: IndexRow, activities: Activities) -> IndexRow:
+    if track.request.kind == "residual":
+        return track.row(absent_row(common, track.request), spans=())
+    activity = activities[track.request.key]
+    absent = absent_row(common, track.request, probability=activity.highest_probability)
+    return track.row(absent, spans=activity.spans)

@@ -1,0 +1,1 @@
+"""Where the recordings of an archive come from: folders, prefixes, manifests and inventories."""

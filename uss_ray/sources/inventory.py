@@ -1,0 +1,295 @@
+"""S3 Inventory reports: the daily or weekly lists that S3 writes of a bucket, as CSV, ORC or Parquet.
+
+Owns the format of the report (AWS, *Locating your inventory list*, S3 User Guide): `manifest.json` names the data
+files, which lie in the destination bucket, and their columns. A report that was copied elsewhere is read where it
+is. Old versions, delete markers and everything without an audio suffix are passed over.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, Literal, cast, get_args
+from urllib.parse import unquote_plus
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import orc
+
+from uss_ray.errors import DataError
+from uss_ray.results.layout import recording_id
+from uss_ray.sources.recordings import (
+    ROWS_PER_TABLE,
+    ListedRecording,
+    has_recording_suffix,
+    recording_tables,
+)
+from uss_ray.store import uri
+
+InventoryFormat = Literal["CSV", "ORC", "Parquet"]
+
+# The names in the schema of a CSV report; the other formats write `is_latest` for `IsLatest`.
+_BUCKET, _KEY, _LATEST, _DELETED, _SIZE = "bucket", "key", "islatest", "isdeletemarker", "size"
+_USED_COLUMNS = (_BUCKET, _KEY, _LATEST, _DELETED, _SIZE)
+_CHECKED_AT_A_TIME = 16
+_PARQUET_BUFFER_BYTES = 4 << 20
+
+InventoryReader = partial[Iterator[pa.Table]]
+"""Gives the tables of one data file; picklable."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _DataFile:
+    """One data file of a report."""
+
+    location: str
+    file_format: InventoryFormat
+    csv_columns: tuple[str, ...]
+    size_bytes: int | None
+
+
+def looks_like_inventory(name: str) -> bool:
+    """Tell by its name whether something is the manifest of an S3 Inventory report.
+
+    Examples
+    --------
+    >>> looks_like_inventory("s3://lists/sounds/weekly/2026-11-06T21-32Z/manifest.json")
+    True
+    """
+    return PurePosixPath(name).suffix.casefold() == ".json"
+
+
+def open_inventory(manifest: str) -> tuple[InventoryReader, ...]:
+    """Read the manifest of a report and prepare the reading of its data files.
+
+    Parameters
+    ----------
+    manifest : str
+        Its `manifest.json`, in the destination bucket or wherever the report was copied to. A copy finds its data
+        files in `../data` (as S3 lays them out), `data` or its own folder, and else in the destination bucket.
+
+    Returns
+    -------
+    tuple of InventoryReader
+        One for each data file.
+
+    Raises
+    ------
+    DataError
+        If the manifest is no such manifest, lacks a column that is needed, or a data file is missing or has
+        another size than it says.
+    """
+    files = _data_files(manifest)
+    with ThreadPoolExecutor(min(len(files), _CHECKED_AT_A_TIME)) as pool:
+        for _ in pool.map(_check_size, files):
+            pass
+    return tuple(partial(_read_data_file, file) for file in files)
+
+
+# -- the manifest ---------------------------------------------------------------------------------------------
+
+
+def _data_files(manifest: str) -> list[_DataFile]:
+    try:
+        content = json.loads(uri.read_bytes(manifest, error=DataError))
+    except ValueError as error:
+        raise DataError(
+            manifest, expected="the manifest.json of an S3 Inventory", found=str(error)
+        ) from error
+    fields = content if isinstance(content, dict) else {}
+    file_format = _text_field(fields, "fileFormat", manifest=manifest)
+    if file_format not in get_args(InventoryFormat):
+        raise DataError(
+            f"{manifest}, field 'fileFormat'",
+            expected=" or ".join(get_args(InventoryFormat)),
+            found=file_format,
+        )
+    columns: tuple[str, ...] = ()
+    if file_format == "CSV":
+        schema = _text_field(fields, "fileSchema", manifest=manifest)
+        columns = tuple(_plain(name) for name in schema.split(","))
+        _check_columns(columns, place=f"{manifest}, field 'fileSchema'")
+    files = fields.get("files")
+    if not isinstance(files, list) or not files:
+        raise DataError(
+            f"{manifest}, field 'files'", expected="a list of data files", found=repr(files)[:200]
+        )
+    bucket = _text_field(fields, "destinationBucket", manifest=manifest).removeprefix("arn:aws:s3:::")
+    return [
+        _DataFile(
+            location=_data_location(manifest, entry=entry, bucket=bucket, number=number),
+            file_format=cast(InventoryFormat, file_format),
+            csv_columns=columns,
+            size_bytes=entry.get("size"),
+        )
+        for number, entry in enumerate(files)
+    ]
+
+
+def _text_field(fields: Mapping[str, Any], name: str, *, manifest: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str) or not value:
+        found = "none" if value is None else repr(value)[:200]
+        raise DataError(
+            f"{manifest}, field {name!r}",
+            expected="a text, as in the manifest of an S3 Inventory",
+            found=found,
+        )
+    return value
+
+
+def _data_location(manifest: str, *, entry: Any, bucket: str, number: int) -> str:
+    key = entry.get("key") if isinstance(entry, dict) else None
+    if not isinstance(key, str) or not key:
+        raise DataError(f"{manifest}, entry {number} of 'files'", expected="a key", found=repr(entry)[:200])
+    original = f"s3://{bucket}/{key}"
+    if manifest.startswith(f"s3://{bucket}/"):
+        return original
+    name = PurePosixPath(key).name
+    if uri.is_remote(manifest):
+        folder, above = manifest.rpartition("/")[0], manifest.rsplit("/", 2)[0]
+    else:
+        here = Path(manifest.removeprefix("file://")).absolute().parent
+        folder, above = str(here), str(here.parent)
+    copies = (uri.join(above, "data", name), uri.join(folder, "data", name), uri.join(folder, name))
+    return next((copy for copy in copies if uri.exists(copy)), original)
+
+
+def _check_size(file: _DataFile) -> None:
+    found = uri.size(file.location, error=DataError)
+    if file.size_bytes is not None and found != file.size_bytes:
+        raise DataError(
+            file.location, expected=f"{file.size_bytes} bytes, as its manifest says", found=f"{found} bytes"
+        )
+
+
+def _check_columns(found: Sequence[str], *, place: str) -> None:
+    missing = [name for name in (_BUCKET, _KEY) if name not in found]
+    if missing:
+        raise DataError(place, expected=f"the columns {', '.join(missing)}", found=", ".join(found))
+
+
+def _plain(name: str) -> str:
+    return name.strip().replace("_", "").casefold()
+
+
+# -- the data files -------------------------------------------------------------------------------------------
+
+Row = Mapping[str, Any]
+
+
+def _read_data_file(file: _DataFile) -> Iterator[pa.Table]:
+    readers: dict[str, Callable[[_DataFile, BinaryIO], Iterator[tuple[int, Row]]]] = {
+        "CSV": _csv_rows,
+        "ORC": _orc_rows,
+        "Parquet": _parquet_rows,
+    }
+    with _data_faults(file), uri.open_binary(file.location, error=DataError) as stored:
+        yield from recording_tables(_recordings(file, readers[file.file_format](file, stored)))
+
+
+def _recordings(file: _DataFile, rows: Iterator[tuple[int, Row]]) -> Iterator[ListedRecording]:
+    for number, row in rows:
+        key = row[_KEY]
+        if not isinstance(key, str) or not key:
+            raise DataError(f"{file.location}, row {number}, column 'Key'", expected="a key", found=repr(key))
+        if not has_recording_suffix(key) or any(part.startswith(".") for part in key.split("/")):
+            continue
+        # A report of a bucket without versions has neither column: all it lists is there.
+        if not _flag(row, _LATEST, otherwise=True) or _flag(row, _DELETED, otherwise=False):
+            continue
+        yield ListedRecording(
+            recording_uri=f"s3://{row[_BUCKET]}/{key}",
+            recording_id=recording_id(key),
+            byte_count=_size(row, place=f"{file.location}, row {number}"),
+        )
+
+
+def _flag(row: Row, column: str, *, otherwise: bool) -> bool:
+    value = row.get(column)
+    if value is None or value == "":
+        return otherwise
+    return value if isinstance(value, bool) else str(value).casefold() == "true"
+
+
+def _size(row: Row, *, place: str) -> int | None:
+    value = row.get(_SIZE)
+    if value is None or value == "":
+        return None
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise DataError(f"{place}, column 'Size'", expected="a number of bytes", found=repr(value)) from None
+
+
+def _csv_rows(file: _DataFile, stored: BinaryIO) -> Iterator[tuple[int, Row]]:
+    """CSV has no header, and its keys are encoded as in a URL."""
+    plain = gzip.GzipFile(fileobj=stored) if file.location.endswith(".gz") else stored
+    with io.TextIOWrapper(cast(BinaryIO, plain), encoding="utf-8", newline="") as text:
+        for number, cells in enumerate(csv.reader(text, strict=True), start=1):
+            if len(cells) != len(file.csv_columns):
+                raise DataError(
+                    f"{file.location}, row {number}",
+                    expected=f"{len(file.csv_columns)} cells, as the manifest says",
+                    found=str(len(cells)),
+                )
+            row = dict(zip(file.csv_columns, cells, strict=True))
+            yield number, row | {_KEY: unquote_plus(row[_KEY])}
+
+
+def _parquet_rows(file: _DataFile, stored: BinaryIO) -> Iterator[tuple[int, Row]]:
+    data = pq.ParquetFile(stored, buffer_size=_PARQUET_BUFFER_BYTES, pre_buffer=False)
+    columns = _used(data.schema_arrow.names, file=file)
+    batches = data.iter_batches(batch_size=ROWS_PER_TABLE, columns=list(columns), use_threads=False)
+    return _batch_rows(batches, columns=columns)
+
+
+def _orc_rows(file: _DataFile, stored: BinaryIO) -> Iterator[tuple[int, Row]]:
+    data = orc.ORCFile(stored)
+    columns = _used(data.schema.names, file=file)
+    stripes = (data.read_stripe(stripe, columns=list(columns)) for stripe in range(data.nstripes))
+    return _batch_rows(stripes, columns=columns)
+
+
+def _used(names: Sequence[str], *, file: _DataFile) -> dict[str, str]:
+    """Pair the columns we use, as the file writes them, with their plain names."""
+    _check_columns([_plain(name) for name in names], place=file.location)
+    return {name: _plain(name) for name in names if _plain(name) in _USED_COLUMNS}
+
+
+def _batch_rows(
+    batches: Iterator[pa.RecordBatch], *, columns: Mapping[str, str]
+) -> Iterator[tuple[int, Row]]:
+    number = 0
+    for batch in batches:
+        for start in range(0, batch.num_rows, ROWS_PER_TABLE):
+            part = batch.slice(start, ROWS_PER_TABLE).select(list(columns))
+            for row in part.rename_columns(list(columns.values())).to_pylist():
+                number += 1
+                yield number, row
+
+
+@contextmanager
+def _data_faults(file: _DataFile) -> Iterator[None]:
+    try:
+        yield
+    except (
+        pa.ArrowException,
+        csv.Error,
+        EOFError,
+        UnicodeDecodeError,
+        zlib.error,
+        OSError,
+    ) as error:
+        raise DataError(
+            file.location, expected=f"a data file of an S3 Inventory ({file.file_format})", found=str(error)
+        ) from error

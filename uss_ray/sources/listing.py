@@ -1,0 +1,237 @@
+"""What an archive holds, whatever it is: a folder, a prefix, one file, a manifest or an S3 Inventory report.
+
+Owns telling these apart and the frame they share: readers that stream, shards and a limit. What is written in a
+manifest or a report is `manifests` and `inventory`; the rows are `recordings`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from uss_ray.errors import ConfigError, RecordingError
+from uss_ray.results.layout import recording_id
+from uss_ray.sources.inventory import looks_like_inventory, open_inventory
+from uss_ray.sources.manifests import MANIFEST_SUFFIXES, is_manifest, open_manifest
+from uss_ray.sources.recordings import (
+    RECORDING_SCHEMA,
+    ListedRecording,
+    Recording,
+    has_recording_suffix,
+    looks_like_recording,
+    recording_key,
+    recording_tables,
+    single_recording,
+)
+from uss_ray.store import uri
+
+__all__ = [
+    "RECORDING_SCHEMA",
+    "Listing",
+    "Recording",
+    "TableReader",
+    "has_recording_suffix",
+    "list_recordings",
+    "looks_like_recording",
+    "open_listing",
+    "recording_key",
+    "single_recording",
+]
+
+TableReader = Callable[[], Iterator[pa.Table]]
+"""A picklable callable that gives tables of `RECORDING_SCHEMA`, at most 1000 rows each; each call begins anew."""
+
+Kind = Literal["file", "folder", "prefix", "manifest", "inventory"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """The recordings of an archive, to be read as often as wanted, and nowhere held all at once.
+
+    Parameters
+    ----------
+    readers : tuple of TableReader
+        May be run side by side; together they give each recording once.
+    kind : {"file", "folder", "prefix", "manifest", "inventory"}
+        What the archive is.
+    known_count : int or None
+        Recordings in all, where that was found on opening.
+    """
+
+    readers: tuple[TableReader, ...]
+    kind: Kind
+    known_count: int | None
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Read everything here, one reader after the other."""
+        for reader in self.readers:
+            yield from reader()
+
+
+def open_listing(archive: str, *, shard: tuple[int, int] | None = None, limit: int | None = None) -> Listing:
+    """Find out what an archive is and prepare the reading of its recordings.
+
+    Parameters
+    ----------
+    archive : str
+        A folder, a prefix of an object store, one recording, a manifest (Parquet file or folder of them, CSV, JSONL;
+        see `manifests`) or the `manifest.json` of an S3 Inventory report (see `inventory`). Folders and prefixes
+        count what has an audio suffix; a manifest means every row.
+    shard : (int, int) or None, default=None
+        (i, n): the i-th of n parts, from 1. A recording's key decides, so that a part stays the same as
+        others are added.
+    limit : int or None, default=None
+        At most so many recordings, the first ones of the shard; read one after the other.
+
+    Returns
+    -------
+    Listing
+        Manifests and reports are checked as far as their format allows it: column names and types, sizes and
+        null counts of Parquet; every line of CSV and JSONL, up to the limit.
+
+    Raises
+    ------
+    RecordingError
+        If there is nothing of that name, or no recording in it.
+    DataError
+        If a manifest or report is not what its format says.
+    ConfigError
+        If `shard` or `limit` are out of range.
+    """
+    _check_choice(shard=shard, limit=limit)
+    listing = _open(archive, limit=None if shard else limit)
+    readers: tuple[TableReader, ...] = listing.readers
+    count = listing.known_count
+    if shard is not None:
+        readers = tuple(_Shard(reader, part=shard[0], parts=shard[1]) for reader in readers)
+        count = None
+    if limit is not None:
+        readers = (_First(readers, limit=limit),)
+        count = None if count is None else min(count, limit)
+    return Listing(readers=readers, kind=listing.kind, known_count=count)
+
+
+def list_recordings(archive: str) -> Iterator[Recording]:
+    """List the recordings of an archive, as they are found.
+
+    Parameters
+    ----------
+    archive : str
+        See `open_listing`.
+
+    Yields
+    ------
+    Recording
+        In the order of the listing: that of the names, in a folder or prefix.
+
+    Raises
+    ------
+    RecordingError, DataError
+        See `open_listing`.
+    """
+    for table in open_listing(archive).tables():
+        for row in table.select(["recording_uri", "recording_id"]).to_pylist():
+            yield Recording(**row)
+
+
+@dataclass(frozen=True)
+class _ReadPrefix:
+    """Everything with an audio suffix below a folder or prefix, named by its path below it."""
+
+    base: str
+
+    def __call__(self) -> Iterator[pa.Table]:
+        return recording_tables(
+            ListedRecording(
+                recording_uri=found.location,
+                recording_id=recording_id(uri.relative(found.location, base=self.base)),
+                byte_count=found.size_bytes,
+            )
+            for found in uri.list_files(self.base)
+            if has_recording_suffix(found.location)
+        )
+
+
+@dataclass(frozen=True)
+class _ReadOne:
+    """One recording, whatever its name."""
+
+    recording: ListedRecording
+
+    def __call__(self) -> Iterator[pa.Table]:
+        return recording_tables([self.recording])
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """Of what a reader gives, the rows of one part."""
+
+    reader: TableReader
+    part: int
+    parts: int
+
+    def __call__(self) -> Iterator[pa.Table]:
+        for table in self.reader():
+            keys = table.column("recording_key").to_numpy()
+            chosen = np.flatnonzero(keys % self.parts == self.part - 1)
+            if len(chosen):
+                yield table.take(chosen)
+
+
+@dataclass(frozen=True)
+class _First:
+    """The first rows of several readers, which are no longer read once there are enough."""
+
+    readers: tuple[TableReader, ...]
+    limit: int
+
+    def __call__(self) -> Iterator[pa.Table]:
+        missing = self.limit
+        for reader in self.readers:
+            for table in reader():
+                yield table.slice(0, missing)
+                missing -= table.num_rows
+                if missing <= 0:
+                    return
+
+
+def _open(archive: str, *, limit: int | None) -> Listing:
+    if looks_like_inventory(archive):
+        return Listing(readers=open_inventory(archive), kind="inventory", known_count=None)
+    if is_manifest(archive):
+        return _open_manifest((archive,), base=archive, limit=limit)
+    manifests: list[str] = []
+    for found in uri.list_files(archive):
+        if found.location.rstrip("/") == archive.rstrip("/"):
+            recording = single_recording(found.location)
+            one = ListedRecording(recording.recording_uri, recording.recording_id, found.size_bytes)
+            return Listing(readers=(_ReadOne(one),), kind="file", known_count=1)
+        if has_recording_suffix(found.location):
+            kind: Kind = "prefix" if uri.is_remote(archive) else "folder"
+            return Listing(readers=(_ReadPrefix(archive),), kind=kind, known_count=None)
+        if is_manifest(found.location) and found.location.endswith(".parquet"):
+            manifests.append(found.location)
+    if manifests:
+        return _open_manifest(tuple(manifests), base=archive, limit=limit)
+    expected = f"recordings (.wav, .flac, .ogg, .mp3 …) or a manifest ({', '.join(MANIFEST_SUFFIXES)})"
+    raise RecordingError(archive, expected=expected, found="none")
+
+
+def _open_manifest(files: tuple[str, ...], *, base: str, limit: int | None) -> Listing:
+    readers, count = open_manifest(files, limit=limit)
+    if count == 0:
+        raise RecordingError(base, expected="recordings in the manifest", found="no row")
+    return Listing(readers=readers, kind="manifest", known_count=count)
+
+
+def _check_choice(*, shard: tuple[int, int] | None, limit: int | None) -> None:
+    if shard is not None and not 1 <= shard[0] <= shard[1]:
+        raise ConfigError(
+            "shard", expected="i/n with i from 1 to n, such as 1/4", found=f"{shard[0]}/{shard[1]}"
+        )
+    if limit is not None and limit < 1:
+        raise ConfigError("limit", expected="at least 1 recording", found=str(limit))

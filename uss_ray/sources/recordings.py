@@ -1,0 +1,176 @@
+"""What counts as a recording by its name, and the names, keys and rows that recordings keep.
+
+Owns the schema of the rows that travel from a listing to the workers; whether a recording can be read shows when
+it is opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from uss_ray.errors import RecordingError
+from uss_ray.results.layout import recording_id
+from uss_ray.store import uri
+
+RECORDING_SUFFIXES = frozenset(
+    [
+        ".aif",
+        ".aifc",
+        ".aiff",
+        ".au",
+        ".caf",
+        ".flac",
+        ".m4a",
+        ".mp3",
+        ".oga",
+        ".ogg",
+        ".opus",
+        ".rf64",
+        ".snd",
+        ".w64",
+        ".wav",
+    ]
+)
+
+RECORDING_SCHEMA = pa.schema(
+    [
+        pa.field("recording_key", pa.int64(), False),
+        pa.field("recording_id", pa.string(), False),
+        pa.field("recording_uri", pa.string(), False),
+        pa.field("bytes", pa.int64()),
+        pa.field("duration_seconds", pa.float64()),
+    ]
+)
+"""One row a recording of a listing; `bytes` and `duration_seconds` are null where the listing does not tell them."""
+
+ROWS_PER_TABLE = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """One recording to separate.
+
+    Parameters
+    ----------
+    recording_uri : str
+        Where it lies.
+    recording_id : str
+        Its folder below the output root, from its path in the archive.
+    """
+
+    recording_uri: str
+    recording_id: str
+
+    @property
+    def recording_key(self) -> int:
+        """Key of a ledger: 63 bits of the id's hash, the same wherever the archive lies."""
+        return recording_key(self.recording_id)
+
+
+class ListedRecording(NamedTuple):
+    """What a listing tells of a recording: all of `RECORDING_SCHEMA` but the key, which follows from the id."""
+
+    recording_uri: str
+    recording_id: str
+    byte_count: int | None = None
+    duration_seconds: float | None = None
+
+
+def recording_key(name: str) -> int:
+    """Hash a recording id to a non-negative int64.
+
+    Examples
+    --------
+    >>> recording_key("a.wav") == recording_key("a.wav"), recording_key("b.wav") < 2**63
+    (True, True)
+    """
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def looks_like_recording(name: str) -> bool:
+    """Tell by its name whether something may be a recording: a known audio suffix, or a URI.
+
+    Examples
+    --------
+    >>> [looks_like_recording(name) for name in ("a b.WAV", "s3://bucket/x", "Dog", "/m/0bt9lr")]
+    [True, True, False, False]
+    """
+    return "://" in name or has_recording_suffix(name)
+
+
+def has_recording_suffix(name: str) -> bool:
+    """Tell whether a name ends as recordings do, in any case."""
+    return PurePosixPath(name).suffix.casefold() in RECORDING_SUFFIXES
+
+
+def single_recording(location: str) -> Recording:
+    """Name one recording by its file name alone.
+
+    Raises
+    ------
+    RecordingError
+        If the location has no name.
+    """
+    name = PurePosixPath(location).name if uri.is_remote(location) else Path(location).name
+    if not name or name == "..":
+        raise RecordingError(location or "recording", expected="the name of an audio file", found="none")
+    return Recording(recording_uri=location, recording_id=recording_id(name))
+
+
+def recording_tables(recordings: Iterable[ListedRecording]) -> Iterator[pa.Table]:
+    """Gather recordings to tables.
+
+    Parameters
+    ----------
+    recordings : iterable of ListedRecording
+        Taken up as the tables are asked for.
+
+    Yields
+    ------
+    pa.Table
+        Of `RECORDING_SCHEMA`, at most `ROWS_PER_TABLE` rows, in order.
+
+    Raises
+    ------
+    RecordingError
+        If a name is not UTF-8, which neither Parquet nor an object store can hold.
+    """
+    coming = iter(recordings)
+    while rows := list(islice(coming, ROWS_PER_TABLE)):
+        uris, ids, byte_counts, durations = zip(*rows, strict=True)
+        yield recording_table(uris=uris, ids=ids, byte_counts=byte_counts, durations=durations)
+
+
+def recording_table(
+    *,
+    uris: Sequence[str],
+    ids: Sequence[str],
+    byte_counts: pa.Array | Sequence[int | None],
+    durations: pa.Array | Sequence[float | None],
+) -> pa.Table:
+    """Make one table of `RECORDING_SCHEMA` from its columns; the keys follow from the ids.
+
+    Raises
+    ------
+    RecordingError
+        See `recording_tables`.
+    """
+    try:
+        names = pa.array(uris, pa.string())
+    except UnicodeEncodeError as error:
+        raise RecordingError(repr(error.object), expected="a name in UTF-8", found=error.reason) from error
+    columns = [
+        pa.array([recording_key(name) for name in ids], pa.int64()),
+        pa.array(ids, pa.string()),
+        names,
+        pa.array(byte_counts, pa.int64()),
+        pa.array(durations, pa.float64()),
+    ]
+    return pa.Table.from_arrays(columns, schema=RECORDING_SCHEMA)

@@ -1,0 +1,516 @@
+"""Remote files made local once: downloaded, resumed, checked and committed under their final name.
+
+Owns the cache folder and everything about moving bytes into it. Leaves what the bytes mean to others: of a
+weights folder it reads the list of files in `config.json`, and nothing more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import http.client
+import json
+import logging
+import os
+import re
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from filelock import FileLock
+
+from uss_ray.errors import OutputError, WeightsError
+from uss_ray.store.faults import client_errors, is_transient, wording
+from uss_ray.store.patience import patience_seconds, patiently
+from uss_ray.store.systems import file_system
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int | None], None]
+"""Called with (bytes so far, bytes in all or None) as a download goes on."""
+
+_BLOCK_BYTES = 1 << 20
+_TIMEOUT_SECONDS = 30.0
+_MOST_RESTARTS = 5
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class _TransientError(Exception):
+    """A failure that may pass: the attempt is worth repeating."""
+
+    @property
+    def strerror(self) -> str:
+        return str(self)
+
+
+class _RestartError(Exception):
+    """The partial file is of no use any more: begin again at byte 0."""
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """An open download: where it begins, how long the whole file is, and how to recognise the same file again."""
+
+    body: BinaryIO
+    start_byte: int
+    total_bytes: int | None
+    validator: str | None
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is to be fetched and how to know that it is right."""
+
+    uri: str
+    sha256: str | None
+    size: int | None
+
+
+def cache_folder() -> Path:
+    """Folder of everything fetched: `USS_RAY_CACHE`, read at each call, or `~/.cache/uss_ray`.
+
+    Returns
+    -------
+    Path
+        Need not exist yet.
+    """
+    configured = os.environ.get("USS_RAY_CACHE")
+    return Path(configured).expanduser() if configured else Path.home() / ".cache" / "uss_ray"
+
+
+def is_remote(uri: str) -> bool:
+    """Whether `uri` has a scheme other than `file`, so that its bytes must be fetched first."""
+    scheme, separator, _ = uri.partition("://")
+    return bool(separator) and scheme != "file"
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """Sha256 of a file, read in blocks.
+
+    Parameters
+    ----------
+    path : path-like
+        A local file.
+
+    Returns
+    -------
+    str
+        64 lower-case hexadecimal digits.
+    """
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fetch(
+    uri: str,
+    *,
+    sha256: str | None = None,
+    size: int | None = None,
+    progress: Progress | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+) -> Path:
+    """Make the file at `uri` local, downloading it once for all processes of this machine.
+
+    An interrupted download is taken up where it stopped, unless the file has changed meanwhile. Without
+    `sha256` the first download is trusted: its hash is written beside it (`<name>.sha256`) and every later
+    use is held to it.
+
+    Parameters
+    ----------
+    uri : str
+        `https://`, `http://`, `s3://`, any other scheme fsspec knows, `file://` or a local path.
+        A local file is used where it lies.
+    sha256 : str, optional
+        64 hexadecimal digits the file must hash to.
+    size : int, optional
+        Bytes the file must have.
+    progress : callable, optional
+        Called with (bytes so far, bytes in all or None).
+    cache_dir : path-like, optional
+        Instead of `cache_folder()`.
+
+    Returns
+    -------
+    Path
+        The local file, complete and checked.
+
+    Raises
+    ------
+    WeightsError
+        If the file does not exist, is not the expected one, or nothing of it comes for as long as the patience with a
+        store lasts.
+    OutputError
+        If the cache cannot be written.
+    ConfigError
+        If there is no such scheme.
+    """
+    wanted = _Wanted(uri=uri, sha256=_normal_sha256(uri, sha256), size=size)
+    if not is_remote(uri):
+        return _local_file(wanted)
+    folder = Path(cache_dir) if cache_dir is not None else cache_folder()
+    path = folder / "files" / hashlib.sha256(uri.encode()).hexdigest()[:16] / _file_name(uri)
+    return _fetch_to(path, wanted, progress)
+
+
+def fetch_folder(
+    uri: str,
+    *,
+    progress: Progress | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+) -> Path:
+    """Make the weights folder at `uri` local: `config.json`, then every file it lists, each checked.
+
+    The local folder is named by the sha256 of `config.json`, so two versions at one address never mix.
+
+    Parameters
+    ----------
+    uri : str
+        Folder that holds a `config.json` with `files` {name: sha256}.
+    progress : callable, optional
+        Called with (bytes so far, bytes in all or None) of the file in hand.
+    cache_dir : path-like, optional
+        Instead of `cache_folder()`.
+
+    Returns
+    -------
+    Path
+        The local folder; the given one if `uri` is local.
+
+    Raises
+    ------
+    WeightsError
+        If a file is missing, altered or cannot be reached, or the list is malformed.
+    OutputError
+        If the cache cannot be written.
+    """
+    if not is_remote(uri):
+        return _local_folder(uri)
+    root = Path(cache_dir) if cache_dir is not None else cache_folder()
+    config_uri = _join(uri, "config.json")
+    config = _read_small(config_uri)
+    files = _listed_files(config_uri, config)
+    folder = root / "folders" / hashlib.sha256(config).hexdigest()[:32]
+    for name, sha256 in files.items():
+        _fetch_to(folder / name, _Wanted(uri=_join(uri, name), sha256=sha256, size=None), progress)
+    with _writing(folder / "config.json"):
+        partial = folder / f"config.json.{os.getpid()}.part"
+        partial.write_bytes(config)
+        partial.replace(folder / "config.json")
+    return folder
+
+
+# -- the cached file ----------------------------------------------------------------------------------------
+
+
+def _fetch_to(path: Path, wanted: _Wanted, progress: Progress | None) -> Path:
+    """Give `path` the bytes of `wanted`, unless it has them already; one process at a time."""
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_name(path.name + ".lock"))
+        lock.acquire()
+    try:
+        held_to = wanted.sha256 or _recorded_sha256(path)
+        if path.is_file():
+            if file_sha256(path) == held_to:
+                return path
+            logger.warning("%s: cached file is altered or out of date, fetching it again", path)
+        wanted = _Wanted(uri=wanted.uri, sha256=held_to, size=wanted.size)
+        partial = path.with_name(path.name + ".part")
+        found = _download_checked(wanted, partial, progress)
+        with _writing(path):
+            _record_path(path).write_text(f"{found}  {path.name}\n", encoding="utf-8")
+            partial.replace(path)
+            _validator_path(partial).unlink(missing_ok=True)
+        if held_to is None:
+            logger.info("%s: sha256 %s, trusted from now on", wanted.uri, found)
+        return path
+    finally:
+        lock.release()
+
+
+def _download_checked(wanted: _Wanted, partial: Path, progress: Progress | None) -> str:
+    """Download to `partial` and return its sha256; a wrong file is removed.
+
+    A file that was resumed from an earlier run and comes out wrong is fetched once more from its first byte:
+    the fault may lie in the old half.
+    """
+    resumed = partial.exists()
+    _download(wanted, partial, progress)
+    found = file_sha256(partial)
+    if resumed and wanted.sha256 not in (None, found):
+        _discard(partial)
+        _download(wanted, partial, progress)
+        found = file_sha256(partial)
+    size = partial.stat().st_size
+    if wanted.size is not None and size != wanted.size:
+        _discard(partial)
+        raise WeightsError(wanted.uri, expected=f"{wanted.size} bytes", found=f"{size} bytes")
+    if wanted.sha256 not in (None, found):
+        _discard(partial)
+        raise WeightsError(wanted.uri, expected=f"sha256 {wanted.sha256}", found=f"sha256 {found}")
+    return found
+
+
+def _download(wanted: _Wanted, partial: Path, progress: Progress | None) -> None:
+    """Fill `partial` to the end; give up when nothing came for as long as the patience lasts."""
+    restarts = 0
+    while True:
+        before = _size(partial)
+
+        def brought_nothing(error: BaseException, before: int = before) -> bool:
+            return isinstance(error, _TransientError) and _size(partial) <= before
+
+        try:
+            patiently(lambda: _download_once(wanted, partial, progress), worth_repeating=brought_nothing)
+            return
+        except _RestartError:
+            _discard(partial)
+            restarts += 1
+            if restarts >= _MOST_RESTARTS:
+                raise WeightsError(
+                    wanted.uri, expected="a file that stays the same", found="another at every try"
+                ) from None
+        except _TransientError as error:
+            if _size(partial) <= before or not patience_seconds():
+                raise WeightsError(wanted.uri, expected="a complete download", found=str(error)) from error
+            logger.info("%s: %s, trying again", wanted.uri, error)
+
+
+def _download_once(wanted: _Wanted, partial: Path, progress: Progress | None) -> None:
+    """One attempt: append to `partial` if the server still has the same file, else begin it anew."""
+    with _open_stream(wanted.uri, _size(partial), _read_validator(partial)) as stream:
+        if wanted.size is not None and stream.total_bytes not in (None, wanted.size):
+            raise WeightsError(
+                wanted.uri, expected=f"{wanted.size} bytes", found=f"{stream.total_bytes} bytes at the server"
+            )
+        done = stream.start_byte
+        with _writing(partial):
+            out = partial.open("r+b" if done else "wb")
+        with out:
+            out.seek(done)
+            out.truncate()
+            _write_validator(partial, stream.validator)
+            while block := _read_block(stream.body):
+                with _writing(partial):
+                    out.write(block)
+                done += len(block)
+                if progress is not None:
+                    progress(done, stream.total_bytes)
+        if stream.total_bytes is not None and done != stream.total_bytes:
+            raise _TransientError(f"the connection ended after {done} of {stream.total_bytes} bytes")
+
+
+def _read_block(body: BinaryIO) -> bytes:
+    try:
+        return body.read(_BLOCK_BYTES)
+    except (http.client.HTTPException, OSError) as error:
+        # Whatever it is, what came so far is kept, and the next attempt shows whether it stays.
+        raise _TransientError(_reason(error)) from error
+
+
+# -- where the bytes come from ------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _open_stream(uri: str, offset: int, validator: str | None) -> Iterator[_Stream]:
+    opener = _open_http if uri.startswith(("http://", "https://")) else _open_fsspec
+    stream = opener(uri, offset if validator else 0, validator)
+    with contextlib.closing(stream.body):
+        yield stream
+
+
+def _open_http(uri: str, offset: int, validator: str | None) -> _Stream:
+    request = urllib.request.Request(uri, headers={"Accept-Encoding": "identity", "User-Agent": "uss-ray"})
+    if offset and validator:
+        request.add_header("Range", f"bytes={offset}-")
+        request.add_header("If-Range", validator)
+    try:
+        response = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == 416:
+            raise _RestartError from error
+        found = f"HTTP {error.code} {error.reason}".strip()
+        if is_transient(error):
+            raise _TransientError(found) from error
+        raise WeightsError(uri, expected="a file that can be downloaded", found=found) from error
+    except (http.client.HTTPException, OSError) as error:
+        raise _of_connection(uri, error) from error
+    start = offset if response.status == 206 else 0
+    if response.status == 206 and not response.headers.get("Content-Range", "").startswith(
+        f"bytes {offset}-"
+    ):
+        response.close()
+        raise _RestartError
+    length = response.headers.get("Content-Length")
+    etag = response.headers.get("ETag")
+    strong_etag = etag if etag and not etag.startswith("W/") else None
+    return _Stream(
+        body=cast(BinaryIO, response),
+        start_byte=start,
+        total_bytes=start + int(length) if length is not None else None,
+        validator=strong_etag or response.headers.get("Last-Modified"),
+    )
+
+
+def _open_fsspec(uri: str, offset: int, validator: str | None) -> _Stream:
+    filesystem, path = file_system(uri)
+    try:
+        info: dict[str, Any] = filesystem.info(path)
+        current = str(info.get("ETag") or info.get("mtime") or info.get("LastModified") or "") or None
+        total = int(info["size"]) if info.get("size") is not None else None
+        start = offset if validator == current and offset <= (total or 0) else 0
+        body = filesystem.open(path, "rb")
+        body.seek(start)
+    except client_errors() as error:
+        if is_transient(error):
+            raise _TransientError(wording(error)) from error
+        raise WeightsError(uri, expected="a file that can be downloaded", found=wording(error)) from error
+    return _Stream(body=cast(BinaryIO, body), start_byte=start, total_bytes=total, validator=current)
+
+
+def _read_small(uri: str) -> bytes:
+    """Read a small file whole, with the same patience as a download."""
+
+    def attempt() -> bytes:
+        with _open_stream(uri, 0, None) as stream:
+            content = b"".join(iter(functools.partial(_read_block, stream.body), b""))
+        if stream.total_bytes in (None, len(content)):
+            return content
+        raise _TransientError(f"the connection ended after {len(content)} of {stream.total_bytes} bytes")
+
+    try:
+        return patiently(attempt, worth_repeating=lambda error: isinstance(error, _TransientError))
+    except _TransientError as error:
+        raise WeightsError(uri, expected="a complete download", found=str(error)) from error
+
+
+def _of_connection(uri: str, error: Exception) -> Exception:
+    """Tell a connection that failed for now from an address that leads nowhere."""
+    reason = getattr(error, "reason", None)
+    if is_transient(reason if isinstance(reason, BaseException) else error):
+        return _TransientError(_reason(error))
+    return WeightsError(uri, expected="a file that can be downloaded", found=_reason(error))
+
+
+# -- local places -------------------------------------------------------------------------------------------
+
+
+def _local_path(uri: str) -> Path:
+    if uri.startswith("file://"):
+        return Path(urllib.request.url2pathname(urllib.parse.urlsplit(uri).path))
+    return Path(uri).expanduser()
+
+
+def _local_file(wanted: _Wanted) -> Path:
+    path = _local_path(wanted.uri)
+    if not path.is_file():
+        raise WeightsError(
+            wanted.uri, expected="a file", found="a folder" if path.is_dir() else "nothing there"
+        )
+    if wanted.size is not None and path.stat().st_size != wanted.size:
+        raise WeightsError(wanted.uri, expected=f"{wanted.size} bytes", found=f"{path.stat().st_size} bytes")
+    if wanted.sha256 is not None and (found := file_sha256(path)) != wanted.sha256:
+        raise WeightsError(wanted.uri, expected=f"sha256 {wanted.sha256}", found=f"sha256 {found}")
+    return path
+
+
+def _local_folder(uri: str) -> Path:
+    path = _local_path(uri)
+    if not (path / "config.json").is_file():
+        found = "a folder without one" if path.is_dir() else "a file" if path.exists() else "nothing there"
+        raise WeightsError(uri, expected="a weights folder with a config.json", found=found)
+    return path
+
+
+# -- small parts --------------------------------------------------------------------------------------------
+
+
+def _listed_files(uri: str, config: bytes) -> dict[str, str]:
+    try:
+        files = json.loads(config)["files"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise WeightsError(uri, expected="JSON with `files` {name: sha256}", found=_reason(error)) from error
+    if not isinstance(files, dict) or not files:
+        raise WeightsError(uri, expected="JSON with `files` {name: sha256}", found=f"files {files!r}")
+    for name, sha256 in files.items():
+        if not name or name != Path(name).name or name == "config.json":
+            raise WeightsError(uri, expected="plain file names in `files`", found=repr(name))
+        if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+            raise WeightsError(f"{uri} files.{name}", expected="a sha256", found=repr(sha256))
+    return cast(dict[str, str], files)
+
+
+def _join(uri: str, name: str) -> str:
+    quoted = urllib.parse.quote(name) if uri.startswith(("http://", "https://")) else name
+    return f"{uri.rstrip('/')}/{quoted}"
+
+
+def _file_name(uri: str) -> str:
+    path = urllib.parse.unquote(urllib.parse.urlsplit(uri).path)
+    name = re.sub(r"[^\w.=,+-]", "_", path.rstrip("/").rsplit("/", 1)[-1])
+    return name.strip(".") or "file"
+
+
+def _normal_sha256(uri: str, sha256: str | None) -> str | None:
+    if sha256 is None:
+        return None
+    if not _SHA256.fullmatch(sha256.lower()):
+        raise WeightsError(uri, expected="a sha256 of 64 hexadecimal digits", found=repr(sha256))
+    return sha256.lower()
+
+
+def _record_path(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def _recorded_sha256(path: Path) -> str | None:
+    record = _record_path(path)
+    if not record.is_file():
+        return None
+    found = record.read_text(encoding="utf-8")[:64]
+    return found if _SHA256.fullmatch(found) else None
+
+
+def _validator_path(partial: Path) -> Path:
+    return partial.with_name(partial.name + ".etag")
+
+
+def _read_validator(partial: Path) -> str | None:
+    path = _validator_path(partial)
+    return (path.read_text(encoding="utf-8") or None) if path.is_file() else None
+
+
+def _write_validator(partial: Path, validator: str | None) -> None:
+    with _writing(partial):
+        _validator_path(partial).write_text(validator or "", encoding="utf-8")
+
+
+def _discard(partial: Path) -> None:
+    partial.unlink(missing_ok=True)
+    _validator_path(partial).unlink(missing_ok=True)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(str(path), expected="a cache that can be written", found=_reason(error)) from error
+
+
+def _reason(error: BaseException) -> str:
+    cause = getattr(error, "reason", None)
+    if isinstance(cause, BaseException):
+        error = cause
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())

@@ -1,0 +1,147 @@
+"""Patience with a store: what failed for a passing reason is tried again, until a set time is over.
+
+One loop around every request, with one clock. The clients' own retries are switched off below it: they count attempts
+instead of seconds, and would multiply.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_delay,
+    wait_random_exponential,
+)
+
+from uss_ray.errors import ConfigError
+from uss_ray.store.faults import is_transient, wording
+
+logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+VARIABLE = "USS_RAY_STORAGE_PATIENCE_SECONDS"
+_DEFAULT_SECONDS = 300.0
+_FIRST_WAIT_SECONDS = 0.2
+_LONGEST_WAIT_SECONDS = 15.0
+_QUIET_SECONDS = 10.0
+
+_limit: ContextVar[float] = ContextVar("storage_patience_limit", default=math.inf)
+
+
+def patience_seconds() -> float:
+    """Tell how long a fault that may pass is waited out.
+
+    Returns
+    -------
+    float
+        ``USS_RAY_STORAGE_PATIENCE_SECONDS``, read at each call, or five minutes; never above the limit of a
+        surrounding `at_most`. Not negative; 0 tries once.
+
+    Raises
+    ------
+    ConfigError
+        If the variable is no such number.
+    """
+    text = os.environ.get(VARIABLE)
+    try:
+        seconds = _DEFAULT_SECONDS if text is None else float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise ConfigError(VARIABLE, expected="a number of seconds, not negative", found=repr(text))
+    return min(seconds, _limit.get())
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Be less patient inside: for a first look at a store, whose address may be wrong.
+
+    Parameters
+    ----------
+    seconds : float
+        Upper limit of `patience_seconds` for what this thread does inside.
+    """
+    token = _limit.set(min(seconds, _limit.get()))
+    try:
+        yield
+    finally:
+        _limit.reset(token)
+
+
+def patiently(
+    action: Callable[[], _T], *, worth_repeating: Callable[[BaseException], bool] = is_transient
+) -> _T:
+    """Do something to a store, again and again while its fault may pass.
+
+    Parameters
+    ----------
+    action : callable
+        Must do no harm when it is repeated.
+    worth_repeating : callable, default=is_transient
+        Judges what `action` raised.
+
+    Returns
+    -------
+    object
+        What `action` returns.
+
+    Raises
+    ------
+    Exception
+        What `action` raised last, unchanged: at once if it is there to stay, else when the patience is at its end.
+    """
+    return Retrying(**_policy(worth_repeating))(action)
+
+
+async def patiently_awaited(
+    action: Callable[[], Awaitable[_T]], *, worth_repeating: Callable[[BaseException], bool] = is_transient
+) -> _T:
+    """Do what `patiently` does, for an action that is awaited.
+
+    Parameters
+    ----------
+    action : callable
+        Makes a new awaitable for each attempt.
+    worth_repeating : callable, default=is_transient
+        Judges what it raised.
+
+    Returns
+    -------
+    object
+        What it returns.
+    """
+
+    async def attempt() -> _T:
+        return await action()
+
+    return await AsyncRetrying(**_policy(worth_repeating))(attempt)
+
+
+def _policy(worth_repeating: Callable[[BaseException], bool]) -> dict[str, Any]:
+    return {
+        "retry": retry_if_exception(worth_repeating),
+        "stop": stop_after_delay(patience_seconds()),
+        # Full jitter: many workers meet the same fault at the same moment.
+        "wait": wait_random_exponential(multiplier=_FIRST_WAIT_SECONDS, max=_LONGEST_WAIT_SECONDS),
+        "before_sleep": _tell,
+        "reraise": True,
+    }
+
+
+def _tell(state: RetryCallState) -> None:
+    fault = state.outcome.exception() if state.outcome is not None else None
+    waited = state.seconds_since_start or 0.0
+    level = logging.WARNING if waited >= _QUIET_SECONDS else logging.INFO
+    found = wording(fault) if fault is not None else "no answer"
+    logger.log(level, "the store fails for %.0f s now (%s), trying again", waited, found)

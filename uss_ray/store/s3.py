@@ -1,0 +1,105 @@
+"""S3 through s3fs, patient: every request, and every answer's body, is tried again while its fault may pass.
+
+Owns the retries, which s3fs and botocore would count instead of time, and what is left of an upload that fails.
+Imported only once somebody reaches for S3.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fsspec.asyn import sync_wrapper
+from s3fs import S3FileSystem
+
+from uss_ray.store.faults import is_transient, store_code
+from uss_ray.store.patience import patiently_awaited
+from uss_ray.store.reading import make_reads_patient
+
+_CLIENT = {
+    # A store under load may well think for longer than s3fs's 15 seconds.
+    "connect_timeout": 10,
+    "read_timeout": 60,
+    "retries": {"total_max_attempts": 1, "mode": "standard"},
+}
+
+
+class PatientS3FileSystem(S3FileSystem):  # type: ignore[misc]  # s3fs has no types
+    """An fsspec file system for ``s3://`` that waits out faults that pass (`patience_seconds`).
+
+    Parameters
+    ----------
+    **options : object
+        Of `s3fs.S3FileSystem`.
+    """
+
+    retries = 1
+
+    def __init__(self, **options: Any) -> None:
+        options["config_kwargs"] = {**_CLIENT, **options.get("config_kwargs", {})}
+        super().__init__(**options)
+
+    async def _call_s3(self, method: str, *parts: Any, **request: Any) -> Any:
+        attempts = 0
+
+        async def ask() -> Any:
+            nonlocal attempts
+            attempts += 1
+            if method == "create_multipart_upload" and attempts > 1:
+                await self._abort_uploads_of(request["Bucket"], request["Key"])
+            return await super(PatientS3FileSystem, self)._call_s3(method, *parts, **request)
+
+        try:
+            return await patiently_awaited(ask)
+        except PermissionError as error:
+            refusal = error
+        if method == "head_object":
+            refusal = await self._reason_of(refusal, request)
+        raise refusal
+
+    # s3fs binds its own coroutine to this name.
+    call_s3 = sync_wrapper(_call_s3)
+
+    async def _reason_of(self, refusal: PermissionError, request: dict[str, Any]) -> PermissionError:
+        """Ask for one byte: an answer to HEAD has no body to say why it was refused."""
+        wanted = {name: request[name] for name in ("Bucket", "Key", "VersionId") if name in request}
+        try:
+            answer = await self._call_s3("get_object", Range="bytes=0-0", **wanted)
+        except PermissionError as error:
+            return error
+        except OSError:
+            return refusal
+        answer["Body"].close()
+        return refusal
+
+    async def _abort_uploads_of(self, bucket: str, key: str) -> None:
+        """Take back an upload that was begun, but whose name got lost with the answer."""
+        begun = await self._call_s3("list_multipart_uploads", Bucket=bucket, Prefix=key)
+        for upload in begun.get("Uploads", ()):
+            if upload["Key"] == key:
+                await self._abort_mpu(bucket, key, upload["UploadId"])
+
+    async def _cat_file(self, path: str, **options: Any) -> bytes:
+        whole: bytes = await patiently_awaited(
+            lambda: super(PatientS3FileSystem, self)._cat_file(path, **options)
+        )
+        return whole
+
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> Any:
+        file = super()._open(path, mode, **options)
+        return make_reads_patient(file) if mode == "rb" else file
+
+    async def _put_file(self, lpath: str, rpath: str, **options: Any) -> None:
+        def again(error: BaseException) -> bool:
+            # The answer to its last request got lost, and the store has finished this upload already; or somebody who
+            # uploads to the same place has taken it for a lost one.
+            return is_transient(error) or store_code(error) == "NoSuchUpload"
+
+        await patiently_awaited(
+            lambda: super(PatientS3FileSystem, self)._put_file(lpath, rpath, **options), worth_repeating=again
+        )
+
+    async def _abort_mpu(self, bucket: str, key: str, mpu: str) -> None:
+        try:
+            await super()._abort_mpu(bucket, key, mpu)
+        except FileNotFoundError:
+            return

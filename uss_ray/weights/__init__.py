@@ -1,0 +1,1 @@
+"""Weights folders: their format, where they are found, and importers of published files."""

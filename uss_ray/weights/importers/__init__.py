@@ -1,0 +1,1 @@
+"""Importers of published checkpoints into weights folders."""
