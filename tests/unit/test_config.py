@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from pydantic import Field
+
+from uss_ray.config import Settings, canonical_json, load, to_yaml
+from uss_ray.errors import ConfigError
+
+
+class Loss(Settings):
+    kind: Literal["l1", "snr"] = "l1"
+    weight: float = Field(default=1.0, gt=0)
+
+
+class Recipe(Settings):
+    steps: int = Field(default=10, ge=1)
+    name: str = "base"
+    floor_dbfs: float | None = None
+    loss: Loss = Loss()
+
+
+def test_settings_cannot_be_changed_and_are_equal_by_value():
+    with pytest.raises(Exception, match="frozen"):
+        Recipe().steps = 3  # type: ignore[misc]
+    assert Recipe(steps=3) == Recipe().replace(steps=3)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"steps": 0}, "recipe steps: expected greater than or equal to 1, found 0"),
+        ({"step": 3}, "recipe step: expected a known setting, 'steps'?, found an unknown one"),
+        ({"loss": {"kid": "snr"}}, "kid: expected a known setting, 'kind'?, found an unknown one"),
+        ({"loss": {"kind": "l2"}}, "kind: expected 'l1' or 'snr', found 'l2'"),
+        ({"floor_dbfs": float("-inf")}, "recipe floor_dbfs: expected a finite number, found -inf"),
+    ],
+)
+def test_a_bad_value_is_named(values, message):
+    with pytest.raises(ConfigError) as caught:
+        Recipe(**values)
+    assert str(caught.value).endswith(message)
+
+
+def test_a_changed_copy_is_checked():
+    with pytest.raises(ConfigError, match="recipe steps"):
+        Recipe().replace(steps=-1)
+
+
+def test_equal_settings_have_the_same_strict_json():
+    text = Recipe(loss=Loss(kind="snr")).canonical_json()
+    assert text == Recipe().replace(loss=Loss(kind="snr")).canonical_json()
+    assert Recipe(**json.loads(text)) == Recipe(loss=Loss(kind="snr"))
+    with pytest.raises(ValueError, match="JSON"):
+        canonical_json({"level": float("-inf")})
+
+
+def test_overlays_hold_what_differs(tmp_path: Path):
+    (tmp_path / "base.yaml").write_text("steps: 5\nloss: {weight: 2.0}\n")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "snr.yaml").write_text("base: ../base.yaml\nloss: {kind: snr}\n")
+    settings = load(tmp_path / "deep" / "snr.yaml", Recipe, changes={"name": "mine"})
+    assert settings == Recipe(steps=5, name="mine", loss=Loss(kind="snr", weight=2.0))
+    (tmp_path / "again.yaml").write_text(to_yaml(settings))
+    assert load(tmp_path / "again.yaml", Recipe) == settings
+
+
+def test_an_empty_file_is_the_defaults(tmp_path: Path):
+    (tmp_path / "empty.yaml").write_text("")
+    assert load(tmp_path / "empty.yaml", Recipe) == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- a\n", "settings by their names, found list"),
+        ("steps: [\n", "a YAML file of settings"),
+        ("base: 3\n", "the name of a file"),
+        ("base: a.yaml\n", "a circle"),
+        ("base: b.yaml\n", "No such file"),
+        ("stepz: 3\n", "'steps'"),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path: Path, text: str, message: str):
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load(tmp_path / "a.yaml", Recipe)

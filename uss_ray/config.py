@@ -1,0 +1,204 @@
+"""Settings: written once as a model, read from Python, YAML, command line and HTTP, and told as canonical JSON.
+
+Owns the rules that all settings share: frozen, no unknown keys, errors that name the setting, overlays with `base:`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from uss_ray.errors import ConfigError
+
+_BASE = "base"
+
+Model = TypeVar("Model", bound="Settings")
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, compared by value, checked where it is made.
+
+    A field says by its type and its `Field` what it may hold; checks between fields are validators that raise
+    `ConfigError`. Infinite numbers are refused, for JSON has none: let None mean that a limit is off.
+
+    Raises
+    ------
+    ConfigError
+        If a value is not what its field may hold, or a key is unknown.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+    def __init__(self, /, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise _config_error(type(self), error) from error
+
+    def replace(self, **changes: Any) -> Self:
+        """Copy with some fields changed; the copy is checked as a new one is."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self)(**{**values, **changes})
+
+    def canonical_json(self) -> str:
+        """Give the settings as strict JSON, the same text for equal settings."""
+        return canonical_json(self.model_dump(mode="json"))
+
+
+def canonical_json(value: Any) -> str:
+    """Write strict JSON in which equal values have equal texts.
+
+    Parameters
+    ----------
+    value : object
+        Of what JSON knows.
+
+    Returns
+    -------
+    str
+        One line, keys sorted.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite.
+    """
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+def load(
+    path: str | os.PathLike[str], model: type[Model], *, changes: Mapping[str, Any] | None = None
+) -> Model:
+    """Read settings from YAML.
+
+    Parameters
+    ----------
+    path : path
+        A file that holds the keys that differ from the defaults, or from another file named under ``base:``
+        (relative to this one).
+    model : type of Settings
+    changes : mapping, optional
+        Laid over the file, nested as the model is.
+
+    Returns
+    -------
+    Settings
+
+    Raises
+    ------
+    ConfigError
+        If a file cannot be read, is no mapping or goes round in circles, a key is unknown (the nearest is named), or
+        a value is not what its field may hold.
+    """
+    values = overlay(read_overlays(path), changes or {})
+    return model(**values)
+
+
+def read_overlays(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a YAML file laid over the files that it names as its base.
+
+    Raises
+    ------
+    ConfigError
+        As `load`.
+    """
+    chain: list[Path] = []
+    layers: list[dict[str, Any]] = []
+    following: Path | None = Path(path)
+    while following is not None:
+        resolved = following.resolve()
+        if resolved in chain:
+            raise ConfigError(str(path), expected="files that end in one without a base", found="a circle")
+        chain.append(resolved)
+        values = _read_mapping(following)
+        base = values.pop(_BASE, None)
+        if base is not None and not isinstance(base, str):
+            raise ConfigError(f"{following}: {_BASE}", expected="the name of a file", found=repr(base))
+        layers.append(values)
+        following = None if base is None else following.parent / base
+    merged: dict[str, Any] = {}
+    for values in reversed(layers):
+        merged = overlay(merged, values)
+    return merged
+
+
+def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one nested mapping over another; mappings merge, everything else is replaced.
+
+    Examples
+    --------
+    >>> overlay({"loss": {"kind": "l1", "weight": 1}}, {"loss": {"kind": "snr"}})
+    {'loss': {'kind': 'snr', 'weight': 1}}
+    """
+    merged = dict(below)
+    for key, value in above.items():
+        known = merged.get(key)
+        merged[key] = (
+            overlay(known, value) if isinstance(known, Mapping) and isinstance(value, Mapping) else value
+        )
+    return merged
+
+
+def to_yaml(settings: Settings) -> str:
+    """Write settings as YAML that `load` reads back to the same."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        found = error.strerror or str(error)
+        raise ConfigError(str(path), expected="a YAML file of settings", found=found) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        found = " ".join(str(error).split())
+        raise ConfigError(str(path), expected="a YAML file of settings", found=found) from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise ConfigError(str(path), expected="settings by their names", found=type(values).__name__)
+    return values
+
+
+def _config_error(model: type[Settings], error: ValidationError) -> ConfigError:
+    first = error.errors(include_url=False)[0]
+    place = [str(step) for step in first["loc"]]
+    item = " ".join([_spoken(model.__name__), ".".join(place)]).strip()
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(place[-1], _keys_at(model, place[:-1]), n=1)
+        known = f"{near[0]!r}?" if near else "one of " + ", ".join(_keys_at(model, place[:-1]))
+        return ConfigError(item, expected=f"a known setting, {known}", found="an unknown one")
+    if first["type"] == "missing":
+        return ConfigError(item, expected="a value", found="none")
+    return ConfigError(item, expected=_expected(first), found=repr(first["input"]))
+
+
+def _keys_at(model: type[BaseModel], place: list[str]) -> list[str]:
+    for step in place:
+        field = model.model_fields.get(step)
+        if field is None or not (
+            isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        ):
+            break
+        model = field.annotation
+    return sorted(model.model_fields)
+
+
+def _expected(error: ErrorDetails) -> str:
+    for prefix in ("Input should be ", "Value should have "):
+        if error["msg"].startswith(prefix):
+            return error["msg"].removeprefix(prefix)
+    return error["msg"][:1].lower() + error["msg"][1:]
+
+
+def _spoken(name: str) -> str:
+    """Split a class name into words: ``SeparationSettings`` becomes ``separation settings``."""
+    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip()
