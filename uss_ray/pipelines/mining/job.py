@@ -5,11 +5,9 @@ Shards and receipts are written by the workers; thin rows come back, and only su
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -27,6 +25,7 @@ from uss_ray.errors import ConfigError
 from uss_ray.mining.clip_miner import ClipMiner, WeakClip
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.mining.clips import Choice
+from uss_ray.pipelines.mining.facts import load_labels, manifest_maker, run_facts
 from uss_ray.pipelines.mining.ledger import MiningLedger, read_ledger
 from uss_ray.pipelines.mining.mine import MakeMiner
 from uss_ray.pipelines.mining.outcome import MiningReport
@@ -179,14 +178,7 @@ def mine_archive(
             actors_per_gpu=chosen.actors_per_gpu,
         )
         table, clips, segments_sha256 = _load_table(request, vocabulary)
-        class_list_sha256 = hashlib.sha256("\n".join(vocabulary.classes.ids).encode()).hexdigest()
-        settings = request.described(segments_sha256=segments_sha256, class_list_sha256=class_list_sha256)
-        facts = RunFacts(
-            run_id=hashlib.sha256(f"{weights.sha256}\n{json.dumps(settings)}".encode()).hexdigest()[:16],
-            weights_name=weights.name,
-            weights_sha256=weights.sha256,
-            settings=json.dumps(settings),
-        )
+        facts = run_facts(request, weights=weights, vocabulary=vocabulary, segments_sha256=segments_sha256)
         identity, resumed = open_run(
             RunIdentity.of(request.audio, run=facts, threads=pool.threads),
             output=request.output,
@@ -214,14 +206,7 @@ def mine_archive(
             set_up_ray_data()
             skipped = run.drive(stop=stop)
         is_complete = not (stop or run.gave_up() or chosen.retry_failed or run.missing())
-        manifest_of = partial(
-            MiningManifest.of,
-            weights_name=weights.name,
-            weights_sha256=weights.sha256,
-            class_list_sha256=class_list_sha256,
-            settings=asdict(request.settings),
-            sample_rate=weights.sample_rate,
-        )
+        manifest_of = manifest_maker(request, weights=weights, vocabulary=vocabulary)
         missing, totals, report = _finish(
             request,
             listing=run.listing,
@@ -356,21 +341,11 @@ def _try_weights(request: MiningRequest, vocabulary: Vocabulary) -> Weights:
 
 def _load_table(request: MiningRequest, vocabulary: Vocabulary) -> tuple[Any, int, str]:
     """Read the segment CSVs in a task: a reference to the table, its number of clips and its digest come back."""
-    class_index = {class_id: index for index, class_id in enumerate(vocabulary.classes.ids)}
 
     def load() -> tuple[SegmentTable, int, str]:
         request.storage.apply()
-        table = SegmentTable.load(request.segments, class_index=class_index)
-        digest = hashlib.sha256()
-        for array in (
-            table.clip_ids,
-            table.start_seconds,
-            table.end_seconds,
-            table.label_offsets,
-            table.label_indexes,
-        ):
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return table, len(table), digest.hexdigest()
+        table, sha256 = load_labels(request, vocabulary)
+        return table, len(table), sha256
 
     references: Any = ray.remote(load).options(num_cpus=0, num_returns=3).remote()
     table, clips, digest = references

@@ -1,38 +1,19 @@
-"""The warm worker: loads the weights once, mines packets, and writes what they gave."""
+"""The warm worker: loads the weights once, and does packets."""
 
 from __future__ import annotations
 
-import logging
-import os
-import resource
-import socket
-import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import pyarrow as pa
 import torch
 
-from uss_ray.anchors.anchor import Anchor, Reject
-from uss_ray.errors import OutputError
-from uss_ray.mining.clip_miner import WeakClip
 from uss_ray.pipelines.mining.metrics import MiningMetrics
-from uss_ray.pipelines.mining.outcome import MiningReport
-from uss_ray.pipelines.mining.packets import Decoded, PacketClip, packets_of
-from uss_ray.pipelines.mining.receipts import commit_failed, commit_packet, packet_name
+from uss_ray.pipelines.mining.packets import packets_of
 from uss_ray.pipelines.mining.request import MiningRequest, make_miner
+from uss_ray.pipelines.mining.work import Miner, PacketWork
 from uss_ray.pipelines.runtime.run_state import is_stopping
-
-logger = logging.getLogger(__name__)
-
-STOPPED = "the job was stopped before it began"
-
-
-class Miner(Protocol):
-    """What a worker needs; `ClipMiner` has it."""
-
-    def mine(self, clips: Sequence[WeakClip]) -> list[Anchor | Reject]: ...  # noqa: D102
-
 
 MakeMiner = Callable[[MiningRequest], Miner]
 
@@ -62,84 +43,18 @@ class MinePackets:
         make_miner: MakeMiner = make_miner,
     ) -> None:
         request.storage.apply()
-        self._output = request.output
-        self._sample_rate = sample_rate
-        self._state = state
         torch.set_num_threads(threads)
-        self._miner = make_miner(request)
+        self._work = PacketWork(
+            make_miner(request),
+            output=request.output,
+            sample_rate=sample_rate,
+            is_stopping=partial(is_stopping, state),
+        )
         self._metrics = MiningMetrics()
-        self._worker = f"{socket.gethostname()}:{os.getpid()}"
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Give one row of `MINING_REPORT_SCHEMA` for each packet that comes in, in order."""
         for packet in packets_of(batch):
-            report = self._work_on(packet)
+            report = self._work(packet)
             self._metrics.count(report)
             yield report.to_table()
-
-    def _work_on(self, packet: Sequence[Decoded]) -> MiningReport:
-        clips = [clip for clip, _ in packet if clip.status != "container"]
-        name = packet_name(clip.row for clip in clips)
-        sounding = [pair for pair in packet if pair[0].status == "sound"]
-        undone: list[tuple[PacketClip, str]] = [
-            (clip, clip.reason or "unknown") for clip in clips if clip.status == "unfinished"
-        ]
-        found, fault, mine_seconds = self._mine(sounding)
-        if fault is not None:
-            undone += [(clip, fault) for clip, _ in sounding]
-            sounding = []
-        began = time.monotonic()
-        broken = [clip for clip in clips if clip.status == "broken"]
-        shard_rows = shard_bytes = 0
-        try:
-            if broken:
-                self._commit_broken(broken, name=name)
-            if sounding:
-                receipt = commit_packet(
-                    [item for item in found if isinstance(item, Anchor)],
-                    [item for item in found if isinstance(item, Reject)],
-                    output=self._output,
-                    name=name,
-                    rows=[clip.row for clip, _ in sounding],
-                )
-                if receipt.shard is not None:
-                    shard_rows, shard_bytes = receipt.shard.rows, receipt.shard.bytes
-        except OutputError as error:
-            undone += [(clip, error.reason) for clip in (*broken, *(clip for clip, _ in sounding))]
-            broken, sounding = [], []
-        return MiningReport(
-            mined=len(sounding),
-            failed=len(broken),
-            unfinished=len(undone),
-            anchors=shard_rows,
-            anchor_bytes=shard_bytes,
-            audio_seconds=sum(len(waveform) for _, waveform in sounding) / self._sample_rate,
-            failures=tuple(clip.reason or "unknown" for clip in broken),
-            reason=undone[-1][1] if undone else None,
-            containers=tuple(clip.reason or "" for clip, _ in packet if clip.status == "container"),
-            worker=self._worker,
-            decode_seconds=sum(clip.decode_seconds for clip, _ in packet),
-            mine_seconds=mine_seconds,
-            write_seconds=time.monotonic() - began,
-            peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        )
-
-    def _mine(self, sounding: Sequence[Decoded]) -> tuple[list[Anchor | Reject], str | None, float]:
-        """Give what is found, or say why nothing can be; and how long it took."""
-        began = time.monotonic()
-        clips = [WeakClip(clip.clip_id, clip.class_indexes, waveform) for clip, waveform in sounding]
-        if clips and is_stopping(self._state):
-            return [], STOPPED, 0.0
-        try:
-            found = self._miner.mine(clips)
-        except Exception as error:
-            # No clip's fault, such as memory that has run out: all of them are tried again later.
-            logger.exception("a packet of %d clips could not be mined", len(clips))
-            return [], f"{type(error).__name__}: {error}", 0.0
-        return found, None, time.monotonic() - began
-
-    def _commit_broken(self, clips: Sequence[PacketClip], *, name: str) -> None:
-        rejects = [
-            Reject(clip_id=clip.clip_id, reason="broken", found=clip.reason or "unknown") for clip in clips
-        ]
-        commit_failed(rejects, output=self._output, name=name, rows=[clip.row for clip in clips])

@@ -1,14 +1,27 @@
-"""What travels from the workers that decode to those that mine: the waveforms of some clips."""
+"""Clips become waveforms, some of them together a packet: what travels from who decodes to who mines."""
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+from uss_ray.datasets.clip_audio import BrokenContainer
+from uss_ray.datasets.decode import decode_clip
+from uss_ray.datasets.labelled_clips import LabelledClip
+from uss_ray.errors import RecordingError
+from uss_ray.pipelines.mining.clips import NO_ROW
+from uss_ray.store.faults import is_infrastructure
+
+logger = logging.getLogger(__name__)
+
+Clip = LabelledClip | BrokenContainer
 
 ClipStatus = Literal["sound", "broken", "unfinished", "container"]
 """`broken`: the clip is at fault. `unfinished`: the store is. `container`: no clip, but a container that is broken."""
@@ -65,6 +78,44 @@ PACKET_SCHEMA = pa.schema(
 
 Decoded = tuple[PacketClip, NDArray[np.float32]]
 """A clip and its waveform (samples,): mono, at the model's rate, real sound only; empty unless it is `sound`."""
+
+
+def decode_item(item: Clip, *, sample_rate: int) -> Decoded:
+    """Decode one clip; whatever goes wrong is told by its status.
+
+    Parameters
+    ----------
+    item : LabelledClip or BrokenContainer
+    sample_rate : int
+        Of the waveform, in Hz.
+
+    Returns
+    -------
+    (PacketClip, ndarray of shape (samples,))
+    """
+    nothing = np.zeros(0, np.float32)
+    if isinstance(item, BrokenContainer):
+        reason = f"{item.location}: {item.reason}"
+        return (
+            PacketClip(row=NO_ROW, clip_id="", class_indexes=(), status="container", reason=reason),
+            nothing,
+        )
+    began = time.monotonic()
+    record = item.record
+    clip = PacketClip(
+        row=item.row, clip_id=record.clip_id, class_indexes=record.class_indexes, status="sound"
+    )
+    try:
+        decoded = decode_clip(item, sample_rate=sample_rate)
+    except RecordingError as error:
+        status: ClipStatus = "unfinished" if is_infrastructure(error) else "broken"
+        return replace(clip, status=status, reason=error.reason), nothing
+    except Exception as error:
+        logger.exception("%s: unexpected error", item.audio.location)
+        reason = f"unexpected {type(error).__name__}: {error}"
+        return replace(clip, status="broken", reason=reason), nothing
+    clip = replace(clip, decode_seconds=time.monotonic() - began)
+    return clip, decoded.waveform[: decoded.real_samples]
 
 
 def packet_table(clips: Sequence[Decoded]) -> pa.Table:

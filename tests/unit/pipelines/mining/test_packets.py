@@ -11,9 +11,14 @@ from uss_ray.datasets.clip_audio import BrokenContainer, ClipAudio
 from uss_ray.datasets.labelled_clips import LabelledClip
 from uss_ray.datasets.segments import ClipRecord
 from uss_ray.errors import RecordingError
-from uss_ray.pipelines.mining import decode
-from uss_ray.pipelines.mining.decode import decode_item
-from uss_ray.pipelines.mining.packets import PACKET_SCHEMA, PacketClip, packet_table, packets_of
+from uss_ray.pipelines.mining import packets
+from uss_ray.pipelines.mining.packets import (
+    PACKET_SCHEMA,
+    PacketClip,
+    decode_item,
+    packet_table,
+    packets_of,
+)
 from uss_ray.pipelines.mining.stages import ClipClaims, packet_clips
 
 RATE = 32_000
@@ -65,7 +70,7 @@ def test_what_is_wrong_is_told_by_the_status(monkeypatch):
     def away(*_args, **_keywords):
         raise RecordingError("a", expected="an answer", found="none") from ConnectionResetError()
 
-    monkeypatch.setattr(decode, "decode_clip", away)
+    monkeypatch.setattr(packets, "decode_clip", away)
     assert decode_item(clip_with(b""), sample_rate=RATE)[0].status == "unfinished"
 
 

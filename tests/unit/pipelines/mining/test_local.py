@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from uss_ray.anchors.manifest import read_manifest
+from uss_ray.anchors.stream import AnchorShards
+from uss_ray.errors import OutputError
+from uss_ray.mining.settings import MiningSettings
+from uss_ray.pipelines.mining import local
+from uss_ray.pipelines.mining.local import mine_in_process
+from uss_ray.pipelines.mining.request import MiningRequest
+
+torch = pytest.importorskip("torch")
+
+RATE, CLIPS = 32_000, 5
+DOG, RAIN = "/m/0bt9lr", "/m/06mb1"
+SETTINGS = MiningSettings(
+    anchor_seconds=0.5, clip_seconds=1.0, min_probability=0.0, silence_db=-math.inf, batch_size=2
+)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    from uss_ray.models.panns import Panns, PannsConfig
+    from uss_ray.weights.folder import save_weights
+
+    torch.manual_seed(3)
+    tagger = Panns(PannsConfig(block_channels=(2, 4), embedding_size=4, mel_bins=16, head="frame"))
+    folder = tmp_path_factory.mktemp("weights") / "small"
+    return str(save_weights(folder, name="small", segment_seconds=0.5, tagger=tagger.eval()))
+
+
+@pytest.fixture
+def request_for(weights: str, tmp_path: Path):
+    rng = np.random.default_rng(0)
+    (tmp_path / "audio").mkdir()
+    for number in range(CLIPS):
+        soundfile.write(tmp_path / "audio" / f"c{number}.wav", 0.1 * rng.standard_normal(RATE), RATE)
+    (tmp_path / "audio" / "letter.wav").write_text("a letter")
+    lines = [f'{name}, 0, 1, "{DOG},{RAIN}"' for name in (*(f"c{n}" for n in range(CLIPS)), "gone", "letter")]
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+
+    def make(**changes: object) -> MiningRequest:
+        values = {
+            "segments": (str(tmp_path / "labels.csv"),),
+            "audio": str(tmp_path / "audio"),
+            "output": str(tmp_path / "mined"),
+            "weights": weights,
+            "settings": SETTINGS,
+            "device": "cpu",
+        }
+        return MiningRequest(**{**values, **changes})  # type: ignore[arg-type]
+
+    return make
+
+
+def test_every_clip_is_an_anchor_or_a_reject(request_for) -> None:
+    request = request_for()
+    totals = mine_in_process(request)
+    assert (totals.clips, totals.anchors, totals.failed) == (CLIPS + 2, 2 * CLIPS, 2)
+    assert totals.rejects == {"broken": 1, "missing": 1}
+    assert read_manifest(request.output).anchors == sum(AnchorShards(request.output).counts.values()) == 10
+
+
+def test_a_run_that_was_cut_off_goes_on_and_gives_the_same_anchors(
+    request_for, monkeypatch, tmp_path
+) -> None:
+    whole = mine_in_process(request_for(output=str(tmp_path / "whole")))
+    monkeypatch.setattr(local, "PACKET_CLIPS", 2)
+    request = request_for()
+
+    class CutOffError(Exception):
+        pass
+
+    def cut_off(done: float, total: float | None) -> None:
+        raise CutOffError
+
+    with pytest.raises(CutOffError):
+        mine_in_process(request, on_progress=cut_off)
+    seen: list[float] = []
+    assert mine_in_process(request, on_progress=lambda done, total: seen.append(done)).clips == whole.clips
+    assert seen[0] > 2
+    assert (
+        mine_in_process(request, on_progress=lambda *_: pytest.fail("all is done")).anchors == whole.anchors
+    )
+    ids = [
+        sorted(anchor.anchor_id for index in shards.counts for anchor in shards.iter_class(index))
+        for shards in (AnchorShards(request.output), AnchorShards(tmp_path / "whole"))
+    ]
+    assert ids[0] == ids[1]
+
+
+def test_results_of_other_settings_are_not_mixed_with_these(request_for) -> None:
+    mine_in_process(request_for())
+    with pytest.raises(OutputError, match="min_purity"):
+        mine_in_process(request_for(settings=SETTINGS.__class__(min_purity=0.5)))
+    other = SETTINGS.__class__(
+        anchor_seconds=1.0, clip_seconds=1.0, min_probability=0.0, silence_db=-math.inf
+    )
+    assert mine_in_process(request_for(settings=other, overwrite=True)).anchors == 2 * CLIPS

@@ -1,0 +1,63 @@
+"""What a mining run is about: its labels, its identity and its manifest, the same with Ray and without."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+
+import numpy as np
+
+from uss_ray.anchors.manifest import MiningManifest
+from uss_ray.datasets.segment_table import SegmentTable
+from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.pipelines.mining.request import MiningRequest
+from uss_ray.results.index.table import RunFacts
+from uss_ray.weights.folder import ClassListId, Weights
+
+
+def load_labels(request: MiningRequest, vocabulary: Vocabulary) -> tuple[SegmentTable, str]:
+    """Read the segment CSVs; give the table and its sha256."""
+    class_index = {class_id: index for index, class_id in enumerate(vocabulary.classes.ids)}
+    table = SegmentTable.load(request.segments, class_index=class_index)
+    digest = hashlib.sha256()
+    for array in (
+        table.clip_ids,
+        table.start_seconds,
+        table.end_seconds,
+        table.label_offsets,
+        table.label_indexes,
+    ):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return table, digest.hexdigest()
+
+
+def run_facts(
+    request: MiningRequest, *, weights: Weights, vocabulary: Vocabulary, segments_sha256: str
+) -> RunFacts:
+    """Say what shapes the anchors of a run."""
+    settings = request.described(
+        segments_sha256=segments_sha256, class_list_sha256=ClassListId.of(vocabulary.classes.ids).sha256
+    )
+    return RunFacts(
+        run_id=hashlib.sha256(f"{weights.sha256}\n{json.dumps(settings)}".encode()).hexdigest()[:16],
+        weights_name=weights.name,
+        weights_sha256=weights.sha256,
+        settings=json.dumps(settings),
+    )
+
+
+def manifest_maker(
+    request: MiningRequest, *, weights: Weights, vocabulary: Vocabulary
+) -> Callable[..., MiningManifest]:
+    """Give `MiningManifest.of` with all but shards, rejects and clips."""
+    return partial(
+        MiningManifest.of,
+        weights_name=weights.name,
+        weights_sha256=weights.sha256,
+        class_list_sha256=ClassListId.of(vocabulary.classes.ids).sha256,
+        settings=asdict(request.settings),
+        sample_rate=weights.sample_rate,
+    )

@@ -1,0 +1,114 @@
+"""Mine in this process, without Ray: for one machine, and for whoever trains on what a small data set gives.
+
+The same packets are mined by the same code as in the job's workers, and the output is the job's: shards, receipts,
+rejects and a manifest. Either goes on where the other stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from uss_ray.anchors.shards import REJECT_FOLDER
+from uss_ray.datasets.clip_audio import ClipReader
+from uss_ray.datasets.clip_sources import open_clip_source
+from uss_ray.datasets.parallel import map_stream
+from uss_ray.datasets.segment_table import SegmentTable
+from uss_ray.errors import DataError
+from uss_ray.pipelines.mining.clips import Rows, clip_tables, clips_of
+from uss_ray.pipelines.mining.facts import load_labels, manifest_maker, run_facts
+from uss_ray.pipelines.mining.ledger import read_ledger
+from uss_ray.pipelines.mining.packets import Clip, Decoded, decode_item
+from uss_ray.pipelines.mining.request import MiningRequest, load_checked_weights, make_miner
+from uss_ray.pipelines.mining.settle import MiningTotals, note_missing, settle, start_over
+from uss_ray.pipelines.mining.work import PacketWork
+from uss_ray.pipelines.runtime.identity import RunIdentity, open_run
+
+PACKET_CLIPS = 64
+_DECODERS = 4
+
+
+def mine_in_process(
+    request: MiningRequest, *, on_progress: Callable[[float, float | None], None] | None = None
+) -> MiningTotals:
+    """Mine every clip of labelled audio here, or go on where an earlier run of the same request ended.
+
+    Parameters
+    ----------
+    request : MiningRequest
+    on_progress : callable, optional
+        Called with clips done and in all.
+
+    Returns
+    -------
+    MiningTotals
+
+    Raises
+    ------
+    UssRayError
+        As `mine_archive`; also if a store, a disk or the network of a packet fails: what was done until then stays.
+    """
+    request.storage.apply()
+    vocabulary = request.load_vocabulary()
+    weights = load_checked_weights(request)
+    source = open_clip_source(request.audio, container=request.container, columns=request.columns)
+    table, segments_sha256 = load_labels(request, vocabulary)
+    facts = run_facts(request, weights=weights, vocabulary=vocabulary, segments_sha256=segments_sha256)
+    open_run(
+        RunIdentity.of(request.audio, run=facts, threads=torch.get_num_threads()),
+        output=request.output,
+        results_folder=REJECT_FOLDER,
+        start_over=partial(start_over, request.output) if request.overwrite else None,
+    )
+    wanted = read_ledger(request.output, clips=len(table)).wanted(retry_failed=False)
+    if wanted.any():
+        work = PacketWork(make_miner(request), output=request.output, sample_rate=weights.sample_rate)
+        done = len(table) - int(wanted.sum())
+        clips = _clips(source.readers, table=table, wanted=wanted)
+        for packet in _packets(clips, sample_rate=weights.sample_rate):
+            report = work(packet)
+            if report.unfinished:
+                raise DataError(
+                    request.audio, expected="clips that can be mined", found=report.reason or "a failure"
+                )
+            done += report.mined + report.failed
+            if on_progress is not None:
+                on_progress(done, len(table))
+        note_missing(request.output, table=table, chosen=np.ones(len(table), np.bool_))
+    return settle(
+        request.output,
+        table=table,
+        manifest_of=manifest_maker(request, weights=weights, vocabulary=vocabulary),
+        is_alone=True,
+    )
+
+
+def _clips(
+    readers: tuple[ClipReader, ...], *, table: SegmentTable, wanted: NDArray[np.bool_]
+) -> Iterator[Clip]:
+    """Read what is wanted, each clip from the first container that holds it."""
+    still_open = wanted.copy()
+
+    def claim(rows: Rows) -> NDArray[np.bool_]:
+        is_first = still_open[rows]
+        still_open[rows] = False
+        return is_first
+
+    for reader in readers:
+        for rows in clip_tables(reader, table=table, wanted=still_open, claim=claim):
+            yield from clips_of(rows)
+
+
+def _packets(clips: Iterator[Clip], *, sample_rate: int) -> Iterator[list[Decoded]]:
+    packet: list[Decoded] = []
+    for decoded in map_stream(partial(decode_item, sample_rate=sample_rate), clips, threads=_DECODERS):
+        packet.append(decoded)
+        if len(packet) == PACKET_CLIPS:
+            yield packet
+            packet = []
+    if packet:
+        yield packet
