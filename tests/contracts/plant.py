@@ -1,7 +1,7 @@
 """Plant one import after the other in a copy of the packages, and tell the contracts that import-linter sees broken.
 
 Runs in an interpreter of its own, in the directory of the copy: ``python plant.py plants.json``, where the file holds
-pairs of a module or package and a module that it shall import. Prints the names of the broken contracts of each.
+pairs of a module or package and a module that it shall import. Writes the names of the broken contracts of each.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def main() -> None:
     plants = json.loads(Path(sys.argv[1]).read_text())
     with contextlib.redirect_stdout(io.StringIO()):
         found = {"nothing": broken_contracts(), "plants": [broken_with(*plant) for plant in plants]}
-    print(json.dumps(found))
+    sys.stdout.write(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.xdist_group("planted imports")
+
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
 LAYERS = "layers point downwards"
 PARALLEL_JOBS = "a job knows no other job, the runtime knows none"
@@ -100,20 +102,21 @@ def all_plants() -> list[tuple[str, str, str]]:
 PLANTS = all_plants()
 
 
+def only_sources(folder: str, names: list[str]) -> set[str]:
+    """What of a folder the import graph does not need."""
+    return {
+        name
+        for name in names
+        if not name.endswith(".py") and not (Path(folder) / name / "__init__.py").exists()
+    }
+
+
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Copy of the sources of both packages and of the contracts."""
     place = tmp_path_factory.mktemp("planted")
     for package in ("uss_ray", "jobs"):
-        shutil.copytree(
-            ROOT / package,
-            place / package,
-            ignore=lambda folder, names: {
-                name
-                for name in names
-                if not name.endswith(".py") and not (Path(folder) / name / "__init__.py").exists()
-            },
-        )
+        shutil.copytree(ROOT / package, place / package, ignore=only_sources)
     shutil.copy(ROOT / "pyproject.toml", place)
     return place
 
