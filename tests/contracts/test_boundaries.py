@@ -28,7 +28,7 @@ def test_imports_point_only_where_the_architecture_says():
 
 @pytest.mark.parametrize(
     "module",
-    ["uss_ray", "uss_ray.errors", "uss_ray.ontology.vocabulary", "uss_ray.audio.codec", "uss_ray.store.uri",
+    ["uss_ray", "uss_ray.errors", "uss_ray.ontology.vocabulary", "uss_ray.audio.codec", "uss_ray.store.store",
      "uss_ray.results.index.table", "uss_ray.results.stems.writer", "uss_ray.results.report.recording",
      "uss_ray.cli.main"],
 )  # fmt: skip

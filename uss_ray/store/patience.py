@@ -39,20 +39,27 @@ _QUIET_SECONDS = 10.0
 _limit: ContextVar[float] = ContextVar("storage_patience_limit", default=math.inf)
 
 
-def patience_seconds() -> float:
+def patience_seconds(given: float | None = None) -> float:
     """Tell how long a fault that may pass is waited out.
+
+    Parameters
+    ----------
+    given : float, optional
+        Of the store's options.
 
     Returns
     -------
     float
-        ``USS_RAY_STORAGE_PATIENCE_SECONDS``, read at each call, or five minutes; never above the limit of a
-        surrounding `at_most`. Not negative; 0 tries once.
+        `given`, or else ``USS_RAY_STORAGE_PATIENCE_SECONDS``, read at each call, or five minutes; never above the
+        limit of a surrounding `at_most`. Not negative; 0 tries once.
 
     Raises
     ------
     ConfigError
         If the variable is no such number.
     """
+    if given is not None:
+        return min(given, _limit.get())
     text = os.environ.get(VARIABLE)
     try:
         seconds = _DEFAULT_SECONDS if text is None else float(text)
@@ -80,7 +87,10 @@ def at_most(seconds: float) -> Iterator[None]:
 
 
 def patiently(
-    action: Callable[[], _T], *, worth_repeating: Callable[[BaseException], bool] = is_transient
+    action: Callable[[], _T],
+    *,
+    seconds: float | None = None,
+    worth_repeating: Callable[[BaseException], bool] = is_transient,
 ) -> _T:
     """Do something to a store, again and again while its fault may pass.
 
@@ -88,6 +98,8 @@ def patiently(
     ----------
     action : callable
         Must do no harm when it is repeated.
+    seconds : float, optional
+        Patience of the store's options; None leaves it to the environment.
     worth_repeating : callable, default=is_transient
         Judges what `action` raised.
 
@@ -101,11 +113,14 @@ def patiently(
     Exception
         What `action` raised last, unchanged: at once if it is there to stay, else when the patience is at its end.
     """
-    return Retrying(**_policy(worth_repeating))(action)
+    return Retrying(**_policy(worth_repeating, seconds))(action)
 
 
 async def patiently_awaited(
-    action: Callable[[], Awaitable[_T]], *, worth_repeating: Callable[[BaseException], bool] = is_transient
+    action: Callable[[], Awaitable[_T]],
+    *,
+    seconds: float | None = None,
+    worth_repeating: Callable[[BaseException], bool] = is_transient,
 ) -> _T:
     """Do what `patiently` does, for an action that is awaited.
 
@@ -113,6 +128,8 @@ async def patiently_awaited(
     ----------
     action : callable
         Makes a new awaitable for each attempt.
+    seconds : float, optional
+        As for `patiently`.
     worth_repeating : callable, default=is_transient
         Judges what it raised.
 
@@ -125,13 +142,13 @@ async def patiently_awaited(
     async def attempt() -> _T:
         return await action()
 
-    return await AsyncRetrying(**_policy(worth_repeating))(attempt)
+    return await AsyncRetrying(**_policy(worth_repeating, seconds))(attempt)
 
 
-def _policy(worth_repeating: Callable[[BaseException], bool]) -> dict[str, Any]:
+def _policy(worth_repeating: Callable[[BaseException], bool], seconds: float | None) -> dict[str, Any]:
     return {
         "retry": retry_if_exception(worth_repeating),
-        "stop": stop_after_delay(patience_seconds()),
+        "stop": stop_after_delay(patience_seconds(seconds)),
         # Full jitter: many workers meet the same fault at the same moment.
         "wait": wait_random_exponential(multiplier=_FIRST_WAIT_SECONDS, max=_LONGEST_WAIT_SECONDS),
         "before_sleep": _tell,

@@ -12,13 +12,15 @@ from uss_ray.store.patience import patiently
 Fetch = Callable[[int, int], bytes]
 
 
-def make_reads_patient(file: Any) -> Any:
+def make_reads_patient(file: Any, *, seconds: float | None = None) -> Any:
     """Let an fsspec file repeat the ranged requests it reads through while their faults may pass.
 
     Parameters
     ----------
     file : fsspec AbstractBufferedFile
         Open for reading. A file without a cache, which is read as a stream and cannot repeat, is left as it is.
+    seconds : float, optional
+        Patience of the store's options; None leaves it to the environment.
 
     Returns
     -------
@@ -28,11 +30,11 @@ def make_reads_patient(file: Any) -> Any:
     """
     cache = getattr(file, "cache", None)
     if cache is not None:
-        cache.fetcher = _patient(cache.fetcher, file_bytes=cache.size)
+        cache.fetcher = _patient(cache.fetcher, file_bytes=cache.size, seconds=seconds)
     return file
 
 
-def _patient(fetch: Fetch, *, file_bytes: int) -> Fetch:
+def _patient(fetch: Fetch, *, file_bytes: int, seconds: float | None) -> Fetch:
     def fetch_whole(start: int, end: int) -> bytes:
         data = fetch(start, end)
         wanted = min(end, file_bytes) - start
@@ -42,7 +44,7 @@ def _patient(fetch: Fetch, *, file_bytes: int) -> Fetch:
 
     def fetch_patiently(start: int, end: int) -> bytes:
         try:
-            return patiently(lambda: fetch_whole(start, end))
+            return patiently(lambda: fetch_whole(start, end), seconds=seconds)
         except client_errors() as fault:
             if isinstance(fault, (OSError, ValueError)):
                 raise

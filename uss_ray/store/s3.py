@@ -28,13 +28,16 @@ class PatientS3FileSystem(S3FileSystem):  # type: ignore[misc]  # s3fs has no ty
 
     Parameters
     ----------
+    patience_seconds : float, optional
+        None leaves it to the environment.
     **options : object
         Of `s3fs.S3FileSystem`.
     """
 
     retries = 1
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, patience_seconds: float | None = None, **options: Any) -> None:
+        self._seconds = patience_seconds
         options["config_kwargs"] = {**_CLIENT, **options.get("config_kwargs", {})}
         super().__init__(**options)
 
@@ -49,7 +52,7 @@ class PatientS3FileSystem(S3FileSystem):  # type: ignore[misc]  # s3fs has no ty
             return await super(PatientS3FileSystem, self)._call_s3(method, *parts, **request)
 
         try:
-            return await patiently_awaited(ask)
+            return await patiently_awaited(ask, seconds=self._seconds)
         except PermissionError as error:
             refusal = error
         if method == "head_object":
@@ -80,13 +83,13 @@ class PatientS3FileSystem(S3FileSystem):  # type: ignore[misc]  # s3fs has no ty
 
     async def _cat_file(self, path: str, **options: Any) -> bytes:
         whole: bytes = await patiently_awaited(
-            lambda: super(PatientS3FileSystem, self)._cat_file(path, **options)
+            lambda: super(PatientS3FileSystem, self)._cat_file(path, **options), seconds=self._seconds
         )
         return whole
 
     def _open(self, path: str, mode: str = "rb", **options: Any) -> Any:
         file = super()._open(path, mode, **options)
-        return make_reads_patient(file) if mode == "rb" else file
+        return make_reads_patient(file, seconds=self._seconds) if mode == "rb" else file
 
     async def _put_file(self, lpath: str, rpath: str, **options: Any) -> None:
         def again(error: BaseException) -> bool:
@@ -95,7 +98,9 @@ class PatientS3FileSystem(S3FileSystem):  # type: ignore[misc]  # s3fs has no ty
             return is_transient(error) or store_code(error) == "NoSuchUpload"
 
         await patiently_awaited(
-            lambda: super(PatientS3FileSystem, self)._put_file(lpath, rpath, **options), worth_repeating=again
+            lambda: super(PatientS3FileSystem, self)._put_file(lpath, rpath, **options),
+            seconds=self._seconds,
+            worth_repeating=again,
         )
 
     async def _abort_mpu(self, bucket: str, key: str, mpu: str) -> None:

@@ -18,13 +18,19 @@ class PatientHTTPFileSystem(HTTPFileSystem):  # type: ignore[misc]  # fsspec has
 
     Parameters
     ----------
+    patience_seconds : float, optional
+        None leaves it to the environment.
     **options : object
         Of `fsspec.implementations.http.HTTPFileSystem`.
     """
 
+    def __init__(self, *, patience_seconds: float | None = None, **options: Any) -> None:
+        self._seconds = patience_seconds
+        super().__init__(**options)
+
     async def _info(self, url: str, **options: Any) -> dict[str, Any]:
         facts: dict[str, Any] = await patiently_awaited(
-            lambda: super(PatientHTTPFileSystem, self)._info(url, **options)
+            lambda: super(PatientHTTPFileSystem, self)._info(url, **options), seconds=self._seconds
         )
         return facts
 
@@ -37,13 +43,13 @@ class PatientHTTPFileSystem(HTTPFileSystem):  # type: ignore[misc]  # fsspec has
 
     async def _cat_file(self, url: str, **options: Any) -> bytes:
         whole: bytes = await patiently_awaited(
-            lambda: super(PatientHTTPFileSystem, self)._cat_file(url, **options)
+            lambda: super(PatientHTTPFileSystem, self)._cat_file(url, **options), seconds=self._seconds
         )
         return whole
 
     def _open(self, path: str, mode: str = "rb", **options: Any) -> Any:
-        file = make_reads_patient(super()._open(path, mode, **options))
+        file = make_reads_patient(super()._open(path, mode, **options), seconds=self._seconds)
         if isinstance(file, HTTPFile):
             fetch_all = file._fetch_all
-            file._fetch_all = lambda: patiently(fetch_all)
+            file._fetch_all = lambda: patiently(fetch_all, seconds=self._seconds)
         return file

@@ -103,6 +103,16 @@ def test_the_environment_is_read_when_asked_for(monkeypatch: pytest.MonkeyPatch)
             patience_seconds()
 
 
+def test_a_given_patience_goes_before_the_environment() -> None:
+    assert patience_seconds(7) == 7
+    with at_most(2):
+        assert patience_seconds(7) == 2
+    act, tried = failing(ConnectionResetError(), times=1)
+    with pytest.raises(ConnectionResetError):
+        patiently(act, seconds=0)
+    assert len(tried) == 1
+
+
 def test_a_first_look_can_be_less_patient_but_never_more() -> None:
     with at_most(2), at_most(100):
         assert patience_seconds() == 2

@@ -1,0 +1,453 @@
+"""A place where bytes live: a local folder, ``s3://``, ``https://`` or ``memory://``, behind the same few methods.
+
+Owns the atomic commit (nothing half-written ever stands under a final name). Faults of a store that may pass are waited
+out (`patience`); what is raised then has the client's own exception as its cause, for `faults.is_infrastructure`.
+A location without ``scheme://`` is a local path, whatever characters its name holds.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, cast
+
+from fsspec.utils import get_protocol
+
+from uss_ray.errors import OutputError, RecordingError, UssRayError
+from uss_ray.store.faults import client_errors, without_secrets, wording
+from uss_ray.store.options import StoreOptions
+from uss_ray.store.patience import patiently
+from uss_ray.store.systems import S3_SCHEMES, WEB_SCHEMES, file_system
+
+__all__ = ["FoundFile", "Location", "Store", "StoreOptions"]
+
+Location = str | os.PathLike[str]
+
+_REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
+# libsndfile reads a few KiB at a time; one request a piece would take minutes, the default cache twice the memory.
+_READ_AHEAD_BYTES = 8 << 20
+# Below twice this a file goes up in one request; above, parts of it do, one after another: then none is still on its
+# way when a failed upload is aborted, and a worker holds one part.
+_PART_BYTES = 8 << 20
+_MOST_PARTS = 10_000
+_FROM_ENVIRONMENT = StoreOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file or object of a listing.
+
+    Attributes
+    ----------
+    place : Store
+    size_bytes : int or None
+        None where the store does not tell.
+    """
+
+    place: Store
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, init=False, repr=False)
+class Store:
+    """A folder, file, bucket, prefix or object, how it is reached, and the kind of error that it raises.
+
+    A value: compares, hashes and travels to workers; nothing is opened until something is asked of it. ``str(store)``
+    is its location.
+
+    Parameters
+    ----------
+    root : str or path
+        A local path or URI. ``file://`` counts as local.
+    options : StoreOptions, optional
+        By default the environment decides.
+    error : type of UssRayError, default=RecordingError
+        What reading, listing and asking raise. Writing and removing raise `OutputError`, whatever is given here.
+
+    Examples
+    --------
+    >>> output = Store("s3://bucket/results/", StoreOptions(region="eu-north-1"), OutputError)
+    >>> index = output / "index" / "a b.parquet"
+    >>> str(index), index.is_remote, index.relative_to(output)
+    ('s3://bucket/results/index/a b.parquet', True, 'index/a b.parquet')
+    """
+
+    root: str
+    options: StoreOptions
+    error: type[UssRayError]
+
+    def __init__(
+        self,
+        root: Location,
+        options: StoreOptions | None = None,
+        error: type[UssRayError] = RecordingError,
+    ) -> None:
+        object.__setattr__(self, "root", os.fspath(root).removeprefix("file://"))
+        object.__setattr__(self, "options", options or _FROM_ENVIRONMENT)
+        object.__setattr__(self, "error", error)
+
+    @classmethod
+    def of(cls, place: Location | Store, error: type[UssRayError] = RecordingError) -> Store:
+        """Take a location or a store for a store that raises `error`; for public functions that accept either."""
+        return place.raising(error) if isinstance(place, Store) else cls(place, None, error)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (self.root, self.options.model_dump(exclude_none=True), self.error)
+
+    def __str__(self) -> str:
+        return self.root
+
+    def __repr__(self) -> str:
+        return f"Store({self._item!r})"
+
+    def __truediv__(self, name: str) -> Store:
+        """Append a name, or several with slashes between, taken literally."""
+        if self.is_remote:
+            return self._at(f"{self.root.rstrip('/')}/{name.strip('/')}")
+        return self._at(str(Path(self.root) / name))
+
+    def raising(self, error: type[UssRayError]) -> Store:
+        """Give the same place that raises another kind of error."""
+        return Store(self.root, self.options, error)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the location is a URI other than ``file://``."""
+        return bool(_REMOTE.match(self.root))
+
+    @property
+    def name(self) -> str:
+        """Last part of the location."""
+        return (PurePosixPath if self.is_remote else Path)(self.root).name
+
+    def local_path(self) -> Path:
+        """Give the path of a local place.
+
+        Raises
+        ------
+        ValueError
+            If it is remote.
+        """
+        if self.is_remote:
+            raise ValueError(f"{self._item!r} is not local")
+        return Path(self.root)
+
+    def relative_to(self, base: Store) -> str:
+        """Express the location relative to a place above it, with forward slashes.
+
+        Raises
+        ------
+        ValueError
+            If it is not below `base`.
+        """
+        if not base.is_remote:
+            return Path(self.root).relative_to(base.root).as_posix()
+        prefix = base.root.rstrip("/") + "/"
+        if not self.root.startswith(prefix):
+            raise ValueError(f"{self.root!r} is not below {prefix!r}")
+        return self.root[len(prefix) :]
+
+    def file_system(self) -> tuple[Any, str]:
+        """Give the fsspec file system and the path in it, for libraries that take one; its faults are raw."""
+        return file_system(self.root, self.options)
+
+    def exists(self) -> bool:
+        """Tell whether a file, object or non-empty prefix is there.
+
+        Returns
+        -------
+        bool
+            False also where the store says that there is no such bucket.
+
+        Raises
+        ------
+        UssRayError
+            Of the store's kind, if it cannot be asked.
+        """
+        if not self.is_remote:
+            return Path(self.root).exists()
+        with self._faults(expected="a store that answers"):
+            system, path = self.file_system()
+            try:
+                system.info(path)
+            except FileNotFoundError:
+                return False
+            return True
+
+    def size(self) -> int:
+        """Measure a file or object in bytes.
+
+        Raises
+        ------
+        UssRayError
+            Of the store's kind, if it is missing, of unknown size or cannot be reached.
+        """
+        with self._faults(expected="a file that is there"):
+            if not self.is_remote:
+                return Path(self.root).stat().st_size
+            system, path = self.file_system()
+            byte_count = system.info(path).get("size")
+        if byte_count is None:
+            raise self.error(
+                self._item, expected="a file of known size", found="a server that does not tell it"
+            )
+        return int(byte_count)
+
+    def open(self) -> BinaryIO:
+        """Open for reading, seekable, in memory that does not grow with the file.
+
+        Returns
+        -------
+        binary file
+            Objects are read ahead in blocks; what a web server that cannot serve ranges holds is first copied to a
+            temporary file.
+
+        Raises
+        ------
+        UssRayError
+            Of the store's kind, if it is missing or cannot be read.
+        """
+        with self._faults(expected="a readable file"):
+            if not self.is_remote:
+                return open(self.root, "rb")
+            system, path = self.file_system()
+            file = system.open(path, "rb", block_size=_READ_AHEAD_BYTES, cache_type="readahead")
+            if get_protocol(path) not in WEB_SCHEMES or _serves_ranges(file):
+                return cast(BinaryIO, file)
+            file.close()
+            seconds = self.options.patience_seconds
+            return patiently(lambda: _spooled(system.open(path, "rb", block_size=0)), seconds=seconds)
+
+    def read(self) -> bytes:
+        """Read a small file whole.
+
+        Raises
+        ------
+        UssRayError
+            Of the store's kind, if it is missing or cannot be read.
+        """
+        with self._faults(expected="a readable file"):
+            if not self.is_remote:
+                return Path(self.root).read_bytes()
+            system, path = self.file_system()
+            return cast(bytes, system.cat_file(path))
+
+    def put(self, content: bytes | Path) -> None:
+        """Write a file; it is there completely or not at all, and an older one is replaced.
+
+        Parameters
+        ----------
+        content : bytes or Path
+            All of it, or the finished local file to copy, which stays. Local folders above the place are made.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written, or the file to copy cannot be read.
+
+        Notes
+        -----
+        Object stores show an object only when its (multipart) upload is complete; one that fails is aborted, so that no
+        parts of it stay behind. Of a process that is killed they do: let the bucket's lifecycle rules remove them.
+        """
+        what = (
+            f"a place that takes {content.name}"
+            if isinstance(content, Path)
+            else "a place that can be written"
+        )
+        with self._output_faults(expected=what):
+            if not self.is_remote:
+                _commit(Path(self.root), content)
+                return
+            system, path = self.file_system()
+            if isinstance(content, bytes):
+                system.pipe_file(path, content)
+            elif get_protocol(self.root) in S3_SCHEMES:
+                part_bytes = max(_PART_BYTES, -(-content.stat().st_size // _MOST_PARTS))
+                system.put_file(str(content), path, chunksize=part_bytes, max_concurrency=1)
+            else:
+                system.put_file(str(content), path)
+
+    def remove(self) -> None:
+        """Remove a file or object, not a folder; one that is not there is no fault.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be removed.
+        """
+        with self._output_faults(expected="a file that can be removed"):
+            if not self.is_remote:
+                Path(self.root).unlink(missing_ok=True)
+                return
+            system, path = self.file_system()
+            with suppress(FileNotFoundError):
+                system.rm_file(path)
+
+    def list(self) -> Iterator[Store]:
+        """List the place of every file below a folder or prefix; see `files`."""
+        for found in self.files():
+            yield found.place
+
+    def files(self) -> Iterator[FoundFile]:
+        """List every file below a folder or prefix with its size, as it goes; a single file lists itself.
+
+        Yields
+        ------
+        FoundFile
+            In the order of their names' code points. Hidden names (a dot in front, such as temporary siblings) and the
+            folder markers of object stores are left out; a folder linked into itself is not followed.
+
+        Raises
+        ------
+        UssRayError
+            Of the store's kind, if there is nothing of that name, or the store cannot list.
+        """
+        with self._faults(expected="a folder, prefix or file"):
+            yield from self._files_there() if self.is_remote else self._local_files()
+
+    def _local_files(self) -> Iterator[FoundFile]:
+        top = Path(self.root)
+        if top.is_dir():
+            for path in _walk(top, inside=frozenset()):
+                yield FoundFile(self._at(path), _local_size(path))
+        elif top.exists():
+            yield FoundFile(self._at(str(top)), top.stat().st_size)
+        else:
+            raise FileNotFoundError(top)
+
+    def _files_there(self) -> Iterator[FoundFile]:
+        system, path = self.file_system()
+        scheme = get_protocol(self.root)
+        if scheme in WEB_SCHEMES:
+            expected = "a folder, bucket or file that can be listed"
+            raise self.error(self._item, expected=expected, found="a web address")
+        folder = path.rstrip("/") + "/"
+        found_any = False
+        for key, size_bytes in _s3_keys(system, folder) if scheme in S3_SCHEMES else _found(system, folder):
+            found_any = True
+            below = PurePosixPath(key[len(folder) :])
+            if not key.endswith("/") and not any(part.startswith(".") for part in below.parts):
+                yield FoundFile(self._at(f"{scheme}://{key.lstrip('/')}"), size_bytes)
+        if found_any:
+            return
+        if not system.exists(path):
+            raise FileNotFoundError(self.root)
+        if system.isfile(path):
+            yield FoundFile(self, system.info(path).get("size"))
+
+    @property
+    def _item(self) -> str:
+        return without_secrets(self.root)
+
+    def _at(self, location: str) -> Store:
+        return Store(location, self.options, self.error)
+
+    def _faults(self, *, expected: str) -> AbstractContextManager[None]:
+        return _faults_as(self.error, self._item, expected=expected)
+
+    def _output_faults(self, *, expected: str) -> AbstractContextManager[None]:
+        return _faults_as(OutputError, self._item, expected=expected)
+
+
+def _rebuild(root: str, options: dict[str, Any], error: type[UssRayError]) -> Store:
+    return Store(root, StoreOptions(**options) if options else None, error)
+
+
+def _walk(folder: Path, *, inside: frozenset[str]) -> Iterator[str]:
+    real = os.path.realpath(folder)
+    if real in inside:
+        return
+    with os.scandir(folder) as scan:
+        # A folder sorts as if its slash belonged to its name: then the whole walk is in order.
+        entries = sorted((entry.name + "/" * entry.is_dir(), entry.path) for entry in scan)
+    for name, path in entries:
+        if name.startswith("."):
+            continue
+        if name.endswith("/"):
+            yield from _walk(Path(path), inside=inside | {real})
+        else:
+            yield path
+
+
+def _local_size(path: str) -> int | None:
+    try:
+        return os.stat(path).st_size
+    except OSError:  # a link that leads nowhere is found out where it is opened
+        return None
+
+
+def _found(system: Any, folder: str) -> Iterator[tuple[str, int | None]]:
+    for key, info in sorted(system.find(folder, detail=True).items()):
+        yield key, info.get("size")
+
+
+def _s3_keys(system: Any, folder: str) -> Iterator[tuple[str, int | None]]:
+    """Page through a prefix: s3fs's own listing would hold every key of it in memory."""
+    bucket, _, prefix = folder.partition("/")
+    request = {"Bucket": bucket, "Prefix": prefix}
+    while True:
+        page = system.call_s3("list_objects_v2", **request)
+        for item in page.get("Contents", ()):
+            yield f"{bucket}/{item['Key']}", item["Size"]
+        if not page.get("IsTruncated"):
+            return
+        request["ContinuationToken"] = page["NextContinuationToken"]
+
+
+def _commit(final: Path, content: bytes | Path) -> None:
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = final.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with open(temporary, "xb") as file:
+            if isinstance(content, bytes):
+                file.write(content)
+            else:
+                with open(content, "rb") as reading:
+                    shutil.copyfileobj(reading, file, _READ_AHEAD_BYTES)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, final)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _serves_ranges(file: Any) -> bool:
+    """Find out by asking for the last byte: web servers that ignore ranges do not announce it."""
+    if not file.seekable():
+        return False
+    try:
+        file.seek(-1, os.SEEK_END)
+        file.read(1)
+        file.seek(0)
+    except ValueError:
+        return False
+    return True
+
+
+def _spooled(stream: BinaryIO) -> BinaryIO:
+    # The caller closes it; it has no name, so nothing is left behind.
+    copy = tempfile.TemporaryFile()  # noqa: SIM115
+    with stream:
+        shutil.copyfileobj(stream, copy, _READ_AHEAD_BYTES)
+    copy.seek(0)
+    return cast(BinaryIO, copy)
+
+
+@contextmanager
+def _faults_as(kind: type[UssRayError], item: str, *, expected: str) -> Iterator[None]:
+    try:
+        yield
+    except UssRayError:
+        raise
+    except Exception as fault:
+        if not isinstance(fault, client_errors()):
+            raise
+        raise kind(item, expected=expected, found=wording(fault)) from fault
