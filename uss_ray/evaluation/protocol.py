@@ -145,7 +145,7 @@ def separate_with(weights: Weights, *, query: QueryKind, vocabulary: Vocabulary)
             else:
                 masks = torch.from_numpy(np.stack([vocabulary.class_mask(pair.class_id) for pair in pairs]))
                 condition = query_net.adapt(query_net.bottleneck(mixture) * masks)
-            estimate: np.ndarray = separator(mixture.unsqueeze(1), condition).squeeze(1).numpy()
+            estimate: np.ndarray = separator(mixture, condition).numpy()
         return estimate
 
     return separate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeGuard
 
 from torch import Tensor
 
@@ -50,16 +50,7 @@ class SpectralTransform(Protocol):
 
 
 class Separator(Protocol):
-    """(mixture spectrogram, condition) to a complex mask.
-
-    `time_grid_samples` is the step at which the network's pooling treats positions alike; a window that starts on
-    this grid sees the mixture as the whole recording would show it.
-    """
-
-    @property
-    def stft(self) -> SpectralTransform:
-        """The transform that its masks apply to."""
-        ...
+    """(mixture, condition) to the waveform of the wanted source."""
 
     @property
     def sample_rate(self) -> int:
@@ -67,13 +58,39 @@ class Separator(Protocol):
         ...
 
     @property
+    def condition_size(self) -> int:
+        """Length of a condition."""
+        ...
+
+    def __call__(self, mixture: Tensor, condition: Tensor) -> Tensor:
+        """Separate mixtures of shape (batch, samples) under conditions (batch, condition_size); as long as they are."""
+        ...
+
+
+class MaskingSeparator(Separator, Protocol):
+    """A separator that says by a complex mask on the mixture's STFT what belongs to the source."""
+
+    @property
+    def stft(self) -> SpectralTransform:
+        """The transform that its masks apply to."""
+        ...
+
+    @property
     def time_grid_samples(self) -> int:
-        """Step of the pooling grid."""
+        """Step at which the network's pooling treats positions alike.
+
+        A window that starts on this grid sees the mixture as the whole recording would show it.
+        """
         ...
 
     def masks(self, spectrogram: Tensor, condition: Tensor) -> Tensor:
         """Make complex masks of shape (batch, 1, frames, bins) from spectrograms of the same shape."""
         ...
+
+
+def is_masking(separator: Separator) -> TypeGuard[MaskingSeparator]:
+    """Whether a separator gives masks; one that does not is asked for waveforms."""
+    return hasattr(separator, "masks")
 
 
 class QueryNetLike(Protocol):
@@ -113,7 +130,7 @@ class WeightsLike(Protocol):
 
     @property
     def separator(self) -> Separator | None:
-        """Makes masks."""
+        """Takes mixtures apart."""
         ...
 
     @property

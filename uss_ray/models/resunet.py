@@ -216,6 +216,11 @@ class ResUNet(nn.Module):
         return self.config.sample_rate
 
     @property
+    def condition_size(self) -> int:
+        """Length of a condition."""
+        return self.config.condition_size
+
+    @property
     def time_grid_samples(self) -> int:
         """Samples between two positions that the pooling treats alike."""
         return self.config.hop_samples * self.config.time_pooling
@@ -260,12 +265,13 @@ class ResUNet(nn.Module):
 
         Parameters
         ----------
-        mixture : Tensor of shape (batch, 1, samples)
+        mixture : Tensor of shape (batch, samples)
         condition : Tensor of shape (batch, condition_size)
 
         Returns
         -------
-        Tensor of shape (batch, 1, samples)
+        Tensor of shape (batch, samples)
         """
-        spectrogram = self.stft(mixture)
-        return self.stft.inverse(self.masks(spectrogram, condition) * spectrogram, samples=mixture.shape[-1])
+        spectrogram = self.stft(mixture.unsqueeze(1))
+        estimate = self.masks(spectrogram, condition) * spectrogram
+        return self.stft.inverse(estimate, samples=mixture.shape[-1]).squeeze(1)

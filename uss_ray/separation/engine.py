@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from uss_ray.errors import ConfigError, QueryError, WeightsError
 from uss_ray.models.memory import lay_out_channels_last
-from uss_ray.models.protocols import QueryNetLike, Separator, Tagger, WeightsLike
+from uss_ray.models.protocols import MaskingSeparator, QueryNetLike, Tagger, WeightsLike, is_masking
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.conditions import Conditioner, condition_of_examples
 from uss_ray.separation.masking import reference_weights
@@ -60,7 +60,10 @@ class SeparationEngine:
         self.vocabulary = vocabulary
         self.settings = settings
         self._device = device
-        self._separator: Separator = _present(weights.separator, name="separator")
+        separator = _present(weights.separator, name="separator")
+        if not is_masking(separator):
+            raise WeightsError("separator of the weights", expected="one with masks", found="one without")
+        self._separator: MaskingSeparator = separator
         self._query_net: QueryNetLike = _present(weights.query_net, name="query net")
         tagger: Tagger = _present(weights.tagger, name="tagger")
         self._conditioner = Conditioner(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from uss_ray.models.inference import inference
 from uss_ray.models.precision import Precision
-from uss_ray.models.protocols import Separator, Tagger
+from uss_ray.models.protocols import MaskingSeparator, Tagger
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Networks:
     Parameters
     ----------
     tagger : Tagger
-    separator : Separator
+    separator : MaskingSeparator
     batch_size : int
         Rows in one forward.
     precision : {"float32", "tfloat32", "bfloat16"}
@@ -92,7 +92,7 @@ class Networks:
         self,
         *,
         tagger: Tagger,
-        separator: Separator,
+        separator: MaskingSeparator,
         batch_size: int,
         precision: Precision,
         device: torch.device,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from uss_ray.audio.level import dbfs, rms
 from uss_ray.audio.resample import BlockResampler
-from uss_ray.models.protocols import Separator
+from uss_ray.models.protocols import MaskingSeparator
 from uss_ray.separation.activity import Activity, find_activity
 from uss_ray.separation.conditions import Conditioner
 from uss_ray.separation.masking import make_levels_consistent, reference_weights, remainder_of
@@ -117,7 +117,7 @@ class RecordingSession:
     estimates : bool
         Whether to separate; otherwise blocks say which targets sound, and no mask is made.
     queries : Queries
-    separator : Separator
+    separator : MaskingSeparator
         Used for its transform and geometry.
     conditioner : Conditioner
     settings : SeparationSettings
@@ -137,7 +137,7 @@ class RecordingSession:
         span: Span,
         estimates: bool,
         queries: Queries,
-        separator: Separator,
+        separator: MaskingSeparator,
         conditioner: Conditioner,
         settings: SeparationSettings,
         device: torch.device,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uss_ray.errors import ConfigError
-from uss_ray.models.protocols import Separator
+from uss_ray.models.protocols import MaskingSeparator
 from uss_ray.separation.settings import SeparationSettings
 
 # A recording is resampled in whole segments with 256 periods around them, on a grid of at most a second.
@@ -85,7 +85,7 @@ class WindowGrid:
     Parameters
     ----------
     settings : SeparationSettings
-    separator : Separator
+    separator : MaskingSeparator
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ class WindowGrid:
         whole frames.
     """
 
-    def __init__(self, settings: SeparationSettings, *, separator: Separator) -> None:
+    def __init__(self, settings: SeparationSettings, *, separator: MaskingSeparator) -> None:
         self._stft = separator.stft
         self._hop = separator.stft.hop_samples
         self._grid_samples = separator.time_grid_samples

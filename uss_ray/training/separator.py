@@ -169,7 +169,7 @@ class SeparatorTask:
         Returns
         -------
         tuple of Tensor
-            mixtures (batch, 1, samples), targets (batch, 1, samples), bottlenecks (batch, size)
+            mixtures (batch, samples), targets (batch, samples), bottlenecks (batch, size)
         """
         picks = torch.randint(len(self.classes), (self.batch_size,), generator=generator).tolist()
         rows = np.array([self._pick(self.classes[k], generator) for k in picks])
@@ -186,7 +186,7 @@ class SeparatorTask:
         level_db = torch.rand(len(targets), 1, generator=generator) * 20 - 35
         targets = targets / rms * 10 ** (level_db / 20)
         bottlenecks = torch.from_numpy(np.stack([self._condition(r, generator) for r in rows]))
-        return mix_in_ring(targets).unsqueeze(1), targets.unsqueeze(1), bottlenecks
+        return mix_in_ring(targets), targets, bottlenecks
 
     def loss(self, generator: torch.Generator) -> Tensor:
         """Draw a batch and return the loss of the separator on it."""

@@ -17,6 +17,6 @@ def test_the_layout_changes_memory_and_not_the_function() -> None:
     assert last.stem.weight.shape == plain.stem.weight.shape
     convolution = last.encoder[0].blocks[0].conv1.weight
     assert convolution.is_contiguous(memory_format=torch.channels_last)
-    mixture, condition = torch.randn(2, 1, 5000), torch.rand(2, 5)
+    mixture, condition = torch.randn(2, 5000), torch.rand(2, 5)
     with torch.inference_mode():
         torch.testing.assert_close(last(mixture, condition), plain(mixture, condition), rtol=1e-4, atol=1e-5)

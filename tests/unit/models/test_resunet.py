@@ -34,7 +34,7 @@ def test_the_default_is_the_papers_resunet30() -> None:
 def test_the_estimate_is_as_long_as_the_mixture(samples: int) -> None:
     model = tiny().eval()
     with torch.inference_mode():
-        assert model(torch.randn(3, 1, samples), torch.rand(3, 5)).shape == (3, 1, samples)
+        assert model(torch.randn(3, samples), torch.rand(3, 5)).shape == (3, samples)
 
 
 def test_masks_never_amplify_and_end_below_the_top_bin() -> None:
@@ -47,7 +47,7 @@ def test_masks_never_amplify_and_end_below_the_top_bin() -> None:
 
 def test_the_condition_changes_the_estimate() -> None:
     model = tiny().eval()
-    mixture = torch.randn(1, 1, 3000)
+    mixture = torch.randn(1, 3000)
     with torch.inference_mode():
         one, other = model(mixture, torch.zeros(1, 5)), model(mixture, torch.ones(1, 5))
     assert (one - other).abs().max() > 1e-4
@@ -55,7 +55,7 @@ def test_the_condition_changes_the_estimate() -> None:
 
 def test_folding_the_norms_at_inference_changes_nothing() -> None:
     model = tiny()
-    mixture, condition = torch.randn(4, 1, 3000), torch.rand(4, 5)
+    mixture, condition = torch.randn(4, 3000), torch.rand(4, 5)
     for _ in range(3):
         model.train()(mixture, condition)
     model.eval()
@@ -72,7 +72,7 @@ def test_folding_the_norms_at_inference_changes_nothing() -> None:
 
 def test_every_parameter_is_trained() -> None:
     model = tiny().train()
-    model(torch.randn(2, 1, 3000), torch.rand(2, 5)).square().sum().backward()
+    model(torch.randn(2, 3000), torch.rand(2, 5)).square().sum().backward()
     without = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     # The bias of the gain, real and imaginary maps always has a gradient; convolutions before a norm do too.
     assert without == []

@@ -280,7 +280,7 @@ def against_whole_db(
     estimate = joined(list(engine.stream(ArraySource(waveform, sample_rate=32_000), [query])), query.key)
     assert query.condition is not None
     with torch.inference_mode():
-        whole = separator(torch.from_numpy(waveform)[None], query.condition[None])[0].numpy()
+        whole = separator(torch.from_numpy(waveform), query.condition[None]).numpy()
     assert 0.05 < whole.std() / waveform.std() < 1.0
     return snr_db(estimate, whole)
 
@@ -314,7 +314,7 @@ def test_hard_joins_are_the_segments_on_their_own(vocabulary: Vocabulary, tiny_s
     query = target_for_condition("any", condition=condition)
     engine = engine_of(tiny_weights(tiny_separator), vocabulary, settings)
     estimate = joined(list(engine.stream(ArraySource(waveform, sample_rate=32_000), [query])), query.key)
-    segments = torch.from_numpy(np.pad(waveform, ((0, 0), (0, 42_000)))).reshape(3, 1, 64_000)
+    segments = torch.from_numpy(np.pad(waveform, ((0, 0), (0, 42_000)))).reshape(3, 64_000)
     with torch.inference_mode():
         alone = tiny_separator(segments, condition.expand(3, -1)).reshape(1, -1)[:, :150_000].numpy()
     np.testing.assert_allclose(estimate, alone, atol=1e-6)

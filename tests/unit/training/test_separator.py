@@ -93,7 +93,7 @@ def test_tones_and_noise_are_learnt_apart(tmp_path: Path) -> None:
     sources = torch.from_numpy(store.waveform(np.array([0, 1])))
     mixtures = mix_in_ring(sources)
     with torch.inference_mode():
-        estimates = model(mixtures.unsqueeze(1), torch.eye(2))[:, 0]
+        estimates = model(mixtures, torch.eye(2))
     # Half of the mixture would be 3 dB better than the mixture: what must be beaten clearly.
     assert (sdr_improvement(estimates.numpy(), sources.numpy(), mixtures.numpy()) > 4.5).all()
 
@@ -138,10 +138,10 @@ def test_a_batch_holds_mixtures_of_equal_energy_and_conditions_of_the_target() -
         torch.Generator().manual_seed(0)
     )
     mixtures, targets, conditions = drawn
-    assert mixtures.shape == targets.shape == (8, 1, SEGMENT)
+    assert mixtures.shape == targets.shape == (8, SEGMENT)
     others = mixtures - targets
     assert torch.allclose(others.square().sum(-1), targets.square().sum(-1), rtol=1e-3)
-    crest = targets[:, 0].abs().amax(dim=1) / targets[:, 0].square().mean(dim=1).sqrt()
+    crest = targets.abs().amax(dim=1) / targets.square().mean(dim=1).sqrt()
     assert torch.equal(conditions.argmax(dim=1), (crest > 2.6).long())
 
 

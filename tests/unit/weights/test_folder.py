@@ -83,7 +83,7 @@ def test_what_is_written_is_read_back(folder: Path, parts: dict[str, Any]) -> No
 
 
 def test_the_loaded_separator_gives_the_same_waveform(folder: Path, parts: dict[str, Any]) -> None:
-    mixture, condition = torch.randn(1, 1, 4000), torch.rand(1, 6)
+    mixture, condition = torch.randn(1, 4000), torch.rand(1, 6)
     with torch.no_grad():
         assert torch.equal(
             load_weights(folder).separator(mixture, condition), parts["separator"](mixture, condition)
