@@ -14,10 +14,10 @@ import pytest
 import soundfile as sf
 
 from jobs.mine_anchors import main as job
-from uss_ray.anchors.audio import to_float, to_int16
 from uss_ray.anchors.manifest import read_manifest
 from uss_ray.anchors.schema import ANCHOR_SCHEMA, read_anchors
 from uss_ray.anchors.stream import AnchorShards
+from uss_ray.audio.pcm import to_float, to_int16
 from uss_ray.cli.main import run as command
 from uss_ray.errors import ConfigError, DataError, OutputError, WeightsError
 from uss_ray.mining.settings import MiningSettings

@@ -13,23 +13,6 @@ from uss_ray.errors import DataError
 Reason = Literal["missing", "broken", "short", "silent", "improbable", "impure", "too pure"]
 
 
-@dataclass(frozen=True)
-class Detection:
-    """What a detector found in one clip.
-
-    Parameters
-    ----------
-    framewise_probs : ndarray of shape (frames, classes), dtype=float32
-        Frame `f` is centred at sample `f * hop_samples`.
-    clipwise_probs : ndarray of shape (classes,), dtype=float32
-    hop_samples : float
-    """
-
-    framewise_probs: NDArray[np.float32]
-    clipwise_probs: NDArray[np.float32]
-    hop_samples: float
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Anchor:
     """A segment of a clip in which one of its weak labels is likely to sound.

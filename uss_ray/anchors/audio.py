@@ -10,21 +10,9 @@ from numpy.typing import NDArray
 
 from uss_ray.errors import DataError
 
-_FULL_SCALE = 32767.0
 _COMPRESSION_LEVEL = (
     0.5  # FLAC's level 4: as fast as level 0 and 6 % smaller; level 8 gains 1 % for twice the time
 )
-
-
-def to_int16(waveform: NDArray[np.floating]) -> NDArray[np.int16]:
-    """Round samples in [-1, 1] to 16 bits; louder ones are clipped."""
-    scaled = np.rint(np.clip(waveform, -1.0, 1.0) * _FULL_SCALE)
-    return scaled.astype(np.int16)
-
-
-def to_float(samples: NDArray[np.int16]) -> NDArray[np.float32]:
-    """Turn 16-bit samples into float32 in [-1, 1]."""
-    return samples.astype(np.float32) / np.float32(_FULL_SCALE)
 
 
 def encode_flac(samples: NDArray[np.int16], *, sample_rate: int) -> bytes:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from uss_ray.audio.pcm import to_float, to_int16
 from uss_ray.datasets.clip_audio import BrokenContainer
 from uss_ray.datasets.clip_sources import open_clip_source
 from uss_ray.datasets.decode import MODEL_RATE, DecodedClip, decode_clip
@@ -19,7 +20,6 @@ from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.datasets.segments import ClipRecord
 from uss_ray.errors import DataError, RecordingError
 
-_FULL_SCALE = 32767.0
 _THREADS = 4
 
 
@@ -54,7 +54,7 @@ class ClipStore:
     def waveform(self, clip: int | np.ndarray, *, start: int = 0, samples: int | None = None) -> np.ndarray:
         """Return float32 audio in [-1, 1] of a clip (samples,) or of several (clips, samples)."""
         stop = None if samples is None else start + samples
-        return self.audio[clip, ..., start:stop].astype(np.float32) / np.float32(_FULL_SCALE)
+        return to_float(self.audio[clip, ..., start:stop])
 
     @classmethod
     def load(
@@ -105,7 +105,7 @@ class ClipStore:
             clips = join_clips(reader, table=table)
             for record, decoded in map_stream(decode, clips, threads=_THREADS):
                 waveform = decoded.waveform[: audio.shape[1]]
-                audio[rows[_key(record)], : len(waveform)] = np.clip(waveform, -1, 1) * _FULL_SCALE
+                audio[rows[_key(record)], : len(waveform)] = to_int16(waveform)
                 missing.discard(_key(record))
                 if progress is not None:
                     progress(1)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uss_ray.audio.codec import open_recording
+from uss_ray.audio.pcm import to_float
 from uss_ray.audio.resample import BlockResampler
 from uss_ray.datasets.clip_audio import ClipAudio
 from uss_ray.datasets.labelled_clips import LabelledClip
@@ -22,7 +23,6 @@ from uss_ray.errors import RecordingError
 from uss_ray.store import uri
 
 MODEL_RATE = 32_000
-PACKED_FULL_SCALE = 32767.0
 SHORT_FROM_SECONDS = 0.1
 """Missing at the end of a clip before it counts as short: lossy codings lose some hundredths."""
 # Recordings are cut and padded by their codings; more than this is another length.
@@ -142,8 +142,7 @@ class _Packed:
 
     def blocks(self, block_frames: int) -> Iterator[NDArray[np.float32]]:
         for at in range(0, len(self.samples), block_frames):
-            block = self.samples[None, at : at + block_frames].astype(np.float32)
-            yield block / np.float32(PACKED_FULL_SCALE)
+            yield to_float(self.samples[None, at : at + block_frames])
 
 
 @contextmanager

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from uss_ray.anchors.anchor import Anchor, Detection
+from uss_ray.anchors.anchor import Anchor
 from uss_ray.datasets.clips import ClipStore
 from uss_ray.errors import DataError
 from uss_ray.evaluation.pairs import Event, read_events
 from uss_ray.evaluation.protocol import read_split
 from uss_ray.mining.detect import AnchorDetector
+from uss_ray.mining.detection import Detection
 from uss_ray.mining.miner import AnchorMiner
 from uss_ray.mining.positions import AnchorGrid, random_starts
 from uss_ray.mining.purity import relatives

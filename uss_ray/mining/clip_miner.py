@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uss_ray.anchors.anchor import Anchor, Reject
-from uss_ray.anchors.audio import to_float
-from uss_ray.mining.detect import AnchorDetector
+from uss_ray.audio.pcm import to_float
+from uss_ray.mining.detect import AnchorDetector, MiningWeights
 from uss_ray.mining.miner import AnchorMiner
 from uss_ray.mining.purity import relatives
 from uss_ray.mining.settings import MiningSettings
 from uss_ray.models.precision import Precision
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.weights.folder import Weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +40,7 @@ class ClipMiner:
 
     Parameters
     ----------
-    weights : Weights
+    weights : MiningWeights
         With a detector; with a tagger where conditions are asked for.
     settings : MiningSettings
     vocabulary : Vocabulary
@@ -61,7 +60,7 @@ class ClipMiner:
 
     def __init__(
         self,
-        weights: Weights,
+        weights: MiningWeights,
         *,
         settings: MiningSettings,
         vocabulary: Vocabulary,

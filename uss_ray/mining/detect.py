@@ -9,22 +9,40 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from typing import get_args
+from typing import Protocol, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from uss_ray.anchors.anchor import Detection
 from uss_ray.errors import ConfigError, WeightsError
+from uss_ray.mining.detection import Detection
 from uss_ray.mining.settings import Conditions
 from uss_ray.models.inference import inference
 from uss_ray.models.precision import Precision
+from uss_ray.models.registry import AudioTagger
 from uss_ray.models.tagging import Tagging
-from uss_ray.weights.folder import Weights
 
 Waveforms = Sequence[NDArray[np.float32]]
+
+
+class MiningWeights(Protocol):
+    """What mining takes of a set of weights; `weights.folder.Weights` has it."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def sample_rate(self) -> int: ...  # noqa: D102
+
+    @property
+    def detector(self) -> AudioTagger | None: ...  # noqa: D102
+
+    @property
+    def tagger(self) -> AudioTagger | None: ...  # noqa: D102
+
+    def check_classes(self, class_ids: Sequence[str]) -> None: ...  # noqa: D102
 
 
 class AnchorDetector:
@@ -32,7 +50,7 @@ class AnchorDetector:
 
     Parameters
     ----------
-    weights : Weights
+    weights : MiningWeights
         With a detector; with a tagger for conditions.
     clip_seconds : float, default=10
         What one row of a batch holds.
@@ -58,7 +76,7 @@ class AnchorDetector:
 
     def __init__(
         self,
-        weights: Weights,
+        weights: MiningWeights,
         *,
         clip_seconds: float = 10.0,
         anchor_seconds: float = 2.0,

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from uss_ray.anchors.anchor import Anchor, Detection, Reason, Reject
-from uss_ray.anchors.audio import to_int16
+from uss_ray.anchors.anchor import Anchor, Reason, Reject
 from uss_ray.audio.level import dbfs, rms
+from uss_ray.audio.pcm import to_int16
+from uss_ray.mining.detection import Detection
 from uss_ray.mining.positions import AnchorGrid, mined_starts, random_starts
 from uss_ray.mining.purity import measure_purity
 from uss_ray.mining.settings import MiningSettings

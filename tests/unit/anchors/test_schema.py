@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from uss_ray.anchors.anchor import Anchor, Reject
-from uss_ray.anchors.audio import decode_flac, encode_flac, to_float, to_int16
+from uss_ray.anchors.audio import decode_flac, encode_flac
 from uss_ray.anchors.schema import ANCHOR_SCHEMA, anchor_table, read_anchors, reject_table
 from uss_ray.errors import DataError
 
@@ -55,12 +55,6 @@ def test_flac_keeps_every_bit_and_shrinks_a_tone(make_anchor) -> None:
     assert np.array_equal(decode_flac(data, item="x"), extremes)
     tone = make_anchor(1, 1, samples=64_000).waveform
     assert len(encode_flac(tone, sample_rate=32_000)) < 0.65 * tone.nbytes
-
-
-def test_sixteen_bits_clip_and_round() -> None:
-    samples = to_int16(np.array([-2.0, -1.0, 0.4 / 32767, 0.6 / 32767, 1.0, 2.0]))
-    assert samples.tolist() == [-32767, -32767, 0, 1, 32767, 32767]
-    assert to_float(samples).max() == 1.0
 
 
 def test_rejects_are_rows_and_an_unknown_reason_is_refused() -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from uss_ray.anchors.anchor import Anchor, Reject
-from uss_ray.anchors.audio import to_float
 from uss_ray.anchors.schema import anchor_table
+from uss_ray.audio.pcm import to_float
 from uss_ray.errors import WeightsError
 from uss_ray.mining.clip_miner import ClipMiner, WeakClip
 from uss_ray.mining.settings import MiningSettings

@@ -5,7 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from uss_ray.anchors.anchor import Anchor, Detection, Reject
+from uss_ray.anchors.anchor import Anchor, Reject
+from uss_ray.mining.detection import Detection
 from uss_ray.mining.miner import AnchorMiner, mine_anchors
 from uss_ray.mining.settings import MiningSettings
 

@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 
 from uss_ray.anchors.anchor import Anchor
-from uss_ray.anchors.audio import to_float
 from uss_ray.anchors.manifest import MiningManifest
 from uss_ray.anchors.stream import AnchorShards
+from uss_ray.audio.pcm import to_float
 from uss_ray.errors import DataError
 from uss_ray.results.report.pictures import Tick, data_uri, frequency_ticks, spectrogram_png
 from uss_ray.results.report.preview import PreviewEncoder
