@@ -10,7 +10,7 @@ from typing import Any
 
 from uss_ray.anchors.shards import ShardFacts
 from uss_ray.errors import DataError
-from uss_ray.store import uri
+from uss_ray.store.store import Location, Store
 
 MANIFEST_NAME = "manifest.json"
 MANIFEST_VERSION = 1
@@ -131,14 +131,12 @@ class MiningManifest:
         return manifest
 
 
-def write_manifest(manifest: MiningManifest, root: uri.Location) -> str:
-    """Write the manifest of an output root, whole or not at all, and return where it is."""
-    location = uri.join(root, MANIFEST_NAME)
-    uri.write_bytes(manifest.to_json().encode(), location)
-    return location
+def write_manifest(manifest: MiningManifest, root: Location | Store) -> None:
+    """Write the manifest of an output root, whole or not at all."""
+    (Store.of(root) / MANIFEST_NAME).put(manifest.to_json().encode())
 
 
-def read_manifest(root: uri.Location) -> MiningManifest:
+def read_manifest(root: Location | Store) -> MiningManifest:
     """Read the manifest of an output root.
 
     Raises
@@ -146,8 +144,8 @@ def read_manifest(root: uri.Location) -> MiningManifest:
     DataError
         If there is none, or it is no manifest.
     """
-    location = uri.join(root, MANIFEST_NAME)
-    return MiningManifest.from_json(uri.read_bytes(location, error=DataError), item=location)
+    place = Store.of(root, DataError) / MANIFEST_NAME
+    return MiningManifest.from_json(place.read(), item=str(place))
 
 
 def _by_index(counts: Mapping[str, int]) -> dict[int, int]:

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from uss_ray.anchors.anchor import Anchor, Reject
 from uss_ray.anchors.schema import ANCHOR_SCHEMA, AUDIO_COLUMN, anchor_table, reject_table
 from uss_ray.errors import OutputError
-from uss_ray.store import uri
+from uss_ray.store.store import Location, Store
 
 ANCHOR_FOLDER = "anchors"
 REJECT_FOLDER = "rejects"
@@ -54,7 +54,7 @@ class ShardFacts:
 
 
 def write_anchor_shard(
-    rows: Iterable[Anchor], location: uri.Location, *, name: str | None = None
+    rows: Iterable[Anchor], place: Location | Store, *, name: str | None = None
 ) -> ShardFacts:
     """Write one shard; it is there completely or not at all.
 
@@ -62,10 +62,10 @@ def write_anchor_shard(
     ----------
     rows : iterable of Anchor
         In any order, also none: the same anchors give the same bytes.
-    location : str or path
-        Final name, local or URI.
+    place : Store, str or path
+        Final name.
     name : str, optional
-        Name for the manifest; default: the last two parts of `location`.
+        Name for the manifest; default: the last two parts of `place`.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def write_anchor_shard(
     """
     anchors = sorted(rows, key=lambda anchor: (anchor.class_index, anchor.clip_id, anchor.start_sample))
     counts = Counter(anchor.class_index for anchor in anchors)
-    parts = str(location).rstrip("/").split("/")
+    parts = str(place).rstrip("/").split("/")
     with tempfile.TemporaryDirectory(prefix="uss_ray-anchors-") as folder:
         local = Path(folder) / "shard.parquet"
         try:
@@ -89,9 +89,9 @@ def write_anchor_shard(
                     data.update(block)
         except OSError as error:
             raise OutputError(
-                str(location), expected="room for a shard in the temporary folder", found=str(error)
+                str(place), expected="room for a shard in the temporary folder", found=str(error)
             ) from error
-        uri.put_file(local, location)
+        Store.of(place).put(local)
         return ShardFacts(
             name=name or "/".join(parts[-2:]),
             rows=len(anchors),
@@ -102,7 +102,7 @@ def write_anchor_shard(
 
 
 def write_reject_shard(
-    rejects: Iterable[Reject], location: uri.Location, *, facts: Mapping[bytes, bytes] | None = None
+    rejects: Iterable[Reject], place: Location | Store, *, facts: Mapping[bytes, bytes] | None = None
 ) -> Counter[str]:
     """Write what was rejected; atomic as `write_anchor_shard`.
 
@@ -110,8 +110,8 @@ def write_reject_shard(
     ----------
     rejects : iterable of Reject
         Also none.
-    location : str or path
-        Final name, local or URI.
+    place : Store, str or path
+        Final name.
     facts : mapping of bytes to bytes, optional
         Kept in the metadata of the file's schema.
 
@@ -131,7 +131,7 @@ def write_reject_shard(
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), **facts})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
-    uri.write_bytes(sink.getvalue().to_pybytes(), location)
+    Store.of(place).put(sink.getvalue().to_pybytes())
     return Counter(reject.reason for reject in listed)
 
 

@@ -20,7 +20,7 @@ from uss_ray.anchors.manifest import MANIFEST_NAME, MiningManifest, read_manifes
 from uss_ray.anchors.schema import ANCHOR_SCHEMA, ANCHOR_VERSION, VERSION_KEY, read_anchors
 from uss_ray.anchors.shards import ANCHOR_FOLDER
 from uss_ray.errors import DataError
-from uss_ray.store import uri
+from uss_ray.store.store import Location, Store
 
 _FOOTER_BYTES = 256 << 20
 
@@ -29,7 +29,7 @@ _FOOTER_BYTES = 256 << 20
 class _Group:
     """A row group: anchors of one class in one shard."""
 
-    shard: str
+    shard: Store
     number: int
     rows: int
 
@@ -39,7 +39,7 @@ class AnchorShards:
 
     Parameters
     ----------
-    root : str or path
+    root : Store, str or path
         With a manifest, its shards and no other are read, and of those only the ones that hold what is asked for;
         without one (a run that goes on), every shard that is there.
 
@@ -49,22 +49,19 @@ class AnchorShards:
         If there are no shards, or the manifest cannot be read.
     """
 
-    def __init__(self, root: uri.Location) -> None:
-        self.root = root
+    def __init__(self, root: Location | Store) -> None:
+        self.root = Store.of(root, DataError)
         self.manifest: MiningManifest | None = None
-        self._groups: dict[str, dict[int, list[_Group]]] = {}
-        self._footers: OrderedDict[str, pq.FileMetaData] = OrderedDict()
-        self._counts: dict[str, Counter[int]]
-        if uri.exists(uri.join(root, MANIFEST_NAME)):
-            self.manifest = read_manifest(root)
-            self._counts = {
-                uri.join(root, shard.name): Counter(shard.counts) for shard in self.manifest.shards
-            }
+        self._groups: dict[Store, dict[int, list[_Group]]] = {}
+        self._footers: OrderedDict[Store, pq.FileMetaData] = OrderedDict()
+        self._counts: dict[Store, Counter[int]]
+        if (self.root / MANIFEST_NAME).exists():
+            self.manifest = read_manifest(self.root)
+            self._counts = {self.root / shard.name: Counter(shard.counts) for shard in self.manifest.shards}
         else:
-            folder = uri.join(root, ANCHOR_FOLDER)
-            found = [name for name in uri.list_recursive(folder) if name.endswith(".parquet")]
+            found = [place for place in (self.root / ANCHOR_FOLDER).list() if place.name.endswith(".parquet")]
             if not found:
-                raise DataError(str(root), expected=f"shards ({ANCHOR_FOLDER}/*.parquet)", found="none")
+                raise DataError(str(self.root), expected=f"shards ({ANCHOR_FOLDER}/*.parquet)", found="none")
             self._counts = {
                 shard: Counter(
                     {index: sum(g.rows for g in groups) for index, groups in self._read_groups(shard).items()}
@@ -81,7 +78,7 @@ class AnchorShards:
         return {index: count for index, count in sorted(total.items()) if count > 0}
 
     def columns(self, names: Sequence[str]) -> Iterator[pa.Table]:
-        """Read some columns of all anchors, shard by shard, without the audio.
+        """Read some columns of all anchors, shard by shard.
 
         Parameters
         ----------
@@ -94,7 +91,7 @@ class AnchorShards:
         """
         for shard, counts in self._counts.items():
             if counts.total() > 0:
-                with uri.open_binary(shard, error=DataError) as file:
+                with shard.open() as file:
                     yield self._opened(file, shard=shard).read(columns=list(names), use_threads=False)
 
     def iter_class(self, class_index: int, *, seed: int | None = None) -> Iterator[Anchor]:
@@ -163,27 +160,29 @@ class AnchorShards:
         while True:
             yield from self.iter_class(class_index, seed=int(generator.integers(1 << 62)))
 
-    def _read_groups(self, shard: str) -> dict[int, list[_Group]]:
+    def _read_groups(self, shard: Store) -> dict[int, list[_Group]]:
         if shard not in self._groups:
-            with uri.open_binary(shard, error=DataError) as file:
+            with shard.open() as file:
                 self._groups[shard] = _groups_of(self._opened(file, shard=shard).metadata, shard=shard)
         return self._groups[shard]
 
     def _read_group(self, group: _Group) -> pa.Table:
-        with uri.open_binary(group.shard, error=DataError) as file:
+        with group.shard.open() as file:
             try:
                 parquet = self._opened(file, shard=group.shard)
                 return parquet.read_row_group(group.number, use_threads=False)
             except (pa.ArrowException, OSError) as error:
-                raise DataError(group.shard, expected="a whole shard", found=_first_line(error)) from error
+                raise DataError(
+                    str(group.shard), expected="a whole shard", found=_first_line(error)
+                ) from error
 
-    def _opened(self, file: object, *, shard: str) -> pq.ParquetFile:
+    def _opened(self, file: object, *, shard: Store) -> pq.ParquetFile:
         """Open a shard with the footer of last time: in a large set it outweighs a row group."""
         known = self._footers.get(shard)
         try:
             parquet = pq.ParquetFile(file, metadata=known, pre_buffer=True)
         except pa.ArrowException as error:
-            raise DataError(shard, expected="a Parquet file", found=_first_line(error)) from error
+            raise DataError(str(shard), expected="a Parquet file", found=_first_line(error)) from error
         if known is None:
             _check_schema(parquet.schema_arrow, shard=shard)
             self._footers[shard] = parquet.metadata
@@ -193,19 +192,21 @@ class AnchorShards:
         return parquet
 
 
-def _check_schema(schema: pa.Schema, *, shard: str) -> None:
+def _check_schema(schema: pa.Schema, *, shard: Store) -> None:
     version = (schema.metadata or {}).get(VERSION_KEY, b"none").decode()
     if version != str(ANCHOR_VERSION):
-        raise DataError(shard, expected=f"anchors of version {ANCHOR_VERSION}", found=f"version {version}")
+        raise DataError(
+            str(shard), expected=f"anchors of version {ANCHOR_VERSION}", found=f"version {version}"
+        )
     if not schema.equals(ANCHOR_SCHEMA):
-        raise DataError(shard, expected="the columns of ANCHOR_SCHEMA", found=", ".join(schema.names))
+        raise DataError(str(shard), expected="the columns of ANCHOR_SCHEMA", found=", ".join(schema.names))
 
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def _groups_of(metadata: pq.FileMetaData, *, shard: str) -> dict[int, list[_Group]]:
+def _groups_of(metadata: pq.FileMetaData, *, shard: Store) -> dict[int, list[_Group]]:
     column = ANCHOR_SCHEMA.names.index("class_index")
     groups: dict[int, list[_Group]] = {}
     for number in range(metadata.num_row_groups):
@@ -213,7 +214,9 @@ def _groups_of(metadata: pq.FileMetaData, *, shard: str) -> dict[int, list[_Grou
         # Parquet numbers leaf columns; the lists, which have leaves of their own, all come after this one.
         statistics = meta.column(column).statistics
         if statistics is None or statistics.min != statistics.max:
-            raise DataError(shard, expected="row groups of one class each", found=f"others, group {number}")
+            raise DataError(
+                str(shard), expected="row groups of one class each", found=f"others, group {number}"
+            )
         groups.setdefault(int(statistics.min), []).append(_Group(shard, number, meta.num_rows))
     return groups
 

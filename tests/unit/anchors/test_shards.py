@@ -8,13 +8,12 @@ import fsspec
 import pyarrow.parquet as pq
 import pytest
 
-from uss_ray.anchors import stream
 from uss_ray.anchors.anchor import Reject
 from uss_ray.anchors.manifest import MiningManifest, read_manifest, write_manifest
 from uss_ray.anchors.shards import ROW_GROUP_ANCHORS, write_anchor_shard, write_reject_shard
 from uss_ray.anchors.stream import AnchorShards
 from uss_ray.errors import DataError, OutputError
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -26,11 +25,11 @@ def root(request, tmp_path: Path):
 def fill(root: str, make_anchor) -> list:
     """Two shards: class 3 has 20 anchors in the first and 2 in the second, class 7 one, class 9 three."""
     one = write_anchor_shard(
-        [make_anchor(n, 3) for n in range(20)] + [make_anchor(50, 7)], uri.join(root, "anchors", "a.parquet")
+        [make_anchor(n, 3) for n in range(20)] + [make_anchor(50, 7)], Store(root) / "anchors/a.parquet"
     )
     two = write_anchor_shard(
         [make_anchor(n, c) for n, c in ((30, 9), (31, 3), (32, 9), (33, 3), (34, 9))],
-        uri.join(root, "anchors", "b.parquet"),
+        Store(root) / "anchors/b.parquet",
     )
     return [one, two]
 
@@ -100,13 +99,13 @@ def test_a_class_is_read_without_the_others(root: str, make_anchor, monkeypatch:
     write_manifest(manifest_of(shards), root)
     reader = AnchorShards(root)
     opened: list[str] = []
-    real = uri.open_binary
+    real = Store.open
 
-    def watched(location, **more):
-        opened.append(str(location))
-        return real(location, **more)
+    def watched(place):
+        opened.append(str(place))
+        return real(place)
 
-    monkeypatch.setattr(stream.uri, "open_binary", watched)
+    monkeypatch.setattr(Store, "open", watched)
     assert [anchor.waveform.size for anchor in reader.iter_class(7)] == [4000]
     assert {name.rsplit("/", 1)[1] for name in opened} == {"a.parquet"}
     assert len(opened) == 2
@@ -147,17 +146,18 @@ def test_the_manifest_decides_which_shards_count(root: str, make_anchor) -> None
 
 def test_a_manifest_comes_back_and_its_counts_are_checked(root: str, make_anchor) -> None:
     manifest = manifest_of(fill(root, make_anchor))
-    location = write_manifest(manifest, root)
+    write_manifest(manifest, root)
+    place = Store(root) / "manifest.json"
     again = read_manifest(root)
     assert again.counts == {3: 22, 7: 1, 9: 3}
     assert again.anchors == 26
     assert again.shards == manifest.shards
     assert again.settings["silence_db"] == "-inf"
-    text = uri.read_bytes(location).decode()
-    uri.write_bytes(text.replace('"anchors": 26', '"anchors": 27').encode(), location)
+    text = place.read().decode()
+    place.put(text.replace('"anchors": 26', '"anchors": 27').encode())
     with pytest.raises(DataError, match="expected 26 anchors as its shards hold, found 27"):
         read_manifest(root)
-    uri.write_bytes(b"{}", location)
+    place.put(b"{}")
     with pytest.raises(DataError, match="a mining manifest"):
         read_manifest(root)
 
@@ -170,7 +170,7 @@ def test_two_shards_of_one_name_are_refused(root: str, make_anchor) -> None:
 
 def test_a_file_that_is_no_shard_is_named(root: str, make_anchor) -> None:
     fill(root, make_anchor)
-    uri.write_bytes(b"no parquet", uri.join(root, "anchors", "c.parquet"))
+    (Store(root) / "anchors/c.parquet").put(b"no parquet")
     with pytest.raises(DataError, match=r"c\.parquet: expected a Parquet file"):
         AnchorShards(root)
 
@@ -183,7 +183,7 @@ def test_a_folder_without_shards_is_named(tmp_path: Path) -> None:
 
 def test_rejects_are_written_and_counted(root: str) -> None:
     rejects = [Reject(clip_id="a", reason="missing"), Reject(clip_id="b", reason="missing")]
-    location = uri.join(root, "rejects", "a.parquet")
-    assert write_reject_shard(rejects, location) == {"missing": 2}
-    with uri.open_binary(location) as file:
+    place = Store(root) / "rejects/a.parquet"
+    assert write_reject_shard(rejects, place) == {"missing": 2}
+    with place.open() as file:
         assert pq.read_table(file)["clip_id"].to_pylist() == ["a", "b"]

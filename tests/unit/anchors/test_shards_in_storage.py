@@ -10,33 +10,32 @@ from uss_ray.anchors.manifest import MiningManifest, write_manifest
 from uss_ray.anchors.shards import write_anchor_shard, write_reject_shard
 from uss_ray.anchors.stream import AnchorShards
 from uss_ray.results.report.mining import write_mining_report
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 
 
 def test_a_run_is_written_streamed_and_reported(storage_root: str, make_anchor) -> None:
+    root = Store(storage_root)
     shards = [
         write_anchor_shard(
             [make_anchor(10 * part + n, n % 3, samples=64_000) for n in range(9)],
-            uri.join(storage_root, "anchors", f"{part:05d}.parquet"),
+            root / f"anchors/{part:05d}.parquet",
         )
         for part in range(2)
     ]
     rejects = write_reject_shard(
-        [Reject(clip_id="clip099", reason="missing")], uri.join(storage_root, "rejects", "00000.parquet")
+        [Reject(clip_id="clip099", reason="missing")], root / "rejects/00000.parquet"
     )
     facts = {"weights_name": "w", "weights_sha256": "a", "class_list_sha256": "b", "settings": {}}
-    write_manifest(
-        MiningManifest.of(shards, rejects=rejects, sample_rate=32_000, clips=19, **facts), storage_root
-    )
+    write_manifest(MiningManifest.of(shards, rejects=rejects, sample_rate=32_000, clips=19, **facts), root)
 
-    reader = AnchorShards(storage_root)
+    reader = AnchorShards(root)
     assert reader.counts == {0: 6, 1: 6, 2: 6}
     drawn = list(islice(reader.balanced_stream(seed=1), 18))
     assert Counter(anchor.class_index for anchor in drawn) == reader.counts
     assert len({anchor.anchor_id for anchor in drawn}) == 18
     page = write_mining_report(storage_root, labels=["Dog", "Rain", "Piano", *["Other"] * 524], examples=3)
-    assert b"Dog" in uri.read_bytes(page)
-    assert sorted(uri.relative(name, base=storage_root) for name in uri.list_recursive(storage_root)) == [
+    assert b"Dog" in Store(page).read()
+    assert sorted(place.relative_to(root) for place in root.list()) == [
         "anchors/00000.parquet",
         "anchors/00001.parquet",
         "manifest.json",
