@@ -10,10 +10,10 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from uss_ray.errors import ConfigError
@@ -21,6 +21,14 @@ from uss_ray.errors import ConfigError
 _BASE = "base"
 
 Model = TypeVar("Model", bound="Settings")
+
+
+def _as_text(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+Location = Annotated[str, BeforeValidator(_as_text)]
+"""Type of a field that holds a local path (also as a `Path`), a URI or a name."""
 
 
 class Settings(BaseModel):
@@ -44,8 +52,8 @@ class Settings(BaseModel):
             raise _config_error(type(self), error) from error
 
     def replace(self, **changes: Any) -> Self:
-        """Copy with some fields changed; the copy is checked as a new one is."""
-        values = {name: getattr(self, name) for name in type(self).model_fields}
+        """Copy with some fields changed; the copy is checked as a new one is, and what was left open stays so."""
+        values = {name: getattr(self, name) for name in self.model_fields_set}
         return type(self)(**{**values, **changes})
 
     def canonical_json(self) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from uss_ray.api.request import SeparationRequest
 from uss_ray.api.staging import commit, remove_folder, staging_folder
 from uss_ray.audio.codec import open_recording, stem_subtype
-from uss_ray.audio.spec import AudioSpec, checked_stem_format
+from uss_ray.audio.spec import AudioSpec
 from uss_ray.results.blocks import EstimateBlock
 from uss_ray.results.index.rows import RecordingRows, rows_table
 from uss_ray.results.index.table import (
@@ -95,7 +95,7 @@ class Publisher:
         """
         with staging_folder(self._request.output, within=self._scratch) as staging:
             (staging / recording.recording_id).mkdir(parents=True)
-            stem_format = checked_stem_format(self._request.stem_format)
+            stem_format = self._request.write.stem_format
             written = write_estimates(
                 blocks,
                 stems=self._stems,
@@ -104,9 +104,9 @@ class Publisher:
                 run=self._run,
                 stem_format=stem_format,
                 subtype=stem_subtype(spec.subtype, stem_format=stem_format),
-                residual=self._request.residual,
-                write=self._request.write,
-                draw=self._request.report,
+                residual=self._request.write.residual,
+                write=self._request.write.write,
+                draw=self._request.write.report,
                 fade_seconds=self._request.settings.fade_seconds,
                 started=started,
             )
@@ -163,7 +163,7 @@ class Publisher:
         ):
             spec = reader.spec
         with staging_folder(output, within=self._scratch) as staging:
-            stem_format = checked_stem_format(self._request.stem_format)
+            stem_format = self._request.write.stem_format
 
             uploaded: list[str] = []
 
@@ -183,9 +183,9 @@ class Publisher:
                 run=self._run,
                 stem_format=stem_format,
                 subtype=stem_subtype(spec.subtype, stem_format=stem_format),
-                residual=self._request.residual,
-                write=self._request.write,
-                draw=self._request.report,
+                residual=self._request.write.residual,
+                write=self._request.write.write,
+                draw=self._request.write.report,
                 fade_seconds=self._request.settings.fade_seconds,
                 started=started,
                 on_file=upload,
@@ -238,7 +238,7 @@ class Publisher:
         staging: Path,
         uploaded: Sequence[str] = (),
     ) -> RecordingRows:
-        if self._request.report:
+        if self._request.write.report:
             write_report(written, root=staging)
         commit(staging, output=self._request.output, name=recording.recording_id, keep=uploaded)
         return written.rows

@@ -20,7 +20,7 @@ from uss_ray.separation.targets import (
     targets_for_classes,
     targets_for_levels,
 )
-from uss_ray.sources.listing import has_recording_suffix
+from uss_ray.sources.names import has_recording_suffix
 from uss_ray.store import uri
 
 

@@ -2,144 +2,161 @@
 
 from __future__ import annotations
 
-import dataclasses
+import difflib
 import hashlib
-import json
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Annotated, Any, Final, Literal, Self
 
-from uss_ray.audio.spec import checked_stem_format
+from pydantic import Field, field_validator, model_validator
+
+from uss_ray.config import Location, Settings, canonical_json
 from uss_ray.errors import ConfigError
-from uss_ray.results.blocks import WriteMode
-from uss_ray.separation.settings import SeparationSettings
+from uss_ray.results.options import WriteOptions
+from uss_ray.separation.settings import NetworkSettings, SeparationSettings
 from uss_ray.store.access import StorageAccess
 
-STARTER_WEIGHTS = "starter"
-DEFAULT_LEVELS = (1, 2, 3)
+STARTER_WEIGHTS: Final = "starter"
+DEFAULT_LEVELS: Final = (1, 2, 3)
+_FEWEST_SEGMENTS_A_SPAN = 10
 
 Device = Literal["auto", "cpu", "cuda"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Query:
-    """What to separate; several kinds may be asked for at once, and nothing asks for the default levels.
+class Query(Settings):
+    """What to separate; several kinds may be asked for at once, and nothing asks for the default levels."""
 
-    Parameters
-    ----------
-    levels : tuple of int, default=()
-        Ontology levels, one stem a node.
-    classes : tuple of str, default=()
-        Class indexes, node ids or labels.
-    union : bool, default=False
-        One stem of all `classes` instead of one each.
-    texts : tuple of str, default=()
-        Free texts, each resolved to one node.
-    example_folder : str or None, default=None
-        Folder of recordings of the wanted sound.
-    exclude : tuple of str, default=()
-        Class indexes, node ids or labels to leave out of every stem; alone, it asks for everything else.
+    levels: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(),
+        description="Ontology levels, one stem a node: 1 2 3, which is taken if nothing is asked for.",
+    )
+    classes: tuple[str, ...] = Field(
+        default=(), description="Classes by index, id or label, one stem each: Speech /m/0jbk."
+    )
+    union: bool = Field(default=False, description="One stem of all classes together.")
+    texts: tuple[str, ...] = Field(
+        default=(), description="A few words each, such as 'dog barking', each resolved to one node."
+    )
+    example_folder: Location | None = Field(
+        default=None, description="Folder of recordings of the wanted sound."
+    )
+    exclude: tuple[str, ...] = Field(
+        default=(),
+        description="Classes by index, id or label to leave out of every stem; alone, it asks for everything else.",
+    )
 
-    Raises
-    ------
-    ConfigError
-        If `union` has no classes to unite.
-    """
+    @field_validator("levels")
+    @classmethod
+    def _once(cls, levels: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(levels))
 
-    levels: tuple[int, ...] = ()
-    classes: tuple[str, ...] = ()
-    union: bool = False
-    texts: tuple[str, ...] = ()
-    example_folder: str | None = None
-    exclude: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
         if self.union and not self.classes:
-            raise ConfigError("union", expected="classes to unite", found="none")
-        asked = (self.levels, self.classes, self.texts, self.example_folder, self.exclude)
-        if not any(asked):
+            raise ConfigError("query union", expected="classes to unite", found="none")
+        if not any((self.levels, self.classes, self.texts, self.example_folder, self.exclude)):
             object.__setattr__(self, "levels", DEFAULT_LEVELS)
+        return self
 
 
-@dataclass(frozen=True, kw_only=True)
-class SeparationRequest:
+class SeparationRequest(Settings):
     """All that decides what a recording's results look like, and where they go.
 
-    Parameters
-    ----------
-    output : str
-        Output root: a folder or a URI.
-    query : Query
-        What to separate.
-    weights : str, default="starter"
-        Name, folder or URI.
-    settings : SeparationSettings
-        How to separate.
-    stem_format : {"flac", "wav", "ogg", "opus"}, default="flac"
-        Container of the stems.
-    residual : bool, default=True
-        Write what the stems of a level leave over.
-    write : {"stems", "active-spans", "index-only"}, default="stems"
-        Whole stems, only the stretches where a sound is active, or none: then the index alone says what is where.
-    report : bool, default=True
-        Write one HTML page a recording.
-    overwrite : bool, default=False
-        Replace the results of an earlier run.
-    device : {"auto", "cpu", "cuda"}, default="auto"
-        Where the networks run; auto takes a GPU where there is one.
-    ontology, class_list : str or None, default=None
-        Files in AudioSet's formats; None takes AudioSet's own.
-    span_seconds : int, default=300
-        Longest stretch of a recording that an archive's worker separates at a time; a longer recording is shared.
-    storage : StorageAccess
-        Which object store to talk to.
-
     Raises
     ------
     ConfigError
-        If the output has no name, the format, the device or what to write is unknown, or the span is too short.
+        If the output has no name, a choice is unknown, or the span is too short.
     """
 
-    output: str
-    query: Query = field(default_factory=Query)
-    weights: str = STARTER_WEIGHTS
-    settings: SeparationSettings = field(default_factory=SeparationSettings)
-    stem_format: str = "flac"
-    residual: bool = True
-    write: WriteMode = "stems"
-    report: bool = True
-    overwrite: bool = False
-    device: Device = "auto"
-    ontology: str | None = None
-    class_list: str | None = None
-    span_seconds: int = 300
-    storage: StorageAccess = field(default_factory=StorageAccess)
+    output: Location = Field(min_length=1, description="Folder or URI of the results.")
+    query: Query = Field(default_factory=Query, description="What to separate.")
+    weights: Location = Field(default=STARTER_WEIGHTS, description="Name, folder or URI of the weights.")
+    settings: SeparationSettings = Field(default_factory=SeparationSettings, description="How to separate.")
+    networks: NetworkSettings = Field(
+        default_factory=NetworkSettings, description="How the networks work, whatever the request."
+    )
+    write: WriteOptions = Field(default_factory=WriteOptions, description="What is written.")
+    overwrite: bool = Field(default=False, description="Replace the results of an earlier run.")
+    device: Device = Field(
+        default="auto", description="Where the networks run: auto takes a GPU where there is one."
+    )
+    ontology: Location | None = Field(
+        default=None, description="Another ontology, in AudioSet's JSON format; without it AudioSet's own."
+    )
+    class_list: Location | None = Field(
+        default=None, description="Its classes, in AudioSet's CSV format; without it AudioSet's own."
+    )
+    span_seconds: int = Field(
+        default=300,
+        ge=1,
+        description="Longest span of a recording that an archive's worker separates at a time; a longer recording is "
+        "shared.",
+    )
+    storage: StorageAccess = Field(
+        default_factory=StorageAccess, description="How an object store is reached."
+    )
 
-    def __post_init__(self) -> None:
-        if not self.output:
-            raise ConfigError("output", expected="a folder or URI", found="an empty name")
-        checked_stem_format(self.stem_format)
-        if self.write not in get_args(WriteMode):
-            raise ConfigError("write", expected=" or ".join(get_args(WriteMode)), found=repr(self.write))
-        if self.span_seconds < 10 * self.settings.segment_seconds:
-            least = 10 * self.settings.segment_seconds
-            raise ConfigError("span seconds", expected=f"at least {least}", found=str(self.span_seconds))
-        if self.device not in get_args(Device):
-            raise ConfigError("device", expected=" or ".join(get_args(Device)), found=repr(self.device))
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        least = _FEWEST_SEGMENTS_A_SPAN * self.settings.segment_seconds
+        if self.span_seconds < least:
+            raise ConfigError(
+                "separation request span_seconds", expected=f"at least {least}", found=str(self.span_seconds)
+            )
+        return self
 
     def described(self) -> str:
-        """Give what shapes the stems as a JSON object: query, settings and format, not places."""
-        facts = {
-            "query": dataclasses.asdict(self.query),
-            "settings": dataclasses.asdict(self.settings),
-            "stem_format": self.stem_format,
-            "residual": self.residual,
-            "write": self.write,
-            "ontology": self.ontology,
-            "class_list": self.class_list,
-            "span_seconds": self.span_seconds,
-        }
-        return json.dumps(facts, sort_keys=True, ensure_ascii=False)
+        """Give what shapes the stems as canonical JSON: query, settings and format, not places."""
+        shaping = {"query", "settings", "networks", "write", "ontology", "class_list", "span_seconds"}
+        return canonical_json(self.model_dump(mode="json", include=shaping, exclude={"write": {"report"}}))
 
     def run_id(self, *, weights_sha256: str) -> str:
         """Name the run: the same request with the same weights gives the same name."""
         return hashlib.sha256(f"{weights_sha256}\n{self.described()}".encode()).hexdigest()[:16]
+
+
+def request_with(request: SeparationRequest | None = None, **options: Any) -> SeparationRequest:
+    """Lay options over a request, each by its name alone wherever in the request it stands.
+
+    Parameters
+    ----------
+    request : SeparationRequest, optional
+        None: the defaults.
+    **options
+        Fields of `SeparationRequest`, `Query` and `WriteOptions`; `write` also as the name of what is written.
+
+    Raises
+    ------
+    ConfigError
+        If an option is unknown (the nearest is named), or a value is not what it may be.
+
+    Examples
+    --------
+    >>> request_with(output="out", classes=["Speech"], residual=False).query.classes
+    ('Speech',)
+    """
+    if not isinstance(options.get("write"), str):
+        whole = SeparationRequest.model_fields
+    else:
+        whole = {name: field for name, field in SeparationRequest.model_fields.items() if name != "write"}
+    parts: dict[str, dict[str, Any]] = {"query": {}, "write": {}}
+    changes: dict[str, Any] = {}
+    for name, value in options.items():
+        if name in whole:
+            changes[name] = value
+        elif name in Query.model_fields:
+            parts["query"][name] = value
+        elif name in WriteOptions.model_fields:
+            parts["write"][name] = value
+        else:
+            known = {*SeparationRequest.model_fields, *Query.model_fields, *WriteOptions.model_fields}
+            near = difflib.get_close_matches(name, known, n=1)
+            raise ConfigError(
+                f"option {name}",
+                expected="a known one" + (f", {near[0]!r}?" if near else ""),
+                found="an unknown one",
+            )
+    for part, fields in parts.items():
+        if fields:
+            below = changes.get(part) or getattr(request, part, None)
+            model = Query if part == "query" else WriteOptions
+            changes[part] = below.replace(**fields) if below else model(**fields)
+    return request.replace(**changes) if request else SeparationRequest(**changes)

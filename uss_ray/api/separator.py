@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from uss_ray.api.publisher import Publisher, index_name
 from uss_ray.api.queries import plan_targets
-from uss_ray.api.request import STARTER_WEIGHTS, Device, Query, SeparationRequest
+from uss_ray.api.request import Device, SeparationRequest, request_with
 from uss_ray.audio.codec import RecordingReader, open_recording
 from uss_ray.errors import OutputError
 from uss_ray.ontology.vocabulary import TextMatch, Vocabulary
-from uss_ray.results.blocks import WriteMode
 from uss_ray.results.index.table import IndexRow, RunFacts
 from uss_ray.results.layout import report_path
 from uss_ray.separation.engine import build_engine
 from uss_ray.separation.mixture import Source
 from uss_ray.separation.scheduler import Session
 from uss_ray.separation.session import EstimateBlock
-from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.windows import Span
 from uss_ray.sources.recordings import Recording, single_recording
 from uss_ray.store import uri
-from uss_ray.store.access import StorageAccess
 from uss_ray.weights.folder import load_weights
 from uss_ray.weights.locate import locate_weights
 
@@ -159,7 +158,7 @@ class RecordingSeparator:
                 started=started,
             )
         self.publisher.commit_recordings([rows], name=index_name(recording))
-        report = uri.join(output, report_path(recording.recording_id)) if self.request.report else None
+        report = uri.join(output, report_path(recording.recording_id)) if self.request.write.report else None
         facts = rows.common
         return SeparatedRecording(
             recording=recording,
@@ -179,47 +178,31 @@ class RecordingSeparator:
             self._plan.targets,
             exclude=self._plan.exclude,
             span=span,
-            estimates=self.request.write != "index-only",
+            estimates=self.request.write.write != "index-only",
         )
 
 
 def separate(
-    recording: str,
+    recording: str | os.PathLike[str],
+    request: SeparationRequest | None = None,
     *,
-    output: str,
-    levels: Iterable[int] = (),
-    classes: Sequence[str] = (),
-    union: bool = False,
-    texts: Sequence[str] = (),
-    example_folder: str | None = None,
-    exclude: Sequence[str] = (),
-    weights: str = STARTER_WEIGHTS,
-    settings: SeparationSettings | None = None,
-    stem_format: str = "flac",
-    residual: bool = True,
-    write: WriteMode = "stems",
-    report: bool = True,
-    overwrite: bool = False,
-    device: Device = "auto",
-    ontology: str | None = None,
-    class_list: str | None = None,
-    storage: StorageAccess | None = None,
     progress: Progress | None = None,
+    **options: Any,
 ) -> SeparatedRecording:
     """Separate one recording.
 
     Parameters
     ----------
-    recording : str
+    recording : path
         Path or URI.
-    output : str
-        Output root: a folder or a URI.
-    levels, classes, union, texts, example_folder, exclude
-        What to separate; see `pipelines.request.Query`.
-    weights, settings, stem_format, residual, write, report, overwrite, device, ontology, class_list, storage
-        How; see `pipelines.request.SeparationRequest`. No settings: the defaults.
+    request : SeparationRequest, optional
+        What to do with it. None: made of `options`, of which `output` is then needed.
     progress : callable, optional
         Called with (seconds done, seconds in all or None).
+    **options
+        Fields of the request, or of its query and of what it writes, by their names: `output`, `levels`, `classes`,
+        `union`, `texts`, `example_folder`, `exclude`, `weights`, `settings`, `networks`, `stem_format`, `residual`,
+        `write`, `report`, `overwrite`, `device`, `ontology`, `class_list`, `storage`. They are laid over `request`.
 
     Returns
     -------
@@ -231,33 +214,12 @@ def separate(
     UssRayError
         Of the kind that says what is wrong: recording, query, weights, output, settings or data.
     """
-    request = SeparationRequest(
-        output=str(output),
-        query=Query(
-            levels=tuple(levels),
-            classes=tuple(classes),
-            union=union,
-            texts=tuple(texts),
-            example_folder=example_folder,
-            exclude=tuple(exclude),
-        ),
-        weights=str(weights),
-        settings=settings or SeparationSettings(),
-        stem_format=stem_format,
-        residual=residual,
-        write=write,
-        report=report,
-        overwrite=overwrite,
-        device=device,
-        ontology=ontology,
-        class_list=class_list,
-        storage=storage or StorageAccess(),
-    )
-    request.storage.apply()
-    item = single_recording(str(recording))
-    if not overwrite:
-        refuse_existing(request.output, recording=item)
-    return RecordingSeparator(request).separate(item, progress=progress)
+    chosen = request_with(request, **options)
+    chosen.storage.apply()
+    item = single_recording(os.fspath(recording))
+    if not chosen.overwrite:
+        refuse_existing(chosen.output, recording=item)
+    return RecordingSeparator(chosen).separate(item, progress=progress)
 
 
 def refuse_existing(output: str, *, recording: Recording) -> None:

@@ -14,8 +14,9 @@ from uss_ray.cli.separate import show_matches
 
 if TYPE_CHECKING:
     from uss_ray.api.request import SeparationRequest
-    from uss_ray.pipelines.archive.job import ArchiveOptions, ArchiveResult
+    from uss_ray.pipelines.archive.job import ArchiveResult
     from uss_ray.pipelines.archive.outcome import Outcome
+    from uss_ray.pipelines.runtime.options import JobOptions
 
 _STARTER = "starter"
 
@@ -86,7 +87,8 @@ def archive(
 
     The exit code is 0 if every recording was separated, 8 if some were not, 9 if none was.
     """
-    from uss_ray.pipelines.archive.job import ArchiveOptions, separate_archive
+    from uss_ray.pipelines.archive.job import separate_archive
+    from uss_ray.pipelines.runtime.options import JobOptions
     from uss_ray.store import uri
 
     request = options.make_request(
@@ -119,7 +121,7 @@ def archive(
         region=region,
         patience=patience,
     )
-    chosen = ArchiveOptions(
+    chosen = JobOptions(
         actors=actors,
         actors_per_gpu=actors_per_gpu,
         threads=threads,
@@ -134,7 +136,7 @@ def archive(
         return
     with run_progress("recordings") as on_progress:
         result = separate_archive(archive_location, request=request, options=chosen, on_progress=on_progress)
-    show_archive(result, has_reports=request.report)
+    show_archive(result, has_reports=request.write.report)
     if result.exit_code:
         raise typer.Exit(result.exit_code)
 
@@ -178,7 +180,7 @@ def show_archive(result: ArchiveResult, *, has_reports: bool) -> None:
         say(f"Reports: {result.output}/<recording>/report.html")
 
 
-def show_plan(location: str, request: SeparationRequest, chosen: ArchiveOptions) -> None:
+def show_plan(location: str, request: SeparationRequest, chosen: JobOptions) -> None:
     """Print what there is to do, without doing it."""
     from uss_ray.pipelines.archive.ledger import read_ledger
     from uss_ray.pipelines.archive.plan import plan_archive

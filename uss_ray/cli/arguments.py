@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from uss_ray.errors import ConfigError
-from uss_ray.sources.listing import looks_like_recording
+from uss_ray.sources.names import looks_like_recording
 
 _LEVELS = re.compile(r"\d+(,\d+)*,?")
 

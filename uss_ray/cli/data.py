@@ -18,7 +18,7 @@ from uss_ray.cli.display import progress_bar, say, show_table
 from uss_ray.errors import ConfigError
 
 if TYPE_CHECKING:
-    from uss_ray.datasets.clip_sources import Container
+    from uss_ray.datasets.containers.options import Container
     from uss_ray.datasets.coverage import ClipProblem, Coverage
 
 _SOME_UNUSABLE = 8
@@ -66,7 +66,7 @@ def check_data(
 ) -> int:
     """Count clips by class: labelled, found, missing, unreadable. Exit code 8: some are unusable, 9: all."""
     from uss_ray.datasets.clip_sources import open_clip_source
-    from uss_ray.datasets.containers.parquet import ParquetColumns
+    from uss_ray.datasets.containers.options import ParquetColumns
     from uss_ray.datasets.coverage import check_coverage
     from uss_ray.datasets.segment_table import SegmentTable
     from uss_ray.ontology.classes import ClassList
@@ -85,7 +85,7 @@ def check_data(
         open_clip_source(
             place,
             container=cast("Container | None", container),
-            columns=ParquetColumns(id_column, audio_column),
+            columns=ParquetColumns(clip_id=id_column, audio=audio_column),
         )
         for place in places
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -119,10 +118,10 @@ def mine(
 
     The exit code is 0 if every clip was mined, 8 if some were missing or broken, 9 if none was mined.
     """
-    from uss_ray.datasets.containers.parquet import ParquetColumns
-    from uss_ray.pipelines.mining.clips import Choice
-    from uss_ray.pipelines.mining.job import MiningOptions, mine_archive
+    from uss_ray.datasets.containers.options import ParquetColumns
+    from uss_ray.pipelines.mining.job import mine_archive
     from uss_ray.pipelines.mining.request import MiningRequest
+    from uss_ray.pipelines.runtime.options import JobOptions
     from uss_ray.store import uri
     from uss_ray.store.access import StorageAccess
 
@@ -131,10 +130,10 @@ def mine(
     *segments, audio, output = places
     settings = make_mining_settings(
         profile=profile,
+        silence=silence,
         mode=mode,
         anchors_per_label=per_label,
         min_probability=min_probability,
-        silence_db=silence,
         min_purity=purity,
         conditions=conditions,
         batch_size=batch_size,
@@ -148,7 +147,7 @@ def mine(
         weights=detector,
         settings=settings,
         compiled=compiled,
-        columns=ParquetColumns(id_column, audio_column),
+        columns=ParquetColumns(clip_id=id_column, audio=audio_column),
         overwrite=overwrite,
         report=not no_report,
         ontology=ontology,
@@ -158,12 +157,13 @@ def mine(
         ),
         **unchecked,  # the request checks them
     )
-    chosen = MiningOptions(
+    chosen = JobOptions(
         actors=actors,
         actors_per_gpu=actors_per_gpu,
         threads=threads,
         address=address,
-        choice=Choice(limit=limit, shard=parse_shard(shard)),
+        limit=limit,
+        shard=parse_shard(shard),
         retry_failed=retry_failed,
         max_failed_fraction=max_failed_fraction,
     )
@@ -174,7 +174,7 @@ def mine(
         raise typer.Exit(result.exit_code)
 
 
-def make_mining_settings(*, profile: str, **changes: Any) -> MiningSettings:
+def make_mining_settings(*, profile: str, silence: float | None = None, **changes: Any) -> MiningSettings:
     """Take a profile and change what was asked for; None leaves it as it is.
 
     Raises
@@ -188,7 +188,9 @@ def make_mining_settings(*, profile: str, **changes: Any) -> MiningSettings:
     if profile not in profiles:
         raise ConfigError("--profile", expected=" or ".join(profiles), found=repr(profile))
     asked = {name: value for name, value in changes.items() if value is not None}
-    return dataclasses.replace(profiles[profile](), **asked)
+    if silence is not None:
+        asked["silence"] = {"anchor_rejected_below_rms_dbfs": silence}
+    return profiles[profile]().replace(**asked)
 
 
 def show_mining(result: MiningResult) -> None:

@@ -9,22 +9,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePosixPath
-from typing import Literal, get_args
 
 from uss_ray.datasets.clip_audio import ClipReader, clip_name, is_clip_file
 from uss_ray.datasets.containers.files import FilesReader, list_files
 from uss_ray.datasets.containers.hdf5 import HDF5_SUFFIXES, Hdf5Reader, count_clips
+from uss_ray.datasets.containers.options import CONTAINERS, Container, ParquetColumns
 from uss_ray.datasets.containers.parquet import (
     PARQUET_SUFFIXES,
-    ParquetColumns,
     ParquetReader,
     count_row_groups,
 )
 from uss_ray.datasets.containers.tar import TAR_SUFFIXES, TarReader
 from uss_ray.errors import ConfigError, DataError
-
-Container = Literal["files", "tar", "parquet", "hdf5"]
-CONTAINERS: tuple[Container, ...] = get_args(Container)
 
 _SUFFIXES: dict[Container, tuple[str, ...]] = {
     "tar": TAR_SUFFIXES,

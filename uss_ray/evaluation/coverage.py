@@ -247,7 +247,7 @@ def evaluate_mining(
         weights=weights.name,
         weights_sha256=weights.sha256,
         split=split,
-        settings=asdict(settings),
+        settings=settings.model_dump(mode="json"),
         random_draws=random_draws,
         clips=len(records),
         labels_without_event=comparison.labels_without_event,

@@ -104,9 +104,13 @@ class AnchorMiner:
         return mined_starts(probs, grid=grid, count=count, min_share=self.settings.min_share)
 
     def _judged(self, anchor: Anchor) -> Anchor | Reject:
-        settings = self.settings
+        settings, quietest_db = self.settings, self.settings.silence.anchor_rejected_below_rms_dbfs
         checks: tuple[tuple[bool, Reason, str], ...] = (
-            (anchor.level_db < settings.silence_db, "silent", f"{anchor.level_db:.1f} dBFS"),
+            (
+                quietest_db is not None and anchor.level_db < quietest_db,
+                "silent",
+                f"{anchor.level_db:.1f} dBFS",
+            ),
             (anchor.score < settings.min_probability, "improbable", f"{anchor.score:.4f}"),
             (
                 anchor.purity < settings.min_purity,

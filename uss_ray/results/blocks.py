@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,6 @@ from uss_ray.errors import ConfigError, RecordingError
 from uss_ray.results.index.table import Kind, RecordingFacts
 
 Floats = npt.NDArray[np.float32]
-
-WriteMode = Literal["stems", "active-spans", "index-only"]
-"""What is written of a recording besides its index rows: whole stems, one file for each active span, nothing."""
 
 
 class EstimateBlock(Protocol):

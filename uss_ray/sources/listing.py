@@ -17,12 +17,11 @@ from uss_ray.errors import ConfigError, RecordingError
 from uss_ray.results.layout import recording_id
 from uss_ray.sources.inventory import looks_like_inventory, open_inventory
 from uss_ray.sources.manifests import MANIFEST_SUFFIXES, is_manifest, open_manifest
+from uss_ray.sources.names import has_recording_suffix
 from uss_ray.sources.recordings import (
     RECORDING_SCHEMA,
     ListedRecording,
     Recording,
-    has_recording_suffix,
-    looks_like_recording,
     recording_key,
     recording_tables,
     single_recording,
@@ -34,9 +33,7 @@ __all__ = [
     "Listing",
     "Recording",
     "TableReader",
-    "has_recording_suffix",
     "list_recordings",
-    "looks_like_recording",
     "open_listing",
     "recording_key",
     "single_recording",

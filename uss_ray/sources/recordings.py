@@ -19,26 +19,6 @@ from uss_ray.errors import RecordingError
 from uss_ray.results.layout import recording_id
 from uss_ray.store import uri
 
-RECORDING_SUFFIXES = frozenset(
-    [
-        ".aif",
-        ".aifc",
-        ".aiff",
-        ".au",
-        ".caf",
-        ".flac",
-        ".m4a",
-        ".mp3",
-        ".oga",
-        ".ogg",
-        ".opus",
-        ".rf64",
-        ".snd",
-        ".w64",
-        ".wav",
-    ]
-)
-
 RECORDING_SCHEMA = pa.schema(
     [
         pa.field("recording_key", pa.int64(), False),
@@ -92,22 +72,6 @@ def recording_key(name: str) -> int:
     (True, True)
     """
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") >> 1
-
-
-def looks_like_recording(name: str) -> bool:
-    """Tell by its name whether something may be a recording: a known audio suffix, or a URI.
-
-    Examples
-    --------
-    >>> [looks_like_recording(name) for name in ("a b.WAV", "s3://bucket/x", "Dog", "/m/0bt9lr")]
-    [True, True, False, False]
-    """
-    return "://" in name or has_recording_suffix(name)
-
-
-def has_recording_suffix(name: str) -> bool:
-    """Tell whether a name ends as recordings do, in any case."""
-    return PurePosixPath(name).suffix.casefold() in RECORDING_SUFFIXES
 
 
 def single_recording(location: str) -> Recording:

@@ -22,7 +22,7 @@ from tests.unit.datasets.conftest import (
 )
 from uss_ray.datasets.clip_audio import BrokenContainer, ClipAudio
 from uss_ray.datasets.clip_sources import detect_container, open_clip_source
-from uss_ray.datasets.containers.parquet import ParquetColumns
+from uss_ray.datasets.containers.options import ParquetColumns
 from uss_ray.datasets.decode import decode_clip
 from uss_ray.datasets.labelled_clips import LabelledClip, join_clips
 from uss_ray.datasets.segment_table import SegmentTable
@@ -123,8 +123,8 @@ def test_columns_can_be_named_and_missing_ones_are(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="ids"):
         list(open_clip_source(str(path), columns=ParquetColumns(audio="sound")).readers[0]())
     with pytest.raises(DataError, match="bytes"):
-        list(open_clip_source(str(path), columns=ParquetColumns("ytid", "ytid")).readers[0]())
-    (clip,) = open_clip_source(str(path), columns=ParquetColumns("ytid", "sound")).readers[0]()
+        list(open_clip_source(str(path), columns=ParquetColumns(clip_id="ytid", audio="ytid")).readers[0]())
+    (clip,) = open_clip_source(str(path), columns=ParquetColumns(clip_id="ytid", audio="sound")).readers[0]()
     assert clip.name == "c"
     assert clip.data == encoded(tone(300))
 

@@ -19,30 +19,13 @@ from uss_ray.datasets.clip_audio import (
     wants,
     without_suffix,
 )
+from uss_ray.datasets.containers.options import AUDIO_COLUMNS, ID_COLUMNS, ParquetColumns
 from uss_ray.datasets.containers.watched import BrokenContentError, open_watched
 from uss_ray.errors import DataError
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
-ID_COLUMNS = ("clip_id", "video_id", "id", "key", "__key__")
-AUDIO_COLUMNS = ("audio", "wav", "flac", "ogg", "mp3", "bytes")
 _ROWS_AT_ONCE = 8
 _BUFFER_BYTES = 8 << 20
-
-
-@dataclass(frozen=True)
-class ParquetColumns:
-    """Which columns hold id and audio.
-
-    Parameters
-    ----------
-    clip_id : str, optional
-        None: the first of `ID_COLUMNS` that is there, else the file names in the audio column.
-    audio : str, optional
-        Bytes, or a struct with `bytes` (and `path`). None: the first of `AUDIO_COLUMNS` that is there.
-    """
-
-    clip_id: str | None = None
-    audio: str | None = None
 
 
 @dataclass(frozen=True)

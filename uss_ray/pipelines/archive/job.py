@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -21,7 +21,7 @@ from uss_ray.api.publisher import index_name
 from uss_ray.api.request import SeparationRequest
 from uss_ray.api.separator import RecordingSeparator
 from uss_ray.api.staging import staging_folder, sweep_staging
-from uss_ray.errors import ConfigError, UssRayError
+from uss_ray.errors import UssRayError
 from uss_ray.ontology.vocabulary import TextMatch
 from uss_ray.pipelines.archive.cleaning import forget_done_parts, start_over
 from uss_ray.pipelines.archive.ledger import FAILED_PREFIX, Ledger, read_ledger, settle_failures
@@ -33,6 +33,7 @@ from uss_ray.pipelines.archive.stages import Grain, packet_reports
 from uss_ray.pipelines.archive.tally import Tally
 from uss_ray.pipelines.runtime.cluster import WorkerPool, most_decoders, plan_pool, ray_session
 from uss_ray.pipelines.runtime.identity import RunIdentity, open_run
+from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.passes import Passes
 from uss_ray.pipelines.runtime.progress import Progress, ProgressHook
 from uss_ray.pipelines.runtime.run_state import start_run_state
@@ -52,47 +53,6 @@ _CRASHED = "its worker died each time it was tried"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArchiveOptions:
-    """How a job runs; none of it shapes what comes out.
-
-    Parameters
-    ----------
-    actors : int or None, default=None
-        Workers; None takes as many as share the GPUs, or as there are CPUs for.
-    actors_per_gpu : int or None, default=None
-        How many of them share a GPU; None takes 4.
-    threads : int or None, default=None
-        CPU threads of each worker's networks; None takes those of the run that is resumed, or 1.
-    address : str or None, default=None
-        Ray cluster; None takes `RAY_ADDRESS`, or starts a local Ray.
-    shard : (int, int) or None, default=None
-        (i, n): only the i-th of n parts of the archive, from 1.
-    limit : int or None, default=None
-        Only the first recordings.
-    retry_failed : bool, default=False
-        Only the recordings that have failed.
-    max_failed_fraction : float, default=1.0
-        More failures than this share stop the run, once 100 recordings are finished; up to it the run counts as
-        successful. 1 never stops, and any failure shows in the exit code.
-    """
-
-    actors: int | None = None
-    actors_per_gpu: int | None = None
-    threads: int | None = None
-    address: str | None = None
-    shard: tuple[int, int] | None = None
-    limit: int | None = None
-    retry_failed: bool = False
-    max_failed_fraction: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.max_failed_fraction <= 1.0:
-            raise ConfigError(
-                "max failed fraction", expected="a number in [0, 1]", found=str(self.max_failed_fraction)
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
 class ArchiveResult:
     """How a run ended.
 
@@ -109,7 +69,7 @@ class ArchiveResult:
     matches : tuple of (str, TextMatch)
         Each free text and what it was resolved to.
     max_failed_fraction : float
-        See `ArchiveOptions`.
+        See `JobOptions`.
     signal_number : int or None
         What stopped the run.
     """
@@ -143,7 +103,7 @@ def separate_archive(
     archive: str,
     *,
     request: SeparationRequest,
-    options: ArchiveOptions | None = None,
+    options: JobOptions | None = None,
     on_progress: ProgressHook | None = None,
     make_separator: MakeSeparator = RecordingSeparator,
 ) -> ArchiveResult:
@@ -155,7 +115,7 @@ def separate_archive(
         Whatever `listing.open_listing` takes: a folder, a prefix of an object store, a manifest, an inventory.
     request : SeparationRequest
         What to do with each recording, and where the results go.
-    options : ArchiveOptions, optional
+    options : JobOptions, optional
         How the job runs.
     on_progress : callable, optional
         Called as recordings are done.
@@ -174,10 +134,10 @@ def separate_archive(
         query or settings are wrong: before any work. Later only if nothing at all can be done any more, such as
         with a full disk; what was done until then stays. A bad recording raises nothing.
     """
-    chosen = options or ArchiveOptions()
+    chosen = options or JobOptions()
     request.storage.apply()
     started = time.monotonic(), datetime.now(UTC)
-    checked = RecordingSeparator(replace(request, device="cpu"))
+    checked = RecordingSeparator(request.replace(device="cpu"))
     listing = open_listing(archive, shard=chosen.shard, limit=chosen.limit)
     few = _count_few(listing)
     with ray_session(chosen.address):
@@ -199,7 +159,7 @@ def separate_archive(
         with staging_folder(request.output) as scratch:
             run = _Run(
                 # The index tells what is there; a worker that is tried again must be free to replace its own results.
-                request=replace(request, overwrite=True),
+                request=request.replace(overwrite=True),
                 options=chosen,
                 listing=listing,
                 pool=pool,
@@ -231,7 +191,7 @@ def separate_archive(
 @dataclass(kw_only=True)
 class _Run(Passes):
     request: SeparationRequest
-    options: ArchiveOptions
+    options: JobOptions
     listing: Listing
     pool: WorkerPool
     separator: RecordingSeparator

@@ -202,8 +202,8 @@ def plan_archive(
         output_bytes=_output_bytes(measured, hours=hours, recordings=counted.to_do),
         engine_hours=_engine_hours(measured, hours=hours),
         trials=tuple(measured),
-        write=request.write,
-        stem_format=request.stem_format,
+        write=request.write.write,
+        stem_format=request.write.stem_format,
         worker=_worker(request),
     )
 

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from uss_ray.api.request import SeparationRequest
@@ -74,7 +74,7 @@ def run_trials(recordings: Iterable[Recording], *, request: SeparationRequest, w
     """
     trials: list[Trial] = []
     with tempfile.TemporaryDirectory(prefix="uss-ray-trial-") as folder:
-        separator = RecordingSeparator(replace(request, output=str(Path(folder) / "out"), overwrite=True))
+        separator = RecordingSeparator(request.replace(output=Path(folder) / "out", overwrite=True))
         excerpt = Path(folder) / "excerpt.wav"
         for recording in recordings:
             if len(trials) >= wanted:
@@ -97,7 +97,7 @@ def _trial(separator: RecordingSeparator, *, excerpt: Path, recording: Recording
     separated = separator.separate(_at(excerpt, recording.recording_id))
     took_seconds = time.perf_counter() - started
     # Stems of a row, or one for each of its spans: what is there tells, whatever the way of writing.
-    suffix = f".{separator.request.stem_format}"
+    suffix = f".{separator.request.write.stem_format}"
     stems = [path for path in Path(separated.folder).rglob(f"*{suffix}") if path.is_file()]
     stem_bytes = sum(path.stat().st_size for path in stems)
     return Trial(

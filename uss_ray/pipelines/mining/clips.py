@@ -7,7 +7,6 @@ be complete in itself is looked up here, so that nobody further down holds the s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -18,6 +17,7 @@ from uss_ray.datasets.clip_audio import BrokenContainer, ClipAudio, ClipReader
 from uss_ray.datasets.labelled_clips import Holds, LabelledClip, join_clips
 from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.datasets.segments import ClipRecord
+from uss_ray.pipelines.runtime.options import JobOptions
 
 CLIP_SCHEMA = pa.schema(
     [
@@ -44,29 +44,14 @@ Rows = NDArray[np.int32]
 Claim = Callable[[Rows], NDArray[np.bool_]]
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Which clips of the segment table a run is about.
-
-    Parameters
-    ----------
-    limit : int or None, default=None
-        Only the first clips, in the order of their ids.
-    shard : (int, int) or None, default=None
-        (i, n): only the i-th of n parts, from 1.
-    """
-
-    limit: int | None = None
-    shard: tuple[int, int] | None = None
-
-    def mask(self, clips: int) -> NDArray[np.bool_]:
-        """Tell of each clip whether it is chosen, (clips,)."""
-        rows = np.arange(clips)
-        chosen = np.ones(clips, np.bool_) if self.limit is None else rows < self.limit
-        if self.shard is not None:
-            part, parts = self.shard
-            chosen &= rows % parts == part - 1
-        return chosen
+def selected_clips(options: JobOptions, *, clips: int) -> NDArray[np.bool_]:
+    """Tell of each row of the segment table whether a run is about it, (clips,); a limit goes by the order of ids."""
+    rows = np.arange(clips)
+    selected = np.ones(clips, np.bool_) if options.limit is None else rows < options.limit
+    if options.shard is not None:
+        part, parts = options.shard
+        selected &= rows % parts == part - 1
+    return selected
 
 
 def excerpt_id(table: SegmentTable, row: int) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 
 import numpy as np
 
 from uss_ray.anchors.manifest import MiningManifest
+from uss_ray.config import canonical_json
 from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.mining.request import MiningRequest
@@ -42,10 +41,10 @@ def run_facts(
         segments_sha256=segments_sha256, class_list_sha256=ClassListId.of(vocabulary.classes.ids).sha256
     )
     return RunFacts(
-        run_id=hashlib.sha256(f"{weights.sha256}\n{json.dumps(settings)}".encode()).hexdigest()[:16],
+        run_id=hashlib.sha256(f"{weights.sha256}\n{canonical_json(settings)}".encode()).hexdigest()[:16],
         weights_name=weights.name,
         weights_sha256=weights.sha256,
-        settings=json.dumps(settings),
+        settings=canonical_json(settings),
     )
 
 
@@ -58,6 +57,6 @@ def manifest_maker(
         weights_name=weights.name,
         weights_sha256=weights.sha256,
         class_list_sha256=ClassListId.of(vocabulary.classes.ids).sha256,
-        settings=asdict(request.settings),
+        settings=request.settings.model_dump(mode="json"),
         sample_rate=weights.sample_rate,
     )

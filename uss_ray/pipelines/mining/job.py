@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -21,21 +21,22 @@ from uss_ray.anchors.manifest import MiningManifest
 from uss_ray.anchors.shards import REJECT_FOLDER
 from uss_ray.datasets.clip_sources import open_clip_source
 from uss_ray.datasets.segment_table import SegmentTable
-from uss_ray.errors import ConfigError
 from uss_ray.mining.clip_miner import ClipMiner, WeakClip
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.pipelines.mining.clips import Choice
+from uss_ray.pipelines.mining.clips import selected_clips
 from uss_ray.pipelines.mining.facts import load_labels, manifest_maker, run_facts
 from uss_ray.pipelines.mining.ledger import MiningLedger, read_ledger
 from uss_ray.pipelines.mining.mine import MakeMiner
+from uss_ray.pipelines.mining.miners import load_checked_weights, load_vocabulary, make_miner
 from uss_ray.pipelines.mining.outcome import MiningReport
-from uss_ray.pipelines.mining.request import MiningRequest, load_checked_weights, make_miner
+from uss_ray.pipelines.mining.request import MiningRequest
 from uss_ray.pipelines.mining.settle import MiningTotals, note_missing, settle, start_over
 from uss_ray.pipelines.mining.stages import ClipListing, blame_clips, mining_reports, packet_clips
 from uss_ray.pipelines.mining.summary import MiningSummary
 from uss_ray.pipelines.mining.tally import STAGES, MiningTally
 from uss_ray.pipelines.runtime.cluster import WorkerPool, most_decoders, plan_pool, ray_session
 from uss_ray.pipelines.runtime.identity import RunIdentity, open_run
+from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.passes import Passes
 from uss_ray.pipelines.runtime.progress import Progress, ProgressHook
 from uss_ray.pipelines.runtime.run_state import start_run_state
@@ -53,44 +54,6 @@ _CRASHED = "its worker died each time it was tried"
 
 
 @dataclass(frozen=True, kw_only=True)
-class MiningOptions:
-    """How a job runs; none of it shapes an anchor.
-
-    Parameters
-    ----------
-    actors : int or None, default=None
-        Workers; None takes as many as share the GPUs, or as there are CPUs for.
-    actors_per_gpu : int or None, default=None
-        How many of them share a GPU; None takes 4.
-    threads : int or None, default=None
-        CPU threads of each worker's networks; None takes those of the run that is resumed, or 1.
-    address : str or None, default=None
-        Ray cluster; None takes `RAY_ADDRESS`, or starts a local Ray.
-    choice : Choice
-        Which clips.
-    retry_failed : bool, default=False
-        Only the clips that could not be read, or were not there.
-    max_failed_fraction : float, default=1.0
-        More failures than this share stop the run, once 100 clips are finished; up to it the run counts as
-        successful. 1 never stops, and any failure shows in the exit code.
-    """
-
-    actors: int | None = None
-    actors_per_gpu: int | None = None
-    threads: int | None = None
-    address: str | None = None
-    choice: Choice = field(default_factory=Choice)
-    retry_failed: bool = False
-    max_failed_fraction: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.max_failed_fraction <= 1.0:
-            raise ConfigError(
-                "max failed fraction", expected="a number in [0, 1]", found=str(self.max_failed_fraction)
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
 class MiningResult:
     """How a run ended.
 
@@ -103,7 +66,7 @@ class MiningResult:
     summary : MiningSummary
         As in `summary.json`.
     max_failed_fraction : float
-        See `MiningOptions`.
+        See `JobOptions`.
     signal_number : int or None
         What stopped the run.
     report : str or None
@@ -135,7 +98,7 @@ class MiningResult:
 def mine_archive(
     request: MiningRequest,
     *,
-    options: MiningOptions | None = None,
+    options: JobOptions | None = None,
     on_progress: ProgressHook | None = None,
     make_miner: MakeMiner = make_miner,
 ) -> MiningResult:
@@ -145,7 +108,7 @@ def mine_archive(
     ----------
     request : MiningRequest
         Which clips, how they are mined, and where the anchors go.
-    options : MiningOptions, optional
+    options : JobOptions, optional
         How the job runs.
     on_progress : callable, optional
         Called as packets are done.
@@ -164,10 +127,10 @@ def mine_archive(
         cannot be written, or weights or settings are wrong: before any work. Later only if nothing at all can be done
         any more; what was done until then stays. A bad clip raises nothing.
     """
-    chosen = options or MiningOptions()
+    chosen = options or JobOptions()
     request.storage.apply()
     started = time.monotonic(), datetime.now(UTC)
-    vocabulary = request.load_vocabulary()
+    vocabulary = load_vocabulary(request)
     weights = _try_weights(request, vocabulary)
     source = open_clip_source(request.audio, container=request.container, columns=request.columns)
     with ray_session(chosen.address):
@@ -194,7 +157,7 @@ def mine_archive(
                 readers=source.readers,
                 table=table,
                 clips=clips,
-                choice=chosen.choice,
+                options=chosen,
                 storage=request.storage,
             ),
             pool=pool,
@@ -216,7 +179,7 @@ def mine_archive(
         )
         run.tally.add_missing(missing)
         summary = _summary(run, facts=facts, skipped=skipped, started=started, totals=totals)
-    shard = chosen.choice.shard
+    shard = chosen.shard
     name = "summary.json" if shard is None else f"summary-{shard[0]}-of-{shard[1]}.json"
     uri.write_bytes(summary.to_json().encode(), uri.join(request.output, name))
     return MiningResult(
@@ -232,7 +195,7 @@ def mine_archive(
 @dataclass(kw_only=True)
 class _Run(Passes):
     request: MiningRequest
-    options: MiningOptions
+    options: JobOptions
     listing: ClipListing
     pool: WorkerPool
     sample_rate: int
@@ -245,13 +208,13 @@ class _Run(Passes):
 
     def read_ledger(self) -> tuple[Any, int]:
         """See `Passes`."""
-        request, clips, choice = self.request, self.listing.clips, self.listing.choice
+        request, options, clips = self.request, self.options, self.listing.clips
 
         def read() -> tuple[MiningLedger, int]:
             request.storage.apply()
             ledger = read_ledger(request.output, clips=clips)
             known = ledger.mined | ledger.failed
-            return ledger, int((known & choice.mask(clips)).sum())
+            return ledger, int((known & selected_clips(options, clips=clips)).sum())
 
         references: Any = ray.remote(read).options(num_cpus=0, num_returns=2).remote()
         return references[0], int(_get(references[1]))
@@ -271,7 +234,6 @@ class _Run(Passes):
             packet_clips=clips,
             is_alone=careful,
             ledger=ledger,
-            retry_failed=self.options.retry_failed,
             state=self.state,
             make_miner=self.make_miner,
         )
@@ -323,16 +285,14 @@ class _Run(Passes):
         """See `Passes`."""
         if self.tally.counts["unfinished"] or not self._tried_alone:
             return  # they cannot be told from those that only wait for a store
-        rows = self.listing.missing(
-            ledger=ledger, retry_failed=self.options.retry_failed, state=start_run_state()
-        )
+        rows = self.listing.missing(ledger=ledger, state=start_run_state())
         self._take(blame_clips(rows, request=self.request, reason=_CRASHED))
 
 
 def _try_weights(request: MiningRequest, vocabulary: Vocabulary) -> Weights:
     """Load the weights, and mine a second of silence with them: what is wrong shows before any worker starts."""
     weights = load_checked_weights(request)
-    settings = replace(request.settings, batch_size=1)
+    settings = request.settings.replace(batch_size=1)
     miner = ClipMiner(weights, settings=settings, vocabulary=vocabulary)
     silence = np.zeros(round(settings.anchor_seconds * weights.sample_rate), np.float32)
     miner.mine([WeakClip("silence", (0,), silence)])
@@ -361,13 +321,13 @@ def _finish(
     labels: tuple[str, ...],
 ) -> tuple[int, MiningTotals, str | None]:
     """Settle the output and write the page, in a task; gives the clips that no container held, and the totals."""
-    choice = listing.choice
+    options = listing.options
 
     def finish(table: SegmentTable) -> tuple[int, MiningTotals, str | None]:
         request.storage.apply()
-        chosen = choice.mask(len(table))
+        chosen = selected_clips(options, clips=len(table))
         missing = note_missing(request.output, table=table, chosen=chosen) if is_complete else 0
-        totals = settle(request.output, table=table, manifest_of=manifest_of, is_alone=choice.shard is None)
+        totals = settle(request.output, table=table, manifest_of=manifest_of, is_alone=options.shard is None)
         report = (
             write_mining_report(request.output, labels=labels) if request.report and totals.anchors else None
         )

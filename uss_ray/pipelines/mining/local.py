@@ -22,8 +22,9 @@ from uss_ray.errors import DataError
 from uss_ray.pipelines.mining.clips import Rows, clip_tables, clips_of
 from uss_ray.pipelines.mining.facts import load_labels, manifest_maker, run_facts
 from uss_ray.pipelines.mining.ledger import read_ledger
+from uss_ray.pipelines.mining.miners import load_checked_weights, load_vocabulary, make_miner
 from uss_ray.pipelines.mining.packets import Clip, Decoded, decode_item
-from uss_ray.pipelines.mining.request import MiningRequest, load_checked_weights, make_miner
+from uss_ray.pipelines.mining.request import MiningRequest
 from uss_ray.pipelines.mining.settle import MiningTotals, note_missing, settle, start_over
 from uss_ray.pipelines.mining.work import PacketWork
 from uss_ray.pipelines.runtime.identity import RunIdentity, open_run
@@ -53,7 +54,7 @@ def mine_in_process(
         As `mine_archive`; also if a store, a disk or the network of a packet fails: what was done until then stays.
     """
     request.storage.apply()
-    vocabulary = request.load_vocabulary()
+    vocabulary = load_vocabulary(request)
     weights = load_checked_weights(request)
     source = open_clip_source(request.audio, container=request.container, columns=request.columns)
     table, segments_sha256 = load_labels(request, vocabulary)

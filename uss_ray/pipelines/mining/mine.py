@@ -10,8 +10,9 @@ import pyarrow as pa
 import torch
 
 from uss_ray.pipelines.mining.metrics import MiningMetrics
+from uss_ray.pipelines.mining.miners import make_miner
 from uss_ray.pipelines.mining.packets import packets_of
-from uss_ray.pipelines.mining.request import MiningRequest, make_miner
+from uss_ray.pipelines.mining.request import MiningRequest
 from uss_ray.pipelines.mining.work import Miner, PacketWork
 from uss_ray.pipelines.runtime.run_state import is_stopping
 

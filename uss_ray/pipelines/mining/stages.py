@@ -16,7 +16,7 @@ from uss_ray.anchors.anchor import Reject
 from uss_ray.datasets.clip_audio import ClipReader
 from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.errors import OutputError
-from uss_ray.pipelines.mining.clips import CLIP_SCHEMA, NO_ROW, Choice, Rows, clip_tables
+from uss_ray.pipelines.mining.clips import CLIP_SCHEMA, NO_ROW, Rows, clip_tables, selected_clips
 from uss_ray.pipelines.mining.decode import decode_packets
 from uss_ray.pipelines.mining.ledger import MiningLedger
 from uss_ray.pipelines.mining.mine import MakeMiner, MinePackets
@@ -25,6 +25,7 @@ from uss_ray.pipelines.mining.receipts import commit_failed, packet_name
 from uss_ray.pipelines.mining.request import MiningRequest
 from uss_ray.pipelines.runtime.cluster import DECODE_CPUS, LISTING_CPUS, WorkerPool
 from uss_ray.pipelines.runtime.guarded import guard
+from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.run_state import pinned
 from uss_ray.pipelines.runtime.source import read_tables
 from uss_ray.pipelines.runtime.stages import map_tables, map_with_actors
@@ -66,17 +67,18 @@ class ClipListing:
         To the `SegmentTable`.
     clips : int
         Its rows.
-    choice : Choice
+    options : JobOptions
+        Which of the clips, and whether those that failed.
     storage : StorageAccess
     """
 
     readers: tuple[ClipReader, ...]
     table: Any
     clips: int
-    choice: Choice = field(default_factory=Choice)
+    options: JobOptions = field(default_factory=JobOptions)
     storage: StorageAccess = field(default_factory=StorageAccess)
 
-    def missing(self, *, ledger: Any, retry_failed: bool, state: Any) -> ray.data.Dataset:
+    def missing(self, *, ledger: Any, state: Any) -> ray.data.Dataset:
         """Stream what is not done yet, as rows of `CLIP_SCHEMA`; `ledger` is a reference to a `MiningLedger`."""
         claims = pinned(ClipClaims).remote(self.clips) if len(self.readers) > 1 else None
         readers = [
@@ -85,7 +87,6 @@ class ClipListing:
                 number=number,
                 listing=self,
                 ledger=ledger,
-                retry_failed=retry_failed,
                 state=state,
                 claims=claims,
             )
@@ -102,15 +103,13 @@ class _ClipTables:
         number: int,
         listing: ClipListing,
         ledger: Any,
-        retry_failed: bool,
         state: Any,
         claims: Any,
     ) -> None:
         self._reader = reader
         self._number = number
-        self._table, self._choice, self._storage = listing.table, listing.choice, listing.storage
+        self._table, self._options, self._storage = listing.table, listing.options, listing.storage
         self._ledger = ledger
-        self._retry_failed = retry_failed
         self._state = state
         self._claims = claims
 
@@ -118,7 +117,8 @@ class _ClipTables:
         self._storage.apply()
         table: SegmentTable = ray.get(self._table)
         ledger: MiningLedger = ray.get(self._ledger)
-        wanted = self._choice.mask(len(table)) & ledger.wanted(retry_failed=self._retry_failed)
+        chosen = selected_clips(self._options, clips=len(table))
+        wanted = chosen & ledger.wanted(retry_failed=self._options.retry_failed)
         for clips in clip_tables(self._reader, table=table, wanted=wanted, claim=self._claim):
             found = int((clips["row"].to_numpy() != NO_ROW).sum())
             ray.get(self._state.add_found.remote(found))
@@ -140,7 +140,6 @@ def mining_reports(
     packet_clips: int,
     is_alone: bool,
     ledger: Any,
-    retry_failed: bool,
     state: Any,
     make_miner: MakeMiner,
 ) -> ray.data.Dataset:
@@ -151,7 +150,7 @@ def mining_reports(
     Dataset
         Rows of `outcome.MINING_REPORT_SCHEMA`.
     """
-    rows = listing.missing(ledger=ledger, retry_failed=retry_failed, state=state)
+    rows = listing.missing(ledger=ledger, state=state)
     # Ray would run a whole listing and all that is decoded from it in one task if nothing cut it here.
     rows = rows.repartition(target_num_rows_per_block=packet_clips)
     packets = map_tables(

@@ -14,7 +14,7 @@ from uss_ray.results.index.table import RunFacts
 from uss_ray.store import uri
 
 RUN_NAME = "run.json"
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,8 @@ class RunIdentity:
     threads : int
         CPU threads of a worker's networks. A resumed run keeps those of its first start, for the last bit of a sample
         may depend on them.
+    format_version : int
+        Of `run.json`; version 1 had other names of settings, and could hold `-Infinity`.
     """
 
     archive: str
@@ -38,6 +40,7 @@ class RunIdentity:
     weights_sha256: str
     settings: dict[str, Any]
     threads: int
+    format_version: int = _FORMAT_VERSION
 
     @classmethod
     def of(cls, archive: str, *, run: RunFacts, threads: int) -> RunIdentity:
@@ -59,6 +62,9 @@ class RunIdentity:
         ):
             if now != then:
                 different.append(f"{name} {then[:60]}")
+        if earlier.format_version != self.format_version:
+            # The names of settings were others; which of them differ would be a list of all.
+            return ", ".join([*different, f"settings in format {earlier.format_version} of {RUN_NAME}"])
         mine, its = _flat(self.settings), _flat(earlier.settings)
         different += [
             f"{name} {its.get(name)}"
@@ -122,11 +128,10 @@ def open_run(
 def _flat(settings: dict[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in settings.items():
-        flat |= (
-            {f"{name}.{key}": inner for key, inner in value.items()}
-            if isinstance(value, dict)
-            else {name: value}
-        )
+        if isinstance(value, dict):
+            flat |= {f"{name}.{key}": inner for key, inner in _flat(value).items()}
+        else:
+            flat[name] = value
     return flat
 
 
@@ -137,7 +142,8 @@ def _read(location: str) -> RunIdentity:
             **{
                 name: record[name]
                 for name in ("archive", "weights_name", "weights_sha256", "settings", "threads")
-            }
+            },
+            format_version=int(record["format_version"]),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(location, expected="the identity of a run", found=str(error)) from error
@@ -154,4 +160,4 @@ def _write(identity: RunIdentity, location: str) -> None:
         "uss_ray_version": version("uss-ray"),
         "created_at": datetime.now(UTC).isoformat(),
     }
-    uri.write_bytes(json.dumps(record, indent=2, ensure_ascii=False).encode(), location)
+    uri.write_bytes(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False).encode(), location)

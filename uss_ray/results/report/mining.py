@@ -32,7 +32,7 @@ _REASONS = {
     "missing": "no audio was found for the clip",
     "broken": "the clip's audio could not be decoded",
     "short": "the clip is shorter than an anchor",
-    "silent": "quieter than silence_db",
+    "silent": "quieter than the level of silence",
     "improbable": "score below min_probability",
     "impure": "purity below min_purity",
     "too pure": "purity above max_purity",
@@ -134,9 +134,17 @@ def _render(
         examples=shown,
         ticks=_ticks(top_hz),
         top_khz=f"{top_hz / 1000:g}",
-        settings=[(name, str(value)) for name, value in manifest.settings.items()],
+        settings=_settings(manifest),
         shard_megabytes=f"{sum(shard.bytes for shard in manifest.shards) / 1e6:,.1f}",
     )
+
+
+def _settings(manifest: MiningManifest) -> list[tuple[str, str]]:
+    lines: list[tuple[str, str]] = []
+    for name, value in manifest.settings.items():
+        inner = value if isinstance(value, Mapping) else {"": value}
+        lines += [(f"{name}.{key}" if key else name, str(found)) for key, found in inner.items()]
+    return lines
 
 
 class _Tally:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from uss_ray.audio.level import dbfs, peak
-from uss_ray.results.blocks import StemRequest, Stretch, WriteMode
+from uss_ray.results.blocks import StemRequest, Stretch
 from uss_ray.results.index.table import ActiveSpan, IndexRow, Status
 from uss_ray.results.layout import RESIDUAL_SLUG, span_stem_path, stem_path
 from uss_ray.results.report.portrait import StemId

@@ -17,7 +17,6 @@ from uss_ray.audio.spec import StemFormat, StemSubtype
 from uss_ray.results.blocks import (
     EstimateBlock,
     Geometry,
-    WriteMode,
     check_length,
     checked_blocks,
     segment_bounds,
@@ -25,6 +24,7 @@ from uss_ray.results.blocks import (
 from uss_ray.results.blocks import StemRequest as StemRequest
 from uss_ray.results.index.activity import ActivityLog
 from uss_ray.results.index.table import RecordingFacts, RunFacts
+from uss_ray.results.options import WriteMode
 from uss_ray.results.report.portrait import PortraitPainter
 from uss_ray.results.stem_plan import Asked
 from uss_ray.results.stems.files import Encoding

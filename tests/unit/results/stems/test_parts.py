@@ -18,8 +18,8 @@ import soundfile
 from tests.unit.results.conftest import RATE, FadedScene, FakeBlock, Floats, faded_scene
 from uss_ray.audio.spec import LOSSY_FORMATS, STEM_SUBTYPES
 from uss_ray.errors import ConfigError, DataError, OutputError, RecordingError
-from uss_ray.results.blocks import WriteMode
 from uss_ray.results.index.table import RecordingFacts, RunFacts
+from uss_ray.results.options import WriteMode
 from uss_ray.results.report.recording import write_report
 from uss_ray.results.stems.parts import PART_NAME, PartFacts, join_parts, write_part
 from uss_ray.results.stems.writer import StemRequest, WrittenRecording, write_estimates

@@ -1,0 +1,58 @@
+"""From a mining request to weights that are checked, and to the miner of a worker."""
+
+from __future__ import annotations
+
+import torch
+
+from uss_ray.errors import WeightsError
+from uss_ray.mining.clip_miner import ClipMiner
+from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.pipelines.mining.request import MiningRequest
+from uss_ray.weights.folder import Weights, load_weights
+from uss_ray.weights.locate import locate_weights
+
+
+def load_vocabulary(request: MiningRequest) -> Vocabulary:
+    """Read ontology and class list of a request."""
+    return Vocabulary.load(ontology_path=request.ontology, classes_path=request.class_list)
+
+
+def load_checked_weights(request: MiningRequest) -> Weights:
+    """Load the weights of a request.
+
+    Raises
+    ------
+    WeightsError
+        If they are missing or altered, or lack what is asked for.
+    """
+    weights = load_weights(locate_weights(request.weights))
+    if weights.detector is None or weights.detector.config.head != "frame":
+        raise WeightsError(
+            f"weights {weights.name}", expected="a detector", found="none that tells frames apart"
+        )
+    if request.settings.conditions != "none" and weights.tagger is None:
+        raise WeightsError(
+            f"weights {weights.name}", expected="a tagger, for conditions of anchors", found="none"
+        )
+    return weights
+
+
+def make_miner(request: MiningRequest) -> ClipMiner:
+    """Load what a worker needs to mine.
+
+    Raises
+    ------
+    WeightsError
+        If the weights are missing or altered, lack a part or know other classes.
+    """
+    device = request.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return ClipMiner(
+        load_checked_weights(request),
+        settings=request.settings,
+        vocabulary=load_vocabulary(request),
+        device=device,
+        precision=request.precision,
+        compiled=request.compiled,
+    )
