@@ -27,10 +27,10 @@ from pyarrow import orc
 
 from uss_ray.errors import DataError
 from uss_ray.results.layout import recording_id
+from uss_ray.sources.names import has_recording_suffix
 from uss_ray.sources.recordings import (
     ROWS_PER_TABLE,
     ListedRecording,
-    has_recording_suffix,
     recording_tables,
 )
 from uss_ray.store import uri

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -47,7 +47,7 @@ class ParquetReader:
     """
 
     location: str
-    columns: ParquetColumns = ParquetColumns()
+    columns: ParquetColumns = field(default_factory=ParquetColumns)
     row_groups: tuple[int, ...] | None = None
 
     def places(self) -> Iterator[ClipPlace | BrokenContainer]:

@@ -1,4 +1,4 @@
-"""How a job runs, the same for all jobs; none of it shapes what comes out. Without Ray, for the command line reads it."""
+"""How a job runs, the same for all jobs. Without Ray, for the command line reads it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class JobOptions(Settings):
     actors: int | None = Field(
         default=None,
         ge=1,
-        description="Workers; without a number GPUs × actors_per_gpu, or without a GPU as many as CPUs and memory allow.",
+        description="Workers; without a number GPUs × actors_per_gpu, else as many as CPUs and memory allow.",
     )
     actors_per_gpu: int | None = Field(
         default=None, ge=1, description="Workers that share a GPU; without a number 4."
@@ -39,8 +39,8 @@ class JobOptions(Settings):
         default=1.0,
         ge=0.0,
         le=1.0,
-        description="More failures than this share stop the run, once 100 items are finished; up to it the run counts as "
-        "successful. 1 never stops, and any failure shows in the exit code.",
+        description="More failures than this share stop the run, once 100 items are finished; up to it the run "
+        "counts as successful. 1 never stops, and any failure shows in the exit code.",
     )
 
     @field_validator("shard", mode="before")

@@ -21,11 +21,11 @@ from uss_ray.results.blocks import (
     EstimateBlock,
     Geometry,
     StemRequest,
-    WriteMode,
     check_length,
     checked_blocks,
 )
 from uss_ray.results.index.table import RecordingFacts, RunFacts
+from uss_ray.results.options import WriteMode
 from uss_ray.results.report.portrait import PortraitPainter
 from uss_ray.results.stem_plan import Asked
 from uss_ray.results.stems.files import Encoding

@@ -18,6 +18,7 @@ from uss_ray.audio.level import dbfs, peak
 from uss_ray.results.blocks import StemRequest, Stretch
 from uss_ray.results.index.table import ActiveSpan, IndexRow, Status
 from uss_ray.results.layout import RESIDUAL_SLUG, span_stem_path, stem_path
+from uss_ray.results.options import WriteMode
 from uss_ray.results.report.portrait import StemId
 from uss_ray.results.report.spectrogram import Spectrogram, SpectrogramMeter
 from uss_ray.results.stem_plan import Asked
