@@ -124,7 +124,7 @@ class NullSeparator:
         self.engine = NullEngine(
             [target.key for target in targets],
             segment_seconds=request.settings.segment_seconds,
-            sounding=0 if request.write == "index-only" else sounding,
+            sounding=0 if request.write.write == "index-only" else sounding,
         )
         note_ready(notes)
 

@@ -24,9 +24,10 @@ from archive_engines import NullSeparator, TimedSeparator
 from archive_sounds import field_recordings, long_noise, noises
 from archive_watch import MEBIBYTE, watch
 
-from uss_ray.api.request import Query, SeparationRequest
+from uss_ray.api.request import Query, SeparationRequest, request_with
 from uss_ray.api.separator import RecordingSeparator
-from uss_ray.pipelines.archive.job import ArchiveOptions, separate_archive
+from uss_ray.pipelines.archive.job import separate_archive
+from uss_ray.pipelines.runtime.options import JobOptions
 
 LIMIT_BYTES = 1.5e9
 _WORKERS = ("driver", "list", "decode", "separate", "join")
@@ -88,10 +89,10 @@ def job(arguments: argparse.Namespace) -> None:
     )
     result = separate_archive(
         str(arguments.folder / "in"),
-        request=SeparationRequest(
+        request=request_with(
             output=str(arguments.folder / "out"), query=Query(levels=tuple(arguments.levels)), report=False
         ),
-        options=ArchiveOptions(actors=1, threads=1),
+        options=JobOptions(actors=1, threads=1),
         make_separator=engine,
     )
     counts = result.summary.recordings

@@ -19,8 +19,9 @@ from archive_engines import NullSeparator, ready_times
 from archive_sounds import noises
 from archive_watch import Observed, watch
 
-from uss_ray.api.request import Query, SeparationRequest
-from uss_ray.pipelines.archive.job import ArchiveOptions, Progress, separate_archive
+from uss_ray.api.request import Query, request_with
+from uss_ray.pipelines.archive.job import Progress, separate_archive
+from uss_ray.pipelines.runtime.options import JobOptions
 
 LIMIT_MS = 8.0
 
@@ -34,14 +35,14 @@ def job(arguments: argparse.Namespace) -> None:
 
     result = separate_archive(
         str(arguments.folder / "in"),
-        request=SeparationRequest(
+        request=request_with(
             output=str(arguments.folder / f"out {arguments.write}"),
             query=Query(levels=tuple(arguments.levels)),
             write=arguments.write,
             report=False,
             residual=False,
         ),
-        options=ArchiveOptions(actors=1, threads=1),
+        options=JobOptions(actors=1, threads=1),
         on_progress=note,
         make_separator=partial(NullSeparator, notes=arguments.folder / f"notes {arguments.write}"),
     )

@@ -27,9 +27,10 @@ from archive_engines import TimedSeparator, ready_times
 from archive_sounds import field_recordings
 from archive_watch import Observed, watch
 
-from uss_ray.api.request import Query, SeparationRequest
+from uss_ray.api.request import Query, SeparationRequest, request_with
 from uss_ray.api.separator import RecordingSeparator
-from uss_ray.pipelines.archive.job import ArchiveOptions, Progress, separate_archive
+from uss_ray.pipelines.archive.job import Progress, separate_archive
+from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.sources.listing import list_recordings
 
 LIMIT = 1.10
@@ -57,7 +58,7 @@ def on_ray(
     separate_archive(
         str(archive),
         request=request,
-        options=ArchiveOptions(actors=actors, threads=threads),
+        options=JobOptions(actors=actors, threads=threads),
         on_progress=note,
         make_separator=partial(TimedSeparator, notes=notes),
     )
@@ -65,7 +66,7 @@ def on_ray(
 
 
 def job(arguments: argparse.Namespace) -> None:
-    request = SeparationRequest(
+    request = request_with(
         output=str(arguments.output / "out"),
         query=Query(levels=tuple(arguments.levels)),
         weights=arguments.weights,

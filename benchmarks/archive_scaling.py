@@ -20,8 +20,9 @@ from archive_engines import TimedSeparator, ready_times
 from archive_sounds import field_recordings
 from archive_watch import watch
 
-from uss_ray.api.request import Query, SeparationRequest
-from uss_ray.pipelines.archive.job import ArchiveOptions, Progress, separate_archive
+from uss_ray.api.request import Query, request_with
+from uss_ray.pipelines.archive.job import Progress, separate_archive
+from uss_ray.pipelines.runtime.options import JobOptions
 
 LIMIT = 1.8
 
@@ -36,14 +37,14 @@ def job(arguments: argparse.Namespace) -> None:
     notes = arguments.output / "notes"
     separate_archive(
         str(arguments.archive),
-        request=SeparationRequest(
+        request=request_with(
             output=str(arguments.output / "out"),
             query=Query(levels=tuple(arguments.levels)),
             weights=arguments.weights,
             report=False,
             device="cpu",
         ),
-        options=ArchiveOptions(actors=arguments.actors, threads=1),
+        options=JobOptions(actors=arguments.actors, threads=1),
         on_progress=note,
         make_separator=partial(TimedSeparator, notes=notes),
     )

@@ -24,7 +24,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -45,11 +44,13 @@ from uss_ray.mining.detect import AnchorDetector
 from uss_ray.mining.settings import MiningSettings
 from uss_ray.models.htsat import Htsat, HtsatConfig
 from uss_ray.models.panns import Panns, PannsConfig
-from uss_ray.pipelines.mining.clips import Choice
-from uss_ray.pipelines.mining.job import MiningOptions, mine_archive
+from uss_ray.pipelines.mining.clips import selected_clips
+from uss_ray.pipelines.mining.job import mine_archive
+from uss_ray.pipelines.mining.miners import load_checked_weights, load_vocabulary, make_miner
 from uss_ray.pipelines.mining.receipts import commit_packet, packet_name
-from uss_ray.pipelines.mining.request import MiningRequest, load_checked_weights, make_miner
+from uss_ray.pipelines.mining.request import MiningRequest
 from uss_ray.pipelines.mining.stages import packet_clips
+from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.progress import Progress
 from uss_ray.weights.folder import load_weights
 from uss_ray.weights.locate import locate_weights
@@ -97,11 +98,11 @@ def make_set(folder: Path, *, clips: int, lines: int | None = None) -> tuple[str
 
 def labelled_clips(request: MiningRequest, *, clips: int) -> Iterator[LabelledClip]:
     """Stream the first clips without Ray."""
-    classes = request.load_vocabulary().classes
+    classes = load_vocabulary(request).classes
     table = SegmentTable.load(
         request.segments, class_index={class_id: index for index, class_id in enumerate(classes.ids)}
     )
-    chosen = Choice(limit=clips).mask(len(table))
+    chosen = selected_clips(JobOptions(limit=clips), clips=len(table))
     for reader in open_clip_source(request.audio).readers:
         for item in join_clips(reader, table=table, wanted=lambda row: bool(chosen[row])):
             if isinstance(item, LabelledClip):
@@ -181,9 +182,7 @@ def through_ray(request: MiningRequest, *, clips: int, threads: int) -> dict[str
     def note(progress: Progress) -> None:
         seen.append((time.monotonic(), progress.finished))
 
-    options = MiningOptions(
-        actors=None if device_of(request) == "cuda" else 1, threads=threads, choice=Choice(limit=clips)
-    )
+    options = JobOptions(actors=None if device_of(request) == "cuda" else 1, threads=threads, limit=clips)
     result = mine_archive(request, options=options, on_progress=note)
     (first, before), (last, after) = seen[0], seen[-1]
     stages = {stage.name: stage.busy_seconds for stage in result.summary.stages}
@@ -200,8 +199,8 @@ def measure_speed(request: MiningRequest, *, clips: int, threads: int) -> dict[s
     """Print how fast mining is, three ways."""
     torch.set_num_threads(threads)
     bare = bare_detector(request)
-    plain = plain_loop(replace(request, output=f"{request.output}/plain"), clips=clips)
-    ray = through_ray(replace(request, output=f"{request.output}/ray"), clips=clips, threads=threads)
+    plain = plain_loop(request.replace(output=f"{request.output}/plain"), clips=clips)
+    ray = through_ray(request.replace(output=f"{request.output}/ray"), clips=clips, threads=threads)
     loop = sum(plain.values())
     table(
         ("way", "ms a clip", "clips a second", "and core at hand", "audio h an hour", "of the bare detector"),
@@ -237,12 +236,11 @@ def speed_line(name: str, seconds: float, bare: float, cores: int) -> tuple[str,
 def measure_step(request: MiningRequest, *, clips: int, threads: int) -> dict[str, float]:
     """Print what the frozen networks cost a training step: run in each, or their anchors streamed."""
     torch.set_num_threads(threads)
-    mined = replace(
-        request,
+    mined = request.replace(
         output=f"{request.output}/step",
-        settings=replace(request.settings, conditions="both", min_probability=0.0),
+        settings=request.settings.replace(conditions="both", min_probability=0.0),
     )
-    mine_archive(mined, options=MiningOptions(actors=1, threads=threads, choice=Choice(limit=clips)))
+    mine_archive(mined, options=JobOptions(actors=1, threads=threads, limit=clips))
     detector = AnchorDetector(
         load_checked_weights(request), batch_size=TRAINING_BATCH, device=device_of(request)
     )

@@ -19,6 +19,13 @@ from pydantic_core import ErrorDetails
 from uss_ray.errors import ConfigError
 
 _BASE = "base"
+_EXPECTED = {
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "string_too_short": "a text that is not empty",
+}
 
 Model = TypeVar("Model", bound="Settings")
 
@@ -201,6 +208,9 @@ def _keys_at(model: type[BaseModel], place: list[str]) -> list[str]:
 
 
 def _expected(error: ErrorDetails) -> str:
+    known = _EXPECTED.get(error["type"])
+    if known is not None:
+        return known.format(**error.get("ctx", {}))
     for prefix in ("Input should be ", "Value should have "):
         if error["msg"].startswith(prefix):
             return error["msg"].removeprefix(prefix)

@@ -15,14 +15,15 @@ import soundfile as sf
 from tests.faults.commands import PATIENCE_SECONDS, ArchiveCommand
 from tests.faults.disturbances import DisturbedSeparator, Gate
 from tests.faults.results import stems_of
-from uss_ray.api.request import Query, SeparationRequest
-from uss_ray.pipelines.archive.job import ArchiveOptions, ArchiveResult, separate_archive
+from uss_ray.api.request import Query, SeparationRequest, request_with
+from uss_ray.pipelines.archive.job import ArchiveResult, separate_archive
+from uss_ray.pipelines.runtime.options import JobOptions
 
 SHORT = 7
 LONG = "long.wav"
 SPAN_SECONDS = 20
 SPANS = 3
-OPTIONS = ArchiveOptions(actors=1, threads=1)
+OPTIONS = JobOptions(actors=1, threads=1)
 ARGUMENTS = (
     *("--levels", "1", "--no-report"),
     *("--span-seconds", str(SPAN_SECONDS), "--actors", "1", "--threads", "1"),
@@ -57,7 +58,7 @@ def make_request(tiny_weights: Path) -> MakeRequest:
             "report": False,
             "span_seconds": SPAN_SECONDS,
         }
-        return SeparationRequest(**(values | changes))
+        return request_with(**(values | changes))
 
     return make
 

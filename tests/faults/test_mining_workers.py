@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,14 +12,16 @@ import pytest
 import soundfile as sf
 
 from uss_ray.mining.settings import MiningSettings
-from uss_ray.pipelines.mining.job import MiningOptions, mine_archive
-from uss_ray.pipelines.mining.request import MiningRequest, make_miner
+from uss_ray.pipelines.mining.job import mine_archive
+from uss_ray.pipelines.mining.miners import make_miner
+from uss_ray.pipelines.mining.request import MiningRequest
+from uss_ray.pipelines.runtime.options import JobOptions
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray"), pytest.mark.timeout(300)]
 
 RATE = 32_000
 CLIPS = 6
-OPTIONS = MiningOptions(actors=1, threads=1)
+OPTIONS = JobOptions(actors=1, threads=1)
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_a_clip_that_kills_its_worker_each_time_fails_alone(request_here, tmp_pa
     assert (reject["clip_id"], reject["reason"]) == ("clip3", "broken")
     assert "worker died" in reject["found"]
 
-    mended = mine_archive(request_here, options=MiningOptions(actors=1, threads=1, retry_failed=True))
+    mended = mine_archive(request_here, options=JobOptions(actors=1, threads=1, retry_failed=True))
     assert (mended.exit_code, mended.summary.mined) == (0, 1)
     assert not rows_in(tmp_path / "out" / "rejects")
     anchors = rows_in(tmp_path / "out" / "anchors")
@@ -98,7 +99,7 @@ def test_a_job_that_is_told_to_stop_commits_what_it_has_begun_and_goes_on_later(
             return self._miner.mine(clips)
 
     # Each clip is a packet, so that the job is told long before the last.
-    request = replace(request_here, settings=replace(request_here.settings, batch_size=1))
+    request = request_here.replace(settings=request_here.settings.replace(batch_size=1))
     told = []
 
     def tell_once(progress):

@@ -21,9 +21,9 @@ from uss_ray.audio.pcm import to_float, to_int16
 from uss_ray.cli.main import run as command
 from uss_ray.errors import ConfigError, DataError, OutputError, WeightsError
 from uss_ray.mining.settings import MiningSettings
-from uss_ray.pipelines.mining.clips import Choice
-from uss_ray.pipelines.mining.job import MiningOptions, mine_archive
+from uss_ray.pipelines.mining.job import mine_archive
 from uss_ray.pipelines.mining.request import MiningRequest
+from uss_ray.pipelines.runtime.options import JobOptions
 
 torch = pytest.importorskip("torch")
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
@@ -35,11 +35,11 @@ SETTINGS = MiningSettings(
     anchor_seconds=1.0,
     clip_seconds=CLIP_SECONDS,
     min_probability=0.0,
-    silence_db=-np.inf,
+    silence={"anchor_rejected_below_rms_dbfs": None},
     batch_size=BATCH,
     conditions="both",
 )
-ONE_ACTOR = MiningOptions(actors=1, threads=1)
+ONE_ACTOR = JobOptions(actors=1, threads=1)
 GOOD = tuple(f"clip{number}" for number in range(8))
 LABELS = {clip_id: (number, 74, 137) for number, clip_id in enumerate(GOOD)}
 MIDS = ("/m/09x0r", "/m/05zppz", "/m/02zsn", "/m/0ytgt", "/m/01h8n0", "/m/02qldy", "/m/0261r1", "/m/0brhx")
@@ -249,7 +249,7 @@ def test_a_run_that_was_interrupted_gives_the_same_anchors(request_for, undistur
 
 def test_shards_share_out_the_clips(request_for, undisturbed, tmp_path):
     for part in (1, 2):
-        options = MiningOptions(actors=1, threads=1, choice=Choice(shard=(part, 2)))
+        options = JobOptions(actors=1, threads=1, shard=(part, 2))
         assert mine_archive(request_for(), options=options).summary.mined == len(GOOD) // 2
     out = tmp_path / "out"
     assert anchors_below(out) == anchors_below(undisturbed)
@@ -311,7 +311,7 @@ def test_a_label_that_the_class_list_lacks_is_named_before_any_work(request_for,
 
 
 def test_results_of_other_settings_are_not_mixed_in(request_for, tmp_path):
-    options = MiningOptions(actors=1, threads=1, choice=Choice(limit=2))
+    options = JobOptions(actors=1, threads=1, limit=2)
     mine_archive(request_for(), options=options)
     other = MiningSettings(anchor_seconds=1.0, clip_seconds=CLIP_SECONDS, batch_size=BATCH, mode="random")
     with pytest.raises(OutputError, match="mode paper"):

@@ -14,11 +14,12 @@ import soundfile as sf
 
 from jobs.separate_archive import main as job
 from uss_ray import separate
-from uss_ray.api.request import Query, SeparationRequest
+from uss_ray.api.request import Query, request_with
 from uss_ray.cli.main import run
 from uss_ray.errors import ConfigError, OutputError, QueryError, RecordingError, WeightsError
-from uss_ray.pipelines.archive.job import ArchiveOptions, separate_archive
+from uss_ray.pipelines.archive.job import separate_archive
 from uss_ray.pipelines.runtime.cluster import plan_pool
+from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.results.index.table import read_index
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
@@ -47,7 +48,7 @@ def request_for(tiny_weights, tmp_path):
             "weights": str(tiny_weights),
             "report": False,
         }
-        return SeparationRequest(**(values | changes))
+        return request_with(**(values | changes))
 
     return make
 
@@ -111,7 +112,7 @@ def test_bad_recordings_become_rows_and_the_others_are_separated(
 
 
 def test_a_run_that_is_started_again_does_only_what_is_missing(archive, request_for, tmp_path):
-    first = separate_archive(str(archive), request=request_for(), options=ArchiveOptions(limit=2))
+    first = separate_archive(str(archive), request=request_for(), options=JobOptions(limit=2))
     assert first.summary.recordings.total == 2
     out = tmp_path / "out"
     begun = {name: (out / name).stat().st_mtime_ns for name in stems_of(out)}
@@ -132,7 +133,7 @@ def test_a_run_that_is_started_again_does_only_what_is_missing(archive, request_
 def test_a_mended_recording_leaves_the_failures(archive, request_for, make_recording, tmp_path):
     separate_archive(str(archive), request=request_for())
     make_recording("letter.wav")
-    again = separate_archive(str(archive), request=request_for(), options=ArchiveOptions(retry_failed=True))
+    again = separate_archive(str(archive), request=request_for(), options=JobOptions(retry_failed=True))
     assert (again.summary.recordings.separated, again.summary.recordings.failed) == (1, 1)
     rows = read_index(tmp_path / "out").to_pylist()
     assert {row["status"] for row in rows if row["recording_id"] == "letter.wav"} == {"written", "absent"}
@@ -142,7 +143,7 @@ def test_a_mended_recording_leaves_the_failures(archive, request_for, make_recor
 
 
 def test_results_of_another_run_are_refused_or_replaced(archive, request_for, tiny_weights, tmp_path):
-    separate_archive(str(archive), request=request_for(), options=ArchiveOptions(limit=2))
+    separate_archive(str(archive), request=request_for(), options=JobOptions(limit=2))
     with pytest.raises(OutputError, match=r"--version.*levels"):
         separate_archive(str(archive), request=request_for(query=Query(levels=(2,))))
     elsewhere = ["archive", archive, tmp_path / "out", "--version", "v2", "--levels", "2", "--limit", "2"]
@@ -195,7 +196,7 @@ def test_shards_share_out_an_archive(make_recording, request_for, tmp_path):
     folder = str(tmp_path / "in")
     counts = [
         separate_archive(
-            folder, request=request_for(), options=ArchiveOptions(shard=(part, 3))
+            folder, request=request_for(), options=JobOptions(shard=(part, 3))
         ).summary.recordings.separated
         for part in (1, 2, 3)
     ]
@@ -206,13 +207,13 @@ def test_shards_share_out_an_archive(make_recording, request_for, tmp_path):
 
 def test_too_many_failures_show_in_the_exit_code(archive, request_for):
     tolerant = separate_archive(
-        str(archive), request=request_for(), options=ArchiveOptions(max_failed_fraction=0.5)
+        str(archive), request=request_for(), options=JobOptions(max_failed_fraction=0.5)
     )
     assert tolerant.exit_code == 0
     strict = separate_archive(
         str(archive),
         request=request_for(overwrite=True),
-        options=ArchiveOptions(max_failed_fraction=0.1),
+        options=JobOptions(max_failed_fraction=0.1),
     )
     assert strict.exit_code == 8
 

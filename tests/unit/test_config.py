@@ -32,7 +32,7 @@ def test_settings_cannot_be_changed_and_are_equal_by_value():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"steps": 0}, "recipe steps: expected greater than or equal to 1, found 0"),
+        ({"steps": 0}, "recipe steps: expected at least 1, found 0"),
         ({"step": 3}, "recipe step: expected a known setting, 'steps'?, found an unknown one"),
         ({"loss": {"kid": "snr"}}, "kid: expected a known setting, 'kind'?, found an unknown one"),
         ({"loss": {"kind": "l2"}}, "kind: expected 'l1' or 'snr', found 'l2'"),

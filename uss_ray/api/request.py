@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -11,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from uss_ray.config import Location, Settings, canonical_json
 from uss_ray.errors import ConfigError
 from uss_ray.results.options import WriteOptions
-from uss_ray.separation.settings import NetworkSettings, SeparationSettings
+from uss_ray.separation.settings import SeparationSettings
 from uss_ray.store.access import StorageAccess
 
 STARTER_WEIGHTS: Final = "starter"
@@ -70,9 +71,6 @@ class SeparationRequest(Settings):
     query: Query = Field(default_factory=Query, description="What to separate.")
     weights: Location = Field(default=STARTER_WEIGHTS, description="Name, folder or URI of the weights.")
     settings: SeparationSettings = Field(default_factory=SeparationSettings, description="How to separate.")
-    networks: NetworkSettings = Field(
-        default_factory=NetworkSettings, description="How the networks work, whatever the request."
-    )
     write: WriteOptions = Field(default_factory=WriteOptions, description="What is written.")
     overwrite: bool = Field(default=False, description="Replace the results of an earlier run.")
     device: Device = Field(
@@ -105,8 +103,9 @@ class SeparationRequest(Settings):
 
     def described(self) -> str:
         """Give what shapes the stems as canonical JSON: query, settings and format, not places."""
-        shaping = {"query", "settings", "networks", "write", "ontology", "class_list", "span_seconds"}
-        return canonical_json(self.model_dump(mode="json", include=shaping, exclude={"write": {"report"}}))
+        shaping = {"query", "settings", "write", "ontology", "class_list", "span_seconds"}
+        dumped = self.model_dump_json(include=shaping, exclude={"write": {"report"}})
+        return canonical_json(json.loads(dumped))
 
     def run_id(self, *, weights_sha256: str) -> str:
         """Name the run: the same request with the same weights gives the same name."""

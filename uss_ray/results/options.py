@@ -1,4 +1,4 @@
-"""What is written of a recording, besides its index rows. Without NumPy, for the command line reads it."""
+"""What is written of each recording, as the user chooses it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from uss_ray.audio.spec import StemFormat
 from uss_ray.config import Settings
 
 WriteMode = Literal["stems", "active-spans", "index-only"]
+"""What is written of a recording besides its index rows: whole stems, one file for each active span, nothing."""
 
 
 class WriteOptions(Settings):
-    """What is written of a recording, besides its index rows."""
+    """What is written of each recording, and in which format."""
 
-    stem_format: StemFormat = Field(default="flac", description="Format of the stems.")
+    stem_format: StemFormat = Field(default="flac", description="Container of the stems.")
     residual: bool = Field(
-        default=True, description="Write what the stems of a level leave over; only with whole stems."
+        default=True,
+        description="Write, for each level and for the queries, the mixture minus their stems; only with whole stems.",
     )
     write: WriteMode = Field(
         default="stems",
-        description="stems: as long as the recording; active-spans: a file for each stretch in which a sound is "
-        "active; index-only: no sound, the index alone says what is where.",
+        description="Whole stems as long as the recording (stems), one file for each active span with half a fade on "
+        "both sides (active-spans), or no sound at all (index-only): then the index alone says what is where.",
     )
-    report: bool = Field(default=True, description="Write an HTML page.")
+    report: bool = Field(default=True, description="Write an HTML page for each recording.")

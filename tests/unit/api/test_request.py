@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from uss_ray.api.request import DEFAULT_LEVELS, Query, SeparationRequest
+from uss_ray.api.request import DEFAULT_LEVELS, Query, SeparationRequest, request_with
 from uss_ray.errors import ConfigError
+from uss_ray.results.options import WriteOptions
 from uss_ray.separation.settings import SeparationSettings
 
 
@@ -23,11 +24,13 @@ def test_a_union_needs_classes():
 def test_the_run_is_named_by_what_shapes_the_samples_and_not_by_places():
     request = SeparationRequest(output="here")
     name = request.run_id(weights_sha256="abc")
-    assert name == SeparationRequest(output="there", weights="x", report=False).run_id(weights_sha256="abc")
+    assert name == SeparationRequest(output="there", weights="x", write=WriteOptions(report=False)).run_id(
+        weights_sha256="abc"
+    )
     others = [
         SeparationRequest(output="here", query=Query(levels=(1,))),
         SeparationRequest(output="here", settings=SeparationSettings(threshold=0.3)),
-        SeparationRequest(output="here", stem_format="wav"),
+        SeparationRequest(output="here", write=WriteOptions(stem_format="wav")),
     ]
     assert (
         len({name, request.run_id(weights_sha256="abd"), *(o.run_id(weights_sha256="abc") for o in others)})
@@ -41,7 +44,33 @@ def test_the_description_is_json_that_names_every_setting():
     assert described["query"]["levels"] == list(DEFAULT_LEVELS)
 
 
-@pytest.mark.parametrize("wrong", [{"stem_format": "mp3"}, {"device": "abacus"}])
+@pytest.mark.parametrize("wrong", [{"write": {"stem_format": "mp3"}}, {"device": "abacus"}])
 def test_an_unknown_format_or_device_is_refused(wrong):
     with pytest.raises(ConfigError):
         SeparationRequest(output="here", **wrong)
+
+
+def test_options_are_laid_over_a_request_by_their_names_alone():
+    request = request_with(
+        output="here", classes=["Dog"], write="index-only", residual=False, texts=("a dog",)
+    )
+    assert request.query == Query(classes=("Dog",), texts=("a dog",))
+    assert request.write == WriteOptions(write="index-only", residual=False)
+    other = request_with(request, exclude=["Music"], stem_format="wav")
+    assert other.query.exclude == ("Music",)
+    assert other.query.classes == ("Dog",)
+    assert other.write == WriteOptions(write="index-only", residual=False, stem_format="wav")
+
+
+def test_default_levels_do_not_stay_beside_what_is_asked_for():
+    assert request_with(SeparationRequest(output="here"), classes=["Dog"]).query.levels == ()
+
+
+def test_an_unknown_option_names_the_nearest():
+    with pytest.raises(ConfigError, match=r"option levls: expected a known one, 'levels'\?"):
+        request_with(output="here", levls=(1,))
+
+
+def test_the_published_profile_is_strict_json():
+    request = SeparationRequest(output="here", settings=SeparationSettings.published())
+    json.loads(request.described(), parse_constant=lambda name: pytest.fail(name))

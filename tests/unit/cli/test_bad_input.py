@@ -90,7 +90,7 @@ def test_a_query_or_setting_that_means_nothing_is_refused(
     [
         (["separate", "a.wav"], ["--output"]),
         (["separate", "a.wav", "-o", "out", "--colour", "red"], ["--colour"]),
-        (["separate", "a.wav", "-o", ""], ["output", "empty name"]),
+        (["separate", "a.wav", "-o", ""], ["output", "not empty"]),
         (["separate", "a.wav", "-o", "out", "--threshold", "much"], ["--threshold"]),
         (["sepparate"], ["sepparate"]),
     ],

@@ -23,6 +23,7 @@ from uss_ray.evaluation.coverage import (
 from uss_ray.mining.settings import MiningSettings
 from uss_ray.models.tagging import Tagging
 from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.silence import MiningSilence
 from uss_ray.weights.folder import Weights, load_weights
 
 DOG, BARK, RAIN = "/m/0bt9lr", "/m/05tny_", "/m/06mb1"
@@ -106,7 +107,9 @@ def test_mined_anchors_lie_on_the_event_and_random_ones_do_not(data: Path, weigh
 
 
 def test_what_the_settings_reject_is_told_apart(data: Path, weights: Weights) -> None:
-    settings = MiningSettings(min_probability=0.95, silence_db=-math.inf)
+    settings = MiningSettings(
+        min_probability=0.95, silence=MiningSilence(anchor_rejected_below_rms_dbfs=None)
+    )
     result = evaluate_mining(data, weights=weights, vocabulary=Vocabulary.load(), settings=settings)
     assert result.everything.places == 12
     assert result.kept.places == 0

@@ -9,6 +9,7 @@ from uss_ray.anchors.anchor import Anchor, Reject
 from uss_ray.mining.detection import Detection
 from uss_ray.mining.miner import AnchorMiner, mine_anchors
 from uss_ray.mining.settings import MiningSettings
+from uss_ray.silence import MiningSilence
 
 RATE = 32_000
 RELATED = np.eye(4, dtype=bool)
@@ -51,7 +52,7 @@ def test_an_anchor_keeps_what_training_needs() -> None:
     ("settings", "reason"),
     [
         (MiningSettings(min_probability=0.95), "improbable"),
-        (MiningSettings(silence_db=-10), "silent"),
+        (MiningSettings(silence=MiningSilence(anchor_rejected_below_rms_dbfs=-10)), "silent"),
         (MiningSettings(min_purity=0.8), "impure"),
         (MiningSettings(max_purity=0.7), "too pure"),
     ],

@@ -7,6 +7,7 @@ import pytest
 
 from uss_ray.errors import ConfigError
 from uss_ray.mining.settings import MiningSettings
+from uss_ray.silence import MiningSilence
 
 
 @pytest.mark.parametrize(
@@ -19,15 +20,13 @@ from uss_ray.mining.settings import MiningSettings
         ("anchor_seconds", 11.0),
         ("anchors_per_label", 0),
         ("min_probability", 1.5),
-        ("silence_db", 3.0),
-        ("silence_db", math.nan),
         ("keep_probability", -0.1),
         ("batch_size", 2.5),
         ("seed", -1),
     ],
 )
 def test_a_value_out_of_range_is_named(name: str, value: Any) -> None:
-    with pytest.raises(ConfigError, match=f"mining setting {name}: .*found {value}"):
+    with pytest.raises(ConfigError, match=f"mining settings {name}: .*found {value!r}"):
         MiningSettings(**{name: value})
 
 
@@ -38,8 +37,12 @@ def test_an_empty_range_of_purity_is_refused() -> None:
 
 def test_the_published_profile_rejects_nothing() -> None:
     published = MiningSettings.published()
-    assert (published.anchors_per_label, published.min_probability, published.silence_db) == (
-        1,
-        0.0,
-        -math.inf,
-    )
+    assert (published.anchors_per_label, published.min_probability) == (1, 0.0)
+    assert published.silence.anchor_rejected_below_rms_dbfs is None
+    assert "Infinity" not in published.canonical_json()
+
+
+@pytest.mark.parametrize("level", [3.0, math.nan])
+def test_a_level_of_silence_is_at_most_full_scale(level: float) -> None:
+    with pytest.raises(ConfigError, match=r"mining silence anchor_rejected_below_rms_dbfs"):
+        MiningSilence(anchor_rejected_below_rms_dbfs=level)

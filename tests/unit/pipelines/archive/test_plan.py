@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from uss_ray.api.request import Query, SeparationRequest
+from uss_ray.api.request import Query, request_with
 from uss_ray.api.separator import RecordingSeparator
 from uss_ray.errors import QueryError
 from uss_ray.pipelines.archive import plan_trial
@@ -31,7 +31,7 @@ def request_for(tiny_weights, tmp_path):
             "weights": str(tiny_weights),
             "device": "cpu",
         }
-        return SeparationRequest(**(values | changes))
+        return request_with(**(values | changes))
 
     return make
 
@@ -158,7 +158,7 @@ def test_the_planned_output_is_what_the_job_then_writes(make_recording, request_
     written = sum(file.stat().st_size for file in Path(request.output).rglob("*") if file.is_file())
     assert plan.output_bytes.value == pytest.approx(written, rel=0.05)
     assert len(plan.trials) == 2
-    stems = {"index-only": 0}.get(request.write, 3 if request.residual is False else 4)
+    stems = {"index-only": 0}.get(request.write.write, 3 if request.write.residual is False else 4)
     assert {trial.stems for trial in plan.trials} == {stems}
     taken = sum(trial.took_seconds for trial in plan.trials) / 4.0 * 6.0 / 3600
     assert plan.engine_hours.value == pytest.approx(taken)

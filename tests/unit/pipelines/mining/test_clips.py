@@ -7,7 +7,8 @@ from uss_ray.datasets.clip_audio import BrokenContainer, ClipAudio
 from uss_ray.datasets.labelled_clips import LabelledClip
 from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.datasets.segments import ClipRecord
-from uss_ray.pipelines.mining.clips import CLIP_SCHEMA, Choice, clip_tables, clips_of, excerpt_id
+from uss_ray.pipelines.mining.clips import CLIP_SCHEMA, clip_tables, clips_of, excerpt_id, selected_clips
+from uss_ray.pipelines.runtime.options import JobOptions
 
 
 class Reader:
@@ -114,5 +115,5 @@ def test_tables_stay_small(table):
 
 
 def test_parts_cover_the_chosen_clips_once():
-    masks = [Choice(limit=10, shard=(part, 3)).mask(12) for part in (1, 2, 3)]
+    masks = [selected_clips(JobOptions(limit=10, shard=(part, 3)), clips=12) for part in (1, 2, 3)]
     assert np.sum(masks, axis=0).tolist() == [1] * 10 + [0, 0]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +13,15 @@ from uss_ray.mining.settings import MiningSettings
 from uss_ray.pipelines.mining import local
 from uss_ray.pipelines.mining.local import mine_in_process
 from uss_ray.pipelines.mining.request import MiningRequest
+from uss_ray.silence import MiningSilence
 
 torch = pytest.importorskip("torch")
 
 RATE, CLIPS = 32_000, 5
 DOG, RAIN = "/m/0bt9lr", "/m/06mb1"
+NO_SILENCE = MiningSilence(anchor_rejected_below_rms_dbfs=None)
 SETTINGS = MiningSettings(
-    anchor_seconds=0.5, clip_seconds=1.0, min_probability=0.0, silence_db=-math.inf, batch_size=2
+    anchor_seconds=0.5, clip_seconds=1.0, min_probability=0.0, silence=NO_SILENCE, batch_size=2
 )
 
 
@@ -99,7 +100,5 @@ def test_results_of_other_settings_are_not_mixed_with_these(request_for) -> None
     mine_in_process(request_for())
     with pytest.raises(OutputError, match="min_purity"):
         mine_in_process(request_for(settings=SETTINGS.__class__(min_purity=0.5)))
-    other = SETTINGS.__class__(
-        anchor_seconds=1.0, clip_seconds=1.0, min_probability=0.0, silence_db=-math.inf
-    )
+    other = SETTINGS.__class__(anchor_seconds=1.0, clip_seconds=1.0, min_probability=0.0, silence=NO_SILENCE)
     assert mine_in_process(request_for(settings=other, overwrite=True)).anchors == 2 * CLIPS

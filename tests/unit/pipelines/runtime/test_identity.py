@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import dataclasses
+import json
 
 import pytest
 
@@ -9,6 +9,8 @@ from uss_ray.errors import DataError, OutputError
 from uss_ray.pipelines.runtime import identity as identity_module
 from uss_ray.pipelines.runtime.identity import RunIdentity
 from uss_ray.results.index.table import RunFacts
+from uss_ray.results.options import WriteOptions
+from uss_ray.separation.settings import SeparationSettings
 
 
 def open_run(request, identity):
@@ -44,18 +46,18 @@ def test_a_run_is_found_again_with_its_threads(request_here):
     [
         ({"archive": "s3://b/other"}, "input"),
         ({"sha256": "1"}, "weights"),
-        ({"residual": False}, "residual True"),
+        ({"write": WriteOptions(residual=False)}, r"write\.residual True"),
         ({"query": Query(levels=(2,))}, r"query\.levels \[1\]"),
     ],
 )
 def test_another_run_is_refused_and_told_apart(request_here, changes, named):
     open_run(request_here, identity_of(request_here))
-    asked = {name: changes[name] for name in changes if name in ("residual", "query")}
-    other = dataclasses.replace(request_here, **asked)
+    asked = {name: changes[name] for name in changes if name in ("write", "query")}
+    other = request_here.replace(**asked)
     with pytest.raises(OutputError, match=named) as raised:
         open_run(other, identity_of(other, **{name: changes[name] for name in changes if name not in asked}))
     assert "--version" in raised.value.reason
-    replaced = dataclasses.replace(other, overwrite=True)
+    replaced = other.replace(overwrite=True)
     assert open_run(replaced, identity_of(replaced))[1] is False
 
 
@@ -66,3 +68,21 @@ def test_an_index_without_a_run_and_a_broken_run_are_refused(request_here, tmp_p
     (tmp_path / "out" / "run.json").write_text('{"archive": 1}')
     with pytest.raises(DataError, match=r"run\.json"):
         open_run(request_here, identity_of(request_here))
+
+
+def test_what_an_earlier_version_wrote_is_read_and_said_to_be_of_another_format(request_here, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "run.json").write_text(
+        '{"format_version": 1, "archive": "s3://b/in", "weights_name": "w", "weights_sha256": "0",'
+        ' "settings": {"settings": {"silence_db": -Infinity}}, "threads": 1, "uss_ray_version": "0.1.0"}'
+    )
+    with pytest.raises(OutputError, match=r"found results with settings in format 1 of run\.json"):
+        open_run(request_here, identity_of(request_here))
+
+
+def test_the_identity_is_strict_json_whatever_the_profile(request_here, tmp_path):
+    request = request_here.replace(settings=SeparationSettings.published())
+    open_run(request, identity_of(request))
+    text = (tmp_path / "out" / "run.json").read_text()
+    settings = json.loads(text, parse_constant=lambda name: pytest.fail(name))["settings"]["settings"]
+    assert settings["joins"] == "hard"
