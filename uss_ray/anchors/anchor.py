@@ -79,7 +79,8 @@ class Reject:
     ----------
     clip_id : str
     reason : {"missing", "broken", "short", "silent", "improbable", "impure", "too pure"}
-        `missing`, `broken`: the clip itself; `short`: less sound than an anchor; the others: below `silence_db`, below
+        `missing`, `broken`: the clip itself; `short`: less sound than an anchor; the others: below the level of
+        silence, below
         `min_probability`, below `min_purity`, above `max_purity`.
     class_index : int or None, default=None
         None where the whole clip is rejected.
