@@ -43,6 +43,8 @@ class JobOptions(Settings):
         "counts as successful. 1 never stops, and any failure shows in the exit code.",
     )
 
+    verbose: bool = Field(default=False, description="Let the logs of Ray and of the workers through.")
+
     @field_validator("shard", mode="before")
     @classmethod
     def _read_shard(cls, value: Any) -> Any:
