@@ -119,10 +119,10 @@ class NullSeparator:
         self, request: SeparationRequest, *, notes: Path, sounding: int = 0, scratch: Path | None = None
     ) -> None:
         real = RecordingSeparator(request, scratch=scratch)
-        targets = plan_targets(request.query, engine=real.engine).targets
+        plan = plan_targets(request.query, engine=real.engine, settings=request.settings)
         self.publisher: Publisher = real.publisher
         self.engine = NullEngine(
-            [target.key for target in targets],
+            [target.key for target in plan.separation.targets],
             segment_seconds=request.settings.segment_seconds,
             sounding=0 if request.write.write == "index-only" else sounding,
         )

@@ -38,7 +38,7 @@ from uss_ray.models.resunet import ResUNet, ResUNetConfig
 from uss_ray.separation.mixture import PartSource
 from uss_ray.separation.scheduler import SessionFailed
 from uss_ray.separation.session import EstimateBlock
-from uss_ray.separation.settings import SeparationSettings
+from uss_ray.separation.settings import NetworkSettings
 from uss_ray.weights.folder import load_weights
 from uss_ray.weights.locate import locate_weights
 
@@ -77,7 +77,7 @@ def separator(*, device: str, precision: Precision, batch_size: int) -> Recordin
         SeparationRequest(
             output="unused",
             query=Query(levels=(1, 2, 3)),
-            settings=SeparationSettings(batch_size=batch_size, precision=precision),
+            networks=NetworkSettings(batch_size=batch_size, precision=precision),
             device=device,  # type: ignore[arg-type]
         )
     )

@@ -15,8 +15,7 @@ from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.evaluate import evaluate_separation
 from uss_ray.separation.engine import build_engine
 from uss_ray.separation.mixture import ArraySource
-from uss_ray.separation.settings import SeparationSettings
-from uss_ray.separation.targets import target_for_condition
+from uss_ray.separation.targets import SeparationPlan, target_for_condition
 from uss_ray.weights.catalogue import starter_folder
 from uss_ray.weights.folder import Weights, load_weights
 
@@ -74,9 +73,11 @@ def test_joins_cannot_be_heard(weights: Weights, vocabulary: Vocabulary) -> None
     )
     mixture = (0.1 * tone + 0.05 * rng.standard_normal(samples)).astype(np.float32)[None]
     condition = weights.class_means[vocabulary.classes.index(vocabulary.resolve("Speech").node_id)]
-    engine = build_engine(weights, vocabulary=vocabulary, settings=SeparationSettings())
+    engine = build_engine(weights, vocabulary=vocabulary)
     target = target_for_condition("speech", condition=condition)
-    blocks = list(engine.stream(ArraySource(mixture, sample_rate=weights.sample_rate), [target]))
+    blocks = list(
+        engine.stream(ArraySource(mixture, sample_rate=weights.sample_rate), SeparationPlan((target,)))
+    )
     joined = np.concatenate([block.estimates[target.key] for block in blocks], axis=1)[0]
     with torch.inference_mode():
         whole = weights.separator(torch.from_numpy(mixture), condition[None])[0].numpy()

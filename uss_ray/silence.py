@@ -17,6 +17,9 @@ EXAMPLE_SILENT_BELOW_PEAK: Final = 0.02
 """Frames of an example recording whose peak is below this share of the whole example's are cut out before it becomes a
 condition (released program, `utils.remove_silence`)."""
 
+RESIDUAL_SILENT_BELOW_PEAK: Final = 1e-6
+"""A residual whose peak never exceeds this is not kept: the stems sum to the mixture without it."""
+
 
 class SeparationSilence(Settings):
     """What a separation takes for silence."""

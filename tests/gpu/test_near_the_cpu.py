@@ -17,8 +17,8 @@ from uss_ray.models.resunet import ResUNet, ResUNetConfig, UpConvolution
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.engine import build_engine
 from uss_ray.separation.mixture import ArraySource
-from uss_ray.separation.settings import SeparationSettings
-from uss_ray.separation.targets import targets_for_classes
+from uss_ray.separation.settings import NetworkSettings, SeparationSettings
+from uss_ray.separation.targets import SeparationPlan, targets_for_classes
 from uss_ray.weights.catalogue import starter_folder
 from uss_ray.weights.folder import load_weights
 
@@ -44,11 +44,12 @@ def separated(*, device: str, precision: Any) -> dict[str, NDArray[np.float32]]:
     engine = build_engine(
         load_weights(starter_folder()),
         vocabulary=vocabulary,
-        settings=SeparationSettings(precision=precision, threshold=0.0),
+        networks=NetworkSettings(precision=precision),
         device=device,
     )
     targets = targets_for_classes(vocabulary, names=CLASSES)
-    blocks = list(engine.stream(ArraySource(samples, sample_rate=rate), targets))
+    source, settings = ArraySource(samples, sample_rate=rate), SeparationSettings(threshold=0.0)
+    blocks = list(engine.stream(source, SeparationPlan(targets), settings=settings))
     return {
         target.key: np.concatenate([block.estimates[target.key] for block in blocks], axis=1)
         for target in targets

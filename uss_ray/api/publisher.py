@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from uss_ray.api.request import SeparationRequest
 from uss_ray.api.staging import commit, remove_folder, staging_folder
 from uss_ray.audio.codec import open_recording, stem_subtype
-from uss_ray.audio.spec import AudioSpec
-from uss_ray.results.blocks import EstimateBlock
+from uss_ray.audio.spec import AudioSpec, StemSubtype
+from uss_ray.results.blocks import EstimateBlock, StemRequest
 from uss_ray.results.index.rows import RecordingRows, rows_table
 from uss_ray.results.index.table import (
     IndexRow,
@@ -29,9 +29,11 @@ from uss_ray.results.index.table import (
 )
 from uss_ray.results.layout import PARTS_FOLDER, index_path, part_folder
 from uss_ray.results.report.recording import write_report
-from uss_ray.results.stem_plan import Asked
+from uss_ray.results.stem_plan import StemPlan
 from uss_ray.results.stems.parts import PART_NAME, join_parts, write_part
-from uss_ray.results.stems.writer import StemRequest, WrittenRecording, write_estimates
+from uss_ray.results.stems.stem_run import StemRun
+from uss_ray.results.stems.writer import write_estimates
+from uss_ray.results.stems.written import WrittenRecording
 from uss_ray.sources.recordings import Recording
 from uss_ray.store import uri
 
@@ -62,8 +64,13 @@ class Publisher:
         scratch: Path | None = None,
     ) -> None:
         self._request = request
-        self._stems = Asked.of(stems)
-        self._run = run
+        self._wanted = StemRun(
+            plan=StemPlan.of(stems),
+            facts=run,
+            options=request.write,
+            silence=request.settings.silence,
+            fade_seconds=request.settings.fade_seconds,
+        )
         self._scratch = scratch
 
     def publish(
@@ -95,19 +102,12 @@ class Publisher:
         """
         with staging_folder(self._request.output, within=self._scratch) as staging:
             (staging / recording.recording_id).mkdir(parents=True)
-            stem_format = self._request.write.stem_format
             written = write_estimates(
                 blocks,
-                stems=self._stems,
+                self._wanted,
                 root=staging,
                 recording=_facts(recording, spec=spec),
-                run=self._run,
-                stem_format=stem_format,
-                subtype=stem_subtype(spec.subtype, stem_format=stem_format),
-                residual=self._request.write.residual,
-                write=self._request.write.write,
-                draw=self._request.write.report,
-                fade_seconds=self._request.settings.fade_seconds,
+                subtype=self._subtype(spec),
                 started=started,
             )
             return self._commit(written, recording=recording, staging=staging)
@@ -125,13 +125,7 @@ class Publisher:
         name = part_name(recording, part)
         with staging_folder(self._request.output, within=self._scratch) as staging:
             (staging / name).mkdir(parents=True)
-            write_part(
-                blocks,
-                stems=self._stems,
-                folder=staging / name,
-                recording=_facts(recording, spec=spec),
-                run=self._run,
-            )
+            write_part(blocks, self._wanted, folder=staging / name, recording=_facts(recording, spec=spec))
             commit(staging, output=self._request.output, name=name, last=PART_NAME)
 
     def join(self, recording: Recording, *, parts: int) -> RecordingRows:
@@ -163,8 +157,6 @@ class Publisher:
         ):
             spec = reader.spec
         with staging_folder(output, within=self._scratch) as staging:
-            stem_format = self._request.write.stem_format
-
             uploaded: list[str] = []
 
             def upload(file: Path) -> None:
@@ -176,17 +168,11 @@ class Publisher:
             (staging / recording.recording_id).mkdir(parents=True)
             written = join_parts(
                 [uri.join(output, part_name(recording, part)) for part in range(parts)],
+                self._wanted,
                 mixture_blocks=lambda: _mixture(recording),
-                stems=self._stems,
                 root=staging,
                 recording=_facts(recording, spec=spec),
-                run=self._run,
-                stem_format=stem_format,
-                subtype=stem_subtype(spec.subtype, stem_format=stem_format),
-                residual=self._request.write.residual,
-                write=self._request.write.write,
-                draw=self._request.write.report,
-                fade_seconds=self._request.settings.fade_seconds,
+                subtype=self._subtype(spec),
                 started=started,
                 on_file=upload,
             )
@@ -218,7 +204,7 @@ class Publisher:
     def failed(self, recording: Recording, *, reason: str) -> IndexRow:
         """Make the row of a recording that cannot be separated."""
         facts = RecordingFacts(recording_id=recording.recording_id, recording_uri=recording.recording_uri)
-        return failed_row(facts, run=self._run, reason=reason)
+        return failed_row(facts, run=self._wanted.facts, reason=reason)
 
     def forget_parts(self, recording: Recording) -> None:
         """Remove the spans of a recording; what is not there is no fault.
@@ -229,6 +215,9 @@ class Publisher:
             If they cannot be removed.
         """
         remove_folder(self._request.output, parts_folder(recording))
+
+    def _subtype(self, spec: AudioSpec) -> StemSubtype:
+        return stem_subtype(spec.subtype, stem_format=self._wanted.options.stem_format)
 
     def _commit(
         self,

@@ -9,10 +9,12 @@ from uss_ray.api.request import Query
 from uss_ray.audio.codec import RecordingReader, open_recording
 from uss_ray.errors import QueryError
 from uss_ray.ontology.vocabulary import TextMatch
+from uss_ray.results.blocks import StemRequest
 from uss_ray.results.index.table import Kind
-from uss_ray.results.stems.writer import StemRequest
 from uss_ray.separation.engine import SeparationEngine
+from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import (
+    SeparationPlan,
     Target,
     target_for_condition,
     target_for_rest,
@@ -30,23 +32,20 @@ class Plan:
 
     Parameters
     ----------
-    targets : tuple of Target
-        For the engine, each key once.
+    separation : SeparationPlan
+        For the engine.
     stems : tuple of StemRequest
-        For the writer, in the same order.
-    exclude : tuple of Target
-        What no stem may hold.
+        For the writer, in the order of its targets.
     matches : tuple of (str, TextMatch)
         Each free text and what it was resolved to.
     """
 
-    targets: tuple[Target, ...]
+    separation: SeparationPlan
     stems: tuple[StemRequest, ...]
-    exclude: tuple[Target, ...] = ()
     matches: tuple[tuple[str, TextMatch], ...] = ()
 
 
-def plan_targets(query: Query, *, engine: SeparationEngine) -> Plan:
+def plan_targets(query: Query, *, engine: SeparationEngine, settings: SeparationSettings) -> Plan:
     """Turn a query into targets.
 
     Parameters
@@ -55,22 +54,26 @@ def plan_targets(query: Query, *, engine: SeparationEngine) -> Plan:
         What to separate.
     engine : SeparationEngine
         Brings the vocabulary, and listens to the examples.
+    settings : SeparationSettings
+        Of the same request.
 
     Returns
     -------
     Plan
-        With at least one target.
+        That these weights can separate under these settings.
 
     Raises
     ------
     QueryError
         If a name, text or folder stands for nothing.
+    ConfigError, WeightsError
+        If settings and weights do not fit each other.
     RecordingError
         If an example cannot be read.
     """
     vocabulary = engine.vocabulary
     asked: list[tuple[Kind, Target]] = []
-    levels = targets_for_levels(vocabulary, levels=query.levels, hierarchy=engine.settings.hierarchy)
+    levels = targets_for_levels(vocabulary, levels=query.levels, hierarchy=settings.hierarchy)
     asked += [("node", target) for target in levels]
     if query.classes:
         targets = targets_for_classes(vocabulary, names=query.classes, union=query.union)
@@ -82,25 +85,28 @@ def plan_targets(query: Query, *, engine: SeparationEngine) -> Plan:
         asked.append(("text", target))
         matches.append((text, match))
     if query.example_folder is not None:
-        asked.append(("example", _example_target(query.example_folder, engine)))
+        asked.append(("example", _example_target(query.example_folder, engine, settings)))
     exclude = targets_for_classes(vocabulary, names=query.exclude) if query.exclude else ()
     if not asked:
         asked.append(("rest", target_for_rest(exclude)))
     unique = {target.key: (kind, target) for kind, target in reversed(asked)}
     chosen = [unique[key] for key in dict.fromkeys(target.key for _, target in asked)]
+    separation = SeparationPlan(tuple(target for _, target in chosen), exclude)
+    engine.check(separation, settings=settings)
     return Plan(
-        targets=tuple(target for _, target in chosen),
+        separation=separation,
         stems=tuple(
             StemRequest(key=target.key, label=target.label, level=target.level, kind=kind)
             for kind, target in chosen
         ),
-        exclude=exclude,
         matches=tuple(matches),
     )
 
 
-def _example_target(folder: str, engine: SeparationEngine) -> Target:
-    condition = engine.condition_of_examples(_examples(_example_files(folder)))
+def _example_target(folder: str, engine: SeparationEngine, settings: SeparationSettings) -> Target:
+    condition = engine.condition_of_examples(
+        _examples(_example_files(folder)), segment_seconds=settings.segment_seconds
+    )
     return target_for_condition(folder.rstrip("/").rpartition("/")[2], condition=condition)
 
 

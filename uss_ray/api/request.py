@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from uss_ray.config import Location, Settings, canonical_json
 from uss_ray.errors import ConfigError
 from uss_ray.results.options import WriteOptions
-from uss_ray.separation.settings import SeparationSettings
+from uss_ray.separation.settings import NetworkSettings, SeparationSettings
 from uss_ray.store.access import StorageAccess
 
 STARTER_WEIGHTS: Final = "starter"
@@ -71,6 +71,9 @@ class SeparationRequest(Settings):
     query: Query = Field(default_factory=Query, description="What to separate.")
     weights: Location = Field(default=STARTER_WEIGHTS, description="Name, folder or URI of the weights.")
     settings: SeparationSettings = Field(default_factory=SeparationSettings, description="How to separate.")
+    networks: NetworkSettings = Field(
+        default_factory=NetworkSettings, description="How the networks of the engine work."
+    )
     write: WriteOptions = Field(default_factory=WriteOptions, description="What is written.")
     overwrite: bool = Field(default=False, description="Replace the results of an earlier run.")
     device: Device = Field(
@@ -103,7 +106,7 @@ class SeparationRequest(Settings):
 
     def described(self) -> str:
         """Give what shapes the stems as canonical JSON: query, settings and format, not places."""
-        shaping = {"query", "settings", "write", "ontology", "class_list", "span_seconds"}
+        shaping = {"query", "settings", "networks", "write", "ontology", "class_list", "span_seconds"}
         dumped = self.model_dump_json(include=shaping, exclude={"write": {"report"}})
         return canonical_json(json.loads(dumped))
 

@@ -103,10 +103,10 @@ class RecordingSeparator:
         self.engine = build_engine(
             weights,
             vocabulary=vocabulary,
-            settings=request.settings,
+            networks=request.networks,
             device=_device_name(request.device),
         )
-        self._plan = plan_targets(request.query, engine=self.engine)
+        self._plan = plan_targets(request.query, engine=self.engine, settings=request.settings)
         self.run = RunFacts(
             run_id=request.run_id(weights_sha256=weights.sha256),
             weights_name=weights.name,
@@ -114,6 +114,11 @@ class RecordingSeparator:
             settings=request.described(),
         )
         self.publisher = Publisher(request, stems=self._plan.stems, run=self.run, scratch=scratch)
+
+    @property
+    def span_context_seconds(self) -> int:
+        """Whole seconds of a recording that are read before and after a span of it."""
+        return self.engine.span_context_seconds(self.request.settings)
 
     @property
     def matches(self) -> tuple[tuple[str, TextMatch], ...]:
@@ -175,8 +180,8 @@ class RecordingSeparator:
         """Prepare a recording, or a span of one, for `engine.stream_many`."""
         return self.engine.open_session(
             source,
-            self._plan.targets,
-            exclude=self._plan.exclude,
+            self._plan.separation,
+            settings=self.request.settings,
             span=span,
             estimates=self.request.write.write != "index-only",
         )

@@ -1,4 +1,4 @@
-"""Levels of a waveform: peak, RMS, dBFS and the silence test; float64 inside, no audio is changed."""
+"""Levels of a waveform: peak, RMS, dBFS; float64 inside, no audio is changed. What is silent, `silence` tells."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-
-SILENCE_DBFS = -96.0
-"""Peak level in dBFS at or below which a waveform counts as silent: half a step of a 16-bit recording."""
 
 
 def peak(waveform: NDArray[np.floating]) -> float:
@@ -73,21 +70,3 @@ def dbfs(amplitude: float) -> float:
     if amplitude < 0:
         raise ValueError(f"amplitude must be 0 or more, not {amplitude}")
     return 20 * math.log10(amplitude) if amplitude > 0 else -math.inf
-
-
-def is_silent(waveform: NDArray[np.floating], *, threshold_dbfs: float = SILENCE_DBFS) -> bool:
-    """Tell whether no sample rises above a threshold.
-
-    Parameters
-    ----------
-    waveform : ndarray of any shape
-        Samples, full scale 1.
-    threshold_dbfs : float, default=SILENCE_DBFS
-        Peak level that still counts as silence, in dBFS.
-
-    Returns
-    -------
-    bool
-        True for digital silence, for an empty array and for anything that peaks at or below the threshold.
-    """
-    return dbfs(peak(waveform)) <= threshold_dbfs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -158,6 +157,7 @@ def make_request(
     """
     from uss_ray.api.request import Query, SeparationRequest
     from uss_ray.results.options import WriteOptions
+    from uss_ray.separation.settings import NetworkSettings
     from uss_ray.store.access import StorageAccess
 
     query = Query(
@@ -174,10 +174,10 @@ def make_request(
         condition=condition,
         channels=channels,
         consistency=consistency,
-        batch_size=batch_size,
-        precision=precision,
     )
+    rows = {} if batch_size is None else {"batch_size": batch_size}
     unchecked: dict[str, Any] = {"device": device}  # the request does
+    unchecked["networks"] = NetworkSettings.model_validate({"precision": precision, **rows})
     if span_seconds is not None:
         unchecked["span_seconds"] = span_seconds
     return SeparationRequest(
@@ -205,8 +205,6 @@ def make_settings(
     condition: str | None,
     channels: str | None,
     consistency: bool,
-    batch_size: int | None = None,
-    precision: str = "float32",
 ) -> SeparationSettings:
     """Take a profile and change what was asked for; None and False leave it as it is.
 
@@ -225,9 +223,7 @@ def make_settings(
         "condition": condition,
         "channel_mode": channels,
         "mixture_consistency": consistency or None,
-        "batch_size": batch_size,
-        "precision": precision,
     }
-    return dataclasses.replace(
-        profiles[profile](), **{name: value for name, value in changes.items() if value is not None}
+    return profiles[profile]().replace(
+        **{name: value for name, value in changes.items() if value is not None}
     )

@@ -13,11 +13,11 @@ from uss_ray.results.index.table import INDEX_SCHEMA
 from uss_ray.results.layout import RESIDUAL_SLUG, free_slug, stem_slug
 
 
-class Asked(tuple[StemRequest, ...]):
+class StemPlan(tuple[StemRequest, ...]):
     """The stems that are asked for, in the order of the engine's targets; each has a place in it."""
 
     @classmethod
-    def of(cls, stems: Sequence[StemRequest]) -> Asked:
+    def of(cls, stems: Sequence[StemRequest]) -> StemPlan:
         """Take stems as they are, or what was made of them before.
 
         Raises
@@ -25,11 +25,11 @@ class Asked(tuple[StemRequest, ...]):
         ConfigError
             If a key is there twice.
         """
-        asked = stems if isinstance(stems, cls) else cls(stems)
-        if len(asked.places) != len(asked):
-            repeated = sorted({key for key in asked.keys if asked.keys.count(key) > 1})
+        plan = stems if isinstance(stems, cls) else cls(stems)
+        if len(plan.places) != len(plan):
+            repeated = sorted({key for key in plan.keys if plan.keys.count(key) > 1})
             raise ConfigError("stems", expected="each key once", found=str(repeated))
-        return asked
+        return plan
 
     @functools.cached_property
     def keys(self) -> tuple[str, ...]:

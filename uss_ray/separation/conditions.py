@@ -18,9 +18,8 @@ from uss_ray.models.inference import inference
 from uss_ray.models.protocols import QueryNetLike
 from uss_ray.separation.settings import ConditionKind
 from uss_ray.separation.targets import Target
+from uss_ray.silence import EXAMPLE_FRAME_SECONDS, EXAMPLE_SILENT_BELOW_PEAK
 
-_SILENCE_FRAME_SECONDS = 0.1
-_SILENCE_BELOW_PEAK = 0.02
 _logger = logging.getLogger(__name__)
 
 
@@ -210,8 +209,8 @@ def remove_silence(waveform: NDArray[np.float32], *, sample_rate: int) -> NDArra
     ndarray of shape (fewer_samples,), dtype=float32
         Empty when all is digital silence.
     """
-    floor = _SILENCE_BELOW_PEAK * np.abs(waveform).max(initial=0.0)
-    frame_samples = max(1, int(_SILENCE_FRAME_SECONDS * sample_rate))
+    floor = EXAMPLE_SILENT_BELOW_PEAK * np.abs(waveform).max(initial=0.0)
+    frame_samples = max(1, int(EXAMPLE_FRAME_SECONDS * sample_rate))
     frames = [waveform[start : start + frame_samples] for start in range(0, len(waveform), frame_samples)]
     loud = [frame for frame in frames if np.abs(frame).max() > floor]
     return np.concatenate(loud) if loud else waveform[:0]

@@ -15,15 +15,15 @@ from torch import Tensor, nn
 
 from uss_ray.errors import ConfigError, QueryError, WeightsError
 from uss_ray.models.memory import lay_out_channels_last
-from uss_ray.models.protocols import MaskingSeparator, QueryNetLike, Tagger, WeightsLike, is_masking
+from uss_ray.models.protocols import MaskingSeparator, QueryNetLike, WeightsLike, is_masking
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.conditions import Conditioner, condition_of_examples
 from uss_ray.separation.masking import reference_weights
 from uss_ray.separation.mixture import MixtureReader, Source
 from uss_ray.separation.scheduler import Networks, Session, SessionFailed, rows_in_a_forward, run
-from uss_ray.separation.session import EstimateBlock, Queries, RecordingSession
-from uss_ray.separation.settings import SeparationSettings
-from uss_ray.separation.targets import Target, target_for_rest
+from uss_ray.separation.session import EstimateBlock, RecordingSession, SessionNetworks
+from uss_ray.separation.settings import ConditionKind, NetworkSettings, SeparationSettings
+from uss_ray.separation.targets import SeparationPlan
 from uss_ray.separation.windows import Span, WindowGrid
 
 Network = TypeVar("Network")
@@ -32,21 +32,22 @@ Network = TypeVar("Network")
 class SeparationEngine:
     """Separate recordings with one set of weights; make it with `build_engine`.
 
+    It holds what all requests share. What one request wants, its plan and its settings, comes with each session, so
+    that one engine serves requests of different kinds side by side.
+
     Parameters
     ----------
     weights : WeightsLike
         Its networks are on `device` and in evaluation mode.
     vocabulary : Vocabulary
         Its class list has the order of the tagger's outputs.
-    settings : SeparationSettings
+    networks : NetworkSettings
     device : torch.device
 
     Raises
     ------
-    ConfigError
-        If settings and weights do not fit each other.
     WeightsError
-        If the weights lack a network, or class means that the settings ask for.
+        If the weights lack a network.
     """
 
     def __init__(
@@ -54,40 +55,60 @@ class SeparationEngine:
         weights: WeightsLike,
         *,
         vocabulary: Vocabulary,
-        settings: SeparationSettings,
+        networks: NetworkSettings,
         device: torch.device,
     ) -> None:
         self.vocabulary = vocabulary
-        self.settings = settings
+        self._settings = networks
         self._device = device
         separator = _present(weights.separator, name="separator")
         if not is_masking(separator):
             raise WeightsError("separator of the weights", expected="one with masks", found="one without")
         self._separator: MaskingSeparator = separator
         self._query_net: QueryNetLike = _present(weights.query_net, name="query net")
-        tagger: Tagger = _present(weights.tagger, name="tagger")
-        self._conditioner = Conditioner(
-            self._query_net, class_means=weights.class_means, kind=settings.condition
-        )
+        self._class_means = weights.class_means
+        self._conditioners: dict[ConditionKind, Conditioner] = {}
         self._networks = Networks(
-            tagger=tagger,
+            tagger=_present(weights.tagger, name="tagger"),
             separator=self._separator,
-            batch_size=rows_in_a_forward(settings.batch_size, device=device),
-            precision=settings.precision,
+            batch_size=rows_in_a_forward(networks.batch_size, device=device),
+            precision=networks.precision,
             device=device,
         )
-        self._span_context_seconds = WindowGrid(settings, separator=self._separator).span_context_seconds
 
-    @property
-    def span_context_seconds(self) -> int:
-        """Whole seconds of the recording that a `PartSource` holds before and after a span, at rates from 256 Hz on.
+    def span_context_seconds(self, settings: SeparationSettings) -> int:
+        """Tell how many whole seconds a `PartSource` holds before and after a span, at rates from 256 Hz on.
 
         Less is right only where the recording begins or ends; more changes nothing.
         """
-        return self._span_context_seconds
+        return WindowGrid(settings, separator=self._separator).span_context_seconds
+
+    def check(self, plan: SeparationPlan, *, settings: SeparationSettings) -> None:
+        """Refuse what these weights cannot do, before any work is done.
+
+        Raises
+        ------
+        ConfigError
+            If settings and weights do not fit each other.
+        QueryError
+            If a target holds classes that the vocabulary does not have.
+        WeightsError
+            If the weights lack class means that the settings ask for, or the separator cannot be steered to a target.
+        """
+        WindowGrid(settings, separator=self._separator)
+        conditioner = self._conditioner(settings.condition)
+        for target in (*plan.targets, *plan.exclude):
+            outside = [index for index in target.class_indexes if index >= len(self.vocabulary.classes)]
+            if outside:
+                raise QueryError(
+                    target.label,
+                    expected=f"class indexes below {len(self.vocabulary.classes)}",
+                    found=str(outside[0]),
+                )
+            conditioner.check(target)
 
     def stream(
-        self, source: Source, targets: Sequence[Target], *, exclude: Sequence[Target] = ()
+        self, source: Source, plan: SeparationPlan, *, settings: SeparationSettings | None = None
     ) -> Iterator[EstimateBlock]:
         """Separate a recording while it is read.
 
@@ -95,10 +116,9 @@ class SeparationEngine:
         ----------
         source : Source
             Read once, from its start; its own rate and channels are those of the estimates.
-        targets : sequence of Target
-            With unique keys. May be empty if something is excluded: then the estimate is all the rest.
-        exclude : sequence of Target, default=()
-            What must not be heard in any estimate.
+        plan : SeparationPlan
+        settings : SeparationSettings, optional
+            None: the defaults.
 
         Returns
         -------
@@ -108,12 +128,10 @@ class SeparationEngine:
 
         Raises
         ------
-        QueryError
-            If there is nothing to separate, or a key comes twice.
-        WeightsError
-            If the separator cannot be steered to a target.
+        ConfigError, QueryError, WeightsError
+            As of `check`.
         """
-        return self.drive(self.open_session(source, targets, exclude=exclude))
+        return self.drive(self.open_session(source, plan, settings=settings))
 
     def drive(self, session: Session[EstimateBlock]) -> Iterator[EstimateBlock]:
         """Separate one recording of `open_session`; what goes wrong is raised."""
@@ -140,9 +158,9 @@ class SeparationEngine:
     def open_session(
         self,
         source: Source,
-        targets: Sequence[Target],
+        plan: SeparationPlan,
         *,
-        exclude: Sequence[Target] = (),
+        settings: SeparationSettings | None = None,
         span: Span | None = None,
         estimates: bool = True,
     ) -> Session[EstimateBlock]:
@@ -152,8 +170,9 @@ class SeparationEngine:
         ----------
         source : Source
             Of a part of a recording a `PartSource`.
-        targets, exclude : sequence of Target
-            As of `stream`.
+        plan : SeparationPlan
+        settings : SeparationSettings, optional
+            None: the defaults.
         span : Span, optional
             The segments to give out, at their position in the recording; nothing, where it has already ended. The
             blocks of consecutive spans are, set end to end, those of the undivided recording, bit for bit. None: all.
@@ -167,30 +186,35 @@ class SeparationEngine:
         Raises
         ------
         ConfigError
-            If a `PartSource` holds too little around the span (see `span_context_seconds`).
+            If a `PartSource` holds too little around the span (see `span_context_seconds`), and as of `check`.
         QueryError, WeightsError
-            As of `stream`.
+            As of `check`.
         """
-        queries = Queries(tuple(targets) or (target_for_rest(exclude),), tuple(exclude))
-        self._check(queries)
+        chosen = settings or SeparationSettings()
+        self.check(plan, settings=chosen)
         return RecordingSession(
             source,
+            plan,
+            settings=chosen,
+            networks=SessionNetworks(
+                separator=self._separator,
+                conditioner=self._conditioner(chosen.condition),
+                settings=self._settings,
+                device=self._device,
+            ),
             span=span or Span(0, None),
             estimates=estimates,
-            queries=queries,
-            separator=self._separator,
-            conditioner=self._conditioner,
-            settings=self.settings,
-            device=self._device,
         ).steps()
 
-    def condition_of_examples(self, sources: Iterable[Source]) -> Tensor:
+    def condition_of_examples(self, sources: Iterable[Source], *, segment_seconds: int) -> Tensor:
         """Average example recordings to the condition of an audio query, for `targets.target_for_condition`.
 
         Parameters
         ----------
         sources : iterable of Source
             Each is held in memory as a whole.
+        segment_seconds : int
+            Of the settings that the condition is meant for.
 
         Returns
         -------
@@ -205,10 +229,15 @@ class SeparationEngine:
             (self._read_mono(source) for source in sources),
             query_net=self._query_net,
             sample_rate=self._separator.sample_rate,
-            segment_seconds=self.settings.segment_seconds,
-            batch_size=self.settings.batch_size,
+            segment_seconds=segment_seconds,
+            batch_size=self._settings.batch_size,
             device=self._device,
         )
+
+    def _conditioner(self, kind: ConditionKind) -> Conditioner:
+        if kind not in self._conditioners:
+            self._conditioners[kind] = Conditioner(self._query_net, class_means=self._class_means, kind=kind)
+        return self._conditioners[kind]
 
     def _read_mono(self, source: Source) -> NDArray[np.float32]:
         reader = MixtureReader(source, model_rate=self._separator.sample_rate, step_seconds=1)
@@ -217,32 +246,12 @@ class SeparationEngine:
         waveform = reader.model.view(0, reader.model.stop)
         return (reference_weights(waveform) @ waveform).astype(np.float32)
 
-    def _check(self, queries: Queries) -> None:
-        keys = [target.key for target in queries.targets]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        if twice is not None:
-            raise QueryError(twice, expected="each target once", found="the same key again")
-        for target in (*queries.targets, *queries.exclude):
-            outside = [index for index in target.class_indexes if index >= len(self.vocabulary.classes)]
-            if outside:
-                raise QueryError(
-                    target.label,
-                    expected=f"class indexes below {len(self.vocabulary.classes)}",
-                    found=str(outside[0]),
-                )
-            self._conditioner.check(target)
-        pointless = next((target for target in queries.exclude if target.is_everything), None)
-        if pointless is not None:
-            raise QueryError(
-                pointless.label, expected="a class or an audio query to exclude", found="everything"
-            )
-
 
 def build_engine(
     weights: WeightsLike,
     *,
     vocabulary: Vocabulary,
-    settings: SeparationSettings | None = None,
+    networks: NetworkSettings | None = None,
     device: str | torch.device = "cpu",
 ) -> SeparationEngine:
     """Bring weights to a device, once, and make an engine of them.
@@ -253,7 +262,7 @@ def build_engine(
         Its networks are moved and set to evaluation mode in place.
     vocabulary : Vocabulary
         Its class list has the order of the tagger's outputs.
-    settings : SeparationSettings, optional
+    networks : NetworkSettings, optional
         None: the defaults.
     device : str or torch.device, default="cpu"
 
@@ -264,16 +273,16 @@ def build_engine(
     Raises
     ------
     ConfigError
-        If the device does not exist, or settings and weights do not fit each other.
+        If the device does not exist.
     WeightsError
-        If the weights lack a network, or class means that the settings ask for.
+        If the weights lack a network.
     """
     chosen = _find_device(device)
     for network in (weights.tagger, weights.query_net, weights.separator):
         if isinstance(network, nn.Module):
             lay_out_channels_last(network.to(chosen)).eval()
     return SeparationEngine(
-        weights, vocabulary=vocabulary, settings=settings or SeparationSettings(), device=chosen
+        weights, vocabulary=vocabulary, networks=networks or NetworkSettings(), device=chosen
     )
 
 

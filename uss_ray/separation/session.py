@@ -5,8 +5,8 @@ Owns the order of the work and the memory it takes. Networks are asked through r
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,8 +22,8 @@ from uss_ray.separation.masking import make_levels_consistent, reference_weights
 from uss_ray.separation.mixture import MixtureReader, Source
 from uss_ray.separation.overlap import OverlapAdd
 from uss_ray.separation.scheduler import MaskRequest, MaskRow, Session, TagRequest
-from uss_ray.separation.settings import SeparationSettings
-from uss_ray.separation.targets import Target
+from uss_ray.separation.settings import NetworkSettings, SeparationSettings
+from uss_ray.separation.targets import SeparationPlan, Target
 from uss_ray.separation.windows import Span, Window, WindowGrid, segment_weights
 
 # Masks wait for the others of their window. This many batches of them leave few batches partly filled.
@@ -70,16 +70,24 @@ class EstimateBlock:
 
 
 @dataclass(frozen=True)
-class Queries:
-    """What is wanted of a recording, and what is not: targets and exclusions, with unique keys."""
+class SessionNetworks:
+    """What a session uses of an engine beside the forwards that it asks for.
 
-    targets: tuple[Target, ...]
-    exclude: tuple[Target, ...]
+    Attributes
+    ----------
+    separator : MaskingSeparator
+        For its transform and geometry.
+    conditioner : Conditioner
+        Of the kind that the session's settings ask for.
+    settings : NetworkSettings
+    device : torch.device
+        Where the networks are.
+    """
 
-    @property
-    def excluded_indexes(self) -> tuple[int, ...]:
-        """All classes of all exclusions, sorted."""
-        return tuple(sorted({index for target in self.exclude for index in target.class_indexes}))
+    separator: MaskingSeparator
+    conditioner: Conditioner
+    settings: NetworkSettings
+    device: torch.device
 
 
 @dataclass(frozen=True)
@@ -112,17 +120,13 @@ class RecordingSession:
     Parameters
     ----------
     source : Source
+    plan : SeparationPlan
+    settings : SeparationSettings
+    networks : SessionNetworks
     span : Span
         The segments to give out.
     estimates : bool
         Whether to separate; otherwise blocks say which targets sound, and no mask is made.
-    queries : Queries
-    separator : MaskingSeparator
-        Used for its transform and geometry.
-    conditioner : Conditioner
-    settings : SeparationSettings
-    device : torch.device
-        Where the networks are.
 
     Raises
     ------
@@ -133,20 +137,20 @@ class RecordingSession:
     def __init__(
         self,
         source: Source,
+        plan: SeparationPlan,
         *,
+        settings: SeparationSettings,
+        networks: SessionNetworks,
         span: Span,
         estimates: bool,
-        queries: Queries,
-        separator: MaskingSeparator,
-        conditioner: Conditioner,
-        settings: SeparationSettings,
-        device: torch.device,
     ) -> None:
-        self._queries = queries
+        separator = networks.separator
+        self._plan = plan
         self._separator = separator
-        self._conditioner = conditioner
+        self._conditioner = networks.conditioner
         self._settings = settings
-        self._device = device
+        self._networks = networks.settings
+        self._device = networks.device
         self._native_rate = source.sample_rate
         self._segment_frames = settings.segment_seconds * source.sample_rate
         self._fade_frames = settings.fade_seconds * source.sample_rate
@@ -154,7 +158,7 @@ class RecordingSession:
         self._span = span
         # Tags are made of segments alone, as hard joins are.
         joins = (
-            settings if estimates else replace(settings, joins="hard", context_seconds=0.0, fade_seconds=0.0)
+            settings if estimates else settings.replace(joins="hard", context_seconds=0.0, fade_seconds=0.0)
         )
         self._grid = WindowGrid(joins, separator=separator)
         self._first = max(0, span.first_segment - self._grid.halo_segments)
@@ -177,7 +181,7 @@ class RecordingSession:
         TagRequest, MaskRequest or EstimateBlock
         """
         done, given = self._first, self._span.first_segment
-        width = len(self._queries.targets)
+        width = len(self._plan.targets)
         activity = Activity(np.zeros((0, width), np.float32), np.zeros((0, width), np.bool_))
         while True:
             segments = self._next_turn(done)
@@ -198,7 +202,7 @@ class RecordingSession:
             )
 
     def _next_turn(self, first: int) -> range:
-        stop = first + self._settings.span_segments
+        stop = first + self._networks.span_segments
         stop = stop if self._stop is None else min(stop, self._stop)
         self._reader.read_until(self._grid.reach(stop - 1))
         return range(first, min(stop, self._segments_read()))
@@ -235,11 +239,11 @@ class RecordingSession:
                     self._job(
                         segment,
                         class_probs=class_probs[position : position + 1],
-                        targets=_chosen(self._queries.targets, wanted.active[position]),
-                        exclude=_chosen(self._queries.exclude, unwanted.active[position]),
+                        targets=_chosen(self._plan.targets, wanted.active[position]),
+                        exclude=_chosen(self._plan.exclude, unwanted.active[position]),
                     )
                 )
-            if sum(len(job.rows()) for job in held) >= _BATCHES_HELD * self._settings.batch_size:
+            if sum(len(job.rows()) for job in held) >= _BATCHES_HELD * self._networks.batch_size:
                 yield from self._separate(held)
                 held = []
         yield from self._separate(held)
@@ -253,9 +257,10 @@ class RecordingSession:
             self._reader.model.view(segment * length, (segment + 1) * length) for segment in segments
         ]
         known = self._reader.model.stop
+        floor = self._settings.silence.untagged_below_rms_dbfs
         audible = np.array(
             [
-                dbfs(rms(waveform[:, : known - segment * length])) >= self._settings.silence_db
+                floor is None or dbfs(rms(waveform[:, : known - segment * length])) >= floor
                 for segment, waveform in zip(segments, waveforms, strict=True)
             ]
         )
@@ -273,26 +278,21 @@ class RecordingSession:
 
     def _class_count(self) -> int:
         """Count enough classes for silence, which is not tagged."""
-        indexes = (index for target in self._all_queries() for index in target.class_indexes)
+        everything = (*self._plan.targets, *self._plan.exclude)
+        indexes = (index for target in everything for index in target.class_indexes)
         return 1 + max(indexes, default=0)
-
-    def _all_queries(self) -> Iterator[Target]:
-        yield from self._queries.targets
-        yield from self._queries.exclude
 
     def _find_activity(self, class_probs: Tensor, *, audible: NDArray[np.bool_]) -> tuple[Activity, Activity]:
         probs = class_probs.float().cpu().numpy()
         threshold = self._settings.threshold
         wanted = find_activity(
             probs,
-            targets=self._queries.targets,
+            targets=self._plan.targets,
             audible=audible,
             threshold=threshold,
-            excluded_indexes=self._queries.excluded_indexes,
+            excluded_indexes=self._plan.excluded_indexes,
         )
-        return wanted, find_activity(
-            probs, targets=self._queries.exclude, audible=audible, threshold=threshold
-        )
+        return wanted, find_activity(probs, targets=self._plan.exclude, audible=audible, threshold=threshold)
 
     def _job(
         self, segment: int, *, class_probs: Tensor, targets: list[Target], exclude: list[Target]
@@ -306,7 +306,7 @@ class RecordingSession:
             references = torch.einsum("c,cfb->fb", weights.to(spectrogram.dtype), spectrogram).unsqueeze(0)
         else:
             references = spectrogram
-        excluded_indexes = self._queries.excluded_indexes
+        excluded_indexes = self._plan.excluded_indexes
         return _Job(
             segment=segment,
             window=window,
@@ -331,8 +331,8 @@ class RecordingSession:
         for job in jobs:
             made = [next(answers) for _ in job.rows()]
             masks = self._combine(job, made)
-            for start in range(0, len(masks), self._settings.batch_size):
-                some = slice(start, start + self._settings.batch_size)
+            for start in range(0, len(masks), self._networks.batch_size):
+                some = slice(start, start + self._networks.batch_size)
                 estimates = self._separator.stft.inverse(
                     masks[some] * job.spectrogram, samples=job.window.samples
                 )

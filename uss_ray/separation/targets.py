@@ -5,6 +5,7 @@ Owns the keys and labels of targets. Whether a target sounds, and what steers th
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -54,6 +55,47 @@ class Target:
     def is_everything(self) -> bool:
         """Whether this is all the sound there is."""
         return self.condition is None and not self.class_indexes
+
+
+@dataclass(frozen=True, eq=False)
+class SeparationPlan:
+    """What is wanted of a recording, and what no estimate may hold.
+
+    Parameters
+    ----------
+    targets : tuple of Target
+        With unique keys. None of them: all the sound but what is excluded, as one target.
+    exclude : tuple of Target, default=()
+
+    Raises
+    ------
+    QueryError
+        If there is nothing to separate, a key comes twice, or everything is excluded.
+    """
+
+    targets: tuple[Target, ...]
+    exclude: tuple[Target, ...] = ()
+
+    def __post_init__(self) -> None:
+        targets = tuple(self.targets) or (target_for_rest(self.exclude),)
+        object.__setattr__(self, "targets", targets)
+        object.__setattr__(self, "exclude", tuple(self.exclude))
+        keys = [target.key for target in targets]
+        twice = (
+            next((key for key in keys if keys.count(key) > 1), None) if len(set(keys)) < len(keys) else None
+        )
+        if twice is not None:
+            raise QueryError(twice, expected="each target once", found="the same key again")
+        pointless = next((target for target in self.exclude if target.is_everything), None)
+        if pointless is not None:
+            raise QueryError(
+                pointless.label, expected="a class or an audio query to exclude", found="everything"
+            )
+
+    @functools.cached_property
+    def excluded_indexes(self) -> tuple[int, ...]:
+        """All classes of all exclusions, sorted."""
+        return _merge(target.class_indexes for target in self.exclude)
 
 
 def targets_for_levels(

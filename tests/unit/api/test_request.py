@@ -8,6 +8,7 @@ from uss_ray.api.request import DEFAULT_LEVELS, Query, SeparationRequest, reques
 from uss_ray.errors import ConfigError
 from uss_ray.results.options import WriteOptions
 from uss_ray.separation.settings import SeparationSettings
+from uss_ray.silence import SeparationSilence
 
 
 def test_asking_for_nothing_asks_for_the_default_levels():
@@ -35,6 +36,16 @@ def test_the_run_is_named_by_what_shapes_the_samples_and_not_by_places():
     assert (
         len({name, request.run_id(weights_sha256="abd"), *(o.run_id(weights_sha256="abc") for o in others)})
         == 5
+    )
+
+
+@pytest.mark.parametrize("name", sorted(SeparationSilence.model_fields))
+@pytest.mark.parametrize("value", [None, -42.0])
+def test_every_threshold_of_silence_names_the_run(name, value):
+    silence = SeparationSilence().replace(**{name: value})
+    changed = SeparationRequest(output="here", settings=SeparationSettings(silence=silence))
+    assert changed.run_id(weights_sha256="abc") != SeparationRequest(output="here").run_id(
+        weights_sha256="abc"
     )
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from uss_ray.audio.level import dbfs, is_silent, peak, rms
+from uss_ray.audio.level import dbfs, peak, rms
 
 
 def test_a_full_scale_sine_has_an_rms_3_db_below_its_peak() -> None:
@@ -29,13 +29,6 @@ def test_silence_and_emptiness_lie_at_minus_infinity() -> None:
     for waveform in (np.zeros((2, 100), dtype=np.float32), np.zeros((2, 0), dtype=np.float32)):
         assert peak(waveform) == rms(waveform) == 0.0
         assert dbfs(peak(waveform)) == -math.inf
-        assert is_silent(waveform)
-
-
-def test_half_a_16_bit_step_is_silent_and_a_whole_one_is_not() -> None:
-    assert is_silent(np.array([[0.5 / 32768]]))
-    assert not is_silent(np.array([[1.0 / 32768]]))
-    assert is_silent(np.array([[1.0 / 32768]]), threshold_dbfs=-60)
 
 
 def test_a_negative_amplitude_has_no_level() -> None:

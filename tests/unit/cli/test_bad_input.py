@@ -72,7 +72,7 @@ def test_a_recording_that_cannot_be_read_is_refused(separate, tmp_path, spoil, f
         (["--threshold", "1.5"], 2, ["threshold", "1.5"]),
         (["--profile", "loud"], 2, ["--profile", "loud"]),
         (["--condition", "guess"], 2, ["condition", "guess"]),
-        (["--precision", "float16"], 2, ["precision", "float32 or tfloat32 or bfloat16", "float16"]),
+        (["--precision", "float16"], 2, ["precision", "'float32', 'tfloat32' or 'bfloat16'", "float16"]),
         (["--format", "mp3"], 2, ["mp3"]),
         (["--device", "abacus"], 2, ["abacus"]),
         (["--union"], 2, ["union"]),

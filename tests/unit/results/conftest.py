@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from uss_ray.results.blocks import EstimateBlock, StemRequest
 from uss_ray.results.index.table import RecordingFacts, RunFacts
+from uss_ray.results.options import WriteOptions
+from uss_ray.results.stem_plan import StemPlan
+from uss_ray.results.stems.parts import PartFacts, join_parts, write_part
+from uss_ray.results.stems.stem_run import StemRun
+from uss_ray.results.stems.writer import write_estimates
+from uss_ray.results.stems.written import WrittenRecording
+from uss_ray.silence import SeparationSilence
 
 Floats = npt.NDArray[np.float32]
 RATE = 8000
@@ -42,6 +52,73 @@ def blocks_of(
             active=active,
             segment_spans_seconds=np.array([[start, start + step]]) / RATE,
         )
+
+
+def stem_run(
+    stems: Sequence[StemRequest],
+    run: RunFacts,
+    *,
+    draw: bool = True,
+    silent_below_dbfs: float | None = -70.0,
+    fade_seconds: float = 0.25,
+    **options: Any,
+) -> StemRun:
+    """What is written of each recording; other options are those of `WriteOptions`."""
+    return StemRun(
+        plan=StemPlan.of(stems),
+        facts=run,
+        options=WriteOptions(report=draw, **options),
+        silence=SeparationSilence(stem_silent_below_peak_dbfs=silent_below_dbfs),
+        fade_seconds=fade_seconds,
+    )
+
+
+def write_stems(
+    blocks: Iterable[EstimateBlock],
+    *,
+    stems: Sequence[StemRequest],
+    run: RunFacts,
+    root: Path,
+    recording: RecordingFacts,
+    subtype: Any = "PCM_24",
+    **options: Any,
+) -> WrittenRecording:
+    wanted = stem_run(stems, run, **options)
+    return write_estimates(blocks, wanted, root=root, recording=recording, subtype=subtype)
+
+
+def keep_part(
+    blocks: Iterable[EstimateBlock],
+    *,
+    stems: Sequence[StemRequest],
+    run: RunFacts,
+    folder: Path,
+    recording: RecordingFacts,
+) -> PartFacts:
+    return write_part(blocks, stem_run(stems, run), folder=folder, recording=recording)
+
+
+def join_stems(
+    parts: Sequence[str],
+    *,
+    stems: Sequence[StemRequest],
+    run: RunFacts,
+    root: Path,
+    recording: RecordingFacts,
+    mixture_blocks: Callable[[], Iterator[Floats]],
+    subtype: Any = "PCM_24",
+    on_file: Callable[[Path], None] | None = None,
+    **options: Any,
+) -> WrittenRecording:
+    return join_parts(
+        parts,
+        stem_run(stems, run, **options),
+        mixture_blocks=mixture_blocks,
+        root=root,
+        recording=recording,
+        subtype=subtype,
+        on_file=on_file,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,9 @@ They count the rows of each batch that are not padding in `batches`, and all of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from uss_ray.models.stft import Stft
+from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.separation.engine import SeparationEngine, build_engine
+from uss_ray.separation.mixture import Source
+from uss_ray.separation.scheduler import Session
+from uss_ray.separation.session import EstimateBlock
+from uss_ray.separation.settings import NetworkSettings, SeparationSettings
+from uss_ray.separation.targets import SeparationPlan, Target
 
 SPEECH, DOG, MUSIC = 0, 74, 137
 CLASSES = 527
@@ -145,3 +153,44 @@ class RaggedSource:
             length = self.lengths[turn % len(self.lengths)]
             yield self.waveform[:, start : start + length]
             start, turn = start + length, turn + 1
+
+
+class Bound:
+    """An engine and the settings of one request, with targets and exclusions in place of a plan."""
+
+    def __init__(self, engine: SeparationEngine, settings: SeparationSettings) -> None:
+        self.engine, self.settings = engine, settings
+
+    @property
+    def span_context_seconds(self) -> int:
+        return self.engine.span_context_seconds(self.settings)
+
+    def stream(
+        self, source: Source, targets: Sequence[Target], *, exclude: Sequence[Target] = ()
+    ) -> Iterator[EstimateBlock]:
+        plan = SeparationPlan(tuple(targets), tuple(exclude))
+        return self.engine.stream(source, plan, settings=self.settings)
+
+    def open_session(
+        self, source: Source, targets: Sequence[Target], *, exclude: Sequence[Target] = (), **options: Any
+    ) -> Session[EstimateBlock]:
+        plan = SeparationPlan(tuple(targets), tuple(exclude))
+        return self.engine.open_session(source, plan, settings=self.settings, **options)
+
+    def stream_many(self, sessions: Sequence[Session[EstimateBlock]]) -> Any:
+        return self.engine.stream_many(sessions)
+
+
+def bound(
+    weights: Any,
+    vocabulary: Vocabulary,
+    settings: SeparationSettings | None = None,
+    *,
+    device: str | torch.device = "cpu",
+    **networks: Any,
+) -> Bound:
+    """Make an engine for settings that fit its weights; the rest are `NetworkSettings`."""
+    chosen = settings or SeparationSettings()
+    engine = build_engine(weights, vocabulary=vocabulary, networks=NetworkSettings(**networks), device=device)
+    engine.check(SeparationPlan((Target("everything", "everything"),)), settings=chosen)
+    return Bound(engine, chosen)

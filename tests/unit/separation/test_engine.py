@@ -15,6 +15,7 @@ from tests.unit.separation.fakes import (
     FakeWeights,
     LatentQueryNet,
     RaggedSource,
+    bound,
     noise,
     one_hot,
     snr_db,
@@ -23,7 +24,7 @@ from tests.unit.separation.fakes import (
 from uss_ray.errors import ConfigError, QueryError, RecordingError, WeightsError
 from uss_ray.models.resunet import ResUNet, ResUNetConfig
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.separation.engine import SeparationEngine, build_engine
+from uss_ray.separation.engine import build_engine
 from uss_ray.separation.mixture import ArraySource
 from uss_ray.separation.scheduler import Networks, SessionFailed, run
 from uss_ray.separation.session import EstimateBlock
@@ -33,10 +34,6 @@ from uss_ray.separation.targets import Target, target_for_condition, targets_for
 RATE = 8000
 JOIN_TOLERANCE_DB = 60.0
 CLASS_MEAN = SeparationSettings(condition="class-mean", threshold=0.05)
-
-
-def engine_of(weights: object, vocabulary: Vocabulary, settings: SeparationSettings) -> SeparationEngine:
-    return build_engine(weights, vocabulary=vocabulary, settings=settings)  # type: ignore[arg-type]
 
 
 def joined(blocks: Sequence[EstimateBlock], key: str) -> NDArray[np.float32]:
@@ -66,11 +63,11 @@ def named(vocabulary: Vocabulary, *names: str) -> tuple[Target, ...]:
 def test_exactly_what_came_in_comes_out(
     vocabulary: Vocabulary, weights: FakeWeights, rate: int, frames: int, joins: str
 ) -> None:
-    settings = SeparationSettings(span_segments=2) if joins == "faded" else SeparationSettings.published()
+    settings = SeparationSettings() if joins == "faded" else SeparationSettings.published()
     waveform = noise(2, frames)
     query = target_for_condition("all", condition=one_hot(SPEECH, DOG, MUSIC))
     blocks = list(
-        engine_of(weights, vocabulary, settings).stream(ArraySource(waveform, sample_rate=rate), [query])
+        bound(weights, vocabulary, settings).stream(ArraySource(waveform, sample_rate=rate), [query])
     )
     np.testing.assert_array_equal(mixture_of(blocks), waveform)
     position = 0
@@ -88,17 +85,17 @@ def test_neither_the_blocks_of_the_source_nor_the_span_change_the_estimates(voca
     query = target_for_condition("speech", condition=one_hot(SPEECH))
     source = ArraySource(waveform, sample_rate=RATE)
     ragged = RaggedSource(waveform, sample_rate=RATE, lengths=(3, 20_000, 511))
-    engine = engine_of(FakeWeights(), vocabulary, SeparationSettings())
+    engine = bound(FakeWeights(), vocabulary, SeparationSettings())
     reference = joined(list(engine.stream(source, [query])), query.key)
     np.testing.assert_array_equal(joined(list(engine.stream(ragged, [query])), query.key), reference)
-    single = engine_of(FakeWeights(), vocabulary, SeparationSettings(span_segments=1, batch_size=1))
+    single = bound(FakeWeights(), vocabulary, span_segments=1, batch_size=1)
     np.testing.assert_allclose(joined(list(single.stream(source, [query])), query.key), reference, atol=1e-6)
 
 
 def test_a_source_without_frames_gives_no_block(vocabulary: Vocabulary, weights: FakeWeights) -> None:
     source = RaggedSource(np.zeros((1, 0), dtype=np.float32), sample_rate=RATE, lengths=(1,))
     query = target_for_condition("all", condition=one_hot(SPEECH))
-    assert list(engine_of(weights, vocabulary, SeparationSettings()).stream(source, [query])) == []
+    assert list(bound(weights, vocabulary, SeparationSettings()).stream(source, [query])) == []
 
 
 # What is separated
@@ -111,7 +108,7 @@ def test_each_target_gets_its_own_sound_where_it_sounds(
     speech, dog = tone(SPEECH, 8.0, sample_rate=rate), tone(DOG, 8.0, sample_rate=rate)
     dog[: 4 * rate] = 0.0
     targets = named(vocabulary, "Speech", "Dog", "Music")
-    engine = engine_of(weights, vocabulary, CLASS_MEAN)
+    engine = bound(weights, vocabulary, CLASS_MEAN)
     blocks = list(engine.stream(ArraySource(speech + dog, sample_rate=rate), targets))
     assert activity_of(blocks).tolist() == [[True, False, False]] * 2 + [[True, True, False]] * 2
     assert snr_db(joined(blocks, targets[0].key)[0], speech) > 20
@@ -126,7 +123,7 @@ def test_a_detected_condition_is_the_segments_own_probability(
 ) -> None:
     mixture = tone(SPEECH, 4.0, sample_rate=RATE, level=0.2) + tone(DOG, 4.0, sample_rate=RATE, level=0.1)
     (speech,) = named(vocabulary, "Speech")
-    engine = engine_of(weights, vocabulary, SeparationSettings(condition="detected"))
+    engine = bound(weights, vocabulary, SeparationSettings(condition="detected"))
     blocks = list(engine.stream(ArraySource(mixture, sample_rate=RATE), [speech]))
     np.testing.assert_allclose(blocks[0].segment_probs, 0.8, atol=1e-3)
     made = torch.stack(weights.separator.conditions)
@@ -140,7 +137,7 @@ def test_every_audible_segment_is_tagged_once_and_silence_never(
     waveform = noise(2, 12 * RATE)
     waveform[:, 2 * RATE : 6 * RATE] *= 1e-6
     targets = targets_for_levels(vocabulary, levels=[1, 2])
-    engine = engine_of(weights, vocabulary, SeparationSettings(batch_size=4, threshold=0.01))
+    engine = bound(weights, vocabulary, SeparationSettings(threshold=0.01))
     blocks = list(engine.stream(ArraySource(waveform, sample_rate=RATE), targets))
     assert sum(weights.tagger.batches) == 4
     active, probs = activity_of(blocks), np.concatenate([block.segment_probs for block in blocks])
@@ -165,7 +162,7 @@ def test_masks_of_many_targets_and_segments_go_in_full_batches(
 ) -> None:
     targets = named(vocabulary, "Speech", "Dog", "Music")
     mixture = sum(tone(index, 20.0, sample_rate=RATE) for index in (SPEECH, DOG, MUSIC))
-    engine = engine_of(weights, vocabulary, SeparationSettings(batch_size=4, span_segments=20))
+    engine = bound(weights, vocabulary, span_segments=20)
     session = engine.open_session(ArraySource(np.asarray(mixture), sample_rate=RATE), targets)
     list(run([session], networks=batches_of(4, weights)))
     assert sum(weights.separator.batches) == 30
@@ -175,7 +172,7 @@ def test_masks_of_many_targets_and_segments_go_in_full_batches(
 def test_several_recordings_at_once_give_what_they_give_alone(
     vocabulary: Vocabulary, weights: FakeWeights
 ) -> None:
-    engine = engine_of(weights, vocabulary, SeparationSettings(batch_size=8))
+    engine = bound(weights, vocabulary, batch_size=8)
     query = target_for_condition("dog", condition=one_hot(DOG))
     recordings = [noise(1, frames, seed=frames) for frames in (70_000, 100, 33_000)]
     alone = [
@@ -196,7 +193,7 @@ def test_several_recordings_at_once_give_what_they_give_alone(
 def test_several_recordings_at_once_fill_batches_together(
     vocabulary: Vocabulary, weights: FakeWeights
 ) -> None:
-    engine = engine_of(weights, vocabulary, SeparationSettings())
+    engine = bound(weights, vocabulary, SeparationSettings())
     query = target_for_condition("dog", condition=one_hot(DOG))
     sessions = [
         engine.open_session(ArraySource(noise(1, 20_000, seed=seed), sample_rate=RATE), [query])
@@ -217,7 +214,7 @@ class BrokenSource(RaggedSource):
 def test_a_recording_that_breaks_is_told_of_and_the_others_go_on(
     vocabulary: Vocabulary, weights: FakeWeights
 ) -> None:
-    engine = engine_of(weights, vocabulary, SeparationSettings(span_segments=2))
+    engine = bound(weights, vocabulary, span_segments=2)
     query = target_for_condition("dog", condition=one_hot(DOG))
     sound = noise(1, 90_000)
     whole, broken = (
@@ -276,7 +273,7 @@ def against_whole_db(
     """Separate a recording in segments and as a whole; give the SNR of the former against the latter."""
     waveform = noise(1, round(seconds * 32_000))
     query = target_for_condition("any", condition=torch.tensor([2.0, -1.0, 0.5, 3.0]))
-    engine = engine_of(tiny_weights(separator), vocabulary, settings)
+    engine = bound(tiny_weights(separator), vocabulary, settings)
     estimate = joined(list(engine.stream(ArraySource(waveform, sample_rate=32_000), [query])), query.key)
     assert query.condition is not None
     with torch.inference_mode():
@@ -289,7 +286,7 @@ def against_whole_db(
 def test_segments_join_to_what_the_whole_recording_would_give(
     vocabulary: Vocabulary, tiny_separator: ResUNet, seconds: float
 ) -> None:
-    settings = SeparationSettings(condition="class-mean", span_segments=3)
+    settings = SeparationSettings(condition="class-mean")
     snr = against_whole_db(vocabulary, tiny_separator, seconds=seconds, settings=settings)
     assert snr > JOIN_TOLERANCE_DB
 
@@ -312,7 +309,7 @@ def test_hard_joins_are_the_segments_on_their_own(vocabulary: Vocabulary, tiny_s
     condition = torch.tensor([2.0, -1.0, 0.5, 3.0])
     settings = SeparationSettings(condition="class-mean", joins="hard", context_seconds=0.0, fade_seconds=0.0)
     query = target_for_condition("any", condition=condition)
-    engine = engine_of(tiny_weights(tiny_separator), vocabulary, settings)
+    engine = bound(tiny_weights(tiny_separator), vocabulary, settings)
     estimate = joined(list(engine.stream(ArraySource(waveform, sample_rate=32_000), [query])), query.key)
     segments = torch.from_numpy(np.pad(waveform, ((0, 0), (0, 42_000)))).reshape(3, 64_000)
     with torch.inference_mode():
@@ -339,15 +336,13 @@ def test_a_target_starts_and_stops_without_a_click(vocabulary: Vocabulary, rate:
     hard = SeparationSettings(
         condition="class-mean", threshold=0.5, joins="hard", context_seconds=0.0, fade_seconds=0.0
     )
-    blocks = list(engine_of(FakeWeights(rate), vocabulary, faded).stream(source, [target]))
+    blocks = list(bound(FakeWeights(rate), vocabulary, faded).stream(source, [target]))
     assert activity_of(blocks)[:, 0].tolist() == [True, False, True, False, True]
     estimate = joined(blocks, target.key)[0]
     assert np.abs(estimate[: 2 * RATE]).max() > 0.15
     assert not estimate[int(2.2 * RATE) : int(3.8 * RATE)].any()
     # The click of the music itself, when it sets in, is in the speech band too and belongs to the sound.
-    clicks = joined(
-        list(engine_of(FakeWeights(rate), vocabulary, hard).stream(source, [target])), target.key
-    )[0]
+    clicks = joined(list(bound(FakeWeights(rate), vocabulary, hard).stream(source, [target])), target.key)[0]
     assert roughness_at_joins(estimate) < 1.2
     assert roughness_at_joins(clicks) > 3.0
 
@@ -363,7 +358,7 @@ def test_exclusion_alone_gives_everything_but_the_excluded(
     vocabulary: Vocabulary, weights: FakeWeights
 ) -> None:
     mixture = three_tones(6.0)
-    engine = engine_of(weights, vocabulary, CLASS_MEAN)
+    engine = bound(weights, vocabulary, CLASS_MEAN)
     exclude = named(vocabulary, "Music")
     blocks = list(engine.stream(ArraySource(mixture, sample_rate=RATE), [], exclude=exclude))
     rest = joined(blocks, "query:without-music")[0]
@@ -376,7 +371,7 @@ def test_an_excluded_sound_leaves_every_estimate(vocabulary: Vocabulary, weights
     mixture = three_tones(6.0)
     query = target_for_condition("speech and dog", condition=one_hot(SPEECH, DOG))
     dog = named(vocabulary, "Dog")
-    engine = engine_of(weights, vocabulary, CLASS_MEAN)
+    engine = bound(weights, vocabulary, CLASS_MEAN)
     blocks = list(engine.stream(ArraySource(mixture, sample_rate=RATE), [query, *dog], exclude=dog))
     assert snr_db(joined(blocks, query.key)[0], tone(SPEECH, 6.0, sample_rate=RATE)) > 20
     assert all(dog[0].key not in block.estimates for block in blocks)
@@ -387,7 +382,7 @@ def test_an_exclusion_that_does_not_sound_changes_nothing(
     vocabulary: Vocabulary, weights: FakeWeights
 ) -> None:
     source = ArraySource(tone(SPEECH, 4.0, sample_rate=RATE), sample_rate=RATE)
-    engine = engine_of(weights, vocabulary, CLASS_MEAN)
+    engine = bound(weights, vocabulary, CLASS_MEAN)
     speech = named(vocabulary, "Speech")
     plain = joined(list(engine.stream(source, speech)), speech[0].key)
     excluding = joined(list(engine.stream(source, speech, exclude=named(vocabulary, "Music"))), speech[0].key)
@@ -402,7 +397,7 @@ def test_consistent_estimates_of_a_level_sum_to_the_mixture(
     targets = targets_for_levels(vocabulary, levels=[1])
     settings = SeparationSettings(mixture_consistency=consistent, threshold=0.1, condition="detected")
     blocks = list(
-        engine_of(weights, vocabulary, settings).stream(ArraySource(mixture, sample_rate=RATE), targets)
+        bound(weights, vocabulary, settings).stream(ArraySource(mixture, sample_rate=RATE), targets)
     )
     total = np.sum([joined(blocks, target.key) for target in targets], axis=0)
     assert (snr_db(total[0], mixture) > 80) == consistent
@@ -414,7 +409,7 @@ def test_one_mask_of_the_mid_keeps_the_balance_of_the_channels(
     speech, dog = tone(SPEECH, 5.0, sample_rate=RATE), tone(DOG, 5.0, sample_rate=RATE)
     stereo = np.stack((speech + 0.2 * dog, 0.3 * speech + dog))
     target = target_for_condition("speech", condition=one_hot(SPEECH))
-    engine = engine_of(weights, vocabulary, CLASS_MEAN)
+    engine = bound(weights, vocabulary, CLASS_MEAN)
     estimate = joined(list(engine.stream(ArraySource(stereo, sample_rate=RATE), [target])), target.key)
     assert snr_db(estimate, np.stack((speech, 0.3 * speech))) > 20
     assert sum(weights.separator.batches) == 3
@@ -422,7 +417,7 @@ def test_one_mask_of_the_mid_keeps_the_balance_of_the_channels(
 
 def test_independent_channels_have_a_mask_each(vocabulary: Vocabulary, weights: FakeWeights) -> None:
     target = target_for_condition("speech", condition=one_hot(SPEECH))
-    engine = engine_of(weights, vocabulary, SeparationSettings(channel_mode="independent"))
+    engine = bound(weights, vocabulary, SeparationSettings(channel_mode="independent"))
     stereo = noise(2, 5 * RATE)
     estimate = joined(list(engine.stream(ArraySource(stereo, sample_rate=RATE), [target])), target.key)
     assert sum(weights.separator.batches) == 6
@@ -436,12 +431,12 @@ def test_channels_in_opposite_phase_are_tagged_and_separated(
     speech = tone(SPEECH, 4.0, sample_rate=RATE)
     (target,) = named(vocabulary, "Speech")
     source = ArraySource(np.stack((speech, -speech)), sample_rate=RATE)
-    blocks = list(engine_of(weights, vocabulary, CLASS_MEAN).stream(source, [target]))
+    blocks = list(bound(weights, vocabulary, CLASS_MEAN).stream(source, [target]))
     assert activity_of(blocks).all()
     assert snr_db(joined(blocks, target.key), np.stack((speech, -speech))) > 20
     # A mask that depends on the sound must come from the channel, not from the silence in the middle.
     noisy = noise(1, 96_000)
-    engine = engine_of(tiny_weights(tiny_separator), vocabulary, SeparationSettings(condition="class-mean"))
+    engine = bound(tiny_weights(tiny_separator), vocabulary, SeparationSettings(condition="class-mean"))
     query = target_for_condition("any", condition=torch.tensor([2.0, -1.0, 0.5, 3.0]))
     opposed = ArraySource(np.concatenate((noisy, -noisy)), sample_rate=32_000)
     mono = joined(list(engine.stream(ArraySource(noisy, sample_rate=32_000), [query])), query.key)
@@ -453,12 +448,14 @@ def test_channels_in_opposite_phase_are_tagged_and_separated(
 
 
 def test_example_recordings_steer_the_separator(vocabulary: Vocabulary, weights: FakeWeights) -> None:
-    engine = engine_of(weights, vocabulary, SeparationSettings())
+    engine = bound(weights, vocabulary, SeparationSettings())
     examples = [
         ArraySource(tone(DOG, seconds, sample_rate=rate), sample_rate=rate)
         for seconds, rate in ((0.7, 8000), (3.0, 44100))
     ]
-    target = target_for_condition("my dog", condition=engine.condition_of_examples(examples))
+    target = target_for_condition(
+        "my dog", condition=engine.engine.condition_of_examples(examples, segment_seconds=2)
+    )
     mixture = three_tones(4.0)
     blocks = list(engine.stream(ArraySource(mixture, sample_rate=RATE), [target]))
     assert snr_db(joined(blocks, target.key)[0], tone(DOG, 4.0, sample_rate=RATE)) > 20
@@ -467,7 +464,7 @@ def test_example_recordings_steer_the_separator(vocabulary: Vocabulary, weights:
 def test_what_cannot_be_separated_is_refused_before_anything_is_read(
     vocabulary: Vocabulary, weights: FakeWeights
 ) -> None:
-    engine = engine_of(weights, vocabulary, SeparationSettings())
+    engine = bound(weights, vocabulary, SeparationSettings())
     source = ArraySource(noise(1, 100), sample_rate=RATE)
     speech = named(vocabulary, "Speech")
     with pytest.raises(QueryError, match="exclude"):
@@ -487,7 +484,7 @@ def test_weights_and_settings_that_do_not_fit_are_refused(
         build_engine(weights, vocabulary=vocabulary, device="warp:0")  # type: ignore[arg-type]
     weights.class_means = None
     with pytest.raises(WeightsError, match="class means"):
-        engine_of(weights, vocabulary, CLASS_MEAN)
+        bound(weights, vocabulary, CLASS_MEAN)
     weights.tagger = None  # type: ignore[assignment]
     with pytest.raises(WeightsError, match="tagger"):
-        engine_of(weights, vocabulary, SeparationSettings())
+        bound(weights, vocabulary, SeparationSettings())

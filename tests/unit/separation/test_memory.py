@@ -6,10 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.unit.separation.fakes import FakeWeights, one_hot
+from tests.unit.separation.fakes import FakeWeights, bound, one_hot
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.separation.engine import build_engine
-from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import target_for_condition
 
 RATE = 4000
@@ -31,7 +29,7 @@ class EndlessTone:
 
 
 def peak_bytes(vocabulary: Vocabulary, *, seconds: int) -> int:
-    engine = build_engine(FakeWeights(RATE), vocabulary=vocabulary, settings=SeparationSettings())  # type: ignore[arg-type]
+    engine = bound(FakeWeights(RATE), vocabulary)
     target = target_for_condition("speech", condition=one_hot(0))
     frames = 0
     tracemalloc.start()

@@ -17,7 +17,7 @@ from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.engine import build_engine
 from uss_ray.separation.mixture import ArraySource
 from uss_ray.separation.settings import SeparationSettings
-from uss_ray.separation.targets import Target
+from uss_ray.separation.targets import SeparationPlan, Target
 from uss_ray.weights.importers.published import load_panns, load_resunet
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
@@ -76,9 +76,11 @@ def test_the_published_profile_gives_the_released_programs_stem(vocabulary: Voca
         separator=load_resunet("separator", separator.state_dict()),
         class_means=None,
     )
-    engine = build_engine(weights, vocabulary=vocabulary, settings=SeparationSettings.published())  # type: ignore[arg-type]
+    engine = build_engine(weights, vocabulary=vocabulary)  # type: ignore[arg-type]
     target = Target(key="query:classes", label="classes", class_indexes=tuple(class_indexes))
-    blocks = list(engine.stream(ArraySource(waveform.numpy(), sample_rate=peers.SAMPLE_RATE), [target]))
+    source = ArraySource(waveform.numpy(), sample_rate=peers.SAMPLE_RATE)
+    plan = SeparationPlan((target,))
+    blocks = list(engine.stream(source, plan, settings=SeparationSettings.published()))
     stem = np.concatenate([b.estimates.get(target.key, np.zeros_like(b.mixture)) for b in blocks], axis=1)[0]
 
     expected = released_stem(

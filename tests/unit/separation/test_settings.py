@@ -4,30 +4,33 @@ import math
 
 import pytest
 
+from uss_ray.config import Settings
 from uss_ray.errors import ConfigError
-from uss_ray.separation.settings import SeparationSettings
+from uss_ray.separation.settings import NetworkSettings, SeparationSettings
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("model", "name", "value"),
     [
-        ("threshold", 1.1),
-        ("condition", "oracle"),
-        ("segment_seconds", 0),
-        ("segment_seconds", 1.5),
-        ("joins", "soft"),
-        ("context_seconds", -0.1),
-        ("fade_seconds", math.nan),
-        ("channel_mode", "left"),
-        ("batch_size", 0),
-        ("span_segments", 0),
-        ("silence_db", 3.0),
-        ("precision", "float16"),
+        (SeparationSettings, "threshold", 1.1),
+        (SeparationSettings, "condition", "oracle"),
+        (SeparationSettings, "hierarchy", "flat"),
+        (SeparationSettings, "segment_seconds", 0),
+        (SeparationSettings, "segment_seconds", 1.5),
+        (SeparationSettings, "joins", "soft"),
+        (SeparationSettings, "context_seconds", -0.1),
+        (SeparationSettings, "fade_seconds", math.nan),
+        (SeparationSettings, "channel_mode", "left"),
+        (SeparationSettings, "silence", {"untagged_below_rms_dbfs": 3.0}),
+        (SeparationSettings, "silence", {"stem_silent_below_peak_dbfs": -math.inf}),
+        (NetworkSettings, "batch_size", 0),
+        (NetworkSettings, "span_segments", 0),
+        (NetworkSettings, "precision", "float16"),
     ],
 )
-def test_a_value_out_of_range_is_refused_by_name(name: str, value: object) -> None:
+def test_a_value_out_of_range_is_refused_by_name(model: type[Settings], name: str, value: object) -> None:
     with pytest.raises(ConfigError, match=name):
-        SeparationSettings(**{name: value})  # type: ignore[arg-type]
+        model(**{name: value})
 
 
 def test_a_fade_needs_context_on_both_sides() -> None:
@@ -43,11 +46,16 @@ def test_hard_joins_have_no_context() -> None:
 
 
 def test_batches_are_small_for_what_does_not_fill_them_is_padded() -> None:
-    assert SeparationSettings().batch_size == SeparationSettings.published().batch_size == 4
+    assert NetworkSettings().batch_size == 4
 
 
 def test_the_published_profile_is_hard_segments_of_two_seconds_above_a_fifth() -> None:
     settings = SeparationSettings.published()
     assert (settings.joins, settings.segment_seconds, settings.threshold) == ("hard", 2, 0.2)
     assert (settings.context_seconds, settings.fade_seconds, settings.condition) == (0.0, 0.0, "detected")
-    assert settings.silence_db == -math.inf
+
+
+def test_the_published_profile_tags_silence_and_writes_stems_as_others_do() -> None:
+    silence = SeparationSettings.published().silence
+    assert silence.untagged_below_rms_dbfs is None
+    assert silence.stem_silent_below_peak_dbfs == SeparationSettings().silence.stem_silent_below_peak_dbfs

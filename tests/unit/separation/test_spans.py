@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,14 +14,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.unit.separation.fakes import RaggedSource, noise
+from tests.unit.separation.fakes import Bound, RaggedSource, bound, noise
 from uss_ray.errors import ConfigError
 from uss_ray.models.panns import Panns, PannsConfig
 from uss_ray.models.protocols import WeightsLike
 from uss_ray.models.query_net import QueryNet
 from uss_ray.models.resunet import ResUNet, ResUNetConfig
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.separation.engine import SeparationEngine, build_engine
 from uss_ray.separation.mixture import ArraySource, PartSource
 from uss_ray.separation.scheduler import SessionFailed
 from uss_ray.separation.session import EstimateBlock
@@ -36,7 +34,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 MODEL_RATE = 8000
 NAMES = ("Whispering", "Meow", "Fire alarm")
 FADED = SeparationSettings(condition="detected", segment_seconds=1)
-HARD = replace(FADED, joins="hard", context_seconds=0.0, fade_seconds=0.0)
+HARD = FADED.replace(joins="hard", context_seconds=0.0, fade_seconds=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +83,7 @@ def recording(seconds: float, *, rate: int, channels: int) -> NDArray[np.float32
     return waveform
 
 
-def median_probability(engine: SeparationEngine, source: ArraySource, targets: Sequence[Target]) -> float:
+def median_probability(engine: Bound, source: ArraySource, targets: Sequence[Target]) -> float:
     session = engine.open_session(source, targets, estimates=False)
     probs = np.concatenate([block.segment_probs for block in blocks_of(engine, session)])
     return float(np.sort(probs[probs > 0])[np.count_nonzero(probs) // 2])
@@ -98,16 +96,16 @@ def engine_for(
     *,
     settings: SeparationSettings = FADED,
     names: Sequence[str] = NAMES,
-) -> tuple[SeparationEngine, tuple[Target, ...]]:
+) -> tuple[Bound, tuple[Target, ...]]:
     """An engine with a threshold that one probability just reaches: another bit in a tag shows in what is active."""
     targets = targets_for_classes(vocabulary, names=names)
-    plain = build_engine(weights, vocabulary=vocabulary, settings=settings, device=DEVICE)
-    chosen = replace(settings, threshold=median_probability(plain, source, targets))
-    return build_engine(weights, vocabulary=vocabulary, settings=chosen, device=DEVICE), targets
+    plain = bound(weights, vocabulary, settings, device=DEVICE)
+    chosen = settings.replace(threshold=median_probability(plain, source, targets))
+    return bound(weights, vocabulary, chosen, device=DEVICE), targets
 
 
 def part_of(
-    waveform: NDArray[np.float32], *, engine: SeparationEngine, rate: int, span: Span, before: int, after: int
+    waveform: NDArray[np.float32], *, engine: Bound, rate: int, span: Span, before: int, after: int
 ) -> PartSource:
     """A span and so many frames around it, as far as the recording reaches."""
     total = waveform.shape[1]
@@ -123,7 +121,7 @@ def spans_at(*cuts: int) -> list[Span]:
     return [Span(first, last) for first, last in itertools.pairwise((0, *cuts, None)) if first is not None]
 
 
-def blocks_of(engine: SeparationEngine, *sessions: object) -> list[EstimateBlock]:
+def blocks_of(engine: Bound, *sessions: object) -> list[EstimateBlock]:
     """The blocks of sessions that run side by side, one session's after the other's."""
     blocks: dict[int, list[EstimateBlock]] = {index: [] for index in range(len(sessions))}
     for index, block in engine.stream_many(sessions):  # type: ignore[arg-type]
@@ -133,7 +131,7 @@ def blocks_of(engine: SeparationEngine, *sessions: object) -> list[EstimateBlock
 
 
 def separate_spans(
-    engine: SeparationEngine,
+    engine: Bound,
     waveform: NDArray[np.float32],
     *,
     rate: int,
@@ -225,18 +223,16 @@ def test_a_recording_may_end_anywhere_in_the_context_of_a_span(
 @pytest.mark.parametrize(
     ("settings", "seconds"),
     [
-        (replace(FADED, segment_seconds=2), 20.0),
-        (replace(FADED, channel_mode="independent"), 13.0),
-        (replace(FADED, mixture_consistency=True), 13.0),
-        (replace(FADED, span_segments=1), 13.0),
-        (replace(FADED, context_seconds=1.3, fade_seconds=0.5), 17.0),
-        (replace(FADED, fade_seconds=0.0), 13.0),
+        (FADED.replace(segment_seconds=2), 20.0),
+        (FADED.replace(channel_mode="independent"), 13.0),
+        (FADED.replace(mixture_consistency=True), 13.0),
+        (FADED.replace(context_seconds=1.3, fade_seconds=0.5), 17.0),
+        (FADED.replace(fade_seconds=0.0), 13.0),
     ],
     ids=[
         "2 s",
         "independent",
         "consistent",
-        "one held",
         "long context",
         "no fade",
     ],
@@ -254,22 +250,19 @@ def test_spans_join_under_every_setting(
     assert_same_bits(spans, whole, targets=targets)
 
 
+@pytest.mark.parametrize("held", [1, 2])
 def test_how_many_segments_are_held_at_a_time_changes_no_bit(
-    networks: WeightsLike, vocabulary: Vocabulary
+    networks: WeightsLike, vocabulary: Vocabulary, held: int
 ) -> None:
-    source = ArraySource(recording(13.0, rate=16000, channels=2), sample_rate=16000)
+    rate = 16000
+    waveform = recording(13.0, rate=rate, channels=2)
+    source = ArraySource(waveform, sample_rate=rate)
     engine, targets = engine_for(networks, vocabulary, source)
     whole = list(engine.stream(source, targets))
-    other = replace(engine.settings, span_segments=2)
-    assert_same_bits(
-        list(
-            build_engine(networks, vocabulary=vocabulary, settings=other, device=DEVICE).stream(
-                source, targets
-            )
-        ),
-        whole,
-        targets=targets,
-    )
+    other = bound(networks, vocabulary, engine.settings, device=DEVICE, span_segments=held)
+    assert_same_bits(list(other.stream(source, targets)), whole, targets=targets)
+    spans = separate_spans(other, waveform, rate=rate, targets=targets, spans=spans_at(4, 6))
+    assert_same_bits(spans, whole, targets=targets)
 
 
 def test_a_recording_has_the_same_bits_alone_and_among_others(

@@ -225,7 +225,7 @@ class _Run(Passes):
             request=self.request,
             pool=self.pool,
             grain=grain,
-            context_seconds=self.separator.engine.span_context_seconds,
+            context_seconds=self.separator.span_context_seconds,
             ledger=ledger,
             retry_failed=self.options.retry_failed,
             state=self.state,

@@ -18,7 +18,7 @@ import pyarrow as pa
 from uss_ray.results.blocks import StemRequest
 from uss_ray.results.index.activity import known
 from uss_ray.results.index.table import INDEX_SCHEMA, IndexRow, to_table
-from uss_ray.results.stem_plan import Asked
+from uss_ray.results.stem_plan import StemPlan
 
 Floats = npt.NDArray[np.float32]
 
@@ -28,7 +28,7 @@ class RecordingRows(Sequence[IndexRow]):
 
     Parameters
     ----------
-    asked : Asked
+    plan : StemPlan
         The stems.
     common : IndexRow
         What all rows have in common: an `index.blank_row`.
@@ -44,9 +44,9 @@ class RecordingRows(Sequence[IndexRow]):
     """
 
     def __init__(
-        self, asked: Asked, *, common: IndexRow, probabilities: Floats, own: Mapping[int, IndexRow]
+        self, plan: StemPlan, *, common: IndexRow, probabilities: Floats, own: Mapping[int, IndexRow]
     ) -> None:
-        self.asked = asked
+        self.plan = plan
         self.common = common
         self.probabilities = probabilities
         self.own = own
@@ -56,7 +56,7 @@ class RecordingRows(Sequence[IndexRow]):
     @property
     def absent(self) -> int:
         """How many stems have no row of their own."""
-        return len(self.asked) - sum(place < len(self.asked) for place in self.own)
+        return len(self.plan) - sum(place < len(self.plan) for place in self.own)
 
     def __len__(self) -> int:
         """Count all of them."""
@@ -75,7 +75,7 @@ class RecordingRows(Sequence[IndexRow]):
         return tuple(self.own.get(place) or self._absent(place) for place in range(len(self)))
 
     def _absent(self, place: int) -> IndexRow:
-        return absent_row(self.common, self.asked[place], probability=known(self.probabilities[place]))
+        return absent_row(self.common, self.plan[place], probability=known(self.probabilities[place]))
 
 
 def absent_row(common: IndexRow, stem: StemRequest, *, probability: float | None = None) -> IndexRow:
@@ -109,13 +109,13 @@ def rows_table(recordings: Sequence[RecordingRows]) -> pa.Table:
 def _by_stem(recordings: Sequence[RecordingRows]) -> dict[str, pa.Array]:
     """Make the columns in which the rows of stems that were not active differ."""
     columns = {
-        name: pa.concat_arrays([rows.asked.columns[name].slice(0, len(rows)) for rows in recordings])
-        for name in recordings[0].asked.columns
+        name: pa.concat_arrays([rows.plan.columns[name].slice(0, len(rows)) for rows in recordings])
+        for name in recordings[0].plan.columns
     }
     probabilities = np.full(sum(map(len, recordings)), np.nan, np.float32)
     first = 0
     for rows in recordings:
-        probabilities[first : first + len(rows.asked)] = rows.probabilities
+        probabilities[first : first + len(rows.plan)] = rows.probabilities
         first += len(rows)
     columns["probability"] = pa.array(probabilities, from_pandas=True)
     return columns

@@ -15,38 +15,30 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from uss_ray.audio.spec import StemFormat, StemSubtype
+from uss_ray.audio.spec import StemSubtype
 from uss_ray.errors import RecordingError
 from uss_ray.results.blocks import (
     EstimateBlock,
     Geometry,
-    StemRequest,
     check_length,
     checked_blocks,
 )
-from uss_ray.results.index.table import RecordingFacts, RunFacts
-from uss_ray.results.options import WriteMode
+from uss_ray.results.index.table import RecordingFacts
 from uss_ray.results.report.portrait import PortraitPainter
-from uss_ray.results.stem_plan import Asked
 from uss_ray.results.stems.files import Encoding
 from uss_ray.results.stems.part_files import PART_NAME as PART_NAME
 from uss_ray.results.stems.part_files import PartFacts as PartFacts
 from uss_ray.results.stems.part_files import PartWriter
+from uss_ray.results.stems.stem_run import StemRun
 from uss_ray.results.stems.timeline import Timeline
 from uss_ray.results.stems.tracks import Track, Tracks
-from uss_ray.results.stems.writer import FADE_SECONDS, SILENCE_DB
-from uss_ray.results.stems.written import WrittenRecording, put_together
+from uss_ray.results.stems.written import WrittenRecording, assemble
 
 Floats = npt.NDArray[np.float32]
 
 
 def write_part(
-    blocks: Iterable[EstimateBlock],
-    *,
-    stems: Sequence[StemRequest],
-    folder: Path,
-    recording: RecordingFacts,
-    run: RunFacts,
+    blocks: Iterable[EstimateBlock], wanted: StemRun, *, folder: Path, recording: RecordingFacts
 ) -> PartFacts:
     """Keep what was separated of one span of a recording, bit for bit, until all spans are there.
 
@@ -54,14 +46,12 @@ def write_part(
     ----------
     blocks : iterable of EstimateBlock
         From the engine, in order, at their place in the whole recording. With estimates or without.
-    stems : sequence of StemRequest
-        What was asked for, in the order of the engine's targets; keys are unique.
+    wanted : StemRun
+        Parts of another run are refused when they are joined.
     folder : Path
         Where the part goes, a local folder of its own; `part.json` is written last.
     recording : RecordingFacts
         Of the whole recording; rate and channels must be known.
-    run : RunFacts
-        The run; parts of another are refused when they are joined.
 
     Returns
     -------
@@ -71,14 +61,14 @@ def write_part(
     Raises
     ------
     ConfigError
-        If keys repeat or the facts lack rate or channels.
+        If the facts lack rate or channels.
     RecordingError
         If the blocks have gaps or there is none.
     OutputError
         If the part cannot be written.
     """
-    asked, geometry = Asked.of(stems), Geometry.of(recording)
-    writer = PartWriter(folder, keys=asked.keys, geometry=geometry)
+    geometry = Geometry.of(recording)
+    writer = PartWriter(folder, keys=wanted.plan.keys, geometry=geometry)
     count = 0
     for block in checked_blocks(
         iter(blocks), start_frame=None, geometry=geometry, name=recording.recording_uri
@@ -87,24 +77,17 @@ def write_part(
         count += 1
     if not count:
         raise RecordingError(recording.recording_uri, expected="at least one block in a part", found="none")
-    return writer.close(run_id=run.run_id, recording_id=recording.recording_id)
+    return writer.close(run_id=wanted.facts.run_id, recording_id=recording.recording_id)
 
 
 def join_parts(
     parts: Sequence[str],
+    wanted: StemRun,
     *,
     mixture_blocks: Callable[[], Iterator[Floats]],
-    stems: Sequence[StemRequest],
     root: Path,
     recording: RecordingFacts,
-    run: RunFacts,
-    stem_format: StemFormat = "flac",
     subtype: StemSubtype = "PCM_24",
-    residual: bool = True,
-    write: WriteMode = "stems",
-    silence_db: float = SILENCE_DB,
-    fade_seconds: float = FADE_SECONDS,
-    draw: bool = True,
     started: float | None = None,
     on_file: Callable[[Path], None] | None = None,
 ) -> WrittenRecording:
@@ -114,11 +97,13 @@ def join_parts(
     ----------
     parts : sequence of str
         Folders of the parts, local or URIs, in order.
+    wanted : StemRun
+        That of the parts.
     mixture_blocks : callable
         Streams the recording, blocks of shape (channels, n) of any length, float32. Called at most once, and only
         if a residual is wanted or something is to be drawn.
-    stems, root, recording, run, stem_format, subtype, residual, write, silence_db, fade_seconds, draw, started
-        As in `writer.write_estimates`; stems and run are those of the parts.
+    root, recording, subtype, started
+        As in `writer.write_estimates`.
     on_file : callable, optional
         Called with each file under `root` as soon as it is complete; it may move the file away.
 
@@ -130,7 +115,7 @@ def join_parts(
     Raises
     ------
     ConfigError
-        If keys repeat or the facts lack rate or channels.
+        If the facts lack rate or channels.
     DataError
         If the parts do not belong together, or to this recording, run and stems.
     RecordingError
@@ -138,27 +123,23 @@ def join_parts(
     OutputError
         If a part cannot be read or a stem not written. What was not handed to `on_file` is gone then.
     """
-    asked, geometry = Asked.of(stems), Geometry.of(recording)
+    geometry = Geometry.of(recording)
     timeline = Timeline(
-        parts, run_id=run.run_id, recording_id=recording.recording_id, keys=asked.keys, geometry=geometry
+        parts,
+        run_id=wanted.facts.run_id,
+        recording_id=recording.recording_id,
+        keys=wanted.plan.keys,
+        geometry=geometry,
     )
     check_length(timeline.frames, recording=recording)
     facts = dataclasses.replace(recording, frames=timeline.frames)
-    encoding = Encoding(geometry.sample_rate, geometry.channels, facts.frames, stem_format, subtype)
-    tracks = Tracks(
-        asked,
-        root=root,
-        recording_id=recording.recording_id,
-        encoding=encoding,
-        write=write,
-        residual=residual,
-        silence_db=silence_db,
-        fade_seconds=fade_seconds,
-        draw=draw,
+    encoding = Encoding(
+        geometry.sample_rate, geometry.channels, facts.frames, wanted.options.stem_format, subtype
     )
+    tracks = Tracks(wanted, root=root, recording_id=recording.recording_id, encoding=encoding)
     hand_over = _Handover(root, on_file=on_file)
     with contextlib.ExitStack() as stack:
-        painter = PortraitPainter(geometry, frames=facts.frames) if draw else None
+        painter = PortraitPainter(geometry, frames=facts.frames) if wanted.options.report else None
         if painter is not None:
             stack.enter_context(painter)
         on_failure = stack.enter_context(contextlib.ExitStack())
@@ -184,13 +165,12 @@ def join_parts(
             hand_over(rest)
         portrait = None if painter is None else painter.result(tracks.drawn())
         on_failure.pop_all()
-    return put_together(
+    return assemble(
         tracks,
-        asked=asked,
+        wanted,
         activities=timeline.activities(),
         portrait=portrait,
         recording=facts,
-        run=run,
         started=started,
     )
 

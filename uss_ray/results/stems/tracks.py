@@ -18,13 +18,11 @@ from uss_ray.audio.level import dbfs, peak
 from uss_ray.results.blocks import StemRequest, Stretch
 from uss_ray.results.index.table import ActiveSpan, IndexRow, Status
 from uss_ray.results.layout import RESIDUAL_SLUG, span_stem_path, stem_path
-from uss_ray.results.options import WriteMode
 from uss_ray.results.report.portrait import StemId
 from uss_ray.results.report.spectrogram import Spectrogram, SpectrogramMeter
-from uss_ray.results.stem_plan import Asked
 from uss_ray.results.stems.files import Encoding, NoFiles, SpanFiles, StemFile, StemFiles, WholeFile
-
-_RESIDUAL_KEEP_PEAK = 1e-6  # a residual below this can be left out and the stems still sum to the mixture
+from uss_ray.results.stems.stem_run import StemRun
+from uss_ray.silence import RESIDUAL_SILENT_BELOW_PEAK
 
 Floats = npt.NDArray[np.float32]
 
@@ -40,8 +38,9 @@ class Track:
         Where its sound goes.
     encoding : Encoding
         Format of the files.
-    keep_above_peak : float
-        Peak above which a segment is heard. A stem begins with the first segment in which it is heard.
+    heard_above_peak : float
+        Linear peak above which a segment is heard; negative: all that have samples are. A stem begins with the
+        first segment in which it is heard.
     is_detected_only : bool, default=False
         Whether nothing is separated at all.
     draw : bool, default=True
@@ -61,7 +60,7 @@ class Track:
         *,
         files: StemFiles,
         encoding: Encoding,
-        keep_above_peak: float,
+        heard_above_peak: float,
         is_detected_only: bool = False,
         draw: bool = True,
     ) -> None:
@@ -70,7 +69,7 @@ class Track:
         self.first_kept_frame: int | None = None
         self.meter: SpectrogramMeter | None = None
         self._encoding = encoding
-        self._keep_above_peak = keep_above_peak
+        self._heard_above_peak = heard_above_peak
         self._is_detected_only = is_detected_only
         self._draw = draw
         self._was_active = False
@@ -101,7 +100,7 @@ class Track:
         samples = stretch.samples
         self._was_active = self._was_active or stretch.active
         highest = 0.0 if samples is None else peak(samples)
-        heard = highest > self._keep_above_peak
+        heard = samples is not None and highest > self._heard_above_peak
         if samples is not None and highest > 0.0:
             self._peak = max(self._peak, highest)
             self._square_sum += float(np.sum(np.square(samples, dtype=np.float64)))
@@ -216,14 +215,12 @@ class Tracks:
 
     Parameters
     ----------
-    asked : Asked
-        The stems.
+    wanted : StemRun
+        Which stems, and how.
     root, recording_id
         Where the files go.
     encoding : Encoding
         Their format.
-    write, residual, silence_db, fade_seconds, draw
-        See `writer.write_estimates`.
 
     Attributes
     ----------
@@ -233,41 +230,39 @@ class Tracks:
 
     def __init__(
         self,
-        asked: Asked,
+        wanted: StemRun,
         *,
         root: Path,
         recording_id: str,
         encoding: Encoding,
-        write: WriteMode,
-        residual: bool,
-        silence_db: float,
-        fade_seconds: float,
-        draw: bool,
     ) -> None:
-        self._asked = asked
+        self._wanted = wanted
+        self._plan = wanted.plan
         self._root = root
         self._recording_id = recording_id
         self._encoding = encoding
-        self._write = write
-        self._keep_above_peak = 10.0 ** (silence_db / 20.0)
-        self._fade_seconds = fade_seconds
-        self._draw = draw
+        self._write = wanted.options.write
+        self._heard_above_peak = wanted.heard_above_peak
         self._by_place: dict[int, Track] = {}
-        wanted = asked.residuals if residual and write == "stems" else ()
-        self.residuals = [self._made(rest, slug=RESIDUAL_SLUG, keep=_RESIDUAL_KEEP_PEAK) for rest in wanted]
+        rests = self._plan.residuals if wanted.options.residual and self._write == "stems" else ()
+        self.residuals = [
+            self._made(rest, slug=RESIDUAL_SLUG, heard_above_peak=RESIDUAL_SILENT_BELOW_PEAK)
+            for rest in rests
+        ]
 
     def at(self, place: int) -> Track:
         """Give the track of the stem at a place of those asked for."""
         track = self._by_place.get(place)
         if track is None:
-            slug = self._asked.slugs[place]
-            track = self._made(self._asked[place], slug=slug, keep=self._keep_above_peak)
+            track = self._made(
+                self._plan[place], slug=self._plan.slugs[place], heard_above_peak=self._heard_above_peak
+            )
             self._by_place[place] = track
         return track
 
     def by_place(self) -> dict[int, Track]:
         """Give those there are in the order asked for, then the residuals at the places after all stems."""
-        rests = enumerate(self.residuals, start=len(self._asked))
+        rests = enumerate(self.residuals, start=len(self._plan))
         return dict(sorted(self._by_place.items())) | dict(rests)
 
     def finish(self, n_frames: int) -> None:
@@ -285,14 +280,14 @@ class Tracks:
         tracks = self.by_place().values()
         return {track.stem_id: track.meter.result() for track in tracks if track.meter is not None}
 
-    def _made(self, stem: StemRequest, *, slug: str, keep: float) -> Track:
+    def _made(self, stem: StemRequest, *, slug: str, heard_above_peak: float) -> Track:
         return Track(
             stem,
             files=self._files(stem, slug=slug),
             encoding=self._encoding,
-            keep_above_peak=keep,
+            heard_above_peak=heard_above_peak,
             is_detected_only=self._write == "index-only",
-            draw=self._draw,
+            draw=self._wanted.options.report,
         )
 
     def _files(self, stem: StemRequest, *, slug: str) -> StemFiles:
@@ -305,7 +300,9 @@ class Tracks:
         uri_at = functools.partial(
             span_stem_path, self._recording_id, level=level, slug=slug, extension=extension
         )
-        return SpanFiles(self._root, uri_at=uri_at, encoding=self._encoding, fade_seconds=self._fade_seconds)
+        return SpanFiles(
+            self._root, uri_at=uri_at, encoding=self._encoding, fade_seconds=self._wanted.fade_seconds
+        )
 
 
 def _with_file(span: ActiveSpan, file: StemFile | None) -> ActiveSpan:

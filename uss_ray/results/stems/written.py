@@ -1,4 +1,4 @@
-"""What came of one recording: index rows and what a report shows, put together when all its stems are finished."""
+"""What came of one recording: index rows and what a report shows, assembled when all its stems are finished."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uss_ray.results.index.activity import Activities, Activity
 from uss_ray.results.index.rows import RecordingRows, absent_row
 from uss_ray.results.index.table import IndexRow, RecordingFacts, RunFacts, blank_row
 from uss_ray.results.report.portrait import Portrait
-from uss_ray.results.stem_plan import Asked
+from uss_ray.results.stems.stem_run import StemRun
 from uss_ray.results.stems.tracks import Track, Tracks
 
 
@@ -39,34 +39,29 @@ class WrittenRecording:
     portrait: Portrait | None
 
 
-def put_together(
+def assemble(
     tracks: Tracks,
+    wanted: StemRun,
     *,
-    asked: Asked,
     activities: Activities,
     portrait: Portrait | None,
     recording: RecordingFacts,
-    run: RunFacts,
     started: float | None,
 ) -> WrittenRecording:
-    """Make the rows of what was asked for from finished tracks; `started` as in `writer.write_estimates`."""
+    """Make the rows of a recording from finished tracks; `started` as in `writer.write_estimates`."""
     took_seconds = None if started is None else time.monotonic() - started
-    common = blank_row(recording, run=run, processing_seconds=took_seconds)
-
+    common = blank_row(recording, run=wanted.facts, processing_seconds=took_seconds)
+    rows = RecordingRows(
+        wanted.plan,
+        common=common,
+        probabilities=activities.highest,
+        own={
+            place: _row(track, common=common, activities=activities)
+            for place, track in tracks.by_place().items()
+        },
+    )
     return WrittenRecording(
-        recording=recording,
-        run=run,
-        rows=RecordingRows(
-            asked,
-            common=common,
-            probabilities=activities.highest,
-            own={
-                place: _row(track, common=common, activities=activities)
-                for place, track in tracks.by_place().items()
-            },
-        ),
-        activities=activities,
-        portrait=portrait,
+        recording=recording, run=wanted.facts, rows=rows, activities=activities, portrait=portrait
     )
 
 

@@ -11,7 +11,7 @@ from uss_ray.pipelines.archive.outcome import (
 from uss_ray.results.blocks import StemRequest
 from uss_ray.results.index.rows import RecordingRows
 from uss_ray.results.index.table import IndexRow
-from uss_ray.results.stem_plan import Asked
+from uss_ray.results.stem_plan import StemPlan
 from uss_ray.sources.recordings import single_recording
 
 
@@ -31,7 +31,7 @@ def rows_of(*own, never=()):
     labels = [*(each.label for each in stems), *never]
     by_place = dict(enumerate(stems)) | dict(enumerate(residuals, start=len(labels)))
     return RecordingRows(
-        Asked.of([StemRequest(key=label, label=label, level=2) for label in labels]),
+        StemPlan.of([StemRequest(key=label, label=label, level=2) for label in labels]),
         common=row("", status="absent", level_db=None),
         probabilities=np.full(len(labels), np.nan, np.float32),
         own=by_place,

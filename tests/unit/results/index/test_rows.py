@@ -13,7 +13,7 @@ from uss_ray.results.blocks import StemRequest
 from uss_ray.results.index.activity import known
 from uss_ray.results.index.rows import RecordingRows, absent_row, rows_table
 from uss_ray.results.index.table import ActiveSpan, IndexRow, RecordingFacts, RunFacts, blank_row, to_table
-from uss_ray.results.stem_plan import Asked
+from uss_ray.results.stem_plan import StemPlan
 
 STEMS = [
     StemRequest(key="/m/1", label="Dog", level=1),
@@ -27,7 +27,7 @@ def rows_of(
     recording: RecordingFacts,
     run: RunFacts,
     *,
-    asked: Asked,
+    plan: StemPlan,
     active: tuple[int, ...] = (),
     residual: bool = False,
     probabilities: tuple[float, ...] = (0.25, 0.5, 0.0, np.nan),
@@ -36,22 +36,22 @@ def rows_of(
     spans = (ActiveSpan(start_seconds=0.0, end_seconds=2.0),)
     own = {
         place: dataclasses.replace(
-            absent_row(common, asked[place], probability=known(np.float32(probabilities[place]))),
+            absent_row(common, plan[place], probability=known(np.float32(probabilities[place]))),
             status="detected",
             active_spans=spans,
         )
         for place in active
     }
-    for place, rest in enumerate(asked.residuals if residual else (), start=len(asked)):
+    for place, rest in enumerate(plan.residuals if residual else (), start=len(plan)):
         file = {"stem_uri": f"{place}.flac", "stem_sha256": "0", "stem_bytes": 7, "format": "FLAC/PCM_16"}
         own[place] = dataclasses.replace(absent_row(common, rest), status="written", level_db=-3.0, **file)
-    return RecordingRows(asked, common=common, probabilities=np.array(probabilities, np.float32), own=own)
+    return RecordingRows(plan, common=common, probabilities=np.array(probabilities, np.float32), own=own)
 
 
 def test_every_stem_has_its_row_in_the_order_asked_for(
     recording_facts: RecordingFacts, run_facts: RunFacts
 ) -> None:
-    rows = rows_of(recording_facts, run_facts, asked=Asked.of(STEMS), active=(1,), residual=True)
+    rows = rows_of(recording_facts, run_facts, plan=StemPlan.of(STEMS), active=(1,), residual=True)
     assert [(row.node_id, row.label, row.level, row.kind, row.status, row.probability) for row in rows] == [
         ("/m/1", "Dog", 1, "node", "absent", 0.25),
         ("/m/2", "Cat", 2, "node", "detected", 0.5),
@@ -71,15 +71,15 @@ def test_every_stem_has_its_row_in_the_order_asked_for(
 
 
 def test_a_table_holds_what_the_rows_say(recording_facts: RecordingFacts, run_facts: RunFacts) -> None:
-    asked = Asked.of(STEMS)
+    plan = StemPlan.of(STEMS)
     others = (
         dataclasses.replace(recording_facts, recording_id=f"{number}.wav", frames=number, channels=number)
         for number in range(1, 4)
     )
     recordings = [
-        rows_of(next(others), run_facts, asked=asked, active=(0, 3), residual=True),
-        rows_of(next(others), run_facts, asked=asked, probabilities=(np.nan, 1.0, 0.75, 0.125)),
-        rows_of(next(others), run_facts, asked=Asked.of(STEMS[:1]), active=(0,), probabilities=(0.5,)),
+        rows_of(next(others), run_facts, plan=plan, active=(0, 3), residual=True),
+        rows_of(next(others), run_facts, plan=plan, probabilities=(np.nan, 1.0, 0.75, 0.125)),
+        rows_of(next(others), run_facts, plan=StemPlan.of(STEMS[:1]), active=(0,), probabilities=(0.5,)),
     ]
     table = rows_table(recordings)
     one_by_one: list[IndexRow] = [row for rows in recordings for row in rows]
@@ -95,13 +95,13 @@ def test_what_is_no_probability_is_refused_before_anybody_looks(
 ) -> None:
     with pytest.raises(DataError, match=r"/m/3, probability"):
         rows_of(
-            recording_facts, run_facts, asked=Asked.of(STEMS), probabilities=(0.5, 0.5, probability, np.nan)
+            recording_facts, run_facts, plan=StemPlan.of(STEMS), probabilities=(0.5, 0.5, probability, np.nan)
         )
 
 
 def test_stems_are_asked_for_once_each() -> None:
-    asked = Asked.of(STEMS)
-    assert Asked.of(asked) is asked
-    assert asked.slugs == ("dog__m_1", "cat__m_2", "bird__m_3", "犬")
+    plan = StemPlan.of(STEMS)
+    assert StemPlan.of(plan) is plan
+    assert plan.slugs == ("dog__m_1", "cat__m_2", "bird__m_3", "犬")
     with pytest.raises(ConfigError, match="/m/2"):
-        Asked.of([*STEMS, StemRequest(key="/m/2", label="Other", level=3)])
+        StemPlan.of([*STEMS, StemRequest(key="/m/2", label="Other", level=3)])

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.unit.results.conftest import RATE, blocks_of, faded_scene
+from tests.unit.results.conftest import RATE, blocks_of, faded_scene, write_stems
 from uss_ray.errors import ConfigError, OutputError
+from uss_ray.results.blocks import StemRequest
 from uss_ray.results.index.table import RecordingFacts, RunFacts
 from uss_ray.results.report.recording import write_report
-from uss_ray.results.stems.writer import StemRequest, WrittenRecording, write_estimates
+from uss_ray.results.stems.written import WrittenRecording
 
 EVIL = '<script>alert("1")</script> & Söhne'
 STEMS = [
@@ -71,7 +72,7 @@ def written(root: Path, recording_facts: RecordingFacts, run_facts: RunFacts) ->
         recording_facts, recording_id="a b/<i>%23 'é\".wav", recording_uri="s3://b/<i>.wav"
     )
     blocks = blocks_of(sound, estimates, keys=[stem.key for stem in STEMS])
-    return write_estimates(blocks, stems=STEMS, root=root, recording=facts, run=run_facts)
+    return write_stems(blocks, stems=STEMS, root=root, recording=facts, run=run_facts)
 
 
 def page_of(written: WrittenRecording, root: Path, **options: float) -> tuple[Page, str]:
@@ -164,7 +165,7 @@ def test_a_recording_of_one_silent_sample_has_a_page(tmp_path: Path, run_facts: 
         recording_id="1.wav", recording_uri="1.wav", sample_rate=48000, channels=1, frames=1
     )
     blocks = blocks_of(np.zeros((1, 1), np.float32), {}, keys=[STEMS[0].key])
-    written = write_estimates(blocks, stems=STEMS[:1], root=tmp_path, recording=facts, run=run_facts)
+    written = write_stems(blocks, stems=STEMS[:1], root=tmp_path, recording=facts, run=run_facts)
     _, text = page_of(written, tmp_path)
     assert "No stem was kept." in text
     assert "Nothing that was asked for is in this recording." in text
@@ -195,7 +196,7 @@ def test_spans_have_players_of_their_own_and_the_rest_is_counted(
 ) -> None:
     scene = faded_scene({STEMS[0].key: "#." * 10, STEMS[1].key: "...." * 5})
     facts = dataclasses.replace(recording_facts, frames=scene.frames)
-    written = write_estimates(
+    written = write_stems(
         scene.blocks(),
         stems=STEMS[:2],
         root=tmp_path,
@@ -227,7 +228,7 @@ def test_what_was_only_detected_has_a_time_line_and_no_player(
 ) -> None:
     scene = faded_scene({STEMS[1].key: "..##..", STEMS[2].key: "......"})
     blocks = (dataclasses.replace(block, estimates={}) for block in scene.blocks())
-    written = write_estimates(
+    written = write_stems(
         blocks, stems=STEMS[1:3], root=tmp_path, recording=recording_facts, run=run_facts, write="index-only"
     )
     page, text = page_of(written, tmp_path)
@@ -244,7 +245,7 @@ def test_a_recording_that_was_not_drawn_has_no_page(
     tmp_path: Path, run_facts: RunFacts, recording_facts: RecordingFacts
 ) -> None:
     scene = faded_scene({STEMS[1].key: "..##.."})
-    written = write_estimates(
+    written = write_stems(
         scene.blocks(), stems=STEMS[1:2], root=tmp_path, recording=recording_facts, run=run_facts, draw=False
     )
     with pytest.raises(ConfigError, match="with pictures"):

@@ -15,14 +15,24 @@ import numpy.typing as npt
 import pytest
 import soundfile
 
-from tests.unit.results.conftest import RATE, FadedScene, FakeBlock, Floats, faded_scene
+from tests.unit.results.conftest import (
+    RATE,
+    FadedScene,
+    FakeBlock,
+    Floats,
+    faded_scene,
+    join_stems,
+    keep_part,
+    write_stems,
+)
 from uss_ray.audio.spec import LOSSY_FORMATS, STEM_SUBTYPES
 from uss_ray.errors import ConfigError, DataError, OutputError, RecordingError
+from uss_ray.results.blocks import StemRequest
 from uss_ray.results.index.table import RecordingFacts, RunFacts
 from uss_ray.results.options import WriteMode
 from uss_ray.results.report.recording import write_report
-from uss_ray.results.stems.parts import PART_NAME, PartFacts, join_parts, write_part
-from uss_ray.results.stems.writer import StemRequest, WrittenRecording, write_estimates
+from uss_ray.results.stems.parts import PART_NAME, PartFacts
+from uss_ray.results.stems.written import WrittenRecording
 from uss_ray.store import uri
 
 DOG = StemRequest(key="/m/0bt9lr", label="Dog", level=2)
@@ -59,7 +69,7 @@ def in_parts(
     locations = []
     for first, last in itertools.pairwise(cuts):
         location = folder / f"{first:06d}"
-        write_part(
+        keep_part(
             scene.blocks(first, last, per_block=2), stems=STEMS, folder=location, recording=facts, run=run
         )
         locations.append(str(location))
@@ -70,16 +80,14 @@ def one_pass(
     scene: FadedScene, root: Path, facts: RecordingFacts, run: RunFacts, **options: Any
 ) -> WrittenRecording:
     options = {"draw": False} | options
-    return write_estimates(
-        scene.blocks(per_block=5), stems=STEMS, root=root, recording=facts, run=run, **options
-    )
+    return write_stems(scene.blocks(per_block=5), stems=STEMS, root=root, recording=facts, run=run, **options)
 
 
 def joined(
     parts: list[str], scene: FadedScene, root: Path, facts: RecordingFacts, run: RunFacts, **options: Any
 ) -> WrittenRecording:
     options = {"stems": STEMS, "mixture_blocks": scene.mixture_blocks, "draw": False} | options
-    return join_parts(parts, root=root, recording=facts, run=run, **options)
+    return join_stems(parts, root=root, recording=facts, run=run, **options)
 
 
 def files(root: Path) -> dict[str, bytes]:
@@ -137,12 +145,12 @@ def test_lossy_stems_are_encoded_once_and_exactly_as_long_as_the_recording(
         "subtype": STEM_SUBTYPES[stem_format][0],
         "draw": False,
     }
-    alone = write_estimates(scene.blocks(), root=tmp_path / "alone", **options)
+    alone = write_stems(scene.blocks(), root=tmp_path / "alone", **options)
     parts = [str(tmp_path / name) for name in ("first", "second")]
     for part, segments in zip(parts, ((0, 2), (2, 4)), strict=True):
         named = {name: options[name] for name in ("stems", "recording", "run")}
-        write_part(scene.blocks(*segments), folder=Path(part), **named)
-    join_parts(parts, mixture_blocks=scene.mixture_blocks, root=tmp_path / "joined", **options)
+        keep_part(scene.blocks(*segments), folder=Path(part), **named)
+    join_stems(parts, mixture_blocks=scene.mixture_blocks, root=tmp_path / "joined", **options)
     assert files(tmp_path / "joined") == files(tmp_path / "alone")
     assert files(tmp_path / "joined").keys() == {row.stem_uri for row in alone.rows}
     for name in files(tmp_path / "joined"):
@@ -267,7 +275,7 @@ def test_the_recording_is_not_read_again_when_nothing_needs_it(
 
 def test_silence_takes_no_room_in_a_part(tmp_path: Path, facts: RecordingFacts, run_facts: RunFacts) -> None:
     scene = faded_scene({DOG.key: "..##......#.", CAT.key: "............"})
-    part = write_part(scene.blocks(), stems=[DOG, CAT], folder=tmp_path, recording=facts, run=run_facts)
+    part = keep_part(scene.blocks(), stems=[DOG, CAT], folder=tmp_path, recording=facts, run=run_facts)
     sounding_frames = 3 * RATE + 3 * RATE // 8 + 321  # of the last fade only what the recording holds
     assert part.files.keys() == {"00000.f32", "segments.npz"}
     assert part.files["00000.f32"] == 4 * 2 * sounding_frames
@@ -286,9 +294,9 @@ def test_a_part_is_whole_when_it_has_its_last_file(
 
     for _ in range(2):  # what an earlier attempt left, whole or not, does no harm
         with pytest.raises(RecordingError, match="broken frame"):
-            write_part(failing(), stems=STEMS, folder=folder, recording=facts, run=run_facts)
+            keep_part(failing(), stems=STEMS, folder=folder, recording=facts, run=run_facts)
         assert not (folder / PART_NAME).exists()
-        part = write_part(scene.blocks(0, 4), stems=STEMS, folder=folder, recording=facts, run=run_facts)
+        part = keep_part(scene.blocks(0, 4), stems=STEMS, folder=folder, recording=facts, run=run_facts)
     assert part.names[-1] == PART_NAME
     assert sorted(part.names) == sorted(path.name for path in folder.iterdir())
     assert {name: (folder / name).stat().st_size for name in part.files} == part.files
@@ -372,7 +380,7 @@ def test_a_part_needs_blocks_that_follow_each_other(
     tmp_path: Path, scene: FadedScene, facts: RecordingFacts, run_facts: RunFacts
 ) -> None:
     def part_of(blocks: Any, stems: list[StemRequest] = STEMS) -> PartFacts:
-        return write_part(blocks, stems=stems, folder=tmp_path, recording=facts, run=run_facts)
+        return keep_part(blocks, stems=stems, folder=tmp_path, recording=facts, run=run_facts)
 
     blocks = list(scene.blocks())
     with pytest.raises(RecordingError, match="from frame 32000"):
@@ -388,7 +396,7 @@ def test_a_part_that_cannot_be_written_names_the_place(
 ) -> None:
     (tmp_path / "a file").write_text("")
     with pytest.raises(OutputError, match="a file"):
-        write_part(
+        keep_part(
             scene.blocks(), stems=STEMS, folder=tmp_path / "a file" / "0", recording=facts, run=run_facts
         )
 
@@ -425,8 +433,8 @@ def test_memory_depends_on_the_length_of_a_part_not_on_their_number(
         tracemalloc.start()
         try:
             for number, location in enumerate(parts):
-                write_part(part(number), stems=[DOG], folder=Path(location), recording=facts, run=run_facts)
-            result = join_parts(
+                keep_part(part(number), stems=[DOG], folder=Path(location), recording=facts, run=run_facts)
+            result = join_stems(
                 parts,
                 mixture_blocks=lambda: itertools.repeat(block, 5 * n_parts),
                 stems=[DOG],
@@ -457,18 +465,18 @@ def test_a_flag_for_each_of_many_targets_survives(
     }
     scene = faded_scene(pattern)
     options: dict[str, Any] = {"recording": facts, "run": run_facts, "write": "active-spans", "draw": False}
-    alone = write_estimates(scene.blocks(per_block=4), stems=stems, root=tmp_path / "alone", **options)
+    alone = write_stems(scene.blocks(per_block=4), stems=stems, root=tmp_path / "alone", **options)
     parts = []
     for first, last in ((0, 5), (5, 6), (6, 12)):
         parts.append(str(tmp_path / str(first)))
-        write_part(
+        keep_part(
             scene.blocks(first, last),
             stems=stems,
             folder=Path(parts[-1]),
             recording=facts,
             run=run_facts,
         )
-    together = join_parts(
+    together = join_stems(
         parts, mixture_blocks=scene.mixture_blocks, stems=stems, root=tmp_path / "joined", **options
     )
     assert without_time(together) == without_time(alone)

@@ -13,10 +13,19 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.unit.results.conftest import RATE, FadedScene, FakeBlock, Floats, blocks_of, faded_scene
+from tests.unit.results.conftest import (
+    RATE,
+    FadedScene,
+    FakeBlock,
+    Floats,
+    blocks_of,
+    faded_scene,
+    write_stems,
+)
 from uss_ray.errors import ConfigError, OutputError, RecordingError, UssRayError
+from uss_ray.results.blocks import StemRequest
 from uss_ray.results.index.table import RecordingFacts, RunFacts
-from uss_ray.results.stems.writer import StemRequest, WrittenRecording, write_estimates
+from uss_ray.results.stems.written import WrittenRecording
 
 DOG = StemRequest(key="/m/0bt9lr", label="Dog", level=2)
 CAT = StemRequest(key="/m/01yrx", label="Cat", level=2)
@@ -52,7 +61,7 @@ def written(
     root: Path, scene: Scene, recording: RecordingFacts, run: RunFacts, **options: Any
 ) -> WrittenRecording:
     options = {"stems": STEMS, "stem_format": "wav", "subtype": "FLOAT", "draw": False} | options
-    return write_estimates(scene.blocks(), root=root, recording=recording, run=run, **options)
+    return write_stems(scene.blocks(), root=root, recording=recording, run=run, **options)
 
 
 def read(root: Path, uri: str | None) -> Floats:
@@ -179,7 +188,7 @@ def test_a_failure_midway_leaves_no_file(
         raise RecordingError("å.wav", expected="samples", found="a broken frame")
 
     with pytest.raises(RecordingError, match="broken frame"):
-        write_estimates(
+        write_stems(
             failing(), stems=STEMS, root=tmp_path, recording=recording_facts, run=run_facts, draw=False
         )
     assert files(tmp_path) == []
@@ -222,9 +231,7 @@ def test_blocks_that_are_not_the_whole_recording_are_refused(
 ) -> None:
     blocks = spoil(list(scene.blocks()))
     with pytest.raises(RecordingError, match=message):
-        write_estimates(
-            blocks, stems=STEMS, root=tmp_path, recording=recording_facts, run=run_facts, draw=False
-        )
+        write_stems(blocks, stems=STEMS, root=tmp_path, recording=recording_facts, run=run_facts, draw=False)
     assert files(tmp_path) == []
 
 
@@ -244,7 +251,7 @@ def test_requests_that_make_no_sense_are_refused(
 ) -> None:
     options: dict[str, Any] = {"stems": STEMS, "recording": recording_facts} | change
     with pytest.raises(ConfigError):
-        write_estimates([], root=tmp_path, run=run_facts, **options)
+        write_stems([], root=tmp_path, run=run_facts, **options)
 
 
 def test_the_report_gets_pictures_of_what_was_written(
@@ -268,7 +275,7 @@ SPANS = faded_scene({DOG.key: "##..#.", CAT.key: ".....#", BIRD.key: "......"})
 def written_spans(
     root: Path, recording: RecordingFacts, run: RunFacts, *, scene: FadedScene = SPANS, per_block: int = 1
 ) -> WrittenRecording:
-    return write_estimates(
+    return write_stems(
         scene.blocks(per_block=per_block),
         stems=STEMS[: scene.active.shape[1]],
         root=root,
@@ -315,7 +322,7 @@ def test_rows_of_spans_measure_as_much_as_those_of_stems_and_there_is_no_residua
     tmp_path: Path, recording_facts: RecordingFacts, run_facts: RunFacts
 ) -> None:
     spans = written_spans(tmp_path / "spans", recording_facts, run_facts)
-    stems = write_estimates(
+    stems = write_stems(
         SPANS.blocks(),
         stems=STEMS[:3],
         root=tmp_path / "stems",
@@ -350,7 +357,7 @@ def test_a_failure_takes_the_files_of_finished_spans_with_it(
         raise RecordingError("å.wav", expected="samples", found="a broken frame")
 
     with pytest.raises(RecordingError, match="broken frame"):
-        write_estimates(
+        write_stems(
             failing(),
             stems=STEMS[:3],
             root=tmp_path,
@@ -365,7 +372,7 @@ def test_an_index_alone_needs_no_estimates(
     tmp_path: Path, recording_facts: RecordingFacts, run_facts: RunFacts
 ) -> None:
     blocks = (dataclasses.replace(block, estimates={}) for block in SPANS.blocks(per_block=2))
-    result = write_estimates(
+    result = write_stems(
         blocks,
         stems=STEMS[:3],
         root=tmp_path,
@@ -387,7 +394,7 @@ def test_what_is_kept_does_not_depend_on_the_length_of_blocks(
     results = []
     for per_block in (1, 2, 4, 6):
         root = tmp_path / str(per_block)
-        write_estimates(
+        write_stems(
             scene.blocks(per_block=per_block),
             stems=[DOG, CAT],
             root=root,
@@ -410,7 +417,7 @@ def test_flags_of_another_width_are_refused(
     block = next(scene.blocks())
     narrow = dataclasses.replace(block, active=block.active[:, :-1])
     with pytest.raises(ValueError, match="broadcast"):
-        write_estimates([narrow], stems=STEMS, root=tmp_path, recording=recording_facts, run=run_facts)
+        write_stems([narrow], stems=STEMS, root=tmp_path, recording=recording_facts, run=run_facts)
     assert files(tmp_path) == []
 
 
@@ -439,7 +446,7 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path, run_facts: RunF
         )
         tracemalloc.start()
         try:
-            write_estimates(long(n_blocks), stems=[DOG], root=tmp_path, recording=facts, run=run_facts)
+            write_stems(long(n_blocks), stems=[DOG], root=tmp_path, recording=facts, run=run_facts)
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

@@ -1,0 +1,42 @@
+"""What all recordings of a run have in common when their stems are written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from uss_ray.results.index.table import RunFacts
+from uss_ray.results.options import WriteOptions
+from uss_ray.results.stem_plan import StemPlan
+from uss_ray.silence import SeparationSilence
+
+
+@dataclass(frozen=True, kw_only=True)
+class StemRun:
+    """Which stems are written of each recording, and how.
+
+    Parameters
+    ----------
+    plan : StemPlan
+        In the order of the engine's targets.
+    facts : RunFacts
+        For the index.
+    options : WriteOptions
+    silence : SeparationSilence
+        A segment is heard where its peak exceeds `stem_silent_below_peak_dbfs`. A stem, or the file of a span, has
+        sound from the first segment on in which it is heard, and is not kept if there is none. Residuals are made
+        from what is kept, so that the stems of a level and its residual sum to the mixture whatever this is.
+    fade_seconds : float, default=0.25
+        Length of the cross-fade between segments, for the files of spans.
+    """
+
+    plan: StemPlan
+    facts: RunFacts
+    options: WriteOptions = field(default_factory=WriteOptions)
+    silence: SeparationSilence = field(default_factory=SeparationSilence)
+    fade_seconds: float = 0.25
+
+    @property
+    def heard_above_peak(self) -> float:
+        """Linear peak above which a segment of a stem is heard; negative where all are."""
+        floor = self.silence.stem_silent_below_peak_dbfs
+        return -1.0 if floor is None else 10.0 ** (floor / 20.0)
