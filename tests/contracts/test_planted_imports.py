@@ -26,11 +26,15 @@ FORBIDDEN: dict[str, dict[str, str]] = {
         "weights separation": LAYERS,
     },
     "weights": {"audio separation": "weights know no sound and no separation", "api": LAYERS},
-    "mining": {"separation": LAYERS},
+    "mining": {"store soundfile": "algorithms are handed their data", "separation": LAYERS},
     "mixtures": {"store soundfile": "algorithms are handed their data", "mining": LAYERS},
     "anchors": {"torch mining models": "anchors are arrays and files"},
     "separation": {"store soundfile": "algorithms are handed their data", "results training api": LAYERS},
-    "training": {"separation evaluation": "training separates nothing", "results": LAYERS},
+    "training": {
+        "separation evaluation mining datasets": "training separates nothing and mines nothing",
+        "store audio soundfile": "training reads anchors and weights, and no other file of a store",
+        "results": LAYERS,
+    },
     "evaluation": {"pipelines training": "evaluation trains nothing", "sources": LAYERS},
     "results": {
         "torch models separation datasets": "results know no data set and no network",

@@ -20,22 +20,35 @@ evaluate_app = typer.Typer(help="Score weights.", no_args_is_help=True)
 
 @train_app.command("starter", no_args_is_help=True)
 def train_starter_weights(
-    data: Data,
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA|ANCHORS",
+            help="Data set: audio/train, metadata/train_segments.csv; or anchors: `uss-ray mine --conditions soft`.",
+            show_default=False,
+        ),
+    ],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Weights folder to write.", show_default=False)
     ],
     work: Annotated[
         Path, typer.Option("--work", help="Checkpoints; started again with the same folder, it goes on.")
     ] = Path("runs/starter"),
+    weights: Annotated[
+        str, typer.Option("--weights", help="Those that mined ANCHORS; their tagger goes into the new ones.")
+    ] = "starter",
 ) -> None:
-    """Train tagger and separator on one machine, as the weights in the package were."""
+    """Train tagger and separator on one machine, as the weights in the package were; from ANCHORS the latter."""
     import logging
 
-    from uss_ray.ontology.vocabulary import Vocabulary
-    from uss_ray.training.starter import StarterConfig, train_starter
+    from uss_ray.anchors.manifest import MANIFEST_NAME
+    from uss_ray.pipelines.starter import train_starter, train_starter_from_anchors
 
     logging.getLogger("uss_ray").setLevel(logging.INFO)
-    folder = train_starter(data, output, work=work, config=StarterConfig(), vocabulary=Vocabulary.load())
+    if (source / MANIFEST_NAME).is_file():
+        folder = train_starter_from_anchors(source, output, weights=weights, work=work)
+    else:
+        folder = train_starter(source, output, work=work)
     say(f"Weights: {folder}")
 
 

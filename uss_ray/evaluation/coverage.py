@@ -22,7 +22,6 @@ from uss_ray.mining.detect import AnchorDetector
 from uss_ray.mining.detection import Detection
 from uss_ray.mining.miner import AnchorMiner
 from uss_ray.mining.positions import AnchorGrid, random_starts
-from uss_ray.mining.purity import relatives
 from uss_ray.mining.settings import MiningSettings
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.weights.folder import Weights
@@ -270,7 +269,7 @@ class _Comparison:
             class_id: {node.node_id for node in vocabulary.ontology.descendants(class_id)}
             for class_id in self._ids
         }
-        self._miner = AnchorMiner(settings, related=relatives(vocabulary), sample_rate=sample_rate)
+        self._miner = AnchorMiner(settings, related=vocabulary.relatives(), sample_rate=sample_rate)
         self._rate = sample_rate
         self._draws = draws
 

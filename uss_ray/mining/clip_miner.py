@@ -12,7 +12,6 @@ from uss_ray.anchors.anchor import Anchor, Reject
 from uss_ray.audio.pcm import to_float
 from uss_ray.mining.detect import AnchorDetector, MiningWeights
 from uss_ray.mining.miner import AnchorMiner
-from uss_ray.mining.purity import relatives
 from uss_ray.mining.settings import MiningSettings
 from uss_ray.models.precision import Precision
 from uss_ray.ontology.vocabulary import Vocabulary
@@ -80,7 +79,7 @@ class ClipMiner:
             compiled=compiled,
         )
         self._miner = AnchorMiner(
-            settings, related=relatives(vocabulary), sample_rate=self._detector.sample_rate
+            settings, related=vocabulary.relatives(), sample_rate=self._detector.sample_rate
         )
 
     def mine(self, clips: Sequence[WeakClip]) -> list[Anchor | Reject]:

@@ -7,7 +7,6 @@ writing anchors is for others.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +27,7 @@ class AnchorMiner:
     ----------
     settings : MiningSettings
     related : ndarray of shape (classes, classes), dtype=bool
-        From `purity.relatives`.
+        From `Vocabulary.relatives`.
     sample_rate : int, default=32000
         Of the clips, in Hz.
     """
@@ -129,65 +128,3 @@ class AnchorMiner:
                     found=found,
                 )
         return anchor
-
-
-@dataclass(frozen=True)
-class AnchorSegment:
-    """Where a weak label of a clip in memory is most probable.
-
-    Parameters
-    ----------
-    clip : int
-        Row of the clip in its store.
-    class_index : int
-    start_sample : int
-        First sample of the segment in the clip.
-    score : float
-        Mean detector probability of the class in the segment, in [0, 1].
-    """
-
-    clip: int
-    class_index: int
-    start_sample: int
-    score: float
-
-
-def mine_anchors(
-    framewise_probs: np.ndarray,
-    class_indexes: Sequence[int],
-    *,
-    clip: int,
-    clip_samples: int,
-    segment_samples: int,
-    hop_samples: float,
-    count: int = 1,
-    min_share: float = 0.5,
-) -> Iterator[AnchorSegment]:
-    """Mine the anchors of one clip as pointers, without judging them.
-
-    Parameters
-    ----------
-    framewise_probs : ndarray of shape (frames, classes)
-        Of the whole clip.
-    class_indexes : sequence of int
-        Weak labels of the clip.
-    clip : int
-    clip_samples, segment_samples : int
-        Lengths at the same rate.
-    hop_samples : float
-        Step of the frames at that rate.
-    count : int, default=1
-        Most anchors of a label.
-    min_share : float, default=0.5
-        Further anchors need this share of the best score.
-
-    Yields
-    ------
-    AnchorSegment
-    """
-    grid = AnchorGrid(clip_samples, min(segment_samples, clip_samples), hop_samples)
-    for class_index in class_indexes:
-        probs = framewise_probs[:, class_index]
-        for start in mined_starts(probs, grid=grid, count=count, min_share=min_share):
-            score = float(probs[grid.frames_of(start)].mean(dtype=np.float64))
-            yield AnchorSegment(clip, class_index, start, score)

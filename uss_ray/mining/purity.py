@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from uss_ray.errors import ConfigError
-from uss_ray.ontology.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -26,23 +25,6 @@ class Purity:
     intruder_index: int | None
 
 
-def relatives(vocabulary: Vocabulary) -> np.ndarray:
-    """Tell which classes are the same, or hold one another in the ontology.
-
-    Parameters
-    ----------
-    vocabulary : Vocabulary
-
-    Returns
-    -------
-    ndarray of shape (classes, classes), dtype=bool
-        Symmetric, true on the diagonal.
-    """
-    holds = np.stack([vocabulary.class_mask(class_id) for class_id in vocabulary.classes.ids])
-    related: np.ndarray = holds | holds.T | np.eye(len(holds), dtype=bool)
-    return related
-
-
 def measure_purity(framewise_probs: np.ndarray, *, class_index: int, related: np.ndarray) -> Purity:
     """Measure how little of any unrelated class is under the window of an anchor.
 
@@ -53,7 +35,7 @@ def measure_purity(framewise_probs: np.ndarray, *, class_index: int, related: np
     class_index : int
         Class of the anchor.
     related : ndarray of shape (classes, classes), dtype=bool
-        From `relatives`.
+        From `Vocabulary.relatives`.
 
     Returns
     -------

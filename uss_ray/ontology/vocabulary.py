@@ -149,6 +149,16 @@ class Vocabulary:
         mask[list(self.class_indexes(node_id))] = True
         return mask
 
+    def subtrees(self) -> NDArray[np.bool_]:
+        """Tell which classes each class holds: (classes, classes), true in row c at the classes of c's subtree."""
+        return np.stack([self.class_mask(class_id) for class_id in self.classes.ids])
+
+    def relatives(self) -> NDArray[np.bool_]:
+        """Tell which classes are the same, or hold one another: (classes, classes), symmetric, true on the diagonal."""
+        holds = self.subtrees()
+        related: NDArray[np.bool_] = holds | holds.T | np.eye(len(holds), dtype=np.bool_)
+        return related
+
     def is_separable(self, node_id: str) -> bool:
         """Tell whether a node's subtree holds a trained class. Raises QueryError for an unknown id."""
         return bool(self.class_indexes(node_id))

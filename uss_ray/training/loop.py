@@ -9,50 +9,30 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from uss_ray.config import Settings
 from uss_ray.errors import ConfigError
 from uss_ray.training.schedules import warmup_cosine
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class LoopConfig:
-    """Length and pace of a training run.
+class LoopConfig(Settings):
+    """Length and pace of a training run."""
 
-    Parameters
-    ----------
-    steps : int
-        Optimiser steps in all.
-    learning_rate : float
-    warmup_steps : int, default=100
-    weight_decay : float, default=0
-    clip_norm : float, default=10
-        Largest gradient norm.
-    checkpoint_steps : int, default=500
-        Steps between checkpoints.
-    log_steps : int, default=50
-    seed : int, default=0
-    """
-
-    steps: int
-    learning_rate: float
-    warmup_steps: int = 100
-    weight_decay: float = 0.0
-    clip_norm: float = 10.0
-    checkpoint_steps: int = 500
-    log_steps: int = 50
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "learning_rate", "clip_norm", "checkpoint_steps", "log_steps"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"training {name}", expected="> 0", found=str(getattr(self, name)))
+    steps: int = Field(ge=1, description="Optimiser steps in all.")
+    learning_rate: float = Field(gt=0.0, description="Peak rate.")
+    warmup_steps: int = Field(default=100, ge=0, description="Steps until the peak.")
+    weight_decay: float = Field(default=0.0, ge=0.0, description="Of AdamW.")
+    clip_norm: float = Field(default=10.0, gt=0.0, description="Largest gradient norm.")
+    checkpoint_steps: int = Field(default=500, ge=1, description="Steps between checkpoints.")
+    log_steps: int = Field(default=50, ge=1, description="Steps between lines of the log.")
+    seed: int = Field(default=0, ge=0, description="Of draws and initial values.")
 
 
 def run_loop(

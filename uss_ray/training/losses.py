@@ -5,11 +5,6 @@ from __future__ import annotations
 from torch import Tensor
 
 
-def l1_waveform(estimate: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference of waveforms of shape (..., samples), as the paper trains with."""
-    return (estimate - target).abs().mean()
-
-
 def l1_relative(estimate: Tensor, target: Tensor, mixture: Tensor) -> Tensor:
     """Mean absolute difference, each item scaled by the level of its mixture, so that quiet items count as loud ones.
 

@@ -17,14 +17,3 @@ def warmup_cosine(step: int, *, warmup_steps: int, total_steps: int, floor: floa
         return (step + 1) / warmup_steps
     done = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
     return floor + (1.0 - floor) * 0.5 * (1.0 + math.cos(math.pi * done))
-
-
-def published_staircase(step: int) -> float:
-    """Scale the learning rate as the released program does: three decades of 10 000 steps each, then 1.
-
-    Examples
-    --------
-    >>> [published_staircase(s) for s in (0, 10_000, 20_000, 30_000)]
-    [0.001, 0.01, 0.1, 1.0]
-    """
-    return float(10.0 ** min(0, step // 10_000 - 3))

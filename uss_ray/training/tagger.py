@@ -1,18 +1,72 @@
 """Train a tagger from weak labels.
 
-Owns one step and the mixing of clips that makes the tagger meet overlapping sounds; the loop is in `recipe.py`.
+Owns one step and the mixing of clips that makes the tagger meet overlapping sounds; the loop is in `loop.py`. A tagger
+learns from whole clips, for it has to be there before anchors can be mined; whoever calls hands the clips in as arrays.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 import torchaudio
+from numpy.typing import NDArray
 from torch import Tensor
 
-from uss_ray.models.panns import Panns
+from uss_ray.models.memory import lay_out_channels_last
+from uss_ray.models.panns import Panns, PannsConfig
+from uss_ray.training.loop import LoopConfig, run_loop
 
 _EPS = 1e-6
+# A classifier that starts near the base rate of a class spends no steps on learning that most classes are absent.
+_FIRST_LOGIT = -4.0
+
+
+class WeakClips(Protocol):
+    """Clips of one length with weak labels; `datasets.clips.ClipStore` is one."""
+
+    @property
+    def labels(self) -> NDArray[np.float32]:
+        """0 or 1, of shape (clips, classes)."""
+        ...
+
+    def waveform(self, clips: NDArray[np.int64], /) -> NDArray[np.float32]:
+        """Give some clips, of shape (clips, samples), in [-1, 1]."""
+        ...
+
+
+def train_tagger(
+    clips: WeakClips, *, config: PannsConfig, loop: LoopConfig, batch_size: int, checkpoint: Path
+) -> Panns:
+    """Train a tagger on whole clips, a share of them overlapped with another one.
+
+    Parameters
+    ----------
+    clips : WeakClips
+    config : PannsConfig
+    loop : LoopConfig
+    batch_size : int
+    checkpoint : Path
+        See `run_loop`.
+    """
+    torch.manual_seed(loop.seed)
+    model = Panns(config)
+    with torch.no_grad():
+        model.classify.bias.fill_(_FIRST_LOGIT)
+    lay_out_channels_last(model)
+
+    def step_loss(generator: torch.Generator) -> Tensor:
+        rows = torch.randint(len(clips.labels), (batch_size,), generator=generator).numpy()
+        level_db = torch.rand(len(rows), 1, generator=generator) * 20 - 12
+        waveform = torch.from_numpy(clips.waveform(rows)) * 10 ** (level_db / 20)
+        waveform, labels = overlap_clips(waveform, torch.from_numpy(clips.labels[rows]), generator=generator)
+        return tagger_loss(model, waveform, labels)
+
+    run_loop(model, step_loss, config=loop, checkpoint=checkpoint)
+    return model
 
 
 def overlap_clips(

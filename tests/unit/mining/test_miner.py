@@ -7,7 +7,7 @@ import pytest
 
 from uss_ray.anchors.anchor import Anchor, Reject
 from uss_ray.mining.detection import Detection
-from uss_ray.mining.miner import AnchorMiner, mine_anchors
+from uss_ray.mining.miner import AnchorMiner
 from uss_ray.mining.settings import MiningSettings
 from uss_ray.silence import MiningSilence
 
@@ -101,15 +101,3 @@ def test_random_anchors_do_not_follow_the_detector_but_are_measured_by_it() -> N
         scores.append(anchor.score)
     assert max(starts) > 6 * RATE
     assert scores[int(np.argmin(starts))] > scores[int(np.argmax(starts))]
-
-
-def test_pointers_into_clips_in_memory() -> None:
-    probs = np.zeros((1001, 3), np.float32)
-    probs[400:600, 1] = 0.9
-    probs[700:, 2] = 0.5
-    found = mine_anchors(probs, [1, 2], clip=7, clip_samples=320_000, segment_samples=64_000, hop_samples=320)
-    first, second = list(found)
-    assert (first.clip, first.class_index) == (7, 1)
-    assert abs(first.start_sample - 400 * 320) <= 640
-    assert second.start_sample + 64_000 <= 320_000
-    assert first.score == pytest.approx(0.9, abs=0.01)

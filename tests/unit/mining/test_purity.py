@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from uss_ray.errors import ConfigError
-from uss_ray.mining.purity import Purity, measure_purity, relatives
+from uss_ray.mining.purity import Purity, measure_purity
 from uss_ray.ontology.vocabulary import Vocabulary
 
 
@@ -28,7 +28,7 @@ def test_purity_equals_a_slow_reference() -> None:
 
 def test_relatives_of_the_ontology_do_not_make_an_anchor_impure() -> None:
     vocabulary = Vocabulary.load()
-    related = relatives(vocabulary)
+    related = vocabulary.relatives()
     bark, dog, animal, piano = (vocabulary.classes.index(vocabulary.resolve(name).node_id) for name in
                                 ("Bark", "Dog", "Animal", "Piano"))  # fmt: skip
     assert related[bark, dog]

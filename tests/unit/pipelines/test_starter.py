@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from uss_ray.anchors.manifest import read_manifest
+from uss_ray.errors import ConfigError, DataError, WeightsError
+from uss_ray.models.panns import PannsConfig
+from uss_ray.models.resunet import ResUNetConfig
+from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.pipelines.starter import train_starter, train_starter_from_anchors
+from uss_ray.training.loop import LoopConfig
+from uss_ray.training.starter import StarterConfig
+from uss_ray.weights.folder import load_weights
+
+DOG, RAIN = "/m/0bt9lr", "/m/06mb1"
+SMALL = StarterConfig(
+    name="small",
+    training_samples=16_000,
+    tagger=PannsConfig(
+        block_channels=(2, 4), embedding_size=4, head="frame", pooling="linear_softmax", hop_samples=640
+    ),
+    separator=ResUNetConfig(
+        channels=(2, 4), bottleneck_channels=4, stem_channels=2, window_samples=512, hop_samples=256
+    ),
+    tagger_loop=LoopConfig(steps=2, learning_rate=1e-3),
+    separator_loop=LoopConfig(steps=2, learning_rate=1e-3),
+    tagger_batch=2,
+    separator_batch=2,
+    settle_batches=2,
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    (root / "metadata").mkdir()
+    (root / "audio" / "train").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    lines = []
+    for number in range(4):
+        soundfile.write(
+            root / "audio" / "train" / f"clip{number}.flac", rng.standard_normal(320_000) * 0.05, 32000
+        )
+        lines.append(f'clip{number}, 0.000, 10.000, "{(DOG, RAIN)[number % 2]}"')
+    (root / "metadata" / "train_segments.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Weights folder and work folder of a whole run."""
+    root = tmp_path_factory.mktemp("trained")
+    return train_starter(data, root / "weights", work=root / "work", config=SMALL), root / "work"
+
+
+def test_the_recipe_leaves_weights_that_load_and_say_what_they_are(trained: tuple[Path, Path]) -> None:
+    vocabulary = Vocabulary.load()
+    folder, work = trained
+    weights = load_weights(folder)
+    weights.check_classes(vocabulary.classes.ids)
+    assert weights.separator is not None
+    assert weights.class_means is not None
+    assert set(weights.class_means) == {vocabulary.classes.index(DOG), vocabulary.classes.index(RAIN)}
+    card = (folder / "MODEL_CARD.md").read_text()
+    anchors = read_manifest(work / "anchors").anchors
+    assert f"4 weakly labelled clips; {anchors} anchors of 2.0 s" in card
+    assert "mean condition of 2 classes" in card
+    assert "`small-tagger`" in card
+
+
+def test_class_means_are_those_of_the_shards(trained: tuple[Path, Path]) -> None:
+    folder, work = trained
+    weights = load_weights(folder)
+    anchors = read_manifest(work / "anchors")
+    assert weights.class_means is not None
+    assert weights.config["source"]["anchors"] == anchors.anchors
+    assert sorted(weights.class_means) == sorted(anchors.counts)
+
+
+def test_the_recipe_goes_on_where_it_stopped(data: Path, trained: tuple[Path, Path], tmp_path: Path) -> None:
+    folder, work = trained
+    (work / "separator.pt").unlink()
+    kept = [work / "tagger" / "config.json", work / "anchors" / "run.json"]
+    before = [path.stat().st_mtime_ns for path in kept]
+    again = train_starter(data, tmp_path / "again", work=work, config=SMALL)
+    assert [path.stat().st_mtime_ns for path in kept] == before
+    assert (folder / "separator.safetensors").read_bytes() == (again / "separator.safetensors").read_bytes()
+
+
+def test_anchors_alone_train_the_same_separator(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    folder, work = trained
+    again = train_starter_from_anchors(
+        work / "anchors", tmp_path / "out", weights=str(work / "tagger"), work=tmp_path / "work", config=SMALL
+    )
+    assert (folder / "separator.safetensors").read_bytes() == (again / "separator.safetensors").read_bytes()
+
+
+def test_anchors_of_other_weights_are_refused(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="expected small-tagger, which mined"):
+        train_starter_from_anchors(
+            trained[1] / "anchors", tmp_path / "out", weights="starter", work=tmp_path / "work", config=SMALL
+        )
+
+
+def test_a_run_without_a_manifest_is_refused(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    anchors = tmp_path / "cut off"
+    (anchors / "anchors").mkdir(parents=True)
+    for shard in (trained[1] / "anchors" / "anchors").iterdir():
+        (anchors / "anchors" / shard.name).symlink_to(shard)
+    with pytest.raises(DataError, match="expected a finished mining run"):
+        train_starter_from_anchors(
+            anchors, tmp_path / "out", weights=str(trained[1] / "tagger"), work=tmp_path / "w", config=SMALL
+        )
+
+
+def test_checkpoints_of_other_settings_are_refused(
+    data: Path, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    assert json.loads((trained[1] / "config.json").read_text())["name"] == "small"
+    with pytest.raises(ConfigError, match="expected a new folder, or one of the same settings"):
+        train_starter(data, tmp_path / "out", work=trained[1], config=SMALL.replace(settle_batches=3))
+
+
+def test_a_folder_that_is_no_data_set_is_refused_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"train_segments\.csv"):
+        train_starter(tmp_path, tmp_path / "w", work=tmp_path / "work", config=SMALL)
+    assert not (tmp_path / "work").exists()
