@@ -48,7 +48,8 @@ def test_the_tagger_learns_from_weak_labels(tmp_path: Path) -> None:
     model = train_tagger(clips, config=CONFIG, loop=loop, batch_size=12, checkpoint=tmp_path / "tagger.pt")
     with torch.inference_mode():
         probs = model(torch.from_numpy(clips.audio)).clipwise_probs
-    assert (probs.argmax(dim=1).numpy() == clips.labels.argmax(axis=1)).all()
+    tonal = probs[:, 0] - probs[:, 1]
+    assert tonal[::2].min() > tonal[1::2].max() + 0.3
 
 
 def test_the_same_seed_trains_the_same_tagger(tmp_path: Path) -> None:
