@@ -18,8 +18,8 @@ from tests.servers.ceph import ACCESS_KEY, SECRET_KEY
 from tests.servers.fixtures import BUCKET
 from uss_ray.errors import OutputError
 from uss_ray.pipelines.archive.job import separate_archive
-from uss_ray.store import uri
-from uss_ray.store.access import StorageAccess
+from uss_ray.store.options import StoreOptions
+from uss_ray.store.store import Store
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray"), pytest.mark.timeout(600)]
 
@@ -31,13 +31,13 @@ TIMES = 4  # each fault, one after another; a request meets a few of them
 def test_an_archive_is_the_same_in_a_folder_and_in_an_object_store(
     archive, make_request, undisturbed, storage_root, request, tmp_path
 ):
-    source, output = put(archive, storage_root), uri.join(storage_root, "out")
+    source, output = put(archive, storage_root), str(Store(storage_root) / "out")
     result = separate_archive(source, request=make_request(output), options=OPTIONS)
     assert result.exit_code == 0
     assert result.summary.recordings.separated == SHORT + 1
     fetched = fetch(output, tmp_path / "fetched")
     assert_complete(fetched, stems=undisturbed)
-    if uri.is_remote(output):
+    if Store(output).is_remote:
         client = request.getfixturevalue("s3_server").client()
         assert not client.list_multipart_uploads(Bucket=BUCKET).get("Uploads")
         logs = list(Path(ray.nodes()[0]["RayletSocketName"]).parents[1].glob("logs/*"))
@@ -50,7 +50,7 @@ def test_a_store_that_fails_for_a_while_costs_nothing(
     archive, make_request, undisturbed, faulty_s3, s3_root, tmp_path
 ):
     """Refusals, slow answers, connections dropped before and after the server did its work."""
-    source, output = put(archive, s3_root), uri.join(s3_root, "out")
+    source, output = put(archive, s3_root), str(Store(s3_root) / "out")
     disturbed = threading.Event()
 
     def disturb(_progress):
@@ -65,7 +65,7 @@ def test_a_store_that_fails_for_a_while_costs_nothing(
 
     result = separate_archive(
         source,
-        request=make_request(output, storage=StorageAccess(endpoint=faulty_s3.endpoint)),
+        request=make_request(output, storage=StoreOptions(endpoint=faulty_s3.endpoint)),
         options=OPTIONS,
         on_progress=disturb,
     )
@@ -79,8 +79,8 @@ def test_a_store_that_is_away_ends_a_run_that_goes_on_when_it_is_back(
     archive, make_request, go_on, undisturbed, faulty_s3, s3_root, tmp_path
 ):
     """The whole store is away for longer than the patience."""
-    source, output = put(archive, s3_root), uri.join(s3_root, "out")
-    storage = StorageAccess(endpoint=faulty_s3.endpoint, patience_seconds=1)
+    source, output = put(archive, s3_root), str(Store(s3_root) / "out")
+    storage = StoreOptions(endpoint=faulty_s3.endpoint, patience_seconds=1)
     gate = Gate(tmp_path / "gate")
     gate.folder.mkdir()
     for number in range(3):
@@ -115,8 +115,8 @@ def test_a_store_that_is_away_ends_a_run_that_goes_on_when_it_is_back(
 def test_a_store_that_refuses_one_recording_leaves_it_to_do_and_fails_none(
     archive, go_on, undisturbed, faulty_s3, s3_root, tmp_path
 ):
-    source, output = put(archive, s3_root), uri.join(s3_root, "out")
-    storage = StorageAccess(endpoint=faulty_s3.endpoint, patience_seconds=1)
+    source, output = put(archive, s3_root), str(Store(s3_root) / "out")
+    storage = StoreOptions(endpoint=faulty_s3.endpoint, patience_seconds=1)
     faulty_s3.refuse(503, method="PUT", target="/3.wav/")
     result, _ = go_on(output, source=source, storage=storage)
     assert result.exit_code == 8
@@ -135,17 +135,17 @@ def test_a_store_that_refuses_one_recording_leaves_it_to_do_and_fails_none(
 
 def put(archive: Path, root: str) -> str:
     """Bring the archive to a store."""
-    source = uri.join(root, "in")
+    source = str(Store(root) / "in")
     for file in archive.iterdir():
-        uri.put_file(file, uri.join(source, file.name))
+        (Store(source) / file.name).put(file)
     return source
 
 
 def fetch(output: str, folder: Path) -> Path:
     """Bring all that lies below an output root to a folder."""
-    if not uri.is_remote(output):
+    if not Store(output).is_remote:
         return Path(shutil.copytree(output, folder))
-    system, path = uri.file_system(output)
+    system, path = Store(output).file_system()
     for key in system.find(path):
         target = folder / key.removeprefix(path).lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ import http.client
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.servers.ceph import CephServer
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 
 
 def test_a_listing_goes_on_past_the_pages_of_the_store(s3_server: CephServer) -> None:
@@ -16,8 +16,8 @@ def test_a_listing_goes_on_past_the_pages_of_the_store(s3_server: CephServer) ->
         list(pool.map(lambda first: put_empty(s3_server, "listing/archive", names[first::8]), range(8)))
     first_page = s3_server.client().list_objects_v2(Bucket="listing")
     assert first_page["IsTruncated"]
-    listed = uri.list_recursive("s3://listing/archive")
-    assert [uri.relative(place, base="s3://listing/archive") for place in listed] == names
+    listed = Store("s3://listing/archive").list()
+    assert [place.relative_to(Store("s3://listing/archive")) for place in listed] == names
 
 
 def put_empty(server: CephServer, folder: str, names: list[str]) -> None:

@@ -13,9 +13,10 @@ from tests.servers.ceph import CephServer
 from tests.servers.faulty_proxy import FaultyProxy
 from tests.servers.fixtures import BUCKET
 from uss_ray.errors import OutputError, RecordingError, WeightsError
-from uss_ray.store import patience, uri
+from uss_ray.store import patience
 from uss_ray.store.cache import fetch
 from uss_ray.store.faults import is_infrastructure, is_transient
+from uss_ray.store.store import Store
 
 CONTENT = np.random.default_rng(11).bytes(20_000_000)
 SHORT = CONTENT[:100_000]
@@ -30,13 +31,13 @@ def put_by_another_road(server: CephServer, place: str, content: bytes) -> str:
 @pytest.fixture
 def placed(s3_server: CephServer, s3_root: str) -> str:
     """A long recording on the server."""
-    return put_by_another_road(s3_server, uri.join(s3_root, "long.wav"), CONTENT)
+    return put_by_another_road(s3_server, str(Store(s3_root) / "long.wav"), CONTENT)
 
 
 @pytest.fixture
 def short(s3_server: CephServer, s3_root: str) -> str:
     """A short recording on the server."""
-    return put_by_another_road(s3_server, uri.join(s3_root, "short.wav"), SHORT)
+    return put_by_another_road(s3_server, str(Store(s3_root) / "short.wav"), SHORT)
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def unfinished_uploads(server: CephServer) -> list[str]:
 def test_an_open_recording_survives_connections_that_drop_in_the_middle(
     faulty_s3: FaultyProxy, placed: str
 ) -> None:
-    with uri.open_binary(placed) as file:
+    with Store(placed).open() as file:
         assert file.read(1000) == CONTENT[:1000]
         faulty_s3.drop_answer(after_bytes=300_000, method="GET", times=2)
         faulty_s3.drop_request(method="GET", times=1)
@@ -65,7 +66,7 @@ def test_an_open_recording_survives_connections_that_drop_in_the_middle(
 
 def test_a_whole_read_survives_a_dropped_connection(faulty_s3: FaultyProxy, placed: str) -> None:
     faulty_s3.drop_answer(after_bytes=1_000_000, method="GET", times=1)
-    assert uri.read_bytes(placed) == CONTENT
+    assert Store(placed).read() == CONTENT
 
 
 def test_an_upload_in_parts_survives_dropped_connections(
@@ -73,9 +74,9 @@ def test_an_upload_in_parts_survives_dropped_connections(
 ) -> None:
     faulty_s3.drop_request(after_bytes=3_000_000, target="partNumber=2", times=2)
     faulty_s3.drop_answer(after_bytes=None, target="partNumber=3", times=1)
-    place = uri.join(s3_root, "stem.flac")
-    uri.put_file(local_file, place)
-    assert uri.read_bytes(place) == CONTENT
+    place = str(Store(s3_root) / "stem.flac")
+    Store(place).put(local_file)
+    assert Store(place).read() == CONTENT
     assert faulty_s3.count("PUT", "partNumber=1") == 1
     assert faulty_s3.count("PUT", "partNumber=2") == 3
     assert faulty_s3.count("PUT", "partNumber=3") == 2
@@ -87,9 +88,9 @@ def test_an_upload_whose_first_or_last_answer_gets_lost_is_whole(
     faulty_s3: FaultyProxy, s3_server: CephServer, s3_root: str, local_file: Path, request_of_upload: str
 ) -> None:
     faulty_s3.drop_answer(after_bytes=None, method="POST", target=request_of_upload, times=1)
-    place = uri.join(s3_root, "stem.flac")
-    uri.put_file(local_file, place)
-    assert uri.read_bytes(place) == CONTENT
+    place = str(Store(s3_root) / "stem.flac")
+    Store(place).put(local_file)
+    assert Store(place).read() == CONTENT
     assert unfinished_uploads(s3_server) == []
 
 
@@ -98,11 +99,11 @@ def test_a_failed_upload_leaves_nothing(
 ) -> None:
     faulty_s3.refuse(403, target="partNumber=2")
     with pytest.raises(OutputError, match=r"stem\.flac.*no permission") as caught:
-        uri.put_file(local_file, uri.join(s3_root, "stem.flac"))
+        (Store(s3_root) / "stem.flac").put(local_file)
     assert is_infrastructure(caught.value)
     assert faulty_s3.count("PUT", "partNumber=2") == 1
     assert unfinished_uploads(s3_server) == []
-    assert not uri.exists(uri.join(s3_root, "stem.flac"))
+    assert not (Store(s3_root) / "stem.flac").exists()
 
 
 def test_an_upload_given_up_is_aborted_though_the_store_is_still_shaky(
@@ -113,20 +114,20 @@ def test_an_upload_given_up_is_aborted_though_the_store_is_still_shaky(
     faulty_s3.refuse(503, target="partNumber=2")
     faulty_s3.drop_request(method="DELETE", times=1)
     with pytest.raises(OutputError) as caught:
-        uri.put_file(local_file, uri.join(s3_root, "stem.flac"))
+        (Store(s3_root) / "stem.flac").put(local_file)
     assert is_transient(caught.value)
     assert unfinished_uploads(s3_server) == []
 
 
 OPERATIONS: dict[str, Callable[[str, Path], object]] = {
-    "list": lambda root, _: [uri.relative(place, base=root) for place in uri.list_recursive(root)],
-    "size": lambda root, _: uri.size(uri.join(root, "short.wav")),
-    "exists": lambda root, _: uri.exists(uri.join(root, "short.wav")),
-    "read": lambda root, _: uri.read_bytes(uri.join(root, "short.wav")),
-    "open": lambda root, _: uri.open_binary(uri.join(root, "short.wav")).read(10),
-    "write": lambda root, _: uri.write_bytes(b"x", uri.join(root, "index.json")),
-    "put": lambda root, file: uri.put_file(file, uri.join(root, "stem.flac")),
-    "remove": lambda root, _: uri.remove(uri.join(root, "short.wav")),
+    "list": lambda root, _: [place.relative_to(Store(root)) for place in Store(root).list()],
+    "size": lambda root, _: (Store(root) / "short.wav").size(),
+    "exists": lambda root, _: (Store(root) / "short.wav").exists(),
+    "read": lambda root, _: (Store(root) / "short.wav").read(),
+    "open": lambda root, _: (Store(root) / "short.wav").open().read(10),
+    "write": lambda root, _: (Store(root) / "index.json").put(b"x"),
+    "put": lambda root, file: (Store(root) / "stem.flac").put(file),
+    "remove": lambda root, _: (Store(root) / "short.wav").remove(),
 }
 
 
@@ -142,7 +143,7 @@ def test_every_operation_survives_refusals(
     faulty_s3.refuse(status, times=3)
     assert act(s3_root, local_file) == undisturbed
     assert sum(request.status == status for request in faulty_s3.seen) == 3
-    assert uri.exists(short) == (operation != "remove")
+    assert Store(short).exists() == (operation != "remove")
 
 
 def test_three_seconds_without_a_store_are_waited_out(
@@ -150,19 +151,19 @@ def test_three_seconds_without_a_store_are_waited_out(
 ) -> None:
     began = time.monotonic()
     faulty_s3.refuse(503, seconds=3)
-    uri.put_file(local_file, uri.join(s3_root, "stem.flac"))
-    assert uri.read_bytes(uri.join(s3_root, "stem.flac")) == CONTENT
+    (Store(s3_root) / "stem.flac").put(local_file)
+    assert (Store(s3_root) / "stem.flac").read() == CONTENT
     assert time.monotonic() - began >= 3
 
 
 def test_a_gateway_that_dies_and_comes_back_is_waited_for(
     faulty_s3: FaultyProxy, s3_server: CephServer, placed: str
 ) -> None:
-    with uri.open_binary(placed) as file:
+    with Store(placed).open() as file:
         file.read(10)
         s3_server.kill_gateway()
         with pytest.raises(RecordingError) as caught, patience.at_most(0.5):
-            uri.size(placed)
+            Store(placed).size()
         s3_server.start_gateway()
         file.seek(15_000_000)
         assert file.read(10) == CONTENT[15_000_000:15_000_010]
@@ -171,8 +172,8 @@ def test_a_gateway_that_dies_and_comes_back_is_waited_for(
 
 def test_slow_answers_are_waited_for_and_asked_once(faulty_s3: FaultyProxy, s3_root: str, short: str) -> None:
     faulty_s3.delay(1.0, times=2)
-    assert uri.size(short) == len(SHORT)
-    uri.write_bytes(b"x", uri.join(s3_root, "index.json"))
+    assert Store(short).size() == len(SHORT)
+    (Store(s3_root) / "index.json").put(b"x")
     assert faulty_s3.count("HEAD") == faulty_s3.count("PUT") == 1
 
 
@@ -180,12 +181,12 @@ def test_a_store_that_stays_away_is_given_up_as_its_own_fault(
     faulty_s3: FaultyProxy, short: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("USS_RAY_STORAGE_PATIENCE_SECONDS", "1")
-    with uri.open_binary(short) as file:
+    with Store(short).open() as file:
         faulty_s3.refuse(503)
         with pytest.raises(OSError, match=r"SlowDown") as reading:
             file.read(10)
     with pytest.raises(RecordingError) as asking:
-        uri.read_bytes(short)
+        Store(short).read()
     for caught in (reading, asking):
         assert is_transient(caught.value)
         assert is_infrastructure(caught.value)
@@ -196,7 +197,7 @@ def test_what_is_refused_for_good_is_asked_for_once(faulty_s3: FaultyProxy, shor
     faulty_s3.refuse(status)
     began = time.monotonic()
     with pytest.raises(RecordingError):
-        uri.open_binary(short)
+        Store(short).open()
     assert time.monotonic() - began < 3
     assert faulty_s3.count("HEAD") == 1
 

@@ -17,10 +17,9 @@ import pytest
 from tests.servers.ceph import ACCESS_KEY, SECRET_KEY, CephServer
 from tests.servers.fixtures import BUCKET, forget_clients
 from uss_ray.errors import OutputError, RecordingError, UssRayError
-from uss_ray.store import uri
-from uss_ray.store.access import StorageAccess
 from uss_ray.store.faults import is_infrastructure, is_transient
-from uss_ray.store.systems import file_system
+from uss_ray.store.options import StoreOptions
+from uss_ray.store.store import Store
 
 AT_ONCE_SECONDS = 3.0
 
@@ -40,45 +39,45 @@ def big_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_is_put_is_read_back_in_any_order(storage_root: str, big_file: Path) -> None:
-    place = uri.join(storage_root, "été", "a b+c%20.flac")
-    uri.put_file(big_file, place)
+    place = str(Store(storage_root) / "été" / "a b+c%20.flac")
+    Store(place).put(big_file)
     content = big_file.read_bytes()
-    assert uri.size(place) == len(content)
-    with uri.open_binary(place) as file:
+    assert Store(place).size() == len(content)
+    with Store(place).open() as file:
         for start in (15_000_000, 0, 19_999_990, 7):
             file.seek(start)
             assert file.read(100) == content[start : start + 100]
-    assert uri.read_bytes(place) == content
+    assert Store(place).read() == content
 
 
 def test_an_older_file_stands_until_the_new_one_is_whole(
     storage_root: str, big_file: Path, tmp_path: Path
 ) -> None:
-    place = uri.join(storage_root, "stem.flac")
+    place = str(Store(storage_root) / "stem.flac")
     older = tmp_path / "older"
     older.write_bytes(b"o" * 20_000_000)
-    uri.put_file(older, place)
+    Store(place).put(older)
     sizes = set()
     with ThreadPoolExecutor(1) as pool:
-        putting = pool.submit(uri.put_file, big_file, place)
+        putting = pool.submit(Store(place).put, big_file)
         while not putting.done():
-            sizes.add(uri.read_bytes(place)[:100])
+            sizes.add(Store(place).read()[:100])
         putting.result()
     assert sizes <= {b"o" * 100, big_file.read_bytes()[:100]}
-    assert uri.read_bytes(place) == big_file.read_bytes()
+    assert Store(place).read() == big_file.read_bytes()
 
 
 def test_a_removed_file_is_gone_and_removing_it_again_is_no_fault(storage_root: str) -> None:
-    place = uri.join(storage_root, "a.json")
-    uri.write_bytes(b"{}", place)
-    uri.remove(place)
-    assert not uri.exists(place)
-    uri.remove(place)
+    place = str(Store(storage_root) / "a.json")
+    Store(place).put(b"{}")
+    Store(place).remove()
+    assert not Store(place).exists()
+    Store(place).remove()
 
 
 def test_missing_things_are_the_contents_fault(storage_root: str) -> None:
     with at_once(), pytest.raises(RecordingError, match="no such file") as caught:
-        uri.open_binary(uri.join(storage_root, "nothing.wav"))
+        (Store(storage_root) / "nothing.wav").open()
     assert not is_infrastructure(caught.value)
     assert not is_transient(caught.value)
 
@@ -86,8 +85,8 @@ def test_missing_things_are_the_contents_fault(storage_root: str) -> None:
 def test_a_big_file_goes_up_in_parts_that_no_one_sees(
     s3_server: CephServer, s3_root: str, big_file: Path
 ) -> None:
-    place = uri.join(s3_root, "stem.flac")
-    uri.put_file(big_file, place)
+    place = str(Store(s3_root) / "stem.flac")
+    Store(place).put(big_file)
     head = s3_server.client().head_object(Bucket=BUCKET, Key=place.removeprefix(f"s3://{BUCKET}/"))
     assert head["ETag"].strip('"').endswith("-3")
     assert "Uploads" not in s3_server.client().list_multipart_uploads(Bucket=BUCKET)
@@ -101,7 +100,7 @@ def test_a_wrong_secret_is_refused_at_once_and_not_shown(
     forget_clients()
     for touch in TOUCHES:
         with at_once(), pytest.raises(UssRayError, match=r"credentials.*SignatureDoesNotMatch") as caught:
-            touch(uri.join(s3_root, "a.wav"))
+            touch(Store(s3_root) / "a.wav")
         told = "".join(str(error) for error in (caught.value, caught.value.__cause__))
         assert not any(secret in told for secret in (wrong, SECRET_KEY, ACCESS_KEY))
         assert is_infrastructure(caught.value)
@@ -111,23 +110,23 @@ def test_an_unknown_key_is_refused_at_once(s3_root: str, monkeypatch: pytest.Mon
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobodyskey0000000001")
     forget_clients()
     with at_once(), pytest.raises(RecordingError, match="InvalidAccessKeyId"):
-        uri.open_binary(uri.join(s3_root, "a.wav"))
+        (Store(s3_root) / "a.wav").open()
 
 
 def test_a_place_of_somebody_else_is_refused_at_once(
     s3_server: CephServer, s3_root: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = s3_server.client()
-    place = uri.join(s3_root, "secret.wav")
-    uri.write_bytes(b"x", place)
+    place = str(Store(s3_root) / "secret.wav")
+    Store(place).put(b"x")
     denial = f"""{{"Version": "2012-10-17", "Statement": [{{"Effect": "Deny", "Principal": "*",
         "Action": ["s3:GetObject", "s3:PutObject"], "Resource": "arn:aws:s3:::{place.removeprefix("s3://")}"}}]}}"""
     client.put_bucket_policy(Bucket=BUCKET, Policy=denial)
     try:
         with at_once(), pytest.raises(RecordingError, match=r"no permission \(AccessDenied\)") as reading:
-            uri.open_binary(place)
+            Store(place).open()
         with at_once(), pytest.raises(OutputError, match=r"no permission \(AccessDenied\)") as writing:
-            uri.write_bytes(b"y", place)
+            Store(place).put(b"y")
     finally:
         client.delete_bucket_policy(Bucket=BUCKET)
     assert not is_infrastructure(reading.value)
@@ -136,9 +135,9 @@ def test_a_place_of_somebody_else_is_refused_at_once(
 
 def test_a_missing_bucket_is_refused_at_once(s3_server: CephServer) -> None:
     with at_once(), pytest.raises(OutputError, match="no such file, folder or bucket"):
-        uri.write_bytes(b"x", "s3://no-such-bucket/a.wav")
+        Store("s3://no-such-bucket/a.wav").put(b"x")
     with at_once(), pytest.raises(RecordingError, match="no such file, folder or bucket"):
-        list(uri.list_recursive("s3://no-such-bucket/archive"))
+        list(Store("s3://no-such-bucket/archive").list())
 
 
 def test_no_credentials_are_told_at_once(tmp_path: Path) -> None:
@@ -146,13 +145,14 @@ def test_no_credentials_are_told_at_once(tmp_path: Path) -> None:
     code = """if True:
         import sys, time
         from uss_ray.errors import UssRayError
-        from uss_ray.store import uri
+        from uss_ray.store.store import Store
         from uss_ray.store.faults import is_infrastructure
-        uri.file_system("s3://bucket")
-        for touch in (uri.open_binary, uri.exists, lambda place: uri.write_bytes(b"", place)):
+        place = Store("s3://bucket/a.wav")
+        place.file_system()
+        for touch in (place.open, place.exists, lambda: place.put(b"")):
             before = time.monotonic()
             try:
-                touch("s3://bucket/a.wav")
+                touch()
             except UssRayError as error:
                 print(time.monotonic() - before, is_infrastructure(error), error)
     """
@@ -175,27 +175,26 @@ def test_an_endpoint_whose_name_nobody_knows_is_refused_at_once(monkeypatch: pyt
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://no-such-host.invalid")
     forget_clients()
     with at_once(), pytest.raises(RecordingError) as caught:
-        uri.open_binary("s3://bucket/a.wav")
+        Store("s3://bucket/a.wav").open()
     assert is_infrastructure(caught.value)
 
 
-def test_the_access_given_leads_to_the_store(
+def test_the_options_given_lead_to_the_store(
     s3_server: CephServer, s3_root: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     forget_clients()
-    file_system(s3_root)
-    StorageAccess(endpoint=s3_server.endpoint, region="us-east-1").apply()
-    uri.write_bytes(b"here", uri.join(s3_root, "a"))
-    assert uri.read_bytes(uri.join(s3_root, "a")) == b"here"
+    root = Store(s3_root, StoreOptions(endpoint=s3_server.endpoint, region="us-east-1"))
+    (root / "a").put(b"here")
+    assert (root / "a").read() == b"here"
 
 
 TOUCHES = (
-    uri.open_binary,
-    uri.read_bytes,
-    uri.size,
-    uri.exists,
-    lambda place: uri.write_bytes(b"x", place),
-    lambda place: list(uri.list_recursive(place)),
-    uri.remove,
+    Store.open,
+    Store.read,
+    Store.size,
+    Store.exists,
+    lambda place: place.put(b"x"),
+    lambda place: list(place.list()),
+    Store.remove,
 )

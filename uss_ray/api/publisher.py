@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from uss_ray.api.request import SeparationRequest
 from uss_ray.api.staging import commit, remove_folder, staging_folder
-from uss_ray.audio.codec import open_recording, stem_subtype
+from uss_ray.audio.codec import stem_subtype
 from uss_ray.audio.spec import AudioSpec, StemSubtype
 from uss_ray.results.blocks import EstimateBlock, StemRequest
 from uss_ray.results.index.rows import RecordingRows, rows_table
@@ -34,8 +34,9 @@ from uss_ray.results.stems.parts import PART_NAME, join_parts, write_part
 from uss_ray.results.stems.stem_run import StemRun
 from uss_ray.results.stems.writer import write_estimates
 from uss_ray.results.stems.written import WrittenRecording
+from uss_ray.sources.reading import open_stored_recording
 from uss_ray.sources.recordings import Recording
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 
 _BLOCK_SECONDS = 1
 
@@ -100,7 +101,7 @@ class Publisher:
         OutputError
             If the results cannot be written.
         """
-        with staging_folder(self._request.output, within=self._scratch) as staging:
+        with staging_folder(self._request.output_store, within=self._scratch) as staging:
             (staging / recording.recording_id).mkdir(parents=True)
             written = write_estimates(
                 blocks,
@@ -123,10 +124,10 @@ class Publisher:
             If it cannot be written.
         """
         name = part_name(recording, part)
-        with staging_folder(self._request.output, within=self._scratch) as staging:
+        with staging_folder(self._request.output_store, within=self._scratch) as staging:
             (staging / name).mkdir(parents=True)
             write_part(blocks, self._wanted, folder=staging / name, recording=_facts(recording, spec=spec))
-            commit(staging, output=self._request.output, name=name, last=PART_NAME)
+            commit(staging, output=self._request.output_store, name=name, last=PART_NAME)
 
     def join(self, recording: Recording, *, parts: int) -> RecordingRows:
         """Make the results of a long recording from its spans, commit all of them, and remove the spans.
@@ -150,26 +151,24 @@ class Publisher:
             If a span cannot be read, or the results cannot be written.
         """
         started = time.monotonic()
-        output = self._request.output
-        with (
-            uri.open_binary(recording.recording_uri) as file,
-            open_recording(file, name=recording.recording_uri) as reader,
-        ):
+        output = self._request.output_store
+        source = Store(recording.recording_uri, self._request.storage)
+        with open_stored_recording(source) as reader:
             spec = reader.spec
         with staging_folder(output, within=self._scratch) as staging:
             uploaded: list[str] = []
 
             def upload(file: Path) -> None:
-                if uri.is_remote(output):  # a long stem need not wait here for the others
+                if output.is_remote:  # a long stem need not wait here for the others
                     uploaded.append(file.relative_to(staging).as_posix())
                     commit(staging, output=output, name=uploaded[-1])
                     file.unlink()
 
             (staging / recording.recording_id).mkdir(parents=True)
             written = join_parts(
-                [uri.join(output, part_name(recording, part)) for part in range(parts)],
+                [output / part_name(recording, part) for part in range(parts)],
                 self._wanted,
-                mixture_blocks=lambda: _mixture(recording),
+                mixture_blocks=lambda: _mixture(source),
                 root=staging,
                 recording=_facts(recording, spec=spec),
                 subtype=self._subtype(spec),
@@ -197,9 +196,9 @@ class Publisher:
 
     def _commit_index(self, table: pa.Table, *, name: str) -> None:
         index = index_path(name)
-        with staging_folder(self._request.output, within=self._scratch) as staging:
+        with staging_folder(self._request.output_store, within=self._scratch) as staging:
             write_index_part(table, path=staging / index)
-            commit(staging, output=self._request.output, name=index)
+            commit(staging, output=self._request.output_store, name=index)
 
     def failed(self, recording: Recording, *, reason: str) -> IndexRow:
         """Make the row of a recording that cannot be separated."""
@@ -214,7 +213,7 @@ class Publisher:
         OutputError
             If they cannot be removed.
         """
-        remove_folder(self._request.output, parts_folder(recording))
+        remove_folder(self._request.output_store, parts_folder(recording))
 
     def _subtype(self, spec: AudioSpec) -> StemSubtype:
         return stem_subtype(spec.subtype, stem_format=self._wanted.options.stem_format)
@@ -229,7 +228,7 @@ class Publisher:
     ) -> RecordingRows:
         if self._request.write.report:
             write_report(written, root=staging)
-        commit(staging, output=self._request.output, name=recording.recording_id, keep=uploaded)
+        commit(staging, output=self._request.output_store, name=recording.recording_id, keep=uploaded)
         return written.rows
 
 
@@ -259,9 +258,6 @@ def _facts(recording: Recording, *, spec: AudioSpec) -> RecordingFacts:
     )
 
 
-def _mixture(recording: Recording) -> Iterator[NDArray[np.float32]]:
-    with (
-        uri.open_binary(recording.recording_uri) as file,
-        open_recording(file, name=recording.recording_uri) as reader,
-    ):
+def _mixture(source: Store) -> Iterator[NDArray[np.float32]]:
+    with open_stored_recording(source) as reader:
         yield from reader.blocks(_BLOCK_SECONDS * reader.sample_rate)

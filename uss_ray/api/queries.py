@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from uss_ray.api.request import Query
-from uss_ray.audio.codec import RecordingReader, open_recording
+from uss_ray.audio.codec import RecordingReader
 from uss_ray.errors import QueryError
 from uss_ray.ontology.vocabulary import TextMatch
 from uss_ray.results.blocks import StemRequest
@@ -23,7 +23,8 @@ from uss_ray.separation.targets import (
     targets_for_levels,
 )
 from uss_ray.sources.names import has_recording_suffix
-from uss_ray.store import uri
+from uss_ray.sources.reading import open_stored_recording
+from uss_ray.store.store import Store, StoreOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,13 @@ class Plan:
     matches: tuple[tuple[str, TextMatch], ...] = ()
 
 
-def plan_targets(query: Query, *, engine: SeparationEngine, settings: SeparationSettings) -> Plan:
+def plan_targets(
+    query: Query,
+    *,
+    engine: SeparationEngine,
+    settings: SeparationSettings,
+    storage: StoreOptions | None = None,
+) -> Plan:
     """Turn a query into targets.
 
     Parameters
@@ -56,6 +63,8 @@ def plan_targets(query: Query, *, engine: SeparationEngine, settings: Separation
         Brings the vocabulary, and listens to the examples.
     settings : SeparationSettings
         Of the same request.
+    storage : StoreOptions, optional
+        How the examples are reached.
 
     Returns
     -------
@@ -85,7 +94,7 @@ def plan_targets(query: Query, *, engine: SeparationEngine, settings: Separation
         asked.append(("text", target))
         matches.append((text, match))
     if query.example_folder is not None:
-        asked.append(("example", _example_target(query.example_folder, engine, settings)))
+        asked.append(("example", _example_target(Store(query.example_folder, storage), engine, settings)))
     exclude = targets_for_classes(vocabulary, names=query.exclude) if query.exclude else ()
     if not asked:
         asked.append(("rest", target_for_rest(exclude)))
@@ -103,21 +112,21 @@ def plan_targets(query: Query, *, engine: SeparationEngine, settings: Separation
     )
 
 
-def _example_target(folder: str, engine: SeparationEngine, settings: SeparationSettings) -> Target:
+def _example_target(folder: Store, engine: SeparationEngine, settings: SeparationSettings) -> Target:
     condition = engine.condition_of_examples(
         _examples(_example_files(folder)), segment_seconds=settings.segment_seconds
     )
-    return target_for_condition(folder.rstrip("/").rpartition("/")[2], condition=condition)
+    return target_for_condition(str(folder).rstrip("/").rpartition("/")[2], condition=condition)
 
 
-def _example_files(folder: str) -> list[str]:
-    files = [name for name in uri.list_recursive(folder) if has_recording_suffix(name)]
+def _example_files(folder: Store) -> list[Store]:
+    files = [file for file in folder.list() if has_recording_suffix(str(file))]
     if not files:
-        raise QueryError(folder, expected="a folder with example recordings", found="none in it")
+        raise QueryError(str(folder), expected="a folder with example recordings", found="none in it")
     return files
 
 
-def _examples(files: Sequence[str]) -> Iterator[RecordingReader]:
-    for name in files:
-        with uri.open_binary(name) as file, open_recording(file, name=name) as recording:
+def _examples(files: Sequence[Store]) -> Iterator[RecordingReader]:
+    for file in files:
+        with open_stored_recording(file) as recording:
             yield recording

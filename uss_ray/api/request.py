@@ -10,10 +10,10 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from uss_ray.config import Location, Settings, canonical_json
-from uss_ray.errors import ConfigError
+from uss_ray.errors import ConfigError, OutputError
 from uss_ray.results.options import WriteOptions
 from uss_ray.separation.settings import NetworkSettings, SeparationSettings
-from uss_ray.store.access import StorageAccess
+from uss_ray.store.store import Store, StoreOptions
 
 STARTER_WEIGHTS: Final = "starter"
 DEFAULT_LEVELS: Final = (1, 2, 3)
@@ -91,9 +91,7 @@ class SeparationRequest(Settings):
         description="Longest span of a recording that an archive's worker separates at a time; a longer recording is "
         "shared.",
     )
-    storage: StorageAccess = Field(
-        default_factory=StorageAccess, description="How an object store is reached."
-    )
+    storage: StoreOptions = Field(default_factory=StoreOptions, description="How an object store is reached.")
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
@@ -103,6 +101,11 @@ class SeparationRequest(Settings):
                 "separation request span_seconds", expected=f"at least {least}", found=str(self.span_seconds)
             )
         return self
+
+    @property
+    def output_store(self) -> Store:
+        """The output root, as a place whose faults are those of an output."""
+        return Store(self.output, self.storage, OutputError)
 
     def described(self) -> str:
         """Give what shapes the stems as canonical JSON: query, settings and format, not places."""

@@ -14,7 +14,7 @@ import torch
 from uss_ray.api.publisher import Publisher, index_name
 from uss_ray.api.queries import plan_targets
 from uss_ray.api.request import Device, SeparationRequest, request_with
-from uss_ray.audio.codec import RecordingReader, open_recording
+from uss_ray.audio.codec import RecordingReader
 from uss_ray.errors import OutputError
 from uss_ray.ontology.vocabulary import TextMatch, Vocabulary
 from uss_ray.results.index.table import IndexRow, RunFacts
@@ -24,8 +24,9 @@ from uss_ray.separation.mixture import Source
 from uss_ray.separation.scheduler import Session
 from uss_ray.separation.session import EstimateBlock
 from uss_ray.separation.windows import Span
+from uss_ray.sources.reading import open_stored_recording
 from uss_ray.sources.recordings import Recording, single_recording
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 from uss_ray.weights.folder import load_weights
 from uss_ray.weights.locate import locate_weights
 
@@ -95,7 +96,6 @@ class RecordingSeparator:
     """
 
     def __init__(self, request: SeparationRequest, *, scratch: Path | None = None) -> None:
-        request.storage.apply()
         vocabulary = Vocabulary.load(ontology_path=request.ontology, classes_path=request.class_list)
         weights = load_weights(locate_weights(request.weights))
         weights.check_classes(vocabulary.classes.ids)
@@ -106,7 +106,9 @@ class RecordingSeparator:
             networks=request.networks,
             device=_device_name(request.device),
         )
-        self._plan = plan_targets(request.query, engine=self.engine, settings=request.settings)
+        self._plan = plan_targets(
+            request.query, engine=self.engine, settings=request.settings, storage=request.storage
+        )
         self.run = RunFacts(
             run_id=request.run_id(weights_sha256=weights.sha256),
             weights_name=weights.name,
@@ -148,13 +150,10 @@ class RecordingSeparator:
             If results of an earlier run are in the way, or the results cannot be written.
         """
         started = time.monotonic()
-        output = self.request.output
+        output = self.request.output_store
         if not self.request.overwrite:
             refuse_existing(output, recording=recording)
-        with (
-            uri.open_binary(recording.recording_uri) as file,
-            open_recording(file, name=recording.recording_uri) as reader,
-        ):
+        with open_stored_recording(Store(recording.recording_uri, self.request.storage)) as reader:
             session = self.open_session(reader)
             rows = self.publisher.publish(
                 _reporting(self.engine.drive(session), reader=reader, progress=progress),
@@ -163,13 +162,13 @@ class RecordingSeparator:
                 started=started,
             )
         self.publisher.commit_recordings([rows], name=index_name(recording))
-        report = uri.join(output, report_path(recording.recording_id)) if self.request.write.report else None
+        report = str(output / report_path(recording.recording_id)) if self.request.write.report else None
         facts = rows.common
         return SeparatedRecording(
             recording=recording,
             rows=rows,
-            output=output,
-            folder=uri.join(output, recording.recording_id),
+            output=self.request.output,
+            folder=str(output / recording.recording_id),
             report=report,
             seconds=(facts.frames or 0) / (facts.sample_rate or 1),
             processing_seconds=facts.processing_seconds or 0.0,
@@ -220,14 +219,13 @@ def separate(
         Of the kind that says what is wrong: recording, query, weights, output, settings or data.
     """
     chosen = request_with(request, **options)
-    chosen.storage.apply()
     item = single_recording(os.fspath(recording))
     if not chosen.overwrite:
-        refuse_existing(chosen.output, recording=item)
+        refuse_existing(chosen.output_store, recording=item)
     return RecordingSeparator(chosen).separate(item, progress=progress)
 
 
-def refuse_existing(output: str, *, recording: Recording) -> None:
+def refuse_existing(output: Store, *, recording: Recording) -> None:
     """Refuse to mix results with those of an earlier run.
 
     Raises
@@ -235,10 +233,10 @@ def refuse_existing(output: str, *, recording: Recording) -> None:
     OutputError
         If there are results of this recording below the output root.
     """
-    folder = uri.join(output, recording.recording_id)
-    if uri.exists(folder):
+    folder = output / recording.recording_id
+    if folder.exists():
         raise OutputError(
-            folder, expected="no results yet (or --overwrite)", found="results of an earlier run"
+            str(folder), expected="no results yet (or --overwrite)", found="results of an earlier run"
         )
 
 

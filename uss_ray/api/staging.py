@@ -16,19 +16,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from uss_ray.errors import OutputError
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 
 _PREFIX = ".uss-ray-"
 _LOCK_NAME = ".lock"
 
 
 @contextmanager
-def staging_folder(output: str, *, within: Path | None = None) -> Iterator[Path]:
+def staging_folder(output: Store, *, within: Path | None = None) -> Iterator[Path]:
     """Make a folder to write one recording's results to, and remove it in the end.
 
     Parameters
     ----------
-    output : str
+    output : Store
         Output root.
     within : Path or None, default=None
         Staging folder of the whole job, where there is one: who removes it removes what a worker that was killed left.
@@ -45,31 +45,31 @@ def staging_folder(output: str, *, within: Path | None = None) -> Iterator[Path]
         If it cannot be made; one that is raised inside names the place below the output root.
     """
     try:
-        if not uri.is_remote(output):
-            local_root(output).mkdir(parents=True, exist_ok=True)
-        place = within if within and not uri.is_remote(output) else _place_of(output)
+        if not output.is_remote:
+            output.local_path().mkdir(parents=True, exist_ok=True)
+        place = within if within and not output.is_remote else _place_of(output)
         folder, lock = _make_locked(place)
     except OSError as error:
         raise OutputError(
-            output, expected="a folder that can be written", found=error.strerror or str(error)
+            str(output), expected="a folder that can be written", found=error.strerror or str(error)
         ) from error
     try:
         yield folder
     except OutputError as error:
         # The user knows the place a file was meant for, not where it was being made.
-        item = error.item.replace(str(folder), output.rstrip("/"))
+        item = error.item.replace(str(folder), str(output).rstrip("/"))
         raise OutputError(item, expected=error.expected, found=error.found) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
 
 
-def sweep_staging(output: str) -> None:
+def sweep_staging(output: Store) -> None:
     """Remove the staging folders of processes that were killed; those of live ones stay.
 
     Parameters
     ----------
-    output : str
+    output : Store
         Output root; that of an object store means the temporary folder of this machine.
 
     Notes
@@ -87,8 +87,8 @@ def sweep_staging(output: str) -> None:
                 os.close(lock)
 
 
-def _place_of(output: str) -> Path:
-    return Path(tempfile.gettempdir()) if uri.is_remote(output) else local_root(output)
+def _place_of(output: Store) -> Path:
+    return Path(tempfile.gettempdir()) if output.is_remote else output.local_path()
 
 
 def _make_locked(place: Path) -> tuple[Path, int]:
@@ -104,7 +104,7 @@ def _make_locked(place: Path) -> tuple[Path, int]:
 
 
 def commit(
-    staging: Path, *, output: str, name: str, keep: Collection[str] = (), last: str | None = None
+    staging: Path, *, output: Store, name: str, keep: Collection[str] = (), last: str | None = None
 ) -> None:
     """Bring a folder or file of the staging folder to its place below the output root.
 
@@ -116,7 +116,7 @@ def commit(
     ----------
     staging : Path
         From `staging_folder`.
-    output : str
+    output : Store
         Output root.
     name : str
         Relative name, the same in both.
@@ -131,15 +131,10 @@ def commit(
         If it cannot be written.
     """
     source = staging / name
-    if uri.is_remote(output):
-        _upload(
-            source,
-            destination=uri.join(output, name),
-            keep={uri.join(output, kept) for kept in keep},
-            last=last,
-        )
+    if output.is_remote:
+        _upload(source, destination=output / name, keep={output / kept for kept in keep}, last=last)
         return
-    final = local_root(output) / name
+    final = output.local_path() / name
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         if final.is_dir() and source.is_dir():
@@ -152,12 +147,7 @@ def commit(
         ) from error
 
 
-def local_root(output: str) -> Path:
-    """Give a local output root as a path."""
-    return Path(output.removeprefix("file://"))
-
-
-def remove_folder(output: str, name: str) -> None:
+def remove_folder(output: Store, name: str) -> None:
     """Remove a folder below the output root with all that is in it; one that is not there is no fault.
 
     Raises
@@ -165,8 +155,8 @@ def remove_folder(output: str, name: str) -> None:
     OutputError
         If it cannot be removed.
     """
-    if not uri.is_remote(output):
-        folder = local_root(output) / name
+    if not output.is_remote:
+        folder = output.local_path() / name
         try:
             if folder.exists():
                 shutil.rmtree(folder)
@@ -175,10 +165,10 @@ def remove_folder(output: str, name: str) -> None:
                 str(folder), expected="a folder that can be removed", found=error.strerror or str(error)
             ) from error
         return
-    prefix = uri.join(output, name)
-    if uri.exists(prefix, error=OutputError):
-        for location in list(uri.list_recursive(prefix, error=OutputError)):
-            uri.remove(location)
+    folder_there = output / name
+    if folder_there.exists():
+        for file in list(folder_there.list()):
+            file.remove()
 
 
 def _replace_files(source: Path, final: Path, *, last: str | None) -> None:
@@ -192,19 +182,17 @@ def _replace_files(source: Path, final: Path, *, last: str | None) -> None:
         path.unlink(missing_ok=True)
 
 
-def _upload(source: Path, *, destination: str, keep: Collection[str], last: str | None) -> None:
+def _upload(source: Path, *, destination: Store, keep: Collection[Store], last: str | None) -> None:
     if source.is_file():
-        uri.put_file(source, destination)
+        destination.put(source)
         return
-    earlier: set[str] = set()
-    if uri.exists(destination, error=OutputError):
-        earlier.update(uri.list_recursive(destination, error=OutputError))
+    earlier = set(destination.list()) if destination.exists() else set()
     for file in _files(source, last=last):
-        target = uri.join(destination, file.relative_to(source).as_posix())
-        uri.put_file(file, target)
+        target = destination / file.relative_to(source).as_posix()
+        target.put(file)
         earlier.discard(target)
-    for stale in sorted(earlier - set(keep)):
-        uri.remove(stale)
+    for stale in sorted(earlier - set(keep), key=str):
+        stale.remove()
 
 
 def _files(folder: Path, *, last: str | None) -> list[Path]:

@@ -89,10 +89,10 @@ def archive(
     """
     from uss_ray.pipelines.archive.job import separate_archive
     from uss_ray.pipelines.runtime.options import JobOptions
-    from uss_ray.store import uri
+    from uss_ray.store.store import Store
 
     request = options.make_request(
-        output=uri.join(output, version) if version else output,
+        output=str(Store(output) / version) if version else output,
         levels=levels,
         classes=classes,
         union=union,
@@ -185,10 +185,10 @@ def show_plan(location: str, request: SeparationRequest, chosen: JobOptions) -> 
     from uss_ray.pipelines.archive.ledger import read_ledger
     from uss_ray.pipelines.archive.plan import plan_archive
     from uss_ray.sources.listing import open_listing
+    from uss_ray.store.store import Store
 
-    request.storage.apply()
-    listing = open_listing(location, shard=chosen.shard, limit=chosen.limit)
-    ledger = read_ledger(request.output)
+    listing = open_listing(Store(location, request.storage), shard=chosen.shard, limit=chosen.limit)
+    ledger = read_ledger(request.output_store)
     done = ledger.separated if chosen.retry_failed else ledger.known
     for line in plan_archive(listing, request=request, done=done).lines():
         say(line)

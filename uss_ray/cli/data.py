@@ -142,7 +142,7 @@ def _show(coverage: Coverage, problems: Sequence[ClipProblem]) -> None:
 @contextmanager
 def _problem_list(location: str | None) -> Iterator[Callable[[ClipProblem], None]]:
     """Write problems as they come; the file is there when all are in it."""
-    from uss_ray.store.uri import put_file
+    from uss_ray.store.store import Store
 
     if location is None:
         yield lambda _: None
@@ -155,4 +155,4 @@ def _problem_list(location: str | None) -> Iterator[Callable[[ClipProblem], None
             yield lambda problem: writer.writerow(
                 (problem.problem, problem.clip_id, problem.location, problem.reason)
             )
-        put_file(path, location)
+        Store(location).put(path)

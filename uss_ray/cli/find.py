@@ -93,13 +93,13 @@ def find(
     from uss_ray.ontology.vocabulary import Vocabulary
     from uss_ray.results.index.find import HEARD, Wanted, nodes_named
     from uss_ray.results.index.find import find as find_in_index
-    from uss_ray.store.access import StorageAccess
+    from uss_ray.store.store import Store, StoreOptions
 
     if as_json and as_csv:
         raise ConfigError("--json, --csv", expected="one of them", found="both")
-    StorageAccess(
+    storage = StoreOptions(
         endpoint=storage_endpoint, profile=storage_profile, region=storage_region, patience_seconds=patience
-    ).apply()
+    )
     vocabulary = Vocabulary.load(ontology_path=ontology, classes_path=class_list)
     matches = tuple((text, vocabulary.resolve_text(text)) for text in texts or ())
     asked = [*(names or ()), *(match.node.node_id for _, match in matches)]
@@ -109,7 +109,7 @@ def find(
         min_seconds=min_seconds,
         statuses=cast("tuple[Status, ...]", tuple(statuses)) if statuses else HEARD,
     )
-    findings = find_in_index(output, wanted=wanted)
+    findings = find_in_index(Store(output, storage), wanted=wanted)
     if as_json or as_csv:
         with _ending_with_its_reader():
             (_write_json if as_json else _write_csv)(islice(findings, limit))

@@ -122,8 +122,7 @@ def mine(
     from uss_ray.pipelines.mining.job import mine_archive
     from uss_ray.pipelines.mining.request import MiningRequest
     from uss_ray.pipelines.runtime.options import JobOptions
-    from uss_ray.store import uri
-    from uss_ray.store.access import StorageAccess
+    from uss_ray.store.store import Store, StoreOptions
 
     if len(places) < _FEWEST_PLACES:
         raise ConfigError("mine", expected="SEGMENTS_CSV... AUDIO OUTPUT", found=" ".join(places))
@@ -143,7 +142,7 @@ def mine(
     request = MiningRequest(
         segments=tuple(segments),
         audio=audio,
-        output=uri.join(output, version) if version else output,
+        output=str(Store(output) / version) if version else output,
         weights=detector,
         settings=settings,
         compiled=compiled,
@@ -152,7 +151,7 @@ def mine(
         report=not no_report,
         ontology=ontology,
         class_list=class_list,
-        storage=StorageAccess(
+        storage=StoreOptions(
             endpoint=endpoint, profile=storage_profile, region=region, patience_seconds=patience
         ),
         **unchecked,  # the request checks them

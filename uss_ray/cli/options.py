@@ -158,7 +158,7 @@ def make_request(
     from uss_ray.api.request import Query, SeparationRequest
     from uss_ray.results.options import WriteOptions
     from uss_ray.separation.settings import NetworkSettings
-    from uss_ray.store.access import StorageAccess
+    from uss_ray.store.options import StoreOptions
 
     query = Query(
         levels=parse_levels(levels or ()),
@@ -191,7 +191,7 @@ def make_request(
         overwrite=overwrite,
         ontology=ontology,
         class_list=class_list,
-        storage=StorageAccess(
+        storage=StoreOptions(
             endpoint=endpoint, profile=storage_profile, region=region, patience_seconds=patience
         ),
         **unchecked,

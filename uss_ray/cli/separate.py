@@ -82,10 +82,9 @@ def separate(
         region=region,
         patience=patience,
     )
-    request.storage.apply()
     item = single_recording(recording)
     if not overwrite:
-        refuse_existing(output, recording=item)
+        refuse_existing(request.output_store, recording=item)
     separator = RecordingSeparator(request)
     show_matches(separator.matches)
     with progress_bar(item.recording_id, unit="s") as advance:

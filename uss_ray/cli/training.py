@@ -67,7 +67,7 @@ def evaluate_separation_command(
     from uss_ray.evaluation.protocol import QueryKind
     from uss_ray.ontology.vocabulary import Vocabulary
     from uss_ray.pipelines.evaluate import evaluate_separation
-    from uss_ray.store.uri import write_bytes
+    from uss_ray.store.store import Store
 
     vocabulary = Vocabulary.load()
     result = evaluate_separation(
@@ -86,7 +86,7 @@ def evaluate_separation_command(
     say(f"Mean over {len(rows)} classes: {result.mean_sdri_db:.2f} dB ({result.pairs} mixtures)")
     say(result.metric)
     if output is not None:
-        write_bytes(result.to_json().encode(), output)
+        Store(output).put(result.to_json().encode())
         say(f"Result: {output}")
 
 
@@ -115,7 +115,7 @@ def evaluate_mining_command(
     from uss_ray.evaluation.coverage import evaluate_mining
     from uss_ray.mining.settings import MiningSettings
     from uss_ray.ontology.vocabulary import Vocabulary
-    from uss_ray.store.uri import write_bytes
+    from uss_ray.store.store import Store
     from uss_ray.weights.folder import load_weights
     from uss_ray.weights.locate import locate_weights
 
@@ -153,5 +153,5 @@ def evaluate_mining_command(
         )
     say(f"Left out: {result.labels_without_event} labels without a true event. {result.metric}")
     if output is not None:
-        write_bytes(result.to_json().encode(), output)
+        Store(output).put(result.to_json().encode())
         say(f"Result: {output}")

@@ -13,6 +13,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from uss_ray.store.store import Store
+
 CLIP_SUFFIXES = frozenset(
     [".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".wav", ".webm"]
 )
@@ -88,7 +90,7 @@ class ClipReader(Protocol):
     """
 
     @property
-    def location(self) -> str:
+    def place(self) -> Store:
         """Which container."""
         ...
 

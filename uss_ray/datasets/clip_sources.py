@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import PurePosixPath
 
 from uss_ray.datasets.clip_audio import ClipReader, clip_name, is_clip_file
-from uss_ray.datasets.containers.files import FilesReader, list_files
+from uss_ray.datasets.containers.files import FilesReader
 from uss_ray.datasets.containers.hdf5 import HDF5_SUFFIXES, Hdf5Reader, count_clips
 from uss_ray.datasets.containers.options import CONTAINERS, Container, ParquetColumns
 from uss_ray.datasets.containers.parquet import (
@@ -21,6 +20,7 @@ from uss_ray.datasets.containers.parquet import (
 )
 from uss_ray.datasets.containers.tar import TAR_SUFFIXES, TarReader
 from uss_ray.errors import ConfigError, DataError
+from uss_ray.store.store import Location, Store
 
 _SUFFIXES: dict[Container, tuple[str, ...]] = {
     "tar": TAR_SUFFIXES,
@@ -39,21 +39,21 @@ class ClipSource:
 
     Parameters
     ----------
-    location : str
-        Folder, prefix or single container.
+    place : Store
+        Folder, prefix or single container; raises `DataError`.
     container : {"files", "tar", "parquet", "hdf5"}
     readers : tuple of ClipReader
         Each reads its own part, each in memory of a few clips; all are picklable. `files` has one, which lists;
         opening what it lists is where the work is shared.
     """
 
-    location: str
+    place: Store
     container: Container
     readers: tuple[ClipReader, ...]
 
 
 def open_clip_source(
-    location: str,
+    location: Location | Store,
     *,
     container: Container | None = None,
     columns: ParquetColumns | None = None,
@@ -63,8 +63,8 @@ def open_clip_source(
 
     Parameters
     ----------
-    location : str
-        Folder, prefix or single container, local or URI.
+    location : Store, str or path
+        Folder, prefix or single container.
     container : {"files", "tar", "parquet", "hdf5"}, optional
         None: `detect_container`.
     columns : ParquetColumns, optional
@@ -84,14 +84,15 @@ def open_clip_source(
     ConfigError
         If `container` is unknown or has to be named, or h5py is missing.
     """
-    kind = detect_container(location) if container is None else container
+    place = Store.of(location, DataError)
+    kind = detect_container(place) if container is None else container
     if kind not in CONTAINERS:
         raise ConfigError("container", expected=" or ".join(CONTAINERS), found=repr(kind))
     if kind == "files":
-        return ClipSource(location, kind, (FilesReader(location),))
-    shards = [path for path in list_files(location) if _kind_of(path) == kind]
+        return ClipSource(place, kind, (FilesReader(place),))
+    shards = [file for file in place.list() if _kind_of(file.name) == kind]
     if not shards:
-        raise DataError(location, expected=f"files {' '.join(_SUFFIXES[kind])}", found="none")
+        raise DataError(str(place), expected=f"files {' '.join(_SUFFIXES[kind])}", found="none")
     parts = max(1, _READERS_AIMED_AT // len(shards))
     if kind == "tar":
         readers: list[ClipReader] = [TarReader(shard) for shard in shards]
@@ -107,15 +108,15 @@ def open_clip_source(
             for shard in shards
             for first, stop in _pack_ranges(count_clips(shard), parts)
         ]
-    return ClipSource(location, kind, tuple(readers))
+    return ClipSource(place, kind, tuple(readers))
 
 
-def detect_container(location: str) -> Container:
+def detect_container(location: Location | Store) -> Container:
     """Tell by file names what clips are kept in.
 
     Parameters
     ----------
-    location : str
+    location : Store, str or path
         A single container, or a folder or prefix, of which the first names are looked at.
 
     Returns
@@ -129,27 +130,28 @@ def detect_container(location: str) -> Container:
     ConfigError
         If several kinds are there, so that one has to be named.
     """
-    own = _kind_of(location)
+    place = Store.of(location, DataError)
+    own = _kind_of(place.name)
     if own not in (None, "files"):
         return own
-    kinds = {kind for path in islice(list_files(location), _NAMES_LOOKED_AT) if (kind := _kind_of(path))}
+    kinds = {kind for file in islice(place.list(), _NAMES_LOOKED_AT) if (kind := _kind_of(file.name))}
     if not kinds:
         raise DataError(
-            location,
+            str(place),
             expected="clips as audio files, in .tar, .parquet or .h5",
             found="none of these",
         )
     if len(kinds) > 1:
         raise ConfigError(
-            location,
+            str(place),
             expected="one kind of container, or which one to read (--container)",
             found=", ".join(sorted(kinds)),
         )
     return kinds.pop()
 
 
-def _kind_of(path: str) -> Container | None:
-    name = PurePosixPath(path).name.casefold()
+def _kind_of(file_name: str) -> Container | None:
+    name = file_name.casefold()
     for kind, suffixes in _SUFFIXES.items():
         if name.endswith(suffixes):
             return kind

@@ -5,7 +5,6 @@ Meant for data sets that fit (audioset_mini is 0.9 GB); larger ones stream throu
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -19,6 +18,7 @@ from uss_ray.datasets.parallel import map_stream
 from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.datasets.segments import ClipRecord
 from uss_ray.errors import DataError, RecordingError
+from uss_ray.store.store import Location, Store
 
 _THREADS = 4
 
@@ -60,7 +60,7 @@ class ClipStore:
     def load(
         cls,
         records: Sequence[ClipRecord],
-        location: str | os.PathLike[str],
+        location: Location | Store,
         *,
         classes: int,
         sample_rate: int = MODEL_RATE,
@@ -73,7 +73,7 @@ class ClipStore:
         ----------
         records : sequence of ClipRecord
             Each clip and span once.
-        location : str or path
+        location : Store, str or path
             What `open_clip_source` reads.
         classes : int
             Size of the class list.
@@ -88,6 +88,7 @@ class ClipStore:
         DataError
             If a clip is missing or cannot be decoded.
         """
+        source = open_clip_source(location)
         table = SegmentTable.from_records(records)
         audio = np.zeros((len(records), round(clip_seconds * sample_rate)), np.int16)
         rows = {_key(record): row for row, record in enumerate(records)}
@@ -97,11 +98,11 @@ class ClipStore:
             if isinstance(clip, BrokenContainer):
                 raise DataError(clip.location, expected="clips that can be read", found=clip.reason)
             try:
-                return clip.record, decode_clip(clip, sample_rate=sample_rate)
+                return clip.record, decode_clip(clip, sample_rate=sample_rate, storage=source.place.options)
             except RecordingError as error:
                 raise DataError(error.item, expected=error.expected, found=error.found) from error
 
-        for reader in open_clip_source(os.fspath(location)).readers:
+        for reader in source.readers:
             clips = join_clips(reader, table=table)
             for record, decoded in map_stream(decode, clips, threads=_THREADS):
                 waveform = decoded.waveform[: audio.shape[1]]

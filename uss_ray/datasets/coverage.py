@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from uss_ray.datasets.parallel import map_stream
 from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.errors import ConfigError, RecordingError
 from uss_ray.ontology.classes import ClassList
+from uss_ray.store.options import StoreOptions
 
 Problem = Literal["missing", "duplicated", "unreadable", "short", "container"]
 _SECONDS_AN_HOUR = 3600.0
@@ -173,9 +175,10 @@ def check_coverage(
     to_read = int(chosen.sum())
     done = 0
     for source in sources if to_read else ():
+        probe = partial(_probe, storage=source.place.options)
         for reader in source.readers:
             clips = join_clips(reader, table=table, wanted=lambda row: bool(chosen[row]))
-            for probed in map_stream(_probe, clips, threads=threads):
+            for probed in map_stream(probe, clips, threads=threads):
                 tally.count_probe(probed)
                 done += 1
                 if progress is not None:
@@ -191,11 +194,11 @@ class _Probed:
     fault: RecordingError | None
 
 
-def _probe(clip: LabelledClip | BrokenContainer) -> _Probed:
+def _probe(clip: LabelledClip | BrokenContainer, *, storage: StoreOptions) -> _Probed:
     if isinstance(clip, BrokenContainer):
         return _Probed(clip, 0.0, None)
     try:
-        return _Probed(clip, probe_clip(clip), None)
+        return _Probed(clip, probe_clip(clip, storage=storage), None)
     except RecordingError as error:
         return _Probed(clip, 0.0, error)
 

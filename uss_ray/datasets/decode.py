@@ -20,7 +20,7 @@ from uss_ray.audio.resample import BlockResampler
 from uss_ray.datasets.clip_audio import ClipAudio
 from uss_ray.datasets.labelled_clips import LabelledClip
 from uss_ray.errors import RecordingError
-from uss_ray.store import uri
+from uss_ray.store.store import Store, StoreOptions
 
 MODEL_RATE = 32_000
 SHORT_FROM_SECONDS = 0.1
@@ -59,7 +59,9 @@ class DecodedClip:
         return self.missing_seconds > SHORT_FROM_SECONDS
 
 
-def decode_clip(clip: LabelledClip, *, sample_rate: int = MODEL_RATE) -> DecodedClip:
+def decode_clip(
+    clip: LabelledClip, *, sample_rate: int = MODEL_RATE, storage: StoreOptions | None = None
+) -> DecodedClip:
     """Decode a clip.
 
     Parameters
@@ -69,6 +71,8 @@ def decode_clip(clip: LabelledClip, *, sample_rate: int = MODEL_RATE) -> Decoded
         one that reaches the excerpt's end is the recording.
     sample_rate : int, default=MODEL_RATE
         Of the result, in Hz.
+    storage : StoreOptions, optional
+        How the clip's file is reached, where it is one.
 
     Returns
     -------
@@ -84,7 +88,7 @@ def decode_clip(clip: LabelledClip, *, sample_rate: int = MODEL_RATE) -> Decoded
     -----
     Memory holds the excerpt, whatever the length of the recording. Channels are averaged before the rate changes.
     """
-    with _opened(clip.audio) as audio:
+    with _opened(clip.audio, storage) as audio:
         start = _excerpt_start(clip, audio)
         resampler = BlockResampler(audio.sample_rate, sample_rate)
         wanted_seconds = clip.record.end_seconds - clip.record.start_seconds
@@ -101,7 +105,7 @@ def decode_clip(clip: LabelledClip, *, sample_rate: int = MODEL_RATE) -> Decoded
     return DecodedClip(waveform, sample_rate, real)
 
 
-def probe_clip(clip: LabelledClip) -> float:
+def probe_clip(clip: LabelledClip, *, storage: StoreOptions | None = None) -> float:
     """Look at the header of a clip, without decoding it where the header tells the length.
 
     Returns
@@ -114,7 +118,7 @@ def probe_clip(clip: LabelledClip) -> float:
     RecordingError
         As `decode_clip` does, as far as a header shows it.
     """
-    with _opened(clip.audio) as audio:
+    with _opened(clip.audio, storage) as audio:
         start = _excerpt_start(clip, audio)
         return min(_duration_seconds(audio) - start, clip.record.end_seconds - clip.record.start_seconds)
 
@@ -146,14 +150,15 @@ class _Packed:
 
 
 @contextmanager
-def _opened(clip: ClipAudio) -> Iterator[_Audio]:
+def _opened(clip: ClipAudio, storage: StoreOptions | None) -> Iterator[_Audio]:
     if clip.samples is not None:
         yield _Packed(clip.samples, clip.sample_rate or MODEL_RATE)
     elif clip.data is not None:
         with open_recording(io.BytesIO(clip.data), name=clip.location) as recording:
             yield recording
     else:
-        with uri.open_binary(clip.location) as file, open_recording(file, name=clip.location) as recording:
+        file = Store(clip.location, storage).open()
+        with file, open_recording(file, name=clip.location) as recording:
             yield recording
 
 

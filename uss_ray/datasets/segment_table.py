@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from uss_ray.datasets.segments import ClipRecord, stream_segments
 from uss_ray.errors import DataError
-from uss_ray.store.uri import Location
+from uss_ray.store.store import Location, Store
 
 _CHUNK_RECORDS = 1 << 16
 _LONGEST_ID_BYTES = 255
@@ -66,13 +66,12 @@ class SegmentTable:
     repeated: int
 
     @classmethod
-    def load(cls, locations: Iterable[Location], *, class_index: Mapping[str, int]) -> SegmentTable:
+    def load(cls, locations: Iterable[Location | Store], *, class_index: Mapping[str, int]) -> SegmentTable:
         """Read any number of segment CSVs.
 
         Parameters
         ----------
-        locations : iterable of str or path
-            Local or URI.
+        locations : iterable of Store, str or path
         class_index : mapping of str to int
             Class id (MID) to class index.
 

@@ -17,8 +17,7 @@ from functools import lru_cache
 from typing import BinaryIO, cast
 
 from uss_ray.errors import DataError
-from uss_ray.store import uri
-from uss_ray.store.uri import Location
+from uss_ray.store.store import Location, Store
 
 # Most clips share their label list with others: remembering the lists halves the time.
 _REMEMBERED_LISTS = 1 << 16
@@ -44,7 +43,7 @@ class ClipRecord:
     class_indexes: tuple[int, ...]
 
 
-def read_segments(location: Location, *, class_index: Mapping[str, int]) -> list[ClipRecord]:
+def read_segments(location: Location | Store, *, class_index: Mapping[str, int]) -> list[ClipRecord]:
     """Read a segment CSV whole; parameters and errors are those of `stream_segments`.
 
     Returns
@@ -55,13 +54,13 @@ def read_segments(location: Location, *, class_index: Mapping[str, int]) -> list
     return list(stream_segments(location, class_index=class_index))
 
 
-def stream_segments(location: Location, *, class_index: Mapping[str, int]) -> Iterator[ClipRecord]:
+def stream_segments(location: Location | Store, *, class_index: Mapping[str, int]) -> Iterator[ClipRecord]:
     """Read a segment CSV line by line.
 
     Parameters
     ----------
-    location : str or path
-        Local or URI, plain or ``.gz``. Lines `YTID, start_seconds, end_seconds, "mid,mid,…"`; empty lines and lines
+    location : Store, str or path
+        Plain or ``.gz``. Lines `YTID, start_seconds, end_seconds, "mid,mid,…"`; empty lines and lines
         that begin with `#` are skipped.
     class_index : mapping of str to int
         Class id (MID) to class index.
@@ -79,7 +78,7 @@ def stream_segments(location: Location, *, class_index: Mapping[str, int]) -> It
     """
     indexes_of = _label_parser(class_index)
     with ExitStack() as resources:
-        binary = resources.enter_context(uri.open_binary(location, error=DataError))
+        binary = resources.enter_context(Store.of(location, DataError).open())
         if str(location).endswith(".gz"):
             binary = cast(BinaryIO, resources.enter_context(gzip.GzipFile(fileobj=binary)))
         text = resources.enter_context(io.TextIOWrapper(binary, encoding="utf-8-sig", newline=""))

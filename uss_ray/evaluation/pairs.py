@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from uss_ray.errors import DataError
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def write_pairs(pairs: Sequence[EvaluationPair], path: Path) -> None:
     writer = csv.DictWriter(text, [f.name for f in fields(EvaluationPair)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(pair) for pair in pairs)
-    uri.write_bytes(text.getvalue().encode(), path)
+    Store(path).put(text.getvalue().encode())
 
 
 def read_pairs(path: Path) -> list[EvaluationPair]:

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Literal, cast, get_args
 from urllib.parse import unquote_plus
 
@@ -33,7 +33,7 @@ from uss_ray.sources.recordings import (
     ListedRecording,
     recording_tables,
 )
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 
 InventoryFormat = Literal["CSV", "ORC", "Parquet"]
 
@@ -51,7 +51,7 @@ InventoryReader = partial[Iterator[pa.Table]]
 class _DataFile:
     """One data file of a report."""
 
-    location: str
+    place: Store
     file_format: InventoryFormat
     csv_columns: tuple[str, ...]
     size_bytes: int | None
@@ -68,12 +68,12 @@ def looks_like_inventory(name: str) -> bool:
     return PurePosixPath(name).suffix.casefold() == ".json"
 
 
-def open_inventory(manifest: str) -> tuple[InventoryReader, ...]:
+def open_inventory(manifest: Store) -> tuple[InventoryReader, ...]:
     """Read the manifest of a report and prepare the reading of its data files.
 
     Parameters
     ----------
-    manifest : str
+    manifest : Store
         Its `manifest.json`, in the destination bucket or wherever the report was copied to. A copy finds its data
         files in `../data` (as S3 lays them out), `data` or its own folder, and else in the destination bucket.
 
@@ -88,7 +88,7 @@ def open_inventory(manifest: str) -> tuple[InventoryReader, ...]:
         If the manifest is no such manifest, lacks a column that is needed, or a data file is missing or has
         another size than it says.
     """
-    files = _data_files(manifest)
+    files = _data_files(manifest.raising(DataError))
     with ThreadPoolExecutor(min(len(files), _CHECKED_AT_A_TIME)) as pool:
         for _ in pool.map(_check_size, files):
             pass
@@ -98,12 +98,12 @@ def open_inventory(manifest: str) -> tuple[InventoryReader, ...]:
 # -- the manifest ---------------------------------------------------------------------------------------------
 
 
-def _data_files(manifest: str) -> list[_DataFile]:
+def _data_files(manifest: Store) -> list[_DataFile]:
     try:
-        content = json.loads(uri.read_bytes(manifest, error=DataError))
+        content = json.loads(manifest.read())
     except ValueError as error:
         raise DataError(
-            manifest, expected="the manifest.json of an S3 Inventory", found=str(error)
+            str(manifest), expected="the manifest.json of an S3 Inventory", found=str(error)
         ) from error
     fields = content if isinstance(content, dict) else {}
     file_format = _text_field(fields, "fileFormat", manifest=manifest)
@@ -126,7 +126,7 @@ def _data_files(manifest: str) -> list[_DataFile]:
     bucket = _text_field(fields, "destinationBucket", manifest=manifest).removeprefix("arn:aws:s3:::")
     return [
         _DataFile(
-            location=_data_location(manifest, entry=entry, bucket=bucket, number=number),
+            place=_data_place(manifest, entry=entry, bucket=bucket, number=number),
             file_format=cast(InventoryFormat, file_format),
             csv_columns=columns,
             size_bytes=entry.get("size"),
@@ -135,7 +135,7 @@ def _data_files(manifest: str) -> list[_DataFile]:
     ]
 
 
-def _text_field(fields: Mapping[str, Any], name: str, *, manifest: str) -> str:
+def _text_field(fields: Mapping[str, Any], name: str, *, manifest: Store) -> str:
     value = fields.get(name)
     if not isinstance(value, str) or not value:
         found = "none" if value is None else repr(value)[:200]
@@ -147,28 +147,28 @@ def _text_field(fields: Mapping[str, Any], name: str, *, manifest: str) -> str:
     return value
 
 
-def _data_location(manifest: str, *, entry: Any, bucket: str, number: int) -> str:
+def _data_place(manifest: Store, *, entry: Any, bucket: str, number: int) -> Store:
     key = entry.get("key") if isinstance(entry, dict) else None
     if not isinstance(key, str) or not key:
         raise DataError(f"{manifest}, entry {number} of 'files'", expected="a key", found=repr(entry)[:200])
-    original = f"s3://{bucket}/{key}"
-    if manifest.startswith(f"s3://{bucket}/"):
+    original = Store(f"s3://{bucket}/{key}", manifest.options, manifest.error)
+    if str(manifest).startswith(f"s3://{bucket}/"):
         return original
     name = PurePosixPath(key).name
-    if uri.is_remote(manifest):
-        folder, above = manifest.rpartition("/")[0], manifest.rsplit("/", 2)[0]
-    else:
-        here = Path(manifest.removeprefix("file://")).absolute().parent
-        folder, above = str(here), str(here.parent)
-    copies = (uri.join(above, "data", name), uri.join(folder, "data", name), uri.join(folder, name))
-    return next((copy for copy in copies if uri.exists(copy)), original)
+    folder = (
+        manifest.parent
+        if manifest.is_remote
+        else Store(manifest.local_path().absolute().parent, None, DataError)
+    )
+    copies = (folder.parent / "data" / name, folder / "data" / name, folder / name)
+    return next((copy for copy in copies if copy.exists()), original)
 
 
 def _check_size(file: _DataFile) -> None:
-    found = uri.size(file.location, error=DataError)
+    found = file.place.size()
     if file.size_bytes is not None and found != file.size_bytes:
         raise DataError(
-            file.location, expected=f"{file.size_bytes} bytes, as its manifest says", found=f"{found} bytes"
+            str(file.place), expected=f"{file.size_bytes} bytes, as its manifest says", found=f"{found} bytes"
         )
 
 
@@ -193,7 +193,7 @@ def _read_data_file(file: _DataFile) -> Iterator[pa.Table]:
         "ORC": _orc_rows,
         "Parquet": _parquet_rows,
     }
-    with _data_faults(file), uri.open_binary(file.location, error=DataError) as stored:
+    with _data_faults(file), file.place.open() as stored:
         yield from recording_tables(_recordings(file, readers[file.file_format](file, stored)))
 
 
@@ -201,7 +201,7 @@ def _recordings(file: _DataFile, rows: Iterator[tuple[int, Row]]) -> Iterator[Li
     for number, row in rows:
         key = row[_KEY]
         if not isinstance(key, str) or not key:
-            raise DataError(f"{file.location}, row {number}, column 'Key'", expected="a key", found=repr(key))
+            raise DataError(f"{file.place}, row {number}, column 'Key'", expected="a key", found=repr(key))
         if not has_recording_suffix(key) or any(part.startswith(".") for part in key.split("/")):
             continue
         # A report of a bucket without versions has neither column: all it lists is there.
@@ -210,7 +210,7 @@ def _recordings(file: _DataFile, rows: Iterator[tuple[int, Row]]) -> Iterator[Li
         yield ListedRecording(
             recording_uri=f"s3://{row[_BUCKET]}/{key}",
             recording_id=recording_id(key),
-            byte_count=_size(row, place=f"{file.location}, row {number}"),
+            byte_count=_size(row, place=f"{file.place}, row {number}"),
         )
 
 
@@ -233,12 +233,12 @@ def _size(row: Row, *, place: str) -> int | None:
 
 def _csv_rows(file: _DataFile, stored: BinaryIO) -> Iterator[tuple[int, Row]]:
     """CSV has no header, and its keys are encoded as in a URL."""
-    plain = gzip.GzipFile(fileobj=stored) if file.location.endswith(".gz") else stored
+    plain = gzip.GzipFile(fileobj=stored) if file.place.name.endswith(".gz") else stored
     with io.TextIOWrapper(cast(BinaryIO, plain), encoding="utf-8", newline="") as text:
         for number, cells in enumerate(csv.reader(text, strict=True), start=1):
             if len(cells) != len(file.csv_columns):
                 raise DataError(
-                    f"{file.location}, row {number}",
+                    f"{file.place}, row {number}",
                     expected=f"{len(file.csv_columns)} cells, as the manifest says",
                     found=str(len(cells)),
                 )
@@ -262,7 +262,7 @@ def _orc_rows(file: _DataFile, stored: BinaryIO) -> Iterator[tuple[int, Row]]:
 
 def _used(names: Sequence[str], *, file: _DataFile) -> dict[str, str]:
     """Pair the columns we use, as the file writes them, with their plain names."""
-    _check_columns([_plain(name) for name in names], place=file.location)
+    _check_columns([_plain(name) for name in names], place=str(file.place))
     return {name: _plain(name) for name in names if _plain(name) in _USED_COLUMNS}
 
 
@@ -291,5 +291,5 @@ def _data_faults(file: _DataFile) -> Iterator[None]:
         OSError,
     ) as error:
         raise DataError(
-            file.location, expected=f"a data file of an S3 Inventory ({file.file_format})", found=str(error)
+            str(file.place), expected=f"a data file of an S3 Inventory ({file.file_format})", found=str(error)
         ) from error

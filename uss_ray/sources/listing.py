@@ -26,7 +26,7 @@ from uss_ray.sources.recordings import (
     recording_tables,
     single_recording,
 )
-from uss_ray.store import uri
+from uss_ray.store.store import Location, Store
 
 __all__ = [
     "RECORDING_SCHEMA",
@@ -69,12 +69,14 @@ class Listing:
             yield from reader()
 
 
-def open_listing(archive: str, *, shard: tuple[int, int] | None = None, limit: int | None = None) -> Listing:
+def open_listing(
+    archive: Location | Store, *, shard: tuple[int, int] | None = None, limit: int | None = None
+) -> Listing:
     """Find out what an archive is and prepare the reading of its recordings.
 
     Parameters
     ----------
-    archive : str
+    archive : Store, str or path
         A folder, a prefix of an object store, one recording, a manifest (Parquet file or folder of them, CSV, JSONL;
         see `manifests`) or the `manifest.json` of an S3 Inventory report (see `inventory`). Folders and prefixes
         count what has an audio suffix; a manifest means every row.
@@ -100,7 +102,7 @@ def open_listing(archive: str, *, shard: tuple[int, int] | None = None, limit: i
         If `shard` or `limit` are out of range.
     """
     _check_choice(shard=shard, limit=limit)
-    listing = _open(archive, limit=None if shard else limit)
+    listing = _open(Store.of(archive), limit=None if shard else limit)
     readers: tuple[TableReader, ...] = listing.readers
     count = listing.known_count
     if shard is not None:
@@ -112,12 +114,12 @@ def open_listing(archive: str, *, shard: tuple[int, int] | None = None, limit: i
     return Listing(readers=readers, kind=listing.kind, known_count=count)
 
 
-def list_recordings(archive: str) -> Iterator[Recording]:
+def list_recordings(archive: Location | Store) -> Iterator[Recording]:
     """List the recordings of an archive, as they are found.
 
     Parameters
     ----------
-    archive : str
+    archive : Store, str or path
         See `open_listing`.
 
     Yields
@@ -139,17 +141,17 @@ def list_recordings(archive: str) -> Iterator[Recording]:
 class _ReadPrefix:
     """Everything with an audio suffix below a folder or prefix, named by its path below it."""
 
-    base: str
+    base: Store
 
     def __call__(self) -> Iterator[pa.Table]:
         return recording_tables(
             ListedRecording(
-                recording_uri=found.location,
-                recording_id=recording_id(uri.relative(found.location, base=self.base)),
+                recording_uri=str(found.place),
+                recording_id=recording_id(found.place.relative_to(self.base)),
                 byte_count=found.size_bytes,
             )
-            for found in uri.list_files(self.base)
-            if has_recording_suffix(found.location)
+            for found in self.base.files()
+            if has_recording_suffix(str(found.place))
         )
 
 
@@ -196,32 +198,33 @@ class _First:
                     return
 
 
-def _open(archive: str, *, limit: int | None) -> Listing:
-    if looks_like_inventory(archive):
+def _open(archive: Store, *, limit: int | None) -> Listing:
+    if looks_like_inventory(str(archive)):
         return Listing(readers=open_inventory(archive), kind="inventory", known_count=None)
-    if is_manifest(archive):
+    if is_manifest(str(archive)):
         return _open_manifest((archive,), base=archive, limit=limit)
-    manifests: list[str] = []
-    for found in uri.list_files(archive):
-        if found.location.rstrip("/") == archive.rstrip("/"):
-            recording = single_recording(found.location)
+    manifests: list[Store] = []
+    for found in archive.files():
+        location = str(found.place)
+        if location.rstrip("/") == str(archive).rstrip("/"):
+            recording = single_recording(location)
             one = ListedRecording(recording.recording_uri, recording.recording_id, found.size_bytes)
             return Listing(readers=(_ReadOne(one),), kind="file", known_count=1)
-        if has_recording_suffix(found.location):
-            kind: Kind = "prefix" if uri.is_remote(archive) else "folder"
+        if has_recording_suffix(location):
+            kind: Kind = "prefix" if archive.is_remote else "folder"
             return Listing(readers=(_ReadPrefix(archive),), kind=kind, known_count=None)
-        if is_manifest(found.location) and found.location.endswith(".parquet"):
-            manifests.append(found.location)
+        if is_manifest(location) and location.endswith(".parquet"):
+            manifests.append(found.place)
     if manifests:
         return _open_manifest(tuple(manifests), base=archive, limit=limit)
     expected = f"recordings (.wav, .flac, .ogg, .mp3 …) or a manifest ({', '.join(MANIFEST_SUFFIXES)})"
-    raise RecordingError(archive, expected=expected, found="none")
+    raise RecordingError(str(archive), expected=expected, found="none")
 
 
-def _open_manifest(files: tuple[str, ...], *, base: str, limit: int | None) -> Listing:
+def _open_manifest(files: tuple[Store, ...], *, base: Store, limit: int | None) -> Listing:
     readers, count = open_manifest(files, limit=limit)
     if count == 0:
-        raise RecordingError(base, expected="recordings in the manifest", found="no row")
+        raise RecordingError(str(base), expected="recordings in the manifest", found="no row")
     return Listing(readers=readers, kind="manifest", known_count=count)
 
 

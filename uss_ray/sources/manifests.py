@@ -19,7 +19,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any, NoReturn
 
 import pyarrow as pa
@@ -28,7 +27,7 @@ import pyarrow.parquet as pq
 from uss_ray.errors import DataError
 from uss_ray.results.layout import recording_id
 from uss_ray.sources.recordings import ROWS_PER_TABLE, ListedRecording, recording_table, recording_tables
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 
 _TEXT_SUFFIXES = (".csv", ".jsonl", ".ndjson")
 MANIFEST_SUFFIXES = (".parquet", *_TEXT_SUFFIXES)
@@ -51,14 +50,13 @@ def is_manifest(name: str) -> bool:
 
 
 def open_manifest(
-    files: Sequence[str], *, limit: int | None = None
+    files: Sequence[Store], *, limit: int | None = None
 ) -> tuple[tuple[ManifestReader, ...], int | None]:
     """Check manifests and prepare their reading.
 
     Parameters
     ----------
-    files : sequence of str
-        Their locations.
+    files : sequence of Store
     limit : int or None, default=None
         Rows that will be taken of them in all: as many lines of a text are checked.
 
@@ -75,20 +73,21 @@ def open_manifest(
         If a file cannot be read, has no column `uri` or one of another type, or a row is broken: found now in
         every line of a text, and in all that the footer of a Parquet file tells; else as the row is reached.
     """
+    places = [file.raising(DataError) for file in files]
     with ThreadPoolExecutor(min(len(files), _OPENED_AT_A_TIME)) as pool:
-        counts = list(pool.map(partial(_checked_rows, limit=limit), files))
+        counts = list(pool.map(partial(_checked_rows, limit=limit), places))
     readers = tuple(
         partial(_read_manifest, file, limit=limit)
-        for file, count in zip(files, counts, strict=True)
+        for file, count in zip(places, counts, strict=True)
         if count != 0
     )
     known = [count for count in counts if count is not None]
     return readers, sum(known) if len(known) == len(counts) else None
 
 
-def _checked_rows(file: str, *, limit: int | None) -> int | None:
+def _checked_rows(file: Store, *, limit: int | None) -> int | None:
     """Check a file and count its rows; None if there are more than were looked at."""
-    if _format(file) == ".parquet":
+    if _format(file.name) == ".parquet":
         with _parquet(file) as parquet:
             return _check_footer(parquet, file=file)
     with closing(_text_rows(file)) as rows:
@@ -96,8 +95,8 @@ def _checked_rows(file: str, *, limit: int | None) -> int | None:
     return None if count == limit else count
 
 
-def _read_manifest(file: str, *, limit: int | None) -> Iterator[pa.Table]:
-    if _format(file) == ".parquet":
+def _read_manifest(file: Store, *, limit: int | None) -> Iterator[pa.Table]:
+    if _format(file.name) == ".parquet":
         return _parquet_tables(file)
     return recording_tables(islice(_text_rows(file), limit))
 
@@ -115,11 +114,13 @@ class _Columns:
     duration: str | None
 
     @classmethod
-    def among(cls, found: Sequence[str], *, file: str) -> _Columns:
+    def among(cls, found: Sequence[str], *, file: Store) -> _Columns:
         location = _one_of(("uri", "recording_uri"), found, file=file)
         if location is None:
             columns = ", ".join(map(repr, found)) or "none"
-            raise DataError(file, expected="a column 'uri' (or 'recording_uri')", found=f"columns {columns}")
+            raise DataError(
+                str(file), expected="a column 'uri' (or 'recording_uri')", found=f"columns {columns}"
+            )
         return cls(
             location=location,
             name=_one_of(("id", "recording_id"), found, file=file),
@@ -134,10 +135,10 @@ class _Columns:
         ]
 
 
-def _one_of(wanted: Sequence[str], found: Sequence[str], *, file: str) -> str | None:
+def _one_of(wanted: Sequence[str], found: Sequence[str], *, file: Store) -> str | None:
     present = [name for name in found if name in wanted]
     if len(present) > 1:
-        raise DataError(file, expected=f"one column {' or '.join(wanted)}", found=" and ".join(present))
+        raise DataError(str(file), expected=f"one column {' or '.join(wanted)}", found=" and ".join(present))
     return present[0] if present else None
 
 
@@ -154,7 +155,7 @@ class _BrokenCellError(ValueError):
         ) from self
 
 
-def _named(location: object, name: object, *, columns: _Columns, base: str) -> tuple[str, str]:
+def _named(location: object, name: object, *, columns: _Columns, base: Store) -> tuple[str, str]:
     """Give a row its full URI and its id.
 
     Without a name of its own, a row is named by its URI without the scheme: a bucket is a part of it, so that two
@@ -172,26 +173,20 @@ def _named(location: object, name: object, *, columns: _Columns, base: str) -> t
         raise _BrokenCellError(column, expected="the name of a recording", found=name or location) from None
 
 
-def _resolved(location: str, *, base: str) -> tuple[str, str]:
-    if uri.is_remote(location):
+def _resolved(location: str, *, base: Store) -> tuple[str, str]:
+    if Store(location).is_remote:
         scheme, _, path = location.partition("://")
         return location, path.partition("?")[0] if scheme in ("http", "https") else path
     if location.startswith(("/", "file://")):
         return location, location.removeprefix("file://")
     if ".." not in location.split("/"):
-        return uri.join(base, location), location
-    if not uri.is_remote(base):
-        path = posixpath.normpath(posixpath.join(base, location))
+        return str(base / location), location
+    if not base.is_remote:
+        path = posixpath.normpath(posixpath.join(str(base), location))
         return path, path
-    scheme, _, folder = base.partition("://")
+    scheme, _, folder = str(base).partition("://")
     path = posixpath.normpath(posixpath.join(folder, location))
     return f"{scheme}://{path}", path
-
-
-def _folder(file: str) -> str:
-    if uri.is_remote(file):
-        return file.rpartition("/")[0]
-    return str(Path(file.removeprefix("file://")).parent)
 
 
 def _format(name: str) -> str:
@@ -208,8 +203,8 @@ def _shown(found: object) -> str:
 # -- CSV and JSON Lines ---------------------------------------------------------------------------------------
 
 
-def _text_rows(file: str) -> Generator[ListedRecording, None, None]:
-    base = _folder(file)
+def _text_rows(file: Store) -> Generator[ListedRecording, None, None]:
+    base = file.parent
     columns: _Columns | None = None
     for line, row in _lines(file):
         columns = columns or _Columns.among(list(row), file=file)
@@ -253,26 +248,26 @@ def _duration(row: Mapping[str, Any]) -> float | None:
     return seconds
 
 
-def _lines(file: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _lines(file: Store) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Give each row with the number of its line, from 1."""
     with _text(file) as lines:
-        yield from _csv_lines(file, lines) if _format(file) == ".csv" else _json_lines(file, lines)
+        yield from _csv_lines(file, lines) if _format(file.name) == ".csv" else _json_lines(file, lines)
 
 
 @contextmanager
-def _text(file: str) -> Iterator[io.TextIOWrapper]:
-    with uri.open_binary(file, error=DataError) as stored:
-        plain = gzip.GzipFile(fileobj=stored) if file.casefold().endswith(".gz") else stored
+def _text(file: Store) -> Iterator[io.TextIOWrapper]:
+    with file.open() as stored:
+        plain = gzip.GzipFile(fileobj=stored) if file.name.casefold().endswith(".gz") else stored
         try:
             with io.TextIOWrapper(plain, encoding="utf-8-sig", newline="") as text:
                 yield text
         except UnicodeDecodeError as error:
-            raise DataError(file, expected="a text in UTF-8", found=str(error)) from error
+            raise DataError(str(file), expected="a text in UTF-8", found=str(error)) from error
         except (EOFError, gzip.BadGzipFile) as error:
-            raise DataError(file, expected="a complete gzip file", found=str(error)) from error
+            raise DataError(str(file), expected="a complete gzip file", found=str(error)) from error
 
 
-def _csv_lines(file: str, lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _csv_lines(file: Store, lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
     reader = csv.reader(lines, strict=True)
     header: list[str] | None = None
     try:
@@ -291,10 +286,10 @@ def _csv_lines(file: str, lines: Iterable[str]) -> Iterator[tuple[int, Mapping[s
     except csv.Error as error:
         raise DataError(f"{file}, line {reader.line_num}", expected="CSV", found=str(error)) from error
     if header is None:
-        raise DataError(file, expected="a header with a column 'uri'", found="an empty file")
+        raise DataError(str(file), expected="a header with a column 'uri'", found="an empty file")
 
 
-def _json_lines(file: str, lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _json_lines(file: Store, lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -313,15 +308,15 @@ def _json_lines(file: str, lines: Iterable[str]) -> Iterator[tuple[int, Mapping[
 
 
 @contextmanager
-def _parquet(file: str) -> Iterator[pq.ParquetFile]:
-    with uri.open_binary(file, error=DataError) as stored:
+def _parquet(file: Store) -> Iterator[pq.ParquetFile]:
+    with file.open() as stored:
         try:
             yield pq.ParquetFile(stored, buffer_size=_PARQUET_BUFFER_BYTES, pre_buffer=False)
         except (pa.ArrowException, OSError) as error:
-            raise DataError(file, expected="a Parquet file", found=str(error)) from error
+            raise DataError(str(file), expected="a Parquet file", found=str(error)) from error
 
 
-def _check_footer(parquet: pq.ParquetFile, *, file: str) -> int:
+def _check_footer(parquet: pq.ParquetFile, *, file: Store) -> int:
     schema = parquet.schema_arrow
     columns = _Columns.among(schema.names, file=file)
     for column, holds, expected in (
@@ -338,7 +333,7 @@ def _check_footer(parquet: pq.ParquetFile, *, file: str) -> int:
     return int(parquet.metadata.num_rows)
 
 
-def _check_no_nulls(footer: pq.FileMetaData, *, column: str, file: str) -> None:
+def _check_no_nulls(footer: pq.FileMetaData, *, column: str, file: Store) -> None:
     position = next(at for at in range(footer.num_columns) if footer.schema.column(at).path == column)
     for group in range(footer.num_row_groups):
         statistics = footer.row_group(group).column(position).statistics
@@ -360,8 +355,8 @@ def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
 
 
-def _parquet_tables(file: str) -> Iterator[pa.Table]:
-    base = _folder(file)
+def _parquet_tables(file: Store) -> Iterator[pa.Table]:
+    base = file.parent
     with _parquet(file) as parquet:
         _check_footer(parquet, file=file)
         columns = _Columns.among(parquet.schema_arrow.names, file=file)
@@ -374,7 +369,7 @@ def _parquet_tables(file: str) -> Iterator[pa.Table]:
 
 
 def _parquet_table(
-    batch: pa.RecordBatch, *, columns: _Columns, base: str, file: str, first_row: int
+    batch: pa.RecordBatch, *, columns: _Columns, base: Store, file: Store, first_row: int
 ) -> pa.Table:
     def values(column: str | None) -> list[Any]:
         return [None] * batch.num_rows if column is None else batch.column(column).to_pylist()

@@ -10,14 +10,13 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import pyarrow as pa
 
 from uss_ray.errors import RecordingError
 from uss_ray.results.layout import recording_id
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 
 RECORDING_SCHEMA = pa.schema(
     [
@@ -82,7 +81,7 @@ def single_recording(location: str) -> Recording:
     RecordingError
         If the location has no name.
     """
-    name = PurePosixPath(location).name if uri.is_remote(location) else Path(location).name
+    name = Store(location).name
     if not name or name == "..":
         raise RecordingError(location or "recording", expected="the name of an audio file", found="none")
     return Recording(recording_uri=location, recording_id=recording_id(name))

@@ -8,7 +8,6 @@ A location without ``scheme://`` is a local path, whatever characters its name h
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import shutil
 import tempfile
@@ -18,19 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
-from fsspec.utils import get_protocol
-
 from uss_ray.errors import OutputError, RecordingError, UssRayError
 from uss_ray.store.faults import client_errors, without_secrets, wording
 from uss_ray.store.options import StoreOptions
 from uss_ray.store.patience import patiently
-from uss_ray.store.systems import S3_SCHEMES, WEB_SCHEMES, file_system
+from uss_ray.store.systems import S3_SCHEMES, WEB_SCHEMES, file_system, scheme_of
 
 __all__ = ["FoundFile", "Location", "Store", "StoreOptions"]
 
 Location = str | os.PathLike[str]
 
-_REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 # libsndfile reads a few KiB at a time; one request a piece would take minutes, the default cache twice the memory.
 _READ_AHEAD_BYTES = 8 << 20
 # Below twice this a file goes up in one request; above, parts of it do, one after another: then none is still on its
@@ -120,12 +116,17 @@ class Store:
     @property
     def is_remote(self) -> bool:
         """Whether the location is a URI other than ``file://``."""
-        return bool(_REMOTE.match(self.root))
+        return scheme_of(self.root) != "file"
 
     @property
     def name(self) -> str:
         """Last part of the location."""
         return (PurePosixPath if self.is_remote else Path)(self.root).name
+
+    @property
+    def parent(self) -> Store:
+        """The folder or prefix above."""
+        return self._at(self.root.rpartition("/")[0] if self.is_remote else str(Path(self.root).parent))
 
     def local_path(self) -> Path:
         """Give the path of a local place.
@@ -219,7 +220,7 @@ class Store:
                 return open(self.root, "rb")
             system, path = self.file_system()
             file = system.open(path, "rb", block_size=_READ_AHEAD_BYTES, cache_type="readahead")
-            if get_protocol(path) not in WEB_SCHEMES or _serves_ranges(file):
+            if scheme_of(path) not in WEB_SCHEMES or _serves_ranges(file):
                 return cast(BinaryIO, file)
             file.close()
             seconds = self.options.patience_seconds
@@ -269,7 +270,7 @@ class Store:
             system, path = self.file_system()
             if isinstance(content, bytes):
                 system.pipe_file(path, content)
-            elif get_protocol(self.root) in S3_SCHEMES:
+            elif scheme_of(self.root) in S3_SCHEMES:
                 part_bytes = max(_PART_BYTES, -(-content.stat().st_size // _MOST_PARTS))
                 system.put_file(str(content), path, chunksize=part_bytes, max_concurrency=1)
             else:
@@ -325,7 +326,7 @@ class Store:
 
     def _files_there(self) -> Iterator[FoundFile]:
         system, path = self.file_system()
-        scheme = get_protocol(self.root)
+        scheme = scheme_of(self.root)
         if scheme in WEB_SCHEMES:
             expected = "a folder, bucket or file that can be listed"
             raise self.error(self._item, expected=expected, found="a web address")

@@ -6,10 +6,8 @@ One is made per process and options (fsspec keeps them), so two stores with diff
 from __future__ import annotations
 
 import os
+import re
 from typing import Any, cast
-
-import fsspec
-from fsspec.utils import get_protocol
 
 from uss_ray.errors import ConfigError
 from uss_ray.store.faults import without_secrets
@@ -17,8 +15,15 @@ from uss_ray.store.options import StoreOptions
 
 S3_SCHEMES = ("s3", "s3a")
 WEB_SCHEMES = ("http", "https")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://")
 _FROM_ENVIRONMENT = StoreOptions()
 _CHECKSUMS = ("request_checksum_calculation", "response_checksum_validation")
+
+
+def scheme_of(location: str) -> str:
+    """Name the scheme of a URI; ``file`` for a local path, whatever characters its name holds."""
+    found = _SCHEME.match(location)
+    return found[1] if found else "file"
 
 
 def file_system(location: str, options: StoreOptions = _FROM_ENVIRONMENT) -> tuple[Any, str]:
@@ -45,7 +50,7 @@ def file_system(location: str, options: StoreOptions = _FROM_ENVIRONMENT) -> tup
     -----
     Not `fsspec.url_to_fs`, which would take a ``::`` in a name for a chain of file systems.
     """
-    scheme = get_protocol(location)
+    scheme = scheme_of(location)
     try:
         system = _of_scheme(scheme, options)
     except ImportError as error:
@@ -71,6 +76,8 @@ def _of_scheme(scheme: str, options: StoreOptions) -> Any:
         from uss_ray.store.web import PatientHTTPFileSystem
 
         return PatientHTTPFileSystem(use_listings_cache=False, patience_seconds=options.patience_seconds)
+    import fsspec  # only once somebody reaches for a store of its kinds
+
     return fsspec.filesystem(scheme)
 
 

@@ -9,7 +9,7 @@ from tests.mp4 import encoded_mp4
 from uss_ray import separate
 from uss_ray.errors import OutputError, RecordingError
 from uss_ray.results.index.table import read_index
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 
 
 def test_three_lines_of_python_separate_a_recording(make_recording, tiny_weights, tmp_path):
@@ -40,7 +40,7 @@ def test_progress_ends_at_the_recordings_length(make_recording, tiny_weights, tm
 def test_recording_and_results_may_lie_in_an_object_store(make_recording, tiny_weights, tmp_path):
     store = fsspec.filesystem("memory")
     try:
-        uri.put_file(make_recording("a b.wav"), "memory://bucket/in/a b.wav")
+        Store("memory://bucket/in/a b.wav").put(make_recording("a b.wav"))
         for _ in range(2):
             result = separate(
                 "memory://bucket/in/a b.wav",
@@ -58,9 +58,9 @@ def test_recording_and_results_may_lie_in_an_object_store(make_recording, tiny_w
         assert [row.stem_sha256 for row in result.rows] == [row.stem_sha256 for row in local.rows]
         for row in result.rows:
             if row.stem_uri is not None:
-                assert uri.size(uri.join("memory://bucket/out", row.stem_uri)) == row.stem_bytes
+                assert (Store("memory://bucket/out") / row.stem_uri).size() == row.stem_bytes
         assert result.report == "memory://bucket/out/a b.wav/report.html"
-        assert uri.exists(result.report)
+        assert Store(result.report).exists()
         assert read_index("memory://bucket/out").num_rows == len(result.rows)
     finally:
         store.rm("/bucket", recursive=True)

@@ -10,16 +10,16 @@ import pytest
 
 from uss_ray.api.staging import commit, staging_folder, sweep_staging
 from uss_ray.errors import OutputError
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 
 
 @pytest.fixture(params=["local", "store"])
 def output(request, tmp_path):
     if request.param == "local":
-        yield str(tmp_path / "out")
+        yield Store(tmp_path / "out")
         return
     store = fsspec.filesystem("memory")
-    yield "memory://bucket/out"
+    yield Store("memory://bucket/out")
     if store.exists("/bucket"):
         store.rm("/bucket", recursive=True)
 
@@ -32,8 +32,8 @@ def stage(staging, name, files):
 
 
 def content_of(output, name):
-    base = uri.join(output, name)
-    return {uri.relative(item, base=base): uri.read_bytes(item).decode() for item in uri.list_recursive(base)}
+    base = output / name
+    return {item.relative_to(base): item.read().decode() for item in base.list()}
 
 
 def test_a_folder_comes_to_its_place_with_all_its_files(output):
@@ -66,34 +66,34 @@ def test_nothing_is_left_when_the_work_fails(output):
     fault = RuntimeError("on the way")
     assert not context.__exit__(RuntimeError, fault, None)
     assert not staging.exists()
-    assert not uri.exists(uri.join(output, "a.wav"))
+    assert not (output / "a.wav").exists()
 
 
 def test_an_output_below_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(OutputError, match="file"), staging_folder(str(tmp_path / "file" / "out")):
+    with pytest.raises(OutputError, match="file"), staging_folder(Store(tmp_path / "file" / "out")):
         pass
 
 
 def test_what_a_killed_worker_left_goes_with_the_staging_folder_of_its_job(tmp_path):
-    out = tmp_path / "out"
-    with staging_folder(str(out)) as job:
-        left_open = staging_folder(str(out), within=job)
+    out = Store(tmp_path / "out")
+    with staging_folder(out) as job:
+        left_open = staging_folder(out, within=job)
         stage(left_open.__enter__(), "a.wav", {"half.flac": "1"})
-        with staging_folder(str(out), within=job) as staging:
+        with staging_folder(out, within=job) as staging:
             stage(staging, "b.wav", {"stem.flac": "1"})
-            commit(staging, output=str(out), name="b.wav")
-    assert [path.name for path in out.iterdir()] == ["b.wav"]
+            commit(staging, output=out, name="b.wav")
+    assert [path.name for path in out.local_path().iterdir()] == ["b.wav"]
 
 
 def test_an_error_names_the_place_a_file_was_meant_for(output):
     with pytest.raises(OutputError) as failure, staging_folder(output) as staging:
         raise OutputError(str(staging / "a.wav" / "dog.flac"), expected="space", found="a full disk")
-    assert failure.value.item == uri.join(output, "a.wav/dog.flac")
+    assert failure.value.item == str(output / "a.wav/dog.flac")
 
 
 def test_who_is_killed_while_it_replaces_a_folder_takes_nothing_away(tmp_path, monkeypatch):
-    output = str(tmp_path / "out")
+    output = Store(tmp_path / "out")
     with staging_folder(output) as staging:
         stage(staging, "a.wav", {"dog.flac": "woof", "rain.flac": "drip"})
         commit(staging, output=output, name="a.wav")
@@ -116,12 +116,13 @@ def test_what_a_killed_process_left_is_swept_away_and_the_work_of_a_live_one_is_
     die = (
         "import os, sys\n"
         "from uss_ray.api.staging import staging_folder\n"
-        "context = staging_folder(sys.argv[1])\n"
+        "from uss_ray.store.store import Store\n"
+        "context = staging_folder(Store(sys.argv[1]))\n"
         "print(context.__enter__(), flush=True)\n"
         "os._exit(9)"
     )
     told = subprocess.run(
-        [sys.executable, "-c", die, output],
+        [sys.executable, "-c", die, str(output)],
         env={"TMPDIR": str(tmp_path), "PATH": ""},
         capture_output=True,
         text=True,

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from tests.servers.fixtures import forget_clients
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 
 RATE = 32_000
 SECONDS = 0.5
@@ -70,7 +70,7 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def as_files(tones: Tones, root: str) -> None:
     for clip_id, waveform in tones.items():
-        uri.write_bytes(encoded(waveform), uri.join(root, f"class {clip_id[-1]}", f"Y{clip_id}.flac"))
+        (Store(root) / f"class {clip_id[-1]}" / f"Y{clip_id}.flac").put(encoded(waveform))
 
 
 def tar_bytes(tones: Tones, *, mode: str = "w") -> bytes:
@@ -86,9 +86,9 @@ def tar_bytes(tones: Tones, *, mode: str = "w") -> bytes:
 
 def as_tar(tones: Tones, root: str) -> None:
     first, *rest = tones
-    uri.write_bytes(tar_bytes({first: tones[first]}), uri.join(root, "shard-0.tar"))
+    (Store(root) / "shard-0.tar").put(tar_bytes({first: tones[first]}))
     packed = tar_bytes({clip_id: tones[clip_id] for clip_id in rest}, mode="w:gz")
-    uri.write_bytes(packed, uri.join(root, "shard-1.tar.gz"))
+    (Store(root) / "shard-1.tar.gz").put(packed)
 
 
 def as_parquet(tones: Tones, root: str) -> None:
@@ -106,7 +106,7 @@ def as_parquet(tones: Tones, root: str) -> None:
     )
     file = io.BytesIO()
     pq.write_table(table, file, row_group_size=2)
-    uri.write_bytes(file.getvalue(), uri.join(root, "train-00000.parquet"))
+    (Store(root) / "train-00000.parquet").put(file.getvalue())
 
 
 def as_hdf5(tones: Tones, root: str) -> None:
@@ -117,7 +117,7 @@ def as_hdf5(tones: Tones, root: str) -> None:
         pack["waveform"] = np.stack([np.round(tone * 32767) for tone in tones.values()]).astype(np.int16)
         pack["target"] = np.zeros((len(tones), 2), bool)
         pack.attrs["sample_rate"] = RATE
-    uri.write_bytes(file.getvalue(), uri.join(root, "pack.h5"))
+    (Store(root) / "pack.h5").put(file.getvalue())
 
 
 PACKERS: dict[str, Callable[[Tones, str], None]] = {

@@ -79,7 +79,7 @@ def test_only_wanted_clips_are_read(container: str, tones: Tones, tmp_path: Path
 def test_one_container_alone_is_a_source(container: str, tones: Tones, tmp_path: Path) -> None:
     PACKERS[container](tones, str(tmp_path))
     readers = open_clip_source(str(tmp_path)).readers
-    assert open_clip_source(readers[0].location).container == container
+    assert open_clip_source(readers[0].place).container == container
 
 
 def test_a_pack_is_read_in_parts_that_add_up(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_container_that_is_cut_off_gives_what_is_whole_and_says_so(
     container: str, tones: Tones, kept: float, tmp_path: Path
 ) -> None:
     PACKERS[container](tones, str(tmp_path / "whole"))
-    whole = Path(open_clip_source(str(tmp_path / "whole")).readers[-1].location)
+    whole = open_clip_source(str(tmp_path / "whole")).readers[-1].place.local_path()
     cut = tmp_path / whole.name
     cut.write_bytes(whole.read_bytes()[: round(whole.stat().st_size * kept)])
     (reader,) = open_clip_source(str(cut)).readers
@@ -169,14 +169,14 @@ def test_a_tar_without_its_end_mark_or_with_a_damaged_header_is_not_taken_for_wh
 def test_a_store_that_fails_is_no_broken_container(
     container: str, tmp_path: Path, tones: Tones, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from uss_ray.store import uri
+    from uss_ray.store.store import Store
 
     PACKERS[container](tones, str(tmp_path))
     reader = open_clip_source(str(tmp_path)).readers[0]
-    whole = uri.open_binary(reader.location)
+    whole = reader.place.open()
     fault = ConnectionResetError("gone away")
     file = FailingFile(whole, fault)
-    monkeypatch.setattr(uri, "open_binary", lambda *_, **__: file)
+    monkeypatch.setattr(Store, "open", lambda _: file)
     assert all(isinstance(item, ClipAudio) for item in reader())
     for allowed in range(file.reads - 1):
         file.reads, file.allowed = 0, allowed
@@ -194,12 +194,12 @@ def test_a_program_that_met_a_failing_pack_ends_well(tmp_path: Path, tones: Tone
         from tests.unit.datasets.test_clip_sources import FailingFile
         from uss_ray.datasets.clip_sources import open_clip_source
         from uss_ray.errors import DataError
-        from uss_ray.store import uri
+        from uss_ray.store.store import Store
 
         reader = open_clip_source(sys.argv[1]).readers[0]
-        file = FailingFile(uri.open_binary(reader.location), ConnectionResetError("gone away"))
+        file = FailingFile(reader.place.open(), ConnectionResetError("gone away"))
         file.allowed = 1
-        uri.open_binary = lambda *_, **__: file
+        Store.open = lambda _: file
         try:
             list(reader())
         except DataError as error:

@@ -12,8 +12,8 @@ from uss_ray.datasets.decode import decode_clip, probe_clip
 from uss_ray.datasets.labelled_clips import Holds, LabelledClip
 from uss_ray.datasets.segments import ClipRecord
 from uss_ray.errors import RecordingError
-from uss_ray.store import uri
 from uss_ray.store.faults import is_infrastructure
+from uss_ray.store.store import Store
 
 
 def labelled(data: bytes, *, start: float = 3.0, end: float = 4.0, holds: Holds = "either") -> LabelledClip:
@@ -52,8 +52,8 @@ def test_a_short_excerpt_is_padded_and_says_so() -> None:
 
 def test_an_m4a_on_a_disk_or_in_a_store_is_a_clip_like_any_other(root: str) -> None:
     pytest.importorskip("av")
-    location = uri.join(root, "Yx.m4a")
-    uri.write_bytes(encoded_mp4(steps(6, rate=44_100)[None], rate=44_100), location)
+    location = str(Store(root) / "Yx.m4a")
+    Store(location).put(encoded_mp4(steps(6, rate=44_100)[None], rate=44_100))
     clip = LabelledClip(ClipRecord("x", 3.0, 4.0, (0,)), ClipAudio("x", location), "either", 0)
     decoded = decode_clip(clip)
     assert probe_clip(clip) == 1.0

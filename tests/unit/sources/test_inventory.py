@@ -17,7 +17,7 @@ from pyarrow import orc
 from tests.servers.fixtures import forget_clients
 from uss_ray.errors import DataError
 from uss_ray.sources.listing import list_recordings, open_listing
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 
 CSV_SCHEMA = "Bucket, Key, VersionId, IsLatest, IsDeleteMarker, Size, LastModifiedDate, ETag"
 OBJECTS = [
@@ -82,7 +82,7 @@ def write_report(root, *, file_format="CSV", parts=None, schema=None, **changes)
     files = []
     for number, content in enumerate([data()] if parts is None else parts):
         key = f"lists/sounds/weekly/data/part-{number}{suffix}"
-        uri.write_bytes(content, uri.join(root, key))
+        (Store(root) / key).put(content)
         files.append({"key": key, "size": len(content), "MD5checksum": hashlib.md5(content).hexdigest()})
     manifest = {
         "sourceBucket": "sounds",
@@ -93,8 +93,8 @@ def write_report(root, *, file_format="CSV", parts=None, schema=None, **changes)
         "fileSchema": schema or its_schema,
         "files": files,
     } | changes
-    place = uri.join(root, "lists/sounds/weekly/2026-11-06T21-32Z/manifest.json")
-    uri.write_bytes(json.dumps(manifest).encode(), place)
+    place = str(Store(root) / "lists/sounds/weekly/2026-11-06T21-32Z/manifest.json")
+    Store(place).put(json.dumps(manifest).encode())
     return place
 
 
@@ -136,7 +136,7 @@ def test_a_report_copied_to_a_folder_tells_what_is_there_now(tmp_path, file_form
 @pytest.mark.parametrize("file_format", list(FORMATS))
 def test_a_report_in_its_bucket_names_recordings_as_a_listing_of_the_bucket_does(s3, file_format):
     for key, _ in EXPECTED:
-        uri.write_bytes(b"sound", f"s3://sounds/{key}")
+        Store(f"s3://sounds/{key}").put(b"sound")
     _, rows = found(write_report(s3, file_format=file_format))
     listed = list(list_recordings("s3://sounds"))
     assert [(row["recording_uri"], row["recording_id"]) for row in rows] == [
@@ -146,7 +146,7 @@ def test_a_report_in_its_bucket_names_recordings_as_a_listing_of_the_bucket_does
 
 def test_a_manifest_alone_finds_its_data_in_the_destination_bucket(s3, tmp_path):
     alone = tmp_path / "manifest.json"
-    alone.write_bytes(uri.read_bytes(write_report(s3)))
+    alone.write_bytes(Store(write_report(s3)).read())
     assert [row["bytes"] for row in found(str(alone))[1]] == [100, 7]
 
 

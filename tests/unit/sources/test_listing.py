@@ -13,7 +13,7 @@ from uss_ray.sources.listing import (
     recording_key,
     single_recording,
 )
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 
 
 @pytest.fixture
@@ -85,8 +85,8 @@ def test_a_folder_gives_small_tables_with_keys_and_sizes(archive):
 
 
 def test_a_prefix_of_a_store_lists_as_the_folder_does(archive):
-    uri.write_bytes(b"123", "memory://listing-test/a/x.wav")
-    uri.write_bytes(b"", "memory://listing-test/a/x.txt")
+    Store("memory://listing-test/a/x.wav").put(b"123")
+    Store("memory://listing-test/a/x.txt").put(b"")
     listing = open_listing("memory://listing-test")
     assert listing.kind == "prefix"
     assert [(row["recording_id"], row["bytes"]) for row in rows_of(listing)] == [("a/x.wav", 3)]
@@ -94,14 +94,14 @@ def test_a_prefix_of_a_store_lists_as_the_folder_does(archive):
 
 def test_nothing_is_read_before_it_is_asked_for(archive, monkeypatch):
     asked = []
-    listed = uri.list_files
+    listed = Store.files
 
     def counting(prefix):
         for found in listed(prefix):
             asked.append(found)
             yield found
 
-    monkeypatch.setattr(uri, "list_files", counting)
+    monkeypatch.setattr(Store, "files", counting)
     listing = open_listing(archive, limit=3)
     assert len(asked) == 1
     assert len(rows_of(listing)) == 3

@@ -14,7 +14,7 @@ import pytest
 from uss_ray.errors import DataError, RecordingError
 from uss_ray.sources.listing import list_recordings, open_listing, recording_key
 from uss_ray.sources.manifests import open_manifest
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 
 ROWS = [
     {"uri": "s3://bucket/a/x.wav", "id": "first", "bytes": 12, "duration_seconds": 1.5},
@@ -90,7 +90,7 @@ def test_readers_travel_and_begin_anew(manifest):
 
 def test_a_manifest_in_a_store_means_its_own_surroundings(tmp_path):
     (tmp_path / "m.csv").write_text("recording_uri,recording_id\nx/y.wav,\n../z.wav,\n")
-    uri.put_file(tmp_path / "m.csv", "memory://manifests/deep/m.csv")
+    Store("memory://manifests/deep/m.csv").put(tmp_path / "m.csv")
     found = list(list_recordings("memory://manifests/deep/m.csv"))
     assert [item.recording_uri for item in found] == [
         "memory://manifests/deep/x/y.wav",
@@ -197,7 +197,7 @@ def test_a_wrong_parquet_is_named_before_any_work(tmp_path, columns, message):
 def test_a_broken_row_deep_in_parquet_is_named_when_it_is_reached(tmp_path):
     names = [f"{row}.wav" for row in range(2500)]
     pq.write_table(pa.table({"uri": names, "bytes": [1] * 2399 + [-1] + [1] * 100}), tmp_path / "m.parquet")
-    (reader,), count = open_manifest([str(tmp_path / "m.parquet")])
+    (reader,), count = open_manifest([Store(str(tmp_path / "m.parquet"))])
     tables = reader()
     assert count == 2500
     assert [next(tables).num_rows, next(tables).num_rows] == [1000, 1000]
@@ -225,7 +225,7 @@ def test_memory_does_not_grow_with_the_rows_of_a_row_group(tmp_path):
     pq.write_table(
         pa.table({"uri": names}), tmp_path / "m.parquet", row_group_size=rows, use_dictionary=False
     )
-    (reader,), count = open_manifest([str(tmp_path / "m.parquet")])
+    (reader,), count = open_manifest([Store(str(tmp_path / "m.parquet"))])
     pool = pa.default_memory_pool()
     before = pool.bytes_allocated()
     peak = max(pool.bytes_allocated() - before for _ in islice(reader(), 60))

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from uss_ray.datasets.clip_audio import BrokenContainer, ClipAudio, ClipPlace, Wanted, clip_name, wants
-from uss_ray.errors import DataError, RecordingError
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -19,18 +18,18 @@ class FilesReader:
 
     Parameters
     ----------
-    location : str
+    place : Store
         Folder or prefix, or a single file.
     """
 
-    location: str
+    place: Store
 
     def places(self) -> Iterator[ClipPlace | BrokenContainer]:
         """List the clips in the order of their names."""
-        for path in list_files(self.location):
-            name = clip_name(path)
+        for file in self.place.list():
+            name = clip_name(str(file))
             if name is not None:
-                yield ClipPlace(name, path)
+                yield ClipPlace(name, str(file))
 
     def __call__(self, *, wanted: Wanted | None = None) -> Iterator[ClipAudio | BrokenContainer]:
         """List the wanted clips; their audio is the file at their location."""
@@ -39,19 +38,3 @@ class FilesReader:
                 yield place
             elif wants(wanted, place.name):
                 yield ClipAudio(place.name, place.location)
-
-
-def list_files(location: str) -> Iterator[str]:
-    """List every file of a data set.
-
-    Raises
-    ------
-    DataError
-        If there is nothing of that name, or the store cannot list.
-    """
-    try:
-        yield from uri.list_recursive(location)
-    except RecordingError as error:
-        raise DataError(error.item, expected=error.expected, found=error.found) from (
-            error.__cause__ or error
-        )

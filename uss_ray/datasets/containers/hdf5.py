@@ -30,6 +30,7 @@ from uss_ray.datasets.containers.watched import (
     raise_fault,
 )
 from uss_ray.errors import ConfigError, DataError
+from uss_ray.store.store import Store
 
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
 _NAMES = "audio_name"
@@ -46,15 +47,14 @@ class Hdf5Reader:
 
     Parameters
     ----------
-    location : str
-        Local or URI.
+    place : Store
     first, stop : int, optional
         Half-open range of clips; None reads to the end.
     sample_rate : int, optional
         In Hz. None: the file's attribute `sample_rate`, else what makes its rows ten seconds long.
     """
 
-    location: str
+    place: Store
     first: int = 0
     stop: int | None = None
     sample_rate: int | None = None
@@ -62,19 +62,19 @@ class Hdf5Reader:
     def places(self) -> Iterator[ClipPlace | BrokenContainer]:
         """List the clips from their names alone."""
         try:
-            with _open_pack(self.location) as pack:
+            with _open_pack(self.place) as pack:
                 for name in pack.names(self.first, self.stop):
-                    yield ClipPlace(name, f"{self.location}#{name}")
+                    yield ClipPlace(name, f"{self.place}#{name}")
         except BrokenContentError as error:
-            yield BrokenContainer(self.location, str(error))
+            yield BrokenContainer(str(self.place), str(error))
 
     def __call__(self, *, wanted: Wanted | None = None) -> Iterator[ClipAudio | BrokenContainer]:
         """Read the wanted clips, a few rows at a time."""
         try:
-            with _open_pack(self.location) as pack:
+            with _open_pack(self.place) as pack:
                 yield from self._clips(pack, wanted)
         except BrokenContentError as error:
-            yield BrokenContainer(self.location, str(error))
+            yield BrokenContainer(str(self.place), str(error))
 
     def _clips(self, pack: _Pack, wanted: Wanted | None) -> Iterator[ClipAudio]:
         names = pack.names(self.first, self.stop)
@@ -89,11 +89,11 @@ class Hdf5Reader:
                 continue
             block = pack.waveforms(self.first + chosen[0], self.first + chosen[-1] + 1)
             for row in chosen:
-                place = f"{self.location}#{names[row]}"
+                place = f"{self.place}#{names[row]}"
                 yield ClipAudio(names[row], place, samples=block[row - chosen[0]].copy(), sample_rate=rate)
 
 
-def count_clips(location: str) -> int:
+def count_clips(place: Store) -> int:
     """Count the clips of a pack; 0 where it is broken, for the reader to tell.
 
     Raises
@@ -104,7 +104,7 @@ def count_clips(location: str) -> int:
         If the file is missing, has not the two data sets, or the store fails.
     """
     try:
-        with _open_pack(location) as pack:
+        with _open_pack(place) as pack:
             return len(pack)
     except BrokenContentError:
         return 0
@@ -113,10 +113,10 @@ def count_clips(location: str) -> int:
 class _Pack:
     """An open pack; nothing leaves it before the file was asked whether it was read at all."""
 
-    def __init__(self, pack: Any, file: WatchedFile, location: str) -> None:
+    def __init__(self, pack: Any, file: WatchedFile, place: Store) -> None:
         self._pack = pack
         self._file = file
-        self._location = location
+        self._place = place
         self._check_layout()
 
     def __len__(self) -> int:
@@ -125,14 +125,14 @@ class _Pack:
     def names(self, first: int, stop: int | None) -> list[str]:
         """Return the names of a range of clips, without suffix."""
         stored = self._pack[_NAMES][first:stop]
-        raise_fault(self._file, self._location)
+        raise_fault(self._file, self._place)
         texts = (name.decode(errors="replace") if isinstance(name, bytes) else str(name) for name in stored)
         return [without_suffix(text) for text in texts]
 
     def waveforms(self, first: int, stop: int) -> NDArray[np.int16]:
         """Return (stop - first, samples)."""
         block: NDArray[np.int16] = self._pack[_WAVEFORMS][first:stop]
-        raise_fault(self._file, self._location)
+        raise_fault(self._file, self._place)
         return block
 
     def sample_rate(self) -> int:
@@ -146,27 +146,27 @@ class _Pack:
         pack = self._pack
         if _NAMES not in pack or _WAVEFORMS not in pack:
             raise DataError(
-                self._location,
+                str(self._place),
                 expected=f"data sets {_NAMES} and {_WAVEFORMS}",
                 found=", ".join(pack) or "none",
             )
         clips, waveforms = len(pack[_NAMES]), pack[_WAVEFORMS]
         if waveforms.ndim != 2 or waveforms.dtype != np.int16 or len(waveforms) != clips:
             raise DataError(
-                f"{self._location} {_WAVEFORMS}",
+                f"{self._place} {_WAVEFORMS}",
                 expected=f"int16 of shape ({clips}, samples)",
                 found=f"{waveforms.dtype} of shape {waveforms.shape}",
             )
 
 
 @contextmanager
-def _open_pack(location: str) -> Iterator[_Pack]:
+def _open_pack(place: Store) -> Iterator[_Pack]:
     h5py = _h5py()
     with (
-        open_watched(location, content_faults=(OSError, RuntimeError, KeyError)) as file,
+        open_watched(place, content_faults=(OSError, RuntimeError, KeyError)) as file,
         h5py.File(file, "r") as pack,
     ):
-        yield _Pack(pack, file, location)
+        yield _Pack(pack, file, place)
 
 
 def _h5py() -> ModuleType:

@@ -22,6 +22,7 @@ from uss_ray.datasets.clip_audio import (
 from uss_ray.datasets.containers.options import AUDIO_COLUMNS, ID_COLUMNS, ParquetColumns
 from uss_ray.datasets.containers.watched import BrokenContentError, open_watched
 from uss_ray.errors import DataError
+from uss_ray.store.store import Store
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
 _ROWS_AT_ONCE = 8
@@ -34,8 +35,7 @@ class ParquetReader:
 
     Parameters
     ----------
-    location : str
-        Local or URI.
+    place : Store
     columns : ParquetColumns
     row_groups : tuple of int, optional
         None reads them all.
@@ -46,30 +46,30 @@ class ParquetReader:
         When reading, if the columns are not there, naming those that are.
     """
 
-    location: str
+    place: Store
     columns: ParquetColumns = field(default_factory=ParquetColumns)
     row_groups: tuple[int, ...] | None = None
 
     def places(self) -> Iterator[ClipPlace | BrokenContainer]:
         """List the clips from the id column, or from the file names in the audio column."""
         try:
-            with _open(self.location) as file:
-                layout = _Layout.of(file, self.columns, location=self.location)
+            with _open(self.place) as file:
+                layout = _Layout.of(file, self.columns, place=self.place)
                 for group in self._groups(file):
                     for name in layout.names(file, group):
-                        yield ClipPlace(name, f"{self.location}#{name}")
+                        yield ClipPlace(name, f"{self.place}#{name}")
         except BrokenContentError as error:
-            yield BrokenContainer(self.location, str(error))
+            yield BrokenContainer(str(self.place), str(error))
 
     def __call__(self, *, wanted: Wanted | None = None) -> Iterator[ClipAudio | BrokenContainer]:
         """Read the wanted clips, a few rows at a time; row groups without any are skipped."""
         try:
-            with _open(self.location) as file:
-                layout = _Layout.of(file, self.columns, location=self.location)
+            with _open(self.place) as file:
+                layout = _Layout.of(file, self.columns, place=self.place)
                 for group in self._groups(file):
                     yield from self._clips(file, layout, group, wanted)
         except BrokenContentError as error:
-            yield BrokenContainer(self.location, str(error))
+            yield BrokenContainer(str(self.place), str(error))
 
     def _clips(
         self, file: pq.ParquetFile, layout: _Layout, group: int, wanted: Wanted | None
@@ -84,16 +84,16 @@ class ParquetReader:
                 name = names[row]
                 row += 1
                 if wants(wanted, name):
-                    yield ClipAudio(name, f"{self.location}#{name}", data=audio.as_py() or b"")
+                    yield ClipAudio(name, f"{self.place}#{name}", data=audio.as_py() or b"")
 
     def _groups(self, file: pq.ParquetFile) -> Sequence[int]:
         return range(file.num_row_groups) if self.row_groups is None else self.row_groups
 
 
-def count_row_groups(location: str) -> int:
+def count_row_groups(place: Store) -> int:
     """Read the number of row groups from a file's footer; 1 where the footer is broken, for the reader to tell."""
     try:
-        with _open(location) as file:
+        with _open(place) as file:
             return int(file.num_row_groups)
     except BrokenContentError:
         return 1
@@ -108,20 +108,20 @@ class _Layout:
     is_struct: bool
 
     @classmethod
-    def of(cls, file: pq.ParquetFile, columns: ParquetColumns, *, location: str) -> _Layout:
+    def of(cls, file: pq.ParquetFile, columns: ParquetColumns, *, place: Store) -> _Layout:
         schema = file.schema_arrow
         audio = _choose(schema.names, columns.audio, AUDIO_COLUMNS)
         if audio is None:
-            raise _missing(location, "audio", columns.audio or "/".join(AUDIO_COLUMNS), schema)
+            raise _missing(place, "audio", columns.audio or "/".join(AUDIO_COLUMNS), schema)
         kind = schema.field(audio).type
         children = {child.name: child.type for child in kind} if pa.types.is_struct(kind) else {}
         if not _is_binary(children.get("bytes", kind)):
             raise DataError(
-                f"{location} column {audio}", expected="bytes or a struct with bytes", found=str(kind)
+                f"{place} column {audio}", expected="bytes or a struct with bytes", found=str(kind)
             )
         clip_id = _choose(schema.names, columns.clip_id, ID_COLUMNS)
         if clip_id is None and (columns.clip_id is not None or "path" not in children):
-            raise _missing(location, "ids", columns.clip_id or "/".join(ID_COLUMNS), schema)
+            raise _missing(place, "ids", columns.clip_id or "/".join(ID_COLUMNS), schema)
         return cls(clip_id or f"{audio}.path", audio, bool(children))
 
     @property
@@ -139,10 +139,10 @@ class _Layout:
 
 
 @contextmanager
-def _open(location: str) -> Iterator[pq.ParquetFile]:
+def _open(place: Store) -> Iterator[pq.ParquetFile]:
     with (
         # Arrow's word for a page that cannot be decoded is an OSError.
-        open_watched(location, content_faults=(pa.ArrowException, OSError)) as source,
+        open_watched(place, content_faults=(pa.ArrowException, OSError)) as source,
         pq.ParquetFile(pa.PythonFile(source, "r"), buffer_size=_BUFFER_BYTES, pre_buffer=False) as file,
     ):
         yield file
@@ -162,5 +162,5 @@ def _is_binary(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def _missing(location: str, what: str, wanted: str, schema: pa.Schema) -> DataError:
-    return DataError(location, expected=f"a column with {what} ({wanted})", found=", ".join(schema.names))
+def _missing(place: Store, what: str, wanted: str, schema: pa.Schema) -> DataError:
+    return DataError(str(place), expected=f"a column with {what} ({wanted})", found=", ".join(schema.names))

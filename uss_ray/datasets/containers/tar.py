@@ -12,6 +12,7 @@ from typing import BinaryIO, Literal, cast
 
 from uss_ray.datasets.clip_audio import BrokenContainer, ClipAudio, ClipPlace, Wanted, clip_name, wants
 from uss_ray.datasets.containers.watched import BrokenContentError, open_watched
+from uss_ray.store.store import Store
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _LARGEST_MEMBER_BYTES = 1 << 30
@@ -25,21 +26,21 @@ class TarReader:
 
     Parameters
     ----------
-    location : str
-        Local or URI. A member's name, without folder and suffix, names its clip.
+    place : Store
+        A member's name, without folder and suffix, names its clip.
     """
 
-    location: str
+    place: Store
 
     def places(self) -> Iterator[ClipPlace | BrokenContainer]:
         """List the clips; a plain archive is skipped through from header to header."""
-        seekable = self.location.casefold().endswith(".tar")
+        seekable = self.place.name.casefold().endswith(".tar")
         try:
             with self._opened("r:" if seekable else "r|*") as archive:
                 for _, name in _clips_in(archive):
-                    yield ClipPlace(name, f"{self.location}#{name}")
+                    yield ClipPlace(name, f"{self.place}#{name}")
         except BrokenContentError as error:
-            yield BrokenContainer(self.location, str(error))
+            yield BrokenContainer(str(self.place), str(error))
 
     def __call__(self, *, wanted: Wanted | None = None) -> Iterator[ClipAudio | BrokenContainer]:
         """Read the wanted clips in the order of the archive."""
@@ -49,21 +50,21 @@ class TarReader:
                     if wants(wanted, name):
                         yield self._clip(archive, member, name)
         except BrokenContentError as error:
-            yield BrokenContainer(self.location, str(error))
+            yield BrokenContainer(str(self.place), str(error))
 
     def _clip(
         self, archive: tarfile.TarFile, member: tarfile.TarInfo, name: str
     ) -> ClipAudio | BrokenContainer:
-        place = f"{self.location}#{name}"
+        location = f"{self.place}#{name}"
         if member.size > _LARGEST_MEMBER_BYTES:
-            return BrokenContainer(place, f"{member.size} bytes are more than a clip can have")
+            return BrokenContainer(location, f"{member.size} bytes are more than a clip can have")
         file = archive.extractfile(member)
-        return ClipAudio(name, place, data=b"" if file is None else file.read())
+        return ClipAudio(name, location, data=b"" if file is None else file.read())
 
     @contextmanager
     def _opened(self, mode: Literal["r:", "r|*"]) -> Iterator[tarfile.TarFile]:
         with (
-            open_watched(self.location, content_faults=_CONTENT_FAULTS) as file,
+            open_watched(self.place, content_faults=_CONTENT_FAULTS) as file,
             tarfile.open(
                 fileobj=cast("BinaryIO", file), mode=mode, tarinfo=_StrictTarInfo, bufsize=_BLOCK_BYTES
             ) as archive,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from uss_ray.audio.bridge import FaultKeepingFile
 from uss_ray.errors import DataError
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 
 
 class BrokenContentError(Exception):
@@ -47,13 +47,12 @@ class WatchedFile(FaultKeepingFile):
 
 
 @contextmanager
-def open_watched(location: str, *, content_faults: tuple[type[Exception], ...]) -> Iterator[WatchedFile]:
+def open_watched(place: Store, *, content_faults: tuple[type[Exception], ...]) -> Iterator[WatchedFile]:
     """Open a container for the code in the `with` block, whose errors are sorted.
 
     Parameters
     ----------
-    location : str
-        Local or URI.
+    place : Store
     content_faults : tuple of exception types
         What the library that reads the container raises.
 
@@ -69,17 +68,17 @@ def open_watched(location: str, *, content_faults: tuple[type[Exception], ...]) 
     BrokenContentError
         If the library failed on bytes that were read well.
     """
-    with uri.open_binary(location, error=DataError) as source:
+    with place.open() as source:
         file = WatchedFile(source)
         try:
             yield file
         except content_faults as error:
-            raise_fault(file, location)
+            raise_fault(file, place)
             raise BrokenContentError(" ".join(str(error).split()) or type(error).__name__) from error
-        raise_fault(file, location)
+        raise_fault(file, place)
 
 
-def raise_fault(file: WatchedFile, location: str) -> None:
+def raise_fault(file: WatchedFile, place: Store) -> None:
     """Raise what went wrong with the file, if anything did.
 
     Raises
@@ -88,4 +87,4 @@ def raise_fault(file: WatchedFile, location: str) -> None:
         With the store's fault as `__cause__`.
     """
     if file.fault is not None:
-        raise DataError(location, expected="readable bytes", found=str(file.fault)) from file.fault
+        raise DataError(str(place), expected="readable bytes", found=str(file.fault)) from file.fault

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from uss_ray.api.staging import remove_folder
-from uss_ray.errors import OutputError
 from uss_ray.pipelines.archive.ledger import Ledger, is_in
 from uss_ray.results.layout import INDEX_FOLDER, PARTS_FOLDER
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 
 
-def start_over(output: str) -> None:
+def start_over(output: Store) -> None:
     """Let no result of an earlier run count: its index and the spans of its long recordings go.
 
     Stems stay until those of the new run replace them.
@@ -25,7 +24,7 @@ def start_over(output: str) -> None:
         remove_folder(output, folder)
 
 
-def forget_done_parts(output: str, ledger: Ledger) -> None:
+def forget_done_parts(output: Store, ledger: Ledger) -> None:
     """Remove the spans of long recordings that are joined or have failed.
 
     Raises
@@ -33,11 +32,10 @@ def forget_done_parts(output: str, ledger: Ledger) -> None:
     OutputError
         If they cannot be removed.
     """
-    place = uri.join(output, PARTS_FOLDER)
-    if not uri.exists(place, error=OutputError):
+    place = output / PARTS_FOLDER
+    if not place.exists():
         return
-    found = uri.list_recursive(place, error=OutputError)
-    names = {uri.relative(name, base=place).split("/")[0] for name in found}
+    names = {file.relative_to(place).split("/")[0] for file in place.list()}
     for name in sorted(names):
         key = np.array([int(name, 16)], dtype=np.int64)
         if is_in(key, ledger.separated)[0] or is_in(key, ledger.failed)[0]:

@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 
 from uss_ray.api.publisher import parts_folder
 from uss_ray.api.request import SeparationRequest
-from uss_ray.audio.codec import RecordingReader, open_recording
-from uss_ray.errors import RecordingError
+from uss_ray.audio.codec import RecordingReader
+from uss_ray.errors import OutputError, RecordingError
 from uss_ray.pipelines.archive.ledger import done_parts
 from uss_ray.pipelines.archive.packets import PacketBuilder, Sounding, Unit, UnitStatus
 from uss_ray.pipelines.runtime.run_state import StopSign
+from uss_ray.sources.reading import open_stored_recording
 from uss_ray.sources.recordings import Recording
-from uss_ray.store import uri
 from uss_ray.store.faults import is_infrastructure
+from uss_ray.store.store import Store, StoreOptions
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,6 @@ def decode_packets(
     state: Any,
 ) -> Iterator[pa.Table]:
     """Decode recordings; give tables of `packets.PACKET_SCHEMA`."""
-    request.storage.apply()
     stop = StopSign(state)
     builder = PacketBuilder(most_units=packet_units, most_samples=packet_samples)
     for row in table.select(["recording_uri", "recording_id"]).to_pylist():
@@ -80,7 +80,8 @@ def decode_packets(
             for unit, waveform in decode_recording(
                 recording,
                 plan=plan,
-                done_parts=lambda item: done_parts(request.output, folder=parts_folder(item)),
+                storage=request.storage,
+                done_parts=lambda item: done_parts(request.output_store, folder=parts_folder(item)),
             ):
                 yield from builder.add(unit, waveform)
                 if unit.part is not None and stop:
@@ -102,6 +103,7 @@ def decode_recording(
     recording: Recording,
     *,
     plan: SpanPlan,
+    storage: StoreOptions,
     done_parts: Callable[[Recording], Collection[int]],
 ) -> Iterator[Sounding]:
     """Decode one recording.
@@ -110,6 +112,8 @@ def decode_recording(
     ----------
     recording : Recording
     plan : SpanPlan
+    storage : StoreOptions
+        How the recording is reached.
     done_parts : callable
         Tells which spans of a long recording are there from an earlier run; they come without sound.
 
@@ -126,10 +130,7 @@ def decode_recording(
         is_last=False,
     )
     try:
-        with (
-            uri.open_binary(recording.recording_uri) as file,
-            open_recording(file, name=recording.recording_uri) as reader,
-        ):
+        with open_stored_recording(Store(recording.recording_uri, storage)) as reader:
             spec = reader.spec
             facts = replace(
                 facts,
@@ -146,7 +147,7 @@ def decode_recording(
                 started = time.monotonic()
                 if unit.part is not None:
                     facts = replace(facts, part=unit.part + 1)
-    except RecordingError as error:
+    except (OutputError, RecordingError) as error:
         status: UnitStatus = "unfinished" if is_infrastructure(error) else "failed"
         yield (
             replace(facts, status=status, reason=error.reason, is_last=True),

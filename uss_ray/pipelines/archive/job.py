@@ -43,7 +43,7 @@ from uss_ray.results.layout import INDEX_FOLDER
 from uss_ray.results.run_summary import RecordingCounts, RunSummary, StageSummary
 from uss_ray.sources.listing import Listing, open_listing
 from uss_ray.sources.recordings import Recording
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -135,10 +135,10 @@ def separate_archive(
         with a full disk; what was done until then stays. A bad recording raises nothing.
     """
     chosen = options or JobOptions()
-    request.storage.apply()
     started = time.monotonic(), datetime.now(UTC)
     checked = RecordingSeparator(request.replace(device="cpu"))
-    listing = open_listing(archive, shard=chosen.shard, limit=chosen.limit)
+    output = request.output_store
+    listing = open_listing(Store(archive, request.storage), shard=chosen.shard, limit=chosen.limit)
     few = _count_few(listing)
     with ray_session(chosen.address):
         pool = plan_pool(
@@ -149,14 +149,14 @@ def separate_archive(
         )
         identity, resumed = open_run(
             RunIdentity.of(archive, run=checked.run, threads=pool.threads),
-            output=request.output,
+            output=output,
             results_folder=INDEX_FOLDER,
-            start_over=partial(start_over, request.output) if request.overwrite else None,
+            start_over=partial(start_over, output) if request.overwrite else None,
         )
         if resumed and chosen.threads is None and request.device != "cuda" and not pool.gpus_per_actor:
             pool = plan_pool(actors=chosen.actors, threads=identity.threads, device=request.device)
-        sweep_staging(request.output)
-        with staging_folder(request.output) as scratch:
+        sweep_staging(output)
+        with staging_folder(output) as scratch:
             run = _Run(
                 # The index tells what is there; a worker that is tried again must be free to replace its own results.
                 request=request.replace(overwrite=True),
@@ -173,10 +173,10 @@ def separate_archive(
             with stop_on_signals(run.stop) as stop:
                 set_up_ray_data()
                 skipped = run.drive(stop=stop)
-        _settle(request.output)
+        _settle(output)
     tally = run.tally
     summary = _summary(archive, request, run=run, skipped=skipped, started=started)
-    _write_summary(summary, output=request.output, shard=chosen.shard)
+    _write_summary(summary, output=output, shard=chosen.shard)
     return ArchiveResult(
         output=request.output,
         tally=tally,
@@ -209,8 +209,7 @@ class _Run(Passes):
         request = self.request
 
         def read() -> Ledger:
-            request.storage.apply()
-            return read_ledger(request.output)
+            return read_ledger(request.output_store)
 
         ledger: Any = ray.remote(read).options(num_cpus=0).remote()
         found: Ledger = ray.get(ledger)  # a view into Ray's store: 8 bytes a recording
@@ -219,7 +218,7 @@ class _Run(Passes):
     def run_pass(self, ledger: Any, *, careful: bool) -> None:
         """See `Passes`."""
         grain = Grain.alone() if careful else Grain.of(self.few, actors=self.pool.actors)
-        long = LongRecordings(self.request, publisher=self.separator.publisher)
+        long = LongRecordings(self.separator.publisher)
         reports = packet_reports(
             self.listing.readers,
             request=self.request,
@@ -318,7 +317,7 @@ def _count_few(listing: Listing) -> int | None:
     return count
 
 
-def _settle(output: str) -> None:
+def _settle(output: Store) -> None:
     """Bring what failed into order, and remove the spans of what is done; on a worker, for there may be many."""
 
     def settle() -> None:
@@ -375,6 +374,6 @@ def _summary(
     )
 
 
-def _write_summary(summary: RunSummary, *, output: str, shard: tuple[int, int] | None) -> None:
+def _write_summary(summary: RunSummary, *, output: Store, shard: tuple[int, int] | None) -> None:
     name = "summary.json" if shard is None else f"summary-{shard[0]}-of-{shard[1]}.json"
-    uri.write_bytes(summary.to_json().encode(), uri.join(output, name))
+    (output / name).put(summary.to_json().encode())

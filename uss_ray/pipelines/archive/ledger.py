@@ -25,7 +25,7 @@ from uss_ray.results.index.table import IndexRow, read_index_part, write_index
 from uss_ray.results.layout import INDEX_FOLDER, index_path
 from uss_ray.results.stems.part_files import PART_NAME
 from uss_ray.sources.recordings import recording_key
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 
 FAILED_PREFIX = "failed-"
 FAILED_LIST_NAME = "failed.jsonl"
@@ -54,12 +54,12 @@ class Ledger:
         return np.union1d(self.separated, self.failed)
 
 
-def read_ledger(output: str) -> Ledger:
+def read_ledger(output: Store) -> Ledger:
     """Read the index for what is done.
 
     Parameters
     ----------
-    output : str
+    output : Store
         Output root; there may be no index yet.
 
     Returns
@@ -89,16 +89,16 @@ def is_in(keys: Keys, found: Keys) -> NDArray[np.bool_]:
     return np.asarray(found[places] == keys)
 
 
-def done_parts(output: str, *, folder: str) -> set[int]:
+def done_parts(output: Store, *, folder: str) -> set[int]:
     """Tell which spans of a long recording are complete; `folder` holds them, relative to the output root."""
-    place = uri.join(output, folder)
-    if not uri.exists(place):
+    place = output / folder
+    if not place.exists():
         return set()
-    names = (uri.relative(name, base=place) for name in uri.list_recursive(place))
+    names = (file.relative_to(place) for file in place.list())
     return {int(name.split("/")[0]) for name in names if name.endswith("/" + PART_NAME)}
 
 
-def settle_failures(output: str) -> int:
+def settle_failures(output: Store) -> int:
     """Bring the rows of failed recordings into order, and list them in `failed.jsonl`.
 
     Rows of recordings that a repetition has separated, and older rows of those that failed again, go.
@@ -118,9 +118,7 @@ def settle_failures(output: str) -> int:
     latest: dict[str, IndexRow] = {}
     rows = 0
     for part in parts:
-        for record in read_index_part(
-            io.BytesIO(uri.read_bytes(part, error=OutputError)), name=part
-        ).to_pylist():
+        for record in read_index_part(io.BytesIO(part.read()), name=str(part)).to_pylist():
             rows += 1
             row = IndexRow.from_record(record)
             if is_in(np.array([recording_key(row.recording_id)]), separated)[0]:
@@ -134,40 +132,40 @@ def settle_failures(output: str) -> int:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / FAILED_LIST_NAME
         file.write_text("".join(failed_jsonl(ordered)), encoding="utf-8")
-        uri.put_file(file, uri.join(output, FAILED_LIST_NAME))
+        (output / FAILED_LIST_NAME).put(file)
     return len(ordered)
 
 
-def _replace(output: str, parts: Collection[str], rows: list[IndexRow]) -> None:
+def _replace(output: Store, parts: Collection[Store], rows: list[IndexRow]) -> None:
     name = f"{FAILED_PREFIX}settled"
-    kept = uri.join(output, index_path(name))
+    kept = output / index_path(name)
     if rows:
         with staging_folder(output) as staging:
             write_index(rows, path=staging / index_path(name))
             commit(staging, output=output, name=index_path(name))
     for part in parts:
         if part != kept or not rows:
-            uri.remove(part)
+            part.remove()
 
 
-def _index_parts(output: str) -> list[str]:
-    folder = uri.join(output, INDEX_FOLDER)
-    if not uri.exists(folder, error=OutputError):
+def _index_parts(output: Store) -> list[Store]:
+    folder = output / INDEX_FOLDER
+    if not folder.exists():
         return []
-    return [name for name in uri.list_recursive(folder, error=OutputError) if name.endswith(".parquet")]
+    return [part for part in folder.list() if part.name.endswith(".parquet")]
 
 
-def _holds_failed(part: str) -> bool:
-    return part.rpartition("/")[2].startswith(FAILED_PREFIX)
+def _holds_failed(part: Store) -> bool:
+    return part.name.startswith(FAILED_PREFIX)
 
 
-def _keys_of_part(part: str) -> Keys:
-    with uri.open_binary(part, error=OutputError) as file:
+def _keys_of_part(part: Store) -> Keys:
+    with part.open() as file:
         try:
             names = pq.read_table(file, columns=["recording_id"])["recording_id"]
         except pa.ArrowInvalid as error:
             raise OutputError(
-                part, expected="a part of an index", found=str(error).splitlines()[0]
+                str(part), expected="a part of an index", found=str(error).splitlines()[0]
             ) from error
     return np.array([recording_key(name) for name in _unique(names)], dtype=np.int64)
 

@@ -10,7 +10,6 @@ import ray
 from ray.exceptions import RayError
 
 from uss_ray.api.publisher import Publisher, index_name
-from uss_ray.api.request import SeparationRequest
 from uss_ray.errors import OutputError, RecordingError, UssRayError
 from uss_ray.pipelines.archive.ledger import FAILED_PREFIX
 from uss_ray.pipelines.archive.outcome import Outcome, failed_outcome, separated_outcome
@@ -32,13 +31,11 @@ class LongRecordings:
 
     Parameters
     ----------
-    request : SeparationRequest
     publisher : Publisher
         Travels to the workers that join.
     """
 
-    def __init__(self, request: SeparationRequest, *, publisher: Publisher) -> None:
-        self._request = request
+    def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
         self._open: dict[int, _Long] = {}
         self._given_up: set[int] = set()
@@ -63,7 +60,7 @@ class LongRecordings:
         long.parts = outcome.parts or long.parts
         if len(long.done) == long.parts:
             del self._open[key]
-            join = self._join.remote(self._request, self._publisher, outcome.recording, long.parts)
+            join = self._join.remote(self._publisher, outcome.recording, long.parts)
             self._joins[join] = outcome.recording
 
     def joined(self, *, wait: bool = False) -> Iterator[Outcome]:
@@ -86,8 +83,7 @@ def _told(join: Any, recording: Recording) -> Outcome:
     return outcome
 
 
-def _join(request: SeparationRequest, publisher: Publisher, recording: Recording, parts: int) -> Outcome:
-    request.storage.apply()
+def _join(publisher: Publisher, recording: Recording, parts: int) -> Outcome:
     try:
         return separated_outcome(recording, publisher.join(recording, parts=parts))
     except UssRayError as error:

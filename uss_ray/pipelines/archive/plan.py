@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -20,15 +21,15 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from uss_ray.api.request import SeparationRequest
-from uss_ray.audio.codec import open_recording
 from uss_ray.errors import RecordingError
 from uss_ray.pipelines.archive.ledger import is_in
 from uss_ray.pipelines.archive.plan_sampling import Estimate, Reservoir, estimate_rate, estimate_total
 from uss_ray.pipelines.archive.plan_trial import EXCERPT_SECONDS, Trial, run_trials
 from uss_ray.sources.listing import Listing
+from uss_ray.sources.reading import open_stored_recording
 from uss_ray.sources.recordings import Recording
-from uss_ray.store import uri
 from uss_ray.store.faults import is_infrastructure
+from uss_ray.store.store import Store, StoreOptions
 
 _SAMPLED_HEADERS = 200
 _TRIALS = 4
@@ -183,7 +184,7 @@ def plan_archive(
     counted = _Count(done=np.unique(np.asarray(done, dtype=np.int64)), sample=sample, seed=seed)
     for table in listing.tables():
         counted.take(table)
-    headers = _read_headers(counted.untold.rows())
+    headers = _read_headers(counted.untold.rows(), storage=request.storage)
     hours = _hours(counted, headers)
     drawn = counted.any.rows()
     measured = run_trials(map(_recording, drawn), request=request, wanted=trials) if trials and drawn else []
@@ -244,15 +245,14 @@ class _Header:
     unreadable: bool
 
 
-def _read_headers(rows: list[dict[str, object]]) -> list[_Header]:
+def _read_headers(rows: list[dict[str, object]], *, storage: StoreOptions) -> list[_Header]:
     with ThreadPoolExecutor(_OPENED_AT_A_TIME) as pool:
-        return list(pool.map(_read_header, rows))
+        return list(pool.map(partial(_read_header, storage=storage), rows))
 
 
-def _read_header(row: dict[str, Any]) -> _Header:
-    location = row["recording_uri"]
+def _read_header(row: dict[str, Any], *, storage: StoreOptions) -> _Header:
     try:
-        with uri.open_binary(location) as file, open_recording(file, name=location) as reader:
+        with open_stored_recording(Store(row["recording_uri"], storage)) as reader:
             return _Header(reader.spec.duration_seconds, row["bytes"], unreadable=False)
     except RecordingError as error:
         if is_infrastructure(error):

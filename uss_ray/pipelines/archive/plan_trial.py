@@ -14,11 +14,12 @@ from pathlib import Path
 
 from uss_ray.api.request import SeparationRequest
 from uss_ray.api.separator import RecordingSeparator
-from uss_ray.audio.codec import StemWriter, open_recording, stem_subtype
+from uss_ray.audio.codec import StemWriter, stem_subtype
 from uss_ray.errors import RecordingError
+from uss_ray.sources.reading import open_stored_recording
 from uss_ray.sources.recordings import Recording
-from uss_ray.store import uri
 from uss_ray.store.faults import is_infrastructure
+from uss_ray.store.store import Store
 
 EXCERPT_SECONDS = 30
 
@@ -80,7 +81,7 @@ def run_trials(recordings: Iterable[Recording], *, request: SeparationRequest, w
             if len(trials) >= wanted:
                 break
             try:
-                seconds = _cut(recording, path=excerpt)
+                seconds = _cut(Store(recording.recording_uri, request.storage), path=excerpt)
                 if not trials:  # the first forward of a network is slow, and happens once a worker
                     separator.separate(_at(excerpt, "warm-up"))
                 trials.append(_trial(separator, excerpt=excerpt, recording=recording, seconds=seconds))
@@ -110,11 +111,10 @@ def _trial(separator: RecordingSeparator, *, excerpt: Path, recording: Recording
     )
 
 
-def _cut(recording: Recording, *, path: Path) -> float:
+def _cut(place: Store, *, path: Path) -> float:
     """Copy the beginning of a recording, no coarser than it is; give its length in seconds."""
     with ExitStack() as stack:
-        file = stack.enter_context(uri.open_binary(recording.recording_uri))
-        reader = stack.enter_context(open_recording(file, name=recording.recording_uri))
+        reader = stack.enter_context(open_stored_recording(place))
         writer = stack.enter_context(
             StemWriter(
                 path,

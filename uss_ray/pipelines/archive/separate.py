@@ -45,7 +45,6 @@ from uss_ray.separation.mixture import PartSource, Source
 from uss_ray.separation.scheduler import Session, SessionFailed
 from uss_ray.separation.session import EstimateBlock
 from uss_ray.separation.windows import Span
-from uss_ray.store import uri
 from uss_ray.store.faults import is_infrastructure
 
 logger = logging.getLogger(__name__)
@@ -103,8 +102,10 @@ class SeparatePackets:
         state: Any,
         make_separator: MakeSeparator = RecordingSeparator,
     ) -> None:
-        if uri.is_remote(request.output):  # a worker that was killed before left something on its own machine
-            sweep_staging(request.output)
+        if (
+            request.output_store.is_remote
+        ):  # a worker that was killed before left something on its own machine
+            sweep_staging(request.output_store)
         torch.set_num_threads(threads)
         self._separator = make_separator(request, scratch=scratch)
         self._stop = StopSign(state)

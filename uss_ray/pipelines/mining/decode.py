@@ -13,8 +13,7 @@ from uss_ray.datasets.parallel import map_stream
 from uss_ray.pipelines.mining.clips import clips_of
 from uss_ray.pipelines.mining.packets import Clip, Decoded, decode_item, packet_table
 from uss_ray.pipelines.runtime.run_state import is_stopping
-from uss_ray.store import uri
-from uss_ray.store.access import StorageAccess
+from uss_ray.store.store import Store, StoreOptions
 
 PACKET_SAMPLES = 1 << 25
 """Most sound that travels at once: 128 MiB, 1048 s at 32 kHz."""
@@ -24,20 +23,21 @@ _CLIPS_A_LOOK = 16  # between two looks at whether the run is to stop
 
 
 def decode_packets(
-    table: pa.Table, *, sample_rate: int, packet_clips: int, storage: StorageAccess, state: Any
+    table: pa.Table, *, sample_rate: int, packet_clips: int, storage: StoreOptions, state: Any
 ) -> Iterator[pa.Table]:
     """Decode rows of `clips.CLIP_SCHEMA`; give tables of `packets.PACKET_SCHEMA`.
 
     What is in a packet depends on the rows alone, not on what could be decoded, so that a packet that is repeated has
     the same name.
     """
-    storage.apply()
     clips = list(clips_of(table))
     threads = _FETCHERS if any(_is_fetched(clip) for clip in clips) else 1
     packet: list[Decoded] = []
     samples = 0
     decoded = map_stream(
-        partial(decode_item, sample_rate=sample_rate), _until_stopped(clips, state), threads=threads
+        partial(decode_item, sample_rate=sample_rate, storage=storage),
+        _until_stopped(clips, state),
+        threads=threads,
     )
     for clip, item in zip(clips, decoded, strict=False):
         packet.append(item)
@@ -63,5 +63,5 @@ def _is_fetched(clip: Clip) -> bool:
         isinstance(clip, LabelledClip)
         and clip.audio.data is None
         and clip.audio.samples is None
-        and uri.is_remote(clip.audio.location)
+        and Store(clip.audio.location).is_remote
     )

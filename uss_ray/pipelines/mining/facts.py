@@ -11,16 +11,20 @@ import numpy as np
 from uss_ray.anchors.manifest import MiningManifest
 from uss_ray.config import canonical_json
 from uss_ray.datasets.segment_table import SegmentTable
+from uss_ray.errors import DataError
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.mining.request import MiningRequest
 from uss_ray.results.index.table import RunFacts
+from uss_ray.store.store import Store
 from uss_ray.weights.folder import ClassListId, Weights
 
 
 def load_labels(request: MiningRequest, vocabulary: Vocabulary) -> tuple[SegmentTable, str]:
     """Read the segment CSVs; give the table and its sha256."""
     class_index = {class_id: index for index, class_id in enumerate(vocabulary.classes.ids)}
-    table = SegmentTable.load(request.segments, class_index=class_index)
+    table = SegmentTable.load(
+        [Store(place, request.storage, DataError) for place in request.segments], class_index=class_index
+    )
     digest = hashlib.sha256()
     for array in (
         table.clip_ids,

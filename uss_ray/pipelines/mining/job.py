@@ -45,7 +45,6 @@ from uss_ray.pipelines.runtime.stopping import stop_on_signals
 from uss_ray.results.index.table import RunFacts
 from uss_ray.results.report.mining import write_mining_report
 from uss_ray.results.run_summary import StageSummary
-from uss_ray.store import uri
 from uss_ray.weights.folder import Weights
 
 _JUDGED = 100  # clips that must be finished before too many failures stop a run
@@ -128,11 +127,10 @@ def mine_archive(
         any more; what was done until then stays. A bad clip raises nothing.
     """
     chosen = options or JobOptions()
-    request.storage.apply()
     started = time.monotonic(), datetime.now(UTC)
     vocabulary = load_vocabulary(request)
     weights = _try_weights(request, vocabulary)
-    source = open_clip_source(request.audio, container=request.container, columns=request.columns)
+    source = open_clip_source(request.audio_store, container=request.container, columns=request.columns)
     with ray_session(chosen.address):
         pool = plan_pool(
             actors=chosen.actors,
@@ -144,9 +142,9 @@ def mine_archive(
         facts = run_facts(request, weights=weights, vocabulary=vocabulary, segments_sha256=segments_sha256)
         identity, resumed = open_run(
             RunIdentity.of(request.audio, run=facts, threads=pool.threads),
-            output=request.output,
+            output=request.output_store,
             results_folder=REJECT_FOLDER,
-            start_over=partial(start_over, request.output) if request.overwrite else None,
+            start_over=partial(start_over, request.output_store) if request.overwrite else None,
         )
         if resumed and chosen.threads is None and request.device != "cuda" and not pool.gpus_per_actor:
             pool = plan_pool(actors=chosen.actors, threads=identity.threads, device=request.device)
@@ -158,7 +156,6 @@ def mine_archive(
                 table=table,
                 clips=clips,
                 options=chosen,
-                storage=request.storage,
             ),
             pool=pool,
             sample_rate=weights.sample_rate,
@@ -181,7 +178,7 @@ def mine_archive(
         summary = _summary(run, facts=facts, skipped=skipped, started=started, totals=totals)
     shard = chosen.shard
     name = "summary.json" if shard is None else f"summary-{shard[0]}-of-{shard[1]}.json"
-    uri.write_bytes(summary.to_json().encode(), uri.join(request.output, name))
+    (request.output_store / name).put(summary.to_json().encode())
     return MiningResult(
         output=request.output,
         tally=run.tally,
@@ -211,8 +208,7 @@ class _Run(Passes):
         request, options, clips = self.request, self.options, self.listing.clips
 
         def read() -> tuple[MiningLedger, int]:
-            request.storage.apply()
-            ledger = read_ledger(request.output, clips=clips)
+            ledger = read_ledger(request.output_store, clips=clips)
             known = ledger.mined | ledger.failed
             return ledger, int((known & selected_clips(options, clips=clips)).sum())
 
@@ -303,7 +299,6 @@ def _load_table(request: MiningRequest, vocabulary: Vocabulary) -> tuple[Any, in
     """Read the segment CSVs in a task: a reference to the table, its number of clips and its digest come back."""
 
     def load() -> tuple[SegmentTable, int, str]:
-        request.storage.apply()
         table, sha256 = load_labels(request, vocabulary)
         return table, len(table), sha256
 
@@ -324,12 +319,15 @@ def _finish(
     options = listing.options
 
     def finish(table: SegmentTable) -> tuple[int, MiningTotals, str | None]:
-        request.storage.apply()
         chosen = selected_clips(options, clips=len(table))
-        missing = note_missing(request.output, table=table, chosen=chosen) if is_complete else 0
-        totals = settle(request.output, table=table, manifest_of=manifest_of, is_alone=options.shard is None)
+        missing = note_missing(request.output_store, table=table, chosen=chosen) if is_complete else 0
+        totals = settle(
+            request.output_store, table=table, manifest_of=manifest_of, is_alone=options.shard is None
+        )
         report = (
-            write_mining_report(request.output, labels=labels) if request.report and totals.anchors else None
+            write_mining_report(request.output_store, labels=labels)
+            if request.report and totals.anchors
+            else None
         )
         return missing, totals, report
 

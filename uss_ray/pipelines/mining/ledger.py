@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from uss_ray.errors import OutputError
 from uss_ray.pipelines.mining.receipts import Receipt, read_receipts
+from uss_ray.store.store import Store
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +36,12 @@ class MiningLedger:
         return int((self.mined | self.failed).sum())
 
 
-def read_ledger(output: str, *, clips: int) -> MiningLedger:
+def read_ledger(output: Store, *, clips: int) -> MiningLedger:
     """Read the receipts for what is done.
 
     Parameters
     ----------
-    output : str
+    output : Store
         Output root; there may be nothing yet.
     clips : int
         Rows of the segment table.
@@ -57,7 +58,7 @@ def read_ledger(output: str, *, clips: int) -> MiningLedger:
     return ledger_of(read_receipts(output), output=output, clips=clips)
 
 
-def ledger_of(receipts: Iterable[Receipt], *, output: str, clips: int) -> MiningLedger:
+def ledger_of(receipts: Iterable[Receipt], *, output: Store, clips: int) -> MiningLedger:
     """Sum up receipts; as `read_ledger`, for who has read them."""
     mined, failed = np.zeros(clips, np.bool_), np.zeros(clips, np.bool_)
     for receipt in receipts:

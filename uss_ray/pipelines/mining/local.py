@@ -28,6 +28,7 @@ from uss_ray.pipelines.mining.request import MiningRequest
 from uss_ray.pipelines.mining.settle import MiningTotals, note_missing, settle, start_over
 from uss_ray.pipelines.mining.work import PacketWork
 from uss_ray.pipelines.runtime.identity import RunIdentity, open_run
+from uss_ray.store.options import StoreOptions
 
 PACKET_CLIPS = 64
 _DECODERS = 4
@@ -53,24 +54,24 @@ def mine_in_process(
     UssRayError
         As `mine_archive`; also if a store, a disk or the network of a packet fails: what was done until then stays.
     """
-    request.storage.apply()
     vocabulary = load_vocabulary(request)
     weights = load_checked_weights(request)
-    source = open_clip_source(request.audio, container=request.container, columns=request.columns)
+    source = open_clip_source(request.audio_store, container=request.container, columns=request.columns)
     table, segments_sha256 = load_labels(request, vocabulary)
     facts = run_facts(request, weights=weights, vocabulary=vocabulary, segments_sha256=segments_sha256)
+    output = request.output_store
     open_run(
         RunIdentity.of(request.audio, run=facts, threads=torch.get_num_threads()),
-        output=request.output,
+        output=output,
         results_folder=REJECT_FOLDER,
-        start_over=partial(start_over, request.output) if request.overwrite else None,
+        start_over=partial(start_over, output) if request.overwrite else None,
     )
-    wanted = read_ledger(request.output, clips=len(table)).wanted(retry_failed=False)
+    wanted = read_ledger(output, clips=len(table)).wanted(retry_failed=False)
     if wanted.any():
-        work = PacketWork(make_miner(request), output=request.output, sample_rate=weights.sample_rate)
+        work = PacketWork(make_miner(request), output=output, sample_rate=weights.sample_rate)
         done = len(table) - int(wanted.sum())
         clips = _clips(source.readers, table=table, wanted=wanted)
-        for packet in _packets(clips, sample_rate=weights.sample_rate):
+        for packet in _packets(clips, sample_rate=weights.sample_rate, storage=request.storage):
             report = work(packet)
             if report.unfinished:
                 raise DataError(
@@ -79,9 +80,9 @@ def mine_in_process(
             done += report.mined + report.failed
             if on_progress is not None:
                 on_progress(done, len(table))
-        note_missing(request.output, table=table, chosen=np.ones(len(table), np.bool_))
+        note_missing(output, table=table, chosen=np.ones(len(table), np.bool_))
     return settle(
-        request.output,
+        output,
         table=table,
         manifest_of=manifest_maker(request, weights=weights, vocabulary=vocabulary),
         is_alone=True,
@@ -104,9 +105,11 @@ def _clips(
             yield from clips_of(rows)
 
 
-def _packets(clips: Iterator[Clip], *, sample_rate: int) -> Iterator[list[Decoded]]:
+def _packets(clips: Iterator[Clip], *, sample_rate: int, storage: StoreOptions) -> Iterator[list[Decoded]]:
     packet: list[Decoded] = []
-    for decoded in map_stream(partial(decode_item, sample_rate=sample_rate), clips, threads=_DECODERS):
+    for decoded in map_stream(
+        partial(decode_item, sample_rate=sample_rate, storage=storage), clips, threads=_DECODERS
+    ):
         packet.append(decoded)
         if len(packet) == PACKET_CLIPS:
             yield packet

@@ -43,11 +43,10 @@ class MinePackets:
         state: Any,
         make_miner: MakeMiner = make_miner,
     ) -> None:
-        request.storage.apply()
         torch.set_num_threads(threads)
         self._work = PacketWork(
             make_miner(request),
-            output=request.output,
+            output=request.output_store,
             sample_rate=sample_rate,
             is_stopping=partial(is_stopping, state),
         )

@@ -18,6 +18,7 @@ from uss_ray.datasets.labelled_clips import LabelledClip
 from uss_ray.errors import RecordingError
 from uss_ray.pipelines.mining.clips import NO_ROW
 from uss_ray.store.faults import is_infrastructure
+from uss_ray.store.options import StoreOptions
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ Decoded = tuple[PacketClip, NDArray[np.float32]]
 """A clip and its waveform (samples,): mono, at the model's rate, real sound only; empty unless it is `sound`."""
 
 
-def decode_item(item: Clip, *, sample_rate: int) -> Decoded:
+def decode_item(item: Clip, *, sample_rate: int, storage: StoreOptions | None = None) -> Decoded:
     """Decode one clip; whatever goes wrong is told by its status.
 
     Parameters
@@ -88,6 +89,8 @@ def decode_item(item: Clip, *, sample_rate: int) -> Decoded:
     item : LabelledClip or BrokenContainer
     sample_rate : int
         Of the waveform, in Hz.
+    storage : StoreOptions, optional
+        How the clip's file is reached.
 
     Returns
     -------
@@ -106,7 +109,7 @@ def decode_item(item: Clip, *, sample_rate: int) -> Decoded:
         row=item.row, clip_id=record.clip_id, class_indexes=record.class_indexes, status="sound"
     )
     try:
-        decoded = decode_clip(item, sample_rate=sample_rate)
+        decoded = decode_clip(item, sample_rate=sample_rate, storage=storage)
     except RecordingError as error:
         status: ClipStatus = "unfinished" if is_infrastructure(error) else "broken"
         return replace(clip, status=status, reason=error.reason), nothing

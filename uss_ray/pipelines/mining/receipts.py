@@ -29,7 +29,7 @@ from uss_ray.anchors.shards import (
     write_reject_shard,
 )
 from uss_ray.errors import OutputError
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 
 FAILED_PREFIX = "failed-"
 _KEY = b"uss_ray.receipt"
@@ -71,7 +71,7 @@ def packet_name(rows: Iterable[int]) -> str:
 
 
 def commit_packet(
-    anchors: Sequence[Anchor], rejects: Sequence[Reject], *, output: str, name: str, rows: Sequence[int]
+    anchors: Sequence[Anchor], rejects: Sequence[Reject], *, output: Store, name: str, rows: Sequence[int]
 ) -> Receipt:
     """Write what clips gave: the shard of anchors first, the rejects with the receipt last.
 
@@ -79,7 +79,7 @@ def commit_packet(
     ----------
     anchors : sequence of Anchor
     rejects : sequence of Reject
-    output : str
+    output : Store
         Output root.
     name : str
         From `packet_name`.
@@ -95,16 +95,16 @@ def commit_packet(
     OutputError
         If it cannot be written.
     """
-    shard = write_anchor_shard(anchors, shard_location(output, name)) if anchors else None
+    shard = write_anchor_shard(anchors, shard_place(output, name)) if anchors else None
     return _write_receipt(rejects, output=output, name=name, rows=rows, shard=shard)
 
 
-def commit_failed(rejects: Sequence[Reject], *, output: str, name: str, rows: Sequence[int]) -> Receipt:
+def commit_failed(rejects: Sequence[Reject], *, output: Store, name: str, rows: Sequence[int]) -> Receipt:
     """Write which clips could not be read; as `commit_packet`, under a name of their own."""
     return _write_receipt(rejects, output=output, name=FAILED_PREFIX + name, rows=rows, shard=None)
 
 
-def read_receipts(output: str) -> Iterator[Receipt]:
+def read_receipts(output: Store) -> Iterator[Receipt]:
     """Read all receipts below an output root, in the order of their names; there may be none.
 
     Raises
@@ -112,41 +112,41 @@ def read_receipts(output: str) -> Iterator[Receipt]:
     OutputError
         If one is there and cannot be read.
     """
-    folder = uri.join(output, REJECT_FOLDER)
-    if not uri.exists(folder):
+    folder = output / REJECT_FOLDER
+    if not folder.exists():
         return
-    files = [file for file in uri.list_recursive(folder) if file.endswith(_SUFFIX)]
+    files = [file for file in folder.list() if file.name.endswith(_SUFFIX)]
     with ThreadPoolExecutor(_READERS) as pool:
         yield from pool.map(_read_receipt, files)
 
 
-def shard_location(output: str, name: str) -> str:
+def shard_place(output: Store, name: str) -> Store:
     """Say where the anchors of a packet are."""
-    return uri.join(output, f"{ANCHOR_FOLDER}/{name}{_SUFFIX}")
+    return output / ANCHOR_FOLDER / f"{name}{_SUFFIX}"
 
 
-def receipt_location(output: str, name: str) -> str:
+def receipt_place(output: Store, name: str) -> Store:
     """Say where the rejects and the receipt of a packet are."""
-    return uri.join(output, f"{REJECT_FOLDER}/{name}{_SUFFIX}")
+    return output / REJECT_FOLDER / f"{name}{_SUFFIX}"
 
 
-def packet_of(location: str) -> str:
+def packet_of(shard: Store) -> str:
     """Name the packet that a shard belongs to."""
-    return location.rsplit("/", 1)[-1].removesuffix(_SUFFIX)
+    return shard.name.removesuffix(_SUFFIX)
 
 
 def _write_receipt(
-    rejects: Sequence[Reject], *, output: str, name: str, rows: Sequence[int], shard: ShardFacts | None
+    rejects: Sequence[Reject], *, output: Store, name: str, rows: Sequence[int], shard: ShardFacts | None
 ) -> Receipt:
     counts: Counter[str] = Counter(reject.reason for reject in rejects)
     receipt = Receipt(name=name, rows=tuple(sorted(rows)), rejects=dict(counts), shard=shard)
     content = json.dumps(asdict(receipt)).encode()
-    write_reject_shard(rejects, receipt_location(output, name), facts={_KEY: content})
+    write_reject_shard(rejects, receipt_place(output, name), facts={_KEY: content})
     return receipt
 
 
-def _read_receipt(location: str) -> Receipt:
-    with uri.open_binary(location, error=OutputError) as file:
+def _read_receipt(place: Store) -> Receipt:
+    with place.open() as file:
         try:
             metadata = pq.read_schema(file).metadata or {}
             values: dict[str, Any] = json.loads(metadata[_KEY])
@@ -157,4 +157,4 @@ def _read_receipt(location: str) -> Receipt:
             return Receipt(**{**values, "rows": tuple(values["rows"]), "shard": shard})
         except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
             found = (str(error).splitlines() or [type(error).__name__])[0]
-            raise OutputError(location, expected="rejects with a receipt", found=found) from error
+            raise OutputError(str(place), expected="rejects with a receipt", found=found) from error

@@ -9,9 +9,10 @@ from pydantic import Field
 from uss_ray.api.request import STARTER_WEIGHTS, Device
 from uss_ray.config import Location, Settings
 from uss_ray.datasets.containers.options import Container, ParquetColumns
+from uss_ray.errors import DataError, OutputError
 from uss_ray.mining.settings import MiningSettings
 from uss_ray.models.precision import Precision
-from uss_ray.store.access import StorageAccess
+from uss_ray.store.store import Store, StoreOptions
 
 
 class MiningRequest(Settings):
@@ -57,9 +58,17 @@ class MiningRequest(Settings):
     class_list: Location | None = Field(
         default=None, description="Its classes, in AudioSet's CSV format; without it AudioSet's own."
     )
-    storage: StorageAccess = Field(
-        default_factory=StorageAccess, description="How an object store is reached."
-    )
+    storage: StoreOptions = Field(default_factory=StoreOptions, description="How an object store is reached.")
+
+    @property
+    def output_store(self) -> Store:
+        """The output root, as a place whose faults are those of an output."""
+        return Store(self.output, self.storage, OutputError)
+
+    @property
+    def audio_store(self) -> Store:
+        """Where the clips are, as a place whose faults are those of a data set."""
+        return Store(self.audio, self.storage, DataError)
 
     def described(self, *, segments_sha256: str, class_list_sha256: str) -> dict[str, Any]:
         """Give what shapes the anchors as JSON values: labels, settings and arithmetic, not places."""

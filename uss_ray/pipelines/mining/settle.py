@@ -17,7 +17,6 @@ from uss_ray.anchors.schema import read_anchors
 from uss_ray.anchors.shards import ANCHOR_FOLDER, REJECT_FOLDER
 from uss_ray.api.staging import remove_folder
 from uss_ray.datasets.segment_table import SegmentTable
-from uss_ray.errors import OutputError
 from uss_ray.pipelines.mining.clips import excerpt_id
 from uss_ray.pipelines.mining.ledger import ledger_of, read_ledger
 from uss_ray.pipelines.mining.receipts import (
@@ -27,10 +26,10 @@ from uss_ray.pipelines.mining.receipts import (
     packet_name,
     packet_of,
     read_receipts,
-    receipt_location,
-    shard_location,
+    receipt_place,
+    shard_place,
 )
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 
 _ROWS_PER_FILE = 50_000
 
@@ -60,7 +59,7 @@ class MiningTotals:
     rejects: dict[str, int]
 
 
-def start_over(output: str) -> None:
+def start_over(output: Store) -> None:
     """Let nothing of an earlier run count.
 
     Raises
@@ -70,17 +69,15 @@ def start_over(output: str) -> None:
     """
     for folder in (REJECT_FOLDER, ANCHOR_FOLDER):  # receipts first: without them a shard is nothing
         remove_folder(output, folder)
-    manifest = uri.join(output, MANIFEST_NAME)
-    if uri.exists(manifest):
-        uri.remove(manifest)
+    (output / MANIFEST_NAME).remove()
 
 
-def note_missing(output: str, *, table: SegmentTable, chosen: NDArray[np.bool_]) -> int:
+def note_missing(output: Store, *, table: SegmentTable, chosen: NDArray[np.bool_]) -> int:
     """Make rejects of the clips that no container held; call it when all that was found is done.
 
     Parameters
     ----------
-    output : str
+    output : Store
         Output root.
     table : SegmentTable
     chosen : ndarray of shape (clips,), dtype=bool
@@ -104,13 +101,13 @@ def note_missing(output: str, *, table: SegmentTable, chosen: NDArray[np.bool_])
 
 
 def settle(
-    output: str, *, table: SegmentTable, manifest_of: Callable[..., MiningManifest], is_alone: bool
+    output: Store, *, table: SegmentTable, manifest_of: Callable[..., MiningManifest], is_alone: bool
 ) -> MiningTotals:
     """Bring an output root into order and write its manifest.
 
     Parameters
     ----------
-    output : str
+    output : Store
         Output root.
     table : SegmentTable
     manifest_of : callable
@@ -161,14 +158,14 @@ def settle(
     )
 
 
-def _reduce(receipt: Receipt, *, rows: Sequence[int], output: str, table: SegmentTable) -> Receipt | None:
+def _reduce(receipt: Receipt, *, rows: Sequence[int], output: Store, table: SegmentTable) -> Receipt | None:
     """Take clips out of a packet that another has too, or that were mined after they failed; rows are what stays."""
     reduced: Receipt | None = None
     if rows:
         names = {excerpt_id(table, row) for row in rows}
         rejects = [
             Reject(**values)
-            for values in _records(receipt_location(output, receipt.name))
+            for values in _records(receipt_place(output, receipt.name))
             if values["clip_id"] in names
         ]
         name = packet_name(rows)
@@ -177,25 +174,25 @@ def _reduce(receipt: Receipt, *, rows: Sequence[int], output: str, table: Segmen
         else:
             anchors = []
             if receipt.shard is not None:
-                with uri.open_binary(shard_location(output, receipt.name), error=OutputError) as file:
+                with shard_place(output, receipt.name).open() as file:
                     anchors = [item for item in read_anchors(pq.read_table(file)) if item.clip_id in names]
             reduced = commit_packet(anchors, rejects, output=output, name=name, rows=rows)
-    uri.remove(receipt_location(output, receipt.name))
+    receipt_place(output, receipt.name).remove()
     if receipt.shard is not None:
-        uri.remove(shard_location(output, receipt.name))
+        shard_place(output, receipt.name).remove()
     return reduced
 
 
-def _remove_orphans(output: str, *, names: set[str]) -> None:
-    folder = uri.join(output, ANCHOR_FOLDER)
-    if not uri.exists(folder):
+def _remove_orphans(output: Store, *, names: set[str]) -> None:
+    folder = output / ANCHOR_FOLDER
+    if not folder.exists():
         return
-    for shard in list(uri.list_recursive(folder)):
+    for shard in list(folder.list()):
         if packet_of(shard) not in names:
-            uri.remove(shard)
+            shard.remove()
 
 
-def _records(location: str) -> list[dict[str, Any]]:
-    with uri.open_binary(location, error=OutputError) as file:
+def _records(place: Store) -> list[dict[str, Any]]:
+    with place.open() as file:
         records: list[dict[str, Any]] = pq.read_table(file).to_pylist()
     return records

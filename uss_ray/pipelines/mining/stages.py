@@ -29,7 +29,6 @@ from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.run_state import pinned
 from uss_ray.pipelines.runtime.source import read_tables
 from uss_ray.pipelines.runtime.stages import map_tables, map_with_actors
-from uss_ray.store.access import StorageAccess
 
 PACKET_CLIPS = 64
 """Clips that are mined side by side, and whose anchors make a shard."""
@@ -69,14 +68,12 @@ class ClipListing:
         Its rows.
     options : JobOptions
         Which of the clips, and whether those that failed.
-    storage : StorageAccess
     """
 
     readers: tuple[ClipReader, ...]
     table: Any
     clips: int
     options: JobOptions = field(default_factory=JobOptions)
-    storage: StorageAccess = field(default_factory=StorageAccess)
 
     def missing(self, *, ledger: Any, state: Any) -> ray.data.Dataset:
         """Stream what is not done yet, as rows of `CLIP_SCHEMA`; `ledger` is a reference to a `MiningLedger`."""
@@ -108,13 +105,12 @@ class _ClipTables:
     ) -> None:
         self._reader = reader
         self._number = number
-        self._table, self._options, self._storage = listing.table, listing.options, listing.storage
+        self._table, self._options = listing.table, listing.options
         self._ledger = ledger
         self._state = state
         self._claims = claims
 
     def __call__(self) -> Iterator[pa.Table]:
-        self._storage.apply()
         table: SegmentTable = ray.get(self._table)
         ledger: MiningLedger = ray.get(self._ledger)
         chosen = selected_clips(self._options, clips=len(table))
@@ -183,14 +179,13 @@ def blame_clips(rows: ray.data.Dataset, *, request: MiningRequest, reason: str) 
 
 
 def _blame(table: pa.Table, *, request: MiningRequest, reason: str) -> pa.Table:
-    request.storage.apply()
     clips = table.filter(pa.compute.not_equal(table["row"], NO_ROW)).select(["row", "clip_id"]).to_pylist()
     if not clips:
         return MiningReport().to_table()
     rows = [clip["row"] for clip in clips]
     rejects = [Reject(clip_id=clip["clip_id"], reason="broken", found=reason) for clip in clips]
     try:
-        commit_failed(rejects, output=request.output, name=packet_name(rows), rows=rows)
+        commit_failed(rejects, output=request.output_store, name=packet_name(rows), rows=rows)
     except OutputError as error:
         return MiningReport(unfinished=len(clips), reason=error.reason).to_table()
     return MiningReport(failed=len(clips), failures=tuple(reason for _ in clips)).to_table()

@@ -16,6 +16,7 @@ from uss_ray.mining.clip_miner import WeakClip
 from uss_ray.pipelines.mining.outcome import MiningReport
 from uss_ray.pipelines.mining.packets import Decoded, PacketClip
 from uss_ray.pipelines.mining.receipts import commit_failed, commit_packet, packet_name
+from uss_ray.store.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class PacketWork:
     Parameters
     ----------
     miner : Miner
-    output : str
+    output : Store
         Output root.
     sample_rate : int
         Of the waveforms, in Hz.
@@ -46,7 +47,7 @@ class PacketWork:
         self,
         miner: Miner,
         *,
-        output: str,
+        output: Store,
         sample_rate: int,
         is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from uss_ray.errors import DataError, OutputError
 from uss_ray.results.index.table import RunFacts
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 
 RUN_NAME = "run.json"
 _FORMAT_VERSION = 2
@@ -75,7 +75,7 @@ class RunIdentity:
 
 
 def open_run(
-    identity: RunIdentity, *, output: str, results_folder: str, start_over: Callable[[], None] | None = None
+    identity: RunIdentity, *, output: Store, results_folder: str, start_over: Callable[[], None] | None = None
 ) -> tuple[RunIdentity, bool]:
     """Begin a run below its output root, or find the one that is there.
 
@@ -83,7 +83,7 @@ def open_run(
     ----------
     identity : RunIdentity
         Of the run that is to start.
-    output : str
+    output : Store
         Output root.
     results_folder : str
         Folder below it that tells of results.
@@ -102,22 +102,22 @@ def open_run(
     OutputError
         If results of another run are there, or the root cannot be written.
     """
-    location = uri.join(output, RUN_NAME)
+    location = output / RUN_NAME
     if start_over is not None:
         start_over()
-    elif uri.exists(location):
+    elif location.exists():
         earlier = _read(location)
         differences = identity.differences(earlier)
         if differences:
             raise OutputError(
-                output,
+                str(output),
                 expected="no results yet, those of the same run, or --version NAME for a folder beside them",
                 found=f"results with {differences}",
             )
         return earlier, True
-    elif uri.exists(uri.join(output, results_folder)):
+    elif (output / results_folder).exists():
         raise OutputError(
-            output,
+            str(output),
             expected="no results yet, or --version NAME for a folder beside them",
             found=f"{results_folder}/ without {RUN_NAME}",
         )
@@ -135,9 +135,9 @@ def _flat(settings: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _read(location: str) -> RunIdentity:
+def _read(location: Store) -> RunIdentity:
     try:
-        record = json.loads(uri.read_bytes(location, error=OutputError))
+        record = json.loads(location.read())
         return RunIdentity(
             **{
                 name: record[name]
@@ -146,10 +146,10 @@ def _read(location: str) -> RunIdentity:
             format_version=int(record["format_version"]),
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(location, expected="the identity of a run", found=str(error)) from error
+        raise DataError(str(location), expected="the identity of a run", found=str(error)) from error
 
 
-def _write(identity: RunIdentity, location: str) -> None:
+def _write(identity: RunIdentity, location: Store) -> None:
     record = {
         "format_version": _FORMAT_VERSION,
         "archive": identity.archive,
@@ -160,4 +160,4 @@ def _write(identity: RunIdentity, location: str) -> None:
         "uss_ray_version": version("uss-ray"),
         "created_at": datetime.now(UTC).isoformat(),
     }
-    uri.write_bytes(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False).encode(), location)
+    location.put(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False).encode())

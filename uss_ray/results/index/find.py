@@ -11,17 +11,16 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 from typing import Any, get_args
 
 import pyarrow as pa
 from pyarrow.dataset import Expression, ParquetFileFormat, field
 
-from uss_ray.errors import ConfigError, DataError, RecordingError
+from uss_ray.errors import ConfigError, DataError, OutputError
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.results.index.table import Status, check_index_version
 from uss_ray.results.layout import INDEX_FOLDER
-from uss_ray.store import uri
+from uss_ray.store.store import FoundFile, Location, Store
 
 HEARD: tuple[Status, ...] = ("written", "detected")
 """Statuses of rows whose sound was heard: with a stem, or in an index that was made without stems."""
@@ -185,13 +184,13 @@ def nodes_named(names: Iterable[str], *, vocabulary: Vocabulary, exact: bool = F
     return frozenset(found)
 
 
-def find(root: str | Path, *, wanted: Wanted) -> Iterator[Finding]:
+def find(root: Location | Store, *, wanted: Wanted) -> Iterator[Finding]:
     """Find rows in the index of an output root, as they are read.
 
     Parameters
     ----------
-    root : str or Path
-        Output root: a folder or a URI.
+    root : Store, str or path
+        Output root.
     wanted : Wanted
         What must hold.
 
@@ -204,16 +203,17 @@ def find(root: str | Path, *, wanted: Wanted) -> Iterator[Finding]:
     ------
     DataError
         If there is no index, or a part is not Parquet, of an unknown version or without a column.
-    RecordingError
+    OutputError
         If the store does not answer.
     """
-    with closing(_matching_tables(root, wanted=wanted)) as tables:
+    output = Store.of(root, OutputError)
+    with closing(_matching_tables(output, wanted=wanted)) as tables:
         for table in tables:
             for record in table.to_pylist():
-                yield _finding(record, root=root)
+                yield _finding(record, root=output)
 
 
-def _matching_tables(root: str | Path, *, wanted: Wanted) -> Generator[pa.Table, None, None]:
+def _matching_tables(root: Store, *, wanted: Wanted) -> Generator[pa.Table, None, None]:
     expression = wanted.expression()
     pool = ThreadPoolExecutor(_PARTS_AT_ONCE, thread_name_prefix="index")
     ahead: deque[Future[pa.Table]] = deque()
@@ -228,28 +228,28 @@ def _matching_tables(root: str | Path, *, wanted: Wanted) -> Generator[pa.Table,
         pool.shutdown(cancel_futures=True)
 
 
-def _parts(root: str | Path) -> Iterator[uri.FoundFile]:
+def _parts(root: Store) -> Iterator[FoundFile]:
     none_yet = True
     try:
-        for part in uri.list_files(uri.join(root, INDEX_FOLDER)):
-            if part.location.endswith(".parquet") and part.size_bytes != 0:
+        for part in (root / INDEX_FOLDER).files():
+            if part.place.name.endswith(".parquet") and part.size_bytes != 0:
                 none_yet = False
                 yield part
-    except RecordingError as error:
+    except OutputError as error:
         if not isinstance(error.__cause__, FileNotFoundError):
             raise
     if none_yet:
         raise DataError(str(root), expected=f"an index ({INDEX_FOLDER}/*.parquet)", found="none")
 
 
-def _read_matching(part: uri.FoundFile, *, expression: Expression) -> pa.Table:
+def _read_matching(part: FoundFile, *, expression: Expression) -> pa.Table:
     if part.size_bytes is not None and part.size_bytes <= _SMALL_PART_BYTES:
         # Arrow's threads let go of it when they like, even while Python ends: it must not be Python's memory.
         copy = pa.BufferOutputStream()
-        copy.write(uri.read_bytes(part.location, error=DataError))
-        return _filtered(pa.BufferReader(copy.getvalue()), part.location, expression)
-    with uri.open_binary(part.location, error=DataError) as file:
-        return _filtered(file, part.location, expression)
+        copy.write(part.place.read())
+        return _filtered(pa.BufferReader(copy.getvalue()), str(part.place), expression)
+    with part.place.open() as file:
+        return _filtered(file, str(part.place), expression)
 
 
 def _filtered(file: Any, name: str, expression: Expression) -> pa.Table:
@@ -265,7 +265,7 @@ def _filtered(file: Any, name: str, expression: Expression) -> pa.Table:
         raise DataError(name, expected="a Parquet file", found=str(error).partition("\n")[0]) from error
 
 
-def _finding(record: dict[str, Any], *, root: str | Path) -> Finding:
+def _finding(record: dict[str, Any], *, root: Store) -> Finding:
     spans = tuple(
         FoundSpan(
             start_seconds=span["start_seconds"],
@@ -277,5 +277,5 @@ def _finding(record: dict[str, Any], *, root: str | Path) -> Finding:
     return Finding(**record | {"spans": spans, "stem": _located(record.pop("stem_uri"), root=root)})
 
 
-def _located(name: str | None, *, root: str | Path) -> str | None:
-    return None if name is None else uri.join(root, name)
+def _located(name: str | None, *, root: Store) -> str | None:
+    return None if name is None else str(root / name)

@@ -22,7 +22,7 @@ from uss_ray.errors import DataError
 from uss_ray.results.report.pictures import Tick, data_uri, frequency_ticks, spectrogram_png
 from uss_ray.results.report.preview import PreviewEncoder
 from uss_ray.results.report.spectrogram import SpectrogramMeter
-from uss_ray.store import uri
+from uss_ray.store.store import Location, Store
 
 REPORT_NAME = "report.html"
 _BINS = 20
@@ -74,14 +74,14 @@ class _Example:
 
 
 def write_mining_report(
-    root: uri.Location, *, labels: Sequence[str], examples: int = 12, seed: int = 0
+    root: Location | Store, *, labels: Sequence[str], examples: int = 12, seed: int = 0
 ) -> str:
     """Write the page of a finished run beside its manifest.
 
     Parameters
     ----------
-    root : str or path
-        Output root of the run, local or URI.
+    root : Store, str or path
+        Output root of the run.
     labels : sequence of str
         Display name of each class index.
     examples : int, default=12
@@ -105,9 +105,9 @@ def write_mining_report(
     if shards.manifest is None:
         raise DataError(str(root), expected="a finished mining run (manifest.json)", found="none")
     html = _render(shards, shards.manifest, labels=labels, examples=examples, seed=seed)
-    location = uri.join(root, REPORT_NAME)
-    uri.write_bytes(html.encode("utf-8", "replace"), location)
-    return location
+    page = Store.of(root) / REPORT_NAME
+    page.put(html.encode("utf-8", "replace"))
+    return str(page)
 
 
 def _render(

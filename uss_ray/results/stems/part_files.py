@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from uss_ray.errors import DataError, OutputError
 from uss_ray.results.blocks import EstimateBlock, Geometry, segment_bounds
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 
 PART_NAME = "part.json"
 PART_VERSION = 1
@@ -142,7 +142,7 @@ class PartWriter:
             spans=np.concatenate(self._spans),
             stretches=np.array(self._stretches, np.int64).reshape(-1, 4),
         )
-        uri.write_bytes(buffer.getvalue(), self._folder / _SEGMENTS_NAME)
+        Store(self._folder / _SEGMENTS_NAME).put(buffer.getvalue())
         self._bytes[_SEGMENTS_NAME] = buffer.tell()
         facts = PartFacts(
             run_id=run_id,
@@ -156,7 +156,7 @@ class PartWriter:
             files=dict(self._bytes),
         )
         text = json.dumps({"version": PART_VERSION, **dataclasses.asdict(facts)}, ensure_ascii=True)
-        uri.write_bytes(text.encode(), self._folder / PART_NAME)
+        Store(self._folder / PART_NAME).put(text.encode())
         return facts
 
     def _make_empty(self) -> None:
@@ -210,13 +210,13 @@ class PartSegments:
     stretches: Ints
 
 
-def read_part_facts(location: str) -> PartFacts:
+def read_part_facts(part: Store) -> PartFacts:
     """Read what a part is.
 
     Parameters
     ----------
-    location : str
-        Folder of the part: a path or a URI.
+    part : Store
+        Folder of the part, of an output.
 
     Returns
     -------
@@ -230,29 +230,31 @@ def read_part_facts(location: str) -> PartFacts:
     DataError
         If it is of another version or not what it should be.
     """
-    name = uri.join(location, PART_NAME)
-    data = uri.read_bytes(name, error=OutputError)
+    place = part / PART_NAME
+    data = place.read()
     try:
         values: dict[str, Any] = json.loads(data)
         version = values.pop("version")
         if version != PART_VERSION:
-            raise DataError(name, expected=f"a part of version {PART_VERSION}", found=f"version {version}")
+            raise DataError(
+                str(place), expected=f"a part of version {PART_VERSION}", found=f"version {version}"
+            )
         return PartFacts(**{**values, "keys": tuple(values["keys"])})
     except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise DataError(name, expected="the facts of a part", found=_short(error)) from error
+        raise DataError(str(place), expected="the facts of a part", found=_short(error)) from error
 
 
-def read_part_segments(location: str) -> PartSegments:
+def read_part_segments(part: Store) -> PartSegments:
     """Read the segments of a part; parameters and errors as in `read_part_facts`."""
-    name = uri.join(location, _SEGMENTS_NAME)
-    data = uri.read_bytes(name, error=OutputError)
+    place = part / _SEGMENTS_NAME
+    data = place.read()
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return PartSegments(
                 **{field.name: arrays[field.name] for field in dataclasses.fields(PartSegments)}
             )
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(name, expected="the segments of a part", found=_short(error)) from error
+        raise DataError(str(place), expected="the segments of a part", found=_short(error)) from error
 
 
 class SampleReader:
@@ -260,18 +262,19 @@ class SampleReader:
 
     Parameters
     ----------
-    location : str
-        Folder of the part: a path or a URI.
+    part : Store
+        Folder of the part, of an output.
     target : int
         Position of the target among the keys.
     channels : int
         Number of channels.
     """
 
-    def __init__(self, location: str, *, target: int, channels: int) -> None:
-        self._name = uri.join(location, samples_name(target))
+    def __init__(self, part: Store, *, target: int, channels: int) -> None:
+        place = part / samples_name(target)
+        self._name = str(place)
         self._channels = channels
-        self._file: BinaryIO = uri.open_binary(self._name, error=OutputError)
+        self._file: BinaryIO = place.open()
 
     def read(self, n_frames: int) -> Floats:
         """Give the next samples, shape (channels, n_frames).

@@ -33,6 +33,7 @@ from uss_ray.results.stems.stem_run import StemRun
 from uss_ray.results.stems.timeline import Timeline
 from uss_ray.results.stems.tracks import Track, Tracks
 from uss_ray.results.stems.written import WrittenRecording, assemble
+from uss_ray.store.store import Store
 
 Floats = npt.NDArray[np.float32]
 
@@ -81,7 +82,7 @@ def write_part(
 
 
 def join_parts(
-    parts: Sequence[str],
+    parts: Sequence[Store],
     wanted: StemRun,
     *,
     mixture_blocks: Callable[[], Iterator[Floats]],
@@ -95,7 +96,7 @@ def join_parts(
 
     Parameters
     ----------
-    parts : sequence of str
+    parts : sequence of Store
         Folders of the parts, local or URIs, in order.
     wanted : StemRun
         That of the parts.

@@ -16,6 +16,7 @@ from uss_ray.errors import DataError
 from uss_ray.results.blocks import Geometry, Stretch
 from uss_ray.results.index.activity import Activities, ActivityLog
 from uss_ray.results.stems.part_files import PartFacts, SampleReader, read_part_facts, read_part_segments
+from uss_ray.store.store import Store
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -52,7 +53,7 @@ class Timeline:
 
     def __init__(
         self,
-        locations: Sequence[str],
+        locations: Sequence[Store],
         *,
         run_id: str,
         recording_id: str,
@@ -146,7 +147,9 @@ class Timeline:
         return int(self.bounds[segment + 1] - self.bounds[segment])
 
 
-def _check_parts(parts: Sequence[PartFacts], *, locations: Sequence[str], wanted: tuple[object, ...]) -> None:
+def _check_parts(
+    parts: Sequence[PartFacts], *, locations: Sequence[Store], wanted: tuple[object, ...]
+) -> None:
     names = ("run_id", "recording_id", "keys", "sample_rate", "channels")
     start_frame = 0
     for part, location in zip(parts, locations, strict=True):
@@ -155,6 +158,6 @@ def _check_parts(parts: Sequence[PartFacts], *, locations: Sequence[str], wanted
                 raise DataError(f"{location}, {name}", expected=str(value), found=str(getattr(part, name)))
         if part.start_frame != start_frame:
             raise DataError(
-                location, expected=f"a part from frame {start_frame}", found=f"from {part.start_frame}"
+                str(location), expected=f"a part from frame {start_frame}", found=f"from {part.start_frame}"
             )
         start_frame = part.stop_frame

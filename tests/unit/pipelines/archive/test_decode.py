@@ -6,12 +6,14 @@ import soundfile as sf
 
 from uss_ray.pipelines.archive.decode import SpanPlan, decode_recording
 from uss_ray.sources.recordings import single_recording
+from uss_ray.store.store import Store, StoreOptions
 
 PLAN = SpanPlan(segment_seconds=2, context_seconds=3, span_seconds=10, span_samples=1 << 24)
 
 
 def decoded(path, *, plan=PLAN, done=()):
-    return list(decode_recording(single_recording(str(path)), plan=plan, done_parts=lambda _item: done))
+    recording = single_recording(str(path))
+    return list(decode_recording(recording, plan=plan, storage=StoreOptions(), done_parts=lambda _item: done))
 
 
 def test_a_short_recording_stays_in_one_piece(make_recording):
@@ -71,13 +73,12 @@ def test_a_recording_that_cannot_be_decoded_ends_with_its_reason(make_recording,
 
 def test_a_fault_of_the_store_is_no_fault_of_the_recording(make_recording, monkeypatch):
     from uss_ray.errors import RecordingError
-    from uss_ray.store import uri
 
-    def fail(location):
-        raise RecordingError(location, expected="a readable file", found="I/O error") from OSError(
+    def fail(place):
+        raise RecordingError(str(place), expected="a readable file", found="I/O error") from OSError(
             5, "I/O error"
         )
 
-    monkeypatch.setattr(uri, "open_binary", fail)
+    monkeypatch.setattr(Store, "open", fail)
     ((unit, _),) = decoded(make_recording("a.wav"))
     assert unit.status == "unfinished"

@@ -24,7 +24,7 @@ from uss_ray.results.index.table import (
 )
 from uss_ray.results.layout import index_path
 from uss_ray.sources.recordings import recording_key
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 
 RUN = RunFacts(run_id="r", weights_name="w", weights_sha256="0")
 
@@ -32,10 +32,10 @@ RUN = RunFacts(run_id="r", weights_name="w", weights_sha256="0")
 @pytest.fixture(params=["local", "store"])
 def output(request, tmp_path):
     if request.param == "local":
-        yield str(tmp_path / "out")
+        yield Store(tmp_path / "out")
         return
     store = fsspec.filesystem("memory")
-    yield "memory://bucket/out"
+    yield Store("memory://bucket/out")
     if store.exists("/bucket"):
         store.rm("/bucket", recursive=True)
 
@@ -44,7 +44,7 @@ def output(request, tmp_path):
 def put(output, tmp_path):
     def put(name, rows):
         write_index(rows, path=tmp_path / "part.parquet")
-        uri.put_file(tmp_path / "part.parquet", uri.join(output, index_path(name)))
+        (output / index_path(name)).put(tmp_path / "part.parquet")
 
     return put
 
@@ -87,7 +87,7 @@ def test_failures_are_settled_once_a_recording_is_separated_or_has_failed_again(
         "other.wav": "broken",
     }
     assert read_index(output).num_rows == 3
-    lines = uri.read_bytes(uri.join(output, "failed.jsonl")).decode().splitlines()
+    lines = (output / "failed.jsonl").read().decode().splitlines()
     assert [json.loads(line)["recording_id"] for line in lines] == ["again.wav", "other.wav"]
     assert settle_failures(output) == 2
     assert read_index(output).num_rows == 3
@@ -98,7 +98,7 @@ def test_failures_that_are_all_mended_leave_no_rows(output, put):
     put(FAILED_PREFIX + "two", [failed("a.wav")])
     assert settle_failures(output) == 0
     assert read_index(output).num_rows == 1
-    assert uri.read_bytes(uri.join(output, "failed.jsonl")) == b""
+    assert (output / "failed.jsonl").read() == b""
 
 
 def test_only_whole_spans_are_done_and_those_of_done_recordings_go(output, put):
@@ -109,7 +109,7 @@ def test_only_whole_spans_are_done_and_those_of_done_recordings_go(output, put):
         f"{key:016x}/000001/0.f32",
         f"{other:016x}/000004/part.json",
     ):
-        uri.write_bytes(b"{}", uri.join(output, ".parts", name))
+        (output / ".parts" / name).put(b"{}")
     assert done_parts(output, folder=f".parts/{key:016x}") == {0}
     assert done_parts(output, folder=".parts/none") == set()
     put("one", [separated("long.wav")])

@@ -16,7 +16,7 @@ from uss_ray.separation.settings import SeparationSettings
 def open_run(request, identity):
     return identity_module.open_run(
         identity,
-        output=request.output,
+        output=request.output_store,
         results_folder="index",
         start_over=(lambda: None) if request.overwrite else None,
     )

@@ -23,7 +23,7 @@ from uss_ray.results.index.table import (
     to_table,
     write_index,
 )
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 
 DOG, BARK, CAT = "/m/0bt9lr", "/m/05tny_", "/m/01yrx"
 SPANS = (ActiveSpan(start_seconds=0.0, end_seconds=2.0), ActiveSpan(start_seconds=4.0, end_seconds=5.5))
@@ -59,7 +59,7 @@ def without_stem(recording: str, node_id: str, label: str, probability: float, *
 
 def put(rows: list[IndexRow], *, root: str, name: str, folder: Path) -> None:
     write_index(rows, path=folder / f"{name}.parquet")
-    uri.put_file(folder / f"{name}.parquet", uri.join(root, "index", f"{name}.parquet"))
+    (Store(root) / "index" / f"{name}.parquet").put(folder / f"{name}.parquet")
 
 
 def fill(root: str, folder: Path) -> None:
@@ -85,8 +85,8 @@ def fill(root: str, folder: Path) -> None:
     )
     facts = RecordingFacts(recording_id="c.wav", recording_uri="s3://archive/c.wav")
     put([failed_row(facts, run=RUN, reason="c.wav: broken")], root=root, name="2", folder=folder)
-    uri.write_bytes(b"", uri.join(root, "index", "3.parquet"))
-    uri.write_bytes(b"not an index", uri.join(root, "index", "_SUCCESS"))
+    (Store(root) / "index" / "3.parquet").put(b"")
+    (Store(root) / "index" / "_SUCCESS").put(b"not an index")
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_what_was_heard_is_found_with_spans_and_the_place_of_its_stem(
         FoundSpan(start_seconds=0.0, end_seconds=2.0),
         FoundSpan(start_seconds=4.0, end_seconds=5.5),
     )
-    assert first.stem == uri.join(storage_root, "a.wav/level-3/dog.flac")
+    assert first.stem == str(Store(storage_root) / "a.wav/level-3/dog.flac")
     assert [(other.recording_id, other.label) for other in others] == [("b.wav", "Bark"), ("b.wav", "my cat")]
 
 
@@ -180,7 +180,7 @@ def test_a_large_part_is_read_in_pieces_and_gives_the_same(
 ) -> None:
     whole = found(filled)
     monkeypatch.setattr(find_module, "_SMALL_PART_BYTES", 0)
-    monkeypatch.delattr(uri, "read_bytes")
+    monkeypatch.delattr(Store, "read")
     assert found(filled) == whole != []
 
 
@@ -190,10 +190,10 @@ def test_row_groups_that_cannot_fit_are_not_decoded(tmp_path: Path, monkeypatch:
     pq.write_table(to_table(rows), tmp_path / "index" / "all.parquet", row_group_size=500)
     monkeypatch.setattr(find_module, "_SMALL_PART_BYTES", 0)
     read = 0
-    opened = uri.open_binary
+    opened = Store.open
 
-    def counting(location: str, **options: Any) -> Any:
-        file = opened(location, **options)
+    def counting(place: Store) -> Any:
+        file = opened(place)
 
         class Counting:
             closed = False
@@ -215,7 +215,7 @@ def test_row_groups_that_cannot_fit_are_not_decoded(tmp_path: Path, monkeypatch:
 
         return Counting()
 
-    monkeypatch.setattr(uri, "open_binary", counting)
+    monkeypatch.setattr(Store, "open", counting)
     assert len(found(str(tmp_path), min_probability=0.9)) == 400
     few, read = read, 0
     assert len(found(str(tmp_path))) == 4000

@@ -33,7 +33,7 @@ from uss_ray.results.options import WriteMode
 from uss_ray.results.report.recording import write_report
 from uss_ray.results.stems.parts import PART_NAME, PartFacts
 from uss_ray.results.stems.written import WrittenRecording
-from uss_ray.store import uri
+from uss_ray.store.store import Store
 
 DOG = StemRequest(key="/m/0bt9lr", label="Dog", level=2)
 CAT = StemRequest(key="/m/01yrx", label="Cat", level=2)
@@ -204,7 +204,7 @@ def test_parts_can_lie_in_an_object_store(
     for location in local:
         remote.append(f"memory://bucket/{tmp_path.name}/{Path(location).name}")
         for path in Path(location).iterdir():
-            uri.put_file(path, uri.join(remote[-1], path.name))
+            (Store(remote[-1]) / path.name).put(path)
     joined(local, scene, tmp_path / "a", facts, run_facts)
     joined(remote, scene, tmp_path / "b", facts, run_facts)
     assert files(tmp_path / "a") == files(tmp_path / "b") != {}

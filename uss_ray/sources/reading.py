@@ -1,0 +1,22 @@
+"""A recording that lies in a store, opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from uss_ray.audio.codec import RecordingReader, open_recording
+from uss_ray.store.store import Store
+
+
+@contextmanager
+def open_stored_recording(place: Store) -> Iterator[RecordingReader]:
+    """Open a recording where it lies; it is read as its blocks are asked for.
+
+    Raises
+    ------
+    UssRayError
+        Of the store's kind if it is missing or cannot be read, `RecordingError` if it is no audio.
+    """
+    with place.open() as file, open_recording(file, name=str(place)) as reader:
+        yield reader
