@@ -139,7 +139,7 @@ def plain_loop(request: MiningRequest, *, clips: int) -> dict[str, float]:
         commit_packet(
             [item for item in found if isinstance(item, Anchor)],
             [item for item in found if isinstance(item, Reject)],
-            output=request.output,
+            output=request.output_store,
             name=packet_name(rows),
             rows=rows,
         )

@@ -35,6 +35,7 @@ from uss_ray.pipelines.runtime.run_state import start_run_state
 from uss_ray.pipelines.runtime.stages import iterate_tables, map_tables, set_up_ray_data
 from uss_ray.results.index.table import IndexRow, write_index
 from uss_ray.sources.listing import open_listing
+from uss_ray.store.store import Store
 
 _ROW_GROUP = 50_000
 _RECORDINGS_IN_A_PART = 16
@@ -147,7 +148,7 @@ def resume(recordings: int, *, rows_each: int) -> None:
             write_index([row for row in rows for _ in range(rows_each)], path=index / f"{start:016x}.parquet")
         before = resource.getrusage(resource.RUSAGE_SELF)
         began = time.monotonic()
-        found = len(read_ledger(folder).separated)
+        found = len(read_ledger(Store(folder)).separated)
         took = time.monotonic() - began
         after = resource.getrusage(resource.RUSAGE_SELF)
     if found != recordings:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from uss_ray.api.request import SeparationRequest
 from uss_ray.pipelines.archive.long_recordings import LongRecordings
 from uss_ray.pipelines.archive.outcome import Outcome, failed_outcome
 from uss_ray.sources.recordings import single_recording
@@ -12,11 +11,11 @@ class Joins(LongRecordings):
     """Notes what would be joined, instead of asking Ray to."""
 
     def __init__(self):
-        super().__init__(SeparationRequest(output="out"), publisher=None)
+        super().__init__(publisher=None)
         self.asked = []
         self._join = self
 
-    def remote(self, _request, _publisher, recording, parts):
+    def remote(self, _publisher, recording, parts):
         self.asked.append((recording.recording_id, parts))
         return recording.recording_id
 

@@ -14,6 +14,7 @@ from uss_ray.errors import OutputError
 from uss_ray.pipelines.mining.ledger import read_ledger
 from uss_ray.pipelines.mining.receipts import commit_failed, commit_packet, packet_name, read_receipts
 from uss_ray.pipelines.mining.settle import note_missing, settle, start_over
+from uss_ray.store.store import Store
 
 CLIPS = 6
 
@@ -27,7 +28,7 @@ def table():
 
 @pytest.fixture
 def output(tmp_path):
-    return str(tmp_path / "out")
+    return Store(tmp_path / "out", None, OutputError)
 
 
 def anchor(row):

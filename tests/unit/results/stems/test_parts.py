@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import json
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +83,15 @@ def one_pass(
     return write_stems(scene.blocks(per_block=5), stems=STEMS, root=root, recording=facts, run=run, **options)
 
 
+def places(parts: Iterable[str]) -> list[Store]:
+    return [Store(part, None, OutputError) for part in parts]
+
+
 def joined(
     parts: list[str], scene: FadedScene, root: Path, facts: RecordingFacts, run: RunFacts, **options: Any
 ) -> WrittenRecording:
     options = {"stems": STEMS, "mixture_blocks": scene.mixture_blocks, "draw": False} | options
-    return join_stems(parts, root=root, recording=facts, run=run, **options)
+    return join_stems(places(parts), root=root, recording=facts, run=run, **options)
 
 
 def files(root: Path) -> dict[str, bytes]:
@@ -150,7 +154,7 @@ def test_lossy_stems_are_encoded_once_and_exactly_as_long_as_the_recording(
     for part, segments in zip(parts, ((0, 2), (2, 4)), strict=True):
         named = {name: options[name] for name in ("stems", "recording", "run")}
         keep_part(scene.blocks(*segments), folder=Path(part), **named)
-    join_stems(parts, mixture_blocks=scene.mixture_blocks, root=tmp_path / "joined", **options)
+    join_stems(places(parts), mixture_blocks=scene.mixture_blocks, root=tmp_path / "joined", **options)
     assert files(tmp_path / "joined") == files(tmp_path / "alone")
     assert files(tmp_path / "joined").keys() == {row.stem_uri for row in alone.rows}
     for name in files(tmp_path / "joined"):
@@ -435,7 +439,7 @@ def test_memory_depends_on_the_length_of_a_part_not_on_their_number(
             for number, location in enumerate(parts):
                 keep_part(part(number), stems=[DOG], folder=Path(location), recording=facts, run=run_facts)
             result = join_stems(
-                parts,
+                places(parts),
                 mixture_blocks=lambda: itertools.repeat(block, 5 * n_parts),
                 stems=[DOG],
                 root=folder,
@@ -477,7 +481,7 @@ def test_a_flag_for_each_of_many_targets_survives(
             run=run_facts,
         )
     together = join_stems(
-        parts, mixture_blocks=scene.mixture_blocks, stems=stems, root=tmp_path / "joined", **options
+        places(parts), mixture_blocks=scene.mixture_blocks, stems=stems, root=tmp_path / "joined", **options
     )
     assert without_time(together) == without_time(alone)
     assert files(tmp_path / "joined") == files(tmp_path / "alone")
