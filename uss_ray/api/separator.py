@@ -14,6 +14,7 @@ import torch
 from uss_ray.api.publisher import Publisher, index_name
 from uss_ray.api.queries import plan_targets
 from uss_ray.api.request import Device, SeparationRequest, request_with
+from uss_ray.api.staging import check_output
 from uss_ray.audio.codec import RecordingReader
 from uss_ray.errors import OutputError
 from uss_ray.ontology.vocabulary import TextMatch, Vocabulary
@@ -220,6 +221,7 @@ def separate(
     """
     chosen = request_with(request, **options)
     item = single_recording(os.fspath(recording))
+    check_output(chosen.output_store)
     if not chosen.overwrite:
         refuse_existing(chosen.output_store, recording=item)
     return RecordingSeparator(chosen).separate(item, progress=progress)

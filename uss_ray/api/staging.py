@@ -22,6 +22,29 @@ _PREFIX = ".uss-ray-"
 _LOCK_NAME = ".lock"
 
 
+def check_output(output: Store) -> None:
+    """Find out before any work whether an output root can be reached; nothing is left there.
+
+    Raises
+    ------
+    OutputError
+        If its store cannot be asked, or what is nearest above a local root is no folder that can be written.
+    """
+    if output.is_remote:
+        output.raising(OutputError).exists()
+        return
+    try:
+        above = output.local_path().absolute()
+        nearest = next(path for path in (above, *above.parents) if path.exists())
+    except OSError as error:
+        found = error.strerror or str(error)
+        raise OutputError(str(output), expected="a folder that can be written", found=found) from error
+    if not nearest.is_dir():
+        raise OutputError(str(output), expected="a folder that can be written", found=f"a file, {nearest}")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise OutputError(str(output), expected="a folder that can be written", found="no permission")
+
+
 @contextmanager
 def staging_folder(output: Store, *, within: Path | None = None) -> Iterator[Path]:
     """Make a folder to write one recording's results to, and remove it in the end.

@@ -50,6 +50,7 @@ def separate(
 ) -> None:
     """Separate one recording into the sounds in it."""
     from uss_ray.api.separator import RecordingSeparator, refuse_existing
+    from uss_ray.api.staging import check_output
     from uss_ray.results.report.summary import summary_table
     from uss_ray.sources.recordings import single_recording
 
@@ -83,6 +84,7 @@ def separate(
         patience=patience,
     )
     item = single_recording(recording)
+    check_output(request.output_store)
     if not overwrite:
         refuse_existing(request.output_store, recording=item)
     separator = RecordingSeparator(request)

@@ -20,7 +20,7 @@ import ray
 from uss_ray.api.publisher import index_name
 from uss_ray.api.request import SeparationRequest
 from uss_ray.api.separator import RecordingSeparator
-from uss_ray.api.staging import staging_folder, sweep_staging
+from uss_ray.api.staging import check_output, staging_folder, sweep_staging
 from uss_ray.errors import UssRayError
 from uss_ray.ontology.vocabulary import TextMatch
 from uss_ray.pipelines.archive.cleaning import forget_done_parts, start_over
@@ -136,8 +136,9 @@ def separate_archive(
     """
     chosen = options or JobOptions()
     started = time.monotonic(), datetime.now(UTC)
-    checked = RecordingSeparator(request.replace(device="cpu"))
     output = request.output_store
+    check_output(output)
+    checked = RecordingSeparator(request.replace(device="cpu"))
     listing = open_listing(Store(archive, request.storage), shard=chosen.shard, limit=chosen.limit)
     few = _count_few(listing)
     with ray_session(chosen.address):

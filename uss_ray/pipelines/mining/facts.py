@@ -19,12 +19,27 @@ from uss_ray.store.store import Store
 from uss_ray.weights.folder import ClassListId, Weights
 
 
+def check_labels(request: MiningRequest) -> None:
+    """Find out before any work whether the segment CSVs are there; they are read on a worker.
+
+    Raises
+    ------
+    DataError
+        If one is missing or its store cannot be asked.
+    """
+    for place in _segment_files(request):
+        if not place.exists():
+            raise DataError(str(place), expected="a segment CSV", found="no such file, folder or bucket")
+
+
+def _segment_files(request: MiningRequest) -> list[Store]:
+    return [Store(place, request.storage, DataError) for place in request.segments]
+
+
 def load_labels(request: MiningRequest, vocabulary: Vocabulary) -> tuple[SegmentTable, str]:
     """Read the segment CSVs; give the table and its sha256."""
     class_index = {class_id: index for index, class_id in enumerate(vocabulary.classes.ids)}
-    table = SegmentTable.load(
-        [Store(place, request.storage, DataError) for place in request.segments], class_index=class_index
-    )
+    table = SegmentTable.load(_segment_files(request), class_index=class_index)
     digest = hashlib.sha256()
     for array in (
         table.clip_ids,

@@ -19,12 +19,13 @@ from ray.exceptions import RayError
 
 from uss_ray.anchors.manifest import MiningManifest
 from uss_ray.anchors.shards import REJECT_FOLDER
+from uss_ray.api.staging import check_output
 from uss_ray.datasets.clip_sources import open_clip_source
 from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.mining.clip_miner import ClipMiner, WeakClip
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.mining.clips import selected_clips
-from uss_ray.pipelines.mining.facts import load_labels, manifest_maker, run_facts
+from uss_ray.pipelines.mining.facts import check_labels, load_labels, manifest_maker, run_facts
 from uss_ray.pipelines.mining.ledger import MiningLedger, read_ledger
 from uss_ray.pipelines.mining.mine import MakeMiner
 from uss_ray.pipelines.mining.miners import load_checked_weights, load_vocabulary, make_miner
@@ -128,6 +129,8 @@ def mine_archive(
     """
     chosen = options or JobOptions()
     started = time.monotonic(), datetime.now(UTC)
+    check_output(request.output_store)
+    check_labels(request)
     vocabulary = load_vocabulary(request)
     weights = _try_weights(request, vocabulary)
     source = open_clip_source(request.audio_store, container=request.container, columns=request.columns)
