@@ -40,7 +40,7 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from uss_ray.models.panns import Panns, PannsConfig
     from uss_ray.models.resunet import ResUNet, ResUNetConfig
-    from uss_ray.weights.folder import save_weights
+    from uss_ray.weights.folder import save_weights, specify
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
@@ -59,12 +59,12 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tagger.classify.weight.zero_()
         tagger.classify.bias.fill_(-5.0)
         tagger.classify.bias[list(TINY_ACTIVE_CLASSES)] = 2.0
+    networks = {"tagger": tagger.eval(), "separator": separator.eval()}
     return save_weights(
         tmp_path_factory.mktemp("weights") / "tiny",
+        networks,
         name="tiny",
-        segment_seconds=2.0,
-        tagger=tagger.eval(),
-        separator=separator.eval(),
+        specifications=specify(networks, segment_seconds=2.0),
         class_means=means,
     )
 

@@ -16,8 +16,8 @@ from uss_ray.pipelines.evaluate import evaluate_separation
 from uss_ray.separation.engine import build_engine
 from uss_ray.separation.mixture import ArraySource
 from uss_ray.separation.targets import SeparationPlan, target_for_condition
-from uss_ray.weights.catalogue import starter_folder
 from uss_ray.weights.folder import Weights, load_weights
+from uss_ray.weights.locate import starter_folder
 
 ROOT = Path(__file__).parents[1]
 TWO_SOURCE = Path(__file__).parent / "data" / "two_source"
@@ -67,16 +67,20 @@ def test_joins_cannot_be_heard(weights: Weights, vocabulary: Vocabulary) -> None
     assert weights.separator is not None
     assert weights.class_means is not None
     rng = np.random.default_rng(0)
-    samples = 12 * weights.sample_rate
+    samples = 12 * weights.specifications.sample_rate
     tone = np.sin(
-        np.cumsum(2 * np.pi * (400 + 300 * np.sin(np.arange(samples) / 9000)) / weights.sample_rate)
+        np.cumsum(
+            2 * np.pi * (400 + 300 * np.sin(np.arange(samples) / 9000)) / weights.specifications.sample_rate
+        )
     )
     mixture = (0.1 * tone + 0.05 * rng.standard_normal(samples)).astype(np.float32)[None]
     condition = weights.class_means[vocabulary.classes.index(vocabulary.resolve("Speech").node_id)]
     engine = build_engine(weights, vocabulary=vocabulary)
     target = target_for_condition("speech", condition=condition)
     blocks = list(
-        engine.stream(ArraySource(mixture, sample_rate=weights.sample_rate), SeparationPlan((target,)))
+        engine.stream(
+            ArraySource(mixture, sample_rate=weights.specifications.sample_rate), SeparationPlan((target,))
+        )
     )
     joined = np.concatenate([block.estimates[target.key] for block in blocks], axis=1)[0]
     with torch.inference_mode():

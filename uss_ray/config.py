@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from uss_ray.errors import ConfigError
@@ -26,6 +26,9 @@ _EXPECTED = {
     "less_than_equal": "at most {le:g}",
     "string_too_short": "a text that is not empty",
 }
+
+Count = Annotated[int, Field(strict=True, ge=1)]
+"""A whole number of at least 1; no text and no truth value is taken for one."""
 
 Model = TypeVar("Model", bound="Settings")
 

@@ -49,15 +49,18 @@ def frame_weights(tmp_path_factory):
     import torch
 
     from uss_ray.models.panns import Panns, PannsConfig
-    from uss_ray.weights.folder import save_weights
+    from uss_ray.weights.folder import save_weights, specify
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         tagger = Panns(
             PannsConfig(block_channels=(4, 8), embedding_size=12, mel_bins=16, head="frame", hop_samples=640)
         )
+    networks = {"tagger": tagger.eval()}
     folder = tmp_path_factory.mktemp("weights") / "small"
-    return str(save_weights(folder, name="small", segment_seconds=2.0, tagger=tagger.eval()))
+    return str(
+        save_weights(folder, networks, name="small", specifications=specify(networks, segment_seconds=2.0))
+    )
 
 
 def rows_in(folder):

@@ -19,8 +19,8 @@ from uss_ray.separation.engine import build_engine
 from uss_ray.separation.mixture import ArraySource
 from uss_ray.separation.settings import NetworkSettings, SeparationSettings
 from uss_ray.separation.targets import SeparationPlan, targets_for_classes
-from uss_ray.weights.catalogue import starter_folder
 from uss_ray.weights.folder import load_weights
+from uss_ray.weights.locate import starter_folder
 
 pytestmark = [
     pytest.mark.gpu,

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from tests.parity import peers
 from uss_ray.models.query_net import QueryNet
+from uss_ray.models.specifications import Condition
 from uss_ray.weights.folder import Weights, load_weights
 from uss_ray.weights.importers.published import import_published, load_adaptor
 
@@ -164,9 +165,8 @@ def test_the_separator_is_the_same_function_in_double_precision(complete: Any) -
 def test_a_released_checkpoint_gives_a_complete_folder(complete: Any, tagger: Any, detector: Any) -> None:
     weights, _ = complete
     waveform = peers.scene(2.0, batch=2, seed=15)
-    assert weights.condition_kind == "soft"
-    assert weights.condition_size == peers.CLASSES
-    assert weights.segment_seconds == 2.0
+    assert weights.specifications.condition == Condition(kind="soft", size=peers.CLASSES)
+    assert weights.specifications.segment_seconds == 2.0
     assert weights.query_net is not None
     agree("uss query net, soft", weights.query_net(waveform), tagger[1](waveform)["clipwise_output"])
     found = weights.detector(waveform).framewise_probs

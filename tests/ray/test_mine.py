@@ -97,7 +97,7 @@ def as_hdf5(folder):
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     from uss_ray.models.panns import Panns, PannsConfig
-    from uss_ray.weights.folder import save_weights
+    from uss_ray.weights.folder import save_weights, specify
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
@@ -106,8 +106,11 @@ def weights(tmp_path_factory):
                 block_channels=(4, 8, 8), embedding_size=12, mel_bins=16, head="frame", hop_samples=640
             )
         )
+    networks = {"tagger": tagger.eval()}
     folder = tmp_path_factory.mktemp("weights") / "small"
-    return str(save_weights(folder, name="small", segment_seconds=2.0, tagger=tagger.eval()))
+    return str(
+        save_weights(folder, networks, name="small", specifications=specify(networks, segment_seconds=2.0))
+    )
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from tests.servers.faulty_proxy import FaultyProxy
 from tests.servers.fixtures import BUCKET
 from uss_ray.errors import OutputError, RecordingError, WeightsError
 from uss_ray.store import patience
-from uss_ray.store.cache import fetch
 from uss_ray.store.faults import is_infrastructure, is_transient
+from uss_ray.store.fetch import fetch
 from uss_ray.store.store import Store
 
 CONTENT = np.random.default_rng(11).bytes(20_000_000)
@@ -207,7 +207,7 @@ def test_a_download_into_the_cache_goes_on_where_it_stopped(
 ) -> None:
     faulty_s3.drop_answer(after_bytes=30_000, method="GET", times=2)
     faulty_s3.refuse(503, method="HEAD", times=2)
-    assert fetch(short, size=len(SHORT), cache_dir=tmp_path / "cache").read_bytes() == SHORT
+    assert fetch(Store(short), size=len(SHORT), path=tmp_path / "cache" / "short").read_bytes() == SHORT
 
 
 def test_a_cache_without_a_store_says_so(
@@ -216,5 +216,5 @@ def test_a_cache_without_a_store_says_so(
     monkeypatch.setenv("USS_RAY_STORAGE_PATIENCE_SECONDS", "0.5")
     faulty_s3.refuse(503)
     with pytest.raises(WeightsError, match=r"complete download.*SlowDown|503") as caught:
-        fetch(short, cache_dir=tmp_path / "cache")
+        fetch(Store(short, None, WeightsError), path=tmp_path / "cache" / "short")
     assert is_infrastructure(caught.value)

@@ -14,8 +14,8 @@ from uss_ray.errors import ConfigError, OutputError
 from uss_ray.results.options import WriteOptions
 from uss_ray.separation.settings import NetworkSettings, SeparationSettings
 from uss_ray.store.store import Store, StoreOptions
+from uss_ray.weights import STARTER
 
-STARTER_WEIGHTS: Final = "starter"
 DEFAULT_LEVELS: Final = (1, 2, 3)
 _FEWEST_SEGMENTS_A_SPAN = 10
 
@@ -69,7 +69,7 @@ class SeparationRequest(Settings):
 
     output: Location = Field(min_length=1, description="Folder or URI of the results.")
     query: Query = Field(default_factory=Query, description="What to separate.")
-    weights: Location = Field(default=STARTER_WEIGHTS, description="Name, folder or URI of the weights.")
+    weights: Location = Field(default=STARTER, description="Name, folder or URI of the weights.")
     settings: SeparationSettings = Field(default_factory=SeparationSettings, description="How to separate.")
     networks: NetworkSettings = Field(
         default_factory=NetworkSettings, description="How the networks of the engine work."

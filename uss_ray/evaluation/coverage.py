@@ -218,11 +218,11 @@ def evaluate_mining(
         records,
         data / "audio" / split,
         classes=len(vocabulary.classes),
-        sample_rate=weights.sample_rate,
+        sample_rate=weights.specifications.sample_rate,
         clip_seconds=settings.clip_seconds,
     )
     comparison = _Comparison(
-        settings, vocabulary=vocabulary, sample_rate=weights.sample_rate, draws=random_draws
+        settings, vocabulary=vocabulary, sample_rate=weights.specifications.sample_rate, draws=random_draws
     )
     detector = AnchorDetector(weights, clip_seconds=settings.clip_seconds, batch_size=settings.batch_size)
     places: list[PlaceCoverage] = []

@@ -21,8 +21,8 @@ from uss_ray.mining.detection import Detection
 from uss_ray.mining.settings import Conditions
 from uss_ray.models.inference import inference
 from uss_ray.models.precision import Precision
-from uss_ray.models.registry import AudioTagger
-from uss_ray.models.tagging import Tagging
+from uss_ray.models.specifications import Specifications
+from uss_ray.models.tagging import AudioTagger, Tagging
 
 Waveforms = Sequence[NDArray[np.float32]]
 
@@ -34,7 +34,7 @@ class MiningWeights(Protocol):
     def name(self) -> str: ...  # noqa: D102
 
     @property
-    def sample_rate(self) -> int: ...  # noqa: D102
+    def specifications(self) -> Specifications: ...  # noqa: D102
 
     @property
     def detector(self) -> AudioTagger | None: ...  # noqa: D102
@@ -91,7 +91,7 @@ class AnchorDetector:
             known = " or ".join(get_args(Precision))
             raise ConfigError("mining precision", expected=known, found=str(precision))
         self.weights = weights
-        self.sample_rate = weights.sample_rate
+        self.sample_rate = weights.specifications.sample_rate
         self.batch_size = batch_size
         self.clip_samples = round(clip_seconds * self.sample_rate)
         self.anchor_samples = round(anchor_seconds * self.sample_rate)

@@ -7,78 +7,64 @@ tokens gives every column of tokens its own class probabilities. Why frames are 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from uss_ray.config import Count
 from uss_ray.errors import ConfigError
-from uss_ray.models.log_mel import LogMel
+from uss_ray.models.log_mel import FrontEndConfig, LogMel
 from uss_ray.models.swin import Block, PatchMerge, init_linear
-from uss_ray.models.tagging import Tagging, to_probs
+from uss_ray.models.tagging import AudioTagger, Tagging, to_probs
 
 
-@dataclass(frozen=True)
-class HtsatConfig:
-    """Size and geometry of an HTS-AT; the defaults are the published AudioSet network.
+class HtsatConfig(FrontEndConfig):
+    """Size and geometry of an HTS-AT; the defaults are the published AudioSet network."""
 
-    Parameters
-    ----------
-    classes : int, default=527
-    channels : int, default=96
-        Of the first stage; each further stage has twice as many.
-    stage_blocks, stage_heads : tuple of int, default=(2, 2, 6, 2), (4, 8, 16, 32)
-        Blocks and attention heads of each stage.
-    window_patches : int, default=8
-        Side of an attention window, in tokens.
-    patch_size : int, default=4
-        Side of the patch of the image that becomes one token.
-    image_size : int, default=256
-        Side of the image: `image_size / mel_bins` stretches of spectrogram above one another.
-    mlp_ratio : int, default=4
-        Hidden width of a block's linear layers, in its channels.
-    drop_path : float, default=0.1
-        In training, the chance that a block's part is passed by; rises from 0 to this with depth.
-    short_clips : {"repeat", "stretch"}, default="repeat"
-        How a clip that is shorter than the image fills it: repeated as often as it fits whole, then stretched by
-        what is left; or only stretched, which slows a 2 s clip down to a fifth.
-    sample_rate, window_samples, hop_samples, mel_bins : int, default=32000, 1024, 320, 64
-    min_hertz, max_hertz : float, default=50, 14000
-        Range of the mel filters.
+    architecture: Literal["htsat"] = "htsat"
+    classes: Count = 527
+    channels: Count = Field(
+        default=96, description="Of the first stage; each further stage has twice as many."
+    )
+    stage_blocks: tuple[Count, ...] = Field(default=(2, 2, 6, 2), min_length=1, description="Of each stage.")
+    stage_heads: tuple[Count, ...] = Field(
+        default=(4, 8, 16, 32), description="Attention heads of each stage."
+    )
+    window_patches: Count = Field(default=8, description="Side of an attention window, in tokens.")
+    patch_size: Count = Field(default=4, description="Side of the patch of the image that becomes one token.")
+    image_size: Count = Field(
+        default=256,
+        description="Side of the image: image_size / mel_bins stretches of spectrogram above one another.",
+    )
+    mlp_ratio: Count = Field(
+        default=4, description="Hidden width of a block's linear layers, in its channels."
+    )
+    drop_path: float = Field(
+        default=0.1,
+        strict=True,
+        ge=0.0,
+        lt=1.0,
+        description="In training, the chance that a block's part is passed by; rises from 0 to this with depth.",
+    )
+    short_clips: Literal["repeat", "stretch"] = Field(
+        default="repeat",
+        description="How a clip that is shorter than the image fills it: repeated as often as it fits whole, then "
+        "stretched by what is left; or only stretched, which slows a 2 s clip down to a fifth.",
+    )
 
-    Raises
-    ------
-    ConfigError
-        If a value is unknown, or the sides, windows and heads do not divide as they must.
-    """
-
-    classes: int = 527
-    channels: int = 96
-    stage_blocks: tuple[int, ...] = (2, 2, 6, 2)
-    stage_heads: tuple[int, ...] = (4, 8, 16, 32)
-    window_patches: int = 8
-    patch_size: int = 4
-    image_size: int = 256
-    mlp_ratio: int = 4
-    drop_path: float = 0.1
-    short_clips: Literal["repeat", "stretch"] = "repeat"
-    sample_rate: int = 32000
-    window_samples: int = 1024
-    hop_samples: int = 320
-    mel_bins: int = 64
-    min_hertz: float = 50.0
-    max_hertz: float = 14000.0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "stage_blocks", tuple(self.stage_blocks))
-        object.__setattr__(self, "stage_heads", tuple(self.stage_heads))
-        stages, grids = len(self.stage_blocks), self.stage_sides
-        grain = self.frames_per_column * self.folds
+    @model_validator(mode="after")
+    def _check(self) -> HtsatConfig:
+        grids, grain = self.stage_sides, self.frames_per_column * self.folds
         checks = (
-            ("stage_blocks", stages > 0, "one stage or more", self.stage_blocks),
-            ("stage_heads", len(self.stage_heads) == stages, f"{stages} numbers", self.stage_heads),
+            (
+                "stage_heads",
+                len(self.stage_heads) == len(grids),
+                f"{len(grids)} numbers",
+                self.stage_heads,
+            ),
             (
                 "stage_heads",
                 all(self.channels * 2**i % heads == 0 for i, heads in enumerate(self.stage_heads)),
@@ -97,22 +83,16 @@ class HtsatConfig:
                 f"a divisor of {', '.join(map(str, grids))}, or more",
                 self.window_patches,
             ),
-            ("drop_path", 0.0 <= self.drop_path < 1.0, "a number in [0, 1)", self.drop_path),
-            ("short_clips", self.short_clips in ("repeat", "stretch"), "repeat or stretch", self.short_clips),
         )
         for name, holds, expected, found in checks:
             if not holds:
                 raise ConfigError(f"HTS-AT {name}", expected=expected, found=str(found))
+        return self
 
     @property
     def head(self) -> Literal["frame"]:
         """An HTS-AT always says when: a tagger and a detector in one."""
         return "frame"
-
-    @property
-    def frames_per_second(self) -> float:
-        """Rate of the frame-wise probabilities."""
-        return self.sample_rate / self.hop_samples
 
     @property
     def embedding_size(self) -> int:
@@ -190,7 +170,7 @@ class _Stage(nn.Module):
         return grid
 
 
-class Htsat(nn.Module):
+class Htsat(AudioTagger):
     """Tag waveforms and say when, with a window transformer.
 
     Parameters
@@ -204,7 +184,7 @@ class Htsat(nn.Module):
 
     def __init__(self, config: HtsatConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config: HtsatConfig = config
         self.log_mel = LogMel(config)
         self.norm_mel = nn.BatchNorm2d(config.mel_bins)
         self.patch = nn.Conv2d(1, config.channels, config.patch_size, stride=config.patch_size)

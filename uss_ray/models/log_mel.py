@@ -2,49 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import torch
 import torchaudio
+from pydantic import Field
 from torch import Tensor, nn
 
+from uss_ray.config import Count, Settings
 from uss_ray.models.stft import Stft
 
 POWER_FLOOR = 1e-10
 
 
-class FrontEnd(Protocol):
-    """Geometry of a log-mel spectrogram; the configurations of the taggers have it."""
+class FrontEndConfig(Settings):
+    """Geometry of a log-mel spectrogram, common to the taggers that read one."""
+
+    sample_rate: Count = Field(default=32000, description="In Hz.")
+    window_samples: Count = 1024
+    hop_samples: Count = 320
+    mel_bins: Count = 64
+    min_hertz: float = Field(
+        default=50.0, strict=True, ge=0.0, description="Lower edge of the lowest filter."
+    )
+    max_hertz: float = Field(
+        default=14000.0, strict=True, ge=0.0, description="Upper edge of the highest one."
+    )
 
     @property
-    def sample_rate(self) -> int:
-        """Rate of the waveforms in Hz."""
-        ...
-
-    @property
-    def window_samples(self) -> int:
-        """Length of the analysis window."""
-        ...
-
-    @property
-    def hop_samples(self) -> int:
-        """Step between frames."""
-        ...
-
-    @property
-    def mel_bins(self) -> int:
-        """Number of mel filters."""
-        ...
-
-    @property
-    def min_hertz(self) -> float:
-        """Lower edge of the lowest filter."""
-        ...
-
-    @property
-    def max_hertz(self) -> float:
-        """Upper edge of the highest filter."""
-        ...
+    def frames_per_second(self) -> float:
+        """Rate of the frames, and of frame-wise probabilities."""
+        return self.sample_rate / self.hop_samples
 
 
 class LogMel(nn.Module):
@@ -52,12 +38,12 @@ class LogMel(nn.Module):
 
     Parameters
     ----------
-    config : FrontEnd
+    config : FrontEndConfig
     """
 
     filters: Tensor
 
-    def __init__(self, config: FrontEnd) -> None:
+    def __init__(self, config: FrontEndConfig) -> None:
         super().__init__()
         self.stft = Stft(window_samples=config.window_samples, hop_samples=config.hop_samples)
         filters = torchaudio.functional.melscale_fbanks(

@@ -5,85 +5,60 @@ One class covers Cnn14, Cnn14_DecisionLevelMax, Cnn10, Cnn6 and narrower members
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
+from uss_ray.config import Count
 from uss_ray.errors import ConfigError
-from uss_ray.models.log_mel import LogMel
-from uss_ray.models.tagging import Tagging, to_probs
+from uss_ray.models.log_mel import FrontEndConfig, LogMel
+from uss_ray.models.tagging import AudioTagger, Tagging, to_probs
 
 _SMALLEST_SUM = 1e-10
 
 
-@dataclass(frozen=True)
-class PannsConfig:
-    """Size and geometry of a tagger; the defaults are the published Cnn14.
+class PannsConfig(FrontEndConfig):
+    """Size and geometry of a tagger; the defaults are the published Cnn14."""
 
-    Parameters
-    ----------
-    classes : int, default=527
-    block_channels : tuple of int, default=(64, 128, 256, 512, 1024, 2048)
-        Output channels of the convolution blocks. All but the last pool by 2×2.
-    convs_per_block : {2, 1}, default=2
-        Convolutions in a block (Cnn6 has one).
-    kernel_size : int, default=3
-        Odd.
-    embedding_size : int, default=2048
-    head : {"clip", "frame"}, default="clip"
-        `"clip"` pools over time before the classifier (a tagger), `"frame"` classifies each frame (a detector).
-    pooling : {"max", "linear_softmax"}, default="max"
-        How a frame head makes clip-wise of frame-wise probabilities: the largest, or their mean weighted by
-        themselves (Wang, Li and Metze 2019), which locates events better when trained on weak labels.
-    sample_rate, window_samples, hop_samples, mel_bins : int, default=32000, 1024, 320, 64
-    min_hertz, max_hertz : float, default=50, 14000
-        Range of the mel filters.
-    block_dropout, head_dropout : float, default=0.2, 0.5
-        In training, after each block and before each linear layer.
-    """
+    architecture: Literal["panns"] = "panns"
+    classes: Count = 527
+    block_channels: tuple[Count, ...] = Field(
+        default=(64, 128, 256, 512, 1024, 2048),
+        min_length=1,
+        description="Output channels of the convolution blocks. All but the last pool by 2×2.",
+    )
+    convs_per_block: Count = Field(default=2, le=2, description="Convolutions in a block; Cnn6 has one.")
+    kernel_size: Count = Field(default=3, description="Odd.")
+    embedding_size: Count = 2048
+    head: Literal["clip", "frame"] = Field(
+        default="clip",
+        description="clip: pool over time before the classifier (a tagger); frame: classify each frame (a detector).",
+    )
+    pooling: Literal["max", "linear_softmax"] = Field(
+        default="max",
+        description="How a frame head makes clip-wise of frame-wise probabilities: the largest, or their mean weighted "
+        "by themselves (Wang, Li and Metze 2019), which locates events better when trained on weak labels.",
+    )
+    block_dropout: float = Field(default=0.2, strict=True, ge=0.0, le=1.0, description="After each block.")
+    head_dropout: float = Field(
+        default=0.5, strict=True, ge=0.0, le=1.0, description="Before each linear layer."
+    )
 
-    classes: int = 527
-    block_channels: tuple[int, ...] = (64, 128, 256, 512, 1024, 2048)
-    convs_per_block: int = 2
-    kernel_size: int = 3
-    embedding_size: int = 2048
-    head: Literal["clip", "frame"] = "clip"
-    pooling: Literal["max", "linear_softmax"] = "max"
-    sample_rate: int = 32000
-    window_samples: int = 1024
-    hop_samples: int = 320
-    mel_bins: int = 64
-    min_hertz: float = 50.0
-    max_hertz: float = 14000.0
-    block_dropout: float = 0.2
-    head_dropout: float = 0.5
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "block_channels", tuple(self.block_channels))
-        checks = (
-            ("head", self.head in ("clip", "frame"), "clip or frame", self.head),
-            ("pooling", self.pooling in ("max", "linear_softmax"), "max or linear_softmax", self.pooling),
-            ("convs_per_block", self.convs_per_block in (1, 2), "1 or 2", self.convs_per_block),
-            ("kernel_size", self.kernel_size % 2 == 1, "an odd number", self.kernel_size),
-            ("block_channels", len(self.block_channels) > 0, "one block or more", self.block_channels),
-        )
-        for name, holds, expected, found in checks:
-            if not holds:
-                raise ConfigError(f"tagger {name}", expected=expected, found=str(found))
+    @field_validator("kernel_size")
+    @classmethod
+    def _is_odd(cls, kernel_size: int) -> int:
+        if kernel_size % 2 == 0:
+            raise ConfigError("tagger kernel_size", expected="an odd number", found=str(kernel_size))
+        return kernel_size
 
     @property
     def time_pooling(self) -> int:
         """Spectrogram frames in one frame of the head."""
         return int(2 ** (len(self.block_channels) - 1))
-
-    @property
-    def frames_per_second(self) -> float:
-        """Rate of the frame-wise probabilities."""
-        return self.sample_rate / self.hop_samples
 
 
 class _ConvBlock(nn.Module):
@@ -103,7 +78,7 @@ class _ConvBlock(nn.Module):
         return maps
 
 
-class Panns(nn.Module):
+class Panns(AudioTagger):
     """Tag waveforms, and with a frame head say when.
 
     Parameters
@@ -117,7 +92,7 @@ class Panns(nn.Module):
 
     def __init__(self, config: PannsConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config: PannsConfig = config
         self.log_mel = LogMel(config)
         self.norm = nn.BatchNorm2d(config.mel_bins)
         widths = (1, *config.block_channels)

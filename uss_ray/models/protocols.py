@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, Protocol, TypeGuard
+from typing import Protocol, TypeGuard
 
 from torch import Tensor
+
+from uss_ray.models.specifications import ConditionKind, Specifications
 
 
 class TaggingLike(Protocol):
@@ -97,7 +99,7 @@ class QueryNetLike(Protocol):
     """Audio to a bottleneck, a bottleneck to a condition."""
 
     @property
-    def kind(self) -> Literal["soft", "latent"]:
+    def kind(self) -> ConditionKind:
         """What a bottleneck is: class probabilities, or an embedding."""
         ...
 
@@ -117,6 +119,11 @@ class QueryNetLike(Protocol):
 
 class WeightsLike(Protocol):
     """All that separates one recording: networks, where there are some, and the average condition of each class."""
+
+    @property
+    def specifications(self) -> Specifications:
+        """What the networks were trained on and are used on."""
+        ...
 
     @property
     def tagger(self) -> Tagger | None:

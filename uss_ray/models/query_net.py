@@ -5,32 +5,28 @@ A frozen tagger gives the bottleneck; an adaptor, where there is one, maps it to
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from uss_ray.config import Count, Settings
 from uss_ray.errors import ConfigError
-from uss_ray.models.registry import AudioTagger
+from uss_ray.models.specifications import ConditionKind
+from uss_ray.models.tagging import AudioTagger
 
 _LEAK = 0.01
 _DROPOUT = 0.5
 
 
-@dataclass(frozen=True)
-class AdaptorConfig:
-    """Size of the adaptor: two linear layers.
+class AdaptorConfig(Settings):
+    """Size of the adaptor: two linear layers."""
 
-    Parameters
-    ----------
-    bottleneck_size, hidden_size, condition_size : int, default=527, 2048, 2048
-    """
-
-    bottleneck_size: int = 527
-    hidden_size: int = 2048
-    condition_size: int = 2048
+    architecture: Literal["two-layer"] = "two-layer"
+    bottleneck_size: Count = 527
+    hidden_size: Count = 2048
+    condition_size: Count = 2048
 
 
 class Adaptor(nn.Module):
@@ -56,7 +52,7 @@ class QueryNet(nn.Module):
 
     Parameters
     ----------
-    tagger : Panns or Htsat
+    tagger : AudioTagger
     kind : {"soft", "latent"}, default="soft"
         The bottleneck: clip-wise probabilities, or the embedding.
     adaptor : Adaptor, optional
@@ -72,7 +68,7 @@ class QueryNet(nn.Module):
         self,
         tagger: AudioTagger,
         *,
-        kind: Literal["soft", "latent"] = "soft",
+        kind: ConditionKind = "soft",
         adaptor: Adaptor | None = None,
     ) -> None:
         super().__init__()

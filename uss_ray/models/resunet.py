@@ -6,13 +6,15 @@ Maps (mixture, condition) to a complex mask and to a waveform. It knows nothing 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from uss_ray.config import Count, Settings
 from uss_ray.errors import ConfigError
 from uss_ray.models.film import Film
 from uss_ray.models.stft import Stft
@@ -23,48 +25,35 @@ _POWER_FLOOR = 1e-10
 _PHASE_FLOOR = 1e-10
 
 
-@dataclass(frozen=True)
-class ResUNetConfig:
-    """Size and geometry of a residual U-Net; the defaults are the paper's ResUNet30.
+class ResUNetConfig(Settings):
+    """Size and geometry of a residual U-Net; the defaults are the paper's ResUNet30."""
 
-    Parameters
-    ----------
-    condition_size : int, default=527
-        Length of a condition.
-    channels : tuple of int, default=(32, 64, 128, 256, 384, 384)
-        Output channels of the encoder stages. All stages but the last halve time and frequency, the last one
-        frequency only.
-    bottleneck_channels : int, default=384
-    stem_channels : int, default=32
-        Channels of the 1×1 convolution in front.
-    blocks_per_stage : int, default=1
-        Residual blocks in each stage; 2 makes a ResUNet60.
-    window_samples, hop_samples : int, default=2048, 320
-    sample_rate : int, default=32000
-        In Hz; travels with the weights.
-    """
+    architecture: Literal["resunet"] = "resunet"
+    condition_size: Count = Field(default=527, description="Length of a condition.")
+    channels: tuple[Count, ...] = Field(
+        default=(32, 64, 128, 256, 384, 384),
+        min_length=2,
+        description="Output channels of the encoder stages. All stages but the last halve time and frequency, the last "
+        "one frequency only.",
+    )
+    bottleneck_channels: Count = 384
+    stem_channels: Count = Field(default=32, description="Channels of the 1×1 convolution in front.")
+    blocks_per_stage: Count = Field(
+        default=1, description="Residual blocks in each stage; 2 makes a ResUNet60."
+    )
+    window_samples: Count = 2048
+    hop_samples: Count = 320
+    sample_rate: Count = Field(default=32000, description="In Hz.")
 
-    condition_size: int = 527
-    channels: tuple[int, ...] = (32, 64, 128, 256, 384, 384)
-    bottleneck_channels: int = 384
-    stem_channels: int = 32
-    blocks_per_stage: int = 1
-    window_samples: int = 2048
-    hop_samples: int = 320
-    sample_rate: int = 32000
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", tuple(self.channels))
-        if len(self.channels) < 2:
-            raise ConfigError("separator channels", expected="two stages or more", found=str(self.channels))
+    @model_validator(mode="after")
+    def _check(self) -> ResUNetConfig:
         if (self.window_samples // 2) % 2 ** len(self.channels):
             raise ConfigError(
                 "separator window_samples",
                 expected=f"half of it divisible by {2 ** len(self.channels)} for {len(self.channels)} stages",
                 found=str(self.window_samples),
             )
-        if self.blocks_per_stage < 1:
-            raise ConfigError("separator blocks_per_stage", expected=">= 1", found=str(self.blocks_per_stage))
+        return self
 
     @property
     def time_pooling(self) -> int:

@@ -1,11 +1,11 @@
-"""What every tagger and detector gives back, and how its logits become probabilities."""
+"""What every tagger and detector is and gives back, and how its logits become probabilities."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Tagging(NamedTuple):
@@ -24,6 +24,41 @@ class Tagging(NamedTuple):
     clipwise_probs: Tensor
     embedding: Tensor
     framewise_probs: Tensor | None
+
+
+class TaggerConfig(Protocol):
+    """What must be known of a tagger or detector to use it."""
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        ...
+
+    @property
+    def embedding_size(self) -> int:
+        """Length of an embedding."""
+        ...
+
+    @property
+    def head(self) -> Literal["clip", "frame"]:
+        """`"frame"`: it says when, so it is a detector too."""
+        ...
+
+    @property
+    def sample_rate(self) -> int:
+        """Rate of the waveforms in Hz."""
+        ...
+
+    @property
+    def frames_per_second(self) -> float:
+        """Rate of the frame-wise probabilities."""
+        ...
+
+
+class AudioTagger(nn.Module):
+    """Base of networks that map waveforms of shape (batch, samples), in [-1, 1], to a `Tagging`."""
+
+    config: TaggerConfig
 
 
 def to_probs(logits: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from uss_ray.evaluation.pairs import EvaluationPair, read_pairs, write_pairs
 from uss_ray.evaluation.protocol import QueryKind, build_pairs, load_eval_clips, separate_with
 from uss_ray.evaluation.separation import ClassScore, mean_sdri, score_separation
 from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.weights import STARTER
 from uss_ray.weights.folder import load_weights
 from uss_ray.weights.locate import locate_weights
 
@@ -49,7 +50,7 @@ class SeparationEvaluation:
 def evaluate_separation(
     data: Path,
     *,
-    weights: str = "starter",
+    weights: str = STARTER,
     query: QueryKind = "class-mean",
     pairs: Path | None = None,
     vocabulary: Vocabulary | None = None,
@@ -79,10 +80,12 @@ def evaluate_separation(
     vocabulary = vocabulary or Vocabulary.load()
     loaded = load_weights(locate_weights(weights))
     loaded.check_classes(vocabulary.classes.ids)
-    chosen = _pairs(data, pairs=pairs, vocabulary=vocabulary, segment_seconds=loaded.segment_seconds)
+    chosen = _pairs(
+        data, pairs=pairs, vocabulary=vocabulary, segment_seconds=loaded.specifications.segment_seconds
+    )
     separate = separate_with(loaded, query=query, vocabulary=vocabulary)
     store = load_eval_clips(data, vocabulary=vocabulary)
-    scores = score_separation(separate, chosen, store, segment_seconds=loaded.segment_seconds)
+    scores = score_separation(separate, chosen, store, segment_seconds=loaded.specifications.segment_seconds)
     return SeparationEvaluation(
         weights=loaded.name,
         weights_sha256=loaded.sha256,

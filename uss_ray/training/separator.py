@@ -20,6 +20,9 @@ from uss_ray.mixtures import mix_in_ring, order_ring
 from uss_ray.models.resunet import ResUNet
 from uss_ray.training.losses import l1_relative
 
+TRAINING_RMS_DBFS = (-35.0, -15.0)
+"""Range of RMS levels that targets are brought to."""
+
 _SUM_TOLERANCE = 1e-6
 
 
@@ -124,7 +127,8 @@ class SeparatorTask:
         rows = rows[order]
         targets = torch.from_numpy(self.pool.waveform(rows, samples=self.samples))
         rms = targets.square().mean(dim=1, keepdim=True).sqrt().clamp(min=1e-4)
-        level_db = torch.rand(len(targets), 1, generator=generator) * 20 - 35
+        low, high = TRAINING_RMS_DBFS
+        level_db = torch.rand(len(targets), 1, generator=generator) * (high - low) + low
         targets = targets / rms * 10 ** (level_db / 20)
         conditions = torch.from_numpy(np.stack([self._condition(row, generator) for row in rows]))
         return mix_in_ring(targets), targets, conditions

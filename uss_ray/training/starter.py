@@ -20,22 +20,27 @@ from uss_ray.config import Settings
 from uss_ray.errors import ConfigError, DataError, WeightsError
 from uss_ray.models.memory import lay_out_channels_last
 from uss_ray.models.panns import PannsConfig
+from uss_ray.models.registry import Role, describe_network
 from uss_ray.models.resunet import ResUNet, ResUNetConfig
+from uss_ray.models.specifications import ClassListId
 from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.silence import MiningSilence
 from uss_ray.training.loop import LoopConfig, run_loop
 from uss_ray.training.norms import settle_norms
-from uss_ray.training.separator import ConditionShares, SeparatorTask
+from uss_ray.training.separator import TRAINING_RMS_DBFS, ConditionShares, SeparatorTask
 from uss_ray.training.tagger import WeakClips, train_tagger
-from uss_ray.weights.folder import ClassListId, Weights, save_weights
+from uss_ray.weights import STARTER
+from uss_ray.weights.folder import Weights, save_weights, specify
 
 _log = logging.getLogger(__name__)
 _CONFIG_NAME = "config.json"
+_NO_SILENCE = MiningSilence(anchor_rejected_below_rms_dbfs=None)
 
 
 class StarterConfig(Settings):
     """Sizes and lengths of the starter recipe."""
 
-    name: str = Field(default="starter", min_length=1, description="Name of the weights.")
+    name: str = Field(default=STARTER, min_length=1, description="Name of the weights.")
     segment_seconds: float = Field(
         default=2.0, gt=0.0, description="Length of an anchor at mining and at inference."
     )
@@ -122,12 +127,16 @@ def train_starter_tagger(
         batch_size=config.tagger_batch,
         checkpoint=work / "tagger.pt",
     )
+    networks: dict[Role, torch.nn.Module] = {"tagger": tagger}
     return save_weights(
         output,
+        networks,
         name=f"{config.name}-tagger",
-        segment_seconds=config.segment_seconds,
-        tagger=tagger,
-        class_list=ClassListId.of(vocabulary.classes.ids),
+        specifications=specify(
+            networks,
+            segment_seconds=config.segment_seconds,
+            class_list=ClassListId.of(vocabulary.classes.ids),
+        ),
         source={
             "recipe": __name__,
             "steps": config.tagger_loop.steps,
@@ -184,7 +193,11 @@ def train_starter_separator(
             expected=f"{shards.manifest.weights_name}, which mined {anchors}",
             found=f"others, sha256 {weights.sha256[:12]}…",
         )
-    if weights.tagger is None or weights.condition_kind != "soft" or "adaptor" in weights.config:
+    if (
+        weights.tagger is None
+        or weights.specifications.condition.kind != "soft"
+        or "adaptor" in weights.networks
+    ):
         raise WeightsError(
             f"weights {weights.name}",
             expected="a tagger and conditions of class probabilities",
@@ -205,14 +218,19 @@ def train_starter_separator(
     _log.info("training on %d anchors of %d classes", len(pool), len(task.classes))
     run_loop(model, task.loss, config=config.separator_loop, checkpoint=work / "separator.pt")
     settle_norms(model, task.loss, batches=config.settle_batches)
+    networks: dict[Role, torch.nn.Module] = {"tagger": weights.tagger, "separator": model}
     return save_weights(
         output,
+        networks,
         name=config.name,
-        segment_seconds=pool.audio.shape[1] / pool.sample_rate,
-        tagger=weights.tagger,
-        separator=model,
+        specifications=specify(
+            networks,
+            segment_seconds=pool.audio.shape[1] / pool.sample_rate,
+            class_list=ClassListId.of(vocabulary.classes.ids),
+            training_rms_dbfs=TRAINING_RMS_DBFS,
+            silence=shards.manifest.settings.get("silence", _NO_SILENCE),
+        ),
         class_means={index: torch.from_numpy(mean) for index, mean in task.class_means.items()},
-        class_list=ClassListId.of(vocabulary.classes.ids),
         dtype="float16",
         source={
             "recipe": __name__,
@@ -230,9 +248,9 @@ def describe(config: StarterConfig, *, weights: Weights, clips: int, task: Separ
     environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
     return environment.from_string(template).render(
         config=config,
-        tagger=weights.config["tagger"],
+        tagger=describe_network("tagger", weights.networks["tagger"]),
         tagger_name=weights.name,
-        tagger_source=weights.config.get("source", {}),
+        tagger_source=weights.source or {},
         clips=clips,
         anchors=len(task.pool),
         classes=len(task.classes),

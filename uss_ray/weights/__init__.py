@@ -1,1 +1,6 @@
-"""Weights folders: their format, where they are found, and importers of published files."""
+"""Weights: the folder they are kept in, where they come from, and imports of published files."""
+
+from typing import Final
+
+STARTER: Final = "starter"
+"""Name of the weights in the package: what is used where no others are asked for."""

@@ -11,9 +11,10 @@ import torch
 from uss_ray.errors import ConfigError, WeightsError
 from uss_ray.models.panns import Panns, PannsConfig
 from uss_ray.models.resunet import ResUNet, ResUNetConfig
+from uss_ray.models.specifications import ClassListId
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.evaluate import evaluate_separation, write_list
-from uss_ray.weights.folder import ClassListId, save_weights
+from uss_ray.weights.folder import save_weights, specify
 
 DOG, RAIN, PIANO = "/m/0bt9lr", "/m/06mb1", "/m/05r5c"
 
@@ -46,18 +47,22 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary) -> Path:
     torch.manual_seed(0)
-    return save_weights(
-        tmp_path_factory.mktemp("weights") / "tiny",
-        name="tiny",
-        segment_seconds=2.0,
-        tagger=Panns(PannsConfig(block_channels=(2, 4), embedding_size=4, head="frame")),
-        separator=ResUNet(
+    networks = {
+        "tagger": Panns(PannsConfig(block_channels=(2, 4), embedding_size=4, head="frame")),
+        "separator": ResUNet(
             ResUNetConfig(
                 channels=(2, 4), bottleneck_channels=4, stem_channels=2, window_samples=512, hop_samples=250
             )
         ),
+    }
+    return save_weights(
+        tmp_path_factory.mktemp("weights") / "tiny",
+        networks,
+        name="tiny",
+        specifications=specify(
+            networks, segment_seconds=2.0, class_list=ClassListId.of(vocabulary.classes.ids)
+        ),
         class_means={vocabulary.classes.index(c): torch.rand(527) for c in (DOG, RAIN)},
-        class_list=ClassListId.of(vocabulary.classes.ids),
     )
 
 

@@ -25,7 +25,7 @@ def vocabulary() -> Vocabulary:
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory):
     from uss_ray.models.panns import Panns, PannsConfig
-    from uss_ray.weights.folder import load_weights, save_weights
+    from uss_ray.weights.folder import load_weights, save_weights, specify
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
@@ -34,8 +34,11 @@ def weights(tmp_path_factory: pytest.TempPathFactory):
                 block_channels=(4, 8, 8), embedding_size=12, mel_bins=16, head="frame", hop_samples=640
             )
         )
+    networks = {"tagger": tagger.eval()}
     folder: Path = tmp_path_factory.mktemp("weights") / "small"
-    return load_weights(save_weights(folder, name="small", segment_seconds=2.0, tagger=tagger.eval()))
+    return load_weights(
+        save_weights(folder, networks, name="small", specifications=specify(networks, segment_seconds=2.0))
+    )
 
 
 def clips(count: int) -> list[WeakClip]:

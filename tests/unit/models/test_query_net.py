@@ -25,7 +25,9 @@ def test_the_bottleneck_is_what_the_tagger_says_and_carries_no_gradient() -> Non
 
 def test_an_adaptor_is_trained_while_the_tagger_is_not() -> None:
     net = tagger()
-    query_net = QueryNet(net, adaptor=Adaptor(AdaptorConfig(6, 7, 8)))
+    query_net = QueryNet(
+        net, adaptor=Adaptor(AdaptorConfig(bottleneck_size=6, hidden_size=7, condition_size=8))
+    )
     query_net(torch.randn(2, 16000)).sum().backward()
     assert query_net.adaptor is not None
     assert all(p.grad is not None for p in query_net.adaptor.parameters())
@@ -34,4 +36,4 @@ def test_an_adaptor_is_trained_while_the_tagger_is_not() -> None:
 
 def test_an_adaptor_of_another_size_is_refused() -> None:
     with pytest.raises(ConfigError, match="expected 6, found 9"):
-        QueryNet(tagger(), adaptor=Adaptor(AdaptorConfig(9, 7, 8)))
+        QueryNet(tagger(), adaptor=Adaptor(AdaptorConfig(bottleneck_size=9, hidden_size=7, condition_size=8)))

@@ -13,6 +13,7 @@ from uss_ray.models.panns import PannsConfig
 from uss_ray.models.resunet import ResUNetConfig
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.starter import train_starter, train_starter_from_anchors
+from uss_ray.silence import MiningSilence
 from uss_ray.training.loop import LoopConfig
 from uss_ray.training.starter import StarterConfig
 from uss_ray.weights.folder import load_weights
@@ -78,7 +79,10 @@ def test_class_means_are_those_of_the_shards(trained: tuple[Path, Path]) -> None
     weights = load_weights(folder)
     anchors = read_manifest(work / "anchors")
     assert weights.class_means is not None
-    assert weights.config["source"]["anchors"] == anchors.anchors
+    assert weights.source is not None
+    assert weights.source["anchors"] == anchors.anchors
+    assert weights.specifications.training_rms_dbfs == (-35.0, -15.0)
+    assert weights.specifications.silence == MiningSilence(**anchors.settings["silence"])
     assert sorted(weights.class_means) == sorted(anchors.counts)
 
 

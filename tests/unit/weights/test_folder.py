@@ -14,10 +14,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from uss_ray.errors import ConfigError, OutputError, WeightsError
+from uss_ray.models.conv_tasnet import ConvTasNet, ConvTasNetConfig
 from uss_ray.models.panns import Panns, PannsConfig
 from uss_ray.models.query_net import Adaptor, AdaptorConfig
 from uss_ray.models.resunet import ResUNet, ResUNetConfig
-from uss_ray.weights.folder import ClassListId, check_tensors, load_weights, save_weights
+from uss_ray.models.specifications import ClassListId, Condition
+from uss_ray.weights.folder import load_weights, save_weights, specify
 
 CLASS_IDS = tuple(f"/m/{index}" for index in range(6))
 NARROW = PannsConfig(classes=6, block_channels=(4, 8), embedding_size=10)
@@ -35,18 +37,24 @@ def randomised(module: Any, seed: int) -> Any:
 
 
 @pytest.fixture
-def parts() -> dict[str, Any]:
-    return {
-        "tagger": randomised(Panns(NARROW), 1),
-        "separator": randomised(ResUNet(SMALL), 2),
-        "class_means": {4: torch.rand(6), 1: torch.rand(6)},
-        "class_list": ClassListId.of(CLASS_IDS),
-    }
+def networks() -> dict[Any, Any]:
+    return {"tagger": randomised(Panns(NARROW), 1), "separator": randomised(ResUNet(SMALL), 2)}
+
+
+CLASS_MEANS = {4: torch.rand(6), 1: torch.rand(6)}
+
+
+def save(folder: Path, networks: dict[Any, Any], **others: Any) -> Path:
+    if "specifications" not in others:
+        others["specifications"] = specify(
+            networks, segment_seconds=2.0, class_list=ClassListId.of(CLASS_IDS)
+        )
+    return save_weights(folder, networks, **({"name": "tiny"} | others))
 
 
 @pytest.fixture
-def folder(tmp_path: Path, parts: dict[str, Any]) -> Path:
-    return save_weights(tmp_path / "tiny", name="tiny", segment_seconds=2.0, model_card="# tiny\n", **parts)
+def folder(tmp_path: Path, networks: dict[Any, Any]) -> Path:
+    return save(tmp_path / "tiny", networks, class_means=CLASS_MEANS, model_card="# tiny\n")
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -64,29 +72,33 @@ def rewrite(folder: Path, name: str, change: Callable[[dict[str, torch.Tensor]],
     edit(folder, lambda config: config["files"].update({name: digest}))
 
 
-def test_what_is_written_is_read_back(folder: Path, parts: dict[str, Any]) -> None:
+def test_what_is_written_is_read_back(folder: Path, networks: dict[Any, Any]) -> None:
     weights = load_weights(folder)
     for key in ("tagger", "separator"):
-        written, read = parts[key].state_dict(), getattr(weights, key).state_dict()
+        written, read = networks[key].state_dict(), getattr(weights, key).state_dict()
         assert written.keys() == read.keys()
         assert all(torch.equal(written[name], read[name]) for name in written)
-    assert (weights.name, weights.sample_rate, weights.segment_seconds) == ("tiny", 32_000, 2.0)
-    assert (weights.condition_kind, weights.condition_size) == ("soft", 6)
+    assert weights.name == "tiny"
+    assert weights.specifications == specify(
+        networks, segment_seconds=2.0, class_list=ClassListId.of(CLASS_IDS)
+    )
+    assert weights.specifications.condition == Condition(kind="soft", size=6)
+    assert weights.networks.keys() == {"tagger", "separator"}
     assert weights.sha256 == hashlib.sha256((folder / "config.json").read_bytes()).hexdigest()
     assert weights.class_means is not None
     assert list(weights.class_means) == [1, 4]
-    assert torch.equal(weights.class_means[4], parts["class_means"][4])
+    assert torch.equal(weights.class_means[4], CLASS_MEANS[4])
     assert weights.query_net is not None
     assert not weights.query_net.training
     assert weights.detector is None
     assert (folder / "MODEL_CARD.md").read_text() == "# tiny\n"
 
 
-def test_the_loaded_separator_gives_the_same_waveform(folder: Path, parts: dict[str, Any]) -> None:
+def test_the_loaded_separator_gives_the_same_waveform(folder: Path, networks: dict[Any, Any]) -> None:
     mixture, condition = torch.randn(1, 4000), torch.rand(1, 6)
     with torch.no_grad():
         assert torch.equal(
-            load_weights(folder).separator(mixture, condition), parts["separator"](mixture, condition)
+            load_weights(folder).separator(mixture, condition), networks["separator"](mixture, condition)
         )
 
 
@@ -98,30 +110,32 @@ def test_loading_draws_no_random_numbers(folder: Path) -> None:
     assert torch.equal(torch.rand(1), expected)
 
 
-def test_half_precision_halves_matrices_and_keeps_statistics(tmp_path: Path, parts: dict[str, Any]) -> None:
-    parts["tagger"].norm.running_var.fill_(1e-7)
-    folder = save_weights(tmp_path / "half", name="half", segment_seconds=2.0, dtype="float16", **parts)
+def test_half_precision_halves_matrices_and_keeps_statistics(
+    tmp_path: Path, networks: dict[Any, Any]
+) -> None:
+    networks["tagger"].norm.running_var.fill_(1e-7)
+    folder = save(tmp_path / "half", networks, dtype="float16")
     stored = load_file(folder / "tagger.safetensors")
     assert stored["classify.weight"].dtype == torch.float16
     assert stored["log_mel.filters"].dtype == torch.float32
     weights = load_weights(folder)
     assert weights.tagger is not None
-    assert torch.equal(weights.tagger.norm.running_var, parts["tagger"].norm.running_var)
+    assert torch.equal(weights.tagger.norm.running_var, networks["tagger"].norm.running_var)
     assert weights.tagger.classify.weight.dtype == torch.float32
-    assert torch.equal(weights.tagger.classify.weight, parts["tagger"].classify.weight.half().float())
+    assert torch.equal(weights.tagger.classify.weight, networks["tagger"].classify.weight.half().float())
 
 
-def test_values_that_half_precision_cannot_hold_are_refused(tmp_path: Path, parts: dict[str, Any]) -> None:
+def test_values_that_half_precision_cannot_hold_are_refused(tmp_path: Path, networks: dict[Any, Any]) -> None:
     with torch.no_grad():
-        parts["tagger"].classify.weight[0, 0] = 1e6
+        networks["tagger"].classify.weight[0, 0] = 1e6
     with pytest.raises(ConfigError, match=r"tagger classify\.weight"):
-        save_weights(tmp_path / "half", name="half", segment_seconds=2.0, dtype="float16", **parts)
+        save(tmp_path / "half", networks, dtype="float16")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_tagger_with_a_frame_head_is_the_detector_too(tmp_path: Path) -> None:
     tagger = Panns(PannsConfig(classes=6, block_channels=(4, 8), embedding_size=10, head="frame"))
-    folder = save_weights(tmp_path / "one", name="one", segment_seconds=2.0, tagger=tagger, detector=tagger)
+    folder = save(tmp_path / "one", {"tagger": tagger, "detector": tagger})
     weights = load_weights(folder)
     assert weights.detector is weights.tagger
     assert not (folder / "detector.safetensors").exists()
@@ -129,18 +143,23 @@ def test_a_tagger_with_a_frame_head_is_the_detector_too(tmp_path: Path) -> None:
 
 def test_an_adaptor_sets_the_condition(tmp_path: Path) -> None:
     adaptor = Adaptor(AdaptorConfig(bottleneck_size=10, hidden_size=7, condition_size=3))
-    folder = save_weights(
-        tmp_path / "a",
-        name="a",
-        segment_seconds=2.0,
-        condition_kind="latent",
-        tagger=Panns(NARROW),
-        adaptor=adaptor,
-    )
-    weights = load_weights(folder)
-    assert weights.condition_size == 3
+    networks: dict[Any, Any] = {"tagger": Panns(NARROW), "adaptor": adaptor}
+    specifications = specify(networks, segment_seconds=2.0, condition_kind="latent")
+    weights = load_weights(save(tmp_path / "a", networks, specifications=specifications))
+    assert weights.specifications.condition == Condition(kind="latent", size=3)
     assert weights.query_net is not None
     assert weights.query_net(torch.randn(2, 4000)).shape == (2, 3)
+
+
+def test_a_separator_in_the_time_domain_is_one_too(tmp_path: Path) -> None:
+    separator = ConvTasNet(
+        ConvTasNetConfig(condition_size=6, filters=8, channels=4, hidden_channels=6, stack_blocks=2, stacks=1)
+    )
+    weights = load_weights(save(tmp_path / "time", {"tagger": Panns(NARROW), "separator": separator}))
+    assert isinstance(weights.separator, ConvTasNet)
+    mixture, condition = torch.randn(1, 4000), torch.rand(1, 6)
+    with torch.no_grad():
+        assert torch.equal(weights.separator(mixture, condition), separator(mixture, condition))
 
 
 def test_another_class_list_is_refused(folder: Path) -> None:
@@ -155,40 +174,70 @@ def test_another_class_list_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.update(colour="red"), r"1 unknown \(colour\)"),
-        (lambda c: c.pop("sample_rate"), r"1 missing \(sample_rate\)"),
-        (lambda c: c.update(format_version=2), "format_version: expected 1, found 2"),
-        (lambda c: c.update(sample_rate="32000"), "sample_rate: expected a positive integer"),
-        (lambda c: c.update(sample_rate=16000), r"tagger\.sample_rate: expected 16000, found 32000"),
-        (lambda c: c.update(segment_seconds=0), "segment_seconds: expected a positive number"),
-        (lambda c: c.update(dtype="int8"), "dtype: expected float32 or float16 or bfloat16"),
-        (lambda c: c["condition"].update(kind="hard"), r"condition\.kind: expected soft or latent"),
-        (lambda c: c["condition"].update(size=7), r"condition\.size: expected 6, found 7"),
-        (lambda c: c["condition"].update(shape=7), r"condition: .*1 unknown \(shape\)"),
-        (lambda c: c["tagger"].pop("head"), r"tagger: .*1 missing \(head\)"),
-        (lambda c: c["tagger"].update(width=3), r"tagger: .*1 unknown \(width\)"),
-        (lambda c: c["tagger"].update(classes=6.5), r"tagger\.classes: expected int, found 6\.5"),
-        (lambda c: c["tagger"].update(block_channels=4), r"block_channels: expected a list of int"),
-        (lambda c: c["tagger"].update(classes=-6), r"tagger\.classes: expected int, found -6"),
-        (lambda c: c["tagger"].update(head="both"), "expected clip or frame, found both"),
+        (lambda c: c.update(colour="red"), r"colour\): expected a known setting"),
+        (lambda c: c.pop("name"), r"name\): expected a value, found none"),
+        (lambda c: c.update(name=""), r"name\): expected "),
+        (lambda c: c.update(format_version=3), r"format_version\): expected 2, found 3"),
+        (
+            lambda c: c["specifications"].pop("sample_rate"),
+            r"specifications sample_rate\): expected a value",
+        ),
+        (
+            lambda c: c["specifications"].update(sample_rate="32000"),
+            r"sample_rate\): expected a valid integer",
+        ),
+        (lambda c: c["specifications"].update(sample_rate=True), r"sample_rate\): expected a valid integer"),
+        (
+            lambda c: c["specifications"].update(sample_rate=16000),
+            r"tagger sample_rate\): expected 16000, .*found 32000",
+        ),
+        (lambda c: c["specifications"].update(segment_seconds=0), r"segment_seconds\): expected more than 0"),
+        (lambda c: c["specifications"].update(colour="red"), r"specifications colour\): expected a known"),
+        (lambda c: c.update(dtype="int8"), r"dtype\): expected 'float32', 'float16' or 'bfloat16'"),
+        (lambda c: c.update(source="text"), r"source\): expected a valid dictionary"),
+        (
+            lambda c: c["specifications"]["condition"].update(kind="hard"),
+            r"condition kind\): expected 'soft' or 'latent'",
+        ),
+        (
+            lambda c: c["specifications"]["condition"].update(size=7),
+            r"condition_size\): expected 7, .*found 6",
+        ),
+        (lambda c: c["specifications"]["condition"].update(shape=7), r"condition shape\): expected a known"),
+        (lambda c: c.update(tagger="panns"), r"tagger\): expected a valid dictionary"),
+        (lambda c: c["tagger"].pop("head"), r"tagger \(tagger\): .*found no head"),
+        (lambda c: c["tagger"].update(width=3), r"tagger \(panns config width\): expected a known setting"),
+        (lambda c: c["tagger"].update(classes=6.5), r"classes\): expected a valid integer, found 6\.5"),
+        (lambda c: c["tagger"].update(block_channels=4), r"block_channels\): expected a valid tuple"),
+        (lambda c: c["tagger"].update(classes=-6), r"classes\): expected at least 1, found -6"),
+        (lambda c: c["tagger"].update(min_hertz=-1), r"min_hertz\): expected at least 0, found -1"),
+        (lambda c: c["tagger"].update(head="both"), r"head\): expected 'clip' or 'frame', found 'both'"),
         (
             lambda c: c["tagger"].update(embedding_size=11),
             r"tagger\.safetensors embed\.weight: expected shape",
         ),
         (
             lambda c: c["tagger"].update(architecture="resnet"),
-            r"tagger\.architecture: expected panns or htsat, found 'resnet'",
+            r"tagger architecture\): expected panns or htsat, found 'resnet'",
         ),
-        (lambda c: c["tagger"].update(architecture=["htsat"]), r"architecture: expected panns or htsat"),
+        (lambda c: c["tagger"].update(architecture=["htsat"]), r"architecture\): expected panns or htsat"),
         (
             lambda c: c["tagger"].update(architecture="htsat"),
-            r"tagger: expected the keys channels, .*unknown",
+            r"tagger \(tagger\): expected every setting of the architecture, found no channels, ",
         ),
-        (lambda c: c["separator"].update(architecture="panns"), r"separator: .*1 unknown \(architecture\)"),
+        (
+            lambda c: c["separator"].update(architecture="panns"),
+            r"separator architecture\): expected resunet or conv-tasnet, found 'panns'",
+        ),
         (lambda c: c.pop("tagger"), r"files: .*1 unknown \(tagger\.safetensors\)"),
         (lambda c: c["files"].pop("tagger.safetensors"), r"files: .*1 missing \(tagger\.safetensors\)"),
         (lambda c: c["files"].update({"tagger.safetensors": "0" * 64}), f"expected sha256 {'0' * 64}"),
-        (lambda c: c.update(class_list={"count": 6}), r"class_list: .*1 missing \(sha256\)"),
+        (
+            lambda c: c["specifications"].update(class_list={"count": 6}),
+            r"class list id sha256\): expected a value",
+        ),
+        (lambda c: c.pop("files"), r"files\): expected a value"),
+        (lambda c: c["files"].update({"tagger.safetensors": "x"}), r"files\.tagger\.safetensors\): "),
     ],
 )
 def test_a_wrong_config_is_refused_by_name(
@@ -240,35 +289,42 @@ def test_an_altered_a_missing_and_a_foreign_file_are_refused(folder: Path, tmp_p
         load_weights(folder)
 
 
-def test_an_older_folder_is_replaced_and_a_foreign_one_is_not(folder: Path, parts: dict[str, Any]) -> None:
+def test_an_older_folder_is_replaced_and_a_foreign_one_is_not(folder: Path, networks: dict[Any, Any]) -> None:
     before = load_weights(folder).sha256
-    save_weights(folder, name="newer", segment_seconds=2.0, **parts)
+    save(folder, networks, name="newer")
     assert load_weights(folder).sha256 != before
     (folder / "holiday.jpg").write_bytes(b"")
     with pytest.raises(OutputError, match=r"holiday\.jpg"):
-        save_weights(folder, name="newest", segment_seconds=2.0, **parts)
+        save(folder, networks, name="newest")
     assert load_weights(folder).name == "newer"
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
 def test_parts_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     tagger, separator = Panns(NARROW), ResUNet(ResUNetConfig(condition_size=5, channels=(4, 6)))
-    with pytest.raises(ConfigError, match="condition_size: expected 6, what the query net gives, found 5"):
-        save_weights(tmp_path / "x", name="x", segment_seconds=2.0, tagger=tagger, separator=separator)
-    with pytest.raises(ConfigError, match="no component"):
-        save_weights(tmp_path / "x", name="x", segment_seconds=2.0)
+    with pytest.raises(ConfigError, match=r"query net condition_size: expected 5, .*found 6"):
+        save(tmp_path / "x", {"tagger": tagger, "separator": separator})
+    with pytest.raises(ConfigError, match="expected a tagger, detector or separator, found none"):
+        save(tmp_path / "x", {})
+    with pytest.raises(ConfigError, match="adaptor: expected a tagger before it"):
+        save(tmp_path / "x", {"adaptor": Adaptor(AdaptorConfig()), "separator": separator})
+    with pytest.raises(ConfigError, match=r"detector sample_rate: expected 32000, .*found 16000"):
+        save(tmp_path / "x", {"tagger": tagger, "detector": Panns(NARROW.replace(sample_rate=16_000))})
     with pytest.raises(ConfigError, match=r"class_means\[3\]: expected shape \(6,\)"):
-        save_weights(
-            tmp_path / "x", name="x", segment_seconds=2.0, tagger=tagger, class_means={3: torch.rand(5)}
-        )
+        save(tmp_path / "x", {"tagger": tagger}, class_means={3: torch.rand(5)})
     with pytest.raises(ConfigError, match="segment_seconds"):
-        save_weights(tmp_path / "x", name="x", segment_seconds=-1, tagger=tagger)
+        specify({"tagger": tagger}, segment_seconds=-1)
+    with pytest.raises(ConfigError, match="separator: expected a network of"):
+        save_weights(
+            tmp_path / "x",
+            {"tagger": tagger, "separator": torch.nn.Identity()},
+            name="x",
+            specifications=specify({"tagger": tagger}, segment_seconds=2.0),
+        )
     assert list(tmp_path.iterdir()) == []
 
 
-def test_many_wrong_keys_stay_one_line() -> None:
-    with pytest.raises(
-        WeightsError, match=r"expected 9 tensors, found 9 missing \(k0, k1, k2, …\)"
-    ) as caught:
-        check_tensors("x", {f"k{index}": (1,) for index in range(9)}, {})
-    assert len(str(caught.value)) < 100
+def test_a_listed_file_that_belongs_to_no_network_is_refused(folder: Path) -> None:
+    edit(folder, lambda c: c["files"].update({"more.safetensors": "0" * 64}))
+    with pytest.raises(WeightsError, match=r"files: expected one of each network, found 1 unknown \(more"):
+        load_weights(folder)

@@ -1,41 +1,173 @@
+"""Weights by name, folder, file and URI; what is fetched or imported is kept."""
+
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
 import pytest
 
 from uss_ray.errors import WeightsError
-from uss_ray.weights.locate import describe_weights, known_weights, locate_weights
+from uss_ray.store.fetch import cache_folder
+from uss_ray.store.store import Store
+from uss_ray.weights import locate
+from uss_ray.weights.locate import (
+    PUBLISHED,
+    describe_weights,
+    fetch_named,
+    known_weights,
+    locate_weights,
+    starter_folder,
+)
+
+CONTENT = b"tensors"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
-def test_a_local_folder_is_taken_as_it_is(tiny_weights):
-    assert locate_weights(str(tiny_weights)) == tiny_weights
-
-
-def test_a_uri_is_fetched_to_the_cache_once(tiny_weights, tmp_path, monkeypatch):
-    import fsspec
-
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USS_RAY_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def shelf() -> Iterator[Any]:
     store = fsspec.filesystem("memory")
-    try:
-        store.put(str(tiny_weights), "/shelf/tiny", recursive=True)
-        folder = locate_weights("memory://shelf/tiny")
-        assert folder.is_relative_to(tmp_path / "cache")
-        assert (
-            describe_weights("memory://shelf/tiny")["sha256"] == describe_weights(str(tiny_weights))["sha256"]
-        )
-    finally:
+    yield store
+    if store.exists("/shelf"):
         store.rm("/shelf", recursive=True)
 
 
-def test_an_unknown_name_is_an_error_that_names_the_known_ones():
-    with pytest.raises(WeightsError, match="panns-cnn14"):
+def put(shelf: Any, config: bytes) -> None:
+    shelf.pipe("/shelf/mine/config.json", config)
+    shelf.pipe("/shelf/mine/tagger.safetensors", CONTENT)
+
+
+def test_a_local_folder_is_taken_as_it_is(tiny_weights: Path, tmp_path: Path) -> None:
+    assert locate_weights(tiny_weights) == tiny_weights
+    assert locate_weights(str(tiny_weights)) == tiny_weights
+    spaced = tmp_path / "weights å"
+    spaced.mkdir()
+    assert locate_weights(spaced.as_uri()) == spaced
+
+
+def test_the_starter_lies_in_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert locate_weights("starter") == starter_folder()
+    monkeypatch.setattr(locate, "starter_folder", lambda: tmp_path / "absent")
+    with pytest.raises(WeightsError, match="starter weights in the package"):
+        locate_weights("starter")
+
+
+def test_a_uri_is_fetched_to_the_cache_once(
+    tiny_weights: Path, shelf: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf.put(str(tiny_weights), "/shelf/tiny", recursive=True)
+    folder = locate_weights("memory://shelf/tiny")
+    assert folder.is_relative_to(cache_folder())
+    assert describe_weights("memory://shelf/tiny")["sha256"] == describe_weights(tiny_weights)["sha256"]
+    for file in shelf.ls("/shelf/tiny", detail=False):
+        if not file.endswith("config.json"):
+            shelf.rm(file)
+    assert locate_weights("memory://shelf/tiny/") == folder
+
+
+def test_a_folder_with_an_altered_file_gets_no_config(shelf: Any) -> None:
+    put(shelf, json.dumps({"files": {"tagger.safetensors": "0" * 64}}).encode())
+    with pytest.raises(WeightsError, match=f"tagger.safetensors: expected sha256 0+, found sha256 {SHA256}"):
+        locate_weights("memory://shelf/mine")
+    assert not list(cache_folder().rglob("config.json"))
+
+
+@pytest.mark.parametrize("name", ["../escape", "a/b", "/etc/passwd", "config.json"])
+def test_a_folder_cannot_write_outside_itself(shelf: Any, name: str) -> None:
+    put(shelf, json.dumps({"files": {name: SHA256}}).encode())
+    with pytest.raises(WeightsError, match=r"files: expected some of .*tagger\.safetensors"):
+        locate_weights("memory://shelf/mine")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        b"not json",
+        b"{}",
+        b"[]",
+        b'{"files": {}}',
+        b'{"files": {"tagger.safetensors": 1}}',
+        b'{"files": {"tagger.safetensors": "abc"}}',
+    ],
+)
+def test_a_malformed_list_of_files_is_refused(shelf: Any, config: bytes) -> None:
+    put(shelf, config)
+    with pytest.raises(WeightsError, match=r"config\.json|tagger\.safetensors"):
+        locate_weights("memory://shelf/mine")
+
+
+@pytest.fixture
+def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None, int | None]]:
+    """Let downloads and imports leave traces instead of bytes."""
+    asked: list[tuple[str, str | None, int | None]] = []
+
+    def fetch(
+        place: Store, *, sha256: str | None = None, size: int | None = None, progress: object = None
+    ) -> Path:
+        asked.append((str(place), sha256, size))
+        (tmp_path / "download.pth").write_bytes(CONTENT)
+        return tmp_path / "download.pth"
+
+    def import_published(file: Path, folder: Path, *, kind: str | None = None) -> Path:
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(json.dumps({"kind": kind}))
+        return folder
+
+    monkeypatch.setattr(locate, "fetch", fetch)
+    monkeypatch.setattr(locate, "import_published", import_published)
+    return asked
+
+
+def test_a_name_is_fetched_and_imported_once(downloads: list[Any]) -> None:
+    first = locate_weights("panns-cnn14")
+    assert first == cache_folder() / "weights" / "panns-cnn14"
+    assert locate_weights("panns-cnn14") == fetch_named("panns-cnn14") == first
+    known = PUBLISHED["panns-cnn14"]
+    assert downloads == [(known.uri, known.sha256, known.size)]
+    assert json.loads((first / "config.json").read_text())["kind"] == "panns-cnn14"
+    with pytest.raises(WeightsError, match="expected one of panns-cnn14"):
+        fetch_named("other")
+
+
+def test_a_published_file_is_imported_wherever_it_lies(downloads: list[Any], tmp_path: Path) -> None:
+    folder = locate_weights("https://host/a/Cnn14_mAP%3D0.431.pth?download=1")
+    assert folder == cache_folder() / "weights" / f"download-{SHA256[:12]}"
+    assert locate_weights(tmp_path / "download.pth") == folder
+    assert len(downloads) == 1
+
+
+def test_an_unknown_name_is_an_error_that_names_the_known_ones() -> None:
+    with pytest.raises(
+        WeightsError, match=r"no-such-weights: expected .* starter, panns-cnn14, .* found none"
+    ):
         locate_weights("no-such-weights")
 
 
-def test_known_weights_say_whether_they_are_here(tmp_path, monkeypatch):
-    monkeypatch.setenv("USS_RAY_CACHE", str(tmp_path))
+def test_known_weights_say_whether_they_are_here() -> None:
     before = {known.name: known.folder for known in known_weights()}
+    assert before["starter"] == starter_folder()
     assert before["panns-cnn14"] is None
-    folder = tmp_path / "weights" / "panns-cnn14"
+    folder = cache_folder() / "weights" / "panns-cnn14"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
     assert {known.name: known.folder for known in known_weights()}["panns-cnn14"] == folder
+
+
+def test_weights_are_described_by_what_they_were_trained_on(tiny_weights: Path) -> None:
+    facts = describe_weights("starter")
+    assert facts["condition"] == "soft, 527 numbers"
+    assert facts["trained at"] == "-35 to -15 dBFS"
+    assert facts["tagger"].startswith("panns, ")
+    assert "detector" not in facts
+    assert facts["separator"].startswith("resunet, ")
+    assert facts["class means"] == "of 128 classes"
+    assert describe_weights(tiny_weights)["trained at"] == "levels as recorded"

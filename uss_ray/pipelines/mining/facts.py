@@ -12,11 +12,12 @@ from uss_ray.anchors.manifest import MiningManifest
 from uss_ray.config import canonical_json
 from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.errors import DataError
+from uss_ray.models.specifications import ClassListId
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.mining.request import MiningRequest
 from uss_ray.results.index.table import RunFacts
 from uss_ray.store.store import Store
-from uss_ray.weights.folder import ClassListId, Weights
+from uss_ray.weights.folder import Weights
 
 
 def check_labels(request: MiningRequest) -> None:
@@ -77,5 +78,5 @@ def manifest_maker(
         weights_sha256=weights.sha256,
         class_list_sha256=ClassListId.of(vocabulary.classes.ids).sha256,
         settings=request.settings.model_dump(mode="json"),
-        sample_rate=weights.sample_rate,
+        sample_rate=weights.specifications.sample_rate,
     )

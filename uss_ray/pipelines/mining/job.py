@@ -161,7 +161,7 @@ def mine_archive(
                 options=chosen,
             ),
             pool=pool,
-            sample_rate=weights.sample_rate,
+            sample_rate=weights.specifications.sample_rate,
             on_progress=on_progress,
             make_miner=make_miner,
         )
@@ -293,7 +293,7 @@ def _try_weights(request: MiningRequest, vocabulary: Vocabulary) -> Weights:
     weights = load_checked_weights(request)
     settings = request.settings.replace(batch_size=1)
     miner = ClipMiner(weights, settings=settings, vocabulary=vocabulary)
-    silence = np.zeros(round(settings.anchor_seconds * weights.sample_rate), np.float32)
+    silence = np.zeros(round(settings.anchor_seconds * weights.specifications.sample_rate), np.float32)
     miner.mine([WeakClip("silence", (0,), silence)])
     return weights
 

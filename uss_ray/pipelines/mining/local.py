@@ -70,10 +70,12 @@ def mine_in_process(
     )
     wanted = read_ledger(output, clips=len(table)).wanted(retry_failed=False)
     if wanted.any():
-        work = PacketWork(make_miner(request), output=output, sample_rate=weights.sample_rate)
+        work = PacketWork(make_miner(request), output=output, sample_rate=weights.specifications.sample_rate)
         done = len(table) - int(wanted.sum())
         clips = _clips(source.readers, table=table, wanted=wanted)
-        for packet in _packets(clips, sample_rate=weights.sample_rate, storage=request.storage):
+        for packet in _packets(
+            clips, sample_rate=weights.specifications.sample_rate, storage=request.storage
+        ):
             report = work(packet)
             if report.unfinished:
                 raise DataError(

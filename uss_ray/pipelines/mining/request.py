@@ -6,13 +6,14 @@ from typing import Any
 
 from pydantic import Field
 
-from uss_ray.api.request import STARTER_WEIGHTS, Device
+from uss_ray.api.request import Device
 from uss_ray.config import Location, Settings
 from uss_ray.datasets.containers.options import Container, ParquetColumns
 from uss_ray.errors import DataError, OutputError
 from uss_ray.mining.settings import MiningSettings
 from uss_ray.models.precision import Precision
 from uss_ray.store.store import Store, StoreOptions
+from uss_ray.weights import STARTER
 
 
 class MiningRequest(Settings):
@@ -32,7 +33,7 @@ class MiningRequest(Settings):
     )
     output: Location = Field(min_length=1, description="Folder or URI of the anchors.")
     weights: Location = Field(
-        default=STARTER_WEIGHTS,
+        default=STARTER,
         description="Name, folder or URI of weights with a detector: starter, PANNs, HTS-AT.",
     )
     settings: MiningSettings = Field(default_factory=MiningSettings, description="How anchors are mined.")

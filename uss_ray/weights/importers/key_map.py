@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from uss_ray.errors import WeightsError
-from uss_ray.weights.folder import check_tensors, describe_keys
+from uss_ray.weights.tensors import check_tensors, describe_keys
 
 NORM_TENSORS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 COUNTER = "num_batches_tracked"

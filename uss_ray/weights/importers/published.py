@@ -6,7 +6,6 @@ Owns the names that the published programs of PANNs and USS gave their tensors (
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import re
 import zipfile
@@ -16,14 +15,17 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from uss_ray.errors import WeightsError
 from uss_ray.models.htsat import HtsatConfig
 from uss_ray.models.panns import Panns, PannsConfig
 from uss_ray.models.query_net import Adaptor, AdaptorConfig
+from uss_ray.models.registry import Role
 from uss_ray.models.resunet import ResidualBlock, ResUNet, ResUNetConfig
-from uss_ray.weights.folder import ClassListId, describe_keys, save_weights
+from uss_ray.models.specifications import ClassListId, ConditionKind
+from uss_ray.store.fetch import file_sha256
+from uss_ray.weights.folder import save_weights, specify
 from uss_ray.weights.importers.htsat import load_htsat
 from uss_ray.weights.importers.key_map import (
     COUNTER,
@@ -38,7 +40,9 @@ from uss_ray.weights.importers.key_map import (
     norm_keys,
     stft_constants,
 )
+from uss_ray.weights.tensors import describe_keys
 
+Networks = dict[Role, nn.Module]
 PublishedKind = Literal["panns-cnn14", "panns-cnn14-decision-level-max", "htsat", "uss-resunet30"]
 
 AUDIOSET_CLASSES = ClassListId(
@@ -127,44 +131,68 @@ def import_published(
             expected="`Cnn14_` or `Cnn14_DecisionLevelMax_` in the file name, or the kind",
             found=f"{path.name}, and both have the same keys",
         )
-    source = {"file": path.name, "sha256": _sha256(path), **_SOURCES[kind]}
-    parts = _IMPORTERS[kind](str(path), content)
+    source = {"file": path.name, "sha256": file_sha256(path), **_SOURCES[kind]}
+    networks = _IMPORTERS[kind](str(path), content)
+    specifications = specify(
+        networks,
+        segment_seconds=_SEGMENT_SECONDS if "separator" in networks else _CLIP_SECONDS,
+        condition_kind=_condition_kind(networks),
+        class_list=AUDIOSET_CLASSES,
+    )
     return save_weights(
-        output, name=kind, class_list=AUDIOSET_CLASSES, source=source, model_card=_card(kind, source), **parts
+        output,
+        networks,
+        name=kind,
+        specifications=specifications,
+        source=source,
+        model_card=_card(kind, source),
     )
 
 
-def _import_cnn14(item: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    tagger = load_panns(item, content["model"], PannsConfig())
-    return {"tagger": tagger, "segment_seconds": _CLIP_SECONDS}
+def _condition_kind(networks: Networks) -> ConditionKind:
+    """Tell by its size what a condition is made of; the files do not say."""
+    tagger, separator = networks.get("tagger"), networks.get("separator")
+    if not isinstance(tagger, Panns) or not isinstance(separator, ResUNet):
+        return "soft"
+    adaptor = networks.get("adaptor")
+    size = adaptor.config.bottleneck_size if isinstance(adaptor, Adaptor) else separator.condition_size
+    return "latent" if size == tagger.config.embedding_size else "soft"
 
 
-def _import_decision_level_max(item: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    detector = load_panns(item, content["model"], PannsConfig(head="frame"))
-    return {"detector": detector, "segment_seconds": _CLIP_SECONDS}
+def _import_cnn14(item: str, content: Mapping[str, Any]) -> Networks:
+    return {"tagger": load_panns(item, content["model"], PannsConfig())}
 
 
-def _import_htsat(item: str, content: Mapping[str, Any]) -> dict[str, Any]:
+def _import_decision_level_max(item: str, content: Mapping[str, Any]) -> Networks:
+    return {"detector": load_panns(item, content["model"], PannsConfig(head="frame"))}
+
+
+def _import_htsat(item: str, content: Mapping[str, Any]) -> Networks:
     state = _split(item, content["state_dict"], (_HTSAT_PREFIX,))[_HTSAT_PREFIX]
-    return {"tagger": load_htsat(item, state, HtsatConfig()), "segment_seconds": _CLIP_SECONDS}
+    return {"tagger": load_htsat(item, state, HtsatConfig())}
 
 
-def _import_uss(item: str, content: Mapping[str, Any]) -> dict[str, Any]:
+def _import_uss(item: str, content: Mapping[str, Any]) -> Networks:
     groups = _split(
         item,
         content["state_dict"],
         ("ss_model.", "query_net.base.", "query_net.", "anchor_segment_detector.", "loss_function."),
     )
-    tagger = load_panns(f"{item} query_net.base", groups["query_net.base."], PannsConfig())
-    adaptor = load_adaptor(f"{item} query_net", groups["query_net."]) if groups["query_net."] else None
     separator = load_resunet(f"{item} ss_model", groups["ss_model."])
+    networks: Networks = {
+        "tagger": load_panns(f"{item} query_net.base", groups["query_net.base."], PannsConfig()),
+        "separator": separator,
+    }
+    if groups["query_net."]:
+        networks["adaptor"] = load_adaptor(f"{item} query_net", groups["query_net."])
     detector_item = f"{item} anchor_segment_detector"
     detector_groups = _split(
         detector_item, groups["anchor_segment_detector."], ("sed_model.", "anchor_segment_scorer.")
     )
-    detector = None
     if detector_groups["sed_model."]:
-        detector = load_panns(detector_item, detector_groups["sed_model."], PannsConfig(head="frame"))
+        networks["detector"] = load_panns(
+            detector_item, detector_groups["sed_model."], PannsConfig(head="frame")
+        )
     check_only_constants(
         detector_item,
         detector_groups["anchor_segment_scorer."],
@@ -175,18 +203,10 @@ def _import_uss(item: str, content: Mapping[str, Any]) -> dict[str, Any]:
         groups["loss_function."],
         stft_constants("stft.", separator.config.window_samples),
     )
-    width = adaptor.config.bottleneck_size if adaptor is not None else separator.config.condition_size
-    return {
-        "tagger": tagger,
-        "adaptor": adaptor,
-        "separator": separator,
-        "detector": detector,
-        "condition_kind": "latent" if width == tagger.config.embedding_size else "soft",
-        "segment_seconds": _SEGMENT_SECONDS,
-    }
+    return networks
 
 
-_IMPORTERS: dict[PublishedKind, Callable[[str, Mapping[str, Any]], dict[str, Any]]] = {
+_IMPORTERS: dict[PublishedKind, Callable[[str, Mapping[str, Any]], Networks]] = {
     "panns-cnn14": _import_cnn14,
     "panns-cnn14-decision-level-max": _import_decision_level_max,
     "htsat": _import_htsat,
@@ -435,11 +455,6 @@ def _split(item: str, state: Mapping[str, Tensor], prefixes: tuple[str, ...]) ->
             item, expected=f"keys under {', '.join(prefixes)}", found=describe_keys(missing=[], extra=extra)
         )
     return groups
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _card(kind: str, source: Mapping[str, str]) -> str:

@@ -28,12 +28,15 @@ SETTINGS = MiningSettings(
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
     from uss_ray.models.panns import Panns, PannsConfig
-    from uss_ray.weights.folder import save_weights
+    from uss_ray.weights.folder import save_weights, specify
 
     torch.manual_seed(3)
     tagger = Panns(PannsConfig(block_channels=(2, 4), embedding_size=4, mel_bins=16, head="frame"))
+    networks = {"tagger": tagger.eval()}
     folder = tmp_path_factory.mktemp("weights") / "small"
-    return str(save_weights(folder, name="small", segment_seconds=0.5, tagger=tagger.eval()))
+    return str(
+        save_weights(folder, networks, name="small", specifications=specify(networks, segment_seconds=0.5))
+    )
 
 
 @pytest.fixture

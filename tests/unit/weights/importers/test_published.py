@@ -6,7 +6,6 @@ That the numbers are the published ones is the business of `tests/parity`.
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,8 @@ from torch import Tensor
 
 from uss_ray.errors import WeightsError
 from uss_ray.models.panns import Panns, PannsConfig
-from uss_ray.weights import catalogue as registry
-from uss_ray.weights.catalogue import PUBLISHED, fetch_published, resolve_weights
-from uss_ray.weights.folder import ClassListId, load_weights
+from uss_ray.models.specifications import ClassListId, Condition
+from uss_ray.weights.folder import load_weights
 from uss_ray.weights.importers.published import (
     AUDIOSET_CLASSES,
     import_published,
@@ -278,8 +276,9 @@ def test_the_file_name_tells_the_two_panns_files_apart(tmp_path: Path) -> None:
         weights = load_weights(import_published(tmp_path / file, tmp_path / name))
         assert weights.name == name
         assert (weights.detector is None) == (name == "panns-cnn14")
-        assert weights.config["source"]["file"] == file
-        assert weights.config["source"]["sha256"] in (tmp_path / name / "MODEL_CARD.md").read_text()
+        assert weights.source is not None
+        assert weights.source["file"] == file
+        assert weights.source["sha256"] in (tmp_path / name / "MODEL_CARD.md").read_text()
 
 
 @pytest.mark.usefixtures("narrow_published")
@@ -296,7 +295,10 @@ def test_a_uss_checkpoint_gives_a_complete_folder_with_its_adaptor(tmp_path: Pat
         }
     torch.save({"epoch": 0, "state_dict": state, "optimizer_states": [{"state": {}}]}, tmp_path / "any.ckpt")
     weights = load_weights(import_published(tmp_path / "any.ckpt", tmp_path / "out"))
-    assert (weights.condition_kind, weights.condition_size, weights.segment_seconds) == ("latent", 3, 2.0)
+    assert weights.specifications.condition == Condition(kind="latent", size=3)
+    assert weights.specifications.segment_seconds == 2.0
+    assert weights.specifications.class_list == AUDIOSET_CLASSES
+    assert weights.specifications.training_rms_dbfs is None
     assert weights.detector is not weights.tagger
     assert weights.query_net is not None
     assert weights.query_net(torch.rand(1, 4000)).shape == (1, 3)
@@ -307,51 +309,6 @@ def test_a_uss_checkpoint_gives_a_complete_folder_with_its_adaptor(tmp_path: Pat
 def test_the_packaged_class_list_is_the_published_one() -> None:
     ontology = pytest.importorskip("uss_ray.ontology.classes")
     assert ClassListId.of(ontology.ClassList.load().ids) == AUDIOSET_CLASSES
-
-
-@pytest.mark.usefixtures("narrow_published")
-def test_a_name_is_fetched_and_imported_once(tmp_path: Path) -> None:
-    asked: list[tuple[str, str | None, int | None]] = []
-
-    def fetch(uri: str, *, sha256: str | None = None, size: int | None = None) -> Path:
-        asked.append((uri, sha256, size))
-        torch.save({"model": published_panns(NARROW)}, tmp_path / "download.pth")
-        return tmp_path / "download.pth"
-
-    first = resolve_weights("panns-cnn14", cache=tmp_path / "cache", fetch=fetch, fetch_folder=Path)
-    assert resolve_weights("panns-cnn14", cache=tmp_path / "cache", fetch=fetch, fetch_folder=Path) == first
-    known = PUBLISHED["panns-cnn14"]
-    assert asked == [(known.uri, known.sha256, known.size)]
-    assert json.loads((first / "config.json").read_text())["name"] == "panns-cnn14"
-    with pytest.raises(WeightsError, match="expected one of panns-cnn14"):
-        fetch_published("other", cache=tmp_path, fetch=fetch)
-
-
-@pytest.mark.usefixtures("narrow_published")
-def test_a_folder_a_file_and_a_uri_are_weights_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "Cnn14_mAP=0.431.pth"
-    torch.save({"model": published_panns(NARROW)}, file)
-
-    def resolve(spec: str) -> Path:
-        return resolve_weights(
-            spec,
-            cache=tmp_path / "cache",
-            fetch=lambda uri, **_: file,
-            fetch_folder=lambda uri: Path("fetched"),
-        )
-
-    folder = resolve(str(file))
-    assert load_weights(folder).name == "panns-cnn14"
-    assert resolve(str(folder)) == folder
-    assert resolve("https://host/a/Cnn14_mAP%3D0.431.pth?download=1") == folder
-    assert resolve("s3://bucket/weights/mine") == Path("fetched")
-    with pytest.raises(WeightsError, match=r"no-such-name: expected .* starter, panns-cnn14, .* found none"):
-        resolve("no-such-name")
-    monkeypatch.setattr(registry, "starter_folder", lambda: folder)
-    assert resolve("starter") == folder
-    monkeypatch.setattr(registry, "starter_folder", lambda: tmp_path / "absent")
-    with pytest.raises(WeightsError, match="starter weights in the package"):
-        resolve("starter")
 
 
 @pytest.mark.parametrize("content", [b"RIFF\x24\x00\x00\x00WAVEfmt ", b"hello\n" * 9, b"", b"\x80\x02."])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import multiprocessing
 import re
 import threading
@@ -15,9 +14,12 @@ import fsspec
 import numpy as np
 import pytest
 
-from uss_ray.errors import ConfigError, OutputError, WeightsError
-from uss_ray.store import cache, patience
-from uss_ray.store.cache import cache_folder, fetch, fetch_folder, file_sha256
+from uss_ray.errors import ConfigError, OutputError, RecordingError, WeightsError
+from uss_ray.store import fetch as module
+from uss_ray.store import patience
+from uss_ray.store.fetch import cache_folder, fetch
+from uss_ray.store.options import StoreOptions
+from uss_ray.store.store import Store
 
 CONTENT = np.random.default_rng(5).bytes(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -36,8 +38,8 @@ class Shelf(ThreadingHTTPServer):
         self.ranges: list[str | None] = []
         self.resumable = True
 
-    def uri(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}{name}"
+    def place(self, name: str) -> Store:
+        return Store(f"http://127.0.0.1:{self.server_address[1]}{name}", None, WeightsError)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -108,9 +110,9 @@ def test_the_cache_folder_is_read_when_asked_for(monkeypatch: pytest.MonkeyPatch
 def test_a_file_is_downloaded_once_and_progress_is_told(shelf: Shelf) -> None:
     told: list[tuple[int, int | None]] = []
     first = fetch(
-        shelf.uri("/model.pth"), sha256=SHA256, size=len(CONTENT), progress=lambda *a: told.append(a)
+        shelf.place("/model.pth"), sha256=SHA256, size=len(CONTENT), progress=lambda *a: told.append(a)
     )
-    second = fetch(shelf.uri("/model.pth"), sha256=SHA256)
+    second = fetch(shelf.place("/model.pth"), sha256=SHA256)
     assert first == second
     assert first.read_bytes() == CONTENT
     assert first.name == "model.pth"
@@ -121,12 +123,12 @@ def test_a_file_is_downloaded_once_and_progress_is_told(shelf: Shelf) -> None:
 
 def test_the_quoted_name_of_a_published_file_is_unquoted(shelf: Shelf) -> None:
     shelf.files["/files/Cnn14_mAP%3D0.431.pth"] = CONTENT
-    assert fetch(shelf.uri("/files/Cnn14_mAP%3D0.431.pth?download=1")).name == "Cnn14_mAP=0.431.pth"
+    assert fetch(shelf.place("/files/Cnn14_mAP%3D0.431.pth?download=1")).name == "Cnn14_mAP=0.431.pth"
 
 
 def test_a_dropped_connection_is_taken_up_where_it_stopped(shelf: Shelf) -> None:
     shelf.drop_after = [100_000, 50_000]
-    assert fetch(shelf.uri("/model.pth"), sha256=SHA256).read_bytes() == CONTENT
+    assert fetch(shelf.place("/model.pth"), sha256=SHA256).read_bytes() == CONTENT
     assert shelf.ranges == [None, "bytes=100000-", "bytes=150000-"]
 
 
@@ -134,9 +136,9 @@ def test_a_later_run_resumes_what_an_earlier_one_left(shelf: Shelf, monkeypatch:
     monkeypatch.setenv("USS_RAY_STORAGE_PATIENCE_SECONDS", "0")
     shelf.drop_after = [120_000]
     with pytest.raises(WeightsError, match="120000 of 300000 bytes"):
-        fetch(shelf.uri("/model.pth"), sha256=SHA256)
+        fetch(shelf.place("/model.pth"), sha256=SHA256)
     assert len(leftovers()) == 2
-    assert fetch(shelf.uri("/model.pth"), sha256=SHA256).read_bytes() == CONTENT
+    assert fetch(shelf.place("/model.pth"), sha256=SHA256).read_bytes() == CONTENT
     assert shelf.ranges[-1] == "bytes=120000-"
 
 
@@ -144,64 +146,64 @@ def test_a_file_that_changed_meanwhile_is_begun_again(shelf: Shelf, monkeypatch:
     monkeypatch.setenv("USS_RAY_STORAGE_PATIENCE_SECONDS", "0")
     shelf.drop_after = [120_000]
     with pytest.raises(WeightsError):
-        fetch(shelf.uri("/model.pth"))
+        fetch(shelf.place("/model.pth"))
     shelf.files["/model.pth"] = CONTENT[::-1]
-    assert fetch(shelf.uri("/model.pth")).read_bytes() == CONTENT[::-1]
+    assert fetch(shelf.place("/model.pth")).read_bytes() == CONTENT[::-1]
 
 
 def test_a_server_that_cannot_resume_is_downloaded_from_the_start(shelf: Shelf) -> None:
     shelf.resumable = False
     shelf.drop_after = [100_000]
-    assert fetch(shelf.uri("/model.pth"), sha256=SHA256).read_bytes() == CONTENT
+    assert fetch(shelf.place("/model.pth"), sha256=SHA256).read_bytes() == CONTENT
 
 
 def test_a_partial_file_longer_than_the_whole_is_begun_again(shelf: Shelf) -> None:
-    path = fetch(shelf.uri("/model.pth"))
+    path = fetch(shelf.place("/model.pth"))
     etag = f'"{SHA256[:16]}"'
     path.with_name("model.pth.part").write_bytes(CONTENT + b"more")
     path.with_name("model.pth.part.etag").write_text(etag)
     path.unlink()
-    assert fetch(shelf.uri("/model.pth"), sha256=SHA256).read_bytes() == CONTENT
+    assert fetch(shelf.place("/model.pth"), sha256=SHA256).read_bytes() == CONTENT
 
 
 def test_a_damaged_half_from_an_earlier_run_is_fetched_again(shelf: Shelf) -> None:
-    path = fetch(shelf.uri("/model.pth"))
+    path = fetch(shelf.place("/model.pth"))
     path.with_name("model.pth.part").write_bytes(b"\0" * 1000)
     path.with_name("model.pth.part.etag").write_text(f'"{SHA256[:16]}"')
     path.unlink()
-    assert fetch(shelf.uri("/model.pth"), sha256=SHA256).read_bytes() == CONTENT
+    assert fetch(shelf.place("/model.pth"), sha256=SHA256).read_bytes() == CONTENT
     assert shelf.ranges == [None, "bytes=1000-", None]
 
 
 def test_a_busy_server_is_asked_again(shelf: Shelf) -> None:
     shelf.refusals = [503, 502, 429]
-    assert fetch(shelf.uri("/model.pth"), sha256=SHA256).read_bytes() == CONTENT
+    assert fetch(shelf.place("/model.pth"), sha256=SHA256).read_bytes() == CONTENT
 
 
 def test_a_server_that_stays_busy_is_given_up_in_one_line(shelf: Shelf) -> None:
     shelf.refusals = [503] * 10_000
     with pytest.raises(WeightsError, match="HTTP 503") as caught:
-        fetch(shelf.uri("/model.pth"))
+        fetch(shelf.place("/model.pth"))
     assert "\n" not in str(caught.value)
     assert len(shelf.ranges) > 2
 
 
 def test_a_missing_file_is_not_asked_for_twice(shelf: Shelf) -> None:
     with pytest.raises(WeightsError, match="HTTP 404"):
-        fetch(shelf.uri("/nothing.pth"))
+        fetch(shelf.place("/nothing.pth"))
     assert len(shelf.ranges) == 1
 
 
 def test_no_network_is_a_one_line_error() -> None:
     with pytest.raises(WeightsError, match=r"http://127\.0\.0\.1:9/model\.pth.*refused") as caught:
-        fetch("http://127.0.0.1:9/model.pth")
+        fetch(Store("http://127.0.0.1:9/model.pth", None, WeightsError))
     assert "\n" not in str(caught.value)
 
 
 def test_wrong_content_names_both_hashes_and_leaves_nothing(shelf: Shelf) -> None:
     expected = "0" * 64
     with pytest.raises(WeightsError, match=f"expected sha256 {expected}, found sha256 {SHA256}"):
-        fetch(shelf.uri("/model.pth"), sha256=expected)
+        fetch(shelf.place("/model.pth"), sha256=expected)
     assert leftovers() == []
     assert not list(cache_folder().rglob("model.pth"))
 
@@ -209,40 +211,42 @@ def test_wrong_content_names_both_hashes_and_leaves_nothing(shelf: Shelf) -> Non
 def test_a_wrong_size_is_refused_before_the_download(shelf: Shelf) -> None:
     told: list[object] = []
     with pytest.raises(WeightsError, match="expected 7 bytes, found 300000 bytes"):
-        fetch(shelf.uri("/model.pth"), size=7, progress=lambda *a: told.append(a))
+        fetch(shelf.place("/model.pth"), size=7, progress=lambda *a: told.append(a))
     assert told == []
 
 
 def test_the_first_download_is_trusted_and_held_to(shelf: Shelf) -> None:
-    path = fetch(shelf.uri("/model.pth"))
+    path = fetch(shelf.place("/model.pth"))
     assert path.with_name("model.pth.sha256").read_text() == f"{SHA256}  model.pth\n"
     path.write_bytes(b"altered")
-    assert fetch(shelf.uri("/model.pth")).read_bytes() == CONTENT
+    assert fetch(shelf.place("/model.pth")).read_bytes() == CONTENT
     path.write_bytes(b"altered")
     shelf.files["/model.pth"] = b"another file"
     with pytest.raises(WeightsError, match=SHA256):
-        fetch(shelf.uri("/model.pth"))
+        fetch(shelf.place("/model.pth"))
 
 
 def test_a_malformed_sha256_is_refused() -> None:
     with pytest.raises(WeightsError, match="64 hexadecimal digits"):
-        fetch("http://127.0.0.1:9/model.pth", sha256="abc")
+        fetch(Store("http://127.0.0.1:9/model.pth", None, WeightsError), sha256="abc")
 
 
 def test_two_addresses_with_one_name_do_not_meet(shelf: Shelf) -> None:
     shelf.files["/other/model.pth"] = b"other"
-    assert fetch(shelf.uri("/model.pth")).read_bytes() == CONTENT
-    assert fetch(shelf.uri("/other/model.pth")).read_bytes() == b"other"
+    assert fetch(shelf.place("/model.pth")).read_bytes() == CONTENT
+    assert fetch(shelf.place("/other/model.pth")).read_bytes() == b"other"
 
 
-def _fetch_in_process(uri: str, folder: str) -> None:
-    fetch(uri, cache_dir=folder)
+def _fetch_in_process(place: Store, path: str) -> None:
+    fetch(place, path=Path(path))
 
 
 def test_several_processes_download_once(shelf: Shelf, tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     workers = [
-        context.Process(target=_fetch_in_process, args=(shelf.uri("/model.pth"), str(tmp_path / "shared")))
+        context.Process(
+            target=_fetch_in_process, args=(shelf.place("/model.pth"), str(tmp_path / "shared" / "model.pth"))
+        )
         for _ in range(3)
     ]
     for worker in workers:
@@ -257,74 +261,31 @@ def test_a_cache_that_cannot_be_written_is_an_output_error(shelf: Shelf, tmp_pat
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
     with pytest.raises(OutputError, match="file"):
-        fetch(shelf.uri("/model.pth"), cache_dir=blocked)
-
-
-def test_a_local_file_is_used_where_it_lies(tmp_path: Path) -> None:
-    path = tmp_path / "model å.pth"
-    path.write_bytes(CONTENT)
-    assert fetch(str(path), sha256=SHA256) == path
-    assert fetch(path.as_uri(), sha256=SHA256, size=len(CONTENT)) == path
-    with pytest.raises(WeightsError, match=SHA256):
-        fetch(str(path), sha256="1" * 64)
-    with pytest.raises(WeightsError, match="nothing there"):
-        fetch(str(tmp_path / "absent.pth"))
+        fetch(shelf.place("/model.pth"), path=blocked / "model.pth")
 
 
 def test_an_object_store_is_fetched_and_resumed_through_fsspec(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "_BLOCK_BYTES", 1000)
+    monkeypatch.setattr(module, "_BLOCK_BYTES", 1000)
     memory = fsspec.filesystem("memory")
     memory.pipe("/bucket/model.pth", CONTENT)
-    assert fetch("memory://bucket/model.pth", sha256=SHA256).read_bytes() == CONTENT
+    assert fetch(Store("memory://bucket/model.pth"), sha256=SHA256).read_bytes() == CONTENT
     with pytest.raises(WeightsError, match="no such file"):
-        fetch("memory://bucket/absent.pth")
+        fetch(Store("memory://bucket/absent.pth", None, WeightsError))
     with pytest.raises(ConfigError, match="nosuchscheme"):
-        fetch("nosuchscheme://bucket/absent.pth")
+        fetch(Store("nosuchscheme://bucket/absent.pth"))
 
 
-def weights_on(shelf: Shelf, **files: str) -> None:
-    shelf.files["/starter/tagger.safetensors"] = CONTENT
-    listed = {"tagger.safetensors": SHA256} | {k.replace("__", "."): v for k, v in files.items()}
-    shelf.files["/starter/config.json"] = json.dumps({"files": listed}).encode()
+def test_the_place_decides_the_kind_of_error_and_the_patience(shelf: Shelf) -> None:
+    shelf.refusals = [503] * 10
+    hurried = Store(str(shelf.place("/model.pth")), StoreOptions(patience_seconds=0), RecordingError)
+    with pytest.raises(RecordingError, match="HTTP 503"):
+        fetch(hurried)
+    assert len(shelf.ranges) == 1
 
 
-def test_a_folder_brings_its_config_and_every_listed_file(shelf: Shelf) -> None:
-    weights_on(shelf)
-    folder = fetch_folder(shelf.uri("/starter"))
-    assert sorted(p.name for p in folder.iterdir() if p.suffix in {".json", ".safetensors"}) == [
-        "config.json",
-        "tagger.safetensors",
-    ]
-    assert file_sha256(folder / "tagger.safetensors") == SHA256
-    requests = len(shelf.ranges)
-    assert fetch_folder(shelf.uri("/starter/")) == folder
-    assert len(shelf.ranges) == requests + 1
-
-
-def test_a_folder_with_an_altered_file_gets_no_config(shelf: Shelf) -> None:
-    weights_on(shelf)
-    shelf.files["/starter/tagger.safetensors"] = b"altered"
-    with pytest.raises(WeightsError, match=f"tagger.safetensors: expected sha256 {SHA256}"):
-        fetch_folder(shelf.uri("/starter"))
-    assert not list(cache_folder().rglob("config.json"))
-
-
-@pytest.mark.parametrize("name", ["../escape", "a/b", "/etc/passwd", "config.json"])
-def test_a_folder_cannot_write_outside_itself(shelf: Shelf, name: str) -> None:
-    shelf.files["/starter/config.json"] = json.dumps({"files": {name: SHA256}}).encode()
-    with pytest.raises(WeightsError, match="plain file names"):
-        fetch_folder(shelf.uri("/starter"))
-
-
-@pytest.mark.parametrize("config", [b"not json", b"{}", b"[]", b'{"files": {}}', b'{"files": {"a": 1}}'])
-def test_a_malformed_list_of_files_is_refused(shelf: Shelf, config: bytes) -> None:
-    shelf.files["/starter/config.json"] = config
-    with pytest.raises(WeightsError, match=r"config\.json"):
-        fetch_folder(shelf.uri("/starter"))
-
-
-def test_a_local_folder_is_used_where_it_lies(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
-    assert fetch_folder(str(tmp_path)) == tmp_path
-    with pytest.raises(WeightsError, match="nothing there"):
-        fetch_folder(str(tmp_path / "absent"))
+def test_one_name_at_two_endpoints_is_two_files(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[Path] = []
+    monkeypatch.setattr(module, "_fetch_to", lambda path, *_: kept.append(path))
+    for endpoint in ("http://one:9000", "http://other:9000"):
+        fetch(Store("s3://bucket/model.pth", StoreOptions(endpoint=endpoint)))
+    assert kept[0] != kept[1]

@@ -1,16 +1,13 @@
 """Remote files made local once: downloaded, resumed, checked and committed under their final name.
 
-Owns the cache folder and everything about moving bytes into it. Leaves what the bytes mean to others: of a
-weights folder it reads the list of files in `config.json`, and nothing more.
+Owns the cache folder and everything about moving bytes into it; what the bytes mean is left to others.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import http.client
-import json
 import logging
 import os
 import re
@@ -24,10 +21,10 @@ from typing import Any, BinaryIO, cast
 
 from filelock import FileLock
 
-from uss_ray.errors import OutputError, WeightsError
-from uss_ray.store.faults import client_errors, is_transient, wording
+from uss_ray.errors import OutputError, UssRayError
+from uss_ray.store.faults import client_errors, is_transient, without_secrets, wording
 from uss_ray.store.patience import patience_seconds, patiently
-from uss_ray.store.systems import file_system
+from uss_ray.store.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -66,9 +63,12 @@ class _Stream:
 class _Wanted:
     """What is to be fetched and how to know that it is right."""
 
-    uri: str
+    place: Store
     sha256: str | None
     size: int | None
+
+    def wrong(self, *, expected: str, found: str) -> UssRayError:
+        return self.place.error(without_secrets(str(self.place)), expected=expected, found=found)
 
 
 def cache_folder() -> Path:
@@ -81,12 +81,6 @@ def cache_folder() -> Path:
     """
     configured = os.environ.get("USS_RAY_CACHE")
     return Path(configured).expanduser() if configured else Path.home() / ".cache" / "uss_ray"
-
-
-def is_remote(uri: str) -> bool:
-    """Whether `uri` has a scheme other than `file`, so that its bytes must be fetched first."""
-    scheme, separator, _ = uri.partition("://")
-    return bool(separator) and scheme != "file"
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:
@@ -107,14 +101,14 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
 
 
 def fetch(
-    uri: str,
+    place: Store,
     *,
     sha256: str | None = None,
     size: int | None = None,
     progress: Progress | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
+    path: Path | None = None,
 ) -> Path:
-    """Make the file at `uri` local, downloading it once for all processes of this machine.
+    """Make a remote file local, downloading it once for all processes of this machine.
 
     An interrupted download is taken up where it stopped, unless the file has changed meanwhile. Without
     `sha256` the first download is trusted: its hash is written beside it (`<name>.sha256`) and every later
@@ -122,17 +116,16 @@ def fetch(
 
     Parameters
     ----------
-    uri : str
-        `https://`, `http://`, `s3://`, any other scheme fsspec knows, `file://` or a local path.
-        A local file is used where it lies.
+    place : Store
+        Remote.
     sha256 : str, optional
         64 hexadecimal digits the file must hash to.
     size : int, optional
         Bytes the file must have.
     progress : callable, optional
         Called with (bytes so far, bytes in all or None).
-    cache_dir : path-like, optional
-        Instead of `cache_folder()`.
+    path : Path, optional
+        Where to keep it; by default in the cache folder, under a name made of the location.
 
     Returns
     -------
@@ -141,67 +134,23 @@ def fetch(
 
     Raises
     ------
-    WeightsError
-        If the file does not exist, is not the expected one, or nothing of it comes for as long as the patience with a
-        store lasts.
+    UssRayError
+        Of the place's kind, if the file does not exist, is not the expected one, or nothing of it comes for as long as
+        the patience with the store lasts.
     OutputError
         If the cache cannot be written.
     ConfigError
         If there is no such scheme.
     """
-    wanted = _Wanted(uri=uri, sha256=_normal_sha256(uri, sha256), size=size)
-    if not is_remote(uri):
-        return _local_file(wanted)
-    folder = Path(cache_dir) if cache_dir is not None else cache_folder()
-    path = folder / "files" / hashlib.sha256(uri.encode()).hexdigest()[:16] / _file_name(uri)
+    wanted = _Wanted(place, sha256.lower() if sha256 else None, size)
+    if wanted.sha256 is not None and not _SHA256.fullmatch(wanted.sha256):
+        raise wanted.wrong(expected="a sha256 of 64 hexadecimal digits", found=repr(sha256))
+    if path is None:
+        endpoint = place.options.endpoint
+        location = str(place) if endpoint is None else f"{endpoint} {place}"
+        key = hashlib.sha256(location.encode()).hexdigest()[:16]
+        path = cache_folder() / "files" / key / _file_name(str(place))
     return _fetch_to(path, wanted, progress)
-
-
-def fetch_folder(
-    uri: str,
-    *,
-    progress: Progress | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
-) -> Path:
-    """Make the weights folder at `uri` local: `config.json`, then every file it lists, each checked.
-
-    The local folder is named by the sha256 of `config.json`, so two versions at one address never mix.
-
-    Parameters
-    ----------
-    uri : str
-        Folder that holds a `config.json` with `files` {name: sha256}.
-    progress : callable, optional
-        Called with (bytes so far, bytes in all or None) of the file in hand.
-    cache_dir : path-like, optional
-        Instead of `cache_folder()`.
-
-    Returns
-    -------
-    Path
-        The local folder; the given one if `uri` is local.
-
-    Raises
-    ------
-    WeightsError
-        If a file is missing, altered or cannot be reached, or the list is malformed.
-    OutputError
-        If the cache cannot be written.
-    """
-    if not is_remote(uri):
-        return _local_folder(uri)
-    root = Path(cache_dir) if cache_dir is not None else cache_folder()
-    config_uri = _join(uri, "config.json")
-    config = _read_small(config_uri)
-    files = _listed_files(config_uri, config)
-    folder = root / "folders" / hashlib.sha256(config).hexdigest()[:32]
-    for name, sha256 in files.items():
-        _fetch_to(folder / name, _Wanted(uri=_join(uri, name), sha256=sha256, size=None), progress)
-    with _writing(folder / "config.json"):
-        partial = folder / f"config.json.{os.getpid()}.part"
-        partial.write_bytes(config)
-        partial.replace(folder / "config.json")
-    return folder
 
 
 # -- the cached file ----------------------------------------------------------------------------------------
@@ -219,7 +168,7 @@ def _fetch_to(path: Path, wanted: _Wanted, progress: Progress | None) -> Path:
             if file_sha256(path) == held_to:
                 return path
             logger.warning("%s: cached file is altered or out of date, fetching it again", path)
-        wanted = _Wanted(uri=wanted.uri, sha256=held_to, size=wanted.size)
+        wanted = _Wanted(wanted.place, held_to, wanted.size)
         partial = path.with_name(path.name + ".part")
         found = _download_checked(wanted, partial, progress)
         with _writing(path):
@@ -227,7 +176,7 @@ def _fetch_to(path: Path, wanted: _Wanted, progress: Progress | None) -> Path:
             partial.replace(path)
             _validator_path(partial).unlink(missing_ok=True)
         if held_to is None:
-            logger.info("%s: sha256 %s, trusted from now on", wanted.uri, found)
+            logger.info("%s: sha256 %s, trusted from now on", without_secrets(str(wanted.place)), found)
         return path
     finally:
         lock.release()
@@ -249,16 +198,16 @@ def _download_checked(wanted: _Wanted, partial: Path, progress: Progress | None)
     size = partial.stat().st_size
     if wanted.size is not None and size != wanted.size:
         _discard(partial)
-        raise WeightsError(wanted.uri, expected=f"{wanted.size} bytes", found=f"{size} bytes")
+        raise wanted.wrong(expected=f"{wanted.size} bytes", found=f"{size} bytes")
     if wanted.sha256 not in (None, found):
         _discard(partial)
-        raise WeightsError(wanted.uri, expected=f"sha256 {wanted.sha256}", found=f"sha256 {found}")
+        raise wanted.wrong(expected=f"sha256 {wanted.sha256}", found=f"sha256 {found}")
     return found
 
 
 def _download(wanted: _Wanted, partial: Path, progress: Progress | None) -> None:
     """Fill `partial` to the end; give up when nothing came for as long as the patience lasts."""
-    restarts = 0
+    restarts, patience = 0, wanted.place.options.patience_seconds
     while True:
         before = _size(partial)
 
@@ -266,27 +215,31 @@ def _download(wanted: _Wanted, partial: Path, progress: Progress | None) -> None
             return isinstance(error, _TransientError) and _size(partial) <= before
 
         try:
-            patiently(lambda: _download_once(wanted, partial, progress), worth_repeating=brought_nothing)
+            patiently(
+                lambda: _download_once(wanted, partial, progress),
+                seconds=patience,
+                worth_repeating=brought_nothing,
+            )
             return
         except _RestartError:
             _discard(partial)
             restarts += 1
             if restarts >= _MOST_RESTARTS:
-                raise WeightsError(
-                    wanted.uri, expected="a file that stays the same", found="another at every try"
+                raise wanted.wrong(
+                    expected="a file that stays the same", found="another at every try"
                 ) from None
         except _TransientError as error:
-            if _size(partial) <= before or not patience_seconds():
-                raise WeightsError(wanted.uri, expected="a complete download", found=str(error)) from error
-            logger.info("%s: %s, trying again", wanted.uri, error)
+            if _size(partial) <= before or not patience_seconds(patience):
+                raise wanted.wrong(expected="a complete download", found=str(error)) from error
+            logger.info("%s: %s, trying again", without_secrets(str(wanted.place)), error)
 
 
 def _download_once(wanted: _Wanted, partial: Path, progress: Progress | None) -> None:
     """One attempt: append to `partial` if the server still has the same file, else begin it anew."""
-    with _open_stream(wanted.uri, _size(partial), _read_validator(partial)) as stream:
+    with _open_stream(wanted, _size(partial), _read_validator(partial)) as stream:
         if wanted.size is not None and stream.total_bytes not in (None, wanted.size):
-            raise WeightsError(
-                wanted.uri, expected=f"{wanted.size} bytes", found=f"{stream.total_bytes} bytes at the server"
+            raise wanted.wrong(
+                expected=f"{wanted.size} bytes", found=f"{stream.total_bytes} bytes at the server"
             )
         done = stream.start_byte
         with _writing(partial):
@@ -317,15 +270,16 @@ def _read_block(body: BinaryIO) -> bytes:
 
 
 @contextlib.contextmanager
-def _open_stream(uri: str, offset: int, validator: str | None) -> Iterator[_Stream]:
-    opener = _open_http if uri.startswith(("http://", "https://")) else _open_fsspec
-    stream = opener(uri, offset if validator else 0, validator)
+def _open_stream(wanted: _Wanted, offset: int, validator: str | None) -> Iterator[_Stream]:
+    is_web = str(wanted.place).startswith(("http://", "https://"))
+    stream = (_open_http if is_web else _open_fsspec)(wanted, offset if validator else 0, validator)
     with contextlib.closing(stream.body):
         yield stream
 
 
-def _open_http(uri: str, offset: int, validator: str | None) -> _Stream:
-    request = urllib.request.Request(uri, headers={"Accept-Encoding": "identity", "User-Agent": "uss-ray"})
+def _open_http(wanted: _Wanted, offset: int, validator: str | None) -> _Stream:
+    headers = {"Accept-Encoding": "identity", "User-Agent": "uss-ray"}
+    request = urllib.request.Request(str(wanted.place), headers=headers)
     if offset and validator:
         request.add_header("Range", f"bytes={offset}-")
         request.add_header("If-Range", validator)
@@ -338,9 +292,9 @@ def _open_http(uri: str, offset: int, validator: str | None) -> _Stream:
         found = f"HTTP {error.code} {error.reason}".strip()
         if is_transient(error):
             raise _TransientError(found) from error
-        raise WeightsError(uri, expected="a file that can be downloaded", found=found) from error
+        raise wanted.wrong(expected="a file that can be downloaded", found=found) from error
     except (http.client.HTTPException, OSError) as error:
-        raise _of_connection(uri, error) from error
+        raise _of_connection(wanted, error) from error
     start = offset if response.status == 206 else 0
     if response.status == 206 and not response.headers.get("Content-Range", "").startswith(
         f"bytes {offset}-"
@@ -358,8 +312,8 @@ def _open_http(uri: str, offset: int, validator: str | None) -> _Stream:
     )
 
 
-def _open_fsspec(uri: str, offset: int, validator: str | None) -> _Stream:
-    filesystem, path = file_system(uri)
+def _open_fsspec(wanted: _Wanted, offset: int, validator: str | None) -> _Stream:
+    filesystem, path = wanted.place.file_system()
     try:
         info: dict[str, Any] = filesystem.info(path)
         current = str(info.get("ETag") or info.get("mtime") or info.get("LastModified") or "") or None
@@ -370,99 +324,25 @@ def _open_fsspec(uri: str, offset: int, validator: str | None) -> _Stream:
     except client_errors() as error:
         if is_transient(error):
             raise _TransientError(wording(error)) from error
-        raise WeightsError(uri, expected="a file that can be downloaded", found=wording(error)) from error
+        raise wanted.wrong(expected="a file that can be downloaded", found=wording(error)) from error
     return _Stream(body=cast(BinaryIO, body), start_byte=start, total_bytes=total, validator=current)
 
 
-def _read_small(uri: str) -> bytes:
-    """Read a small file whole, with the same patience as a download."""
-
-    def attempt() -> bytes:
-        with _open_stream(uri, 0, None) as stream:
-            content = b"".join(iter(functools.partial(_read_block, stream.body), b""))
-        if stream.total_bytes in (None, len(content)):
-            return content
-        raise _TransientError(f"the connection ended after {len(content)} of {stream.total_bytes} bytes")
-
-    try:
-        return patiently(attempt, worth_repeating=lambda error: isinstance(error, _TransientError))
-    except _TransientError as error:
-        raise WeightsError(uri, expected="a complete download", found=str(error)) from error
-
-
-def _of_connection(uri: str, error: Exception) -> Exception:
+def _of_connection(wanted: _Wanted, error: Exception) -> Exception:
     """Tell a connection that failed for now from an address that leads nowhere."""
     reason = getattr(error, "reason", None)
     if is_transient(reason if isinstance(reason, BaseException) else error):
         return _TransientError(_reason(error))
-    return WeightsError(uri, expected="a file that can be downloaded", found=_reason(error))
-
-
-# -- local places -------------------------------------------------------------------------------------------
-
-
-def _local_path(uri: str) -> Path:
-    if uri.startswith("file://"):
-        return Path(urllib.request.url2pathname(urllib.parse.urlsplit(uri).path))
-    return Path(uri).expanduser()
-
-
-def _local_file(wanted: _Wanted) -> Path:
-    path = _local_path(wanted.uri)
-    if not path.is_file():
-        raise WeightsError(
-            wanted.uri, expected="a file", found="a folder" if path.is_dir() else "nothing there"
-        )
-    if wanted.size is not None and path.stat().st_size != wanted.size:
-        raise WeightsError(wanted.uri, expected=f"{wanted.size} bytes", found=f"{path.stat().st_size} bytes")
-    if wanted.sha256 is not None and (found := file_sha256(path)) != wanted.sha256:
-        raise WeightsError(wanted.uri, expected=f"sha256 {wanted.sha256}", found=f"sha256 {found}")
-    return path
-
-
-def _local_folder(uri: str) -> Path:
-    path = _local_path(uri)
-    if not (path / "config.json").is_file():
-        found = "a folder without one" if path.is_dir() else "a file" if path.exists() else "nothing there"
-        raise WeightsError(uri, expected="a weights folder with a config.json", found=found)
-    return path
+    return wanted.wrong(expected="a file that can be downloaded", found=_reason(error))
 
 
 # -- small parts --------------------------------------------------------------------------------------------
-
-
-def _listed_files(uri: str, config: bytes) -> dict[str, str]:
-    try:
-        files = json.loads(config)["files"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise WeightsError(uri, expected="JSON with `files` {name: sha256}", found=_reason(error)) from error
-    if not isinstance(files, dict) or not files:
-        raise WeightsError(uri, expected="JSON with `files` {name: sha256}", found=f"files {files!r}")
-    for name, sha256 in files.items():
-        if not name or name != Path(name).name or name == "config.json":
-            raise WeightsError(uri, expected="plain file names in `files`", found=repr(name))
-        if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
-            raise WeightsError(f"{uri} files.{name}", expected="a sha256", found=repr(sha256))
-    return cast(dict[str, str], files)
-
-
-def _join(uri: str, name: str) -> str:
-    quoted = urllib.parse.quote(name) if uri.startswith(("http://", "https://")) else name
-    return f"{uri.rstrip('/')}/{quoted}"
 
 
 def _file_name(uri: str) -> str:
     path = urllib.parse.unquote(urllib.parse.urlsplit(uri).path)
     name = re.sub(r"[^\w.=,+-]", "_", path.rstrip("/").rsplit("/", 1)[-1])
     return name.strip(".") or "file"
-
-
-def _normal_sha256(uri: str, sha256: str | None) -> str | None:
-    if sha256 is None:
-        return None
-    if not _SHA256.fullmatch(sha256.lower()):
-        raise WeightsError(uri, expected="a sha256 of 64 hexadecimal digits", found=repr(sha256))
-    return sha256.lower()
 
 
 def _record_path(path: Path) -> Path:
