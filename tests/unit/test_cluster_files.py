@@ -250,7 +250,7 @@ def test_images_are_of_the_pinned_ray_and_python(pinned: dict[str, str], cluster
 def test_set_up_installs_by_the_constraints_and_checks_what_it_got(
     pinned: dict[str, str], cluster: dict[str, Any]
 ) -> None:
-    install = "pip install --no-cache-dir --constraint constraints.txt '.[ray,s3,aac]'"
+    install = "pip install --no-cache-dir --constraint constraints.txt '.[ray,s3,media]'"
     base, package, torch = cluster["setup_commands"]
     assert package.endswith(install)
     assert install in DOCKERFILE.read_text()

@@ -19,6 +19,7 @@ from uss_ray.audio.splice import SeekableReader
 _NO_MEDIA = -1  # the start of an edit that shows nothing for a while
 _NORMAL_RATE = (1, 0)
 _MOST_EDITS = 1000
+_FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 _ITUNES_NOTE = re.compile(
     rb"iTunSMPB.{4}data.{8} [0-9A-F]{8} ([0-9A-F]{8}) [0-9A-F]{8} ([0-9A-F]{16})", re.DOTALL
 )
@@ -63,9 +64,8 @@ class _SoundTrack(NamedTuple):
 
 
 def is_mp4(file: SeekableReader) -> bool:
-    """Tell by its first box whether a file is an MP4 (`.m4a`, `.mp4`, `.mov`, `.3gp`)."""
-    file.seek(4)
-    return file.read(4) == b"ftyp"
+    """Tell by its first box whether a file is an MP4 (`.m4a`, `.mp4`, `.mov`, `.3gp`); old QuickTime has no `ftyp`."""
+    return _read(file, 4, 4) in _FIRST_BOXES
 
 
 def boxes(file: SeekableReader, *, start: int = 0, stop: int | None = None) -> Iterator[Box]:

@@ -1,7 +1,7 @@
 """Decoding a recording block by block in bounded memory; every way it can be broken is a RecordingError.
 
-Owns what counts as a readable recording. Containers are checked in `containers`, decoders are `sndfile_decoder` and
-`mp4_decoder`, encoding is `writing`'s.
+Owns what counts as a readable recording. Containers are checked in `containers`, decoders are `sndfile_decoder`,
+`media_decoder` and, for streams one behind the other, `chained`; encoding is `writing`'s.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -18,26 +19,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uss_ray.audio.bridge import FaultKeepingFile
+from uss_ray.audio.chained import ChainedDecoder
 from uss_ray.audio.containers import inspect_container
 from uss_ray.audio.decoding import Decoder, DecodingError
-from uss_ray.audio.mp4_decoder import Mp4Decoder
-from uss_ray.audio.mp4_header import is_mp4
+from uss_ray.audio.inspection import Inspection, Stream
+from uss_ray.audio.media_decoder import MEDIA_HINT, MediaDecoder, has_media_decoder
 from uss_ray.audio.sndfile_decoder import SndfileDecoder
 from uss_ray.audio.splice import SplicedFile
 from uss_ray.errors import RecordingError
 
+HIGHEST_RATE = 4_000_000
+"""Hz. The fastest recorders reach it; a header that states more has a wrong byte, and memory would follow it."""
 
-def open_recording(file: str | os.PathLike[str] | BinaryIO, *, name: str | None = None) -> RecordingReader:
+
+def open_recording(
+    file: str | os.PathLike[str] | BinaryIO, *, name: str | None = None, strict: bool = False
+) -> RecordingReader:
     """Open a recording for reading in blocks.
 
     Parameters
     ----------
     file : path or binary file
-        Anything libsndfile decodes: WAV, RF64, W64, FLAC, OGG, Opus, MP3, AIFF and more; and the sound of an MP4
-        (`.m4a`) where the extra `aac` is installed. A file object must be seekable and stays open when the reader
-        closes.
+        Anything libsndfile decodes: WAV, RF64, W64, FLAC, OGG, Opus, MP3, AIFF and more; and, where the extra `media`
+        is installed, what FFmpeg does: the first sound track of MP4, QuickTime, Matroska, WebM and AVI, and AAC, AC-3,
+        WMA, AMR, WavPack and more. The content decides, not the name. A file object must be seekable and stays open
+        when the reader closes.
     name : str, default=None
         What errors call the recording; None takes the path.
+    strict : bool, default=False
+        Whether a header that lies (see `chunked`) is an error; otherwise the sound is read to its end, and
+        `RecordingReader.spec` has a note.
 
     Returns
     -------
@@ -49,7 +60,7 @@ def open_recording(file: str | os.PathLike[str] | BinaryIO, *, name: str | None 
     RecordingError
         If there is no such file, it is a folder, empty, cut off, without samples or not audio.
     """
-    return RecordingReader(file, name=name)
+    return RecordingReader(file, name=name, strict=strict)
 
 
 class RecordingReader:
@@ -61,6 +72,8 @@ class RecordingReader:
         See `open_recording`.
     name : str, default=None
         What errors call the recording; None takes the path.
+    strict : bool, default=False
+        See `open_recording`.
 
     Attributes
     ----------
@@ -75,18 +88,19 @@ class RecordingReader:
         See `open_recording`.
     """
 
-    def __init__(self, file: str | os.PathLike[str] | BinaryIO, *, name: str | None = None) -> None:
+    def __init__(
+        self, file: str | os.PathLike[str] | BinaryIO, *, name: str | None = None, strict: bool = False
+    ) -> None:
         self.name = name or _name_of(file)
         with ExitStack() as resources:
             self._file = self._opened(file, resources)
-            self._bridge = self._check_container()
+            self._bridge = FaultKeepingFile(self._file)
+            self._file_bytes = self._bridge.seek(0, os.SEEK_END)
+            self._inspection = self._inspected(strict=strict)
             self._decoder: Decoder | None = self._start_decoder()
             resources.callback(self._stop_decoder)
-            self.spec = self._decoder.spec
-            if self.spec.frames == 0:
-                raise RecordingError(
-                    self.name, expected="at least one sample", found="a header with 0 samples"
-                )
+            self.spec = replace(self._decoder.spec, note="; ".join(self._inspection.notes) or None)
+            self._check_spec()
             self._resources = resources.pop_all()
 
     @property
@@ -166,28 +180,58 @@ class RecordingReader:
         found = "a folder" if stat.S_ISDIR(mode) else "something that is not a regular file"
         raise RecordingError(self.name, expected="an audio file", found=found)
 
-    def _check_container(self) -> FaultKeepingFile:
-        bridge = FaultKeepingFile(self._file)
-        file_bytes = bridge.seek(0, os.SEEK_END)
-        completeness = inspect_container(bridge)
-        self._raise_fault(bridge, at_seconds=0.0)
-        if file_bytes == 0:
+    def _inspected(self, *, strict: bool) -> Inspection:
+        if self._file_bytes == 0:
             raise RecordingError(self.name, expected="an audio file", found="an empty file (0 bytes)")
-        if completeness.expected is not None and completeness.found is not None:
-            raise RecordingError(self.name, expected=completeness.expected, found=completeness.found)
-        if completeness.splice is not None:
-            return FaultKeepingFile(SplicedFile(self._file, completeness.splice))
-        return bridge
+        inspection = inspect_container(self._bridge)
+        self._raise_fault(at_seconds=0.0)
+        if inspection.fault is not None:
+            expected, found = inspection.fault
+            raise RecordingError(self.name, expected=expected, found=found)
+        if strict and inspection.notes:
+            expected = "a header that states what there is, or no --strict"
+            raise RecordingError(self.name, expected=expected, found="; ".join(inspection.notes))
+        return inspection
+
+    def _check_spec(self) -> None:
+        spec = self.spec
+        if spec.frames == 0:
+            raise RecordingError(self.name, expected="at least one sample", found="a header with 0 samples")
+        if not 0 < spec.sample_rate <= HIGHEST_RATE:
+            expected = f"a sample rate of 1 to {HIGHEST_RATE} Hz"
+            raise RecordingError(self.name, expected=expected, found=f"{spec.sample_rate} Hz in the header")
 
     def _start_decoder(self) -> Decoder:
-        kind = Mp4Decoder if is_mp4(self._bridge) else SndfileDecoder
-        self._bridge.seek(0)
+        whole = Stream((range(self._file_bytes),))
+        streams = self._inspection.streams or (whole,)
         try:
-            return kind(self._bridge)
+            if len(streams) == 1:
+                return self._decoder_of(streams[0])
+            return ChainedDecoder(lambda place: self._decoder_of(streams[place]), count=len(streams))
         except DecodingError as error:
-            self._raise_fault(self._bridge, at_seconds=0.0)
-            expected = error.expected or "audio (WAV, FLAC, OGG, MP3, AIFF, M4A …)"
+            self._raise_fault(at_seconds=0.0)
+            expected = error.expected or _known_formats()
             raise RecordingError(self.name, expected=expected, found=error.found) from error
+
+    def _decoder_of(self, stream: Stream) -> Decoder:
+        """Open one stream: with libsndfile, and with FFmpeg what that does not know."""
+        kind = self._inspection.kind
+        if kind == "any":
+            try:
+                return SndfileDecoder(self._shown(stream), frames=stream.frames)
+            except DecodingError as error:
+                self._raise_fault(at_seconds=0.0)
+                if not has_media_decoder():
+                    raise
+                try:
+                    return MediaDecoder(self._shown(stream), kind=kind)
+                except DecodingError:
+                    self._raise_fault(at_seconds=0.0)
+                    raise error from None
+        return MediaDecoder(self._shown(stream), kind=kind)
+
+    def _shown(self, stream: Stream) -> SplicedFile:
+        return SplicedFile(self._bridge, stream.pieces)
 
     def _stop_decoder(self) -> None:
         if self._decoder is not None:
@@ -205,14 +249,14 @@ class RecordingReader:
         try:
             block = decoder.read(block_frames)
         except DecodingError as error:
-            self._raise_fault(self._bridge, at_seconds=at_seconds)
+            self._raise_fault(at_seconds=at_seconds)
             expected = error.expected or f"decodable audio after {at_seconds:.1f} s"
             raise RecordingError(self.name, expected=expected, found=error.found) from error
-        self._raise_fault(self._bridge, at_seconds=at_seconds)
+        self._raise_fault(at_seconds=at_seconds)
         return block
 
-    def _raise_fault(self, bridge: FaultKeepingFile, *, at_seconds: float) -> None:
-        fault = bridge.fault
+    def _raise_fault(self, *, at_seconds: float) -> None:
+        fault = self._bridge.fault
         if fault is not None:
             raise RecordingError(
                 self.name, expected=f"readable bytes after {at_seconds:.1f} s", found=_wording(fault)
@@ -243,6 +287,11 @@ def _name_of(file: str | os.PathLike[str] | BinaryIO) -> str:
     if isinstance(file, (str, os.PathLike)):
         return str(Path(file))
     return str(getattr(file, "name", "recording"))
+
+
+def _known_formats() -> str:
+    known = "audio (WAV, FLAC, OGG, MP3, AIFF, M4A, WMA, MKV …)"
+    return known if has_media_decoder() else f"audio (WAV, FLAC, OGG, MP3, AIFF …; for more, {MEDIA_HINT})"
 
 
 def _wording(error: Exception) -> str:

@@ -22,6 +22,8 @@ class SndfileDecoder:
     ----------
     file : binary file
         At its start. What it raises must not reach libsndfile: see `bridge`.
+    frames : int or None, default=None
+        Samples in each channel, where libsndfile would guess.
 
     Attributes
     ----------
@@ -34,16 +36,17 @@ class SndfileDecoder:
         If libsndfile does not know the format.
     """
 
-    def __init__(self, file: SeekableReader) -> None:
+    def __init__(self, file: SeekableReader, *, frames: int | None = None) -> None:
         self.started = False
         try:
             self._file = _SequentialFile(file, mode="r")
         except (soundfile.SoundFileError, TypeError, ValueError) as error:
             raise DecodingError(f"something that cannot be decoded ({_wording(error)})") from error
+        stated = None if self._file.frames >= _LENGTH_UNKNOWN_FROM else self._file.frames
         self.spec = AudioSpec(
             sample_rate=self._file.samplerate,
             channels=self._file.channels,
-            frames=None if self._file.frames >= _LENGTH_UNKNOWN_FROM else self._file.frames,
+            frames=stated if frames is None else frames,
             format=self._file.format,
             subtype=self._file.subtype,
         )

@@ -37,9 +37,13 @@ class AudioSpec:
     frames : int or None
         Samples in each channel; None when the header leaves the length open (streamed FLAC).
     format : str
-        Container in libsndfile's words, such as ``"WAV"``, ``"FLAC"``, ``"OGG"``; or ``"MP4"``.
+        Container in libsndfile's words, such as ``"WAV"``, ``"FLAC"``, ``"OGG"``; or FFmpeg's, such as ``"MP4"``.
     subtype : str
-        Coding in libsndfile's words, such as ``"PCM_24"``, ``"FLOAT"``, ``"VORBIS"``; or ``"AAC"``.
+        Coding in libsndfile's words, such as ``"PCM_24"``, ``"FLOAT"``, ``"VORBIS"``; or FFmpeg's, such as ``"AAC"``.
+    decoder : {"libsndfile", "FFmpeg"}, default="libsndfile"
+        Which library decodes it.
+    note : str or None, default=None
+        What the header says that is not so, and what was done instead; one line.
     """
 
     sample_rate: int
@@ -47,6 +51,8 @@ class AudioSpec:
     frames: int | None
     format: str
     subtype: str
+    decoder: str = "libsndfile"
+    note: str | None = None
 
     @property
     def duration_seconds(self) -> float | None:

@@ -92,7 +92,7 @@ def with_edits(content: bytes, edits: Sequence[tuple[int, int]], *, speed: int =
 def test_as_many_samples_come_out_as_went_in_and_none_is_late(channels: int, rate: int, frames: int) -> None:
     source = noise(frames, channels=channels)
     content = encoded_mp4(source, rate=rate)
-    assert spec(content) == AudioSpec(rate, channels, frames, format="MP4", subtype="AAC")
+    assert spec(content) == AudioSpec(rate, channels, frames, format="MP4", subtype="AAC", decoder="FFmpeg")
     found = decoded(content)
     assert found.shape == (channels, frames)
     if frames > 2000:

@@ -259,7 +259,7 @@ def test_an_mp4_says_what_to_install_where_nothing_decodes_it(monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "av", None)
     boxes = [(b"ftyp", b"M4A " + bytes(12)), (b"mdat", bytes(100)), (b"moov", b"")]
     content = b"".join(struct.pack(">I4s", 8 + len(body), kind) + body for kind, body in boxes)
-    assert "pip install 'uss-ray[aac]'" in reason(content)
+    assert "pip install 'uss-ray[media]'" in reason(content)
 
 
 @pytest.mark.parametrize("format", ["WAV", "RF64", "AIFF", "W64"])

@@ -1,0 +1,400 @@
+"""WAV, RF64, AIFF, W64, CAF and AU: how much sound their headers state, and how much there is.
+
+Three sizes are compared: what the chunk of the sound states, what the file as a whole states, and the bytes there are.
+Where all that is stated agrees and the file is shorter, the file is cut off. Where the header contradicts itself, holds
+a placeholder of a writer that could not go back (a pipe), or leaves bytes behind the sound that no chunk explains, the
+header lies: the sound is read to its end, and a note says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from uss_ray.audio.inspection import Inspection, Kind, Stream
+from uss_ray.audio.mpeg_audio import inspect_mpeg
+from uss_ray.audio.splice import SeekableReader, patched
+
+ByteOrder = Literal["big", "little"]
+
+# Writers to a pipe leave all ones, 2 GiB less a header, 0x7F000000, 1 GiB …: round numbers, give or take a header.
+_PLACEHOLDER_FROM = 1 << 28
+_PLACEHOLDER_GRAIN = 1 << 24
+_PLACEHOLDER_MARGIN = 4096
+_ALL_ONES = 0xFFFFFFFF
+# An odd byte, or the header of the next chunk counted in.
+_MISCOUNTED_BYTES = 8
+# No honest file comes near it; it bounds the walk through a damaged one.
+_MOST_CHUNKS = 4096
+_MOST_HEADER_BYTES = 1 << 20
+_BLANK_WINDOW = 1 << 20
+_TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"wvtag")
+_KNOWN_CHUNKS = frozenset(
+    [
+        b"LIST",
+        b"list",
+        b"id3 ",
+        b"ID3 ",
+        b"bext",
+        b"cue ",
+        b"smpl",
+        b"inst",
+        b"iXML",
+        b"_PMX",
+        b"PEAK",
+        b"fact",
+        b"JUNK",
+        b"junk",
+        b"PAD ",
+        b"FLLR",
+        b"DISP",
+        b"guan",
+        b"ANNO",
+        b"NAME",
+        b"AUTH",
+        b"(c) ",
+        b"COMT",
+        b"MARK",
+        b"INST",
+        b"APPL",
+    ]
+)
+_NAME_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 _-()[].")
+_MPEG_TAGS = (0x50, 0x55)
+# Of `fmt `, those that libsndfile decodes; FFmpeg has the rest.
+_SNDFILE_TAGS = frozenset([0x01, 0x02, 0x03, 0x06, 0x07, 0x11, 0x31, 0x38, 0x39, 0x3A, 0x40, 0x64, 0xFFFE])
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    chunk_id: bytes
+    start: int
+    body: int
+    size: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class _Settled:
+    """How many bytes of sound there are."""
+
+    size: int
+    note: str | None = None
+    fault: tuple[str, str] | None = None
+
+    def inspection(self, streams: tuple[Stream, ...] = (), *, kind: Kind = "any") -> Inspection:
+        if self.fault is not None:
+            return Inspection(fault=self.fault, kind=kind)
+        return Inspection(streams=streams, kind=kind, notes=(self.note,) if self.note else ())
+
+
+def inspect_riff(file: SeekableReader, *, file_bytes: int, magic: bytes) -> Inspection:
+    """Look into a WAV, RF64, BW64 or RIFX file."""
+    order: ByteOrder = "big" if magic == b"RIFX" else "little"
+    outer: int | None = int.from_bytes(_read_at(file, 4, 4), order)
+    form = long_size = None
+    for chunk in _chunks(file, start=12, stop=file_bytes, order=order):
+        if chunk.chunk_id == b"ds64":
+            longs = _read_at(file, chunk.body, 16)
+            if outer == _ALL_ONES:
+                outer = int.from_bytes(longs[:8], "little")
+            long_size = int.from_bytes(longs[8:16], "little")
+        elif chunk.chunk_id == b"fmt ":
+            form = _read_at(file, chunk.body, min(chunk.size, 40))
+        elif chunk.chunk_id == b"data":
+            break
+    else:
+        return Inspection()
+    if form is None or len(form) < 14:
+        return Inspection()
+    tag, align = int.from_bytes(form[:2], order), int.from_bytes(form[12:14], order)
+    stated = long_size if chunk.size == _ALL_ONES and long_size is not None else chunk.size
+    settled = _settle(
+        stated,
+        body=chunk.body,
+        file_bytes=file_bytes,
+        outer_stop=None if outer in (0, _ALL_ONES) or outer is None else outer + 8,
+        is_explained=lambda stop: _is_explained(file, stop, file_bytes=file_bytes, order=order),
+    )
+    stop = chunk.body + settled.size
+    if tag in _MPEG_TAGS and settled.fault is None:
+        mpeg = inspect_mpeg(file, start=chunk.body, stop=stop)
+        if mpeg is not None:
+            streams = tuple(Stream(stream.pieces, frames=stream.frames) for stream in mpeg.streams)
+            notes = mpeg.notes + ((settled.note,) if settled.note else ())
+            return Inspection(streams=streams, notes=notes, fault=mpeg.fault)
+    if tag not in _SNDFILE_TAGS:
+        return settled.inspection(kind="media")
+    whole = settled.size - settled.size % max(1, align) if settled.note else settled.size
+    if magic == b"BW64" and settled.note is None:
+        return settled.inspection((Stream(patched({0: b"RF64"}, stop=file_bytes)),))
+    if settled.note is None:
+        return settled.inspection()
+    if whole + chunk.body > _ALL_ONES - 8 and order == "big":
+        return Inspection(fault=("less than 4 GiB of sound in RIFX (convert it)", f"{whole} bytes"))
+    head = _mended_riff(file, chunk, order=order, whole=whole, magic=magic)
+    return settled.inspection((Stream((head, range(chunk.body, chunk.body + whole))),))
+
+
+def _mended_riff(file: SeekableReader, data: _Chunk, *, order: ByteOrder, whole: int, magic: bytes) -> bytes:
+    """Make a header that states the truth: the chunks before the sound, and its size in 32 or 64 bits."""
+    kept = b""
+    for chunk in _chunks(file, start=12, stop=data.start, order=order):
+        if chunk.chunk_id not in (b"ds64", b"JUNK", b"junk") and len(kept) + chunk.size < _MOST_HEADER_BYTES:
+            kept += _read_at(file, chunk.start, chunk.stop - chunk.start)
+    if len(kept) + whole + 36 < _ALL_ONES and magic in (b"RIFF", b"RIFX"):
+        size = 4 + len(kept) + 8 + whole
+        return magic + size.to_bytes(4, order) + b"WAVE" + kept + b"data" + whole.to_bytes(4, order)
+    size = 4 + 36 + len(kept) + 8 + whole
+    longs = size.to_bytes(8, "little") + whole.to_bytes(8, "little") + bytes(12)
+    head = b"RF64" + b"\xff" * 4 + b"WAVEds64" + len(longs).to_bytes(4, "little") + longs
+    return head + kept + b"data" + b"\xff" * 4
+
+
+def inspect_aiff(file: SeekableReader, *, file_bytes: int) -> Inspection:
+    """Look into an AIFF or AIFF-C file."""
+    outer = int.from_bytes(_read_at(file, 4, 4), "big")
+    common: _Chunk | None = None
+    sound: _Chunk | None = None
+    for chunk in _chunks(file, start=12, stop=file_bytes, order="big"):
+        common = chunk if chunk.chunk_id == b"COMM" else common
+        sound = chunk if chunk.chunk_id == b"SSND" else sound
+        if sound is not None and common is not None:
+            break
+    if sound is None:
+        return Inspection()
+    settled = _settle(
+        sound.size,
+        body=sound.body,
+        file_bytes=file_bytes,
+        outer_stop=None if outer in (0, _ALL_ONES) else outer + 8,
+        is_explained=lambda stop: _is_explained(file, stop, file_bytes=file_bytes, order="big"),
+        empty_size=8,
+    )
+    if settled.note is None or common is None or common.start > sound.start:
+        return settled.inspection()
+    facts = _read_at(file, common.body, 18)
+    align = int.from_bytes(facts[:2], "big") * ((int.from_bytes(facts[6:8], "big") + 7) // 8)
+    frames = (settled.size - 8) // max(1, align)
+    whole = 8 + frames * max(1, align)
+    if whole + sound.body > _ALL_ONES - 8:
+        return Inspection(fault=("less than 4 GiB of sound in AIFF (convert it)", f"{whole} bytes"))
+    patches = {
+        4: (sound.body + whole - 8).to_bytes(4, "big"),
+        common.body + 2: frames.to_bytes(4, "big"),
+        sound.start + 4: whole.to_bytes(4, "big"),
+    }
+    return settled.inspection((Stream(patched(patches, stop=sound.body + whole)),))
+
+
+def inspect_w64(file: SeekableReader, *, file_bytes: int) -> Inspection:
+    """Look into a Sony Wave64 file."""
+    outer = int.from_bytes(_read_at(file, 16, 8), "little")
+    data = next((chunk for chunk in _w64_chunks(file, stop=file_bytes) if chunk.chunk_id == b"data"), None)
+    if data is None:
+        return Inspection()
+    settled = _settle(
+        data.size,
+        body=data.body,
+        file_bytes=file_bytes,
+        outer_stop=None if outer == 0 or outer >= 1 << 62 else outer,
+        is_explained=lambda stop: (
+            _is_blank(file, -(-stop // 8) * 8, file_bytes=file_bytes)
+            or any(_w64_chunks(file, stop=file_bytes, start=-(-stop // 8) * 8))
+        ),
+    )
+    if settled.note is None:
+        return settled.inspection()
+    patches = {
+        16: (data.body + settled.size).to_bytes(8, "little"),
+        data.start + 16: (settled.size + 24).to_bytes(8, "little"),
+    }
+    return settled.inspection((Stream(patched(patches, stop=data.body + settled.size)),))
+
+
+def inspect_caf(file: SeekableReader, *, file_bytes: int) -> Inspection:
+    """Look into a Core Audio file."""
+    data = coding = None
+    for chunk in _caf_chunks(file, start=8, stop=file_bytes):
+        if chunk.chunk_id == b"desc":
+            coding = _read_at(file, chunk.body + 8, 4)
+        if chunk.chunk_id == b"data":
+            data = chunk
+            break
+    kind: Kind = "any" if coding in (b"lpcm", b"alaw", b"ulaw", b"alac", None) else "CAF"
+    if data is None:
+        return Inspection(kind=kind)
+    if data.size == 2**64 - 1:  # the standard's way to leave it open
+        size = file_bytes - data.body
+        patches = {data.start + 4: size.to_bytes(8, "big")}
+        return Inspection(streams=(Stream(patched(patches, stop=file_bytes)),), kind=kind)
+    settled = _settle(
+        data.size,
+        body=data.body,
+        file_bytes=file_bytes,
+        outer_stop=None,
+        is_explained=lambda stop: (
+            _is_blank(file, stop, file_bytes=file_bytes)
+            or any(_caf_chunks(file, start=stop, stop=file_bytes))
+        ),
+        empty_size=4,
+    )
+    if settled.note is None:
+        return settled.inspection(kind=kind)
+    patches = {data.start + 4: settled.size.to_bytes(8, "big")}
+    stream = Stream(patched(patches, stop=data.body + settled.size))
+    return settled.inspection((stream,), kind=kind)
+
+
+def inspect_au(head: bytes, *, file_bytes: int, byteorder: ByteOrder) -> Inspection:
+    """Look into an AU file, of which the header is there."""
+    body, stated = (int.from_bytes(head[at : at + 4], byteorder) for at in (4, 8))
+    if stated == _ALL_ONES:  # the standard's way to leave it open
+        return Inspection()
+    settled = _settle(
+        stated,
+        body=body,
+        file_bytes=file_bytes,
+        outer_stop=None,
+        is_explained=lambda stop: stop + 8 > file_bytes,
+    )
+    if settled.note is None:
+        return settled.inspection()
+    size = settled.size if settled.size < _ALL_ONES else _ALL_ONES
+    return settled.inspection((Stream(patched({8: size.to_bytes(4, byteorder)}, stop=body + settled.size)),))
+
+
+def _settle(
+    stated: int,
+    *,
+    body: int,
+    file_bytes: int,
+    outer_stop: int | None,
+    is_explained: Callable[[int], bool],
+    empty_size: int = 0,
+) -> _Settled:
+    """Find how many bytes of sound there are.
+
+    Parameters
+    ----------
+    stated : int
+        Bytes that the chunk of the sound states.
+    body : int
+        Where it begins.
+    file_bytes : int
+        Size of the file.
+    outer_stop : int or None
+        Where the file as a whole says that it ends; None where it leaves that open.
+    is_explained : callable
+        Tells whether what comes behind an offset is no sound.
+    empty_size : int, default=0
+        What the chunk states when it holds no sample.
+    """
+    there = max(0, file_bytes - body)
+    said = f"the header states {stated} bytes of audio, there are {there}: read to the end"
+    if stated <= there:
+        if is_explained(body + stated):
+            return _Settled(stated)
+        return _Settled(there, note=said) if there > empty_size else _Settled(stated)
+    if there <= empty_size:
+        return _Settled(stated, fault=(f"{stated} bytes of audio", f"{there} bytes, the rest is cut off"))
+    stated_stop, excess = body + stated, stated - there
+    is_miscounted = excess <= _MISCOUNTED_BYTES or excess in (body, body - 8)
+    is_contradicted = outer_stop is not None and (
+        abs(outer_stop - file_bytes) <= _MISCOUNTED_BYTES
+        or (outer_stop < file_bytes and outer_stop + _MISCOUNTED_BYTES < stated_stop)
+    )
+    if is_miscounted or is_contradicted or _is_placeholder(stated):
+        return _Settled(there, note=said)
+    return _Settled(stated, fault=(f"{stated} bytes of audio", f"{there} bytes, the rest is cut off"))
+
+
+def _is_placeholder(stated: int) -> bool:
+    if stated < _PLACEHOLDER_FROM:
+        return False
+    if stated >= 1 << 62:
+        return True
+    off = (stated + _PLACEHOLDER_MARGIN) % _PLACEHOLDER_GRAIN
+    return off <= 2 * _PLACEHOLDER_MARGIN
+
+
+def _is_explained(file: SeekableReader, stop: int, *, file_bytes: int, order: ByteOrder) -> bool:
+    """Tell whether what lies behind the sound are chunks, tags or padding."""
+    return any(_walks_to_end(file, at, file_bytes=file_bytes, order=order) for at in {stop + stop % 2, stop})
+
+
+def _walks_to_end(file: SeekableReader, at: int, *, file_bytes: int, order: ByteOrder) -> bool:
+    for chunk in _chunks(file, start=at, stop=file_bytes, order=order):
+        is_known = chunk.chunk_id in _KNOWN_CHUNKS
+        is_named = is_known or (
+            all(byte in _NAME_BYTES for byte in chunk.chunk_id)
+            and any(chunk.chunk_id)
+            and chunk.stop <= file_bytes + 1
+        )
+        if not is_named or chunk.chunk_id[:1] == b"\0":
+            return _is_blank(file, chunk.start, file_bytes=file_bytes)
+        if is_known and chunk.stop > file_bytes:
+            return True
+        at = chunk.stop
+    return _is_blank(file, at, file_bytes=file_bytes)
+
+
+def _is_blank(file: SeekableReader, at: int, *, file_bytes: int) -> bool:
+    """Tell whether only a tag, zeros or a few bytes come behind an offset."""
+    if at + 8 >= file_bytes:
+        return True
+    if _read_at(file, at, 16).startswith(_TAGS):
+        return True
+    while at < file_bytes:
+        window = _read_at(file, at, _BLANK_WINDOW)
+        if not window or any(window):
+            return not window
+        at += len(window)
+    return True
+
+
+def _chunks(file: SeekableReader, *, start: int, stop: int, order: ByteOrder) -> Iterator[_Chunk]:
+    at = start
+    for _ in range(_MOST_CHUNKS):
+        if at + 8 > stop:
+            return
+        head = _read_at(file, at, 8)
+        size = int.from_bytes(head[4:], order)
+        end = at + 8 + size + size % 2
+        yield _Chunk(head[:4], at, at + 8, size, end)
+        at = end
+
+
+def _w64_chunks(file: SeekableReader, *, stop: int, start: int = 40) -> Iterator[_Chunk]:
+    at = start
+    for _ in range(_MOST_CHUNKS):
+        if at + 24 > stop:
+            return
+        head = _read_at(file, at, 24)
+        size = int.from_bytes(head[16:], "little")
+        if size < 24 and start != 40:
+            return
+        end = at + max(24, -(-size // 8) * 8)
+        if start != 40 and end > stop + 8:
+            return
+        yield _Chunk(head[:4], at, at + 24, max(0, size - 24), end)
+        at = end
+
+
+def _caf_chunks(file: SeekableReader, *, start: int, stop: int) -> Iterator[_Chunk]:
+    at = start
+    for _ in range(_MOST_CHUNKS):
+        if at + 12 > stop:
+            return
+        head = _read_at(file, at, 12)
+        size = int.from_bytes(head[4:], "big")
+        if start != 8 and (at + 12 + size > stop or not all(byte in _NAME_BYTES for byte in head[:4])):
+            return
+        yield _Chunk(head[:4], at, at + 12, size, at + 12 + size)
+        at += 12 + size
+
+
+def _read_at(file: SeekableReader, offset: int, count: int) -> bytes:
+    file.seek(offset)
+    return file.read(count)

@@ -1,0 +1,254 @@
+"""Decoding with FFmpeg what libsndfile does not know, through the optional dependency `uss-ray[media]`.
+
+FFmpeg decodes. Which of the samples are the recording is said by `mp4_header` for MP4 and QuickTime and by `caf_header`
+for Core Audio, to the sample: FFmpeg rounds an edit list to whole packets at its end, and loses some where a file
+counts in milliseconds. For other containers FFmpeg follows what they say of lead-ins and padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uss_ray.audio.caf_header import packet_table
+from uss_ray.audio.decoding import DecodingError
+from uss_ray.audio.inspection import Kind
+from uss_ray.audio.mp4_header import RecordedSpans, recorded_spans
+from uss_ray.audio.spec import AudioSpec
+from uss_ray.audio.splice import SeekableReader
+
+MEDIA_HINT = "pip install 'uss-ray[media]'"
+
+# FFmpeg's sample formats: what a lossless coding of it is called, and its full scale.
+_SUBTYPES = {"u8": "PCM_U8", "s16": "PCM_16", "s32": "PCM_32", "flt": "FLOAT", "dbl": "DOUBLE"}
+_FULL_SCALES = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "flt": 1.0, "dbl": 1.0}
+# No others: some follow addresses that a file names, and what is text or a picture is no recording.
+_DEMUXERS = (
+    "aac,ac3,eac3,adx,aiff,amr,ape,apc,asf,au,avi,caf,dsf,dts,dtshd,flac,flv,g722,gsm,iff,loas,matroska,webm,mlp,mov,mp4,"
+    "m4a,3gp,3g2,mj2,mp3,mpc,mpc8,mpeg,mpegts,mxf,nistsphere,nsv,nut,ogg,oma,paf,qcp,qoa,rm,rso,shn,sox,spdif,tak,truehd,"
+    "tta,voc,vqf,w64,wav,wsd,wv,wve,xa,xwma"
+)
+_NO_PROTOCOL = "none"
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """What of the decoded sound is the recording.
+
+    Attributes
+    ----------
+    spans : list of (int, int or None)
+        In samples, in order, without overlaps.
+    frames : int or None
+        Samples in each channel where the header tells them exactly.
+    """
+
+    spans: list[tuple[int, int | None]] = field(default_factory=lambda: [(0, None)])
+    frames: int | None = None
+
+
+class MediaDecoder:
+    """A decoder on FFmpeg.
+
+    Parameters
+    ----------
+    file : binary file
+        Complete as far as `containers` can tell; its first sound track is decoded. What it raises must not reach
+        FFmpeg: see `bridge`.
+    kind : {"MP4", "CAF", "media", "any"}, default="media"
+        Who says what of the sound is the recording: the edit list of an MP4, the packet table of a CAF, or FFmpeg.
+
+    Attributes
+    ----------
+    spec : AudioSpec
+        `format` is FFmpeg's name of the container, ``"MP4"`` for that; `subtype` its name of a lossy coding, such as
+        ``"AAC"``, and what a lossless one holds, such as ``"PCM_16"``. `frames` is None where no header tells it to
+        the sample.
+    started : bool
+
+    Raises
+    ------
+    DecodingError
+        If PyAV is not installed, or there is no sound track that it decodes.
+
+    Notes
+    -----
+    FFmpeg keeps the table of packets of an MP4 in memory, some 5 MB for an hour of AAC.
+    """
+
+    def __init__(self, file: SeekableReader, *, kind: Kind = "media") -> None:
+        self.started = False
+        self._av = _pyav()
+        is_cut_here = kind in ("MP4", "CAF")
+        try:
+            recorded = recorded_spans(file) if kind == "MP4" else None
+            table = packet_table(file) if kind == "CAF" else None
+            file.seek(0)
+            self._container = _opened(self._av, file, kind=kind)
+        except (self._av.error.FFmpegError, ValueError) as error:
+            raise _cannot_decode(_wording(error)) from None
+        self._track = next(iter(self._container.streams.audio), None)
+        self._coding = None if self._track is None else self._track.codec_context
+        if self._coding is None or _sample_format(self._coding) not in _FULL_SCALES:
+            found = "a file without a sound track"
+            if self._track is not None:
+                found = "a coding of sound that FFmpeg does not know"
+            self.close()
+            raise _cannot_decode(found)
+        # What is damaged is an error, not silence; lead-ins are cut here where it is known how long they are.
+        self._coding.options = {"err_detect": "explode"} | ({"flags2": "+skip_manual"} if is_cut_here else {})
+        rate = int(self._coding.sample_rate)
+        if recorded is not None:
+            spans = _in_samples(recorded, sample_rate=rate)
+            self._cut = _Cut(spans, _total_frames(recorded, spans, sample_rate=rate))
+        elif table is not None:
+            stop = table.priming_frames + table.valid_frames
+            self._cut = _Cut([(table.priming_frames, stop)], table.valid_frames)
+        else:
+            self._cut = _Cut()
+        self.spec = AudioSpec(
+            sample_rate=rate,
+            channels=int(self._coding.channels),
+            frames=self._cut.frames,
+            format="MP4" if kind == "MP4" else _container_name(self._container),
+            subtype=_subtype(self._coding),
+            decoder="FFmpeg",
+        )
+        self._recording = self._recorded_pieces()
+        self._held = np.empty((self.spec.channels, 0), np.float32)
+
+    def read(self, frames: int) -> NDArray[np.float32]:
+        """See `Decoder`."""
+        self.started = True
+        parts, count = [self._held], self._held.shape[1]
+        while count < frames and (piece := next(self._recording, None)) is not None:
+            parts.append(piece)
+            count += piece.shape[1]
+        joined = np.concatenate(parts, axis=1)
+        self._held = joined[:, frames:].copy()
+        return np.ascontiguousarray(joined[:, :frames])
+
+    def close(self) -> None:
+        """See `Decoder`."""
+        self._container.close()
+
+    def _recorded_pieces(self) -> Iterator[NDArray[np.float32]]:
+        at = 0
+        spans = self._cut.spans
+        for samples in self._decoded():
+            for start, stop in spans:
+                piece = samples[:, max(0, start - at) : None if stop is None else max(0, stop - at)]
+                if piece.shape[1]:
+                    yield piece
+            at += samples.shape[1]
+            last = spans[-1][1]
+            if last is not None and at >= last:
+                return
+
+    def _decoded(self) -> Iterator[NDArray[np.float32]]:
+        try:
+            for packet in self._container.demux(self._track):
+                if packet.is_corrupt:
+                    raise DecodingError("a packet that is cut off or damaged")
+                for frame in packet.decode():
+                    yield self._samples_of(frame)
+        except self._av.error.FFmpegError as error:
+            raise DecodingError(_wording(error)) from None
+
+    def _samples_of(self, frame: Any) -> NDArray[np.float32]:
+        found = _shape(frame.sample_rate, frame.layout.nb_channels, frame)
+        expected = _shape(self.spec.sample_rate, self.spec.channels, self._coding)
+        if found != expected:
+            raise DecodingError(found, expected=f"{expected} throughout")
+        samples: NDArray[Any] = frame.to_ndarray()
+        if frame.format.is_packed:
+            samples = samples.reshape(-1, self.spec.channels).T
+        form = _sample_format(frame)
+        scaled = samples.astype(np.float32) / np.float32(_FULL_SCALES[form])
+        return scaled - np.float32(1.0) if form == "u8" else scaled
+
+
+def has_media_decoder() -> bool:
+    """Tell whether FFmpeg is there."""
+    try:
+        import_module("av")
+    except ImportError:
+        return False
+    return True
+
+
+def _pyav() -> ModuleType:
+    try:
+        return import_module("av")
+    except ImportError as error:
+        expected = f"the package av, for MP4, AAC, WMA, Matroska and more ({MEDIA_HINT})"
+        raise DecodingError("none", expected=expected) from error
+
+
+def _opened(av: ModuleType, file: SeekableReader, *, kind: Kind) -> Any:
+    options = {"protocol_whitelist": _NO_PROTOCOL, "format_whitelist": _DEMUXERS}
+    arguments: dict[str, Any] = {"options": options}
+    if kind == "MP4":
+        options["ignore_editlist"] = "1"
+        arguments["format"] = "mov"
+    elif kind == "CAF":
+        arguments["format"] = "caf"
+    # A tag in an unknown script is no reason to refuse the sound; PyAV 19 takes it without being told.
+    if int(str(av.__version__).split(".", 1)[0]) < 19:
+        arguments["metadata_errors"] = "ignore"
+    return av.open(file, **arguments)
+
+
+def _in_samples(recorded: RecordedSpans, *, sample_rate: int) -> list[tuple[int, int | None]]:
+    ratio = Fraction(sample_rate, recorded.timescale)
+    return [
+        (round(start * ratio), None if stop is None else round(stop * ratio))
+        for start, stop in recorded.spans
+    ]
+
+
+def _total_frames(
+    recorded: RecordedSpans, spans: list[tuple[int, int | None]], *, sample_rate: int
+) -> int | None:
+    if recorded.timescale not in (sample_rate, sample_rate / 2):
+        return None
+    frames = 0
+    for start, stop in spans:
+        if stop is None:
+            return None
+        frames += max(0, stop - start)
+    return frames
+
+
+def _container_name(container: Any) -> str:
+    return str(container.format.name).split(",", 1)[0].upper()
+
+
+def _shape(sample_rate: int, channels: int, described: Any) -> str:
+    return f"{sample_rate} Hz, {channels} channels of {_sample_format(described)}"
+
+
+def _sample_format(described: Any) -> str:
+    """Name a coding's or a frame's samples as FFmpeg does when they are interleaved."""
+    return "none" if described.format is None else str(described.format.packed.name)
+
+
+def _subtype(coding: Any) -> str:
+    if coding.codec.lossless and not coding.codec.lossy:
+        return _SUBTYPES[_sample_format(coding)]
+    return str(coding.codec.canonical_name).upper()
+
+
+def _cannot_decode(found: str) -> DecodingError:
+    return DecodingError(f"something that cannot be decoded ({found})")
+
+
+def _wording(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error).strip().rstrip(".").replace("\n", " ")

@@ -1,0 +1,338 @@
+"""The frames of an MPEG audio stream (MP3, MP2, MP1): where they begin and end, and how much sound they are.
+
+libsndfile believes a length header, and where there is none it guesses from the first frame. Here frames are counted
+where no header can be believed, tags and junk around them are left out, and what is shown to the decoder begins with a
+header that it believes. No audio is decoded.
+
+Frame layout: ISO/IEC 11172-3 and 13818-3; the headers are those that Xing's and Fraunhofer's encoders introduced.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from uss_ray.audio.splice import Piece, SeekableReader
+
+_ENDLESS_FRAMES = 0x7FFFFFFF
+# Any that makes the frame long enough for the header, whatever the version and rate.
+_BITRATE_INDEX = 9
+_RATES_MPEG1 = (44100, 48000, 32000)
+_KBITS = {
+    (True, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (True, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (True, 3): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (False, 1): (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (False, 2): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (False, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+# In a row, before bytes behind something else count as frames.
+_CHAIN = 4
+_MOST_JUNK_BYTES = 1 << 20
+_WINDOW_BYTES = 1 << 20
+_LAME_BYTES = 36
+_MOST_PADDING_BYTES = 1000
+
+
+class FrameHeader(NamedTuple):
+    """The four bytes at the start of a frame, understood."""
+
+    raw: bytes
+    is_mpeg1: bool
+    layer: int
+    sample_rate: int
+    is_mono: bool
+
+    @property
+    def side_info_bytes(self) -> int:
+        """Bytes between the frame header and a length header."""
+        if self.is_mpeg1:
+            return 17 if self.is_mono else 32
+        return 9 if self.is_mono else 17
+
+    @property
+    def samples(self) -> int:
+        """Samples in each channel of a frame."""
+        if self.layer == 1:
+            return 384
+        return 1152 if self.layer == 2 or self.is_mpeg1 else 576
+
+    @property
+    def coding(self) -> tuple[bool, int, int, bool]:
+        """What stays the same throughout a stream."""
+        return self.is_mpeg1, self.layer, self.sample_rate, self.is_mono
+
+    @property
+    def size(self) -> int:
+        """Bytes of the frame."""
+        return self.frame_bytes(self.raw[2] >> 4, padding=self.raw[2] >> 1 & 1)
+
+    def frame_bytes(self, bitrate_index: int, *, padding: int) -> int:
+        """Size of a frame of so many bits a second."""
+        bits = _KBITS[self.is_mpeg1, self.layer][bitrate_index] * 1000
+        if self.layer == 1:
+            return (12 * bits // self.sample_rate + padding) * 4
+        return self.samples // 8 * bits // self.sample_rate + padding
+
+
+@dataclass(frozen=True)
+class MpegStream:
+    """One stream of frames, as it is to be shown to a decoder.
+
+    Attributes
+    ----------
+    pieces : tuple of Piece
+    frames : int or None
+        Samples in each channel where they were counted here and the decoder would guess; None leaves it to the
+        decoder.
+    """
+
+    pieces: tuple[Piece, ...]
+    frames: int | None = None
+
+
+@dataclass(frozen=True)
+class MpegAudio:
+    """What a file of MPEG audio holds.
+
+    Attributes
+    ----------
+    streams : tuple of MpegStream
+        One behind the other.
+    notes : tuple of str
+        What its headers say that is not so.
+    fault : (str, str) or None
+        What was expected and what was found, where sound is missing.
+    """
+
+    streams: tuple[MpegStream, ...]
+    notes: tuple[str, ...] = ()
+    fault: tuple[str, str] | None = None
+
+
+@dataclass
+class _Run:
+    """Frames that belong together."""
+
+    start: int
+    first: FrameHeader
+    stop: int = 0
+    count: int = 0
+    info: _Info | None = None
+
+
+class _Info(NamedTuple):
+    """A length header.
+
+    `frames` is None where it tells none; `gapless` is the note of LAME behind it.
+    """
+
+    is_vbri: bool
+    frames: int | None
+    byte_count: int | None
+    gapless: bytes
+
+
+@dataclass
+class _Bytes:
+    """A file in windows, for many small reads."""
+
+    file: SeekableReader
+    start: int = 0
+    held: bytes = field(default=b"", repr=False)
+
+    def at(self, offset: int, count: int) -> bytes:
+        if not self.start <= offset <= offset + count <= self.start + len(self.held):
+            self.file.seek(offset)
+            self.start, self.held = offset, self.file.read(max(count, _WINDOW_BYTES))
+        return self.held[offset - self.start : offset - self.start + count]
+
+
+def after_id3(file: SeekableReader, start: int = 0) -> int:
+    """Find where the ID3v2 tags end with which a file begins."""
+    while True:
+        file.seek(start)
+        tag = file.read(10)
+        if len(tag) < 10 or tag[:3] != b"ID3":
+            return start
+        has_footer = tag[5] >> 4 & 1
+        size = 0
+        for byte in tag[6:]:
+            size = size << 7 | byte & 0x7F
+        start += 10 + 10 * has_footer + size
+
+
+def inspect_mpeg(file: SeekableReader, *, start: int = 0, stop: int | None = None) -> MpegAudio | None:
+    """Look at a file, or a stretch of one, that may be MPEG audio.
+
+    Parameters
+    ----------
+    file : binary file
+        Seekable; its position afterwards is undefined.
+    start, stop : int, optional
+        The stretch; None is the end of the file.
+
+    Returns
+    -------
+    MpegAudio or None
+        None where there are no frames, or such of a kind that is left to the decoder.
+    """
+    stop = file.seek(0, os.SEEK_END) if stop is None else stop
+    data = _Bytes(file)
+    after_tags = after_id3(file, start)
+    at = _find_chain(data, after_tags, stop=stop, limit=after_tags + _MOST_JUNK_BYTES)
+    if at is None:
+        return None
+    first = parse(data.at(at, 4))
+    assert first is not None
+    info = _info(data, at, first)
+    if info is not None and info.frames and not info.is_vbri and not _goes_on(data, at, info, stop=stop):
+        shown = start if at == after_tags else at
+        return MpegAudio((MpegStream((range(shown, stop),)),))
+    runs = list(_runs(data, at, stop=stop))
+    changed = next((run for run in runs if run.first.coding[1:] != first.coding[1:]), None)
+    if changed is not None:
+        return MpegAudio((), fault=(f"{_wording(first)} throughout", _wording(changed.first)))
+    notes, fault = [], None
+    for run in runs:
+        stated = run.info.frames if run.info else None
+        if stated and run.count > stated + 1:
+            notes.append(f"the MP3's length header says {stated} frames, there are {run.count}")
+        elif stated and run.count < stated - 1:
+            fault = (f"{stated} MPEG frames, as the header says", f"{run.count}, the rest is cut off")
+    return MpegAudio(tuple(_shown(run) for run in runs), tuple(notes), fault)
+
+
+def parse(raw: bytes) -> FrameHeader | None:
+    """Understand the first four bytes of a frame; None for anything else, and for frames of free size."""
+    if len(raw) < 4 or raw[0] != 0xFF or raw[1] & 0xE0 != 0xE0:
+        return None
+    version, layer = raw[1] >> 3 & 3, 4 - (raw[1] >> 1 & 3)
+    bitrate_index, rate_index = raw[2] >> 4, raw[2] >> 2 & 3
+    if version == 1 or layer == 4 or bitrate_index in (0, 15) or rate_index == 3:
+        return None
+    divisor = {3: 1, 2: 2, 0: 4}[version]
+    return FrameHeader(raw, version == 3, layer, _RATES_MPEG1[rate_index] // divisor, raw[3] >> 6 == 3)
+
+
+def _find_chain(data: _Bytes, at: int, *, stop: int, limit: int) -> int | None:
+    """Find the first of several frames in a row, before `limit`."""
+    limit = min(limit, stop - 4)
+    while at <= limit:
+        window = data.at(at, max(4, min(1 << 12, stop - at)))
+        place = window.find(b"\xff")
+        if place < 0:
+            at += len(window)
+            continue
+        at += place
+        if at <= limit and _is_chain(data, at, stop=stop):
+            return at
+        at += 1
+    return None
+
+
+def _is_chain(data: _Bytes, at: int, *, stop: int) -> bool:
+    first = header = parse(data.at(at, 4))
+    for seen in range(_CHAIN):
+        if header is None or first is None or header.coding[:3] != first.coding[:3]:
+            return False
+        at += header.size
+        if at + 4 > stop:
+            return seen > 0
+        header = parse(data.at(at, 4))
+        if header is None and seen > 0 and _is_tag(data.at(at, 16)):
+            return True
+    return True
+
+
+def _is_tag(head: bytes) -> bool:
+    return head.startswith((b"TAG", b"APETAGEX", b"ID3", b"LYRICSBEGIN"))
+
+
+def _goes_on(data: _Bytes, at: int, info: _Info, *, stop: int) -> bool:
+    """Tell whether frames come behind the end that a length header states."""
+    if info.byte_count is None or at + info.byte_count + 4 > stop:
+        return False
+    end = at + info.byte_count
+    after_tag = after_id3(data.file, end)
+    return _find_chain(data, after_tag, stop=stop, limit=after_tag + 8192) is not None
+
+
+def _runs(data: _Bytes, at: int, *, stop: int) -> Iterator[_Run]:
+    """Walk all frames; a length header begins another run, and so does a change of the coding."""
+    run: _Run | None = None
+    while at + 4 <= stop:
+        header = parse(data.at(at, 4))
+        if header is None or (run is not None and header.coding[:3] != run.first.coding[:3]):
+            after_tag = after_id3(data.file, at)
+            found = _find_chain(data, after_tag, stop=stop, limit=after_tag + _MOST_JUNK_BYTES)
+            if found is None:
+                break
+            header = parse(data.at(found, 4))
+            assert header is not None
+            at = found
+        info = _info(data, at, header)
+        if run is None or info is not None or header.coding != run.first.coding:
+            if run is not None and run.count:
+                yield run
+            run = _Run(at, header, info=info)
+        if at + header.size > stop:
+            break
+        at += header.size
+        run.stop = at
+        run.count += info is None
+    if run is not None and run.count:
+        yield run
+
+
+def _info(data: _Bytes, at: int, header: FrameHeader) -> _Info | None:
+    if header.layer != 3:
+        return None
+    body = data.at(at + 4, 36 + 26)
+    if body[32:36] == b"VBRI":
+        return _Info(True, int.from_bytes(body[46:50], "big"), int.from_bytes(body[42:46], "big"), b"")
+    side = header.side_info_bytes + (0 if header.raw[1] & 1 else 2)
+    for offset in {side, header.side_info_bytes}:
+        if body[offset : offset + 4] in (b"Xing", b"Info"):
+            return _xing(data.at(at + 4 + offset, 160))
+    return None
+
+
+def _xing(body: bytes) -> _Info:
+    flags, place = int.from_bytes(body[4:8], "big"), 8
+    numbers: list[int | None] = []
+    for flag in (1, 2):
+        numbers.append(int.from_bytes(body[place : place + 4], "big") if flags & flag else None)
+        place += 4 if flags & flag else 0
+    place += (100 if flags & 4 else 0) + (4 if flags & 8 else 0)
+    gapless = body[place : place + _LAME_BYTES]
+    return _Info(
+        False, numbers[0], numbers[1], gapless if gapless[:4] in (b"LAME", b"Lavc", b"Lavf") else b""
+    )
+
+
+def _shown(run: _Run) -> MpegStream:
+    first, info = run.first, run.info
+    body = run.start + first.size if info else run.start
+    if first.layer != 3:
+        # The guess of the decoder, where it ends at the latest, must not come out too short.
+        padding = bytes(min(_MOST_PADDING_BYTES, first.size))
+        return MpegStream((range(body, run.stop), padding), frames=run.count * first.samples)
+    if info is None:
+        return MpegStream((_header_frame(first, frames=_ENDLESS_FRAMES), range(body, run.stop)))
+    return MpegStream((_header_frame(first, frames=run.count, gapless=info.gapless), range(body, run.stop)))
+
+
+def _header_frame(first: FrameHeader, *, frames: int, gapless: bytes = b"") -> bytes:
+    unprotected = first.raw[1] | 1
+    rate_only = _BITRATE_INDEX << 4 | first.raw[2] & 0b1100
+    start = bytes([0xFF, unprotected, rate_only, first.raw[3]]) + bytes(first.side_info_bytes)
+    header = start + b"Xing" + (1).to_bytes(4, "big") + frames.to_bytes(4, "big") + gapless
+    return header.ljust(first.frame_bytes(_BITRATE_INDEX, padding=0), b"\0")
+
+
+def _wording(header: FrameHeader) -> str:
+    channels = "1 channel" if header.is_mono else "2 channels"
+    return f"MPEG layer {'I' * header.layer}, {header.sample_rate} Hz, {channels}"
