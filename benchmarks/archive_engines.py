@@ -6,8 +6,7 @@ Ray's workers import this module: Ray puts the folder of the script that starts 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,8 @@ from uss_ray.api.queries import plan_targets
 from uss_ray.api.request import SeparationRequest
 from uss_ray.api.separator import RecordingSeparator
 from uss_ray.separation.mixture import Source
+from uss_ray.separation.networks import Networks
+from uss_ray.separation.scheduler import Scheduler, Session
 from uss_ray.separation.session import EstimateBlock
 from uss_ray.separation.windows import Span
 
@@ -43,13 +44,11 @@ def ready_times(notes: Path) -> list[float]:
     return sorted(float(path.name) for path in notes.iterdir())
 
 
-@dataclass
-class NullSession:
-    """A recording, or a span of one, that nothing will be done to."""
+class NoNetworks(Networks):
+    """Networks that no session asks."""
 
-    source: Source
-    first_segment: int
-    last_segment: int | None
+    def __init__(self) -> None:
+        self.batch_size = 1
 
 
 class NullEngine:
@@ -69,22 +68,21 @@ class NullEngine:
         self._segment_seconds = segment_seconds
         self._sounding = self._keys[:sounding]
 
-    def stream_many(self, sessions: Sequence[NullSession]) -> Iterator[tuple[int, EstimateBlock]]:
-        """Give the blocks of each session, one after the other."""
-        for place, session in enumerate(sessions):
-            for block in self._blocks(session):
-                yield place, block
+    def scheduler(self) -> Scheduler[EstimateBlock]:
+        """Make the scheduler of a worker."""
+        return Scheduler(NoNetworks())
 
-    def _blocks(self, session: NullSession) -> Iterator[EstimateBlock]:
-        rate = session.source.sample_rate
+    def session(self, source: Source, span: Span) -> Session[EstimateBlock]:
+        """Give the blocks of a recording, or of a span of one."""
+        rate = source.sample_rate
         segment_frames = self._segment_seconds * rate
-        waveform = np.concatenate(list(session.source.blocks(1 << 30)), axis=1)
-        origin = getattr(session.source, "start_frame", 0)
+        waveform = np.concatenate(list(source.blocks(1 << 30)), axis=1)
+        origin = getattr(source, "start_frame", 0)
         end = origin + waveform.shape[1]
-        if session.last_segment is not None:
-            end = min(end, session.last_segment * segment_frames)
+        if span.last_segment is not None:
+            end = min(end, span.last_segment * segment_frames)
         step = _BLOCK_SEGMENTS * segment_frames
-        for start in range(session.first_segment * segment_frames, end, step):
+        for start in range(span.first_segment * segment_frames, end, step):
             mixture = waveform[:, start - origin : min(start + step, end) - origin]
             segments = -(-mixture.shape[1] // segment_frames)
             active = np.zeros((segments, len(self._keys)), np.bool_)
@@ -128,7 +126,6 @@ class NullSeparator:
         )
         note_ready(notes)
 
-    def open_session(self, source: Source, *, span: Span | None = None) -> NullSession:
+    def open_session(self, source: Source, *, span: Span | None = None) -> Session[EstimateBlock]:
         """Take a recording, or a span of one."""
-        wanted = span or Span(0, None)
-        return NullSession(source, wanted.first_segment, wanted.last_segment)
+        return self.engine.session(source, span or Span(0, None))

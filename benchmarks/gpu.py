@@ -36,7 +36,6 @@ from uss_ray.models.panns import Panns, PannsConfig
 from uss_ray.models.precision import Precision
 from uss_ray.models.resunet import ResUNet, ResUNetConfig
 from uss_ray.separation.mixture import PartSource
-from uss_ray.separation.scheduler import SessionFailed
 from uss_ray.separation.session import EstimateBlock
 from uss_ray.separation.settings import NetworkSettings
 from uss_ray.weights.folder import load_weights
@@ -91,9 +90,10 @@ def separate(worker: RecordingSeparator, recordings: Recordings) -> list[Found]:
     ]
     blocks: list[list[EstimateBlock]] = [[] for _ in recordings]
     for place, block in worker.engine.stream_many(sessions):
-        if isinstance(block, SessionFailed):
+        if isinstance(block, EstimateBlock):
+            blocks[place].append(block)
+        elif block.error is not None:
             raise block.error
-        blocks[place].append(block)
     return [_joined(found) for found in blocks]
 
 

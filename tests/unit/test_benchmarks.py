@@ -22,11 +22,12 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import archive_engines  # noqa: E402
-from archive_engines import NullEngine, NullSession  # noqa: E402
+from archive_engines import NullEngine  # noqa: E402
 from archive_sounds import field_recordings, noises  # noqa: E402
 from archive_watch import Observed, Processes, watch  # noqa: E402
 
 from uss_ray.separation.mixture import ArraySource, PartSource  # noqa: E402
+from uss_ray.separation.windows import Span  # noqa: E402
 
 
 def on_ray(test):
@@ -105,7 +106,7 @@ def table(text: str) -> list[dict[str, str]]:
 
 
 def blocks(engine: NullEngine, source: ArraySource, *, first: int = 0, last: int | None = None):
-    return [block for _, block in engine.stream_many([NullSession(source, first, last)])]
+    return list(engine.session(source, Span(first, last)))
 
 
 def test_the_null_engine_gives_all_of_a_recording_and_shares_it_out_evenly():

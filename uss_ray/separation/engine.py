@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from uss_ray.errors import ConfigError, QueryError, WeightsError
 from uss_ray.models.memory import lay_out_channels_last
-from uss_ray.models.protocols import MaskingSeparator, QueryNetLike, WeightsLike, is_masking
+from uss_ray.models.protocols import QueryNetLike, Separator, WeightsLike
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.conditions import Conditioner, condition_of_examples
 from uss_ray.separation.masking import reference_weights
 from uss_ray.separation.mixture import MixtureReader, Source
-from uss_ray.separation.scheduler import Networks, Session, SessionFailed, rows_in_a_forward, run
+from uss_ray.separation.networks import Networks, rows_in_a_forward
+from uss_ray.separation.scheduler import Scheduler, Session, SessionEnd
 from uss_ray.separation.session import EstimateBlock, RecordingSession, SessionNetworks
 from uss_ray.separation.settings import ConditionKind, NetworkSettings, SeparationSettings
 from uss_ray.separation.targets import SeparationPlan
@@ -61,10 +62,7 @@ class SeparationEngine:
         self.vocabulary = vocabulary
         self._settings = networks
         self._device = device
-        separator = _present(weights.separator, name="separator")
-        if not is_masking(separator):
-            raise WeightsError("separator of the weights", expected="one with masks", found="one without")
-        self._separator: MaskingSeparator = separator
+        self._separator: Separator = _present(weights.separator, name="separator")
         self._query_net: QueryNetLike = _present(weights.query_net, name="query net")
         self._class_means = weights.class_means
         self._conditioners: dict[ConditionKind, Conditioner] = {}
@@ -135,11 +133,15 @@ class SeparationEngine:
 
     def drive(self, session: Session[EstimateBlock]) -> Iterator[EstimateBlock]:
         """Separate one recording of `open_session`; what goes wrong is raised."""
-        return (_raised(block) for _, block in self.stream_many([session]))
+        for _, block in self.stream_many([session]):
+            if isinstance(block, EstimateBlock):
+                yield block
+            elif block.error is not None:
+                raise block.error
 
     def stream_many(
         self, sessions: Sequence[Session[EstimateBlock]]
-    ) -> Iterator[tuple[int, EstimateBlock | SessionFailed]]:
+    ) -> Iterator[tuple[int, EstimateBlock | SessionEnd]]:
         """Separate several recordings side by side, so that they fill batches together.
 
         Parameters
@@ -147,13 +149,26 @@ class SeparationEngine:
         sessions : sequence of Session
             Of `open_session`; each takes the memory of a `stream`.
 
-        Returns
-        -------
-        iterator of (int, EstimateBlock or SessionFailed)
-            The recording's position and its next block, the same as of the recording alone. One that cannot go on, for
-            its source fails, gives the reason last; the others are not touched.
+        Yields
+        ------
+        int
+            Position of the recording.
+        EstimateBlock or SessionEnd
+            Its next block, the same as of the recording alone; last its end, which says why if it could not go on,
+            for instance for its source fails. The others are not touched.
         """
-        return run(sessions, networks=self._networks)
+        scheduler = self.scheduler()
+        places = {scheduler.submit(session): place for place, session in enumerate(sessions)}
+        try:
+            while len(scheduler):
+                for ticket, block in scheduler.step():
+                    yield places[ticket], block
+        finally:
+            scheduler.close()
+
+    def scheduler(self) -> Scheduler[EstimateBlock]:
+        """Make a scheduler for sessions of `open_session` that come and go."""
+        return Scheduler(self._networks)
 
     def open_session(
         self,
@@ -164,7 +179,7 @@ class SeparationEngine:
         span: Span | None = None,
         estimates: bool = True,
     ) -> Session[EstimateBlock]:
-        """Prepare a recording, or a span of one, for `stream_many`.
+        """Prepare a recording, or a span of one, for `stream_many` or a scheduler.
 
         Parameters
         ----------
@@ -290,12 +305,6 @@ def _present(network: Network | None, *, name: str) -> Network:
     if network is None:
         raise WeightsError(f"{name} of the weights", expected="one, to separate with", found="none")
     return network
-
-
-def _raised(block: EstimateBlock | SessionFailed) -> EstimateBlock:
-    if isinstance(block, SessionFailed):
-        raise block.error
-    return block
 
 
 def _find_device(device: str | torch.device) -> torch.device:

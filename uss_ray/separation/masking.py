@@ -67,6 +67,32 @@ def make_levels_consistent(masks: Tensor, *, levels: Sequence[int | None], total
     return consistent
 
 
+def make_estimates_consistent(estimates: Tensor, *, levels: Sequence[int | None], total: Tensor) -> Tensor:
+    """Spread what is missing over the estimates of each level, so that they sum to the mixture.
+
+    Parameters
+    ----------
+    estimates : Tensor of shape (targets, channels, samples)
+    levels : sequence of int or None
+        One for each target; estimates of no level stay as they are.
+    total : Tensor of shape (channels, samples)
+        What those of a level shall sum to.
+
+    Returns
+    -------
+    Tensor of shape (targets, channels, samples)
+        The missing part goes to each estimate by its share of the energy in the channel; where all are silent, in equal
+        parts (Wisdom et al. 2019).
+    """
+    consistent = estimates.clone()
+    for level in {level for level in levels if level is not None}:
+        rows = [row for row, other in enumerate(levels) if other == level]
+        of_level = estimates[rows]
+        energies = of_level.square().mean(dim=-1, keepdim=True) + _SHARE_FLOOR
+        consistent[rows] = of_level + (total - of_level.sum(dim=0)) * (energies / energies.sum(dim=0))
+    return consistent
+
+
 def reference_weights(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
     """Weigh channels for the one signal that stands for all of them.
 

@@ -1,6 +1,6 @@
-"""A recording, or a span of one, on its way through the separation: tag, plan, mask, join, give out; turn after turn.
+"""A recording, or a span of one, on its way through the separation: tag, choose, separate, join, give out; and again.
 
-Owns the order of the work and the memory it takes. Networks are asked through requests, never called for masks or tags.
+Owns the order of the work and the memory it takes. Networks are asked through requests, never called.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ from torch import Tensor
 
 from uss_ray.audio.level import dbfs, rms
 from uss_ray.audio.resample import BlockResampler
-from uss_ray.models.protocols import MaskingSeparator
+from uss_ray.models.protocols import Separator
 from uss_ray.separation.activity import Activity, find_activity
 from uss_ray.separation.conditions import Conditioner
-from uss_ray.separation.masking import make_levels_consistent, reference_weights, remainder_of
+from uss_ray.separation.estimation import WindowJob, estimator_for, to_device
+from uss_ray.separation.masking import reference_weights
 from uss_ray.separation.mixture import MixtureReader, Source
+from uss_ray.separation.networks import TagRow
 from uss_ray.separation.overlap import OverlapAdd
-from uss_ray.separation.scheduler import MaskRequest, MaskRow, Session, TagRequest
+from uss_ray.separation.scheduler import Request, Session
 from uss_ray.separation.settings import NetworkSettings, SeparationSettings
 from uss_ray.separation.targets import SeparationPlan, Target
-from uss_ray.separation.windows import Span, Window, WindowGrid, segment_weights
+from uss_ray.separation.windows import Span, WindowGrid, segment_weights
 
 # Masks wait for the others of their window. This many batches of them leave few batches partly filled.
 _BATCHES_HELD = 8
@@ -75,7 +77,7 @@ class SessionNetworks:
 
     Attributes
     ----------
-    separator : MaskingSeparator
+    separator : Separator
         For its transform and geometry.
     conditioner : Conditioner
         Of the kind that the session's settings ask for.
@@ -84,35 +86,14 @@ class SessionNetworks:
         Where the networks are.
     """
 
-    separator: MaskingSeparator
+    separator: Separator
     conditioner: Conditioner
     settings: NetworkSettings
     device: torch.device
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What is to be separated in one segment: a spectrogram, and the conditions of what is active there."""
-
-    segment: int
-    window: Window
-    spectrogram: Tensor
-    references: Tensor
-    targets: list[Target]
-    conditions: list[Tensor]
-    excluded_conditions: list[Tensor]
-
-    def rows(self) -> list[MaskRow]:
-        """List the masks to make: all references under the first condition, then under the next."""
-        return [
-            MaskRow(reference, condition)
-            for condition in (*self.conditions, *self.excluded_conditions)
-            for reference in self.references
-        ]
-
-
 class RecordingSession:
-    """Separate one recording or a span of it; `steps` does the work, driven by `batching.run`.
+    """Separate one recording or a span of it; `steps` does the work, driven by a `Scheduler`.
 
     What a segment gives depends on the sound around it in the recording and on nothing else, neither on the span that
     it is made in nor on how far the source is read; so spans join to the bits of the undivided recording.
@@ -146,7 +127,13 @@ class RecordingSession:
     ) -> None:
         separator = networks.separator
         self._plan = plan
-        self._separator = separator
+        self._model_rate = separator.sample_rate
+        self._estimator = estimator_for(
+            separator,
+            settings=settings,
+            batch_size=networks.settings.batch_size,
+            device=networks.device,
+        )
         self._conditioner = networks.conditioner
         self._settings = settings
         self._networks = networks.settings
@@ -178,15 +165,15 @@ class RecordingSession:
 
         Yields
         ------
-        TagRequest, MaskRequest or EstimateBlock
+        Request or EstimateBlock
         """
         done, given = self._first, self._span.first_segment
         width = len(self._plan.targets)
         activity = Activity(np.zeros((0, width), np.float32), np.zeros((0, width), np.bool_))
         while True:
-            segments = self._next_turn(done)
+            segments = self._next_segments(done)
             if segments:
-                found = yield from self._separate_turn(segments)
+                found = yield from self._separate_segments(segments)
                 # What lies before the span is separated for its fade alone.
                 activity = _append(activity, _without(found, max(0, given - done)))
                 done = segments.stop
@@ -201,7 +188,7 @@ class RecordingSession:
                 native_frame=given * self._segment_frames, model_sample=self._grid.history(done)
             )
 
-    def _next_turn(self, first: int) -> range:
+    def _next_segments(self, first: int) -> range:
         stop = first + self._networks.span_segments
         stop = stop if self._stop is None else min(stop, self._stop)
         self._reader.read_until(self._grid.reach(stop - 1))
@@ -225,14 +212,12 @@ class RecordingSession:
         known = self._reader.ended and self._reader.model.stop < self._grid.reach(segment)
         return self._reader.model.stop if known else None
 
-    def _separate_turn(
-        self, segments: range
-    ) -> Generator[TagRequest | MaskRequest, list[Tensor] | None, Activity]:
+    def _separate_segments(self, segments: range) -> Generator[Request, list[Tensor] | None, Activity]:
         audible, class_probs = yield from self._tag(segments)
         wanted, unwanted = self._find_activity(class_probs, audible=audible)
         if not self._estimates:
             return wanted
-        held: list[_Job] = []
+        held: list[WindowJob] = []
         for position, segment in enumerate(segments):
             if wanted.active[position].any():
                 held.append(
@@ -243,15 +228,15 @@ class RecordingSession:
                         exclude=_chosen(self._plan.exclude, unwanted.active[position]),
                     )
                 )
-            if sum(len(job.rows()) for job in held) >= _BATCHES_HELD * self._networks.batch_size:
-                yield from self._separate(held)
+            if sum(map(self._estimator.rows, held)) >= _BATCHES_HELD * self._networks.batch_size:
+                yield from self._estimator.separate(held, self._join)
                 held = []
-        yield from self._separate(held)
+        yield from self._estimator.separate(held, self._join)
         return wanted
 
     def _tag(
         self, segments: range
-    ) -> Generator[TagRequest, list[Tensor] | None, tuple[NDArray[np.bool_], Tensor]]:
+    ) -> Generator[Request, list[Tensor] | None, tuple[NDArray[np.bool_], Tensor]]:
         length = self._grid.segment_samples
         waveforms = [
             self._reader.model.view(segment * length, (segment + 1) * length) for segment in segments
@@ -264,12 +249,12 @@ class RecordingSession:
                 for segment, waveform in zip(segments, waveforms, strict=True)
             ]
         )
-        references = [
-            self._to_device(reference_weights(waveform) @ waveform)
+        rows = [
+            TagRow(to_device(reference_weights(waveform) @ waveform, self._device))
             for waveform, heard in zip(waveforms, audible, strict=True)
             if heard
         ]
-        answers = (yield TagRequest(references)) if references else None
+        answers = (yield Request(rows)) if rows else None
         if not answers:
             return audible, torch.zeros((len(segments), self._class_count()), device=self._device)
         class_probs = answers[0].new_zeros((len(segments), len(answers[0])))
@@ -296,22 +281,14 @@ class RecordingSession:
 
     def _job(
         self, segment: int, *, class_probs: Tensor, targets: list[Target], exclude: list[Target]
-    ) -> _Job:
+    ) -> WindowJob:
         window = self._grid.window(segment, total_samples=self._total_samples(segment))
         waveform = self._reader.model.view(window.start_sample, window.stop_sample)
-        spectrogram = self._separator.stft(self._to_device(waveform))
-        spectrogram = spectrogram[:, window.skip_frames : window.skip_frames + window.frames]
-        if self._settings.channel_mode == "mid":
-            weights = self._to_device(reference_weights(waveform))
-            references = torch.einsum("c,cfb->fb", weights.to(spectrogram.dtype), spectrogram).unsqueeze(0)
-        else:
-            references = spectrogram
         excluded_indexes = self._plan.excluded_indexes
-        return _Job(
+        return WindowJob(
             segment=segment,
             window=window,
-            spectrogram=spectrogram,
-            references=references,
+            waveform=waveform,
             targets=targets,
             conditions=[
                 self._conditioner.conditions(
@@ -320,39 +297,12 @@ class RecordingSession:
                 for target in targets
                 if not target.is_everything
             ],
-            excluded_conditions=[
+            excluded=[
                 self._conditioner.conditions(target, class_probs=class_probs).squeeze(0) for target in exclude
             ],
         )
 
-    def _separate(self, jobs: list[_Job]) -> Generator[MaskRequest, list[Tensor] | None, None]:
-        rows = [row for job in jobs for row in job.rows()]
-        answers = iter(((yield MaskRequest(rows)) if rows else None) or [])
-        for job in jobs:
-            made = [next(answers) for _ in job.rows()]
-            masks = self._combine(job, made)
-            for start in range(0, len(masks), self._networks.batch_size):
-                some = slice(start, start + self._networks.batch_size)
-                estimates = self._separator.stft.inverse(
-                    masks[some] * job.spectrogram, samples=job.window.samples
-                )
-                self._join(job.targets[some], job=job, estimates=estimates.cpu().numpy())
-
-    def _combine(self, job: _Job, made: list[Tensor]) -> Tensor:
-        """Make the final masks of a window, of shape (targets, references, frames, bins)."""
-        shape = (-1, *job.references.shape)
-        wanted_rows = len(job.conditions) * len(job.references)
-        excluded = torch.stack(made[wanted_rows:]).reshape(shape) if job.excluded_conditions else None
-        remainder = torch.ones_like(job.references.real) if excluded is None else remainder_of(excluded)
-        separated = iter(torch.stack(made[:wanted_rows]).reshape(shape) if job.conditions else ())
-        whole = torch.ones_like(job.references)
-        masks = torch.stack([whole if target.is_everything else next(separated) for target in job.targets])
-        masks = masks * remainder
-        if not self._settings.mixture_consistency:
-            return masks
-        return make_levels_consistent(masks, levels=[target.level for target in job.targets], total=remainder)
-
-    def _join(self, targets: Sequence[Target], *, job: _Job, estimates: NDArray[np.float32]) -> None:
+    def _join(self, job: WindowJob, targets: Sequence[Target], estimates: NDArray[np.float32]) -> None:
         """Bring estimates (targets, channels, samples) of a window to the native rate and add them with their fades."""
         flat = estimates.reshape(-1, estimates.shape[-1])
         pieces, start_frame = self._native_pieces(job, flat)
@@ -372,10 +322,12 @@ class RecordingSession:
         for target, piece in zip(targets, faded, strict=True):
             self._joined.add(target.key, start_frame=start_frame + kept.start, piece=piece)
 
-    def _native_pieces(self, job: _Job, waveforms: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
+    def _native_pieces(
+        self, job: WindowJob, waveforms: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], int]:
         """Resample the segment and its fades; give them and the position of their first frame."""
         step = self._to_native.grid_frames
-        fade_samples = self._settings.fade_seconds / 2 * self._separator.sample_rate
+        fade_samples = self._settings.fade_seconds / 2 * self._model_rate
         lead = -(-int(np.ceil(fade_samples)) // step) * step
         length = self._grid.segment_samples
         start = max(0, job.segment * length - lead)
@@ -407,9 +359,6 @@ class RecordingSession:
             active=activity.active[: last - first],
             segment_seconds=self._settings.segment_seconds,
         )
-
-    def _to_device(self, array: NDArray[np.float32]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(self._device)
 
 
 def _append(activity: Activity, found: Activity) -> Activity:

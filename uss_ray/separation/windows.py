@@ -6,13 +6,14 @@ Owns positions only, at the model rate unless said otherwise. What is done in a 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from uss_ray.errors import ConfigError
-from uss_ray.models.protocols import MaskingSeparator
+from uss_ray.models.protocols import Separator, is_masking
 from uss_ray.separation.settings import SeparationSettings
 
 # A recording is resampled in whole segments with 256 periods around them, on a grid of at most a second.
@@ -58,7 +59,7 @@ class Window:
     start_sample, stop_sample : int
         Sound that the STFT reads; may reach beyond the end of the recording, which counts as silence.
     skip_frames : int
-        First frames of that STFT to leave out: they would see an edge that is none.
+        Frames affected by the artificial window edge, to leave out at the start of that STFT.
     frames : int
         Frames to keep.
     origin_sample : int
@@ -85,7 +86,8 @@ class WindowGrid:
     Parameters
     ----------
     settings : SeparationSettings
-    separator : MaskingSeparator
+    separator : Separator
+        Without masks, each sample is a frame of its own, and no edge of an STFT or pooling grid is minded.
 
     Attributes
     ----------
@@ -101,10 +103,8 @@ class WindowGrid:
         whole frames.
     """
 
-    def __init__(self, settings: SeparationSettings, *, separator: MaskingSeparator) -> None:
-        self._stft = separator.stft
-        self._hop = separator.stft.hop_samples
-        self._grid_samples = separator.time_grid_samples
+    def __init__(self, settings: SeparationSettings, *, separator: Separator) -> None:
+        self._count_frames, self._hop, self._margin_frames, self._grid_samples = _frames_of(separator)
         self._hard = settings.joins == "hard"
         self._segment_seconds = settings.segment_seconds
         self.segment_samples = settings.segment_seconds * separator.sample_rate
@@ -116,8 +116,6 @@ class WindowGrid:
                 expected=f"a multiple of {self._hop}",
                 found=str(self._grid_samples),
             )
-        # Frames nearer than this to a cut in the sound see the cut.
-        self._margin_frames = math.ceil(self._stft.window_samples / 2 / self._hop)
         least_seconds = settings.fade_seconds / 2 + self._margin_frames * self._hop / separator.sample_rate
         if not self._hard and settings.context_seconds < least_seconds:
             raise ConfigError(
@@ -166,12 +164,12 @@ class WindowGrid:
         """
         if self._hard:
             start, length = segment * self.segment_samples, self.segment_samples
-            return Window(start, start + length, 0, self._stft.frames(length), start, length)
+            return Window(start, start + length, 0, self._count_frames(length), start, length)
         step = max(0, (segment * self.segment_samples - self._context_samples) // self._grid_samples)
         frames = self._grid_steps * self._grid_samples // self._hop
         if total_samples is None:
             return self._faded_window(step, frames=frames)
-        total_frames = self._stft.frames(total_samples)
+        total_frames = self._count_frames(total_samples)
         total_steps = math.ceil(total_frames * self._hop / self._grid_samples)
         step = min(step, max(0, total_steps - self._grid_steps))
         first_frame = step * self._grid_samples // self._hop
@@ -200,6 +198,15 @@ class WindowGrid:
             origin_sample=first_frame * self._hop,
             samples=(frames - 1) * self._hop,
         )
+
+
+def _frames_of(separator: Separator) -> tuple[Callable[[int], int], int, int, int]:
+    """Give how to count frames, their hop, how many near a cut in the sound see it, and the pooling grid in samples."""
+    if not is_masking(separator):
+        return (lambda samples: samples + 1), 1, 0, 1
+    stft = separator.stft
+    margin_frames = math.ceil(stft.window_samples / 2 / stft.hop_samples)
+    return stft.frames, stft.hop_samples, margin_frames, separator.time_grid_samples
 
 
 def segment_weights(

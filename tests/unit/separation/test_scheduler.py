@@ -1,208 +1,305 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from types import SimpleNamespace
+import gc
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from tests.unit.separation.fakes import BandSeparator, BandTagger, one_hot
 from uss_ray.errors import RecordingError
-from uss_ray.models.panns import Panns, PannsConfig
-from uss_ray.models.resunet import ResUNet, ResUNetConfig
-from uss_ray.separation.scheduler import (
-    MaskRequest,
-    MaskRow,
-    Networks,
-    Session,
-    SessionFailed,
-    TagRequest,
-    rows_in_a_forward,
-    run,
-)
+from uss_ray.separation.networks import Row, TagRow
+from uss_ray.separation.scheduler import Request, Scheduler, Session, SessionEnd, Ticket
 
 
-def networks(batch_size: int) -> tuple[Networks, BandTagger, BandSeparator]:
-    tagger, separator = BandTagger(8000), BandSeparator(8000)
-    made = Networks(
-        tagger=tagger,
-        separator=separator,
-        batch_size=batch_size,
-        precision="float32",
-        device=torch.device("cpu"),
+class Echo:
+    """Networks that answer a row with its own samples, and note the rows of each forward."""
+
+    def __init__(self, batch_size: int = 1) -> None:
+        self.batch_size = batch_size
+        self.batches: list[list[float]] = []
+        self.fault: Exception | None = None
+
+    def forward(self, rows: Sequence[Row]) -> list[Tensor]:
+        if self.fault is not None:
+            raise self.fault
+        assert len({row.shape for row in rows}) == 1
+        assert 1 <= len(rows) <= self.batch_size
+        waveforms = [row.waveform for row in rows if isinstance(row, TagRow)]
+        self.batches.append([float(waveform[0]) for waveform in waveforms])
+        return waveforms
+
+
+def scheduler_of(networks: Echo) -> Scheduler[str]:
+    return Scheduler(networks)  # type: ignore[arg-type]
+
+
+def row(value: float, *, samples: int = 3) -> TagRow:
+    return TagRow(torch.full((samples,), float(value)))
+
+
+def asking(*requests: Sequence[TagRow]) -> Session[str]:
+    """Ask, and give the answers of each request as one result."""
+    for rows in requests:
+        answers = yield Request(rows)
+        yield " ".join(str(int(answer[0])) for answer in answers or [])
+
+
+def numbered(first: int, count: int, **options: int) -> list[TagRow]:
+    return [row(first + place, **options) for place in range(count)]
+
+
+def finish(scheduler: Scheduler[str]) -> list[tuple[Ticket, str | SessionEnd]]:
+    results = []
+    while len(scheduler):
+        results += scheduler.step()
+    return results
+
+
+def of(results: Sequence[tuple[Ticket, str | SessionEnd]], ticket: Ticket) -> list[str | SessionEnd]:
+    return [result for other, result in results if other == ticket]
+
+
+# Turns
+
+
+def test_a_session_that_asks_for_many_rows_does_not_keep_another_waiting() -> None:
+    networks = Echo()
+    scheduler = scheduler_of(networks)
+    long, short = (
+        scheduler.submit(asking(numbered(0, 20))),
+        scheduler.submit(asking(numbered(100, 2), [row(102)])),
     )
-    return made, tagger, separator
+    results = finish(scheduler)
+    assert of(results, short) == ["100 101", "102", SessionEnd()]
+    assert of(results, long) == [" ".join(map(str, range(20))), SessionEnd()]
+    assert [value for [value] in networks.batches[:6]] == [0, 100, 1, 101, 2, 102]
 
 
-def rows(count: int, *, frames: int) -> list[MaskRow]:
-    bins = BandSeparator(8000).stft.bins
-    return [
-        MaskRow(torch.zeros(frames, bins, dtype=torch.complex64), 0.1 * place * one_hot(0))
-        for place in range(1, count + 1)
+def test_the_rows_of_a_batch_come_from_sessions_in_turn() -> None:
+    networks = Echo(4)
+    scheduler = scheduler_of(networks)
+    for first in (0, 100, 200):
+        scheduler.submit(asking(numbered(first, 3)))
+    finish(scheduler)
+    assert networks.batches[0] == [0, 100, 200, 1]
+    assert sorted(value for batch in networks.batches for value in batch) == [
+        0,
+        1,
+        2,
+        100,
+        101,
+        102,
+        200,
+        201,
+        202,
     ]
+    assert [len(batch) for batch in networks.batches] == [4, 4, 1]
 
 
-def strength(mask: Tensor) -> float:
-    return round(float(mask.abs().max()), 3)
+def test_answers_come_in_the_order_of_the_rows_whatever_their_shapes() -> None:
+    networks = Echo(2)
+    scheduler = scheduler_of(networks)
+    mixed = [row(1), row(2, samples=5), row(3), row(4, samples=5), row(5)]
+    ticket = scheduler.submit(asking(mixed))
+    assert of(finish(scheduler), ticket) == ["1 2 3 4 5", SessionEnd()]
 
 
-def test_rows_of_several_sessions_fill_batches_together_and_return_in_order() -> None:
-    made, _, separator = networks(4)
-    answers = made.answer({7: MaskRequest(rows(3, frames=5)), 2: MaskRequest(rows(6, frames=5))})
-    assert separator.batches == [4, 4, 1]
-    assert [strength(mask) for mask in answers[7] or []] == [0.1, 0.2, 0.3]
-    assert [strength(mask) for mask in answers[2] or []] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+def test_full_batches_go_first_but_a_lone_row_is_not_kept_waiting_for_ever() -> None:
+    networks = Echo(4)
+    scheduler = scheduler_of(networks)
+    lone = scheduler.submit(asking([row(-1, samples=7)]))
+    scheduler.submit(asking(numbered(0, 100)))
+    results: list[tuple[Ticket, str | SessionEnd]] = []
+    while not of(results, lone):
+        results += scheduler.step()
+    assert networks.batches.index([-1]) == 8
+    assert {len(batch) for batch in networks.batches} == {1, 4}
 
 
-def test_rows_of_another_length_have_their_own_batch() -> None:
-    made, _, separator = networks(4)
-    mixed = [*rows(2, frames=5), *rows(1, frames=3), *rows(2, frames=5)]
-    answers = made.answer({0: MaskRequest(mixed)})[0] or []
-    assert separator.batches == [4, 1]
-    assert [len(mask) for mask in answers] == [5, 5, 3, 5, 5]
-    assert [strength(mask) for mask in answers] == [0.1, 0.2, 0.1, 0.1, 0.2]
+def test_a_step_gives_a_session_at_most_one_result() -> None:
+    def talkative() -> Session[str]:
+        yield from map(str, range(3))
+
+    scheduler = scheduler_of(Echo())
+    ticket = scheduler.submit(talkative())
+    steps = [scheduler.step() for _ in range(4)]
+    assert steps == [[(ticket, "0")], [(ticket, "1")], [(ticket, "2")], [(ticket, SessionEnd())]]
+    assert (len(scheduler), scheduler.step()) == (0, [])
 
 
-def test_tags_and_masks_are_answered_in_the_same_turn() -> None:
-    made, tagger, separator = networks(2)
-    answers = made.answer({0: TagRequest([torch.rand(800)] * 3), 1: MaskRequest(rows(1, frames=2))})
-    assert (tagger.batches, separator.batches) == ([2, 1], [1])
-    assert [len(probs) for probs in answers[0] or []] == [527] * 3
+def test_inference_mode_is_on_inside_a_session_and_nowhere_else() -> None:
+    def session() -> Session[str]:
+        yield str(torch.is_inference_mode_enabled())
+
+    scheduler = scheduler_of(Echo())
+    scheduler.submit(session())
+    assert finish(scheduler)[0][1] == "True"
+    assert not torch.is_inference_mode_enabled()
 
 
-def test_results_keep_the_order_of_their_session_and_inference_mode_stays_inside() -> None:
-    def session(name: str, turns: int) -> Session[str]:
-        for turn in range(turns):
-            answers = yield TagRequest([torch.rand(80)])
-            assert torch.is_inference_mode_enabled()
-            yield f"{name}{turn}:{len(answers or [])}"
-
-    made, tagger, _ = networks(8)
-    results: Iterator[tuple[int, str | SessionFailed]] = run(
-        [session("a", 1), session("b", 3)], networks=made
-    )
-    seen = []
-    for result in results:
-        assert not torch.is_inference_mode_enabled()
-        seen.append(result)
-    assert set(tagger.batch_sizes) == {8}
-    assert [name for index, name in seen if index == 0] == ["a0:1"]
-    assert [name for index, name in seen if index == 1] == ["b0:1", "b1:1", "b2:1"]
-    assert tagger.batches == [2, 1, 1]
+# Coming and going
 
 
-# One shape, so the same bits
+def test_sessions_join_and_leave_between_forwards_and_the_others_do_not_notice() -> None:
+    networks = Echo(2)
+    alone = scheduler_of(Echo(2))
+    ticket = alone.submit(asking(numbered(0, 5), numbered(10, 3)))
+    expected = of(finish(alone), ticket)
+
+    scheduler = scheduler_of(networks)
+    first = scheduler.submit(asking(numbered(0, 5), numbered(10, 3)))
+    results = scheduler.step() + scheduler.step()
+    second, third = (scheduler.submit(asking(numbered(n, 4))) for n in (100, 200))
+    results += scheduler.step() + scheduler.step()
+    scheduler.cancel(third)
+    results += finish(scheduler)
+    assert of(results, first) == expected
+    assert of(results, second) == ["100 101 102 103", SessionEnd()]
+    assert of(results, third) == []
 
 
-@pytest.fixture(scope="module")
-def real() -> SimpleNamespace:
-    """The real networks, with random values."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(2)
-        return SimpleNamespace(
-            tagger=Panns(PannsConfig(block_channels=(8, 16), embedding_size=32, mel_bins=32)).eval(),
-            separator=ResUNet(
-                ResUNetConfig(channels=(8, 8, 8), bottleneck_channels=8, window_samples=512, hop_samples=160)
-            ).eval(),
-        )
+@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_a_cancelled_session_is_closed_and_what_it_holds_is_free(steps: int) -> None:
+    closed = []
+
+    def session(sound: np.ndarray) -> Session[str]:
+        try:
+            while True:
+                yield Request([TagRow(torch.from_numpy(sound))])
+                yield "more"
+        finally:
+            closed.append(True)
+
+    sound = np.zeros(10, np.float32)
+    held = weakref.ref(sound)
+    scheduler = scheduler_of(Echo())
+    ticket = scheduler.submit(session(sound))
+    del sound
+    for _ in range(steps):
+        scheduler.step()
+    scheduler.cancel(ticket)
+    assert len(scheduler) == 0
+    assert scheduler.wait(0), "there is something to let go of"
+    assert scheduler.step() == []
+    gc.collect()
+    assert held() is None
+    assert closed == [True] * (steps > 0)
+    assert not scheduler.wait(0)
+    scheduler.cancel(ticket)
 
 
-def real_networks(real: SimpleNamespace) -> Networks:
-    device = torch.device("cpu")
-    return Networks(
-        tagger=real.tagger,
-        separator=real.separator,
-        batch_size=rows_in_a_forward(4, device=device),
-        precision="float32",
-        device=device,
-    )
+def test_sessions_come_from_other_threads_while_one_steps() -> None:
+    scheduler = scheduler_of(Echo(4))
+    stop = threading.Event()
+    results: dict[Ticket, list[str | SessionEnd]] = {}
+
+    def loop() -> None:
+        while not stop.is_set():
+            if scheduler.wait(0.01):
+                for ticket, result in scheduler.step():
+                    results.setdefault(ticket, []).append(result)
+
+    submitted: dict[Ticket, tuple[int, int]] = {}
+    cancelled = set()
+
+    def client(name: int) -> None:
+        for turn in range(30):
+            first, count = 1000 * name + 10 * turn, 1 + turn % 5
+            ticket = scheduler.submit(asking(numbered(first, count, samples=1 + turn % 3)))
+            submitted[ticket] = (first, count)
+            if turn % 7 == 3:
+                scheduler.cancel(ticket)
+                cancelled.add(ticket)
+
+    threads = [threading.Thread(target=client, args=(name,)) for name in range(4)]
+    stepping = threading.Thread(target=loop)
+    stepping.start()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    drained = threading.Event()
+    while len(scheduler):
+        drained.wait(0.001)
+    stop.set()
+    stepping.join()
+    assert len(submitted) == 120
+    for ticket, (first, count) in submitted.items():
+        if ticket not in cancelled:
+            expected = " ".join(str(first + place) for place in range(count))
+            assert results[ticket] == [expected, SessionEnd()]
 
 
-def random_waveforms(count: int) -> list[Tensor]:
-    return list(0.1 * torch.randn(count, 32_000, generator=torch.Generator().manual_seed(1)))
+def test_who_waits_is_woken_by_a_session_that_comes() -> None:
+    scheduler = scheduler_of(Echo())
+    assert not scheduler.wait(0)
+    woken = threading.Thread(target=scheduler.wait)
+    woken.start()
+    scheduler.submit(asking([row(1)]))
+    woken.join(timeout=30)
+    assert not woken.is_alive()
 
 
-def random_rows(count: int) -> list[MaskRow]:
-    generator = torch.Generator().manual_seed(4)
-    return [
-        MaskRow(
-            torch.randn(80, 257, dtype=torch.complex64, generator=generator),
-            torch.rand(527, generator=generator),
-        )
-        for _ in range(count)
-    ]
-
-
-@pytest.mark.parametrize("position", range(7))
-def test_a_row_has_the_same_bits_alone_and_at_any_place_among_others(
-    real: SimpleNamespace, position: int
-) -> None:
-    made = real_networks(real)
-    waveforms, masks = random_waveforms(8), random_rows(8)
-    alone = made.answer({0: TagRequest(waveforms[:1]), 1: MaskRequest(masks[:1])})
-    waveforms.insert(position, waveforms.pop(0))
-    masks.insert(position, masks.pop(0))
-    among = made.answer({0: TagRequest(waveforms), 1: MaskRequest(masks)})
-    for key in (0, 1):
-        expected, found = (alone[key] or [])[0], (among[key] or [])[position]
-        assert expected.abs().max() > 1e-3
-        assert torch.equal(found, expected)
-
-
-def test_an_accelerator_takes_batches_and_a_cpu_one_row_at_a_time() -> None:
-    assert rows_in_a_forward(4, device=torch.device("cpu")) == 1
-    assert rows_in_a_forward(4, device=torch.device("cuda", 0)) == 4
-
-
-def test_every_batch_has_the_one_size() -> None:
-    made, tagger, separator = networks(3)
-    made.answer({0: TagRequest([torch.rand(800)] * 4), 1: MaskRequest(rows(5, frames=2))})
-    assert (tagger.batch_sizes, separator.batch_sizes) == ([3, 3], [3, 3])
-    assert (tagger.batches, separator.batches) == ([3, 1], [3, 2])
+def test_all_sessions_can_be_ended() -> None:
+    scheduler = scheduler_of(Echo())
+    scheduler.submit(asking(numbered(0, 5)))
+    scheduler.step()
+    scheduler.submit(asking(numbered(0, 5)))
+    scheduler.close()
+    assert (len(scheduler), scheduler.step()) == (0, [])
 
 
 # Isolation
 
 
-def counting(turns: int, *, fail_at: int | None = None) -> Session[str]:
+def failing(turns: int, *, at: int) -> Session[str]:
     for turn in range(turns):
-        if turn == fail_at:
+        if turn == at:
             raise RecordingError(f"turn {turn}", expected="sound", found="a fault")
-        answers = yield TagRequest([torch.full((80,), 0.1 + turn)])
-        yield f"{turn}:{float((answers or [torch.zeros(1)])[0].sum()):.9f}"
+        yield from asking([row(turn)])
 
 
-@pytest.mark.parametrize("fail_at", [0, 1, 2])
-def test_a_session_that_fails_ends_alone_and_says_why(fail_at: int) -> None:
-    made, _, _ = networks(4)
-    alone = [result for _, result in run([counting(4)], networks=made)]
-    seen = list(run([counting(4), counting(3, fail_at=fail_at), counting(4)], networks=made))
-    failed = [result for index, result in seen if index == 1]
-    assert len(failed) == fail_at + 1
-    assert isinstance(failed[-1], SessionFailed)
-    assert f"turn {fail_at}" in str(failed[-1].error)
-    assert failed[:-1] == alone[:fail_at]
-    for index in (0, 2):
-        assert [result for number, result in seen if number == index] == alone
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_session_that_fails_ends_alone_and_says_why(at: int) -> None:
+    scheduler = scheduler_of(Echo(4))
+    before = scheduler.submit(asking([row(7)], [row(8)], [row(9)]))
+    broken = scheduler.submit(failing(3, at=at))
+    after = scheduler.submit(asking([row(7)], [row(8)], [row(9)]))
+    results = finish(scheduler)
+    *given, end = of(results, broken)
+    assert given == [str(turn) for turn in range(at)]
+    assert isinstance(end, SessionEnd)
+    assert isinstance(end.error, RecordingError)
+    assert f"turn {at}" in str(end.error)
+    for ticket in (before, after):
+        assert of(results, ticket) == ["7", "8", "9", SessionEnd()]
 
 
-def test_a_fault_of_the_networks_is_no_sessions_own() -> None:
-    made, _, _ = networks(4)
-
-    def broken(_: Tensor) -> None:
-        raise RuntimeError("out of memory")
-
-    made._tagger = broken  # type: ignore[assignment]
+def test_a_fault_of_the_networks_is_no_sessions_own_and_ends_all() -> None:
+    networks = Echo(4)
+    scheduler = scheduler_of(networks)
+    for _ in range(2):
+        scheduler.submit(asking([row(1)], [row(2)]))
+    scheduler.step()
+    networks.fault = RuntimeError("out of memory")
     with pytest.raises(RuntimeError, match="out of memory"):
-        list(run([counting(2), counting(2)], networks=made))
+        finish(scheduler)
+    assert len(scheduler) == 0
+    networks.fault = None
+    ticket = scheduler.submit(asking([row(3)]))
+    assert of(finish(scheduler), ticket) == ["3", SessionEnd()], "it can be used again"
 
 
 def test_an_interruption_stops_all_sessions() -> None:
-    def interrupted() -> Session[str]:
+    def interrupted() -> Iterator[str]:
         yield "first"
         raise KeyboardInterrupt
 
-    made, _, _ = networks(4)
+    scheduler = scheduler_of(Echo())
+    scheduler.submit(interrupted())  # type: ignore[arg-type]
     with pytest.raises(KeyboardInterrupt):
-        list(run([interrupted(), counting(2)], networks=made))
+        finish(scheduler)

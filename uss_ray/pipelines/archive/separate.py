@@ -26,7 +26,7 @@ from uss_ray.api.separator import RecordingSeparator
 from uss_ray.api.staging import sweep_staging
 from uss_ray.audio.spec import AudioSpec
 from uss_ray.errors import OutputError, UssRayError
-from uss_ray.pipelines.archive.feed import BlockFeed
+from uss_ray.pipelines.archive.block_queue import BlockQueue
 from uss_ray.pipelines.archive.ledger import FAILED_PREFIX
 from uss_ray.pipelines.archive.metrics import ArchiveMetrics
 from uss_ray.pipelines.archive.outcome import (
@@ -42,7 +42,7 @@ from uss_ray.results.index.rows import RecordingRows
 from uss_ray.results.index.table import IndexRow
 from uss_ray.separation.engine import SeparationEngine
 from uss_ray.separation.mixture import PartSource, Source
-from uss_ray.separation.scheduler import Session, SessionFailed
+from uss_ray.separation.scheduler import Session, SessionEnd
 from uss_ray.separation.session import EstimateBlock
 from uss_ray.separation.windows import Span
 from uss_ray.store.faults import is_infrastructure
@@ -73,7 +73,7 @@ _Written = tuple[Outcome, RecordingRows | None, float]
 class _Writing:
     """A unit on its way to its files."""
 
-    feed: BlockFeed
+    blocks: BlockQueue
     written: Future[_Written]
 
 
@@ -108,6 +108,7 @@ class SeparatePackets:
             sweep_staging(request.output_store)
         torch.set_num_threads(threads)
         self._separator = make_separator(request, scratch=scratch)
+        self._scheduler = self._separator.engine.scheduler()
         self._stop = StopSign(state)
         self._metrics = ArchiveMetrics()
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
@@ -151,22 +152,28 @@ class SeparatePackets:
             return [], 0.0
         began = time.monotonic()
         sessions = [self._open(unit, waveform) for unit, waveform in sounding]
-        writings = []
-        for unit, _ in sounding:
-            feed = BlockFeed()
-            writings.append(_Writing(feed, pool.submit(self._write, unit, feed, began)))
+        writings = [self._begin_writing(unit, pool=pool, began=began) for unit, _ in sounding]
+        queues = {
+            self._scheduler.submit(session): writing.blocks
+            for session, writing in zip(sessions, writings, strict=True)
+        }
         try:
-            for place, block in self._separator.engine.stream_many(sessions):
-                writings[place].feed.put(block.error if isinstance(block, SessionFailed) else block)
+            while len(self._scheduler):
+                for ticket, block in self._scheduler.step():
+                    is_read = queues[ticket].put(block.error if isinstance(block, SessionEnd) else block)
+                    if not is_read:
+                        self._scheduler.cancel(ticket)
         except Exception as error:
             # Not one recording's fault, such as memory that has run out: all of them are tried again later.
             logger.exception("a packet of %d units could not be separated", len(sounding))
-            for writing in writings:
-                writing.feed.put(MachineError(error))
-        for writing in writings:
-            writing.feed.put(None)
-        full_seconds = sum(writing.feed.full_seconds for writing in writings)
-        return writings, time.monotonic() - began - full_seconds
+            for blocks in queues.values():
+                blocks.put(MachineError(error))
+        waited = sum(blocks.full_seconds for blocks in queues.values())
+        return writings, time.monotonic() - began - waited
+
+    def _begin_writing(self, unit: Unit, *, pool: ThreadPoolExecutor, began: float) -> _Writing:
+        blocks = BlockQueue()
+        return _Writing(blocks, pool.submit(self._write, unit, blocks, began))
 
     def _open(self, unit: Unit, waveform: NDArray[np.float32]) -> Session[EstimateBlock]:
         source = PartSource(
@@ -178,17 +185,17 @@ class SeparatePackets:
         span = None if unit.first_segment is None else Span(unit.first_segment, unit.last_segment)
         return self._separator.open_session(source, span=span)
 
-    def _write(self, unit: Unit, feed: BlockFeed, began: float) -> _Written:
+    def _write(self, unit: Unit, blocks: BlockQueue, began: float) -> _Written:
         started = time.monotonic()
         publisher, recording = self._separator.publisher, unit.recording
         spec = AudioSpec(unit.sample_rate, unit.channels, unit.frames, unit.format, unit.subtype)
         rows: RecordingRows | None = None
         try:
             if unit.part is None:
-                rows = publisher.publish(feed, recording=recording, spec=spec, started=began)
+                rows = publisher.publish(blocks, recording=recording, spec=spec, started=began)
                 outcome = separated_outcome(recording, rows)
             else:
-                publisher.publish_part(feed, recording=recording, spec=spec, part=unit.part)
+                publisher.publish_part(blocks, recording=recording, spec=spec, part=unit.part)
                 outcome = _told(unit)
         except (UssRayError, MachineError) as error:
             outcome = _fault(unit, error)
@@ -196,8 +203,8 @@ class SeparatePackets:
             logger.exception("%s: unexpected error", unit.recording_uri)
             outcome = _fault(unit, error)
         finally:
-            feed.abandon()
-        return outcome, rows, time.monotonic() - started - feed.empty_seconds
+            blocks.abandon()
+        return outcome, rows, time.monotonic() - started - blocks.empty_seconds
 
     def _commit(self, outcomes: Sequence[Outcome], recordings: Sequence[RecordingRows]) -> list[Outcome]:
         """Put what has become of the recordings into the index; what cannot be told there is not done yet."""

@@ -1,4 +1,4 @@
-"""Hands blocks from the thread that separates to the thread that writes, a few at a time."""
+"""A bounded queue of blocks between the thread that separates and the thread that writes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HELD_BLOCKS = 2
 _LOOK_SECONDS = 0.5
 
 
-class BlockFeed:
+class BlockQueue:
     """The blocks of one recording: `put` by one thread, iterated over by another.
 
     Attributes
@@ -27,10 +27,13 @@ class BlockFeed:
         self.empty_seconds = 0.0
         self._abandoned = False
 
-    def put(self, block: EstimateBlock | Exception | None) -> None:
+    def put(self, block: EstimateBlock | Exception | None) -> bool:
         """Hand over a block, what broke the recording off, or None at its end; waits for room.
 
-        What nobody reads any more is dropped.
+        Returns
+        -------
+        bool
+            False, and the block is dropped, if nobody reads any more.
         """
         began = time.monotonic()
         while not self._abandoned:
@@ -40,6 +43,7 @@ class BlockFeed:
                 continue
             break
         self.full_seconds += time.monotonic() - began
+        return not self._abandoned
 
     def __iter__(self) -> Iterator[EstimateBlock]:
         """Give the blocks until the end; raise what broke the recording off."""

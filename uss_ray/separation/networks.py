@@ -1,0 +1,130 @@
+"""The networks' part of a separation: rows of many recordings go through in batches of one size.
+
+Knows nothing of time, targets or rates; what asks for rows is `session`, who goes first `scheduler`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from uss_ray.models.inference import inference
+from uss_ray.models.precision import Precision
+from uss_ray.models.protocols import Separator, Tagger, is_masking
+
+
+@dataclass(frozen=True)
+class TagRow:
+    """A waveform of shape (samples,) to tag: answered by (classes,) probabilities."""
+
+    waveform: Tensor
+
+    @property
+    def shape(self) -> Hashable:
+        """What must be the same in all rows of a batch."""
+        return TagRow, len(self.waveform)
+
+
+@dataclass(frozen=True)
+class MaskRow:
+    """A mixture spectrogram (frames, bins), complex, and a condition: answered by a mask of the same shape."""
+
+    spectrogram: Tensor
+    condition: Tensor
+
+    @property
+    def shape(self) -> Hashable:
+        """What must be the same in all rows of a batch."""
+        return MaskRow, len(self.spectrogram)
+
+
+@dataclass(frozen=True)
+class EstimateRow:
+    """A mixture of shape (samples,) and a condition: answered by an estimate as long as the mixture."""
+
+    mixture: Tensor
+    condition: Tensor
+
+    @property
+    def shape(self) -> Hashable:
+        """What must be the same in all rows of a batch."""
+        return EstimateRow, len(self.mixture)
+
+
+Row = TagRow | MaskRow | EstimateRow
+
+
+def rows_in_a_forward(batch_size: int, *, device: torch.device) -> int:
+    """Tell how many rows go through a network at once, so that a row's bits do not depend on the others.
+
+    Parameters
+    ----------
+    batch_size : int
+        What an accelerator takes.
+    device : torch.device
+
+    Returns
+    -------
+    int
+        1 on a CPU: its vector kernels finish the end of a batch with scalar code, whose last bit differs, and more
+        rows at once are no faster there (docs/adr/0015).
+    """
+    return 1 if device.type == "cpu" else batch_size
+
+
+class Networks:
+    """Run rows of one shape through a network; what they do not fill of a batch is padded with zeros.
+
+    In a batch of another size a row's answer has other bits: kernels are chosen by shape (docs/adr/0015).
+
+    Parameters
+    ----------
+    tagger : Tagger
+    separator : Separator
+    batch_size : int
+        Rows in one forward.
+    precision : {"float32", "tfloat32", "bfloat16"}
+        Of the separator; the tagger has float32, for its probabilities are compared with a threshold.
+    device : torch.device
+        Where the networks are.
+    """
+
+    def __init__(
+        self,
+        *,
+        tagger: Tagger,
+        separator: Separator,
+        batch_size: int,
+        precision: Precision,
+        device: torch.device,
+    ) -> None:
+        self.batch_size = batch_size
+        self._tagger = tagger
+        self._separator = separator
+        self._device = device
+        self._precision = precision
+
+    def forward(self, rows: Sequence[Row]) -> list[Tensor]:
+        """Answer at most `batch_size` rows of one shape, in their order."""
+        precision: Precision = "float32" if isinstance(rows[0], TagRow) else self._precision
+        with inference(precision, device=self._device):
+            return list(self._answer(rows)[: len(rows)])
+
+    def _answer(self, rows: Sequence[Row]) -> Tensor:
+        if isinstance(rows[0], TagRow):
+            waveforms = self._full_batch([row.waveform for row in rows if isinstance(row, TagRow)])
+            return self._tagger(waveforms).clipwise_probs
+        conditions = self._full_batch([row.condition for row in rows if not isinstance(row, TagRow)])
+        if isinstance(rows[0], EstimateRow):
+            mixtures = self._full_batch([row.mixture for row in rows if isinstance(row, EstimateRow)])
+            return self._separator(mixtures, conditions)
+        assert is_masking(self._separator), "who asks for masks has seen that there are some"
+        spectrograms = self._full_batch([row.spectrogram for row in rows if isinstance(row, MaskRow)])
+        return self._separator.masks(spectrograms.unsqueeze(1), conditions).squeeze(1)
+
+    def _full_batch(self, rows: Sequence[Tensor]) -> Tensor:
+        padding = [torch.zeros_like(rows[0])] * (self.batch_size - len(rows))
+        return torch.stack([*rows, *padding])
