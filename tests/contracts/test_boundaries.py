@@ -44,7 +44,7 @@ def test_separating_one_recording_loads_no_ray(module):
 
 
 def test_the_package_itself_loads_nothing_but_the_standard_library():
-    assert not loaded_after("import uss_ray") & {"numpy", "torch", "ray", "pyarrow", "typer", "rich"}
+    assert not loaded_after("import uss_ray") & {"numpy", "torch", "ray", "pyarrow", "tyro", "rich"}
 
 
 def test_every_public_name_can_be_loaded():

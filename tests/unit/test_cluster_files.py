@@ -14,10 +14,9 @@ from typing import Any
 
 import jsonschema
 import pytest
-import typer
 import yaml
 
-from uss_ray.cli.main import app
+from uss_ray.cli.archive import COMMAND
 
 ROOT = Path(__file__).parents[2]
 CLUSTER, RAYJOB, DOCKERFILE = ROOT / "cluster.yaml", ROOT / "deploy/rayjob.yaml", ROOT / "deploy/Dockerfile"
@@ -169,8 +168,7 @@ def check_by_ray(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def options_of_archive() -> set[str]:
-    command = typer.main.get_command(app).commands["archive"]  # type: ignore[attr-defined]
-    return {option for parameter in command.params for option in parameter.opts}
+    return {option for flag in COMMAND.flags() for option in flag.options}
 
 
 def pods_of(rayjob: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,113 +1,124 @@
-"""Options that take several values after one flag: `--levels 1 2 3`, `--classes Speech /m/0jbk`.
-
-The option parser knows repeated flags only, so the arguments are spelled out for it before it sees them.
-"""
+"""What stands on a command line: flags with their values, and positionals, in any order."""
 
 from __future__ import annotations
 
+import difflib
+import enum
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from uss_ray.errors import ConfigError
 from uss_ray.sources.names import looks_like_recording
 
-_LEVELS = re.compile(r"\d+(,\d+)*,?")
+_NUMBERS = re.compile(r"\d+(,\d+)*,?")
+_NEGATIVE = re.compile(r"-(\d|\.\d|inf)")
 
 
-def spread_lists(arguments: Sequence[str]) -> list[str]:
-    """Repeat a list-valued flag before each of its values.
+class Shape(enum.Enum):
+    """What a flag takes after it, and how that is called."""
 
-    A list ends at the next option, and before what cannot be meant as a value: for levels anything but numbers, for
-    names a recording's file name or URI. So the recording may stand before or after the options.
+    SWITCH = "nothing"
+    ONE = "a value"
+    REPEATED = "a value each time it comes"
+    NUMBERS = "whole numbers from 1 up"
+    NAMES = "values up to the next option or recording"
+
+
+@dataclass(frozen=True)
+class Told:
+    """A command line in parts.
+
+    Parameters
+    ----------
+    values : dict of str to list of str
+        By flag.
+    switches : dict of str to bool
+        False for one that came as ``--no-…``.
+    positionals : list of str
+    """
+
+    values: dict[str, list[str]] = field(default_factory=dict)
+    switches: dict[str, bool] = field(default_factory=dict)
+    positionals: list[str] = field(default_factory=list)
+
+
+def read_arguments(arguments: Sequence[str], *, shapes: Mapping[str, Shape], name: str) -> Told:
+    """Tell flags, their values and positionals apart.
+
+    A list ends at the next flag, and before what cannot be meant as a value: for numbers anything but numbers, for
+    names a recording's file name or URI. So the recording may stand before or after the flags.
 
     Parameters
     ----------
     arguments : sequence of str
-        As the shell gives them, without the program's name.
+        As the shell gives them.
+    shapes : mapping of str to Shape
+        Of each flag.
+    name : str
+        Of the command, for errors.
 
-    Returns
-    -------
-    list of str
-        The same, with each value after a flag of its own.
+    Raises
+    ------
+    ConfigError
+        If a flag is unknown (the nearest is named), or has no value.
 
     Examples
     --------
-    >>> spread_lists(["separate", "--levels", "1", "2", "dawn.wav", "-o", "out"])
-    ['separate', '--levels', '1', '--levels', '2', 'dawn.wav', '-o', 'out']
+    >>> told = read_arguments(["--levels", "1", "2", "a.wav"], shapes={"--levels": Shape.NUMBERS}, name="separate")
+    >>> told.values, told.positionals
+    ({'--levels': ['1', '2']}, ['a.wav'])
     """
-    spread: list[str] = []
+    told = Told()
     rest = list(arguments)
     while rest:
-        flag = rest.pop(0)
-        if flag == "--":
-            return [*spread, flag, *rest]
-        is_value = _LISTS.get(flag)
-        if is_value is None:
-            spread.append(flag)
+        argument = rest.pop(0)
+        if argument == "--":
+            told.positionals.extend(rest)
+            break
+        if not argument.startswith("-") or argument == "-":
+            told.positionals.append(argument)
             continue
-        values = 0
-        while rest and is_value(rest[0]):
-            spread += [flag, rest.pop(0)]
-            values += 1
+        written, equals, value = argument.partition("=")
+        flag = _known(written, shapes=shapes, name=name)
+        shape = shapes[flag]
+        if shape is Shape.SWITCH:
+            if equals:
+                raise ConfigError(f"{name} {flag}", expected="no value", found=repr(value))
+            told.switches[flag] = flag == written
+            continue
+        values = _values([value] if equals else rest, shape=shape, is_certain=bool(equals))
         if not values:
-            spread.append(flag)
-    return spread
+            found = repr(value) if equals else repr(rest[0]) if rest else "none"
+            raise ConfigError(f"{name} {flag}", expected=shape.value, found=found)
+        told.values[flag] = values if shape is Shape.ONE else [*told.values.get(flag, []), *values]
+    return told
 
 
-def parse_levels(texts: Iterable[str]) -> tuple[int, ...]:
-    """Read ontology levels, each text a number or several with commas.
-
-    Raises
-    ------
-    ConfigError
-        If a text is something else, or a level is below 1.
-
-    Examples
-    --------
-    >>> parse_levels(["1,2", "3", "2"])
-    (1, 2, 3)
-    """
-    levels: list[int] = []
-    for text in texts:
-        if not _LEVELS.fullmatch(text):
-            raise ConfigError("--levels", expected="whole numbers from 1 up", found=repr(text))
-        levels += [int(part) for part in text.split(",") if part]
-    if 0 in levels:
-        raise ConfigError("--levels", expected="whole numbers from 1 up", found="0")
-    return tuple(dict.fromkeys(levels))
+def _known(written: str, *, shapes: Mapping[str, Shape], name: str) -> str:
+    """Give a flag as it is in `shapes`: `--no-x` is the switch `--x`."""
+    if written in shapes:
+        return written
+    opposite = written.replace("--no-", "--", 1)
+    if shapes.get(opposite) is Shape.SWITCH:
+        return opposite
+    near = difflib.get_close_matches(written, shapes, n=1)
+    known = f"such as {near[0]}" if near else f"as in {name} --help"
+    raise ConfigError(f"{name} {written}", expected=f"a known option, {known}", found="an unknown one")
 
 
-def parse_shard(text: str | None) -> tuple[int, int] | None:
-    """Read `I/N`, the I-th of N parts.
-
-    Raises
-    ------
-    ConfigError
-        If it is something else, or there is no such part.
-
-    Examples
-    --------
-    >>> parse_shard("1/8")
-    (1, 8)
-    """
-    if text is None:
-        return None
-    part, slash, parts = text.partition("/")
-    if not (slash and part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
-        raise ConfigError("--shard", expected="I/N, such as 1/8", found=repr(text))
-    return int(part), int(parts)
+def _values(rest: list[str], *, shape: Shape, is_certain: bool) -> list[str]:
+    """Take the values of a flag off what follows it; after an equals sign a name is certainly one."""
+    values: list[str] = []
+    while rest and (_is_value(rest[0], shape=shape) or (is_certain and shape is not Shape.NUMBERS)):
+        values.append(rest.pop(0))
+        if shape in (Shape.ONE, Shape.REPEATED):
+            break
+    return values
 
 
-def _is_level(argument: str) -> bool:
-    return _LEVELS.fullmatch(argument) is not None
-
-
-def _is_name(argument: str) -> bool:
-    return not argument.startswith("-") and not looks_like_recording(argument)
-
-
-_LISTS: dict[str, Callable[[str], bool]] = {
-    "--levels": _is_level,
-    "--classes": _is_name,
-    "--exclude": _is_name,
-}
+def _is_value(argument: str, *, shape: Shape) -> bool:
+    if shape is Shape.NUMBERS:
+        return _NUMBERS.fullmatch(argument) is not None
+    is_flag = argument.startswith("-") and argument != "-" and not _NEGATIVE.match(argument)
+    return not is_flag and not (shape is Shape.NAMES and looks_like_recording(argument))

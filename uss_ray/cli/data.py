@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Final
 
-import typer
+from pydantic import Field
 
-from uss_ray.cli import options
-from uss_ray.cli.display import progress_bar, say, show_table
+from uss_ray.cli.flags import Command
+from uss_ray.config import Location, Settings
+from uss_ray.datasets.containers.options import Container, ParquetColumns
 from uss_ray.errors import ConfigError
 
 if TYPE_CHECKING:
-    from uss_ray.datasets.containers.options import Container
     from uss_ray.datasets.coverage import ClipProblem, Coverage
 
 _SOME_UNUSABLE = 8
@@ -28,69 +28,58 @@ _CLASSES_SHOWN = 12
 _SEGMENT_SUFFIXES = (".csv", ".csv.gz")
 _COUNTS = ("labelled", "found", "missing", "duplicated", "unreadable", "short")
 
-data_app = typer.Typer(help="Look at labelled data sets.", no_args_is_help=True)
 
-
-@data_app.callback()
-def _data() -> None:
-    """Keep `check` a command of its own: a lone command would take the place of `data`."""
-
-
-@data_app.command("check", no_args_is_help=True)
-def check_data(
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            help="Segment CSVs (.csv, .csv.gz), and where the audio is: folders, prefixes, .tar, .parquet, .h5.",
-            show_default=False,
-        ),
-    ],
-    class_list: options.ClassListFile = None,
-    container: Annotated[
-        str | None, typer.Option("--container", help="files, tar, parquet or hdf5; default: by the names.")
-    ] = None,
-    id_column: Annotated[
-        str | None, typer.Option("--id-column", help="Parquet column with clip ids.")
-    ] = None,
-    audio_column: Annotated[
-        str | None, typer.Option("--audio-column", help="Parquet column with audio.")
-    ] = None,
-    sample: Annotated[
-        int | None, typer.Option("--sample", help="Read the headers of so many clips only; 0: none.")
-    ] = None,
-    problems: Annotated[
-        str | None,
-        typer.Option("--problems", help="CSV file to write with every clip that has a problem, and why."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-) -> int:
+class CheckData(Settings):
     """Count clips by class: labelled, found, missing, unreadable. Exit code 8: some are unusable, 9: all."""
+
+    sources: tuple[Location, ...] = Field(
+        description="Segment CSVs (.csv, .csv.gz), and where the audio is: folders, prefixes, .tar, .parquet, .h5."
+    )
+    class_list: Location | None = Field(default=None, description="Classes, in AudioSet's CSV format.")
+    container: Container | None = Field(
+        default=None, description="How clips are kept; without it the names tell."
+    )
+    columns: ParquetColumns = Field(default_factory=ParquetColumns, description="Of Parquet files.")
+    sample: int | None = Field(
+        default=None, ge=0, description="Read the headers of so many clips only; 0: none."
+    )
+    problems: Location | None = Field(
+        default=None, description="CSV file to write with every clip that has a problem, and why."
+    )
+    json_lines: bool = Field(default=False, description="Print the result as JSON.")
+
+
+CHECK: Final = Command(
+    name="data check",
+    model=CheckData,
+    positionals={"sources": "SEGMENTS_CSV|AUDIO..."},
+    names={"columns.clip_id": "id-column", "columns.audio": "audio-column", "json_lines": "json"},
+)
+
+
+def check_data(arguments: Sequence[str]) -> int:
+    """Count, show, and give the exit code."""
+    asked, _ = CHECK.read(arguments)
+    tables = [source for source in asked.sources if source.casefold().endswith(_SEGMENT_SUFFIXES)]
+    places = [source for source in asked.sources if source not in tables]
+    if not tables or not places:
+        raise ConfigError(
+            "data check", expected="segment CSVs and where the audio is", found=" ".join(asked.sources)
+        )
+
+    from uss_ray.cli.display import progress_bar, say
     from uss_ray.datasets.clip_sources import open_clip_source
-    from uss_ray.datasets.containers.options import ParquetColumns
     from uss_ray.datasets.coverage import check_coverage
     from uss_ray.datasets.segment_table import SegmentTable
     from uss_ray.ontology.classes import ClassList
 
-    tables = [source for source in sources if source.casefold().endswith(_SEGMENT_SUFFIXES)]
-    places = [source for source in sources if source not in tables]
-    if not tables or not places:
-        raise ConfigError(
-            "data check", expected="segment CSVs and where the audio is", found=" ".join(sources)
-        )
-    classes = ClassList.load(class_list)
+    classes = ClassList.load(asked.class_list)
     table = SegmentTable.load(
         tables, class_index={class_id: index for index, class_id in enumerate(classes.ids)}
     )
-    opened = [
-        open_clip_source(
-            place,
-            container=cast("Container | None", container),
-            columns=ParquetColumns(clip_id=id_column, audio=audio_column),
-        )
-        for place in places
-    ]
+    opened = [open_clip_source(place, container=asked.container, columns=asked.columns) for place in places]
     first: list[ClipProblem] = []
-    with _problem_list(problems) as write, progress_bar("Headers", unit="clips") as advance:
+    with _problem_list(asked.problems) as write, progress_bar("Headers", unit="clips") as advance:
 
         def note(problem: ClipProblem) -> None:
             write(problem)
@@ -98,9 +87,9 @@ def check_data(
                 first.append(problem)
 
         coverage = check_coverage(
-            table, sources=opened, classes=classes, sample=sample, on_problem=note, progress=advance
+            table, sources=opened, classes=classes, sample=asked.sample, on_problem=note, progress=advance
         )
-    if as_json:
+    if asked.json_lines:
         say(json.dumps(asdict(coverage), indent=2))
     else:
         _show(coverage, first)
@@ -110,6 +99,8 @@ def check_data(
 
 
 def _show(coverage: Coverage, problems: Sequence[ClipProblem]) -> None:
+    from uss_ray.cli.display import say, show_table
+
     rows = sorted(
         (row for row in coverage.classes if row.labelled), key=lambda row: (-row.found, row.class_index)
     )

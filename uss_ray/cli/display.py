@@ -1,13 +1,12 @@
-"""How results look in a terminal: tables, progress, and the one line of an error."""
+"""How results look in a terminal: tables and progress."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -21,8 +20,11 @@ from rich.progress import (
 from rich.table import Table
 
 from uss_ray.cli.stopping import check_stopped
-from uss_ray.errors import UssRayError
 
+if TYPE_CHECKING:
+    from uss_ray.ontology.vocabulary import TextMatch
+
+_OTHERS_SHOWN = 3
 _PLAIN_WIDTH = 1 << 16  # a row of a table is a line for whoever reads it from a pipe or a file
 
 
@@ -30,19 +32,6 @@ class Advance(Protocol):
     """What a job calls as it goes on: how much is done, and how much there is if that is known."""
 
     def __call__(self, done: float, total: float | None, /) -> None: ...  # noqa: D102
-
-
-def show_error(error: UssRayError) -> None:
-    """Print an error as one line on stderr."""
-    sys.stderr.write(f"error: {error.reason}\n")
-
-
-def show_usage_error(error: typer.TyperException) -> None:
-    """Print what is wrong with a command line as one line on stderr; help that was shown instead needs none."""
-    message = " ".join(error.format_message().split())
-    if message:
-        command = getattr(getattr(error, "ctx", None), "command_path", "uss-ray")
-        sys.stderr.write(f"error: {command}: {message} See: {command} --help\n")
 
 
 def show_table(
@@ -60,6 +49,14 @@ def show_table(
 def say(text: str) -> None:
     """Print a line of text as it is, however long."""
     _console().print(escape(text), soft_wrap=True)
+
+
+def show_matches(matches: Sequence[tuple[str, TextMatch]]) -> None:
+    """Say what each free text was taken for, and what else it might have been."""
+    for text, match in matches:
+        others = ", ".join(candidate.node.label for candidate in match.runners_up[:_OTHERS_SHOWN])
+        rest = f"; next best: {others}" if others else ""
+        say(f"'{text}' is taken as {match.node.label} ({match.node.node_id}), score {match.score:.2f}{rest}")
 
 
 @contextmanager

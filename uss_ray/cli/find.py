@@ -6,17 +6,17 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-import typer
+from pydantic import Field
 
-from uss_ray.cli import options
-from uss_ray.cli.display import say, show_table
-from uss_ray.cli.separate import show_matches
+from uss_ray.cli.flags import STORAGE_NAME, Command
+from uss_ray.config import Location, Settings
 from uss_ray.errors import ConfigError
+from uss_ray.store.options import StoreOptions
 
 if TYPE_CHECKING:
     from uss_ray.results.index.find import Finding
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _TABLE_ROWS = 100
 _SPANS_SHOWN = 3
-_HEARD = "written and detected"
 CSV_COLUMNS = (
     "recording_id",
     "recording_uri",
@@ -42,83 +41,82 @@ CSV_COLUMNS = (
 )
 
 
-def find(
-    output: Annotated[
-        str,
-        typer.Argument(
-            metavar="OUTPUT", help="Folder or URI that `archive` or `separate` wrote.", show_default=False
-        ),
-    ],
-    names: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--class", help="Sound by label, id or class index, with all below it; may be repeated."
-        ),
-    ] = None,
-    texts: Annotated[
-        list[str] | None,
-        typer.Option("--text", help="Sound in a few words, such as 'dog barking'; may be repeated."),
-    ] = None,
-    exact: Annotated[
-        bool, typer.Option("--exact", help="Only the sounds named, not those below them.")
-    ] = False,
-    min_probability: Annotated[
-        float | None, typer.Option("--min-probability", help="Least probability, 0 to 1.")
-    ] = None,
-    min_seconds: Annotated[
-        float | None, typer.Option("--min-seconds", help="Least time in which it is heard.")
-    ] = None,
-    statuses: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--status",
-            help="written, detected, silent, absent or failed; may be repeated.",
-            show_default=_HEARD,
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option("--limit", min=1, help="Most rows.", show_default=f"{_TABLE_ROWS} in a table"),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="CSV, a row for each span.")] = False,
-    ontology: options.OntologyFile = None,
-    class_list: options.ClassListFile = None,
-    storage_endpoint: options.Endpoint = None,
-    storage_profile: options.StorageProfile = None,
-    storage_region: options.Region = None,
-    patience: options.Patience = None,
-) -> None:
+class FindSounds(Settings):
     """Find recordings and spans by what was heard, from the index of an output."""
-    from uss_ray.ontology.vocabulary import Vocabulary
-    from uss_ray.results.index.find import HEARD, Wanted, nodes_named
-    from uss_ray.results.index.find import find as find_in_index
-    from uss_ray.store.store import Store, StoreOptions
 
-    if as_json and as_csv:
+    output: Location = Field(description="Folder or URI that `archive` or `separate` wrote.")
+    classes: tuple[str, ...] = Field(
+        default=(),
+        description="Sound by label, id or class index, with all below it; may be repeated.",
+    )
+    texts: tuple[str, ...] = Field(
+        default=(), description="Sound in a few words, such as 'dog barking'; may be repeated."
+    )
+    exact: bool = Field(default=False, description="Only the sounds named, not those below them.")
+    min_probability: float | None = Field(default=None, ge=0, le=1, description="Least probability.")
+    min_seconds: float | None = Field(default=None, ge=0, description="Least time in which it is heard.")
+    statuses: tuple[str, ...] = Field(
+        default=("written", "detected"),
+        description="written, detected, silent, absent or failed; may be repeated.",
+    )
+    limit: int | None = Field(default=None, ge=1, description="Most rows; in a table 100.")
+    json_lines: bool = Field(default=False, description="A JSON object a line.")
+    csv_rows: bool = Field(default=False, description="CSV, a row for each span.")
+    ontology: Location | None = Field(
+        default=None, description="Another ontology, in AudioSet's JSON format."
+    )
+    class_list: Location | None = Field(default=None, description="Its classes, in AudioSet's CSV format.")
+    storage: StoreOptions = Field(default_factory=StoreOptions, description="How an object store is reached.")
+
+
+COMMAND: Final = Command(
+    name="find",
+    model=FindSounds,
+    positionals={"output": "OUTPUT"},
+    names={
+        "classes": "class",
+        "texts": "text",
+        "statuses": "status",
+        "json_lines": "json",
+        "csv_rows": "csv",
+        "storage": STORAGE_NAME,
+    },
+)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Look into the index, and show what was found."""
+    asked, _ = COMMAND.read(arguments)
+    if asked.json_lines and asked.csv_rows:
         raise ConfigError("--json, --csv", expected="one of them", found="both")
-    storage = StoreOptions(
-        endpoint=storage_endpoint, profile=storage_profile, region=storage_region, patience_seconds=patience
-    )
-    vocabulary = Vocabulary.load(ontology_path=ontology, classes_path=class_list)
-    matches = tuple((text, vocabulary.resolve_text(text)) for text in texts or ())
-    asked = [*(names or ()), *(match.node.node_id for _, match in matches)]
+
+    from uss_ray.cli.display import show_matches
+    from uss_ray.ontology.vocabulary import Vocabulary
+    from uss_ray.results.index.find import Wanted, find, nodes_named
+    from uss_ray.store.store import Store
+
+    vocabulary = Vocabulary.load(ontology_path=asked.ontology, classes_path=asked.class_list)
+    matches = tuple((text, vocabulary.resolve_text(text)) for text in asked.texts)
+    names = [*asked.classes, *(match.node.node_id for _, match in matches)]
     wanted = Wanted(
-        node_ids=nodes_named(asked, vocabulary=vocabulary, exact=exact) if asked else None,
-        min_probability=min_probability,
-        min_seconds=min_seconds,
-        statuses=cast("tuple[Status, ...]", tuple(statuses)) if statuses else HEARD,
+        node_ids=nodes_named(names, vocabulary=vocabulary, exact=asked.exact) if names else None,
+        min_probability=asked.min_probability,
+        min_seconds=asked.min_seconds,
+        statuses=cast("tuple[Status, ...]", asked.statuses),
     )
-    findings = find_in_index(Store(output, storage), wanted=wanted)
-    if as_json or as_csv:
+    findings = find(Store(asked.output, asked.storage), wanted=wanted)
+    if asked.json_lines or asked.csv_rows:
         with _ending_with_its_reader():
-            (_write_json if as_json else _write_csv)(islice(findings, limit))
+            (_write_json if asked.json_lines else _write_csv)(islice(findings, asked.limit))
     else:
         show_matches(matches)
-        _show(findings, rows=limit or _TABLE_ROWS, output=output)
+        _show(findings, rows=asked.limit or _TABLE_ROWS, output=asked.output)
+    return 0
 
 
 def _show(findings: Iterator[Finding], *, rows: int, output: str) -> None:
+    from uss_ray.cli.display import say, show_table
+
     shown = list(islice(findings, rows))
     show_table(
         ("Recording", "Sound", "Level", "Status", "Probability", "Active s", "Spans s", "Stem"),

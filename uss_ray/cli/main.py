@@ -1,46 +1,63 @@
-"""The entry point: which commands there are, and how an error of a user's becomes one line and an exit code."""
+"""The entry point: which commands there are, and how an error of a user's becomes one line and an exit code.
+
+Only the module of the command that was asked for is imported.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Final, NamedTuple
 
-import typer
-
-from uss_ray.cli.archive import archive
-from uss_ray.cli.arguments import spread_lists
-from uss_ray.cli.data import data_app
-from uss_ray.cli.display import show_error, show_usage_error
-from uss_ray.cli.find import find
-from uss_ray.cli.mine import mine
-from uss_ray.cli.ontology import ontology
-from uss_ray.cli.separate import separate
 from uss_ray.cli.stopping import end_on_signals, stopped_code
-from uss_ray.cli.training import evaluate_app, train_app
-from uss_ray.cli.weights import weights_app
-from uss_ray.errors import UssRayError
+from uss_ray.errors import ConfigError, UssRayError
 from uss_ray.threads import wait_patiently
 
-_DEBUG = "--debug"
+_DEBUG, _VERBOSE = "--debug", "--verbose"
 _WRONG_USAGE = 2
+_HELP = ("-h", "--help")
+_GROUPS = {
+    "weights": "List, show, fetch and import weights.",
+    "data": "Look at labelled data sets.",
+    "train": "Train weights from weak labels.",
+    "evaluate": "Score weights.",
+}
 
-app = typer.Typer(
-    name="uss-ray",
-    help="Take recordings apart into the sounds in them. --debug shows where an error comes from.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-app.command("separate", no_args_is_help=True)(separate)
-app.command("archive", no_args_is_help=True)(archive)
-app.command("mine", no_args_is_help=True)(mine)
-app.command("find", no_args_is_help=True)(find)
-app.command("ontology")(ontology)
-app.add_typer(weights_app, name="weights")
-app.add_typer(data_app, name="data")
-app.add_typer(train_app, name="train")
-app.add_typer(evaluate_app, name="evaluate")
+
+class Entry(NamedTuple):
+    """Where a command is: a function of a module of this room, its `Command`, and what it does in a line."""
+
+    module: str
+    function: str
+    command: str
+    summary: str
+
+
+COMMANDS: Final = {
+    "separate": Entry("separate", "run", "COMMAND", "Separate one recording into the sounds in it."),
+    "archive": Entry("archive", "run", "COMMAND", "Separate every recording of an archive with Ray."),
+    "mine": Entry("mine", "run", "COMMAND", "Mine anchors from weakly labelled clips with Ray."),
+    "find": Entry("find", "run", "COMMAND", "Find recordings and spans by what was heard."),
+    "ontology": Entry("ontology", "run", "COMMAND", "Print the ontology, or a part of it."),
+    "weights list": Entry("weights", "list_weights", "LIST", "List the weights that can be called by name."),
+    "weights show": Entry("weights", "show_weights", "SHOW", "Check weights and tell what they hold."),
+    "weights fetch": Entry(
+        "weights", "fetch_weights", "FETCH", "Download published weights and import them."
+    ),
+    "weights import": Entry("weights", "import_weights", "IMPORT", "Turn a published file into a folder."),
+    "data check": Entry("data", "check_data", "CHECK", "Count the clips of a labelled data set by class."),
+    "train starter": Entry("train", "train_starter", "STARTER", "Train starter weights on one machine."),
+    "evaluate separation": Entry(
+        "evaluate", "evaluate_separation", "SEPARATION", "Score weights on two-source mixtures."
+    ),
+    "evaluate list": Entry("evaluate", "draw_pairs", "LIST", "Draw the list of two-source mixtures."),
+    "evaluate mining": Entry(
+        "evaluate", "evaluate_mining", "MINING", "Measure how much of an anchor its event covers."
+    ),
+    "completion": Entry("completion", "run", "COMMAND", "Print a script that completes commands in a shell."),
+}
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -57,15 +74,10 @@ def run(arguments: Sequence[str]) -> int:
         Exit code: 0, that of the error, 2 for wrong usage, or what the command says of itself.
     """
     debug = _DEBUG in arguments
-    logging.basicConfig(
-        level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-    )
+    level = logging.DEBUG if debug else logging.INFO if _VERBOSE in arguments else logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
     try:
-        code = app(
-            args=spread_lists([argument for argument in arguments if argument != _DEBUG]),
-            prog_name="uss-ray",
-            standalone_mode=False,
-        )
+        return _dispatch([argument for argument in arguments if argument != _DEBUG])
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except UssRayError as error:
@@ -74,12 +86,8 @@ def run(arguments: Sequence[str]) -> int:
         stopped = stopped_code()
         if stopped is not None:  # a write that a signal broke off is no fault of the disk
             return stopped
-        show_error(error)
+        sys.stderr.write(f"error: {error.reason}\n")
         return error.exit_code
-    except typer.TyperException as error:
-        show_usage_error(error)
-        return _WRONG_USAGE
-    return code if isinstance(code, int) else 0
 
 
 def main() -> None:
@@ -87,3 +95,67 @@ def main() -> None:
     wait_patiently()
     end_on_signals()
     sys.exit(run(sys.argv[1:]))
+
+
+def _dispatch(arguments: list[str]) -> int:
+    first = arguments[0] if arguments else ""
+    if not arguments or first in _HELP:
+        _show_list("uss-ray", _overview())
+        return 0 if arguments else _WRONG_USAGE
+    if first == "--version":
+        from importlib.metadata import version
+
+        sys.stdout.write(f"uss-ray {version('uss-ray')}\n")
+        return 0
+    if first in _GROUPS:
+        members = {
+            name.split()[1]: entry.summary for name, entry in COMMANDS.items() if name.startswith(f"{first} ")
+        }
+        if len(arguments) == 1 or arguments[1] in _HELP:
+            _show_list(f"uss-ray {first}", members)
+            return 0 if arguments[1:] else _WRONG_USAGE
+        return _call(f"{first} {_one_of(arguments[1], members, what=f'uss-ray {first}')}", arguments[2:])
+    return _call(_one_of(first, _overview(), what="uss-ray"), arguments[1:])
+
+
+def _call(name: str, arguments: list[str]) -> int:
+    entry = COMMANDS[name]
+    module = import_module(f"uss_ray.cli.{entry.module}")
+    command = getattr(module, entry.command)
+    if _VERBOSE in arguments and not command.knows(_VERBOSE):
+        arguments = [argument for argument in arguments if argument != _VERBOSE]
+    if not arguments and command.positionals:
+        command.show_help(code=_WRONG_USAGE)
+    function: Callable[[Sequence[str]], int] = getattr(module, entry.function)
+    return function(arguments)
+
+
+def _overview() -> dict[str, str]:
+    """Name commands and groups, each with what it does."""
+    plain = {name: entry.summary for name, entry in COMMANDS.items() if " " not in name}
+    return {
+        name: plain.get(name, _GROUPS.get(name, "")) for name in dict.fromkeys(n.split()[0] for n in COMMANDS)
+    }
+
+
+def _one_of(name: str, known: dict[str, str], *, what: str) -> str:
+    if name in known:
+        return name
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, known, n=3)
+    expected = "a command such as " + " or ".join(near) if near else "one of " + ", ".join(known)
+    raise ConfigError(f"{what} {name}", expected=expected, found="an unknown one")
+
+
+def _show_list(prog: str, members: dict[str, str]) -> None:
+    lines = [f"  {name:<12}{summary}" for name, summary in members.items()]
+    more = [f"{prog} COMMAND --help shows the options of a command."]
+    if prog == "uss-ray":
+        more += [
+            "--verbose lets logs through, --debug shows where an error comes from, --version prints the version."
+        ]
+        lines = ["Take recordings apart into the sounds in them.", "", "commands:", *lines]
+    else:
+        lines = [_GROUPS[prog.split()[1]], "", "commands:", *lines]
+    sys.stdout.write("\n".join([f"usage: {prog} COMMAND ...", "", *lines, "", *more]) + "\n")

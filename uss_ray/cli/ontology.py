@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Final
 
-import typer
+from pydantic import Field
 
-from uss_ray.cli import options
-from uss_ray.cli.display import say
+from uss_ray.cli.flags import Command
+from uss_ray.config import Location, Settings
 
 
-def ontology(
-    level: Annotated[int | None, typer.Option("--level", help="Show no node below this level.")] = None,
-    find: Annotated[
-        str | None, typer.Option("--find", help="Show nodes whose label or id holds this text.")
-    ] = None,
-    ontology_file: options.OntologyFile = None,
-    class_list: options.ClassListFile = None,
-) -> None:
+class ShowOntology(Settings):
     """Print the ontology: label, id, level and class index of each node."""
+
+    level: int | None = Field(default=None, description="Show no node below this level.")
+    find: str | None = Field(default=None, description="Show nodes whose label or id holds this text.")
+    ontology: Location | None = Field(
+        default=None, description="Another ontology, in AudioSet's JSON format."
+    )
+    class_list: Location | None = Field(default=None, description="Its classes, in AudioSet's CSV format.")
+
+
+COMMAND: Final = Command(name="ontology", model=ShowOntology)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Print the tree."""
+    asked, _ = COMMAND.read(arguments)
+
+    from uss_ray.cli.display import say
     from uss_ray.ontology.tree import render_tree
     from uss_ray.ontology.vocabulary import Vocabulary
 
-    vocabulary = Vocabulary.load(ontology_path=ontology_file, classes_path=class_list)
-    say(render_tree(vocabulary, level=level, find=find))
+    vocabulary = Vocabulary.load(ontology_path=asked.ontology, classes_path=asked.class_list)
+    say(render_tree(vocabulary, level=asked.level, find=asked.find))
+    return 0

@@ -2,21 +2,55 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, cast
 
-import typer
+from pydantic import Field
 
-from uss_ray.cli.display import download_bar, say, show_table
+from uss_ray.cli.flags import Command
+from uss_ray.config import Location, Settings
 
 if TYPE_CHECKING:
     from uss_ray.weights.importers.published import PublishedKind
 
-weights_app = typer.Typer(help="List, show, fetch and import weights.", no_args_is_help=True)
 
-
-@weights_app.command("list")
-def list_weights() -> None:
+class ListWeights(Settings):
     """List the weights that can be called by name."""
+
+
+class ShowWeights(Settings):
+    """Check weights and tell what they hold."""
+
+    weights: Location = Field(description="Name, folder or URI.")
+
+
+class FetchWeights(Settings):
+    """Download published weights into the cache, resuming an earlier try, and import them."""
+
+    name: str = Field(description="A name of `weights list`.")
+
+
+class ImportWeights(Settings):
+    """Turn a published file into a weights folder, every key accounted for."""
+
+    file: Location = Field(description="A published .pth or .ckpt file.")
+    output: Location = Field(description="Weights folder to write.")
+    kind: str | None = Field(default=None, description="What the file is, if its name does not say.")
+
+
+LIST: Final = Command(name="weights list", model=ListWeights)
+SHOW: Final = Command(name="weights show", model=ShowWeights, positionals={"weights": "WEIGHTS"})
+FETCH: Final = Command(name="weights fetch", model=FetchWeights, positionals={"name": "NAME"})
+IMPORT: Final = Command(
+    name="weights import", model=ImportWeights, positionals={"file": "FILE"}, short={"output": "-o"}
+)
+
+
+def list_weights(arguments: Sequence[str]) -> int:
+    """List what is known."""
+    LIST.read(arguments)
+
+    from uss_ray.cli.display import show_table
     from uss_ray.weights.locate import known_weights
 
     rows = [
@@ -29,43 +63,41 @@ def list_weights() -> None:
         for known in known_weights()
     ]
     show_table(("Name", "What", "Download", "Where"), rows, title="Weights", right=("Download",))
+    return 0
 
 
-@weights_app.command("show")
-def show_weights(
-    weights: Annotated[str, typer.Argument(help="Name, folder or URI.", show_default=False)],
-) -> None:
-    """Check weights and tell what they hold."""
+def show_weights(arguments: Sequence[str]) -> int:
+    """Show what weights hold."""
+    asked, _ = SHOW.read(arguments)
+
+    from uss_ray.cli.display import say
     from uss_ray.weights.locate import describe_weights
 
-    for name, value in describe_weights(weights).items():
+    for name, value in describe_weights(asked.weights).items():
         say(f"{name + ':':<14}{value}")
+    return 0
 
 
-@weights_app.command("fetch")
-def fetch_weights(
-    name: Annotated[str, typer.Argument(help="A name of `weights list`.", show_default=False)],
-) -> None:
-    """Download published weights into the cache, resuming an earlier try, and import them."""
+def fetch_weights(arguments: Sequence[str]) -> int:
+    """Download, and say where the folder is."""
+    asked, _ = FETCH.read(arguments)
+
+    from uss_ray.cli.display import download_bar, say
     from uss_ray.weights.locate import fetch_named
 
-    with download_bar(name) as advance:
-        folder = fetch_named(name, progress=advance)
+    with download_bar(asked.name) as advance:
+        folder = fetch_named(asked.name, progress=advance)
     say(f"Weights: {folder}")
+    return 0
 
 
-@weights_app.command("import")
-def import_weights(
-    file: Annotated[str, typer.Argument(help="A published .pth or .ckpt file.", show_default=False)],
-    output: Annotated[
-        str, typer.Option("-o", "--output", help="Weights folder to write.", show_default=False)
-    ],
-    kind: Annotated[
-        str | None, typer.Option("--kind", help="What the file is, if its name does not say.")
-    ] = None,
-) -> None:
-    """Turn a published file into a weights folder, every key accounted for."""
+def import_weights(arguments: Sequence[str]) -> int:
+    """Import, and say where the folder is."""
+    asked, _ = IMPORT.read(arguments)
+
+    from uss_ray.cli.display import say
     from uss_ray.weights.importers.published import import_published
 
-    folder = import_published(file, output, kind=cast("PublishedKind | None", kind))
+    folder = import_published(asked.file, asked.output, kind=cast("PublishedKind | None", asked.kind))
     say(f"Weights: {folder}")
+    return 0

@@ -103,7 +103,7 @@ def test_many_spans_are_cut_short_in_the_table(command, output):
     ("arguments", "exit_code", "said"),
     [
         (["--class", "dgo"], 4, "near: Dog"),
-        (["--min-probability", "2"], 2, "min_probability: expected a number in [0, 1]"),
+        (["--min-probability", "2"], 2, "--min-probability: expected at most 1, found 2"),
         (["--status", "lost"], 2, "status: expected one of written, detected"),
         (["--json", "--csv"], 2, "--json, --csv: expected one of them"),
         (["--storage-endpoint", "http://me:secret@store"], 2, "endpoint"),

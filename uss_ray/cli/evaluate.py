@@ -1,0 +1,158 @@
+"""`uss-ray evaluate`: from weights to figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import Field
+
+from uss_ray.cli.flags import Command
+from uss_ray.config import Location, Settings
+from uss_ray.mining.settings import MiningSettings
+
+_DATA = "Data set folder: audio/<split>, metadata/<split>_segments.csv."
+_WEIGHTS = "Name, folder or URI of the weights."
+_RESULT = "JSON file for the result."
+
+
+class EvaluateSeparation(Settings):
+    """Score weights on two-source mixtures of the eval split: SDRi by class, and its mean."""
+
+    data: Location = Field(description=_DATA)
+    weights: Location = Field(default="starter", description=_WEIGHTS)
+    query: Literal["class-mean", "detected", "oracle"] = Field(
+        default="class-mean", description="What steers the separator."
+    )
+    pairs: Location | None = Field(
+        default=None, description="List to score; without it the one drawn from the eval split."
+    )
+    output: Location | None = Field(default=None, description=_RESULT)
+
+
+class DrawPairs(Settings):
+    """Draw the two-source list of the eval split from its true events; the same each time."""
+
+    data: Location = Field(description=_DATA)
+    output: Location = Field(description="CSV file to write.")
+
+
+class EvaluateMining(Settings):
+    """Measure how much of an anchor its true event covers, mined against random, where events are known."""
+
+    data: Location = Field(description=_DATA)
+    weights: Location = Field(default="starter", description=_WEIGHTS)
+    split: str = Field(default="eval", description="Split to mine; choose settings on train.")
+    settings: MiningSettings = Field(default_factory=MiningSettings, description="How anchors are mined.")
+    output: Location | None = Field(default=None, description=_RESULT)
+
+
+SEPARATION: Final = Command(
+    name="evaluate separation",
+    model=EvaluateSeparation,
+    positionals={"data": "DATA"},
+    short={"output": "-o"},
+)
+LIST: Final = Command(
+    name="evaluate list", model=DrawPairs, positionals={"data": "DATA"}, short={"output": "-o"}
+)
+MINING: Final = Command(
+    name="evaluate mining",
+    model=EvaluateMining,
+    positionals={"data": "DATA"},
+    short={"output": "-o"},
+    names={"settings.silence.anchor_rejected_below_rms_dbfs": "silence"},
+)
+
+
+def evaluate_separation(arguments: Sequence[str]) -> int:
+    """Score, show, and write the result."""
+    asked, _ = SEPARATION.read(arguments)
+
+    from uss_ray.cli.display import say, show_table
+    from uss_ray.ontology.vocabulary import Vocabulary
+    from uss_ray.pipelines import evaluate
+    from uss_ray.store.store import Store
+
+    vocabulary = Vocabulary.load()
+    pairs = None if asked.pairs is None else Path(asked.pairs)
+    result = evaluate.evaluate_separation(
+        Path(asked.data), weights=asked.weights, query=asked.query, pairs=pairs, vocabulary=vocabulary
+    )
+    rows = [
+        (vocabulary.ontology.node(score.class_id).label, f"{score.sdri_db:.2f}", str(score.pairs))
+        for score in sorted(result.classes, key=lambda score: -score.sdri_db)
+    ]
+    show_table(
+        ("Class", "SDRi dB", "Pairs"),
+        rows,
+        title=f"{result.weights}, {asked.query} query",
+        right=("SDRi dB", "Pairs"),
+    )
+    say(f"Mean over {len(rows)} classes: {result.mean_sdri_db:.2f} dB ({result.pairs} mixtures)")
+    say(result.metric)
+    if asked.output is not None:
+        Store(asked.output).put(result.to_json().encode())
+        say(f"Result: {asked.output}")
+    return 0
+
+
+def draw_pairs(arguments: Sequence[str]) -> int:
+    """Draw the list, and say where it is."""
+    asked, _ = LIST.read(arguments)
+
+    from uss_ray.cli.display import say
+    from uss_ray.pipelines.evaluate import write_list
+
+    say(f"{write_list(Path(asked.data), Path(asked.output))} pairs: {asked.output}")
+    return 0
+
+
+def evaluate_mining(arguments: Sequence[str]) -> int:
+    """Mine, compare, show, and write the result."""
+    asked, _ = MINING.read(arguments)
+
+    from uss_ray.cli.display import progress_bar, say, show_table
+    from uss_ray.evaluation import coverage
+    from uss_ray.ontology.vocabulary import Vocabulary
+    from uss_ray.store.store import Store
+    from uss_ray.weights.folder import load_weights
+    from uss_ray.weights.locate import locate_weights
+
+    vocabulary = Vocabulary.load()
+    with progress_bar("Mining", unit="clips") as advance:
+        result = coverage.evaluate_mining(
+            Path(asked.data),
+            weights=load_weights(locate_weights(asked.weights)),
+            vocabulary=vocabulary,
+            settings=asked.settings,
+            split=asked.split,
+            progress=advance,
+        )
+    rows = [
+        (
+            vocabulary.ontology.node(score.class_id).label,
+            f"{score.mined:.2f}",
+            f"{score.random:.2f}",
+            f"{score.best:.2f}",
+            f"{score.kept}/{score.places}",
+            "" if score.kept_mined is None else f"{score.kept_mined:.2f}",
+        )
+        for score in sorted(result.classes, key=lambda score: -score.mined)
+    ]
+    columns = ("Class", "Mined", "Random", "Best", "Kept", "Mined, kept")
+    show_table(
+        columns, rows, title=f"{result.weights}, coverage of anchors, {asked.split}", right=columns[1:]
+    )
+    for name, means in (("All labels", result.everything), ("Kept anchors", result.kept)):
+        say(
+            f"{name}: mean over {means.places} anchors: mined {means.mined:.3f}, random {means.random:.3f}, "
+            f"best {means.best:.3f}; over {means.classes} classes: mined {means.mined_by_class:.3f}, "
+            f"random {means.random_by_class:.3f}, best {means.best_by_class:.3f}"
+        )
+    say(f"Left out: {result.labels_without_event} labels without a true event. {result.metric}")
+    if asked.output is not None:
+        Store(asked.output).put(result.to_json().encode())
+        say(f"Result: {asked.output}")
+    return 0
