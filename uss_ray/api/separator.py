@@ -220,11 +220,25 @@ def separate(
         Of the kind that says what is wrong: recording, query, weights, output, settings or data.
     """
     chosen = request_with(request, **options)
-    item = single_recording(os.fspath(recording))
-    check_output(chosen.output_store)
-    if not chosen.overwrite:
-        refuse_existing(chosen.output_store, recording=item)
+    item = checked_recording(recording, request=chosen)
     return RecordingSeparator(chosen).separate(item, progress=progress)
+
+
+def checked_recording(location: str | os.PathLike[str], *, request: SeparationRequest) -> Recording:
+    """Name a recording, and find out before any work whether its results have a place.
+
+    Raises
+    ------
+    RecordingError
+        If the location has no name.
+    OutputError
+        If the output root cannot be written, or holds results of this recording.
+    """
+    recording = single_recording(os.fspath(location))
+    check_output(request.output_store)
+    if not request.overwrite:
+        refuse_existing(request.output_store, recording=recording)
+    return recording
 
 
 def refuse_existing(output: Store, *, recording: Recording) -> None:

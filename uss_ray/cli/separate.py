@@ -57,21 +57,23 @@ def run(arguments: Sequence[str]) -> int:
     """Separate, and show what came out."""
     asked, _ = COMMAND.read(arguments)
 
-    from uss_ray.api.separator import separate
-    from uss_ray.cli.display import progress_bar
+    from uss_ray.api.separator import RecordingSeparator, checked_recording
+    from uss_ray.cli.display import progress_bar, show_matches
 
-    with progress_bar(asked.recording, unit="s") as advance:
-        separated = separate(asked.recording, asked.request, progress=advance)
+    recording = checked_recording(asked.recording, request=asked.request)
+    separator = RecordingSeparator(asked.request)
+    show_matches(separator.matches)
+    with progress_bar(recording.recording_id, unit="s") as advance:
+        separated = separator.separate(recording, progress=advance)
     show(separated)
     return 0
 
 
 def show(separated: SeparatedRecording) -> None:
     """Print a table of the sounds, and where the results are."""
-    from uss_ray.cli.display import say, show_matches, show_table
+    from uss_ray.cli.display import say, show_table
     from uss_ray.results.report.summary import summary_table
 
-    show_matches(separated.matches)
     summary = summary_table(separated.rows)
     kept = [column for column in range(len(summary.columns)) if summary.columns[column] != "Recording"]
     show_table(
