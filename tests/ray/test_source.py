@@ -16,7 +16,8 @@ from ray.exceptions import RayError
 
 from uss_ray.errors import DataError
 from uss_ray.pipelines.runtime.source import BLOCK_BYTES, TableSource, read_tables
-from uss_ray.sources.listing import RECORDING_SCHEMA, open_listing
+from uss_ray.sources.listing import open_listing
+from uss_ray.sources.recordings import RECORDING_SCHEMA
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 

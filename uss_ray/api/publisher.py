@@ -17,6 +17,7 @@ from uss_ray.api.request import SeparationRequest
 from uss_ray.api.staging import commit, remove_folder, staging_folder
 from uss_ray.audio.codec import stem_subtype
 from uss_ray.audio.spec import AudioSpec, StemSubtype
+from uss_ray.records import Recording
 from uss_ray.results.blocks import EstimateBlock, StemRequest
 from uss_ray.results.index.rows import RecordingRows, rows_table
 from uss_ray.results.index.table import (
@@ -35,7 +36,6 @@ from uss_ray.results.stems.stem_run import StemRun
 from uss_ray.results.stems.writer import write_estimates
 from uss_ray.results.stems.written import WrittenRecording
 from uss_ray.sources.reading import open_stored_recording
-from uss_ray.sources.recordings import Recording
 from uss_ray.store.store import Store
 
 _BLOCK_SECONDS = 1

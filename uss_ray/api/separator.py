@@ -18,6 +18,7 @@ from uss_ray.api.staging import check_output
 from uss_ray.audio.codec import RecordingReader
 from uss_ray.errors import OutputError
 from uss_ray.ontology.vocabulary import TextMatch, Vocabulary
+from uss_ray.records import Recording
 from uss_ray.results.index.table import IndexRow, RunFacts
 from uss_ray.results.layout import report_path
 from uss_ray.separation.engine import build_engine
@@ -26,7 +27,7 @@ from uss_ray.separation.scheduler import Session
 from uss_ray.separation.session import EstimateBlock
 from uss_ray.separation.windows import Span
 from uss_ray.sources.reading import open_stored_recording
-from uss_ray.sources.recordings import Recording, single_recording
+from uss_ray.sources.recordings import single_recording
 from uss_ray.store.store import Store
 from uss_ray.weights.folder import load_weights
 from uss_ray.weights.locate import locate_weights

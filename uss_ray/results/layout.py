@@ -1,7 +1,8 @@
 """Where results lie under an output root.
 
-Owns every name of a folder or file that USS-Ray writes; opens and writes nothing itself. All names are
-relative to the root, with forward slashes, so that they hold on a disk and in an object store alike::
+Owns every name of a folder or file that USS-Ray writes, but for that of a recording (`records`); opens and writes
+nothing itself. All names are relative to the root, with forward slashes, so that they hold on a disk and in an object
+store alike::
 
     <recording_id>/level-2/dog__m_0bt9lr.flac     one stem a node of an ontology level
     <recording_id>/level-2/dog__m_0bt9lr/000012.000.flac   one file for each active span, named by its first second
@@ -15,69 +16,17 @@ relative to the root, with forward slashes, so that they hold on a disk and in a
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import re
-import unicodedata
 from collections.abc import Collection
 
+from uss_ray.records import INDEX_FOLDER, safe_name
+
 REPORT_NAME = "report.html"
-INDEX_FOLDER = "index"
 PARTS_FOLDER = ".parts"
 QUERY_FOLDER = "query"
 RESIDUAL_SLUG = "residual"
 
-_NAME_BYTES = 200  # file systems allow 255 bytes a name; a temporary suffix must fit as well
 _SLUG_CHARS = 60
-_RESERVED_CHARS = frozenset('%<>:"|?*\\#')
-_UNPRINTABLE_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_PLAIN_PART = re.compile(
-    r"[0-9A-Za-z_\- !$&'()+,;=@\[\]^`{}~.]+"
-)  # most names; the rest is looked at by letter
-_DEVICE_NAME = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
-
-
-def recording_id(relative_path: str) -> str:
-    """Make the folder name of a recording from where it lies in its archive.
-
-    Folders and the extension are kept, so that `a.wav` and `a.flac` get folders of their own. Letters of any
-    script stay as they are; what a file system or an object store reserves is percent-encoded, so different
-    paths get different names. `.` and `..` are resolved and can never lead out of the root.
-
-    Parameters
-    ----------
-    relative_path : str
-        Path below the root of the archive, with forward slashes, such as `field trip/Vögel 3.wav`.
-
-    Returns
-    -------
-    str
-        Relative path without empty, `.` or `..` parts; every part at most 200 bytes.
-
-    Raises
-    ------
-    ValueError
-        If nothing is left of the path.
-
-    Examples
-    --------
-    >>> recording_id("field trip/Vögel 3.wav")
-    'field trip/Vögel 3.wav'
-    >>> recording_id("../takes/what?.wav")
-    'takes/what%3F.wav'
-    """
-    parts: list[str] = []
-    for part in relative_path.split("/"):
-        if part == "..":
-            del parts[-1:]
-        elif part not in {"", "."}:
-            parts.append(part)
-    if not parts:
-        raise ValueError(f"relative_path: expected the path of a recording, found {relative_path!r}")
-    safe_parts = [_safe_part(part) for part in parts]
-    if safe_parts[0].casefold() == INDEX_FOLDER:
-        safe_parts[0] = _encoded(safe_parts[0][0]) + safe_parts[0][1:]
-    return "/".join(safe_parts)
 
 
 def stem_slug(label: str, *, node_id: str | None = None) -> str:
@@ -105,8 +54,8 @@ def stem_slug(label: str, *, node_id: str | None = None) -> str:
     words = re.findall(r"\w+", label.casefold())
     slug = "-".join(words)[:_SLUG_CHARS].strip("-_") or "stem"
     if node_id is None:
-        return _safe_part(slug)
-    return _safe_part(f"{slug}__{node_id.strip('/').replace('/', '_')}")
+        return safe_name(slug)
+    return safe_name(f"{slug}__{node_id.strip('/').replace('/', '_')}")
 
 
 def stem_path(recording: str, *, level: int | None, slug: str, extension: str) -> str:
@@ -115,7 +64,7 @@ def stem_path(recording: str, *, level: int | None, slug: str, extension: str) -
     Parameters
     ----------
     recording : str
-        A `recording_id`.
+        A `records.recording_id`.
     level : int or None
         Ontology level (roots are 1), or None for a query.
     slug : str
@@ -164,7 +113,7 @@ def span_stem_path(
 
 def part_folder(key: str, number: int) -> str:
     """Place one part of a long recording, relative to the output root; `key` names the recording."""
-    return f"{PARTS_FOLDER}/{_safe_part(key)}/{number:06d}"
+    return f"{PARTS_FOLDER}/{safe_name(key)}/{number:06d}"
 
 
 def free_slug(slug: str, *, taken: Collection[str]) -> str:
@@ -201,33 +150,4 @@ def report_path(recording: str) -> str:
 
 def index_path(name: str) -> str:
     """Place one part of the index, relative to the output root; `name` has no extension."""
-    return f"{INDEX_FOLDER}/{_safe_part(name)}.parquet"
-
-
-@functools.lru_cache(maxsize=1024)  # folders come again and again
-def _safe_part(part: str) -> str:
-    plain = _PLAIN_PART.fullmatch(part)
-    characters = list(part) if plain else [_encoded(char) if _is_reserved(char) else char for char in part]
-    if characters[-1] in {".", " "}:  # a file system of Windows drops both in silence
-        characters[-1] = _encoded(characters[-1])
-    if _DEVICE_NAME.match(part):
-        characters[0] = _encoded(characters[0])
-    return _shortened("".join(characters))
-
-
-def _is_reserved(char: str) -> bool:
-    return char in _RESERVED_CHARS or unicodedata.category(char) in _UNPRINTABLE_CATEGORIES
-
-
-def _encoded(char: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogateescape"))
-
-
-def _shortened(part: str) -> str:
-    raw = part.encode()
-    if len(raw) <= _NAME_BYTES:
-        return part
-    stem, dot, extension = part.rpartition(".")
-    ending = dot + extension if stem and len(extension.encode()) <= 10 else ""
-    ending = f"~{hashlib.sha256(raw).hexdigest()[:16]}{ending}"
-    return raw[: _NAME_BYTES - len(ending.encode())].decode(errors="ignore") + ending
+    return f"{INDEX_FOLDER}/{safe_name(name)}.parquet"

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from pyarrow import orc
 
 from uss_ray.errors import DataError
-from uss_ray.results.layout import recording_id
+from uss_ray.records import recording_id
 from uss_ray.sources.names import has_recording_suffix
 from uss_ray.sources.recordings import (
     ROWS_PER_TABLE,

@@ -14,30 +14,16 @@ import numpy as np
 import pyarrow as pa
 
 from uss_ray.errors import ConfigError, RecordingError
-from uss_ray.results.layout import recording_id
+from uss_ray.records import Recording, recording_id
 from uss_ray.sources.inventory import looks_like_inventory, open_inventory
 from uss_ray.sources.manifests import MANIFEST_SUFFIXES, is_manifest, open_manifest
 from uss_ray.sources.names import has_recording_suffix
 from uss_ray.sources.recordings import (
-    RECORDING_SCHEMA,
     ListedRecording,
-    Recording,
-    recording_key,
     recording_tables,
     single_recording,
 )
 from uss_ray.store.store import Location, Store
-
-__all__ = [
-    "RECORDING_SCHEMA",
-    "Listing",
-    "Recording",
-    "TableReader",
-    "list_recordings",
-    "open_listing",
-    "recording_key",
-    "single_recording",
-]
 
 TableReader = Callable[[], Iterator[pa.Table]]
 """A picklable callable that gives tables of `RECORDING_SCHEMA`, at most 1000 rows each; each call begins anew."""

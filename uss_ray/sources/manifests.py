@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from uss_ray.errors import DataError
-from uss_ray.results.layout import recording_id
+from uss_ray.records import recording_id
 from uss_ray.sources.recordings import ROWS_PER_TABLE, ListedRecording, recording_table, recording_tables
 from uss_ray.store.store import Store
 

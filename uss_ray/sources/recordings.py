@@ -6,16 +6,14 @@ it is opened.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
 import pyarrow as pa
 
 from uss_ray.errors import RecordingError
-from uss_ray.results.layout import recording_id
+from uss_ray.records import Recording, recording_id, recording_key
 from uss_ray.store.store import Store
 
 RECORDING_SCHEMA = pa.schema(
@@ -32,27 +30,6 @@ RECORDING_SCHEMA = pa.schema(
 ROWS_PER_TABLE = 1000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Recording:
-    """One recording to separate.
-
-    Parameters
-    ----------
-    recording_uri : str
-        Where it lies.
-    recording_id : str
-        Its folder below the output root, from its path in the archive.
-    """
-
-    recording_uri: str
-    recording_id: str
-
-    @property
-    def recording_key(self) -> int:
-        """Key of a ledger: 63 bits of the id's hash, the same wherever the archive lies."""
-        return recording_key(self.recording_id)
-
-
 class ListedRecording(NamedTuple):
     """What a listing tells of a recording: all of `RECORDING_SCHEMA` but the key, which follows from the id."""
 
@@ -60,17 +37,6 @@ class ListedRecording(NamedTuple):
     recording_id: str
     byte_count: int | None = None
     duration_seconds: float | None = None
-
-
-def recording_key(name: str) -> int:
-    """Hash a recording id to a non-negative int64.
-
-    Examples
-    --------
-    >>> recording_key("a.wav") == recording_key("a.wav"), recording_key("b.wav") < 2**63
-    (True, True)
-    """
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def single_recording(location: str) -> Recording:

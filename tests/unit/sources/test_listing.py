@@ -6,13 +6,9 @@ import pyarrow as pa
 import pytest
 
 from uss_ray.errors import ConfigError, RecordingError
-from uss_ray.sources.listing import (
-    RECORDING_SCHEMA,
-    list_recordings,
-    open_listing,
-    recording_key,
-    single_recording,
-)
+from uss_ray.records import recording_key
+from uss_ray.sources.listing import list_recordings, open_listing
+from uss_ray.sources.recordings import RECORDING_SCHEMA, single_recording
 from uss_ray.store.store import Store
 
 

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from uss_ray.errors import DataError, RecordingError
-from uss_ray.sources.listing import list_recordings, open_listing, recording_key
+from uss_ray.records import recording_key
+from uss_ray.sources.listing import list_recordings, open_listing
 from uss_ray.sources.manifests import open_manifest
 from uss_ray.store.store import Store
 

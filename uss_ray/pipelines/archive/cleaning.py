@@ -6,7 +6,8 @@ import numpy as np
 
 from uss_ray.api.staging import remove_folder
 from uss_ray.pipelines.archive.ledger import Ledger, is_in
-from uss_ray.results.layout import INDEX_FOLDER, PARTS_FOLDER
+from uss_ray.records import INDEX_FOLDER
+from uss_ray.results.layout import PARTS_FOLDER
 from uss_ray.store.store import Store
 
 

@@ -23,8 +23,8 @@ from uss_ray.errors import OutputError, RecordingError
 from uss_ray.pipelines.archive.ledger import done_parts
 from uss_ray.pipelines.archive.packets import PacketBuilder, Sounding, Unit, UnitStatus
 from uss_ray.pipelines.runtime.run_state import StopSign
+from uss_ray.records import Recording
 from uss_ray.sources.reading import open_stored_recording
-from uss_ray.sources.recordings import Recording
 from uss_ray.store.faults import is_infrastructure
 from uss_ray.store.store import Store, StoreOptions
 

@@ -39,10 +39,9 @@ from uss_ray.pipelines.runtime.progress import Progress, ProgressHook
 from uss_ray.pipelines.runtime.run_state import start_run_state
 from uss_ray.pipelines.runtime.stages import iterate_tables, set_up_ray_data
 from uss_ray.pipelines.runtime.stopping import stop_on_signals
-from uss_ray.results.layout import INDEX_FOLDER
+from uss_ray.records import INDEX_FOLDER, Recording
 from uss_ray.results.run_summary import RecordingCounts, RunSummary, StageSummary
 from uss_ray.sources.listing import Listing, open_listing
-from uss_ray.sources.recordings import Recording
 from uss_ray.store.store import Store
 
 logger = logging.getLogger(__name__)

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from uss_ray.api.staging import commit, staging_folder
 from uss_ray.errors import OutputError
+from uss_ray.records import INDEX_FOLDER, recording_key
 from uss_ray.results.index.failures import failed_jsonl
 from uss_ray.results.index.table import IndexRow, read_index_part, write_index
-from uss_ray.results.layout import INDEX_FOLDER, index_path
+from uss_ray.results.layout import index_path
 from uss_ray.results.stems.part_files import PART_NAME
-from uss_ray.sources.recordings import recording_key
 from uss_ray.store.store import Store
 
 FAILED_PREFIX = "failed-"

@@ -13,7 +13,7 @@ from uss_ray.api.publisher import Publisher, index_name
 from uss_ray.errors import OutputError, RecordingError, UssRayError
 from uss_ray.pipelines.archive.ledger import FAILED_PREFIX
 from uss_ray.pipelines.archive.outcome import Outcome, failed_outcome, separated_outcome
-from uss_ray.sources.recordings import Recording
+from uss_ray.records import Recording
 from uss_ray.store.faults import is_infrastructure
 
 _JOIN_CPUS = 0.5

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from uss_ray.records import Recording, recording_key
 from uss_ray.results.index.rows import RecordingRows
-from uss_ray.sources.recordings import Recording, recording_key
 
 LOUDEST_STEMS = 3
 

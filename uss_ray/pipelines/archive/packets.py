@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from uss_ray.sources.recordings import Recording
+from uss_ray.records import Recording
 
 SPAN_SAMPLES = 1 << 24
 """Most sound of a span, which travels alone: 64 MiB, 174 s of 48 kHz stereo."""

@@ -25,9 +25,9 @@ from uss_ray.errors import RecordingError
 from uss_ray.pipelines.archive.ledger import is_in
 from uss_ray.pipelines.archive.plan_sampling import Estimate, Reservoir, estimate_rate, estimate_total
 from uss_ray.pipelines.archive.plan_trial import EXCERPT_SECONDS, Trial, run_trials
+from uss_ray.records import Recording
 from uss_ray.sources.listing import Listing
 from uss_ray.sources.reading import open_stored_recording
-from uss_ray.sources.recordings import Recording
 from uss_ray.store.faults import is_infrastructure
 from uss_ray.store.store import Store, StoreOptions
 

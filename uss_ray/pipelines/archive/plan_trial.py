@@ -16,8 +16,8 @@ from uss_ray.api.request import SeparationRequest
 from uss_ray.api.separator import RecordingSeparator
 from uss_ray.audio.codec import StemWriter, stem_subtype
 from uss_ray.errors import RecordingError
+from uss_ray.records import Recording
 from uss_ray.sources.reading import open_stored_recording
-from uss_ray.sources.recordings import Recording
 from uss_ray.store.faults import is_infrastructure
 from uss_ray.store.store import Store
 

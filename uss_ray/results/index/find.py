@@ -18,8 +18,7 @@ from pyarrow.dataset import Expression, ParquetFileFormat, field
 
 from uss_ray.errors import ConfigError, DataError, OutputError
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.results.index.table import Status, check_index_version
-from uss_ray.results.layout import INDEX_FOLDER
+from uss_ray.results.index.table import Status, check_index_version, index_parts
 from uss_ray.store.store import FoundFile, Location, Store
 
 HEARD: tuple[Status, ...] = ("written", "detected")
@@ -218,7 +217,7 @@ def _matching_tables(root: Store, *, wanted: Wanted) -> Generator[pa.Table, None
     pool = ThreadPoolExecutor(_PARTS_AT_ONCE, thread_name_prefix="index")
     ahead: deque[Future[pa.Table]] = deque()
     try:
-        for part in _parts(root):
+        for part in index_parts(root):
             ahead.append(pool.submit(_read_matching, part, expression=expression))
             if len(ahead) == 2 * _PARTS_AT_ONCE:
                 yield ahead.popleft().result()
@@ -226,20 +225,6 @@ def _matching_tables(root: Store, *, wanted: Wanted) -> Generator[pa.Table, None
             yield ahead.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _parts(root: Store) -> Iterator[FoundFile]:
-    none_yet = True
-    try:
-        for part in (root / INDEX_FOLDER).files():
-            if part.place.name.endswith(".parquet") and part.size_bytes != 0:
-                none_yet = False
-                yield part
-    except OutputError as error:
-        if not isinstance(error.__cause__, FileNotFoundError):
-            raise
-    if none_yet:
-        raise DataError(str(root), expected=f"an index ({INDEX_FOLDER}/*.parquet)", found="none")
 
 
 def _read_matching(part: FoundFile, *, expression: Expression) -> pa.Table:

@@ -10,18 +10,19 @@ import dataclasses
 import math
 import os
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fsspec.core import url_to_fs
 
-from uss_ray.errors import DataError, OutputError
-from uss_ray.results.layout import INDEX_FOLDER
+from uss_ray.arrow import schema_of
+from uss_ray.errors import DataError, OutputError, UssRayError
+from uss_ray.records import INDEX_FOLDER
+from uss_ray.store.store import FoundFile, Location, Store
 
 INDEX_VERSION = 2
 _READABLE_VERSIONS = ("1", "2")
@@ -34,54 +35,6 @@ _KINDS = frozenset(get_args(Kind))
 _STATUSES = frozenset(get_args(Status))
 _NO_FILE = (None, None, None)
 _FREE_TEXT = ("recording_uri", "reason")  # Parquet refuses file names that are in no encoding
-
-_SPAN = pa.struct(
-    [
-        pa.field("start_seconds", pa.float64(), False),
-        pa.field("end_seconds", pa.float64(), False),
-        pa.field("stem_uri", pa.string()),
-        pa.field("stem_sha256", pa.string()),
-        pa.field("stem_bytes", pa.int64()),
-        pa.field("stem_start_frame", pa.int64()),
-    ]
-)
-
-INDEX_SCHEMA = pa.schema(
-    [
-        pa.field("run_id", pa.string(), False),
-        pa.field("recording_id", pa.string(), False),
-        pa.field("recording_uri", pa.string(), False),
-        pa.field("recording_sha256", pa.string()),
-        pa.field("node_id", pa.string(), False),
-        pa.field("label", pa.string(), False),
-        pa.field("level", pa.int16()),
-        pa.field("kind", pa.string(), False),
-        pa.field("status", pa.string(), False),
-        pa.field("reason", pa.string()),
-        pa.field("probability", pa.float32()),
-        pa.field("active_spans", pa.list_(_SPAN), False),
-        pa.field("active_seconds", pa.float64(), False),
-        pa.field("level_db", pa.float32()),
-        pa.field("peak_db", pa.float32()),
-        pa.field("stem_uri", pa.string()),
-        pa.field("stem_sha256", pa.string()),
-        pa.field("stem_bytes", pa.int64()),
-        pa.field("clipped_samples", pa.int64()),
-        pa.field("sample_rate", pa.int32()),
-        pa.field("channels", pa.int16()),
-        pa.field("frames", pa.int64()),
-        pa.field("format", pa.string()),
-        pa.field("weights_name", pa.string(), False),
-        pa.field("weights_sha256", pa.string(), False),
-        pa.field("settings", pa.string(), False),
-        pa.field("processing_seconds", pa.float64()),
-        pa.field("created_at", pa.timestamp("us", tz="UTC"), False),
-    ],
-    metadata={_VERSION_KEY: str(INDEX_VERSION).encode()},
-)
-
-_TEXT_COLUMNS = [field.name for field in INDEX_SCHEMA if pa.types.is_string(field.type)]
-_FIELDS_OF = attrgetter(*INDEX_SCHEMA.names)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -166,7 +119,7 @@ class ActiveSpan:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class IndexRow:
-    """One recording × node.
+    """One recording × node; its fields, in their order, are the columns of the index, with `active_seconds` among them.
 
     Parameters
     ----------
@@ -221,28 +174,28 @@ class IndexRow:
     run_id: str
     recording_id: str
     recording_uri: str
+    recording_sha256: str | None = None
     node_id: str
     label: str
-    level: int | None
+    level: Annotated[int, pa.int16()] | None
     kind: Kind
     status: Status
-    weights_name: str
-    weights_sha256: str
-    settings: str = "{}"
-    recording_sha256: str | None = None
     reason: str | None = None
-    probability: float | None = None
+    probability: Annotated[float, pa.float32()] | None = None
     active_spans: tuple[ActiveSpan, ...] = ()
-    level_db: float | None = None
-    peak_db: float | None = None
+    level_db: Annotated[float, pa.float32()] | None = None
+    peak_db: Annotated[float, pa.float32()] | None = None
     stem_uri: str | None = None
     stem_sha256: str | None = None
     stem_bytes: int | None = None
     clipped_samples: int | None = None
-    sample_rate: int | None = None
-    channels: int | None = None
+    sample_rate: Annotated[int, pa.int32()] | None = None
+    channels: Annotated[int, pa.int16()] | None = None
     frames: int | None = None
     format: str | None = None
+    weights_name: str
+    weights_sha256: str
+    settings: str = "{}"
     processing_seconds: float | None = None
     created_at: datetime = dataclasses.field(default_factory=lambda: datetime.now(UTC))
 
@@ -283,6 +236,17 @@ class IndexRow:
         values = {name: value for name, value in record.items() if name != "active_seconds"}
         values["active_spans"] = tuple(ActiveSpan(**span) for span in record["active_spans"])
         return cls(**values)
+
+
+def _index_schema() -> pa.Schema:
+    schema = schema_of(IndexRow, metadata={_VERSION_KEY: str(INDEX_VERSION).encode()})
+    active_seconds = pa.field("active_seconds", pa.float64(), nullable=False)
+    return schema.insert(schema.get_field_index("active_spans") + 1, active_seconds)
+
+
+INDEX_SCHEMA = _index_schema()
+_TEXT_COLUMNS = [field.name for field in INDEX_SCHEMA if pa.types.is_string(field.type)]
+_FIELDS_OF = attrgetter(*INDEX_SCHEMA.names)
 
 
 def _contradiction(row: IndexRow) -> tuple[str, str, str] | None:
@@ -414,13 +378,13 @@ def write_index_part(table: pa.Table, *, path: Path) -> None:
         raise OutputError(str(path), expected="a place that can be written", found=_short(error)) from error
 
 
-def read_index(root: str | Path) -> pa.Table:
+def read_index(root: Location | Store) -> pa.Table:
     """Read every part of the index below an output root.
 
     Parameters
     ----------
-    root : str or Path
-        Output root: a folder or a URI that fsspec knows.
+    root : Store, str or path
+        Output root.
 
     Returns
     -------
@@ -432,18 +396,37 @@ def read_index(root: str | Path) -> pa.Table:
     ------
     DataError
         If there is no part, or a part is not Parquet or not of this schema.
+    OutputError
+        If the store cannot be read.
     """
-    file_system, base = url_to_fs(str(root))
-    folder = f"{base.rstrip('/')}/{INDEX_FOLDER}"
-    details = file_system.find(folder, detail=True)
-    parts = [name for name in sorted(details) if name.endswith(".parquet") and details[name]["size"] > 0]
-    if not parts:
-        raise DataError(str(root), expected=f"an index ({INDEX_FOLDER}/*.parquet)", found="none")
     tables = []
-    for part in parts:
-        with file_system.open(part, "rb") as file:
-            tables.append(read_index_part(file, name=part))
+    for part in index_parts(Store.of(root, OutputError)):
+        with part.place.open() as file:
+            tables.append(read_index_part(file, name=str(part.place)))
     return pa.concat_tables(tables)
+
+
+def index_parts(output: Store) -> Iterator[FoundFile]:
+    """List the parts of an index in the order of their names, without empty files, which are markers.
+
+    Raises
+    ------
+    DataError
+        If there is no part.
+    OutputError
+        If the store cannot be asked.
+    """
+    none_yet = True
+    try:
+        for part in (output / INDEX_FOLDER).files():
+            if part.place.name.endswith(".parquet") and part.size_bytes != 0:
+                none_yet = False
+                yield part
+    except UssRayError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
+    if none_yet:
+        raise DataError(str(output), expected=f"an index ({INDEX_FOLDER}/*.parquet)", found="none")
 
 
 def read_index_part(file: Any, *, name: str) -> pa.Table:

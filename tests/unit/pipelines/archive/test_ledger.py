@@ -14,6 +14,7 @@ from uss_ray.pipelines.archive.ledger import (
     read_ledger,
     settle_failures,
 )
+from uss_ray.records import recording_key
 from uss_ray.results.index.table import (
     IndexRow,
     RecordingFacts,
@@ -23,7 +24,6 @@ from uss_ray.results.index.table import (
     write_index,
 )
 from uss_ray.results.layout import index_path
-from uss_ray.sources.recordings import recording_key
 from uss_ray.store.store import Store
 
 RUN = RunFacts(run_id="r", weights_name="w", weights_sha256="0")

@@ -18,8 +18,8 @@ from uss_ray.pipelines.archive import plan_trial
 from uss_ray.pipelines.archive.plan import plan_archive
 from uss_ray.pipelines.archive.plan_sampling import Estimate, Reservoir, estimate_rate, estimate_total
 from uss_ray.pipelines.archive.plan_trial import run_trials
-from uss_ray.sources.listing import open_listing, recording_key
-from uss_ray.sources.recordings import Recording
+from uss_ray.records import Recording, recording_key
+from uss_ray.sources.listing import open_listing
 
 
 @pytest.fixture

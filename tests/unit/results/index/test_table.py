@@ -244,3 +244,51 @@ def test_an_index_that_cannot_be_written_leaves_nothing_and_says_where(tmp_path:
 def test_a_file_name_in_no_encoding_can_be_indexed(tmp_path: Path) -> None:
     write_index([a_row(recording_uri=os.fsdecode(b"caf\xe9.wav"))], path=tmp_path / "index" / "a.parquet")
     assert read_index(tmp_path)["recording_uri"].to_pylist() == ["caf\\udce9.wav"]
+
+
+def test_the_schema_is_the_one_of_version_2_to_the_last_byte() -> None:
+    """Rows of earlier runs must still be read, and those of this one by earlier programs."""
+    span = pa.struct(
+        [
+            pa.field("start_seconds", pa.float64(), False),
+            pa.field("end_seconds", pa.float64(), False),
+            pa.field("stem_uri", pa.string()),
+            pa.field("stem_sha256", pa.string()),
+            pa.field("stem_bytes", pa.int64()),
+            pa.field("stem_start_frame", pa.int64()),
+        ]
+    )
+    columns: list[tuple[str, pa.DataType, bool]] = [
+        ("run_id", pa.string(), False),
+        ("recording_id", pa.string(), False),
+        ("recording_uri", pa.string(), False),
+        ("recording_sha256", pa.string(), True),
+        ("node_id", pa.string(), False),
+        ("label", pa.string(), False),
+        ("level", pa.int16(), True),
+        ("kind", pa.string(), False),
+        ("status", pa.string(), False),
+        ("reason", pa.string(), True),
+        ("probability", pa.float32(), True),
+        ("active_spans", pa.list_(span), False),
+        ("active_seconds", pa.float64(), False),
+        ("level_db", pa.float32(), True),
+        ("peak_db", pa.float32(), True),
+        ("stem_uri", pa.string(), True),
+        ("stem_sha256", pa.string(), True),
+        ("stem_bytes", pa.int64(), True),
+        ("clipped_samples", pa.int64(), True),
+        ("sample_rate", pa.int32(), True),
+        ("channels", pa.int16(), True),
+        ("frames", pa.int64(), True),
+        ("format", pa.string(), True),
+        ("weights_name", pa.string(), False),
+        ("weights_sha256", pa.string(), False),
+        ("settings", pa.string(), False),
+        ("processing_seconds", pa.float64(), True),
+        ("created_at", pa.timestamp("us", tz="UTC"), False),
+    ]
+    version_2 = pa.schema(
+        [pa.field(*column) for column in columns], metadata={b"uss_ray.index_version": b"2"}
+    )
+    assert INDEX_SCHEMA.serialize().equals(version_2.serialize())

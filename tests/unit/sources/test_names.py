@@ -1,0 +1,20 @@
+"""What counts as a recording by its name alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from uss_ray.sources.names import RECORDING_SUFFIXES, has_recording_suffix, looks_like_recording
+
+
+@pytest.mark.parametrize("suffix", sorted(RECORDING_SUFFIXES))
+def test_a_suffix_counts_in_any_case(suffix: str) -> None:
+    assert has_recording_suffix(f"s3://b/deep.d/été{suffix}")
+    assert has_recording_suffix(f"A{suffix.upper()}")
+    assert not has_recording_suffix(suffix)
+    assert not has_recording_suffix(f"a{suffix}.txt")
+
+
+def test_a_uri_may_be_a_recording_whatever_its_suffix() -> None:
+    names = ("s3://bucket/x", "a.wav", "Dog", "/m/0bt9lr", "m.csv")
+    assert [looks_like_recording(name) for name in names] == [True, True, False, False, False]

@@ -1,0 +1,97 @@
+"""The Arrow schema of a record, from the record itself: each dataclass that is a row of a table is written once.
+
+Owns how Python types become Arrow types, and what may be null.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import pyarrow as pa
+
+_PLAIN: dict[Any, pa.DataType] = {
+    bool: pa.bool_(),
+    bytes: pa.large_binary(),
+    datetime: pa.timestamp("us", tz="UTC"),
+    float: pa.float64(),
+    int: pa.int64(),
+    str: pa.string(),
+}
+
+
+def schema_of(record_type: type, *, metadata: Mapping[bytes, bytes] | None = None) -> pa.Schema:
+    """Give the schema of a table with a row for each record.
+
+    Parameters
+    ----------
+    record_type : type
+        A dataclass. Its fields are the columns, in their order; a field that may be None may be null, others not.
+        ``Annotated[int, pa.int16()]`` names a column's type; without it, whole numbers and floats have 64 bits and
+        bytes are of any size. ``Literal`` is a text, ``tuple[T, ...]`` and ``list[T]`` are lists, ``dict[K, V]`` is a
+        map and another dataclass a struct.
+    metadata : mapping of bytes to bytes, optional
+        Of the schema.
+
+    Raises
+    ------
+    TypeError
+        If a field's type has no Arrow type; it is named.
+
+    Examples
+    --------
+    >>> @dataclasses.dataclass
+    ... class Clip:
+    ...     name: str
+    ...     level: Annotated[int, pa.int16()] | None
+    >>> schema_of(Clip)
+    name: string not null
+    level: int16
+    """
+    return pa.schema(_fields(record_type), metadata=metadata)
+
+
+def struct_of(record_type: type) -> pa.StructType:
+    """Give the struct of a record, as a column of another table has it; see `schema_of`."""
+    return pa.struct(_fields(record_type))
+
+
+def _fields(record_type: type) -> list[pa.Field]:
+    hints = get_type_hints(record_type, include_extras=True)
+    fields = []
+    for field in dataclasses.fields(record_type):
+        try:
+            kind, may_be_null = _type_of(hints[field.name])
+        except TypeError as error:
+            raise TypeError(f"{record_type.__name__}.{field.name}: {error}") from error
+        fields.append(pa.field(field.name, kind, may_be_null))
+    return fields
+
+
+def _type_of(annotation: Any) -> tuple[pa.DataType, bool]:
+    """Give the Arrow type of an annotation, and whether it allows None."""
+    if annotation in _PLAIN:
+        return _PLAIN[annotation], False
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        others = [argument for argument in arguments if argument is not type(None)]
+        if len(others) == 1:
+            return _type_of(others[0])[0], True
+    elif origin is Annotated:
+        named = next((extra for extra in arguments[1:] if isinstance(extra, pa.DataType)), None)
+        kind, may_be_null = _type_of(arguments[0])
+        return named or kind, may_be_null
+    elif origin is Literal:
+        kinds = {type(value) for value in arguments}
+        if len(kinds) == 1:
+            return _type_of(kinds.pop())
+    elif origin is list or (origin is tuple and arguments[1:] == (Ellipsis,)):
+        return pa.list_(_type_of(arguments[0])[0]), False
+    elif origin is dict:
+        return pa.map_(_type_of(arguments[0])[0], _type_of(arguments[1])[0]), False
+    elif dataclasses.is_dataclass(annotation) and isinstance(annotation, type):
+        return struct_of(annotation), False
+    raise TypeError(f"no Arrow type for {annotation!r}")
