@@ -4,12 +4,16 @@ import fsspec
 import numpy as np
 import pytest
 import soundfile as sf
+import torch
 
 from tests.mp4 import encoded_mp4
 from uss_ray import separate
 from uss_ray.errors import OutputError, RecordingError
+from uss_ray.models.conv_tasnet import ConvTasNet, ConvTasNetConfig
 from uss_ray.results.index.table import read_index
+from uss_ray.separation.settings import SeparationSettings
 from uss_ray.store.store import Store
+from uss_ray.weights.folder import load_weights, save_weights, specify
 
 
 def test_three_lines_of_python_separate_a_recording(make_recording, tiny_weights, tmp_path):
@@ -64,6 +68,53 @@ def test_recording_and_results_may_lie_in_an_object_store(make_recording, tiny_w
         assert read_index("memory://bucket/out").num_rows == len(result.rows)
     finally:
         store.rm("/bucket", recursive=True)
+
+
+@pytest.fixture(scope="module")
+def time_domain_weights(tiny_weights, tmp_path_factory):
+    """A folder of weights whose separator is a Conv-TasNet with random values."""
+    tiny = load_weights(tiny_weights)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        separator = ConvTasNet(
+            ConvTasNetConfig(filters=8, channels=4, hidden_channels=6, stack_blocks=3, stacks=1)
+        )
+    networks = {"tagger": tiny.tagger, "separator": separator.eval()}
+    return save_weights(
+        tmp_path_factory.mktemp("weights") / "time",
+        networks,
+        name="time",
+        specifications=specify(networks, segment_seconds=2.0),
+        class_means=tiny.class_means,
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"settings": SeparationSettings(mixture_consistency=True)}, {"exclude": ["Dog"]}],
+    ids=["plain", "consistent", "exclude"],
+)
+def test_a_separator_in_the_time_domain_separates_a_recording(
+    make_recording, time_domain_weights, tmp_path, options
+):
+    recording = make_recording("a.wav", seconds=7.3, sample_rate=44_100, channels=2, subtype="FLOAT")
+    result = separate(
+        recording,
+        output=tmp_path / "out",
+        levels=[1],
+        weights=time_domain_weights,
+        stem_format="wav",
+        report=False,
+        **options,
+    )
+    mixture, rate = sf.read(recording, always_2d=True)
+    stems = {}
+    for row in result.rows:
+        if row.stem_uri is not None:
+            stems[row.label], stem_rate = sf.read(tmp_path / "out" / row.stem_uri, always_2d=True)
+            assert (stem_rate, stems[row.label].shape) == (rate, mixture.shape)
+    assert {"Human sounds", "Music", "Residual"} <= stems.keys()
+    np.testing.assert_allclose(sum(stems.values()), mixture, atol=2e-6)
 
 
 def test_stems_of_an_m4a_are_flac_as_long_as_what_was_decoded(tiny_weights, tmp_path):
