@@ -187,7 +187,9 @@ def _read_mapping(path: Path) -> dict[str, Any]:
 
 
 def _config_error(model: type[Settings], error: ValidationError) -> ConfigError:
-    first = error.errors(include_url=False)[0]
+    errors = error.errors(include_url=False)
+    # A key that is written wrongly explains why the right one is missing.
+    first = next((found for found in errors if found["type"] == "extra_forbidden"), errors[0])
     place = [str(step) for step in first["loc"]]
     item = " ".join([_spoken(model.__name__), ".".join(place)]).strip()
     if first["type"] == "extra_forbidden":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import json
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -110,8 +109,7 @@ class SeparationRequest(Settings):
     def described(self) -> str:
         """Give what shapes the stems as canonical JSON: query, settings and format, not places."""
         shaping = {"query", "settings", "networks", "write", "ontology", "class_list", "span_seconds"}
-        dumped = self.model_dump_json(include=shaping, exclude={"write": {"report"}})
-        return canonical_json(json.loads(dumped))
+        return canonical_json(self.model_dump(mode="json", include=shaping, exclude={"write": {"report"}}))
 
     def run_id(self, *, weights_sha256: str) -> str:
         """Name the run: the same request with the same weights gives the same name."""

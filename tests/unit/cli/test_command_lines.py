@@ -1,0 +1,298 @@
+"""Every command line of README, docs, Makefile and jobs means what it says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from uss_ray.cli.main import COMMANDS
+
+ROOT = Path(__file__).parents[3]
+STATION, BUCKET = "examples/archive/station.flac", "s3://BUCKET"
+STORE = {"endpoint": "https://s3.example.org"}
+JOB_OF_README = {
+    "archive": f"{BUCKET}/archive",
+    "request": {"output": f"{BUCKET}/separated", "query": {"levels": (1, 2, 3)}, "device": "cuda"},
+    "options": {"actors": 32},
+}
+
+
+def one(output: str, **query: Any) -> dict[str, Any]:
+    return {"recording": STATION, "request": {"output": f"out/{output}", "query": query}}
+
+
+DOCUMENTED: dict[str, dict[str, Any]] = {
+    f"separate {STATION} -o out/one --levels 1 2 3": one("one", levels=(1, 2, 3)),
+    f"separate {STATION} -o out/classes --classes Speech /m/07jdr --exclude Music": one(
+        "classes", classes=("Speech", "/m/07jdr"), exclude=("Music",)
+    ),
+    'separate "examples/archive/farm by the brook.ogg" -o out/text --text "a man speaking"': one(
+        "text", texts=("a man speaking",)
+    )
+    | {"recording": "examples/archive/farm by the brook.ogg"},
+    f"separate {STATION} -o out/example --query-dir out/wanted": one("example", example_folder="out/wanted"),
+    f"separate {STATION} -o out/without --exclude Speech": one("without", exclude=("Speech",)),
+    "separate RECORDING -o OUT --weights uss-resunet30": {
+        "recording": "RECORDING",
+        "request": {"output": "OUT", "weights": "uss-resunet30"},
+    },
+    "archive examples/archive out/archive --levels 1 2 3": {
+        "archive": "examples/archive",
+        "request": {"output": "out/archive", "query": {"levels": (1, 2, 3)}},
+    },
+    f"archive {BUCKET}/recordings {BUCKET}/separated --levels 1 2 --format opus "
+    "--storage-endpoint https://s3.example.org": {
+        "archive": f"{BUCKET}/recordings",
+        "request": {
+            "output": f"{BUCKET}/separated",
+            "query": {"levels": (1, 2)},
+            "write": {"stem_format": "opus"},
+            "storage": STORE,
+        },
+    },
+    "archive examples/archive out/archive --dry-run": {
+        "archive": "examples/archive",
+        "request": {"output": "out/archive"},
+        "extras": {"dry_run": True},
+    },
+    "archive examples/archive $(DEMO) --levels 1 2 3 --overwrite": {
+        "archive": "examples/archive",
+        "request": {"output": "$(DEMO)", "query": {"levels": (1, 2, 3)}, "overwrite": True},
+    },
+    "archive configs/archive/index_only.yaml --threshold 0.3": {
+        "archive": "examples/archive",
+        "request": {
+            "output": "out/index",
+            "query": {"levels": (1, 2, 3, 4)},
+            "write": {"write": "index-only", "report": False},
+            "settings": {"threshold": 0.3},
+        },
+    },
+    f"archive {BUCKET}/archive {BUCKET}/separated --levels 1 2 3 --actors 32 --device cuda": JOB_OF_README,
+    f"archive {BUCKET}/archive {BUCKET}/separated --actors 16 --device cuda": JOB_OF_README
+    | {"request": {"output": f"{BUCKET}/separated", "device": "cuda"}, "options": {"actors": 16}},
+    "archive --help": {},
+    "find out/demo --class Speech --min-probability 0.5": {
+        "output": "out/demo",
+        "classes": ("Speech",),
+        "min_probability": 0.5,
+    },
+    'find out/demo --text "water running" --json': {
+        "output": "out/demo",
+        "texts": ("water running",),
+        "json_lines": True,
+    },
+    "ontology --find dog": {"find": "dog"},
+    "ontology --level 2": {"level": 2},
+    f"data check balanced_train_segments.csv {BUCKET}/audio": {
+        "sources": ("balanced_train_segments.csv", f"{BUCKET}/audio")
+    },
+    f"mine balanced_train_segments.csv unbalanced_train_segments.csv {BUCKET}/audio {BUCKET}/anchors "
+    "--conditions both": {
+        "request": {
+            "segments": ("balanced_train_segments.csv", "unbalanced_train_segments.csv"),
+            "audio": f"{BUCKET}/audio",
+            "output": f"{BUCKET}/anchors",
+            "settings": {"conditions": "both"},
+        }
+    },
+    "weights list": {},
+    "weights fetch uss-resunet30": {"name": "uss-resunet30"},
+    "weights import Cnn14_mAP=0.431.pth -o my-weights/cnn14": {
+        "file": "Cnn14_mAP=0.431.pth",
+        "output": "my-weights/cnn14",
+    },
+    "weights import HTSAT_AudioSet_Saved_1.ckpt -o FOLDER": {
+        "file": "HTSAT_AudioSet_Saved_1.ckpt",
+        "output": "FOLDER",
+    },
+    "train starter DATA -o my-weights/starter": {"source": "DATA", "output": "my-weights/starter"},
+    "train starter DATA -o FOLDER": {"source": "DATA", "output": "FOLDER"},
+    "evaluate separation DATA --query class-mean -o result.json": {"data": "DATA", "output": "result.json"},
+    "evaluate separation DATA --query class-mean": {"data": "DATA"},
+    "evaluate mining DATA": {"data": "DATA"},
+    "completion bash": {"shell": "bash"},
+}
+"""What each line is read as, beside the defaults."""
+
+MORE: dict[str, dict[str, Any]] = {
+    "separate a.wav -o out --levels 1,2 3": {
+        "recording": "a.wav",
+        "request": {"output": "out", "query": {"levels": (1, 2, 3)}},
+    },
+    "separate --levels 1 2 a.wav --output=out": {
+        "recording": "a.wav",
+        "request": {"output": "out", "query": {"levels": (1, 2)}},
+    },
+    "separate --classes Dog Speech --union -o out a.wav": {
+        "recording": "a.wav",
+        "request": {"output": "out", "query": {"classes": ("Dog", "Speech"), "union": True}},
+    },
+    "separate a.wav -o out --channels independent --consistency --condition detected --threshold 0.4": {
+        "recording": "a.wav",
+        "request": {
+            "output": "out",
+            "settings": {
+                "channel_mode": "independent",
+                "mixture_consistency": True,
+                "condition": "detected",
+                "threshold": 0.4,
+            },
+        },
+    },
+    "separate a.wav -o out --write active-spans --format wav --no-residual --no-report --overwrite": {
+        "recording": "a.wav",
+        "request": {
+            "output": "out",
+            "overwrite": True,
+            "write": {"write": "active-spans", "stem_format": "wav", "residual": False, "report": False},
+        },
+    },
+    "separate a.wav -o out --batch-size 8 --precision bfloat16 --device cpu --ontology o.json --class-list c.csv": {
+        "recording": "a.wav",
+        "request": {
+            "output": "out",
+            "device": "cpu",
+            "ontology": "o.json",
+            "class_list": "c.csv",
+            "networks": {"batch_size": 8, "precision": "bfloat16"},
+        },
+    },
+    "separate a.wav -o out --storage-profile p --storage-region r --storage-patience 2.5": {
+        "recording": "a.wav",
+        "request": {"output": "out", "storage": {"profile": "p", "region": "r", "patience_seconds": 2.5}},
+    },
+    "archive in --limit 3 out --shard 1/4 --retry-failed --max-failed-fraction 0.1 --address auto": {
+        "archive": "in",
+        "request": {"output": "out"},
+        "options": {
+            "limit": 3,
+            "shard": (1, 4),
+            "retry_failed": True,
+            "max_failed_fraction": 0.1,
+            "address": "auto",
+        },
+    },
+    "archive in out/ --version b --threads 2 --actors-per-gpu 3 --span-seconds 60 --verbose": {
+        "archive": "in",
+        "request": {"output": "out/b", "span_seconds": 60},
+        "options": {"threads": 2, "actors_per_gpu": 3, "verbose": True},
+        "extras": {"version": "b"},
+    },
+    "mine a.csv audio out --detector panns --purity 0.5 --silence -50 --per-label 2 --min-probability 0.2": {
+        "request": {
+            "segments": ("a.csv",),
+            "audio": "audio",
+            "output": "out",
+            "weights": "panns",
+            "settings": {
+                "min_purity": 0.5,
+                "anchors_per_label": 2,
+                "min_probability": 0.2,
+                "silence": {"anchor_rejected_below_rms_dbfs": -50.0},
+            },
+        }
+    },
+    "mine a.csv audio out --silence -inf --mode random --seed 3 --compile --no-report --shard 2/2 --limit 5": {
+        "request": {
+            "segments": ("a.csv",),
+            "audio": "audio",
+            "output": "out",
+            "compiled": True,
+            "report": False,
+            "settings": {"mode": "random", "seed": 3, "silence": {"anchor_rejected_below_rms_dbfs": None}},
+        },
+        "options": {"shard": (2, 2), "limit": 5},
+    },
+    "mine a.csv audio out --container tar --id-column ytid --audio-column sound --batch-size 8 --precision tfloat32": {
+        "request": {
+            "segments": ("a.csv",),
+            "audio": "audio",
+            "output": "out",
+            "container": "tar",
+            "precision": "tfloat32",
+            "columns": {"clip_id": "ytid", "audio": "sound"},
+            "settings": {"batch_size": 8},
+        }
+    },
+    "find out --status written --status silent --exact --min-seconds 2 --limit 7 --csv": {
+        "output": "out",
+        "statuses": ("written", "silent"),
+        "exact": True,
+        "min_seconds": 2,
+        "limit": 7,
+        "csv_rows": True,
+    },
+    "data check a.csv audio --sample 0 --problems p.csv --container files --json": {
+        "sources": ("a.csv", "audio"),
+        "sample": 0,
+        "problems": "p.csv",
+        "container": "files",
+        "json_lines": True,
+    },
+    "weights import a.pth -o out --kind panns-cnn14": {
+        "file": "a.pth",
+        "output": "out",
+        "kind": "panns-cnn14",
+    },
+    "train starter DATA -o out --work runs/x": {"source": "DATA", "output": "out", "work": "runs/x"},
+    "evaluate list DATA -o pairs.csv": {"data": "DATA", "output": "pairs.csv"},
+    "evaluate mining DATA --split train --anchors-per-label 2 --min-probability 0 --min-purity 0.3 --weights w": {
+        "data": "DATA",
+        "split": "train",
+        "weights": "w",
+        "settings": {"anchors_per_label": 2, "min_probability": 0, "min_purity": 0.3},
+    },
+}
+"""Flags that no line of the documentation shows."""
+
+
+def command_of(words: list[str]) -> tuple[str, list[str]]:
+    name = " ".join(words[:2])
+    return (name, words[2:]) if name in COMMANDS else (words[0], words[1:])
+
+
+def lines_of_the_documentation() -> set[str]:
+    """Find all in blocks of code, in backticks and in entry points, without comments, prompts and continuations."""
+    files = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "Makefile", ROOT / "deploy/rayjob.yaml"]
+    files += [ROOT / "deploy/Dockerfile", *sorted((ROOT / "docs").rglob("*.md"))]
+    found: set[str] = set()
+    for file in files:
+        text = file.read_text(encoding="utf-8").replace("\\\n", " ")
+        lines = re.findall(r"^[^`\n]*?(?:^|/)uss-ray ([a-z].*)$", text, re.MULTILINE)
+        lines += re.findall(r"`uss-ray ([^`|…]+)`", text)
+        lines += [f"archive {rest}" for rest in re.findall(r"python -m jobs\.separate_archive(.*)", text)]
+        lines += [
+            f"mine {rest}" for rest in re.findall(r"python -m jobs\.mine_anchors (?!SEGMENTS)(.+)", text)
+        ]
+        for line in lines:
+            words = " ".join(re.sub(r"\s+#.*|>.*", "", line).split())
+            if len(words.split()) > 1:
+                found.add(words)
+    return found
+
+
+def test_every_line_of_the_documentation_is_in_the_table():
+    known = {*DOCUMENTED, *COMMANDS}
+    assert lines_of_the_documentation() - known == set()
+
+
+@pytest.mark.parametrize(("line", "changes"), [*DOCUMENTED.items(), *MORE.items()])
+def test_a_line_is_read_as_what_it_means(line, changes, capsys):
+    name, arguments = command_of(shlex.split(line))
+    entry = COMMANDS[name]
+    command = getattr(import_module(f"uss_ray.cli.{entry.module}"), entry.command)
+    if "--help" in arguments:
+        with pytest.raises(SystemExit):
+            command.read(arguments)
+        assert capsys.readouterr().out.startswith(f"usage: uss-ray {name}")
+        return
+    settings, extras = command.read(arguments)
+    expected = dict(changes)
+    assert extras == expected.pop("extras", {})
+    assert settings == command.model(**expected)
