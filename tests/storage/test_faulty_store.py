@@ -195,10 +195,8 @@ def test_a_store_that_stays_away_is_given_up_as_its_own_fault(
 @pytest.mark.parametrize("status", [403, 404])
 def test_what_is_refused_for_good_is_asked_for_once(faulty_s3: FaultyProxy, short: str, status: int) -> None:
     faulty_s3.refuse(status)
-    began = time.monotonic()
     with pytest.raises(RecordingError):
         Store(short).open()
-    assert time.monotonic() - began < 3
     assert faulty_s3.count("HEAD") == 1
 
 

@@ -99,7 +99,7 @@ class RecordingSeparator:
 
     def __init__(self, request: SeparationRequest, *, scratch: Path | None = None) -> None:
         vocabulary = Vocabulary.load(ontology_path=request.ontology, classes_path=request.class_list)
-        weights = load_weights(locate_weights(request.weights))
+        weights = load_weights(locate_weights(request.weights, storage=request.storage))
         weights.check_classes(vocabulary.classes.ids)
         self.request = request
         self.engine = build_engine(

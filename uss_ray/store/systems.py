@@ -16,7 +16,6 @@ from uss_ray.store.options import StoreOptions
 S3_SCHEMES = ("s3", "s3a")
 WEB_SCHEMES = ("http", "https")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://")
-_FROM_ENVIRONMENT = StoreOptions()
 _CHECKSUMS = ("request_checksum_calculation", "response_checksum_validation")
 
 
@@ -26,14 +25,14 @@ def scheme_of(location: str) -> str:
     return found[1] if found else "file"
 
 
-def file_system(location: str, options: StoreOptions = _FROM_ENVIRONMENT) -> tuple[Any, str]:
+def file_system(location: str, options: StoreOptions) -> tuple[Any, str]:
     """Find the fsspec file system of a URI, and the path in it.
 
     Parameters
     ----------
     location : str
         ``scheme://...``; a local path gives the local file system.
-    options : StoreOptions, optional
+    options : StoreOptions
         Given to the client; what is None, it reads from the environment (``AWS_ENDPOINT_URL`` and its kin).
 
     Returns

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import fsspec
 import numpy as np
 import pytest
@@ -7,12 +9,13 @@ import soundfile as sf
 import torch
 
 from tests.mp4 import encoded_mp4
+from tests.servers.in_process import s3_in_process
 from uss_ray import separate
 from uss_ray.errors import OutputError, RecordingError
 from uss_ray.models.conv_tasnet import ConvTasNet, ConvTasNetConfig
 from uss_ray.results.index.table import read_index
 from uss_ray.separation.settings import SeparationSettings
-from uss_ray.store.store import Store
+from uss_ray.store.store import Store, StoreOptions
 from uss_ray.weights.folder import load_weights, save_weights, specify
 
 
@@ -68,6 +71,39 @@ def test_recording_and_results_may_lie_in_an_object_store(make_recording, tiny_w
         assert read_index("memory://bucket/out").num_rows == len(result.rows)
     finally:
         store.rm("/bucket", recursive=True)
+
+
+def test_a_store_of_its_own_is_used_for_everything_and_nothing_is_set_in_the_environment(
+    make_recording, tiny_weights, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("USS_RAY_CACHE", str(tmp_path / "cache"))
+    with s3_in_process("shelf") as endpoint:
+        storage = StoreOptions(endpoint=endpoint, region="us-east-1", patience_seconds=1)
+        shelf = Store("s3://shelf", storage)
+        (shelf / "in" / "a b.wav").put(make_recording("a b.wav"))
+        (shelf / "wanted" / "tone.wav").put(make_recording("tone.wav", seconds=2.0))
+        for file in tiny_weights.iterdir():
+            (shelf / "weights" / file.name).put(file)
+        before = dict(os.environ)
+        result = separate(
+            "s3://shelf/in/a b.wav",
+            output="s3://shelf/out",
+            example_folder="s3://shelf/wanted",
+            weights="s3://shelf/weights",
+            storage=storage,
+        )
+        assert dict(os.environ) == before
+        assert result.report == "s3://shelf/out/a b.wav/report.html"
+        assert read_index(shelf / "out").num_rows == len(result.rows)
+        assert {row.kind for row in result.rows} == {"example", "residual"}
+        with pytest.raises(OutputError, match="results of an earlier run"):
+            separate(
+                "s3://shelf/in/a b.wav",
+                output="s3://shelf/out",
+                weights="s3://shelf/weights",
+                storage=storage,
+            )
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.servers.fixtures import forget_clients
+from tests.servers.in_process import s3_in_process
 from uss_ray.errors import ConfigError, DataError, OutputError, RecordingError, UssRayError, WeightsError
 from uss_ray.store import store as store_module
 from uss_ray.store.store import FoundFile, Store, StoreOptions
@@ -26,27 +27,11 @@ BUCKET = "store-test"
 # From the start of the module: what a test does to the environment is undone after it.
 @pytest.fixture(scope="module", autouse=True)
 def s3_endpoint() -> Iterator[str]:
-    pytest.importorskip("s3fs")
-    server_module = pytest.importorskip("moto.server")
-    boto3 = pytest.importorskip("boto3")
-    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    environment = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
+    with s3_in_process(BUCKET) as endpoint, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", endpoint)
         forget_clients()
-        boto3.client("s3").create_bucket(Bucket=BUCKET)
-        yield environment["AWS_ENDPOINT_URL"]
+        yield endpoint
     forget_clients()
-    server.stop()
 
 
 @pytest.fixture(params=["local", "s3", "memory"])
@@ -272,18 +257,10 @@ def test_a_listing_tells_sizes(root: Store) -> None:
 
 
 def test_two_endpoints_side_by_side_and_nothing_in_the_environment(s3_endpoint: str) -> None:
-    server = pytest.importorskip("moto.server").ThreadedMotoServer(
-        ip_address="127.0.0.1", port=0, verbose=False
-    )
-    boto3 = pytest.importorskip("boto3")
-    # Servers of moto in one process share their buckets; the dead one shows that each store asks its own.
+    # Servers of one process share their buckets; the dead one shows that each store asks its own.
     dead = Store(f"s3://{BUCKET}/a.bin", StoreOptions(endpoint="http://127.0.0.1:9", patience_seconds=0))
-    server.start()
-    host, port = server.get_host_and_port()
-    second = f"http://{host}:{port}"
     before = dict(os.environ)
-    try:
-        boto3.client("s3", endpoint_url=second).create_bucket(Bucket="second")
+    with s3_in_process("second") as second:
         here, there = Store(f"s3://{BUCKET}"), Store("s3://second", StoreOptions(endpoint=second))
         (here / "a.bin").put(b"here")
         (there / "a.bin").put(b"there")
@@ -293,8 +270,6 @@ def test_two_endpoints_side_by_side_and_nothing_in_the_environment(s3_endpoint: 
         assert (here / "a.bin").read() == b"here"
         systems = {place.file_system()[0] for place in (here, there, dead)}
         assert {system.endpoint_url for system in systems} == {None, second, "http://127.0.0.1:9"}
-    finally:
-        server.stop()
     assert dict(os.environ) == before
 
 

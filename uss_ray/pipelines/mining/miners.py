@@ -25,7 +25,7 @@ def load_checked_weights(request: MiningRequest) -> Weights:
     WeightsError
         If they are missing or altered, or lack what is asked for.
     """
-    weights = load_weights(locate_weights(request.weights))
+    weights = load_weights(locate_weights(request.weights, storage=request.storage))
     if weights.detector is None or weights.detector.config.head != "frame":
         raise WeightsError(
             f"weights {weights.name}", expected="a detector", found="none that tells frames apart"
