@@ -11,8 +11,8 @@ import torch
 
 from uss_ray.evaluation.pairs import read_pairs
 from uss_ray.evaluation.protocol import build_pairs
+from uss_ray.evaluation.separation import evaluate_separation
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.pipelines.evaluate import evaluate_separation
 from uss_ray.separation.engine import build_engine
 from uss_ray.separation.mixture import ArraySource
 from uss_ray.separation.targets import SeparationPlan, target_for_condition

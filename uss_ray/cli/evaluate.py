@@ -11,6 +11,7 @@ from pydantic import Field
 from uss_ray.cli.flags import Command
 from uss_ray.config import Location, Settings
 from uss_ray.mining.settings import MiningSettings
+from uss_ray.separation.settings import SeparationSettings
 
 _DATA = "Data set folder: audio/<split>, metadata/<split>_segments.csv."
 _WEIGHTS = "Name, folder or URI of the weights."
@@ -27,6 +28,9 @@ class EvaluateSeparation(Settings):
     )
     pairs: Location | None = Field(
         default=None, description="List to score; without it the one drawn from the eval split."
+    )
+    settings: SeparationSettings = Field(
+        default_factory=SeparationSettings, description="How mixtures are separated; the query decides the condition."
     )
     output: Location | None = Field(default=None, description=_RESULT)
 
@@ -53,6 +57,8 @@ SEPARATION: Final = Command(
     model=EvaluateSeparation,
     positionals={"data": "DATA"},
     short={"output": "-o"},
+    names={"settings.condition": None, "settings.silence.untagged_below_rms_dbfs": "silence",
+           "settings.silence.stem_silent_below_peak_dbfs": None, "settings.hierarchy": None},
 )
 LIST: Final = Command(
     name="evaluate list", model=DrawPairs, positionals={"data": "DATA"}, short={"output": "-o"}
@@ -70,27 +76,39 @@ def evaluate_separation(arguments: Sequence[str]) -> int:
     """Score, show, and write the result."""
     asked, _ = SEPARATION.read(arguments)
 
-    from uss_ray.cli.display import say, show_table
+    from uss_ray.cli.display import progress_bar, say, show_table
+    from uss_ray.evaluation import separation
     from uss_ray.ontology.vocabulary import Vocabulary
-    from uss_ray.pipelines import evaluate
     from uss_ray.store.store import Store
 
     vocabulary = Vocabulary.load()
-    pairs = None if asked.pairs is None else Path(asked.pairs)
-    result = evaluate.evaluate_separation(
-        Path(asked.data), weights=asked.weights, query=asked.query, pairs=pairs, vocabulary=vocabulary
-    )
+    with progress_bar("Separating", unit="mixtures") as advance:
+        result = separation.evaluate_separation(
+            Path(asked.data),
+            weights=asked.weights,
+            query=asked.query,
+            pairs=None if asked.pairs is None else Path(asked.pairs),
+            settings=asked.settings,
+            vocabulary=vocabulary,
+            progress=advance,
+        )
     rows = [
-        (vocabulary.ontology.node(score.class_id).label, f"{score.sdri_db:.2f}", str(score.pairs))
+        (
+            vocabulary.ontology.node(score.class_id).label,
+            f"{score.sdri_db:.2f}",
+            f"{score.gated_sdri_db:.2f}",
+            f"{score.detected:.0%}",
+            str(score.pairs),
+        )
         for score in sorted(result.classes, key=lambda score: -score.sdri_db)
     ]
-    show_table(
-        ("Class", "SDRi dB", "Pairs"),
-        rows,
-        title=f"{result.weights}, {asked.query} query",
-        right=("SDRi dB", "Pairs"),
+    columns = ("Class", "SDRi dB", "Gated", "Detected", "Pairs")
+    show_table(columns, rows, title=f"{result.weights}, {asked.query} query", right=columns[1:])
+    say(
+        f"Mean over {len(rows)} classes: {result.mean_sdri_db:.2f} dB with the gate open; "
+        f"{result.gated_mean_sdri_db:.2f} dB as it is set, at {asked.settings.threshold:g}, "
+        f"where {result.detected:.0%} of the targets are detected ({result.pairs} mixtures)"
     )
-    say(f"Mean over {len(rows)} classes: {result.mean_sdri_db:.2f} dB ({result.pairs} mixtures)")
     say(result.metric)
     if asked.output is not None:
         Store(asked.output).put(result.to_json().encode())
@@ -103,7 +121,7 @@ def draw_pairs(arguments: Sequence[str]) -> int:
     asked, _ = LIST.read(arguments)
 
     from uss_ray.cli.display import say
-    from uss_ray.pipelines.evaluate import write_list
+    from uss_ray.evaluation.protocol import write_list
 
     say(f"{write_list(Path(asked.data), Path(asked.output))} pairs: {asked.output}")
     return 0

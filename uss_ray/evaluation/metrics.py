@@ -44,30 +44,3 @@ def sdr(estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
 def sdr_improvement(estimate: np.ndarray, reference: np.ndarray, mixture: np.ndarray) -> np.ndarray:
     """SDR of the estimate minus SDR of the mixture itself, shapes as in `sdr`."""
     return np.asarray(sdr(estimate, reference) - sdr(mixture, reference))
-
-
-def average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Average precision of one class.
-
-    Parameters
-    ----------
-    labels : ndarray of shape (items,)
-        0 or 1.
-    scores : ndarray of shape (items,)
-
-    Returns
-    -------
-    float
-        In [0, 1]; NaN without positives.
-
-    Examples
-    --------
-    >>> round(average_precision(np.array([1, 0, 1]), np.array([0.9, 0.8, 0.7])), 3)
-    0.833
-    """
-    positives = labels.sum()
-    if positives == 0:
-        return float("nan")
-    ranked = labels[np.argsort(-scores, kind="stable")]
-    precision = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
-    return float((precision * ranked).sum() / positives)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from uss_ray.errors import DataError
-from uss_ray.store.store import Store
+from uss_ray.store.store import Location, Store
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,16 @@ def draw_pairs(
     return pairs
 
 
-def write_pairs(pairs: Sequence[EvaluationPair], path: Path) -> None:
+def pairs_csv(pairs: Iterable[EvaluationPair]) -> str:
+    """Give a list as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [f.name for f in fields(EvaluationPair)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(pair) for pair in pairs)
+    return text.getvalue()
+
+
+def write_pairs(pairs: Iterable[EvaluationPair], place: Location | Store) -> None:
     """Write a list as CSV.
 
     Raises
@@ -182,11 +191,7 @@ def write_pairs(pairs: Sequence[EvaluationPair], path: Path) -> None:
     OutputError
         If it cannot be written.
     """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [f.name for f in fields(EvaluationPair)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(pair) for pair in pairs)
-    Store(path).put(text.getvalue().encode())
+    Store.of(place).put(pairs_csv(pairs).encode())
 
 
 def read_pairs(path: Path) -> list[EvaluationPair]:

@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-import torch
-
 from uss_ray.datasets.clips import ClipStore
 from uss_ray.datasets.segments import ClipRecord, read_segments
 from uss_ray.errors import ConfigError, DataError, WeightsError
@@ -18,9 +15,13 @@ from uss_ray.evaluation.pairs import (
     candidates_from_events,
     draw_pairs,
     read_events,
+    write_pairs,
 )
-from uss_ray.evaluation.separation import Separate
 from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.separation.engine import SeparationEngine
+from uss_ray.separation.mixture import Source
+from uss_ray.separation.settings import SeparationSettings
+from uss_ray.separation.targets import SeparationPlan, target_for_condition, targets_for_classes
 from uss_ray.weights.folder import Weights
 
 QueryKind = Literal["class-mean", "detected", "oracle"]
@@ -87,65 +88,71 @@ def build_pairs(
     return draw_pairs(candidates, conflict=conflict, seed=seed)
 
 
-def load_eval_clips(data: Path, *, vocabulary: Vocabulary) -> ClipStore:
+def write_list(
+    data: Path, output: Path, *, vocabulary: Vocabulary | None = None, segment_seconds: float = 2.0
+) -> int:
+    """Write the two-source list of a data set as CSV and return the number of its pairs."""
+    drawn = build_pairs(data, vocabulary=vocabulary or Vocabulary.load(), segment_seconds=segment_seconds)
+    write_pairs(drawn, output)
+    return len(drawn)
+
+
+def load_eval_clips(data: Path, *, vocabulary: Vocabulary, sample_rate: int) -> ClipStore:
     """Decode the eval split."""
     records = read_split(data, split="eval", vocabulary=vocabulary)
-    return ClipStore.load(records, data / "audio" / "eval", classes=len(vocabulary.classes))
+    return ClipStore.load(
+        records, data / "audio" / "eval", classes=len(vocabulary.classes), sample_rate=sample_rate
+    )
 
 
-def separate_with(weights: Weights, *, query: QueryKind, vocabulary: Vocabulary) -> Separate:
-    """Bind weights and a kind of query to a function that separates a batch of the list.
-
-    Parameters
-    ----------
-    weights : Weights
-    query : {"class-mean", "detected", "oracle"}
-        The mean condition of the target's class; what the tagger hears in the *mixture*, masked to the class's subtree;
-        what it hears in the *target* itself (an upper bound that no user has).
-    vocabulary : Vocabulary
+def check_query(
+    query: QueryKind, *, pairs: Sequence[EvaluationPair], weights: Weights, vocabulary: Vocabulary
+) -> None:
+    """Refuse what cannot be scored; the engine would fall back to a detected condition where a class mean is missing.
 
     Raises
     ------
     ConfigError
-        If `query` is none of these, or the query net is latent and the query detected.
+        If `query` is unknown.
     WeightsError
-        If the weights lack a part, or the mean of a class that is asked for.
+        If the weights lack the mean of a class that is asked for.
     """
     if query not in QUERY_KINDS:
         raise ConfigError("evaluation query", expected=" or ".join(QUERY_KINDS), found=str(query))
-    separator, query_net = weights.separator, weights.query_net
-    if separator is None or query_net is None:
-        raise WeightsError(
-            f"weights {weights.name}", expected="a separator and a tagger", found="one of them or none"
-        )
-    if query == "detected" and query_net.kind != "soft":
-        raise ConfigError(
-            "evaluation query", expected="class-mean or oracle with a latent query net", found=query
-        )
-    means = weights.class_means or {}
-
-    def class_means(pairs: Sequence[EvaluationPair]) -> torch.Tensor:
-        indexes = [vocabulary.classes.index(pair.class_id) for pair in pairs]
-        missing = [pair.class_id for pair, index in zip(pairs, indexes, strict=True) if index not in means]
+    if query == "class-mean":
+        means = weights.class_means or {}
+        missing = [pair.class_id for pair in pairs if vocabulary.classes.index(pair.class_id) not in means]
         if missing:
             raise WeightsError(
                 f"weights {weights.name}",
                 expected="a class mean of each class",
                 found=f"none of {missing[0]}",
             )
-        return torch.stack([means[index] for index in indexes])
 
-    def separate(mixtures: np.ndarray, targets: np.ndarray, pairs: Sequence[EvaluationPair]) -> np.ndarray:
-        mixture = torch.from_numpy(mixtures)
-        with torch.inference_mode():
-            if query == "class-mean":
-                condition = class_means(pairs)
-            elif query == "oracle":
-                condition = query_net(torch.from_numpy(targets))
-            else:
-                masks = torch.from_numpy(np.stack([vocabulary.class_mask(pair.class_id) for pair in pairs]))
-                condition = query_net.adapt(query_net.bottleneck(mixture) * masks)
-            estimate: np.ndarray = separator(mixture, condition).numpy()
-        return estimate
 
-    return separate
+def settings_for(query: QueryKind, settings: SeparationSettings) -> SeparationSettings:
+    """Let the query decide the condition; an oracle brings its own."""
+    return settings if query == "oracle" else settings.replace(condition=query)
+
+
+def plan_for_pair(
+    pair: EvaluationPair, *, query: QueryKind, target: Source, engine: SeparationEngine, segment_seconds: int
+) -> SeparationPlan:
+    """Ask for the target of a pair.
+
+    Parameters
+    ----------
+    pair : EvaluationPair
+    query : {"class-mean", "detected", "oracle"}
+        The class by its name, steered to by its mean condition or by what the tagger hears of it in the mixture; or
+        the target itself as an example, an upper bound that no user has.
+    target : Source
+        The clean target, for the oracle alone.
+    engine : SeparationEngine
+    segment_seconds : int
+        Of the settings.
+    """
+    if query == "oracle":
+        condition = engine.condition_of_examples([target], segment_seconds=segment_seconds)
+        return SeparationPlan((target_for_condition(pair.class_id, condition=condition),))
+    return SeparationPlan(targets_for_classes(engine.vocabulary, names=[pair.class_id]))

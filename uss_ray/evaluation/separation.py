@@ -1,43 +1,203 @@
-"""Score a separator on a two-source list: SDRi by class, median within a class, then mean over classes."""
+"""Score weights on a two-source list: one command, a fixed list, a named metric, a JSON result.
+
+The mixtures are separated by the engine that users run, as recordings of their own: activity gate, segment grid, joins
+and conditions are its. So a figure here is what a user gets.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from uss_ray.datasets.clips import ClipStore
 from uss_ray.evaluation.metrics import sdr_improvement
-from uss_ray.evaluation.pairs import EvaluationPair
+from uss_ray.evaluation.pairs import EvaluationPair, pairs_csv, read_pairs
+from uss_ray.evaluation.protocol import (
+    QueryKind,
+    build_pairs,
+    check_query,
+    load_eval_clips,
+    plan_for_pair,
+    settings_for,
+)
 from uss_ray.mixtures import match_energy
+from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.separation.engine import SeparationEngine, build_engine
+from uss_ray.separation.mixture import ArraySource
+from uss_ray.separation.scheduler import SessionFailed
+from uss_ray.separation.settings import SeparationSettings
+from uss_ray.separation.targets import SeparationPlan
+from uss_ray.weights import STARTER
+from uss_ray.weights.folder import load_weights
+from uss_ray.weights.locate import locate_weights
 
-Separate = Callable[[np.ndarray, np.ndarray, Sequence[EvaluationPair]], np.ndarray]
-"""(mixtures (batch, samples), targets (batch, samples), pairs) -> estimates (batch, samples).
-
-The targets are there for the oracle query only, whose condition is made from the very target.
-"""
+METRIC = (
+    "SDRi in dB: 10 log10(ref²/(est − ref)²), estimate minus mixture; median within a class, mean over classes; "
+    "gated: with the activity threshold of the settings, where a target that is not detected is silence (0 dB)"
+)
+Waveforms = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class ClassScore:
-    """Median SDRi of a class in dB, and the number of its pairs."""
+    """Scores of a class.
+
+    Parameters
+    ----------
+    class_id : str
+    sdri_db : float
+        Median with the gate open: every target is separated, detected or not.
+    gated_sdri_db : float
+        Median with the threshold of the settings.
+    detected : float
+        Share of pairs whose target reaches that threshold, in [0, 1].
+    pairs : int
+    """
 
     class_id: str
     sdri_db: float
+    gated_sdri_db: float
+    detected: float
     pairs: int
 
 
-def mix_pairs(
-    pairs: Sequence[EvaluationPair], store: ClipStore, *, segment_seconds: float, batch_size: int = 16
-) -> Iterator[tuple[list[EvaluationPair], np.ndarray, np.ndarray]]:
-    """Yield batches of (pairs, mixtures, targets), mixed at equal energy."""
-    rows = {record.clip_id: row for row, record in enumerate(store.records)}
-    samples = round(segment_seconds * store.sample_rate)
+@dataclass(frozen=True, kw_only=True)
+class SeparationEvaluation:
+    """Result of an evaluation.
 
-    def cut(clip_id: str, start_seconds: float) -> np.ndarray:
-        return store.waveform(rows[clip_id], start=round(start_seconds * store.sample_rate), samples=samples)
+    Parameters
+    ----------
+    weights, weights_sha256 : str
+    query : str
+        Kind of query.
+    settings : dict
+        `SeparationSettings` of the gated scores as plain values.
+    list_sha256 : str
+        Of the list as CSV.
+    pairs : int
+        Mixtures scored.
+    mean_sdri_db, gated_mean_sdri_db : float
+        Means over classes.
+    detected : float
+        Share of all pairs.
+    classes : tuple of ClassScore
+        Sorted by class id.
+    metric : str
+    """
+
+    weights: str
+    weights_sha256: str
+    query: str
+    settings: dict[str, Any]
+    list_sha256: str
+    pairs: int
+    mean_sdri_db: float
+    gated_mean_sdri_db: float
+    detected: float
+    classes: tuple[ClassScore, ...]
+    metric: str = METRIC
+
+    def to_json(self) -> str:
+        """Write the result as JSON."""
+        return json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
+
+
+def evaluate_separation(
+    data: Path,
+    *,
+    weights: str = STARTER,
+    query: QueryKind = "class-mean",
+    pairs: Path | None = None,
+    settings: SeparationSettings | None = None,
+    vocabulary: Vocabulary | None = None,
+    progress: Callable[[float, float | None], None] | None = None,
+) -> SeparationEvaluation:
+    """Score weights on a two-source list.
+
+    Parameters
+    ----------
+    data : Path
+        Data set folder in audioset_mini's layout.
+    weights : str, default="starter"
+        Name, folder or URI.
+    query : {"class-mean", "detected", "oracle"}, default="class-mean"
+        See `protocol.plan_for_pair`.
+    pairs : Path, optional
+        List to use; by default the one that `build_pairs` draws from the eval split.
+    settings : SeparationSettings, optional
+        By default those of users. The query decides their condition.
+    vocabulary : Vocabulary, optional
+    progress : callable, optional
+        Called with pairs done and in all.
+
+    Returns
+    -------
+    SeparationEvaluation
+
+    Raises
+    ------
+    DataError, WeightsError, ConfigError
+        If the data set, the weights or the query are not what they should be.
+    """
+    vocabulary = vocabulary or Vocabulary.load()
+    loaded = load_weights(locate_weights(weights))
+    loaded.check_classes(vocabulary.classes.ids)
+    seconds = loaded.specifications.segment_seconds
+    listed = read_pairs(pairs) if pairs else build_pairs(data, vocabulary=vocabulary, segment_seconds=seconds)
+    check_query(query, pairs=listed, weights=loaded, vocabulary=vocabulary)
+    chosen = settings_for(query, settings or SeparationSettings())
+    engine = build_engine(loaded, vocabulary=vocabulary)
+    clips = load_eval_clips(data, vocabulary=vocabulary, sample_rate=loaded.specifications.sample_rate)
+    scores = PairScores()
+    for batch, mixtures, targets in mix_pairs(listed, clips, segment_seconds=seconds):
+        plans = [
+            plan_for_pair(
+                pair,
+                query=query,
+                target=ArraySource(target, sample_rate=clips.sample_rate),
+                engine=engine,
+                segment_seconds=chosen.segment_seconds,
+            )
+            for pair, target in zip(batch, targets, strict=True)
+        ]
+        separated = separate_mixtures(
+            mixtures, plans, engine=engine, sample_rate=clips.sample_rate, settings=chosen
+        )
+        scores.add(batch, separated, targets=targets, mixtures=mixtures)
+        if progress is not None:
+            progress(len(scores), len(listed))
+    classes = scores.by_class()
+    return SeparationEvaluation(
+        weights=loaded.name,
+        weights_sha256=loaded.sha256,
+        query=query,
+        settings=chosen.model_dump(mode="json"),
+        list_sha256=hashlib.sha256(pairs_csv(listed).encode()).hexdigest(),
+        pairs=len(listed),
+        mean_sdri_db=float(np.mean([score.sdri_db for score in classes])),
+        gated_mean_sdri_db=float(np.mean([score.gated_sdri_db for score in classes])),
+        detected=sum(score.detected * score.pairs for score in classes) / len(listed),
+        classes=classes,
+    )
+
+
+def mix_pairs(
+    pairs: Sequence[EvaluationPair], clips: ClipStore, *, segment_seconds: float, batch_size: int = 16
+) -> Iterator[tuple[list[EvaluationPair], Waveforms, Waveforms]]:
+    """Yield batches of (pairs, mixtures, targets), mixed at equal energy."""
+    rows = {record.clip_id: row for row, record in enumerate(clips.records)}
+    samples = round(segment_seconds * clips.sample_rate)
+
+    def cut(clip_id: str, start_seconds: float) -> Waveforms:
+        return clips.waveform(rows[clip_id], start=round(start_seconds * clips.sample_rate), samples=samples)
 
     for start in range(0, len(pairs), batch_size):
         batch = list(pairs[start : start + batch_size])
@@ -46,24 +206,95 @@ def mix_pairs(
         yield batch, (targets + match_energy(targets, others)).numpy(), targets.numpy()
 
 
-def score_separation(
-    separate: Separate, pairs: Sequence[EvaluationPair], store: ClipStore, *, segment_seconds: float
-) -> list[ClassScore]:
-    """Score `separate` on a list.
+@dataclass(frozen=True, eq=False)
+class SeparatedMixtures:
+    """Estimates of the first target of each mixture's plan.
 
-    Returns
-    -------
-    list of ClassScore
-        Sorted by class id.
+    Parameters
+    ----------
+    opened, gated : ndarray of shape (mixtures, samples), dtype=float32
+        With threshold 0, and with that of the settings.
+    detected : ndarray of shape (mixtures,), dtype=bool
+        Whether the target reaches the threshold anywhere.
     """
-    found: dict[str, list[float]] = {}
-    for batch, mixtures, targets in mix_pairs(pairs, store, segment_seconds=segment_seconds):
-        values = sdr_improvement(separate(mixtures, targets, batch), targets, mixtures)
-        for pair, value in zip(batch, values, strict=True):
-            found.setdefault(pair.class_id, []).append(float(value))
-    return [ClassScore(c, float(np.median(v)), len(v)) for c, v in sorted(found.items())]
+
+    opened: Waveforms
+    gated: Waveforms
+    detected: NDArray[np.bool_]
 
 
-def mean_sdri(scores: Sequence[ClassScore]) -> float:
-    """Mean over classes of the median SDRi, in dB."""
-    return float(np.mean([score.sdri_db for score in scores]))
+def separate_mixtures(
+    mixtures: Waveforms,
+    plans: Sequence[SeparationPlan],
+    *,
+    engine: SeparationEngine,
+    sample_rate: int,
+    settings: SeparationSettings,
+) -> SeparatedMixtures:
+    """Separate each mixture as a recording of its own, with the gate open and as the settings have it.
+
+    Parameters
+    ----------
+    mixtures : ndarray of shape (mixtures, samples), dtype=float32
+    plans : sequence of SeparationPlan
+        One a mixture.
+    engine : SeparationEngine
+    sample_rate : int
+        In Hz.
+    settings : SeparationSettings
+    """
+    gates = (settings.replace(threshold=0.0), settings)
+    sessions = [
+        engine.open_session(ArraySource(mixture, sample_rate=sample_rate), plan, settings=gate)
+        for gate in gates
+        for mixture, plan in zip(mixtures, plans, strict=True)
+    ]
+    estimates = np.zeros((len(sessions), mixtures.shape[1]), np.float32)
+    detected = np.zeros(len(sessions), np.bool_)
+    for number, block in engine.stream_many(sessions):
+        if isinstance(block, SessionFailed):
+            raise block.error
+        key = plans[number % len(plans)].targets[0].key
+        detected[number] |= block.active[:, 0].any()
+        if key in block.estimates:
+            estimate = block.estimates[key][0]
+            estimates[number, block.start_frame : block.start_frame + len(estimate)] = estimate
+    count = len(mixtures)
+    return SeparatedMixtures(estimates[:count], estimates[count:], detected[count:])
+
+
+class PairScores:
+    """Scores of pairs, gathered batch by batch."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[str, float, float, bool]] = []
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(
+        self,
+        pairs: Sequence[EvaluationPair],
+        separated: SeparatedMixtures,
+        *,
+        targets: Waveforms,
+        mixtures: Waveforms,
+    ) -> None:
+        """Score a batch; waveforms of shape (pairs, samples)."""
+        opened = sdr_improvement(separated.opened, targets, mixtures)
+        gated = sdr_improvement(separated.gated, targets, mixtures)
+        self._rows += [
+            (pair.class_id, float(one), float(other), bool(is_detected))
+            for pair, one, other, is_detected in zip(pairs, opened, gated, separated.detected, strict=True)
+        ]
+
+    def by_class(self) -> tuple[ClassScore, ...]:
+        """Take the median within each class, sorted by class id."""
+        scores = []
+        for class_id in sorted({row[0] for row in self._rows}):
+            own = np.array([row[1:] for row in self._rows if row[0] == class_id])
+            opened, gated = np.median(own[:, 0]), np.median(own[:, 1])
+            scores.append(
+                ClassScore(class_id, float(opened), float(gated), float(own[:, 2].mean()), len(own))
+            )
+        return tuple(scores)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from uss_ray.evaluation.metrics import average_precision, sdr, sdr_improvement
+from uss_ray.evaluation.metrics import sdr, sdr_improvement
 
 
 def test_sdr_is_the_energy_ratio_in_db() -> None:
@@ -25,12 +25,3 @@ def test_a_perfect_estimate_is_finite() -> None:
 def test_shapes_must_agree() -> None:
     with pytest.raises(ValueError, match="expected shape"):
         sdr(np.ones(3), np.ones(4))
-
-
-def test_average_precision_agrees_with_its_definition() -> None:
-    rng = np.random.default_rng(1)
-    labels, scores = rng.integers(0, 2, 50), rng.random(50)
-    order = np.argsort(-scores)
-    hits = [labels[order][: k + 1].mean() for k in range(50) if labels[order][k]]
-    assert average_precision(labels, scores) == pytest.approx(np.mean(hits))
-    assert np.isnan(average_precision(np.zeros(3), np.ones(3)))

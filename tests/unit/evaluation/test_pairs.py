@@ -2,11 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from uss_ray.datasets.clips import ClipStore
-from uss_ray.datasets.segments import ClipRecord
 from uss_ray.errors import DataError
 from uss_ray.evaluation.pairs import (
     Candidate,
@@ -18,7 +15,6 @@ from uss_ray.evaluation.pairs import (
     read_pairs,
     write_pairs,
 )
-from uss_ray.evaluation.separation import mean_sdri, score_separation
 
 
 def test_the_candidate_is_where_the_event_fills_the_segment() -> None:
@@ -57,21 +53,6 @@ def test_events_are_read_for_one_split(tmp_path: Path) -> None:
         "segment_id\tsplit\tonset\toffset\tmid\trole\nx\teval\t1\t2\t/m/1\ttarget\ny\ttrain\t1\t2\t/m/1\ttarget\n"
     )
     assert read_events(table, split="eval") == [Event("x", "/m/1", 1.0, 2.0, "target")]
-
-
-def test_scores_are_the_median_of_a_class_then_the_mean_of_classes() -> None:
-    rng = np.random.default_rng(0)
-    audio = (rng.standard_normal((4, 1000)) * 3000).astype(np.int16)
-    records = [ClipRecord(f"c{k}", 0, 1, (k % 2,)) for k in range(4)]
-    store = ClipStore(records, audio, sample_rate=1000, classes=2)
-    pairs = [EvaluationPair("a", "c0", 0.0, "b", "c1", 0.0), EvaluationPair("b", "c3", 0.2, "a", "c2", 0.0)]
-
-    def tenth(mixtures: np.ndarray, targets: np.ndarray, batch: object) -> np.ndarray:
-        return targets + (mixtures - targets) * 0.1
-
-    scores = score_separation(tenth, pairs, store, segment_seconds=0.5)
-    assert [s.class_id for s in scores] == ["a", "b"]
-    assert mean_sdri(scores) == pytest.approx(20.0, abs=1e-3)
 
 
 @pytest.mark.parametrize("content", [None, "class_id\ndog\n", "letter"])

@@ -1,92 +1,68 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
-import torch
 
-from uss_ray.errors import ConfigError, WeightsError
-from uss_ray.models.panns import Panns, PannsConfig
-from uss_ray.models.resunet import ResUNet, ResUNetConfig
-from uss_ray.models.specifications import ClassListId
+from tests.unit.evaluation.conftest import DOG, PIANO, RAIN
+from uss_ray.errors import ConfigError, DataError, WeightsError
+from uss_ray.evaluation.pairs import EvaluationPair, read_pairs
+from uss_ray.evaluation.protocol import check_query, plan_for_pair, read_split, settings_for, write_list
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.pipelines.evaluate import evaluate_separation, write_list
-from uss_ray.weights.folder import save_weights, specify
+from uss_ray.separation.engine import build_engine
+from uss_ray.separation.mixture import ArraySource
+from uss_ray.separation.settings import SeparationSettings
+from uss_ray.weights.folder import load_weights
 
-DOG, RAIN, PIANO = "/m/0bt9lr", "/m/06mb1", "/m/05r5c"
-
-
-@pytest.fixture(scope="module")
-def vocabulary() -> Vocabulary:
-    return Vocabulary.load()
+PAIR = EvaluationPair(DOG, "clip0", 3.0, PIANO, "clip2", 3.0)
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six clips of three classes, each an event of 4 s in noise."""
-    root = tmp_path_factory.mktemp("data")
-    (root / "metadata").mkdir()
-    (root / "audio" / "eval").mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    segments, events = [], ["segment_id\tsplit\tonset\toffset\tmid\trole"]
-    for number in range(6):
-        class_id = (DOG, RAIN, PIANO)[number % 3]
-        clip = rng.standard_normal(320_000) * 0.001
-        clip[96_000:224_000] += 0.1 * np.sin(np.arange(128_000) * 0.05 * (1 + number % 3))
-        soundfile.write(root / "audio" / "eval" / f"clip{number}.wav", clip, 32000)
-        segments.append(f'clip{number}, 0.000, 10.000, "{class_id}"')
-        events.append(f"clip{number}\teval\t3.0\t7.0\t{class_id}\ttarget")
-    (root / "metadata" / "eval_segments.csv").write_text("\n".join(segments) + "\n")
-    (root / "metadata" / "strong_labels.tsv").write_text("\n".join(events) + "\n")
-    return root
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary) -> Path:
-    torch.manual_seed(0)
-    networks = {
-        "tagger": Panns(PannsConfig(block_channels=(2, 4), embedding_size=4, head="frame")),
-        "separator": ResUNet(
-            ResUNetConfig(
-                channels=(2, 4), bottleneck_channels=4, stem_channels=2, window_samples=512, hop_samples=250
-            )
-        ),
-    }
-    return save_weights(
-        tmp_path_factory.mktemp("weights") / "tiny",
-        networks,
-        name="tiny",
-        specifications=specify(
-            networks, segment_seconds=2.0, class_list=ClassListId.of(vocabulary.classes.ids)
-        ),
-        class_means={vocabulary.classes.index(c): torch.rand(527) for c in (DOG, RAIN)},
-    )
-
-
-def test_the_list_is_rebuilt_the_same_and_scored_with_each_query(
-    data: Path, weights: Path, vocabulary: Vocabulary, tmp_path: Path
+def test_the_list_is_rebuilt_the_same_and_its_pairs_are_unrelated(
+    two_sources: Path, vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
-    count = write_list(data, tmp_path / "list.csv", vocabulary=vocabulary)
-    write_list(data, tmp_path / "again.csv", vocabulary=vocabulary)
-    assert count == 30
+    count = write_list(two_sources, tmp_path / "list.csv", vocabulary=vocabulary)
+    write_list(two_sources, tmp_path / "again.csv", vocabulary=vocabulary)
     assert (tmp_path / "list.csv").read_text() == (tmp_path / "again.csv").read_text()
-    found = {
-        query: evaluate_separation(data, weights=str(weights), query=query, vocabulary=vocabulary)  # type: ignore[arg-type]
-        for query in ("detected", "oracle")
-    }
-    assert {score.class_id for score in found["oracle"].classes} == {DOG, RAIN, PIANO}
-    assert found["oracle"].mean_sdri_db != found["detected"].mean_sdri_db
-    assert json.loads(found["oracle"].to_json())["pairs"] == 30
+    pairs = read_pairs(tmp_path / "list.csv")
+    assert len(pairs) == count == 30
+    assert all(pair.class_id != pair.other_class_id for pair in pairs)
 
 
-def test_a_class_without_a_mean_is_named(data: Path, weights: Path, vocabulary: Vocabulary) -> None:
+def test_weak_labels_of_a_split_that_is_not_there_are_named(
+    two_sources: Path, vocabulary: Vocabulary
+) -> None:
+    assert [record.clip_id for record in read_split(two_sources, split="eval", vocabulary=vocabulary)][:2] == [
+        "clip0", "clip1",
+    ]  # fmt: skip
+    with pytest.raises(DataError, match="test_segments"):
+        read_split(two_sources, split="test", vocabulary=vocabulary)
+
+
+def test_a_class_is_asked_for_by_name_and_the_target_itself_as_an_example(
+    two_means: Path, vocabulary: Vocabulary
+) -> None:
+    engine = build_engine(load_weights(two_means), vocabulary=vocabulary)
+    target = ArraySource(0.1 * np.random.default_rng(0).standard_normal(64_000), sample_rate=32_000)
+    by_name = plan_for_pair(PAIR, query="class-mean", target=target, engine=engine, segment_seconds=2)
+    assert [one.key for one in by_name.targets] == [DOG]
+    assert by_name.targets[0].condition is None
+    oracle = plan_for_pair(PAIR, query="oracle", target=target, engine=engine, segment_seconds=2)
+    assert oracle.targets[0].condition is not None
+
+
+def test_the_query_decides_the_condition() -> None:
+    default = SeparationSettings()
+    assert settings_for("detected", default).condition == "detected"
+    assert settings_for("class-mean", default).condition == "class-mean"
+    assert settings_for("oracle", default) == default
+
+
+def test_what_cannot_be_scored_is_refused(two_means: Path, vocabulary: Vocabulary) -> None:
+    weights = load_weights(two_means)
+    piano = EvaluationPair(PIANO, "clip2", 3.0, RAIN, "clip1", 3.0)
+    check_query("class-mean", pairs=[PAIR], weights=weights, vocabulary=vocabulary)
     with pytest.raises(WeightsError, match=f"class mean of each class, found none of {PIANO}"):
-        evaluate_separation(data, weights=str(weights), query="class-mean", vocabulary=vocabulary)
-
-
-def test_an_unknown_query_is_refused(data: Path, weights: Path, vocabulary: Vocabulary) -> None:
+        check_query("class-mean", pairs=[PAIR, piano], weights=weights, vocabulary=vocabulary)
     with pytest.raises(ConfigError, match="class-mean or detected or oracle"):
-        evaluate_separation(data, weights=str(weights), query="best", vocabulary=vocabulary)  # type: ignore[arg-type]
+        check_query("best", pairs=[PAIR], weights=weights, vocabulary=vocabulary)  # type: ignore[arg-type]
