@@ -104,7 +104,7 @@ def test_a_set_is_scored_with_each_query(
     assert by_class[DOG].gated_sdri_db == pytest.approx(0.0, abs=0.01)
     told = json.loads(detected.to_json())
     assert (told["pairs"], told["settings"]["threshold"], told["settings"]["condition"]) == (
-        30,
+        6,
         0.2,
         "detected",
     )
