@@ -30,7 +30,8 @@ class EvaluateSeparation(Settings):
         default=None, description="List to score; without it the one drawn from the eval split."
     )
     settings: SeparationSettings = Field(
-        default_factory=SeparationSettings, description="How mixtures are separated; the query decides the condition."
+        default_factory=SeparationSettings,
+        description="How mixtures are separated; the query decides the condition.",
     )
     output: Location | None = Field(default=None, description=_RESULT)
 
@@ -57,8 +58,13 @@ SEPARATION: Final = Command(
     model=EvaluateSeparation,
     positionals={"data": "DATA"},
     short={"output": "-o"},
-    names={"settings.condition": None, "settings.silence.untagged_below_rms_dbfs": "silence",
-           "settings.silence.stem_silent_below_peak_dbfs": None, "settings.hierarchy": None},
+    names={
+        "settings.condition": None,
+        "settings.silence.untagged_below_rms_dbfs": "silence",
+        "settings.silence.stem_silent_below_peak_dbfs": None,
+        "settings.hierarchy": None,
+        "settings.channel_mode": None,
+    },
 )
 LIST: Final = Command(
     name="evaluate list", model=DrawPairs, positionals={"data": "DATA"}, short={"output": "-o"}

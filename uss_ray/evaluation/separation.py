@@ -32,7 +32,7 @@ from uss_ray.mixtures import match_energy
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.engine import SeparationEngine, build_engine
 from uss_ray.separation.mixture import ArraySource
-from uss_ray.separation.scheduler import SessionFailed
+from uss_ray.separation.scheduler import SessionEnd
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import SeparationPlan
 from uss_ray.weights import STARTER
@@ -252,8 +252,10 @@ def separate_mixtures(
     estimates = np.zeros((len(sessions), mixtures.shape[1]), np.float32)
     detected = np.zeros(len(sessions), np.bool_)
     for number, block in engine.stream_many(sessions):
-        if isinstance(block, SessionFailed):
-            raise block.error
+        if isinstance(block, SessionEnd):
+            if block.error is not None:
+                raise block.error
+            continue
         key = plans[number % len(plans)].targets[0].key
         detected[number] |= block.active[:, 0].any()
         if key in block.estimates:
