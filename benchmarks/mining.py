@@ -44,12 +44,12 @@ from uss_ray.mining.detect import AnchorDetector
 from uss_ray.mining.settings import MiningSettings
 from uss_ray.models.htsat import Htsat, HtsatConfig
 from uss_ray.models.panns import Panns, PannsConfig
+from uss_ray.pipelines.mining.chunking import packet_clips
 from uss_ray.pipelines.mining.clips import selected_clips
 from uss_ray.pipelines.mining.job import mine_archive
 from uss_ray.pipelines.mining.miners import load_checked_weights, load_vocabulary, make_miner
 from uss_ray.pipelines.mining.receipts import commit_packet, packet_name
 from uss_ray.pipelines.mining.request import MiningRequest
-from uss_ray.pipelines.mining.stages import packet_clips
 from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.progress import Progress
 from uss_ray.weights.folder import load_weights

@@ -25,16 +25,18 @@ import pyarrow.parquet as pq
 import ray
 from archive_watch import MEBIBYTE, watch
 
+from uss_ray.pipelines.archive.chunking import Chunking
 from uss_ray.pipelines.archive.ledger import Ledger, read_ledger
-from uss_ray.pipelines.archive.missing import missing_recordings
+from uss_ray.pipelines.archive.missing import undone_readers
 from uss_ray.pipelines.archive.outcome import Outcome, PacketReport
-from uss_ray.pipelines.archive.stages import Grain
-from uss_ray.pipelines.archive.tally import Tally
-from uss_ray.pipelines.runtime.cluster import DECODE_CPUS, ray_session
+from uss_ray.pipelines.runtime.counters import Counters
+from uss_ray.pipelines.runtime.pool import DECODE_CPUS, WorkerPool
 from uss_ray.pipelines.runtime.run_state import start_run_state
-from uss_ray.pipelines.runtime.stages import iterate_tables, map_tables, set_up_ray_data
+from uss_ray.pipelines.runtime.session import ray_session
+from uss_ray.pipelines.runtime.stages import Pass, TableStream, cut_blocks, map_tables
 from uss_ray.results.index.table import IndexRow, write_index
 from uss_ray.sources.listing import open_listing
+from uss_ray.sources.recordings import RECORDING_SCHEMA
 from uss_ray.store.store import Store
 
 _ROW_GROUP = 50_000
@@ -65,35 +67,35 @@ def null_units(table: pa.Table, *, packet_units: int) -> Iterator[pa.Table]:
 
 def plan(manifest: Path) -> dict[str, float]:
     """Send all rows of a manifest through the pipeline."""
-    grain = Grain.of(None, actors=1)
-    tally = Tally()
+    chunking, counters = Chunking.of(None, actors=1), Counters()
     with ray_session():
-        set_up_ray_data()
         empty = np.zeros(0, np.int64)
-        rows = missing_recordings(
-            open_listing(str(manifest)).readers,
+        run = Pass(
             ledger=ray.put(Ledger(empty, empty)),
-            retry_failed=False,
             state=start_run_state(),
-        ).repartition(target_num_rows_per_block=grain.decode_rows)
+            pool=WorkerPool(actors=1, threads=1, cpus_per_actor=1, gpus_per_actor=0),
+        )
+        readers = undone_readers(open_listing(Store(manifest)).readers, run=run)
+        rows = run.read(readers, schema=RECORDING_SCHEMA, name="Recordings")
+        rows = cut_blocks(rows, rows_at_a_time=chunking.decode_rows)
         reports = map_tables(
             rows,
             null_units,
             cpus=DECODE_CPUS,
-            rows_at_a_time=grain.decode_rows,
-            packet_units=grain.packet_units,
+            rows_at_a_time=chunking.decode_rows,
+            packet_units=chunking.packet_units,
         )
         began = time.monotonic()
         first = 0.0
-        for table in iterate_tables(reports):
+        for table in TableStream(reports):
             first = first or time.monotonic()
             for record in table.to_pylist():
                 report = PacketReport.from_record(record)
-                tally.add_times(report)
+                counters.add(report.increment())
                 for outcome in report.outcomes:
-                    tally.add(outcome)
+                    counters.add(outcome.increment())
         last = time.monotonic()
-    return {"counted": tally.counts["separated"], "began": began, "first": first, "last": last}
+    return {"counted": counters.done, "began": began, "first": first, "last": last}
 
 
 def compare_plans(rows: list[int]) -> None:

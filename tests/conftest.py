@@ -96,7 +96,7 @@ def make_recording(tmp_path: Path) -> MakeRecording:
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
     """One small Ray for all tests that need one."""
-    from uss_ray.pipelines.runtime.cluster import ray_session
+    from uss_ray.pipelines.runtime.session import ray_session
 
     with ray_session():
         yield

@@ -83,7 +83,7 @@ def test_a_long_recording_whose_joining_is_killed_each_time_is_left_to_the_next_
     long = LongRecordings(make_request(tmp_path / "out"), publisher=_DyingPublisher())
     span = Outcome(recording_id=LONG, recording_uri=LONG, status="part", part=0, parts=1)
     assert list(long.take(span)) == []
-    (told,) = long.joined(wait=True)
+    (told,) = long.joined(seconds=60)
     assert (told.recording_id, told.status) == (LONG, "unfinished")
     assert "WorkerCrashedError" in told.reason
 

@@ -16,9 +16,8 @@ from jobs.separate_archive import main as job
 from uss_ray import separate
 from uss_ray.api.request import Query, request_with
 from uss_ray.cli.main import run
-from uss_ray.errors import ConfigError, OutputError, QueryError, RecordingError, WeightsError
+from uss_ray.errors import OutputError, QueryError, RecordingError, WeightsError
 from uss_ray.pipelines.archive.job import separate_archive
-from uss_ray.pipelines.runtime.cluster import plan_pool
 from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.results.index.table import read_index
 
@@ -266,62 +265,3 @@ def test_an_archive_without_recordings_is_refused(tmp_path, request_for):
     (tmp_path / "in").mkdir()
     with pytest.raises(RecordingError, match="expected recordings"):
         separate_archive(str(tmp_path / "in"), request=request_for())
-
-
-def test_the_pool_leaves_a_cpu_to_those_who_decode():
-    import ray
-
-    cpus = ray.cluster_resources()["CPU"]
-    for actors in range(1, int(cpus)):
-        pool = plan_pool(actors=actors)
-        assert pool.actors == actors
-        assert pool.actors * pool.cpus_per_actor <= cpus - 1
-    with pytest.raises(ConfigError, match="actors"):
-        plan_pool(actors=999)
-
-
-@pytest.mark.parametrize(
-    ("resources", "actors"),
-    [
-        ({"CPU": 17.0, "memory": 64e9}, 16),  # one thread each, one CPU for those who decode
-        ({"CPU": 17.0, "memory": 13e9}, 8),
-        ({"CPU": 2.0, "memory": 1e9}, 1),
-        ({"CPU": 17.0}, 16),
-        ({"CPU": 33.0, "memory": 256e9, "GPU": 4.0}, 16),  # four share a GPU
-        ({"CPU": 33.0, "memory": 20e9, "GPU": 4.0}, 6),
-        ({"CPU": 33.0, "memory": 2e9, "GPU": 4.0}, 4),
-        ({"CPU": 5.0, "GPU": 2.0}, 4),
-    ],
-)
-def test_as_many_workers_as_there_is_room_for_have_a_thread_each(monkeypatch, resources, actors):
-    import ray
-
-    monkeypatch.setattr(ray, "cluster_resources", lambda: resources)
-    pool = plan_pool()
-    assert (pool.actors, pool.threads) == (actors, 1)
-    assert bool(pool.gpus_per_actor) == ("GPU" in resources)
-    assert plan_pool(threads=2).threads == 2
-
-
-def test_workers_that_share_a_gpu_never_want_more_than_it_has(monkeypatch):
-    import ray
-
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 65.0, "memory": 256e9, "GPU": 2.0})
-    for sharing in range(1, 12):
-        pool = plan_pool(actors_per_gpu=sharing)
-        assert pool.actors == 2 * sharing
-        assert 0.99 < sharing * pool.gpus_per_actor <= 1.0
-    assert plan_pool(device="cpu").gpus_per_actor == 0
-    assert plan_pool(actors=3).actors == 3
-    with pytest.raises(ConfigError, match="expected 1 to 2, for the 2 GPUs and 65 CPUs there are, found 3"):
-        plan_pool(actors=3, actors_per_gpu=1)
-
-
-def test_a_cluster_may_start_its_gpus_later(monkeypatch):
-    import ray
-
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 1.0})
-    pool = plan_pool(actors=8, device="cuda")
-    assert (pool.actors, pool.gpus_per_actor) == (8, 0.25)
-    with pytest.raises(ConfigError, match="device cuda"):
-        plan_pool(device="cuda")

@@ -15,7 +15,8 @@ from ray.data import DataContext
 from ray.exceptions import RayError
 
 from uss_ray.errors import DataError
-from uss_ray.pipelines.runtime.source import BLOCK_BYTES, TableSource, read_tables
+from uss_ray.pipelines.runtime.context import BLOCK_BYTES
+from uss_ray.pipelines.runtime.source import TableSource, read_tables
 from uss_ray.sources.listing import open_listing
 from uss_ray.sources.recordings import RECORDING_SCHEMA
 

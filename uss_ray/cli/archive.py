@@ -70,8 +70,8 @@ def show_archive(result: ArchiveResult, *, has_reports: bool) -> None:
     from uss_ray.cli.display import say, show_matches, show_table
 
     show_matches(result.matches)
-    tally, counts = result.tally, result.summary.recordings
-    shown: list[Outcome] = [*tally.failed_examples, *tally.examples]
+    counters, counts = result.counters, result.summary.recordings
+    shown: list[Outcome] = [*result.failed_examples, *result.examples]
     if shown:
         show_table(
             ("Recording", "Status", "Length s", "Took s", "Stems", "Loudest sounds"),
@@ -93,15 +93,16 @@ def show_archive(result: ArchiveResult, *, has_reports: bool) -> None:
         say(f"… and {counts.separated + counts.failed - len(shown)} more")
     if counts.skipped:
         say(f"{counts.skipped} recordings were done before")
-    say(f"{tally.stems['written']} stems from {tally.audio_seconds:.0f} s of sound; failed: {counts.failed}")
+    say(f"{result.summary.stems} stems from {counters.audio_seconds:.0f} s of sound; failed: {counts.failed}")
     if result.signal_number is not None:
         say("Stopped: what was in flight is finished; the same command goes on.")
     elif counts.unfinished:
         say(
-            f"{counts.unfinished} recordings are not done ({tally.last_unfinished}); the same command goes on."
+            f"{counts.unfinished} recordings are not done ({counters.unfinished_reason});"
+            " the same command goes on."
         )
     say(f"Results: {result.output}/<recording>/level-<n>/<sound>.<format>")
-    say(f"Index:   {result.output}/index/*.parquet, summary.json, failed.jsonl")
+    say(f"Index:   {result.output}/index/*.parquet, {result.summary_name}, failed.jsonl")
     if has_reports and counts.separated:
         say(f"Reports: {result.output}/<recording>/report.html")
 

@@ -97,9 +97,10 @@ def show_mining(result: MiningResult) -> None:
         say("Stopped: what was in flight is finished; the same command goes on.")
     elif summary.unfinished:
         say(
-            f"{summary.unfinished} clips are not done ({result.tally.last_unfinished}); the same command goes on."
+            f"{summary.unfinished} clips are not done ({result.counters.unfinished_reason});"
+            " the same command goes on."
         )
-    say(f"Anchors: {result.output}/anchors/*.parquet, manifest.json, summary.json")
+    say(f"Anchors: {result.output}/anchors/*.parquet, manifest.json, {result.summary_name}")
     say(f"Rejects: {result.output}/rejects/*.parquet")
     if result.report is not None:
         say(f"Report:  {result.report}")

@@ -18,6 +18,7 @@ from uss_ray.store.faults import is_infrastructure
 
 _JOIN_CPUS = 0.5
 _MOST_JOINS = 64  # in flight; more would only wait in Ray's queue
+_CROWDED_SECONDS = 1.0
 
 
 @dataclass
@@ -63,15 +64,30 @@ class LongRecordings:
             join = self._join.remote(self._publisher, outcome.recording, long.parts)
             self._joins[join] = outcome.recording
 
-    def joined(self, *, wait: bool = False) -> Iterator[Outcome]:
-        """Give the recordings that have been joined; wait for all of them, or only if there are very many."""
-        while self._joins:
-            needed = len(self._joins) if wait else max(0, len(self._joins) - _MOST_JOINS)
-            ready, _ = ray.wait(list(self._joins), num_returns=max(1, needed), timeout=None if needed else 0)
-            if not ready:
-                return
-            for join in ready:
-                yield _told(join, self._joins.pop(join))
+    @property
+    def is_joining(self) -> bool:
+        """Whether recordings are still to be joined."""
+        return bool(self._joins)
+
+    def joined(self, *, seconds: float = 0.0) -> Iterator[Outcome]:
+        """Give the recordings that have been joined; if none has, wait for one so long, or for a while if very many."""
+        if not self._joins:
+            return
+        timeout = max(seconds, _CROWDED_SECONDS) if len(self._joins) > _MOST_JOINS else seconds
+        waiting = list(self._joins)
+        ready, _ = ray.wait(waiting, timeout=timeout)
+        ready, _ = ray.wait(waiting, num_returns=len(waiting), timeout=0) if ready else (ready, [])
+        for join in ready:
+            yield _told(join, self._joins.pop(join))
+
+    def abandon(self) -> Iterator[Outcome]:
+        """Wait no more; the spans stay, and the next run joins them."""
+        for join, recording in self._joins.items():
+            ray.cancel(join)
+            yield failed_outcome(
+                recording, reason="stopped before its spans were joined", status="unfinished"
+            )
+        self._joins.clear()
 
 
 def _told(join: Any, recording: Recording) -> Outcome:

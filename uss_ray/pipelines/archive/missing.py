@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import ray
-import ray.data
 
 from uss_ray.pipelines.archive.ledger import Ledger, is_in
-from uss_ray.pipelines.runtime.cluster import LISTING_CPUS
-from uss_ray.pipelines.runtime.guarded import guard
-from uss_ray.pipelines.runtime.source import TableReader, read_tables
-from uss_ray.sources.recordings import RECORDING_SCHEMA
+from uss_ray.pipelines.runtime.source import TableReader
+from uss_ray.pipelines.runtime.stages import Pass
 
 
-def missing_recordings(
-    readers: tuple[TableReader, ...], *, ledger: Any, retry_failed: bool, state: Any
-) -> ray.data.Dataset:
-    """List what is not done yet, as rows of `RECORDING_SCHEMA`; `ledger` is a reference to a `Ledger`."""
-    undone = [_Undone(reader, ledger=ledger, retry_failed=retry_failed, state=state) for reader in readers]
-    return read_tables(
-        guard(undone, state=state), schema=RECORDING_SCHEMA, name="Recordings", cpus=LISTING_CPUS
-    )
+def undone_readers(readers: Sequence[TableReader], *, run: Pass) -> list[TableReader]:
+    """Make readers of what is not done yet: rows of `RECORDING_SCHEMA`, counted as they are found."""
+    return [
+        _Undone(reader, ledger=run.ledger, retry_failed=run.retry_failed, state=run.state)
+        for reader in readers
+    ]
 
 
 class _Undone:

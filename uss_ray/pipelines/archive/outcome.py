@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from uss_ray.pipelines.runtime.counters import Increment
 from uss_ray.records import Recording, recording_key
 from uss_ray.results.index.rows import RecordingRows
 
@@ -102,6 +103,17 @@ class Outcome:
         """See `recordings.Recording`."""
         return recording_key(self.recording_id)
 
+    def increment(self) -> Increment:
+        """Say what a whole recording adds to the counters."""
+        if self.status == "failed":
+            return Increment(failed=1, failures={self.reason or "unknown": 1})
+        if self.status == "unfinished":
+            return Increment(unfinished=1, unfinished_reason=self.reason)
+        amounts = {name: getattr(self, name) for name in ("written", "silent", "absent", "detected")}
+        return Increment(
+            done=1, audio_seconds=self.seconds, amounts={**amounts, "stem_bytes": self.stem_bytes}
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class PacketReport:
@@ -130,6 +142,19 @@ class PacketReport:
         record = {name: getattr(self, name) for name in PACKET_REPORT_SCHEMA.names}
         record["outcomes"] = [vars(outcome) for outcome in self.outcomes]
         return pa.Table.from_pylist([record], schema=PACKET_REPORT_SCHEMA)
+
+    def increment(self) -> Increment:
+        """Say what the packet took, and whether anything of it got done."""
+        got_done = any(outcome.status != "unfinished" for outcome in self.outcomes) if self.outcomes else None
+        return Increment(
+            got_done=got_done,
+            unfinished_reason=None if got_done is not False else self.outcomes[-1].reason,
+            stage_seconds={
+                stage: getattr(self, f"{stage}_seconds") for stage in ("decode", "separate", "write")
+            },
+            worker=self.worker,
+            peak_bytes=self.peak_bytes,
+        )
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> PacketReport:

@@ -1,98 +1,73 @@
-"""The mining job, from its request to its summary: begins or resumes a run, drives the pipeline, tells how it ended.
+"""The mining job: anchors out of every clip of labelled audio, begun or resumed.
 
 Shards and receipts are written by the workers; thin rows come back, and only sums are kept of them.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import ray
-from ray.exceptions import RayError
+import ray.data
 
-from uss_ray.anchors.manifest import MiningManifest
 from uss_ray.anchors.shards import REJECT_FOLDER
 from uss_ray.api.staging import check_output
 from uss_ray.datasets.clip_sources import open_clip_source
 from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.mining.clip_miner import ClipMiner, WeakClip
 from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.pipelines.mining.chunking import packet_clips, retried_clips
 from uss_ray.pipelines.mining.clips import selected_clips
+from uss_ray.pipelines.mining.decode import decode_packets
 from uss_ray.pipelines.mining.facts import check_labels, load_labels, manifest_maker, run_facts
 from uss_ray.pipelines.mining.ledger import MiningLedger, read_ledger
-from uss_ray.pipelines.mining.mine import MakeMiner
+from uss_ray.pipelines.mining.listing import ClipListing
+from uss_ray.pipelines.mining.mine import MakeMiner, MinePackets
 from uss_ray.pipelines.mining.miners import load_checked_weights, load_vocabulary, make_miner
-from uss_ray.pipelines.mining.outcome import MiningReport
+from uss_ray.pipelines.mining.outcome import STAGES, MiningReport
+from uss_ray.pipelines.mining.quarantine import quarantine_clips
 from uss_ray.pipelines.mining.request import MiningRequest
 from uss_ray.pipelines.mining.settle import MiningTotals, note_missing, settle, start_over
-from uss_ray.pipelines.mining.stages import ClipListing, blame_clips, mining_reports, packet_clips
 from uss_ray.pipelines.mining.summary import MiningSummary
-from uss_ray.pipelines.mining.tally import STAGES, MiningTally
-from uss_ray.pipelines.runtime.cluster import WorkerPool, most_decoders, plan_pool, ray_session
-from uss_ray.pipelines.runtime.identity import RunIdentity, open_run
+from uss_ray.pipelines.runtime.counters import Increment
+from uss_ray.pipelines.runtime.job import Job, JobResult, RunReport, run_job
 from uss_ray.pipelines.runtime.options import JobOptions
-from uss_ray.pipelines.runtime.passes import Passes
-from uss_ray.pipelines.runtime.progress import Progress, ProgressHook
-from uss_ray.pipelines.runtime.run_state import start_run_state
-from uss_ray.pipelines.runtime.stages import iterate_tables, own_error, set_up_ray_data
-from uss_ray.pipelines.runtime.stopping import stop_on_signals
+from uss_ray.pipelines.runtime.pool import DECODE_CPUS, LISTING_CPUS
+from uss_ray.pipelines.runtime.progress import ProgressHook
+from uss_ray.pipelines.runtime.retry import POISON_REASON
+from uss_ray.pipelines.runtime.stages import (
+    Pass,
+    TableStream,
+    cut_blocks,
+    map_tables,
+    map_with_actors,
+    run_on_worker,
+    split_on_worker,
+)
 from uss_ray.results.index.table import RunFacts
 from uss_ray.results.report.mining import write_mining_report
-from uss_ray.results.run_summary import StageSummary
+from uss_ray.store.store import Store
 from uss_ray.weights.folder import Weights
 
-_JUDGED = 100  # clips that must be finished before too many failures stop a run
-_FEW = 1000  # missing clips that are tried one by one; of more, whole batches are
-_CRASHED = "its worker died each time it was tried"
+_MOST_CONTAINERS = 1000
+_NOT_THERE = "clip: expected audio of that name, found none"
 
 
 @dataclass(frozen=True, kw_only=True)
-class MiningResult:
+class MiningResult(JobResult[MiningSummary]):
     """How a run ended.
 
     Parameters
     ----------
-    output : str
-        Output root.
-    tally : MiningTally
-        Sums of this run.
-    summary : MiningSummary
-        As in `summary.json`.
-    max_failed_fraction : float
-        See `JobOptions`.
-    signal_number : int or None
-        What stopped the run.
     report : str or None
         The HTML page.
     """
 
-    output: str
-    tally: MiningTally
-    summary: MiningSummary
-    max_failed_fraction: float = 1.0
-    signal_number: int | None = None
     report: str | None = None
-
-    @property
-    def exit_code(self) -> int:
-        """Tell how it ended: 0 for success, 8 if some clips are not mined, 9 if none is.
-
-        128 + signal for a run that was stopped.
-        """
-        if self.signal_number is not None:
-            return 128 + self.signal_number
-        counts = self.tally.counts
-        tolerable = self.max_failed_fraction < 1.0 and self.tally.failed_fraction <= self.max_failed_fraction
-        if not counts["unfinished"] and (not counts["failed"] or tolerable):
-            return 0
-        return 8 if counts["mined"] or self.summary.skipped else 9
 
 
 def mine_archive(
@@ -128,164 +103,198 @@ def mine_archive(
         any more; what was done until then stays. A bad clip raises nothing.
     """
     chosen = options or JobOptions()
-    started = time.monotonic(), datetime.now(UTC)
     check_output(request.output_store)
     check_labels(request)
     vocabulary = load_vocabulary(request)
-    weights = _try_weights(request, vocabulary)
-    source = open_clip_source(request.audio_store, container=request.container, columns=request.columns)
-    with ray_session(chosen.address):
-        pool = plan_pool(
-            actors=chosen.actors,
-            threads=chosen.threads,
-            device=request.device,
-            actors_per_gpu=chosen.actors_per_gpu,
-        )
-        table, clips, segments_sha256 = _load_table(request, vocabulary)
-        facts = run_facts(request, weights=weights, vocabulary=vocabulary, segments_sha256=segments_sha256)
-        identity, resumed = open_run(
-            RunIdentity.of(request.audio, run=facts, threads=pool.threads),
-            output=request.output_store,
-            results_folder=REJECT_FOLDER,
-            start_over=partial(start_over, request.output_store) if request.overwrite else None,
-        )
-        if resumed and chosen.threads is None and request.device != "cuda" and not pool.gpus_per_actor:
-            pool = plan_pool(actors=chosen.actors, threads=identity.threads, device=request.device)
-        run = _Run(
-            request=request,
-            options=chosen,
-            listing=ClipListing(
-                readers=source.readers,
-                table=table,
-                clips=clips,
-                options=chosen,
-            ),
-            pool=pool,
-            sample_rate=weights.specifications.sample_rate,
-            on_progress=on_progress,
-            make_miner=make_miner,
-        )
-        with stop_on_signals(run.stop) as stop:
-            set_up_ray_data()
-            skipped = run.drive(stop=stop)
-        is_complete = not (stop or run.gave_up() or chosen.retry_failed or run.missing())
-        manifest_of = manifest_maker(request, weights=weights, vocabulary=vocabulary)
-        missing, totals, report = _finish(
-            request,
-            listing=run.listing,
-            is_complete=is_complete,
-            manifest_of=manifest_of,
-            labels=vocabulary.classes.labels,
-        )
-        run.tally.add_missing(missing)
-        summary = _summary(run, facts=facts, skipped=skipped, started=started, totals=totals)
-    shard = chosen.shard
-    name = "summary.json" if shard is None else f"summary-{shard[0]}-of-{shard[1]}.json"
-    (request.output_store / name).put(summary.to_json().encode())
-    return MiningResult(
-        output=request.output,
-        tally=run.tally,
-        summary=summary,
-        max_failed_fraction=chosen.max_failed_fraction,
-        signal_number=stop.signal_number,
-        report=report,
+    job = MiningJob(
+        request=request,
+        options=chosen,
+        vocabulary=vocabulary,
+        weights=_try_weights(request, vocabulary),
+        make_miner=make_miner,
     )
+    result = run_job(
+        job, options=chosen, device=request.device, overwrite=request.overwrite, on_progress=on_progress
+    )
+    return MiningResult(**vars(result), report=job.report)
 
 
 @dataclass(kw_only=True)
-class _Run(Passes):
+class MiningJob(Job[MiningSummary]):
+    """Mining of labelled audio.
+
+    Parameters
+    ----------
+    request : MiningRequest
+    options : JobOptions
+    vocabulary : Vocabulary
+    weights : Weights
+        Loaded here, so that what is wrong with them shows before any worker starts.
+    make_miner : callable
+        What the workers mine with.
+    """
+
+    kind = "mining"
+    stages = STAGES
+    results_folder = REJECT_FOLDER
+
     request: MiningRequest
     options: JobOptions
-    listing: ClipListing
-    pool: WorkerPool
-    sample_rate: int
-    on_progress: ProgressHook | None
+    vocabulary: Vocabulary
+    weights: Weights
     make_miner: MakeMiner
-    tally: MiningTally = field(default_factory=MiningTally)
-    _finished_before: int = 0
-    _missing_before: int = 0
-    _tried_alone: bool = False
+    report: str | None = None
+    _containers: dict[str, None] = field(default_factory=dict)
+    _totals: MiningTotals | None = None
 
-    def read_ledger(self) -> tuple[Any, int]:
-        """See `Passes`."""
-        request, options, clips = self.request, self.options, self.listing.clips
+    def __post_init__(self) -> None:
+        request = self.request
+        self._source = open_clip_source(
+            request.audio_store, container=request.container, columns=request.columns
+        )
+
+    def pipeline(self, run: Pass) -> ray.data.Dataset:
+        """Stream the clips that are not done, decode them to packets, mine these; reports come back."""
+        clips = self._packet_clips(run)
+
+        rows = self._listing.undone(run)
+        rows = cut_blocks(rows, rows_at_a_time=clips)
+        packets = map_tables(
+            rows,
+            decode_packets,
+            cpus=DECODE_CPUS,
+            rows_at_a_time=clips,
+            sample_rate=self.weights.specifications.sample_rate,
+            packet_clips=clips,
+            storage=self.request.storage,
+            state=run.state,
+        )
+        return map_with_actors(
+            packets,
+            MinePackets,
+            pool=run.pool,
+            state=run.state,
+            is_isolated=run.is_isolated,
+            request=self.request,
+            sample_rate=self.weights.specifications.sample_rate,
+            threads=run.pool.threads,
+            make_miner=self.make_miner,
+        )
+
+    def read(self, record: dict[str, Any]) -> Iterator[Increment]:
+        """See `Job`."""
+        report = MiningReport.from_record(record)
+        for container in report.containers:
+            if len(self._containers) < _MOST_CONTAINERS:
+                self._containers[container] = None
+        yield report.increment()
+
+    def quarantine(self, run: Pass) -> Iterator[Increment]:
+        """See `Job`; they become rejects."""
+        reports = map_tables(
+            self._listing.undone(run),
+            quarantine_clips,
+            cpus=LISTING_CPUS,
+            output=self.output,
+            reason=POISON_REASON,
+        )
+        for table in TableStream(reports):
+            for record in table.to_pylist():
+                yield from self.read(record)
+
+    def finalise(self, *, is_complete: bool) -> Iterator[Increment]:
+        """See `Job`; clips that no container held become rejects, and the rest gets a manifest and a page."""
+        request, options, output = self.request, self.options, self.output
+        manifest_of = manifest_maker(request, weights=self.weights, vocabulary=self.vocabulary)
+        labels = self.vocabulary.classes.labels
+
+        def finish(table: SegmentTable) -> tuple[int, MiningTotals, str | None]:
+            chosen = selected_clips(options, clips=len(table))
+            missing = note_missing(output, table=table, chosen=chosen) if is_complete else 0
+            totals = settle(output, table=table, manifest_of=manifest_of, is_alone=options.shard is None)
+            has_page = request.report and totals.anchors
+            return missing, totals, write_mining_report(output, labels=labels) if has_page else None
+
+        missing, self._totals, self.report = run_on_worker(finish, self._listing.table)
+        if missing:
+            yield Increment(failed=missing, failures={_NOT_THERE: missing}, amounts={"missing": missing})
+
+    def summary(self, report: RunReport) -> MiningSummary:
+        """See `Job`."""
+        counters, request = report.counters, self.request
+        assert self._totals is not None
+        return MiningSummary(
+            run_id=report.facts.run_id,
+            segments=request.segments,
+            audio=request.audio,
+            output=request.output,
+            weights_name=report.facts.weights_name,
+            software_version=version("uss-ray"),
+            ray_version=ray.__version__,
+            started_at=report.started_at,
+            ended_at=report.ended_at,
+            wall_seconds=report.wall_seconds,
+            audio_hours=counters.audio_seconds / 3600,
+            mined=counters.done,
+            failed=counters.failed,
+            missing=int(counters.amounts["missing"]),
+            unfinished=counters.unfinished,
+            skipped=counters.skipped,
+            anchors=int(counters.amounts["anchors"]),
+            stages=counters.stage_summaries(report.stage_workers),
+            failures=counters.failures.most_common(),
+            broken_containers=tuple(self._containers),
+            totals=self._totals,
+        )
+
+    @property
+    def source(self) -> str:
+        """See `Job`."""
+        return self.request.audio
+
+    @property
+    def output(self) -> Store:
+        """See `Job`."""
+        return self.request.output_store
+
+    def facts(self) -> RunFacts:
+        """Read the segment CSVs, in a task: only a reference to their table comes back."""
+        request, vocabulary = self.request, self.vocabulary
+
+        def load() -> tuple[SegmentTable, tuple[int, str]]:
+            table, sha256 = load_labels(request, vocabulary)
+            return table, (len(table), sha256)
+
+        table, (clips, sha256) = split_on_worker(load)
+        self._listing = ClipListing(
+            readers=self._source.readers, table=table, clips=clips, options=self.options
+        )
+        return run_facts(request, weights=self.weights, vocabulary=vocabulary, segments_sha256=sha256)
+
+    def start_over(self) -> None:
+        """See `Job`."""
+        start_over(self.output)
+
+    def ledger_reader(self) -> Callable[[], tuple[MiningLedger, int]]:
+        """See `Job`."""
+        output, options, clips = self.output, self.options, self._listing.clips
 
         def read() -> tuple[MiningLedger, int]:
-            ledger = read_ledger(request.output_store, clips=clips)
+            ledger = read_ledger(output, clips=clips)
             known = ledger.mined | ledger.failed
             return ledger, int((known & selected_clips(options, clips=clips)).sum())
 
-        references: Any = ray.remote(read).options(num_cpus=0, num_returns=2).remote()
-        return references[0], int(_get(references[1]))
+        return read
 
-    def run_pass(self, ledger: Any, *, careful: bool) -> None:
-        """See `Passes`."""
+    def is_one_by_one(self, run: Pass) -> bool:
+        """See `Job`; very many missing clips are retried in batches."""
+        return self._packet_clips(run) == 1
+
+    def _packet_clips(self, run: Pass) -> int:
         batch_size = self.request.settings.batch_size
-        clips = packet_clips(self.listing.clips, actors=self.pool.actors, batch_size=batch_size)
-        if careful:
-            self._tried_alone = self._missing_before <= _FEW
-            clips = 1 if self._tried_alone else batch_size
-        reports = mining_reports(
-            self.listing,
-            request=self.request,
-            sample_rate=self.sample_rate,
-            pool=self.pool,
-            packet_clips=clips,
-            is_alone=careful,
-            ledger=ledger,
-            state=self.state,
-            make_miner=self.make_miner,
-        )
-        self._finished_before = self.tally.finished
-        self._take(reports)
-
-    def _take(self, reports: ray.data.Dataset) -> None:
-        for table in iterate_tables(reports):
-            for record in table.to_pylist():
-                report = MiningReport.from_record(record)
-                self.tally.add(report)
-                if report.mined or report.failed or report.unfinished:
-                    self.judge(
-                        fruitful=bool(report.mined or report.failed),
-                        output=self.request.output,
-                        reason=report.reason or "unknown",
-                    )
-                if self.gave_up():
-                    self.state.stop.remote()
-                self._tell()
-
-    def _tell(self) -> None:
-        if self.on_progress is not None:
-            self.on_progress(
-                Progress(
-                    finished=self.tally.finished,
-                    failed=self.tally.counts["failed"],
-                    found=ray.get(self.state.found.remote()) + self._finished_before,
-                    audio_seconds=self.tally.audio_seconds,
-                )
-            )
-
-    def gave_up(self) -> bool:
-        """Tell whether too many clips have failed."""
-        limit = self.options.max_failed_fraction
-        return limit < 1.0 and self.tally.finished >= _JUDGED and self.tally.failed_fraction > limit
-
-    def missing(self) -> int:
-        """See `Passes`."""
-        found = int(ray.get(self.state.found.remote()))
-        return found - (self.tally.finished - self._finished_before)
-
-    def forget_unfinished(self) -> None:
-        """See `Passes`."""
-        self._missing_before = self.missing()
-        self.tally.counts["unfinished"] = 0
-
-    def blame(self, ledger: Any) -> None:
-        """See `Passes`."""
-        if self.tally.counts["unfinished"] or not self._tried_alone:
-            return  # they cannot be told from those that only wait for a store
-        rows = self.listing.missing(ledger=ledger, state=start_run_state())
-        self._take(blame_clips(rows, request=self.request, reason=_CRASHED))
+        if run.is_isolated:
+            return retried_clips(run.missing, batch_size=batch_size)
+        return packet_clips(self._listing.clips, actors=run.pool.actors, batch_size=batch_size)
 
 
 def _try_weights(request: MiningRequest, vocabulary: Vocabulary) -> Weights:
@@ -296,96 +305,3 @@ def _try_weights(request: MiningRequest, vocabulary: Vocabulary) -> Weights:
     silence = np.zeros(round(settings.anchor_seconds * weights.specifications.sample_rate), np.float32)
     miner.mine([WeakClip("silence", (0,), silence)])
     return weights
-
-
-def _load_table(request: MiningRequest, vocabulary: Vocabulary) -> tuple[Any, int, str]:
-    """Read the segment CSVs in a task: a reference to the table, its number of clips and its digest come back."""
-
-    def load() -> tuple[SegmentTable, int, str]:
-        table, sha256 = load_labels(request, vocabulary)
-        return table, len(table), sha256
-
-    references: Any = ray.remote(load).options(num_cpus=0, num_returns=3).remote()
-    table, clips, digest = references
-    return table, int(_get(clips)), str(_get(digest))
-
-
-def _finish(
-    request: MiningRequest,
-    *,
-    listing: ClipListing,
-    is_complete: bool,
-    manifest_of: Callable[..., MiningManifest],
-    labels: tuple[str, ...],
-) -> tuple[int, MiningTotals, str | None]:
-    """Settle the output and write the page, in a task; gives the clips that no container held, and the totals."""
-    options = listing.options
-
-    def finish(table: SegmentTable) -> tuple[int, MiningTotals, str | None]:
-        chosen = selected_clips(options, clips=len(table))
-        missing = note_missing(request.output_store, table=table, chosen=chosen) if is_complete else 0
-        totals = settle(
-            request.output_store, table=table, manifest_of=manifest_of, is_alone=options.shard is None
-        )
-        report = (
-            write_mining_report(request.output_store, labels=labels)
-            if request.report and totals.anchors
-            else None
-        )
-        return missing, totals, report
-
-    finished: tuple[int, MiningTotals, str | None] = _get(
-        ray.remote(finish).options(num_cpus=0).remote(listing.table)
-    )
-    return finished
-
-
-def _get(reference: Any) -> Any:
-    try:
-        return ray.get(reference)
-    except RayError as error:
-        raise own_error(error) from error
-
-
-def _summary(
-    run: _Run,
-    *,
-    facts: RunFacts,
-    skipped: int,
-    started: tuple[float, datetime],
-    totals: MiningTotals,
-) -> MiningSummary:
-    tally, request = run.tally, run.request
-    peak = max(tally.workers.values(), default=None)
-    workers = {"decode": most_decoders(run.pool), "mine": run.pool.actors, "write": run.pool.actors}
-    return MiningSummary(
-        run_id=facts.run_id,
-        segments=request.segments,
-        audio=request.audio,
-        output=request.output,
-        weights_name=facts.weights_name,
-        software_version=version("uss-ray"),
-        ray_version=ray.__version__,
-        started_at=started[1],
-        ended_at=datetime.now(UTC),
-        wall_seconds=time.monotonic() - started[0],
-        audio_hours=tally.audio_seconds / 3600,
-        mined=tally.counts["mined"],
-        failed=tally.counts["failed"],
-        missing=tally.counts["missing"],
-        unfinished=tally.counts["unfinished"],
-        skipped=skipped,
-        anchors=tally.anchors,
-        stages=tuple(
-            StageSummary(
-                name=stage,
-                workers=workers[stage],
-                busy_seconds=tally.stage_seconds[stage],
-                peak_memory_bytes=None if stage == "decode" else peak,
-            )
-            for stage in STAGES
-        ),
-        failures=tally.failures.most_common(),
-        broken_containers=tuple(tally.containers),
-        totals=totals,
-    )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from uss_ray.pipelines.mining.outcome import MiningReport
-from uss_ray.pipelines.mining.tally import STAGES
+from uss_ray.pipelines.mining.outcome import STAGES, MiningReport
 from uss_ray.pipelines.runtime.metrics import WorkCounter, WorkMetrics
 
 PIPELINE = "mining"

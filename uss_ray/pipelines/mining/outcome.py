@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
+
+from uss_ray.pipelines.runtime.counters import Increment
+
+STAGES = ("decode", "mine", "write")
+"""Whose busy time is told, in the order of the pipeline."""
 
 MINING_REPORT_SCHEMA = pa.schema(
     [
@@ -71,6 +77,23 @@ class MiningReport:
     def to_table(self) -> pa.Table:
         """Turn the report into a table of one row of `MINING_REPORT_SCHEMA`."""
         return pa.Table.from_pylist([asdict(self)], schema=MINING_REPORT_SCHEMA)
+
+    def increment(self) -> Increment:
+        """Say what the packet adds to the counters."""
+        has_clips = bool(self.mined or self.failed or self.unfinished)
+        return Increment(
+            done=self.mined,
+            failed=self.failed,
+            unfinished=self.unfinished,
+            failures=Counter(self.failures),
+            unfinished_reason=self.reason,
+            got_done=bool(self.mined or self.failed) if has_clips else None,
+            audio_seconds=self.audio_seconds,
+            amounts={"anchors": self.anchors, "anchor_bytes": self.anchor_bytes},
+            stage_seconds={stage: getattr(self, f"{stage}_seconds") for stage in STAGES},
+            worker=self.worker,
+            peak_bytes=self.peak_bytes,
+        )
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> MiningReport:

@@ -1,188 +1,192 @@
-"""Connecting to Ray, and how much of a machine each worker gets."""
+"""What a running Ray has free, who holds the rest, and the wait until a pool has room."""
 
 from __future__ import annotations
 
 import logging
-import os
-import secrets
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import ray
+from ray.core.generated import gcs_pb2
 
-from uss_ray.errors import ConfigError
-from uss_ray.threads import PATIENT_THREADS
+from uss_ray.pipelines.runtime.pool import LIGHT_CPUS, Resources, Shortage, WorkerPool
+from uss_ray.pipelines.runtime.run_state import RunState
+from uss_ray.pipelines.runtime.stopping import StopRequest
 
-LISTING_CPUS = 0.25
-DECODE_CPUS = 0.5
+logger = logging.getLogger(__name__)
 
-_ACTOR_BYTES = 3 << 29  # most that one takes above its model
-_GPU_ACTOR_BYTES = 3 << 30  # the same with what CUDA keeps in a process
-# What a GPU does in a moment takes a core a while to prepare and to write, so several cores share one.
-_ACTORS_A_GPU = 4
-_LIGHT_CPUS = 1  # of a cluster, for stages that list, decode and join while all actors are busy
-_LOCAL_STORE_BYTES = 1 << 30
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
+_LOOK_SECONDS = 0.5
+_SETTLE_SECONDS = 3.0  # what a job that has just ended held looks held a moment longer
+_LINE_SECONDS = 30.0
+_MOST_HOLDERS = 3
+_TURN = "planning"
+_NAMESPACE = "uss_ray"
+
+Plan = Callable[[Resources], WorkerPool | Shortage]
 
 
-@dataclass(frozen=True, kw_only=True)
-class WorkerPool:
-    """The warm actors of a job.
-
-    Parameters
-    ----------
-    actors : int
-        How many.
-    threads : int
-        CPU threads that the networks of each use.
-    cpus_per_actor : float
-        What Ray sets aside for each.
-    gpus_per_actor : float
-        0, 1, or the share of a GPU that several have together.
-    """
-
-    actors: int
-    threads: int
-    cpus_per_actor: float
-    gpus_per_actor: float
+def read_resources() -> Resources:
+    """Ask Ray what there is, and what is free beside the other jobs on it."""
+    total, free = ray.cluster_resources(), ray.available_resources()
+    others = _Others()
+    return Resources(
+        cpus=total.get("CPU", 1.0),
+        free_cpus=max(0.0, free.get("CPU", 0.0) - others.promised("CPU") - others.runs * LIGHT_CPUS),
+        gpus=total.get("GPU", 0.0),
+        free_gpus=max(0.0, free.get("GPU", 0.0) - others.promised("GPU")),
+        memory=int(total["memory"]) if "memory" in total else None,
+        holders=others.holders(),
+    )
 
 
 @contextmanager
-def ray_session(address: str | None = None) -> Iterator[None]:
-    """Run with Ray: the one that is there, the cluster at an address, or a local one that ends with the block.
+def wait_for_pool(plan: Plan, *, stop: StopRequest) -> Iterator[WorkerPool | None]:
+    """Wait until a pool has room; while the block runs, no other job of this house plans on the same cluster.
+
+    Leave the block when the actors are up, so that the next one sees what they hold.
 
     Parameters
     ----------
-    address : str or None, default=None
-        As `ray.init` takes it; None takes `RAY_ADDRESS`, or starts a local Ray.
+    plan : callable
+        Plans with what is free, as `pool.plan_pool`.
+    stop : StopRequest
+
+    Yields
+    ------
+    WorkerPool or None
+        None if the job was stopped before.
 
     Raises
     ------
     ConfigError
-        If there is no cluster at the address.
+        If there will never be room.
     """
-    if ray.is_initialized():
-        yield
-        return
-    address = address or os.environ.get("RAY_ADDRESS")
-    for name, value in (_QUIET if address else _QUIET | PATIENT_THREADS | _local_settings()).items():
-        os.environ.setdefault(name, value)
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        if address:
-            ray.init(
-                address=address,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                runtime_env={"env_vars": PATIENT_THREADS},
-            )
-        else:
-            _start_local()
-    except (ConnectionError, ValueError) as error:
-        raise ConfigError(f"Ray address {address}", expected="a running cluster", found=str(error)) from error
-    if callable(handler) and threading.current_thread() is threading.main_thread():
-        # Ray has put its own in place of the program's; it would end with another exit code.
-        signal.signal(signal.SIGTERM, handler)
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    began = time.monotonic()
+    last_line = float("-inf")
+    while not stop:
+        with _turn() as is_ours:
+            resources = read_resources()
+            planned = plan(resources)
+            if is_ours and isinstance(planned, WorkerPool):
+                alone = Resources.unshared(cpus=resources.cpus, gpus=resources.gpus, memory=resources.memory)
+                if planned == plan(alone) or time.monotonic() - began >= _SETTLE_SECONDS:
+                    yield planned
+                    return
+        now = time.monotonic()
+        if now - began >= _SETTLE_SECONDS and now - last_line >= _LINE_SECONDS:
+            last_line = now
+            logger.warning("%s", planned if isinstance(planned, Shortage) else "waiting: another job starts")
+        time.sleep(_LOOK_SECONDS)
+    yield None
 
 
-def plan_pool(
-    *,
-    actors: int | None = None,
-    threads: int | None = None,
-    device: str = "auto",
-    actors_per_gpu: int | None = None,
-) -> WorkerPool:
-    """Share the machines of the running Ray among actors.
+class _Others:
+    """The other jobs on the cluster, by their actors; tells nothing where Ray does not."""
 
-    Parameters
-    ----------
-    actors : int or None, default=None
-        Wanted number; None takes as many as share the GPUs, or as there are CPUs and memory for where there is none.
-    threads : int or None, default=None
-        CPU threads of each; None takes 1, so that results are the same bits on a machine of any size.
-    device : {"auto", "cpu", "cuda"}, default="auto"
-        With `"cuda"` and a number of actors, GPUs need not be there yet: a cluster may start machines for them.
-    actors_per_gpu : int or None, default=None
-        How many share a GPU; None takes 4, fewer where CPUs or memory are short.
+    def __init__(self) -> None:
+        self._mine = ray.get_runtime_context().get_job_id()
+        self._alive: list[Any] = []
+        self._pending: list[Any] = []
+        with suppress(Exception):
+            self._alive = _actors("ALIVE")
+            self._pending = _actors("PENDING_CREATION")
 
-    Returns
-    -------
-    WorkerPool
-        What each of them gets.
-
-    Raises
-    ------
-    ConfigError
-        If there are more actors than CPUs or GPUs, or no GPU where one is asked for.
-    """
-    resources = ray.cluster_resources()
-    cpus = max(1, int(resources.get("CPU", 1)))
-    gpus = 0 if device == "cpu" else int(resources.get("GPU", 0))
-    usable = max(1, cpus - _LIGHT_CPUS)
-    each = threads or 1
-    sharing = actors_per_gpu or _ACTORS_A_GPU
-    # Rounded down: Ray counts ten thousandths of a GPU.
-    share = (10_000 // sharing) / 10_000
-    if device == "cuda" and actors is not None:
-        return WorkerPool(actors=actors, threads=each, cpus_per_actor=1, gpus_per_actor=share)
-    if device == "cuda" and not gpus:
-        raise ConfigError(
-            "device cuda", expected="a GPU, or --actors for a cluster that starts some", found="none"
+    @property
+    def runs(self) -> int:
+        """Other jobs of this house."""
+        return len(
+            {
+                actor.job_id
+                for actor in self._alive
+                if actor.class_name == RunState.__name__ and actor.job_id.hex() != self._mine
+            }
         )
-    memory = int(resources.get("memory", cpus * _GPU_ACTOR_BYTES))
-    most = min(gpus * sharing, usable) if gpus else usable
-    if actors is not None and not 1 <= actors <= most:
-        kind = f"{gpus} GPUs and {cpus} CPUs" if gpus else "CPUs"
-        raise ConfigError("actors", expected=f"1 to {most}, for the {kind} there are", found=str(actors))
-    if gpus:
-        chosen = actors or min(most, max(gpus, memory // _GPU_ACTOR_BYTES))
-        return WorkerPool(actors=chosen, threads=each, cpus_per_actor=1, gpus_per_actor=share)
-    chosen = actors or max(1, min(usable // each, memory // _ACTOR_BYTES))
-    # Never all CPUs: who decodes must find one.
-    reserve = min(_LIGHT_CPUS, cpus / 2)
-    return WorkerPool(
-        actors=chosen, threads=each, cpus_per_actor=min(each, (cpus - reserve) / chosen), gpus_per_actor=0
-    )
+
+    def promised(self, kind: str) -> float:
+        """Sum up what actors of others wait for that asked before."""
+        return sum(
+            actor.required_resources.get(kind, 0.0)
+            for actor in self._pending
+            if actor.job_id.hex() != self._mine
+        )
+
+    def holders(self) -> tuple[str, ...]:
+        """Name those that hold most CPUs or GPUs."""
+        held: Counter[tuple[str, str]] = Counter()
+        cpus: Counter[tuple[str, str]] = Counter()
+        gpus: Counter[tuple[str, str]] = Counter()
+        for actor in self._alive:
+            needed = actor.required_resources
+            if actor.job_id.hex() != self._mine and (needed.get("CPU") or needed.get("GPU")):
+                key = (actor.class_name, actor.job_id.hex())
+                held[key] += 1
+                cpus[key] += needed.get("CPU", 0.0)
+                gpus[key] += needed.get("GPU", 0.0)
+        if not held:
+            return ()
+        drivers = _drivers()
+        named = []
+        for key, _ in sorted(held.items(), key=lambda item: -(cpus[item[0]] + gpus[item[0]])):
+            kind, job = key
+            amounts = [f"{cpus[key]:g} CPUs"] if cpus[key] else []
+            amounts += [f"{gpus[key]:g} GPUs"] if gpus[key] else []
+            count = f"{held[key]} × " if held[key] > 1 else ""
+            named.append(f"{count}{kind} of {drivers.get(job, f'job {job}')} ({', '.join(amounts)})")
+        more = len(named) - _MOST_HOLDERS
+        return (*named[:_MOST_HOLDERS], *([f"{more} more"] if more > 0 else []))
 
 
-def most_decoders(pool: WorkerPool) -> int:
-    """Tell how many tasks can decode at a time beside the actors."""
-    cpus = ray.cluster_resources().get("CPU", 1.0) - pool.actors * pool.cpus_per_actor
-    return max(1, int(cpus // DECODE_CPUS))
+def living(actors: Collection[str]) -> int:
+    """Count those of some actors, by their ids, that are alive; all of them where Ray does not tell."""
+    with suppress(Exception):
+        alive = {actor.actor_id.hex() for actor in _actors("ALIVE")}
+        return len(alive.intersection(actors))
+    return len(actors)
 
 
-def refit_pool(pool: WorkerPool) -> WorkerPool:
-    """Take away the actors that the running Ray has no room for any more; one always stays."""
-    resources = ray.cluster_resources()
-    room = (resources.get("CPU", 1.0) - _LIGHT_CPUS) / pool.cpus_per_actor
-    if pool.gpus_per_actor:
-        room = min(room, resources.get("GPU", 0.0) / pool.gpus_per_actor)
-    return replace(pool, actors=max(1, min(pool.actors, int(room))))
+def _actors(state: str) -> list[Any]:
+    """Give Ray's own records of actors; no public call tells what an actor holds."""
+    accessor = ray._private.state.state._connect_and_get_accessor()
+    records: Any = gcs_pb2
+    return [records.ActorTableData.FromString(record) for record in accessor.get_actor_table(None, state)]
 
 
-def _start_local() -> None:
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    ray.init(
-        address="local",  # or Ray would join whatever cluster runs on this machine
-        num_cpus=len(os.sched_getaffinity(0)) + _LIGHT_CPUS,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        configure_logging=False,
-        object_store_memory=_LOCAL_STORE_BYTES,
-    )
+def _drivers() -> dict[str, str]:
+    """Name each job by its command, for messages."""
+    with suppress(Exception):
+        return {
+            job["JobID"]: f"job {job['JobID']}, pid {job['DriverPid']} on {job['DriverIPAddress']}"
+            for job in ray._private.state.jobs()
+        }
+    return {}
 
 
-def _local_settings() -> dict[str, str]:
-    """Protect a local Ray by a token of this process alone; Ray itself would leave one in the home directory.
+@contextmanager
+def _turn() -> Iterator[bool]:
+    """Take the turn to plan, where others are on the cluster; a name in Ray that only one job at a time can have."""
+    if not _is_shared():
+        yield True
+        return
+    try:
+        turn: Any = ray.remote(_Turn).options(name=_TURN, namespace=_NAMESPACE, num_cpus=0).remote()
+    except ValueError:  # another job has it
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        with suppress(Exception):  # Ray may be gone by now, and the name with it
+            ray.kill(turn)
 
-    Its core logs to its session folder only: that Ray Data keeps an actor's arguments in the store is no error of ours.
-    """
-    return {"RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_BACKEND_LOG_LEVEL": "fatal"}
+
+class _Turn:
+    """Nothing but a name."""
+
+
+def _is_shared() -> bool:
+    with suppress(Exception):
+        return sum(not job["IsDead"] for job in ray._private.state.jobs()) > 1
+    return False

@@ -1,9 +1,16 @@
-"""How far a run is."""
+"""How far a run is, and what it says when nothing happens."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from uss_ray.pipelines.runtime.pool import DECODE_CPUS, LISTING_CPUS, Resources, Shortage, WorkerPool
+
+_QUIET_SECONDS = 8.0  # without a sign of life, before the cluster is asked for the reason
+_LONG_SECONDS = 60.0  # before a run that lacks nothing says that it waits
+_REPEAT_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,17 +20,84 @@ class Progress:
     Parameters
     ----------
     finished, failed : int
-        Recordings or clips of this run.
+        Items of this run.
     found : int
         Those that the listing has found to do so far.
     audio_seconds : float
         Length of those that are done.
+    seconds : float, default=0.0
+        Since the first worker was ready; what a rate is to be reckoned by.
     """
 
     finished: int
     failed: int
     found: int
     audio_seconds: float
+    seconds: float = 0.0
 
 
 ProgressHook = Callable[[Progress], None]
+
+
+class Standstill:
+    """Notices that a run stands still, and says what it lacks.
+
+    Parameters
+    ----------
+    pool : WorkerPool
+    clock : callable, optional
+        Gives seconds.
+    """
+
+    def __init__(self, pool: WorkerPool, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._last_sign = self._last_line = clock()
+        self._has_spoken = False
+
+    def note_sign(self) -> None:
+        """Note that something has happened."""
+        self._last_sign = self._clock()
+        self._has_spoken = False
+
+    @property
+    def seconds(self) -> float:
+        """Time without a sign of life."""
+        return self._clock() - self._last_sign
+
+    def line(self, *, workers: int, busy: int, resources: Callable[[], Resources]) -> str | None:
+        """Say what a run that stands still waits for.
+
+        Parameters
+        ----------
+        workers, busy : int
+            Actors that are ready, and those of them at work: while one is, nothing stands still.
+        resources : callable
+            Asks the cluster; only called when it is time.
+
+        Returns
+        -------
+        str or None
+            None as long as there is nothing (new) to say.
+        """
+        if busy or self.seconds < _QUIET_SECONDS:
+            return None
+        if self._has_spoken and self._clock() - self._last_line < _REPEAT_SECONDS:
+            return None
+        there = resources()
+        gpus, needed = self._pool.gpus_per_actor, DECODE_CPUS + LISTING_CPUS
+        reason = None
+        is_shared = bool(there.holders)  # what is not free may be our own
+        if is_shared and not workers and gpus and there.free_gpus < gpus:
+            reason = str(Shortage(gpus, round(there.free_gpus, 2), there.gpus, "GPUs", there.holders))
+        else:
+            needed += 0.0 if workers else self._pool.cpus_per_actor
+            if is_shared and there.free_cpus < needed:
+                free = round(there.free_cpus, 2)
+                reason = str(Shortage(round(needed, 2), free, there.cpus, "CPUs", there.holders))
+            elif self.seconds >= _LONG_SECONDS:
+                what = "a store, or the listing" if workers else "workers that load"
+                reason = f"waiting for {what}: nothing for {self.seconds:.0f} s"
+        if reason is not None:
+            self._last_line, self._has_spoken = self._clock(), True
+        return reason

@@ -3,12 +3,38 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 _ASK_SECONDS = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """The state at a moment.
+
+    Parameters
+    ----------
+    found : int
+        Items that the listing has found so far.
+    is_listed : bool
+        Whether all readers have come to their end.
+    workers : int
+        Actors that have loaded what they need.
+    busy : tuple of str
+        Ids of those that are at a packet, or died at one.
+    fault : Exception or None
+        What made the whole run pointless.
+    """
+
+    found: int
+    is_listed: bool
+    workers: int
+    busy: tuple[str, ...]
+    fault: Exception | None
 
 
 class RunState:
@@ -18,8 +44,33 @@ class RunState:
         self._found = 0
         self._expected = 0
         self._ended: set[int] = set()
+        self._workers: set[str] = set()
+        self._busy: set[str] = set()
         self._stopping = False
         self._fault: Exception | None = None
+
+    def look(self) -> Look:
+        """Tell everything at once."""
+        return Look(
+            found=self._found,
+            is_listed=len(self._ended) == self._expected,
+            workers=len(self._workers),
+            busy=tuple(self._busy),
+            fault=self._fault,
+        )
+
+    def join(self, worker: str) -> None:
+        """Note an actor that is ready; one that came back from a crash has no packet any more."""
+        self._workers.add(worker)
+        self._busy.discard(worker)
+
+    def begin(self, worker: str) -> None:
+        """Note that an actor is at a packet."""
+        self._busy.add(worker)
+
+    def end(self, worker: str) -> None:
+        """Note that it is done with it."""
+        self._busy.discard(worker)
 
     def add_found(self, count: int) -> None:
         """Count items that a listing has found."""
@@ -34,10 +85,6 @@ class RunState:
         """Note that a reader has come to its end."""
         self._ended.add(number)
 
-    def is_listed(self) -> bool:
-        """Tell whether all readers have come to their end."""
-        return len(self._ended) == self._expected
-
     def stop(self) -> None:
         """Let nothing more begin."""
         self._stopping = True
@@ -50,14 +97,6 @@ class RunState:
         if not self._stopping:
             self._fault = fault
         self._stopping = True
-
-    def fault(self) -> Exception | None:
-        """Tell what made the whole run pointless."""
-        return self._fault
-
-    def found(self) -> int:
-        """Tell how many items have been found so far."""
-        return self._found
 
     def is_stopping(self) -> bool:
         """Tell whether nothing more may begin."""

@@ -20,9 +20,6 @@ from uss_ray.errors import DataError
 TableReader = Callable[[], Iterator[pa.Table]]
 """A picklable callable that gives tables, one after another; each call begins anew."""
 
-BLOCK_BYTES = 1 << 20
-"""Rows that a read task gathers before it hands them on."""
-
 
 class TableSource(Datasource):
     """A source of rows for `ray.data.read_datasource`; `read_tables` does that with the right settings.
@@ -104,8 +101,8 @@ def read_tables(
     Returns
     -------
     Dataset
-        Its blocks hold about `DataContext.target_max_block_size`: set that to `BLOCK_BYTES` before this is
-        executed, or a reader of thin rows hands nothing on before its end (Ray's default is 128 MiB).
+        Its blocks hold about `DataContext.target_max_block_size`: set that low before this is
+        called, or a reader of thin rows hands nothing on before its end (Ray's default is 128 MiB).
 
     Raises
     ------

@@ -5,38 +5,84 @@ Each of them passes tables on. What they do to an item never raises: a fault of 
 
 from __future__ import annotations
 
-import logging
+import queue
+import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
 import pyarrow as pa
+import ray
 import ray.data
 from ray.data.exceptions import ExecutionTimeoutError
 from ray.exceptions import RayError
 from ray.util.annotations import RayDeprecationWarning
 
 from uss_ray.errors import ConfigError, UssRayError
-from uss_ray.pipelines.runtime.cluster import WorkerPool
-from uss_ray.pipelines.runtime.source import BLOCK_BYTES
+from uss_ray.pipelines.runtime.context import pipeline_context
+from uss_ray.pipelines.runtime.guarded import guard
+from uss_ray.pipelines.runtime.pool import LISTING_CPUS, WorkerPool
+from uss_ray.pipelines.runtime.source import TableReader, read_tables
 
 _TASK_RETRIES = 2
+_POLL_SECONDS = 60.0
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pass:
+    """What a pipeline is built for: everything that is not done, or what is missing in isolation.
+
+    Parameters
+    ----------
+    ledger : object reference
+        To what is done; workers take it from Ray's store.
+    state : actor handle
+        Of `start_run_state`.
+    pool : WorkerPool
+    is_isolated : bool, default=False
+        Whether each item is to have a worker to itself, as far as that is sensible.
+    missing : int, default=0
+        Items that the pass before left.
+    retry_failed : bool, default=False
+        Whether items that have failed are what is to do.
+    cpus : float or None, default=None
+        That the pipeline may take of a cluster that others are on; None means all.
+    """
+
+    ledger: Any
+    state: Any
+    pool: WorkerPool
+    is_isolated: bool = False
+    missing: int = 0
+    retry_failed: bool = False
+    cpus: float | None = None
+
+    def read(self, readers: Sequence[TableReader], *, schema: pa.Schema, name: str) -> ray.data.Dataset:
+        """Stream what readers list; see `read_tables`. A reader's fault ends the run with that fault."""
+        guarded = guard(readers, state=self.state)
+        with pipeline_context(cpus=self.cpus):
+            return read_tables(guarded, schema=schema, name=name, cpus=LISTING_CPUS)
+
 
 TableStage = Callable[..., pa.Table | Iterator[pa.Table]]
 
 
-def set_up_ray_data() -> None:
-    """Set what all pipelines have in common, before the first dataset is made."""
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    # Small blocks leave a stage as they are made; Ray would gather 128 MiB of rows before it hands them on.
-    context.target_max_block_size = BLOCK_BYTES
-    # An item that kills its worker each time costs its block; the caller finds what is missing and tries it alone.
-    context.max_errored_blocks = -1
-    context.execution_options.preserve_order = False
-    context.execution_options.verbose_progress = False
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+def cut_blocks(rows: ray.data.Dataset, *, rows_at_a_time: int) -> ray.data.Dataset:
+    """Cut a dataset into blocks of so many rows: Ray would do all that comes of a block in one task.
+
+    Notes
+    -----
+    Ray 2.60 wants a whole CPU for each of these tasks and has no argument for less, so that on a cluster of which
+    others hold a part it may wait for ever; the operator itself takes what it is told.
+    """
+    cut = rows.repartition(target_num_rows_per_block=rows_at_a_time)
+    operator: Any = cut._logical_plan.dag
+    operator.ray_remote_args["num_cpus"] = LISTING_CPUS
+    return cut
 
 
 def map_tables(
@@ -81,8 +127,9 @@ def map_with_actors(
     stage: type,
     *,
     pool: WorkerPool,
-    rows_at_a_time: int,
-    is_alone: bool = False,
+    state: Any,
+    rows_at_a_time: int = 1,
+    is_isolated: bool = False,
     **arguments: Any,
 ) -> ray.data.Dataset:
     """Put a fixed pool of warm actors behind a dataset; they come back from a crash, and try a batch again twice.
@@ -91,10 +138,12 @@ def map_with_actors(
     ----------
     rows : Dataset
     stage : type
-        Made once an actor with `arguments`, then called with tables.
+        Made once an actor with `state` and `arguments`, then called with tables.
     pool : WorkerPool
-    rows_at_a_time : int
-    is_alone : bool, default=False
+    state : actor handle
+        Of `start_run_state`; told when an actor is ready, and when it is at work.
+    rows_at_a_time : int, default=1
+    is_isolated : bool, default=False
         Whether an actor holds one batch and no other. Ray sends more ahead, and each that an actor holds when it dies
         has used up one of its attempts, whoever killed it.
     **arguments
@@ -106,13 +155,13 @@ def map_with_actors(
     """
     with _keyword_arguments_of_ray():
         return rows.map_batches(
-            stage,
-            fn_constructor_kwargs=arguments,
+            _noted(stage),
+            fn_constructor_kwargs={"state": state, **arguments},
             batch_size=rows_at_a_time,
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(
                 size=pool.actors,
-                max_tasks_in_flight_per_actor=1 if is_alone else None,
+                max_tasks_in_flight_per_actor=1 if is_isolated else None,
                 # One at a time: with more, a worker that dies takes the report of what another call has committed.
                 max_concurrent_calls_per_actor=1,
             ),
@@ -131,25 +180,126 @@ def _keyword_arguments_of_ray() -> Iterator[None]:
         yield
 
 
+def _noted(stage: type) -> type:
+    """Make a class of a stage, of the same name for Ray's metrics, that tells the state what an actor does."""
+
+    class Noted:
+        def __init__(self, state: Any, **arguments: Any) -> None:
+            self._stage = stage(state=state, **arguments)
+            self._state = state
+            self._name = ray.get_runtime_context().get_actor_id()
+            state.join.remote(self._name)
+
+        def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+            self._state.begin.remote(self._name)
+            try:
+                yield from self._stage(batch)
+            finally:
+                self._state.end.remote(self._name)
+
+    Noted.__name__ = Noted.__qualname__ = stage.__name__
+    return Noted
+
+
 class StalledError(Exception):
     """A pipeline stands still, such as when a lost machine leaves no CPU to decode on."""
 
 
-def iterate_tables(rows: ray.data.Dataset) -> Iterator[pa.Table]:
-    """Run a pipeline and give its tables as they come.
+class TableStream:
+    """The tables of a pipeline as they come, by a thread of its own: whoever takes them can look after other things.
+
+    Parameters
+    ----------
+    rows : Dataset
+        Run by this, once.
+
+    Attributes
+    ----------
+    has_ended : bool
+        Whether the last table has been taken.
+    """
+
+    def __init__(self, rows: ray.data.Dataset) -> None:
+        self._rows = cast(Any, rows)
+        self._executor: Any = None
+        self.has_ended = False
+        self._tables: queue.SimpleQueue[pa.Table | BaseException | None] = queue.SimpleQueue()
+        create = self._rows._create_executor
+
+        def note_executor() -> Any:
+            self._executor = create()
+            return self._executor
+
+        # Ray 2.60 tells its executor only after the first block, which may never come.
+        self._rows._create_executor = note_executor
+        threading.Thread(target=self._run, name="tables", daemon=True).start()
+
+    def poll(self, *, seconds: float) -> pa.Table | None:
+        """Give the next table; None if none comes in that time, and at the end.
+
+        Raises
+        ------
+        StalledError
+            If nothing came for half an hour, or `RAY_DATA_EXECUTION_NO_PROGRESS_TIMEOUT_S`.
+        UssRayError
+            What stopped the pipeline: our own error where there is one below Ray's.
+        """
+        try:
+            table = self._tables.get(timeout=seconds)
+        except queue.Empty:
+            return None
+        if isinstance(table, ExecutionTimeoutError):
+            raise StalledError(str(table)) from table
+        if isinstance(table, RayError):
+            raise own_error(table) from table
+        if isinstance(table, BaseException):
+            raise table
+        self.has_ended = table is None
+        return table
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        """Give all tables."""
+        while not self.has_ended:
+            table = self.poll(seconds=_POLL_SECONDS)
+            if table is not None:
+                yield table
+
+    def abandon(self) -> None:
+        """Give the pipeline up, with its tasks and actors."""
+        if self._executor is not None:
+            self._executor.shutdown(force=True)
+
+    def _run(self) -> None:
+        try:
+            # A prefetched table would hold back the one before it until it is there itself.
+            for table in self._rows.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+                self._tables.put(table)
+        except BaseException as error:  # noqa: BLE001 - raised again where the tables are taken
+            self._tables.put(error)
+        else:
+            self._tables.put(None)
+
+
+def run_on_worker(work: Callable[..., _T], *arguments: Any) -> _T:
+    """Run a function in a task that takes no CPU, such as for memory that grows with the archive.
 
     Raises
     ------
-    StalledError
-        If nothing came for half an hour, or `RAY_DATA_EXECUTION_NO_PROGRESS_TIMEOUT_S`.
     UssRayError
-        What stopped the pipeline: our own error where there is one below Ray's.
+        Of the function; others become one.
     """
+    return cast(_T, _get(ray.remote(work).options(num_cpus=0).remote(*arguments)))
+
+
+def split_on_worker(work: Callable[[], tuple[Any, _T]]) -> tuple[Any, _T]:
+    """Do the same with a function that gives two: of the first a reference comes back, for it may be large."""
+    references: Any = ray.remote(work).options(num_cpus=0, num_returns=2).remote()
+    return references[0], cast(_T, _get(references[1]))
+
+
+def _get(reference: Any) -> Any:
     try:
-        # A prefetched table would hold back the one before it until it is there itself.
-        yield from rows.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-    except ExecutionTimeoutError as error:
-        raise StalledError(str(error)) from error
+        return ray.get(reference)
     except RayError as error:
         raise own_error(error) from error
 

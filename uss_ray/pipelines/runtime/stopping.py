@@ -14,7 +14,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class StopRequest:
     """Whether somebody has asked the run to end, and by which signal."""
 
-    def __init__(self, on_stop: Callable[[], None]) -> None:
+    def __init__(self, on_stop: Callable[[], None] = lambda: None) -> None:
         self._on_stop = on_stop
         self.signal_number: int | None = None
 

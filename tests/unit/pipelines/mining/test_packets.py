@@ -12,6 +12,8 @@ from uss_ray.datasets.labelled_clips import LabelledClip
 from uss_ray.datasets.segments import ClipRecord
 from uss_ray.errors import RecordingError
 from uss_ray.pipelines.mining import packets
+from uss_ray.pipelines.mining.chunking import packet_clips
+from uss_ray.pipelines.mining.listing import ClipClaims
 from uss_ray.pipelines.mining.packets import (
     PACKET_SCHEMA,
     PacketClip,
@@ -19,7 +21,6 @@ from uss_ray.pipelines.mining.packets import (
     packet_table,
     packets_of,
 )
-from uss_ray.pipelines.mining.stages import ClipClaims, packet_clips
 
 RATE = 32_000
 
