@@ -117,7 +117,7 @@ class NullSeparator:
         self, request: SeparationRequest, *, notes: Path, sounding: int = 0, scratch: Path | None = None
     ) -> None:
         real = RecordingSeparator(request, scratch=scratch)
-        plan = plan_targets(request.query, engine=real.engine, settings=request.settings)
+        plan = plan_targets(request, engine=real.engine)
         self.publisher: Publisher = real.publisher
         self.engine = NullEngine(
             [target.key for target in plan.separation.targets],

@@ -13,24 +13,21 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from uss_ray.api.request import SeparationRequest
 from uss_ray.api.staging import commit, remove_folder, staging_folder
 from uss_ray.audio.codec import stem_subtype
 from uss_ray.audio.spec import AudioSpec, StemSubtype
 from uss_ray.records import Recording
-from uss_ray.results.blocks import EstimateBlock, StemRequest
+from uss_ray.results.blocks import EstimateBlock
 from uss_ray.results.index.rows import RecordingRows, rows_table
 from uss_ray.results.index.table import (
     IndexRow,
     RecordingFacts,
-    RunFacts,
     failed_row,
     to_table,
     write_index_part,
 )
 from uss_ray.results.layout import PARTS_FOLDER, index_path, part_folder
 from uss_ray.results.report.recording import write_report
-from uss_ray.results.stem_plan import StemPlan
 from uss_ray.results.stems.parts import PART_NAME, join_parts, write_part
 from uss_ray.results.stems.stem_run import StemRun
 from uss_ray.results.stems.writer import write_estimates
@@ -46,32 +43,17 @@ class Publisher:
 
     Parameters
     ----------
-    request : SeparationRequest
-        What is written, and where.
-    stems : sequence of StemRequest
-        In the order of the engine's targets.
-    run : RunFacts
-        What the index says of every row.
+    output : Store
+        Where the results go; recordings are read again with its options.
+    wanted : StemRun
+        What is written of each recording.
     scratch : Path or None, default=None
         Staging folder of the job this is a part of; see `staging.staging_folder`.
     """
 
-    def __init__(
-        self,
-        request: SeparationRequest,
-        *,
-        stems: Sequence[StemRequest],
-        run: RunFacts,
-        scratch: Path | None = None,
-    ) -> None:
-        self._request = request
-        self._wanted = StemRun(
-            plan=StemPlan.of(stems),
-            facts=run,
-            options=request.write,
-            silence=request.settings.silence,
-            fade_seconds=request.settings.fade_seconds,
-        )
+    def __init__(self, output: Store, wanted: StemRun, *, scratch: Path | None = None) -> None:
+        self._output = output
+        self._wanted = wanted
         self._scratch = scratch
 
     def publish(
@@ -101,7 +83,7 @@ class Publisher:
         OutputError
             If the results cannot be written.
         """
-        with staging_folder(self._request.output_store, within=self._scratch) as staging:
+        with staging_folder(self._output, within=self._scratch) as staging:
             (staging / recording.recording_id).mkdir(parents=True)
             written = write_estimates(
                 blocks,
@@ -124,10 +106,10 @@ class Publisher:
             If it cannot be written.
         """
         name = part_name(recording, part)
-        with staging_folder(self._request.output_store, within=self._scratch) as staging:
+        with staging_folder(self._output, within=self._scratch) as staging:
             (staging / name).mkdir(parents=True)
             write_part(blocks, self._wanted, folder=staging / name, recording=_facts(recording, spec=spec))
-            commit(staging, output=self._request.output_store, name=name, last=PART_NAME)
+            commit(staging, output=self._output, name=name, last=PART_NAME)
 
     def join(self, recording: Recording, *, parts: int) -> RecordingRows:
         """Make the results of a long recording from its spans, commit all of them, and remove the spans.
@@ -151,8 +133,8 @@ class Publisher:
             If a span cannot be read, or the results cannot be written.
         """
         started = time.monotonic()
-        output = self._request.output_store
-        source = Store(recording.recording_uri, self._request.storage)
+        output = self._output
+        source = Store(recording.recording_uri, output.options)
         with open_stored_recording(source) as reader:
             spec = reader.spec
         with staging_folder(output, within=self._scratch) as staging:
@@ -196,9 +178,9 @@ class Publisher:
 
     def _commit_index(self, table: pa.Table, *, name: str) -> None:
         index = index_path(name)
-        with staging_folder(self._request.output_store, within=self._scratch) as staging:
+        with staging_folder(self._output, within=self._scratch) as staging:
             write_index_part(table, path=staging / index)
-            commit(staging, output=self._request.output_store, name=index)
+            commit(staging, output=self._output, name=index)
 
     def failed(self, recording: Recording, *, reason: str) -> IndexRow:
         """Make the row of a recording that cannot be separated."""
@@ -213,7 +195,7 @@ class Publisher:
         OutputError
             If they cannot be removed.
         """
-        remove_folder(self._request.output_store, parts_folder(recording))
+        remove_folder(self._output, parts_folder(recording))
 
     def _subtype(self, spec: AudioSpec) -> StemSubtype:
         return stem_subtype(spec.subtype, stem_format=self._wanted.options.stem_format)
@@ -226,9 +208,9 @@ class Publisher:
         staging: Path,
         uploaded: Sequence[str] = (),
     ) -> RecordingRows:
-        if self._request.write.report:
+        if self._wanted.options.report:
             write_report(written, root=staging)
-        commit(staging, output=self._request.output_store, name=recording.recording_id, keep=uploaded)
+        commit(staging, output=self._output, name=recording.recording_id, keep=uploaded)
         return written.rows
 
 

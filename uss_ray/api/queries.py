@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from uss_ray.api.request import Query
+from uss_ray.api.request import SeparationRequest
 from uss_ray.audio.codec import RecordingReader
 from uss_ray.errors import QueryError
 from uss_ray.ontology.vocabulary import TextMatch
 from uss_ray.results.blocks import StemRequest
 from uss_ray.results.index.table import Kind
+from uss_ray.results.stem_plan import StemPlan
 from uss_ray.separation.engine import SeparationEngine
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import (
@@ -24,7 +25,7 @@ from uss_ray.separation.targets import (
 )
 from uss_ray.sources.names import has_recording_suffix
 from uss_ray.sources.reading import open_stored_recording
-from uss_ray.store.store import Store, StoreOptions
+from uss_ray.store.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,36 +36,25 @@ class Plan:
     ----------
     separation : SeparationPlan
         For the engine.
-    stems : tuple of StemRequest
+    stems : StemPlan
         For the writer, in the order of its targets.
     matches : tuple of (str, TextMatch)
         Each free text and what it was resolved to.
     """
 
     separation: SeparationPlan
-    stems: tuple[StemRequest, ...]
+    stems: StemPlan
     matches: tuple[tuple[str, TextMatch], ...] = ()
 
 
-def plan_targets(
-    query: Query,
-    *,
-    engine: SeparationEngine,
-    settings: SeparationSettings,
-    storage: StoreOptions | None = None,
-) -> Plan:
-    """Turn a query into targets.
+def plan_targets(request: SeparationRequest, *, engine: SeparationEngine) -> Plan:
+    """Turn the query of a request into targets.
 
     Parameters
     ----------
-    query : Query
-        What to separate.
+    request : SeparationRequest
     engine : SeparationEngine
         Brings the vocabulary, and listens to the examples.
-    settings : SeparationSettings
-        Of the same request.
-    storage : StoreOptions, optional
-        How the examples are reached.
 
     Returns
     -------
@@ -80,7 +70,7 @@ def plan_targets(
     RecordingError
         If an example cannot be read.
     """
-    vocabulary = engine.vocabulary
+    query, settings, vocabulary = request.query, request.settings, engine.vocabulary
     asked: list[tuple[Kind, Target]] = []
     levels = targets_for_levels(vocabulary, levels=query.levels, hierarchy=settings.hierarchy)
     asked += [("node", target) for target in levels]
@@ -94,7 +84,8 @@ def plan_targets(
         asked.append(("text", target))
         matches.append((text, match))
     if query.example_folder is not None:
-        asked.append(("example", _example_target(Store(query.example_folder, storage), engine, settings)))
+        folder = Store(query.example_folder, request.storage)
+        asked.append(("example", _example_target(folder, engine, settings)))
     exclude = targets_for_classes(vocabulary, names=query.exclude) if query.exclude else ()
     if not asked:
         asked.append(("rest", target_for_rest(exclude)))
@@ -104,7 +95,7 @@ def plan_targets(
     engine.check(separation, settings=settings)
     return Plan(
         separation=separation,
-        stems=tuple(
+        stems=StemPlan(
             StemRequest(key=target.key, label=target.label, level=target.level, kind=kind)
             for kind, target in chosen
         ),

@@ -13,7 +13,7 @@ import torch
 
 from uss_ray.api.publisher import Publisher, index_name
 from uss_ray.api.queries import plan_targets
-from uss_ray.api.request import Device, SeparationRequest, request_with
+from uss_ray.api.request import SeparationRequest, request_with
 from uss_ray.api.staging import check_output
 from uss_ray.audio.codec import RecordingReader
 from uss_ray.errors import OutputError
@@ -21,7 +21,8 @@ from uss_ray.ontology.vocabulary import TextMatch, Vocabulary
 from uss_ray.records import Recording
 from uss_ray.results.index.table import IndexRow, RunFacts
 from uss_ray.results.layout import report_path
-from uss_ray.separation.engine import build_engine
+from uss_ray.results.stems.stem_run import StemRun
+from uss_ray.separation.engine import SeparationEngine, build_engine
 from uss_ray.separation.mixture import Source
 from uss_ray.separation.scheduler import Session
 from uss_ray.separation.session import EstimateBlock
@@ -70,13 +71,49 @@ class SeparatedRecording:
     matches: tuple[tuple[str, TextMatch], ...] = ()
 
 
+@dataclass(frozen=True)
+class LoadedEngine:
+    """An engine for all requests that differ in anything but weights, classes, networks and device.
+
+    Attributes
+    ----------
+    engine : SeparationEngine
+    weights_name, weights_sha256 : str
+        What the index says of its weights.
+    """
+
+    engine: SeparationEngine
+    weights_name: str
+    weights_sha256: str
+
+
+def load_engine(request: SeparationRequest) -> LoadedEngine:
+    """Load the weights of a request, and make an engine of them.
+
+    Raises
+    ------
+    UssRayError
+        If weights, ontology, class list or device are missing, wrong or do not fit each other.
+    """
+    vocabulary = Vocabulary.load(ontology_path=request.ontology, classes_path=request.class_list)
+    weights = load_weights(locate_weights(request.weights, storage=request.storage))
+    weights.check_classes(vocabulary.classes.ids)
+    device = request.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    engine = build_engine(weights, vocabulary=vocabulary, networks=request.networks, device=device)
+    return LoadedEngine(engine, weights.name, weights.sha256)
+
+
 class RecordingSeparator:
-    """Separates recordings one after another with weights that are loaded once.
+    """Separates recordings one after another, or opens sessions of them, for one request.
 
     Parameters
     ----------
     request : SeparationRequest
         What to do with each of them.
+    loaded : LoadedEngine, optional
+        Of this request or of one that asks for something else of the same weights. None: loaded now.
     scratch : Path or None, default=None
         Staging folder of the job this is a part of; see `staging.staging_folder`.
 
@@ -97,27 +134,31 @@ class RecordingSeparator:
         If weights, settings, query, ontology or class list are missing, wrong or do not fit each other.
     """
 
-    def __init__(self, request: SeparationRequest, *, scratch: Path | None = None) -> None:
-        vocabulary = Vocabulary.load(ontology_path=request.ontology, classes_path=request.class_list)
-        weights = load_weights(locate_weights(request.weights, storage=request.storage))
-        weights.check_classes(vocabulary.classes.ids)
+    def __init__(
+        self,
+        request: SeparationRequest,
+        *,
+        loaded: LoadedEngine | None = None,
+        scratch: Path | None = None,
+    ) -> None:
+        chosen = loaded or load_engine(request)
         self.request = request
-        self.engine = build_engine(
-            weights,
-            vocabulary=vocabulary,
-            networks=request.networks,
-            device=_device_name(request.device),
-        )
-        self._plan = plan_targets(
-            request.query, engine=self.engine, settings=request.settings, storage=request.storage
-        )
+        self.engine = chosen.engine
+        self._plan = plan_targets(request, engine=chosen.engine)
         self.run = RunFacts(
-            run_id=request.run_id(weights_sha256=weights.sha256),
-            weights_name=weights.name,
-            weights_sha256=weights.sha256,
+            run_id=request.run_id(weights_sha256=chosen.weights_sha256),
+            weights_name=chosen.weights_name,
+            weights_sha256=chosen.weights_sha256,
             settings=request.described(),
         )
-        self.publisher = Publisher(request, stems=self._plan.stems, run=self.run, scratch=scratch)
+        wanted = StemRun(
+            plan=self._plan.stems,
+            facts=self.run,
+            options=request.write,
+            silence=request.settings.silence,
+            fade_seconds=request.settings.fade_seconds,
+        )
+        self.publisher = Publisher(request.output_store, wanted, scratch=scratch)
 
     @property
     def span_context_seconds(self) -> int:
@@ -255,12 +296,6 @@ def refuse_existing(output: Store, *, recording: Recording) -> None:
         raise OutputError(
             str(folder), expected="no results yet (or --overwrite)", found="results of an earlier run"
         )
-
-
-def _device_name(device: Device) -> str:
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _reporting(

@@ -1,4 +1,4 @@
-"""When targets sound: segment probabilities against a threshold, and runs of active segments.
+"""When targets sound: segment probabilities against a threshold.
 
 Owns no model; where the probabilities come from is the session's business.
 """
@@ -71,27 +71,3 @@ def find_activity(
         elif remaining:
             active[:, column] = audible & (class_probs[:, remaining].max(axis=1) >= threshold)
     return Activity(probs, active)
-
-
-def active_spans(active: NDArray[np.bool_], *, segment_seconds: float) -> tuple[tuple[float, float], ...]:
-    """Join runs of active segments to spans.
-
-    Parameters
-    ----------
-    active : ndarray of shape (segments,), dtype=bool
-        Of one target.
-    segment_seconds : float
-
-    Returns
-    -------
-    tuple of (start_seconds, end_seconds)
-        In order, none touching the next.
-
-    Examples
-    --------
-    >>> active_spans(np.array([True, True, False, True]), segment_seconds=2)
-    ((0.0, 4.0), (6.0, 8.0))
-    """
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], active, [False])).astype(np.int8)))
-    seconds = [float(edge) * segment_seconds for edge in edges]
-    return tuple(zip(seconds[::2], seconds[1::2], strict=True))

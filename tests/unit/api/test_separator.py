@@ -11,10 +11,13 @@ import torch
 from tests.mp4 import encoded_mp4
 from tests.servers.in_process import s3_in_process
 from uss_ray import separate
+from uss_ray.api.request import Query, SeparationRequest
+from uss_ray.api.separator import RecordingSeparator, load_engine
 from uss_ray.errors import OutputError, RecordingError
 from uss_ray.models.conv_tasnet import ConvTasNet, ConvTasNetConfig
 from uss_ray.results.index.table import read_index
 from uss_ray.separation.settings import SeparationSettings
+from uss_ray.sources.recordings import single_recording
 from uss_ray.store.store import Store, StoreOptions
 from uss_ray.weights.folder import load_weights, save_weights, specify
 
@@ -190,3 +193,23 @@ def test_results_of_an_earlier_run_are_refused_before_anything_is_loaded(make_re
     (tmp_path / "out" / "a.wav").mkdir(parents=True)
     with pytest.raises(OutputError, match="results of an earlier run"):
         separate(str(make_recording("a.wav")), output=str(tmp_path / "out"), weights="no such weights")
+
+
+def test_one_engine_serves_requests_of_other_queries_and_settings(make_recording, tiny_weights, tmp_path):
+    recording = single_recording(str(make_recording("a.wav", seconds=5.0)))
+    requests = [
+        SeparationRequest(output=tmp_path / "a", weights=tiny_weights, query=Query(levels=(1,))),
+        SeparationRequest(
+            output=tmp_path / "b",
+            weights=tiny_weights,
+            query=Query(classes=("Dog",)),
+            settings=SeparationSettings.published(),
+        ),
+    ]
+    loaded = load_engine(requests[0])
+    for request in requests:
+        shared = RecordingSeparator(request, loaded=loaded).separate(recording)
+        own = separate(recording.recording_uri, request, output=tmp_path / "own", overwrite=True)
+        assert [row.stem_sha256 for row in shared.rows] == [row.stem_sha256 for row in own.rows]
+        assert any(row.stem_sha256 for row in shared.rows)
+        assert shared.rows[0].run_id == own.rows[0].run_id

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from uss_ray.separation.activity import active_spans, find_activity
+from uss_ray.separation.activity import find_activity
 from uss_ray.separation.targets import Target
 
 PROBS = np.array([[0.1, 0.6, 0.0], [0.2, 0.0, 0.9], [0.9, 0.9, 0.9]], dtype=np.float32)
@@ -36,12 +36,3 @@ def test_excluded_classes_make_no_target_active_but_are_still_reported() -> None
     found = find_activity(PROBS, targets=[PAIR, LAST], audible=HEARD, threshold=0.2, excluded_indexes=[1, 2])
     np.testing.assert_array_equal(found.active, [[False, False], [True, False], [False, False]])
     assert found.probs[0, 0] == np.float32(0.6)
-
-
-def test_runs_of_active_segments_become_spans() -> None:
-    assert active_spans(np.array([False, True, True, False, True]), segment_seconds=2) == (
-        (2.0, 6.0),
-        (8.0, 10.0),
-    )
-    assert active_spans(np.array([False, False]), segment_seconds=2) == ()
-    assert active_spans(np.zeros(0, dtype=bool), segment_seconds=2) == ()
