@@ -256,7 +256,7 @@ class _Leaf:
     @property
     def kind(self) -> Any:
         """The type, without what allows None."""
-        return _without_none(self.field.annotation)
+        return type_without_none(self.field.annotation)
 
     @property
     def is_several(self) -> bool:
@@ -274,7 +274,7 @@ class _Leaf:
             return "{" + ",".join(get_args(self.kind)) + "}"
         if get_origin(self.kind) is tuple and not self.is_several:
             return "I/N"
-        return {int: "INT", float: "FLOAT"}.get(_without_none(self.item), "TEXT")
+        return {int: "INT", float: "FLOAT"}.get(type_without_none(self.item), "TEXT")
 
     @property
     def default(self) -> Any:
@@ -324,7 +324,7 @@ def _value(flag: Flag, words: Sequence[Any]) -> Any:
         raise ConfigError(flag.options[0], expected=" or ".join(get_args(flag.kind)), found=repr(word))
     if NoneType in get_args(flag.kind) and word.casefold() in _OFF:
         return None
-    return _number(word) if _without_none(flag.kind) in (int, float) else word
+    return _number(word) if type_without_none(flag.kind) in (int, float) else word
 
 
 def _named(error: ConfigError, given: Iterable[Flag], *, prog: str) -> ConfigError:
@@ -343,7 +343,8 @@ def _number(word: str) -> Any:
     return word
 
 
-def _without_none(annotation: Any) -> Any:
+def type_without_none(annotation: Any) -> Any:
+    """Give a type without what allows None, and without its annotations."""
     if get_origin(annotation) in (Union, UnionType):
         (only,) = (kind for kind in get_args(annotation) if kind is not NoneType)
         return _plain(only)

@@ -58,8 +58,7 @@ def _options(command: Command[Any]) -> type[Any]:
 def _annotation(flag: Flag) -> Any:
     if not flag.options:
         shown = tyro.conf.arg(metavar=flag.metavar, help=flag.help, help_behavior_hint="")
-        kind: Any = flag.kind if get_origin(flag.kind) is Literal else str | None
-        return Annotated[kind, tyro.conf.Positional, shown]
+        return Annotated[_kind(flag), tyro.conf.Positional, shown]
     argument = tyro.conf.arg(
         name=flag.options[0].removeprefix("--"),
         aliases=flag.options[1:] or None,
@@ -73,17 +72,18 @@ def _annotation(flag: Flag) -> Any:
             if flag.path
             else Annotated[bool, tyro.conf.FlagCreatePairsOff, argument]
         )
-    if flag.shape is Shape.ONE:
-        return Annotated[flag.kind if get_origin(flag.kind) is Literal else str | None, argument]
-    return Annotated[tuple[str, ...], argument]
+    return Annotated[_kind(flag), argument]
+
+
+def _kind(flag: Flag) -> Any:
+    """Give the type of a value; a plain one is enough, for nothing is parsed, and takes tyro the least time."""
+    return flag.kind if get_origin(flag.kind) is Literal else str
 
 
 def _default(flag: Flag) -> Any:
     if flag.shape is Shape.SWITCH:
         return bool(flag.default)
-    if flag.shape is Shape.ONE:
-        return (flag.default or get_args(flag.kind)[0]) if get_origin(flag.kind) is Literal else None
-    return ()
+    return (flag.default or get_args(flag.kind)[0]) if get_origin(flag.kind) is Literal else ""
 
 
 def _hint(flag: Flag) -> str:
