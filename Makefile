@@ -10,7 +10,10 @@ SIDE_BY_SIDE := --numprocesses 2 --dist loadgroup
 # A run starts many Python processes; where bytecode may not be kept, each compiles torch and Ray anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test lint format clean
+# What a change is tried on while it is made: no Ray, no S3 server, no published package, nothing slow.
+FAST := not ray and not s3 and not peer and not slow and not gpu
+
+.PHONY: help setup demo check test lint format clean
 .DEFAULT_GOAL := help
 
 help:            ## this list
@@ -40,6 +43,9 @@ setup: $(VENV)/.dev  ## the whole environment for developers
 demo: $(VENV)/.run   ## separate examples/archive on a local Ray
 	@echo "Separating the recordings of examples/archive on a local Ray ..."
 	@$(VENV)/bin/uss-ray archive examples/archive $(DEMO) --levels 1 2 3 --overwrite
+
+check: lint          ## style, types, contracts and the fast tests, in a minute and a half
+	@OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest $(SIDE_BY_SIDE) --quiet -m '$(FAST)'
 
 test: $(VENV)/.dev   ## all tests, with a real S3 server where one can be installed
 	@if sh tests/servers/install.sh; then export USS_RAY_REQUIRE_S3=1; fi; $(VENV)/bin/python -m pytest $(SIDE_BY_SIDE)

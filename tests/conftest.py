@@ -24,10 +24,30 @@ MakeRecording = Callable[..., Path]
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a Ray stay together where tests run side by side: those of faults, and all others."""
+    """Mark what asks for the S3 server; keep tests that share a Ray together where tests run side by side.
+
+    Those of faults share one Ray, all others another.
+    """
     for item in items:
+        if needs_s3_server(item):
+            item.add_marker(pytest.mark.s3)
         if item.get_closest_marker("ray"):
             item.add_marker(pytest.mark.xdist_group("faults" if "/faults/" in item.nodeid else "ray"))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse to run side by side where groups are not kept together: each worker would start a Ray of its own."""
+    if getattr(session.config.option, "loadgroup", False):
+        for item in session.items:
+            if item.get_closest_marker("xdist_group") and "@" not in item.nodeid:
+                raise pytest.UsageError("pytest-xdist: expected it to group tests, found that it does not")
+
+
+def needs_s3_server(item: pytest.Item) -> bool:
+    """Tell by a test's fixtures, and where one has the parameter `s3`, by that."""
+    call = getattr(item, "callspec", None)
+    parameters = [value for value in call.params.values() if isinstance(value, str)] if call else []
+    return "s3_server" in getattr(item, "fixturenames", ()) or "s3" in parameters
 
 
 TINY_ACTIVE_CLASSES = (0, 74, 137)

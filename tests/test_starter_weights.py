@@ -50,18 +50,21 @@ def test_they_are_small_and_complete(weights: Weights, vocabulary: Vocabulary) -
     assert "Limits" in (starter_folder() / "MODEL_CARD.md").read_text()
 
 
+@pytest.mark.slow
 def test_they_separate_sounds_they_never_heard(vocabulary: Vocabulary) -> None:
     result = evaluate_separation(TWO_SOURCE, query="class-mean", vocabulary=vocabulary)
     assert len(result.classes) == 5
     assert result.mean_sdri_db > MIXTURE_DOWN_BY_HALF_DB + 0.5
 
 
+@pytest.mark.slow
 def test_class_means_steer_better_than_what_is_detected(vocabulary: Vocabulary) -> None:
     means = evaluate_separation(TWO_SOURCE, query="class-mean", vocabulary=vocabulary)
     detected = evaluate_separation(TWO_SOURCE, query="detected", vocabulary=vocabulary)
     assert means.mean_sdri_db > detected.mean_sdri_db
 
 
+@pytest.mark.slow
 def test_joins_cannot_be_heard(weights: Weights, vocabulary: Vocabulary) -> None:
     """A recording in segments against the same in one piece, under one condition: 50 dB below the estimate."""
     assert weights.separator is not None

@@ -80,6 +80,7 @@ def test_a_child_before_its_parent_in_the_file_is_refused() -> None:
         published_tree_levels(Vocabulary(Ontology.parse(text, name="own.json"), classes))
 
 
+@pytest.mark.peer
 @pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in PEER_MODULES),
     reason="the released program is not installed",
@@ -97,7 +98,6 @@ def test_the_levels_equal_those_of_the_released_program(audioset: Vocabulary, tm
         env={**os.environ, "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=110,
         check=False,
     )
     assert answer.returncode == 0, answer.stderr
