@@ -12,6 +12,7 @@ from uss_ray.cli.flags import Command
 from uss_ray.config import Location, Settings
 from uss_ray.mining.settings import MiningSettings
 from uss_ray.separation.settings import SeparationSettings
+from uss_ray.weights import STARTER
 
 _DATA = "Data set folder: audio/<split>, metadata/<split>_segments.csv."
 _WEIGHTS = "Name, folder or URI of the weights."
@@ -22,7 +23,7 @@ class EvaluateSeparation(Settings):
     """Score weights on two-source mixtures of the eval split: SDRi by class, and its mean."""
 
     data: Location = Field(description=_DATA)
-    weights: Location = Field(default="starter", description=_WEIGHTS)
+    weights: Location = Field(default=STARTER, description=_WEIGHTS)
     query: Literal["class-mean", "detected", "oracle"] = Field(
         default="class-mean", description="What steers the separator."
     )
@@ -47,7 +48,7 @@ class EvaluateMining(Settings):
     """Measure how much of an anchor its true event covers, mined against random, where events are known."""
 
     data: Location = Field(description=_DATA)
-    weights: Location = Field(default="starter", description=_WEIGHTS)
+    weights: Location = Field(default=STARTER, description=_WEIGHTS)
     split: str = Field(default="eval", description="Split to mine; choose settings on train.")
     settings: MiningSettings = Field(default_factory=MiningSettings, description="How anchors are mined.")
     output: Location | None = Field(default=None, description=_RESULT)

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from uss_ray.cli.flags import Command
 from uss_ray.config import Location, Settings
+from uss_ray.weights import STARTER
 
 
 class TrainStarter(Settings):
@@ -23,7 +24,7 @@ class TrainStarter(Settings):
         default="runs/starter", description="Checkpoints; started again with the same folder, it goes on."
     )
     weights: Location = Field(
-        default="starter", description="Those that mined ANCHORS; their tagger goes into the new ones."
+        default=STARTER, description="Those that mined ANCHORS; their tagger goes into the new ones."
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from uss_ray.errors import WeightsError
 from uss_ray.store.fetch import cache_folder
+from uss_ray.store.options import StoreOptions
 from uss_ray.store.store import Store
 from uss_ray.weights import locate
 from uss_ray.weights.locate import (
@@ -143,6 +144,20 @@ def test_a_published_file_is_imported_wherever_it_lies(downloads: list[Any], tmp
     assert folder == cache_folder() / "weights" / f"download-{SHA256[:12]}"
     assert locate_weights(tmp_path / "download.pth") == folder
     assert len(downloads) == 1
+
+
+def test_how_a_store_is_reached_travels_with_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Store] = []
+
+    def read(place: Store) -> bytes:
+        asked.append(place)
+        raise WeightsError(str(place), expected="a store that is not asked", found="this test")
+
+    monkeypatch.setattr(Store, "read", read)
+    storage = StoreOptions(endpoint="http://elsewhere:9000")
+    with pytest.raises(WeightsError):
+        locate_weights("s3://bucket/mine", storage=storage)
+    assert asked == [Store("s3://bucket/mine/config.json", storage, WeightsError)]
 
 
 def test_an_unknown_name_is_an_error_that_names_the_known_ones() -> None:
