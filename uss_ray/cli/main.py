@@ -48,7 +48,9 @@ COMMANDS: Final = {
     ),
     "weights import": Entry("weights", "import_weights", "IMPORT", "Turn a published file into a folder."),
     "data check": Entry("data", "check_data", "CHECK", "Count the clips of a labelled data set by class."),
-    "train starter": Entry("train", "train_starter", "STARTER", "Train starter weights on one machine."),
+    "train starter": Entry(
+        "train", "train_starter", "TRAIN_STARTER", "Train starter weights on one machine."
+    ),
     "evaluate separation": Entry(
         "evaluate", "evaluate_separation", "SEPARATION", "Score weights on two-source mixtures."
     ),

@@ -48,7 +48,7 @@ class PublishedFile:
     content: str
 
 
-PUBLISHED: Final = {
+PUBLISHED: Final[dict[str, PublishedFile]] = {
     published.name: published
     for published in (
         PublishedFile(
@@ -195,7 +195,7 @@ def fetch_named(name: str, *, progress: Progress | None = None) -> Path:
     WeightsError
         If the name is unknown, or the file cannot be had or is not the published one.
     """
-    published = next((file for file in PUBLISHED.values() if file.name == name), None)
+    published = PUBLISHED.get(name)
     if published is None:
         raise WeightsError(
             name, expected=f"one of {', '.join(PUBLISHED)}", found="no published file of that name"

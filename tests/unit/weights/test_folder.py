@@ -7,13 +7,15 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from uss_ray.config import Settings
 from uss_ray.errors import ConfigError, OutputError, WeightsError
+from uss_ray.models import registry
 from uss_ray.models.conv_tasnet import ConvTasNet, ConvTasNetConfig
 from uss_ray.models.panns import Panns, PannsConfig
 from uss_ray.models.query_net import Adaptor, AdaptorConfig
@@ -160,6 +162,38 @@ def test_a_separator_in_the_time_domain_is_one_too(tmp_path: Path) -> None:
     mixture, condition = torch.randn(1, 4000), torch.rand(1, 6)
     with torch.no_grad():
         assert torch.equal(weights.separator(mixture, condition), separator(mixture, condition))
+
+
+class GainConfig(Settings):
+    architecture: Literal["gain"] = "gain"
+    condition_size: int = 6
+    sample_rate: int = 32_000
+
+
+class Gain(torch.nn.Linear):
+    """A separator that no module of ours knows: louder or softer, as the condition says."""
+
+    def __init__(self, config: GainConfig) -> None:
+        super().__init__(config.condition_size, 1)
+        self.config, self.sample_rate, self.condition_size = config, config.sample_rate, config.condition_size
+
+    def forward(self, mixture: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        return mixture * super().forward(condition)
+
+
+def test_a_network_from_outside_is_written_and_read_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_architectures", dict(registry._architectures))
+    registry.register("separator", GainConfig)(Gain)
+    separator = Gain(GainConfig())
+    folder = save(tmp_path / "gain", {"tagger": Panns(NARROW), "separator": separator})
+    loaded = load_weights(folder).separator
+    assert isinstance(loaded, Gain)
+    assert torch.equal(loaded.weight, separator.weight)
+    monkeypatch.undo()
+    with pytest.raises(WeightsError, match=r"expected resunet or conv-tasnet, found 'gain'"):
+        load_weights(folder)
 
 
 def test_another_class_list_is_refused(folder: Path) -> None:
