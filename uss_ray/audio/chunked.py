@@ -83,10 +83,13 @@ class _Settled:
     note: str | None = None
     fault: tuple[str, str] | None = None
 
-    def inspection(self, streams: tuple[Stream, ...] = (), *, kind: Kind = "any") -> Inspection:
-        if self.fault is not None:
-            return Inspection(fault=self.fault, kind=kind)
-        return Inspection(streams=streams, kind=kind, notes=(self.note,) if self.note else ())
+    def inspection(
+        self, streams: tuple[Stream, ...] = (), *, kind: Kind = "media", is_for_ffmpeg: bool = False
+    ) -> Inspection:
+        notes = (self.note,) if self.note else ()
+        return Inspection(
+            streams=streams, kind=kind, is_for_ffmpeg=is_for_ffmpeg, notes=notes, fault=self.fault
+        )
 
 
 def inspect_riff(file: SeekableReader, *, file_bytes: int, magic: bytes) -> Inspection:
@@ -117,15 +120,11 @@ def inspect_riff(file: SeekableReader, *, file_bytes: int, magic: bytes) -> Insp
         outer_stop=None if outer in (0, _ALL_ONES) or outer is None else outer + 8,
         is_explained=lambda stop: _is_explained(file, stop, file_bytes=file_bytes, order=order),
     )
-    stop = chunk.body + settled.size
-    if tag in _MPEG_TAGS and settled.fault is None:
-        mpeg = inspect_mpeg(file, start=chunk.body, stop=stop)
-        if mpeg is not None:
-            streams = tuple(Stream(stream.pieces, frames=stream.frames) for stream in mpeg.streams)
-            notes = mpeg.notes + ((settled.note,) if settled.note else ())
-            return Inspection(streams=streams, notes=notes, fault=mpeg.fault)
+    mpeg = _mpeg_within(file, tag, settled, body=chunk.body)
+    if mpeg is not None:
+        return mpeg
     if tag not in _SNDFILE_TAGS:
-        return settled.inspection(kind="media")
+        return settled.inspection(is_for_ffmpeg=True)
     whole = settled.size - settled.size % max(1, align) if settled.note else settled.size
     if magic == b"BW64" and settled.note is None:
         return settled.inspection((Stream(patched({0: b"RF64"}, stop=file_bytes)),))
@@ -135,6 +134,18 @@ def inspect_riff(file: SeekableReader, *, file_bytes: int, magic: bytes) -> Insp
         return Inspection(fault=("less than 4 GiB of sound in RIFX (convert it)", f"{whole} bytes"))
     head = _mended_riff(file, chunk, order=order, whole=whole, magic=magic)
     return settled.inspection((Stream((head, range(chunk.body, chunk.body + whole))),))
+
+
+def _mpeg_within(file: SeekableReader, tag: int, settled: _Settled, *, body: int) -> Inspection | None:
+    """Look at the sound of a WAV or W64 as the MPEG audio that its format says it is."""
+    if tag not in _MPEG_TAGS or settled.fault is not None:
+        return None
+    mpeg = inspect_mpeg(file, start=body, stop=body + settled.size)
+    if mpeg is None:
+        return None
+    streams = tuple(Stream(stream.pieces, frames=stream.frames) for stream in mpeg.streams)
+    notes = mpeg.notes + ((settled.note,) if settled.note else ())
+    return Inspection(streams=streams, notes=notes, fault=mpeg.fault)
 
 
 def _mended_riff(file: SeekableReader, data: _Chunk, *, order: ByteOrder, whole: int, magic: bytes) -> bytes:
@@ -191,7 +202,13 @@ def inspect_aiff(file: SeekableReader, *, file_bytes: int) -> Inspection:
 def inspect_w64(file: SeekableReader, *, file_bytes: int) -> Inspection:
     """Look into a Sony Wave64 file."""
     outer = int.from_bytes(_read_at(file, 16, 8), "little")
-    data = next((chunk for chunk in _w64_chunks(file, stop=file_bytes) if chunk.chunk_id == b"data"), None)
+    data, tag = None, 0
+    for chunk in _w64_chunks(file, stop=file_bytes):
+        if chunk.chunk_id == b"fmt ":
+            tag = int.from_bytes(_read_at(file, chunk.body, 2), "little")
+        if chunk.chunk_id == b"data":
+            data = chunk
+            break
     if data is None:
         return Inspection()
     settled = _settle(
@@ -204,6 +221,9 @@ def inspect_w64(file: SeekableReader, *, file_bytes: int) -> Inspection:
             or any(_w64_chunks(file, stop=file_bytes, start=-(-stop // 8) * 8))
         ),
     )
+    mpeg = _mpeg_within(file, tag, settled, body=data.body)
+    if mpeg is not None:
+        return mpeg
     if settled.note is None:
         return settled.inspection()
     patches = {
@@ -222,13 +242,14 @@ def inspect_caf(file: SeekableReader, *, file_bytes: int) -> Inspection:
         if chunk.chunk_id == b"data":
             data = chunk
             break
-    kind: Kind = "any" if coding in (b"lpcm", b"alaw", b"ulaw", b"alac", None) else "CAF"
+    is_for_ffmpeg = coding not in (b"lpcm", b"alaw", b"ulaw", b"alac", None)
     if data is None:
-        return Inspection(kind=kind)
+        return Inspection(kind="CAF", is_for_ffmpeg=is_for_ffmpeg)
     if data.size == 2**64 - 1:  # the standard's way to leave it open
         size = file_bytes - data.body
         patches = {data.start + 4: size.to_bytes(8, "big")}
-        return Inspection(streams=(Stream(patched(patches, stop=file_bytes)),), kind=kind)
+        streams = (Stream(patched(patches, stop=file_bytes)),)
+        return Inspection(streams=streams, kind="CAF", is_for_ffmpeg=is_for_ffmpeg)
     settled = _settle(
         data.size,
         body=data.body,
@@ -241,10 +262,10 @@ def inspect_caf(file: SeekableReader, *, file_bytes: int) -> Inspection:
         empty_size=4,
     )
     if settled.note is None:
-        return settled.inspection(kind=kind)
+        return settled.inspection(kind="CAF", is_for_ffmpeg=is_for_ffmpeg)
     patches = {data.start + 4: settled.size.to_bytes(8, "big")}
     stream = Stream(patched(patches, stop=data.body + settled.size))
-    return settled.inspection((stream,), kind=kind)
+    return settled.inspection((stream,), kind="CAF", is_for_ffmpeg=is_for_ffmpeg)
 
 
 def inspect_au(head: bytes, *, file_bytes: int, byteorder: ByteOrder) -> Inspection:
@@ -294,7 +315,7 @@ def _settle(
     there = max(0, file_bytes - body)
     said = f"the header states {stated} bytes of audio, there are {there}: read to the end"
     if stated <= there:
-        if is_explained(body + stated):
+        if there - stated <= _ALL_ONES and is_explained(body + stated):
             return _Settled(stated)
         return _Settled(there, note=said) if there > empty_size else _Settled(stated)
     if there <= empty_size:
@@ -348,7 +369,7 @@ def _is_blank(file: SeekableReader, at: int, *, file_bytes: int) -> bool:
         return True
     while at < file_bytes:
         window = _read_at(file, at, _BLANK_WINDOW)
-        if not window or any(window):
+        if not window or window.strip(b"\0"):
             return not window
         at += len(window)
     return True

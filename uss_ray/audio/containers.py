@@ -83,8 +83,8 @@ def _inspect_mp4(file: SeekableReader, *, file_bytes: int) -> Inspection:
     for box in boxes(file):
         if box.stop > file_bytes:
             fault = (f"{box.stop} bytes", f"{file_bytes}, the rest is cut off")
-            return Inspection(kind="MP4", fault=fault)
+            return Inspection(kind="MP4", is_for_ffmpeg=True, fault=fault)
         missing.pop(box.kind, None)
         if not missing:
-            return Inspection(kind="MP4")
-    return Inspection(kind="MP4", fault=(" and ".join(missing.values()), "none"))
+            return Inspection(kind="MP4", is_for_ffmpeg=True)
+    return Inspection(kind="MP4", is_for_ffmpeg=True, fault=(" and ".join(missing.values()), "none"))

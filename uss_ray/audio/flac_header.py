@@ -8,6 +8,7 @@ Layout: RFC 9639.
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 from uss_ray.audio.inspection import Inspection, Stream
@@ -19,6 +20,8 @@ _TOTAL_AT = 21  # the four bits of the length that share a byte with the channel
 _START = b"fLaC\x00\x00\x00\x22"
 _START_LAST = b"fLaC\x80\x00\x00\x22"
 _WINDOW = 1 << 20
+_ID3V1_BYTES = 128
+_MOST_TAG_BYTES = 4096
 _BLOCK_SIZES = {1: 192, 2: 576, 3: 1152, 4: 2304, 5: 4608} | {8 + n: 256 << n for n in range(8)}
 
 
@@ -46,7 +49,8 @@ def inspect_flac(file: SeekableReader, *, file_bytes: int) -> Inspection:
         return Inspection()
     end = _last_sample(file, info, file_bytes=file_bytes)
     frames = -(-info.total // max(1, info.largest_block))
-    is_too_long = info.largest_frame_bytes and file_bytes > frames * info.largest_frame_bytes + (1 << 24)
+    sound_bytes = file_bytes - _metadata_stop(file)
+    is_too_long = 0 < info.largest_frame_bytes * frames < sound_bytes - _MOST_TAG_BYTES
     if end == info.total and not is_too_long:
         return Inspection()
     if end is None and not is_too_long:
@@ -59,7 +63,13 @@ def inspect_flac(file: SeekableReader, *, file_bytes: int) -> Inspection:
         return Inspection()
     total = bytes([head[_TOTAL_AT] & 0xF0 | end >> 32]) + (end & 0xFFFFFFFF).to_bytes(4, "big")
     note = f"the header states {info.total} samples, there are {end}: read to the end"
-    return Inspection(streams=(Stream(patched({_TOTAL_AT: total}, stop=file_bytes)),), notes=(note,))
+    stop = file_bytes - _tag_bytes(file, file_bytes=file_bytes)
+    return Inspection(streams=(Stream(patched({_TOTAL_AT: total}, stop=stop)),), notes=(note,))
+
+
+def has_another_start(file: SeekableReader, at: int) -> bool:
+    """Tell whether a FLAC stream begins somewhere behind an offset."""
+    return bool(_starts(file, start=at, file_bytes=file.seek(0, os.SEEK_END)))
 
 
 def _stream_info(head: bytes) -> _StreamInfo:
@@ -78,8 +88,7 @@ def _last_sample(file: SeekableReader, info: _StreamInfo, *, file_bytes: int) ->
     start = max(42, file_bytes - wanted)
     file.seek(start)
     tail = file.read(file_bytes - start)
-    if tail[-128:-125] == b"TAG":
-        tail = tail[:-128]
+    tail = tail[: len(tail) - _tag_bytes(file, file_bytes=file_bytes)]
     at = len(tail)
     while (at := tail.rfind(b"\xff", 0, at)) >= 0:
         end = _frame_end(tail[at : at + 16], info) if tail[at + 1 : at + 2] in (b"\xf8", b"\xf9") else None
@@ -122,18 +131,36 @@ def _coded_number(head: bytes, at: int) -> tuple[int | None, int]:
     return number, at + length
 
 
-def _starts(file: SeekableReader, *, file_bytes: int) -> list[int]:
+def _metadata_stop(file: SeekableReader) -> int:
+    at, is_last = 4, False
+    while not is_last:
+        file.seek(at)
+        head = file.read(4)
+        if len(head) < 4:
+            break
+        is_last = bool(head[0] & 0x80)
+        at += 4 + int.from_bytes(head[1:], "big")
+    return at
+
+
+def _tag_bytes(file: SeekableReader, *, file_bytes: int) -> int:
+    """Count the bytes of an ID3v1 tag at the end."""
+    file.seek(max(0, file_bytes - _ID3V1_BYTES))
+    return _ID3V1_BYTES if file.read(3) == b"TAG" else 0
+
+
+def _starts(file: SeekableReader, *, file_bytes: int, start: int = 0) -> list[int]:
     """Find all places where a FLAC stream begins."""
     found: list[int] = []
-    at = 0
+    at = start
     while at < file_bytes:
         file.seek(at)
         window = file.read(_WINDOW + len(_START) - 1)
-        for start in (_START, _START_LAST):
-            place = window.find(start)
+        for marker in (_START, _START_LAST):
+            place = window.find(marker)
             while 0 <= place < _WINDOW:
                 found.append(at + place)
-                place = window.find(start, place + 1)
+                place = window.find(marker, place + 1)
         at += _WINDOW
     return sorted(found)
 

@@ -7,8 +7,8 @@ from typing import Literal
 
 from uss_ray.audio.splice import Piece, moved
 
-Kind = Literal["any", "MP4", "CAF", "media"]
-"""Who decodes: libsndfile and, if it cannot, FFmpeg (`any`); or FFmpeg at once."""
+Kind = Literal["MP4", "CAF", "media"]
+"""Who tells what of the decoded sound is the recording: an edit list, a packet table, or FFmpeg (`media`)."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,10 @@ class Inspection:
     ----------
     streams : tuple of Stream
         One behind the other; none means the file as it is.
-    kind : {"any", "MP4", "CAF", "media"}
-        Which decoder.
+    kind : {"MP4", "CAF", "media"}
+        How FFmpeg decodes it.
+    is_for_ffmpeg : bool
+        Whether libsndfile does not even try.
     notes : tuple of str
         What the header says that is not so, and what was done instead; one line each.
     fault : (str, str) or None
@@ -44,7 +46,8 @@ class Inspection:
     """
 
     streams: tuple[Stream, ...] = ()
-    kind: Kind = "any"
+    kind: Kind = "media"
+    is_for_ffmpeg: bool = False
     notes: tuple[str, ...] = ()
     fault: tuple[str, str] | None = None
 

@@ -29,6 +29,8 @@ MEDIA_HINT = "pip install 'uss-ray[media]'"
 # FFmpeg's sample formats: what a lossless coding of it is called, and its full scale.
 _SUBTYPES = {"u8": "PCM_U8", "s16": "PCM_16", "s32": "PCM_32", "flt": "FLOAT", "dbl": "DOUBLE"}
 _FULL_SCALES = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "flt": 1.0, "dbl": 1.0}
+# FFmpeg calls these lossy as well, for a mode that few use.
+_MOSTLY_LOSSLESS = frozenset({"wavpack"})
 # No others: some follow addresses that a file names, and what is text or a picture is no recording.
 _DEMUXERS = (
     "aac,ac3,eac3,adx,aiff,amr,ape,apc,asf,au,avi,caf,dsf,dts,dtshd,flac,flv,g722,gsm,iff,loas,matroska,webm,mlp,mov,mp4,"
@@ -62,7 +64,7 @@ class MediaDecoder:
     file : binary file
         Complete as far as `containers` can tell; its first sound track is decoded. What it raises must not reach
         FFmpeg: see `bridge`.
-    kind : {"MP4", "CAF", "media", "any"}, default="media"
+    kind : {"MP4", "CAF", "media"}, default="media"
         Who says what of the sound is the recording: the edit list of an MP4, the packet table of a CAF, or FFmpeg.
 
     Attributes
@@ -241,9 +243,10 @@ def _sample_format(described: Any) -> str:
 
 
 def _subtype(coding: Any) -> str:
-    if coding.codec.lossless and not coding.codec.lossy:
+    name = str(coding.codec.canonical_name)
+    if coding.codec.lossless and (not coding.codec.lossy or name in _MOSTLY_LOSSLESS):
         return _SUBTYPES[_sample_format(coding)]
-    return str(coding.codec.canonical_name).upper()
+    return name.upper()
 
 
 def _cannot_decode(found: str) -> DecodingError:

@@ -67,8 +67,8 @@ def inspect_media(file: SeekableReader, *, head: bytes, file_bytes: int) -> Insp
     elif head.startswith(b"wvpk"):
         return _inspect_wavpack(file, file_bytes=file_bytes)
     if stop is not None and stop > file_bytes:
-        return Inspection(kind="media", fault=(f"{stop} bytes", f"{file_bytes}, the rest is cut off"))
-    return Inspection(kind="media")
+        return Inspection(is_for_ffmpeg=True, fault=(f"{stop} bytes", f"{file_bytes}, the rest is cut off"))
+    return Inspection(is_for_ffmpeg=True)
 
 
 def _matroska_stop(file: SeekableReader) -> int | None:
@@ -117,5 +117,5 @@ def _inspect_wavpack(file: SeekableReader, *, file_bytes: int) -> Inspection:
         seen += samples if is_first_of_its_channels else 0
         at += size
     if total is not None and total != 0xFFFFFFFF and seen < total:
-        return Inspection(kind="media", fault=(f"{total} samples", f"{seen}, the rest is cut off"))
-    return Inspection(kind="media")
+        return Inspection(is_for_ffmpeg=True, fault=(f"{total} samples", f"{seen}, the rest is cut off"))
+    return Inspection(is_for_ffmpeg=True)

@@ -33,7 +33,6 @@ _CHAIN = 4
 _MOST_JUNK_BYTES = 1 << 20
 _WINDOW_BYTES = 1 << 20
 _LAME_BYTES = 36
-_MOST_PADDING_BYTES = 1000
 
 
 class FrameHeader(NamedTuple):
@@ -317,9 +316,9 @@ def _shown(run: _Run) -> MpegStream:
     first, info = run.first, run.info
     body = run.start + first.size if info else run.start
     if first.layer != 3:
-        # The guess of the decoder, where it ends at the latest, must not come out too short.
-        padding = bytes(min(_MOST_PADDING_BYTES, first.size))
-        return MpegStream((range(body, run.stop), padding), frames=run.count * first.samples)
+        # The decoder stops where it guesses the end to be: a frame of silence behind lets it guess too far.
+        silence = bytes([first.raw[0], first.raw[1] | 1, first.raw[2], first.raw[3]]).ljust(first.size, b"\0")
+        return MpegStream((range(body, run.stop), silence), frames=run.count * first.samples)
     if info is None:
         return MpegStream((_header_frame(first, frames=_ENDLESS_FRAMES), range(body, run.stop)))
     return MpegStream((_header_frame(first, frames=run.count, gapless=info.gapless), range(body, run.stop)))

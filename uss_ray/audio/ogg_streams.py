@@ -7,11 +7,11 @@ sound. No audio is decoded here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from uss_ray.audio.inspection import Inspection, Stream
 from uss_ray.audio.ogg import page_checksum
-from uss_ray.audio.splice import Piece, SeekableReader, patched
+from uss_ray.audio.splice import Piece, SeekableReader, SplicedFile, patched
 
 _MAX_PAGE_BYTES = 65307
 _HEADER_BYTES = 27
@@ -51,27 +51,56 @@ def inspect_ogg(file: SeekableReader, *, file_bytes: int) -> Inspection:
     first = _page_at(file, 0)
     if last is None or first is None or last.stop > file_bytes:
         return Inspection(fault=("an end-of-stream page", f"a stream cut off after {file_bytes} bytes"))
-    notes: tuple[str, ...] = ()
     if not last.flags & _END_OF_STREAM:
         if last.stop != file_bytes:
             return Inspection(fault=("an end-of-stream page", f"a stream cut off after {file_bytes} bytes"))
-        notes = ("no page says that it is the last: read to the end of the file",)
+        return _inspect_open(file, last)
+    return _inspect_whole(file, first, last, file_bytes=file_bytes)
+
+
+def _inspect_open(file: SeekableReader, last: _Page) -> Inspection:
+    """Show a file as if its last page said that it is; a decoder needs that to end at the right sample."""
+    page = _changed(file, last, at=5, to=bytes([last.flags | _END_OF_STREAM]))
+    ended = patched({last.start: page}, stop=last.stop)
+    view = SplicedFile(file, ended)
+    first = _page_at(view, 0)
+    assert first is not None
+    found = _inspect_whole(
+        view, first, replace(last, flags=last.flags | _END_OF_STREAM), file_bytes=last.stop
+    )
+    streams = tuple(
+        Stream(tuple(_within(stream.pieces, page=page, start=last.start))) for stream in found.streams
+    )
+    note = "no page says that it is the last: read to the end of the file"
+    return replace(found, streams=streams or (Stream(ended),), notes=(note,))
+
+
+def _within(pieces: tuple[Piece, ...], *, page: bytes, start: int) -> Iterator[Piece]:
+    """Put a changed last page into the pieces that show it."""
+    for piece in pieces:
+        if isinstance(piece, range) and piece.start <= start < piece.stop:
+            yield from patched({start: page}, start=piece.start, stop=piece.stop)
+        else:
+            yield piece
+
+
+def _inspect_whole(file: SeekableReader, first: _Page, last: _Page, *, file_bytes: int) -> Inspection:
     if last.serial == first.serial and not _begins_another(file, first):
         pieces = _sndfile_pieces(file, first, stop=last.stop)
         if pieces is None:
-            return Inspection(streams=(Stream((range(last.stop),)),), kind="media", notes=notes)
+            return Inspection(streams=(Stream((range(last.stop),)),), is_for_ffmpeg=True)
         is_as_it_is = pieces == (range(file_bytes),)
-        return Inspection(streams=() if is_as_it_is else (Stream(pieces),), notes=notes)
+        return Inspection(streams=() if is_as_it_is else (Stream(pieces),))
     links = _links(file, stop=last.stop)
     streams = []
     for start, stop, heads in links:
         pieces = _sndfile_pieces(file, heads[0], stop=stop) if len(heads) == 1 else None
         if pieces is None:
-            return Inspection(streams=(Stream((range(last.stop),)),), kind="media", notes=notes)
+            return Inspection(streams=(Stream((range(last.stop),)),), is_for_ffmpeg=True)
         if start and isinstance(pieces[0], range):
             pieces = (range(start, pieces[0].stop), *pieces[1:])
         streams.append(Stream(pieces))
-    return Inspection(streams=tuple(streams), notes=notes)
+    return Inspection(streams=tuple(streams))
 
 
 def _begins_another(file: SeekableReader, first: _Page) -> bool:
@@ -93,11 +122,18 @@ def _sndfile_pieces(file: SeekableReader, head: _Page, *, stop: int) -> tuple[Pi
         return (range(head.start, stop),)
     if stated > _FULL_RATE or 24000 < stated < _FULL_RATE:
         return (range(head.start, stop),)  # libsndfile decodes these at the full rate
-    changed = bytearray(page)
-    changed[head.header_bytes + 12 : head.header_bytes + 16] = _FULL_RATE.to_bytes(4, "little")
+    changed = _changed(file, head, at=head.header_bytes + 12, to=_FULL_RATE.to_bytes(4, "little"))
+    return patched({head.start: changed}, start=head.start, stop=stop)
+
+
+def _changed(file: SeekableReader, page: _Page, *, at: int, to: bytes) -> bytes:
+    """Give a page with other bytes at a place in it, and the checksum that belongs to them."""
+    file.seek(page.start)
+    changed = bytearray(file.read(page.stop - page.start))
+    changed[at : at + len(to)] = to
     changed[_CHECKSUM] = bytes(4)
     changed[_CHECKSUM] = page_checksum(bytes(changed)).to_bytes(4, "little")
-    return patched({head.start: bytes(changed)}, start=head.start, stop=stop)
+    return bytes(changed)
 
 
 def _opus_bandwidth(file: SeekableReader, at: int) -> int:

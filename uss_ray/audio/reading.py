@@ -22,6 +22,7 @@ from uss_ray.audio.bridge import FaultKeepingFile
 from uss_ray.audio.chained import ChainedDecoder
 from uss_ray.audio.containers import inspect_container
 from uss_ray.audio.decoding import Decoder, DecodingError
+from uss_ray.audio.flac_header import has_another_start
 from uss_ray.audio.inspection import Inspection, Stream
 from uss_ray.audio.media_decoder import MEDIA_HINT, MediaDecoder, has_media_decoder
 from uss_ray.audio.sndfile_decoder import SndfileDecoder
@@ -30,6 +31,8 @@ from uss_ray.errors import RecordingError
 
 HIGHEST_RATE = 4_000_000
 """Hz. The fastest recorders reach it; a header that states more has a wrong byte, and memory would follow it."""
+
+_MOST_READ_AHEAD = 1 << 16
 
 
 def open_recording(
@@ -216,22 +219,31 @@ class RecordingReader:
     def _decoder_of(self, stream: Stream) -> Decoder:
         """Open one stream: with libsndfile, and with FFmpeg what that does not know."""
         kind = self._inspection.kind
-        if kind == "any":
+        if self._inspection.is_for_ffmpeg:
+            return MediaDecoder(self._shown(stream), kind=kind)
+        try:
+            return SndfileDecoder(self._shown(stream), frames=stream.frames)
+        except DecodingError as error:
+            self._raise_fault(at_seconds=0.0)
+            if not has_media_decoder():
+                raise
             try:
-                return SndfileDecoder(self._shown(stream), frames=stream.frames)
-            except DecodingError as error:
+                return MediaDecoder(self._shown(stream), kind=kind)
+            except DecodingError:
                 self._raise_fault(at_seconds=0.0)
-                if not has_media_decoder():
-                    raise
-                try:
-                    return MediaDecoder(self._shown(stream), kind=kind)
-                except DecodingError:
-                    self._raise_fault(at_seconds=0.0)
-                    raise error from None
-        return MediaDecoder(self._shown(stream), kind=kind)
+                raise error from None
 
     def _shown(self, stream: Stream) -> SplicedFile:
-        return SplicedFile(self._bridge, stream.pieces)
+        self._view = SplicedFile(self._bridge, stream.pieces)
+        return self._view
+
+    def _check_single(self) -> None:
+        """Refuse a FLAC that is two of the same length: no header tells, and libsndfile does not go on."""
+        start = max(1, self._view.tell() - _MOST_READ_AHEAD)
+        if self.spec.format == "FLAC" and has_another_start(self._view, start):
+            raise RecordingError(
+                self.name, expected="one FLAC stream (convert it)", found="another one behind it"
+            )
 
     def _stop_decoder(self) -> None:
         if self._decoder is not None:
@@ -250,6 +262,7 @@ class RecordingReader:
             block = decoder.read(block_frames)
         except DecodingError as error:
             self._raise_fault(at_seconds=at_seconds)
+            self._check_single()
             expected = error.expected or f"decodable audio after {at_seconds:.1f} s"
             raise RecordingError(self.name, expected=expected, found=error.found) from error
         self._raise_fault(at_seconds=at_seconds)
@@ -273,6 +286,7 @@ class RecordingReader:
 
     def _check_complete(self, seen_frames: int) -> None:
         expected_frames = self.spec.frames
+        self._check_single()
         if seen_frames == 0:
             raise RecordingError(self.name, expected="at least one sample", found="none that can be decoded")
         if expected_frames is not None and seen_frames < expected_frames:

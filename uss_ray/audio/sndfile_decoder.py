@@ -23,7 +23,7 @@ class SndfileDecoder:
     file : binary file
         At its start. What it raises must not reach libsndfile: see `bridge`.
     frames : int or None, default=None
-        Samples in each channel, where libsndfile would guess.
+        Samples in each channel, where libsndfile would guess; what comes behind them is left out.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class SndfileDecoder:
     Raises
     ------
     DecodingError
-        If libsndfile does not know the format.
+        If libsndfile does not know the format, or would stop before `frames`.
     """
 
     def __init__(self, file: SeekableReader, *, frames: int | None = None) -> None:
@@ -51,13 +51,22 @@ class SndfileDecoder:
             subtype=self._file.subtype,
         )
 
+        self._left = frames
+        if frames is not None and stated is not None and stated < frames:
+            self._file.close()
+            raise DecodingError(f"a guess of {stated} samples where there are {frames}")
+
     def read(self, frames: int) -> NDArray[np.float32]:
         """See `Decoder`."""
         self.started = True
+        if self._left is not None:
+            frames = min(frames, self._left)
         try:
             interleaved = self._file.read(frames, dtype="float32", always_2d=True)
         except soundfile.SoundFileError as error:
             raise DecodingError(_wording(error)) from error
+        if self._left is not None:
+            self._left -= len(interleaved)
         return np.ascontiguousarray(interleaved.T)
 
     def close(self) -> None:

@@ -1,0 +1,70 @@
+"""Recordings in the formats that archives hold, from FFmpeg's own encoders and muxers."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def encoded_media(
+    waveform: NDArray[np.float32],
+    *,
+    rate: int,
+    container: str,
+    coding: str,
+    video: bool = False,
+    bit_rate: int | None = None,
+    muxer: Mapping[str, str] | None = None,
+) -> bytes:
+    """Encode (channels, frames) as the sound of a file; with a picture beside it where `video` is asked for."""
+    import av
+
+    layout = {1: "mono", 2: "stereo"}[len(waveform)]
+    file = io.BytesIO()
+    with av.open(file, "w", format=container, options=dict(muxer or {})) as output:
+        picture = None
+        if video:
+            picture = output.add_stream("mpeg4", rate=10)
+            picture.width = picture.height = 32
+        track = output.add_stream(coding, rate=rate, layout=layout)
+        if bit_rate is not None:
+            track.bit_rate = bit_rate
+        form = track.codec_context.codec.audio_formats[0]
+        wanted = "fltp" if form.name not in _SCALES else form.name
+        track.codec_context.format = wanted
+        samples = _converted(waveform, wanted)
+        track.codec_context.open()
+        if picture is not None:
+            for _ in range(int(10 * waveform.shape[1] / rate) + 1):
+                output.mux(picture.encode(av.VideoFrame(32, 32, "yuv420p")))
+            output.mux(picture.encode(None))
+        step = track.codec_context.frame_size or 4096
+        for at in range(0, waveform.shape[1], step):
+            block = np.ascontiguousarray(samples[:, at : at + step])
+            if not wanted.endswith("p"):
+                block = block.T.reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), format=wanted, layout=layout)
+            frame.sample_rate, frame.pts = rate, at
+            output.mux(track.encode(frame))
+        output.mux(track.encode(None))
+    return file.getvalue()
+
+
+_SCALES = {"flt": 1.0, "fltp": 1.0, "dbl": 1.0, "dblp": 1.0, "s16": 2.0**15, "s16p": 2.0**15, "s32": 2.0**31}
+_SCALES |= {"s32p": 2.0**31, "u8": 2.0**7, "u8p": 2.0**7}
+
+
+def _converted(waveform: NDArray[np.float32], form: str) -> NDArray:
+    plain = form.removesuffix("p")
+    if plain == "flt":
+        return waveform.astype(np.float32)
+    if plain == "dbl":
+        return waveform.astype(np.float64)
+    scaled = np.round(waveform.astype(np.float64) * _SCALES[form])
+    if plain == "u8":
+        return (scaled + 128).clip(0, 255).astype(np.uint8)
+    bits = int(plain[1:])
+    return scaled.clip(-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1).astype(f"int{bits}")

@@ -1,0 +1,685 @@
+"""Recordings as people really have them: each comes out with its length, its offset and its gain, or says what to do.
+
+The sound is known, so what comes out is compared with it: an impulse stands where it was put, and is as high.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import struct
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from tests.odd_files import encoded_media
+from uss_ray.audio.codec import AudioSpec, open_recording
+from uss_ray.errors import RecordingError
+
+RATE = 44100
+FRAMES = 40_000
+Floats = NDArray[np.float32]
+
+
+def sound(frames: int = FRAMES, *, channels: int = 1, seed: int = 1) -> Floats:
+    """Noise that every coder keeps most of, so that a cross-correlation has one peak."""
+    white = np.random.default_rng(seed).standard_normal((channels, frames + 31))
+    smooth = np.stack([np.convolve(row, np.hanning(32), "valid") for row in white])
+    return (0.04 * smooth).astype(np.float32)
+
+
+def encoded(waveform: Floats, format: str = "WAV", subtype: str | None = "PCM_16", rate: int = RATE) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, waveform.T, rate, format=format, subtype=subtype)
+    return file.getvalue()
+
+
+def read(content: bytes, *, strict: bool = False) -> tuple[AudioSpec, Floats]:
+    with open_recording(io.BytesIO(content), name="clip", strict=strict) as reader:
+        return reader.spec, np.concatenate(list(reader.blocks(4099)), axis=1)
+
+
+def reason(content: bytes, *, strict: bool = False) -> str:
+    with pytest.raises(RecordingError) as caught:
+        read(content, strict=strict)
+    text = str(caught.value)
+    assert text.startswith("clip: expected ")
+    assert "\n" not in text
+    return text
+
+
+def shift(found: Floats, source: Floats) -> int:
+    size = 2 * max(len(found), len(source))
+    product = np.fft.rfft(found, size) * np.conj(np.fft.rfft(source, size))
+    peak = int(np.fft.irfft(product, size).argmax())
+    return peak if peak < size // 2 else peak - size
+
+
+def gain(found: Floats, source: Floats, late: int) -> float:
+    there = found[max(0, late) :][: len(source) - max(0, -late)]
+    meant = source[max(0, -late) :][: len(there)]
+    return float(np.vdot(there, meant) / np.vdot(meant, meant))
+
+
+# --- what FFmpeg decodes -------------------------------------------------------------------------------------------
+
+# container, coding, rate, channels, then what the container cannot tell: samples more than went in, samples late
+MEDIA = [
+    ("adts", "aac", 44100, 2, range(1025, 2049), 1024),
+    ("ac3", "ac3", 48000, 2, range(256, 1793), 256),
+    ("eac3", "eac3", 48000, 1, range(256, 1793), 256),
+    ("wv", "wavpack", 44100, 2, range(1), 0),
+    ("tta", "tta", 44100, 1, range(1), 0),
+    ("wav", "ac3", 48000, 2, range(256, 1793), 256),
+    ("wav", "g722", 16000, 1, range(2), 22),
+    ("w64", "ac3", 48000, 2, range(256, 1793), 256),
+    ("caf", "alac", 44100, 2, range(1), 0),
+    ("caf", "libmp3lame", 44100, 1, range(1), 0),
+    ("caf", "adpcm_ima_qt", 44100, 1, range(64), 0),
+    ("matroska", "libopus", 48000, 2, range(1), 0),
+    ("matroska", "aac", 44100, 1, range(1024), 0),
+    ("matroska", "flac", 44100, 2, range(1), 0),
+    ("matroska", "pcm_s16le", 44100, 2, range(1), 0),
+    ("matroska", "libmp3lame", 44100, 2, range(1), 0),
+    ("matroska", "ac3", 48000, 1, range(1536), 0),
+    ("webm", "libopus", 48000, 1, range(1), 0),
+    ("mp4", "libopus", 48000, 1, range(1), 0),
+    ("mp4", "libmp3lame", 44100, 1, range(1), 0),
+    ("mp4", "flac", 44100, 1, range(1), 0),
+    ("mp4", "ac3", 48000, 1, range(1536), 0),
+    ("mov", "aac", 44100, 2, range(1), 0),
+    ("mov", "pcm_s16le", 48000, 2, range(1), 0),
+    ("mov", "pcm_s24be", 48000, 1, range(1), 0),
+    ("mov", "pcm_u8", 8000, 1, range(1), 0),
+    ("3gp", "aac", 44100, 1, range(1), 0),
+    ("avi", "pcm_s16le", 44100, 2, range(1), 0),
+    ("avi", "libmp3lame", 44100, 2, range(1105, 2900), 1105),
+    ("avi", "ac3", 48000, 2, range(256, 1793), 256),
+    ("avi", "aac", 44100, 1, range(1025, 2049), 1024),
+    ("flv", "aac", 44100, 1, range(1025, 2049), 1024),
+    ("mpegts", "aac", 44100, 1, range(1025, 2049), 1024),
+    ("mpegts", "mp2", 48000, 2, range(1700), 481),
+    ("mpeg", "mp2", 48000, 2, range(1700), 481),
+    ("ogg", "flac", 44100, 2, range(1), 0),
+    ("voc", "pcm_u8", 8000, 1, range(1), 0),
+    ("sox", "pcm_s32le", 44100, 2, range(1), 0),
+]
+WITH_VIDEO = [kind for kind in MEDIA if kind[0] in ("matroska", "mp4", "mov", "avi", "3gp")]
+
+
+@pytest.mark.parametrize("kind", MEDIA, ids=lambda kind: f"{kind[0]}-{kind[1]}")
+def test_what_ffmpeg_decodes_has_its_length_offset_and_gain(kind: tuple) -> None:
+    check_media(kind, video=False)
+
+
+@pytest.mark.parametrize("kind", WITH_VIDEO, ids=lambda kind: f"{kind[0]}-{kind[1]}")
+def test_the_sound_behind_a_picture_is_the_same(kind: tuple) -> None:
+    check_media(kind, video=True)
+
+
+def check_media(kind: tuple, *, video: bool) -> None:
+    pytest.importorskip("av")
+    container, coding, rate, channels, more, late = kind
+    source = sound(channels=channels)
+    content = encoded_media(source, rate=rate, container=container, coding=coding, video=video)
+    spec, found = read(content)
+    assert (spec.sample_rate, spec.channels, spec.decoder) == (rate, channels, "FFmpeg")
+    assert spec.frames in (None, found.shape[1])
+    assert found.shape[1] - FRAMES in more
+    for channel in range(channels):
+        assert shift(found[channel], source[channel]) == late
+        assert gain(found[channel], source[channel], late) == pytest.approx(1, abs=0.06)
+
+
+@pytest.mark.parametrize(("container", "late"), [("asf", -2048), ("wav", -2048)])
+def test_wma_comes_out_as_ffmpeg_plays_it(container: str, late: int) -> None:
+    """FFmpeg leaves out the two frames with which encoders begin; its own begins with one."""
+    pytest.importorskip("av")
+    source = sound(channels=2)
+    content = encoded_media(source, rate=RATE, container=container, coding="wmav2", bit_rate=128_000)
+    spec, found = read(content)
+    assert spec.subtype == "WMAV2"
+    assert abs(found.shape[1] - FRAMES) < 2048
+    assert shift(found[0], source[0]) == late
+    assert gain(found[0], source[0], late) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("container", ["amr", "3gp"])
+def test_speech_of_a_telephone_comes_out(container: str) -> None:
+    pytest.importorskip("av")
+    rate, at = 8000, 12_000
+    tone = 0.3 * np.sin(2 * np.pi * 300 * np.arange(rate * 3) / rate) * (np.arange(rate * 3) >= at)
+    content = encoded_media(
+        tone[None].astype(np.float32),
+        rate=rate,
+        container=container,
+        coding="libopencore_amrnb",
+        bit_rate=12_200,
+    )
+    spec, found = read(content)
+    assert (spec.sample_rate, spec.subtype) == (8000, "AMR_NB")
+    assert 0 <= found.shape[1] - len(tone) < 320
+    onset = int(np.argmax(np.abs(found[0]) > 0.1))
+    assert abs(onset - at) < 160
+    assert np.abs(found[0, at + 2000 : -2000]).max() == pytest.approx(0.3, rel=0.2)
+
+
+@pytest.mark.parametrize("coding", ["wavpack", "alac", "pcm_s24le"])
+def test_what_is_lossless_and_fine_gets_fine_stems(coding: str) -> None:
+    pytest.importorskip("av")
+    container = "wv" if coding == "wavpack" else "mov"
+    spec, _ = read(encoded_media(sound(), rate=RATE, container=container, coding=coding))
+    assert spec.subtype.startswith("PCM_")
+
+
+@pytest.mark.parametrize(
+    ("container", "coding"),
+    [
+        ("adts", "aac"),
+        ("wv", "wavpack"),
+        ("tta", "tta"),
+        ("matroska", "libopus"),
+        ("matroska", "pcm_s16le"),
+        ("avi", "pcm_s16le"),
+        ("mov", "pcm_s16le"),
+        ("caf", "alac"),
+        ("ogg", "flac"),
+        ("wav", "ac3"),
+    ],
+)
+@pytest.mark.parametrize("kept", [0.3, 0.7, 0.995])
+def test_what_ffmpeg_would_play_though_it_is_cut_off_is_noticed(
+    container: str, coding: str, kept: float
+) -> None:
+    pytest.importorskip("av")
+    rate = 48000 if coding in ("libopus", "ac3") else RATE
+    content = encoded_media(sound(channels=2), rate=rate, container=container, coding=coding)
+    reason(content[: int(kept * len(content))])
+
+
+@pytest.mark.parametrize("container", ["adts", "wv", "matroska", "avi", "asf", "ac3", "ogg"])
+def test_without_ffmpeg_the_message_says_what_to_install(
+    container: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    pytest.importorskip("av")
+    coding = {"adts": "aac", "wv": "wavpack", "asf": "wmav2", "ac3": "ac3", "ogg": "flac"}.get(
+        container, "pcm_s16le"
+    )
+    content = encoded_media(sound(), rate=48000, container=container, coding=coding, bit_rate=128_000)
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert "pip install 'uss-ray[media]'" in reason(content)
+
+
+def test_a_list_of_addresses_is_no_recording() -> None:
+    for text in (b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", b"ffconcat version 1.0\nfile /etc/passwd\n"):
+        reason(text)
+
+
+def test_a_long_film_is_read_in_bounded_memory() -> None:
+    pytest.importorskip("av")
+    file = io.BytesIO(
+        encoded_media(
+            np.tile(sound(80_000), 10), rate=8000, container="matroska", coding="libmp3lame", video=True
+        )
+    )
+    tracemalloc.start()
+    with open_recording(file, name="clip") as reader:
+        seen = sum(block.shape[1] for block in reader.blocks(8000))
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert seen == 800_000
+    assert peak_bytes < 1 << 20
+
+
+# --- headers that lie ----------------------------------------------------------------------------------------------
+
+
+def wav(
+    *,
+    data: int | None = None,
+    riff: int | None = None,
+    tail: bytes = b"",
+    channels: int = 2,
+    junk: bytes = b"",
+) -> bytes:
+    """A 16-bit WAV with sizes as they are told."""
+    body = np.round(sound(channels=channels).T * 32767).astype("<i2").tobytes()
+    head = (
+        b"fmt " + struct.pack("<IHHIIHH", 16, 1, channels, RATE, RATE * 2 * channels, 2 * channels, 16) + junk
+    )
+    data = len(body) if data is None else data
+    riff = 4 + len(head) + 8 + len(body) + len(tail) if riff is None else riff
+    return (
+        b"RIFF" + struct.pack("<I", riff) + b"WAVE" + head + b"data" + struct.pack("<I", data) + body + tail
+    )
+
+
+BODY = FRAMES * 4
+LIES = {
+    "zero": {"data": 0},
+    "zero in a pipe": {"data": 0, "riff": 0},
+    "zero and 8": {"data": 0, "riff": 8},
+    "all ones": {"data": 0xFFFFFFFF, "riff": 0xFFFFFFFF},
+    "ones, riff right": {"data": 0xFFFFFFFF},
+    "2 GiB less one": {"data": 0x7FFFFFFF, "riff": 0x7FFFFFFF},
+    "sox": {"data": 0x7FFFF000, "riff": 0x7FFFF024},
+    "sox of aiff": {"data": 0x7F000000, "riff": 0x7F000024},
+    "1 GiB": {"data": 1 << 30, "riff": (1 << 30) + 36},
+    "2 too many": {"data": BODY + 2, "riff": BODY + 38},
+    "8 too many": {"data": BODY + 8, "riff": BODY + 44},
+    "header counted": {"data": BODY + 44, "riff": BODY + 80},
+    "riff size for data": {"data": BODY + 36},
+    "twice, riff right": {"data": 2 * BODY},
+    "half": {"data": BODY // 2},
+    "half, riff as short": {"data": BODY // 2, "riff": BODY // 2 + 36},
+    "a second": {"data": RATE * 4, "riff": RATE * 4 + 36},
+    "a few too few": {"data": BODY - 400},
+}
+
+
+@pytest.mark.parametrize("lie", [lie for lie in LIES if lie != "a second"])
+def test_a_wav_whose_header_lies_is_read_to_its_end_with_a_note(lie: str) -> None:
+    content = wav(**LIES[lie])
+    spec, found = read(content)
+    assert spec.frames == FRAMES
+    assert np.abs(found - sound(channels=2)).max() < 1 / 32000
+    assert spec.note is not None
+    assert "the header states" in spec.note
+    assert "--strict" in reason(content, strict=True)
+
+
+TAILS = {
+    "nothing": b"",
+    "a list": b"LIST" + struct.pack("<I", 12) + b"INFOISFT\0\0\0\0",
+    "chunks nobody knows": b"abcd"
+    + struct.pack("<I", 6)
+    + b"123456"
+    + b"xyz1"
+    + struct.pack("<I", 3)
+    + b"abc\0",
+    "a list that is cut": b"LIST" + struct.pack("<I", 4000) + b"INFO" + bytes(10),
+    "zeros": bytes(5000),
+    "a tag": b"TAG" + b"title" + bytes(120),
+    "ID3": b"ID3\x03\0\0\0\0\x02\x00" + b"x" * 256,
+    "two bytes": b"\x01\x02",
+}
+
+
+@pytest.mark.parametrize("tail", TAILS)
+def test_what_honestly_stands_behind_the_sound_is_no_sound(tail: str) -> None:
+    spec, found = read(wav(tail=TAILS[tail]), strict=True)
+    assert (found.shape, spec.note) == ((2, FRAMES), None)
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.7, 0.999])
+@pytest.mark.parametrize("junk", [b"", b"JUNK" + struct.pack("<I", 28) + bytes(28)])
+def test_a_wav_whose_header_agrees_with_itself_is_cut_off(kept: float, junk: bytes) -> None:
+    content = wav(junk=junk)
+    assert "cut off" in reason(content[: int(len(content) * kept)])
+
+
+def test_a_wav_that_states_nothing_and_holds_nothing_has_no_sample() -> None:
+    empty = wav(data=0, riff=36)[:44]
+    assert "0 samples" in reason(empty)
+    assert "0 samples" in reason(empty + TAILS["a list"])
+
+
+def test_a_wav_above_4_gib_whose_size_wrapped_is_read_to_its_end(tmp_path: Path) -> None:
+    frames = (2**32 + 10 * RATE * 4) // 4
+    for stated in (frames * 4 % 2**32, 0xFFFFFFFF, 0):
+        path = tmp_path / "long.wav"
+        with open(path, "wb") as file:
+            file.write(wav(data=stated, riff=stated)[: 44 + 4000])
+            file.truncate(44 + frames * 4)
+            file.seek(-4, os.SEEK_END)
+            file.write(struct.pack("<hh", 8192, -8192))
+        with open_recording(path) as reader:
+            assert reader.frames == frames
+            assert reader.spec.note
+
+
+@pytest.mark.parametrize(
+    ("format", "size_at", "byteorder", "width"),
+    [("AIFF", None, "big", 4), ("AU", 8, "big", 4), ("W64", None, "little", 8), ("CAF", None, "big", 8)],
+)
+@pytest.mark.parametrize("lie", ["half", "placeholder", "8 too many"])
+def test_other_headers_that_lie_are_read_to_the_end_as_well(
+    format: str, size_at: int | None, byteorder: str, width: int, lie: str
+) -> None:
+    content = bytearray(encoded(sound(), format=format))
+    if size_at is None:
+        name = {"AIFF": b"SSND", "W64": b"data\xf3\xac", "CAF": b"data"}[format]
+        size_at = content.index(name) + (16 if format == "W64" else 4)
+    extra = int.from_bytes(content[size_at : size_at + width], byteorder) - FRAMES * 2
+    stated = {
+        "half": FRAMES + extra,
+        "placeholder": 0x7F000000 + extra,
+        "8 too many": FRAMES * 2 + extra + 8,
+    }[lie]
+    if format == "W64" and lie == "placeholder":
+        stated = 2**63 - 1
+        content[16:24] = stated.to_bytes(8, "little")
+    content[size_at : size_at + width] = stated.to_bytes(width, byteorder)
+    if format == "AIFF" and lie == "placeholder":
+        content[4:8] = (0x7F000000).to_bytes(4, "big")
+    spec, found = read(bytes(content))
+    assert (spec.format, found.shape) == (format, (1, FRAMES))
+    assert np.abs(found - sound()).max() < 1 / 32000
+    assert spec.note
+    reason(bytes(content), strict=True)
+
+
+@pytest.mark.parametrize(("format", "at"), [("CAF", None), ("AU", 8)])
+def test_a_length_that_is_left_open_lawfully_is_no_lie(format: str, at: int | None) -> None:
+    content = bytearray(encoded(sound(), format=format))
+    if at is None:
+        at = content.index(b"data") + 4
+        content[at : at + 8] = b"\xff" * 8
+    else:
+        content[at : at + 4] = b"\xff" * 4
+    spec, found = read(bytes(content), strict=True)
+    assert (spec.note, found.shape) == (None, (1, FRAMES))
+
+
+def test_bw64_is_rf64_by_another_name() -> None:
+    content = encoded(sound(), format="RF64")
+    _, found = read(b"BW64" + content[4:])
+    assert np.abs(found - sound()).max() < 1 / 32000
+
+
+TAG = b"ID3\x04\0\0\0\0\x4e\x20" + b"P" * (0x4E << 7 | 0x20)
+
+
+@pytest.mark.parametrize(
+    ("format", "subtype"),
+    [("WAV", "PCM_16"), ("AIFF", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("MP3", "MPEG_LAYER_III")],
+)
+def test_a_tag_in_front_costs_no_sample_and_hides_no_cut(format: str, subtype: str) -> None:
+    content = encoded(sound(), format=format, subtype=subtype)
+    _, plain = read(content)
+    spec, found = read(TAG + content, strict=True)
+    assert spec.format == format
+    assert np.array_equal(found, plain)
+    reason(TAG + content[:-300])
+
+
+# --- FLAC ----------------------------------------------------------------------------------------------------------
+
+
+def flac_stating(frames: int, *, content: bytes | None = None) -> bytes:
+    changed = bytearray(content or encoded(sound(), format="FLAC"))
+    changed[21] = changed[21] & 0xF0 | frames >> 32
+    changed[22:26] = (frames & 0xFFFFFFFF).to_bytes(4, "big")
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("stated", [1, FRAMES // 2, FRAMES - 1])
+@pytest.mark.parametrize("tail", [b"", b"TAG" + bytes(125)])
+def test_a_flac_that_states_too_few_samples_is_read_to_its_end(stated: int, tail: bytes) -> None:
+    content = flac_stating(stated) + tail
+    spec, found = read(content)
+    assert spec.frames == FRAMES
+    assert np.abs(found - sound()).max() < 1 / 32000
+    assert f"states {stated} samples" in str(spec.note)
+    reason(content, strict=True)
+
+
+def test_a_flac_that_states_too_many_samples_is_cut_off() -> None:
+    assert "cut off" in reason(flac_stating(FRAMES + 1))
+
+
+def test_two_flac_files_of_one_length_are_not_taken_for_the_first() -> None:
+    """Quiet behind one loud second: no header and no count of bytes tells that there are two."""
+    quiet = 0.01 * sound(20 * FRAMES)
+    quiet[:, :RATE] *= 90
+    assert "another one behind it" in reason(2 * encoded(quiet, format="FLAC"))
+
+
+@pytest.mark.parametrize("frames", [(FRAMES, 9000), (9000, FRAMES), (FRAMES, FRAMES), (5000, 6000, 7000)])
+def test_joined_flac_files_are_one_recording(frames: tuple[int, ...]) -> None:
+    parts = [sound(count, seed=count) for count in frames]
+    spec, found = read(b"".join(encoded(part, format="FLAC") for part in parts))
+    assert spec.frames == sum(frames)
+    assert np.abs(found - np.concatenate(parts, axis=1)).max() < 1 / 32000
+
+
+# --- Ogg -----------------------------------------------------------------------------------------------------------
+
+
+def ogg_pages(content: bytes) -> list[bytes]:
+    starts = [at for at in range(len(content)) if content.startswith(b"OggS\0", at)]
+    return [content[start:stop] for start, stop in zip(starts, [*starts[1:], len(content)], strict=True)]
+
+
+def with_checksum(page: bytes) -> bytes:
+    from uss_ray.audio.ogg import page_checksum
+
+    blank = page[:22] + bytes(4) + page[26:]
+    return page[:22] + page_checksum(blank).to_bytes(4, "little") + page[26:]
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+@pytest.mark.parametrize("count", [2, 3])
+def test_chained_ogg_streams_are_one_recording(subtype: str, count: int) -> None:
+    rate = 48000
+    parts = [sound(FRAMES + 7 * seed, seed=seed) for seed in range(count)]
+    files = [encoded(part, format="OGG", subtype=subtype, rate=rate) for part in parts]
+    spec, found = read(b"".join(files))
+    assert spec.frames in (None, found.shape[1])
+    assert np.array_equal(found, np.concatenate([read(file)[1] for file in files], axis=1))
+    assert found.shape[1] == sum(part.shape[1] for part in parts)
+
+
+def test_chained_streams_that_differ_say_what_to_do() -> None:
+    mixed = b"".join(encoded(sound(channels=channels), format="OGG", subtype="VORBIS") for channels in (1, 2))
+    assert "throughout (convert it)" in reason(mixed)
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_an_ogg_without_an_end_of_stream_flag_is_read_with_a_note(subtype: str) -> None:
+    whole = encoded(sound(), format="OGG", subtype=subtype, rate=48000)
+    pages = ogg_pages(whole)
+    pages[-1] = with_checksum(pages[-1][:5] + bytes([pages[-1][5] & ~4]) + pages[-1][6:])
+    spec, found = read(b"".join(pages))
+    assert np.array_equal(found, read(whole)[1])
+    assert "says that it is the last" in str(spec.note)
+    reason(b"".join(pages), strict=True)
+    assert "cut off" in reason(b"".join(pages)[:-20])
+
+
+@pytest.mark.parametrize("padding", [10, 5000, 400_000])
+def test_padding_behind_an_ogg_is_no_sound(padding: int) -> None:
+    whole = encoded(sound(), format="OGG", subtype="VORBIS")
+    assert np.array_equal(read(whole + bytes(padding), strict=True)[1], read(whole)[1])
+
+
+@pytest.mark.parametrize(
+    ("stated", "rate"), [(0, 48000), (8000, 48000), (44100, 48000), (48000, 48000), (96000, 48000)]
+)
+def test_the_rate_that_an_opus_header_notes_is_not_that_of_the_sound(stated: int, rate: int) -> None:
+    whole = encoded(sound(), format="OGG", subtype="OPUS", rate=48000)
+    pages = ogg_pages(whole)
+    at = pages[0].index(b"OpusHead") + 12
+    pages[0] = with_checksum(pages[0][:at] + struct.pack("<I", stated) + pages[0][at + 4 :])
+    spec, found = read(b"".join(pages))
+    assert spec.sample_rate == rate
+    assert np.array_equal(found, read(whole)[1])
+
+
+# --- MPEG audio ----------------------------------------------------------------------------------------------------
+
+
+def mp3(waveform: Floats | None = None, *, rate: int = RATE) -> bytes:
+    return encoded(
+        sound() if waveform is None else waveform, format="MP3", subtype="MPEG_LAYER_III", rate=rate
+    )
+
+
+def frames_of(content: bytes) -> list[bytes]:
+    from uss_ray.audio.mpeg_audio import parse
+
+    frames, at = [], 0
+    while (header := parse(content[at : at + 4])) is not None:
+        frames.append(content[at : at + header.size])
+        at += header.size
+    return frames
+
+
+def without_header(content: bytes) -> bytes:
+    return b"".join(frames_of(content)[1:])
+
+
+def vbri(content: bytes) -> bytes:
+    first, *rest = frames_of(content)
+    body = b"VBRI" + struct.pack(">HHHII", 1, 1105, 75, len(content), len(rest))
+    return (first[:4] + bytes(32) + body).ljust(len(first), b"\0") + b"".join(rest)
+
+
+def test_an_mp3_of_variable_rate_with_a_vbri_header_is_whole_and_its_cut_is_noticed() -> None:
+    quiet_then_loud = np.concatenate([np.zeros((1, 60_000), np.float32), 5 * sound(60_000)], axis=1)
+    content = vbri(mp3(quiet_then_loud))
+    spec, found = read(content)
+    assert spec.frames in (None, found.shape[1])
+    assert 0 <= found.shape[1] - 120_000 < 3000
+    assert abs(shift(found[0, 60_000:], quiet_then_loud[0, 60_000:])) <= 1105
+    assert "cut off" in reason(content[: len(content) // 2])
+
+
+@pytest.mark.parametrize("flags", ["no frames flag", "0 frames"])
+def test_an_mp3_whose_header_tells_no_length_is_whole_to_the_sample(flags: str) -> None:
+    content = bytearray(mp3())
+    at = content.index(b"Xing") if b"Xing" in content[:100] else content.index(b"Info")
+    number = int.from_bytes(content[at + 4 : at + 8], "big")
+    assert number & 1
+    if flags == "0 frames":
+        content[at + 8 : at + 12] = bytes(4)
+    else:
+        content[at + 4 : at + 8] = (number & ~1).to_bytes(4, "big")
+        del content[at + 8 : at + 12]
+        stop = len(frames_of(mp3())[0])
+        content[stop - 4 : stop - 4] = bytes(4)
+    _, found = read(bytes(content))
+    assert found.shape == (1, FRAMES)
+    assert shift(found[0], sound()[0]) == 0
+
+
+FRONTS = {
+    "a zero": b"\0",
+    "zeros": bytes(3000),
+    "HTTP": b"HTTP/1.1 200 OK\r\nContent-Type: audio/mpeg\r\n\r\n",
+    "ID3 and a zero": TAG + b"\0",
+    "half a frame": None,
+}
+
+
+@pytest.mark.parametrize("front", FRONTS)
+@pytest.mark.parametrize("kind", ["as it is", "without a length"])
+def test_what_stands_before_an_mp3_is_no_sound(front: str, kind: str) -> None:
+    whole = mp3() if kind == "as it is" else without_header(mp3())
+    before = frames_of(whole)[3][60:] if FRONTS[front] is None else FRONTS[front]
+    _, found = read(before + whole)
+    assert np.array_equal(found, read(whole)[1])
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        bytes(5000),
+        b"LYRICSBEGIN" + b"la " * 2000 + b"LYRICS200",
+        b"TAG" + bytes(125),
+        b"APETAGEX" + bytes(3000),
+    ],
+)
+@pytest.mark.parametrize("kind", ["as it is", "without a length"])
+def test_what_stands_behind_an_mp3_is_no_sound(tail: bytes, kind: str) -> None:
+    whole = mp3() if kind == "as it is" else without_header(mp3())
+    _, found = read(whole + tail)
+    assert np.array_equal(found, read(whole)[1])
+
+
+@pytest.mark.parametrize("lengths", [(FRAMES, 9000), (9000, FRAMES), (FRAMES, FRAMES)])
+def test_joined_mp3_files_are_one_recording(lengths: tuple[int, ...]) -> None:
+    parts = [sound(frames, seed=frames) for frames in lengths]
+    spec, found = read(b"".join(mp3(part) for part in parts))
+    assert spec.frames == sum(lengths)
+    whole = np.concatenate(parts, axis=1)
+    assert found.shape == whole.shape
+    assert shift(found[0], whole[0]) == 0
+
+
+@pytest.mark.parametrize("change", ["rate", "channels"])
+def test_an_mp3_that_changes_says_what_it_expected(change: str) -> None:
+    other = mp3(rate=48000) if change == "rate" else mp3(sound(channels=2))
+    assert "throughout" in reason(mp3() + other)
+    assert "throughout" in reason(without_header(mp3()) + without_header(other))
+
+
+@pytest.mark.parametrize("rate", [22050, 24000, 32000, 44100, 48000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_layer_two_has_its_length_at_every_rate(rate: int, channels: int) -> None:
+    pytest.importorskip("av")
+    source = sound(channels=channels)
+    content = encoded_media(source, rate=rate, container="mp2", coding="mp2")
+    spec, found = read(content)
+    assert spec.frames == found.shape[1]
+    assert found.shape[1] == -(-FRAMES // 1152) * 1152
+    assert shift(found[0], source[0]) == 481
+    assert gain(found[0], source[0], 481) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("container", ["wav", "w64"])
+@pytest.mark.parametrize(("coding", "late"), [("libmp3lame", 576), ("mp2", 481)])
+def test_mpeg_audio_in_a_wav_is_decoded(container: str, coding: str, late: int) -> None:
+    pytest.importorskip("av")
+    source = sound(channels=2)
+    _, found = read(encoded_media(source, rate=RATE, container=container, coding=coding))
+    assert 0 <= found.shape[1] - FRAMES < 2400
+    assert shift(found[0], source[0]) == late
+    assert gain(found[0], source[0], late) == pytest.approx(1, abs=0.06)
+
+
+# --- impossible headers --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [50_000_000, 2**31 - 1])
+def test_a_rate_that_no_recorder_has_is_refused_at_once(rate: int) -> None:
+    content = bytearray(wav())
+    content[24:28] = struct.pack("<I", rate)
+    assert "a sample rate of 1 to 4000000 Hz" in reason(bytes(content))
+
+
+@pytest.mark.parametrize("rate", [1, 250_000, 500_000, 1_000_000])
+def test_slow_and_ultrasonic_rates_are_fine(rate: int) -> None:
+    content = bytearray(wav())
+    content[24:28] = struct.pack("<I", rate)
+    spec, found = read(bytes(content))
+    assert (spec.sample_rate, found.shape) == (rate, (2, FRAMES))
+
+
+def test_random_changes_of_a_header_end_in_sound_or_in_one_line() -> None:
+    makers: list[Callable[[], bytes]] = [
+        wav,
+        lambda: encoded(sound(4000), format="FLAC"),
+        lambda: encoded(sound(4000), format="AIFF"),
+        lambda: encoded(sound(4000), format="W64"),
+        lambda: encoded(sound(4000), format="CAF"),
+        lambda: encoded(sound(4000), format="OGG", subtype="VORBIS"),
+        lambda: mp3(sound(4000)),
+    ]
+    random = np.random.default_rng(7)
+    for make in makers:
+        content = make()[:40_000]
+        for _ in range(60):
+            changed = bytearray(content)
+            for at in random.integers(0, 120, 3):
+                changed[at] = random.integers(256)
+            with contextlib.suppress(RecordingError):
+                read(bytes(changed))
