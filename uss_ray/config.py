@@ -10,12 +10,12 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, NoReturn, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from uss_ray.errors import ConfigError
+from uss_ray.errors import ConfigError, DataError, UssRayError
 
 _BASE = "base"
 _EXPECTED = {
@@ -117,6 +117,43 @@ def load(
     """
     values = overlay(read_overlays(path), changes or {})
     return model(**values)
+
+
+def parse_json(
+    text: str | bytes, model: type[Model], *, item: str, error: type[UssRayError] = DataError
+) -> Model:
+    """Read a file of strict JSON that holds one object.
+
+    Parameters
+    ----------
+    text : str or bytes
+    model : type of Settings
+        What it must hold.
+    item : str
+        The file, for messages.
+    error : type of UssRayError, default=DataError
+
+    Raises
+    ------
+    UssRayError
+        Of the kind `error`, if it is no JSON (which has no NaN), no object, or not what the model says; the field is
+        named.
+    """
+    try:
+        values = json.loads(text, parse_constant=_no_json)
+    except ValueError as fault:  # also bytes that are no UTF-8
+        raise error(item, expected="JSON", found=" ".join(str(fault).split())) from fault
+    if not isinstance(values, dict):
+        raise error(item, expected="a JSON object", found=type(values).__name__)
+    try:
+        return model(**values)
+    except ConfigError as fault:
+        field = fault.item.removeprefix(_spoken(model.__name__)).strip()
+        raise error(f"{item}, {field}", expected=fault.expected, found=fault.found[:200]) from fault
+
+
+def _no_json(constant: str) -> NoReturn:
+    raise ValueError(f"{constant}, which is no JSON")
 
 
 def read_overlays(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Literal
 import pytest
 from pydantic import Field
 
-from uss_ray.config import Settings, canonical_json, load, to_yaml
-from uss_ray.errors import ConfigError
+from uss_ray.config import Settings, canonical_json, load, parse_json, to_yaml
+from uss_ray.errors import ConfigError, DataError, OutputError
 
 
 class Loss(Settings):
@@ -88,3 +88,35 @@ def test_a_bad_file_is_named(tmp_path: Path, text: str, message: str):
     (tmp_path / "a.yaml").write_text(text)
     with pytest.raises(ConfigError, match=message):
         load(tmp_path / "a.yaml", Recipe)
+
+
+class Facts(Settings):
+    name: str
+    counts: dict[int, int] = Field(default_factory=dict)
+    spans: tuple[tuple[float, float], ...] = ()
+
+
+def test_strict_json_becomes_a_model() -> None:
+    text = '{"name": "é", "counts": {"7": 2}, "spans": [[0.0, 1.5]]}'
+    facts = parse_json(text.encode(), Facts, item="a.json")
+    assert facts == Facts(name="é", counts={7: 2}, spans=((0.0, 1.5),))
+    assert parse_json(facts.canonical_json(), Facts, item="a.json") == facts
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "a.json: expected JSON"),
+        (b"\xff", "a.json: expected JSON"),
+        ('{"name": NaN}', "a.json: expected JSON, found NaN, which is no JSON"),
+        ("[1, 2]", "a.json: expected a JSON object, found list"),
+        ("{}", "a.json, name: expected a value, found none"),
+        ('{"name": "a", "spans": [[0.0, "x"]]}', r"a.json, spans.0.1: expected .*number.*, found 'x'"),
+        ('{"name": "a", "conuts": {}}', "a.json, conuts: .*'counts'"),
+    ],
+)
+def test_what_is_no_such_json_is_named(text: str | bytes, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        parse_json(text, Facts, item="a.json")
+    with pytest.raises(OutputError, match=message):
+        parse_json(text, Facts, item="a.json", error=OutputError)

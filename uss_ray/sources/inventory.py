@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,13 +17,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, Literal, cast, get_args
+from typing import Any, BinaryIO, Literal, cast
 from urllib.parse import unquote_plus
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import orc
+from pydantic import BaseModel, ConfigDict, Field
 
+from uss_ray.config import Settings, parse_json
 from uss_ray.errors import DataError
 from uss_ray.records import recording_id
 from uss_ray.sources.names import has_recording_suffix
@@ -98,59 +99,43 @@ def open_inventory(manifest: Store) -> tuple[InventoryReader, ...]:
 # -- the manifest ---------------------------------------------------------------------------------------------
 
 
+class _Entry(BaseModel):
+    """A data file as the manifest lists it."""
+
+    key: str = Field(min_length=1)
+    size: int | None = None
+
+
+class _Report(Settings):
+    """The manifest, as far as it is used."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    fileFormat: InventoryFormat  # noqa: N815
+    fileSchema: str = ""  # noqa: N815
+    destinationBucket: str = Field(min_length=1)  # noqa: N815
+    files: tuple[_Entry, ...] = Field(min_length=1)
+
+
 def _data_files(manifest: Store) -> list[_DataFile]:
-    try:
-        content = json.loads(manifest.read())
-    except ValueError as error:
-        raise DataError(
-            str(manifest), expected="the manifest.json of an S3 Inventory", found=str(error)
-        ) from error
-    fields = content if isinstance(content, dict) else {}
-    file_format = _text_field(fields, "fileFormat", manifest=manifest)
-    if file_format not in get_args(InventoryFormat):
-        raise DataError(
-            f"{manifest}, field 'fileFormat'",
-            expected=" or ".join(get_args(InventoryFormat)),
-            found=file_format,
-        )
+    report = parse_json(manifest.read(), _Report, item=f"{manifest}, of an S3 Inventory")
     columns: tuple[str, ...] = ()
-    if file_format == "CSV":
-        schema = _text_field(fields, "fileSchema", manifest=manifest)
-        columns = tuple(_plain(name) for name in schema.split(","))
-        _check_columns(columns, place=f"{manifest}, field 'fileSchema'")
-    files = fields.get("files")
-    if not isinstance(files, list) or not files:
-        raise DataError(
-            f"{manifest}, field 'files'", expected="a list of data files", found=repr(files)[:200]
-        )
-    bucket = _text_field(fields, "destinationBucket", manifest=manifest).removeprefix("arn:aws:s3:::")
+    if report.fileFormat == "CSV":
+        columns = tuple(_plain(name) for name in report.fileSchema.split(","))
+        _check_columns(columns, place=f"{manifest}, fileSchema")
+    bucket = report.destinationBucket.removeprefix("arn:aws:s3:::")
     return [
         _DataFile(
-            place=_data_place(manifest, entry=entry, bucket=bucket, number=number),
-            file_format=cast(InventoryFormat, file_format),
+            place=_data_place(manifest, key=entry.key, bucket=bucket),
+            file_format=report.fileFormat,
             csv_columns=columns,
-            size_bytes=entry.get("size"),
+            size_bytes=entry.size,
         )
-        for number, entry in enumerate(files)
+        for entry in report.files
     ]
 
 
-def _text_field(fields: Mapping[str, Any], name: str, *, manifest: Store) -> str:
-    value = fields.get(name)
-    if not isinstance(value, str) or not value:
-        found = "none" if value is None else repr(value)[:200]
-        raise DataError(
-            f"{manifest}, field {name!r}",
-            expected="a text, as in the manifest of an S3 Inventory",
-            found=found,
-        )
-    return value
-
-
-def _data_place(manifest: Store, *, entry: Any, bucket: str, number: int) -> Store:
-    key = entry.get("key") if isinstance(entry, dict) else None
-    if not isinstance(key, str) or not key:
-        raise DataError(f"{manifest}, entry {number} of 'files'", expected="a key", found=repr(entry)[:200])
+def _data_place(manifest: Store, *, key: str, bucket: str) -> Store:
     original = Store(f"s3://{bucket}/{key}", manifest.options, manifest.error)
     if str(manifest).startswith(f"s3://{bucket}/"):
         return original

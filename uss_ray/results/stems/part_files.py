@@ -10,22 +10,22 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import BinaryIO, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from uss_ray.config import Settings, parse_json
 from uss_ray.errors import DataError, OutputError
 from uss_ray.results.blocks import EstimateBlock, Geometry, segment_bounds
 from uss_ray.store.store import Store
 
 PART_NAME = "part.json"
-PART_VERSION = 1
+PART_VERSION: Final = 1
 _SEGMENTS_NAME = "segments.npz"
 _SAMPLE = np.dtype("<f4")
 
@@ -33,8 +33,7 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PartFacts:
+class PartFacts(Settings):
     """One part of a recording, written.
 
     Parameters
@@ -53,6 +52,7 @@ class PartFacts:
         Size in bytes of each of its files but `part.json`, by name.
     """
 
+    version: Literal[1] = PART_VERSION
     run_id: str
     recording_id: str
     keys: tuple[str, ...]
@@ -155,8 +155,7 @@ class PartWriter:
             segments=self._segments,
             files=dict(self._bytes),
         )
-        text = json.dumps({"version": PART_VERSION, **dataclasses.asdict(facts)}, ensure_ascii=True)
-        Store(self._folder / PART_NAME).put(text.encode())
+        Store(self._folder / PART_NAME).put(facts.canonical_json().encode())
         return facts
 
     def _make_empty(self) -> None:
@@ -231,17 +230,7 @@ def read_part_facts(part: Store) -> PartFacts:
         If it is of another version or not what it should be.
     """
     place = part / PART_NAME
-    data = place.read()
-    try:
-        values: dict[str, Any] = json.loads(data)
-        version = values.pop("version")
-        if version != PART_VERSION:
-            raise DataError(
-                str(place), expected=f"a part of version {PART_VERSION}", found=f"version {version}"
-            )
-        return PartFacts(**{**values, "keys": tuple(values["keys"])})
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise DataError(str(place), expected="the facts of a part", found=_short(error)) from error
+    return parse_json(place.read(), PartFacts, item=str(place))
 
 
 def read_part_segments(part: Store) -> PartSegments:
