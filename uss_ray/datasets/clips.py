@@ -23,7 +23,7 @@ from uss_ray.store.store import Location, Store
 _THREADS = 4
 
 
-class ClipStore:
+class LoadedClips:
     """Clips of one split with their weak labels.
 
     Parameters
@@ -40,7 +40,7 @@ class ClipStore:
         self, records: Sequence[ClipRecord], audio: np.ndarray, *, sample_rate: int, classes: int
     ) -> None:
         if len(records) != len(audio):
-            raise DataError("clip store", expected=f"audio of {len(records)} clips", found=str(len(audio)))
+            raise DataError("loaded clips", expected=f"audio of {len(records)} clips", found=str(len(audio)))
         self.records = list(records)
         self.audio = audio
         self.sample_rate = sample_rate
@@ -66,7 +66,7 @@ class ClipStore:
         sample_rate: int = MODEL_RATE,
         clip_seconds: float = 10.0,
         progress: Callable[[int], None] | None = None,
-    ) -> ClipStore:
+    ) -> LoadedClips:
         """Decode every clip from any container, mixed down, resampled, cut or padded to one length.
 
         Parameters

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from uss_ray.anchors.anchor import Anchor
-from uss_ray.datasets.clips import ClipStore
+from uss_ray.datasets.clips import LoadedClips
 from uss_ray.errors import DataError
 from uss_ray.evaluation.pairs import Event, read_events
 from uss_ray.evaluation.protocol import read_split
@@ -214,7 +214,7 @@ def evaluate_mining(
     events: dict[str, list[Event]] = {}
     for event in read_events(data / "metadata" / "strong_labels.tsv", split=split):
         events.setdefault(event.clip_id, []).append(event)
-    store = ClipStore.load(
+    store = LoadedClips.load(
         records,
         data / "audio" / split,
         classes=len(vocabulary.classes),

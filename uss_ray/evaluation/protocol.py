@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from uss_ray.datasets.clips import ClipStore
+from uss_ray.datasets.clips import LoadedClips
 from uss_ray.datasets.segments import ClipRecord, read_segments
 from uss_ray.errors import ConfigError, DataError, WeightsError
 from uss_ray.evaluation.pairs import (
@@ -97,10 +97,10 @@ def write_list(
     return len(drawn)
 
 
-def load_eval_clips(data: Path, *, vocabulary: Vocabulary, sample_rate: int) -> ClipStore:
+def load_eval_clips(data: Path, *, vocabulary: Vocabulary, sample_rate: int) -> LoadedClips:
     """Decode the eval split."""
     records = read_split(data, split="eval", vocabulary=vocabulary)
-    return ClipStore.load(
+    return LoadedClips.load(
         records, data / "audio" / "eval", classes=len(vocabulary.classes), sample_rate=sample_rate
     )
 

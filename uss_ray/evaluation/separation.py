@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from uss_ray.datasets.clips import ClipStore
+from uss_ray.datasets.clips import LoadedClips
 from uss_ray.evaluation.metrics import sdr_improvement
 from uss_ray.evaluation.pairs import EvaluationPair, pairs_csv, read_pairs
 from uss_ray.evaluation.protocol import (
@@ -190,7 +190,7 @@ def evaluate_separation(
 
 
 def mix_pairs(
-    pairs: Sequence[EvaluationPair], clips: ClipStore, *, segment_seconds: float, batch_size: int = 16
+    pairs: Sequence[EvaluationPair], clips: LoadedClips, *, segment_seconds: float, batch_size: int = 16
 ) -> Iterator[tuple[list[EvaluationPair], Waveforms, Waveforms]]:
     """Yield batches of (pairs, mixtures, targets), mixed at equal energy."""
     rows = {record.clip_id: row for row, record in enumerate(clips.records)}

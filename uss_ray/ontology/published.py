@@ -80,6 +80,6 @@ def published_tree_levels(vocabulary: Vocabulary) -> dict[int, tuple[PublishedNo
         indexes = {
             vocabulary.classes.index(below) for below in walk([node_id]) if below in vocabulary.classes
         }
-        entry = PublishedNode(node_id, tuple(sorted(indexes & vocabulary.available)))
+        entry = PublishedNode(node_id, tuple(sorted(indexes)))
         grouped.setdefault(levels[node_id], []).append(entry)
     return {level: tuple(grouped[level]) for level in sorted(grouped)}

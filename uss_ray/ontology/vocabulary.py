@@ -6,7 +6,6 @@ Owns which nodes can be separated, which class indexes a node stands for, and ho
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -54,20 +53,11 @@ class Vocabulary:
         All nodes.
     classes : ClassList
         The tagger's classes; its indexes are the columns of the tagger's output.
-    available : iterable of int or None, default=None
-        Class indexes that count as trained; None takes all of `classes`. See `restrict`.
-
-    Attributes
-    ----------
-    available : frozenset of int
-        The same, without None.
 
     Raises
     ------
     DataError
         If a class is not a node of the ontology.
-    QueryError
-        If `available` holds an index outside the class list.
 
     Examples
     --------
@@ -77,9 +67,7 @@ class Vocabulary:
     ['Growling', 'Cat', 'Purr', 'Meow', 'Hiss', 'Caterwaul']
     """
 
-    def __init__(
-        self, ontology: Ontology, classes: ClassList, *, available: Iterable[int] | None = None
-    ) -> None:
+    def __init__(self, ontology: Ontology, classes: ClassList) -> None:
         strangers = [class_id for class_id in classes.ids if class_id not in ontology.nodes]
         if strangers:
             raise DataError(
@@ -90,9 +78,6 @@ class Vocabulary:
             )
         self.ontology = ontology
         self.classes = classes
-        self.available = frozenset(range(len(classes)) if available is None else available)
-        for class_index in sorted(self.available):
-            _check_class_index(class_index, classes)
         self._class_indexes: dict[str, tuple[int, ...]] = {}
 
     @classmethod
@@ -101,19 +86,6 @@ class Vocabulary:
     ) -> Vocabulary:
         """Read an ontology and a class list; None takes AudioSet's. Raises DataError as their readers do."""
         return cls(Ontology.load(ontology_path), ClassList.load(classes_path))
-
-    def restrict(self, class_indexes: Iterable[int]) -> Vocabulary:
-        """Return a vocabulary in which only these classes count as trained; every index keeps its meaning.
-
-        Raises
-        ------
-        QueryError
-            If an index is outside the class list.
-        """
-        wanted = frozenset(class_indexes)
-        for class_index in sorted(wanted):
-            _check_class_index(class_index, self.classes)
-        return Vocabulary(self.ontology, self.classes, available=self.available & wanted)
 
     def class_indexes(self, node_id: str) -> tuple[int, ...]:
         """Return the trained classes of a node's subtree, itself included, sorted, each once.
@@ -129,7 +101,7 @@ class Vocabulary:
                 for node in self.ontology.descendants(node_id)
                 if node.node_id in self.classes
             )
-            self._class_indexes[node_id] = tuple(sorted(self.available.intersection(indexes)))
+            self._class_indexes[node_id] = tuple(sorted(set(indexes)))
         return self._class_indexes[node_id]
 
     def class_mask(self, node_id: str) -> NDArray[np.bool_]:

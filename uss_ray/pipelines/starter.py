@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from uss_ray.datasets.clips import ClipStore
+from uss_ray.datasets.clips import LoadedClips
 from uss_ray.datasets.segments import read_segments
 from uss_ray.errors import DataError
 from uss_ray.mining.settings import MiningSettings
@@ -130,7 +130,7 @@ def mining_settings(config: StarterConfig) -> MiningSettings:
     )
 
 
-def _load_clips(segments: Path, audio: Path, vocabulary: Vocabulary) -> ClipStore:
+def _load_clips(segments: Path, audio: Path, vocabulary: Vocabulary) -> LoadedClips:
     class_index = {class_id: index for index, class_id in enumerate(vocabulary.classes.ids)}
     records = read_segments(segments, class_index=class_index)
-    return ClipStore.load(records, audio, classes=len(vocabulary.classes))
+    return LoadedClips.load(records, audio, classes=len(vocabulary.classes))

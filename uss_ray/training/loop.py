@@ -41,8 +41,6 @@ def run_loop(
     *,
     config: LoopConfig,
     checkpoint: Path,
-    on_log: Callable[[int, float], None] | None = None,
-    on_checkpoint: Callable[[int], None] | None = None,
 ) -> nn.Module:
     """Train until `config.steps`, from the checkpoint if there is one.
 
@@ -55,10 +53,6 @@ def run_loop(
     config : LoopConfig
     checkpoint : Path
         File that holds model, optimiser, step and generator; written atomically.
-    on_log : callable, optional
-        Called with step and mean loss every `config.log_steps`.
-    on_checkpoint : callable, optional
-        Called with the step after each checkpoint.
 
     Returns
     -------
@@ -92,14 +86,9 @@ def run_loop(
         if (step + 1) % config.log_steps == 0:
             mean, pace = sum(losses) / len(losses), len(losses) / (time.monotonic() - started)
             _log.info("step %d/%d loss %.5f (%.2f steps/s)", step + 1, config.steps, mean, pace)
-            if on_log is not None:
-                on_log(step + 1, mean)
             losses, started = [], time.monotonic()
         if (step + 1) % config.checkpoint_steps == 0 or step + 1 == config.steps:
             _save(checkpoint, model, optimiser, generator, step + 1, config)
-            if on_checkpoint is not None:
-                on_checkpoint(step + 1)
-                started = time.monotonic()
     return model.eval()
 
 

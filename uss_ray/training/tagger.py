@@ -26,7 +26,7 @@ _FIRST_LOGIT = -4.0
 
 
 class WeakClips(Protocol):
-    """Clips of one length with weak labels; `datasets.clips.ClipStore` is one."""
+    """Clips of one length with weak labels; `datasets.clips.LoadedClips` is one."""
 
     @property
     def labels(self) -> NDArray[np.float32]:

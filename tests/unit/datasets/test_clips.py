@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from uss_ray.datasets.clips import ClipStore
+from uss_ray.datasets.clips import LoadedClips
 from uss_ray.datasets.segments import ClipRecord
 from uss_ray.errors import DataError
 
@@ -15,7 +15,7 @@ def test_clips_are_mixed_down_resampled_and_padded(tmp_path: Path) -> None:
     time = np.arange(24000) / 48000
     tone = 0.5 * np.sin(2 * np.pi * 440 * time)
     soundfile.write(tmp_path / "Ya.wav", np.stack((tone, tone), axis=1), 48000)
-    store = ClipStore.load([ClipRecord("a", 0, 1, (1,))], tmp_path, classes=2, clip_seconds=1.0)
+    store = LoadedClips.load([ClipRecord("a", 0, 1, (1,))], tmp_path, classes=2, clip_seconds=1.0)
     audio = store.waveform(0)
     assert audio.shape == (32000,)
     assert np.abs(audio[2000:14000]).max() == pytest.approx(0.5, abs=0.01)
@@ -26,4 +26,4 @@ def test_clips_are_mixed_down_resampled_and_padded(tmp_path: Path) -> None:
 def test_a_clip_without_audio_is_named(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "other.wav", np.zeros(100), 32000)
     with pytest.raises(DataError, match="gone"):
-        ClipStore.load([ClipRecord("gone", 0, 1, (0,))], tmp_path, classes=1)
+        LoadedClips.load([ClipRecord("gone", 0, 1, (0,))], tmp_path, classes=1)

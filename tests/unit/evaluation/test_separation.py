@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.unit.evaluation.conftest import DOG, PIANO, RAIN
-from uss_ray.datasets.clips import ClipStore
+from uss_ray.datasets.clips import LoadedClips
 from uss_ray.datasets.segments import ClipRecord
 from uss_ray.evaluation.pairs import EvaluationPair, write_pairs
 from uss_ray.evaluation.protocol import build_pairs
@@ -28,10 +28,10 @@ from uss_ray.weights.folder import load_weights
 PAIRS = [EvaluationPair("a", "c0", 0.0, "b", "c1", 0.0), EvaluationPair("b", "c3", 0.2, "a", "c2", 0.0)]
 
 
-def noise_clips() -> ClipStore:
+def noise_clips() -> LoadedClips:
     rng = np.random.default_rng(0)
     audio = (rng.standard_normal((4, 1000)) * 3000).astype(np.int16)
-    return ClipStore(
+    return LoadedClips(
         [ClipRecord(f"c{k}", 0, 1, (k % 2,)) for k in range(4)], audio, sample_rate=1000, classes=2
     )
 

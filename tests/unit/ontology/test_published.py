@@ -68,11 +68,6 @@ def test_a_node_hangs_under_the_parent_met_first(bioacoustics: Vocabulary) -> No
     assert classes["b:animal"] == (0, 1, 2, 3)
 
 
-def test_a_restricted_vocabulary_restricts_the_tree(audioset: Vocabulary) -> None:
-    levels = published_tree_levels(audioset.restrict([0, 74]))
-    assert sorted({index for node in levels[1] for index in node.class_indexes}) == [0, 74]
-
-
 def test_a_child_before_its_parent_in_the_file_is_refused() -> None:
     text = '[{"id": "b", "name": "b", "child_ids": []}, {"id": "a", "name": "a", "child_ids": ["b"]}]'
     classes = ClassList.parse("index,mid,display_name\n0,b,b\n", name="own.csv")

@@ -52,18 +52,17 @@ def test_a_class_that_the_ontology_lacks_is_refused_by_name(audioset: Vocabulary
         Vocabulary(audioset.ontology, classes)
 
 
-def test_a_restricted_vocabulary_keeps_the_meaning_of_every_index(audioset: Vocabulary) -> None:
-    meow, purr = audioset.resolve("Meow"), audioset.resolve("Purr")
-    purr_index = audioset.classes.index(purr.node_id)
-    narrow = audioset.restrict([purr_index])
-    assert narrow.class_indexes(audioset.resolve("Cat").node_id) == (purr_index,)
-    assert narrow.class_mask(purr.node_id).shape == (527,)
-    assert not narrow.is_separable(meow.node_id)
-    assert narrow.resolve_text("cat purring").node == purr
-    with pytest.raises(QueryError, match="Meow"):
-        narrow.resolve("Meow")
-    with pytest.raises(QueryError, match="class index 527: expected an index from 0 to 526"):
-        audioset.restrict([527])
+def test_relatives_are_the_classes_on_one_line_of_descent(audioset: Vocabulary) -> None:
+    subtrees, related = audioset.subtrees(), audioset.relatives()
+    animal, dog, bark, piano = (
+        audioset.classes.index(audioset.resolve(name).node_id) for name in ("Animal", "Dog", "Bark", "Piano")
+    )
+    assert subtrees[animal, bark]
+    assert not subtrees[bark, animal]
+    assert related[bark, animal]
+    assert related[dog, dog]
+    assert not related[dog, piano]
+    assert (related == related.T).all()
 
 
 def test_a_vocabulary_survives_the_way_to_another_process(audioset: Vocabulary) -> None:

@@ -28,11 +28,16 @@ def test_an_interrupted_run_ends_where_an_undisturbed_one_does(tmp_path: Path) -
     class StopError(Exception):
         pass
 
-    def stop(step: int) -> None:
-        raise StopError
+    seen: list[Tensor] = []
+
+    def stopped(generator: torch.Generator) -> Tensor:
+        if len(seen) == 4:
+            raise StopError
+        seen.append(loss_of(parts)(generator))
+        return seen[-1]
 
     with pytest.raises(StopError):
-        run_loop(parts, loss_of(parts), config=config, checkpoint=tmp_path / "parts.pt", on_checkpoint=stop)
+        run_loop(parts, stopped, config=config, checkpoint=tmp_path / "parts.pt")
     run_loop(resumed, loss_of(resumed), config=config, checkpoint=tmp_path / "parts.pt")
     for one, other in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
         assert torch.equal(one, other)
@@ -46,16 +51,14 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
         run_loop(network, step, config=LoopConfig(steps=2, learning_rate=1e-3), checkpoint=tmp_path / "m.pt")
 
 
-def test_progress_tells_the_mean_loss_and_the_model_ends_in_eval_mode(tmp_path: Path) -> None:
-    network, seen = model(), []
-    run_loop(
-        network,
-        loss_of(network),
-        config=LoopConfig(steps=5, learning_rate=1e-3, log_steps=2),
-        checkpoint=tmp_path / "m.pt",
-        on_log=lambda step, loss: seen.append((step, loss > 0)),
-    )
-    assert seen == [(2, True), (4, True)]
+def test_progress_is_logged_and_the_model_ends_in_eval_mode(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = model()
+    config = LoopConfig(steps=5, learning_rate=1e-3, log_steps=2)
+    with caplog.at_level("INFO", logger="uss_ray.training.loop"):
+        run_loop(network, loss_of(network), config=config, checkpoint=tmp_path / "m.pt")
+    assert [message.split(" loss")[0] for message in caplog.messages] == ["step 2/5", "step 4/5"]
     assert not network.training
     assert not list(tmp_path.glob(".*"))
 
