@@ -9,7 +9,7 @@ from pydantic import Field
 
 from uss_ray.api.request import SeparationRequest
 from uss_ray.cli import separate
-from uss_ray.cli.flags import VERSION, Command, Extra
+from uss_ray.cli.command import VERSION, Command, Extra
 from uss_ray.config import Location, Settings
 from uss_ray.pipelines.runtime.options import JobOptions
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
-from uss_ray.cli.flags import Command
+from uss_ray.cli.command import Command
 from uss_ray.config import Location, Settings
 from uss_ray.datasets.containers.options import Container, ParquetColumns
 from uss_ray.errors import ConfigError

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from pydantic import Field
 
-from uss_ray.cli.flags import STORAGE_NAME, Command
+from uss_ray.cli.command import STORAGE_NAME, Command
 from uss_ray.config import Location, Settings
 from uss_ray.errors import ConfigError
 from uss_ray.store.options import StoreOptions

@@ -1,45 +1,72 @@
-"""From a settings model to the flags of a command, and from a command line to settings.
-
-A flag is named, typed and explained by its field; a command says only where its names differ. What the command line
-gives is laid over a profile, and that over a file of settings; the model checks the whole, whoever said what.
-"""
+"""From a settings model to flags: named, typed and explained by its fields."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from types import NoneType, UnionType
-from typing import Annotated, Any, Final, Generic, Literal, NoReturn, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from uss_ray.cli.arguments import Shape, read_arguments
-from uss_ray.config import Settings, overlay, read_overlays, to_yaml
+from uss_ray.cli.arguments import Shape
+from uss_ray.config import Settings
 from uss_ray.errors import ConfigError
 
-Model = TypeVar("Model", bound=Settings)
-
-STORAGE_NAME: Final = "storage-{}"
-_HELP = ("-h", "--help")
-_FILE_SUFFIXES = (".yaml", ".yml")
 _OFF = ("none", "off", "-inf")
-_DEFAULT_PROFILE = "default"
-_OUTPUT = ("request", "output")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Extra:
-    """A flag that is no setting: a switch, or with `metavar` one that takes a value."""
+@dataclass(frozen=True)
+class Leaf:
+    """A field that is no model itself: a single setting.
 
-    help: str
-    metavar: str | None = None
-    choices: tuple[str, ...] = ()
+    Parameters
+    ----------
+    path : tuple of str
+        Where it stands in the model.
+    field : FieldInfo
+    """
 
+    path: tuple[str, ...]
+    field: FieldInfo
 
-VERSION: Final = Extra(help="Folder of OUTPUT for these results, beside other versions.", metavar="NAME")
+    @property
+    def dotted(self) -> str:
+        """The path as it is written."""
+        return ".".join(self.path)
+
+    @property
+    def kind(self) -> Any:
+        """The type, without what allows None."""
+        return type_without_none(self.field.annotation)
+
+    @property
+    def is_several(self) -> bool:
+        """Whether it holds any number of values."""
+        return get_origin(self.kind) is tuple and get_args(self.kind)[-1] is Ellipsis
+
+    @property
+    def item(self) -> Any:
+        """The type of a single value."""
+        kind = _plain(get_args(self.kind)[0]) if self.is_several else self.kind
+        return kind | None if NoneType in get_args(self.field.annotation) and kind in (int, float) else kind
+
+    @property
+    def metavar(self) -> str:
+        """What stands for a value in the help."""
+        if get_origin(self.kind) is Literal:
+            return "{" + ",".join(get_args(self.kind)) + "}"
+        if get_origin(self.kind) is tuple and not self.is_several:
+            return "I/N"
+        return {int: "INT", float: "FLOAT"}.get(type_without_none(self.item), "TEXT")
+
+    @property
+    def default(self) -> Any:
+        """What it holds if nothing is said; None if there is nothing to tell."""
+        value = self.field.get_default(call_default_factory=True)
+        return None if value is PydanticUndefined else value
 
 
 @dataclass(frozen=True)
@@ -70,277 +97,51 @@ class Flag:
     default: Any = None
     is_required: bool = False
 
-
-@dataclass(frozen=True, kw_only=True)
-class Command(Generic[Model]):
-    """A command whose options are the fields of a model.
-
-    Parameters
-    ----------
-    name : str
-        With that of its group: ``"weights list"``.
-    model : type of Settings
-        Its docstring is the command's help.
-    positionals : mapping of str to str
-        Dotted path of a field to its name in the usage, in order. One that holds several values takes what is over.
-    names : mapping of str to (str or None)
-        Dotted paths of fields whose flags have other names than the field, or of parts, with ``{}`` for the name of
-        the field. None: no flag.
-    short : mapping of str to str
-        Dotted path to a one-letter flag.
-    lists : sequence of str
-        Dotted paths of fields that take several values after one flag.
-    extras : mapping of str to Extra
-        Flags that are no settings.
-    profiles : mapping of str to callable
-        Names for ``--profile``; each gives values that are laid over the file of settings.
-    takes_file : bool, default=False
-        Whether a single positional may be a YAML file of settings; then there is ``--print-config`` too.
-    """
-
-    name: str
-    model: type[Model]
-    positionals: Mapping[str, str] = field(default_factory=dict)
-    names: Mapping[str, str | None] = field(default_factory=dict)
-    short: Mapping[str, str] = field(default_factory=dict)
-    lists: Sequence[str] = ()
-    extras: Mapping[str, Extra] = field(default_factory=dict)
-    profiles: Mapping[str, Callable[[], Mapping[str, Any]]] = field(default_factory=dict)
-    takes_file: bool = False
-
-    @property
-    def prog(self) -> str:
-        """As it is typed."""
-        return f"uss-ray {self.name}"
-
-    def read(self, arguments: Sequence[str]) -> tuple[Model, Mapping[str, Any]]:
-        """Read a command line, without the command's name.
-
-        Returns
-        -------
-        settings : Settings
-            Of the command's model.
-        extras : mapping of str to object
-            Values of the flags that are no settings, of those that were given.
-
-        Raises
-        ------
-        ConfigError
-            If it cannot be understood, or a value is not what its field may hold.
-        SystemExit
-            After ``--help`` and ``--print-config``.
-        """
-        flags = self.flags()
-        shapes = {option: flag.shape for flag in flags for option in flag.options}
-        told = read_arguments(arguments, shapes=shapes | dict.fromkeys(_HELP, Shape.SWITCH), name=self.prog)
-        if not told.switches.keys().isdisjoint(_HELP):
-            self.show_help()
-        given = {
-            flag: _value(flag, words) for flag in flags if (words := _words(flag, told.values, told.switches))
-        }
-        extras = {_extra_name(flag): value for flag, value in given.items() if not flag.path}
-        places, below = self._places(told.positionals)
-        profile = extras.get("profile", _DEFAULT_PROFILE)
-        if profile != _DEFAULT_PROFILE:
-            below = overlay(below, self.profiles[profile]())
-        whole = overlay(
-            below, _nested(places | {flag.path: value for flag, value in given.items() if flag.path})
-        )
-        for flag in flags:
-            if flag.options and flag.is_required and _at(whole, flag.path) is None:
-                raise ConfigError(f"{self.prog} {flag.options[0]}", expected="a value", found="none")
-        if "version" in extras and _at(whole, _OUTPUT):
-            whole = overlay(
-                whole, _nested({_OUTPUT: f"{_at(whole, _OUTPUT).rstrip('/')}/{extras['version']}"})
-            )
-        try:
-            settings = self.model(**whole)
-        except ConfigError as error:
-            raise _named(error, given, prog=self.prog) from error
-        if "print_config" in extras:
-            sys.stdout.write(to_yaml(settings))
-            raise SystemExit(0)
-        return settings, extras
-
-    def knows(self, option: str) -> bool:
-        """Tell whether it has an option of that name."""
-        return any(option in flag.options for flag in self.flags())
-
-    def show_help(self, *, code: int = 0) -> NoReturn:
-        """Print the help and end."""
-        from uss_ray.cli.help import print_help
-
-        with contextlib.suppress(SystemExit):
-            print_help(self)
-        raise SystemExit(code)
-
-    def flags(self) -> list[Flag]:
-        """Tell what can be said: positionals first, then options in the order of the fields, then the rest."""
-        leaves = {leaf.dotted: leaf for leaf in _leaves(self.model)}
-        places = [
-            Flag((), leaf.path, Shape.ONE, leaf.item, leaf.field.description or "", shown)
-            for dotted, shown in self.positionals.items()
-            for leaf in (leaves.pop(dotted),)
-        ]
-        named = ((leaf, self._option(leaf)) for leaf in leaves.values())
-        settings = [self._flag(leaf, option) for leaf, option in named if option is not None]
-        return [*places, *settings, *(_extra_flag(name, extra) for name, extra in self._all_extras().items())]
-
-    def _places(self, found: Sequence[str]) -> tuple[dict[tuple[str, ...], Any], Mapping[str, Any]]:
-        """Share positionals out to their fields, or read the file of settings that stands in their place."""
-        if self.takes_file and len(found) == 1 and found[0].casefold().endswith(_FILE_SUFFIXES):
-            return {}, read_overlays(found[0])
-        leaves = {leaf.dotted: leaf for leaf in _leaves(self.model)}
-        fields = [leaves[dotted] for dotted in self.positionals]
-        over = len(found) - len(fields)
-        if over < 0 or (over > 0 and not any(leaf.is_several for leaf in fields)):
-            expected = " ".join(self.positionals.values()) or "options only"
-            raise ConfigError(self.prog, expected=expected, found=" ".join(found) or "none")
-        rest = list(found)
-        places: dict[tuple[str, ...], Any] = {}
-        for leaf in fields:
-            count = 1 + over if leaf.is_several else 1
-            places[leaf.path] = tuple(rest[:count]) if leaf.is_several else rest[0]
-            del rest[:count]
-        return places, {}
-
-    def _option(self, leaf: _Leaf) -> str | None:
-        plain = leaf.path[-1].removesuffix("_seconds") if self._part(leaf) else leaf.path[-1]
-        name = self.names.get(leaf.dotted, self._part(leaf) or "{}")
-        return None if name is None else name.format(plain.replace("_", "-"))
-
-    def _part(self, leaf: _Leaf) -> str | None:
-        return self.names.get(".".join(leaf.path[:-1]))
-
-    def _flag(self, leaf: _Leaf, option: str) -> Flag:
+    @classmethod
+    def of(cls, leaf: Leaf, option: str, *, short: str | None = None, is_list: bool = False) -> Flag:
+        """Make the flag of a setting; `is_list`: it takes several values after it."""
         shape = Shape.SWITCH if leaf.kind is bool else Shape.ONE
         if leaf.is_several:
             in_list = Shape.NUMBERS if leaf.item is int else Shape.NAMES
-            shape = in_list if leaf.dotted in self.lists else Shape.REPEATED
-        short = (self.short[leaf.dotted],) if leaf.dotted in self.short else ()
-        return Flag(
-            (f"--{option}", *short),
-            leaf.path,
-            shape,
-            leaf.item,
-            leaf.field.description or "",
-            leaf.metavar,
-            leaf.default,
-            leaf.field.is_required(),
+            shape = in_list if is_list else Shape.REPEATED
+        return cls(
+            options=(f"--{option}",) if short is None else (f"--{option}", short),
+            path=leaf.path,
+            shape=shape,
+            kind=leaf.item,
+            help=leaf.field.description or "",
+            metavar=leaf.metavar,
+            default=leaf.default,
+            is_required=leaf.field.is_required(),
         )
 
-    def _all_extras(self) -> dict[str, Extra]:
-        every = dict(self.extras)
-        if self.profiles:
-            every["profile"] = Extra(
-                help="Settings to begin with; published: those of the released program or its paper.",
-                metavar="NAME",
-                choices=(_DEFAULT_PROFILE, *self.profiles),
-            )
-        if self.takes_file:
-            every["print_config"] = Extra(help="Only print the settings, as a file that can be given back.")
-        return every
-
-
-@dataclass(frozen=True)
-class _Leaf:
-    """A field that is no model itself."""
-
-    path: tuple[str, ...]
-    field: FieldInfo
-
     @property
-    def dotted(self) -> str:
-        return ".".join(self.path)
+    def name(self) -> str:
+        """The long option as a name."""
+        return self.options[0].removeprefix("--").replace("-", "_")
 
-    @property
-    def kind(self) -> Any:
-        """The type, without what allows None."""
-        return type_without_none(self.field.annotation)
-
-    @property
-    def is_several(self) -> bool:
-        return get_origin(self.kind) is tuple and get_args(self.kind)[-1] is Ellipsis
-
-    @property
-    def item(self) -> Any:
-        """The type of a single value."""
-        kind = _plain(get_args(self.kind)[0]) if self.is_several else self.kind
-        return kind | None if NoneType in get_args(self.field.annotation) and kind in (int, float) else kind
-
-    @property
-    def metavar(self) -> str:
-        if get_origin(self.kind) is Literal:
-            return "{" + ",".join(get_args(self.kind)) + "}"
-        if get_origin(self.kind) is tuple and not self.is_several:
-            return "I/N"
-        return {int: "INT", float: "FLOAT"}.get(type_without_none(self.item), "TEXT")
-
-    @property
-    def default(self) -> Any:
-        value = self.field.get_default(call_default_factory=True)
-        return None if value is PydanticUndefined else value
+    def value(self, words: Sequence[Any]) -> Any:
+        """Turn what was typed into what the field is checked with; what does not fit, the model refuses."""
+        if self.shape is Shape.NUMBERS:
+            return tuple(_number(part) for word in words for part in word.split(",") if part)
+        if self.shape in (Shape.NAMES, Shape.REPEATED):
+            return tuple(words)
+        (word,) = words
+        if not self.path and get_origin(self.kind) is Literal and word not in get_args(self.kind):
+            raise ConfigError(self.options[0], expected=" or ".join(get_args(self.kind)), found=repr(word))
+        if NoneType in get_args(self.kind) and word.casefold() in _OFF:
+            return None
+        return _number(word) if type_without_none(self.kind) in (int, float) else word
 
 
-def _leaves(model: type[Settings], above: tuple[str, ...] = ()) -> Iterator[_Leaf]:
+def leaves_of(model: type[Settings], above: tuple[str, ...] = ()) -> Iterator[Leaf]:
+    """Go through all settings of a model and of the models in it."""
     for name, info in model.model_fields.items():
-        leaf = _Leaf((*above, name), info)
+        leaf = Leaf((*above, name), info)
         if isinstance(leaf.kind, type) and issubclass(leaf.kind, Settings):
-            yield from _leaves(leaf.kind, leaf.path)
+            yield from leaves_of(leaf.kind, leaf.path)
         else:
             yield leaf
-
-
-def _extra_flag(name: str, extra: Extra) -> Flag:
-    shape = Shape.SWITCH if extra.metavar is None else Shape.ONE
-    kind: Any = bool if extra.metavar is None else Literal[extra.choices] if extra.choices else str
-    metavar = "{" + ",".join(extra.choices) + "}" if extra.choices else extra.metavar or ""
-    return Flag((f"--{name.replace('_', '-')}",), (), shape, kind, extra.help, metavar)
-
-
-def _extra_name(flag: Flag) -> str:
-    return flag.options[0].removeprefix("--").replace("-", "_")
-
-
-def _words(
-    flag: Flag, values: Mapping[str, list[str]], switches: Mapping[str, bool]
-) -> list[str] | list[bool]:
-    for option in flag.options:
-        if option in switches:
-            return [switches[option]]
-        if option in values:
-            return values[option]
-    return []
-
-
-def _value(flag: Flag, words: Sequence[Any]) -> Any:
-    """Turn what was typed into what the field is checked with; what does not fit is left for the model to refuse."""
-    if flag.shape is Shape.NUMBERS:
-        return tuple(_number(part) for word in words for part in word.split(",") if part)
-    if flag.shape in (Shape.NAMES, Shape.REPEATED):
-        return tuple(words)
-    (word,) = words
-    if not flag.path and get_origin(flag.kind) is Literal and word not in get_args(flag.kind):
-        raise ConfigError(flag.options[0], expected=" or ".join(get_args(flag.kind)), found=repr(word))
-    if NoneType in get_args(flag.kind) and word.casefold() in _OFF:
-        return None
-    return _number(word) if type_without_none(flag.kind) in (int, float) else word
-
-
-def _named(error: ConfigError, given: Iterable[Flag], *, prog: str) -> ConfigError:
-    """Name the flag in place of the setting, where a flag has given the value."""
-    setting = error.item.rpartition(" ")[2].partition(".")[0]
-    for flag in given:
-        if flag.path and flag.options and flag.path[-1] == setting:
-            return ConfigError(f"{prog} {flag.options[0]}", expected=error.expected, found=error.found)
-    return error
-
-
-def _number(word: str) -> Any:
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(word)
-    return word
 
 
 def type_without_none(annotation: Any) -> Any:
@@ -355,18 +156,8 @@ def _plain(annotation: Any) -> Any:
     return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
-def _nested(told: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for (*above, name), value in told.items():
-        place = nested
-        for step in above:
-            place = place.setdefault(step, {})
-        place[name] = value
-    return nested
-
-
-def _at(values: Any, path: tuple[str, ...]) -> Any:
-    """Give what lies at a path, or None."""
-    for step in path:
-        values = values.get(step) if isinstance(values, Mapping) else None
-    return values
+def _number(word: str) -> Any:
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(word)
+    return word

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import tyro
 
 from uss_ray.cli.arguments import Shape
-from uss_ray.cli.flags import Command, Flag
+from uss_ray.cli.command import Command
+from uss_ray.cli.flags import Flag
 
 Shell = Literal["bash", "zsh", "fish"]
 

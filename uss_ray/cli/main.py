@@ -76,10 +76,11 @@ def run(arguments: Sequence[str]) -> int:
         Exit code: 0, that of the error, 2 for wrong usage, or what the command says of itself.
     """
     debug = _DEBUG in arguments
-    level = logging.DEBUG if debug else logging.INFO if _VERBOSE in arguments else logging.WARNING
+    verbose = _VERBOSE in arguments
+    level = logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
     try:
-        return _dispatch([argument for argument in arguments if argument != _DEBUG])
+        return _dispatch([word for word in arguments if word not in (_DEBUG, _VERBOSE)], verbose=verbose)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except UssRayError as error:
@@ -99,7 +100,7 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
-def _dispatch(arguments: list[str]) -> int:
+def _dispatch(arguments: list[str], *, verbose: bool) -> int:
     first = arguments[0] if arguments else ""
     if not arguments or first in _HELP:
         _show_list("uss-ray", _overview())
@@ -116,18 +117,22 @@ def _dispatch(arguments: list[str]) -> int:
         if len(arguments) == 1 or arguments[1] in _HELP:
             _show_list(f"uss-ray {first}", members)
             return 0 if arguments[1:] else _WRONG_USAGE
-        return _call(f"{first} {_one_of(arguments[1], members, what=f'uss-ray {first}')}", arguments[2:])
-    return _call(_one_of(first, _overview(), what="uss-ray"), arguments[1:])
+        return _call(
+            f"{first} {_one_of(arguments[1], members, what=f'uss-ray {first}')}",
+            arguments[2:],
+            verbose=verbose,
+        )
+    return _call(_one_of(first, _overview(), what="uss-ray"), arguments[1:], verbose=verbose)
 
 
-def _call(name: str, arguments: list[str]) -> int:
+def _call(name: str, arguments: list[str], *, verbose: bool) -> int:
     entry = COMMANDS[name]
     module = import_module(f"uss_ray.cli.{entry.module}")
     command = getattr(module, entry.command)
-    if _VERBOSE in arguments and not command.knows(_VERBOSE):
-        arguments = [argument for argument in arguments if argument != _VERBOSE]
     if not arguments and command.positionals:
         command.show_help(code=_WRONG_USAGE)
+    if verbose and command.knows(_VERBOSE):
+        arguments = [_VERBOSE, *arguments]
     function: Callable[[Sequence[str]], int] = getattr(module, entry.function)
     return function(arguments)
 

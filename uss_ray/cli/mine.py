@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import Field
 
-from uss_ray.cli.flags import STORAGE_NAME, VERSION, Command
+from uss_ray.cli.command import STORAGE_NAME, VERSION, Command
 from uss_ray.config import Settings
 from uss_ray.mining.settings import MiningSettings
 from uss_ray.pipelines.mining.request import MiningRequest

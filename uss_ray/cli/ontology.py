@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import Field
 
-from uss_ray.cli.flags import Command
+from uss_ray.cli.command import Command
 from uss_ray.config import Location, Settings
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import Field
 
 from uss_ray.api.request import SeparationRequest
-from uss_ray.cli.flags import STORAGE_NAME, Command
+from uss_ray.cli.command import STORAGE_NAME, Command
 from uss_ray.config import Location, Settings
 from uss_ray.separation.settings import SeparationSettings
 

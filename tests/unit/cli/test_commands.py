@@ -57,3 +57,34 @@ def test_a_file_that_holds_no_weights_cannot_be_imported(command, tmp_path):
     assert ran.exit_code == 5
     assert "Cnn14_mAP=0.431.pth" in ran.err
     assert not (tmp_path / "imported").exists()
+
+
+def test_the_version_is_printed(command):
+    ran = command("--version")
+    assert (ran.exit_code, ran.err) == (0, "")
+    assert ran.out.startswith("uss-ray 0.")
+
+
+def test_a_group_lists_its_commands_and_names_the_nearest(command):
+    assert "fetch" in command("weights").out
+    assert command("weights").exit_code == 2
+    assert command("weights", "--help").exit_code == 0
+    wrong = command("weights", "lst")
+    assert wrong.exit_code == 2
+    assert "uss-ray weights lst: expected a command such as list, found an unknown one" in wrong.err
+
+
+def test_a_command_without_arguments_shows_its_help(command):
+    ran = command("archive")
+    assert ran.exit_code == 2
+    assert ran.out.startswith("usage: uss-ray archive")
+
+
+def test_verbose_may_stand_anywhere(command):
+    for line in (["--verbose", "ontology", "--level", 1], ["ontology", "--level", 1, "--verbose"]):
+        assert command(*line).exit_code == 0
+
+
+def test_verbose_reaches_the_job(command):
+    ran = command("--verbose", "archive", "in", "out", "--print-config")
+    assert "verbose: true" in ran.out

@@ -1,4 +1,4 @@
-"""From a model to flags, and from a command line to settings."""
+"""A flag is named, typed and explained by its field."""
 
 from __future__ import annotations
 
@@ -8,121 +8,68 @@ import pytest
 from pydantic import Field
 
 from uss_ray.cli.arguments import Shape
-from uss_ray.cli.flags import Command, Extra
+from uss_ray.cli.flags import Flag, leaves_of
 from uss_ray.config import Settings
-from uss_ray.errors import ConfigError
 
 
-class Part(Settings):
-    rate_seconds: float | None = Field(default=1.5, ge=0, description="How long.")
-    endpoint: str | None = None
+class Inner(Settings):
+    level_dbfs: float | None = Field(default=-60.0, le=0, description="How loud.")
 
 
-class Work(Settings):
-    """Do some work.
-
-    Notes
-    -----
-    Not for users.
-    """
-
-    inputs: tuple[str, ...] = Field(min_length=1)
-    target: str
-    count: int = Field(default=1, ge=1, description="How often.")
-    kind: Literal["fast", "good"] = "good"
-    numbers: tuple[int, ...] = ()
+class Outer(Settings):
+    name: str
+    kind: Literal["a", "b"] | None = None
+    part: tuple[int, int] | None = None
+    numbers: tuple[int, ...] = (1, 2)
     names: tuple[str, ...] = ()
-    is_tidy: bool = True
-    part: Part = Field(default_factory=Part)
+    is_on: bool = False
+    inner: Inner = Field(default_factory=Inner)
 
 
-WORK = Command(
-    name="work",
-    model=Work,
-    positionals={"inputs": "IN...", "target": "OUT"},
-    names={"is_tidy": "tidy", "part": "part-{}", "names": None},
-    short={"count": "-n"},
-    lists=("numbers",),
-    extras={"dry_run": Extra(help="Only say it.")},
-    profiles={"quick": lambda: {"kind": "fast", "count": 7}},
-    takes_file=True,
-)
+LEAVES = {leaf.dotted: leaf for leaf in leaves_of(Outer)}
 
 
-def read(line: str) -> Work:
-    return WORK.read(line.split())[0]
-
-
-def test_flags_have_the_names_types_and_defaults_of_their_fields():
-    flags = {flag.options[0]: flag for flag in WORK.flags() if flag.options}
-    assert list(flags) == [
-        "--count", "--kind", "--numbers", "--tidy", "--part-rate", "--part-endpoint",
-        "--dry-run", "--profile", "--print-config"]  # fmt: skip
-    assert flags["--count"].options == ("--count", "-n")
-    assert (flags["--count"].metavar, flags["--count"].default, flags["--count"].help) == (
-        "INT",
-        1,
-        "How often.",
-    )
-    assert flags["--kind"].metavar == "{fast,good}"
-    assert flags["--numbers"].shape is Shape.NUMBERS
-    assert flags["--tidy"].shape is Shape.SWITCH
-    assert flags["--part-rate"].default == 1.5
-
-
-def test_what_is_given_goes_to_its_place_and_the_rest_keeps_its_default():
-    work = read("a b out -n 3 --numbers 1,2 3 --no-tidy --part-rate 2 --kind fast")
-    assert work == Work(
-        inputs=("a", "b"), target="out", count=3, numbers=(1, 2, 3), is_tidy=False, kind="fast",
-        part={"rate_seconds": 2},
-    )  # fmt: skip
-
-
-def test_what_may_be_none_is_turned_off_by_a_word():
-    assert read("a out --part-rate off").part.rate_seconds is None
-    assert read("a out --part-rate none").part.rate_seconds is None
-    assert read("a out --part-endpoint none").part.endpoint == "none"
-
-
-def test_flags_that_are_no_settings_come_apart():
-    _, extras = WORK.read(["a", "out", "--dry-run"])
-    assert extras == {"dry_run": True}
-    assert WORK.read(["a", "out"])[1] == {}
-
-
-def test_a_profile_is_laid_below_the_flags():
-    assert read("a out --profile quick --count 2") == Work(inputs=("a",), target="out", kind="fast", count=2)
-    assert read("a out --profile default").kind == "good"
+def test_settings_of_models_in_models_are_found_with_their_paths():
+    assert list(LEAVES) == ["name", "kind", "part", "numbers", "names", "is_on", "inner.level_dbfs"]
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
+    ("dotted", "metavar", "shape", "default"),
     [
-        ("out", r"uss-ray work: expected IN\.\.\. OUT, found out"),
-        ("", r"uss-ray work: expected IN\.\.\. OUT, found none"),
-        ("a out --count 0", "uss-ray work --count: expected at least 1, found 0"),
-        (
-            "a out -n two",
-            "uss-ray work --count: expected a valid integer, unable to parse string .* found 'two'",
-        ),
-        ("a out --kind bad", "uss-ray work --kind: expected 'fast' or 'good', found 'bad'"),
-        ("a out --part-rate -1", "uss-ray work --part-rate: expected at least 0, found -1"),
-        ("a out --profile loud", "--profile: expected default or quick, found 'loud'"),
-        ("a out --names x", "uss-ray work --names: expected a known option, such as --numbers"),
+        ("name", "TEXT", Shape.ONE, None),
+        ("kind", "{a,b}", Shape.ONE, None),
+        ("part", "I/N", Shape.ONE, None),
+        ("numbers", "INT", Shape.NUMBERS, (1, 2)),
+        ("names", "TEXT", Shape.NAMES, ()),
+        ("is_on", "TEXT", Shape.SWITCH, False),
+        ("inner.level_dbfs", "FLOAT", Shape.ONE, -60.0),
     ],
 )
-def test_what_is_wrong_names_the_flag(line, message):
-    with pytest.raises(ConfigError, match=message):
-        read(line)
+def test_what_a_flag_takes_follows_from_the_type(dotted, metavar, shape, default):
+    flag = Flag.of(LEAVES[dotted], "x-y", short="-x", is_list=True)
+    assert (flag.options, flag.name, flag.metavar) == (("--x-y", "-x"), "x_y", metavar)
+    assert (flag.shape, flag.default, flag.is_required) == (shape, default, dotted == "name")
 
 
-def test_a_required_setting_without_a_value_names_its_flag():
-    command = Command(name="work", model=Work, positionals={"inputs": "IN..."})
-    with pytest.raises(ConfigError, match="uss-ray work --target: expected a value, found none"):
-        command.read(["a"])
+def test_several_values_come_one_by_one_unless_they_are_a_list():
+    assert Flag.of(LEAVES["numbers"], "numbers").shape is Shape.REPEATED
 
 
-def test_options_only_takes_no_places():
-    command = Command(name="part", model=Part)
-    with pytest.raises(ConfigError, match="uss-ray part: expected options only, found x"):
-        command.read(["x"])
+@pytest.mark.parametrize(
+    ("dotted", "words", "value"),
+    [
+        ("numbers", ["1,2", "3"], (1, 2, 3)),
+        ("numbers", ["x"], ("x",)),
+        ("names", ["a,b"], ("a,b",)),
+        ("name", ["3"], "3"),
+        ("name", ["none"], "none"),
+        ("is_on", [True], True),
+        ("inner.level_dbfs", ["-50.5"], -50.5),
+        ("inner.level_dbfs", ["off"], None),
+        ("inner.level_dbfs", ["-inf"], None),
+        ("inner.level_dbfs", ["loud"], "loud"),
+        ("part", ["1/2"], "1/2"),
+    ],
+)
+def test_words_become_values_and_what_does_not_fit_is_left_to_the_model(dotted, words, value):
+    assert Flag.of(LEAVES[dotted], "x", is_list=True).value(words) == value
