@@ -123,7 +123,7 @@ class SeparatePackets:
             yield report.to_table()
 
     def _separate(self, packet: Sequence[Sounding]) -> PacketReport:
-        outcomes = [_told(unit) for unit, _ in packet if unit.status != "sound"]
+        outcomes = [_known(unit) for unit, _ in packet if unit.status != "sound"]
         sounding = [pair for pair in packet if pair[0].status == "sound"]
         results, separate_seconds = self._separate_side_by_side(sounding) if sounding else ([], 0.0)
         outcomes += [outcome for outcome, _, _ in results]
@@ -196,7 +196,7 @@ class SeparatePackets:
                 outcome = separated_outcome(recording, rows)
             else:
                 publisher.publish_part(blocks, recording=recording, spec=spec, part=unit.part)
-                outcome = _told(unit)
+                outcome = _known(unit)
         except (UssRayError, MachineError) as error:
             outcome = _fault(unit, error)
         except Exception as error:
@@ -233,7 +233,7 @@ class MachineError(Exception):
     """What went wrong is no recording's fault."""
 
 
-def _told(unit: Unit) -> Outcome:
+def _known(unit: Unit) -> Outcome:
     """Say of a unit what was known before it could be separated, or of a span that it is done."""
     if unit.status in ("failed", "unfinished"):
         return _not_done(unit, reason=unit.reason or "unknown", is_at_fault=unit.status == "failed")

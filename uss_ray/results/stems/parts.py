@@ -145,7 +145,7 @@ def join_parts(
             stack.enter_context(painter)
         on_failure = stack.enter_context(contextlib.ExitStack())
         on_failure.callback(tracks.discard)
-        for place in timeline.told:
+        for place in timeline.present:
             track = tracks.at(place)
             for stretch in timeline.stretches(place):
                 track.take(stretch)
@@ -180,7 +180,7 @@ def _take_rest(residual: Track, mixture: Floats, *, part: int, timeline: Timelin
     """Subtract the stems of a level from the mixture of one part, one after the other as a pass does."""
     start_frame = timeline.parts[part].start_frame
     rest = mixture.astype(np.float64)
-    for place in timeline.told:
+    for place in timeline.present:
         track = tracks.at(place)
         if track.request.level != residual.request.level:
             continue

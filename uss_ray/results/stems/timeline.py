@@ -97,12 +97,12 @@ class Timeline:
         return self._log.result(total_seconds=self.frames / self.parts[0].sample_rate)
 
     @functools.cached_property
-    def told(self) -> list[int]:
+    def present(self) -> list[int]:
         """Which targets are active or sound somewhere."""
         n_targets = len(self.parts[0].keys)
         active = np.unpackbits(np.bitwise_or.reduce(self._active_bits, axis=0), count=n_targets)
-        told: list[int] = np.union1d(np.flatnonzero(active), self._stretches[:, 1]).tolist()
-        return told
+        present: list[int] = np.union1d(np.flatnonzero(active), self._stretches[:, 1]).tolist()
+        return present
 
     def stretches(self, target: int) -> Iterator[Stretch]:
         """Give the segments in which one target is active or sounds, from the beginning of the recording to its end."""

@@ -109,10 +109,10 @@ def _take_block(block: EstimateBlock, *, tracks: Tracks, plan: StemPlan, sample_
     bounds = segment_bounds(block, sample_rate=sample_rate)
     rest = {track.request.level: block.mixture.astype(np.float64) for track in tracks.residuals}
     active = np.asarray(block.active)
-    is_told = np.zeros(len(plan), np.bool_)
-    is_told[[plan.places[key] for key in block.estimates if key in plan.places]] = True
-    is_told |= np.any(active, axis=0)
-    for place in np.flatnonzero(is_told).tolist():
+    is_present = np.zeros(len(plan), np.bool_)
+    is_present[[plan.places[key] for key in block.estimates if key in plan.places]] = True
+    is_present |= np.any(active, axis=0)
+    for place in np.flatnonzero(is_present).tolist():
         track, estimate = tracks.at(place), block.estimates.get(plan.keys[place])
         track.take_segments(estimate, bounds=bounds, active=active[:, place])
         kept = None if estimate is None else track.kept(estimate, start_frame=block.start_frame)

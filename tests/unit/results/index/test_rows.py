@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from uss_ray.errors import ConfigError, DataError
+from uss_ray.errors import DataError
 from uss_ray.results.blocks import StemRequest
 from uss_ray.results.index.activity import known
 from uss_ray.results.index.rows import RecordingRows, absent_row, rows_table
@@ -97,11 +97,3 @@ def test_what_is_no_probability_is_refused_before_anybody_looks(
         rows_of(
             recording_facts, run_facts, plan=StemPlan.of(STEMS), probabilities=(0.5, 0.5, probability, np.nan)
         )
-
-
-def test_stems_are_asked_for_once_each() -> None:
-    plan = StemPlan.of(STEMS)
-    assert StemPlan.of(plan) is plan
-    assert plan.slugs == ("dog__m_1", "cat__m_2", "bird__m_3", "犬")
-    with pytest.raises(ConfigError, match="/m/2"):
-        StemPlan.of([*STEMS, StemRequest(key="/m/2", label="Other", level=3)])

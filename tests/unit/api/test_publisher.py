@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import fsspec
+import numpy as np
+import pytest
+import soundfile
+
+from tests.unit.results.conftest import RATE, faded_scene, stem_run
+from uss_ray.api.publisher import Publisher, index_name, part_name, parts_folder
+from uss_ray.audio.spec import AudioSpec
+from uss_ray.errors import RecordingError
+from uss_ray.results.blocks import StemRequest
+from uss_ray.results.index.table import RunFacts, read_index
+from uss_ray.sources.recordings import single_recording
+from uss_ray.store.store import Store
+
+SCENE = faded_scene({"dog": ".##.#.", "cat": "....#."})
+STEMS = [StemRequest(key=key, label=key.title(), level=1) for key in SCENE.estimates]
+RUN = RunFacts(run_id="run", weights_name="w", weights_sha256="0" * 64)
+
+
+@pytest.fixture
+def recording(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, SCENE.mixture.T, RATE, subtype="FLOAT")
+    return single_recording(str(path))
+
+
+@pytest.fixture(params=["local", "store"])
+def output(request, tmp_path):
+    if request.param == "local":
+        yield Store(tmp_path / "out")
+        return
+    store = fsspec.filesystem("memory")
+    yield Store("memory://bucket/out")
+    if store.exists("/bucket"):
+        store.rm("/bucket", recursive=True)
+
+
+@pytest.fixture
+def spec():
+    return AudioSpec(RATE, 2, SCENE.frames, "WAV", "FLOAT")
+
+
+def publisher_of(output: Store, **options: object) -> Publisher:
+    return Publisher(output, stem_run(STEMS, RUN, stem_format="wav", **options))
+
+
+def names(output: Store) -> set[str]:
+    return {place.relative_to(output) for place in output.list()} if output.exists() else set()
+
+
+def test_stems_and_report_come_before_the_index_says_so(output, recording, spec):
+    publisher = publisher_of(output)
+    rows = publisher.publish(SCENE.blocks(), recording=recording, spec=spec, started=0.0)
+    assert names(output) == {
+        f"a.wav/{name}" for name in ("report.html", *(f"level-1/{row.stem_uri.rpartition('/')[2]}" for row in rows))
+    }  # fmt: skip
+    publisher.commit_recordings([rows], name=index_name(recording))
+    assert read_index(str(output)).num_rows == len(rows) == 3
+
+
+def test_a_recording_in_parts_has_the_results_of_one_pass(output, recording, spec, tmp_path):
+    publisher = publisher_of(output, draw=False)
+    rows = publisher.publish(SCENE.blocks(), recording=recording, spec=spec, started=0.0)
+    parted = Publisher(
+        Store(tmp_path / "parted"), stem_run(STEMS, RUN, stem_format="wav", draw=False), scratch=tmp_path
+    )
+    for part, (first, last) in enumerate(((0, 2), (2, 5), (5, 6))):
+        parted.publish_part(SCENE.blocks(first, last), recording=recording, spec=spec, part=part)
+        assert (tmp_path / "parted" / part_name(recording, part) / "part.json").exists()
+    joined = parted.join(recording, parts=3)
+    assert [row.stem_sha256 for row in joined] == [row.stem_sha256 for row in rows]
+    assert not (tmp_path / "parted" / parts_folder(recording)).exists()
+    assert read_index(str(tmp_path / "parted")).num_rows == 3
+
+
+def test_stems_are_no_coarser_than_the_recording(output, recording, spec):
+    rows = publisher_of(output).publish(SCENE.blocks(), recording=recording, spec=spec, started=0.0)
+    assert rows[0].format == "WAV/FLOAT"
+
+
+def test_a_recording_that_breaks_off_leaves_nothing(output, recording, spec):
+    with pytest.raises(RecordingError, match="samples a channel"):
+        publisher_of(output).publish(SCENE.blocks(0, 3), recording=recording, spec=spec, started=0.0)
+    assert names(output) == set()
+
+
+def test_a_failure_has_a_row_with_its_reason(output, recording):
+    publisher = publisher_of(output)
+    publisher.commit_failed([publisher.failed(recording, reason="no audio")], name="failed")
+    [row] = read_index(str(output)).to_pylist()
+    assert (row["status"], row["reason"], row["run_id"]) == ("failed", "no audio", "run")
+
+
+def test_parts_that_are_not_there_can_be_forgotten(output, recording, spec):
+    publisher = publisher_of(output)
+    publisher.publish_part(SCENE.blocks(0, 2), recording=recording, spec=spec, part=0)
+    for _ in range(2):
+        publisher.forget_parts(recording)
+        assert names(output) == set()
+
+
+def test_residuals_are_made_of_the_mixture_that_is_read_again(recording, spec, tmp_path):
+    publisher = publisher_of(Store(tmp_path / "out"), draw=False)
+    publisher.publish_part(SCENE.blocks(), recording=recording, spec=spec, part=0)
+    rows = publisher.join(recording, parts=1)
+    stems = [soundfile.read(tmp_path / "out" / row.stem_uri)[0].T for row in rows]
+    np.testing.assert_allclose(np.sum(stems, axis=0), SCENE.mixture, atol=1e-6)

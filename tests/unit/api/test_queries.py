@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import pytest
+import soundfile
+
+from tests.unit.separation.fakes import DOG, SPEECH, FakeWeights, snr_db, tone
+from uss_ray.api.queries import plan_targets
+from uss_ray.api.request import Query, SeparationRequest
+from uss_ray.errors import QueryError, WeightsError
+from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.separation.engine import build_engine
+from uss_ray.separation.mixture import ArraySource
+from uss_ray.separation.settings import SeparationSettings
+
+RATE = 8000
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return build_engine(FakeWeights(), vocabulary=Vocabulary.load())
+
+
+def plan_of(engine, settings=None, **query):
+    request = SeparationRequest(
+        output="unused", query=Query(**query), settings=settings or SeparationSettings()
+    )
+    return plan_targets(request, engine=engine)
+
+
+def test_stems_stand_in_the_order_of_the_targets_and_each_once(engine):
+    plan = plan_of(engine, levels=(1,), classes=("Dog", "Animal"), texts=("a barking dog",))
+    assert plan.stems.keys == tuple(target.key for target in plan.separation.targets)
+    kinds = {stem.label: stem.kind for stem in plan.stems}
+    assert kinds["Animal"] == "node", "asked for first as a part of its level"
+    assert kinds["Dog"] == "class"
+    assert [text for text, _ in plan.matches] == ["a barking dog"]
+
+
+def test_a_union_is_one_stem(engine):
+    [stem] = plan_of(engine, classes=("Dog", "Speech"), union=True).stems
+    assert (stem.kind, stem.level) == ("union", None)
+
+
+def test_an_exclusion_alone_asks_for_the_rest(engine):
+    plan = plan_of(engine, exclude=("Dog",))
+    assert [stem.kind for stem in plan.stems] == ["rest"]
+    assert [target.label for target in plan.separation.exclude] == ["Dog"]
+
+
+def test_levels_are_those_of_the_settings_hierarchy(engine):
+    graph = plan_of(engine, levels=(2,))
+    published = plan_of(engine, SeparationSettings.published(), levels=(2,))
+    assert graph.stems.keys != published.stems.keys
+
+
+def test_examples_are_listened_to(engine, tmp_path):
+    folder = tmp_path / "my dog"
+    folder.mkdir()
+    soundfile.write(folder / "a.wav", tone(DOG, 3.0, sample_rate=RATE), RATE)
+    (folder / "notes.txt").write_text("no recording")
+    plan = plan_of(engine, example_folder=folder)
+    assert [(stem.key, stem.kind) for stem in plan.stems] == [("query:my-dog", "example")]
+    dog, speech = (tone(index, 4.0, sample_rate=RATE) for index in (DOG, SPEECH))
+    source = ArraySource(dog + speech, sample_rate=RATE)
+    [block] = engine.stream(source, plan.separation)
+    assert snr_db(block.estimates["query:my-dog"][0], dog) > 20
+
+
+def test_an_empty_folder_of_examples_is_refused(engine, tmp_path):
+    with pytest.raises(QueryError, match="example recordings"):
+        plan_of(engine, example_folder=tmp_path)
+
+
+@pytest.mark.parametrize("query", [{"classes": ("Nothing of the kind",)}, {"levels": (99,)}])
+def test_what_there_is_not_is_refused(engine, query):
+    with pytest.raises(QueryError):
+        plan_of(engine, **query)
+
+
+def test_what_the_weights_cannot_do_is_refused_with_the_plan():
+    weights = FakeWeights(class_means=None)
+    engine = build_engine(weights, vocabulary=Vocabulary.load())
+    with pytest.raises(WeightsError, match="class means"):
+        plan_of(engine, SeparationSettings(condition="class-mean"), classes=("Dog",))

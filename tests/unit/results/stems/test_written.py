@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from tests.unit.results.conftest import stem_run
+from uss_ray.results.blocks import StemRequest, Stretch
+from uss_ray.results.index.activity import ActivityLog
+from uss_ray.results.stems.files import Encoding
+from uss_ray.results.stems.tracks import Tracks
+from uss_ray.results.stems.written import assemble
+
+STEMS = [StemRequest(key="/m/1", label="Dog", level=1), StemRequest(key="/m/2", label="Cat", level=1)]
+RATE = 100
+
+
+def test_rows_are_those_of_the_stems_and_then_of_the_residuals(tmp_path, recording_facts, run_facts):
+    wanted = stem_run(STEMS, run_facts, stem_format="wav", draw=False)
+    tracks = Tracks(
+        wanted, root=tmp_path, recording_id="a.wav", encoding=Encoding(RATE, 1, RATE, "wav", "FLOAT")
+    )
+    log = ActivityLog(wanted.plan.keys)
+    log.add(
+        np.array([[0.25, 0.75]], np.float32),
+        active=np.array([[False, True]]),
+        spans_seconds=np.array([[0.0, 1.0]]),
+    )
+    for track in (tracks.at(1), *tracks.residuals):
+        track.take(Stretch(0, RATE, np.full((1, RATE), 0.5, np.float32), active=True))
+    tracks.finish(RATE)
+    written = assemble(
+        tracks,
+        wanted,
+        activities=log.result(total_seconds=1.0),
+        portrait=None,
+        recording=recording_facts,
+        started=time.monotonic() - 5.0,
+    )
+    assert [(row.label, row.status, row.probability) for row in written.rows] == [
+        ("Dog", "absent", 0.25),
+        ("Cat", "written", 0.75),
+        ("Residual", "written", None),
+    ]
+    assert [span.end_seconds for span in written.rows[1].active_spans] == [1.0]
+    assert (written.rows.common.processing_seconds or 0.0) >= 5.0
+    assert (written.run, written.recording) == (run_facts, recording_facts)
