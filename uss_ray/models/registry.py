@@ -10,8 +10,9 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any, Final, Literal, TypeVar, cast, get_args
+from typing import Annotated, Any, Final, Literal, TypeVar, cast, get_args
 
+from pydantic import Field
 from torch import nn
 
 from uss_ray.config import Settings
@@ -28,6 +29,9 @@ Role = Literal["tagger", "detector", "adaptor", "separator"]
 Kind = Literal["tagger", "adaptor", "separator"]
 ROLES: Final = cast("tuple[Role, ...]", get_args(Role))
 ENTRY_POINTS: Final = "uss_ray.networks"
+
+SeparatorConfig = Annotated[ResUNetConfig | ConvTasNetConfig, Field(discriminator="architecture")]
+"""Type of a setting that chooses a separator."""
 
 Network = TypeVar("Network", bound=nn.Module)
 

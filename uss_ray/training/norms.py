@@ -26,6 +26,9 @@ def settle_norms(
     seed : int, default=0
     """
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    if not norms:
+        model.eval()
+        return
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

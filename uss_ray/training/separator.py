@@ -17,7 +17,7 @@ from uss_ray.anchors.pool import AnchorPool
 from uss_ray.config import Settings
 from uss_ray.errors import ConfigError
 from uss_ray.mixtures import mix_in_ring, order_ring
-from uss_ray.models.resunet import ResUNet
+from uss_ray.models.protocols import Separator
 from uss_ray.training.losses import l1_relative
 
 TRAINING_RMS_DBFS = (-35.0, -15.0)
@@ -70,7 +70,7 @@ class SeparatorTask:
 
     Parameters
     ----------
-    model : ResUNet
+    model : Separator
     pool : AnchorPool
     subtrees : ndarray of shape (classes, classes), dtype=bool
         From `Vocabulary.subtrees`.
@@ -82,7 +82,7 @@ class SeparatorTask:
 
     def __init__(
         self,
-        model: ResUNet,
+        model: Separator,
         pool: AnchorPool,
         *,
         subtrees: NDArray[np.bool_],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from importlib import resources
 from pathlib import Path
+from typing import cast
 
 import torch
 from jinja2 import Environment, StrictUndefined
@@ -20,8 +21,9 @@ from uss_ray.config import Settings
 from uss_ray.errors import ConfigError, DataError, WeightsError
 from uss_ray.models.memory import lay_out_channels_last
 from uss_ray.models.panns import PannsConfig
-from uss_ray.models.registry import Role, describe_network
-from uss_ray.models.resunet import ResUNet, ResUNetConfig
+from uss_ray.models.protocols import Separator
+from uss_ray.models.registry import Role, SeparatorConfig, build_network, describe_network
+from uss_ray.models.resunet import ResUNetConfig
 from uss_ray.models.specifications import ClassListId
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.silence import MiningSilence
@@ -61,7 +63,7 @@ class StarterConfig(Settings):
         ),
         description="The network that tags and detects.",
     )
-    separator: ResUNetConfig = Field(
+    separator: SeparatorConfig = Field(
         default_factory=lambda: ResUNetConfig(
             channels=(8, 16, 32, 64, 128, 128),
             bottleneck_channels=128,
@@ -206,9 +208,9 @@ def train_starter_separator(
     weights.check_classes(vocabulary.classes.ids)
     pool = AnchorPool.load(shards)
     torch.manual_seed(config.separator_loop.seed)
-    model = lay_out_channels_last(ResUNet(config.separator))
+    model = lay_out_channels_last(build_network("separator", config.separator.model_dump()))
     task = SeparatorTask(
-        model,
+        cast(Separator, model),
         pool,
         subtrees=vocabulary.subtrees(),
         samples=config.training_samples,
@@ -249,6 +251,7 @@ def describe(config: StarterConfig, *, weights: Weights, clips: int, task: Separ
     return environment.from_string(template).render(
         config=config,
         tagger=describe_network("tagger", weights.networks["tagger"]),
+        separator=config.separator.model_dump(),
         tagger_name=weights.name,
         tagger_source=weights.source or {},
         clips=clips,

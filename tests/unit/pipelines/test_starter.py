@@ -9,6 +9,7 @@ import soundfile
 
 from uss_ray.anchors.manifest import read_manifest
 from uss_ray.errors import ConfigError, DataError, WeightsError
+from uss_ray.models.conv_tasnet import ConvTasNet, ConvTasNetConfig
 from uss_ray.models.panns import PannsConfig
 from uss_ray.models.resunet import ResUNetConfig
 from uss_ray.ontology.vocabulary import Vocabulary
@@ -134,3 +135,21 @@ def test_a_folder_that_is_no_data_set_is_refused_before_any_work(tmp_path: Path)
     with pytest.raises(DataError, match=r"train_segments\.csv"):
         train_starter(tmp_path, tmp_path / "w", work=tmp_path / "work", config=SMALL)
     assert not (tmp_path / "work").exists()
+
+
+def test_a_separator_in_the_time_domain_is_trained_by_the_same_recipe(
+    trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    _, work = trained
+    chosen = ConvTasNetConfig(filters=8, channels=4, hidden_channels=6, stack_blocks=2, stacks=1)
+    folder = train_starter_from_anchors(
+        work / "anchors",
+        tmp_path / "out",
+        weights=str(work / "tagger"),
+        work=tmp_path / "work",
+        config=SMALL.replace(separator=chosen),
+    )
+    separator = load_weights(folder).separator
+    assert isinstance(separator, ConvTasNet)
+    assert separator.config == chosen
+    assert "architecture conv-tasnet; condition_size 527" in (folder / "MODEL_CARD.md").read_text()

@@ -15,3 +15,9 @@ def test_statistics_are_the_plain_mean_of_the_batches_and_parameters_stay() -> N
     assert model[0].running_mean.tolist() == [2.0]
     assert (model[0].momentum, model.training) == (0.01, False)
     assert all(torch.equal(before[name], value) for name, value in model.named_parameters())
+
+
+def test_a_network_without_statistics_sees_no_batch() -> None:
+    model = nn.Linear(1, 1).train()
+    settle_norms(model, lambda _: 1 / 0, batches=2)
+    assert not model.training
