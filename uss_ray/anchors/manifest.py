@@ -27,7 +27,7 @@ class MiningManifest:
     class_list_sha256 : str
         Of the class ids, one a line: what a class index means.
     settings : mapping
-        `MiningSettings` as plain values.
+        `MiningSettings` as JSON values.
     sample_rate : int
         Of the anchors, in Hz.
     clips : int
@@ -96,12 +96,8 @@ class MiningManifest:
         )
 
     def to_json(self) -> str:
-        """Write it as JSON; infinite settings are written as text."""
+        """Write it as JSON."""
         values = {"manifest_version": MANIFEST_VERSION, "anchors": self.anchors, **asdict(self)}
-        values["settings"] = {
-            name: str(value) if isinstance(value, float) and abs(value) == float("inf") else value
-            for name, value in self.settings.items()
-        }
         return json.dumps(values, indent=2, allow_nan=False) + "\n"
 
     @classmethod

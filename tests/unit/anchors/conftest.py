@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 
 from uss_ray.anchors.anchor import Anchor
+from uss_ray.anchors.manifest import MiningManifest
+from uss_ray.anchors.shards import ShardFacts, write_anchor_shard
+from uss_ray.store.store import Store
 
 MakeAnchor = Callable[..., Anchor]
 RATE = 32_000
@@ -35,3 +40,34 @@ def make_anchor() -> MakeAnchor:
         return Anchor(**{**values, **more})  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture(params=["local", "memory"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    yield str(tmp_path / "mined") if request.param == "local" else f"memory://{tmp_path.name}/mined"
+    fsspec.filesystem("memory").store.clear()
+
+
+def fill(root: str, make_anchor: MakeAnchor) -> list[ShardFacts]:
+    """Two shards: class 3 has 20 anchors in the first and 2 in the second, class 7 one, class 9 three."""
+    one = write_anchor_shard(
+        [make_anchor(n, 3) for n in range(20)] + [make_anchor(50, 7)], Store(root) / "anchors/a.parquet"
+    )
+    two = write_anchor_shard(
+        [make_anchor(n, c) for n, c in ((30, 9), (31, 3), (32, 9), (33, 3), (34, 9))],
+        Store(root) / "anchors/b.parquet",
+    )
+    return [one, two]
+
+
+def manifest_of(shards: list[ShardFacts]) -> MiningManifest:
+    return MiningManifest.of(
+        shards,
+        rejects={"silent": 2},
+        weights_name="starter",
+        weights_sha256="ab",
+        class_list_sha256="cd",
+        settings={"silence": {"anchor_rejected_below_rms_dbfs": None}, "mode": "paper"},
+        sample_rate=32_000,
+        clips=26,
+    )

@@ -7,6 +7,7 @@ rejects and a manifest. Either goes on where the other stopped.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -29,6 +30,7 @@ from uss_ray.pipelines.mining.request import MiningRequest
 from uss_ray.pipelines.mining.settle import MiningTotals, note_missing, settle, start_over
 from uss_ray.pipelines.mining.work import PacketWork
 from uss_ray.pipelines.runtime.identity import RunIdentity, open_run
+from uss_ray.pipelines.runtime.lease import hold_lease
 from uss_ray.store.options import StoreOptions
 
 PACKET_CLIPS = 64
@@ -62,35 +64,49 @@ def mine_in_process(
     table, segments_sha256 = load_labels(request, vocabulary)
     facts = run_facts(request, weights=weights, vocabulary=vocabulary, segments_sha256=segments_sha256)
     output = request.output_store
-    open_run(
-        RunIdentity.of(request.audio, run=facts, threads=torch.get_num_threads()),
-        output=output,
-        results_folder=REJECT_FOLDER,
-        start_over=partial(start_over, output) if request.overwrite else None,
-    )
-    wanted = read_ledger(output, clips=len(table)).wanted(retry_failed=False)
-    if wanted.any():
-        work = PacketWork(make_miner(request), output=output, sample_rate=weights.specifications.sample_rate)
-        done = len(table) - int(wanted.sum())
-        clips = _clips(source.readers, table=table, wanted=wanted)
-        for packet in _packets(
-            clips, sample_rate=weights.specifications.sample_rate, storage=request.storage
-        ):
-            report = work(packet)
-            if report.unfinished:
-                raise DataError(
-                    request.audio, expected="clips that can be mined", found=report.reason or "a failure"
-                )
-            done += report.mined + report.failed
-            if on_progress is not None:
-                on_progress(done, len(table))
-        note_missing(output, table=table, chosen=np.ones(len(table), np.bool_))
-    return settle(
-        output,
-        table=table,
-        manifest_of=manifest_maker(request, weights=weights, vocabulary=vocabulary),
-        is_alone=True,
-    )
+    lost: list[Exception] = []
+    with hold_lease(output, job="mine", shard=None, on_lost=lost.append):
+        identity, _ = open_run(
+            RunIdentity.of(request.audio, run=facts, threads=torch.get_num_threads()),
+            output=output,
+            results_folder=REJECT_FOLDER,
+            start_over=partial(start_over, output) if request.overwrite else None,
+        )
+        wanted = read_ledger(output, clips=len(table)).wanted(retry_failed=False)
+        if wanted.any():
+            rate = weights.specifications.sample_rate
+            clips = _clips(source.readers, table=table, wanted=wanted)
+            packets = _packets(clips, sample_rate=rate, storage=request.storage)
+            done = len(table) - int(wanted.sum())
+            with _threads(identity.threads):
+                work = PacketWork(make_miner(request), output=output, sample_rate=rate)
+                for report in map(work, packets):
+                    if lost:
+                        raise lost[0]
+                    if report.unfinished:
+                        found = report.reason or "a failure"
+                        raise DataError(request.audio, expected="clips that can be mined", found=found)
+                    done += report.mined + report.failed
+                    if on_progress is not None:
+                        on_progress(done, len(table))
+            note_missing(output, table=table, chosen=np.ones(len(table), np.bool_))
+        return settle(
+            output,
+            table=table,
+            manifest_of=manifest_maker(request, weights=weights, vocabulary=vocabulary),
+            is_alone=True,
+        )
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Compute as the run began: the last bit of a probability may depend on the number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _clips(
