@@ -40,7 +40,10 @@ COMMAND: Final = Command(
     lists=separate.LISTS,
     extras={
         "version": VERSION,
-        "dry_run": Extra(help="Only say what there is to do and what it would take."),
+        "dry_run": Extra(help="Only say what there is to do and what it would give."),
+        "trial": Extra(
+            help="With --dry-run: separate excerpts of a few recordings to measure size and time."
+        ),
     },
     profiles={"published": separate.published},
     takes_file=True,
@@ -51,7 +54,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run the job, or plan it, and give its exit code."""
     asked, extras = COMMAND.read(arguments)
     if "dry_run" in extras:
-        show_plan(asked)
+        show_plan(asked, trial="trial" in extras)
         return 0
 
     from uss_ray.cli.run_progress import run_progress
@@ -107,7 +110,7 @@ def show_archive(result: ArchiveResult, *, has_reports: bool) -> None:
         say(f"Reports: {result.output}/<recording>/report.html")
 
 
-def show_plan(asked: SeparateArchive) -> None:
+def show_plan(asked: SeparateArchive, *, trial: bool = False) -> None:
     """Print what there is to do, without doing it."""
     from uss_ray.cli.display import say
     from uss_ray.pipelines.archive.ledger import read_ledger
@@ -119,5 +122,5 @@ def show_plan(asked: SeparateArchive) -> None:
     listing = open_listing(Store(asked.archive, request.storage), shard=options.shard, limit=options.limit)
     ledger = read_ledger(request.output_store)
     done = ledger.separated if options.retry_failed else ledger.known
-    for line in plan_archive(listing, request=request, done=done).lines():
+    for line in plan_archive(listing, request=request, done=done, trial=trial).lines():
         say(line)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from uss_ray.pipelines.runtime import run_state
-from uss_ray.pipelines.runtime.run_state import StopSign
+from uss_ray.pipelines.runtime.run_state import RunState, StopSign
 
 
 def test_a_stop_sign_asks_twice_a_second_until_the_run_stops(monkeypatch):
@@ -19,3 +19,26 @@ def test_a_stop_sign_asks_twice_a_second_until_the_run_stops(monkeypatch):
     assert sign
     now = 200.0
     assert sign
+
+
+def test_the_state_knows_which_workers_are_busy():
+    state = RunState()
+    state.join("a")
+    state.begin("a")
+    state.join("b")
+    assert (state.look().workers, state.look().busy) == (2, ("a",))
+    state.end("a")
+    state.begin("b")
+    state.join("b")  # it has died, and come back
+    assert (state.look().workers, state.look().busy) == (2, ())
+
+
+def test_a_fault_after_a_stop_is_no_reason_of_its_own():
+    state = RunState()
+    state.stop()
+    state.give_up(ValueError())
+    assert state.look().fault is None
+    other = RunState()
+    other.give_up(ValueError())
+    assert isinstance(other.look().fault, ValueError)
+    assert other.is_stopping()

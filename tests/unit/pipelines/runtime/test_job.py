@@ -1,0 +1,252 @@
+"""The driver of all jobs, without Ray: what its passes, counters and exit codes make of what workers report."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pytest
+
+from uss_ray.errors import ConfigError, OutputError
+from uss_ray.pipelines.runtime import job as module
+from uss_ray.pipelines.runtime.counters import Increment
+from uss_ray.pipelines.runtime.job import Job, run_job
+from uss_ray.pipelines.runtime.lease import LEASE_FOLDER
+from uss_ray.pipelines.runtime.options import JobOptions
+from uss_ray.pipelines.runtime.pool import Resources
+from uss_ray.pipelines.runtime.run_state import RunState
+from uss_ray.pipelines.runtime.stages import StalledError
+from uss_ray.results.index.table import RunFacts
+from uss_ray.store.store import Store
+
+
+class Handle:
+    """The state without Ray: a call is made at once."""
+
+    def __init__(self):
+        self.state = RunState()
+
+    def __getattr__(self, name):
+        call = getattr(self.state, name)
+        return type("Method", (), {"remote": staticmethod(call)})
+
+
+class Reports:
+    """A stream of records; an exception among them is raised."""
+
+    def __init__(self, records):
+        self._records = iter(records)
+        self.has_ended = False
+        self.was_abandoned = False
+
+    def poll(self, *, seconds):
+        for record in self._records:
+            if isinstance(record, Exception):
+                raise record
+            return pa.table({"record": [record]})
+        self.has_ended = True
+        return None
+
+    def abandon(self):
+        self.was_abandoned = True
+
+
+class Summary:
+    def __init__(self, report):
+        self.report = report
+
+    def to_json(self):
+        counters = self.report.counters
+        return json.dumps({"done": counters.done, "failed": counters.failed, "skipped": counters.skipped})
+
+
+@dataclass
+class Numbers(Job[Summary]):
+    """Items are numbers; `script` says for each pass what is reported of each."""
+
+    kind = "numbers"
+    stages = ("read", "work")
+    results_folder = "results"
+
+    where: Store
+    script: list
+    items: int = 3
+    one_by_one: bool = True
+    passes: list = field(default_factory=list)
+    events: list = field(default_factory=list)
+    known: int = 0
+
+    source = "numbers"
+
+    @property
+    def output(self):
+        return self.where
+
+    def facts(self):
+        return RunFacts(run_id="1", weights_name="none", weights_sha256="0", settings="{}")
+
+    def start_over(self):
+        self.events.append("start over")
+
+    def ledger_reader(self):
+        return lambda: ("ledger", self.known)
+
+    def pipeline(self, run):
+        self.passes.append(run)
+        run.state.state.add_found(self.items - sum(item in ("done", "failed") for item in self.events))
+        return self.script[len(self.passes) - 1]
+
+    def is_one_by_one(self, run):
+        return self.one_by_one
+
+    def read(self, record):
+        record = record["record"]
+        self.events.append(record)
+        yield Increment(
+            **{record: 1},
+            failures={"bad": 1} if record == "failed" else {},
+            unfinished_reason="store away" if record == "unfinished" else None,
+            got_done=record != "unfinished",
+        )
+
+    def quarantine(self, run):
+        self.events.append("quarantine")
+        yield Increment(failed=1, failures={"poison": 1})
+
+    def finalise(self, *, is_complete):
+        self.events.append(f"finalise {is_complete}")
+        return iter(())
+
+    def summary(self, report):
+        return Summary(report)
+
+
+@pytest.fixture(autouse=True)
+def without_ray(monkeypatch):
+    monkeypatch.setattr(module, "ray_session", lambda *_args, **_kwargs: nullcontext())
+    monkeypatch.setattr(module, "read_resources", lambda: Resources.unshared(cpus=4.0))
+    monkeypatch.setattr(module, "start_run_state", Handle)
+    monkeypatch.setattr(module, "TableStream", Reports)
+    monkeypatch.setattr(module, "split_on_worker", lambda work: work())
+    monkeypatch.setattr(module.ray, "get", lambda value: value)
+    monkeypatch.setattr(module.ray, "is_initialized", lambda: True)
+
+    @contextmanager
+    def wait_for_pool(plan, *, stop):
+        yield None if stop else plan(Resources.unshared(cpus=4.0))
+
+    monkeypatch.setattr(module, "wait_for_pool", wait_for_pool)
+
+
+@pytest.fixture
+def run(tmp_path):
+    def make(*script, overwrite=False, on_progress=None, options=None, **changes):
+        job = Numbers(Store(tmp_path / "out", None, OutputError), list(script), **changes)
+        result = run_job(job, options=options or JobOptions(), overwrite=overwrite, on_progress=on_progress)
+        return job, result
+
+    return make
+
+
+def test_a_run_without_faults_is_one_pass(run, tmp_path):
+    told = []
+    job, result = run(["done", "done", "done"], on_progress=told.append)
+    assert result.exit_code == 0
+    assert len(job.passes) == 1
+    assert [(progress.finished, progress.found) for progress in told] == [(1, 3), (2, 3), (3, 3)]
+    assert job.events[-1] == "finalise True"
+    out = tmp_path / "out"
+    assert json.loads((out / "summary.json").read_text()) == {"done": 3, "failed": 0, "skipped": 0}
+    assert (out / "run.json").exists()
+    assert not (out / LEASE_FOLDER).exists()
+
+
+def test_what_is_missing_is_retried_in_isolation_and_then_in_quarantine(run):
+    job, result = run(["done", "done"], [])
+    assert [taken.is_isolated for taken in job.passes] == [False, True]
+    assert job.passes[1].missing == 1
+    assert job.events == ["done", "done", "quarantine", "finalise True"]
+    assert result.counters.failures.most_common() == {"poison": 1}
+    assert result.exit_code == 8
+
+
+def test_what_came_back_undone_is_retried_and_never_in_quarantine(run):
+    job, result = run(["done", "unfinished", "done"], ["unfinished"])
+    assert "quarantine" not in job.events
+    assert job.events[-1] == "finalise False"
+    assert (result.counters.done, result.counters.unfinished) == (2, 1)
+    assert result.exit_code == 8
+
+
+def test_items_that_were_not_alone_are_not_poison(run):
+    job, _ = run(["done", "done"], [], one_by_one=False)
+    assert "quarantine" not in job.events
+
+
+def test_a_pass_that_stalls_is_followed_by_two_in_isolation_and_then_by_an_error(run):
+    stalled = StalledError("half an hour")
+    job, result = run([stalled], [stalled], ["done", "done", "done"])
+    assert len(job.passes) == 3
+    assert result.exit_code == 0
+    with pytest.raises(ConfigError, match="no progress"):
+        run([stalled], [stalled], [stalled])
+
+
+def test_packets_of_which_nothing_gets_done_end_the_run(run, tmp_path):
+    with pytest.raises(OutputError, match=r"out: expected results that can be written, found store away"):
+        run(["unfinished"] * 4, items=4)
+    assert not (tmp_path / "out" / LEASE_FOLDER).exists()
+
+
+def test_too_many_failures_end_the_run_without_another_pass(run):
+    options = JobOptions(max_failed_fraction=0.1)
+    job, result = run(["failed"] * 100, items=200, options=options)
+    assert len(job.passes) == 1
+    assert job.passes[0].state.state.is_stopping()
+    assert result.exit_code == 9
+    assert job.events[-1] == "finalise False"
+
+
+def test_what_is_done_before_is_told(run):
+    _, result = run(["done", "done", "done"], known=7)
+    assert result.counters.skipped == 7
+
+
+def test_a_shard_has_a_summary_of_its_own(run, tmp_path):
+    _, result = run(["done"], items=1, options=JobOptions(shard=(2, 3)))
+    assert result.summary_name == "summary-2-of-3.json"
+    assert (tmp_path / "out" / "summary-2-of-3.json").exists()
+
+
+def test_a_run_that_starts_over_says_so(run):
+    assert run(["done"], items=1, overwrite=True)[0].events[0] == "start over"
+
+
+def test_threads_of_the_first_start_are_kept(run):
+    run(["done"], items=1, options=JobOptions(threads=2))
+    job, _ = run(["done"], items=1)
+    assert job.passes[0].pool.threads == 2
+    job, _ = run(["done"], items=1, options=JobOptions(threads=3))
+    assert job.passes[0].pool.threads == 3
+
+
+def test_actors_that_there_will_never_be_room_for_are_refused_before_anything_is_written(run, tmp_path):
+    with pytest.raises(ConfigError, match="actors"):
+        run(["done"], options=JobOptions(actors=99))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_is_stopped_before_it_has_workers_ends_with_the_signal(run, monkeypatch):
+    @contextmanager
+    def stopped(_on_stop):
+        stop = module.StopRequest()
+        stop.signal_number = 15
+        yield stop
+
+    monkeypatch.setattr(module, "stop_on_signals", stopped)
+    job, result = run(["done"])
+    assert job.passes == []
+    assert result.exit_code == 143
+    assert job.events == ["finalise False"]

@@ -1,0 +1,88 @@
+"""What a session sets in the process is put back; Ray itself is not started here."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from contextlib import suppress
+
+import pytest
+
+from uss_ray.errors import ConfigError
+from uss_ray.pipelines.runtime import session
+from uss_ray.pipelines.runtime.session import ray_session
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Arguments of `ray.init`; it changes the process as Ray does."""
+    calls = []
+
+    def init(**arguments):
+        calls.append({**arguments, "environment": dict(os.environ)})
+        os.environ["RAY_AUTH_MODE"] = "token"
+        signal.signal(signal.SIGTERM, lambda *_: None)
+
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    monkeypatch.setattr(session.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(session.ray, "init", init)
+    monkeypatch.setattr(session.ray, "shutdown", lambda: calls.append("shutdown"))
+    monkeypatch.setattr(session, "_forget_token", lambda: None)
+    return calls
+
+
+def state_of_process():
+    log = logging.getLogger("ray")
+    return dict(os.environ), signal.getsignal(signal.SIGTERM), log.level, list(log.handlers)
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+@pytest.mark.parametrize("address", [None, "10.0.0.1:6379"])
+def test_the_process_is_as_before_also_after_a_fault(started, address, verbose):
+    def handler(*_):
+        pass
+
+    first = signal.signal(signal.SIGTERM, handler)
+    before = state_of_process()
+    with suppress(ZeroDivisionError), ray_session(address, verbose=verbose):
+        assert signal.getsignal(signal.SIGTERM) == handler
+        raise ZeroDivisionError
+    after = state_of_process()
+    signal.signal(signal.SIGTERM, first)
+    assert after == before
+    assert started[-1] == "shutdown"
+    told = started[0]
+    assert told["address"] == (address or "local")
+    assert told["log_to_driver"] is verbose
+    assert told["logging_level"] == (logging.INFO if verbose else logging.ERROR)
+    assert ("RAY_BACKEND_LOG_LEVEL" in told["environment"]) == (not verbose and address is None)
+
+
+def test_what_the_user_has_set_stays(started, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "mine")
+    with ray_session():
+        assert os.environ["RAY_AUTH_TOKEN"] == "mine"
+    assert started[0]["environment"]["RAY_AUTH_TOKEN"] == "mine"
+    assert os.environ["RAY_AUTH_TOKEN"] == "mine"
+
+
+def test_a_session_that_is_there_is_taken_as_it_is(started, monkeypatch):
+    monkeypatch.setattr(session.ray, "is_initialized", lambda: True)
+    with ray_session("elsewhere:1"):
+        pass
+    assert started == []
+
+
+def test_an_address_without_a_cluster_is_refused(started, monkeypatch):
+    def refuse(**_arguments):
+        raise ConnectionError("nobody there")
+
+    monkeypatch.setattr(session.ray, "init", refuse)
+    before = state_of_process()
+    with (
+        pytest.raises(ConfigError, match=r"Ray address 10\.0\.0\.1:1: .*nobody there"),
+        ray_session("10.0.0.1:1"),
+    ):
+        pass
+    assert state_of_process() == before

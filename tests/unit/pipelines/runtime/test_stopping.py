@@ -1,0 +1,40 @@
+"""The first signal asks, the second ends the process; afterwards handlers are as they were."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from uss_ray.pipelines.runtime.stopping import stop_on_signals
+
+
+def test_the_first_signal_asks_once_in_a_thread_of_its_own():
+    asked = threading.Event()
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    with stop_on_signals(asked.set) as stop:
+        assert not stop
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert asked.wait(5)
+        assert stop
+        assert stop.signal_number == signal.SIGTERM
+        with pytest.raises(SystemExit, match="143"):
+            os.kill(os.getpid(), signal.SIGTERM)
+    after = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    assert after == before
+
+
+def test_outside_the_main_thread_no_signal_is_caught():
+    before = signal.getsignal(signal.SIGTERM)
+    seen = []
+
+    def run():
+        with stop_on_signals(lambda: None) as stop:
+            seen.append((signal.getsignal(signal.SIGTERM) == before, bool(stop)))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert seen == [(True, False)]
