@@ -39,14 +39,14 @@ def run_progress(what: str) -> Iterator[ProgressHook]:
         TextColumn("{task.fields[told]}"),
         TimeElapsedColumn(),
     )
-    started = last = time.monotonic()
+    last = time.monotonic()
     with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=None, told="")
 
         def show(progress: Progress) -> None:
             nonlocal last
             now = time.monotonic()
-            told = progress_line(progress, seconds=now - started)
+            told = progress_line(progress)
             bar.update(task, completed=progress.finished, total=progress.found, told=told)
             if not console.is_terminal and now - last >= _LINE_SECONDS:
                 last = now
@@ -55,9 +55,9 @@ def run_progress(what: str) -> Iterator[ProgressHook]:
         yield show
 
 
-def progress_line(progress: Progress, *, seconds: float) -> str:
+def progress_line(progress: Progress) -> str:
     """Tell how far a run is: recordings, hours of sound, hours an hour, failures and the time that is left."""
-    hours = progress.audio_seconds / 3600
+    hours, seconds = progress.audio_seconds / 3600, progress.seconds
     rate = progress.audio_seconds / seconds if seconds > 0 else 0.0
     left = seconds / progress.finished * (progress.found - progress.finished) if progress.finished else 0.0
     parts = [

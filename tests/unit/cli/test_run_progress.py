@@ -6,15 +6,15 @@ from uss_ray.cli import run_progress as module
 from uss_ray.cli.run_progress import progress_line, run_progress
 from uss_ray.pipelines.runtime.progress import Progress
 
-HALF = Progress(finished=50, failed=2, found=100, audio_seconds=7200.0)
+HALF = Progress(finished=50, failed=2, found=100, audio_seconds=7200.0, seconds=3600.0)
 
 
 def test_a_line_tells_counts_speed_failures_and_what_is_left():
-    assert progress_line(HALF, seconds=3600.0) == "50/100, 2.00 h of sound, 2.0 h/h, 2 failed, 1:00:00 left"
+    assert progress_line(HALF) == "50/100, 2.00 h of sound, 2.0 h/h, 2 failed, 1:00:00 left"
 
 
 def test_nothing_done_yet_is_no_division_by_zero():
-    line = progress_line(Progress(finished=0, failed=0, found=9, audio_seconds=0.0), seconds=0.0)
+    line = progress_line(Progress(finished=0, failed=0, found=9, audio_seconds=0.0))
     assert line == "0/9, 0.00 h of sound, 0.0 h/h, 0 failed, 0:00:00 left"
 
 

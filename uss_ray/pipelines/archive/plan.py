@@ -34,9 +34,9 @@ _HEADERS = 200
 _TRIALS = 4
 _OPENED_AT_A_TIME = 16
 _HOUR_SECONDS = 3600.0
-# Bytes of stems and residual that a level of the ontology gives for a second of mono sound, on examples/archive with
-# the starter weights at levels 1 to 3 (docs/log.md).
-_LEVEL_BYTES_PER_SECOND = {"flac": 0.0, "wav": 0.0, "ogg": 0.0, "opus": 0.0}
+# Bytes of stems and residual that a level of the ontology gives for a second of a channel: harbour.ogg and station.flac
+# of examples/archive with the starter weights at levels 1 to 3, five files a level.
+_LEVEL_BYTES_PER_SECOND = {"flac": 93_000, "wav": 480_000, "ogg": 19_000, "opus": 20_000}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +176,9 @@ def plan_archive(
         headers=len(read),
         unreadable=sum(header.is_unreadable for header in read),
         is_extrapolated=counted.untold > len(read),
-        output_bytes=_output_bytes(request, hours=hours, trials=trials, recordings=counted.to_do),
+        output_bytes=_by_trial(trials, hours=hours, recordings=counted.to_do)
+        if trials
+        else _by_levels(request, hours=hours, headers=read),
         engine_hours=_engine_hours(trials, hours=hours),
         trials=tuple(trials),
     )
@@ -224,6 +226,7 @@ class _Count:
 class _Header:
     seconds: float | None
     byte_count: int | None
+    channels: int = 1
     is_unreadable: bool = False
 
 
@@ -235,7 +238,7 @@ def _read_headers(rows: list[dict[str, Any]], *, storage: StoreOptions) -> list[
 def _read_header(row: dict[str, Any], *, storage: StoreOptions) -> _Header:
     try:
         with open_stored_recording(Store(row["recording_uri"], storage)) as reader:
-            return _Header(reader.spec.duration_seconds, row["bytes"])
+            return _Header(reader.spec.duration_seconds, row["bytes"], reader.spec.channels)
     except RecordingError as error:
         if is_infrastructure(error):
             raise
@@ -256,19 +259,21 @@ def _hours(counted: _Count, headers: list[_Header]) -> float | None:
     return (counted.seconds_told + seconds) / _HOUR_SECONDS
 
 
-def _output_bytes(
-    request: SeparationRequest, *, hours: float | None, trials: list[Trial], recordings: int
-) -> float | None:
+def _by_trial(trials: list[Trial], *, hours: float | None, recordings: int) -> float | None:
     """Scale stems by seconds, reports and index rows by recordings."""
     if hours is None:
         return None
-    if trials:
-        stems = sum(trial.stem_bytes for trial in trials) / sum(trial.seconds for trial in trials)
-        others = sum(trial.other_bytes for trial in trials) / len(trials)
-        return hours * _HOUR_SECONDS * stems + others * recordings
-    if request.write.write != "stems" or not request.query.levels:
+    stems = sum(trial.stem_bytes for trial in trials) / sum(trial.seconds for trial in trials)
+    others = sum(trial.other_bytes for trial in trials) / len(trials)
+    return hours * _HOUR_SECONDS * stems + others * recordings
+
+
+def _by_levels(request: SeparationRequest, *, hours: float | None, headers: list[_Header]) -> float | None:
+    """Reckon whole stems by length, channels and levels; what else is written depends on the sound."""
+    if hours is None or request.write.write != "stems" or not request.query.levels:
         return None
-    per_second = _LEVEL_BYTES_PER_SECOND[request.write.stem_format] * len(request.query.levels)
+    channels = sum(header.channels for header in headers) / len(headers) if headers else 1.0
+    per_second = _LEVEL_BYTES_PER_SECOND[request.write.stem_format] * len(request.query.levels) * channels
     return hours * _HOUR_SECONDS * per_second
 
 
