@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 
 import pytest
 
@@ -71,6 +72,19 @@ def test_options_are_laid_over_a_request_by_their_names_alone():
     assert other.query.exclude == ("Music",)
     assert other.query.classes == ("Dog",)
     assert other.write == WriteOptions(write="index-only", residual=False, stem_format="wav")
+
+
+def test_options_may_be_what_iterates_and_paths(tmp_path):
+    request = request_with(
+        output=tmp_path, levels=range(1, 3), classes=(name for name in ["Dog"]), weights=tmp_path
+    )
+    assert (request.output, request.weights) == (str(tmp_path), str(tmp_path))
+    assert (request.query.levels, request.query.classes) == ((1, 2), ("Dog",))
+
+
+def test_a_request_travels_to_a_worker_as_it_is():
+    request = request_with(output="here", settings=SeparationSettings.published(), residual=False)
+    assert pickle.loads(pickle.dumps(request)) == request  # noqa: S301
 
 
 def test_default_levels_do_not_stay_beside_what_is_asked_for():
