@@ -1,47 +1,51 @@
-"""The process of the command line: what a signal leaves behind."""
+"""The entry point: which commands there are, and what is wrong usage."""
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import pytest
+
+def test_help_names_every_command(command):
+    ran = command("--help")
+    assert ran.exit_code == 0
+    for name in ("separate", "archive", "ontology", "weights"):
+        assert name in ran.out
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_run_that_is_stopped_leaves_nothing_behind(make_recording, tiny_weights, tmp_path, number):
-    out = tmp_path / "out"
-    recording = make_recording("long.wav", seconds=300.0)
+def test_the_console_script_is_installed():
     script = Path(sys.executable).with_name("uss-ray")
-    with subprocess.Popen(
-        [script, "separate", recording, "-o", out, "--levels", "1", "--weights", tiny_weights, "--no-report"],
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as running:
-        while running.poll() is None and not list(out.rglob("*.part")):
-            time.sleep(0.02)
-        running.send_signal(number)
-        _, said = running.communicate(timeout=60)
-    assert running.returncode == 128 + number
-    assert "Traceback" not in said
-    assert list(out.iterdir()) == []
+    done = subprocess.run([script, "ontology", "--find", "howl"], capture_output=True, text=True, check=True)
+    assert "Howl  /m/07qf0zm  level 4  class 77" in done.stdout
 
 
-def test_a_signal_inside_a_callback_of_libsndfile_waits_for_the_next_step():
-    program = (
-        "import io, os, signal, soundfile, numpy\n"
-        "from uss_ray.cli.stopping import check_stopped, end_on_signals\n"
-        "class Sink(io.BytesIO):\n"
-        "    def write(self, data):\n"
-        "        os.kill(os.getpid(), signal.SIGTERM)\n"
-        "        return super().write(data)\n"
-        "end_on_signals()\n"
-        "soundfile.write(Sink(), numpy.zeros(9), 8000, format='WAV')\n"
-        "check_stopped()\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "")
+def test_the_version_is_printed(command):
+    ran = command("--version")
+    assert (ran.exit_code, ran.err) == (0, "")
+    assert ran.out.startswith("uss-ray 0.")
+
+
+def test_a_group_lists_its_commands_and_names_the_nearest(command):
+    assert "fetch" in command("weights").out
+    assert command("weights").exit_code == 2
+    assert command("weights", "--help").exit_code == 0
+    wrong = command("weights", "lst")
+    assert wrong.exit_code == 2
+    assert "uss-ray weights lst: expected a command such as list, found an unknown one" in wrong.err
+
+
+def test_a_command_without_arguments_shows_its_help(command):
+    ran = command("archive")
+    assert ran.exit_code == 2
+    assert ran.out.startswith("usage: uss-ray archive")
+
+
+def test_verbose_may_stand_anywhere(command):
+    for line in (["--verbose", "ontology", "--level", 1], ["ontology", "--level", 1, "--verbose"]):
+        assert command(*line).exit_code == 0
+
+
+def test_verbose_reaches_the_job(command):
+    ran = command("--verbose", "archive", "in", "out", "--print-config")
+    assert "verbose: true" in ran.out

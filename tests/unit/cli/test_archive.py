@@ -1,0 +1,63 @@
+"""What `uss-ray archive` says when a run has ended."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from uss_ray.cli.archive import show_archive
+
+
+def outcome(name: str, **values: Any) -> SimpleNamespace:
+    defaults = {
+        "status": "separated",
+        "seconds": 2.5,
+        "processing_seconds": 1.0,
+        "written": 3,
+        "reason": None,
+    }
+    return SimpleNamespace(recording_id=name, loudest=("Dog", "Rain"), **(defaults | values))
+
+
+def result(**values: Any) -> Any:
+    counts = {"separated": 2, "failed": 1, "unfinished": 0, "skipped": 0, "total": 3}
+    counts |= {name: values.pop(name) for name in counts.keys() & values.keys()}
+    defaults = {
+        "output": "out",
+        "matches": (),
+        "examples": (outcome("a.wav"),),
+        "failed_examples": (outcome("b.wav", status="failed", written=0, reason="no audio"),),
+        "counters": SimpleNamespace(audio_seconds=5.0, unfinished_reason="disk full"),
+        "summary": SimpleNamespace(stems=6, recordings=SimpleNamespace(**counts)),
+        "summary_name": "summary.json",
+        "signal_number": None,
+    }
+    return SimpleNamespace(**(defaults | values))
+
+
+def test_the_failed_come_first_with_their_reason_and_the_rest_is_counted(capsys):
+    show_archive(result(), has_reports=True)
+    said = capsys.readouterr().out
+    assert said.index("no audio") < said.index("Dog, Rain")
+    assert "Separated 2 of 3 recordings" in said
+    assert "… and 1 more" in said
+    assert "6 stems from 5 s of sound; failed: 1" in said
+    assert "Index:   out/index/*.parquet, summary.json, failed.jsonl" in said
+    assert "Reports: out/<recording>/report.html" in said
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"skipped": 4, "total": 7}, "4 recordings were done before"),
+        ({"unfinished": 2}, "2 recordings are not done (disk full); the same command goes on."),
+        ({"signal_number": 15}, "Stopped: what was in flight is finished; the same command goes on."),
+    ],
+)
+def test_what_is_left_to_do_is_said(capsys, values, words):
+    show_archive(result(**values), has_reports=False)
+    said = capsys.readouterr().out
+    assert words in said
+    assert "Reports" not in said

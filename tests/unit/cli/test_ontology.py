@@ -1,0 +1,15 @@
+"""`uss-ray ontology`: the tree."""
+
+from __future__ import annotations
+
+
+def test_the_ontology_can_be_cut_at_a_level(command):
+    ran = command("ontology", "--level", 1)
+    assert ran.exit_code == 0
+    assert len(ran.out.splitlines()) == 7
+
+
+def test_a_text_that_no_node_holds_is_an_error(command):
+    ran = command("ontology", "--find", "xyzzy")
+    assert ran.exit_code == 4
+    assert ran.err.startswith("error: xyzzy: expected ")

@@ -1,0 +1,32 @@
+"""`uss-ray weights`: what is known, shown and imported."""
+
+from __future__ import annotations
+
+
+def test_known_weights_are_listed(command):
+    ran = command("weights", "list")
+    assert ran.exit_code == 0
+    for name in ("starter", "panns-cnn14", "uss-resunet30"):
+        assert name in ran.out
+
+
+def test_weights_are_checked_and_shown(command, tiny_weights):
+    ran = command("weights", "show", tiny_weights)
+    assert ran.exit_code == 0
+    assert "of 527 classes" in ran.out
+    assert "32000 Hz" in ran.out
+
+
+def test_an_unknown_name_cannot_be_fetched(command):
+    ran = command("weights", "fetch", "no-such-weights")
+    assert ran.exit_code == 5
+    assert "panns-cnn14" in ran.err
+
+
+def test_a_file_that_holds_no_weights_cannot_be_imported(command, tmp_path):
+    file = tmp_path / "Cnn14_mAP=0.431.pth"
+    file.write_bytes(b"not a checkpoint")
+    ran = command("weights", "import", file, "-o", tmp_path / "imported")
+    assert ran.exit_code == 5
+    assert "Cnn14_mAP=0.431.pth" in ran.err
+    assert not (tmp_path / "imported").exists()
