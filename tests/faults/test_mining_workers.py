@@ -98,7 +98,7 @@ def test_a_job_that_is_told_to_stop_commits_what_it_has_begun_and_goes_on_later(
             self._miner = make_miner(request)
 
         def mine(self, clips):
-            time.sleep(1.0)
+            time.sleep(3.0)  # and the word gets around meanwhile
             return self._miner.mine(clips)
 
     # Each clip is a packet, so that the job is told long before the last.

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from tests.faults.conftest import LONG, UNITS
+from tests.faults.gated_archive import TOLD
 from tests.faults.results import assert_complete, separated, staged, stems_of, times_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
@@ -44,7 +45,7 @@ def test_a_terminated_run_finishes_what_is_in_flight(start_command, go_on, undis
     out = tmp_path / "out"
     first = start_command()
     first.wait_for_unit(0)
-    first.process.send_signal(signal.SIGTERM)
+    ask_to_stop(first)
     # Whatever begins before the word has got around is in flight too.
     for number in range(len(UNITS)):
         time.sleep(1)
@@ -68,8 +69,7 @@ def test_a_second_signal_ends_a_run_at_once(start_command, go_on, undisturbed, t
     """SIGTERM twice while a recording is separated that would never end."""
     first = start_command()
     first.wait_for_unit(0)
-    first.process.send_signal(signal.SIGTERM)
-    time.sleep(1)
+    ask_to_stop(first)
     first.process.send_signal(signal.SIGTERM)
     assert first.wait() == 128 + signal.SIGTERM
     assert not staged(tmp_path / "out")
@@ -77,6 +77,12 @@ def test_a_second_signal_ends_a_run_at_once(start_command, go_on, undisturbed, t
 
     assert go_on()[0].exit_code == 0
     assert_complete(tmp_path / "out", stems=undisturbed)
+
+
+def ask_to_stop(command):
+    """Send SIGTERM, and wait until the run has taken note of it: a second one at the same moment would be lost."""
+    command.process.send_signal(signal.SIGTERM)
+    command.wait_until((command.gate.folder / TOLD).exists)
 
 
 def done_in(output):

@@ -16,7 +16,7 @@ def numbers(name, *, worker, pipeline):
     import ray
 
     port = ray.nodes()[0]["MetricsExportPort"]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         lines = answer.read().decode().splitlines()
     found = {}
     for line in lines:
@@ -27,7 +27,7 @@ def numbers(name, *, worker, pipeline):
     return found
 
 
-def settled(expected, name, *, seconds=60.0, **whose):
+def settled(expected, name, *, seconds=240.0, **whose):
     """Read numbers until they are as expected, for they come to the node a little later; give the last ones."""
     end = time.monotonic() + seconds
     while (found := numbers(name, **whose)) != expected and time.monotonic() < end:

@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 
 SCHEMA = pa.schema([("number", pa.int64()), ("text", pa.string())])
 ROW_BYTES = 200
+PATIENCE_SECONDS = 240.0  # for what must happen; a machine may be busy
 
 
 @pytest.fixture
@@ -50,10 +51,10 @@ class CountUp:
         for table in range(self.tables):
             if self.gate and table == self.tables_before:
                 waited = 0.0
-                while not Path(self.gate).exists() and waited < 20:
+                while not Path(self.gate).exists() and waited < PATIENCE_SECONDS:
                     time.sleep(0.05)
                     waited += 0.05
-                if waited >= 20:
+                if waited >= PATIENCE_SECONDS:
                     raise TimeoutError("no row was handed on before the reader's end")
             start = self.first + 1000 * table
             yield pa.table(

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from uss_ray.errors import QueryError
@@ -64,7 +62,7 @@ def test_nothing_found_and_a_level_that_is_not_there_are_refused(audioset: Vocab
         render_tree(audioset, level=9)
 
 
-def test_drawing_audioset_takes_well_under_a_second(audioset: Vocabulary) -> None:
-    start = time.process_time()
-    render_tree(audioset)
-    assert time.process_time() - start < 1.0
+def test_drawing_audioset_takes_a_line_or_two_a_node(audioset: Vocabulary) -> None:
+    """A node below two parents is drawn below both: that must not multiply."""
+    lines = render_tree(audioset).splitlines()
+    assert len(audioset.ontology.nodes) <= len(lines) < 2 * len(audioset.ontology.nodes)
