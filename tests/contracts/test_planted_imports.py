@@ -35,7 +35,7 @@ FORBIDDEN: dict[str, dict[str, str]] = {
         "store audio soundfile": "training reads anchors and weights, and no other file of a store",
         "results": LAYERS,
     },
-    "evaluation": {"pipelines training": "evaluation trains nothing", "sources": LAYERS},
+    "evaluation": {"pipelines training": "evaluation trains nothing", "api": LAYERS},
     "results": {
         "torch models separation datasets": "results know no data set and no network",
         "training": LAYERS,
