@@ -5,6 +5,7 @@ Owns the binding of weights, settings and device. Reading files and writing resu
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
@@ -28,6 +29,8 @@ from uss_ray.separation.targets import SeparationPlan
 from uss_ray.separation.windows import Span, WindowGrid
 
 Network = TypeVar("Network")
+
+_log = logging.getLogger(__name__)
 
 
 class SeparationEngine:
@@ -65,6 +68,8 @@ class SeparationEngine:
         self._separator: Separator = _present(weights.separator, name="separator")
         self._query_net: QueryNetLike = _present(weights.query_net, name="query net")
         self._class_means = weights.class_means
+        self._trained_seconds = weights.specifications.segment_seconds
+        self._warned: set[int] = set()
         self._conditioners: dict[ConditionKind, Conditioner] = {}
         self._networks = Networks(
             tagger=_present(weights.tagger, name="tagger"),
@@ -84,6 +89,8 @@ class SeparationEngine:
     def check(self, plan: SeparationPlan, *, settings: SeparationSettings) -> None:
         """Refuse what these weights cannot do, before any work is done.
 
+        Segments of another length than the networks were trained on are no fault; the log says so, once.
+
         Raises
         ------
         ConfigError
@@ -94,6 +101,10 @@ class SeparationEngine:
             If the weights lack class means that the settings ask for, or the separator cannot be steered to a target.
         """
         WindowGrid(settings, separator=self._separator)
+        seconds = settings.segment_seconds
+        if seconds != self._trained_seconds and seconds not in self._warned:
+            self._warned.add(seconds)
+            _log.warning("segments of %d s; the weights were trained on %g s", seconds, self._trained_seconds)
         conditioner = self._conditioner(settings.condition)
         for target in (*plan.targets, *plan.exclude):
             outside = [index for index in target.class_indexes if index >= len(self.vocabulary.classes)]

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from uss_ray.models.specifications import Condition, Specifications
 from uss_ray.models.stft import Stft
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.engine import SeparationEngine, build_engine
@@ -108,6 +109,10 @@ def one_hot(*indexes: int) -> Tensor:
     return condition
 
 
+def trained_on(seconds: float = 2.0, *, sample_rate: int = 32_000, size: int = CLASSES) -> Specifications:
+    return Specifications(sample_rate=sample_rate, segment_seconds=seconds, condition=Condition(size=size))
+
+
 @dataclass
 class FakeWeights:
     """Class means are full masks of the band; detected conditions scale with the probability."""
@@ -121,6 +126,7 @@ class FakeWeights:
         self.tagger = BandTagger(self.sample_rate)
         self.separator = BandSeparator(self.sample_rate)
         self.query_net = SoftQueryNet(self.tagger)
+        self.specifications = trained_on(sample_rate=self.sample_rate)
 
 
 def tone(index: int, seconds: float, *, sample_rate: int, level: float = 0.2) -> NDArray[np.float32]:

@@ -20,6 +20,7 @@ from tests.unit.separation.fakes import (
     one_hot,
     snr_db,
     tone,
+    trained_on,
 )
 from uss_ray.errors import ConfigError, QueryError, RecordingError, WeightsError
 from uss_ray.models.resunet import ResUNet, ResUNetConfig
@@ -30,7 +31,13 @@ from uss_ray.separation.networks import Networks
 from uss_ray.separation.scheduler import Scheduler, Session, SessionEnd
 from uss_ray.separation.session import EstimateBlock
 from uss_ray.separation.settings import SeparationSettings
-from uss_ray.separation.targets import Target, target_for_condition, targets_for_classes, targets_for_levels
+from uss_ray.separation.targets import (
+    SeparationPlan,
+    Target,
+    target_for_condition,
+    targets_for_classes,
+    targets_for_levels,
+)
 
 RATE = 8000
 JOIN_TOLERANCE_DB = 60.0
@@ -272,6 +279,7 @@ def tiny_weights(separator: ResUNet) -> SimpleNamespace:
         separator=separator,
         query_net=LatentQueryNet(),
         class_means={0: torch.zeros(4)},
+        specifications=trained_on(size=4),
     )
 
 
@@ -496,3 +504,15 @@ def test_weights_and_settings_that_do_not_fit_are_refused(
     weights.tagger = None  # type: ignore[assignment]
     with pytest.raises(WeightsError, match="tagger"):
         bound(weights, vocabulary, SeparationSettings())
+
+
+def test_segments_that_the_weights_were_not_trained_on_are_told_once(
+    vocabulary: Vocabulary, weights: FakeWeights, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = build_engine(weights, vocabulary=vocabulary)
+    plan = SeparationPlan((target_for_condition("all", condition=one_hot(SPEECH)),))
+    for seconds in (2, 4, 4):
+        engine.check(plan, settings=SeparationSettings(segment_seconds=seconds))
+    assert [record.getMessage() for record in caplog.records] == [
+        "segments of 4 s; the weights were trained on 2 s"
+    ]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.parity import peers
+from tests.unit.separation.fakes import trained_on
 from uss_ray.models.panns import PannsConfig
 from uss_ray.models.query_net import QueryNet
 from uss_ray.ontology.vocabulary import Vocabulary
@@ -75,6 +76,7 @@ def test_the_published_profile_gives_the_released_programs_stem(vocabulary: Voca
         query_net=QueryNet(ours),
         separator=load_resunet("separator", separator.state_dict()),
         class_means=None,
+        specifications=trained_on(),
     )
     engine = build_engine(weights, vocabulary=vocabulary)  # type: ignore[arg-type]
     target = Target(key="query:classes", label="classes", class_indexes=tuple(class_indexes))

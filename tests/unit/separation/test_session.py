@@ -14,7 +14,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.unit.separation.fakes import Bound, RaggedSource, bound, noise
+from tests.unit.separation.fakes import Bound, RaggedSource, bound, noise, trained_on
 from uss_ray.errors import ConfigError
 from uss_ray.models.panns import Panns, PannsConfig
 from uss_ray.models.protocols import WeightsLike
@@ -70,7 +70,11 @@ def networks() -> WeightsLike:
                 torch.nn.init.uniform_(module.running_var, 0.5, 1.5)  # type: ignore[arg-type]
     tagger.eval()
     return SimpleNamespace(
-        tagger=tagger, query_net=QueryNet(tagger), separator=separator.eval(), class_means=None
+        tagger=tagger,
+        query_net=QueryNet(tagger),
+        separator=separator.eval(),
+        class_means=None,
+        specifications=trained_on(),
     )
 
 
