@@ -5,8 +5,10 @@ The same for a recording that is separated alone, among others, and in spans.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from uss_ray.api.staging import commit, remove_folder, staging_folder
-from uss_ray.audio.codec import stem_subtype
+from uss_ray.audio.capacity import stem_encoding
+from uss_ray.audio.codec import RecordingReader
 from uss_ray.audio.spec import AudioSpec, StemSubtype
 from uss_ray.records import Recording
 from uss_ray.results.blocks import EstimateBlock
@@ -27,6 +30,7 @@ from uss_ray.results.index.table import (
     write_index_part,
 )
 from uss_ray.results.layout import PARTS_FOLDER, index_path, part_folder
+from uss_ray.results.options import WriteOptions
 from uss_ray.results.report.recording import write_report
 from uss_ray.results.stems.parts import PART_NAME, join_parts, write_part
 from uss_ray.results.stems.stem_run import StemRun
@@ -34,6 +38,8 @@ from uss_ray.results.stems.writer import write_estimates
 from uss_ray.results.stems.written import WrittenRecording
 from uss_ray.sources.reading import open_stored_recording
 from uss_ray.store.store import Store
+
+logger = logging.getLogger(__name__)
 
 _BLOCK_SECONDS = 1
 
@@ -85,12 +91,13 @@ class Publisher:
         """
         with staging_folder(self._output, within=self._scratch) as staging:
             (staging / recording.recording_id).mkdir(parents=True)
+            wanted, subtype = self._encoded(spec, item=recording.recording_uri)
             written = write_estimates(
                 blocks,
-                self._wanted,
+                wanted,
                 root=staging,
                 recording=_facts(recording, spec=spec),
-                subtype=self._subtype(spec),
+                subtype=subtype,
                 started=started,
             )
             return self._commit(written, recording=recording, staging=staging)
@@ -147,13 +154,14 @@ class Publisher:
                     file.unlink()
 
             (staging / recording.recording_id).mkdir(parents=True)
+            wanted, subtype = self._encoded(spec, item=recording.recording_uri)
             written = join_parts(
                 [output / part_name(recording, part) for part in range(parts)],
-                self._wanted,
+                wanted,
                 mixture_blocks=lambda: _mixture(source),
                 root=staging,
                 recording=_facts(recording, spec=spec),
-                subtype=self._subtype(spec),
+                subtype=subtype,
                 started=started,
                 on_file=upload,
             )
@@ -197,8 +205,13 @@ class Publisher:
         """
         remove_folder(self._output, parts_folder(recording))
 
-    def _subtype(self, spec: AudioSpec) -> StemSubtype:
-        return stem_subtype(spec.subtype, stem_format=self._wanted.options.stem_format)
+    def _encoded(self, spec: AudioSpec, *, item: str) -> tuple[StemRun, StemSubtype]:
+        """Give what is written in a format that holds the recording, and the coding."""
+        asked = self._wanted.options
+        stem_format, subtype = stem_encoding(spec, stem_format=asked.stem_format, item=item)
+        if stem_format == asked.stem_format:
+            return self._wanted, subtype
+        return replace(self._wanted, options=asked.replace(stem_format=stem_format)), subtype
 
     def _commit(
         self,
@@ -212,6 +225,20 @@ class Publisher:
             write_report(written, root=staging)
         commit(staging, output=self._output, name=recording.recording_id, keep=uploaded)
         return written.rows
+
+
+def check_before_work(reader: RecordingReader, *, write: WriteOptions) -> None:
+    """Find out before any work whether stems of a recording can be written, and tell what its header says wrongly.
+
+    Raises
+    ------
+    RecordingError
+        If a lossy format cannot hold them; it names the recording, and the formats that can.
+    """
+    if reader.spec.note is not None:
+        logger.warning("%s: %s", reader.name, reader.spec.note)
+    if write.write != "index-only":
+        stem_encoding(reader.spec, stem_format=write.stem_format, item=reader.name)
 
 
 def parts_folder(recording: Recording) -> str:
@@ -237,6 +264,8 @@ def _facts(recording: Recording, *, spec: AudioSpec) -> RecordingFacts:
         channels=spec.channels,
         frames=spec.frames,
         format=f"{spec.format}/{spec.subtype}",
+        decoder=spec.decoder,
+        note=spec.note,
     )
 
 

@@ -75,6 +75,11 @@ class SeparationRequest(Settings):
     )
     write: WriteOptions = Field(default_factory=WriteOptions, description="What is written.")
     overwrite: bool = Field(default=False, description="Replace the results of an earlier run.")
+    strict: bool = Field(
+        default=False,
+        description="Refuse a recording whose header states another length than it has; otherwise it is read to its "
+        "end, and the index says so.",
+    )
     device: Device = Field(
         default="auto", description="Where the networks run: auto takes a GPU where there is one."
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from uss_ray.api.publisher import Publisher, index_name
+from uss_ray.api.publisher import Publisher, check_before_work, index_name
 from uss_ray.api.queries import plan_targets
 from uss_ray.api.request import SeparationRequest, request_with
 from uss_ray.api.staging import check_output
@@ -196,7 +196,9 @@ class RecordingSeparator:
         output = self.request.output_store
         if not self.request.overwrite:
             refuse_existing(output, recording=recording)
-        with open_stored_recording(Store(recording.recording_uri, self.request.storage)) as reader:
+        source = Store(recording.recording_uri, self.request.storage)
+        with open_stored_recording(source, strict=self.request.strict) as reader:
+            check_before_work(reader, write=self.request.write)
             session = self.open_session(reader)
             rows = self.publisher.publish(
                 _reporting(self.engine.drive(session), reader=reader, progress=progress),
@@ -249,7 +251,8 @@ def separate(
     **options
         Fields of the request, or of its query and of what it writes, by their names: `output`, `levels`, `classes`,
         `union`, `texts`, `example_folder`, `exclude`, `weights`, `settings`, `networks`, `stem_format`, `residual`,
-        `write`, `report`, `overwrite`, `device`, `ontology`, `class_list`, `storage`. They are laid over `request`.
+        `write`, `report`, `overwrite`, `strict`, `device`, `ontology`, `class_list`, `storage`. They are laid over
+        `request`.
 
     Returns
     -------

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from uss_ray.audio.spec import StemFormat
-from uss_ray.errors import ConfigError
+from uss_ray.audio.spec import AudioSpec, StemFormat, StemSubtype, stem_subtype
+from uss_ray.errors import ConfigError, RecordingError
 
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 """Rates in Hz that an Opus file gives back as they were written; others would be resampled."""
@@ -50,6 +50,43 @@ found 44100 Hz
         _check_flac(item, sample_rate=sample_rate, channels=channels)
     elif stem_format in ("ogg", "opus"):
         _check_lossy(stem_format, item=item, sample_rate=sample_rate, channels=channels)
+
+
+def stem_encoding(spec: AudioSpec, *, stem_format: StemFormat, item: str) -> tuple[StemFormat, StemSubtype]:
+    """Choose format and coding of a recording's stems, before any work is done.
+
+    Parameters
+    ----------
+    spec : AudioSpec
+        Of the recording.
+    stem_format : {"flac", "wav", "ogg", "opus"}
+        What was asked for.
+    item : str
+        What the error names.
+
+    Returns
+    -------
+    (str, str)
+        WAV instead of FLAC for what that cannot hold: both lose nothing.
+
+    Raises
+    ------
+    RecordingError
+        If a lossy format cannot hold the recording; it says which format can.
+
+    Examples
+    --------
+    >>> stem_encoding(AudioSpec(48000, 12, None, "WAV", "PCM_16"), stem_format="flac", item="a.wav")
+    ('wav', 'PCM_16')
+    """
+    chosen = stem_format
+    try:
+        check_format_holds(stem_format, item=item, sample_rate=spec.sample_rate, channels=spec.channels)
+    except ConfigError as error:
+        if stem_format != "flac":
+            raise RecordingError(item, expected=error.expected, found=error.found) from None
+        chosen = "wav"
+    return chosen, stem_subtype(spec.subtype, stem_format=chosen)
 
 
 def _check_flac(item: str, *, sample_rate: int, channels: int) -> None:

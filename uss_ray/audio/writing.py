@@ -44,6 +44,8 @@ class WrittenStem:
     ----------
     path : Path
         Its final name.
+    coding : str
+        Format and coding, such as `FLAC/PCM_16`.
     frames : int
         Samples in each channel.
     file_bytes : int
@@ -55,6 +57,7 @@ class WrittenStem:
     """
 
     path: Path
+    coding: str
     frames: int
     file_bytes: int
     sha256: str
@@ -81,15 +84,18 @@ class StemWriter:
         `spec.stem_subtype` for the choice that suits a recording.
     expected_frames : int, default=None
         Samples in each channel to come, where known.
+    grows : bool, default=False
+        Whether a stem of integers goes on as a WAV of floats, under a name that ends so, from the first sample on that
+        lies beyond full scale; what came before keeps its rounding. Otherwise, and in lossy formats, it is clipped.
 
     Attributes
     ----------
     path : Path
-        Final name.
+        Final name; another after a stem has grown.
     frames : int
         Samples in each channel so far.
     clipped_samples : int
-        Samples beyond full scale so far, clipped by any coding but FLOAT.
+        Samples beyond full scale so far that were clipped.
 
     Raises
     ------
@@ -112,25 +118,32 @@ class StemWriter:
         format: str = "flac",
         subtype: str | None = None,
         expected_frames: int | None = None,
+        grows: bool = False,
     ) -> None:
         self.path = Path(path)
+        self.sample_rate = sample_rate
         self.channels = channels
         self.frames = 0
         self.clipped_samples = 0
         self._format = checked_stem_format(format)
         self._subtype = _checked_subtype(subtype, stem_format=self._format)
         check_format_holds(self._format, item=str(self.path), sample_rate=sample_rate, channels=channels)
+        self._expected_frames = expected_frames
+        self._grows = grows and self._format not in LOSSY_FORMATS
         self._pieces = EvenPieces(_LOSSY_PIECE_FRAMES) if self._format in LOSSY_FORMATS else None
         self._max_frames = self._wav_max_frames() if self._format == "wav" else None
         container = _CONTAINERS[self._format]
         if self._max_frames is not None and (expected_frames or 0) > self._max_frames:
             container, self._max_frames = "RF64", None
+        self._open_file(container)
+
+    def _open_file(self, container: str) -> None:
         # Not the stem's own name with an ending: that could grow longer than a file system allows.
         self._temporary = self.path.with_name(f".{secrets.token_hex(8)}.part")
         self._file = self._created()
         self._bridge = FaultKeepingSink(self._file)
         self._open = True
-        self._encoder = self._started(container=container, sample_rate=sample_rate)
+        self._encoder = self._started(container=container, sample_rate=self.sample_rate)
 
     def __enter__(self) -> StemWriter:
         """Return the writer itself."""
@@ -168,8 +181,16 @@ class StemWriter:
         if not (np.isfinite(highest) and np.isfinite(lowest)):
             self._fail(expected="finite samples", found="NaN or Inf")
         if self._subtype != "FLOAT" and (highest > 1 or lowest < -1):
-            self.clipped_samples += int(np.count_nonzero(np.abs(block) > 1))
-            block = np.clip(block, -1, 1)
+            if self._grows:
+                # At that very sample: what comes in other blocks gives the same file.
+                within = int(np.argmax((np.abs(block) > 1).any(axis=0)))
+                if within:
+                    self._append(np.ascontiguousarray(block[:, :within].T, dtype=np.float32))
+                self._grow()
+                block = block[:, within:]
+            else:
+                self.clipped_samples += int(np.count_nonzero(np.abs(block) > 1))
+                block = np.clip(block, -1, 1)
         self._append(np.ascontiguousarray(block.T, dtype=np.float32))
 
     def write_silence(self, frames: int) -> None:
@@ -209,11 +230,7 @@ class StemWriter:
         """
         self._check_open()
         try:
-            for piece in self._pieces.rest() if self._pieces else ():
-                self._encode(piece)
-            self._encoder.close()
-            self._raise_fault()
-            self._file.flush()
+            self._finish_encoding()
             if self._format in LOSSY_FORMATS:
                 settle_serial_number(self._temporary)
             elif self._format == "wav":
@@ -226,7 +243,8 @@ class StemWriter:
             os.replace(self._temporary, self.path)
         except (OSError, soundfile.SoundFileError) as error:
             self._fail(expected="a finished file", found=_wording(error), cause=error)
-        return WrittenStem(self.path, self.frames, file_bytes, digest, self.clipped_samples)
+        coding = f"{self._format.upper()}/{self._subtype}"
+        return WrittenStem(self.path, coding, self.frames, file_bytes, digest, self.clipped_samples)
 
     def abort(self) -> None:
         """Stop and leave nothing behind; harmless after `close`."""
@@ -236,6 +254,40 @@ class StemWriter:
             with contextlib.suppress(soundfile.SoundFileError):
                 self._encoder.close()
         self._discard_file()
+
+    def _finish_encoding(self) -> None:
+        for piece in self._pieces.rest() if self._pieces else ():
+            self._encode(piece)
+        self._encoder.close()
+        self._raise_fault()
+        self._file.flush()
+
+    def _grow(self) -> None:
+        """Go on as a WAV of floats: what was written is decoded and written again, block by block."""
+        self._check_open()
+        before, held_frames = self._temporary, self.frames
+        try:
+            self._finish_encoding()
+            self._file.close()
+        except (OSError, soundfile.SoundFileError) as error:
+            self._fail(expected="a finished file", found=_wording(error), cause=error)
+        try:
+            self.path, self.frames = self.path.with_suffix(".wav"), 0
+            self._format, self._subtype = "wav", "FLOAT"
+            self._max_frames = None if self._expected_frames is None else self._wav_max_frames()
+            is_long = self._max_frames is None or (self._expected_frames or 0) > self._max_frames
+            self._max_frames = None if is_long else self._max_frames
+            self._open_file("RF64" if is_long else "WAV")
+            if held_frames:
+                with soundfile.SoundFile(before) as held:
+                    while len(block := held.read(_SILENCE_FRAMES, dtype="float32", always_2d=True)):
+                        self._append(block)
+        except (OSError, soundfile.SoundFileError) as error:
+            self._fail(expected="a file that can be read back", found=_wording(error), cause=error)
+        finally:
+            before.unlink(missing_ok=True)
+        if self.frames != held_frames:
+            self._fail(expected=f"{held_frames} samples so far", found=str(self.frames))
 
     def _created(self) -> BinaryIO:
         try:

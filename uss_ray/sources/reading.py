@@ -10,13 +10,13 @@ from uss_ray.store.store import Store
 
 
 @contextmanager
-def open_stored_recording(place: Store) -> Iterator[RecordingReader]:
-    """Open a recording where it lies; it is read as its blocks are asked for.
+def open_stored_recording(place: Store, *, strict: bool = False) -> Iterator[RecordingReader]:
+    """Open a recording where it lies; it is read as its blocks are asked for. `strict` as in `open_recording`.
 
     Raises
     ------
     UssRayError
         Of the store's kind if it is missing or cannot be read, `RecordingError` if it is no audio.
     """
-    with place.open() as file, open_recording(file, name=str(place)) as reader:
+    with place.open() as file, open_recording(file, name=str(place), strict=strict) as reader:
         yield reader

@@ -213,3 +213,54 @@ def test_one_engine_serves_requests_of_other_queries_and_settings(make_recording
         assert [row.stem_sha256 for row in shared.rows] == [row.stem_sha256 for row in own.rows]
         assert any(row.stem_sha256 for row in shared.rows)
         assert shared.rows[0].run_id == own.rows[0].run_id
+
+
+def test_a_recording_of_many_channels_gets_wav_stems_and_one_that_opus_cannot_hold_costs_no_work(
+    make_recording, tiny_weights, tmp_path
+):
+    many = str(make_recording("many.wav", seconds=2.0, channels=9))
+    asked = {"classes": ["Dog"], "weights": str(tiny_weights), "report": False}
+    result = separate(many, output=str(tmp_path / "many"), **asked)
+    assert {row.format for row in result.rows if row.format} <= {"WAV/PCM_16", "WAV/FLOAT"}
+    odd = str(make_recording("odd.wav", seconds=2.0, sample_rate=44100))
+    seen = []
+    with pytest.raises(RecordingError, match=r"odd\.wav: expected 8000"):
+        separate(
+            odd,
+            output=str(tmp_path / "odd"),
+            stem_format="opus",
+            progress=lambda *done: seen.append(done),
+            **asked,
+        )
+    assert seen == []
+
+
+@pytest.mark.parametrize("scale", [3.0, 20_000.0])
+def test_a_loud_recording_is_the_sum_of_what_is_written(tiny_weights, tmp_path, scale):
+    rate = 32000
+    loud = (scale * 0.3 * np.random.default_rng(1).standard_normal(2 * rate)).astype(np.float32)
+    path = tmp_path / "loud.wav"
+    sf.write(path, loud, rate, subtype="FLOAT")
+    result = separate(
+        str(path), output=str(tmp_path / "out"), levels=[1], weights=str(tiny_weights), report=False
+    )
+    stems = [
+        sf.read(tmp_path / "out" / row.stem_uri, dtype="float64")[0] for row in result.rows if row.stem_uri
+    ]
+    assert np.abs(sum(stems) - loud).max() < 1e-5 * scale + len(stems) * 2.0**-23
+
+
+def test_a_header_that_lies_is_in_every_row_or_refused(make_recording, tiny_weights, tmp_path):
+    path = make_recording("a.wav", seconds=2.0)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"data") + 4
+    content[at : at + 4] = (1000).to_bytes(4, "little")
+    path.write_bytes(content)
+    asked = {"classes": ["Dog"], "weights": str(tiny_weights), "report": False}
+    result = separate(str(path), output=str(tmp_path / "out"), **asked)
+    assert result.seconds == pytest.approx(2.0)
+    reasons = set(read_index(tmp_path / "out")["reason"].to_pylist())
+    assert len(reasons) == 1
+    assert "the header states 1000 bytes" in reasons.pop()
+    with pytest.raises(RecordingError, match="--strict"):
+        separate(str(path), output=str(tmp_path / "strict"), strict=True, **asked)

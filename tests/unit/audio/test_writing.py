@@ -275,3 +275,68 @@ def test_a_file_that_lost_samples_on_its_way_is_not_committed(
     with pytest.raises(OutputError, match="expected 1001 samples in the finished file, found 1000"):
         writer.close()
     assert os.listdir(tmp_path) == []
+
+
+def loud(frames: int = 50_000) -> np.ndarray:
+    waveform = (
+        (0.2 * np.random.default_rng(2).standard_normal((2, frames))).clip(-0.9, 0.9).astype(np.float32)
+    )
+    waveform[1, 30_001] = -4.0
+    waveform[0, 40_000:] *= 20_000
+    return waveform
+
+
+@pytest.mark.parametrize("format", ["flac", "wav"])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
+def test_a_stem_beyond_full_scale_goes_on_as_floats_and_loses_nothing(
+    format: str, subtype: str, tmp_path: Path
+) -> None:
+    waveform, digests = loud(), set()
+    for block_frames in (700, 30_001, 50_000):
+        writer = StemWriter(
+            tmp_path / f"000012.000.{format}",
+            sample_rate=44100,
+            channels=2,
+            format=format,
+            subtype=subtype,
+            expected_frames=50_000,
+            grows=True,
+        )
+        with writer:
+            for at in range(0, 50_000, block_frames):
+                writer.write(waveform[:, at : at + block_frames])
+            stem = writer.close()
+        assert (stem.path, stem.coding) == (tmp_path / "000012.000.wav", "WAV/FLOAT")
+        assert (stem.frames, stem.clipped_samples) == (50_000, 0)
+        digests.add(stem.sha256)
+    assert len(digests) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["000012.000.wav"]
+    found = soundfile.read(stem.path, dtype="float32")[0].T
+    assert np.array_equal(found[:, 30_001:], waveform[:, 30_001:])
+    assert np.abs(found - waveform).max() <= 2.0 ** (-15 if subtype == "PCM_16" else -23)
+
+
+def test_a_stem_within_full_scale_does_not_grow(tmp_path: Path) -> None:
+    quiet = loud()[:, :30_000]
+    for name, grows in (("a", True), ("b", False)):
+        with StemWriter(tmp_path / f"{name}.flac", sample_rate=44100, channels=2, grows=grows) as writer:
+            writer.write(quiet)
+    assert (tmp_path / "a.flac").read_bytes() == (tmp_path / "b.flac").read_bytes()
+
+
+def test_silence_before_a_loud_sound_is_kept_as_it_grows(tmp_path: Path) -> None:
+    with StemWriter(tmp_path / "a.flac", sample_rate=44100, channels=2, grows=True) as writer:
+        writer.write_silence(100_000)
+        writer.write(np.full((2, 5), 2.0, np.float32))
+        writer.write_silence(7)
+    found = soundfile.read(tmp_path / "a.wav")[0]
+    assert found.shape == (100_012, 2)
+    assert found.sum() == 20.0
+
+
+def test_an_exception_after_a_stem_has_grown_leaves_nothing(tmp_path: Path) -> None:
+    writer = StemWriter(tmp_path / "a.flac", sample_rate=44100, channels=1, grows=True)
+    writer.write(np.full((1, 500), 2.0, np.float32))
+    with pytest.raises(OutputError, match="NaN"):
+        writer.write(np.full((1, 5), np.nan, np.float32))
+    assert list(tmp_path.iterdir()) == []

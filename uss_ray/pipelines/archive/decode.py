@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from uss_ray.api.publisher import parts_folder
+from uss_ray.api.publisher import check_before_work, parts_folder
 from uss_ray.api.request import SeparationRequest
 from uss_ray.audio.codec import RecordingReader
 from uss_ray.errors import OutputError, RecordingError
@@ -24,6 +24,7 @@ from uss_ray.pipelines.archive.ledger import done_parts
 from uss_ray.pipelines.archive.packets import PacketBuilder, Sounding, Unit, UnitStatus
 from uss_ray.pipelines.runtime.run_state import StopSign
 from uss_ray.records import Recording
+from uss_ray.results.options import WriteOptions
 from uss_ray.sources.reading import open_stored_recording
 from uss_ray.store.faults import is_infrastructure
 from uss_ray.store.store import Store, StoreOptions
@@ -81,6 +82,8 @@ def decode_packets(
                 recording,
                 plan=plan,
                 storage=request.storage,
+                strict=request.strict,
+                write=request.write,
                 done_parts=lambda item: done_parts(request.output_store, folder=parts_folder(item)),
             ):
                 yield from builder.add(unit, waveform)
@@ -105,6 +108,8 @@ def decode_recording(
     plan: SpanPlan,
     storage: StoreOptions,
     done_parts: Callable[[Recording], Collection[int]],
+    strict: bool = False,
+    write: WriteOptions | None = None,
 ) -> Iterator[Sounding]:
     """Decode one recording.
 
@@ -116,6 +121,10 @@ def decode_recording(
         How the recording is reached.
     done_parts : callable
         Tells which spans of a long recording are there from an earlier run; they come without sound.
+    strict : bool, default=False
+        See `audio.reading.open_recording`.
+    write : WriteOptions or None, default=None
+        What is to be written; what cannot be fails at once. None writes nothing.
 
     Yields
     ------
@@ -130,8 +139,10 @@ def decode_recording(
         is_last=False,
     )
     try:
-        with open_stored_recording(Store(recording.recording_uri, storage)) as reader:
+        with open_stored_recording(Store(recording.recording_uri, storage), strict=strict) as reader:
             spec = reader.spec
+            if write is not None:
+                check_before_work(reader, write=write)
             facts = replace(
                 facts,
                 sample_rate=spec.sample_rate,
@@ -139,6 +150,8 @@ def decode_recording(
                 frames=spec.frames,
                 format=spec.format,
                 subtype=spec.subtype,
+                decoder=spec.decoder,
+                note=spec.note,
             )
             for unit, waveform in _units(
                 reader, facts=facts, plan=plan, done_parts=lambda: done_parts(recording)

@@ -55,7 +55,7 @@ class Unit:
         Of the recording.
     frames : int or None, default=None
         Length of the recording, where it is known.
-    format, subtype : str, default=""
+    format, subtype, decoder, note
         See `audio.spec.AudioSpec`.
     decode_seconds : float, default=0.0
         Time it took to read.
@@ -76,6 +76,8 @@ class Unit:
     frames: int | None = None
     format: str = ""
     subtype: str = ""
+    decoder: str = "libsndfile"
+    note: str | None = None
     decode_seconds: float = 0.0
 
     @property
@@ -101,6 +103,8 @@ UNIT_TYPE = pa.struct(
         pa.field("frames", pa.int64()),
         pa.field("format", pa.string(), False),
         pa.field("subtype", pa.string(), False),
+        pa.field("decoder", pa.string(), False),
+        pa.field("note", pa.string()),
         pa.field("decode_seconds", pa.float64(), False),
     ]
 )

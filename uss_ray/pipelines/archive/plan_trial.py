@@ -98,8 +98,11 @@ def _trial(separator: RecordingSeparator, *, excerpt: Path, recording: Recording
     separated = separator.separate(_at(excerpt, recording.recording_id))
     took_seconds = time.perf_counter() - started
     # Stems of a row, or one for each of its spans: what is there tells, whatever the way of writing.
-    suffix = f".{separator.request.write.stem_format}"
-    stems = [path for path in Path(separated.folder).rglob(f"*{suffix}") if path.is_file()]
+    # A stem that another format holds better is a WAV.
+    suffixes = {f".{separator.request.write.stem_format}", ".wav"}
+    stems = [
+        path for path in Path(separated.folder).rglob("*.*") if path.is_file() and path.suffix in suffixes
+    ]
     stem_bytes = sum(path.stat().st_size for path in stems)
     return Trial(
         recording_id=recording.recording_id,

@@ -188,7 +188,15 @@ class SeparatePackets:
     def _write(self, unit: Unit, blocks: BlockQueue, began: float) -> _Written:
         started = time.monotonic()
         publisher, recording = self._separator.publisher, unit.recording
-        spec = AudioSpec(unit.sample_rate, unit.channels, unit.frames, unit.format, unit.subtype)
+        spec = AudioSpec(
+            unit.sample_rate,
+            unit.channels,
+            unit.frames,
+            unit.format,
+            unit.subtype,
+            decoder=unit.decoder,
+            note=unit.note,
+        )
         rows: RecordingRows | None = None
         try:
             if unit.part is None:

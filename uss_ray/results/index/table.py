@@ -77,6 +77,10 @@ class RecordingFacts:
         Format of the recording's file, such as `WAV/PCM_24`.
     recording_sha256 : str or None, default=None
         Checksum of the recording's file, where somebody computed it.
+    decoder : str, default="libsndfile"
+        The library that decodes it; another is named with the format of the stems.
+    note : str or None, default=None
+        What its header says that is not so, for the `reason` of all its rows.
     """
 
     recording_id: str
@@ -86,6 +90,8 @@ class RecordingFacts:
     frames: int | None = None
     format: str | None = None
     recording_sha256: str | None = None
+    decoder: str = "libsndfile"
+    note: str | None = None
 
     @property
     def seconds(self) -> float | None:
@@ -139,7 +145,7 @@ class IndexRow:
         `silent`: was active, but never above the silence level, so no stem was kept. `absent`: never active.
         `failed`: see `reason`.
     reason : str or None, default=None
-        One line, for `failed` only.
+        One line: why a recording failed, or what its header said that was not so.
     probability : float or None, default=None
         Highest probability over all segments, in [0, 1]; None where nothing was tagged.
     active_spans : tuple of ActiveSpan, default=()
@@ -157,7 +163,7 @@ class IndexRow:
     sample_rate, channels, frames : int or None, default=None
         Native rate in Hz, channels and frames, the same for a recording and its stems.
     format : str or None, default=None
-        Format of the stem, such as `FLAC/PCM_24`.
+        Format of the stem, such as `FLAC/PCM_24`; with `, from MATROSKA/OPUS by FFmpeg` where that decoded it.
     weights_name, weights_sha256, settings : str
         See `RunFacts`.
     processing_seconds : float or None, default=None
@@ -255,8 +261,8 @@ def _contradiction(row: IndexRow) -> tuple[str, str, str] | None:
         return "kind", f"one of {get_args(Kind)}", repr(row.kind)
     if row.status not in _STATUSES:
         return "status", f"one of {get_args(Status)}", repr(row.status)
-    if (row.status == "failed") != (row.reason is not None):
-        return "reason", "a reason if and only if failed", f"{row.status}, {row.reason}"
+    if row.status == "failed" and row.reason is None:
+        return "reason", "a reason where the recording failed", "none"
     named_by: tuple[IndexRow | ActiveSpan, ...] = (row, *row.active_spans)
     for named in named_by:
         values = (named.stem_uri, named.stem_sha256, named.stem_bytes)
@@ -300,6 +306,7 @@ def blank_row(
         weights_sha256=run.weights_sha256,
         settings=run.settings,
         processing_seconds=processing_seconds,
+        reason=recording.note,
     )
 
 

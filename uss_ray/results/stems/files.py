@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 import numpy as np
@@ -45,11 +45,6 @@ class Encoding:
     frames: int | None
     stem_format: StemFormat
     subtype: StemSubtype
-
-    @property
-    def name(self) -> str:
-        """As the index says it, such as `FLAC/PCM_24`."""
-        return f"{self.stem_format.upper()}/{self.subtype}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,7 +232,10 @@ class _LazyStem:
             return []
         written = self._writer.close()
         self._is_closed = True
-        return [StemFile(self._uri, self._start_frame, self._span_start_frame, written)]
+        # A stem beyond full scale has become another file.
+        self._path = written.path
+        uri = PurePosixPath(self._uri).with_suffix(written.path.suffix).as_posix()
+        return [StemFile(uri, self._start_frame, self._span_start_frame, written)]
 
     def discard(self) -> None:
         if self._is_closed:
@@ -261,6 +259,7 @@ class _LazyStem:
             format=encoding.stem_format,
             subtype=encoding.subtype,
             expected_frames=None if encoding.frames is None else encoding.frames - self._start_frame,
+            grows=True,
         )
         self._writer.write_silence(self._frames_before)
         return self._writer

@@ -184,7 +184,7 @@ class Track:
             stem_sha256=whole.written.sha256 if whole else None,
             stem_bytes=whole.written.file_bytes if whole else None,
             clipped_samples=sum(file.written.clipped_samples for file in files) if files else None,
-            format=self._encoding.name if files else None,
+            format=", ".join(sorted({file.written.coding for file in files})) or None,
         )
 
     def _status(self) -> Status:

@@ -13,6 +13,8 @@ from uss_ray.results.report.portrait import Portrait
 from uss_ray.results.stems.stem_run import StemRun
 from uss_ray.results.stems.tracks import Track, Tracks
 
+_USUAL_DECODER = "libsndfile"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WrittenRecording:
@@ -56,7 +58,7 @@ def assemble(
         common=common,
         probabilities=activities.highest,
         own={
-            place: _row(track, common=common, activities=activities)
+            place: _with_decoder(_row(track, common=common, activities=activities), recording)
             for place, track in tracks.by_place().items()
         },
     )
@@ -71,3 +73,10 @@ def _row(track: Track, *, common: IndexRow, activities: Activities) -> IndexRow:
     activity = activities[track.request.key]
     absent = absent_row(common, track.request, probability=activity.highest_probability)
     return track.row(absent, spans=activity.spans)
+
+
+def _with_decoder(row: IndexRow, recording: RecordingFacts) -> IndexRow:
+    """Name with the format of a stem the decoder of its recording, unless it is the usual one."""
+    if row.format is None or recording.decoder == _USUAL_DECODER:
+        return row
+    return dataclasses.replace(row, format=f"{row.format}, from {recording.format} by {recording.decoder}")

@@ -5,6 +5,7 @@ import pytest
 import soundfile as sf
 
 from uss_ray.pipelines.archive.decode import SpanPlan, decode_recording
+from uss_ray.results.options import WriteOptions
 from uss_ray.sources.recordings import single_recording
 from uss_ray.store.store import Store, StoreOptions
 
@@ -82,3 +83,33 @@ def test_a_fault_of_the_store_is_no_fault_of_the_recording(make_recording, monke
     monkeypatch.setattr(Store, "open", fail)
     ((unit, _),) = decoded(make_recording("a.wav"))
     assert unit.status == "unfinished"
+
+
+def test_a_header_that_lies_travels_as_a_note_or_fails_where_it_must_not(make_recording):
+    path = make_recording("a.wav", seconds=3.0, sample_rate=8000)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"data") + 4
+    content[at : at + 4] = bytes(4)
+    path.write_bytes(content)
+    ((unit, waveform),) = decoded(path)
+    assert (unit.status, waveform.shape[1]) == ("sound", 24_000)
+    assert "the header states 0 bytes" in unit.note
+    recording = single_recording(str(path))
+    ((unit, _),) = decode_recording(
+        recording, plan=PLAN, storage=StoreOptions(), done_parts=lambda _item: (), strict=True
+    )
+    assert unit.status == "failed"
+    assert "--strict" in unit.reason
+
+
+def test_what_the_stem_format_cannot_hold_fails_before_it_is_decoded(make_recording):
+    path = make_recording("a.wav", seconds=30.0, sample_rate=44100)
+    ((unit, waveform),) = decode_recording(
+        single_recording(str(path)),
+        plan=PLAN,
+        storage=StoreOptions(),
+        done_parts=lambda _item: (),
+        write=WriteOptions(stem_format="opus"),
+    )
+    assert (unit.status, waveform.shape[1]) == ("failed", 0)
+    assert unit.reason.startswith(f"{path}: expected 8000")

@@ -223,7 +223,7 @@ def test_a_part_of_another_schema_is_refused(root: Path, change: Any, message: s
             {"active_spans": (a_span_with_a_file(),)},
             "whole stem or those of its spans",
         ),
-        ({"reason": "why"}, "reason"),
+        ({"status": "failed"}, "reason"),
         ({"probability": 1.5}, "probability"),
         ({"level_db": float("-inf")}, "level_db"),
         ({"active_spans": (ActiveSpan(start_seconds=2.0, end_seconds=1.0),)}, "active_spans"),

@@ -459,3 +459,42 @@ def test_errors_of_the_family_are_what_the_caller_catches(
     with pytest.raises(UssRayError):
         written(tmp_path, scene, recording_facts, run_facts, stem_format="flac", subtype="FLOAT")
     assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("stem_format", ["flac", "wav"])
+@pytest.mark.parametrize("loudness", [1, 6, 20_000])
+def test_stems_and_residual_sum_to_the_mixture_however_loud_they_are(
+    tmp_path: Path,
+    scene: Scene,
+    recording_facts: RecordingFacts,
+    run_facts: RunFacts,
+    stem_format: str,
+    loudness: int,
+) -> None:
+    loud = Scene(scene.mixture * loudness, {key: est * loudness for key, est in scene.estimates.items()})
+    result = written(tmp_path, loud, recording_facts, run_facts, stem_format=stem_format, subtype="PCM_16")
+    level = [row for row in result.rows if row.level == 2 and row.stem_uri]
+    summed = sum(read(tmp_path, row.stem_uri).astype(np.float64) for row in level)
+    np.testing.assert_allclose(summed, loud.mixture, atol=3 * 2.0**-15 + loudness * 2.0**-22)
+    assert files(tmp_path) == sorted(row.stem_uri for row in result.rows if row.stem_uri)
+    for row in result.rows:
+        if row.stem_uri:
+            assert row.clipped_samples == 0
+            assert row.stem_sha256 == hashlib.sha256((tmp_path / row.stem_uri).read_bytes()).hexdigest()
+            expected = "WAV/FLOAT" if str(row.stem_uri).endswith(".wav") and (row.peak_db or 0) > 0 else None
+            assert expected is None or row.format == expected
+
+
+def test_rows_name_another_decoder_and_what_a_header_said_wrongly(
+    tmp_path: Path, scene: Scene, recording_facts: RecordingFacts, run_facts: RunFacts
+) -> None:
+    facts = dataclasses.replace(
+        recording_facts, format="MATROSKA/OPUS", decoder="FFmpeg", note="the header states 0 bytes"
+    )
+    rows = written(tmp_path, scene, facts, run_facts, stem_format="flac", subtype="PCM_16").rows
+    assert rows[0].format in (
+        "FLAC/PCM_16, from MATROSKA/OPUS by FFmpeg",
+        "WAV/FLOAT, from MATROSKA/OPUS by FFmpeg",
+    )
+    assert {row.reason for row in rows} == {"the header states 0 bytes"}
+    assert {row.format for row in rows if row.status == "absent"} == {None}
