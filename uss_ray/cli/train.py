@@ -28,14 +28,14 @@ class TrainStarter(Settings):
     )
 
 
-TRAIN_COMMAND: Final = Command(
+TRAIN_STARTER: Final = Command(
     name="train starter", model=TrainStarter, positionals={"source": "DATA|ANCHORS"}, short={"output": "-o"}
 )
 
 
 def train_starter(arguments: Sequence[str]) -> int:
     """Train, and say where the weights are."""
-    asked, _ = TRAIN_COMMAND.read(arguments)
+    asked, _ = TRAIN_STARTER.read(arguments)
 
     import logging
 
