@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -8,9 +9,9 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from uss_ray.api.staging import commit, staging_folder, sweep_staging
+from uss_ray.api.staging import check_output, commit, staging_folder, sweep_staging
 from uss_ray.errors import OutputError
-from uss_ray.store.store import Store
+from uss_ray.store.store import Store, StoreOptions
 
 
 @pytest.fixture(params=["local", "store"])
@@ -115,7 +116,7 @@ def test_what_a_killed_process_left_is_swept_away_and_the_work_of_a_live_one_is_
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     die = (
         "import os, sys\n"
-        "from uss_ray.api.staging import staging_folder\n"
+        "from uss_ray.api.staging import check_output, staging_folder\n"
         "from uss_ray.store.store import Store\n"
         "context = staging_folder(Store(sys.argv[1]))\n"
         "print(context.__enter__(), flush=True)\n"
@@ -135,3 +136,22 @@ def test_what_a_killed_process_left_is_swept_away_and_the_work_of_a_live_one_is_
         stage(live, "a.wav", {"dog.flac": "woof"})
         commit(live, output=output, name="a.wav")
     assert content_of(output, "a.wav") == {"dog.flac": "woof"}
+
+
+def test_an_output_is_checked_without_leaving_anything(output, tmp_path):
+    check_output(output)
+    assert not output.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_that_cannot_be_is_told_before_any_work(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match="found a file"):
+        check_output(Store(tmp_path / "file" / "out"))
+    with pytest.raises(OutputError, match=r"s3://bucket/out"):
+        check_output(
+            Store("s3://bucket/out", StoreOptions(endpoint="http://127.0.0.1:9", patience_seconds=0))
+        )
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(OutputError, match="no permission"):
+        check_output(Store(tmp_path / "out" / "deep"))

@@ -6,6 +6,7 @@ import io
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -133,3 +134,28 @@ def packed(request: pytest.FixtureRequest, tones: Tones, root: str) -> tuple[str
     """(container, location) of the tones in each container."""
     PACKERS[request.param](tones, root)
     return request.param, root
+
+
+class FailingFile:
+    """A file that reads `allowed` times and never again."""
+
+    def __init__(self, whole: BinaryIO, fault: Exception) -> None:
+        self.reads = 0
+        self.allowed = 1_000_000
+        self._whole = whole
+        self._fault = fault
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._whole, name)
+
+    def __enter__(self) -> FailingFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._whole.seek(0)
+
+    def read(self, count: int = -1) -> bytes:
+        self.reads += 1
+        if self.reads > self.allowed:
+            raise self._fault
+        return self._whole.read(count)
