@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 import soundfile
 
 from uss_ray.anchors.manifest import read_manifest
-from uss_ray.errors import ConfigError, DataError, WeightsError
+from uss_ray.errors import DataError
 from uss_ray.models.conv_tasnet import ConvTasNet, ConvTasNetConfig
 from uss_ray.models.panns import PannsConfig
 from uss_ray.models.resunet import ResUNetConfig
@@ -103,32 +102,6 @@ def test_anchors_alone_train_the_same_separator(trained: tuple[Path, Path], tmp_
         work / "anchors", tmp_path / "out", weights=str(work / "tagger"), work=tmp_path / "work", config=SMALL
     )
     assert (folder / "separator.safetensors").read_bytes() == (again / "separator.safetensors").read_bytes()
-
-
-def test_anchors_of_other_weights_are_refused(trained: tuple[Path, Path], tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="expected small-tagger, which mined"):
-        train_starter_from_anchors(
-            trained[1] / "anchors", tmp_path / "out", weights="starter", work=tmp_path / "work", config=SMALL
-        )
-
-
-def test_a_run_without_a_manifest_is_refused(trained: tuple[Path, Path], tmp_path: Path) -> None:
-    anchors = tmp_path / "cut off"
-    (anchors / "anchors").mkdir(parents=True)
-    for shard in (trained[1] / "anchors" / "anchors").iterdir():
-        (anchors / "anchors" / shard.name).symlink_to(shard)
-    with pytest.raises(DataError, match="expected a finished mining run"):
-        train_starter_from_anchors(
-            anchors, tmp_path / "out", weights=str(trained[1] / "tagger"), work=tmp_path / "w", config=SMALL
-        )
-
-
-def test_checkpoints_of_other_settings_are_refused(
-    data: Path, trained: tuple[Path, Path], tmp_path: Path
-) -> None:
-    assert json.loads((trained[1] / "config.json").read_text())["name"] == "small"
-    with pytest.raises(ConfigError, match="expected a new folder, or one of the same settings"):
-        train_starter(data, tmp_path / "out", work=trained[1], config=SMALL.replace(settle_batches=3))
 
 
 def test_a_folder_that_is_no_data_set_is_refused_before_any_work(tmp_path: Path) -> None:

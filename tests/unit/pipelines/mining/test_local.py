@@ -13,6 +13,7 @@ from uss_ray.mining.settings import MiningSettings
 from uss_ray.pipelines.mining import local
 from uss_ray.pipelines.mining.local import mine_in_process
 from uss_ray.pipelines.mining.request import MiningRequest
+from uss_ray.pipelines.runtime.lease import hold_lease
 from uss_ray.silence import MiningSilence
 
 torch = pytest.importorskip("torch")
@@ -105,3 +106,37 @@ def test_results_of_other_settings_are_not_mixed_with_these(request_for) -> None
         mine_in_process(request_for(settings=SETTINGS.__class__(min_purity=0.5)))
     other = SETTINGS.__class__(anchor_seconds=1.0, clip_seconds=1.0, min_probability=0.0, silence=NO_SILENCE)
     assert mine_in_process(request_for(settings=other, overwrite=True)).anchors == 2 * CLIPS
+
+
+def test_an_output_that_another_run_writes_to_is_left_alone(request_for) -> None:
+    request = request_for()
+    with (
+        hold_lease(request.output_store, job="archive", on_lost=lambda _: None),
+        pytest.raises(OutputError, match="archive"),
+    ):
+        mine_in_process(request)
+
+
+def test_a_run_keeps_the_threads_it_began_with(request_for, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    real = local.PacketWork.__call__
+
+    def watched(work, packet):
+        seen.append(torch.get_num_threads())
+        return real(work, packet)
+
+    monkeypatch.setattr(local.PacketWork, "__call__", watched)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        monkeypatch.setattr(local, "PACKET_CLIPS", 4)
+        mine_in_process(request_for())
+        torch.set_num_threads(2)
+        for receipt in request_for().output_store.list():
+            if "/rejects/" in str(receipt) and "failed-" not in str(receipt):
+                receipt.remove()
+        mine_in_process(request_for())
+        assert set(seen) == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
