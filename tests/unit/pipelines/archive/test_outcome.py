@@ -4,6 +4,7 @@ import numpy as np
 
 from uss_ray.pipelines.archive.outcome import (
     PACKET_REPORT_SCHEMA,
+    Outcome,
     PacketReport,
     failed_outcome,
     separated_outcome,
@@ -69,3 +70,24 @@ def test_reports_survive_the_way_through_arrow():
     assert table.schema.equals(PACKET_REPORT_SCHEMA)
     assert PacketReport.from_record(table.to_pylist()[0]) == report
     assert report.outcomes[0].reason == "two lines"
+
+
+def test_outcomes_are_what_they_add_to_the_counters():
+    names = {"recording_id": "a.wav", "recording_uri": "a.wav"}
+    done = Outcome(**names, status="separated", seconds=3.0, written=4, absent=2, stem_bytes=50).increment()
+    assert (done.done, done.audio_seconds) == (1, 3.0)
+    assert (done.amounts["written"], done.amounts["stem_bytes"]) == (4, 50)
+    failed = Outcome(**names, status="failed", reason="cut off").increment()
+    assert (failed.failed, failed.failures) == (1, {"cut off": 1})
+    unfinished = Outcome(**names, status="unfinished", reason="no room").increment()
+    assert (unfinished.unfinished, unfinished.unfinished_reason) == (1, "no room")
+
+
+def test_a_packet_tells_whether_anything_of_it_got_done():
+    names = {"recording_id": "a.wav", "recording_uri": "a.wav"}
+    span = Outcome(**names, status="part", part=1)
+    waiting = Outcome(**names, status="unfinished", reason="no room")
+    assert PacketReport(outcomes=(span, waiting), worker="w").increment().got_done is True
+    stuck = PacketReport(outcomes=(waiting, waiting), worker="w").increment()
+    assert (stuck.got_done, stuck.unfinished_reason) == (False, "no room")
+    assert PacketReport(outcomes=(), worker="w").increment().got_done is None

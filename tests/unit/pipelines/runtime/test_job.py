@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 
 import pyarrow as pa
 import pytest
@@ -16,7 +17,7 @@ from uss_ray.pipelines.runtime.job import Job, run_job
 from uss_ray.pipelines.runtime.lease import LEASE_FOLDER
 from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.pool import Resources
-from uss_ray.pipelines.runtime.run_state import RunState
+from uss_ray.pipelines.runtime.run_state import Look, RunState
 from uss_ray.pipelines.runtime.stages import StalledError
 from uss_ray.results.index.table import RunFacts
 from uss_ray.store.store import Store
@@ -250,3 +251,67 @@ def test_a_run_that_is_stopped_before_it_has_workers_ends_with_the_signal(run, m
     assert job.passes == []
     assert result.exit_code == 143
     assert job.events == ["finalise False"]
+
+
+def test_a_run_that_is_stopped_while_it_stands_still_waits_for_nobody(run, monkeypatch):
+    """No worker is at anything: after ten seconds its pipeline is given up."""
+    now = [0.0]
+    streams = []
+
+    class Silent(Reports):
+        def __init__(self, records):
+            super().__init__(records)
+            streams.append(self)
+
+        def poll(self, *, seconds):
+            now[0] += seconds
+            stop.signal_number = 15
+
+    stop = module.StopRequest()
+    monkeypatch.setattr(module, "TableStream", Silent)
+    monkeypatch.setattr(module, "stop_on_signals", lambda _: nullcontext(stop))
+    monkeypatch.setattr(module, "Standstill", partial(module.Standstill, clock=lambda: now[0]))
+    job, result = run(["done"])
+    assert streams[0].was_abandoned
+    assert 10.0 <= now[0] < 15.0
+    assert result.exit_code == 143
+    assert job.events == ["finalise False"]
+
+
+def test_a_run_that_is_stopped_waits_for_workers_that_are_at_something(run, monkeypatch):
+    now = [0.0]
+
+    class Busy(Reports):
+        def poll(self, *, seconds):
+            now[0] += seconds
+            stop.signal_number = 15
+            return super().poll(seconds=seconds) if now[0] > 100.0 else None
+
+    stop = module.StopRequest()
+    monkeypatch.setattr(module, "TableStream", Busy)
+    monkeypatch.setattr(module, "stop_on_signals", lambda _: nullcontext(stop))
+    monkeypatch.setattr(module, "Standstill", partial(module.Standstill, clock=lambda: now[0]))
+    monkeypatch.setattr(module, "living", len)
+    monkeypatch.setattr(
+        RunState, "look", lambda _: Look(found=3, is_listed=True, workers=1, busy=("a",), fault=None)
+    )
+    _, result = run(["done"])
+    assert result.counters.done == 1
+    assert result.exit_code == 143
+
+
+def test_a_run_that_stands_still_says_what_it_waits_for(run, monkeypatch, caplog):
+    now = [0.0]
+
+    class Late(Reports):
+        def poll(self, *, seconds):
+            now[0] += seconds
+            return super().poll(seconds=seconds) if now[0] > 9.0 else None
+
+    held = Resources(cpus=4.0, free_cpus=0.5, holders=("Model of job 02 (3.5 CPUs)",))
+    monkeypatch.setattr(module, "TableStream", Late)
+    monkeypatch.setattr(module, "read_resources", lambda: held if now[0] else Resources.unshared(cpus=4.0))
+    monkeypatch.setattr(module, "Standstill", partial(module.Standstill, clock=lambda: now[0]))
+    _, result = run(["done"] * 3)
+    assert result.exit_code == 0
+    assert "waiting for 1.75 CPUs: 0.5 of 4 are free, held by Model of job 02 (3.5 CPUs)" in caplog.messages

@@ -1,0 +1,90 @@
+"""Tables come through a thread, and Ray's errors come out as ours; no Ray is started here."""
+
+from __future__ import annotations
+
+import threading
+
+import pyarrow as pa
+import pytest
+from ray.data.exceptions import ExecutionTimeoutError
+from ray.exceptions import RayError
+
+from uss_ray.errors import ConfigError, OutputError
+from uss_ray.pipelines.runtime.stages import StalledError, TableStream, own_error
+
+TABLE = pa.table({"number": [1]})
+
+
+class Rows:
+    """A dataset that gives tables, or raises; it holds the last back until it is let go."""
+
+    def __init__(self, *items):
+        self._items = items
+        self.go_on = threading.Event()
+        self.shut_down = []
+
+    def _create_executor(self):
+        return self
+
+    def shutdown(self, *, force):
+        self.shut_down.append(force)
+        self.go_on.set()
+
+    def iter_batches(self, **_arguments):
+        self._create_executor()
+        for item in self._items:
+            if item is None:
+                self.go_on.wait(10)
+            elif isinstance(item, Exception):
+                raise item
+            else:
+                yield item
+
+
+def test_tables_come_in_order_and_end():
+    assert list(TableStream(Rows(TABLE, TABLE))) == [TABLE, TABLE]
+
+
+def test_who_waits_for_a_table_gets_none_after_a_while():
+    rows = Rows(TABLE, None, TABLE)
+    stream = TableStream(rows)
+    assert stream.poll(seconds=10) is TABLE
+    assert stream.poll(seconds=0.01) is None
+    assert not stream.has_ended
+    rows.go_on.set()
+    assert stream.poll(seconds=10) is TABLE
+    assert stream.poll(seconds=10) is None
+    assert stream.has_ended
+
+
+def test_a_pipeline_can_be_given_up_before_its_first_table():
+    rows = Rows(None, TABLE)
+    stream = TableStream(rows)
+    while stream._executor is None:
+        assert stream.poll(seconds=0.01) is None
+    stream.abandon()
+    assert rows.shut_down == [True]
+
+
+@pytest.mark.parametrize(
+    ("fault", "raised"),
+    [
+        (ExecutionTimeoutError("nothing for 1800 s"), StalledError),
+        (RayError("a worker\ndoes not start"), ConfigError),
+        (OutputError("out", expected="room", found="none"), OutputError),
+    ],
+)
+def test_what_stopped_the_pipeline_is_raised_where_its_tables_are_taken(fault, raised):
+    with pytest.raises(raised):
+        list(TableStream(Rows(TABLE, fault)))
+
+
+def test_our_own_error_is_found_below_rays():
+    ours = OutputError("out", expected="room", found="none")
+    wrapped = RayError("task failed")
+    wrapped.cause = ours
+    assert own_error(wrapped) is ours
+    chained = RayError("task failed")
+    chained.__cause__ = wrapped
+    assert own_error(chained) is ours
+    assert "does not start" in str(own_error(RayError("a worker\n\ndoes not start\n")))
