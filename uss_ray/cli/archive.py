@@ -11,6 +11,7 @@ from uss_ray.api.request import SeparationRequest
 from uss_ray.cli import separate
 from uss_ray.cli.command import VERSION, Command, Extra
 from uss_ray.config import Location, Settings
+from uss_ray.errors import ConfigError
 from uss_ray.pipelines.runtime.options import JobOptions
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ COMMAND: Final = Command(
 def run(arguments: Sequence[str]) -> int:
     """Run the job, or plan it, and give its exit code."""
     asked, extras = COMMAND.read(arguments)
+    if "trial" in extras and "dry_run" not in extras:
+        raise ConfigError("--trial", expected="--dry-run beside it", found="none")
     if "dry_run" in extras:
         show_plan(asked, trial="trial" in extras)
         return 0

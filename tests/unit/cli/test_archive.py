@@ -61,3 +61,9 @@ def test_what_is_left_to_do_is_said(capsys, values, words):
     said = capsys.readouterr().out
     assert words in said
     assert "Reports" not in said
+
+
+def test_a_trial_is_of_a_dry_run(command):
+    ran = command("archive", "in", "out", "--trial")
+    assert (ran.exit_code, ran.out) == (2, "")
+    assert ran.err == "error: --trial: expected --dry-run beside it, found none\n"

@@ -60,6 +60,11 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
         "request": {"output": "out/archive"},
         "extras": {"dry_run": True},
     },
+    "archive examples/archive out/archive --dry-run --trial": {
+        "archive": "examples/archive",
+        "request": {"output": "out/archive"},
+        "extras": {"dry_run": True, "trial": True},
+    },
     "archive examples/archive $(DEMO) --levels 1 2 3 --overwrite": {
         "archive": "examples/archive",
         "request": {"output": "$(DEMO)", "query": {"levels": (1, 2, 3)}, "overwrite": True},
