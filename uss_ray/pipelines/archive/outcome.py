@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from uss_ray.arrow import schema_of
 from uss_ray.pipelines.runtime.counters import Increment
 from uss_ray.records import Recording, recording_key
 from uss_ray.results.index.rows import RecordingRows
@@ -17,36 +18,6 @@ LOUDEST_STEMS = 3
 OutcomeStatus = Literal["separated", "failed", "unfinished", "part"]
 """`unfinished`: nothing is wrong with the recording, but a store, a disk or a stop kept it from being done; a
 repetition of the job does it. `part`: one span of a long recording is done."""
-
-_OUTCOME_TYPE = pa.struct(
-    [
-        pa.field("recording_id", pa.string(), False),
-        pa.field("recording_uri", pa.string(), False),
-        pa.field("status", pa.string(), False),
-        pa.field("reason", pa.string()),
-        pa.field("seconds", pa.float64(), False),
-        pa.field("processing_seconds", pa.float64(), False),
-        pa.field("written", pa.int32(), False),
-        pa.field("silent", pa.int32(), False),
-        pa.field("absent", pa.int32(), False),
-        pa.field("detected", pa.int32(), False),
-        pa.field("stem_bytes", pa.int64(), False),
-        pa.field("loudest", pa.list_(pa.string()), False),
-        pa.field("has_report", pa.bool_(), False),
-        pa.field("part", pa.int32()),
-        pa.field("parts", pa.int32()),
-    ]
-)
-PACKET_REPORT_SCHEMA = pa.schema(
-    [
-        pa.field("outcomes", pa.list_(_OUTCOME_TYPE), False),
-        pa.field("worker", pa.string(), False),
-        pa.field("decode_seconds", pa.float64(), False),
-        pa.field("separate_seconds", pa.float64(), False),
-        pa.field("write_seconds", pa.float64(), False),
-        pa.field("peak_bytes", pa.int64(), False),
-    ]
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +40,6 @@ class Outcome:
         Size of all stems, residuals too.
     loudest : tuple of str, default=()
         Labels of the loudest stems of the deepest level, loudest first.
-    has_report : bool, default=False
-        Whether it has an HTML page.
     part : int or None, default=None
         Number of the span.
     parts : int or None, default=None
@@ -89,7 +58,6 @@ class Outcome:
     detected: int = 0
     stem_bytes: int = 0
     loudest: tuple[str, ...] = ()
-    has_report: bool = False
     part: int | None = None
     parts: int | None = None
 
@@ -139,8 +107,7 @@ class PacketReport:
 
     def to_table(self) -> pa.Table:
         """Turn the report into a table of one row of `PACKET_REPORT_SCHEMA`."""
-        record = {name: getattr(self, name) for name in PACKET_REPORT_SCHEMA.names}
-        record["outcomes"] = [vars(outcome) for outcome in self.outcomes]
+        record = {**vars(self), "outcomes": [vars(outcome) for outcome in self.outcomes]}
         return pa.Table.from_pylist([record], schema=PACKET_REPORT_SCHEMA)
 
     def increment(self) -> Increment:
@@ -163,6 +130,9 @@ class PacketReport:
             Outcome(**{**outcome, "loudest": tuple(outcome["loudest"])}) for outcome in record["outcomes"]
         )
         return cls(**{**record, "outcomes": outcomes})
+
+
+PACKET_REPORT_SCHEMA = schema_of(PacketReport)
 
 
 def separated_outcome(recording: Recording, rows: RecordingRows) -> Outcome:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from uss_ray.arrow import struct_of
 from uss_ray.records import Recording
 
 SPAN_SAMPLES = 1 << 24
@@ -86,28 +87,7 @@ class Unit:
         return Recording(recording_uri=self.recording_uri, recording_id=self.recording_id)
 
 
-UNIT_TYPE = pa.struct(
-    [
-        pa.field("recording_id", pa.string(), False),
-        pa.field("recording_uri", pa.string(), False),
-        pa.field("status", pa.string(), False),
-        pa.field("reason", pa.string()),
-        pa.field("part", pa.int32()),
-        pa.field("is_last", pa.bool_(), False),
-        pa.field("first_segment", pa.int32()),
-        pa.field("last_segment", pa.int32()),
-        pa.field("start_frame", pa.int64(), False),
-        pa.field("ends_recording", pa.bool_(), False),
-        pa.field("sample_rate", pa.int32(), False),
-        pa.field("channels", pa.int32(), False),
-        pa.field("frames", pa.int64()),
-        pa.field("format", pa.string(), False),
-        pa.field("subtype", pa.string(), False),
-        pa.field("decoder", pa.string(), False),
-        pa.field("note", pa.string()),
-        pa.field("decode_seconds", pa.float64(), False),
-    ]
-)
+UNIT_TYPE = struct_of(Unit)
 PACKET_SCHEMA = pa.schema(
     [
         pa.field("units", pa.list_(UNIT_TYPE), False),

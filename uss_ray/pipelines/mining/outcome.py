@@ -8,29 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from uss_ray.arrow import schema_of
 from uss_ray.pipelines.runtime.counters import Increment
 
 STAGES = ("decode", "mine", "write")
 """Whose busy time is told, in the order of the pipeline."""
-
-MINING_REPORT_SCHEMA = pa.schema(
-    [
-        pa.field("mined", pa.int32(), False),
-        pa.field("failed", pa.int32(), False),
-        pa.field("unfinished", pa.int32(), False),
-        pa.field("anchors", pa.int32(), False),
-        pa.field("anchor_bytes", pa.int64(), False),
-        pa.field("audio_seconds", pa.float64(), False),
-        pa.field("failures", pa.list_(pa.string()), False),
-        pa.field("reason", pa.string()),
-        pa.field("containers", pa.list_(pa.string()), False),
-        pa.field("worker", pa.string(), False),
-        pa.field("decode_seconds", pa.float64(), False),
-        pa.field("mine_seconds", pa.float64(), False),
-        pa.field("write_seconds", pa.float64(), False),
-        pa.field("peak_bytes", pa.int64(), False),
-    ]
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,3 +82,6 @@ class MiningReport:
         """Make the report again from a row of such a table."""
         lists = {name: tuple(record[name]) for name in ("failures", "containers")}
         return cls(**{**record, **lists})
+
+
+MINING_REPORT_SCHEMA = schema_of(MiningReport)

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from uss_ray.arrow import struct_of
 from uss_ray.datasets.clip_audio import BrokenContainer
 from uss_ray.datasets.decode import decode_clip
 from uss_ray.datasets.labelled_clips import LabelledClip
@@ -57,22 +58,7 @@ class PacketClip:
 
 PACKET_SCHEMA = pa.schema(
     [
-        pa.field(
-            "clips",
-            pa.list_(
-                pa.struct(
-                    [
-                        pa.field("row", pa.int32(), False),
-                        pa.field("clip_id", pa.string(), False),
-                        pa.field("class_indexes", pa.list_(pa.int16()), False),
-                        pa.field("status", pa.string(), False),
-                        pa.field("reason", pa.string()),
-                        pa.field("decode_seconds", pa.float64(), False),
-                    ]
-                )
-            ),
-            False,
-        ),
+        pa.field("clips", pa.list_(struct_of(PacketClip)), False),
         pa.field("waveforms", pa.list_(pa.large_binary()), False),
     ]
 )
