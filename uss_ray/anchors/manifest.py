@@ -5,55 +5,34 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from uss_ray.anchors.shards import ShardFacts
 from uss_ray.errors import DataError
 from uss_ray.store.store import Location, Store
 
 MANIFEST_NAME = "manifest.json"
-MANIFEST_VERSION = 1
+MANIFEST_VERSION: Final = 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class MiningManifest:
-    """What a run gave.
+class MiningManifest(BaseModel):
+    """What a run gave."""
 
-    Parameters
-    ----------
-    weights_name, weights_sha256 : str
-        The detector's.
-    class_list_sha256 : str
-        Of the class ids, one a line: what a class index means.
-    settings : mapping
-        `MiningSettings` as JSON values.
-    sample_rate : int
-        Of the anchors, in Hz.
-    clips : int
-        Clips that were looked at, the rejected ones included.
-    counts : dict of int to int
-        Anchors of each class index.
-    rejects : dict of str to int
-        Rejects of each reason.
-    shards : tuple of ShardFacts
-        Sorted by name.
-    """
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    weights_name: str
+    manifest_version: Literal[1] = MANIFEST_VERSION
+    anchors: int = Field(ge=0, description="Their number.")
+    weights_name: str = Field(description="The detector's.")
     weights_sha256: str
-    class_list_sha256: str
-    settings: Mapping[str, Any]
-    sample_rate: int
-    clips: int
-    counts: dict[int, int]
-    rejects: dict[str, int]
-    shards: tuple[ShardFacts, ...]
-
-    @property
-    def anchors(self) -> int:
-        """Number of anchors."""
-        return sum(self.counts.values())
+    class_list_sha256: str = Field(description="Of the class ids, one a line: what a class index means.")
+    settings: dict[str, Any] = Field(description="`MiningSettings` as JSON values.")
+    sample_rate: int = Field(ge=1, description="Of the anchors, in Hz.")
+    clips: int = Field(ge=0, description="Clips that were looked at, the rejected ones included.")
+    counts: dict[int, int] = Field(description="Anchors of each class index.")
+    rejects: dict[str, int] = Field(description="Rejects of each reason.")
+    shards: tuple[ShardFacts, ...] = Field(description="Sorted by name.")
 
     @classmethod
     def of(
@@ -67,7 +46,7 @@ class MiningManifest:
         settings: Mapping[str, Any],
         sample_rate: int,
         clips: int,
-    ) -> MiningManifest:
+    ) -> Self:
         """Put the facts of shards together.
 
         Raises
@@ -84,6 +63,7 @@ class MiningManifest:
         if twice:
             raise DataError("shards of a mining run", expected="each name once", found=twice[0])
         return cls(
+            anchors=counts.total(),
             weights_name=weights_name,
             weights_sha256=weights_sha256,
             class_list_sha256=class_list_sha256,
@@ -97,11 +77,10 @@ class MiningManifest:
 
     def to_json(self) -> str:
         """Write it as JSON."""
-        values = {"manifest_version": MANIFEST_VERSION, "anchors": self.anchors, **asdict(self)}
-        return json.dumps(values, indent=2, allow_nan=False) + "\n"
+        return json.dumps(self.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
 
     @classmethod
-    def from_json(cls, text: str | bytes, *, item: str = MANIFEST_NAME) -> MiningManifest:
+    def from_json(cls, text: str | bytes, *, item: str = MANIFEST_NAME) -> Self:
         """Read what `to_json` wrote.
 
         Raises
@@ -110,19 +89,19 @@ class MiningManifest:
             If it is no manifest, of another version, or counts other than its shards hold.
         """
         try:
-            values = json.loads(text)
-            version = values.pop("manifest_version")
-            if version != MANIFEST_VERSION:
-                raise DataError(item, expected=f"manifest version {MANIFEST_VERSION}", found=f"{version}")
-            anchors = values.pop("anchors")
-            shards = [ShardFacts(**{**s, "counts": _by_index(s["counts"])}) for s in values.pop("shards")]
-            counts = _by_index(values.pop("counts"))
-            manifest = cls.of(shards, **values)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise DataError(item, expected="a mining manifest", found=repr(error)) from error
-        if manifest.counts != counts or manifest.anchors != anchors:
+            manifest = cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"]))
             raise DataError(
-                item, expected=f"{manifest.anchors} anchors as its shards hold", found=f"{anchors}"
+                item, expected="a mining manifest", found=f"{place}: {first['msg']}".removeprefix(": ")
+            ) from error
+        counts: Counter[int] = Counter()
+        for shard in manifest.shards:
+            counts.update(shard.counts)
+        if manifest.counts != counts or manifest.anchors != counts.total():
+            raise DataError(
+                item, expected=f"{counts.total()} anchors as its shards hold", found=str(manifest.anchors)
             )
         return manifest
 
@@ -142,7 +121,3 @@ def read_manifest(root: Location | Store) -> MiningManifest:
     """
     place = Store.of(root, DataError) / MANIFEST_NAME
     return MiningManifest.from_json(place.read(), item=str(place))
-
-
-def _by_index(counts: Mapping[str, int]) -> dict[int, int]:
-    return {int(index): count for index, count in counts.items()}

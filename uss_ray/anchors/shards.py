@@ -13,12 +13,12 @@ import hashlib
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field
 
 from uss_ray.anchors.anchor import Anchor, Reject
 from uss_ray.anchors.schema import ANCHOR_SCHEMA, AUDIO_COLUMN, anchor_table, reject_table
@@ -31,26 +31,16 @@ REJECT_FOLDER = "rejects"
 ROW_GROUP_ANCHORS = 16
 
 
-@dataclass(frozen=True, kw_only=True)
-class ShardFacts:
-    """A shard as the manifest lists it.
+class ShardFacts(BaseModel):
+    """A shard as the manifest lists it."""
 
-    Parameters
-    ----------
-    name : str
-        Relative to the output root.
-    rows : int
-    bytes : int
-    sha256 : str
-    counts : dict of int to int
-        Anchors of each class index.
-    """
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
-    rows: int
-    bytes: int
+    name: str = Field(description="Relative to the output root.")
+    rows: int = Field(ge=0)
+    bytes: int = Field(ge=0)
     sha256: str
-    counts: dict[int, int]
+    counts: dict[int, int] = Field(description="Anchors of each class index.")
 
 
 def write_anchor_shard(

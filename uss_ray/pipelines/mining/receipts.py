@@ -9,16 +9,14 @@ a repetition can take them out.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from uss_ray.anchors.anchor import Anchor, Reject
 from uss_ray.anchors.shards import (
@@ -37,26 +35,17 @@ _SUFFIX = ".parquet"
 _READERS = 32
 
 
-@dataclass(frozen=True, kw_only=True)
-class Receipt:
-    """What a packet gave.
+class Receipt(BaseModel):
+    """What a packet gave."""
 
-    Parameters
-    ----------
-    name : str
-        Of the packet; begins with `FAILED_PREFIX` for clips that could not be read.
-    rows : tuple of int
-        Clips, by their rows in the segment table.
-    rejects : dict of str to int
-        Rejects of each reason.
-    shard : ShardFacts or None, default=None
-        None where there is no anchor.
-    """
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
-    rows: tuple[int, ...]
-    rejects: dict[str, int]
-    shard: ShardFacts | None = None
+    name: str = Field(
+        description="Of the packet; begins with `FAILED_PREFIX` for clips that could not be read."
+    )
+    rows: tuple[int, ...] = Field(description="Clips, by their rows in the segment table.")
+    rejects: dict[str, int] = Field(description="Rejects of each reason.")
+    shard: ShardFacts | None = Field(default=None, description="None where there is no anchor.")
 
     @property
     def is_failed(self) -> bool:
@@ -140,7 +129,7 @@ def _write_receipt(
 ) -> Receipt:
     counts: Counter[str] = Counter(reject.reason for reject in rejects)
     receipt = Receipt(name=name, rows=tuple(sorted(rows)), rejects=dict(counts), shard=shard)
-    content = json.dumps(asdict(receipt)).encode()
+    content = receipt.model_dump_json().encode()
     write_reject_shard(rejects, receipt_place(output, name), facts={_KEY: content})
     return receipt
 
@@ -149,12 +138,7 @@ def _read_receipt(place: Store) -> Receipt:
     with place.open() as file:
         try:
             metadata = pq.read_schema(file).metadata or {}
-            values: dict[str, Any] = json.loads(metadata[_KEY])
-            shard = values["shard"]
-            if shard is not None:
-                counts = {int(index): count for index, count in shard["counts"].items()}
-                shard = ShardFacts(**{**shard, "counts": counts})
-            return Receipt(**{**values, "rows": tuple(values["rows"]), "shard": shard})
-        except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+            return Receipt.model_validate_json(metadata[_KEY])
+        except (pa.ArrowException, KeyError, ValidationError) as error:
             found = (str(error).splitlines() or [type(error).__name__])[0]
             raise OutputError(str(place), expected="rejects with a receipt", found=found) from error
