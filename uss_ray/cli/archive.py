@@ -107,6 +107,8 @@ def show_archive(result: ArchiveResult, *, has_reports: bool) -> None:
             f"{counts.unfinished} recordings are not done ({counters.unfinished_reason});"
             " the same command goes on."
         )
+    if result.passed_over.count:
+        say(f"{result.passed_over.line()}; see {result.summary_name}")
     say(f"Results: {result.output}/<recording>/level-<n>/<sound>.<format>")
     say(f"Index:   {result.output}/index/*.parquet, {result.summary_name}, failed.jsonl")
     if has_reports and counts.separated:

@@ -100,6 +100,8 @@ class RunSummary:
         Size of these.
     stages : tuple of StageSummary, default=()
         In the order of the pipeline.
+    passed_over : mapping, default={}
+        Files that are no recordings; see `passed_over.PassedOver.record`.
     failures : mapping of str to int, default={}
         Failed recordings by kind of reason; see `failures.FailureTally.most_common`.
 
@@ -122,6 +124,7 @@ class RunSummary:
     stems: int
     stem_bytes: int
     stages: tuple[StageSummary, ...] = ()
+    passed_over: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     failures: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -154,6 +157,7 @@ class RunSummary:
                 dataclasses.asdict(stage) | {"utilisation": stage.utilisation(wall_seconds=self.wall_seconds)}
                 for stage in self.stages
             ],
+            "passed_over": dict(self.passed_over),
             "failures": dict(self.failures),
         }
         return json.dumps(values, indent=2, allow_nan=False) + "\n"

@@ -6,8 +6,8 @@ manifest or a report is `manifests` and `inventory`; the rows are `recordings`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from uss_ray.errors import ConfigError, RecordingError
 from uss_ray.records import Recording, recording_id
+from uss_ray.sources.contents import is_recording
 from uss_ray.sources.inventory import looks_like_inventory, open_inventory
 from uss_ray.sources.manifests import MANIFEST_SUFFIXES, is_manifest, open_manifest
-from uss_ray.sources.names import has_recording_suffix
 from uss_ray.sources.recordings import (
     ListedRecording,
     recording_tables,
@@ -27,6 +27,11 @@ from uss_ray.store.store import Location, Store
 
 TableReader = Callable[[], Iterator[pa.Table]]
 """A picklable callable that gives tables of `RECORDING_SCHEMA`, at most 1000 rows each; each call begins anew."""
+
+TellPassedOver = Callable[[Sequence[str]], None]
+"""A picklable callable that is told the names of files that are no recordings, some at a time."""
+
+_NAMES_AT_A_TIME = 1000
 
 Kind = Literal["file", "folder", "prefix", "manifest", "inventory"]
 
@@ -49,6 +54,10 @@ class Listing:
     kind: Kind
     known_count: int | None
 
+    def telling(self, tell: TellPassedOver) -> Listing:
+        """Give the same listing, whose readers tell what they pass over as they read a folder or prefix."""
+        return replace(self, readers=tuple(_telling(reader, tell) for reader in self.readers))
+
     def tables(self) -> Iterator[pa.Table]:
         """Read everything here, one reader after the other."""
         for reader in self.readers:
@@ -64,8 +73,8 @@ def open_listing(
     ----------
     archive : Store, str or path
         A folder, a prefix of an object store, one recording, a manifest (Parquet file or folder of them, CSV, JSONL;
-        see `manifests`) or the `manifest.json` of an S3 Inventory report (see `inventory`). Folders and prefixes
-        count what has an audio suffix; a manifest means every row.
+        see `manifests`) or the `manifest.json` of an S3 Inventory report (see `inventory`). In folders and prefixes
+        the content counts where the name does not tell (see `contents`); a manifest means every row.
     shard : (int, int) or None, default=None
         (i, n): the i-th of n parts, from 1. A recording's key decides, so that a part stays the same as
         others are added.
@@ -125,20 +134,30 @@ def list_recordings(archive: Location | Store) -> Iterator[Recording]:
 
 @dataclass(frozen=True)
 class _ReadPrefix:
-    """Everything with an audio suffix below a folder or prefix, named by its path below it."""
+    """Every recording below a folder or prefix, named by its path below it."""
 
     base: Store
+    tell: TellPassedOver | None = None
 
     def __call__(self) -> Iterator[pa.Table]:
-        return recording_tables(
-            ListedRecording(
-                recording_uri=str(found.place),
-                recording_id=recording_id(found.place.relative_to(self.base)),
-                byte_count=found.size_bytes,
-            )
-            for found in self.base.files()
-            if has_recording_suffix(str(found.place))
-        )
+        return recording_tables(self._found())
+
+    def _found(self) -> Iterator[ListedRecording]:
+        passed_over: list[str] = []
+        for found in self.base.files():
+            if is_recording(found):
+                yield ListedRecording(
+                    recording_uri=str(found.place),
+                    recording_id=recording_id(found.place.relative_to(self.base)),
+                    byte_count=found.size_bytes,
+                )
+            elif self.tell is not None:
+                passed_over.append(found.place.relative_to(self.base))
+                if len(passed_over) >= _NAMES_AT_A_TIME:
+                    self.tell(passed_over)
+                    passed_over = []
+        if self.tell is not None and passed_over:
+            self.tell(passed_over)
 
 
 @dataclass(frozen=True)
@@ -184,6 +203,16 @@ class _First:
                     return
 
 
+def _telling(reader: TableReader, tell: TellPassedOver) -> TableReader:
+    if isinstance(reader, _ReadPrefix):
+        return replace(reader, tell=tell)
+    if isinstance(reader, _Shard):
+        return replace(reader, reader=_telling(reader.reader, tell))
+    if isinstance(reader, _First):
+        return replace(reader, readers=tuple(_telling(one, tell) for one in reader.readers))
+    return reader
+
+
 def _open(archive: Store, *, limit: int | None) -> Listing:
     if looks_like_inventory(str(archive)):
         return Listing(readers=open_inventory(archive), kind="inventory", known_count=None)
@@ -196,14 +225,14 @@ def _open(archive: Store, *, limit: int | None) -> Listing:
             recording = single_recording(location)
             one = ListedRecording(recording.recording_uri, recording.recording_id, found.size_bytes)
             return Listing(readers=(_ReadOne(one),), kind="file", known_count=1)
-        if has_recording_suffix(location):
+        if is_recording(found):
             kind: Kind = "prefix" if archive.is_remote else "folder"
             return Listing(readers=(_ReadPrefix(archive),), kind=kind, known_count=None)
         if is_manifest(location) and location.endswith(".parquet"):
             manifests.append(found.place)
     if manifests:
         return _open_manifest(tuple(manifests), base=archive, limit=limit)
-    expected = f"recordings (.wav, .flac, .ogg, .mp3 …) or a manifest ({', '.join(MANIFEST_SUFFIXES)})"
+    expected = f"recordings (WAV, FLAC, OGG, MP3 …) or a manifest ({', '.join(MANIFEST_SUFFIXES)})"
     raise RecordingError(str(archive), expected=expected, found="none")
 
 

@@ -25,7 +25,7 @@ from uss_ray.pipelines.archive.cleaning import forget_done_parts, start_over
 from uss_ray.pipelines.archive.decode import SpanPlan, decode_packets
 from uss_ray.pipelines.archive.ledger import FAILED_PREFIX, Ledger, read_ledger, settle_failures
 from uss_ray.pipelines.archive.long_recordings import LongRecordings
-from uss_ray.pipelines.archive.missing import undone_readers
+from uss_ray.pipelines.archive.missing import TellState, undone_readers
 from uss_ray.pipelines.archive.outcome import Outcome, PacketReport, failed_outcome
 from uss_ray.pipelines.archive.packets import CPU_PACKET_SAMPLES, GPU_PACKET_SAMPLES, SPAN_SAMPLES
 from uss_ray.pipelines.archive.separate import MakeSeparator, SeparatePackets
@@ -45,6 +45,7 @@ from uss_ray.pipelines.runtime.stages import (
 )
 from uss_ray.records import INDEX_FOLDER, Recording
 from uss_ray.results.index.table import RunFacts
+from uss_ray.results.passed_over import PassedOver
 from uss_ray.results.run_summary import RecordingCounts, RunSummary
 from uss_ray.sources.listing import Listing, open_listing
 from uss_ray.sources.recordings import RECORDING_SCHEMA
@@ -63,11 +64,14 @@ class ArchiveResult(JobResult[RunSummary]):
         Each free text and what it was resolved to.
     examples, failed_examples : tuple of Outcome
         The first few recordings of each kind, for whoever looks at the result.
+    passed_over : PassedOver
+        Files of the archive that are no recordings.
     """
 
     matches: tuple[tuple[str, TextMatch], ...] = ()
     examples: tuple[Outcome, ...] = ()
     failed_examples: tuple[Outcome, ...] = ()
+    passed_over: PassedOver = field(default_factory=PassedOver)
 
 
 def separate_archive(
@@ -125,6 +129,7 @@ def separate_archive(
         matches=separator.matches,
         examples=tuple(job.examples),
         failed_examples=tuple(job.failed_examples),
+        passed_over=job.passed_over,
     )
 
 
@@ -158,7 +163,9 @@ class ArchiveJob(Job[RunSummary]):
     make_separator: MakeSeparator
     examples: list[Outcome] = field(default_factory=list)
     failed_examples: list[Outcome] = field(default_factory=list)
+    passed_over: PassedOver = field(default_factory=PassedOver)
     _scratch: Path = Path()
+    _listed_by: Any = None
 
     def pipeline(self, run: Pass) -> ray.data.Dataset:
         """List what is not done, decode it to packets, separate these; reports come back."""
@@ -238,6 +245,8 @@ class ArchiveJob(Job[RunSummary]):
             forget_done_parts(output, read_ledger(output))
 
         run_on_worker(settle)  # for there may be many
+        if self._listed_by is not None:
+            self.passed_over = ray.get(self._listed_by.passed_over.remote())
         return iter(())
 
     def summary(self, report: RunReport) -> RunSummary:
@@ -253,6 +262,7 @@ class ArchiveJob(Job[RunSummary]):
             ended_at=report.ended_at,
             wall_seconds=report.wall_seconds,
             audio_hours=counters.audio_seconds / 3600,
+            passed_over=self.passed_over.record(),
             recordings=RecordingCounts(
                 separated=counters.done,
                 failed=counters.failed,
@@ -305,7 +315,8 @@ class ArchiveJob(Job[RunSummary]):
         return True
 
     def _undone(self, run: Pass) -> ray.data.Dataset:
-        readers = undone_readers(self.listing.readers, run=run)
+        self._listed_by = self._listed_by or run.state
+        readers = undone_readers(self.listing.telling(TellState(run.state)).readers, run=run)
         return run.read(readers, schema=RECORDING_SCHEMA, name="Recordings")
 
     def _noted(self, outcome: Outcome) -> Increment:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,17 @@ def undone_readers(readers: Sequence[TableReader], *, run: Pass) -> list[TableRe
         _Undone(reader, ledger=run.ledger, retry_failed=run.retry_failed, state=run.state)
         for reader in readers
     ]
+
+
+@dataclass(frozen=True)
+class TellState:
+    """Tells the state of the run what a listing passes over."""
+
+    state: Any
+
+    def __call__(self, names: Sequence[str]) -> None:
+        """Pass the names on."""
+        self.state.add_passed_over.remote(list(names))
 
 
 class _Undone:

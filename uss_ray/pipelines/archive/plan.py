@@ -24,6 +24,7 @@ from uss_ray.errors import RecordingError
 from uss_ray.pipelines.archive.ledger import is_in
 from uss_ray.pipelines.archive.plan_trial import EXCERPT_SECONDS, Trial, run_trials
 from uss_ray.records import Recording
+from uss_ray.results.passed_over import PassedOver
 from uss_ray.sources.listing import Listing
 from uss_ray.sources.reading import open_stored_recording
 from uss_ray.store.faults import is_infrastructure
@@ -67,6 +68,8 @@ class ArchivePlan:
         Of one worker like this machine, measured in the trial; None without one.
     trials : tuple of Trial
         What output and time were measured on.
+    passed_over : str, default=""
+        A line on files that are no recordings.
     """
 
     kind: str
@@ -82,6 +85,7 @@ class ArchivePlan:
     output_bytes: float | None
     engine_hours: float | None
     trials: tuple[Trial, ...]
+    passed_over: str = ""
 
     def lines(self) -> list[str]:
         """Say it in a few lines for a terminal."""
@@ -90,6 +94,7 @@ class ArchivePlan:
             size += f", and {self.without_size:,} of unknown size"
         return [
             f"recordings    {self.recordings:,} in the {self.kind}, {self.done:,} done, {self.to_do:,} to do",
+            *([f"passed over   {self.passed_over}"] if self.passed_over else []),
             f"size          {size}",
             f"sound         {self._sound()}",
             f"output        {self._output()}",
@@ -155,7 +160,8 @@ def plan_archive(
         If the archive cannot be listed, or weights, query or settings are wrong.
     """
     counted = _Count(done=np.unique(np.asarray(done, dtype=np.int64)), most=headers)
-    for table in listing.tables():
+    passed_over = PassedOver()
+    for table in listing.telling(passed_over.add).tables():
         counted.take(table)
     read = _read_headers(counted.sample, storage=request.storage)
     hours = _hours(counted, read)
@@ -172,6 +178,7 @@ def plan_archive(
         to_do=counted.to_do,
         bytes_to_do=counted.bytes_to_do,
         without_size=counted.without_size,
+        passed_over=passed_over.line() if passed_over.count else "",
         hours=hours,
         headers=len(read),
         unreadable=sum(header.is_unreadable for header in read),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from uss_ray.results.passed_over import PassedOver
 
 _ASK_SECONDS = 0.5
 
@@ -42,6 +45,7 @@ class RunState:
 
     def __init__(self) -> None:
         self._found = 0
+        self._passed_over = PassedOver()
         self._expected = 0
         self._ended: set[int] = set()
         self._workers: set[str] = set()
@@ -75,6 +79,14 @@ class RunState:
     def add_found(self, count: int) -> None:
         """Count items that a listing has found."""
         self._found += count
+
+    def add_passed_over(self, names: Sequence[str]) -> None:
+        """Count files that a listing has passed over."""
+        self._passed_over.add(names)
+
+    def passed_over(self) -> PassedOver:
+        """Tell what was passed over."""
+        return self._passed_over
 
     def expect_listings(self, count: int) -> None:
         """Say how many readers list what there is."""
