@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from uss_ray.arrow import struct_of
+from uss_ray.pipelines.runtime.packing import pack, packet_schema, unpack
 from uss_ray.records import Recording
 
 SPAN_SAMPLES = 1 << 24
@@ -87,13 +88,7 @@ class Unit:
         return Recording(recording_uri=self.recording_uri, recording_id=self.recording_id)
 
 
-UNIT_TYPE = struct_of(Unit)
-PACKET_SCHEMA = pa.schema(
-    [
-        pa.field("units", pa.list_(UNIT_TYPE), False),
-        pa.field("waveforms", pa.list_(pa.large_binary()), False),
-    ]
-)
+PACKET_SCHEMA = packet_schema("units", struct_of(Unit))
 
 Sounding = tuple[Unit, NDArray[np.float32]]
 """A unit and its waveform (channels, frames), of no frames where it carries no sound."""
@@ -111,36 +106,14 @@ def packet_table(units: Sequence[Sounding]) -> pa.Table:
     pyarrow.Table
         Of `PACKET_SCHEMA`.
     """
-    sizes = [waveform.nbytes for _, waveform in units]
-    if len(units) == 1:  # the usual case of much sound: no copy
-        data = pa.py_buffer(np.ascontiguousarray(units[0][1], dtype=np.float32))
-    else:
-        flat = np.concatenate([waveform.astype(np.float32, copy=False).ravel() for _, waveform in units])
-        data = pa.py_buffer(flat)
-    offsets = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
-    waveforms = pa.LargeBinaryArray.from_buffers(
-        pa.large_binary(), len(units), [None, pa.py_buffer(offsets), data]
-    )
-    ends = pa.array([0, len(units)], type=pa.int32())
-    rows = pa.array([vars(unit) for unit, _ in units], type=UNIT_TYPE)
-    columns = [pa.ListArray.from_arrays(ends, rows), pa.ListArray.from_arrays(ends, waveforms)]
-    return pa.Table.from_arrays(columns, schema=PACKET_SCHEMA)
+    return pack([vars(unit) for unit, _ in units], [waveform for _, waveform in units], schema=PACKET_SCHEMA)
 
 
 def packets_of(table: pa.Table) -> Iterator[list[Sounding]]:
     """Read the packets of a table; waveforms are views into it that must not be written to."""
-    for row in range(len(table)):
-        units = [Unit(**record) for record in table["units"][row].as_py()]
-        waveforms: Any = table["waveforms"][row].values
-        yield [
-            (
-                unit,
-                np.frombuffer(waveforms[place].as_buffer(), dtype=np.float32).reshape(
-                    max(1, unit.channels), -1
-                ),
-            )
-            for place, unit in enumerate(units)
-        ]
+    for packet in unpack(table):
+        units = [(Unit(**fields), waveform) for fields, waveform in packet]
+        yield [(unit, waveform.reshape(max(1, unit.channels), -1)) for unit, waveform in units]
 
 
 class PacketBuilder:

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ from uss_ray.datasets.decode import decode_clip
 from uss_ray.datasets.labelled_clips import LabelledClip
 from uss_ray.errors import RecordingError
 from uss_ray.pipelines.mining.clips import NO_ROW
+from uss_ray.pipelines.runtime.packing import pack, packet_schema, unpack
 from uss_ray.store.faults import is_infrastructure
 from uss_ray.store.options import StoreOptions
 
@@ -56,12 +57,7 @@ class PacketClip:
     decode_seconds: float = 0.0
 
 
-PACKET_SCHEMA = pa.schema(
-    [
-        pa.field("clips", pa.list_(struct_of(PacketClip)), False),
-        pa.field("waveforms", pa.list_(pa.large_binary()), False),
-    ]
-)
+PACKET_SCHEMA = packet_schema("clips", struct_of(PacketClip))
 
 Decoded = tuple[PacketClip, NDArray[np.float32]]
 """A clip and its waveform (samples,): mono, at the model's rate, real sound only; empty unless it is `sound`."""
@@ -109,25 +105,15 @@ def decode_item(item: Clip, *, sample_rate: int, storage: StoreOptions | None = 
 
 def packet_table(clips: Sequence[Decoded]) -> pa.Table:
     """Make a table of one row of `PACKET_SCHEMA`."""
-    sizes = [waveform.nbytes for _, waveform in clips]
-    data = pa.py_buffer(np.concatenate([waveform for _, waveform in clips]))
-    offsets = pa.py_buffer(np.concatenate(([0], np.cumsum(sizes))).astype(np.int64))
-    waveforms = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(clips), [None, offsets, data])
-    ends = pa.array([0, len(clips)], type=pa.int32())
-    kind = PACKET_SCHEMA.field("clips").type.value_type
-    rows = pa.array([asdict(clip) for clip, _ in clips], type=kind)
-    columns = [pa.ListArray.from_arrays(ends, rows), pa.ListArray.from_arrays(ends, waveforms)]
-    return pa.Table.from_arrays(columns, schema=PACKET_SCHEMA)
+    return pack(
+        [asdict(clip) for clip, _ in clips], [waveform for _, waveform in clips], schema=PACKET_SCHEMA
+    )
 
 
 def packets_of(table: pa.Table) -> Iterator[list[Decoded]]:
     """Read the packets of a table; waveforms are views into it that must not be written to."""
-    for row in range(len(table)):
-        waveforms: Any = table["waveforms"][row].values
+    for packet in unpack(table):
         yield [
-            (
-                PacketClip(**{**record, "class_indexes": tuple(record["class_indexes"])}),
-                np.frombuffer(waveforms[place].as_buffer(), dtype=np.float32),
-            )
-            for place, record in enumerate(table["clips"][row].as_py())
+            (PacketClip(**{**fields, "class_indexes": tuple(fields["class_indexes"])}), waveform)
+            for fields, waveform in packet
         ]
