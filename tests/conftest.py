@@ -43,6 +43,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
                 raise pytest.UsageError("pytest-xdist: expected it to group tests, found that it does not")
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Keep the content of files out of the names of tests."""
+    return f"{argname} of {len(val)} bytes" if isinstance(val, bytes) and len(val) > 40 else None
+
+
 def needs_s3_server(item: pytest.Item) -> bool:
     """Tell by a test's fixtures, and where one has the parameter `s3`, by that."""
     call = getattr(item, "callspec", None)

@@ -249,6 +249,7 @@ def test_an_empty_file_is_called_empty() -> None:
         b"RIFF\x00\x00\x00\x00WAVE" + bytes(100000),
         np.random.default_rng(1).bytes(200000),
     ],
+    ids=["text", "zeros", "zip", "RIFF", "fLaC", "OggS", "empty WAV", "noise"],
 )
 def test_what_is_not_audio_is_an_error(content: bytes) -> None:
     reason(content)
