@@ -13,6 +13,7 @@ import pytest
 import soundfile as sf
 
 from jobs.separate_archive import main as job
+from tests.odd_files import encoded_media
 from uss_ray import separate
 from uss_ray.api.request import Query, request_with
 from uss_ray.cli.main import run
@@ -108,6 +109,51 @@ def test_bad_recordings_become_rows_and_the_others_are_separated(
     by_pandas = pd.read_parquet(out / "index")
     assert by_duckdb == [(12,)]
     assert (by_pandas["status"] == "written").sum() == 12
+
+
+def test_odd_files_of_an_archive_are_taken_and_what_is_passed_over_is_told(
+    make_recording, request_for, tmp_path
+):
+    pytest.importorskip("av")
+    noise = (0.1 * np.random.default_rng(1).standard_normal((1, 40_000))).astype(np.float32)
+    folder = tmp_path / "in"
+    lying = bytearray(make_recording("lying.wav").read_bytes())
+    at = lying.index(b"data") + 4
+    lying[at : at + 4] = bytes(4)
+    (folder / "lying.wav").write_bytes(lying)
+    (folder / "a film").write_bytes(
+        encoded_media(noise, rate=48000, container="matroska", coding="libopus", video=True)
+    )
+    sf.write(folder / "loud.wav", 20_000 * noise.T, 32000, subtype="FLOAT")
+    sf.write(folder / "many.wav", np.repeat(noise, 9, axis=0).T, 32000)
+    for name in ("notes.txt", "README"):
+        (folder / name).write_text("none")
+
+    result = separate_archive(str(folder), request=request_for())
+    assert (result.exit_code, result.summary.recordings.separated) == (0, 4)
+    out = tmp_path / "out"
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["passed_over"] == {
+        "count": 2,
+        "kinds": {"": 1, ".txt": 1},
+        "names": ["README", "notes.txt"],
+    }
+    rows = read_index(out).to_pylist()
+    of = {
+        name: [row for row in rows if row["recording_id"] == name]
+        for name in ("lying.wav", "a film", "many.wav")
+    }
+    assert all("the header states 0 bytes" in row["reason"] for row in of["lying.wav"])
+    assert {row["frames"] for row in of["a film"]} == {40_000}
+    formats = {row["format"] for row in of["a film"]} - {None}
+    assert all(name.endswith(", from MATROSKA/OPUS by FFmpeg") for name in formats)
+    assert {row["format"].split("/")[0] for row in of["many.wav"] if row["format"]} == {"WAV"}
+    loud = [row for row in rows if row["recording_id"] == "loud.wav" and row["stem_uri"]]
+    summed = sum(sf.read(out / row["stem_uri"], dtype="float64")[0] for row in loud)
+    assert np.abs(summed - 20_000 * noise[0]).max() < 0.05
+
+    strict = separate_archive(str(folder), request=request_for(output=str(tmp_path / "strict"), strict=True))
+    assert strict.summary.recordings.failed == 1
 
 
 def test_a_run_that_is_started_again_does_only_what_is_missing(archive, request_for, tmp_path):

@@ -120,6 +120,7 @@ class _Run:
     stop: int = 0
     count: int = 0
     info: _Info | None = None
+    ends_within_frame: bool = False
 
 
 class _Info(NamedTuple):
@@ -195,6 +196,8 @@ def inspect_mpeg(file: SeekableReader, *, start: int = 0, stop: int | None = Non
     if changed is not None:
         return MpegAudio((), fault=(f"{_wording(first)} throughout", _wording(changed.first)))
     notes, fault = [], None
+    if runs and runs[-1].ends_within_frame:
+        notes.append("the last MPEG frame is not whole: read up to it")
     for run in runs:
         stated = run.info.frames if run.info else None
         if stated and run.count > stated + 1:
@@ -278,6 +281,7 @@ def _runs(data: _Bytes, at: int, *, stop: int) -> Iterator[_Run]:
                 yield run
             run = _Run(at, header, info=info)
         if at + header.size > stop:
+            run.ends_within_frame = True
             break
         at += header.size
         run.stop = at

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from uss_ray.store.store import Store
 
-CLIP_SUFFIXES = frozenset(
-    [".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".wav", ".webm"]
-)
+_SUFFIXES = "3gp aac ac3 aif aiff amr au avi caf flac m4a mkv mov mp2 mp3 mp4 oga ogg opus wav webm wma wv"
+CLIP_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 """Names that end so may be clips; those that no decoder here knows are unreadable clips, not absent ones."""
 
 Wanted = Callable[[str], bool]
