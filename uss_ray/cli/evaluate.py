@@ -102,8 +102,8 @@ def evaluate_separation(arguments: Sequence[str]) -> int:
     rows = [
         (
             vocabulary.ontology.node(score.class_id).label,
-            f"{score.sdri_db:.2f}",
-            f"{score.gated_sdri_db:.2f}",
+            f"{score.sdri_db:z.2f}",
+            f"{score.gated_sdri_db:z.2f}",
             f"{score.detected:.0%}",
             str(score.pairs),
         )
@@ -112,8 +112,8 @@ def evaluate_separation(arguments: Sequence[str]) -> int:
     columns = ("Class", "SDRi dB", "Gated", "Detected", "Pairs")
     show_table(columns, rows, title=f"{result.weights}, {asked.query} query", right=columns[1:])
     say(
-        f"Mean over {len(rows)} classes: {result.mean_sdri_db:.2f} dB with the gate open; "
-        f"{result.gated_mean_sdri_db:.2f} dB as it is set, at {asked.settings.threshold:g}, "
+        f"Mean over {len(rows)} classes: {result.mean_sdri_db:z.2f} dB with the gate open; "
+        f"{result.gated_mean_sdri_db:z.2f} dB as it is set, at {asked.settings.threshold:g}, "
         f"where {result.detected:.0%} of the targets are detected ({result.pairs} mixtures)"
     )
     say(result.metric)

@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
+
+TWO_SOURCE = Path(__file__).parents[2] / "data" / "two_source"
 
 
 def make_data(root: Path) -> Path:
@@ -43,3 +46,25 @@ def test_a_setting_out_of_range_is_one_line(command, tmp_path: Path) -> None:
     ran = command("evaluate", "mining", make_data(tmp_path / "data"), "--min-purity", 3)
     assert ran.exit_code == 2
     assert "--min-purity: expected at most 1, found 3" in ran.err
+
+
+def test_the_list_is_drawn_and_scored_with_the_gate_open_and_as_it_is_set(command, tmp_path: Path) -> None:
+    drawn, result = tmp_path / "list.csv", tmp_path / "result.json"
+    ran = command("evaluate", "list", TWO_SOURCE, "-o", drawn)
+    assert ran.exit_code == 0, ran.err
+    lines = drawn.read_text().splitlines()
+    assert f"{len(lines) - 1} pairs" in ran.out
+    drawn.write_text("\n".join(lines[:3]) + "\n")
+    ran = command("evaluate", "separation", TWO_SOURCE, "--pairs", drawn, "--threshold", 0.99, "-o", result)
+    assert ran.exit_code == 0, ran.err
+    written = json.loads(result.read_text())
+    assert f"{written['mean_sdri_db']:.2f} dB with the gate open; 0.00 dB as it is set, at 0.99" in ran.out
+    assert (written["pairs"], written["detected"]) == (2, 0.0)
+    assert written["gated_mean_sdri_db"] == pytest.approx(0.0, abs=0.005)
+    assert written["settings"]["condition"] == "class-mean"
+
+
+def test_an_unknown_query_is_one_line(command) -> None:
+    ran = command("evaluate", "separation", TWO_SOURCE, "--query", "best")
+    assert ran.exit_code == 2
+    assert "--query" in ran.err
