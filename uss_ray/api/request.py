@@ -141,30 +141,23 @@ def request_with(request: SeparationRequest | None = None, **options: Any) -> Se
     >>> request_with(output="out", classes=["Speech"], residual=False).query.classes
     ('Speech',)
     """
-    if not isinstance(options.get("write"), str):
-        whole = SeparationRequest.model_fields
-    else:
-        whole = {name: field for name, field in SeparationRequest.model_fields.items() if name != "write"}
-    parts: dict[str, dict[str, Any]] = {"query": {}, "write": {}}
     changes: dict[str, Any] = {}
+    inside: dict[str, dict[str, Any]] = {}
+    part_of = {name: part for part, model in _PARTS.items() for name in model.model_fields}
     for name, value in options.items():
-        if name in whole:
+        if name in SeparationRequest.model_fields and not (name == "write" and isinstance(value, str)):
             changes[name] = value
-        elif name in Query.model_fields:
-            parts["query"][name] = value
-        elif name in WriteOptions.model_fields:
-            parts["write"][name] = value
+        elif name in part_of:
+            inside.setdefault(part_of[name], {})[name] = value
         else:
-            known = {*SeparationRequest.model_fields, *Query.model_fields, *WriteOptions.model_fields}
-            near = difflib.get_close_matches(name, known, n=1)
-            raise ConfigError(
-                f"option {name}",
-                expected="a known one" + (f", {near[0]!r}?" if near else ""),
-                found="an unknown one",
-            )
-    for part, fields in parts.items():
-        if fields:
-            below = changes.get(part) or getattr(request, part, None)
-            model = Query if part == "query" else WriteOptions
-            changes[part] = below.replace(**fields) if below else model(**fields)
+            near = difflib.get_close_matches(name, [*SeparationRequest.model_fields, *part_of], n=1)
+            expected = "a known one" + (f", {near[0]!r}?" if near else "")
+            raise ConfigError(f"option {name}", expected=expected, found="an unknown one")
+    for part, fields in inside.items():
+        below = changes.get(part) or getattr(request, part, None)
+        changes[part] = below.replace(**fields) if below else _PARTS[part](**fields)
     return request.replace(**changes) if request else SeparationRequest(**changes)
+
+
+_PARTS: Final[dict[str, type[Settings]]] = {"query": Query, "write": WriteOptions}
+"""Parts of a request whose settings are known by their names alone."""
