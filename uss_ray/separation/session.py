@@ -21,15 +21,15 @@ from uss_ray.separation.conditions import Conditioner
 from uss_ray.separation.estimation import WindowJob, estimator_for, to_device
 from uss_ray.separation.masking import reference_weights
 from uss_ray.separation.mixture import MixtureReader, Source
-from uss_ray.separation.networks import TagRow
+from uss_ray.separation.networks import TagRow, rows_in_a_forward
 from uss_ray.separation.overlap import OverlapAdd
 from uss_ray.separation.scheduler import Request, Session
 from uss_ray.separation.settings import NetworkSettings, SeparationSettings
 from uss_ray.separation.targets import SeparationPlan, Target
 from uss_ray.separation.windows import Span, WindowGrid, segment_weights
 
-# Masks wait for the others of their window. This many batches of them leave few batches partly filled.
-_BATCHES_HELD = 8
+# Estimates are asked for in so many forwards at a time: few batches are partly filled, and few answers held.
+_FORWARDS_ASKED = 8
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,7 @@ class RecordingSession:
         self._conditioner = networks.conditioner
         self._settings = settings
         self._networks = networks.settings
+        self._forward_rows = rows_in_a_forward(networks.settings.batch_size, device=networks.device)
         self._device = networks.device
         self._native_rate = source.sample_rate
         self._segment_frames = settings.segment_seconds * source.sample_rate
@@ -228,7 +229,7 @@ class RecordingSession:
                         exclude=_chosen(self._plan.exclude, unwanted.active[position]),
                     )
                 )
-            if sum(map(self._estimator.rows, held)) >= _BATCHES_HELD * self._networks.batch_size:
+            if sum(map(self._estimator.rows, held)) >= _FORWARDS_ASKED * self._forward_rows:
                 yield from self._estimator.separate(held, self._join)
                 held = []
         yield from self._estimator.separate(held, self._join)

@@ -41,6 +41,7 @@ from uss_ray.pipelines.runtime.run_state import StopSign
 from uss_ray.results.index.rows import RecordingRows
 from uss_ray.results.index.table import IndexRow
 from uss_ray.separation.engine import SeparationEngine
+from uss_ray.separation.memory import keep_freed_memory
 from uss_ray.separation.mixture import PartSource, Source
 from uss_ray.separation.scheduler import Session, SessionEnd
 from uss_ray.separation.session import EstimateBlock
@@ -107,6 +108,7 @@ class SeparatePackets:
         ):  # a worker that was killed before left something on its own machine
             sweep_staging(request.output_store)
         torch.set_num_threads(threads)
+        keep_freed_memory()
         self._separator = make_separator(request, scratch=scratch)
         self._scheduler = self._separator.engine.scheduler()
         self._stop = StopSign(state)
