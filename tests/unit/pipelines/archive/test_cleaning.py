@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from uss_ray.pipelines.archive.cleaning import forget_done_parts, start_over
+from uss_ray.pipelines.archive.ledger import Ledger
+from uss_ray.records import recording_key
+from uss_ray.store.store import Store
+
+NAMES = ("separated.wav", "failed.wav", "under way.wav")
+KEYS = [recording_key(name) for name in NAMES]
+LEDGER = Ledger(separated=np.array(KEYS[:1]), failed=np.array(KEYS[1:2]))
+
+
+def left(output: Store) -> list[str]:
+    return [file.relative_to(output) for file in output.list()]
+
+
+def test_spans_go_once_their_recording_is_joined_or_has_failed(tmp_path: Path) -> None:
+    output = Store(tmp_path / "out")
+    for key in KEYS:
+        (output / ".parts" / f"{key:016x}" / "000000" / "part.json").put(b"{}")
+    forget_done_parts(output, LEDGER)
+    folders = [path.name for path in (tmp_path / "out" / ".parts").iterdir() if any(path.rglob("*.json"))]
+    assert folders == [f"{KEYS[2]:016x}"]
+
+
+def test_no_spans_are_nothing_to_forget(tmp_path: Path) -> None:
+    forget_done_parts(Store(tmp_path / "out"), LEDGER)
+    assert not (tmp_path / "out").exists()
+
+
+def test_starting_over_leaves_stems_and_takes_what_says_that_they_count(tmp_path: Path) -> None:
+    output = Store(tmp_path / "out")
+    for place in ("index/1.parquet", ".parts/0/part.json", "a.wav/level-1/dog.flac"):
+        (output / place).put(b"x")
+    start_over(output)
+    assert left(output) == ["a.wav/level-1/dog.flac"]

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from tests.unit.pipelines.mining.made import CLIPS, broken, mined
+from uss_ray.anchors.manifest import MiningManifest, read_manifest
+from uss_ray.pipelines.mining.ledger import read_ledger
+from uss_ray.pipelines.mining.receipts import commit_failed, packet_name
+from uss_ray.pipelines.mining.settle import note_missing, settle, start_over
+
+
+def settled(output, table, *, is_alone=True):
+    manifest_of = partial(
+        MiningManifest.of,
+        weights_name="w",
+        weights_sha256="0",
+        class_list_sha256="1",
+        settings={},
+        sample_rate=32_000,
+    )
+    return settle(output, table=table, manifest_of=manifest_of, is_alone=is_alone)
+
+
+def test_a_shard_without_a_receipt_does_not_count_and_goes(output, table, tmp_path):
+    mined(output, [0, 1])
+    orphan = mined(output, [2, 3])
+    (tmp_path / "out" / "rejects" / f"{orphan.name}.parquet").unlink()
+    assert not read_ledger(output, clips=CLIPS).mined[2]
+    assert settled(output, table, is_alone=False).anchors == 2
+    shard = tmp_path / "out" / "anchors" / f"{orphan.name}.parquet"
+    assert shard.exists()  # another job's, perhaps
+    settled(output, table)
+    assert not shard.exists()
+
+
+def test_a_clip_in_two_packets_counts_once(output, table, tmp_path):
+    mined(output, [0, 1, 2])
+    mined(output, [2, 3])
+    totals = settled(output, table)
+    assert (totals.clips, totals.anchors, totals.rejects) == (4, 4, {"improbable": 4})
+    shards = (tmp_path / "out" / "anchors").glob("*.parquet")
+    ids = [name for shard in shards for name in pq.read_table(shard)["clip_id"].to_pylist()]
+    assert sorted(ids) == ["clip0", "clip1", "clip2", "clip3"]
+    assert sum(shard.rows for shard in read_manifest(output).shards) == 4
+
+
+def test_a_failed_clip_that_is_mined_later_is_no_reject_any_more(output, table):
+    commit_failed([broken(0), broken(5)], output=output, name=packet_name([0, 5]), rows=[0, 5])
+    mined(output, [0, 1])
+    totals = settled(output, table)
+    assert (totals.clips, totals.failed) == (3, 1)
+    assert totals.rejects == {"broken": 1, "improbable": 2}
+
+
+def test_clips_without_audio_become_rejects(output, table):
+    mined(output, [0, 1])
+    chosen = np.arange(CLIPS) < 4
+    assert note_missing(output, table=table, chosen=chosen) == 2
+    assert settled(output, table).rejects == {"improbable": 2, "missing": 2}
+    assert note_missing(output, table=table, chosen=chosen) == 0
+
+
+def test_after_starting_over_nothing_counts(output, table):
+    mined(output, [0, 1])
+    settled(output, table)
+    start_over(output)
+    assert read_ledger(output, clips=CLIPS).known == 0
