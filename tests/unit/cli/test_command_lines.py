@@ -117,6 +117,20 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
         "output": "FOLDER",
     },
     "train starter DATA -o my-weights/starter": {"source": "DATA", "output": "my-weights/starter"},
+    "mine SEGMENTS_CSV AUDIO anchors --detector DETECTOR --conditions soft --per-label 3": {
+        "request": {
+            "segments": ("SEGMENTS_CSV",),
+            "audio": "AUDIO",
+            "output": "anchors",
+            "weights": "DETECTOR",
+            "settings": {"conditions": "soft", "anchors_per_label": 3},
+        }
+    },
+    "train starter anchors --weights DETECTOR -o my-weights/other": {
+        "source": "anchors",
+        "weights": "DETECTOR",
+        "output": "my-weights/other",
+    },
     "train starter DATA -o FOLDER": {"source": "DATA", "output": "FOLDER"},
     "evaluate separation DATA --query class-mean -o result.json": {"data": "DATA", "output": "result.json"},
     "evaluate separation DATA --query class-mean": {"data": "DATA"},
@@ -283,8 +297,8 @@ def lines_of_the_documentation() -> set[str]:
 
 
 def test_every_line_of_the_documentation_is_in_the_table():
-    known = {*DOCUMENTED, *COMMANDS}
-    assert lines_of_the_documentation() - known == set()
+    missing = lines_of_the_documentation() - {*DOCUMENTED, *COMMANDS}
+    assert not missing, "add to DOCUMENTED what each of these lines means"
 
 
 @pytest.mark.parametrize(("line", "changes"), [*DOCUMENTED.items(), *MORE.items()])
