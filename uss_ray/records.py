@@ -14,6 +14,14 @@ from dataclasses import dataclass
 INDEX_FOLDER = "index"
 """Folder of the index below an output root; no recording is called so."""
 
+_SOUND = """
+aac ac3 aif aifc aiff amr ape au awb bwf caf dff dsf dts eac3 flac m4a m4b m4r mka mp1 mp2 mp3 mpga nist oga ogg opus
+qoa rf64 snd spx sph tta voc w64 wav wave wma wv
+"""
+_PICTURES_WITH_SOUND = "3g2 3gp asf avi flv m2ts m4v mkv mov mp4 mpeg mpg mts mxf ogv ogx qt vob webm wmv"
+RECORDING_SUFFIXES = frozenset(f".{suffix}" for suffix in f"{_SOUND} {_PICTURES_WITH_SOUND}".split())
+"""How names of recordings end, in lower case."""
+
 _NAME_BYTES = 200  # file systems allow 255 bytes a name; a temporary suffix must fit as well
 _RESERVED_CHARS = frozenset('%<>:"|?*\\#')
 _UNPRINTABLE_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -32,7 +40,7 @@ class Recording:
     recording_uri : str
         Where it lies.
     recording_id : str
-        Its folder below the output root, from its path in the archive.
+        Its name below the output root, from its path in the archive; see `layout.recording_folder`.
     """
 
     recording_uri: str
@@ -83,7 +91,7 @@ def recording_id(relative_path: str) -> str:
         raise ValueError(f"relative_path: expected the path of a recording, found {relative_path!r}")
     safe_parts = [safe_name(part) for part in parts]
     if safe_parts[0].casefold() == INDEX_FOLDER:
-        safe_parts[0] = _encoded(safe_parts[0][0]) + safe_parts[0][1:]
+        safe_parts[0] = encoded(safe_parts[0][0]) + safe_parts[0][1:]
     return "/".join(safe_parts)
 
 
@@ -102,11 +110,11 @@ def recording_key(name: str) -> int:
 def safe_name(part: str) -> str:
     """Encode what a file system or an object store reserves in one name, and shorten it to 200 bytes."""
     plain = _PLAIN_PART.fullmatch(part)
-    characters = list(part) if plain else [_encoded(char) if _is_reserved(char) else char for char in part]
+    characters = list(part) if plain else [encoded(char) if _is_reserved(char) else char for char in part]
     if characters[-1] in {".", " "}:  # a file system of Windows drops both in silence
-        characters[-1] = _encoded(characters[-1])
+        characters[-1] = encoded(characters[-1])
     if _DEVICE_NAME.match(part):
-        characters[0] = _encoded(characters[0])
+        characters[0] = encoded(characters[0])
     return _shortened("".join(characters))
 
 
@@ -114,7 +122,8 @@ def _is_reserved(char: str) -> bool:
     return char in _RESERVED_CHARS or unicodedata.category(char) in _UNPRINTABLE_CATEGORIES
 
 
-def _encoded(char: str) -> str:
+def encoded(char: str) -> str:
+    """Percent-encode a letter, whatever it is."""
     return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogateescape"))
 
 

@@ -29,7 +29,7 @@ from uss_ray.results.index.table import (
     to_table,
     write_index_part,
 )
-from uss_ray.results.layout import PARTS_FOLDER, index_path, part_folder
+from uss_ray.results.layout import PARTS_FOLDER, index_path, is_own_file, part_folder, recording_folder
 from uss_ray.results.options import WriteOptions
 from uss_ray.results.report.recording import write_report
 from uss_ray.results.stems.parts import PART_NAME, join_parts, write_part
@@ -90,7 +90,7 @@ class Publisher:
             If the results cannot be written.
         """
         with staging_folder(self._output, within=self._scratch) as staging:
-            (staging / recording.recording_id).mkdir(parents=True)
+            (staging / recording_folder(recording.recording_id)).mkdir(parents=True)
             wanted, subtype = self._encoded(spec, item=recording.recording_uri)
             written = write_estimates(
                 blocks,
@@ -153,7 +153,7 @@ class Publisher:
                     commit(staging, output=output, name=uploaded[-1])
                     file.unlink()
 
-            (staging / recording.recording_id).mkdir(parents=True)
+            (staging / recording_folder(recording.recording_id)).mkdir(parents=True)
             wanted, subtype = self._encoded(spec, item=recording.recording_uri)
             written = join_parts(
                 [output / part_name(recording, part) for part in range(parts)],
@@ -223,7 +223,13 @@ class Publisher:
     ) -> RecordingRows:
         if self._wanted.options.report:
             write_report(written, root=staging)
-        commit(staging, output=self._output, name=recording.recording_id, keep=uploaded)
+        commit(
+            staging,
+            output=self._output,
+            name=recording_folder(recording.recording_id),
+            keep=uploaded,
+            is_own=is_own_file,
+        )
         return written.rows
 
 

@@ -20,7 +20,7 @@ from uss_ray.errors import OutputError
 from uss_ray.ontology.vocabulary import TextMatch, Vocabulary
 from uss_ray.records import Recording
 from uss_ray.results.index.table import IndexRow, RunFacts
-from uss_ray.results.layout import report_path
+from uss_ray.results.layout import index_path, is_own_file, recording_folder, report_path
 from uss_ray.results.stems.stem_run import StemRun
 from uss_ray.separation.engine import SeparationEngine, build_engine
 from uss_ray.separation.mixture import Source
@@ -213,7 +213,7 @@ class RecordingSeparator:
             recording=recording,
             rows=rows,
             output=self.request.output,
-            folder=str(output / recording.recording_id),
+            folder=str(output / recording_folder(recording.recording_id)),
             report=report,
             seconds=(facts.frames or 0) / (facts.sample_rate or 1),
             processing_seconds=facts.processing_seconds or 0.0,
@@ -294,11 +294,18 @@ def refuse_existing(output: Store, *, recording: Recording) -> None:
     OutputError
         If there are results of this recording below the output root.
     """
-    folder = output / recording.recording_id
-    if folder.exists():
+    folder = output / recording_folder(recording.recording_id)
+    if (output / index_path(index_name(recording))).exists() or _holds_own(folder):
         raise OutputError(
             str(folder), expected="no results yet (or --overwrite)", found="results of an earlier run"
         )
+
+
+def _holds_own(folder: Store) -> bool:
+    """Tell whether anything below a folder is of its own recording, and not of one further below."""
+    return folder.exists() and any(
+        file != folder and is_own_file(file.relative_to(folder)) for file in folder.list()
+    )
 
 
 def _reporting(

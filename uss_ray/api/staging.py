@@ -11,7 +11,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -43,6 +43,10 @@ def check_output(output: Store) -> None:
         raise OutputError(str(output), expected="a folder that can be written", found=f"a file, {nearest}")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise OutputError(str(output), expected="a folder that can be written", found="no permission")
+
+
+def _everything(name: str) -> bool:  # noqa: ARG001
+    return True
 
 
 @contextmanager
@@ -127,13 +131,19 @@ def _make_locked(place: Path) -> tuple[Path, int]:
 
 
 def commit(
-    staging: Path, *, output: Store, name: str, keep: Collection[str] = (), last: str | None = None
+    staging: Path,
+    *,
+    output: Store,
+    name: str,
+    keep: Collection[str] = (),
+    last: str | None = None,
+    is_own: Callable[[str], bool] = _everything,
 ) -> None:
     """Bring a folder or file of the staging folder to its place below the output root.
 
-    What stood under the name before is gone afterwards. A new local folder comes in one rename; where there is one
-    already, and in an object store, each file is there whole or not at all, and none of the old goes before the new
-    is there: who commits the same again may be killed at any time.
+    What stood under the name before is gone afterwards, as far as it is its own. A new local folder comes in one
+    rename; where there is one already, and in an object store, each file is there whole or not at all, and none of the
+    old goes before the new is there: who commits the same again may be killed at any time.
 
     Parameters
     ----------
@@ -147,6 +157,9 @@ def commit(
         Relative names in that folder of an object store that have been committed one by one.
     last : str or None, default=None
         Name in the folder of the file that tells that the folder is complete: it comes last.
+    is_own : callable, optional
+        Tells by its name in the folder whether a file is a part of it; others stay, such as those of a folder within.
+        By default all are.
 
     Raises
     ------
@@ -155,13 +168,15 @@ def commit(
     """
     source = staging / name
     if output.is_remote:
-        _upload(source, destination=output / name, keep={output / kept for kept in keep}, last=last)
+        _upload(
+            source, destination=output / name, keep={output / kept for kept in keep}, last=last, is_own=is_own
+        )
         return
     final = output.local_path() / name
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         if final.is_dir() and source.is_dir():
-            _replace_files(source, final, last=last)
+            _replace_files(source, final, last=last, is_own=is_own)
         else:
             source.replace(final)
     except OSError as error:
@@ -194,8 +209,9 @@ def remove_folder(output: Store, name: str) -> None:
             file.remove()
 
 
-def _replace_files(source: Path, final: Path, *, last: str | None) -> None:
-    stale = {path for path in final.rglob("*") if path.is_file()}
+def _replace_files(source: Path, final: Path, *, last: str | None, is_own: Callable[[str], bool]) -> None:
+    tops = [top for top in final.iterdir() if is_own(top.name)]
+    stale = {path for top in tops for path in (top, *top.rglob("*")) if not path.is_dir()}
     for file in _files(source, last=last):
         target = final / file.relative_to(source)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -205,11 +221,19 @@ def _replace_files(source: Path, final: Path, *, last: str | None) -> None:
         path.unlink(missing_ok=True)
 
 
-def _upload(source: Path, *, destination: Store, keep: Collection[Store], last: str | None) -> None:
+def _upload(
+    source: Path,
+    *,
+    destination: Store,
+    keep: Collection[Store],
+    last: str | None,
+    is_own: Callable[[str], bool],
+) -> None:
     if source.is_file():
         destination.put(source)
         return
     earlier = set(destination.list()) if destination.exists() else set()
+    earlier = {file for file in earlier if file != destination and is_own(file.relative_to(destination))}
     for file in _files(source, last=last):
         target = destination / file.relative_to(source).as_posix()
         target.put(file)

@@ -4,22 +4,27 @@ Owns every name of a folder or file that USS-Ray writes, but for that of a recor
 nothing itself. All names are relative to the root, with forward slashes, so that they hold on a disk and in an object
 store alike::
 
-    <recording_id>/level-2/dog__m_0bt9lr.flac     one stem a node of an ontology level
-    <recording_id>/level-2/dog__m_0bt9lr/000012.000.flac   one file for each active span, named by its first second
-    <recording_id>/level-2/residual.flac          the mixture minus the stems of that level
-    <recording_id>/query/my-query.flac            one stem a query (class, union, text, example)
-    <recording_id>/query/residual.flac            the mixture minus the stems of the queries
-    <recording_id>/report.html
+    <recording>/level-2/dog__m_0bt9lr.flac        one stem a node of an ontology level
+    <recording>/level-2/dog__m_0bt9lr/000012.000.flac   one file for each active span, named by its first second
+    <recording>/level-2/residual.flac             the mixture minus the stems of that level
+    <recording>/query/my-query.flac               one stem a query (class, union, text, example)
+    <recording>/query/residual.flac               the mixture minus the stems of the queries
+    <recording>/report.html
     index/<name>.parquet
     .parts/<key>/000003/                          a part of a long recording that waits for the others
+
+`<recording>` is `recording_folder` of its id. The files of two recordings never meet, whatever their ids: below a
+folder only what `is_own_file` says is the recording's, and no part of an id has such a name there.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Collection
+from pathlib import PurePosixPath
 
-from uss_ray.records import INDEX_FOLDER, safe_name
+from uss_ray.records import INDEX_FOLDER, RECORDING_SUFFIXES, encoded, safe_name
 
 REPORT_NAME = "report.html"
 PARTS_FOLDER = ".parts"
@@ -27,6 +32,47 @@ QUERY_FOLDER = "query"
 RESIDUAL_SLUG = "residual"
 
 _SLUG_CHARS = 60
+_OWN_NAME = re.compile(rf"(?i)level-\d+|{QUERY_FOLDER}|{re.escape(REPORT_NAME)}")
+_ROOT_NAME = re.compile(rf"(?i){INDEX_FOLDER}|run\.json|summary(-\d+-of-\d+)?\.json|failed\.jsonl")
+
+
+@functools.lru_cache(maxsize=1024)
+def recording_folder(recording: str) -> str:
+    """Place the folder of a recording, by its id alone.
+
+    Parameters
+    ----------
+    recording : str
+        A `records.recording_id`.
+
+    Returns
+    -------
+    str
+        The id; a letter is percent-encoded in parts that would be hidden, are names of the root's own files, or, below
+        another part, of a recording's own. A part before the last that ends like a recording is encoded too, so that
+        no recording of the usual names lies in the folder of another.
+
+    Examples
+    --------
+    >>> recording_folder("tapes/a.wav"), recording_folder("a.wav/b.wav"), recording_folder("run.json")
+    ('tapes/a.wav', 'a%2Ewav/b.wav', '%72un.json')
+    >>> recording_folder("a/level-1"), recording_folder(".parts/x")
+    ('a/%6Cevel-1', '%2Eparts/x')
+    """
+    parts = recording.split("/")
+    for place, part in enumerate(parts):
+        is_taken = (_OWN_NAME if place else _ROOT_NAME).fullmatch(part) is not None
+        if is_taken or part.startswith("."):
+            parts[place] = encoded(part[0]) + part[1:]
+        suffix = PurePosixPath(part).suffix
+        if place < len(parts) - 1 and suffix.casefold() in RECORDING_SUFFIXES:
+            parts[place] = f"{parts[place][: -len(suffix)]}{encoded('.')}{suffix[1:]}"
+    return "/".join(parts)
+
+
+def is_own_file(name: str) -> bool:
+    """Tell whether a file is of the recording in whose folder it lies; `name` is relative to the folder."""
+    return _OWN_NAME.fullmatch(name.partition("/")[0]) is not None
 
 
 def stem_slug(label: str, *, node_id: str | None = None) -> str:
@@ -83,7 +129,7 @@ def stem_path(recording: str, *, level: int | None, slug: str, extension: str) -
     'a.wav/level-2/dog__m_0bt9lr.flac'
     """
     folder = QUERY_FOLDER if level is None else f"level-{level}"
-    return f"{recording}/{folder}/{slug}.{extension}"
+    return f"{recording_folder(recording)}/{folder}/{slug}.{extension}"
 
 
 def span_stem_path(
@@ -145,7 +191,7 @@ def free_slug(slug: str, *, taken: Collection[str]) -> str:
 
 def report_path(recording: str) -> str:
     """Place the report of a recording, relative to the output root."""
-    return f"{recording}/{REPORT_NAME}"
+    return f"{recording_folder(recording)}/{REPORT_NAME}"
 
 
 def index_path(name: str) -> str:

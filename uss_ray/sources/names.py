@@ -7,18 +7,14 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-_SOUND = """
-aac ac3 aif aifc aiff amr ape au awb bwf caf dff dsf dts eac3 flac m4a m4b m4r mka mp1 mp2 mp3 mpga nist oga ogg opus
-qoa rf64 snd spx sph tta voc w64 wav wave wma wv
-"""
-_PICTURES_WITH_SOUND = "3g2 3gp asf avi flv m2ts m4v mkv mov mp4 mpeg mpg mts mxf ogv ogx qt vob webm wmv"
+from uss_ray.records import RECORDING_SUFFIXES
+
 _NO_SOUND = """
 7z avro bib bmp bz2 cfg conf csv db doc docx eaf gif gz h5 hdf5 htm html inf ini jpeg jpg js json jsonl lock log md md5
 nc ndjson npy npz ods orc parquet pdf pickle pkl png ppt pptx py rar rtf sfv sha1 sha256 sql srt svg tar textgrid tgz
 tif tiff tmp toml tsv txt vtt webp xls xlsx xml yaml yml zip zst
 """
 
-RECORDING_SUFFIXES = frozenset(f".{suffix}" for suffix in f"{_SOUND} {_PICTURES_WITH_SOUND}".split())
 OTHER_SUFFIXES = frozenset(f".{suffix}" for suffix in _NO_SOUND.split())
 """Of what lies beside recordings; in an object store they are not looked into."""
 

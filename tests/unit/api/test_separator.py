@@ -190,7 +190,8 @@ def test_a_fault_late_in_the_recording_leaves_nothing(tiny_weights, tmp_path):
 
 
 def test_results_of_an_earlier_run_are_refused_before_anything_is_loaded(make_recording, tmp_path):
-    (tmp_path / "out" / "a.wav").mkdir(parents=True)
+    (tmp_path / "out/a.wav/level-1").mkdir(parents=True)
+    (tmp_path / "out/a.wav/level-1/dog.flac").touch()
     with pytest.raises(OutputError, match="results of an earlier run"):
         separate(str(make_recording("a.wav")), output=str(tmp_path / "out"), weights="no such weights")
 

@@ -11,6 +11,7 @@ import pytest
 
 from uss_ray.api.staging import check_output, commit, staging_folder, sweep_staging
 from uss_ray.errors import OutputError
+from uss_ray.results.layout import is_own_file
 from uss_ray.store.store import Store, StoreOptions
 
 
@@ -51,6 +52,22 @@ def test_what_stood_there_before_is_gone(output):
             stage(staging, "a.wav", files)
             commit(staging, output=output, name="a.wav")
     assert content_of(output, "a.wav") == {"both.flac": "2"}
+
+
+def test_what_is_not_its_own_stays(output):
+    for staged in ({"level-1/old.flac": "1", "level-1/both.flac": "1"}, {"level-1/both.flac": "2"}):
+        with staging_folder(output) as staging:
+            stage(staging, "s1/mic1", {"level-1/dog.flac": "woof"})
+            commit(staging, output=output, name="s1/mic1", is_own=is_own_file)
+        (output / "s1/notes.txt").put(b"mine")
+        with staging_folder(output) as staging:
+            stage(staging, "s1", staged)
+            commit(staging, output=output, name="s1", is_own=is_own_file)
+    assert content_of(output, "s1") == {
+        "level-1/both.flac": "2",
+        "mic1/level-1/dog.flac": "woof",
+        "notes.txt": "mine",
+    }
 
 
 def test_a_file_can_be_committed_as_well(output):

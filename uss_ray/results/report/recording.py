@@ -22,7 +22,7 @@ from uss_ray.audio.spec import LOSSY_FORMATS
 from uss_ray.errors import ConfigError, OutputError
 from uss_ray.results.index.activity import Activity
 from uss_ray.results.index.table import ActiveSpan, IndexRow, Status
-from uss_ray.results.layout import report_path
+from uss_ray.results.layout import recording_folder, report_path
 from uss_ray.results.report.pictures import (
     STRIP_WIDTH,
     Bar,
@@ -291,7 +291,7 @@ def _file_player(stem_uri: str, *, row: IndexRow, title: str) -> _Player:
 
 
 def _beside_page(stem_uri: str, *, row: IndexRow) -> str:
-    return quote(str(PurePosixPath(stem_uri).relative_to(row.recording_id)))
+    return quote(str(PurePosixPath(stem_uri).relative_to(recording_folder(row.recording_id))))
 
 
 def _span_uris(row: IndexRow) -> list[str]:
