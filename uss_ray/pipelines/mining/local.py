@@ -21,6 +21,7 @@ from uss_ray.datasets.clip_sources import open_clip_source
 from uss_ray.datasets.parallel import map_stream
 from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.errors import DataError
+from uss_ray.pipelines.mining.chunking import PACKET_CLIPS
 from uss_ray.pipelines.mining.clips import Rows, clip_tables, clips_of
 from uss_ray.pipelines.mining.facts import load_labels, manifest_maker, run_facts
 from uss_ray.pipelines.mining.ledger import read_ledger
@@ -33,7 +34,6 @@ from uss_ray.pipelines.runtime.identity import RunIdentity, open_run
 from uss_ray.pipelines.runtime.lease import hold_lease
 from uss_ray.store.options import StoreOptions
 
-PACKET_CLIPS = 64
 _DECODERS = 4
 
 
