@@ -4,7 +4,6 @@ import io
 
 import numpy as np
 import pyarrow as pa
-import pytest
 import soundfile as sf
 
 from uss_ray.datasets.clip_audio import BrokenContainer, ClipAudio
@@ -12,8 +11,6 @@ from uss_ray.datasets.labelled_clips import LabelledClip
 from uss_ray.datasets.segments import ClipRecord
 from uss_ray.errors import RecordingError
 from uss_ray.pipelines.mining import packets
-from uss_ray.pipelines.mining.chunking import packet_clips
-from uss_ray.pipelines.mining.listing import ClipClaims
 from uss_ray.pipelines.mining.packets import (
     PACKET_SCHEMA,
     PacketClip,
@@ -73,18 +70,3 @@ def test_what_is_wrong_is_told_by_the_status(monkeypatch):
 
     monkeypatch.setattr(packets, "decode_clip", away)
     assert decode_item(clip_with(b""), sample_rate=RATE)[0].status == "unfinished"
-
-
-@pytest.mark.parametrize(
-    ("clips", "actors", "batch_size", "expected"),
-    [(2_000_000, 64, 16, 64), (2_000_000, 8, 24, 48), (100, 2, 4, 12), (3, 2, 16, 16), (5000, 1, 128, 128)],
-)
-def test_packets_are_whole_batches(clips, actors, batch_size, expected):
-    assert packet_clips(clips, actors=actors, batch_size=batch_size) == expected
-
-
-def test_a_clip_belongs_to_the_reader_that_asked_first():
-    claims = ClipClaims(5)
-    assert claims.claim(np.array([0, 1]), 3).tolist() == [True, True]
-    assert claims.claim(np.array([1, 2]), 4).tolist() == [False, True]
-    assert claims.claim(np.array([0, 1]), 3).tolist() == [True, True]
