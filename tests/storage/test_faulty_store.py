@@ -13,10 +13,9 @@ from tests.servers.ceph import CephServer
 from tests.servers.faulty_proxy import FaultyProxy
 from tests.servers.fixtures import BUCKET
 from uss_ray.errors import OutputError, RecordingError, WeightsError
-from uss_ray.store import patience
 from uss_ray.store.faults import is_infrastructure, is_transient
 from uss_ray.store.fetch import fetch
-from uss_ray.store.store import Store
+from uss_ray.store.store import Store, StoreOptions
 
 CONTENT = np.random.default_rng(11).bytes(20_000_000)
 SHORT = CONTENT[:100_000]
@@ -162,8 +161,8 @@ def test_a_gateway_that_dies_and_comes_back_is_waited_for(
     with Store(placed).open() as file:
         file.read(10)
         s3_server.kill_gateway()
-        with pytest.raises(RecordingError) as caught, patience.at_most(0.5):
-            Store(placed).size()
+        with pytest.raises(RecordingError) as caught:
+            Store(placed, StoreOptions(patience_seconds=0.5)).size()
         s3_server.start_gateway()
         file.seek(15_000_000)
         assert file.read(10) == CONTENT[15_000_000:15_000_010]

@@ -9,9 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from tenacity import (
@@ -36,8 +34,6 @@ _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 15.0
 _QUIET_SECONDS = 10.0
 
-_limit: ContextVar[float] = ContextVar("storage_patience_limit", default=math.inf)
-
 
 def patience_seconds(given: float | None = None) -> float:
     """Tell how long a fault that may pass is waited out.
@@ -50,8 +46,8 @@ def patience_seconds(given: float | None = None) -> float:
     Returns
     -------
     float
-        `given`, or else ``USS_RAY_STORAGE_PATIENCE_SECONDS``, read at each call, or five minutes; never above the
-        limit of a surrounding `at_most`. Not negative; 0 tries once.
+        `given`, or else ``USS_RAY_STORAGE_PATIENCE_SECONDS``, read at each call, or five minutes. Not negative; 0 tries
+        once.
 
     Raises
     ------
@@ -59,7 +55,7 @@ def patience_seconds(given: float | None = None) -> float:
         If the variable is no such number.
     """
     if given is not None:
-        return min(given, _limit.get())
+        return given
     text = os.environ.get(VARIABLE)
     try:
         seconds = _DEFAULT_SECONDS if text is None else float(text)
@@ -67,23 +63,7 @@ def patience_seconds(given: float | None = None) -> float:
         seconds = math.nan
     if not 0 <= seconds < math.inf:
         raise ConfigError(VARIABLE, expected="a number of seconds, not negative", found=repr(text))
-    return min(seconds, _limit.get())
-
-
-@contextmanager
-def at_most(seconds: float) -> Iterator[None]:
-    """Be less patient inside: for a first look at a store, whose address may be wrong.
-
-    Parameters
-    ----------
-    seconds : float
-        Upper limit of `patience_seconds` for what this thread does inside.
-    """
-    token = _limit.set(min(seconds, _limit.get()))
-    try:
-        yield
-    finally:
-        _limit.reset(token)
+    return seconds
 
 
 def patiently(

@@ -12,7 +12,7 @@ import tenacity
 
 from uss_ray.errors import ConfigError
 from uss_ray.store import patience
-from uss_ray.store.patience import at_most, patience_seconds, patiently, patiently_awaited
+from uss_ray.store.patience import patience_seconds, patiently, patiently_awaited
 
 FIRST_WAIT_SECONDS = 0.01
 
@@ -125,18 +125,10 @@ def test_the_environment_is_read_when_asked_for(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_given_patience_goes_before_the_environment() -> None:
     assert patience_seconds(7) == 7
-    with at_most(2):
-        assert patience_seconds(7) == 2
     act, tried = failing(ConnectionResetError(), times=1)
     with pytest.raises(ConnectionResetError):
         patiently(act, seconds=0)
     assert len(tried) == 1
-
-
-def test_a_first_look_can_be_less_patient_but_never_more() -> None:
-    with at_most(2), at_most(100):
-        assert patience_seconds() == 2
-    assert patience_seconds() == 5
 
 
 def test_what_is_waited_for_is_told_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
