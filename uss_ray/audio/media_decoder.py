@@ -112,7 +112,7 @@ class MediaDecoder:
             self._cut = _Cut(spans, _total_frames(recorded, spans, sample_rate=rate))
         elif table is not None:
             stop = table.priming_frames + table.valid_frames
-            self._cut = _Cut([(table.priming_frames, stop)], table.valid_frames)
+            self._cut = _Cut([(table.priming_frames, stop)], None if table.is_rounded else table.valid_frames)
         else:
             self._cut = _Cut()
         self.spec = AudioSpec(
@@ -163,6 +163,8 @@ class MediaDecoder:
                     yield self._samples_of(frame)
         except self._av.error.FFmpegError as error:
             raise DecodingError(_wording(error)) from None
+        except (IndexError, ValueError) as error:  # PyAV's own, such as for a track that begins midway
+            raise DecodingError(f"something that PyAV does not expect ({error})") from None
 
     def _samples_of(self, frame: Any) -> NDArray[np.float32]:
         found = _shape(frame.sample_rate, frame.layout.nb_channels, frame)
@@ -196,7 +198,8 @@ def _pyav() -> ModuleType:
 
 def _opened(av: ModuleType, file: SeekableReader, *, kind: Kind) -> Any:
     options = {"protocol_whitelist": _NO_PROTOCOL, "format_whitelist": _DEMUXERS}
-    arguments: dict[str, Any] = {"options": options}
+    # Not `options`, which go to each track as well: PyAV before 17 crashes where a container has none at its start.
+    arguments: dict[str, Any] = {"container_options": options}
     if kind == "MP4":
         options["ignore_editlist"] = "1"
         arguments["format"] = "mov"
@@ -243,7 +246,7 @@ def _sample_format(described: Any) -> str:
 
 
 def _subtype(coding: Any) -> str:
-    name = str(coding.codec.canonical_name)
+    name = str(getattr(coding.codec, "canonical_name", coding.codec.name))  # PyAV 14 has not all names
     if coding.codec.lossless and (not coding.codec.lossy or name in _MOSTLY_LOSSLESS):
         return _SUBTYPES[_sample_format(coding)]
     return name.upper()

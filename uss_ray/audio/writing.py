@@ -88,10 +88,15 @@ class StemWriter:
         Whether a stem of integers goes on as a WAV of floats, under a name that ends so, from the first sample on that
         lies beyond full scale; what came before keeps its rounding. Otherwise, and in lossy formats, it is clipped.
 
+    name : str, default=None
+        What errors call the stem; None takes the path.
+
     Attributes
     ----------
     path : Path
         Final name; another after a stem has grown.
+    name : str
+        What errors call the stem.
     frames : int
         Samples in each channel so far.
     clipped_samples : int
@@ -119,15 +124,17 @@ class StemWriter:
         subtype: str | None = None,
         expected_frames: int | None = None,
         grows: bool = False,
+        name: str | None = None,
     ) -> None:
         self.path = Path(path)
+        self.name = name or str(self.path)
         self.sample_rate = sample_rate
         self.channels = channels
         self.frames = 0
         self.clipped_samples = 0
         self._format = checked_stem_format(format)
         self._subtype = _checked_subtype(subtype, stem_format=self._format)
-        check_format_holds(self._format, item=str(self.path), sample_rate=sample_rate, channels=channels)
+        check_format_holds(self._format, item=self.name, sample_rate=sample_rate, channels=channels)
         self._expected_frames = expected_frames
         self._grows = grows and self._format not in LOSSY_FORMATS
         self._pieces = EvenPieces(_LOSSY_PIECE_FRAMES) if self._format in LOSSY_FORMATS else None
@@ -294,7 +301,7 @@ class StemWriter:
             return open(self._temporary, "xb+", buffering=_BUFFER_BYTES)
         except (OSError, ValueError) as error:
             found = _wording(error)
-            raise OutputError(str(self.path), expected="a file that can be written", found=found) from error
+            raise OutputError(self.name, expected="a file that can be written", found=found) from error
 
     def _started(self, *, container: str, sample_rate: int) -> soundfile.SoundFile:
         try:
@@ -306,7 +313,7 @@ class StemWriter:
             fault = self._bridge.fault or error
             asked = f"{sample_rate} Hz, {self.channels} channels, {self._subtype}"
             raise OutputError(
-                str(self.path), expected=f"room for {container} of {asked}", found=_wording(fault)
+                self.name, expected=f"room for {container} of {asked}", found=_wording(fault)
             ) from fault
 
     def _append(self, interleaved: NDArray[np.float32] | NDArray[np.int16]) -> None:
@@ -346,11 +353,11 @@ class StemWriter:
 
     def _fail(self, *, expected: str, found: str, cause: Exception | None = None) -> NoReturn:
         self.abort()
-        raise OutputError(str(self.path), expected=expected, found=found) from cause
+        raise OutputError(self.name, expected=expected, found=found) from cause
 
     def _check_open(self) -> None:
         if not self._open:
-            raise ValueError(f"the stem writer of {self.path} is closed")
+            raise ValueError(f"the stem writer of {self.name} is closed")
 
     def _wav_max_frames(self) -> int:
         return _WAV_MAX_BYTES // (self.channels * _SAMPLE_BYTES[self._subtype])

@@ -260,6 +260,7 @@ class _LazyStem:
             subtype=encoding.subtype,
             expected_frames=None if encoding.frames is None else encoding.frames - self._start_frame,
             grows=True,
+            name=self._uri,
         )
         self._writer.write_silence(self._frames_before)
         return self._writer
