@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+import struct
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,3 +69,53 @@ def _converted(waveform: NDArray[np.float32], form: str) -> NDArray:
         return (scaled + 128).clip(0, 255).astype(np.uint8)
     bits = int(plain[1:])
     return scaled.clip(-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1).astype(f"int{bits}")
+
+
+def packets_of(content: bytes) -> tuple[bytes, list[bytes]]:
+    """Take the first sound track apart: the coding's own header, and its packets."""
+    import av
+
+    with av.open(io.BytesIO(content)) as container:
+        track = container.streams.audio[0]
+        packets = [bytes(packet) for packet in container.demux(track) if packet.size]
+        return bytes(track.codec_context.extradata or b""), packets
+
+
+def caf_of_packets(
+    packets: Sequence[bytes],
+    *,
+    coding: bytes,
+    cookie: bytes,
+    rate: int,
+    channels: int,
+    packet_frames: int,
+    frames: int,
+    priming: int,
+) -> bytes:
+    """Put packets into a Core Audio file with a packet table, as Apple's programs do (FFmpeg's muxer refuses to)."""
+    sizes = b"".join(_variable_length(len(packet)) for packet in packets)
+    remainder = len(packets) * packet_frames - priming - frames
+    table = struct.pack(">qqii", len(packets), frames, priming, remainder) + sizes
+    described = struct.pack(">d4sIIIII", rate, coding, 0, 0, packet_frames, channels, 0)
+    chunks = [
+        (b"desc", described),
+        (b"kuki", cookie),
+        (b"pakt", table),
+        (b"data", bytes(4) + b"".join(packets)),
+    ]
+    body = b"".join(name + struct.pack(">q", len(content)) + content for name, content in chunks if content)
+    return b"caff\0\1\0\0" + body
+
+
+def aac_cookie(config: bytes) -> bytes:
+    """Wrap an AAC configuration as in an `esds` box."""
+    decoder = b"\x40\x15" + bytes(11) + b"\x05" + bytes([len(config)]) + config
+    inner = b"\0\0\0" + b"\x04" + bytes([len(decoder)]) + decoder + b"\x06\x01\x02"
+    return bytes(4) + b"\x03" + bytes([len(inner)]) + inner
+
+
+def _variable_length(number: int) -> bytes:
+    digits = [number & 0x7F]
+    while number := number >> 7:
+        digits.append(number & 0x7F | 0x80)
+    return bytes(reversed(digits))

@@ -18,7 +18,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from tests.memory import least_peak_bytes
-from tests.odd_files import encoded_media
+from tests.odd_files import aac_cookie, caf_of_packets, encoded_media, packets_of
 from uss_ray.audio.codec import AudioSpec, open_recording
 from uss_ray.errors import RecordingError
 
@@ -159,6 +159,56 @@ def test_wma_comes_out_as_ffmpeg_plays_it(container: str, late: int) -> None:
     assert abs(found.shape[1] - FRAMES) < 2048
     assert shift(found[0], source[0]) == late
     assert gain(found[0], source[0], late) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("kept", [1.0, 0.5])
+def test_aac_in_a_core_audio_file_is_cut_as_its_packet_table_says(kept: float) -> None:
+    pytest.importorskip("av")
+    source = sound(channels=2)
+    config, packets = packets_of(encoded_media(source, rate=RATE, container="mov", coding="aac"))
+    content = caf_of_packets(
+        packets,
+        coding=b"aac ",
+        cookie=aac_cookie(config),
+        rate=RATE,
+        channels=2,
+        packet_frames=1024,
+        frames=FRAMES,
+        priming=1024,
+    )
+    if kept < 1:
+        assert "cut off" in reason(content[: int(kept * len(content))])
+        return
+    spec, found = read(content)
+    assert (spec.format, spec.subtype, spec.frames) == ("CAF", "AAC", FRAMES)
+    assert found.shape == source.shape
+    assert shift(found[1], source[1]) == 0
+    assert gain(found[1], source[1], 0) == pytest.approx(1, abs=0.05)
+
+
+def test_adts_in_a_wav_is_decoded() -> None:
+    pytest.importorskip("av")
+    source = sound()
+    body = encoded_media(source, rate=RATE, container="adts", coding="aac")
+    form = struct.pack("<HHIIHHH", 0x1600, 1, RATE, 16000, 1024, 16, 0)
+    content = b"fmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", len(body)) + body
+    _, found = read(b"RIFF" + struct.pack("<I", 4 + len(content)) + b"WAVE" + content)
+    assert 1024 < found.shape[1] - FRAMES + 1 < 2049
+    assert shift(found[0], source[0]) == 1024
+
+
+def test_of_streams_side_by_side_in_an_ogg_the_first_sounding_one_is_taken() -> None:
+    """A skeleton, which holds no sound, stands beside the sound."""
+    pytest.importorskip("av")
+    whole = encoded_media(sound(), rate=48000, container="ogg", coding="libopus")
+    first, *others = ogg_pages(whole)
+    head = first[:6] + bytes(8) + b"\x77\x07\0\0" + bytes(8)
+    bones = with_checksum(head + b"\x01\x40" + b"fishead\0\3\0\0\0".ljust(64, b"\0"))
+    end = with_checksum(bones[:5] + b"\4" + bones[6:18] + b"\1\0\0\0" + bytes(4) + b"\x01\0")
+    content = bones + first + others[0] + end + b"".join(others[1:])
+    _, found = read(content)
+    assert abs(found.shape[1] - FRAMES) < 1000
+    assert abs(shift(found[0], sound()[0])) < 400
 
 
 @pytest.mark.parametrize("container", ["amr", "3gp"])
