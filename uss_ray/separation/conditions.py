@@ -63,7 +63,7 @@ class Conditioner:
         self._query_net = query_net
         self._class_means = class_means or {}
         self._kind = kind
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
 
     def check(self, target: Target) -> None:
         """Refuse a target that no condition can be made for, before any work is done.
@@ -84,8 +84,8 @@ class Conditioner:
                 expected="an average condition of one of its classes",
                 found="none",
             )
-        if target.key not in self._told:
-            self._told.add(target.key)
+        if target.key not in self._logged:
+            self._logged.add(target.key)
             _logger.log(
                 self._fallback_level,
                 "%s has no class mean in the weights; its detected condition is used",
