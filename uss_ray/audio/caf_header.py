@@ -27,7 +27,7 @@ class PacketTable(NamedTuple):
 
     valid_frames: int
     priming_frames: int
-    is_rounded: bool
+    is_rounded: bool = False
 
 
 def packet_table(file: SeekableReader) -> PacketTable | None:

@@ -38,3 +38,14 @@ def test_the_table_is_found_behind_other_chunks() -> None:
 )
 def test_a_table_that_states_nothing_is_none(file: io.BytesIO) -> None:
     assert packet_table(file) is None
+
+
+@pytest.mark.parametrize(
+    ("coding", "valid", "is_rounded"),
+    [(b"alac", 40_960, True), (b"alac", 40_000, False), (b"aac ", 40_960, False)],
+)
+def test_whole_packets_of_lossless_sound_may_end_earlier(coding: bytes, valid: int, is_rounded: bool) -> None:
+    described = struct.pack(">d4sIIIII", 44100, coding, 0, 0, 4096, 1, 16)
+    assert packet_table(caf(chunk(b"desc", described), table(valid=valid, priming=0))) == PacketTable(
+        valid, 0, is_rounded
+    )
