@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from uss_ray.cli.archive import show_archive
+from uss_ray.results.passed_over import PassedOver
 
 
 def outcome(name: str, **values: Any) -> SimpleNamespace:
@@ -32,6 +33,7 @@ def result(**values: Any) -> Any:
         "counters": SimpleNamespace(audio_seconds=5.0, unfinished_reason="disk full"),
         "summary": SimpleNamespace(stems=6, recordings=SimpleNamespace(**counts)),
         "summary_name": "summary.json",
+        "passed_over": PassedOver(),
         "signal_number": None,
     }
     return SimpleNamespace(**(defaults | values))

@@ -123,6 +123,7 @@ def test_a_place_without_an_index_is_an_error(command, tmp_path):
     assert "expected an index" in ran.err
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough_ends_it_without_a_word(output):
     part = (output / "index" / "0.parquet").read_bytes()
     for number in range(1, 400):

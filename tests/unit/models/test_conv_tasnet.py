@@ -50,6 +50,7 @@ def test_every_parameter_is_trained() -> None:
     assert without == []
 
 
+@pytest.mark.slow
 def test_a_low_and_a_high_tone_are_learnt_apart() -> None:
     torch.manual_seed(0)
     model = ConvTasNet(TINY.replace(stack_blocks=2, stacks=1)).train()

@@ -127,6 +127,7 @@ def test_a_row_of_a_full_batch_has_the_same_bits_wherever_it_is() -> None:
             assert torch.equal(one[before], two[after])
 
 
+@pytest.mark.slow
 def test_it_learns() -> None:
     model = small(drop_path=0.5).train()
     log_mel = torch.randn(4, 256, 16)

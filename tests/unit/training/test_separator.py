@@ -25,6 +25,7 @@ def task(model: ResUNet, pool: AnchorPool, shares: ConditionShares | None = None
     return SeparatorTask(model, pool, subtrees=EYE, samples=1000, batch_size=8, shares=shares)
 
 
+@pytest.mark.slow
 def test_tones_and_noise_are_learnt_apart(
     tones_and_noise: AnchorPool, separator: ResUNet, tmp_path: Path
 ) -> None:

@@ -10,9 +10,7 @@ import pytest
 from uss_ray.api.request import Query, request_with
 from uss_ray.api.separator import RecordingSeparator
 from uss_ray.errors import QueryError
-from uss_ray.pipelines.archive import plan_trial
 from uss_ray.pipelines.archive.plan import plan_archive
-from uss_ray.pipelines.archive.plan_trial import run_trials
 from uss_ray.records import Recording, recording_key
 from uss_ray.sources.listing import open_listing
 
@@ -100,23 +98,6 @@ def test_the_planned_output_is_what_the_job_then_writes(make_recording, request_
     taken = sum(trial.took_seconds for trial in plan.trials) / 6.0 * 6.0 / 3600
     assert plan.engine_hours == pytest.approx(taken)
     assert "excerpts of at most 30 s" in "\n".join(plan.lines())
-
-
-def test_a_trial_takes_the_beginning_of_a_long_recording_and_passes_over_bad_ones(
-    make_recording, request_for, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(plan_trial, "EXCERPT_SECONDS", 3)
-    long = make_recording("long.wav", seconds=5.5, sample_rate=11_025, channels=2)
-    letter = tmp_path / "letter.wav"
-    letter.write_text("this is a letter")
-    drawn = [
-        Recording(recording_uri=str(path), recording_id=path.name)
-        for path in (letter, tmp_path / "absent.wav", long, long)
-    ]
-    trials = run_trials(drawn, request=request_for(), wanted=1)
-    assert [(trial.recording_id, trial.seconds) for trial in trials] == [("long.wav", 3.0)]
-    assert trials[0].took_seconds > 0
-    assert run_trials(drawn[:2], request=request_for(), wanted=1) == []
 
 
 def test_nothing_to_do_takes_nothing(make_recording, request_for):

@@ -1,0 +1,116 @@
+"""What the job decides without Ray; that it works is shown in `tests/ray` and `tests/faults`."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import asdict
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from uss_ray.api.request import Query, request_with
+from uss_ray.pipelines.archive import job as job_module
+from uss_ray.pipelines.archive.job import ArchiveJob
+from uss_ray.pipelines.archive.long_recordings import LongRecordings
+from uss_ray.pipelines.archive.outcome import Outcome, PacketReport
+from uss_ray.pipelines.runtime.counters import Counters
+from uss_ray.pipelines.runtime.job import RunReport
+from uss_ray.results.index.table import RunFacts
+from uss_ray.results.passed_over import PassedOver
+
+FACTS = RunFacts(run_id="r", weights_name="w", weights_sha256="0")
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> ArchiveJob:
+    made = ArchiveJob(
+        archive="in",
+        request=request_with(output=str(tmp_path / "out"), query=Query(levels=(1,)), weights="starter"),
+        listing=SimpleNamespace(),  # type: ignore[arg-type]
+        few=None,
+        separator=SimpleNamespace(publisher=None, run=FACTS),  # type: ignore[arg-type]
+        make_separator=SimpleNamespace,  # type: ignore[arg-type]
+    )
+    made._long = LongRecordings(None)  # type: ignore[arg-type]
+    return made
+
+
+def outcome(name: str, status) -> Outcome:
+    return Outcome(
+        recording_id=name, recording_uri=name, status=status, seconds=60.0, written=2, stem_bytes=10
+    )
+
+
+def read(job: ArchiveJob, *outcomes: Outcome, **facts: object) -> Counters:
+    report = PacketReport(outcomes=outcomes, worker="w", **facts)  # type: ignore[arg-type]
+    counters = Counters()
+    for increment in job.read({**asdict(report), "outcomes": [asdict(each) for each in outcomes]}):
+        counters.add(increment)
+    return counters
+
+
+def test_reports_become_sums_and_the_first_recordings_are_kept(job: ArchiveJob) -> None:
+    counters = read(job, outcome("a", "separated"), outcome("b", "failed"), outcome("c", "unfinished"))
+    assert (counters.done, counters.failed, counters.unfinished) == (1, 1, 1)
+    assert [each.recording_id for each in job.examples] == ["a"]
+    assert [each.recording_id for each in job.failed_examples] == ["b"]
+    counters = read(job, *(outcome(str(number), "separated") for number in range(100)))
+    assert counters.done == 100
+    assert len(job.examples) == 60
+
+
+def test_a_span_counts_once_its_recording_is_joined(job: ArchiveJob) -> None:
+    span = Outcome(recording_id="long", recording_uri="long", status="part", part=0)
+    assert read(job, span).finished == 0
+    assert not job.has_trailing
+
+
+def test_its_results_are_those_of_its_output(job: ArchiveJob, tmp_path: Path) -> None:
+    assert (job.source, str(job.output), job.facts()) == ("in", str(tmp_path / "out"), FACTS)
+    ledger, known = job.ledger_reader()()
+    assert (known, len(ledger.known)) == (0, 0)
+    (job.output / "index" / "a.parquet").put(b"x")
+    job.start_over()
+    assert list(job.output.list()) == []
+
+
+def test_its_workspace_is_there_while_it_works(job: ArchiveJob) -> None:
+    with job.workspace():
+        scratch = job._scratch
+        assert scratch.is_dir()
+    assert not scratch.exists()
+
+
+def test_the_end_brings_failures_into_order_and_fetches_what_was_passed_over(
+    job: ArchiveJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = PassedOver()
+    passed.add(["a.txt"])
+    monkeypatch.setattr(job_module, "run_on_worker", lambda action: action())
+    monkeypatch.setattr(job_module.ray, "get", lambda reference: reference)
+    job._listed_by = SimpleNamespace(passed_over=SimpleNamespace(remote=lambda: passed))
+    assert list(job.finalise(is_complete=True)) == []
+    assert (job.output / "failed.jsonl").read() == b""
+    assert job.passed_over is passed
+
+
+def test_a_summary_is_made_of_the_sums(job: ArchiveJob) -> None:
+    counters = read(job, outcome("a", "separated"), outcome("b", "failed"), separate_seconds=3.0)
+    counters.skipped = 7
+    moment = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    summary = job.summary(
+        RunReport(
+            facts=FACTS,
+            counters=counters,
+            stage_workers={"decode": 2, "separate": 1, "write": 1},
+            started_at=moment,
+            ended_at=moment,
+            wall_seconds=1.0,
+        )
+    )
+    recordings = summary.recordings
+    assert (recordings.separated, recordings.failed, recordings.skipped) == (1, 1, 7)
+    assert (summary.run_id, summary.input, summary.stem_bytes) == ("r", "in", counters.amounts["stem_bytes"])
+    assert summary.audio_hours == counters.audio_seconds / 3600
+    assert [stage.name for stage in summary.stages] == ["decode", "separate", "write"]
