@@ -14,6 +14,9 @@ from uss_ray.audio.splice import SeekableReader
 # `mp3_header`'s endless for MP3).
 _LENGTH_UNKNOWN_FROM = 2**40
 
+# What libsndfile says of an MP3 that libmpg123 cannot open, whatever the reason.
+_MISLEADING = "File does not exist or is not a regular file"
+
 
 class SndfileDecoder:
     """A decoder on libsndfile.
@@ -86,4 +89,6 @@ class _SequentialFile(soundfile.SoundFile):  # type: ignore[misc]
 
 
 def _wording(error: Exception) -> str:
+    if _MISLEADING in str(error):
+        return "not one whole frame of sound"
     return str(getattr(error, "error_string", error)).strip().rstrip(".").replace("\n", " ")

@@ -712,6 +712,12 @@ def test_mpeg_audio_in_a_wav_is_decoded(container: str, coding: str, late: int) 
     assert gain(found[0], source[0], late) == pytest.approx(1, abs=0.06)
 
 
+def test_a_short_piece_of_an_mp3_is_called_what_it_is() -> None:
+    for kept in (60, 200):
+        found = reason(frames_of(mp3())[2][:kept])
+        assert "does not exist" not in found
+
+
 # --- impossible headers --------------------------------------------------------------------------------------------
 
 
