@@ -164,12 +164,16 @@ def test_a_run_that_is_started_again_does_only_what_is_missing(archive, request_
 
     second = separate_archive(str(archive), request=request_for())
     counts = second.summary.recordings
-    assert (counts.separated, counts.failed, counts.skipped) == (2, 1, 2)
+    assert (counts.separated, counts.failed, counts.skipped, counts.failed_before) == (2, 1, 1, 1)
     assert {name: (out / name).stat().st_mtime_ns for name in begun} == begun
 
     third = separate_archive(str(archive), request=request_for())
-    assert third.summary.recordings.skipped == 5
-    assert third.exit_code == 0
+    counts = third.summary.recordings
+    assert (counts.skipped, counts.failed_before, counts.total) == (3, 2, 5)
+    assert sum(third.summary.failures.values()) == 2
+    assert third.exit_code == 8
+    accepting = JobOptions(max_failed_fraction=0.4)
+    assert separate_archive(str(archive), request=request_for(), options=accepting).exit_code == 0
     undisturbed = separate_archive(str(archive), request=request_for(output=str(tmp_path / "undisturbed")))
     assert undisturbed.summary.recordings.separated == 3
     assert stems_of(out) == stems_of(tmp_path / "undisturbed")

@@ -92,13 +92,15 @@ def show_archive(result: ArchiveResult, *, has_reports: bool) -> None:
                 )
                 for outcome in shown
             ],
-            title=f"Separated {counts.separated} of {counts.total - counts.skipped} recordings",
+            title=f"Separated {counts.separated} of {counts.total - counts.skipped - counts.failed_before} recordings",
             right=("Length s", "Took s", "Stems"),
         )
     if counts.separated + counts.failed > len(shown):
         say(f"… and {counts.separated + counts.failed - len(shown)} more")
     if counts.skipped:
         say(f"{counts.skipped} recordings were done before")
+    if counts.failed_before:
+        say(f"{counts.failed_before} recordings failed before, and count until --retry-failed separates them")
     say(f"{result.summary.stems} stems from {counters.audio_seconds:.0f} s of sound; failed: {counts.failed}")
     if result.signal_number is not None:
         say("Stopped: what was in flight is finished; the same command goes on.")

@@ -89,6 +89,8 @@ def show_mining(result: MiningResult) -> None:
     )
     if summary.skipped:
         say(f"{summary.skipped} clips were done before")
+    if summary.failed_before:
+        say(f"{summary.failed_before} clips failed before, and count until --retry-failed mines them")
     say(
         f"{totals.anchors} anchors of {totals.classes} classes from {totals.clips} clips,"
         f" {totals.shards} shards, {totals.shard_bytes / 1e6:.1f} MB"

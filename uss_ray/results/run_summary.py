@@ -27,13 +27,16 @@ class RecordingCounts:
     unfinished : int, default=0
         Neither: the run was stopped before, or the store or a disk gave out.
     skipped : int, default=0
-        Done in an earlier run.
+        Separated in an earlier run, and still in the input.
+    failed_before : int, default=0
+        Failed in an earlier run, still in the input, and not tried again.
     """
 
     separated: int = 0
     failed: int = 0
     unfinished: int = 0
     skipped: int = 0
+    failed_before: int = 0
 
     def __post_init__(self) -> None:
         _check_not_negative(self, "recordings")
@@ -41,7 +44,7 @@ class RecordingCounts:
     @property
     def total(self) -> int:
         """All of them."""
-        return self.separated + self.failed + self.unfinished + self.skipped
+        return self.separated + self.failed + self.unfinished + self.skipped + self.failed_before
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,15 +98,15 @@ class RunSummary:
     recordings : RecordingCounts
         By what became of them.
     stems : int
-        Stem files written in this run, residuals included.
+        Stems written in this run, residuals not counted.
     stem_bytes : int
-        Size of these.
+        Size of their files and of the residuals'.
     stages : tuple of StageSummary, default=()
         In the order of the pipeline.
     passed_over : mapping, default={}
         Files that are no recordings; see `passed_over.PassedOver.record`.
     failures : mapping of str to int, default={}
-        Failed recordings by kind of reason; see `failures.FailureTally.most_common`.
+        Recordings that failed, in this run or before, by kind of reason; see `failures.FailureTally.most_common`.
 
     Raises
     ------

@@ -24,6 +24,7 @@ def result(**values: Any) -> Any:
         "missing": 2,
         "failed": 3,
         "skipped": 0,
+        "failed_before": 0,
         "unfinished": 0,
     }
     summary |= {name: values.pop(name) for name in summary.keys() & values.keys()}
@@ -57,6 +58,7 @@ def test_rejects_failures_totals_and_places_are_said(capsys):
     ("values", "words"),
     [
         ({"skipped": 9}, "9 clips were done before"),
+        ({"failed_before": 1}, "1 clips failed before, and count until --retry-failed"),
         ({"unfinished": 5}, "5 clips are not done (the store is away); the same command goes on."),
         ({"signal_number": 2}, "Stopped: what was in flight is finished; the same command goes on."),
     ],

@@ -42,7 +42,8 @@ def test_the_summary_says_every_field_and_what_follows_from_them() -> None:
     told = json.loads(summary.to_json())
     assert {field.name for field in dataclasses.fields(RunSummary)} < set(told)
     assert told["hours_per_hour"] == 24.0
-    assert told["recordings"] == {"total": 100, "separated": 90, "failed": 3, "unfinished": 2, "skipped": 5}
+    counts = {"separated": 90, "failed": 3, "unfinished": 2, "skipped": 5, "failed_before": 0}
+    assert told["recordings"] == {"total": 100, **counts}
     assert told["stages"][0] == {
         "name": "decode",
         "workers": 4,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from uss_ray.api.staging import remove_folder
@@ -9,6 +11,8 @@ from uss_ray.pipelines.archive.ledger import Ledger, is_in
 from uss_ray.records import INDEX_FOLDER
 from uss_ray.results.layout import PARTS_FOLDER
 from uss_ray.store.store import Store
+
+_KEY = re.compile("[0-9a-f]{16}")
 
 
 def start_over(output: Store) -> None:
@@ -37,7 +41,7 @@ def forget_done_parts(output: Store, ledger: Ledger) -> None:
     if not place.exists():
         return
     names = {file.relative_to(place).split("/")[0] for file in place.list()}
-    for name in sorted(names):
+    for name in sorted(name for name in names if _KEY.fullmatch(name)):
         key = np.array([int(name, 16)], dtype=np.int64)
         if is_in(key, ledger.separated)[0] or is_in(key, ledger.failed)[0]:
             remove_folder(output, f"{PARTS_FOLDER}/{name}")

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import ray
 import ray.data
 
@@ -23,7 +24,14 @@ from uss_ray.ontology.vocabulary import TextMatch
 from uss_ray.pipelines.archive.chunking import Chunking, count_few
 from uss_ray.pipelines.archive.cleaning import forget_done_parts, start_over
 from uss_ray.pipelines.archive.decode import SpanPlan, decode_packets
-from uss_ray.pipelines.archive.ledger import FAILED_PREFIX, Ledger, read_ledger, settle_failures
+from uss_ray.pipelines.archive.ledger import (
+    FAILED_PREFIX,
+    Ledger,
+    read_ledger,
+    settle_duplicates,
+    settle_failures,
+    tally_of,
+)
 from uss_ray.pipelines.archive.long_recordings import LongRecordings
 from uss_ray.pipelines.archive.missing import TellState, undone_readers
 from uss_ray.pipelines.archive.outcome import Outcome, PacketReport, failed_outcome
@@ -237,17 +245,20 @@ class ArchiveJob(Job[RunSummary]):
                 yield self._noted(failed_outcome(recording, reason=POISON_REASON))
 
     def finalise(self, *, is_complete: bool) -> Iterator[Increment]:  # noqa: ARG002
-        """See `Job`; bring what failed into order, and remove the spans of what is done."""
-        output = self.output
-
-        def settle() -> None:
-            settle_failures(output)
-            forget_done_parts(output, read_ledger(output))
-
-        run_on_worker(settle)  # for there may be many
+        """See `Job`; bring the index into order, remove the spans of what is done, and count what was done before."""
+        output, skipped, failed = self.output, 0, np.zeros(0, np.int64)
         if self._listed_by is not None:
             self.passed_over = ray.get(self._listed_by.passed_over.remote())
-        return iter(())
+            skipped, failed = ray.get(self._listed_by.earlier.remote())
+
+        def settle() -> dict[str, int]:
+            settle_duplicates(output)
+            rows = settle_failures(output)
+            forget_done_parts(output, read_ledger(output))
+            return tally_of(rows, keys=failed).most_common()
+
+        reasons = run_on_worker(settle)  # for there may be many
+        yield Increment(skipped=skipped, failed_before=len(failed), failures=reasons)
 
     def summary(self, report: RunReport) -> RunSummary:
         """See `Job`."""
@@ -268,6 +279,7 @@ class ArchiveJob(Job[RunSummary]):
                 failed=counters.failed,
                 unfinished=counters.unfinished,
                 skipped=counters.skipped,
+                failed_before=counters.failed_before,
             ),
             stems=int(counters.amounts["written"]),
             stem_bytes=int(counters.amounts["stem_bytes"]),
@@ -300,13 +312,12 @@ class ArchiveJob(Job[RunSummary]):
         with staging_folder(self.output) as self._scratch:
             yield
 
-    def ledger_reader(self) -> Callable[[], tuple[Ledger, int]]:
-        """See `Job`."""
+    def ledger_reader(self) -> Callable[[], tuple[Ledger, Increment]]:
+        """See `Job`; what of it counts is known when the input has been listed."""
         output = self.output
 
-        def read() -> tuple[Ledger, int]:
-            ledger = read_ledger(output)
-            return ledger, len(ledger.separated) + len(ledger.failed)
+        def read() -> tuple[Ledger, Increment]:
+            return read_ledger(output), Increment()
 
         return read
 
@@ -316,7 +327,10 @@ class ArchiveJob(Job[RunSummary]):
 
     def _undone(self, run: Pass) -> ray.data.Dataset:
         self._listed_by = self._listed_by or run.state
-        readers = undone_readers(self.listing.telling(TellState(run.state)).readers, run=run)
+        is_first = self._listed_by is run.state
+        readers = undone_readers(
+            self.listing.telling(TellState(run.state)).readers, run=run, is_first=is_first
+        )
         return run.read(readers, schema=RECORDING_SCHEMA, name="Recordings")
 
     def _noted(self, outcome: Outcome) -> Increment:

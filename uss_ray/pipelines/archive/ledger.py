@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from uss_ray.api.staging import commit, staging_folder
 from uss_ray.errors import OutputError
 from uss_ray.records import INDEX_FOLDER, recording_key
-from uss_ray.results.index.failures import failed_jsonl
-from uss_ray.results.index.table import IndexRow, read_index_part, write_index
+from uss_ray.results.index.failures import FailureTally, failed_jsonl
+from uss_ray.results.index.table import IndexRow, read_index_part, write_index, write_index_part
 from uss_ray.results.layout import index_path
 from uss_ray.results.stems.part_files import PART_NAME
 from uss_ray.store.store import Store
@@ -74,8 +73,8 @@ def read_ledger(output: Store) -> Ledger:
     with ThreadPoolExecutor(_READERS) as pool:
         parts = _index_parts(output)
         keys = {True: [np.zeros(0, np.int64)], False: [np.zeros(0, np.int64)]}
-        for name, found in zip(parts, pool.map(_keys_of_part, parts), strict=True):
-            keys[_holds_failed(name)].append(found)
+        for name, found in zip(parts, pool.map(_read_keys, parts), strict=True):
+            keys[_holds_failed(name)].append(found.keys)
     separated = np.unique(np.concatenate(keys[False]))
     failed = np.setdiff1d(np.unique(np.concatenate(keys[True])), separated, assume_unique=True)
     return Ledger(separated, failed)
@@ -98,15 +97,79 @@ def done_parts(output: Store, *, folder: str) -> set[int]:
     return {int(name.split("/")[0]) for name in names if name.endswith("/" + PART_NAME)}
 
 
-def settle_failures(output: Store) -> int:
+def settle_duplicates(output: Store) -> int:
+    """See to it that no recording stands in the index twice: the rows that were made last stay.
+
+    Two runs that wrote below one root, or a run that was killed while it did a recording again, leave some. A part
+    is read again only if it holds one.
+
+    Returns
+    -------
+    int
+        Recordings that stood there twice.
+
+    Raises
+    ------
+    OutputError
+        If the index cannot be read or written.
+    """
+    parts = [part for part in _index_parts(output) if not _holds_failed(part)]
+    with ThreadPoolExecutor(_READERS) as pool:
+        found = list(pool.map(_read_keys, parts))
+    if not found:
+        return 0
+    keys = np.concatenate([each.keys for each in found])
+    made = np.concatenate([each.made_at for each in found])
+    owners = np.repeat(np.arange(len(parts)), [len(each.keys) for each in found])
+    order = np.lexsort((owners, made, keys))
+    keys, made, owners = keys[order], made[order], owners[order]
+    is_last = np.append(keys[1:] != keys[:-1], True)
+    is_twice = np.isin(keys, keys[~is_last])
+    last = {
+        int(key): (int(owner), int(when))
+        for key, owner, when in zip(
+            keys[is_twice & is_last], owners[is_twice & is_last], made[is_twice & is_last], strict=True
+        )
+    }
+    for place in np.unique(owners[is_twice]).tolist():
+        _keep_last(output, parts[place], place=place, last=last)
+    return len(last)
+
+
+def _keep_last(output: Store, part: Store, *, place: int, last: Mapping[int, tuple[int, int]]) -> None:
+    table = read_index_part(io.BytesIO(part.read()), name=str(part))
+    made = table["created_at"].cast(pa.int64()).to_pylist()
+    keys = [recording_key(name) for name in table["recording_id"].to_pylist()]
+    stays = [key not in last or last[key] == (place, when) for key, when in zip(keys, made, strict=True)]
+    if all(stays):
+        return
+    if not any(stays):
+        part.remove()
+        return
+    name = index_path(part.name.removesuffix(".parquet"))
+    with staging_folder(output) as staging:
+        write_index_part(table.filter(pa.array(stays)), path=staging / name)
+        commit(staging, output=output, name=name)
+
+
+def tally_of(rows: Iterable[IndexRow], *, keys: Keys) -> FailureTally:
+    """Count the reasons of failed recordings, as far as their keys are among sorted ones."""
+    tally = FailureTally()
+    for row in rows:
+        if is_in(np.array([recording_key(row.recording_id)]), keys)[0]:
+            tally.add(row.reason or "unknown")
+    return tally
+
+
+def settle_failures(output: Store) -> list[IndexRow]:
     """Bring the rows of failed recordings into order, and list them in `failed.jsonl`.
 
     Rows of recordings that a repetition has separated, and older rows of those that failed again, go.
 
     Returns
     -------
-    int
-        Recordings that have failed and were not separated since.
+    list of IndexRow
+        Of recordings that have failed and were not separated since.
 
     Raises
     ------
@@ -133,7 +196,7 @@ def settle_failures(output: Store) -> int:
         file = Path(folder) / FAILED_LIST_NAME
         file.write_text("".join(failed_jsonl(ordered)), encoding="utf-8")
         (output / FAILED_LIST_NAME).put(file)
-    return len(ordered)
+    return ordered
 
 
 def _replace(output: Store, parts: Collection[Store], rows: list[IndexRow]) -> None:
@@ -159,16 +222,22 @@ def _holds_failed(part: Store) -> bool:
     return part.name.startswith(FAILED_PREFIX)
 
 
-def _keys_of_part(part: Store) -> Keys:
+@dataclass(frozen=True)
+class _PartKeys:
+    """Each recording of a part of the index, once for each time it was done, and when its rows were made."""
+
+    keys: Keys
+    made_at: Keys
+
+
+def _read_keys(part: Store) -> _PartKeys:
     with part.open() as file:
         try:
-            names = pq.read_table(file, columns=["recording_id"])["recording_id"]
+            table = pq.read_table(file, columns=["recording_id", "created_at"])
         except pa.ArrowInvalid as error:
             raise OutputError(
                 str(part), expected="a part of an index", found=str(error).splitlines()[0]
             ) from error
-    return np.array([recording_key(name) for name in _unique(names)], dtype=np.int64)
-
-
-def _unique(names: pa.ChunkedArray) -> Iterator[str]:
-    yield from pc.unique(names).to_pylist()
+    done = table.group_by(["recording_id", "created_at"]).aggregate([])
+    keys = np.array([recording_key(name) for name in done["recording_id"].to_pylist()], dtype=np.int64)
+    return _PartKeys(keys, done["created_at"].cast(pa.int64()).to_numpy())

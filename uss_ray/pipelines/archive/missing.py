@@ -15,11 +15,18 @@ from uss_ray.pipelines.runtime.source import TableReader
 from uss_ray.pipelines.runtime.stages import Pass
 
 
-def undone_readers(readers: Sequence[TableReader], *, run: Pass) -> list[TableReader]:
-    """Make readers of what is not done yet: rows of `RECORDING_SCHEMA`, counted as they are found."""
+def undone_readers(readers: Sequence[TableReader], *, run: Pass, is_first: bool) -> list[TableReader]:
+    """Make readers of what is not done yet: rows of `RECORDING_SCHEMA`, counted as they are found.
+
+    Parameters
+    ----------
+    readers : sequence of TableReader
+    run : Pass
+    is_first : bool
+        Whether what is done was done by earlier runs, and counts as that.
+    """
     return [
-        _Undone(reader, ledger=run.ledger, retry_failed=run.retry_failed, state=run.state)
-        for reader in readers
+        _Undone(reader, run=run, number=number if is_first else None) for number, reader in enumerate(readers)
     ]
 
 
@@ -37,17 +44,25 @@ class TellState:
 class _Undone:
     """A reader of recordings that leaves out what is done, and counts the rest."""
 
-    def __init__(self, reader: TableReader, *, ledger: Any, retry_failed: bool, state: Any) -> None:
+    def __init__(self, reader: TableReader, *, run: Pass, number: int | None) -> None:
         self._reader = reader
-        self._ledger = ledger
-        self._retry_failed = retry_failed
-        self._state = state
+        self._ledger = run.ledger
+        self._retry_failed = run.retry_failed
+        self._state = run.state
+        self._number = number
 
     def __call__(self) -> Iterator[pa.Table]:
         known: Ledger = ray.get(self._ledger)
+        if self._number is not None:
+            self._state.begin_earlier.remote(self._number)
         for table in self._reader():
             kept = drop_done(table, known=known, retry_failed=self._retry_failed)
             self._state.add_found.remote(len(kept))
+            if self._number is not None:
+                keys = np.unique(table["recording_key"].to_numpy())
+                failed = keys[is_in(keys, known.failed)] if not self._retry_failed else keys[:0]
+                skipped = int(is_in(keys, known.separated).sum())
+                self._state.add_earlier.remote(self._number, skipped, failed)
             yield kept
 
 

@@ -240,6 +240,7 @@ class MiningJob(Job[MiningSummary]):
             missing=int(counters.amounts["missing"]),
             unfinished=counters.unfinished,
             skipped=counters.skipped,
+            failed_before=counters.failed_before,
             anchors=int(counters.amounts["anchors"]),
             stages=counters.stage_summaries(report.stage_workers),
             failures=counters.failures.most_common(),
@@ -275,14 +276,15 @@ class MiningJob(Job[MiningSummary]):
         """See `Job`."""
         start_over(self.output)
 
-    def ledger_reader(self) -> Callable[[], tuple[MiningLedger, int]]:
+    def ledger_reader(self) -> Callable[[], tuple[MiningLedger, Increment]]:
         """See `Job`."""
         output, options, clips = self.output, self.options, self._listing.clips
 
-        def read() -> tuple[MiningLedger, int]:
+        def read() -> tuple[MiningLedger, Increment]:
             ledger = read_ledger(output, clips=clips)
-            known = ledger.mined | ledger.failed
-            return ledger, int((known & selected_clips(options, clips=clips)).sum())
+            chosen = selected_clips(options, clips=clips)
+            failed = 0 if options.retry_failed else int((ledger.failed & chosen).sum())
+            return ledger, Increment(skipped=int((ledger.mined & chosen).sum()), failed_before=failed)
 
         return read
 

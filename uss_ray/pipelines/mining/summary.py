@@ -33,8 +33,8 @@ class MiningSummary:
     wall_seconds : float
     audio_hours : float
         Length of the clips that were mined in this run.
-    mined, failed, unfinished, skipped : int
-        Clips by what became of them; `skipped` were done before.
+    mined, failed, unfinished, skipped, failed_before : int
+        Clips by what became of them; `skipped` were mined before, `failed_before` failed then and were not tried again.
     missing : int
         Of the failed: no container held them.
     anchors : int
@@ -63,6 +63,7 @@ class MiningSummary:
     missing: int
     unfinished: int
     skipped: int
+    failed_before: int
     anchors: int
     stages: tuple[StageSummary, ...]
     failures: Mapping[str, int]

@@ -25,6 +25,8 @@ class Increment:
         Reasons of those that failed, with their numbers.
     unfinished_reason : str or None, default=None
         Why the last one is unfinished.
+    skipped, failed_before : int, default=0
+        Items that an earlier run has done, or that failed in one and are not tried again.
     got_done : bool or None, default=None
         Of a packet: whether anything of it got done; see `breaker`.
     audio_seconds : float, default=0.0
@@ -43,6 +45,8 @@ class Increment:
     unfinished: int = 0
     failures: Mapping[str, int] = field(default_factory=dict)
     unfinished_reason: str | None = None
+    skipped: int = 0
+    failed_before: int = 0
     got_done: bool | None = None
     audio_seconds: float = 0.0
     amounts: Mapping[str, float] = field(default_factory=dict)
@@ -59,8 +63,8 @@ class Counters:
     ----------
     done, failed, unfinished : int
         Items of this run; see `Increment`.
-    skipped : int
-        Items that an earlier run has finished.
+    skipped, failed_before : int
+        Items of earlier runs; see `Increment`.
     workers : dict of str to int
         Most memory of each worker, in bytes.
     """
@@ -69,6 +73,7 @@ class Counters:
     failed: int = 0
     unfinished: int = 0
     skipped: int = 0
+    failed_before: int = 0
     audio_seconds: float = 0.0
     amounts: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     failures: FailureTally = field(default_factory=FailureTally)
@@ -83,14 +88,18 @@ class Counters:
 
     @property
     def failed_fraction(self) -> float:
-        """Share of the finished items that failed."""
-        return self.failed / self.finished if self.finished else 0.0
+        """Share of what is final, of earlier runs too, that failed."""
+        failed = self.failed + self.failed_before
+        final = self.done + self.skipped + failed
+        return failed / final if final else 0.0
 
     def add(self, increment: Increment) -> None:
         """Add a report."""
         self.done += increment.done
         self.failed += increment.failed
         self.unfinished += increment.unfinished
+        self.skipped += increment.skipped
+        self.failed_before += increment.failed_before
         self.audio_seconds += increment.audio_seconds
         for name, amount in increment.amounts.items():
             self.amounts[name] += amount
@@ -128,7 +137,7 @@ class Counters:
         )
 
     def exit_code(self, *, max_failed_fraction: float = 1.0, signal_number: int | None = None) -> int:
-        """Tell how a run ended.
+        """Tell how the output stands after a run: what failed in an earlier one counts until it is tried again.
 
         Parameters
         ----------
@@ -145,6 +154,6 @@ class Counters:
         if signal_number is not None:
             return 128 + signal_number
         is_tolerable = max_failed_fraction < 1.0 and self.failed_fraction <= max_failed_fraction
-        if not self.unfinished and (not self.failed or is_tolerable):
+        if not self.unfinished and (not self.failed + self.failed_before or is_tolerable):
             return 0
         return PARTLY_DONE if self.done or self.skipped else NOTHING_DONE

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +17,10 @@ from uss_ray.store.store import Store
 
 RUN_NAME = "run.json"
 _FORMAT_VERSION = 2
+_OVERWRITING = "overwriting"
+_SHARDS_DONE = "shards_done"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +30,7 @@ class RunIdentity:
     Parameters
     ----------
     archive : str
-        Where the recordings or clips come from.
+        Where the recordings or clips come from: the place that is meant, however it was written.
     weights_name, weights_sha256 : str
     settings : dict
         What shapes the results.
@@ -46,7 +52,7 @@ class RunIdentity:
     def of(cls, archive: str, *, run: RunFacts, threads: int) -> RunIdentity:
         """Put together the identity of a run that is about to start."""
         return cls(
-            archive=archive.rstrip("/"),
+            archive=_resolved(archive),
             weights_name=run.weights_name,
             weights_sha256=run.weights_sha256,
             settings=json.loads(run.settings),
@@ -57,11 +63,11 @@ class RunIdentity:
         """Name what is not as it was, in a few words; empty for the same run."""
         different = []
         for name, now, then in (
-            ("input", self.archive, earlier.archive),
+            ("input", self.archive, _resolved(earlier.archive)),
             ("weights", self.weights_sha256, earlier.weights_sha256),
         ):
             if now != then:
-                different.append(f"{name} {then[:60]}")
+                different.append(f"{name} {then[:200]}")
         if earlier.format_version != self.format_version:
             # The names of settings were others; which of them differ would be a list of all.
             return ", ".join([*different, f"settings in format {earlier.format_version} of {RUN_NAME}"])
@@ -88,7 +94,8 @@ def open_run(
     results_folder : str
         Folder below it that tells of results.
     start_over : callable, optional
-        Removes what is there of an earlier run; None goes on with it.
+        Removes what is there of an earlier run; None goes on with it. So does a run that starts over what the same
+        one had begun to, and did not bring to success: it was killed, or failed and is tried again.
 
     Returns
     -------
@@ -103,10 +110,16 @@ def open_run(
         If results of another run are there, or the root cannot be written.
     """
     location = output / RUN_NAME
-    if start_over is not None:
+    if start_over is not None and _is_overwriting(identity, location=location):
+        logger.warning(
+            "going on with what an earlier start with --overwrite has done: it has not succeeded yet"
+        )
+    elif start_over is not None:
         start_over()
-    elif location.exists():
-        earlier = _read(location)
+        _write(identity, location, overwriting={_SHARDS_DONE: []})
+        return identity, False
+    if location.exists():
+        earlier = _identity(_read(location), location=location)
         differences = identity.differences(earlier)
         if differences:
             raise OutputError(
@@ -115,7 +128,7 @@ def open_run(
                 found=f"results with {differences}",
             )
         return earlier, True
-    elif (output / results_folder).exists():
+    if (output / results_folder).exists():
         raise OutputError(
             str(output),
             expected="no results yet, or --version NAME for a folder beside them",
@@ -123,6 +136,44 @@ def open_run(
         )
     _write(identity, location)
     return identity, False
+
+
+def end_overwriting(output: Store, *, shard: tuple[int, int] | None = None) -> None:
+    """Note that a run has succeeded: the next one with `--overwrite` starts over. Of shards, all have to.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    location = output / RUN_NAME
+    record = _read(location)
+    if _OVERWRITING not in record:
+        return
+    if shard is not None:
+        done = {tuple(each) for each in record[_OVERWRITING][_SHARDS_DONE]} | {shard}
+        record[_OVERWRITING][_SHARDS_DONE] = sorted(done)
+    if shard is None or done >= {(part, shard[1]) for part in range(1, shard[1] + 1)}:
+        del record[_OVERWRITING]
+    _put(record, location)
+
+
+def _resolved(archive: str) -> str:
+    place = Store(archive)
+    return archive.rstrip("/") if place.is_remote else os.path.realpath(place.root)
+
+
+def _is_overwriting(identity: RunIdentity, *, location: Store) -> bool:
+    """Tell whether the same run has begun to start over, and has not succeeded since."""
+    if not location.exists():
+        return False
+    try:
+        record = _read(location)
+        earlier = _identity(record, location=location)
+    except DataError:
+        return False
+    is_same = not identity.differences(earlier) and record["uss_ray_version"] == version("uss-ray")
+    return is_same and _OVERWRITING in record
 
 
 def _flat(settings: dict[str, Any]) -> dict[str, Any]:
@@ -135,9 +186,19 @@ def _flat(settings: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _read(location: Store) -> RunIdentity:
+def _read(location: Store) -> dict[str, Any]:
     try:
         record = json.loads(location.read())
+        if isinstance(record, dict):
+            return record
+        found = type(record).__name__
+    except ValueError as error:
+        found = str(error)
+    raise DataError(str(location), expected="the identity of a run", found=found)
+
+
+def _identity(record: dict[str, Any], *, location: Store) -> RunIdentity:
+    try:
         return RunIdentity(
             **{
                 name: record[name]
@@ -149,8 +210,8 @@ def _read(location: Store) -> RunIdentity:
         raise DataError(str(location), expected="the identity of a run", found=str(error)) from error
 
 
-def _write(identity: RunIdentity, location: Store) -> None:
-    record = {
+def _write(identity: RunIdentity, location: Store, *, overwriting: dict[str, Any] | None = None) -> None:
+    record: dict[str, Any] = {
         "format_version": _FORMAT_VERSION,
         "archive": identity.archive,
         "weights_name": identity.weights_name,
@@ -160,4 +221,10 @@ def _write(identity: RunIdentity, location: Store) -> None:
         "uss_ray_version": version("uss-ray"),
         "created_at": datetime.now(UTC).isoformat(),
     }
+    if overwriting is not None:
+        record[_OVERWRITING] = overwriting
+    _put(record, location)
+
+
+def _put(record: dict[str, Any], location: Store) -> None:
     location.put(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False).encode())

@@ -24,7 +24,7 @@ from uss_ray.pipelines.runtime.breaker import CircuitBreaker
 from uss_ray.pipelines.runtime.cluster import living, read_resources, wait_for_pool
 from uss_ray.pipelines.runtime.context import quiet_ray_data
 from uss_ray.pipelines.runtime.counters import Counters, Increment
-from uss_ray.pipelines.runtime.identity import RunIdentity, open_run
+from uss_ray.pipelines.runtime.identity import RunIdentity, end_overwriting, open_run
 from uss_ray.pipelines.runtime.lease import hold_lease
 from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.pool import WorkerPool, decoders_beside, plan_pool, refit_pool
@@ -115,8 +115,8 @@ class Job(ABC, Generic[S]):
         return nullcontext()
 
     @abstractmethod
-    def ledger_reader(self) -> Callable[[], tuple[Any, int]]:
-        """Give a function for a worker, which gives what is done and how many items that is."""
+    def ledger_reader(self) -> Callable[[], tuple[Any, Increment]]:
+        """Give a function for a worker, which gives what is done, and what of it counts in this run."""
 
     @abstractmethod
     def pipeline(self, run: Pass) -> ray.data.Dataset:
@@ -210,7 +210,7 @@ def run_job(
     options : JobOptions
     device : {"auto", "cpu", "cuda"}, default="auto"
     overwrite : bool, default=False
-        Let results of an earlier run not count.
+        Let results of an earlier run not count, but for those of an overwriting run that has not succeeded yet.
     on_progress : callable, optional
         Called as items are done.
 
@@ -231,12 +231,18 @@ def run_job(
         plan(read_resources())  # refuses what there will never be room for
         facts = job.facts()
         with hold_lease(job.output, job=job.kind, shard=options.shard, on_lost=run.give_up):
-            identity, _ = open_run(
+            identity, is_resumed = open_run(
                 RunIdentity.of(job.source, run=facts, threads=options.threads or 1),
                 output=job.output,
                 results_folder=job.results_folder,
                 start_over=job.start_over if overwrite else None,
             )
+            if is_resumed and options.threads not in (None, identity.threads):
+                logger.warning(
+                    "%d threads a worker instead of the %d of the first start: the last bit of a sample may differ",
+                    options.threads,
+                    identity.threads,
+                )
             with job.workspace():
                 run.drive(partial(plan, threads=options.threads or identity.threads))
             for increment in job.finalise(is_complete=run.is_complete):
@@ -252,14 +258,17 @@ def run_job(
             summary = job.summary(report)
             name = _summary_name(options.shard)
             (job.output / name).put(summary.to_json().encode())
-    return JobResult(
-        output=str(job.output),
-        counters=run.counters,
-        summary=summary,
-        summary_name=name,
-        max_failed_fraction=options.max_failed_fraction,
-        signal_number=run.stop.signal_number,
-    )
+            result = JobResult(
+                output=str(job.output),
+                counters=run.counters,
+                summary=summary,
+                summary_name=name,
+                max_failed_fraction=options.max_failed_fraction,
+                signal_number=run.stop.signal_number,
+            )
+            if result.exit_code == 0:
+                end_overwriting(job.output, shard=options.shard)
+    return result
 
 
 @dataclass(kw_only=True)
@@ -312,7 +321,8 @@ class _Run:
 
     def drive(self, plan: Callable[[Any], Any]) -> None:
         """Run passes until nothing is missing."""
-        ledger, self.counters.skipped = split_on_worker(self.job.ledger_reader())
+        ledger, earlier = split_on_worker(self.job.ledger_reader())
+        self.counters.add(earlier)
         with self._planning:
             pool = self._planning.enter_context(wait_for_pool(plan, stop=self.stop))
             if pool is None:

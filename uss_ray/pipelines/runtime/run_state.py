@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import ray
+from numpy.typing import NDArray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from uss_ray.results.passed_over import PassedOver
@@ -46,6 +48,7 @@ class RunState:
     def __init__(self) -> None:
         self._found = 0
         self._passed_over = PassedOver()
+        self._earlier: dict[int, tuple[int, NDArray[np.int64]]] = {}
         self._expected = 0
         self._ended: set[int] = set()
         self._workers: set[str] = set()
@@ -87,6 +90,20 @@ class RunState:
     def passed_over(self) -> PassedOver:
         """Tell what was passed over."""
         return self._passed_over
+
+    def begin_earlier(self, reader: int) -> None:
+        """Forget what a reader has counted; one whose worker died begins anew."""
+        self._earlier[reader] = (0, np.zeros(0, np.int64))
+
+    def add_earlier(self, reader: int, skipped: int, failed: NDArray[np.int64]) -> None:
+        """Count items of a reader that an earlier run has done, and note the keys of those that failed in one."""
+        before, keys = self._earlier[reader]
+        self._earlier[reader] = (before + skipped, np.concatenate([keys, failed]) if len(failed) else keys)
+
+    def earlier(self) -> tuple[int, NDArray[np.int64]]:
+        """Tell how many items earlier runs have done, and the sorted keys of those that failed."""
+        keys = [np.zeros(0, np.int64), *(keys for _, keys in self._earlier.values())]
+        return sum(skipped for skipped, _ in self._earlier.values()), np.unique(np.concatenate(keys))
 
     def expect_listings(self, count: int) -> None:
         """Say how many readers list what there is."""

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import fsspec
 import numpy as np
@@ -12,7 +14,9 @@ from uss_ray.pipelines.archive.ledger import (
     done_parts,
     is_in,
     read_ledger,
+    settle_duplicates,
     settle_failures,
+    tally_of,
 )
 from uss_ray.records import recording_key
 from uss_ray.results.index.table import (
@@ -56,6 +60,10 @@ def separated(name):
     )  # fmt: skip
 
 
+def made(when, name, node):
+    return replace(separated(name), created_at=when, node_id=node)
+
+
 def failed(name, reason="broken"):
     return failed_row(RecordingFacts(recording_id=name, recording_uri=name), run=RUN, reason=reason)
 
@@ -80,7 +88,7 @@ def test_failures_are_settled_once_a_recording_is_separated_or_has_failed_again(
     put("one", [separated("mended.wav")])
     put(FAILED_PREFIX + "early", [failed("mended.wav"), failed("again.wav", "first"), failed("other.wav")])
     put(FAILED_PREFIX + "late", [failed("again.wav", "second")])
-    assert settle_failures(output) == 2
+    assert len(settle_failures(output)) == 2
     rows = {row["recording_id"]: row for row in read_index(output).to_pylist() if row["status"] == "failed"}
     assert {name: row["reason"] for name, row in rows.items()} == {
         "again.wav": "second",
@@ -89,14 +97,41 @@ def test_failures_are_settled_once_a_recording_is_separated_or_has_failed_again(
     assert read_index(output).num_rows == 3
     lines = (output / "failed.jsonl").read().decode().splitlines()
     assert [json.loads(line)["recording_id"] for line in lines] == ["again.wav", "other.wav"]
-    assert settle_failures(output) == 2
+    assert len(settle_failures(output)) == 2
     assert read_index(output).num_rows == 3
+
+
+def test_no_recording_stays_in_the_index_twice(output, put):
+    early, late = (datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2))
+    put("a", [made(early, name, node) for name in ("twice.wav", "once.wav") for node in "xy"])
+    put("b", [made(late, "twice.wav", node) for node in "xy"])
+    put("c", [made(when, "in one part.wav", "x") for when in (late, early)])
+    put("d", [made(early, "twice.wav", "x")])
+    put("e", [made(early, "same time.wav", "x")])
+    put("f", [made(early, "same time.wav", "x")])
+    assert settle_duplicates(output) == 3
+    rows = read_index(output).to_pylist()
+    found = sorted((row["recording_id"], row["node_id"], row["created_at"]) for row in rows)
+    assert found == sorted(
+        [("twice.wav", node, late) for node in "xy"]
+        + [("once.wav", node, early) for node in "xy"]
+        + [("in one part.wav", "x", late), ("same time.wav", "x", early)]
+    )
+    assert settle_duplicates(output) == 0
+
+
+def test_reasons_are_counted_of_recordings_that_are_asked_for(output, put):
+    put(FAILED_PREFIX + "one", [failed("a.wav", "x: expected audio, found none"), failed("b.wav")])
+    rows = settle_failures(output)
+    assert tally_of(rows, keys=np.array([recording_key("a.wav")])).most_common() == {
+        "expected audio, found none": 1
+    }
 
 
 def test_failures_that_are_all_mended_leave_no_rows(output, put):
     put("one", [separated("a.wav")])
     put(FAILED_PREFIX + "two", [failed("a.wav")])
-    assert settle_failures(output) == 0
+    assert len(settle_failures(output)) == 0
     assert read_index(output).num_rows == 1
     assert (output / "failed.jsonl").read() == b""
 

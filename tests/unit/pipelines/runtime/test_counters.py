@@ -48,6 +48,10 @@ def test_stages_beside_the_actors_have_no_memory_measured():
         (Counters(done=1, unfinished=1), 0.9, 8),
         (Counters(done=1, failed=1), 0.5, 0),
         (Counters(done=1, failed=2), 0.5, 8),
+        (Counters(skipped=4, failed_before=1), 1.0, 8),
+        (Counters(skipped=4, failed_before=1), 0.2, 0),
+        (Counters(skipped=4, failed_before=1), 0.1, 8),
+        (Counters(failed_before=2), 1.0, 9),
     ],
 )
 def test_the_exit_code_tells_how_much_is_done(counters, tolerated, code):

@@ -7,7 +7,7 @@ import pytest
 from uss_ray.api.request import Query, SeparationRequest
 from uss_ray.errors import DataError, OutputError
 from uss_ray.pipelines.runtime import identity as identity_module
-from uss_ray.pipelines.runtime.identity import RunIdentity
+from uss_ray.pipelines.runtime.identity import RunIdentity, end_overwriting
 from uss_ray.results.index.table import RunFacts
 from uss_ray.results.options import WriteOptions
 from uss_ray.separation.settings import SeparationSettings
@@ -59,6 +59,50 @@ def test_another_run_is_refused_and_told_apart(request_here, changes, named):
     assert "--version" in raised.value.reason
     replaced = other.replace(overwrite=True)
     assert open_run(replaced, identity_of(replaced))[1] is False
+
+
+@pytest.mark.parametrize(
+    "written", [".", "../in", "{tmp}/in/", "{tmp}/x/../in", "{tmp}/link", "file://{tmp}/in"]
+)
+def test_an_input_is_the_place_that_is_meant(request_here, tmp_path, monkeypatch, written):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    open_run(request_here, identity_of(request_here, archive=str(tmp_path / "in")))
+    monkeypatch.chdir(tmp_path / "in")
+    written = written.format(tmp=tmp_path)
+    assert open_run(request_here, identity_of(request_here, archive=written))[1]
+
+
+def test_the_same_words_in_another_folder_are_another_input(request_here, tmp_path, monkeypatch):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "a")
+    open_run(request_here, identity_of(request_here, archive="."))
+    monkeypatch.chdir(tmp_path / "b")
+    with pytest.raises(OutputError, match=r"input \S+/a$"):
+        open_run(request_here, identity_of(request_here, archive="."))
+
+
+def test_overwriting_starts_over_once_until_it_has_succeeded(request_here):
+    asked = request_here.replace(overwrite=True)
+    identity, output = identity_of(asked), asked.output_store
+    open_run(request_here, identity_of(request_here))
+    assert [open_run(asked, identity)[1] for _ in range(3)] == [False, True, True]
+    assert open_run(request_here, identity)[1]  # going on without the flag is the same run
+    end_overwriting(output)
+    assert [open_run(asked, identity)[1] for _ in range(2)] == [False, True]
+    changed = identity_of(asked, sha256="1")
+    assert open_run(asked, changed)[1] is False
+
+
+def test_overwriting_shards_start_over_once_together(request_here):
+    asked = request_here.replace(overwrite=True)
+    identity, output = identity_of(asked), asked.output_store
+    assert [open_run(asked, identity)[1] for _ in range(2)] == [False, True]
+    end_overwriting(output, shard=(1, 2))
+    assert open_run(asked, identity)[1]
+    end_overwriting(output, shard=(2, 2))
+    assert open_run(asked, identity)[1] is False
 
 
 def test_an_index_without_a_run_and_a_broken_run_are_refused(request_here, tmp_path):

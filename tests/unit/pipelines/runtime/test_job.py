@@ -78,6 +78,7 @@ class Numbers(Job[Summary]):
     passes: list = field(default_factory=list)
     events: list = field(default_factory=list)
     known: int = 0
+    failed_before: int = 0
 
     source = "numbers"
 
@@ -92,7 +93,7 @@ class Numbers(Job[Summary]):
         self.events.append("start over")
 
     def ledger_reader(self):
-        return lambda: ("ledger", self.known)
+        return lambda: ("ledger", Increment(skipped=self.known, failed_before=self.failed_before))
 
     def pipeline(self, run):
         self.passes.append(run)
@@ -213,6 +214,13 @@ def test_too_many_failures_end_the_run_without_another_pass(run):
 def test_what_is_done_before_is_told(run):
     _, result = run(["done", "done", "done"], known=7)
     assert result.counters.skipped == 7
+
+
+def test_what_failed_before_counts_again(run):
+    _, result = run(["done", "done", "done"], failed_before=1)
+    assert result.exit_code == 8
+    _, result = run(["done"] * 9, items=9, failed_before=1, options=JobOptions(max_failed_fraction=0.1))
+    assert result.exit_code == 0
 
 
 def test_a_shard_has_a_summary_of_its_own(run, tmp_path):

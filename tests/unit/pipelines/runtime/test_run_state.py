@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from uss_ray.pipelines.runtime import run_state
 from uss_ray.pipelines.runtime.run_state import RunState, StopSign
 
@@ -42,3 +44,14 @@ def test_a_fault_after_a_stop_is_no_reason_of_its_own():
     other.give_up(ValueError())
     assert isinstance(other.look().fault, ValueError)
     assert other.is_stopping()
+
+
+def test_what_earlier_runs_did_counts_once_though_a_reader_begins_anew():
+    state = RunState()
+    for reader in (0, 1, 0):
+        state.begin_earlier(reader)
+        state.add_earlier(reader, 2, np.array([5, 3]))
+        state.add_earlier(reader, 1, np.array([], np.int64))
+    skipped, failed = state.earlier()
+    assert skipped == 6
+    assert failed.tolist() == [3, 5]
