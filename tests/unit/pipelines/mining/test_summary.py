@@ -28,6 +28,7 @@ SUMMARY = MiningSummary(
     missing=1,
     unfinished=0,
     skipped=0,
+    failed_before=0,
     anchors=1000,
     stages=(StageSummary(name="mine", workers=2, busy_seconds=1800.0),),
     failures={"cut off": 1},
