@@ -28,7 +28,6 @@ def result(**values: Any) -> Any:
     defaults = {
         "output": "out",
         "matches": (),
-        "passed_over": SimpleNamespace(count=0),
         "examples": (outcome("a.wav"),),
         "failed_examples": (outcome("b.wav", status="failed", written=0, reason="no audio"),),
         "counters": SimpleNamespace(audio_seconds=5.0, unfinished_reason="disk full"),
