@@ -32,6 +32,8 @@ from uss_ray.sources.names import has_recording_suffix
 from uss_ray.sources.recordings import (
     ROWS_PER_TABLE,
     ListedRecording,
+    PassedOverNames,
+    TellPassedOver,
     recording_tables,
 )
 from uss_ray.store.store import Store
@@ -93,7 +95,7 @@ def open_inventory(manifest: Store) -> tuple[InventoryReader, ...]:
     with ThreadPoolExecutor(min(len(files), _CHECKED_AT_A_TIME)) as pool:
         for _ in pool.map(_check_size, files):
             pass
-    return tuple(partial(_read_data_file, file) for file in files)
+    return tuple(partial(read_data_file, file) for file in files)
 
 
 # -- the manifest ---------------------------------------------------------------------------------------------
@@ -172,31 +174,40 @@ def _plain(name: str) -> str:
 Row = Mapping[str, Any]
 
 
-def _read_data_file(file: _DataFile) -> Iterator[pa.Table]:
+def read_data_file(file: _DataFile, *, tell: TellPassedOver | None = None) -> Iterator[pa.Table]:
+    """Read the recordings of one data file; `tell` hears of the keys that are none."""
     readers: dict[str, Callable[[_DataFile, BinaryIO], Iterator[tuple[int, Row]]]] = {
         "CSV": _csv_rows,
         "ORC": _orc_rows,
         "Parquet": _parquet_rows,
     }
     with _data_faults(file), file.place.open() as stored:
-        yield from recording_tables(_recordings(file, readers[file.file_format](file, stored)))
+        yield from recording_tables(_recordings(file, readers[file.file_format](file, stored), tell=tell))
 
 
-def _recordings(file: _DataFile, rows: Iterator[tuple[int, Row]]) -> Iterator[ListedRecording]:
+def _recordings(
+    file: _DataFile, rows: Iterator[tuple[int, Row]], *, tell: TellPassedOver | None
+) -> Iterator[ListedRecording]:
+    passed_over = PassedOverNames(tell)
     for number, row in rows:
         key = row[_KEY]
         if not isinstance(key, str) or not key:
             raise DataError(f"{file.place}, row {number}, column 'Key'", expected="a key", found=repr(key))
-        if not has_recording_suffix(key) or any(part.startswith(".") for part in key.split("/")):
+        if any(part.startswith(".") for part in key.split("/")):
             continue
         # A report of a bucket without versions has neither column: all it lists is there.
         if not _flag(row, _LATEST, otherwise=True) or _flag(row, _DELETED, otherwise=False):
+            continue
+        if not has_recording_suffix(key):
+            if not key.endswith("/"):
+                passed_over.add(key)
             continue
         yield ListedRecording(
             recording_uri=f"s3://{row[_BUCKET]}/{key}",
             recording_id=recording_id(key),
             byte_count=_size(row, place=f"{file.place}, row {number}"),
         )
+    passed_over.flush()
 
 
 def _flag(row: Row, column: str, *, otherwise: bool) -> bool:

@@ -6,8 +6,9 @@ manifest or a report is `manifests` and `inventory`; the rows are `recordings`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -16,10 +17,12 @@ import pyarrow as pa
 from uss_ray.errors import ConfigError, RecordingError
 from uss_ray.records import Recording, recording_id
 from uss_ray.sources.contents import is_recording
-from uss_ray.sources.inventory import looks_like_inventory, open_inventory
+from uss_ray.sources.inventory import looks_like_inventory, open_inventory, read_data_file
 from uss_ray.sources.manifests import MANIFEST_SUFFIXES, is_manifest, open_manifest
 from uss_ray.sources.recordings import (
     ListedRecording,
+    PassedOverNames,
+    TellPassedOver,
     recording_tables,
     single_recording,
 )
@@ -27,11 +30,6 @@ from uss_ray.store.store import Location, Store
 
 TableReader = Callable[[], Iterator[pa.Table]]
 """A picklable callable that gives tables of `RECORDING_SCHEMA`, at most 1000 rows each; each call begins anew."""
-
-TellPassedOver = Callable[[Sequence[str]], None]
-"""A picklable callable that is told the names of files that are no recordings, some at a time."""
-
-_NAMES_AT_A_TIME = 1000
 
 Kind = Literal["file", "folder", "prefix", "manifest", "inventory"]
 
@@ -55,7 +53,7 @@ class Listing:
     known_count: int | None
 
     def telling(self, tell: TellPassedOver) -> Listing:
-        """Give the same listing, whose readers tell what they pass over as they read a folder or prefix."""
+        """Give the same listing, whose readers tell what they pass over as they go; every row of a manifest counts."""
         return replace(self, readers=tuple(_telling(reader, tell) for reader in self.readers))
 
     def tables(self) -> Iterator[pa.Table]:
@@ -143,7 +141,7 @@ class _ReadPrefix:
         return recording_tables(self._found())
 
     def _found(self) -> Iterator[ListedRecording]:
-        passed_over: list[str] = []
+        passed_over = PassedOverNames(self.tell)
         for found in self.base.files():
             if is_recording(found):
                 yield ListedRecording(
@@ -151,13 +149,9 @@ class _ReadPrefix:
                     recording_id=recording_id(found.place.relative_to(self.base)),
                     byte_count=found.size_bytes,
                 )
-            elif self.tell is not None:
-                passed_over.append(found.place.relative_to(self.base))
-                if len(passed_over) >= _NAMES_AT_A_TIME:
-                    self.tell(passed_over)
-                    passed_over = []
-        if self.tell is not None and passed_over:
-            self.tell(passed_over)
+            else:
+                passed_over.add(found.place.relative_to(self.base))
+        passed_over.flush()
 
 
 @dataclass(frozen=True)
@@ -210,6 +204,8 @@ def _telling(reader: TableReader, tell: TellPassedOver) -> TableReader:
         return replace(reader, reader=_telling(reader.reader, tell))
     if isinstance(reader, _First):
         return replace(reader, readers=tuple(_telling(one, tell) for one in reader.readers))
+    if isinstance(reader, partial) and reader.func is read_data_file:
+        return partial(reader, tell=tell)
     return reader
 
 

@@ -6,7 +6,7 @@ it is opened.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -28,6 +28,37 @@ RECORDING_SCHEMA = pa.schema(
 """One row a recording of a listing; `bytes` and `duration_seconds` are null where the listing does not tell them."""
 
 ROWS_PER_TABLE = 1000
+
+
+TellPassedOver = Callable[[Sequence[str]], None]
+"""A picklable callable that is told the names of files that are no recordings, some at a time."""
+
+
+class PassedOverNames:
+    """Gathers names of files that are no recordings, and tells them some at a time.
+
+    Parameters
+    ----------
+    tell : callable or None
+        None keeps them to itself.
+    """
+
+    def __init__(self, tell: TellPassedOver | None) -> None:
+        self._tell = tell
+        self._names: list[str] = []
+
+    def add(self, name: str) -> None:
+        """Take one more."""
+        if self._tell is not None:
+            self._names.append(name)
+            if len(self._names) >= ROWS_PER_TABLE:
+                self.flush()
+
+    def flush(self) -> None:
+        """Tell what is left."""
+        if self._tell is not None and self._names:
+            self._tell(self._names)
+            self._names = []
 
 
 class ListedRecording(NamedTuple):

@@ -213,3 +213,16 @@ def test_a_broken_row_is_named(tmp_path):
     data = gzip.compress(b'"sounds","a.wav","many"\n')
     with pytest.raises(DataError, match=r"row 1, column 'Size'.*'many'"):
         found(write_report(str(tmp_path), parts=[data], schema="Bucket, Key, Size"))
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_a_report_tells_of_the_keys_that_are_no_recordings(tmp_path, file_format):
+    told = []
+    listing = open_listing(write_report(tmp_path, file_format=file_format))
+    found = [
+        name for table in listing.telling(told.extend).tables() for name in table["recording_id"].to_pylist()
+    ]
+    assert found
+    assert told
+    assert not set(told) & set(found)
+    assert not any(name.endswith((".wav", "/")) for name in told)
