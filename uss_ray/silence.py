@@ -6,19 +6,9 @@ counts as silence.
 
 from __future__ import annotations
 
-from typing import Final
-
 from pydantic import Field
 
 from uss_ray.config import Settings
-
-EXAMPLE_FRAME_SECONDS: Final = 0.1
-EXAMPLE_SILENT_BELOW_PEAK: Final = 0.02
-"""Frames of an example recording whose peak is below this share of the whole example's are cut out before it becomes a
-condition (released program, `utils.remove_silence`)."""
-
-RESIDUAL_SILENT_BELOW_PEAK: Final = 1e-6
-"""A residual whose peak never exceeds this is not kept: the stems sum to the mixture without it."""
 
 
 class SeparationSilence(Settings):
@@ -29,6 +19,17 @@ class SeparationSilence(Settings):
     )
     stem_silent_below_peak_dbfs: float | None = Field(
         default=-70.0, le=0.0, description="A stem whose peak never exceeds this is silent and is not kept."
+    )
+    residual_silent_below_peak_dbfs: float | None = Field(
+        default=-120.0,
+        le=0.0,
+        description="A residual whose peak never exceeds this is not kept: the stems are the recording without it.",
+    )
+    example_cut_below_share_of_peak: float = Field(
+        default=0.02,
+        ge=0.0,
+        lt=1.0,
+        description="Tenths of a second of an example whose peak is below this share of its own are cut out.",
     )
 
 

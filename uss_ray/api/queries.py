@@ -104,9 +104,7 @@ def plan_targets(request: SeparationRequest, *, engine: SeparationEngine) -> Pla
 
 
 def _example_target(folder: Store, engine: SeparationEngine, settings: SeparationSettings) -> Target:
-    condition = engine.condition_of_examples(
-        _examples(_example_files(folder)), segment_seconds=settings.segment_seconds
-    )
+    condition = engine.condition_of_examples(_examples(_example_files(folder)), settings=settings)
     return target_for_condition(str(folder).rstrip("/").rpartition("/")[2], condition=condition)
 
 

@@ -136,7 +136,12 @@ def settings_for(query: QueryKind, settings: SeparationSettings) -> SeparationSe
 
 
 def plan_for_pair(
-    pair: EvaluationPair, *, query: QueryKind, target: Source, engine: SeparationEngine, segment_seconds: int
+    pair: EvaluationPair,
+    *,
+    query: QueryKind,
+    target: Source,
+    engine: SeparationEngine,
+    settings: SeparationSettings,
 ) -> SeparationPlan:
     """Ask for the target of a pair.
 
@@ -149,10 +154,9 @@ def plan_for_pair(
     target : Source
         The clean target, for the oracle alone.
     engine : SeparationEngine
-    segment_seconds : int
-        Of the settings.
+    settings : SeparationSettings
     """
     if query == "oracle":
-        condition = engine.condition_of_examples([target], segment_seconds=segment_seconds)
+        condition = engine.condition_of_examples([target], settings=settings)
         return SeparationPlan((target_for_condition(pair.class_id, condition=condition),))
     return SeparationPlan(targets_for_classes(engine.vocabulary, names=[pair.class_id]))

@@ -164,7 +164,7 @@ def evaluate_separation(
                 query=query,
                 target=ArraySource(target, sample_rate=clips.sample_rate),
                 engine=engine,
-                segment_seconds=chosen.segment_seconds,
+                settings=chosen,
             )
             for pair, target in zip(batch, targets, strict=True)
         ]

@@ -16,11 +16,12 @@ from torch import Tensor
 from uss_ray.errors import ConfigError, QueryError, WeightsError
 from uss_ray.models.inference import inference
 from uss_ray.models.protocols import QueryNetLike
-from uss_ray.separation.settings import ConditionKind
+from uss_ray.separation.settings import ConditionKind, SeparationSettings
 from uss_ray.separation.targets import Target
-from uss_ray.silence import EXAMPLE_FRAME_SECONDS, EXAMPLE_SILENT_BELOW_PEAK
 
 _logger = logging.getLogger(__name__)
+
+_EXAMPLE_FRAME_SECONDS = 0.1
 
 
 class Conditioner:
@@ -139,7 +140,7 @@ def condition_of_examples(
     *,
     query_net: QueryNetLike,
     sample_rate: int,
-    segment_seconds: int,
+    settings: SeparationSettings,
     batch_size: int,
     device: torch.device,
 ) -> Tensor:
@@ -155,7 +156,8 @@ def condition_of_examples(
     query_net : QueryNetLike
     sample_rate : int
         Of the recordings and the query net, in Hz.
-    segment_seconds : int
+    settings : SeparationSettings
+        Length of a segment, and what counts as silence.
     batch_size : int
         Segments in one forward.
     device : torch.device
@@ -177,9 +179,12 @@ def condition_of_examples(
     """
     means: list[Tensor] = []
     for recording in recordings:
-        segments = _cut_repeating(
-            remove_silence(recording, sample_rate=sample_rate), segment_samples=segment_seconds * sample_rate
+        sounding = remove_silence(
+            recording,
+            sample_rate=sample_rate,
+            below_share_of_peak=settings.silence.example_cut_below_share_of_peak,
         )
+        segments = _cut_repeating(sounding, segment_samples=settings.segment_seconds * sample_rate)
         if not segments:
             continue
         with inference(device=device):
@@ -195,22 +200,26 @@ def condition_of_examples(
     return torch.stack(means).mean(dim=0).clone()
 
 
-def remove_silence(waveform: NDArray[np.float32], *, sample_rate: int) -> NDArray[np.float32]:
-    """Drop the frames of a tenth of a second that stay 34 dB below the waveform's peak.
+def remove_silence(
+    waveform: NDArray[np.float32], *, sample_rate: int, below_share_of_peak: float
+) -> NDArray[np.float32]:
+    """Drop the frames of a tenth of a second that stay below a share of the waveform's peak.
 
     Parameters
     ----------
     waveform : ndarray of shape (samples,), dtype=float32
     sample_rate : int
         In Hz.
+    below_share_of_peak : float
+        In [0, 1).
 
     Returns
     -------
     ndarray of shape (fewer_samples,), dtype=float32
         Empty when all is digital silence.
     """
-    floor = EXAMPLE_SILENT_BELOW_PEAK * np.abs(waveform).max(initial=0.0)
-    frame_samples = max(1, int(EXAMPLE_FRAME_SECONDS * sample_rate))
+    floor = below_share_of_peak * np.abs(waveform).max(initial=0.0)
+    frame_samples = max(1, int(_EXAMPLE_FRAME_SECONDS * sample_rate))
     frames = [waveform[start : start + frame_samples] for start in range(0, len(waveform), frame_samples)]
     loud = [frame for frame in frames if np.abs(frame).max() > floor]
     return np.concatenate(loud) if loud else waveform[:0]

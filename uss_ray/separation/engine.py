@@ -232,15 +232,15 @@ class SeparationEngine:
             estimates=estimates,
         ).steps()
 
-    def condition_of_examples(self, sources: Iterable[Source], *, segment_seconds: int) -> Tensor:
+    def condition_of_examples(self, sources: Iterable[Source], *, settings: SeparationSettings) -> Tensor:
         """Average example recordings to the condition of an audio query, for `targets.target_for_condition`.
 
         Parameters
         ----------
         sources : iterable of Source
             Each is held in memory as a whole.
-        segment_seconds : int
-            Of the settings that the condition is meant for.
+        settings : SeparationSettings
+            Those that the condition is meant for.
 
         Returns
         -------
@@ -255,7 +255,7 @@ class SeparationEngine:
             (self._read_mono(source) for source in sources),
             query_net=self._query_net,
             sample_rate=self._separator.sample_rate,
-            segment_seconds=segment_seconds,
+            settings=settings,
             batch_size=self._settings.batch_size,
             device=self._device,
         )

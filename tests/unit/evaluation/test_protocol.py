@@ -44,10 +44,12 @@ def test_a_class_is_asked_for_by_name_and_the_target_itself_as_an_example(
 ) -> None:
     engine = build_engine(load_weights(two_means), vocabulary=vocabulary)
     target = ArraySource(0.1 * np.random.default_rng(0).standard_normal(64_000), sample_rate=32_000)
-    by_name = plan_for_pair(PAIR, query="class-mean", target=target, engine=engine, segment_seconds=2)
+    by_name = plan_for_pair(
+        PAIR, query="class-mean", target=target, engine=engine, settings=SeparationSettings()
+    )
     assert [one.key for one in by_name.targets] == [DOG]
     assert by_name.targets[0].condition is None
-    oracle = plan_for_pair(PAIR, query="oracle", target=target, engine=engine, segment_seconds=2)
+    oracle = plan_for_pair(PAIR, query="oracle", target=target, engine=engine, settings=SeparationSettings())
     assert oracle.targets[0].condition is not None
 
 

@@ -9,6 +9,7 @@ import torch
 from tests.unit.separation.fakes import LatentQueryNet, SoftQueryNet
 from uss_ray.errors import ConfigError, QueryError, WeightsError
 from uss_ray.separation.conditions import Conditioner, condition_of_examples, remove_silence
+from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import Target
 
 PROBS = torch.tensor([[0.1, 0.2, 0.3], [0.7, 0.8, 0.9]])
@@ -114,7 +115,7 @@ def test_examples_are_averaged_over_segments_and_then_over_recordings() -> None:
         [long, short],
         query_net=LatentQueryNet(),
         sample_rate=rate,
-        segment_seconds=2,
+        settings=SeparationSettings(),
         batch_size=1,
         device=torch.device("cpu"),
     )
@@ -128,7 +129,7 @@ def test_examples_without_sound_are_refused() -> None:
             [np.zeros(500, dtype=np.float32)],
             query_net=LatentQueryNet(),
             sample_rate=100,
-            segment_seconds=2,
+            settings=SeparationSettings(),
             batch_size=4,
             device=torch.device("cpu"),
         )
@@ -138,5 +139,6 @@ def test_silence_is_removed_relative_to_the_peak() -> None:
     loud, faint = np.full(10, 1e-3, dtype=np.float32), np.full(10, 1e-6, dtype=np.float32)
     waveform = np.concatenate((faint, loud, faint, loud[:5]))
     np.testing.assert_array_equal(
-        remove_silence(waveform, sample_rate=100), np.full(15, 1e-3, dtype=np.float32)
+        remove_silence(waveform, sample_rate=100, below_share_of_peak=0.02),
+        np.full(15, 1e-3, dtype=np.float32),
     )

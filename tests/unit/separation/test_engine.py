@@ -470,7 +470,7 @@ def test_example_recordings_steer_the_separator(vocabulary: Vocabulary, weights:
         for seconds, rate in ((0.7, 8000), (3.0, 44100))
     ]
     target = target_for_condition(
-        "my dog", condition=engine.engine.condition_of_examples(examples, segment_seconds=2)
+        "my dog", condition=engine.engine.condition_of_examples(examples, settings=SeparationSettings())
     )
     mixture = three_tones(4.0)
     blocks = list(engine.stream(ArraySource(mixture, sample_rate=RATE), [target]))

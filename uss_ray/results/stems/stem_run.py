@@ -38,5 +38,13 @@ class StemRun:
     @property
     def heard_above_peak(self) -> float:
         """Linear peak above which a segment of a stem is heard; negative where all are."""
-        floor = self.silence.stem_silent_below_peak_dbfs
-        return -1.0 if floor is None else 10.0 ** (floor / 20.0)
+        return _linear(self.silence.stem_silent_below_peak_dbfs)
+
+    @property
+    def residual_heard_above_peak(self) -> float:
+        """The same of a residual."""
+        return _linear(self.silence.residual_silent_below_peak_dbfs)
+
+
+def _linear(floor_dbfs: float | None) -> float:
+    return -1.0 if floor_dbfs is None else 10.0 ** (floor_dbfs / 20.0)

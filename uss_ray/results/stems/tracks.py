@@ -22,7 +22,6 @@ from uss_ray.results.report.portrait import StemId
 from uss_ray.results.report.spectrogram import Spectrogram, SpectrogramMeter
 from uss_ray.results.stems.files import Encoding, NoFiles, SpanFiles, StemFile, StemFiles, WholeFile
 from uss_ray.results.stems.stem_run import StemRun
-from uss_ray.silence import RESIDUAL_SILENT_BELOW_PEAK
 
 Floats = npt.NDArray[np.float32]
 
@@ -246,7 +245,7 @@ class Tracks:
         self._by_place: dict[int, Track] = {}
         rests = self._plan.residuals if wanted.options.residual and self._write == "stems" else ()
         self.residuals = [
-            self._made(rest, slug=RESIDUAL_SLUG, heard_above_peak=RESIDUAL_SILENT_BELOW_PEAK)
+            self._made(rest, slug=RESIDUAL_SLUG, heard_above_peak=wanted.residual_heard_above_peak)
             for rest in rests
         ]
 
