@@ -36,6 +36,9 @@ SMALL = StarterConfig(
 )
 
 
+pytestmark = pytest.mark.slow  # it is trained, though briefly
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data")

@@ -73,6 +73,7 @@ def test_no_two_recordings_files_meet(paths):
     assert not any(part.startswith(".") for file in seen - OWN_OF_ROOT for part in file.split("/"))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(PATHS, min_size=2, max_size=5), st.data())
 def test_committing_one_again_leaves_all_others_files(paths, data):

@@ -12,14 +12,15 @@ from uss_ray.sources.recordings import RECORDING_SCHEMA, single_recording
 from uss_ray.store.store import Store
 
 
-@pytest.fixture
-def archive(tmp_path):
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("archive")
     for number in range(2500):
-        path = tmp_path / f"day {number % 7}" / f"{number:04d}.wav"
+        path = folder / f"day {number % 7}" / f"{number:04d}.wav"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"x" * (number % 5))
-    (tmp_path / "day 0" / "notes.txt").touch()
-    return str(tmp_path)
+    (folder / "day 0" / "notes.txt").touch()
+    return str(folder)
 
 
 def rows_of(listing):
