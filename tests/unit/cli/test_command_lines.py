@@ -55,6 +55,7 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
             "storage": STORE,
         },
     },
+    "archive IN OUT": {"archive": "IN", "request": {"output": "OUT"}},
     "archive examples/archive out/archive --dry-run": {
         "archive": "examples/archive",
         "request": {"output": "out/archive"},
@@ -106,6 +107,7 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
             "settings": {"conditions": "both"},
         }
     },
+    "mine CSV AUDIO ANCHORS": {"request": {"segments": ("CSV",), "audio": "AUDIO", "output": "ANCHORS"}},
     "weights list": {},
     "weights fetch uss-resunet30": {"name": "uss-resunet30"},
     "weights import Cnn14_mAP=0.431.pth -o my-weights/cnn14": {
