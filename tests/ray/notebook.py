@@ -34,7 +34,7 @@ def state_of_process() -> dict[str, Any]:
             name: (logging.getLogger(name).level, list(logging.getLogger(name).handlers)) for name in LOGGERS
         },
         "signals": {number: signal.getsignal(number) for number in SIGNALS},
-        "warnings": list(warnings.filters),
+        "warnings": [rule for rule in warnings.filters if "Ray" in rule[2].__name__],
     }
 
 
