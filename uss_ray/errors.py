@@ -5,9 +5,11 @@ Owns the classes and the wording; the exit code of the command line is `exit_cod
 
 from __future__ import annotations
 
+from uss_ray.wording import plain, plain_lines
+
 
 class UssRayError(Exception):
-    """Base of all errors a user can cause or meet.
+    """Base of all errors a user can cause or meet; what it says holds no secret and steers no terminal.
 
     Parameters
     ----------
@@ -22,10 +24,10 @@ class UssRayError(Exception):
     exit_code = 1
 
     def __init__(self, item: str, *, expected: str, found: str) -> None:
-        self.item = item
-        self.expected = expected
-        self.found = found
-        super().__init__(f"{item}: expected {expected}, found {found}")
+        self.item = plain(item)
+        self.expected = plain_lines(expected)
+        self.found = plain_lines(found)
+        super().__init__(f"{self.item}: expected {self.expected}, found {self.found}")
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.item, self.expected, self.found)

@@ -14,6 +14,7 @@ from uss_ray.results.options import WriteOptions
 from uss_ray.separation.settings import NetworkSettings, SeparationSettings
 from uss_ray.store.store import Store, StoreOptions
 from uss_ray.weights import STARTER
+from uss_ray.wording import without_secrets
 
 DEFAULT_LEVELS: Final = (1, 2, 3)
 _FEWEST_SEGMENTS_A_SPAN = 10
@@ -114,7 +115,8 @@ class SeparationRequest(Settings):
     def described(self) -> str:
         """Give what shapes the stems as canonical JSON: query, settings and format, not places."""
         shaping = {"query", "settings", "networks", "write", "ontology", "class_list", "span_seconds"}
-        return canonical_json(self.model_dump(mode="json", include=shaping, exclude={"write": {"report"}}))
+        described = self.model_dump(mode="json", include=shaping, exclude={"write": {"report"}})
+        return without_secrets(canonical_json(described))
 
     def run_id(self, *, weights_sha256: str) -> str:
         """Name the run: the same request with the same weights gives the same name."""

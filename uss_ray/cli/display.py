@@ -1,4 +1,4 @@
-"""How results look in a terminal: tables and progress."""
+"""How results look in a terminal: tables and progress; whatever is named there, no secrets and no escapes."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from rich.progress import (
 from rich.table import Table
 
 from uss_ray.cli.stopping import check_stopped
+from uss_ray.wording import plain, plain_lines
 
 if TYPE_CHECKING:
     from uss_ray.ontology.vocabulary import TextMatch
@@ -38,17 +39,17 @@ def show_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str, right: Sequence[str] = ()
 ) -> None:
     """Print a table; `right` names the columns of numbers."""
-    table = Table(title=escape(title), title_justify="left", header_style="bold")
+    table = Table(title=escape(plain(title)), title_justify="left", header_style="bold")
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*(escape(plain(cell)) for cell in row))
     _console().print(table)
 
 
 def say(text: str) -> None:
-    """Print a line of text as it is, however long."""
-    _console().print(escape(text), soft_wrap=True)
+    """Print a line of text, however long."""
+    _console().print(escape(plain_lines(text)), soft_wrap=True)
 
 
 def show_matches(matches: Sequence[tuple[str, TextMatch]]) -> None:
@@ -71,7 +72,7 @@ def progress_bar(title: str, *, unit: str) -> Iterator[Advance]:
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(escape(title), total=None)
+        task = progress.add_task(escape(plain(title)), total=None)
 
         def advance(done: float, total: float | None, /) -> None:
             check_stopped()
@@ -86,7 +87,7 @@ def download_bar(title: str) -> Iterator[Advance]:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(escape(title), total=None)
+        task = progress.add_task(escape(plain(title)), total=None)
 
         def advance(done: float, total: float | None, /) -> None:
             check_stopped()

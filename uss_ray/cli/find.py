@@ -17,6 +17,7 @@ from uss_ray.cli.command import STORAGE_NAME, Command
 from uss_ray.config import Location, Settings
 from uss_ray.errors import ConfigError
 from uss_ray.store.options import StoreOptions
+from uss_ray.wording import plain
 
 if TYPE_CHECKING:
     from uss_ray.results.index.find import Finding
@@ -150,7 +151,8 @@ def _line(finding: Finding) -> tuple[str, ...]:
 
 def _write_json(findings: Iterable[Finding]) -> None:
     for finding in findings:
-        sys.stdout.write(json.dumps(finding.to_record(), ensure_ascii=False) + "\n")
+        line = json.dumps(finding.to_record(), ensure_ascii=False)
+        sys.stdout.write((plain(line) if sys.stdout.isatty() else line) + "\n")
 
 
 def _write_csv(findings: Iterable[Finding]) -> None:
@@ -158,6 +160,10 @@ def _write_csv(findings: Iterable[Finding]) -> None:
     table.writeheader()
     for finding in findings:
         record = finding.to_record()
+        if sys.stdout.isatty():  # a program gets the names as they are, a terminal would obey some
+            record = {
+                name: plain(value) if isinstance(value, str) else value for name, value in record.items()
+            }
         spans: list[dict[str, Any]] = record["spans"] or [{}]
         for span in spans:
             table.writerow(record | span | {"stem": span.get("stem") or finding.stem})

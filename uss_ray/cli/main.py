@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from uss_ray.cli.stopping import end_on_signals, stopped_code
 from uss_ray.errors import ConfigError, UssRayError
 from uss_ray.threads import wait_patiently
+from uss_ray.wording import log_plainly, show_exception
 
 _DEBUG, _VERBOSE = "--debug", "--verbose"
 _WRONG_USAGE = 2
@@ -78,7 +79,7 @@ def run(arguments: Sequence[str]) -> int:
     debug = _DEBUG in arguments
     verbose = _VERBOSE in arguments
     level = logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    log_plainly(level)
     try:
         return _dispatch([word for word in arguments if word not in (_DEBUG, _VERBOSE)], verbose=verbose)
     except SystemExit as end:
@@ -97,6 +98,7 @@ def main() -> None:
     """Run the command line of this process."""
     wait_patiently()
     end_on_signals()
+    sys.excepthook = show_exception
     sys.exit(run(sys.argv[1:]))
 
 

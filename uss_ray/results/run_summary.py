@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from uss_ray.errors import ConfigError
+from uss_ray.wording import without_secrets
 
 SUMMARY_VERSION = 1
 _HOUR_SECONDS = 3600.0
@@ -163,7 +164,7 @@ class RunSummary:
             "passed_over": dict(self.passed_over),
             "failures": dict(self.failures),
         }
-        return json.dumps(values, indent=2, allow_nan=False) + "\n"
+        return without_secrets(json.dumps(values, indent=2, allow_nan=False)) + "\n"
 
 
 def _check_not_negative(record: RecordingCounts | StageSummary | RunSummary, item: str) -> None:

@@ -210,9 +210,9 @@ def _telling(reader: TableReader, tell: TellPassedOver) -> TableReader:
 
 
 def _open(archive: Store, *, limit: int | None) -> Listing:
-    if looks_like_inventory(str(archive)):
+    if looks_like_inventory(archive.name):
         return Listing(readers=open_inventory(archive), kind="inventory", known_count=None)
-    if is_manifest(str(archive)):
+    if is_manifest(archive.name):
         return _open_manifest((archive,), base=archive, limit=limit)
     manifests: list[Store] = []
     for found in archive.files():

@@ -13,6 +13,7 @@ import io
 import json
 import math
 import posixpath
+import re
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -28,6 +29,7 @@ from uss_ray.errors import DataError
 from uss_ray.records import recording_id
 from uss_ray.sources.recordings import ROWS_PER_TABLE, ListedRecording, recording_table, recording_tables
 from uss_ray.store.store import Store
+from uss_ray.wording import HIDDEN, without_secrets
 
 _TEXT_SUFFIXES = (".csv", ".jsonl", ".ndjson")
 MANIFEST_SUFFIXES = (".parquet", *_TEXT_SUFFIXES)
@@ -175,10 +177,11 @@ def _named(location: object, name: object, *, columns: _Columns, base: Store) ->
 
 def _resolved(location: str, *, base: Store) -> tuple[str, str]:
     if Store(location).is_remote:
-        scheme, _, path = location.partition("://")
-        return location, path.partition("?")[0] if scheme in ("http", "https") else path
+        scheme, _, path = without_secrets(location).partition("://")
+        path = path.removeprefix(f"{HIDDEN}@")
+        return location, re.split("[?#]", path, maxsplit=1)[0] if scheme in ("http", "https") else path
     if location.startswith(("/", "file://")):
-        return location, location.removeprefix("file://")
+        return location, str(Store(location))
     if ".." not in location.split("/"):
         return str(base / location), location
     if not base.is_remote:
@@ -225,12 +228,24 @@ def _byte_count(row: Mapping[str, Any]) -> int | None:
     value = row.get("bytes")
     if value is None or value == "":
         return None
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if whole or (isinstance(value, str) and value.isascii() and value.isdigit()):
-        count = int(value)
+    count = _whole(value)
+    if count is not None:
         if 0 <= count < 1 << 63:
             return count
+    elif isinstance(value, float) and math.isnan(
+        value
+    ):  # how tables without nulls write that they do not know
+        return None
     raise _BrokenCellError("bytes", expected="a whole number of at least 0", found=value)
+
+
+def _whole(value: object) -> int | None:
+    """Take a whole number in any of its spellings; a table with gaps writes them as floats."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]+(\.0*)?", value.strip()):
+        return int(value.strip().partition(".")[0])
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _duration(row: Mapping[str, Any]) -> float | None:
@@ -322,7 +337,7 @@ def _check_footer(parquet: pq.ParquetFile, *, file: Store) -> int:
     for column, holds, expected in (
         (columns.location, _is_text, "text"),
         (columns.name, _is_text, "text"),
-        (columns.byte_count, pa.types.is_integer, "whole numbers"),
+        (columns.byte_count, _is_number, "whole numbers"),
         (columns.duration, _is_number, "numbers"),
     ):
         if column is not None and not holds(schema.field(column).type):

@@ -6,13 +6,13 @@ Knows the exceptions of the clients (botocore, aiohttp) without importing them: 
 from __future__ import annotations
 
 import errno
-import re
 import socket
 import ssl
 import sys
 from collections.abc import Iterator
 
 from uss_ray.errors import OutputError
+from uss_ray.wording import printable, without_bare_secrets
 
 _TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 509})
 _TRANSIENT_CODES = frozenset(
@@ -88,8 +88,6 @@ _TRANSIENT_CLASSES = (
     ("urllib3.exceptions", "IncompleteRead"),
 )
 _LASTING_CLASSES = (("aiohttp", "InvalidURL"), ("botocore.exceptions", "ParamValidationError"))
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
-_QUERY = re.compile(r"(?<=\?)\S*(?:signature|token|credential|secret|sig)\S*=\S*", re.IGNORECASE)
 
 
 def is_transient(error: BaseException) -> bool:
@@ -192,28 +190,7 @@ def wording(error: BaseException) -> str:
     text = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
     if code and code not in text:
         text = f"{text} ({code})"
-    return without_secrets(" ".join(text.split()))
-
-
-def without_secrets(text: str) -> str:
-    """Take user names, passwords and signed queries out of the addresses in a text.
-
-    Parameters
-    ----------
-    text : str
-        A message or a location.
-
-    Returns
-    -------
-    str
-        The same with ``***`` for what is secret.
-
-    Examples
-    --------
-    >>> without_secrets("no answer from https://me:pass@host/a.wav?X-Amz-Signature=abc")
-    'no answer from https://***@host/a.wav?***'
-    """
-    return _QUERY.sub("***", _CREDENTIALS.sub("***@", text))
+    return printable(without_bare_secrets(" ".join(text.split())))
 
 
 def client_errors() -> tuple[type[Exception], ...]:

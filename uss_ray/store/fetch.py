@@ -22,9 +22,10 @@ from typing import Any, BinaryIO, cast
 from filelock import FileLock
 
 from uss_ray.errors import OutputError, UssRayError
-from uss_ray.store.faults import client_errors, is_transient, without_secrets, wording
+from uss_ray.store.faults import client_errors, is_transient, wording
 from uss_ray.store.patience import patience_seconds, patiently
 from uss_ray.store.store import Store
+from uss_ray.wording import without_secrets
 
 logger = logging.getLogger(__name__)
 

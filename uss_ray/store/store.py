@@ -16,12 +16,14 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
+from urllib.parse import unquote, urlsplit
 
 from uss_ray.errors import OutputError, RecordingError, UssRayError
-from uss_ray.store.faults import client_errors, without_secrets, wording
+from uss_ray.store.faults import client_errors, wording
 from uss_ray.store.options import StoreOptions
 from uss_ray.store.patience import patiently
 from uss_ray.store.systems import S3_SCHEMES, WEB_SCHEMES, file_system, scheme_of
+from uss_ray.wording import has_user, without_secrets
 
 __all__ = ["FoundFile", "Location", "Store", "StoreOptions"]
 
@@ -61,7 +63,7 @@ class Store:
     Parameters
     ----------
     root : str or path
-        A local path or URI. ``file://`` counts as local.
+        A local path or URI. ``file://`` counts as local; it may be percent-encoded, as `pathlib` writes it.
     options : StoreOptions, optional
         By default the environment decides.
     error : type of UssRayError, default=RecordingError
@@ -85,7 +87,7 @@ class Store:
         options: StoreOptions | None = None,
         error: type[UssRayError] = RecordingError,
     ) -> None:
-        object.__setattr__(self, "root", os.fspath(root).removeprefix("file://"))
+        object.__setattr__(self, "root", _path_of(os.fspath(root)))
         object.__setattr__(self, "options", options or _FROM_ENVIRONMENT)
         object.__setattr__(self, "error", error)
 
@@ -120,7 +122,9 @@ class Store:
 
     @property
     def name(self) -> str:
-        """Last part of the location."""
+        """Last part of the location; what a web address asks for behind it (``?``, ``#``) is no name."""
+        if scheme_of(self.root) in WEB_SCHEMES:
+            return PurePosixPath(urlsplit(self.root).path).name
         return (PurePosixPath if self.is_remote else Path)(self.root).name
 
     @property
@@ -157,6 +161,9 @@ class Store:
 
     def file_system(self) -> tuple[Any, str]:
         """Give the fsspec file system and the path in it, for libraries that take one; its faults are raw."""
+        if scheme_of(self.root) in S3_SCHEMES and has_user(self.root):
+            expected = "s3://bucket/..., and the credentials in the environment or a profile"
+            raise self.error(self._item, expected=expected, found="credentials in the address")
         return file_system(self.root, self.options)
 
     def exists(self) -> bool:
@@ -356,6 +363,15 @@ class Store:
 
     def _output_faults(self, *, expected: str) -> AbstractContextManager[None]:
         return _faults_as(OutputError, self._item, expected=expected)
+
+
+def _path_of(root: str) -> str:
+    if not root.startswith("file://"):
+        return root
+    path = root.removeprefix("file://")
+    path = path.removeprefix("localhost") if path.startswith("localhost/") else path
+    # A name may hold a percent sign itself, in addresses that were put together by hand.
+    return path if "%" not in path or os.path.lexists(path) else unquote(path, errors="surrogateescape")
 
 
 def _rebuild(root: str, options: dict[str, Any], error: type[UssRayError]) -> Store:

@@ -10,8 +10,8 @@ import re
 from typing import Any, cast
 
 from uss_ray.errors import ConfigError
-from uss_ray.store.faults import without_secrets
 from uss_ray.store.options import StoreOptions
+from uss_ray.wording import without_secrets
 
 S3_SCHEMES = ("s3", "s3a")
 WEB_SCHEMES = ("http", "https")

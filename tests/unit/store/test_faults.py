@@ -15,7 +15,6 @@ from uss_ray.store.faults import (
     is_infrastructure,
     is_transient,
     store_code,
-    without_secrets,
     wording,
 )
 
@@ -170,11 +169,6 @@ def test_wordings_hold_no_secret() -> None:
     )
     assert "geheim" not in wording(error)
     assert "store/a.wav" in wording(error)
-
-
-def test_addresses_without_secrets_are_left_as_they_are() -> None:
-    for text in ("s3://bucket/a@b?.wav", "https://server/a.wav?page=2", "/home/me/a@b.wav"):
-        assert without_secrets(text) == text
 
 
 def test_what_clients_raise_can_be_caught() -> None:

@@ -28,6 +28,7 @@ from uss_ray.results.options import WriteOptions
 from uss_ray.sources.reading import open_stored_recording
 from uss_ray.store.faults import is_infrastructure
 from uss_ray.store.store import Store, StoreOptions
+from uss_ray.wording import log_plainly, plain
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ def decode_packets(
     state: Any,
 ) -> Iterator[pa.Table]:
     """Decode recordings; give tables of `packets.PACKET_SCHEMA`."""
+    log_plainly()
     stop = StopSign(state)
     builder = PacketBuilder(most_units=packet_units, most_samples=packet_samples)
     for row in table.select(["recording_uri", "recording_id"]).to_pylist():
@@ -90,7 +92,7 @@ def decode_packets(
                 if unit.part is not None and stop:
                     break
         except Exception as error:
-            logger.exception("%s: unexpected error", recording.recording_uri)
+            logger.exception("%s: unexpected error", plain(recording.recording_uri))
             reason = f"unexpected {type(error).__name__}: {error}"
             unit = Unit(
                 recording_id=recording.recording_id,

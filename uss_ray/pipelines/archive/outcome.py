@@ -12,6 +12,7 @@ from uss_ray.arrow import schema_of
 from uss_ray.pipelines.runtime.counters import Increment
 from uss_ray.records import Recording, recording_key
 from uss_ray.results.index.rows import RecordingRows
+from uss_ray.wording import printable, without_bare_secrets
 
 LOUDEST_STEMS = 3
 
@@ -172,5 +173,5 @@ def failed_outcome(
         recording_id=recording.recording_id,
         recording_uri=recording.recording_uri,
         status=status,
-        reason=" ".join(reason.split()),
+        reason=printable(without_bare_secrets(" ".join(reason.split()))),
     )

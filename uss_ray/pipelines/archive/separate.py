@@ -47,6 +47,7 @@ from uss_ray.separation.scheduler import Session, SessionEnd
 from uss_ray.separation.session import EstimateBlock
 from uss_ray.separation.windows import Span
 from uss_ray.store.faults import is_infrastructure
+from uss_ray.wording import log_plainly, plain
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +108,7 @@ class SeparatePackets:
             request.output_store.is_remote
         ):  # a worker that was killed before left something on its own machine
             sweep_staging(request.output_store)
+        log_plainly()
         torch.set_num_threads(threads)
         keep_freed_memory()
         self._separator = make_separator(request, scratch=scratch)
@@ -210,7 +212,7 @@ class SeparatePackets:
         except (UssRayError, MachineError) as error:
             outcome = _fault(unit, error)
         except Exception as error:
-            logger.exception("%s: unexpected error", unit.recording_uri)
+            logger.exception("%s: unexpected error", plain(unit.recording_uri))
             outcome = _fault(unit, error)
         finally:
             blocks.abandon()

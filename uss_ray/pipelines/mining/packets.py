@@ -21,6 +21,7 @@ from uss_ray.pipelines.mining.clips import NO_ROW
 from uss_ray.pipelines.runtime.packing import pack, packet_schema, unpack
 from uss_ray.store.faults import is_infrastructure
 from uss_ray.store.options import StoreOptions
+from uss_ray.wording import plain
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ def decode_item(item: Clip, *, sample_rate: int, storage: StoreOptions | None = 
     """
     nothing = np.zeros(0, np.float32)
     if isinstance(item, BrokenContainer):
-        reason = f"{item.location}: {item.reason}"
+        reason = plain(f"{item.location}: {item.reason}")
         return (
             PacketClip(row=NO_ROW, clip_id="", class_indexes=(), status="container", reason=reason),
             nothing,
@@ -96,8 +97,8 @@ def decode_item(item: Clip, *, sample_rate: int, storage: StoreOptions | None = 
         status: ClipStatus = "unfinished" if is_infrastructure(error) else "broken"
         return replace(clip, status=status, reason=error.reason), nothing
     except Exception as error:
-        logger.exception("%s: unexpected error", item.audio.location)
-        reason = f"unexpected {type(error).__name__}: {error}"
+        logger.exception("%s: unexpected error", plain(item.audio.location))
+        reason = plain(f"unexpected {type(error).__name__}: {error}")
         return replace(clip, status="broken", reason=reason), nothing
     clip = replace(clip, decode_seconds=time.monotonic() - began)
     return clip, decoded.waveform[: decoded.real_samples]

@@ -11,6 +11,7 @@ from typing import Any
 
 from uss_ray.pipelines.mining.settle import MiningTotals
 from uss_ray.results.run_summary import StageSummary
+from uss_ray.wording import without_secrets
 
 SUMMARY_VERSION = 1
 _HOUR_SECONDS = 3600.0
@@ -93,4 +94,4 @@ class MiningSummary:
                 for stage in self.stages
             ],
         }
-        return json.dumps(values, indent=2, allow_nan=False) + "\n"
+        return without_secrets(json.dumps(values, indent=2, allow_nan=False)) + "\n"

@@ -14,6 +14,7 @@ from typing import Any
 from uss_ray.errors import DataError, OutputError
 from uss_ray.results.index.table import RunFacts
 from uss_ray.store.store import Store
+from uss_ray.wording import without_secrets
 
 RUN_NAME = "run.json"
 _FORMAT_VERSION = 2
@@ -160,7 +161,7 @@ def end_overwriting(output: Store, *, shard: tuple[int, int] | None = None) -> N
 
 def _resolved(archive: str) -> str:
     place = Store(archive)
-    return archive.rstrip("/") if place.is_remote else os.path.realpath(place.root)
+    return without_secrets(archive.rstrip("/")) if place.is_remote else os.path.realpath(place.root)
 
 
 def _is_overwriting(identity: RunIdentity, *, location: Store) -> bool:

@@ -23,6 +23,7 @@ from uss_ray.arrow import schema_of
 from uss_ray.errors import DataError, OutputError, UssRayError
 from uss_ray.records import INDEX_FOLDER
 from uss_ray.store.store import FoundFile, Location, Store
+from uss_ray.wording import printable, without_bare_secrets, without_secrets
 
 INDEX_VERSION = 2
 _READABLE_VERSIONS = ("1", "2")
@@ -66,7 +67,7 @@ class RecordingFacts:
     recording_id : str
         From `layout.recording_id`.
     recording_uri : str
-        Where the recording was read from.
+        Where the recording was read from; kept without secrets.
     sample_rate : int or None, default=None
         Native rate in Hz; None where it could not be read.
     channels : int or None, default=None
@@ -92,6 +93,9 @@ class RecordingFacts:
     recording_sha256: str | None = None
     decoder: str = "libsndfile"
     note: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "recording_uri", without_secrets(self.recording_uri))
 
     @property
     def seconds(self) -> float | None:
@@ -328,7 +332,9 @@ def failed_row(recording: RecordingFacts, *, run: RunFacts, reason: str) -> Inde
         With status `failed` and an empty `node_id`.
     """
     blank = blank_row(recording, run=run)
-    return dataclasses.replace(blank, status="failed", reason=" ".join(reason.split()))
+    return dataclasses.replace(
+        blank, status="failed", reason=printable(without_bare_secrets(" ".join(reason.split())))
+    )
 
 
 def to_table(rows: Iterable[IndexRow]) -> pa.Table:
