@@ -20,8 +20,9 @@ from archive_sounds import noises
 from archive_watch import Observed, watch
 
 from uss_ray.api.request import Query, request_with
-from uss_ray.pipelines.archive.job import Progress, separate_archive
+from uss_ray.pipelines.archive.job import separate_archive
 from uss_ray.pipelines.runtime.options import JobOptions
+from uss_ray.pipelines.runtime.progress import Progress
 
 LIMIT_MS = 8.0
 

@@ -29,8 +29,9 @@ from archive_watch import Observed, watch
 
 from uss_ray.api.request import Query, SeparationRequest, request_with
 from uss_ray.api.separator import RecordingSeparator
-from uss_ray.pipelines.archive.job import Progress, separate_archive
+from uss_ray.pipelines.archive.job import separate_archive
 from uss_ray.pipelines.runtime.options import JobOptions
+from uss_ray.pipelines.runtime.progress import Progress
 from uss_ray.sources.listing import list_recordings
 
 LIMIT = 1.10

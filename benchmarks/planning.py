@@ -75,7 +75,7 @@ def plan(manifest: Path) -> dict[str, float]:
             state=start_run_state(),
             pool=WorkerPool(actors=1, threads=1, cpus_per_actor=1, gpus_per_actor=0),
         )
-        readers = undone_readers(open_listing(Store(manifest)).readers, run=run)
+        readers = undone_readers(open_listing(Store(manifest)).readers, run=run, is_first=True)
         rows = run.read(readers, schema=RECORDING_SCHEMA, name="Recordings")
         rows = cut_blocks(rows, rows_at_a_time=chunking.decode_rows)
         reports = map_tables(
