@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import posixpath
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator
@@ -43,6 +44,30 @@ def check_output(output: Store) -> None:
         raise OutputError(str(output), expected="a folder that can be written", found=f"a file, {nearest}")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise OutputError(str(output), expected="a folder that can be written", found="no permission")
+
+
+def check_apart(source: Store, output: Store) -> None:
+    """Refuse an output in the very place whose files are the input: its results would be taken for recordings.
+
+    Raises
+    ------
+    OutputError
+        If the output is the input, or lies below it.
+    """
+    above, below = _resolved(source), _resolved(output)
+    if below == above or below.startswith(above.rstrip("/") + "/"):
+        raise OutputError(
+            str(output),
+            expected="an output outside of the input, for what lies there would be separated in its turn",
+            found="the input itself" if below == above else f"one below {source}",
+        )
+
+
+def _resolved(place: Store) -> str:
+    if not place.is_remote:
+        return os.path.realpath(place.root)
+    scheme, _, path = str(place).partition("://")
+    return f"{scheme.casefold().replace('s3a', 's3')}://{posixpath.normpath(path.strip('/'))}"
 
 
 def _everything(name: str) -> bool:  # noqa: ARG001

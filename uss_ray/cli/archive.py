@@ -109,8 +109,8 @@ def show_archive(result: ArchiveResult, *, has_reports: bool) -> None:
             f"{counts.unfinished} recordings are not done ({counters.unfinished_reason});"
             " the same command goes on."
         )
-    if result.passed_over.count:
-        say(f"{result.passed_over.line()}; see {result.summary_name}")
+    for line in result.passed_over.lines():
+        say(f"{line}; see {result.summary_name}")
     say(f"Results: {result.output}/<recording>/level-<n>/<sound>.<format>")
     say(f"Index:   {result.output}/index/*.parquet, {result.summary_name}, failed.jsonl")
     if has_reports and counts.separated:
@@ -119,6 +119,7 @@ def show_archive(result: ArchiveResult, *, has_reports: bool) -> None:
 
 def show_plan(asked: SeparateArchive, *, trial: bool = False) -> None:
     """Print what there is to do, without doing it."""
+    from uss_ray.api.staging import check_apart
     from uss_ray.cli.display import say
     from uss_ray.pipelines.archive.ledger import read_ledger
     from uss_ray.pipelines.archive.plan import plan_archive
@@ -126,7 +127,11 @@ def show_plan(asked: SeparateArchive, *, trial: bool = False) -> None:
     from uss_ray.store.store import Store
 
     request, options = asked.request, asked.options
-    listing = open_listing(Store(asked.archive, request.storage), shard=options.shard, limit=options.limit)
+    archive = Store(asked.archive, request.storage)
+    check_apart(archive, request.output_store)
+    listing = open_listing(
+        archive, shard=options.shard, limit=options.limit, follow_links=options.follow_links
+    )
     ledger = read_ledger(request.output_store)
     done = ledger.separated if options.retry_failed else ledger.known
     for line in plan_archive(listing, request=request, done=done, trial=trial).lines():

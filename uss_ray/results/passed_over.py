@@ -10,6 +10,7 @@ from typing import Any
 
 _MOST_NAMES = 100
 _KINDS_IN_WORDS = 3
+_UNLISTED_SHOWN = 5
 
 
 @dataclasses.dataclass
@@ -22,10 +23,19 @@ class PassedOver:
         Files by the ending of their names; none is empty.
     names : list of str
         The first ones.
+    unlisted : list of str
+        The first of those that could not be listed, such as a folder without permission, each with the reason.
     """
 
     kinds: Counter[str] = dataclasses.field(default_factory=Counter)
     names: list[str] = dataclasses.field(default_factory=list)
+    unlisted: list[str] = dataclasses.field(default_factory=list)
+    unlisted_count: int = 0
+
+    def add_unlisted(self, names: Sequence[str]) -> None:
+        """Take entries that could not be listed, each with the reason; what lies below them is not known."""
+        self.unlisted_count += len(names)
+        self.unlisted += names[: max(0, _MOST_NAMES - len(self.unlisted))]
 
     def add(self, names: Sequence[str]) -> None:
         """Take some more."""
@@ -56,6 +66,25 @@ class PassedOver:
             + (f"({', '.join(kinds)})")
         )
 
+    def lines(self) -> list[str]:
+        """Say all there is to say, in at most two lines."""
+        return [
+            *([self.line()] if self.count else []),
+            *([self.unlisted_line()] if self.unlisted_count else []),
+        ]
+
+    def unlisted_line(self) -> str:
+        """Name the first entries that could not be listed."""
+        shown = self.unlisted[:_UNLISTED_SHOWN]
+        more = [f"{self.unlisted_count - len(shown):,} more"] if self.unlisted_count > len(shown) else []
+        return f"left out of the listing: {'; '.join([*shown, *more])}"
+
     def record(self) -> dict[str, Any]:
-        """Give it in plain values: `count`, `kinds` and the first `names`."""
-        return {"count": self.count, "kinds": dict(self.kinds.most_common()), "names": self.names}
+        """Give it in plain values: `count`, `kinds` and the first `names`; and what could not be listed."""
+        return {
+            "count": self.count,
+            "kinds": dict(self.kinds.most_common()),
+            "names": self.names,
+            "unlisted_count": self.unlisted_count,
+            "unlisted": self.unlisted,
+        }

@@ -27,6 +27,8 @@ from uss_ray.sources.recordings import (
     single_recording,
 )
 from uss_ray.store.store import Location, Store
+from uss_ray.store.walk import log_odd
+from uss_ray.wording import printable
 
 TableReader = Callable[[], Iterator[pa.Table]]
 """A picklable callable that gives tables of `RECORDING_SCHEMA`, at most 1000 rows each; each call begins anew."""
@@ -52,9 +54,17 @@ class Listing:
     kind: Kind
     known_count: int | None
 
-    def telling(self, tell: TellPassedOver) -> Listing:
-        """Give the same listing, whose readers tell what they pass over as they go; every row of a manifest counts."""
-        return replace(self, readers=tuple(_telling(reader, tell) for reader in self.readers))
+    def telling(self, tell: TellPassedOver, *, unlisted: TellPassedOver | None = None) -> Listing:
+        """Give the same listing, whose readers tell what they pass over as they go; every row of a manifest counts.
+
+        Parameters
+        ----------
+        tell : callable
+            Told names of files that are no recordings.
+        unlisted : callable, optional
+            Told what cannot be listed, each with the reason; None warns in the log.
+        """
+        return replace(self, readers=tuple(_telling(reader, tell, unlisted) for reader in self.readers))
 
     def tables(self) -> Iterator[pa.Table]:
         """Read everything here, one reader after the other."""
@@ -63,7 +73,11 @@ class Listing:
 
 
 def open_listing(
-    archive: Location | Store, *, shard: tuple[int, int] | None = None, limit: int | None = None
+    archive: Location | Store,
+    *,
+    shard: tuple[int, int] | None = None,
+    limit: int | None = None,
+    follow_links: bool = False,
 ) -> Listing:
     """Find out what an archive is and prepare the reading of its recordings.
 
@@ -78,6 +92,8 @@ def open_listing(
         others are added.
     limit : int or None, default=None
         At most so many recordings, the first ones of the shard; read one after the other.
+    follow_links : bool, default=False
+        Follow links that lead out of a folder.
 
     Returns
     -------
@@ -95,7 +111,7 @@ def open_listing(
         If `shard` or `limit` are out of range.
     """
     _check_choice(shard=shard, limit=limit)
-    listing = _open(Store.of(archive), limit=None if shard else limit)
+    listing = _open(Store.of(archive), limit=None if shard else limit, follow_links=follow_links)
     readers: tuple[TableReader, ...] = listing.readers
     count = listing.known_count
     if shard is not None:
@@ -135,14 +151,22 @@ class _ReadPrefix:
     """Every recording below a folder or prefix, named by its path below it."""
 
     base: Store
+    follow_links: bool = False
     tell: TellPassedOver | None = None
+    tell_unlisted: TellPassedOver | None = None
 
     def __call__(self) -> Iterator[pa.Table]:
         return recording_tables(self._found())
 
+    def _note(self, name: str, why: str) -> None:
+        if self.tell_unlisted is None:
+            log_odd(name, why)
+        else:
+            self.tell_unlisted([printable(f"{name}: {why}")])
+
     def _found(self) -> Iterator[ListedRecording]:
         passed_over = PassedOverNames(self.tell)
-        for found in self.base.files():
+        for found in self.base.files(follow_links=self.follow_links, tell=self._note):
             if is_recording(found):
                 yield ListedRecording(
                     recording_uri=str(found.place),
@@ -197,25 +221,25 @@ class _First:
                     return
 
 
-def _telling(reader: TableReader, tell: TellPassedOver) -> TableReader:
+def _telling(reader: TableReader, tell: TellPassedOver, unlisted: TellPassedOver | None) -> TableReader:
     if isinstance(reader, _ReadPrefix):
-        return replace(reader, tell=tell)
+        return replace(reader, tell=tell, tell_unlisted=unlisted)
     if isinstance(reader, _Shard):
-        return replace(reader, reader=_telling(reader.reader, tell))
+        return replace(reader, reader=_telling(reader.reader, tell, unlisted))
     if isinstance(reader, _First):
-        return replace(reader, readers=tuple(_telling(one, tell) for one in reader.readers))
+        return replace(reader, readers=tuple(_telling(one, tell, unlisted) for one in reader.readers))
     if isinstance(reader, partial) and reader.func is read_data_file:
         return partial(reader, tell=tell)
     return reader
 
 
-def _open(archive: Store, *, limit: int | None) -> Listing:
+def _open(archive: Store, *, limit: int | None, follow_links: bool) -> Listing:
     if looks_like_inventory(archive.name):
         return Listing(readers=open_inventory(archive), kind="inventory", known_count=None)
     if is_manifest(archive.name):
         return _open_manifest((archive,), base=archive, limit=limit)
     manifests: list[Store] = []
-    for found in archive.files():
+    for found in archive.files(follow_links=follow_links, tell=_unheard):
         location = str(found.place)
         if location.rstrip("/") == str(archive).rstrip("/"):
             recording = single_recording(location)
@@ -223,7 +247,7 @@ def _open(archive: Store, *, limit: int | None) -> Listing:
             return Listing(readers=(_ReadOne(one),), kind="file", known_count=1)
         if is_recording(found):
             kind: Kind = "prefix" if archive.is_remote else "folder"
-            return Listing(readers=(_ReadPrefix(archive),), kind=kind, known_count=None)
+            return Listing(readers=(_ReadPrefix(archive, follow_links),), kind=kind, known_count=None)
         if is_manifest(location) and location.endswith(".parquet"):
             manifests.append(found.place)
     if manifests:
@@ -237,6 +261,10 @@ def _open_manifest(files: tuple[Store, ...], *, base: Store, limit: int | None) 
     if count == 0:
         raise RecordingError(str(base), expected="recordings in the manifest", found="no row")
     return Listing(readers=readers, kind="manifest", known_count=count)
+
+
+def _unheard(name: str, why: str) -> None:
+    """Say nothing: whoever reads the listing tells of it."""
 
 
 def _check_choice(*, shard: tuple[int, int] | None, limit: int | None) -> None:

@@ -23,6 +23,7 @@ from uss_ray.store.faults import client_errors, wording
 from uss_ray.store.options import StoreOptions
 from uss_ray.store.patience import patiently
 from uss_ray.store.systems import S3_SCHEMES, WEB_SCHEMES, file_system, scheme_of
+from uss_ray.store.walk import TellOdd, log_odd, refuse_irregular, walk
 from uss_ray.wording import has_user, without_secrets
 
 __all__ = ["FoundFile", "Location", "Store", "StoreOptions"]
@@ -224,6 +225,7 @@ class Store:
         """
         with self._faults(expected="a readable file"):
             if not self.is_remote:
+                refuse_irregular(self.root)
                 return open(self.root, "rb")
             system, path = self.file_system()
             file = system.open(path, "rb", block_size=_READ_AHEAD_BYTES, cache_type="readahead")
@@ -243,6 +245,7 @@ class Store:
         """
         with self._faults(expected="a readable file"):
             if not self.is_remote:
+                refuse_irregular(self.root)
                 return Path(self.root).read_bytes()
             system, path = self.file_system()
             return cast(bytes, system.cat_file(path))
@@ -304,8 +307,13 @@ class Store:
         for found in self.files():
             yield found.place
 
-    def files(self) -> Iterator[FoundFile]:
+    def files(self, *, follow_links: bool = True, tell: TellOdd = log_odd) -> Iterator[FoundFile]:
         """List every file below a folder or prefix with its size, as it goes; a single file lists itself.
+
+        Parameters
+        ----------
+        follow_links, tell
+            As for `walk`; an object store has neither links nor what could not be listed.
 
         Yields
         ------
@@ -319,13 +327,17 @@ class Store:
             Of the store's kind, if there is nothing of that name, or the store cannot list.
         """
         with self._faults(expected="a folder, prefix or file"):
-            yield from self._files_there() if self.is_remote else self._local_files()
+            yield from (
+                self._files_there()
+                if self.is_remote
+                else self._local_files(follow_links=follow_links, tell=tell)
+            )
 
-    def _local_files(self) -> Iterator[FoundFile]:
+    def _local_files(self, *, follow_links: bool, tell: TellOdd) -> Iterator[FoundFile]:
         top = Path(self.root)
         if top.is_dir():
-            for path in _walk(top, inside=frozenset()):
-                yield FoundFile(self._at(path), _local_size(path))
+            for path, size_bytes in walk(top, follow_links=follow_links, tell=tell):
+                yield FoundFile(self._at(path), size_bytes)
         elif top.exists():
             yield FoundFile(self._at(str(top)), top.stat().st_size)
         else:
@@ -376,29 +388,6 @@ def _path_of(root: str) -> str:
 
 def _rebuild(root: str, options: dict[str, Any], error: type[UssRayError]) -> Store:
     return Store(root, StoreOptions(**options) if options else None, error)
-
-
-def _walk(folder: Path, *, inside: frozenset[str]) -> Iterator[str]:
-    real = os.path.realpath(folder)
-    if real in inside:
-        return
-    with os.scandir(folder) as scan:
-        # A folder sorts as if its slash belonged to its name: then the whole walk is in order.
-        entries = sorted((entry.name + "/" * entry.is_dir(), entry.path) for entry in scan)
-    for name, path in entries:
-        if name.startswith("."):
-            continue
-        if name.endswith("/"):
-            yield from _walk(Path(path), inside=inside | {real})
-        else:
-            yield path
-
-
-def _local_size(path: str) -> int | None:
-    try:
-        return os.stat(path).st_size
-    except OSError:  # a link that leads nowhere is found out where it is opened
-        return None
 
 
 def _found(system: Any, folder: str) -> Iterator[tuple[str, int | None]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from uss_ray.api.staging import check_output, commit, staging_folder, sweep_staging
+from uss_ray.api.staging import check_apart, check_output, commit, staging_folder, sweep_staging
 from uss_ray.errors import OutputError
 from uss_ray.results.layout import is_own_file
 from uss_ray.store.store import Store, StoreOptions
@@ -172,3 +172,32 @@ def test_an_output_that_cannot_be_is_told_before_any_work(tmp_path, monkeypatch)
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(OutputError, match="no permission"):
         check_output(Store(tmp_path / "out" / "deep"))
+
+
+@pytest.mark.parametrize(
+    ("source", "output", "is_refused"),
+    [
+        ("in", "in", True),
+        ("in", "in/out", True),
+        ("in/", "./in/deep/../out", True),
+        ("linked", "in/out", True),
+        ("in", "in2", False),
+        ("in", "out", False),
+        ("in/list.csv", "in/out", False),
+        ("s3://b", "s3://b/out", True),
+        ("s3://b/in/", "s3a://b/in/out", True),
+        ("s3://b/in", "s3://b/in2", False),
+        ("s3://b/in", "in/out", False),
+    ],
+)
+def test_an_output_in_the_input_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, output: str, is_refused: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "linked").symlink_to("in")
+    if is_refused:
+        with pytest.raises(OutputError, match="outside of the input"):
+            check_apart(Store(source), Store(output))
+    else:
+        check_apart(Store(source), Store(output))

@@ -133,16 +133,6 @@ def test_readers_travel_to_workers(archive):
     assert sum(table.num_rows for table in reader()) == 10
 
 
-def test_a_name_that_is_no_text_is_named_and_not_passed_over(tmp_path):
-    (tmp_path / "a.wav").touch()
-    try:
-        open(f"{tmp_path}/b\udcff.wav", "wb").close()
-    except OSError:
-        pytest.skip("this file system takes no such names")
-    with pytest.raises(RecordingError, match=r"dcff.*UTF-8"):
-        rows_of(open_listing(str(tmp_path)))
-
-
 def test_parquet_among_recordings_is_no_manifest(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"anything")
     (tmp_path / "b.wav").touch()

@@ -19,7 +19,7 @@ import ray.data
 from uss_ray.api.publisher import index_name
 from uss_ray.api.request import SeparationRequest
 from uss_ray.api.separator import RecordingSeparator
-from uss_ray.api.staging import check_output, staging_folder, sweep_staging
+from uss_ray.api.staging import check_apart, check_output, staging_folder, sweep_staging
 from uss_ray.ontology.vocabulary import TextMatch
 from uss_ray.pipelines.archive.chunking import Chunking, count_few
 from uss_ray.pipelines.archive.cleaning import forget_done_parts, start_over
@@ -119,8 +119,14 @@ def separate_archive(
     """
     chosen = options or JobOptions()
     check_output(request.output_store)
+    check_apart(Store(archive, request.storage), request.output_store)
     separator = RecordingSeparator(request.replace(device="cpu"))
-    listing = open_listing(Store(archive, request.storage), shard=chosen.shard, limit=chosen.limit)
+    listing = open_listing(
+        Store(archive, request.storage),
+        shard=chosen.shard,
+        limit=chosen.limit,
+        follow_links=chosen.follow_links,
+    )
     job = ArchiveJob(
         archive=archive,
         request=request,
@@ -329,7 +335,9 @@ class ArchiveJob(Job[RunSummary]):
         self._listed_by = self._listed_by or run.state
         is_first = self._listed_by is run.state
         readers = undone_readers(
-            self.listing.telling(TellState(run.state)).readers, run=run, is_first=is_first
+            self.listing.telling(TellState(run.state), unlisted=TellState(run.state, "add_unlisted")).readers,
+            run=run,
+            is_first=is_first,
         )
         return run.read(readers, schema=RECORDING_SCHEMA, name="Recordings")
 

@@ -35,10 +35,11 @@ class TellState:
     """Tells the state of the run what a listing passes over."""
 
     state: Any
+    method: str = "add_passed_over"
 
     def __call__(self, names: Sequence[str]) -> None:
         """Pass the names on."""
-        self.state.add_passed_over.remote(list(names))
+        getattr(self.state, self.method).remote(list(names))
 
 
 class _Undone:

@@ -161,7 +161,7 @@ def plan_archive(
     """
     counted = _Count(done=np.unique(np.asarray(done, dtype=np.int64)), most=headers)
     passed_over = PassedOver()
-    for table in listing.telling(passed_over.add).tables():
+    for table in listing.telling(passed_over.add, unlisted=passed_over.add_unlisted).tables():
         counted.take(table)
     read = _read_headers(counted.sample, storage=request.storage)
     hours = _hours(counted, read)
@@ -178,7 +178,7 @@ def plan_archive(
         to_do=counted.to_do,
         bytes_to_do=counted.bytes_to_do,
         without_size=counted.without_size,
-        passed_over=passed_over.line() if passed_over.count else "",
+        passed_over="; ".join(passed_over.lines()),
         hours=hours,
         headers=len(read),
         unreadable=sum(header.is_unreadable for header in read),

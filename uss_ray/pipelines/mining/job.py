@@ -15,7 +15,7 @@ import ray
 import ray.data
 
 from uss_ray.anchors.shards import REJECT_FOLDER
-from uss_ray.api.staging import check_output
+from uss_ray.api.staging import check_apart, check_output
 from uss_ray.datasets.clip_sources import open_clip_source
 from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.mining.clip_miner import ClipMiner, WeakClip
@@ -104,6 +104,7 @@ def mine_archive(
     """
     chosen = options or JobOptions()
     check_output(request.output_store)
+    check_apart(request.audio_store, request.output_store)
     check_labels(request)
     vocabulary = load_vocabulary(request)
     job = MiningJob(

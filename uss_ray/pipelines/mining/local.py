@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from uss_ray.anchors.shards import REJECT_FOLDER
-from uss_ray.api.staging import check_output
+from uss_ray.api.staging import check_apart, check_output
 from uss_ray.datasets.clip_audio import ClipReader
 from uss_ray.datasets.clip_sources import open_clip_source
 from uss_ray.datasets.parallel import map_stream
@@ -58,6 +58,7 @@ def mine_in_process(
         As `mine_archive`; also if a store, a disk or the network of a packet fails: what was done until then stays.
     """
     check_output(request.output_store)
+    check_apart(request.audio_store, request.output_store)
     vocabulary = load_vocabulary(request)
     weights = load_checked_weights(request)
     source = open_clip_source(request.audio_store, container=request.container, columns=request.columns)

@@ -34,6 +34,10 @@ class JobOptions(Settings):
         default=None, description="I/N: only the I-th of N parts, for a job of its own each."
     )
     limit: int | None = Field(default=None, ge=1, description="Only the first items.")
+    follow_links: bool = Field(
+        default=False,
+        description="Follow links that lead out of an archive's folder; those within count anyway.",
+    )
     retry_failed: bool = Field(default=False, description="Only the items that failed before.")
     max_failed_fraction: float = Field(
         default=1.0,

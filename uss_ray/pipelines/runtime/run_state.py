@@ -87,6 +87,10 @@ class RunState:
         """Count files that a listing has passed over."""
         self._passed_over.add(names)
 
+    def add_unlisted(self, names: Sequence[str]) -> None:
+        """Note what a listing could not list, each with the reason."""
+        self._passed_over.add_unlisted(names)
+
     def passed_over(self) -> PassedOver:
         """Tell what was passed over."""
         return self._passed_over
