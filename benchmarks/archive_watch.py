@@ -25,7 +25,7 @@ KINDS = {
     "decode_packets": "decode",
     "_join": "join",
     "null_units": "null units",
-    "drop_done": "list",
+    "sort_out": "list",
     "Recordings": "list",
     "Repartition": "list",
     "RunState": "run state",

@@ -41,10 +41,13 @@ class Recording:
         Where it lies.
     recording_id : str
         Its name below the output root, from its path in the archive; see `layout.recording_folder`.
+    content_tag : str or None, default=None
+        What it held when somebody last looked; see `Store.content_tag`.
     """
 
     recording_uri: str
     recording_id: str
+    content_tag: str | None = None
 
     @property
     def recording_key(self) -> int:

@@ -19,6 +19,7 @@ from uss_ray.api.staging import commit, remove_folder, staging_folder
 from uss_ray.audio.capacity import stem_encoding
 from uss_ray.audio.codec import RecordingReader
 from uss_ray.audio.spec import AudioSpec, StemSubtype
+from uss_ray.errors import OutputError
 from uss_ray.records import Recording
 from uss_ray.results.blocks import EstimateBlock
 from uss_ray.results.index.rows import RecordingRows, rows_table
@@ -32,6 +33,7 @@ from uss_ray.results.index.table import (
 from uss_ray.results.layout import PARTS_FOLDER, index_path, is_own_file, part_folder, recording_folder
 from uss_ray.results.options import WriteOptions
 from uss_ray.results.report.recording import write_report
+from uss_ray.results.stems.part_files import read_part_facts
 from uss_ray.results.stems.parts import PART_NAME, join_parts, write_part
 from uss_ray.results.stems.stem_run import StemRun
 from uss_ray.results.stems.writer import write_estimates
@@ -137,11 +139,14 @@ class Publisher:
         RecordingError
             If the recording cannot be read again.
         OutputError
-            If a span cannot be read, or the results cannot be written.
+            If a span cannot be read, the results cannot be written, or the recording is not what it was when its
+            spans were separated.
         """
         started = time.monotonic()
         output = self._output
         source = Store(recording.recording_uri, output.options)
+        places = [output / part_name(recording, part) for part in range(parts)]
+        _check_unchanged(source, recording=recording, parts=places)
         with open_stored_recording(source) as reader:
             spec = reader.spec
         with staging_folder(output, within=self._scratch) as staging:
@@ -156,7 +161,7 @@ class Publisher:
             (staging / recording_folder(recording.recording_id)).mkdir(parents=True)
             wanted, subtype = self._encoded(spec, item=recording.recording_uri)
             written = join_parts(
-                [output / part_name(recording, part) for part in range(parts)],
+                places,
                 wanted,
                 mixture_blocks=lambda: _mixture(source),
                 root=staging,
@@ -165,6 +170,7 @@ class Publisher:
                 started=started,
                 on_file=upload,
             )
+            _check_unchanged(source, recording=recording, parts=())
             rows = self._commit(written, recording=recording, staging=staging, uploaded=uploaded)
         self.commit_recordings([rows], name=index_name(recording))
         self.forget_parts(recording)
@@ -192,7 +198,11 @@ class Publisher:
 
     def failed(self, recording: Recording, *, reason: str) -> IndexRow:
         """Make the row of a recording that cannot be separated."""
-        facts = RecordingFacts(recording_id=recording.recording_id, recording_uri=recording.recording_uri)
+        facts = RecordingFacts(
+            recording_id=recording.recording_id,
+            recording_uri=recording.recording_uri,
+            recording_content=recording.content_tag,
+        )
         return failed_row(facts, run=self._wanted.facts, reason=reason)
 
     def forget_parts(self, recording: Recording) -> None:
@@ -266,6 +276,7 @@ def _facts(recording: Recording, *, spec: AudioSpec) -> RecordingFacts:
     return RecordingFacts(
         recording_id=recording.recording_id,
         recording_uri=recording.recording_uri,
+        recording_content=recording.content_tag,
         sample_rate=spec.sample_rate,
         channels=spec.channels,
         frames=spec.frames,
@@ -273,6 +284,18 @@ def _facts(recording: Recording, *, spec: AudioSpec) -> RecordingFacts:
         decoder=spec.decoder,
         note=spec.note,
     )
+
+
+def _check_unchanged(source: Store, *, recording: Recording, parts: Sequence[Store]) -> None:
+    """Refuse to join spans of two contents that stood under one name."""
+    told = {read_part_facts(part).recording_content for part in parts}
+    told |= {recording.content_tag, source.content_tag()}
+    if len(told - {None}) > 1:
+        raise OutputError(
+            recording.recording_uri,
+            expected="a recording that stays as it is until all its spans are separated",
+            found="one that was changed meanwhile",
+        )
 
 
 def _mixture(source: Store) -> Iterator[NDArray[np.float32]]:

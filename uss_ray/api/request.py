@@ -81,6 +81,11 @@ class SeparationRequest(Settings):
         description="Refuse a recording whose header states another length than it has; otherwise it is read to its "
         "end, and the index says so.",
     )
+    changed: Literal["redo", "keep", "fail"] = Field(
+        default="redo",
+        description="Recordings of an archive with another size, ETag or time of change than when they were separated "
+        "are separated again; kept without a look; or kept, and count as failed.",
+    )
     device: Device = Field(
         default="auto", description="Where the networks run: auto takes a GPU where there is one."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +197,7 @@ class RecordingSeparator:
         if not self.request.overwrite:
             refuse_existing(output, recording=recording)
         source = Store(recording.recording_uri, self.request.storage)
+        recording = replace(recording, content_tag=source.content_tag())
         with open_stored_recording(source, strict=self.request.strict) as reader:
             check_before_work(reader, write=self.request.write)
             session = self.open_session(reader)

@@ -101,6 +101,14 @@ def show_archive(result: ArchiveResult, *, has_reports: bool) -> None:
         say(f"{counts.skipped} recordings were done before")
     if counts.failed_before:
         say(f"{counts.failed_before} recordings failed before, and count until --retry-failed separates them")
+    if changed := result.summary.changed.get("count"):
+        say(
+            f"{changed} recordings have changed since they were separated (--changed); see {result.summary_name}"
+        )
+    if duplicates := result.summary.duplicates.get("count"):
+        say(
+            f"{duplicates} rows of the input have the id of another and were left out; see {result.summary_name}"
+        )
     say(f"{result.summary.stems} stems from {counters.audio_seconds:.0f} s of sound; failed: {counts.failed}")
     if result.signal_number is not None:
         say("Stopped: what was in flight is finished; the same command goes on.")

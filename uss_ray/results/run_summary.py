@@ -106,6 +106,10 @@ class RunSummary:
         In the order of the pipeline.
     passed_over : mapping, default={}
         Files that are no recordings; see `passed_over.PassedOver.record`.
+    changed : mapping, default={}
+        Recordings with another content than when they were done: `count`, and some `examples`.
+    duplicates : mapping, default={}
+        Rows of the input with the id of another one, which were left out: `count`, and some `examples`.
     failures : mapping of str to int, default={}
         Recordings that failed, in this run or before, by kind of reason; see `failures.FailureTally.most_common`.
 
@@ -129,6 +133,8 @@ class RunSummary:
     stem_bytes: int
     stages: tuple[StageSummary, ...] = ()
     passed_over: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    changed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    duplicates: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     failures: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -162,6 +168,8 @@ class RunSummary:
                 for stage in self.stages
             ],
             "passed_over": dict(self.passed_over),
+            "changed": dict(self.changed),
+            "duplicates": dict(self.duplicates),
             "failures": dict(self.failures),
         }
         return without_secrets(json.dumps(values, indent=2, allow_nan=False)) + "\n"

@@ -172,6 +172,7 @@ class _ReadPrefix:
                     recording_uri=str(found.place),
                     recording_id=recording_id(found.place.relative_to(self.base)),
                     byte_count=found.size_bytes,
+                    content_tag=found.content_tag,
                 )
             else:
                 passed_over.add(found.place.relative_to(self.base))

@@ -23,9 +23,10 @@ RECORDING_SCHEMA = pa.schema(
         pa.field("recording_uri", pa.string(), False),
         pa.field("bytes", pa.int64()),
         pa.field("duration_seconds", pa.float64()),
+        pa.field("content_tag", pa.string()),
     ]
 )
-"""One row a recording of a listing; `bytes` and `duration_seconds` are null where the listing does not tell them."""
+"""One row a recording of a listing; the last three are null where the listing does not tell them."""
 
 ROWS_PER_TABLE = 1000
 
@@ -68,6 +69,7 @@ class ListedRecording(NamedTuple):
     recording_id: str
     byte_count: int | None = None
     duration_seconds: float | None = None
+    content_tag: str | None = None
 
 
 def single_recording(location: str) -> Recording:
@@ -104,8 +106,10 @@ def recording_tables(recordings: Iterable[ListedRecording]) -> Iterator[pa.Table
     """
     coming = iter(recordings)
     while rows := list(islice(coming, ROWS_PER_TABLE)):
-        uris, ids, byte_counts, durations = zip(*rows, strict=True)
-        yield recording_table(uris=uris, ids=ids, byte_counts=byte_counts, durations=durations)
+        uris, ids, byte_counts, durations, tags = zip(*rows, strict=True)
+        yield recording_table(
+            uris=uris, ids=ids, byte_counts=byte_counts, durations=durations, content_tags=tags
+        )
 
 
 def recording_table(
@@ -114,6 +118,7 @@ def recording_table(
     ids: Sequence[str],
     byte_counts: pa.Array | Sequence[int | None],
     durations: pa.Array | Sequence[float | None],
+    content_tags: Sequence[str | None] | None = None,
 ) -> pa.Table:
     """Make one table of `RECORDING_SCHEMA` from its columns; the keys follow from the ids.
 
@@ -132,5 +137,6 @@ def recording_table(
         names,
         pa.array(byte_counts, pa.int64()),
         pa.array(durations, pa.float64()),
+        pa.array(content_tags or [None] * len(ids), pa.string()),
     ]
     return pa.Table.from_arrays(columns, schema=RECORDING_SCHEMA)

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 from urllib.parse import unquote, urlsplit
@@ -48,10 +49,13 @@ class FoundFile:
     place : Store
     size_bytes : int or None
         None where the store does not tell.
+    content_tag : str or None
+        See `Store.content_tag`.
     """
 
     place: Store
     size_bytes: int | None
+    content_tag: str | None = None
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
@@ -209,6 +213,21 @@ class Store:
             )
         return int(byte_count)
 
+    def content_tag(self) -> str | None:
+        """Tell what a file has now, in a word that changes with its content: size and ETag, or time of change.
+
+        Returns
+        -------
+        str or None
+            None where the store does not tell, or cannot be asked: who then opens the file hears why.
+        """
+        if not self.is_remote:
+            return _local_facts(self.root)[1]
+        with suppress(UssRayError), self._faults(expected="a store that answers"):
+            system, path = self.file_system()
+            return _tag(system.info(path))
+        return None
+
     def open(self) -> BinaryIO:
         """Open for reading, seekable, in memory that does not grow with the file.
 
@@ -336,10 +355,10 @@ class Store:
     def _local_files(self, *, follow_links: bool, tell: TellOdd) -> Iterator[FoundFile]:
         top = Path(self.root)
         if top.is_dir():
-            for path, size_bytes in walk(top, follow_links=follow_links, tell=tell):
-                yield FoundFile(self._at(path), size_bytes)
+            for path, _ in walk(top, follow_links=follow_links, tell=tell):
+                yield FoundFile(self._at(path), *_local_facts(path))
         elif top.exists():
-            yield FoundFile(self._at(str(top)), top.stat().st_size)
+            yield FoundFile(self._at(str(top)), *_local_facts(str(top)))
         else:
             raise FileNotFoundError(top)
 
@@ -351,17 +370,19 @@ class Store:
             raise self.error(self._item, expected=expected, found="a web address")
         folder = path.rstrip("/") + "/"
         found_any = False
-        for key, size_bytes in _s3_keys(system, folder) if scheme in S3_SCHEMES else _found(system, folder):
+        for key, info in _s3_keys(system, folder) if scheme in S3_SCHEMES else _found(system, folder):
             found_any = True
             below = PurePosixPath(key[len(folder) :])
             if not key.endswith("/") and not any(part.startswith(".") for part in below.parts):
-                yield FoundFile(self._at(f"{scheme}://{key.lstrip('/')}"), size_bytes)
+                place = self._at(f"{scheme}://{key.lstrip('/')}")
+                yield FoundFile(place, info.get("size"), _tag(info))
         if found_any:
             return
         if not system.exists(path):
             raise FileNotFoundError(self.root)
         if system.isfile(path):
-            yield FoundFile(self, system.info(path).get("size"))
+            info = system.info(path)
+            yield FoundFile(self, info.get("size"), _tag(info))
 
     @property
     def _item(self) -> str:
@@ -390,19 +411,38 @@ def _rebuild(root: str, options: dict[str, Any], error: type[UssRayError]) -> St
     return Store(root, StoreOptions(**options) if options else None, error)
 
 
-def _found(system: Any, folder: str) -> Iterator[tuple[str, int | None]]:
-    for key, info in sorted(system.find(folder, detail=True).items()):
-        yield key, info.get("size")
+def _local_facts(path: str) -> tuple[int | None, str | None]:
+    """Give size and tag."""
+    try:
+        found = os.stat(path)
+    except OSError:  # a link that leads nowhere is found out where it is opened
+        return None, None
+    return found.st_size, f"{found.st_size} bytes, changed {found.st_mtime_ns}"
 
 
-def _s3_keys(system: Any, folder: str) -> Iterator[tuple[str, int | None]]:
+def _tag(info: dict[str, Any]) -> str | None:
+    """Put a tag together from what a store tells of a file: a checksum, or when it was changed."""
+    known = {name.casefold(): value for name, value in info.items()}
+    for name in ("etag", "last-modified", "lastmodified", "created"):
+        value = known.get(name)
+        if value:
+            told = value.timestamp() if isinstance(value, datetime) else str(value).strip('"')
+            return f"{known.get('size')} bytes, {name} {told}"
+    return None
+
+
+def _found(system: Any, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield from sorted(system.find(folder, detail=True).items())
+
+
+def _s3_keys(system: Any, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Page through a prefix: s3fs's own listing would hold every key of it in memory."""
     bucket, _, prefix = folder.partition("/")
     request = {"Bucket": bucket, "Prefix": prefix}
     while True:
         page = system.call_s3("list_objects_v2", **request)
         for item in page.get("Contents", ()):
-            yield f"{bucket}/{item['Key']}", item["Size"]
+            yield f"{bucket}/{item['Key']}", {"size": item["Size"], "etag": item.get("ETag")}
         if not page.get("IsTruncated"):
             return
         request["ContinuationToken"] = page["NextContinuationToken"]

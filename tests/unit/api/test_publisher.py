@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+
 import fsspec
 import numpy as np
 import pytest
@@ -8,7 +11,7 @@ import soundfile
 from tests.unit.results.conftest import RATE, faded_scene, stem_run
 from uss_ray.api.publisher import Publisher, index_name, part_name, parts_folder
 from uss_ray.audio.spec import AudioSpec
-from uss_ray.errors import RecordingError
+from uss_ray.errors import OutputError, RecordingError
 from uss_ray.results.blocks import StemRequest
 from uss_ray.results.index.table import RunFacts, read_index
 from uss_ray.sources.recordings import single_recording
@@ -107,3 +110,26 @@ def test_residuals_are_made_of_the_mixture_that_is_read_again(recording, spec, t
     rows = publisher.join(recording, parts=1)
     stems = [soundfile.read(tmp_path / "out" / row.stem_uri)[0].T for row in rows]
     np.testing.assert_allclose(np.sum(stems, axis=0), SCENE.mixture, atol=1e-6)
+
+
+@pytest.mark.parametrize("changed", ["before the last span", "before the join"])
+def test_a_recording_is_never_joined_from_two_contents(recording, spec, tmp_path, changed):
+    out, place = Store(tmp_path / "out"), Store(recording.recording_uri)
+    publisher = publisher_of(out, draw=False)
+    for part, (first, last) in enumerate(((0, 3), (3, 6))):
+        if part and changed == "before the last span":
+            os.utime(recording.recording_uri, ns=(1, 1))
+        now = replace(recording, content_tag=place.content_tag())
+        publisher.publish_part(SCENE.blocks(first, last), recording=now, spec=spec, part=part)
+    if changed == "before the join":
+        os.utime(recording.recording_uri, ns=(1, 1))
+    with pytest.raises(OutputError, match="changed meanwhile"):
+        publisher.join(now, parts=2)
+    assert not (out / "index").exists()
+
+
+def test_rows_say_what_the_recording_held(output, recording, spec):
+    known = replace(recording, content_tag="5 bytes")
+    rows = publisher_of(output).publish(SCENE.blocks(), recording=known, spec=spec, started=0.0)
+    assert {row.recording_content for row in rows} == {"5 bytes"}
+    assert publisher_of(output).failed(known, reason="x").recording_content == "5 bytes"

@@ -25,13 +25,14 @@ def outcome(name: str, **values: Any) -> SimpleNamespace:
 def result(**values: Any) -> Any:
     counts = {"separated": 2, "failed": 1, "unfinished": 0, "skipped": 0, "failed_before": 0, "total": 3}
     counts |= {name: values.pop(name) for name in counts.keys() & values.keys()}
+    named = {name: {"count": values.pop(name, 0)} for name in ("changed", "duplicates")}
     defaults = {
         "output": "out",
         "matches": (),
         "examples": (outcome("a.wav"),),
         "failed_examples": (outcome("b.wav", status="failed", written=0, reason="no audio"),),
         "counters": SimpleNamespace(audio_seconds=5.0, unfinished_reason="disk full"),
-        "summary": SimpleNamespace(stems=6, recordings=SimpleNamespace(**counts)),
+        "summary": SimpleNamespace(stems=6, recordings=SimpleNamespace(**counts), **named),
         "summary_name": "summary.json",
         "passed_over": PassedOver(),
         "signal_number": None,
@@ -55,6 +56,8 @@ def test_the_failed_come_first_with_their_reason_and_the_rest_is_counted(capsys)
     [
         ({"skipped": 4, "total": 7}, "4 recordings were done before"),
         ({"failed_before": 1, "total": 4}, "1 recordings failed before, and count until --retry-failed"),
+        ({"changed": 3}, "3 recordings have changed since they were separated (--changed); see summary.json"),
+        ({"duplicates": 5}, "5 rows of the input have the id of another"),
         ({"unfinished": 2}, "2 recordings are not done (disk full); the same command goes on."),
         ({"signal_number": 15}, "Stopped: what was in flight is finished; the same command goes on."),
     ],

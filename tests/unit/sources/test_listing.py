@@ -78,6 +78,7 @@ def test_a_folder_gives_small_tables_with_keys_and_sizes(archive):
         "recording_uri": f"{archive}/day 0/0021.wav",
         "bytes": 1,
         "duration_seconds": None,
+        "content_tag": Store(f"{archive}/day 0/0021.wav").content_tag(),
     }
 
 

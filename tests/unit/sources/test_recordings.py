@@ -28,6 +28,7 @@ def test_rows_come_in_order_a_thousand_at_a_time_with_their_keys() -> None:
         "recording_uri": "s3://b/1000.wav",
         "bytes": 1000,
         "duration_seconds": None,
+        "content_tag": None,
     }
 
 

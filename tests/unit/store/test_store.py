@@ -19,7 +19,7 @@ from tests.servers.fixtures import forget_clients
 from tests.servers.in_process import s3_in_process
 from uss_ray.errors import ConfigError, DataError, OutputError, RecordingError, UssRayError, WeightsError
 from uss_ray.store import store as store_module
-from uss_ray.store.store import FoundFile, Store, StoreOptions
+from uss_ray.store.store import Store, StoreOptions
 
 BUCKET = "store-test"
 
@@ -253,7 +253,19 @@ def test_a_listing_tells_sizes(root: Store) -> None:
     found = {file.place.relative_to(root): file.size_bytes for file in root.files()}
     assert found == {"a/x.bin": 5, "b.bin": 2, "empty.bin": 0}
     (alone,) = (root / "b.bin").files()
-    assert alone == FoundFile(root / "b.bin", 2)
+    assert (alone.place, alone.size_bytes) == (root / "b.bin", 2)
+
+
+def test_a_tag_changes_with_the_content_and_is_the_same_in_a_listing(root: Store) -> None:
+    place = root / "a.bin"
+    assert place.content_tag() is None
+    tags = []
+    for data in (b"12", b"13"):
+        place.put(data)
+        (found,) = root.files()
+        tags.append(place.content_tag())
+        assert tags[-1] == found.content_tag is not None
+    assert tags[0] != tags[1]
 
 
 def test_two_endpoints_side_by_side_and_nothing_in_the_environment(s3_endpoint: str) -> None:

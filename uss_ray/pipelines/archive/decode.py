@@ -86,7 +86,9 @@ def decode_packets(
                 storage=request.storage,
                 strict=request.strict,
                 write=request.write,
-                done_parts=lambda item: done_parts(request.output_store, folder=parts_folder(item)),
+                done_parts=lambda item: done_parts(
+                    request.output_store, folder=parts_folder(item), content_tag=item.content_tag
+                ),
             ):
                 yield from builder.add(unit, waveform)
                 if unit.part is not None and stop:
@@ -134,14 +136,19 @@ def decode_recording(
         At least one; a recording that cannot be decoded ends with a unit that says why.
     """
     started = time.monotonic()
+    place = Store(recording.recording_uri, storage)
+    recording = replace(
+        recording, content_tag=place.content_tag()
+    )  # before it is opened: what is read is no older
     facts = Unit(
         recording_id=recording.recording_id,
         recording_uri=recording.recording_uri,
+        content_tag=recording.content_tag,
         status="sound",
         is_last=False,
     )
     try:
-        with open_stored_recording(Store(recording.recording_uri, storage), strict=strict) as reader:
+        with open_stored_recording(place, strict=strict) as reader:
             spec = reader.spec
             if write is not None:
                 check_before_work(reader, write=write)

@@ -12,7 +12,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
 import ray.data
 
@@ -33,7 +32,7 @@ from uss_ray.pipelines.archive.ledger import (
     tally_of,
 )
 from uss_ray.pipelines.archive.long_recordings import LongRecordings
-from uss_ray.pipelines.archive.missing import TellState, undone_readers
+from uss_ray.pipelines.archive.missing import TellState, WhatToDo, undone_readers
 from uss_ray.pipelines.archive.outcome import Outcome, PacketReport, failed_outcome
 from uss_ray.pipelines.archive.packets import CPU_PACKET_SAMPLES, GPU_PACKET_SAMPLES, SPAN_SAMPLES
 from uss_ray.pipelines.archive.separate import MakeSeparator, SeparatePackets
@@ -43,6 +42,7 @@ from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.pool import DECODE_CPUS
 from uss_ray.pipelines.runtime.progress import ProgressHook
 from uss_ray.pipelines.runtime.retry import POISON_REASON
+from uss_ray.pipelines.runtime.run_state import Earlier
 from uss_ray.pipelines.runtime.stages import (
     Pass,
     TableStream,
@@ -60,6 +60,8 @@ from uss_ray.sources.recordings import RECORDING_SCHEMA
 from uss_ray.store.store import Store
 
 _EXAMPLES = 60
+_SAME_ID = "recording: expected an id of its own, found that of another one in the input"
+_CHANGED = "recording: expected the content that was separated, found another"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +180,7 @@ class ArchiveJob(Job[RunSummary]):
     examples: list[Outcome] = field(default_factory=list)
     failed_examples: list[Outcome] = field(default_factory=list)
     passed_over: PassedOver = field(default_factory=PassedOver)
+    earlier: Earlier = field(default_factory=Earlier)
     _scratch: Path = Path()
     _listed_by: Any = None
 
@@ -252,10 +255,11 @@ class ArchiveJob(Job[RunSummary]):
 
     def finalise(self, *, is_complete: bool) -> Iterator[Increment]:  # noqa: ARG002
         """See `Job`; bring the index into order, remove the spans of what is done, and count what was done before."""
-        output, skipped, failed = self.output, 0, np.zeros(0, np.int64)
+        output = self.output
         if self._listed_by is not None:
             self.passed_over = ray.get(self._listed_by.passed_over.remote())
-            skipped, failed = ray.get(self._listed_by.earlier.remote())
+            self.earlier = ray.get(self._listed_by.earlier.remote())
+        earlier, failed = self.earlier, self.earlier.failed_keys
 
         def settle() -> dict[str, int]:
             settle_duplicates(output)
@@ -264,7 +268,11 @@ class ArchiveJob(Job[RunSummary]):
             return tally_of(rows, keys=failed).most_common()
 
         reasons = run_on_worker(settle)  # for there may be many
-        yield Increment(skipped=skipped, failed_before=len(failed), failures=reasons)
+        yield Increment(skipped=earlier.skipped, failed_before=len(failed), failures=reasons)
+        if earlier.strangers:
+            yield Increment(failed=earlier.strangers, failures={_SAME_ID: earlier.strangers})
+        if self.request.changed == "fail" and earlier.changed.count:
+            yield Increment(failed=earlier.changed.count, failures={_CHANGED: earlier.changed.count})
 
     def summary(self, report: RunReport) -> RunSummary:
         """See `Job`."""
@@ -280,6 +288,8 @@ class ArchiveJob(Job[RunSummary]):
             wall_seconds=report.wall_seconds,
             audio_hours=counters.audio_seconds / 3600,
             passed_over=self.passed_over.record(),
+            changed=self.earlier.changed.record(),
+            duplicates=self.earlier.duplicates.record(),
             recordings=RecordingCounts(
                 separated=counters.done,
                 failed=counters.failed,
@@ -334,10 +344,16 @@ class ArchiveJob(Job[RunSummary]):
     def _undone(self, run: Pass) -> ray.data.Dataset:
         self._listed_by = self._listed_by or run.state
         is_first = self._listed_by is run.state
+        what = WhatToDo(
+            changed=self.request.changed,
+            storage=self.request.storage,
+            may_repeat=self.listing.kind not in ("file", "folder"),
+        )
         readers = undone_readers(
             self.listing.telling(TellState(run.state), unlisted=TellState(run.state, "add_unlisted")).readers,
             run=run,
             is_first=is_first,
+            what=what,
         )
         return run.read(readers, schema=RECORDING_SCHEMA, name="Recordings")
 

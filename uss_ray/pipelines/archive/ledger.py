@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +18,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from uss_ray.api.staging import commit, staging_folder
-from uss_ray.errors import OutputError
+from uss_ray.errors import DataError, OutputError
 from uss_ray.records import INDEX_FOLDER, recording_key
 from uss_ray.results.index.failures import FailureTally, failed_jsonl
 from uss_ray.results.index.table import IndexRow, read_index_part, write_index, write_index_part
 from uss_ray.results.layout import index_path
-from uss_ray.results.stems.part_files import PART_NAME
+from uss_ray.results.stems.part_files import PART_NAME, read_part_facts
 from uss_ray.store.store import Store
 
 FAILED_PREFIX = "failed-"
@@ -42,15 +42,33 @@ class Ledger:
     ----------
     separated, failed : ndarray of shape (n,), dtype=int64
         Sorted keys of recordings; one that failed first and was separated later counts as separated.
+    content_keys, contents : ndarray of shape (n,), dtype=int64
+        Sorted keys of those whose content at that time is known, and a hash of its tag for each.
     """
 
     separated: Keys
     failed: Keys
+    content_keys: Keys = field(default_factory=lambda: np.zeros(0, np.int64))
+    contents: Keys = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def known(self) -> Keys:
         """All of them."""
         return np.union1d(self.separated, self.failed)
+
+    def has_changed(self, keys: Keys, content_tags: Sequence[str | None]) -> NDArray[np.bool_]:
+        """Tell of each key whether its recording has another content now than when it was done, as far as is known."""
+        if not len(self.content_keys):
+            return np.zeros(len(keys), np.bool_)
+        places = np.minimum(np.searchsorted(self.content_keys, keys), len(self.content_keys) - 1)
+        then = np.where(self.content_keys[places] == keys, self.contents[places], 0)
+        now = np.array([content_key(tag) for tag in content_tags], np.int64)
+        return np.asarray((then != 0) & (now != 0) & (then != now))
+
+
+def content_key(content_tag: str | None) -> int:
+    """Hash a tag; 0 for none."""
+    return 0 if content_tag is None else recording_key(content_tag)
 
 
 def read_ledger(output: Store) -> Ledger:
@@ -72,12 +90,18 @@ def read_ledger(output: Store) -> Ledger:
     """
     with ThreadPoolExecutor(_READERS) as pool:
         parts = _index_parts(output)
-        keys = {True: [np.zeros(0, np.int64)], False: [np.zeros(0, np.int64)]}
-        for name, found in zip(parts, pool.map(_read_keys, parts), strict=True):
-            keys[_holds_failed(name)].append(found.keys)
-    separated = np.unique(np.concatenate(keys[False]))
-    failed = np.setdiff1d(np.unique(np.concatenate(keys[True])), separated, assume_unique=True)
-    return Ledger(separated, failed)
+        found = list(pool.map(_read_keys, parts))
+    if not found:
+        return Ledger(np.zeros(0, np.int64), np.zeros(0, np.int64))
+    keys = np.concatenate([part.keys for part in found])
+    made = np.concatenate([part.made_at for part in found])
+    contents = np.concatenate([part.contents for part in found])
+    well = np.repeat([not _holds_failed(part) for part in parts], [len(part.keys) for part in found])
+    order = np.lexsort((made, well, keys))
+    keys, well, contents = keys[order], well[order], contents[order]
+    is_last = np.append(keys[1:] != keys[:-1], True)[: len(keys)]
+    keys, well, contents = keys[is_last], well[is_last], contents[is_last]
+    return Ledger(keys[well], keys[~well], keys[contents != 0], contents[contents != 0])
 
 
 def is_in(keys: Keys, found: Keys) -> NDArray[np.bool_]:
@@ -88,13 +112,30 @@ def is_in(keys: Keys, found: Keys) -> NDArray[np.bool_]:
     return np.asarray(found[places] == keys)
 
 
-def done_parts(output: Store, *, folder: str) -> set[int]:
-    """Tell which spans of a long recording are complete; `folder` holds them, relative to the output root."""
+def done_parts(output: Store, *, folder: str, content_tag: str | None) -> set[int]:
+    """Tell which spans of a long recording are complete, and of the content that it has now.
+
+    Parameters
+    ----------
+    output : Store
+        Output root.
+    folder : str
+        Holds the spans, relative to the root.
+    content_tag : str or None
+        Of the recording.
+    """
     place = output / folder
     if not place.exists():
         return set()
-    names = (file.relative_to(place) for file in place.list())
-    return {int(name.split("/")[0]) for name in names if name.endswith("/" + PART_NAME)}
+    parts = [file.parent for file in place.list() if file.name == PART_NAME]
+    return {int(part.name) for part in parts if _is_of(part, content_tag=content_tag)}
+
+
+def _is_of(part: Store, *, content_tag: str | None) -> bool:
+    try:
+        return read_part_facts(part).recording_content == content_tag
+    except DataError:  # of another version, or broken: it is done again
+        return False
 
 
 def settle_duplicates(output: Store) -> int:
@@ -228,16 +269,22 @@ class _PartKeys:
 
     keys: Keys
     made_at: Keys
+    contents: Keys
 
 
 def _read_keys(part: Store) -> _PartKeys:
     with part.open() as file:
         try:
-            table = pq.read_table(file, columns=["recording_id", "created_at"])
+            stored = pq.ParquetFile(file)
+            wanted = ["recording_id", "created_at", "recording_content"]
+            table = stored.read([name for name in wanted if name in stored.schema_arrow.names])
         except pa.ArrowInvalid as error:
             raise OutputError(
                 str(part), expected="a part of an index", found=str(error).splitlines()[0]
             ) from error
-    done = table.group_by(["recording_id", "created_at"]).aggregate([])
+    if "recording_content" not in table.column_names:  # version 1 or 2
+        table = table.append_column("recording_content", pa.nulls(len(table), pa.string()))
+    done = table.group_by(["recording_id", "created_at"]).aggregate([("recording_content", "max")])
     keys = np.array([recording_key(name) for name in done["recording_id"].to_pylist()], dtype=np.int64)
-    return _PartKeys(keys, done["created_at"].cast(pa.int64()).to_numpy())
+    contents = [content_key(tag) for tag in done["recording_content_max"].to_pylist()]
+    return _PartKeys(keys, done["created_at"].cast(pa.int64()).to_numpy(), np.array(contents, np.int64))

@@ -27,7 +27,7 @@ class Outcome:
 
     Parameters
     ----------
-    recording_id, recording_uri : str
+    recording_id, recording_uri, content_tag
         Which recording.
     status : {"separated", "failed", "unfinished", "part"}
         Whether its results are there.
@@ -50,6 +50,7 @@ class Outcome:
     recording_id: str
     recording_uri: str
     status: OutcomeStatus
+    content_tag: str | None = None
     reason: str | None = None
     seconds: float = 0.0
     processing_seconds: float = 0.0
@@ -65,7 +66,9 @@ class Outcome:
     @property
     def recording(self) -> Recording:
         """Which recording."""
-        return Recording(recording_uri=self.recording_uri, recording_id=self.recording_id)
+        return Recording(
+            recording_uri=self.recording_uri, recording_id=self.recording_id, content_tag=self.content_tag
+        )
 
     @property
     def recording_key(self) -> int:
@@ -152,6 +155,7 @@ def separated_outcome(recording: Recording, rows: RecordingRows) -> Outcome:
     return Outcome(
         recording_id=recording.recording_id,
         recording_uri=recording.recording_uri,
+        content_tag=recording.content_tag,
         status="separated",
         seconds=(facts.frames or 0) / (facts.sample_rate or 1),
         processing_seconds=facts.processing_seconds or 0.0,
@@ -172,6 +176,7 @@ def failed_outcome(
         part=part,
         recording_id=recording.recording_id,
         recording_uri=recording.recording_uri,
+        content_tag=recording.content_tag,
         status=status,
         reason=printable(without_bare_secrets(" ".join(reason.split()))),
     )

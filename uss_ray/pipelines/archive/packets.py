@@ -37,8 +37,8 @@ class Unit:
 
     Parameters
     ----------
-    recording_id, recording_uri : str
-        See `recordings.Recording`.
+    recording_id, recording_uri, content_tag
+        See `records.Recording`.
     status : {"sound", "done", "failed", "unfinished"}
         What is known of it.
     reason : str or None, default=None
@@ -66,6 +66,7 @@ class Unit:
     recording_id: str
     recording_uri: str
     status: UnitStatus
+    content_tag: str | None = None
     reason: str | None = None
     part: int | None = None
     is_last: bool = True
@@ -85,7 +86,9 @@ class Unit:
     @property
     def recording(self) -> Recording:
         """Which recording it belongs to."""
-        return Recording(recording_uri=self.recording_uri, recording_id=self.recording_id)
+        return Recording(
+            recording_uri=self.recording_uri, recording_id=self.recording_id, content_tag=self.content_tag
+        )
 
 
 PACKET_SCHEMA = packet_schema("units", struct_of(Unit))

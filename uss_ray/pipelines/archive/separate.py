@@ -252,6 +252,7 @@ def _known(unit: Unit) -> Outcome:
     return Outcome(
         recording_id=unit.recording_id,
         recording_uri=unit.recording_uri,
+        content_tag=unit.content_tag,
         status="part",
         part=unit.part,
         parts=(unit.part or 0) + 1 if unit.is_last else None,

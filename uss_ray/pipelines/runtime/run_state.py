@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,11 @@ import ray
 from numpy.typing import NDArray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from uss_ray.pipelines.runtime.listed_keys import ListedKeys
 from uss_ray.results.passed_over import PassedOver
 
 _ASK_SECONDS = 0.5
+_EXAMPLES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +44,70 @@ class Look:
     fault: Exception | None
 
 
+@dataclass
+class Named:
+    """Items that somebody should hear of: how many, and a few names."""
+
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, names: Sequence[str]) -> None:
+        """Count some more."""
+        self.count += len(names)
+        self.examples += names[: _EXAMPLES - len(self.examples)]
+
+    def record(self) -> dict[str, Any]:
+        """Give it for a summary."""
+        return {"count": self.count, "examples": self.examples}
+
+
+@dataclass
+class Earlier:
+    """What a listing finds that is not simply to be done.
+
+    Attributes
+    ----------
+    skipped : int
+        Items that an earlier run has done.
+    failed : list of ndarray of int64
+        Keys of those that failed in one, and are not tried again.
+    changed : Named
+        Of those that are known, the ones with another content now.
+    duplicates : Named
+        Items whose key another one has that was listed before.
+    strangers : int
+        Of these, those that lie elsewhere: another recording under the same name.
+    """
+
+    skipped: int = 0
+    failed: list[NDArray[np.int64]] = field(default_factory=list)
+    changed: Named = field(default_factory=Named)
+    duplicates: Named = field(default_factory=Named)
+    strangers: int = 0
+
+    @property
+    def failed_keys(self) -> NDArray[np.int64]:
+        """Sorted keys of what failed before."""
+        return np.unique(np.concatenate([np.zeros(0, np.int64), *self.failed]))
+
+    def add(self, other: Earlier) -> None:
+        """Add what another listing has found."""
+        self.skipped += other.skipped
+        self.failed += other.failed
+        self.strangers += other.strangers
+        for mine, its in ((self.changed, other.changed), (self.duplicates, other.duplicates)):
+            mine.count += its.count
+            mine.examples += its.examples[: _EXAMPLES - len(mine.examples)]
+
+
 class RunState:
     """Counts what was found, and remembers that the run is to stop. Asked through the functions below."""
 
     def __init__(self) -> None:
         self._found = 0
         self._passed_over = PassedOver()
-        self._earlier: dict[int, tuple[int, NDArray[np.int64]]] = {}
+        self._earlier: dict[int, Earlier] = {}
+        self._listed = ListedKeys()
         self._expected = 0
         self._ended: set[int] = set()
         self._workers: set[str] = set()
@@ -96,18 +155,26 @@ class RunState:
         return self._passed_over
 
     def begin_earlier(self, reader: int) -> None:
-        """Forget what a reader has counted; one whose worker died begins anew."""
-        self._earlier[reader] = (0, np.zeros(0, np.int64))
+        """Forget what a reader has told; one whose worker died begins anew."""
+        self._earlier[reader] = Earlier()
+        self._listed.forget(reader)
 
-    def add_earlier(self, reader: int, skipped: int, failed: NDArray[np.int64]) -> None:
-        """Count items of a reader that an earlier run has done, and note the keys of those that failed in one."""
-        before, keys = self._earlier[reader]
-        self._earlier[reader] = (before + skipped, np.concatenate([keys, failed]) if len(failed) else keys)
+    def add_earlier(self, reader: int, found: Earlier) -> None:
+        """Note what a reader has found."""
+        self._earlier[reader].add(found)
 
-    def earlier(self) -> tuple[int, NDArray[np.int64]]:
-        """Tell how many items earlier runs have done, and the sorted keys of those that failed."""
-        keys = [np.zeros(0, np.int64), *(keys for _, keys in self._earlier.values())]
-        return sum(skipped for skipped, _ in self._earlier.values()), np.unique(np.concatenate(keys))
+    def earlier(self) -> Earlier:
+        """Tell what all readers have found."""
+        total = Earlier()
+        for _, found in sorted(self._earlier.items()):
+            total.add(found)
+        return total
+
+    def list_keys(
+        self, reader: int, keys: NDArray[np.int64], places: NDArray[np.int64]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Note items of a reader; see `ListedKeys.add`."""
+        return self._listed.add(reader, keys, places)
 
     def expect_listings(self, count: int) -> None:
         """Say how many readers list what there is."""

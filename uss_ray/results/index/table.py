@@ -25,8 +25,9 @@ from uss_ray.records import INDEX_FOLDER
 from uss_ray.store.store import FoundFile, Location, Store
 from uss_ray.wording import printable, without_bare_secrets, without_secrets
 
-INDEX_VERSION = 2
-_READABLE_VERSIONS = ("1", "2")
+INDEX_VERSION = 3
+_READABLE_VERSIONS = ("1", "2", "3")
+_SINCE_VERSION_3 = ("recording_content",)
 _VERSION_KEY = b"uss_ray.index_version"
 
 Status = Literal["written", "detected", "silent", "absent", "failed"]
@@ -78,6 +79,8 @@ class RecordingFacts:
         Format of the recording's file, such as `WAV/PCM_24`.
     recording_sha256 : str or None, default=None
         Checksum of the recording's file, where somebody computed it.
+    recording_content : str or None, default=None
+        What tells whether the file has changed since: its size and ETag, or time of change; see `Store.content_tag`.
     decoder : str, default="libsndfile"
         The library that decodes it; another is named with the format of the stems.
     note : str or None, default=None
@@ -91,6 +94,7 @@ class RecordingFacts:
     frames: int | None = None
     format: str | None = None
     recording_sha256: str | None = None
+    recording_content: str | None = None
     decoder: str = "libsndfile"
     note: str | None = None
 
@@ -133,7 +137,7 @@ class IndexRow:
 
     Parameters
     ----------
-    run_id, recording_id, recording_uri, recording_sha256
+    run_id, recording_id, recording_uri, recording_sha256, recording_content
         See `RunFacts` and `RecordingFacts`.
     node_id : str
         Ontology node, `query:<name>`, `residual`, or empty for a recording that failed as a whole.
@@ -185,6 +189,7 @@ class IndexRow:
     recording_id: str
     recording_uri: str
     recording_sha256: str | None = None
+    recording_content: str | None = None
     node_id: str
     label: str
     level: Annotated[int, pa.int16()] | None
@@ -298,6 +303,7 @@ def blank_row(
         recording_id=recording.recording_id,
         recording_uri=recording.recording_uri,
         recording_sha256=recording.recording_sha256,
+        recording_content=recording.recording_content,
         node_id="",
         label="",
         level=None,
@@ -467,6 +473,9 @@ def read_index_part(file: Any, *, name: str) -> pa.Table:
     except pa.ArrowInvalid as error:
         raise DataError(name, expected="a Parquet file", found=_short(error)) from error
     check_index_version(table.schema, name=name)
+    for column in _SINCE_VERSION_3:
+        if column not in table.column_names:
+            table = table.append_column(column, pa.nulls(len(table), pa.string()))
     missing = [column for column in INDEX_SCHEMA.names if column not in table.column_names]
     extra = [column for column in table.column_names if column not in INDEX_SCHEMA.names]
     if missing or extra:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from uss_ray.config import Settings, parse_json
 from uss_ray.errors import DataError, OutputError
 from uss_ray.results.blocks import EstimateBlock, Geometry, segment_bounds
+from uss_ray.results.index.table import RecordingFacts
 from uss_ray.store.store import Store
 
 PART_NAME = "part.json"
@@ -48,6 +49,8 @@ class PartFacts(Settings):
         Where in the recording it begins, and how long it is.
     segments : int
         Number of its segments.
+    recording_content : str or None, default=None
+        What the recording held; see `Store.content_tag`.
     files : mapping of str to int
         Size in bytes of each of its files but `part.json`, by name.
     """
@@ -62,6 +65,7 @@ class PartFacts(Settings):
     frames: int
     segments: int
     files: dict[str, int]
+    recording_content: str | None = None
 
     @property
     def stop_frame(self) -> int:
@@ -124,7 +128,7 @@ class PartWriter:
         self._spans.append(np.asarray(block.segment_spans_seconds, np.float64))
         self._segments += len(bounds) - 1
 
-    def close(self, *, run_id: str, recording_id: str) -> PartFacts:
+    def close(self, *, run_id: str, recording: RecordingFacts) -> PartFacts:
         """Finish the part.
 
         Raises
@@ -146,7 +150,8 @@ class PartWriter:
         self._bytes[_SEGMENTS_NAME] = buffer.tell()
         facts = PartFacts(
             run_id=run_id,
-            recording_id=recording_id,
+            recording_id=recording.recording_id,
+            recording_content=recording.recording_content,
             keys=self._keys,
             sample_rate=self._geometry.sample_rate,
             channels=self._geometry.channels,

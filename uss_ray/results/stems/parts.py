@@ -78,7 +78,7 @@ def write_part(
         count += 1
     if not count:
         raise RecordingError(recording.recording_uri, expected="at least one block in a part", found="none")
-    return writer.close(run_id=wanted.facts.run_id, recording_id=recording.recording_id)
+    return writer.close(run_id=wanted.facts.run_id, recording=recording)
 
 
 def join_parts(

@@ -17,6 +17,7 @@ from uss_ray.pipelines.archive.long_recordings import LongRecordings
 from uss_ray.pipelines.archive.outcome import Outcome, PacketReport
 from uss_ray.pipelines.runtime.counters import Counters, Increment
 from uss_ray.pipelines.runtime.job import RunReport
+from uss_ray.pipelines.runtime.run_state import Earlier, Named
 from uss_ray.results.index.table import RunFacts
 from uss_ray.results.passed_over import PassedOver
 
@@ -70,7 +71,7 @@ def test_a_span_counts_once_its_recording_is_joined(job: ArchiveJob) -> None:
 def test_its_results_are_those_of_its_output(job: ArchiveJob, tmp_path: Path) -> None:
     assert (job.source, str(job.output), job.facts()) == ("in", str(tmp_path / "out"), FACTS)
     ledger, known = job.ledger_reader()()
-    assert (known, len(ledger.known)) == (Increment(), 0), "what counts is known once all is listed"
+    assert (known, len(ledger.known)) == (Increment(), 0)
     (job.output / "index" / "a.parquet").put(b"x")
     job.start_over()
     assert list(job.output.list()) == []
@@ -90,12 +91,16 @@ def test_the_end_brings_failures_into_order_and_fetches_what_was_passed_over(
     passed.add(["a.txt"])
     monkeypatch.setattr(job_module, "run_on_worker", lambda action: action())
     monkeypatch.setattr(job_module.ray, "get", lambda reference: reference)
+    found = Earlier(skipped=4, failed=[np.array([7])], changed=Named(1, ["a"]), strangers=2)
     job._listed_by = SimpleNamespace(
-        passed_over=SimpleNamespace(remote=lambda: passed),
-        earlier=SimpleNamespace(remote=lambda: (7, np.array([3]))),
+        passed_over=SimpleNamespace(remote=lambda: passed), earlier=SimpleNamespace(remote=lambda: found)
     )
-    (increment,) = job.finalise(is_complete=True)
-    assert (increment.skipped, increment.failed_before, increment.done) == (7, 1, 0)
+    counters = Counters()
+    for increment in job.finalise(is_complete=True):
+        counters.add(increment)
+    assert (counters.skipped, counters.failed_before, counters.failed) == (4, 1, 2)
+    job.request = job.request.replace(changed="fail")
+    assert sum(increment.failed for increment in job.finalise(is_complete=True)) == 3
     assert (job.output / "failed.jsonl").read() == b""
     assert job.passed_over is passed
 

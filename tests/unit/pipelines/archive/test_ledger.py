@@ -28,6 +28,7 @@ from uss_ray.results.index.table import (
     write_index,
 )
 from uss_ray.results.layout import index_path
+from uss_ray.results.stems.part_files import PartFacts
 from uss_ray.store.store import Store
 
 RUN = RunFacts(run_id="r", weights_name="w", weights_sha256="0")
@@ -62,6 +63,12 @@ def separated(name):
 
 def made(when, name, node):
     return replace(separated(name), created_at=when, node_id=node)
+
+
+def part_of(content):
+    facts = {"run_id": "r", "recording_id": "long.wav", "keys": ["dog"], "files": {}}
+    numbers = dict.fromkeys(("sample_rate", "channels", "start_frame", "frames", "segments"), 1)
+    return PartFacts(**facts, **numbers, recording_content=content).canonical_json().encode()
 
 
 def failed(name, reason="broken"):
@@ -99,6 +106,29 @@ def test_failures_are_settled_once_a_recording_is_separated_or_has_failed_again(
     assert [json.loads(line)["recording_id"] for line in lines] == ["again.wav", "other.wav"]
     assert len(settle_failures(output)) == 2
     assert read_index(output).num_rows == 3
+
+
+def test_the_ledger_knows_what_a_recording_held_when_it_was_last_done(output, put):
+    early, late = (datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2))
+
+    def of(content, when, row):
+        return replace(row, recording_content=content, created_at=when)
+
+    put("1", [of("new", late, separated("a.wav")), of("old", early, separated("a.wav"))])
+    put("2", [of("b", early, separated("b.wav")), separated("unknown.wav")])
+    put(FAILED_PREFIX + "3", [of("late", late, failed("b.wav")), of("c", late, failed("c.wav"))])
+    names = ["a.wav", "b.wav", "c.wav", "unknown.wav", "other.wav"]
+    keys = np.array([recording_key(name) for name in names])
+    ledger = read_ledger(output)
+    assert not ledger.has_changed(keys, ["new", "b", "c", "x", "y"]).any()
+    assert not ledger.has_changed(keys, [None] * 5).any()
+    assert ledger.has_changed(keys, ["old", "late", "x", "x", "y"]).tolist() == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_no_recording_stays_in_the_index_twice(output, put):
@@ -144,13 +174,15 @@ def test_only_whole_spans_are_done_and_those_of_done_recordings_go(output, put):
         f"{key:016x}/000001/0.f32",
         f"{other:016x}/000004/part.json",
     ):
-        (output / ".parts" / name).put(b"{}")
-    assert done_parts(output, folder=f".parts/{key:016x}") == {0}
-    assert done_parts(output, folder=".parts/none") == set()
+        (output / ".parts" / name).put(part_of("now"))
+    (output / f".parts/{key:016x}/000002/part.json").put(part_of("before"))
+    (output / f".parts/{key:016x}/000003/part.json").put(b"{}")
+    assert done_parts(output, folder=f".parts/{key:016x}", content_tag="now") == {0}
+    assert done_parts(output, folder=".parts/none", content_tag="now") == set()
     put("one", [separated("long.wav")])
     forget_done_parts(output, read_ledger(output))
-    assert done_parts(output, folder=f".parts/{key:016x}") == set()
-    assert done_parts(output, folder=f".parts/{other:016x}") == {4}
+    assert done_parts(output, folder=f".parts/{key:016x}", content_tag="now") == set()
+    assert done_parts(output, folder=f".parts/{other:016x}", content_tag="now") == {4}
     start_over(output)
-    assert done_parts(output, folder=f".parts/{other:016x}") == set()
+    assert done_parts(output, folder=f".parts/{other:016x}", content_tag="now") == set()
     assert len(read_ledger(output).known) == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from uss_ray.pipelines.runtime import run_state
-from uss_ray.pipelines.runtime.run_state import RunState, StopSign
+from uss_ray.pipelines.runtime.run_state import Earlier, Named, RunState, StopSign
 
 
 def test_a_stop_sign_asks_twice_a_second_until_the_run_stops(monkeypatch):
@@ -50,8 +50,17 @@ def test_what_earlier_runs_did_counts_once_though_a_reader_begins_anew():
     state = RunState()
     for reader in (0, 1, 0):
         state.begin_earlier(reader)
-        state.add_earlier(reader, 2, np.array([5, 3]))
-        state.add_earlier(reader, 1, np.array([], np.int64))
-    skipped, failed = state.earlier()
-    assert skipped == 6
-    assert failed.tolist() == [3, 5]
+        state.add_earlier(reader, Earlier(skipped=2, failed=[np.array([5, 3])], changed=Named(1, ["a"])))
+        state.add_earlier(reader, Earlier(skipped=1))
+    found = state.earlier()
+    assert found.skipped == 6
+    assert found.failed_keys.tolist() == [3, 5]
+    assert found.changed.record() == {"count": 2, "examples": ["a", "a"]}
+
+
+def test_of_many_names_some_are_told():
+    named = Named()
+    for _ in range(3):
+        named.add([str(number) for number in range(15)])
+    assert named.count == 45
+    assert len(named.examples) == 20

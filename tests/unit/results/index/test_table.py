@@ -181,8 +181,8 @@ def test_a_part_that_is_not_parquet_is_an_error_that_names_it(root: Path) -> Non
         (lambda table: table.append_column("mood", pa.array(["x", "y"])), "extra \\['mood'\\]"),
         (lambda table: table.replace_schema_metadata({}), "version none"),
         (
-            lambda table: table.replace_schema_metadata({b"uss_ray.index_version": b"3"}),
-            "expected index version 1 or 2, found version 3",
+            lambda table: table.replace_schema_metadata({b"uss_ray.index_version": b"4"}),
+            "expected index version 1 or 2 or 3, found version 4",
         ),
         (
             lambda table: table.set_column(
@@ -246,8 +246,8 @@ def test_a_file_name_in_no_encoding_can_be_indexed(tmp_path: Path) -> None:
     assert read_index(tmp_path)["recording_uri"].to_pylist() == ["caf\\udce9.wav"]
 
 
-def test_the_schema_is_the_one_of_version_2_to_the_last_byte() -> None:
-    """Rows of earlier runs must still be read, and those of this one by earlier programs."""
+def test_the_schema_is_the_one_of_version_3_to_the_last_byte() -> None:
+    """Rows of this run must still be read by later programs."""
     span = pa.struct(
         [
             pa.field("start_seconds", pa.float64(), False),
@@ -263,6 +263,7 @@ def test_the_schema_is_the_one_of_version_2_to_the_last_byte() -> None:
         ("recording_id", pa.string(), False),
         ("recording_uri", pa.string(), False),
         ("recording_sha256", pa.string(), True),
+        ("recording_content", pa.string(), True),
         ("node_id", pa.string(), False),
         ("label", pa.string(), False),
         ("level", pa.int16(), True),
@@ -288,7 +289,15 @@ def test_the_schema_is_the_one_of_version_2_to_the_last_byte() -> None:
         ("processing_seconds", pa.float64(), True),
         ("created_at", pa.timestamp("us", tz="UTC"), False),
     ]
-    version_2 = pa.schema(
-        [pa.field(*column) for column in columns], metadata={b"uss_ray.index_version": b"2"}
+    version_3 = pa.schema(
+        [pa.field(*column) for column in columns], metadata={b"uss_ray.index_version": b"3"}
     )
-    assert INDEX_SCHEMA.serialize().equals(version_2.serialize())
+    assert INDEX_SCHEMA.serialize().equals(version_3.serialize())
+
+
+def test_a_part_of_version_2_is_read_with_nothing_known_of_the_content(tmp_path: Path) -> None:
+    table = to_table([a_row(recording_content="5 bytes")]).drop_columns(["recording_content"])
+    (tmp_path / "index").mkdir()
+    table = table.replace_schema_metadata({b"uss_ray.index_version": b"2"})
+    pq.write_table(table, tmp_path / "index" / "a.parquet")
+    assert read_index(tmp_path)["recording_content"].to_pylist() == [None]

@@ -8,6 +8,7 @@ import pytest
 from tests.unit.results.conftest import RATE, faded_scene
 from uss_ray.errors import DataError, OutputError
 from uss_ray.results.blocks import Geometry
+from uss_ray.results.index.table import RecordingFacts
 from uss_ray.results.stems.part_files import (
     PART_NAME,
     PartWriter,
@@ -27,7 +28,10 @@ def part(tmp_path):
     writer = PartWriter(tmp_path, keys=KEYS, geometry=Geometry(RATE, 2))
     for block in SCENE.blocks(1, 3):
         writer.add(block)
-    return tmp_path, writer.close(run_id="run", recording_id="a.wav")
+    return tmp_path, writer.close(
+        run_id="run",
+        recording=RecordingFacts(recording_id="a.wav", recording_uri="a.wav", recording_content="5 bytes"),
+    )
 
 
 def test_what_was_written_is_read_again(part):
