@@ -1,0 +1,165 @@
+"""Outputs that are not what their index says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from uss_ray.cli.main import run
+from uss_ray.errors import OutputError
+from uss_ray.pipelines.archive.ledger import read_ledger
+from uss_ray.pipelines.archive.verify import verify_output
+from uss_ray.records import recording_key
+from uss_ray.results.index.table import IndexRow, read_index_part, write_index
+from uss_ray.results.layout import index_path, stem_path
+from uss_ray.store.store import Store
+
+EARLY = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def output(tmp_path):
+    """Two recordings of a stem each, an index part for each, and a note of the user's."""
+    place = Store(tmp_path / "out", None, OutputError)
+    for name in ("a.wav", "tapes/b.wav"):
+        write_index([separated(place, name)], path=tmp_path / "out" / index_path(name[0]))
+    (place / "tapes/b.wav/report.html").put(b"page")
+    (place / "notes.txt").put(b"mine")
+    return place
+
+
+def separated(output, name):
+    uri = stem_path(name, level=1, slug="dog", extension="wav")
+    path = output.local_path() / uri
+    path.parent.mkdir(parents=True)
+    sf.write(path, np.zeros((100, 1)), 8000)
+    content = path.read_bytes()
+    return IndexRow(
+        run_id="r", recording_id=name, recording_uri=name, node_id="n", label="Dog", level=1, kind="node",
+        status="written", stem_uri=uri, stem_sha256=hashlib.sha256(content).hexdigest(), stem_bytes=len(content),
+        frames=100, weights_name="w", weights_sha256="0", created_at=EARLY,
+    )  # fmt: skip
+
+
+def kinds(found):
+    return {finding.kind for finding in found.findings}
+
+
+def remove_stem(root):
+    (root / "a.wav/level-1/dog.wav").unlink()
+
+
+def alter_stem(root):
+    path = root / "a.wav/level-1/dog.wav"
+    path.write_bytes(path.read_bytes()[:-2] + b"xy")
+
+
+def cut_stem(root):
+    path = root / "a.wav/level-1/dog.wav"
+    path.write_bytes(path.read_bytes()[:-2])
+
+
+def rewrite_rows(root, **changes):
+    table = [IndexRow.from_record(record) for record in rows_of(root, "a")]
+    write_index([replace(row, **changes) for row in table], path=root / index_path("a"))
+
+
+def rows_of(root, name):
+    with open(root / index_path(name), "rb") as file:
+        return read_index_part(file, name=name).to_pylist()
+
+
+def state_a_wrong_length(root):
+    rewrite_rows(root, frames=101)
+
+
+def list_twice(root):
+    rows = [IndexRow.from_record(record) for record in rows_of(root, "a")]
+    late = [replace(row, created_at=datetime(2026, 1, 2, tzinfo=UTC)) for row in rows]
+    write_index(late, path=root / index_path("c"))
+
+
+def leave_a_stray(root):
+    (root / "gone.wav/query").mkdir(parents=True)
+    (root / "gone.wav/query/dog.flac").write_bytes(b"1")
+
+
+def leave_temporary_files(root):
+    (root / ".uss-ray-x/a.wav").mkdir(parents=True)
+    (root / ".uss-ray-x/a.wav/half.flac").write_bytes(b"1")
+    (root / "index/.0a.part").write_bytes(b"1")
+
+
+def leave_spans_of_a_done_one(root):
+    folder = root / f".parts/{recording_key('a.wav'):016x}/000000"
+    folder.mkdir(parents=True)
+    (folder / "part.json").write_text("{}")
+
+
+def break_an_index_part(root):
+    (root / index_path("a")).write_bytes(b"PAR1")
+
+
+FAULTS = [
+    (remove_stem, "missing", True),
+    (alter_stem, "altered", True),
+    (cut_stem, "altered", True),
+    (state_a_wrong_length, "wrong length", True),
+    (list_twice, "duplicate", False),
+    (leave_a_stray, "stray", False),
+    (leave_temporary_files, "temporary", False),
+    (leave_spans_of_a_done_one, "unjoined", False),
+    (break_an_index_part, "index", True),
+]
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_an_output_as_it_should_be_is_well(output, quick):
+    found = verify_output(output, quick=quick)
+    assert (found.findings, found.recordings, found.stems) == ([], 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "is_lost"), FAULTS, ids=lambda value: getattr(value, "__name__", "")
+)
+def test_each_fault_is_found_and_repaired(output, fault, kind, is_lost):
+    fault(output.local_path())
+    assert kind in kinds(verify_output(output))
+    repaired = verify_output(output, repair=True)
+    if kind == "index":  # its stems became strays
+        repaired = verify_output(output, repair=True)
+    assert repaired.findings == []
+    assert verify_output(output).findings == []
+    done = {recording_key("tapes/b.wav")} | (set() if is_lost else {recording_key("a.wav")})
+    assert set(read_ledger(output).separated.tolist()) == done
+    assert (output / "notes.txt").read() == b"mine"
+
+
+def test_nothing_is_touched_without_repair(output):
+    for fault in (remove_stem, leave_a_stray, leave_temporary_files, list_twice):
+        fault(output.local_path())
+    before = {path: path.read_bytes() for path in output.local_path().rglob("*") if path.is_file()}
+    verify_output(output)
+    assert {path: path.read_bytes() for path in output.local_path().rglob("*") if path.is_file()} == before
+
+
+def test_no_index_is_no_output(tmp_path):
+    with pytest.raises(OutputError, match="expected an output with an index"):
+        verify_output(Store(tmp_path))
+
+
+def test_the_command_tells_and_gives_its_exit_code(output, capsys):
+    assert run(["verify", str(output)]) == 0
+    assert "2 recordings, 2 stems: all is well" in capsys.readouterr().out
+    remove_stem(output.local_path())
+    assert run(["verify", str(output)]) == 8
+    assert "missing: a.wav/level-1/dog.wav" in capsys.readouterr().out
+    assert run(["verify", str(output), "--json"]) == 8
+    assert json.loads(capsys.readouterr().out)["counts"] == {"missing": 1}
+    assert run(["verify", str(output), "--repair"]) == 0

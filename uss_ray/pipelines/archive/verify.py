@@ -1,0 +1,316 @@
+"""Whether an output is what its index says, found out without trusting it; and the mending of what can be mended.
+
+Nothing is made good here that only separating again can: such recordings are taken out of the index, so that the next
+run does them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from uss_ray.api.staging import commit, remove_folder, staging_folder, sweep_staging
+from uss_ray.audio.codec import open_recording
+from uss_ray.errors import OutputError, UssRayError
+from uss_ray.pipelines.archive.cleaning import forget_done_parts
+from uss_ray.pipelines.archive.ledger import is_in, read_ledger, settle_duplicates
+from uss_ray.pipelines.runtime.lease import LEASE_FOLDER, hold_lease
+from uss_ray.records import INDEX_FOLDER, recording_key
+from uss_ray.results.index.table import ActiveSpan, IndexRow, read_index_part, write_index_part
+from uss_ray.results.layout import PARTS_FOLDER, REPORT_NAME, index_path, is_own_file, report_path
+from uss_ray.store.store import Store
+from uss_ray.store.systems import S3_SCHEMES, scheme_of
+
+Kind = Literal[
+    "missing",
+    "altered",
+    "wrong length",
+    "duplicate",
+    "stray",
+    "temporary",
+    "open upload",
+    "unjoined",
+    "index",
+]
+_AT_A_TIME = 16
+_BLOCK_BYTES = 1 << 20
+_OURS = (".flac", ".wav", ".ogg", ".opus", REPORT_NAME)
+_TEMPORARY = (".uss-ray-", ".part")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that is not as it should be.
+
+    Parameters
+    ----------
+    kind : str
+        `missing`, `altered`, `wrong length`: a stem that the index names. `duplicate`: a recording that stands in it
+        twice. `stray`: a stem or report that it does not name. `temporary`, `open upload`: what a killed process left.
+        `unjoined`: spans of a long recording. `index`: a part that cannot be read.
+    place : str
+        Relative to the output root.
+    recording_id : str or None, default=None
+        Where it is about one.
+    """
+
+    kind: Kind
+    place: str
+    recording_id: str | None = None
+
+
+@dataclass(kw_only=True)
+class Verification:
+    """What was found.
+
+    Attributes
+    ----------
+    recordings, stems : int
+        That the index names.
+    findings : list of Finding
+    repaired : int
+        Things that were mended.
+    """
+
+    recordings: int = 0
+    stems: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    repaired: int = 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Findings of each kind."""
+        return dict(Counter(finding.kind for finding in self.findings))
+
+    def to_json(self) -> str:
+        """Give it as a JSON object."""
+        return json.dumps({**asdict(self), "counts": self.counts}, indent=2)
+
+
+@dataclass(frozen=True)
+class _Stem:
+    recording_id: str
+    place: str
+    byte_count: int
+    sha256: str
+    frames: int | None
+
+
+def verify_output(output: Store, *, quick: bool = False, repair: bool = False) -> Verification:
+    """Check an output root.
+
+    Parameters
+    ----------
+    output : Store
+    quick : bool, default=False
+        Compare sizes only, and read no stem.
+    repair : bool, default=False
+        Mend what can be: duplicates, strays and temporary files go, and so do the rows of recordings whose stems are
+        not as they were written, so that the next run separates these again. No run may be at work then.
+
+    Returns
+    -------
+    Verification
+        What is wrong, after a repair.
+
+    Raises
+    ------
+    OutputError
+        If the root cannot be read or, to repair, written; or a run holds it.
+    """
+    place = output.raising(OutputError)
+    with hold_lease(place, job="verify", on_lost=lambda _: None) if repair else nullcontext():
+        found = _verify(place, quick=quick)
+        repaired = 0
+        # Stems of recordings that were taken out of the index are strays then. Those of a part of the index that could
+        # not be read stay for once: who has a copy of that part may put it back.
+        for _ in range(1 if any(finding.kind == "index" for finding in found.findings) else 2):
+            if repair and found.findings:
+                repaired += _repair(place, found.findings)
+                found = _verify(place, quick=quick)
+        found.repaired = repaired
+        return found
+
+
+def _verify(output: Store, *, quick: bool) -> Verification:
+    found = Verification()
+    seen: dict[int, set[tuple[str, int]]] = {}
+    named: set[str] = set()
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        for part in _index_parts(output):
+            try:
+                table = read_index_part(io.BytesIO(part.read()), name=str(part))
+            except UssRayError:
+                found.findings.append(Finding(kind="index", place=part.relative_to(output)))
+                continue
+            rows = [IndexRow.from_record(record) for record in table.to_pylist()]
+            well = {(row.recording_id, part.name, row.created_at) for row in rows if row.status != "failed"}
+            for name, place, made in sorted(well, key=str):
+                seen.setdefault(recording_key(name), set()).add((place, hash(made)))
+                if len(seen[recording_key(name)]) == 2:
+                    found.findings.append(
+                        Finding(kind="duplicate", place=part.relative_to(output), recording_id=name)
+                    )
+            named |= {report_path(name) for name, _, _ in well}
+            stems = [stem for row in rows for stem in _stems(row)]
+            named |= {stem.place for stem in stems}
+            found.stems += len(stems)
+            wrong = pool.map(lambda stem: (stem, _fault(output, stem, quick=quick)), stems)
+            found.findings += [
+                Finding(kind=kind, place=stem.place, recording_id=stem.recording_id)
+                for stem, kind in wrong
+                if kind is not None
+            ]
+    found.recordings = len(seen)
+    found.findings += _left(output, named=named)
+    return found
+
+
+def _stems(row: IndexRow) -> Iterator[_Stem]:
+    files: list[IndexRow | ActiveSpan] = [row, *row.active_spans]
+    for file in files:
+        if file.stem_uri is not None:
+            frames = row.frames if file is row else None
+            yield _Stem(row.recording_id, file.stem_uri, file.stem_bytes or 0, file.stem_sha256 or "", frames)
+
+
+def _fault(output: Store, stem: _Stem, *, quick: bool) -> Kind | None:
+    place = output / stem.place
+    if not place.exists():
+        return "missing"
+    if place.size() != stem.byte_count:
+        return "altered"
+    if quick:
+        return None
+    digest = hashlib.sha256()
+    with place.open() as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+        if digest.hexdigest() != stem.sha256:
+            return "altered"
+        file.seek(0)
+        with open_recording(file, name=stem.place) as reader:
+            frames = reader.spec.frames
+    return "wrong length" if None not in (frames, stem.frames) and frames != stem.frames else None
+
+
+def _left(output: Store, *, named: set[str]) -> Iterator[Finding]:
+    """Find what lies about and nobody names."""
+    for name in _names(output):
+        parts = name.split("/")
+        if parts[0] in (INDEX_FOLDER, LEASE_FOLDER) and not _is_temporary(parts[-1]):
+            continue
+        if any(_is_temporary(part) for part in parts):
+            yield Finding(kind="temporary", place=name)
+        elif parts[0] == PARTS_FOLDER:
+            if len(parts) == 4 and parts[-1] == "part.json":
+                yield Finding(kind="unjoined", place="/".join(parts[:3]))
+        elif name not in named and name.endswith(_OURS) and any(map(is_own_file, parts[1:])):
+            yield Finding(kind="stray", place=name)
+    for key, _ in _uploads(output):
+        yield Finding(kind="open upload", place=key)
+
+
+def _names(output: Store) -> Iterator[str]:
+    """Name every file below a root, hidden ones too where they are ours."""
+    if output.is_remote:
+        for top in (output, output / PARTS_FOLDER):
+            if top.exists():
+                yield from (file.relative_to(output) for file in top.list())
+        return
+    for folder, _, files in os.walk(output.local_path()):
+        for name in files:
+            yield (Path(folder) / name).relative_to(output.local_path()).as_posix()
+
+
+def _is_temporary(name: str) -> bool:
+    return name.startswith(_TEMPORARY[0]) or (name.startswith(".") and name.endswith(_TEMPORARY[1]))
+
+
+def _uploads(output: Store) -> Iterator[tuple[str, dict[str, Any]]]:
+    """List multipart uploads that were begun below a prefix and neither completed nor aborted."""
+    if scheme_of(str(output)) not in S3_SCHEMES:
+        return
+    system, path = output.file_system()
+    bucket, _, prefix = f"{path.rstrip('/')}/".partition("/")
+    request: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
+    while True:
+        page = system.call_s3("list_multipart_uploads", **request)
+        for upload in page.get("Uploads", ()):
+            told = {"Bucket": bucket, "Key": upload["Key"], "UploadId": upload["UploadId"]}
+            yield upload["Key"].removeprefix(prefix), told
+        if not page.get("IsTruncated"):
+            return
+        request |= {
+            "KeyMarker": page["NextKeyMarker"],
+            "UploadIdMarker": page["NextUploadIdMarker"],
+        }
+
+
+def _repair(output: Store, findings: Iterable[Finding]) -> int:
+    """Mend what can be, what tells of results first; give how many things that were."""
+    of: dict[str, list[Finding]] = {}
+    for finding in findings:
+        of.setdefault(finding.kind, []).append(finding)
+    repaired = 0
+    for finding in of.get("index", ()):
+        (output / finding.place).remove()
+        repaired += 1
+    if "duplicate" in of:
+        repaired += settle_duplicates(output)
+    broken = [finding for kind in ("missing", "altered", "wrong length") for finding in of.get(kind, ())]
+    if broken:
+        names = {finding.recording_id for finding in broken if finding.recording_id is not None}
+        _forget(output, np.unique(np.array([recording_key(name) for name in names], np.int64)))
+        repaired += len(broken)
+    for kind in ("stray", "temporary"):
+        for finding in of.get(kind, ()):
+            (output / finding.place).remove()
+            repaired += 1
+    if not output.is_remote:
+        sweep_staging(output)
+        for name in {finding.place.split("/")[0] for finding in of.get("temporary", ())}:
+            if name.startswith(_TEMPORARY[0]):
+                remove_folder(output, name)
+    if "unjoined" in of:
+        forget_done_parts(output, read_ledger(output))
+    for _, upload in list(_uploads(output)):
+        output.file_system()[0].call_s3("abort_multipart_upload", **upload)
+        repaired += 1
+    return repaired
+
+
+def _forget(output: Store, keys: Any) -> None:
+    """Take recordings out of the index."""
+    for part in list(_index_parts(output)):
+        table = read_index_part(io.BytesIO(part.read()), name=str(part))
+        found = np.array([recording_key(name) for name in table["recording_id"].to_pylist()], np.int64)
+        stays = ~is_in(found, keys)
+        if stays.all():
+            continue
+        if not stays.any():
+            part.remove()
+            continue
+        name = index_path(part.name.removesuffix(".parquet"))
+        with staging_folder(output) as staging:
+            write_index_part(table.filter(pa.array(stays)), path=staging / name)
+            commit(staging, output=output, name=name)
+
+
+def _index_parts(output: Store) -> list[Store]:
+    folder = output / INDEX_FOLDER
+    if not folder.exists():
+        raise OutputError(str(output), expected=f"an output with an {INDEX_FOLDER}/", found="none")
+    return [part for part in folder.list() if part.name.endswith(".parquet")]
