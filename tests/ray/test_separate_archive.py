@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 from collections import Counter
@@ -19,8 +20,10 @@ from uss_ray.api.request import Query, request_with
 from uss_ray.cli.main import run
 from uss_ray.errors import OutputError, QueryError, RecordingError, WeightsError
 from uss_ray.pipelines.archive.job import separate_archive
+from uss_ray.pipelines.archive.verify import verify_output
 from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.results.index.table import read_index
+from uss_ray.store.store import Store
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 
@@ -315,3 +318,35 @@ def test_an_archive_without_recordings_is_refused(tmp_path, request_for):
     (tmp_path / "in").mkdir()
     with pytest.raises(RecordingError, match="expected recordings"):
         separate_archive(str(tmp_path / "in"), request=request_for())
+
+
+def test_ids_that_nest_or_repeat_and_recordings_that_change(make_recording, request_for, tmp_path):
+    ids = ["s1/mic1", "s1", "run.json", ".parts/x", "s1/level-1", "twice", "twice"]
+    places = [make_recording(f"{number}.wav", seconds=0.5) for number in range(len(ids))]
+    manifest = tmp_path / "list.csv"
+    with open(manifest, "w", newline="") as file:
+        csv.writer(file).writerows([("uri", "id"), *zip(places, ids, strict=True)])
+    out = Store(tmp_path / "out")
+
+    first = separate_archive(str(manifest), request=request_for())
+    assert (first.summary.recordings.separated, first.summary.recordings.failed) == (6, 1)
+    assert first.exit_code == 8
+    assert first.summary.duplicates == {"count": 1, "examples": [f"twice from {places[-1]}"]}
+    assert verify_output(out).findings == []
+
+    make_recording("0.wav", seconds=0.7)
+    again = separate_archive(str(manifest), request=request_for())
+    counts = again.summary.recordings
+    assert (counts.separated, counts.skipped, counts.failed) == (1, 5, 1)
+    assert again.summary.changed == {"count": 1, "examples": ["s1/mic1"]}
+    found = verify_output(out)
+    assert (found.findings, found.recordings) == ([], 6)
+    lengths = {row["recording_id"]: row["frames"] / row["sample_rate"] for row in read_index(out).to_pylist()}
+    assert lengths["s1/mic1"] == pytest.approx(0.7)
+    assert lengths["s1"] == pytest.approx(0.5)
+
+    make_recording("1.wav", seconds=0.9)
+    kept = separate_archive(str(manifest), request=request_for(changed="keep"))
+    assert (kept.summary.recordings.separated, kept.summary.changed["count"]) == (0, 0)
+    told = separate_archive(str(manifest), request=request_for(changed="fail"))
+    assert (told.summary.recordings.separated, told.summary.recordings.failed) == (0, 2)

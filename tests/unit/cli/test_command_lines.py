@@ -93,6 +93,7 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
         "texts": ("water running",),
         "json_lines": True,
     },
+    "verify OUT": {"output": "OUT"},
     "ontology --find dog": {"find": "dog"},
     "ontology --level 2": {"level": 2},
     f"data check balanced_train_segments.csv {BUCKET}/audio": {
