@@ -93,6 +93,7 @@ class NullEngine:
                 mixture=mixture,
                 estimates={key: mixture / len(self._sounding) for key in self._sounding},
                 segment_probs=np.full(active.shape, np.nan, np.float32),
+                detected=active,
                 active=active,
                 segment_seconds=self._segment_seconds,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from uss_ray.api.request import SeparationRequest
 from uss_ray.audio.codec import RecordingReader
@@ -15,6 +15,7 @@ from uss_ray.results.stem_plan import StemPlan
 from uss_ray.separation.engine import SeparationEngine
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import (
+    Asking,
     SeparationPlan,
     Target,
     target_for_condition,
@@ -64,43 +65,61 @@ def plan_targets(request: SeparationRequest, *, engine: SeparationEngine) -> Pla
     Raises
     ------
     QueryError
-        If a name, text or folder stands for nothing.
+        If a name, text or folder stands for nothing, or for what the weights do not know.
     ConfigError, WeightsError
         If settings and weights do not fit each other.
     RecordingError
         If an example cannot be read.
     """
     query, settings, vocabulary = request.query, request.settings, engine.vocabulary
+    asking = Asking(settings.only_detected, known=engine.known, allow_unknown=query.allow_unknown)
     asked: list[tuple[Kind, Target]] = []
-    levels = targets_for_levels(vocabulary, levels=query.levels, hierarchy=settings.hierarchy)
+    levels = targets_for_levels(
+        vocabulary, levels=query.levels, hierarchy=settings.hierarchy, known=engine.known
+    )
     asked += [("node", target) for target in levels]
     if query.classes:
-        targets = targets_for_classes(vocabulary, names=query.classes, union=query.union)
+        targets = targets_for_classes(vocabulary, names=query.classes, union=query.union, asking=asking)
         kind: Kind = "union" if query.union and len(query.classes) > 1 else "class"
         asked += [(kind, target) for target in targets]
     matches: list[tuple[str, TextMatch]] = []
     for text in query.texts:
-        target, match = target_for_text(vocabulary, text=text)
+        target, match = target_for_text(vocabulary, text=text, asking=asking)
         asked.append(("text", target))
         matches.append((text, match))
     if query.example_folder is not None:
         folder = Store(query.example_folder, request.storage)
         asked.append(("example", _example_target(folder, engine, settings)))
-    exclude = targets_for_classes(vocabulary, names=query.exclude) if query.exclude else ()
+    exclude = targets_for_classes(vocabulary, names=query.exclude, asking=asking) if query.exclude else ()
     if not asked:
         asked.append(("rest", target_for_rest(exclude)))
-    unique = {target.key: (kind, target) for kind, target in reversed(asked)}
-    chosen = [unique[key] for key in dict.fromkeys(target.key for _, target in asked)]
+    chosen = _each_once(asked)
     separation = SeparationPlan(tuple(target for _, target in chosen), exclude)
     engine.check(separation, settings=settings)
     return Plan(
         separation=separation,
         stems=StemPlan(
-            StemRequest(key=target.key, label=target.label, level=target.level, kind=kind)
+            StemRequest(
+                key=target.key,
+                label=target.label,
+                level=target.level,
+                kind=kind,
+                is_known=target.is_known,
+            )
             for kind, target in chosen
         ),
         matches=tuple(matches),
     )
+
+
+def _each_once(asked: Sequence[tuple[Kind, Target]]) -> list[tuple[Kind, Target]]:
+    """Give each target as it was first asked for: a node of a level that is named as well stays there, ungated."""
+    named = {target.key for _, target in asked if not target.is_gated}
+    first = {target.key: (kind, target) for kind, target in reversed(asked)}
+    return [
+        (kind, replace(target, is_gated=False) if key in named else target)
+        for key, (kind, target) in ((key, first[key]) for key in dict.fromkeys(t.key for _, t in asked))
+    ]
 
 
 def _example_target(folder: Store, engine: SeparationEngine, settings: SeparationSettings) -> Target:

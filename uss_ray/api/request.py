@@ -39,6 +39,10 @@ class Query(Settings):
     example_folder: Location | None = Field(
         default=None, description="Folder of recordings of the wanted sound."
     )
+    allow_unknown: bool = Field(
+        default=False,
+        description="Take classes and texts that the weights were not trained on; otherwise they are refused.",
+    )
     exclude: tuple[str, ...] = Field(
         default=(),
         description="Classes by index, id or label to leave out of every stem; alone, it asks for everything else.",

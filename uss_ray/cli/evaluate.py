@@ -61,6 +61,7 @@ SEPARATION: Final = Command(
     short={"output": "-o"},
     names={
         "settings.condition": None,
+        "settings.only_detected": None,
         "settings.silence.untagged_below_rms_dbfs": "silence",
         "settings.silence.stem_silent_below_peak_dbfs": None,
         "settings.hierarchy": None,
@@ -112,8 +113,8 @@ def evaluate_separation(arguments: Sequence[str]) -> int:
     columns = ("Class", "SDRi dB", "Gated", "Detected", "Pairs")
     show_table(columns, rows, title=f"{result.weights}, {asked.query} query", right=columns[1:])
     say(
-        f"Mean over {len(rows)} classes: {result.mean_sdri_db:z.2f} dB with the gate open; "
-        f"{result.gated_mean_sdri_db:z.2f} dB as it is set, at {asked.settings.threshold:g}, "
+        f"Mean over {len(rows)} classes: {result.mean_sdri_db:z.2f} dB asked for by name; "
+        f"{result.gated_mean_sdri_db:z.2f} dB with --only-detected, at {asked.settings.threshold:g}, "
         f"where {result.detected:.0%} of the targets are detected ({result.pairs} mixtures)"
     )
     say(result.metric)

@@ -58,7 +58,7 @@ class FindSounds(Settings):
     min_seconds: float | None = Field(default=None, ge=0, description="Least time in which it is heard.")
     statuses: tuple[str, ...] = Field(
         default=("written", "detected"),
-        description="written, detected, silent, absent or failed; may be repeated.",
+        description="written, detected, silent, absent, unknown or failed; may be repeated.",
     )
     limit: int | None = Field(default=None, ge=1, description="Most rows; in a table 100.")
     json_lines: bool = Field(default=False, description="A JSON object a line.")

@@ -16,6 +16,9 @@ class ShowOntology(Settings):
 
     level: int | None = Field(default=None, description="Show no node below this level.")
     find: str | None = Field(default=None, description="Show nodes whose label or id holds this text.")
+    weights: Location | None = Field(
+        default=None, description="Mark the nodes that these weights do not know: name, folder or URI."
+    )
     ontology: Location | None = Field(
         default=None, description="Another ontology, in AudioSet's JSON format."
     )
@@ -34,5 +37,15 @@ def run(arguments: Sequence[str]) -> int:
     from uss_ray.ontology.vocabulary import Vocabulary
 
     vocabulary = Vocabulary.load(ontology_path=asked.ontology, classes_path=asked.class_list)
-    say(render_tree(vocabulary, level=asked.level, find=asked.find))
+    known = None
+    if asked.weights is not None:
+        from uss_ray.models.protocols import known_classes
+        from uss_ray.ontology.known import KnownNodes
+        from uss_ray.weights.folder import load_weights
+        from uss_ray.weights.locate import locate_weights
+
+        weights = load_weights(locate_weights(asked.weights))
+        weights.check_classes(vocabulary.classes.ids)
+        known = KnownNodes(vocabulary, known_classes(weights))
+    say(render_tree(vocabulary, level=asked.level, find=asked.find, known=known))
     return 0

@@ -22,6 +22,7 @@ class ShowWeights(Settings):
     """Check weights and tell what they hold."""
 
     weights: Location = Field(description="Name, folder or URI.")
+    classes: bool = Field(default=False, description="List the classes that they were trained on.")
 
 
 class FetchWeights(Settings):
@@ -75,6 +76,17 @@ def show_weights(arguments: Sequence[str]) -> int:
 
     for name, value in describe_weights(asked.weights).items():
         say(f"{name + ':':<14}{value}")
+    if asked.classes:
+        from uss_ray.models.protocols import known_classes
+        from uss_ray.ontology.known import KnownNodes
+        from uss_ray.ontology.vocabulary import Vocabulary
+        from uss_ray.weights.folder import load_weights
+        from uss_ray.weights.locate import locate_weights
+
+        vocabulary, weights = Vocabulary.load(), load_weights(locate_weights(asked.weights))
+        weights.check_classes(vocabulary.classes.ids)
+        for index in sorted(KnownNodes(vocabulary, known_classes(weights)).class_indexes):
+            say(f"{index:>5}  {vocabulary.classes.labels[index]} ({vocabulary.classes.ids[index]})")
     return 0
 
 

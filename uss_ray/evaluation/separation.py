@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ from uss_ray.weights.locate import locate_weights
 
 METRIC = (
     "SDRi in dB: 10 log10(ref²/(est − ref)²), estimate minus mixture; median within a class, mean over classes; "
-    "gated: with the activity threshold of the settings, where a target that is not detected is silence (0 dB)"
+    "gated: only where it is detected, by the threshold of the settings; elsewhere it is silence (0 dB)"
 )
 Waveforms = NDArray[np.float32]
 
@@ -54,9 +54,9 @@ class ClassScore:
     ----------
     class_id : str
     sdri_db : float
-        Median with the gate open: every target is separated, detected or not.
+        Median as by default: every target is separated, detected or not.
     gated_sdri_db : float
-        Median with the threshold of the settings.
+        Median with `only_detected`.
     detected : float
         Share of pairs whose target reaches that threshold, in [0, 1].
     pairs : int
@@ -79,7 +79,7 @@ class SeparationEvaluation:
     query : str
         Kind of query.
     settings : dict
-        `SeparationSettings` of the gated scores as plain values.
+        `SeparationSettings` as plain values, but for `only_detected`, which is on for the gated scores alone.
     list_sha256 : str
         Of the list as CSV.
     pairs : int
@@ -213,7 +213,7 @@ class SeparatedMixtures:
     Parameters
     ----------
     opened, gated : ndarray of shape (mixtures, samples), dtype=float32
-        With threshold 0, and with that of the settings.
+        Wherever there is sound, and only where it is detected.
     detected : ndarray of shape (mixtures,), dtype=bool
         Whether the target reaches the threshold anywhere.
     """
@@ -231,7 +231,7 @@ def separate_mixtures(
     sample_rate: int,
     settings: SeparationSettings,
 ) -> SeparatedMixtures:
-    """Separate each mixture as a recording of its own, with the gate open and as the settings have it.
+    """Separate each mixture as a recording of its own, wherever there is sound and only where it is detected.
 
     Parameters
     ----------
@@ -243,10 +243,11 @@ def separate_mixtures(
         In Hz.
     settings : SeparationSettings
     """
-    gates = (settings.replace(threshold=0.0), settings)
     sessions = [
-        engine.open_session(ArraySource(mixture, sample_rate=sample_rate), plan, settings=gate)
-        for gate in gates
+        engine.open_session(
+            ArraySource(mixture, sample_rate=sample_rate), _with_gate(plan, is_gated), settings=settings
+        )
+        for is_gated in (False, True)
         for mixture, plan in zip(mixtures, plans, strict=True)
     ]
     estimates = np.zeros((len(sessions), mixtures.shape[1]), np.float32)
@@ -257,12 +258,16 @@ def separate_mixtures(
                 raise block.error
             continue
         key = plans[number % len(plans)].targets[0].key
-        detected[number] |= block.active[:, 0].any()
+        detected[number] |= block.detected[:, 0].any()
         if key in block.estimates:
             estimate = block.estimates[key][0]
             estimates[number, block.start_frame : block.start_frame + len(estimate)] = estimate
     count = len(mixtures)
     return SeparatedMixtures(estimates[:count], estimates[count:], detected[count:])
+
+
+def _with_gate(plan: SeparationPlan, is_gated: bool) -> SeparationPlan:
+    return replace(plan, targets=tuple(replace(target, is_gated=is_gated) for target in plan.targets))
 
 
 class PairScores:

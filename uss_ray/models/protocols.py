@@ -90,6 +90,14 @@ class MaskingSeparator(Separator, Protocol):
         ...
 
 
+def known_classes(weights: WeightsLike) -> frozenset[int] | None:
+    """Give the classes that weights were trained on: those that they list, or have a mean of; None: all."""
+    listed = weights.specifications.known_classes
+    if listed is not None:
+        return frozenset(listed)
+    return frozenset(weights.class_means) if weights.class_means else None
+
+
 def is_masking(separator: Separator) -> TypeGuard[MaskingSeparator]:
     """Whether a separator gives masks; one that does not is asked for waveforms."""
     return hasattr(separator, "masks")

@@ -55,6 +55,11 @@ class Specifications(Settings):
     class_list: ClassListId | None = Field(
         default=None, description="The trained classes, so that another list is refused at use."
     )
+    known_classes: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+        default=None,
+        description="Indexes of the classes that the networks were trained on; off: those with a class mean, or all "
+        "where there are none.",
+    )
     training_rms_dbfs: tuple[float, float] | None = Field(
         default=None,
         description="Lowest and highest RMS level that sources were brought to in training; off: as recorded.",

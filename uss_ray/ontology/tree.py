@@ -11,10 +11,17 @@ from anytree import AnyNode, RenderTree
 
 from uss_ray.errors import QueryError
 from uss_ray.ontology.graph import Node
+from uss_ray.ontology.known import KnownNodes
 from uss_ray.ontology.vocabulary import Vocabulary
 
 
-def render_tree(vocabulary: Vocabulary, *, level: int | None = None, find: str | None = None) -> str:
+def render_tree(
+    vocabulary: Vocabulary,
+    *,
+    level: int | None = None,
+    find: str | None = None,
+    known: KnownNodes | None = None,
+) -> str:
     """Draw the ontology, one line a node: label, id, level, class index and other parents.
 
     Parameters
@@ -25,6 +32,8 @@ def render_tree(vocabulary: Vocabulary, *, level: int | None = None, find: str |
         Leave out nodes below this level; None draws all.
     find : str or None, default=None
         Keep the nodes whose label or id holds this text, in any case, and all nodes above them; None keeps all.
+    known : KnownNodes, optional
+        What some weights know; the other nodes are marked.
 
     Returns
     -------
@@ -53,7 +62,7 @@ def render_tree(vocabulary: Vocabulary, *, level: int | None = None, find: str |
     for root in ontology.roots:
         if root.node_id in drawn:
             tree = _grow(vocabulary, root, drawn=drawn, parent=None)
-            lines += [f"{row.pre}{_describe(vocabulary, row.node.node)}" for row in RenderTree(tree)]
+            lines += [f"{row.pre}{_describe(vocabulary, row.node.node, known)}" for row in RenderTree(tree)]
     return "\n".join(lines)
 
 
@@ -80,12 +89,14 @@ def _grow(vocabulary: Vocabulary, node: Node, *, drawn: set[str], parent: AnyNod
     return place
 
 
-def _describe(vocabulary: Vocabulary, node: Node) -> str:
+def _describe(vocabulary: Vocabulary, node: Node, known: KnownNodes | None) -> str:
     fields = [node.label, node.node_id, f"level {node.level}"]
     if node.node_id in vocabulary.classes:
         fields.append(f"class {vocabulary.classes.index(node.node_id)}")
     if not vocabulary.is_separable(node.node_id):
         fields.append("no trained class")
+    elif known is not None and not known.knows_node(node.node_id):
+        fields.append("unknown")
     if len(node.parent_ids) > 1:
         parents = " + ".join(vocabulary.ontology.nodes[parent_id].label for parent_id in node.parent_ids)
         fields.append(f"[under {parents}]")

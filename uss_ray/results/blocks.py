@@ -32,8 +32,8 @@ class EstimateBlock(Protocol):
     segment_probs : ndarray of shape (segments, targets)
         Probabilities of the segments that begin in the stretch, targets in the order they were asked for;
         NaN for a target that is not tagged.
-    active : ndarray of shape (segments, targets), dtype=bool
-        Where a target was separated.
+    detected, active : ndarray of shape (segments, targets), dtype=bool
+        Where a target was detected, and where it was separated.
     segment_spans_seconds : ndarray of shape (segments, 2)
         Start and end of each of these segments; the first begins with the block.
     """
@@ -46,6 +46,8 @@ class EstimateBlock(Protocol):
     def estimates(self) -> Mapping[str, Floats]: ...  # noqa: D102
     @property
     def segment_probs(self) -> Floats: ...  # noqa: D102
+    @property
+    def detected(self) -> npt.NDArray[np.bool_]: ...  # noqa: D102
     @property
     def active(self) -> npt.NDArray[np.bool_]: ...  # noqa: D102
     @property
@@ -66,12 +68,15 @@ class StemRequest:
         Ontology level, or None for a query.
     kind : {"node", "class", "union", "text", "example", "rest"}, default="node"
         What was asked for.
+    is_known : bool, default=True
+        Whether the weights were trained on it.
     """
 
     key: str
     label: str
     level: int | None = None
     kind: Kind = "node"
+    is_known: bool = True
 
 
 @dataclasses.dataclass(frozen=True)

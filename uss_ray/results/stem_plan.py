@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from uss_ray.errors import ConfigError
@@ -40,6 +42,11 @@ class StemPlan(tuple[StemRequest, ...]):
     def places(self) -> dict[str, int]:
         """Where each key stands."""
         return {key: place for place, key in enumerate(self.keys)}
+
+    @functools.cached_property
+    def unknown(self) -> npt.NDArray[np.bool_]:
+        """Which of them the weights do not know."""
+        return np.array([not stem.is_known for stem in self], np.bool_)
 
     @functools.cached_property
     def slugs(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""When targets sound: segment probabilities against a threshold.
+"""When targets sound, and where they are separated: segment probabilities against a threshold.
 
 Owns no model; where the probabilities come from is the session's business.
 """
@@ -22,12 +22,34 @@ class Activity:
     ----------
     probs : ndarray of shape (segments, targets), dtype=float32
         Largest probability of the target's classes, in [0, 1]; 0 where the mixture is silent, NaN of a target
-        without classes.
+        without classes or with none that the weights know.
+    detected : ndarray of shape (segments, targets), dtype=bool
+        Where the probability reaches the threshold; of a target without classes, or with a condition of its own, where
+        there is sound; never of one that the weights do not know.
     active : ndarray of shape (segments, targets), dtype=bool
+        Where it is to be separated: where a gated target is detected, and another where there is sound.
     """
 
     probs: NDArray[np.float32]
+    detected: NDArray[np.bool_]
     active: NDArray[np.bool_]
+
+    @classmethod
+    def none(cls, targets: int) -> Activity:
+        """Make one of no segments."""
+        return cls(np.zeros((0, targets), np.float32), *(np.zeros((0, targets), np.bool_) for _ in range(2)))
+
+    def then(self, later: Activity) -> Activity:
+        """Add later segments."""
+        return Activity(
+            np.concatenate((self.probs, later.probs)),
+            np.concatenate((self.detected, later.detected)),
+            np.concatenate((self.active, later.active)),
+        )
+
+    def cut(self, segments: slice) -> Activity:
+        """Take some of the segments."""
+        return Activity(self.probs[segments], self.detected[segments], self.active[segments])
 
 
 def find_activity(
@@ -38,7 +60,7 @@ def find_activity(
     threshold: float,
     excluded_indexes: Sequence[int] = (),
 ) -> Activity:
-    """Tell in which segments targets sound.
+    """Tell in which segments targets sound, and in which they are to be separated.
 
     Parameters
     ----------
@@ -50,7 +72,8 @@ def find_activity(
     threshold : float
         Least probability of an active target, in [0, 1].
     excluded_indexes : sequence of int, default=()
-        Classes that make no target active. They still count in `probs`.
+        Classes that make no target active, nor detected: a target that has no other is never separated. They still
+        count in `probs`.
 
     Returns
     -------
@@ -58,16 +81,19 @@ def find_activity(
     """
     shape = (len(class_probs), len(targets))
     probs = np.zeros(shape, dtype=np.float32)
+    detected = np.zeros(shape, dtype=np.bool_)
     active = np.zeros(shape, dtype=np.bool_)
     for column, target in enumerate(targets):
-        if not target.class_indexes:
-            probs[:, column] = np.nan
-            active[:, column] = audible
+        indexes = list(target.class_indexes) if target.is_known else []
+        probs[:, column] = np.where(audible, class_probs[:, indexes].max(axis=1), 0.0) if indexes else np.nan
+        if target.condition is not None or not target.class_indexes:
+            detected[:, column] = active[:, column] = audible
             continue
-        probs[:, column] = np.where(audible, class_probs[:, list(target.class_indexes)].max(axis=1), 0.0)
         remaining = sorted(set(target.class_indexes).difference(excluded_indexes))
-        if target.condition is not None:
-            active[:, column] = audible
+        if remaining and indexes:
+            detected[:, column] = audible & (class_probs[:, remaining].max(axis=1) >= threshold)
+        if target.is_gated:
+            active[:, column] = detected[:, column]
         elif remaining:
-            active[:, column] = audible & (class_probs[:, remaining].max(axis=1) >= threshold)
-    return Activity(probs, active)
+            active[:, column] = audible
+    return Activity(probs, detected, active)

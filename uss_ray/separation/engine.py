@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from uss_ray.errors import ConfigError, QueryError, WeightsError
 from uss_ray.models.memory import lay_out_channels_last
-from uss_ray.models.protocols import QueryNetLike, Separator, WeightsLike
+from uss_ray.models.protocols import QueryNetLike, Separator, WeightsLike, known_classes
+from uss_ray.ontology.known import KnownNodes
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.conditions import Conditioner, condition_of_examples
 from uss_ray.separation.masking import reference_weights
@@ -48,6 +49,13 @@ class SeparationEngine:
     networks : NetworkSettings
     device : torch.device
 
+    Attributes
+    ----------
+    vocabulary : Vocabulary
+        The same.
+    known : KnownNodes
+        Which of its nodes the weights were trained on.
+
     Raises
     ------
     WeightsError
@@ -63,6 +71,7 @@ class SeparationEngine:
         device: torch.device,
     ) -> None:
         self.vocabulary = vocabulary
+        self.known = KnownNodes(vocabulary, known_classes(weights))
         self._settings = networks
         self._device = device
         self._separator: Separator = _present(weights.separator, name="separator")

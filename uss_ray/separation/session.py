@@ -6,7 +6,7 @@ Owns the order of the work and the memory it takes. Networks are asked through r
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -45,11 +45,13 @@ class EstimateBlock:
     mixture : ndarray of shape (channels, frames), dtype=float32
         The sound as it came in.
     estimates : dict of str to ndarray of shape (channels, frames), dtype=float32
-        Target key -> estimate. Only targets that sound in the block: active in one of its segments, or in the
+        Target key -> estimate. Only targets that are separated in the block: active in one of its segments, or in the
         neighbouring one, whose fade reaches half its length into this block. Empty where only tags were asked for.
     segment_probs : ndarray of shape (segments, targets), dtype=float32
         Probability of each target, as `activity.Activity` says.
-    active : ndarray of shape (segments, targets), dtype=bool
+    detected, active : ndarray of shape (segments, targets), dtype=bool
+        Where it is detected, and where it is separated, as `activity.Activity` says. Where only tags were asked for,
+        nothing is separated, and both say what is detected.
     segment_seconds : int
         Length of a segment; the last of a recording may be shorter.
     """
@@ -59,6 +61,7 @@ class EstimateBlock:
     mixture: NDArray[np.float32]
     estimates: dict[str, NDArray[np.float32]]
     segment_probs: NDArray[np.float32]
+    detected: NDArray[np.bool_]
     active: NDArray[np.bool_]
     segment_seconds: int
 
@@ -169,19 +172,18 @@ class RecordingSession:
         Request or EstimateBlock
         """
         done, given = self._first, self._span.first_segment
-        width = len(self._plan.targets)
-        activity = Activity(np.zeros((0, width), np.float32), np.zeros((0, width), np.bool_))
+        activity = Activity.none(len(self._plan.targets))
         while True:
             segments = self._next_segments(done)
             if segments:
                 found = yield from self._separate_segments(segments)
                 # What lies before the span is separated for its fade alone.
-                activity = _append(activity, _without(found, max(0, given - done)))
+                activity = activity.then(found.cut(slice(max(0, given - done), None)))
                 done = segments.stop
             complete = self._complete(done)
             if complete > given:
                 yield self._block(given, complete, activity)
-                activity = _without(activity, complete - given)
+                activity = activity.cut(slice(complete - given, None))
                 given = complete
             if done == self._stop or self._has_ended(done):
                 return
@@ -217,7 +219,7 @@ class RecordingSession:
         audible, class_probs = yield from self._tag(segments)
         wanted, unwanted = self._find_activity(class_probs, audible=audible)
         if not self._estimates:
-            return wanted
+            return replace(wanted, active=wanted.detected)
         held: list[WindowJob] = []
         for position, segment in enumerate(segments):
             if wanted.active[position].any():
@@ -357,19 +359,10 @@ class RecordingSession:
             mixture=self._reader.native.view(start_frame, stop_frame),
             estimates=self._joined.take(stop_frame),
             segment_probs=activity.probs[: last - first],
+            detected=activity.detected[: last - first],
             active=activity.active[: last - first],
             segment_seconds=self._settings.segment_seconds,
         )
-
-
-def _append(activity: Activity, found: Activity) -> Activity:
-    return Activity(
-        np.concatenate((activity.probs, found.probs)), np.concatenate((activity.active, found.active))
-    )
-
-
-def _without(activity: Activity, segments: int) -> Activity:
-    return Activity(activity.probs[segments:], activity.active[segments:])
 
 
 def _chosen(targets: Sequence[Target], active: NDArray[np.bool_]) -> list[Target]:

@@ -56,6 +56,11 @@ class SeparationSettings(Settings):
         le=1.0,
         description="A target is active in a segment where the largest probability of its classes reaches this.",
     )
+    only_detected: bool = Field(
+        default=False,
+        description="Separate, and exclude, what was asked for by name or words only where it is detected, as the "
+        "nodes of a level are; otherwise wherever there is sound (docs/adr/0037).",
+    )
     condition: ConditionKind = Field(
         default="auto",
         description="What steers the separator to an ontology node. class-mean: the average over the training anchors "
@@ -120,10 +125,12 @@ class SeparationSettings(Settings):
         Notes
         -----
         Kong et al. 2023; package `uss` 0.0.4, `inference.py`: 2 s segments, threshold 0.2, the tagger's soft output
-        masked to the node's subtree in its tree. It tags silence too.
+        masked to the node's subtree in its tree. It tags silence too. What is asked for by name is gated as its nodes
+        are.
         """
         return cls(
             threshold=0.2,
+            only_detected=True,
             condition="detected",
             hierarchy="published",
             segment_seconds=2,

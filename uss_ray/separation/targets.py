@@ -14,6 +14,7 @@ from torch import Tensor
 
 from uss_ray.errors import QueryError
 from uss_ray.ontology.graph import Node
+from uss_ray.ontology.known import KnownNodes
 from uss_ray.ontology.published import published_tree_levels
 from uss_ray.ontology.vocabulary import TextMatch, Vocabulary
 from uss_ray.separation.settings import Hierarchy
@@ -37,11 +38,18 @@ class Target:
         Those of them that the query names itself, without their descendants; empty of a node that is not trained.
     condition : Tensor of shape (condition_size,), optional
         What steers the separator, instead of a condition made from `class_indexes`.
+    is_gated : bool, default=True
+        Whether it is separated only where its classes are detected. Otherwise wherever there is sound: whoever asks
+        for a sound by its name knows that it is there.
+    is_known : bool, default=True
+        Whether the weights were trained on any of its classes. What they never learned has no probability, and a gate
+        never opens for it.
 
     Notes
     -----
-    A target without class indexes sounds wherever there is sound. One without class indexes and condition is all
-    the sound there is, which makes sense together with an exclusion.
+    A target without class indexes, or with a condition of its own, sounds wherever there is sound, whatever `is_gated`
+    says. One without class indexes and condition is all the sound there is, which makes sense together with an
+    exclusion.
     """
 
     key: str
@@ -50,11 +58,32 @@ class Target:
     class_indexes: tuple[int, ...] = ()
     own_indexes: tuple[int, ...] = ()
     condition: Tensor | None = None
+    is_gated: bool = True
+    is_known: bool = True
 
     @property
     def is_everything(self) -> bool:
         """Whether this is all the sound there is."""
         return self.condition is None and not self.class_indexes
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How what is asked for by name or words is taken.
+
+    Parameters
+    ----------
+    only_detected : bool, default=False
+        Separate it only where it is detected, as the nodes of a level are.
+    known : KnownNodes, optional
+        What the weights know. None: everything.
+    allow_unknown : bool, default=False
+        Separate what the weights do not know all the same.
+    """
+
+    only_detected: bool = False
+    known: KnownNodes | None = None
+    allow_unknown: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +128,11 @@ class SeparationPlan:
 
 
 def targets_for_levels(
-    vocabulary: Vocabulary, *, levels: Iterable[int], hierarchy: Hierarchy = "graph"
+    vocabulary: Vocabulary,
+    *,
+    levels: Iterable[int],
+    hierarchy: Hierarchy = "graph",
+    known: KnownNodes | None = None,
 ) -> tuple[Target, ...]:
     """Give one target for each separable node of ontology levels.
 
@@ -110,11 +143,14 @@ def targets_for_levels(
         Roots are 1.
     hierarchy : {"graph", "published"}, default="graph"
         Whose levels and subtrees: the ontology's own, or those of the released program's tree.
+    known : KnownNodes, optional
+        What the weights know. None: everything.
 
     Returns
     -------
     tuple of Target
-        By level in the order given, within a level in the order of the ontology.
+        By level in the order given, within a level in the order of the ontology; gated, those that are not known
+        among them.
 
     Raises
     ------
@@ -129,11 +165,17 @@ def targets_for_levels(
                 f"level {level}", expected="an ontology level with trained classes", found="none"
             )
         targets.extend(found)
-    return tuple(targets)
+    if known is None:
+        return tuple(targets)
+    return tuple(replace(target, is_known=known.knows(target.class_indexes)) for target in targets)
 
 
 def targets_for_classes(
-    vocabulary: Vocabulary, *, names: Sequence[str], union: bool = False
+    vocabulary: Vocabulary,
+    *,
+    names: Sequence[str],
+    union: bool = False,
+    asking: Asking | None = None,
 ) -> tuple[Target, ...]:
     """Give one target for each named class or node, or one for all of them.
 
@@ -144,6 +186,8 @@ def targets_for_classes(
         Class indexes, ids or labels, as `Vocabulary.resolve` takes them.
     union : bool, default=False
         One target that holds them all.
+    asking : Asking, optional
+        None: separated wherever there is sound, by weights that know everything.
 
     Returns
     -------
@@ -153,12 +197,13 @@ def targets_for_classes(
     Raises
     ------
     QueryError
-        If there is no name, or a name is unknown or has no trained class.
+        If there is no name, or a name stands for nothing, has no trained class, or none that the weights know.
     """
+    asking = asking or Asking()
     nodes = list({node.node_id: node for node in map(vocabulary.resolve, names)}.values())
     if not nodes:
         raise QueryError("classes", expected="one name or more", found="none")
-    targets = tuple(_target_for_node(vocabulary, node, level=None) for node in nodes)
+    targets = tuple(_asked_for(vocabulary, node, asking) for node in nodes)
     if not union or len(targets) == 1:
         return targets
     label = " + ".join(target.label for target in targets)
@@ -167,17 +212,23 @@ def targets_for_classes(
         label=label,
         class_indexes=_merge(target.class_indexes for target in targets),
         own_indexes=_merge(target.own_indexes for target in targets),
+        is_gated=asking.only_detected,
+        is_known=any(target.is_known for target in targets),
     )
     return (union_target,)
 
 
-def target_for_text(vocabulary: Vocabulary, *, text: str) -> tuple[Target, TextMatch]:
+def target_for_text(
+    vocabulary: Vocabulary, *, text: str, asking: Asking | None = None
+) -> tuple[Target, TextMatch]:
     """Give the target that a free text describes, and how it was understood.
 
     Parameters
     ----------
     vocabulary : Vocabulary
     text : str
+    asking : Asking, optional
+        As of `targets_for_classes`.
 
     Returns
     -------
@@ -188,10 +239,10 @@ def target_for_text(vocabulary: Vocabulary, *, text: str) -> tuple[Target, TextM
     Raises
     ------
     QueryError
-        If the text fits nothing, or several nodes equally well.
+        If the text fits nothing, several nodes equally well, or one that the weights do not know.
     """
     match = vocabulary.resolve_text(text)
-    return _target_for_node(vocabulary, match.node, level=None), match
+    return _asked_for(vocabulary, match.node, asking or Asking()), match
 
 
 def target_for_condition(name: str, *, condition: Tensor) -> Target:
@@ -218,7 +269,7 @@ def target_for_condition(name: str, *, condition: Tensor) -> Target:
         raise QueryError(
             name, expected="one finite vector as condition", found=f"shape {tuple(condition.shape)}"
         )
-    return Target(key=query_key(name), label=name, condition=condition)
+    return Target(key=query_key(name), label=name, condition=condition, is_gated=False)
 
 
 def target_for_rest(exclude: Sequence[Target]) -> Target:
@@ -232,7 +283,7 @@ def target_for_rest(exclude: Sequence[Target]) -> Target:
     if not exclude:
         raise QueryError("exclude", expected="one class or more", found="none")
     names = " + ".join(target.label for target in exclude)
-    return Target(key=query_key(f"without {names}"), label=f"Everything but {names}")
+    return Target(key=query_key(f"without {names}"), label=f"Everything but {names}", is_gated=False)
 
 
 def query_key(name: str) -> str:
@@ -245,6 +296,14 @@ def query_key(name: str) -> str:
     """
     words = re.findall(r"\w+", name.casefold())
     return "query:" + ("-".join(words) or "unnamed")
+
+
+def _asked_for(vocabulary: Vocabulary, node: Node, asking: Asking) -> Target:
+    target = _target_for_node(vocabulary, node, level=None)
+    is_known = asking.known is None or asking.known.knows(target.class_indexes)
+    if asking.known is not None and not is_known and not asking.allow_unknown:
+        asking.known.refuse(node)
+    return replace(target, is_gated=asking.only_detected, is_known=is_known)
 
 
 def _level(vocabulary: Vocabulary, level: int) -> list[Target]:

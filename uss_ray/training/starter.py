@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
 from jinja2 import Environment, StrictUndefined
 from pydantic import Field
@@ -138,6 +139,7 @@ def train_starter_tagger(
             networks,
             segment_seconds=config.segment_seconds,
             class_list=ClassListId.of(vocabulary.classes.ids),
+            known_classes=tuple(np.flatnonzero(clips.labels.any(axis=0)).tolist()),
         ),
         source={
             "recipe": __name__,

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from uss_ray.errors import WeightsError
+from uss_ray.models.protocols import known_classes
 from uss_ray.models.registry import describe_network
 from uss_ray.store.fetch import Progress, cache_folder, fetch, file_sha256
 from uss_ray.store.options import StoreOptions
@@ -237,6 +238,9 @@ def describe_weights(weights: Location, *, storage: StoreOptions | None = None) 
     for role, network in loaded.networks.items():
         count = sum(parameter.numel() for parameter in network.parameters())
         facts[role] = f"{describe_network(role, network)['architecture']}, {count:,} parameters"
+    known, trained = known_classes(loaded), specified.class_list
+    counted = "all" if known is None else str(len(known))
+    facts["knows"] = f"{counted} of {trained.count} classes" if trained else f"{counted} classes"
     facts["class means"] = f"of {len(loaded.class_means)} classes" if loaded.class_means else "none"
     if loaded.source is not None:
         facts["source"] = json.dumps(loaded.source, ensure_ascii=False)

@@ -33,6 +33,11 @@ class FakeBlock:
     segment_probs: Floats
     active: npt.NDArray[np.bool_]
     segment_spans_seconds: npt.NDArray[np.float64]
+    detected: npt.NDArray[np.bool_] = None  # type: ignore[assignment]  # where it is active
+
+    def __post_init__(self) -> None:
+        if self.detected is None:
+            object.__setattr__(self, "detected", self.active)
 
 
 def blocks_of(

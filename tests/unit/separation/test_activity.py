@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -36,3 +38,30 @@ def test_excluded_classes_make_no_target_active_but_are_still_reported() -> None
     found = find_activity(PROBS, targets=[PAIR, LAST], audible=HEARD, threshold=0.2, excluded_indexes=[1, 2])
     np.testing.assert_array_equal(found.active, [[False, False], [True, False], [False, False]])
     assert found.probs[0, 0] == np.float32(0.6)
+
+
+def test_what_is_not_gated_is_active_wherever_there_is_sound_and_detected_where_it_is() -> None:
+    targets = [PAIR, replace(PAIR, key="named", is_gated=False)]
+    found = find_activity(PROBS, targets=targets, audible=HEARD, threshold=0.5)
+    np.testing.assert_array_equal(found.active[:, 0], found.detected[:, 0])
+    np.testing.assert_array_equal(found.active[:, 1], HEARD)
+    np.testing.assert_array_equal(found.detected[:, 1], found.detected[:, 0])
+    np.testing.assert_array_equal(found.probs[:, 1], found.probs[:, 0])
+
+
+def test_what_is_excluded_whole_is_never_active_gated_or_not() -> None:
+    named = replace(PAIR, is_gated=False)
+    whole = find_activity(PROBS, targets=[named], audible=HEARD, threshold=0.5, excluded_indexes=[0, 1])
+    assert not whole.active.any()
+    part = find_activity(PROBS, targets=[named], audible=HEARD, threshold=0.5, excluded_indexes=[1])
+    np.testing.assert_array_equal(part.active[:, 0], HEARD)
+
+
+def test_what_the_weights_do_not_know_has_no_probability_and_opens_no_gate() -> None:
+    unknown = replace(PAIR, is_known=False)
+    targets = [unknown, replace(unknown, key="named", is_gated=False)]
+    found = find_activity(PROBS, targets=targets, audible=HEARD, threshold=0.0)
+    assert np.isnan(found.probs).all()
+    assert not found.detected.any()
+    assert not found.active[:, 0].any()
+    np.testing.assert_array_equal(found.active[:, 1], HEARD)

@@ -32,6 +32,7 @@ from uss_ray.separation.scheduler import Scheduler, Session, SessionEnd
 from uss_ray.separation.session import EstimateBlock
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import (
+    Asking,
     SeparationPlan,
     Target,
     target_for_condition,
@@ -60,6 +61,14 @@ def activity_of(blocks: Sequence[EstimateBlock]) -> NDArray[np.bool_]:
 
 def named(vocabulary: Vocabulary, *names: str) -> tuple[Target, ...]:
     return targets_for_classes(vocabulary, names=names)
+
+
+def gated(vocabulary: Vocabulary, *names: str) -> tuple[Target, ...]:
+    return targets_for_classes(vocabulary, names=names, asking=Asking(only_detected=True))
+
+
+def detected_of(blocks: Sequence[EstimateBlock]) -> NDArray[np.bool_]:
+    return np.concatenate([block.detected for block in blocks])
 
 
 # Lengths, rates and order
@@ -115,7 +124,7 @@ def test_each_target_gets_its_own_sound_where_it_sounds(
 ) -> None:
     speech, dog = tone(SPEECH, 8.0, sample_rate=rate), tone(DOG, 8.0, sample_rate=rate)
     dog[: 4 * rate] = 0.0
-    targets = named(vocabulary, "Speech", "Dog", "Music")
+    targets = gated(vocabulary, "Speech", "Dog", "Music")
     engine = bound(weights, vocabulary, CLASS_MEAN)
     blocks = list(engine.stream(ArraySource(speech + dog, sample_rate=rate), targets))
     assert activity_of(blocks).tolist() == [[True, False, False]] * 2 + [[True, True, False]] * 2
@@ -124,6 +133,32 @@ def test_each_target_gets_its_own_sound_where_it_sounds(
     assert snr_db(joined(blocks, targets[1].key)[0, inner], dog[inner]) > 30
     assert not joined(blocks, targets[1].key)[0, : int(3.8 * rate)].any()
     assert all(targets[2].key not in block.estimates for block in blocks)
+
+
+def test_what_is_asked_for_by_name_is_separated_wherever_there_is_sound(
+    vocabulary: Vocabulary, weights: FakeWeights
+) -> None:
+    speech, dog = tone(SPEECH, 10.0, sample_rate=RATE), tone(DOG, 10.0, sample_rate=RATE, level=0.001)
+    speech[: 2 * RATE] = dog[: 2 * RATE] = 0.0
+    ungated, level = named(vocabulary, "Dog"), gated(vocabulary, "Speech")
+    engine = bound(weights, vocabulary, CLASS_MEAN)
+    blocks = list(engine.stream(ArraySource(speech + dog, sample_rate=RATE), (*ungated, *level)))
+    assert activity_of(blocks).tolist() == [[False, False]] + [[True, True]] * 4, "and silence needs no mask"
+    assert not detected_of(blocks)[:, 0].any(), "what was detected is told all the same"
+    assert np.concatenate([block.segment_probs for block in blocks])[1:, 0].max() < CLASS_MEAN.threshold
+    inner = slice(int(2.2 * RATE), int(9.8 * RATE))
+    assert snr_db(joined(blocks, ungated[0].key)[0, inner], dog[inner]) > 10
+
+
+def test_without_estimates_nothing_but_what_is_detected_is_active(
+    vocabulary: Vocabulary, weights: FakeWeights
+) -> None:
+    targets = named(vocabulary, "Speech", "Dog")
+    engine = bound(weights, vocabulary, CLASS_MEAN)
+    source = ArraySource(tone(SPEECH, 4.0, sample_rate=RATE), sample_rate=RATE)
+    session = engine.open_session(source, targets, estimates=False)
+    blocks = [block for _, block in engine.stream_many([session]) if isinstance(block, EstimateBlock)]
+    assert activity_of(blocks).tolist() == detected_of(blocks).tolist() == [[True, False]] * 2
 
 
 def test_a_detected_condition_is_the_segments_own_probability(
@@ -346,7 +381,7 @@ def roughness_at_joins(estimate: NDArray[np.float32]) -> float:
 def test_a_target_starts_and_stops_without_a_click(vocabulary: Vocabulary, rate: int) -> None:
     speech, music = tone(SPEECH, 10.0, sample_rate=RATE), tone(MUSIC, 10.0, sample_rate=RATE, level=2.0)
     music[: 2 * RATE] = music[4 * RATE : 6 * RATE] = music[8 * RATE :] = 0.0
-    (target,) = named(vocabulary, "Speech")
+    (target,) = gated(vocabulary, "Speech")
     source = ArraySource(speech + music, sample_rate=RATE)
     faded = SeparationSettings(condition="class-mean", threshold=0.5)
     hard = SeparationSettings(

@@ -25,7 +25,7 @@ from uss_ray.separation.mixture import ArraySource, PartSource
 from uss_ray.separation.scheduler import SessionEnd
 from uss_ray.separation.session import EstimateBlock
 from uss_ray.separation.settings import SeparationSettings
-from uss_ray.separation.targets import Target, targets_for_classes
+from uss_ray.separation.targets import Asking, Target, targets_for_classes
 from uss_ray.separation.windows import Span
 from uss_ray.weights.folder import load_weights
 from uss_ray.weights.locate import starter_folder
@@ -102,7 +102,7 @@ def engine_for(
     names: Sequence[str] = NAMES,
 ) -> tuple[Bound, tuple[Target, ...]]:
     """An engine with a threshold that one probability just reaches: another bit in a tag shows in what is active."""
-    targets = targets_for_classes(vocabulary, names=names)
+    targets = targets_for_classes(vocabulary, names=names, asking=Asking(only_detected=True))
     plain = bound(weights, vocabulary, settings, device=DEVICE)
     chosen = settings.replace(threshold=median_probability(plain, source, targets))
     return bound(weights, vocabulary, chosen, device=DEVICE), targets
@@ -170,7 +170,7 @@ def assert_same_bits(
     for block in found:
         assert block.start_frame == position, "blocks lie where they belong, without gaps or overlaps"
         position += block.mixture.shape[1]
-    for name in ("segment_probs", "active", "segment_spans_seconds"):
+    for name in ("segment_probs", "detected", "active", "segment_spans_seconds"):
         np.testing.assert_array_equal(
             np.concatenate([getattr(block, name) for block in found]),
             np.concatenate([getattr(block, name) for block in expected]),

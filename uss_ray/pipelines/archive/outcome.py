@@ -16,6 +16,8 @@ from uss_ray.wording import printable, without_bare_secrets
 
 LOUDEST_STEMS = 3
 
+_STEM_STATUSES = ("written", "silent", "absent", "unknown", "detected")
+
 OutcomeStatus = Literal["separated", "failed", "unfinished", "part"]
 """`unfinished`: nothing is wrong with the recording, but a store, a disk or a stop kept it from being done; a
 repetition of the job does it. `part`: one span of a long recording is done."""
@@ -35,7 +37,7 @@ class Outcome:
         One line, for `failed` and `unfinished`.
     seconds, processing_seconds : float, default=0.0
         Length of the recording and the time it took.
-    written, silent, absent, detected : int, default=0
+    written, silent, absent, unknown, detected : int, default=0
         Stems by status, residuals not counted.
     stem_bytes : int, default=0
         Size of all stems, residuals too.
@@ -57,6 +59,7 @@ class Outcome:
     written: int = 0
     silent: int = 0
     absent: int = 0
+    unknown: int = 0
     detected: int = 0
     stem_bytes: int = 0
     loudest: tuple[str, ...] = ()
@@ -81,7 +84,7 @@ class Outcome:
             return Increment(failed=1, failures={self.reason or "unknown": 1})
         if self.status == "unfinished":
             return Increment(unfinished=1, unfinished_reason=self.reason)
-        amounts = {name: getattr(self, name) for name in ("written", "silent", "absent", "detected")}
+        amounts = {name: getattr(self, name) for name in _STEM_STATUSES}
         return Increment(
             done=1, audio_seconds=self.seconds, amounts={**amounts, "stem_bytes": self.stem_bytes}
         )
@@ -143,7 +146,7 @@ def separated_outcome(recording: Recording, rows: RecordingRows) -> Outcome:
     """Sum up a recording that was separated, from its rows of the index."""
     own = rows.own.values()
     stems = [row for row in own if row.kind != "residual"]
-    counts = Counter(row.status for row in stems)
+    counts = Counter(rows.counts)
     kept = [row for row in stems if row.status == "written"]
     deepest = max((row.level or 0 for row in kept), default=0)
     loudest = sorted(
@@ -161,7 +164,8 @@ def separated_outcome(recording: Recording, rows: RecordingRows) -> Outcome:
         processing_seconds=facts.processing_seconds or 0.0,
         written=counts["written"],
         silent=counts["silent"],
-        absent=counts["absent"] + rows.absent,
+        absent=counts["absent"],
+        unknown=counts["unknown"],
         detected=counts["detected"],
         stem_bytes=sum(row.written_bytes for row in own),
         loudest=tuple(row.label for row in loudest[:LOUDEST_STEMS]),

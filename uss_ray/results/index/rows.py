@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import overload
 
@@ -53,14 +54,18 @@ class RecordingRows(Sequence[IndexRow]):
         for place in np.flatnonzero((probabilities < 0.0) | (probabilities > 1.0)).tolist():
             self._absent(place)
 
-    @property
-    def absent(self) -> int:
-        """How many stems have no row of their own."""
-        return len(self.plan) - sum(place < len(self.plan) for place in self.own)
+    @functools.cached_property
+    def counts(self) -> dict[str, int]:
+        """How many stems have which status; residuals are not counted."""
+        own = [place for place in self.own if place < len(self.plan)]
+        counts = Counter(str(self.own[place].status) for place in own)
+        unknown = int(self.plan.unknown.sum() - self.plan.unknown[own].sum())
+        counts.update(absent=len(self.plan) - len(own) - unknown, unknown=unknown)
+        return {status: count for status, count in counts.items() if count}
 
     def __len__(self) -> int:
-        """Count all of them."""
-        return self.absent + len(self.own)
+        """Count stems, and residuals where they have rows."""
+        return len(self.plan) + sum(place >= len(self.plan) for place in self.own)
 
     @overload
     def __getitem__(self, index: int) -> IndexRow: ...
@@ -82,6 +87,7 @@ def absent_row(common: IndexRow, stem: StemRequest, *, probability: float | None
     """Make the row of a stem that was not active, from what all rows of its recording have in common."""
     return dataclasses.replace(
         common,
+        status="absent" if stem.is_known else "unknown",
         node_id=stem.key,
         label=stem.label,
         level=stem.level,
@@ -96,9 +102,10 @@ def rows_table(recordings: Sequence[RecordingRows]) -> pa.Table:
     picks = []
     for rows in recordings:
         pick = np.full(len(rows), len(different))
-        pick[list(rows.own)] = len(different) + 1 + np.arange(len(rows.own))
+        pick[: len(rows.plan)] += rows.plan.unknown
+        pick[list(rows.own)] = len(different) + 2 + np.arange(len(rows.own))
         picks.append(pick)
-        different += (rows.common, *rows.own.values())
+        different += (rows.common, dataclasses.replace(rows.common, status="unknown"), *rows.own.values())
     table = to_table(different).take(pa.array(np.concatenate(picks)))
     for name, column in _by_stem(recordings).items():
         place = INDEX_SCHEMA.get_field_index(name)

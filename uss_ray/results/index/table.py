@@ -30,7 +30,7 @@ _READABLE_VERSIONS = ("1", "2", "3")
 _SINCE_VERSION_3 = ("recording_content",)
 _VERSION_KEY = b"uss_ray.index_version"
 
-Status = Literal["written", "detected", "silent", "absent", "failed"]
+Status = Literal["written", "detected", "silent", "absent", "unknown", "failed"]
 Kind = Literal["node", "class", "union", "text", "example", "rest", "residual", "recording"]
 
 _KINDS = frozenset(get_args(Kind))
@@ -148,16 +148,17 @@ class IndexRow:
     kind : {"node", "class", "union", "text", "example", "rest", "residual", "recording"}
         What was asked for (`rest`: everything but an excluded sound); `recording` only in the one row of a
         failed recording.
-    status : {"written", "detected", "silent", "absent", "failed"}
-        `written`: a stem was kept, whole or in spans. `detected`: active, but nothing was to be separated.
-        `silent`: was active, but never above the silence level, so no stem was kept. `absent`: never active.
-        `failed`: see `reason`.
+    status : {"written", "detected", "silent", "absent", "unknown", "failed"}
+        `written`: a stem was kept, whole or in spans. `detected`: found, but nothing was to be separated.
+        `silent`: was separated, but never above the silence level, so no stem was kept. `absent`: the weights know
+        the sound and did not find it. `unknown`: they were trained on none of its classes. `failed`: see `reason`.
     reason : str or None, default=None
         One line: why a recording failed, or what its header said that was not so.
     probability : float or None, default=None
-        Highest probability over all segments, in [0, 1]; None where nothing was tagged.
+        Highest probability over all segments, in [0, 1]; None where nothing was tagged, or the sound is unknown.
     active_spans : tuple of ActiveSpan, default=()
-        Where the node is active, in order, without overlap; each with its own file where spans are written.
+        Where the node is detected, in order, without overlap. Where spans are written, each with its own file: where
+        it was separated, which of what was asked for by name is wherever there is sound.
     level_db, peak_db : float or None, default=None
         RMS and peak over the whole stem in dB relative to full scale; None for digital silence.
     stem_uri : str or None, default=None

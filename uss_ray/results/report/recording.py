@@ -49,7 +49,7 @@ _SPANS_IN_WORDS = 5
 _PLAYED_SPANS = 8
 _METER_FLOOR_DB = -60.0
 _SOUNDING: tuple[Status, ...] = ("written", "detected", "silent")
-_STATUSES: tuple[Status, ...] = (*_SOUNDING, "absent")
+_STATUSES: tuple[Status, ...] = (*_SOUNDING, "absent", "unknown")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,6 +99,7 @@ class _Group:
     strips: list[_Strip]
     stems: list[_Stem]
     unheard: list[IndexRow]
+    unknown: int
     is_detected_only: bool
 
 
@@ -240,6 +241,7 @@ def _group(
         ],
         stems=[_stem(row, picture=pictures[row.level, row.node_id], sounds=sounds) for row in shown],
         unheard=unheard,
+        unknown=sum(row.status == "unknown" for row in rows),
         is_detected_only=any(row.status == "detected" for row in rows),
     )
 

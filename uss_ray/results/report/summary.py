@@ -20,7 +20,7 @@ class Summary:
     columns : tuple of str
         Headings.
     lines : tuple of tuple of str
-        One for each row that is not absent, by recording and level.
+        One for each row that is neither absent nor unknown, by recording and level.
     counts : dict of str to int
         Rows by status, residuals not counted.
     recordings : int
@@ -44,7 +44,7 @@ def summary_table(rows: Iterable[IndexRow]) -> Summary:
     Returns
     -------
     Summary
-        Plain text, ready to be drawn. Absent nodes are counted but get no line.
+        Plain text, ready to be drawn. Absent and unknown nodes are counted but get no line.
     """
     ordered = sorted(
         rows,
@@ -59,7 +59,7 @@ def summary_table(rows: Iterable[IndexRow]) -> Summary:
     counts = Counter(str(row.status) for row in ordered if row.kind != "residual")
     return Summary(
         columns=COLUMNS,
-        lines=tuple(_line(row) for row in ordered if row.status != "absent"),
+        lines=tuple(_line(row) for row in ordered if row.status not in ("absent", "unknown")),
         counts=dict(counts),
         recordings=len({row.recording_id for row in ordered}),
     )

@@ -26,7 +26,7 @@ from uss_ray.results.index.table import RecordingFacts
 from uss_ray.store.store import Store
 
 PART_NAME = "part.json"
-PART_VERSION: Final = 1
+PART_VERSION: Final = 2
 _SEGMENTS_NAME = "segments.npz"
 _SAMPLE = np.dtype("<f4")
 
@@ -55,7 +55,7 @@ class PartFacts(Settings):
         Size in bytes of each of its files but `part.json`, by name.
     """
 
-    version: Literal[1] = PART_VERSION
+    version: Literal[2] = PART_VERSION
     run_id: str
     recording_id: str
     keys: tuple[str, ...]
@@ -102,6 +102,7 @@ class PartWriter:
         self._geometry = geometry
         self._bounds: list[Ints] = []
         self._probs: list[Floats] = []
+        self._detected: list[npt.NDArray[np.bool_]] = []
         self._active: list[npt.NDArray[np.bool_]] = []
         self._spans: list[npt.NDArray[np.float64]] = []
         self._stretches: list[tuple[int, int, int, int]] = []
@@ -124,6 +125,7 @@ class PartWriter:
                 self._add_estimate(target, estimate, bounds=bounds)
         self._bounds.append(bounds)
         self._probs.append(np.asarray(block.segment_probs, np.float32))
+        self._detected.append(np.asarray(block.detected, np.bool_))
         self._active.append(np.asarray(block.active, np.bool_))
         self._spans.append(np.asarray(block.segment_spans_seconds, np.float64))
         self._segments += len(bounds) - 1
@@ -142,6 +144,7 @@ class PartWriter:
             buffer,
             bounds=bounds,
             probs=np.concatenate(self._probs),
+            detected=np.concatenate(self._detected),
             active=np.concatenate(self._active),
             spans=np.concatenate(self._spans),
             stretches=np.array(self._stretches, np.int64).reshape(-1, 4),
@@ -199,7 +202,7 @@ class PartSegments:
     bounds : ndarray of shape (segments + 1,), dtype=int64
         Where in the recording they begin, and where the last ends, in frames.
     probs : ndarray of shape (segments, targets), dtype=float32
-    active : ndarray of shape (segments, targets), dtype=bool
+    detected, active : ndarray of shape (segments, targets), dtype=bool
     spans : ndarray of shape (segments, 2), dtype=float64
         Start and end in seconds.
     stretches : ndarray of shape (n, 4), dtype=int64
@@ -209,6 +212,7 @@ class PartSegments:
 
     bounds: Ints
     probs: Floats
+    detected: npt.NDArray[np.bool_]
     active: npt.NDArray[np.bool_]
     spans: npt.NDArray[np.float64]
     stretches: Ints

@@ -131,6 +131,7 @@ def join_parts(
         recording_id=recording.recording_id,
         keys=wanted.plan.keys,
         geometry=geometry,
+        spans_of=wanted.spans_of,
     )
     check_length(timeline.frames, recording=recording)
     facts = dataclasses.replace(recording, frames=timeline.frames)

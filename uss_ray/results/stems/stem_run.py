@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from uss_ray.results.index.table import RunFacts
 from uss_ray.results.options import WriteOptions
@@ -34,6 +35,11 @@ class StemRun:
     options: WriteOptions = field(default_factory=WriteOptions)
     silence: SeparationSilence = field(default_factory=SeparationSilence)
     fade_seconds: float = 0.25
+
+    @property
+    def spans_of(self) -> Literal["detected", "active"]:
+        """Which flags of a block make the spans of the index: what was separated, where each span has a file."""
+        return "active" if self.options.write == "active-spans" else "detected"
 
     @property
     def heard_above_peak(self) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,8 @@ class Timeline:
         The targets they must have.
     geometry : Geometry
         The rate and channels they must have.
+    spans_of : {"detected", "active"}
+        Which flags make the spans of the index; see `StemRun.spans_of`.
 
     Attributes
     ----------
@@ -59,6 +62,7 @@ class Timeline:
         recording_id: str,
         keys: tuple[str, ...],
         geometry: Geometry,
+        spans_of: Literal["detected", "active"],
     ) -> None:
         if not locations:
             raise DataError(f"parts of {recording_id}", expected="at least one part", found="none")
@@ -73,7 +77,7 @@ class Timeline:
         segments = 0
         for number, location in enumerate(locations):
             found = read_part_segments(location)
-            log.add(found.probs, active=found.active, spans_seconds=found.spans)
+            log.add(found.probs, active=getattr(found, spans_of), spans_seconds=found.spans)
             bounds.append(found.bounds[:-1])
             active_bits.append(np.packbits(found.active, axis=1))
             rows = np.insert(found.stretches, 0, number, axis=1)

@@ -175,7 +175,7 @@ class Track:
         rms = math.sqrt(self._square_sum / max(1, self._n_frames * self._encoding.channels))
         return dataclasses.replace(
             absent,
-            status=self._status(),
+            status=self._status(absent.status),
             active_spans=spans,
             level_db=_finite_db(rms),
             peak_db=_finite_db(self._peak),
@@ -186,11 +186,11 @@ class Track:
             format=", ".join(sorted({file.written.coding for file in files})) or None,
         )
 
-    def _status(self) -> Status:
+    def _status(self, base: Status) -> Status:
         if self.files.finished:
             return "written"
         if not self._was_active:
-            return "absent"
+            return base
         return "detected" if self._is_detected_only else "silent"
 
     def _begin_drawing(self) -> None:

@@ -87,7 +87,11 @@ def write_estimates(
             iter(blocks), start_frame=0, geometry=geometry, name=recording.recording_uri
         ):
             n_frames += block.mixture.shape[1]
-            log.add(block.segment_probs, active=block.active, spans_seconds=block.segment_spans_seconds)
+            log.add(
+                block.segment_probs,
+                active=getattr(block, wanted.spans_of),
+                spans_seconds=block.segment_spans_seconds,
+            )
             _take_block(block, tracks=tracks, plan=wanted.plan, sample_rate=geometry.sample_rate)
             if painter is not None:
                 painter.add(block.mixture)

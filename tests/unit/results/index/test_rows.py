@@ -62,12 +62,22 @@ def test_every_stem_has_its_row_in_the_order_asked_for(
         ("residual", "Residual", None, "residual", "written", None),
     ]
     assert len(rows) == 7
-    assert rows.absent == 3
+    assert rows.counts == {"absent": 3, "detected": 1}
     assert rows[-1].stem_uri == "6.flac"
     assert [row.label for row in rows[1:3]] == ["Cat", "Bird"]
     assert {(row.recording_id, row.frames, row.processing_seconds) for row in rows} == {
         (recording_facts.recording_id, recording_facts.frames, 1.5)
     }
+
+
+def test_what_the_weights_do_not_know_is_unknown_and_not_absent(
+    recording_facts: RecordingFacts, run_facts: RunFacts
+) -> None:
+    plan = StemPlan.of([dataclasses.replace(stem, is_known=stem.label != "Bird") for stem in STEMS])
+    rows = rows_of(recording_facts, run_facts, plan=plan, active=(1,), residual=True)
+    assert [row.status for row in rows[:4]] == ["absent", "detected", "unknown", "absent"]
+    assert rows.counts == {"absent": 2, "detected": 1, "unknown": 1}
+    assert rows_table([rows, rows])["status"].to_pylist() == [row.status for row in rows] * 2
 
 
 def test_a_table_holds_what_the_rows_say(recording_facts: RecordingFacts, run_facts: RunFacts) -> None:
