@@ -82,3 +82,54 @@ def test_what_the_weights_cannot_do_is_refused_with_the_plan():
     engine = build_engine(weights, vocabulary=Vocabulary.load())
     with pytest.raises(WeightsError, match="class means"):
         plan_of(engine, SeparationSettings(condition="class-mean"), classes=("Dog",))
+
+
+def test_names_and_words_are_not_gated_and_levels_are(engine):
+    plan = plan_of(engine, levels=(1,), classes=("Speech",), texts=("a dog",), exclude=("Music",))
+    gated = {target.label: target.is_gated for target in plan.separation.targets}
+    assert gated.pop("Speech") is gated.pop("Dog") is False
+    assert all(gated.values())
+    assert not plan.separation.exclude[0].is_gated
+
+
+def test_a_node_of_a_level_that_is_named_as_well_stays_there_without_a_gate(engine):
+    plan = plan_of(engine, levels=(1,), classes=("Animal",))
+    [animal] = [target for target in plan.separation.targets if target.label == "Animal"]
+    assert (animal.level, animal.is_gated) == (1, False)
+
+
+def test_only_detected_gates_names_and_so_does_the_published_profile(engine):
+    for settings in (SeparationSettings(only_detected=True), SeparationSettings.published()):
+        settings = settings.replace(condition="auto")
+        plan = plan_of(engine, settings, classes=("Speech", "Dog"), union=True, exclude=("Music",))
+        assert all(target.is_gated for target in (*plan.separation.targets, *plan.separation.exclude))
+
+
+@pytest.mark.parametrize("query", [{"classes": ("Siren",)}, {"texts": ("siren",)}, {"exclude": ("Siren",)}])
+def test_what_the_weights_do_not_know_is_refused_by_name(engine, query):
+    with pytest.raises(QueryError, match="Siren: expected a sound that the weights were trained on"):
+        plan_of(engine, **query)
+    plan = plan_of(engine, allow_unknown=True, **query)
+    targets = (*plan.separation.targets, *plan.separation.exclude)
+    assert any(not target.is_known and not target.is_gated for target in targets)
+
+
+def test_a_union_with_something_unknown_is_refused_and_allowed_is_known_by_the_rest(engine):
+    with pytest.raises(QueryError, match="Siren"):
+        plan_of(engine, classes=("Dog", "Siren"), union=True)
+    plan = plan_of(engine, classes=("Dog", "Siren"), union=True, allow_unknown=True)
+    assert plan.separation.targets[0].is_known
+
+
+def test_a_level_keeps_what_the_weights_do_not_know(engine):
+    plan = plan_of(engine, levels=(1,))
+    known = {stem.label: stem.is_known for stem in plan.stems}
+    assert known["Animal"]
+    assert not known["Source-ambiguous sounds"]
+    assert [target.is_known for target in plan.separation.targets] == list(known.values())
+
+
+def test_weights_without_class_means_know_everything():
+    weights = FakeWeights(class_means=None)
+    plan = plan_of(build_engine(weights, vocabulary=Vocabulary.load()), levels=(1, 2, 3))
+    assert all(stem.is_known for stem in plan.stems)

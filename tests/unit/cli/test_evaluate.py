@@ -58,7 +58,10 @@ def test_the_list_is_drawn_and_scored_with_the_gate_open_and_as_it_is_set(comman
     ran = command("evaluate", "separation", TWO_SOURCE, "--pairs", drawn, "--threshold", 0.99, "-o", result)
     assert ran.exit_code == 0, ran.err
     written = json.loads(result.read_text())
-    assert f"{written['mean_sdri_db']:.2f} dB with the gate open; 0.00 dB as it is set, at 0.99" in ran.out
+    assert (
+        f"{written['mean_sdri_db']:.2f} dB asked for by name; 0.00 dB with --only-detected, at 0.99"
+        in ran.out
+    )
     assert (written["pairs"], written["detected"]) == (2, 0.0)
     assert written["gated_mean_sdri_db"] == pytest.approx(0.0, abs=0.005)
     assert written["settings"]["condition"] == "class-mean"

@@ -5,8 +5,11 @@ import torch
 
 from tests.unit.separation.fakes import DOG, MUSIC, SPEECH
 from uss_ray.errors import QueryError
+from uss_ray.ontology.known import KnownNodes
 from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.separation.settings import Hierarchy
 from uss_ray.separation.targets import (
+    Asking,
     target_for_condition,
     target_for_rest,
     target_for_text,
@@ -101,3 +104,31 @@ def test_the_published_hierarchy_has_the_levels_and_subtrees_of_the_released_tre
         set(tree[key].class_indexes) <= set(graph[key].class_indexes) for key in tree.keys() & graph.keys()
     )
     assert tree.keys() != graph.keys()
+
+
+def test_names_words_and_examples_are_not_gated_and_levels_are(vocabulary: Vocabulary) -> None:
+    assert all(target.is_gated for target in targets_for_levels(vocabulary, levels=[1, 2]))
+    named = targets_for_classes(vocabulary, names=["Speech", "Dog"])
+    (union,) = targets_for_classes(vocabulary, names=["Speech", "Dog"], union=True)
+    text, _ = target_for_text(vocabulary, text="music")
+    example = target_for_condition("a", condition=torch.ones(3))
+    assert not any(target.is_gated for target in (*named, union, text, example, target_for_rest(named)))
+    asking = Asking(only_detected=True)
+    assert all(t.is_gated for t in targets_for_classes(vocabulary, names=["Speech"], asking=asking))
+    assert target_for_text(vocabulary, text="music", asking=asking)[0].is_gated
+
+
+def test_an_unknown_name_is_refused_unless_it_is_allowed(vocabulary: Vocabulary) -> None:
+    known = KnownNodes(vocabulary, [SPEECH])
+    with pytest.raises(QueryError, match="Dog: expected a sound that the weights were trained on"):
+        targets_for_classes(vocabulary, names=["Speech", "Dog"], asking=Asking(known=known))
+    allowed = Asking(known=known, allow_unknown=True)
+    speech, dog = targets_for_classes(vocabulary, names=["Speech", "Dog"], asking=allowed)
+    assert (speech.is_known, dog.is_known) == (True, False)
+
+
+@pytest.mark.parametrize("hierarchy", ["graph", "published"])
+def test_a_level_marks_what_is_not_known(vocabulary: Vocabulary, hierarchy: Hierarchy) -> None:
+    known = KnownNodes(vocabulary, [SPEECH])
+    levels = targets_for_levels(vocabulary, levels=[1, 2], hierarchy=hierarchy, known=known)
+    assert {t.label for t in levels if t.is_known} == {"Human sounds", "Human voice"}
