@@ -94,8 +94,8 @@ def test_nothing_is_read_before_it_is_asked_for(archive, monkeypatch):
     asked = []
     listed = Store.files
 
-    def counting(prefix):
-        for found in listed(prefix):
+    def counting(prefix, **options):
+        for found in listed(prefix, **options):
             asked.append(found)
             yield found
 
