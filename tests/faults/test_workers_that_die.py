@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import wave
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -21,6 +22,8 @@ from uss_ray.pipelines.archive.long_recordings import LongRecordings
 from uss_ray.pipelines.archive.outcome import Outcome
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray"), pytest.mark.timeout(600)]
+
+NOTHING_BYTES = 1 << 30
 
 
 @pytest.mark.parametrize("victim", ["3.wav", f"{LONG}#1"])
@@ -99,10 +102,10 @@ def _copy_of(archive: Path, folder: Path) -> Path:
 def _killer_of_readers(path: Path, *, times: int | None) -> Iterator[list[int]]:
     """Kill whoever reads a recording, in the middle of reading; the recording is back after so many times.
 
-    The recording is a pipe until then: who opens it is found waiting for its sound.
+    The recording is a very long one until then, without a byte on the disk: who reads it is found at it.
     """
     sound = path.rename(path.with_suffix(".kept"))
-    os.mkfifo(path)
+    _write_hours_of_nothing(path)
     killed: list[int] = []
     is_over = threading.Event()
 
@@ -110,16 +113,14 @@ def _killer_of_readers(path: Path, *, times: int | None) -> Iterator[list[int]]:
         while not is_over.wait(LOOK_SECONDS):
             for process in psutil.Process().children(recursive=True):
                 with suppress(psutil.NoSuchProcess):  # others come and go
-                    if process.name().startswith("ray::") and _holds(process, pipe):
+                    if process.name().startswith("ray::") and _holds(process, long):
                         if times is not None and len(killed) + 1 >= times and sound.exists():
                             sound.replace(path)
                         process.send_signal(signal.SIGKILL)
                         process.wait()
                         killed.append(process.pid)
 
-    # A reader waits in `open` for a writer; with this one it waits for sound.
-    writer = os.open(path, os.O_RDWR)
-    pipe = os.fstat(writer)
+    long = path.stat()
     killer = threading.Thread(target=kill)
     killer.start()
     try:
@@ -127,19 +128,29 @@ def _killer_of_readers(path: Path, *, times: int | None) -> Iterator[list[int]]:
     finally:
         is_over.set()
         killer.join()
-        os.close(writer)
 
 
-def _holds(process: psutil.Process, pipe: os.stat_result) -> bool:
+def _write_hours_of_nothing(path: Path) -> None:
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(b"")
+    header = bytearray(path.read_bytes())
+    header[4:8] = (NOTHING_BYTES + len(header) - 8).to_bytes(4, "little")
+    header[-4:] = NOTHING_BYTES.to_bytes(4, "little")
+    path.write_bytes(header)
+    os.truncate(path, len(header) + NOTHING_BYTES)
+
+
+def _holds(process: psutil.Process, file: os.stat_result) -> bool:
     try:
         links = list(Path(f"/proc/{process.pid}/fd").iterdir())
-        return any(_is_same(link, pipe) for link in links)
+        return any(_is_same(link, file) for link in links)
     except OSError:
         return False
 
 
-def _is_same(link: Path, pipe: os.stat_result) -> bool:
+def _is_same(link: Path, file: os.stat_result) -> bool:
     try:
-        return os.path.samestat(link.stat(), pipe)
+        return os.path.samestat(link.stat(), file)
     except OSError:
         return False

@@ -9,7 +9,12 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Awaitable, Callable
+import threading
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from tenacity import (
@@ -32,7 +37,9 @@ VARIABLE = "USS_RAY_STORAGE_PATIENCE_SECONDS"
 _DEFAULT_SECONDS = 300.0
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 15.0
-_QUIET_SECONDS = 10.0
+_QUIET_SECONDS = 8.0
+_REPEAT_SECONDS = 30.0
+_LOOK_SECONDS = 2.0
 
 
 def patience_seconds(given: float | None = None) -> float:
@@ -71,6 +78,7 @@ def patiently(
     *,
     seconds: float | None = None,
     worth_repeating: Callable[[BaseException], bool] = is_transient,
+    is_short: bool = True,
 ) -> _T:
     """Do something to a store, again and again while its fault may pass.
 
@@ -82,6 +90,8 @@ def patiently(
         Patience of the store's options; None leaves it to the environment.
     worth_repeating : callable, default=is_transient
         Judges what `action` raised.
+    is_short : bool, default=True
+        Whether it is one request: whoever waits long for one says so.
 
     Returns
     -------
@@ -93,7 +103,8 @@ def patiently(
     Exception
         What `action` raised last, unchanged: at once if it is there to stay, else when the patience is at its end.
     """
-    return Retrying(**_policy(worth_repeating, seconds))(action)
+    with _waiting(seconds, is_short=is_short) as wait:
+        return Retrying(**_policy(worth_repeating, seconds, wait))(action)
 
 
 async def patiently_awaited(
@@ -101,6 +112,7 @@ async def patiently_awaited(
     *,
     seconds: float | None = None,
     worth_repeating: Callable[[BaseException], bool] = is_transient,
+    is_short: bool = True,
 ) -> _T:
     """Do what `patiently` does, for an action that is awaited.
 
@@ -112,6 +124,8 @@ async def patiently_awaited(
         As for `patiently`.
     worth_repeating : callable, default=is_transient
         Judges what it raised.
+    is_short : bool, default=True
+        As for `patiently`.
 
     Returns
     -------
@@ -122,23 +136,99 @@ async def patiently_awaited(
     async def attempt() -> _T:
         return await action()
 
-    return await AsyncRetrying(**_policy(worth_repeating, seconds))(attempt)
+    with _waiting(seconds, is_short=is_short) as wait:
+        return await AsyncRetrying(**_policy(worth_repeating, seconds, wait))(attempt)
 
 
-def _policy(worth_repeating: Callable[[BaseException], bool], seconds: float | None) -> dict[str, Any]:
+@dataclass
+class Wait:
+    """A request that is not answered yet.
+
+    Attributes
+    ----------
+    since : float
+        When it was begun, on the monotonic clock.
+    seconds : float
+        How long its faults are waited out.
+    found : str
+        What was wrong last.
+    """
+
+    since: float
+    seconds: float
+    found: str = ""
+
+
+def waiting_line(waits: Collection[Wait], *, now: float, wall: float) -> str | None:
+    """Say since when the oldest request waits, and until when; None while none waits long.
+
+    Parameters
+    ----------
+    waits : collection of Wait
+    now, wall : float
+        On the monotonic clock, and in seconds since 1970.
+    """
+    oldest = min(waits, key=lambda wait: wait.since, default=None)
+    if oldest is None or now - oldest.since < _QUIET_SECONDS:
+        return None
+    began = wall - (now - oldest.since)
+    since, until = (
+        time.strftime("%H:%M:%S UTC", time.gmtime(moment)) for moment in (began, began + oldest.seconds)
+    )
+    found = oldest.found or "no answer"
+    return f"waiting for the store since {since} ({found}), at most until {until} before it counts as a fault"
+
+
+_waits: dict[int, Wait] = {}
+_watched_in: int | None = None
+
+
+@contextmanager
+def _waiting(seconds: float | None, *, is_short: bool) -> Iterator[Wait]:
+    global _watched_in
+    wait = Wait(time.monotonic(), patience_seconds(seconds))
+    if not is_short:
+        yield wait
+        return
+    if _watched_in != os.getpid():
+        _watched_in = os.getpid()
+        _waits.clear()
+        threading.Thread(target=_watch, name="store", daemon=True).start()
+    _waits[id(wait)] = wait
+    try:
+        yield wait
+    finally:
+        _waits.pop(id(wait), None)
+
+
+def _watch() -> None:
+    """Warn of requests that wait; a client that hangs in one says nothing itself."""
+    last = -math.inf
+    while True:
+        time.sleep(_LOOK_SECONDS)
+        line = waiting_line(list(_waits.values()), now=time.monotonic(), wall=time.time())
+        if line is not None and time.monotonic() - last >= _REPEAT_SECONDS:
+            last = time.monotonic()
+            logger.warning("%s", line)
+        elif line is None:
+            last = -math.inf
+
+
+def _policy(
+    worth_repeating: Callable[[BaseException], bool], seconds: float | None, wait: Wait
+) -> dict[str, Any]:
     return {
         "retry": retry_if_exception(worth_repeating),
         "stop": stop_after_delay(patience_seconds(seconds)),
         # Full jitter: many workers meet the same fault at the same moment.
         "wait": wait_random_exponential(multiplier=_FIRST_WAIT_SECONDS, max=_LONGEST_WAIT_SECONDS),
-        "before_sleep": _tell,
+        "before_sleep": partial(_tell, wait),
         "reraise": True,
     }
 
 
-def _tell(state: RetryCallState) -> None:
+def _tell(wait: Wait, state: RetryCallState) -> None:
     fault = state.outcome.exception() if state.outcome is not None else None
     waited = state.seconds_since_start or 0.0
-    level = logging.WARNING if waited >= _QUIET_SECONDS else logging.INFO
-    found = wording(fault) if fault is not None else "no answer"
-    logger.log(level, "the store fails for %.0f s now (%s), trying again", waited, found)
+    wait.found = wording(fault) if fault is not None else "no answer"
+    logger.info("the store fails for %.0f s now (%s), trying again", waited, wait.found)

@@ -101,6 +101,7 @@ class PatientS3FileSystem(S3FileSystem):  # type: ignore[misc]  # s3fs has no ty
             lambda: super(PatientS3FileSystem, self)._put_file(lpath, rpath, **options),
             seconds=self._seconds,
             worth_repeating=again,
+            is_short=False,  # its requests are
         )
 
     async def _abort_mpu(self, bucket: str, key: str, mpu: str) -> None:

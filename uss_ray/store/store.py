@@ -252,7 +252,9 @@ class Store:
                 return cast(BinaryIO, file)
             file.close()
             seconds = self.options.patience_seconds
-            return patiently(lambda: _spooled(system.open(path, "rb", block_size=0)), seconds=seconds)
+            return patiently(
+                lambda: _spooled(system.open(path, "rb", block_size=0)), seconds=seconds, is_short=False
+            )
 
     def read(self) -> bytes:
         """Read a small file whole.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -12,7 +13,7 @@ import tenacity
 
 from uss_ray.errors import ConfigError
 from uss_ray.store import patience
-from uss_ray.store.patience import patience_seconds, patiently, patiently_awaited
+from uss_ray.store.patience import Wait, patience_seconds, patiently, patiently_awaited, waiting_line
 
 FIRST_WAIT_SECONDS = 0.01
 
@@ -138,3 +139,34 @@ def test_what_is_waited_for_is_told_without_secrets(caplog: pytest.LogCaptureFix
     assert "the store fails" in caplog.text
     assert "store dropped" in caplog.text
     assert "geheim" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("waits", "line"),
+    [
+        ([], None),
+        ([Wait(100.0, 300.0)], None),
+        (
+            [Wait(100.0, 300.0), Wait(90.0, 300.0, "no permission")],
+            "waiting for the store since 00:16:30 UTC (no permission), at most until 00:21:30 UTC before it "
+            "counts as a fault",
+        ),
+        (
+            [Wait(92.0, 300.0)],
+            "waiting for the store since 00:16:32 UTC (no answer), at most until 00:21:32 UTC before it "
+            "counts as a fault",
+        ),
+    ],
+)
+def test_who_waits_long_says_since_when_and_until_when(waits: list[Wait], line: str | None) -> None:
+    assert waiting_line(waits, now=100.0, wall=1000.0) == line
+
+
+def test_a_request_that_hangs_is_told_of_while_it_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = threading.Event()
+    monkeypatch.setattr(patience, "_QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(patience, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(patience, "_watched_in", None)
+    monkeypatch.setattr(patience.logger, "warning", lambda *_: told.set())
+    assert patiently(lambda: told.wait(10.0))
+    assert not patience._waits

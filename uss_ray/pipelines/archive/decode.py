@@ -22,7 +22,7 @@ from uss_ray.audio.codec import RecordingReader
 from uss_ray.errors import OutputError, RecordingError
 from uss_ray.pipelines.archive.ledger import done_parts
 from uss_ray.pipelines.archive.packets import PacketBuilder, Sounding, Unit, UnitStatus
-from uss_ray.pipelines.runtime.run_state import StopSign
+from uss_ray.pipelines.runtime.run_state import StopSign, tell_driver
 from uss_ray.records import Recording
 from uss_ray.results.options import WriteOptions
 from uss_ray.sources.reading import open_stored_recording
@@ -73,6 +73,7 @@ def decode_packets(
 ) -> Iterator[pa.Table]:
     """Decode recordings; give tables of `packets.PACKET_SCHEMA`."""
     log_plainly()
+    tell_driver(state)
     stop = StopSign(state)
     builder = PacketBuilder(most_units=packet_units, most_samples=packet_samples)
     for row in table.select(["recording_uri", "recording_id"]).to_pylist():

@@ -28,7 +28,7 @@ from uss_ray.pipelines.runtime.identity import RunIdentity, end_overwriting, ope
 from uss_ray.pipelines.runtime.lease import hold_lease
 from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.pool import WorkerPool, decoders_beside, plan_pool, refit_pool
-from uss_ray.pipelines.runtime.progress import Progress, ProgressHook, Standstill
+from uss_ray.pipelines.runtime.progress import Progress, ProgressHook, Standstill, Warnings
 from uss_ray.pipelines.runtime.retry import PassResult, Step, next_step
 from uss_ray.pipelines.runtime.run_state import Look, start_run_state
 from uss_ray.pipelines.runtime.session import ray_session
@@ -290,6 +290,7 @@ class _Run:
     _found: int = 0
     _found_at: float = float("-inf")
     _planning: ExitStack = field(default_factory=ExitStack)
+    _warnings: Warnings = field(default_factory=Warnings)
 
     def __post_init__(self) -> None:
         self._breaker = CircuitBreaker(max_failed_fraction=self.options.max_failed_fraction)
@@ -459,6 +460,7 @@ class _Run:
     def _look(self) -> Look:
         look: Look = ray.get(self._state.look.remote())
         self._found, self._found_at = look.found, time.monotonic()
+        self._warnings.say(look)
         if look.workers:
             if self._work_began is None:
                 self._work_began = time.monotonic()

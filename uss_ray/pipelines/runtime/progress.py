@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from uss_ray.pipelines.runtime.cluster import living
 from uss_ray.pipelines.runtime.pool import DECODE_CPUS, LISTING_CPUS, Resources, Shortage, WorkerPool
+from uss_ray.pipelines.runtime.run_state import Look
 
 _QUIET_SECONDS = 8.0  # without a sign of life, before the cluster is asked for the reason
-_LONG_SECONDS = 60.0  # before a run that lacks nothing says that it waits
+_LONG_SECONDS = 12.0  # before a run that lacks nothing says that it waits
 _REPEAT_SECONDS = 30.0
+_AGAIN_SECONDS = 15.0
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +103,39 @@ class Standstill:
                 reason = str(Shortage(round(needed, 2), free, there.cpus, "CPUs", there.holders))
             elif self.seconds >= _LONG_SECONDS:
                 what = "a store, or the listing" if workers else "workers that load"
-                reason = f"waiting for {what}: nothing for {self.seconds:.0f} s"
+                since = time.strftime("%H:%M:%S UTC", time.gmtime(time.time() - self.seconds))
+                reason = f"waiting for {what} since {since}: nothing for {self.seconds:.0f} s"
         if reason is not None:
             self._last_line, self._has_spoken = self._clock(), True
         return reason
+
+
+class Warnings:
+    """Passes on what workers warn of, and who of them has gone silent; each kind now and then only.
+
+    Parameters
+    ----------
+    clock : callable, optional
+        Gives seconds.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last: dict[str, float] = {}
+
+    def say(self, look: Look) -> None:
+        """Log what a look has brought."""
+        for note in look.notes:
+            self._say(note.partition(" since ")[0], note)
+        silent = [each for each in look.silent if living([each[0]])]
+        if silent:
+            _, where, seconds = max(silent, key=lambda each: each[2])
+            since = time.strftime("%H:%M:%S UTC", time.gmtime(time.time() - seconds))
+            others = f", and {len(silent) - 1} more," if len(silent) > 1 else ""
+            line = f"{where}{others} does not answer since {since}: stopped, or its machine is away"
+            self._say("silent", f"{line}; without any progress the pass ends after half an hour")
+
+    def _say(self, kind: str, line: str) -> None:
+        if self._clock() - self._last.get(kind, float("-inf")) >= _AGAIN_SECONDS:
+            self._last[kind] = self._clock()
+            logger.warning("%s", line)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import socket
+import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +19,12 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from uss_ray.pipelines.runtime.listed_keys import ListedKeys
 from uss_ray.results.passed_over import PassedOver
+from uss_ray.wording import plain
 
 _ASK_SECONDS = 0.5
 _EXAMPLES = 20
+_BEAT_SECONDS = 4.0
+_SILENT_SECONDS = 10.0  # more than two beats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +43,10 @@ class Look:
         Ids of those that are at a packet, or died at one.
     fault : Exception or None
         What made the whole run pointless.
+    notes : tuple of str
+        What workers have warned of since the last look, such as a store that is away.
+    silent : tuple of (str, str, float)
+        Ids of busy actors that have not been heard of for a while, where they are, and for how many seconds.
     """
 
     found: int
@@ -42,6 +54,9 @@ class Look:
     workers: int
     busy: tuple[str, ...]
     fault: Exception | None
+    # No signs of life: a run that waits for a store stands still all the same.
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    silent: tuple[tuple[str, str, float], ...] = field(default=(), compare=False)
 
 
 @dataclass
@@ -114,10 +129,24 @@ class RunState:
         self._busy: set[str] = set()
         self._stopping = False
         self._fault: Exception | None = None
+        self._notes: dict[str, tuple[str, set[str]]] = {}
+        self._heard: dict[str, tuple[str, float]] = {}
 
     def look(self) -> Look:
-        """Tell everything at once."""
+        """Tell everything at once; notes once only."""
+        notes = tuple(
+            f"{text} (told by {len(workers)} workers)" if len(workers) > 1 else text
+            for text, workers in self._notes.values()
+        )
+        self._notes.clear()
+        now = time.monotonic()
+        heard = ((name, *self._heard[name]) for name in self._busy if name in self._heard)
+        silent = tuple(
+            (name, where, now - when) for name, where, when in heard if now - when > _SILENT_SECONDS
+        )
         return Look(
+            notes=notes,
+            silent=silent,
             found=self._found,
             is_listed=len(self._ended) == self._expected,
             workers=len(self._workers),
@@ -129,6 +158,15 @@ class RunState:
         """Note an actor that is ready; one that came back from a crash has no packet any more."""
         self._workers.add(worker)
         self._busy.discard(worker)
+
+    def hear(self, worker: str, where: str) -> None:
+        """Note that an actor lives."""
+        self._heard[worker] = (where, time.monotonic())
+
+    def note(self, kind: str, text: str, worker: str) -> None:
+        """Keep what a worker warns of for the driver; of a kind the last counts, and who has said it."""
+        _, workers = self._notes.get(kind, ("", set()))
+        self._notes[kind] = (text, workers | {worker})
 
     def begin(self, worker: str) -> None:
         """Note that an actor is at a packet."""
@@ -219,6 +257,44 @@ def pinned(kind: type) -> Any:
 def is_stopping(state: Any) -> bool:
     """Ask whether nothing more may begin."""
     return bool(ray.get(state.is_stopping.remote()))
+
+
+class _ToDriver(logging.Handler):
+    """Brings warnings of a worker's store to the driver; what is in the worker's log nobody reads in time."""
+
+    def __init__(self, state: Any) -> None:
+        super().__init__(logging.WARNING)
+        self._state = state
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(Exception):
+            self._state.note.remote(record.name, plain(record.getMessage()), this_process())
+
+
+def tell_driver(state: Any) -> None:
+    """Let what this worker's store warns of come to the driver."""
+    store = logging.getLogger("uss_ray.store")
+    for handler in list(store.handlers):
+        if isinstance(handler, _ToDriver):
+            store.removeHandler(handler)
+    store.addHandler(_ToDriver(state))
+
+
+def keep_telling(state: Any, worker: str) -> None:
+    """Let the state hear from an actor now and then, as long as its process runs."""
+
+    def beat() -> None:
+        with suppress(Exception):  # the state is gone: so is the run
+            while True:
+                ray.get(state.hear.remote(worker, this_process()))
+                time.sleep(_BEAT_SECONDS)
+
+    threading.Thread(target=beat, name="beat", daemon=True).start()
+
+
+def this_process() -> str:
+    """Name this process for a message."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
 
 
 class StopSign:

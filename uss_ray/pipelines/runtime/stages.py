@@ -5,8 +5,10 @@ Each of them passes tables on. What they do to an item never raises: a fault of 
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,10 +26,15 @@ from uss_ray.errors import ConfigError, UssRayError
 from uss_ray.pipelines.runtime.context import pipeline_context
 from uss_ray.pipelines.runtime.guarded import guard
 from uss_ray.pipelines.runtime.pool import LISTING_CPUS, WorkerPool
+from uss_ray.pipelines.runtime.run_state import keep_telling, tell_driver
 from uss_ray.pipelines.runtime.source import TableReader, read_tables
 
 _TASK_RETRIES = 2
 _POLL_SECONDS = 60.0
+_QUIET_SECONDS = 8.0  # before the driver says that it waits
+_REPEAT_SECONDS = 30.0
+
+logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -187,8 +194,10 @@ def _noted(stage: type) -> type:
         def __init__(self, state: Any, **arguments: Any) -> None:
             self._stage = stage(state=state, **arguments)
             self._state = state
-            self._name = ray.get_runtime_context().get_actor_id()
+            self._name = ray.get_runtime_context().get_actor_id() or ""
             state.join.remote(self._name)
+            tell_driver(state)
+            keep_telling(state, self._name)
 
         def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
             self._state.begin.remote(self._name)
@@ -299,6 +308,12 @@ def split_on_worker(work: Callable[[], tuple[Any, _T]]) -> tuple[Any, _T]:
 
 def _get(reference: Any) -> Any:
     try:
+        began = last = time.monotonic()
+        while not ray.wait([reference], timeout=_QUIET_SECONDS)[0]:
+            if last == began or time.monotonic() - last >= _REPEAT_SECONDS:
+                last = time.monotonic()
+                since = time.strftime("%H:%M:%S UTC", time.gmtime(time.time() - (last - began)))
+                logger.warning("waiting since %s for a worker that reads or settles what was done", since)
         return ray.get(reference)
     except RayError as error:
         raise own_error(error) from error
