@@ -21,7 +21,7 @@ from uss_ray.store.store import Location, Store
 _CHUNK_RECORDS = 1 << 16
 _LONGEST_ID_BYTES = 255
 # `<id>_<start>` and `<id>_<start>_<end>`, in seconds or milliseconds: how downloaders name excerpts.
-_NAMED_SPAN = re.compile(r"(?P<id>.+?)_(?P<start>\d+(?:\.\d+)?)(?:_(?P<end>\d+(?:\.\d+)?))?")
+_TIME = re.compile(r"\d+(?:\.\d+)?")
 _SAME_TIME_SECONDS = 0.0005
 
 
@@ -184,9 +184,10 @@ class SegmentTable:
             rows = self.rows_of(candidate)
             if rows:
                 return ClipMatch(tuple(rows), is_excerpt=False)
-            named = _NAMED_SPAN.fullmatch(candidate)
-            if named is not None and (row := self._row_at(named["id"], float(named["start"]))) is not None:
-                return ClipMatch((row,), is_excerpt=True)
+            for clip_id, start in _named_spans(candidate):
+                row = self._row_at(clip_id, start)
+                if row is not None:
+                    return ClipMatch((row,), is_excerpt=True)
         return None
 
     def class_totals(
@@ -214,6 +215,17 @@ class SegmentTable:
             ):
                 return row
         return None
+
+
+def _named_spans(name: str) -> Iterator[tuple[str, float]]:
+    """Read a name as an id with a start behind it, or a start and an end; an id may itself end in `_` and digits."""
+    above, _, last = name.rpartition("_")
+    if not above or _TIME.fullmatch(last) is None:
+        return
+    clip_id, _, start = above.rpartition("_")
+    if clip_id and _TIME.fullmatch(start) is not None:
+        yield clip_id, float(start)
+    yield above, float(last)
 
 
 _Chunk = tuple[

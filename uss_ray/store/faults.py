@@ -75,6 +75,12 @@ _MACHINE_ERRNOS = frozenset(
         errno.ESTALE,
     }
 )
+_REFUSED_STATUS = {
+    401: "a server that wants a password or a token",
+    403: "a server that refuses access, such as with a signature that has expired",
+    407: "a proxy that wants a password",
+    410: "a file that is gone",
+}
 _NAME_ERRNOS = frozenset({errno.ENAMETOOLONG, errno.EILSEQ})
 _TRANSIENT_CLASSES = (
     ("aiohttp", "ClientConnectionError"),
@@ -181,6 +187,9 @@ def wording(error: BaseException) -> str:
     code = store_code(error)
     if code in _CREDENTIAL_CODES:
         return f"credentials that the store does not accept ({code})"
+    web = web_refusal(error)
+    if web is not None:
+        return web
     if isinstance(error, FileNotFoundError):
         return "no such file, folder or bucket"
     if isinstance(error, PermissionError):
@@ -214,6 +223,35 @@ def client_errors() -> tuple[type[Exception], ...]:
     )
 
 
+def web_refusal(error: BaseException) -> str | None:
+    """Say what a web server, or the way to it, had against a request: fsspec calls all of it a missing file.
+
+    Parameters
+    ----------
+    error : exception
+        From a store's client.
+
+    Returns
+    -------
+    str or None
+        None where nothing but a missing file, or another kind of store, is known.
+    """
+    chain = list(_chain(error))
+    if any(type(link).__module__.startswith("botocore") for link in chain):
+        return None
+    for link in chain:
+        status = getattr(link, "status", None)
+        if isinstance(status, int) and status in _REFUSED_STATUS:
+            return f"{_REFUSED_STATUS[status]} ({status})"
+        if isinstance(link, socket.gaierror):
+            return f"a host whose address nobody knows ({link.strerror or 'name resolution failed'})"
+        if isinstance(link, ConnectionRefusedError) and link is not error:
+            return "a server that refuses connections"
+        if isinstance(link, ssl.SSLCertVerificationError):
+            return "a server whose certificate is not trusted"
+    return None
+
+
 def _may_pass(link: BaseException) -> bool | None:
     """Judge one link of a chain by itself; None where it says nothing."""
     response = getattr(link, "response", None)
@@ -235,7 +273,9 @@ def _may_pass(link: BaseException) -> bool | None:
 def _is_of_the_machine(link: BaseException) -> bool:
     if store_code(link) in _CREDENTIAL_CODES:
         return True
-    if isinstance(link, OSError):
+    if isinstance(link, socket.gaierror):
+        return True
+    if isinstance(link, OSError) and not isinstance(link, _known(("aiohttp", "ClientConnectionError"))):
         return link.errno in _MACHINE_ERRNOS
     if isinstance(link, _known(*_LASTING_CLASSES)):
         return False

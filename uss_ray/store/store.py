@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, cast
 from urllib.parse import unquote, urlsplit
 
 from uss_ray.errors import OutputError, RecordingError, UssRayError
-from uss_ray.store.faults import client_errors, wording
+from uss_ray.store.faults import client_errors, web_refusal, wording
 from uss_ray.store.options import StoreOptions
 from uss_ray.store.patience import patiently
 from uss_ray.store.systems import S3_SCHEMES, WEB_SCHEMES, file_system, scheme_of
@@ -190,7 +190,9 @@ class Store:
             system, path = self.file_system()
             try:
                 system.info(path)
-            except FileNotFoundError:
+            except FileNotFoundError as fault:
+                if web_refusal(fault) is not None:
+                    raise
                 return False
             return True
 

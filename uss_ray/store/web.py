@@ -9,6 +9,7 @@ from typing import Any
 
 from fsspec.implementations.http import HTTPFile, HTTPFileSystem
 
+from uss_ray.store.faults import web_refusal
 from uss_ray.store.patience import patiently, patiently_awaited
 from uss_ray.store.reading import make_reads_patient
 
@@ -37,7 +38,9 @@ class PatientHTTPFileSystem(HTTPFileSystem):  # type: ignore[misc]  # fsspec has
     async def _exists(self, path: str, **options: Any) -> bool:
         try:
             await self._info(path, **options)
-        except FileNotFoundError:
+        except FileNotFoundError as fault:
+            if web_refusal(fault) is not None:
+                raise
             return False
         return True
 

@@ -49,6 +49,11 @@ def test_rows_are_sorted_and_lines_that_repeat_a_clip_are_united(table: SegmentT
         ("Yv_5500_15500", ClipMatch((3,), True)),
         ("v_20000", ClipMatch((4,), True)),
         ("v_7", None),
+        ("-a_1_0", ClipMatch((0,), True)),
+        ("Y-a_1_0.000", ClipMatch((0,), True)),
+        ("-a_1_0_10000", ClipMatch((0,), True)),
+        ("-a_1_7", None),
+        ("_1", None),
         ("much-longer-than-any-id-there-is", None),
     ],
 )

@@ -233,3 +233,30 @@ def test_memory_does_not_grow_with_the_rows_of_a_row_group(tmp_path):
     assert count == rows
     assert names.nbytes > 16 << 20
     assert peak < names.nbytes / 2
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_manifests_of_pandas_and_pathlib_are_read(tmp_path, kind):
+    place = tmp_path / "a b%20c ü.wav"
+    place.write_bytes(b"x")
+    other = tmp_path / "d e.wav"
+    other.write_bytes(b"x")
+    frame = {
+        "uri": [place.as_uri(), other.as_uri()],
+        "id": ["one", "two"],
+        "bytes": [3528.0, float("nan")],
+        "duration_seconds": [2.0, float("nan")],
+    }
+    manifest = tmp_path / f"m.{kind}"
+    if kind == "parquet":
+        pq.write_table(pa.table(frame), manifest)
+    else:
+        pd = pytest.importorskip("pandas")
+        data = pd.DataFrame(frame)
+        if kind == "csv":
+            data.to_csv(manifest, index=False)
+        else:
+            data.to_json(manifest, orient="records", lines=True)
+    rows = [row for table in open_listing(str(manifest)).tables() for row in table.to_pylist()]
+    assert [(row["bytes"], row["duration_seconds"]) for row in rows] == [(3528, 2.0), (None, None)]
+    assert [Store(row["recording_uri"]).read() for row in rows] == [b"x", b"x"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import socket
 import threading
 from collections.abc import Iterator
 
@@ -10,7 +11,7 @@ import pytest
 
 from uss_ray.errors import RecordingError
 from uss_ray.store import patience
-from uss_ray.store.faults import is_transient
+from uss_ray.store.faults import is_infrastructure, is_transient
 from uss_ray.store.store import Store, StoreOptions
 
 CONTENT = bytes(range(256)) * 40
@@ -103,3 +104,43 @@ def test_without_patience_the_first_refusal_is_the_last(server: Server) -> None:
         place(server, patience_seconds=0).read()
     assert server.asked == ["GET"]
     assert is_transient(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "found"), [(401, "password"), (403, "refuses access"), (404, "no such file"), (410, "gone")]
+)
+def test_refusals_are_told_apart_and_are_the_contents(server: Server, status: int, found: str) -> None:
+    for ask in (Store.open, Store.read, Store.size):
+        server.statuses = [status, status]
+        with pytest.raises(RecordingError, match=found) as caught:
+            ask(place(server, patience_seconds=0))
+        assert not is_infrastructure(caught.value)
+    server.statuses = [status, status]
+    if status == 404:
+        assert not place(server).exists()
+    else:
+        with pytest.raises(RecordingError, match=found):
+            place(server).exists()
+
+
+def test_a_server_that_is_not_there_is_no_missing_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(*_: object, **__: object) -> object:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    now = StoreOptions(patience_seconds=0)
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        refused = Store(f"http://127.0.0.1:{reserved.getsockname()[1]}/a.wav", now)
+        told = _fault_of(refused)
+    assert "refuses connections" in str(told)
+    assert is_infrastructure(told)
+    monkeypatch.setattr(socket, "getaddrinfo", nobody)
+    told = _fault_of(Store("http://nobody.invalid/a.wav", now))
+    assert "nobody knows" in str(told)
+    assert is_infrastructure(told)
+
+
+def _fault_of(there: Store) -> RecordingError:
+    with pytest.raises(RecordingError) as caught:
+        there.open()
+    return caught.value
