@@ -15,6 +15,8 @@ from rich.progress import Progress as Bar
 if TYPE_CHECKING:
     from uss_ray.pipelines.runtime.progress import Progress, ProgressHook
 
+_FEW_ITEMS = 5  # fewer say nothing of the time that is left: workers may still be loading
+_FEW_SECONDS = 20.0
 _LINE_SECONDS = 30.0  # between lines of progress where there is no terminal
 
 
@@ -59,14 +61,15 @@ def progress_line(progress: Progress) -> str:
     """Tell how far a run is: recordings, hours of sound, hours an hour, failures and the time that is left."""
     hours, seconds = progress.audio_seconds / 3600, progress.seconds
     rate = progress.audio_seconds / seconds if seconds > 0 else 0.0
-    left = seconds / progress.finished * (progress.found - progress.finished) if progress.finished else 0.0
     parts = [
         f"{progress.finished}/{progress.found}",
         f"{hours:.2f} h of sound",
         f"{rate:.1f} h/h",
         f"{progress.failed} failed",
-        f"{_duration(left)} left",
     ]
+    if progress.finished >= _FEW_ITEMS and seconds >= _FEW_SECONDS:
+        left = seconds / progress.finished * (progress.found - progress.finished)
+        parts.append(f"{_duration(left)} left")
     return ", ".join(parts)
 
 

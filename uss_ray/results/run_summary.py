@@ -101,7 +101,7 @@ class RunSummary:
     stems : int
         Stems written in this run, residuals not counted.
     stem_bytes : int
-        Size of their files and of the residuals'.
+        Size of the files of these, residuals not counted.
     stages : tuple of StageSummary, default=()
         In the order of the pipeline.
     passed_over : mapping, default={}

@@ -22,6 +22,7 @@ from uss_ray.audio.codec import RecordingReader
 from uss_ray.errors import OutputError, RecordingError
 from uss_ray.pipelines.archive.ledger import done_parts
 from uss_ray.pipelines.archive.packets import PacketBuilder, Sounding, Unit, UnitStatus
+from uss_ray.pipelines.runtime.metrics import peak_memory_bytes
 from uss_ray.pipelines.runtime.run_state import StopSign, tell_driver
 from uss_ray.records import Recording
 from uss_ray.results.options import WriteOptions
@@ -166,7 +167,8 @@ def decode_recording(
             for unit, waveform in _units(
                 reader, facts=facts, plan=plan, done_parts=lambda: done_parts(recording)
             ):
-                yield replace(unit, decode_seconds=time.monotonic() - started), waveform
+                took = time.monotonic() - started
+                yield replace(unit, decode_seconds=took, decode_peak_bytes=peak_memory_bytes()), waveform
                 started = time.monotonic()
                 if unit.part is not None:
                     facts = replace(facts, part=unit.part + 1)

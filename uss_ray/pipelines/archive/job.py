@@ -33,7 +33,7 @@ from uss_ray.pipelines.archive.ledger import (
 )
 from uss_ray.pipelines.archive.long_recordings import LongRecordings
 from uss_ray.pipelines.archive.missing import TellState, WhatToDo, undone_readers
-from uss_ray.pipelines.archive.outcome import Outcome, PacketReport, failed_outcome
+from uss_ray.pipelines.archive.outcome import JOIN, Outcome, PacketReport, failed_outcome
 from uss_ray.pipelines.archive.packets import CPU_PACKET_SAMPLES, GPU_PACKET_SAMPLES, SPAN_SAMPLES
 from uss_ray.pipelines.archive.separate import MakeSeparator, SeparatePackets
 from uss_ray.pipelines.runtime.counters import Increment
@@ -181,6 +181,7 @@ class ArchiveJob(Job[RunSummary]):
     failed_examples: list[Outcome] = field(default_factory=list)
     passed_over: PassedOver = field(default_factory=PassedOver)
     earlier: Earlier = field(default_factory=Earlier)
+    _join_workers: set[str] = field(default_factory=set)
     _scratch: Path = Path()
     _listed_by: Any = None
 
@@ -188,6 +189,7 @@ class ArchiveJob(Job[RunSummary]):
         """List what is not done, decode it to packets, separate these; reports come back."""
         chunking = Chunking.isolated() if run.is_isolated else Chunking.of(self.few, actors=run.pool.actors)
         self._long = LongRecordings(self.separator.publisher)
+        self._long.workers = self._join_workers  # of all passes
         # The index tells what is there; a worker that is tried again must be free to replace its own results.
         request = self.request.replace(overwrite=True)
         spans = SpanPlan(
@@ -299,9 +301,13 @@ class ArchiveJob(Job[RunSummary]):
             ),
             stems=int(counters.amounts["written"]),
             stem_bytes=int(counters.amounts["stem_bytes"]),
-            stages=counters.stage_summaries(report.stage_workers),
+            stages=counters.stage_summaries(report.stage_workers | self._joiners()),
             failures=counters.failures.most_common(),
         )
+
+    def _joiners(self) -> dict[str, int]:
+        workers = len(self._join_workers)
+        return {JOIN: workers} if workers else {}
 
     @property
     def source(self) -> str:

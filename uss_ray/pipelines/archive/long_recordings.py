@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
@@ -12,9 +14,13 @@ from ray.exceptions import RayError
 from uss_ray.api.publisher import Publisher, index_name
 from uss_ray.errors import OutputError, RecordingError, UssRayError
 from uss_ray.pipelines.archive.ledger import FAILED_PREFIX
+from uss_ray.pipelines.archive.metrics import ArchiveMetrics
 from uss_ray.pipelines.archive.outcome import Outcome, failed_outcome, separated_outcome
+from uss_ray.pipelines.runtime.metrics import peak_memory_bytes
+from uss_ray.pipelines.runtime.run_state import this_process
 from uss_ray.records import Recording
 from uss_ray.store.faults import is_infrastructure
+from uss_ray.wording import log_plainly
 
 _JOIN_CPUS = 0.5
 _MOST_JOINS = 64  # in flight; more would only wait in Ray's queue
@@ -30,6 +36,11 @@ class _Long:
 class LongRecordings:
     """Keeps count of the long recordings in flight, and has them joined.
 
+    Attributes
+    ----------
+    workers : set of str
+        Processes that have joined some.
+
     Parameters
     ----------
     publisher : Publisher
@@ -41,7 +52,8 @@ class LongRecordings:
         self._open: dict[int, _Long] = {}
         self._given_up: set[int] = set()
         self._joins: dict[Any, Recording] = {}
-        self._join = ray.remote(_join).options(num_cpus=_JOIN_CPUS, max_retries=2)
+        self.workers: set[str] = set()
+        self._join = ray.remote(_joined).options(num_cpus=_JOIN_CPUS, max_retries=2)
 
     def take(self, outcome: Outcome) -> Iterator[Outcome]:
         """Take what became of a unit; give what is thereby known of whole recordings."""
@@ -78,7 +90,10 @@ class LongRecordings:
         ready, _ = ray.wait(waiting, timeout=timeout)
         ready, _ = ray.wait(waiting, num_returns=len(waiting), timeout=0) if ready else (ready, [])
         for join in ready:
-            yield _told(join, self._joins.pop(join))
+            outcome = _told(join, self._joins.pop(join))
+            if outcome.worker:
+                self.workers.add(outcome.worker)
+            yield outcome
 
     def abandon(self) -> Iterator[Outcome]:
         """Wait no more; the spans stay, and the next run joins them."""
@@ -97,6 +112,26 @@ def _told(join: Any, recording: Recording) -> Outcome:
         reason = f"joining its spans: {type(error).__name__}"
         return failed_outcome(recording, reason=reason, status="unfinished")
     return outcome
+
+
+def _joined(publisher: Publisher, recording: Recording, parts: int) -> Outcome:
+    """Join in a task of its own; what it takes is told and counted like any other work."""
+    log_plainly()
+    began = time.monotonic()
+    outcome = _join(publisher, recording, parts)
+    outcome = replace(
+        outcome,
+        join_seconds=time.monotonic() - began,
+        worker=this_process(),
+        peak_bytes=peak_memory_bytes(),
+    )
+    _metrics().count_joined(outcome)
+    return outcome
+
+
+@functools.cache
+def _metrics() -> ArchiveMetrics:
+    return ArchiveMetrics()  # once a process
 
 
 def _join(publisher: Publisher, recording: Recording, parts: int) -> Outcome:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from uss_ray.pipelines.archive.outcome import PacketReport
+from collections.abc import Mapping, Sequence
+
+from uss_ray.pipelines.archive.outcome import JOIN, Outcome, PacketReport
 from uss_ray.pipelines.runtime.metrics import WorkCounter, WorkMetrics
 
 PIPELINE = "archive"
@@ -23,13 +25,20 @@ class ArchiveMetrics:
         self._bytes = WorkCounter("stem_bytes", "Size of the stems that were written", pipeline=PIPELINE)
         self._work = WorkMetrics(PIPELINE)
 
+    def count_joined(self, outcome: Outcome) -> None:
+        """Add what became of a long recording whose spans were joined."""
+        self._count((outcome,), stage_seconds={JOIN: outcome.join_seconds})
+
     def count(self, report: PacketReport) -> None:
         """Add what became of a packet."""
-        for outcome in report.outcomes:
+        stage_seconds = {stage: getattr(report, f"{stage}_seconds") for stage in _STAGES}
+        self._count(report.outcomes, stage_seconds=stage_seconds)
+
+    def _count(self, outcomes: Sequence[Outcome], *, stage_seconds: Mapping[str, float]) -> None:
+        for outcome in outcomes:
             self._recordings.add(1, outcome.status)
             self._stems.add(outcome.written)
             self._bytes.add(outcome.stem_bytes)
         self._work.count(
-            audio_seconds=sum(outcome.seconds for outcome in report.outcomes),
-            stage_seconds={stage: getattr(report, f"{stage}_seconds") for stage in _STAGES},
+            audio_seconds=sum(outcome.seconds for outcome in outcomes), stage_seconds=stage_seconds
         )

@@ -15,6 +15,8 @@ from uss_ray.results.index.rows import RecordingRows
 from uss_ray.wording import printable, without_bare_secrets
 
 LOUDEST_STEMS = 3
+JOIN = "join"
+"""Stage in which the spans of long recordings become their stems; in tasks of its own."""
 
 _STEM_STATUSES = ("written", "silent", "absent", "unknown", "detected")
 
@@ -40,13 +42,19 @@ class Outcome:
     written, silent, absent, unknown, detected : int, default=0
         Stems by status, residuals not counted.
     stem_bytes : int, default=0
-        Size of all stems, residuals too.
+        Size of these stems, without residuals.
     loudest : tuple of str, default=()
         Labels of the loudest stems of the deepest level, loudest first.
     part : int or None, default=None
         Number of the span.
     parts : int or None, default=None
         Number of spans of the recording, known with the last one.
+    join_seconds : float, default=0.0
+        Time that joining the spans took.
+    worker : str, default=""
+        Who joined them.
+    peak_bytes : int, default=0
+        Most memory that this one has taken so far.
     """
 
     recording_id: str
@@ -65,6 +73,9 @@ class Outcome:
     loudest: tuple[str, ...] = ()
     part: int | None = None
     parts: int | None = None
+    join_seconds: float = 0.0
+    worker: str = ""
+    peak_bytes: int = 0
 
     @property
     def recording(self) -> Recording:
@@ -80,13 +91,19 @@ class Outcome:
 
     def increment(self) -> Increment:
         """Say what a whole recording adds to the counters."""
+        took: dict[str, Any] = {}
+        if self.join_seconds:
+            took = {"stage_seconds": {JOIN: self.join_seconds}, "stage_peaks": {JOIN: self.peak_bytes}}
         if self.status == "failed":
-            return Increment(failed=1, failures={self.reason or "unknown": 1})
+            return Increment(failed=1, failures={self.reason or "unknown": 1}, **took)
         if self.status == "unfinished":
-            return Increment(unfinished=1, unfinished_reason=self.reason)
+            return Increment(unfinished=1, unfinished_reason=self.reason, **took)
         amounts = {name: getattr(self, name) for name in _STEM_STATUSES}
         return Increment(
-            done=1, audio_seconds=self.seconds, amounts={**amounts, "stem_bytes": self.stem_bytes}
+            done=1,
+            audio_seconds=self.seconds,
+            amounts={**amounts, "stem_bytes": self.stem_bytes},
+            **took,
         )
 
 
@@ -103,6 +120,8 @@ class PacketReport:
         Time in each stage; writing goes on beside separating.
     peak_bytes : int, default=0
         Most memory that the worker has taken so far.
+    decode_peak_bytes : int, default=0
+        The same of those that decoded it.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -111,6 +130,7 @@ class PacketReport:
     separate_seconds: float = 0.0
     write_seconds: float = 0.0
     peak_bytes: int = 0
+    decode_peak_bytes: int = 0
 
     def to_table(self) -> pa.Table:
         """Turn the report into a table of one row of `PACKET_REPORT_SCHEMA`."""
@@ -128,6 +148,7 @@ class PacketReport:
             },
             worker=self.worker,
             peak_bytes=self.peak_bytes,
+            stage_peaks={"decode": self.decode_peak_bytes},
         )
 
     @classmethod
@@ -167,7 +188,7 @@ def separated_outcome(recording: Recording, rows: RecordingRows) -> Outcome:
         absent=counts["absent"],
         unknown=counts["unknown"],
         detected=counts["detected"],
-        stem_bytes=sum(row.written_bytes for row in own),
+        stem_bytes=sum(row.written_bytes for row in stems),
         loudest=tuple(row.label for row in loudest[:LOUDEST_STEMS]),
     )
 

@@ -61,6 +61,8 @@ class Unit:
         See `audio.spec.AudioSpec`.
     decode_seconds : float, default=0.0
         Time it took to read.
+    decode_peak_bytes : int, default=0
+        Most memory that whoever decoded it had taken by then.
     """
 
     recording_id: str
@@ -82,6 +84,7 @@ class Unit:
     decoder: str = "libsndfile"
     note: str | None = None
     decode_seconds: float = 0.0
+    decode_peak_bytes: int = 0
 
     @property
     def recording(self) -> Recording:

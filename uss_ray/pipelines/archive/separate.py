@@ -6,7 +6,6 @@ import gc
 import hashlib
 import logging
 import os
-import resource
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +36,7 @@ from uss_ray.pipelines.archive.outcome import (
     separated_outcome,
 )
 from uss_ray.pipelines.archive.packets import Sounding, Unit, packets_of
+from uss_ray.pipelines.runtime.metrics import peak_memory_bytes
 from uss_ray.pipelines.runtime.run_state import StopSign
 from uss_ray.results.index.rows import RecordingRows
 from uss_ray.results.index.table import IndexRow
@@ -138,7 +138,8 @@ class SeparatePackets:
             decode_seconds=sum(unit.decode_seconds for unit, _ in packet),
             separate_seconds=separate_seconds,
             write_seconds=sum(seconds for _, _, seconds in results),
-            peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            peak_bytes=peak_memory_bytes(),
+            decode_peak_bytes=max((unit.decode_peak_bytes for unit, _ in packet), default=0),
         )
 
     def _separate_side_by_side(self, sounding: Sequence[Sounding]) -> tuple[list[_Written], float]:

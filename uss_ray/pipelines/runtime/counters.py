@@ -38,6 +38,8 @@ class Increment:
     worker : str, default=""
     peak_bytes : int, default=0
         Most memory of that worker so far.
+    stage_peaks : mapping of str to int
+        The same of whoever did a stage outside of the actors.
     """
 
     done: int = 0
@@ -53,6 +55,7 @@ class Increment:
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     worker: str = ""
     peak_bytes: int = 0
+    stage_peaks: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -79,6 +82,7 @@ class Counters:
     failures: FailureTally = field(default_factory=FailureTally)
     unfinished_reason: str | None = None
     stage_seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    stage_peaks: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     workers: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -109,6 +113,8 @@ class Counters:
             self.failures.add(reason, count=count)
         if increment.unfinished_reason is not None:
             self.unfinished_reason = increment.unfinished_reason
+        for stage, peak in increment.stage_peaks.items():
+            self.stage_peaks[stage] = max(self.stage_peaks[stage], peak)
         if increment.worker:
             self.workers[increment.worker] = max(self.workers.get(increment.worker, 0), increment.peak_bytes)
 
@@ -117,7 +123,7 @@ class Counters:
         self.unfinished = 0
 
     def stage_summaries(self, workers: Mapping[str, int]) -> tuple[StageSummary, ...]:
-        """Sum up the stages; all but the first run in the actors, whose memory is measured.
+        """Sum up the stages; most but the first run in the actors, whose memory is measured.
 
         Parameters
         ----------
@@ -131,7 +137,7 @@ class Counters:
                 name=stage,
                 workers=count,
                 busy_seconds=self.stage_seconds[stage],
-                peak_memory_bytes=None if stage == first else peak,
+                peak_memory_bytes=self.stage_peaks[stage] or (None if stage == first else peak),
             )
             for stage, count in workers.items()
         )

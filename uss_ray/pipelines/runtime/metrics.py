@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Mapping
 
 from ray.util.metrics import Counter
+
+
+def peak_memory_bytes() -> int:
+    """Measure the most memory that this process has taken so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 class WorkCounter:

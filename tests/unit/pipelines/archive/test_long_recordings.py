@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.unit.pipelines.metrics_seen import watch_counters
+from uss_ray.pipelines.archive import long_recordings
 from uss_ray.pipelines.archive.long_recordings import LongRecordings
 from uss_ray.pipelines.archive.outcome import Outcome, failed_outcome
+from uss_ray.pipelines.runtime.counters import Counters
 from uss_ray.sources.recordings import single_recording
 
 
@@ -44,6 +47,26 @@ def test_a_recording_with_a_span_that_failed_is_told_once_and_never_joined(joins
     assert list(joins.take(broken)) == []
     assert list(joins.take(part("a", 2, 3))) == []
     assert joins.asked == []
+
+
+def test_a_join_tells_what_it_took_and_counts(monkeypatch):
+    seen = watch_counters(monkeypatch)
+    long_recordings._metrics.cache_clear()
+    done = Outcome(
+        recording_id="a", recording_uri="a", status="separated", seconds=70.0, written=3, stem_bytes=9
+    )
+    monkeypatch.setattr(long_recordings, "_join", lambda *_: done)
+    outcome = long_recordings._joined(None, single_recording("a"), 2)
+    long_recordings._metrics.cache_clear()
+    assert outcome.join_seconds > 0
+    assert outcome.peak_bytes > 1 << 20
+    counters = Counters()
+    counters.add(outcome.increment())
+    (stage,) = counters.stage_summaries({"join": 1})
+    assert (stage.busy_seconds, stage.peak_memory_bytes) == (outcome.join_seconds, outcome.peak_bytes)
+    assert seen["uss_ray_recordings_total"] == {("archive", "separated"): 1}
+    assert seen["uss_ray_audio_seconds_total"] == {("archive",): 70.0}
+    assert seen["uss_ray_stage_seconds_total"] == {("archive", "join"): outcome.join_seconds}
 
 
 def test_short_recordings_pass(joins):
