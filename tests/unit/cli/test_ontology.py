@@ -13,3 +13,14 @@ def test_a_text_that_no_node_holds_is_an_error(command):
     ran = command("ontology", "--find", "xyzzy")
     assert ran.exit_code == 4
     assert ran.err.startswith("error: xyzzy: expected ")
+
+
+def test_what_weights_do_not_know_is_marked(command):
+    ran = command("ontology", "--find", "alarm", "--weights", "starter")
+    assert ran.exit_code == 0
+    alarm, car_alarm = (
+        next(line for line in ran.out.splitlines() if f" {label}  /" in line)
+        for label in ("Alarm", "Car alarm")
+    )
+    assert "  unknown" in car_alarm
+    assert "unknown" not in alarm

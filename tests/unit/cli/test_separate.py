@@ -157,3 +157,24 @@ def test_another_ontology_and_class_list_can_take_audiosets_place(command, make_
     assert ran.exit_code == 0
     assert ran.out.startswith("Creature 7  /m/")
     assert len(Ontology.load(ontology).roots) == len(ids)
+
+
+def test_a_sound_that_the_weights_do_not_know_is_refused_before_any_work(command, make_recording, out):
+    ran = command("separate", make_recording("a.wav"), "-o", out, "--classes", "Siren")
+    assert ran.exit_code == 4
+    assert ran.err.startswith("error: Siren: expected a sound that the weights were trained on (nearest: ")
+    assert not out.exists() or not any(out.iterdir())
+    ran = command("separate", make_recording("b.wav"), "-o", out, "--classes", "Siren", "--allow-unknown")
+    assert ran.exit_code == 0, ran.err
+    (row,) = [row for row in read_index(out).to_pylist() if row["kind"] != "residual"]
+    assert row["status"] in ("written", "silent")
+    assert row["probability"] is None
+
+
+def test_levels_tell_unknown_from_absent(command, make_recording, out):
+    ran = command("separate", make_recording("a.wav"), "-o", out, "--levels", 2, "--write", "index-only")
+    assert ran.exit_code == 0, ran.err
+    assert "15 unknown" in ran.out
+    found = command("find", out, "--class", "Whistling", "--status", "unknown", "--json")
+    assert '"status": "unknown"' in found.out
+    assert command("find", out, "--class", "Whistling", "--status", "absent", "--json").out == ""

@@ -30,3 +30,11 @@ def test_a_file_that_holds_no_weights_cannot_be_imported(command, tmp_path):
     assert ran.exit_code == 5
     assert "Cnn14_mAP=0.431.pth" in ran.err
     assert not (tmp_path / "imported").exists()
+
+
+def test_the_classes_that_weights_know_are_listed(command):
+    ran = command("weights", "show", "starter", "--classes")
+    assert ran.exit_code == 0
+    assert "128 of 527 classes" in ran.out
+    assert "Speech (/m/09x0r)" in ran.out
+    assert "Siren (" not in ran.out

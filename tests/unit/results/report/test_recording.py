@@ -241,6 +241,20 @@ def test_what_was_only_detected_has_a_time_line_and_no_player(
         assert words in text
 
 
+def test_what_the_weights_do_not_know_is_one_line(
+    tmp_path: Path, run_facts: RunFacts, recording_facts: RecordingFacts
+) -> None:
+    scene = faded_scene({STEMS[1].key: "..##..", STEMS[2].key: "......"})
+    stems = [STEMS[1], dataclasses.replace(STEMS[2], is_known=False, label="Unheard of")]
+    written = write_stems(
+        scene.blocks(), stems=stems, root=tmp_path, recording=recording_facts, run=run_facts
+    )
+    _, text = page_of(written, tmp_path)
+    assert "1 unknown" in text
+    assert "not trained on 1 more" in text
+    assert "Unheard of" not in text
+
+
 def test_a_recording_that_was_not_drawn_has_no_page(
     tmp_path: Path, run_facts: RunFacts, recording_facts: RecordingFacts
 ) -> None:

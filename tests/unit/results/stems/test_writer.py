@@ -498,3 +498,40 @@ def test_rows_name_another_decoder_and_what_a_header_said_wrongly(
     )
     assert {row.reason for row in rows} == {"the header states 0 bytes"}
     assert {row.format for row in rows if row.status == "absent"} == {None}
+
+
+@pytest.mark.parametrize(
+    ("write", "status", "spans"),
+    [
+        ("stems", "written", [(1.0, 2.0)]),
+        ("active-spans", "written", [(0.0, 4.0)]),
+    ],
+)
+def test_spans_are_those_that_were_detected_but_where_each_has_a_file(
+    tmp_path: Path, recording_facts: RecordingFacts, run_facts: RunFacts, write: str, status: str, spans: list
+) -> None:
+    dog = StemRequest(key="/m/0bt9lr", label="Dog", kind="class")
+    scene = faded_scene({dog.key: "####"}, last_frames=RATE)
+    detected = np.array([[False], [True], [False], [False]])
+    blocks = [
+        dataclasses.replace(block, detected=found[None])
+        for block, found in zip(scene.blocks(), detected, strict=True)
+    ]
+    facts = dataclasses.replace(recording_facts, frames=scene.frames)
+    written = write_stems(
+        iter(blocks), stems=[dog], root=tmp_path, recording=facts, run=run_facts, write=write, draw=False
+    )
+    row = written.rows[0]
+    assert row.status == status
+    assert [(span.start_seconds, span.end_seconds) for span in row.active_spans] == spans
+
+
+def test_what_was_separated_and_never_heard_is_silent_though_nothing_was_detected(
+    tmp_path: Path, recording_facts: RecordingFacts, run_facts: RunFacts
+) -> None:
+    dog = StemRequest(key="/m/0bt9lr", label="Dog", kind="class")
+    scene = faded_scene({dog.key: "6666"}, last_frames=RATE)
+    blocks = (dataclasses.replace(block, detected=np.zeros_like(block.active)) for block in scene.blocks())
+    facts = dataclasses.replace(recording_facts, frames=scene.frames)
+    written = write_stems(blocks, stems=[dog], root=tmp_path, recording=facts, run=run_facts, draw=False)
+    assert (written.rows[0].status, written.rows[0].active_spans) == ("silent", ())
