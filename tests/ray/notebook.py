@@ -58,7 +58,7 @@ if __name__ == "__main__":
         assert after[name] == value, f"{name}: {value} became {after[name]}"
 
     os.environ["RAY_AUTH_MODE"] = "disabled"
-    ray.init(num_cpus=2, include_dashboard=False, object_store_memory=100 << 20)
+    ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=100 << 20)
     with pytest.raises(Exception, match="row 5"):  # of whatever kind Ray wraps it in
         ray.data.range(10, override_num_blocks=10).map(fail_on_five).materialize()
     again = separate_archive(

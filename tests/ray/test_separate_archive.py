@@ -140,6 +140,8 @@ def test_odd_files_of_an_archive_are_taken_and_what_is_passed_over_is_told(
         "count": 2,
         "kinds": {"": 1, ".txt": 1},
         "names": ["README", "notes.txt"],
+        "unlisted_count": 0,
+        "unlisted": [],
     }
     rows = read_index(out).to_pylist()
     of = {
