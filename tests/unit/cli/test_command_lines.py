@@ -95,7 +95,7 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
     },
     "verify OUT": {"output": "OUT"},
     "ontology --find dog": {"find": "dog"},
-    "ontology --level 2": {"level": 2},
+    "ontology --level 2 --weights starter": {"level": 2, "weights": "starter"},
     f"data check balanced_train_segments.csv {BUCKET}/audio": {
         "sources": ("balanced_train_segments.csv", f"{BUCKET}/audio")
     },
@@ -110,6 +110,7 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
     },
     "mine CSV AUDIO ANCHORS": {"request": {"segments": ("CSV",), "audio": "AUDIO", "output": "ANCHORS"}},
     "weights list": {},
+    "weights show starter --classes": {"weights": "starter", "classes": True},
     "weights fetch uss-resunet30": {"name": "uss-resunet30"},
     "weights import Cnn14_mAP=0.431.pth -o my-weights/cnn14": {
         "file": "Cnn14_mAP=0.431.pth",
