@@ -61,5 +61,5 @@ format: $(VENV)/.dev ## put the sources into the house format
 	@$(VENV)/bin/ruff format .
 
 clean:           ## remove the environment, results and caches
-	@rm -rf $(VENV) out .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
+	@rm -rf $(VENV) out .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
