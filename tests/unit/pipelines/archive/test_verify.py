@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from uss_ray.cli.main import run
 from uss_ray.errors import OutputError
 from uss_ray.pipelines.archive.ledger import read_ledger
 from uss_ray.pipelines.archive.verify import verify_output
@@ -152,14 +150,3 @@ def test_nothing_is_touched_without_repair(output):
 def test_no_index_is_no_output(tmp_path):
     with pytest.raises(OutputError, match="expected an output with an index"):
         verify_output(Store(tmp_path))
-
-
-def test_the_command_tells_and_gives_its_exit_code(output, capsys):
-    assert run(["verify", str(output)]) == 0
-    assert "2 recordings, 2 stems: all is well" in capsys.readouterr().out
-    remove_stem(output.local_path())
-    assert run(["verify", str(output)]) == 8
-    assert "missing: a.wav/level-1/dog.wav" in capsys.readouterr().out
-    assert run(["verify", str(output), "--json"]) == 8
-    assert json.loads(capsys.readouterr().out)["counts"] == {"missing": 1}
-    assert run(["verify", str(output), "--repair"]) == 0

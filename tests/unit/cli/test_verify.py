@@ -1,0 +1,83 @@
+"""`uss-ray verify`: what it says of an output, and how it ends."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from uss_ray.cli.main import run
+from uss_ray.results.index.table import IndexRow, write_index
+from uss_ray.results.layout import index_path, stem_path
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """One recording with one stem."""
+    uri = stem_path("a.wav", level=1, slug="dog", extension="wav")
+    stem = tmp_path / uri
+    stem.parent.mkdir(parents=True)
+    sf.write(stem, np.zeros((100, 1)), 8000)
+    row = IndexRow(
+        run_id="run",
+        recording_id="a.wav",
+        recording_uri="a.wav",
+        node_id="/m/0bt9lr",
+        label="Dog",
+        level=1,
+        kind="node",
+        status="written",
+        stem_uri=uri,
+        stem_sha256=hashlib.sha256(stem.read_bytes()).hexdigest(),
+        stem_bytes=stem.stat().st_size,
+        frames=100,
+        weights_name="starter",
+        weights_sha256="cd" * 32,
+    )
+    write_index([row], path=tmp_path / index_path("a"))
+    return tmp_path
+
+
+def test_an_output_that_is_well_ends_with_0(output: Path, capsys):
+    assert run(["verify", str(output)]) == 0
+    assert "1 recordings, 1 stems: all is well" in capsys.readouterr().out
+
+
+def test_what_is_wrong_is_named_and_ends_with_8(output: Path, capsys):
+    stem = output / "a.wav" / "level-1" / "dog.wav"
+    stem.unlink()
+    assert run(["verify", str(output)]) == 8
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "missing: a.wav/level-1/dog.wav"
+    assert lines[-1] == "1 recordings, 1 stems: 1 missing"
+
+
+def test_findings_come_as_json(output: Path, capsys):
+    (output / "a.wav" / "level-1" / "dog.wav").unlink()
+    assert run(["verify", str(output), "--json"]) == 8
+    told = json.loads(capsys.readouterr().out)
+    assert [finding["place"] for finding in told["findings"]] == ["a.wav/level-1/dog.wav"]
+
+
+def test_a_repaired_output_is_well(output: Path, capsys):
+    (output / "a.wav" / "level-1" / "dog.wav").unlink()
+    assert run(["verify", str(output), "--repair"]) == 0
+    assert "repaired: 1" in capsys.readouterr().out
+    assert run(["verify", str(output)]) == 0
+
+
+def test_bytes_are_read_unless_only_sizes_are_asked_for(output: Path):
+    stem = output / "a.wav" / "level-1" / "dog.wav"
+    content = stem.read_bytes()
+    stem.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert run(["verify", str(output), "--quick"]) == 0
+    assert run(["verify", str(output)]) == 8
+
+
+def test_a_place_without_an_index_is_refused(tmp_path: Path, capsys):
+    assert run(["verify", str(tmp_path / "nothing")]) == 6
+    assert "nothing" in capsys.readouterr().err
