@@ -27,7 +27,7 @@ from archive_watch import MEBIBYTE, watch
 
 from uss_ray.pipelines.archive.chunking import Chunking
 from uss_ray.pipelines.archive.ledger import Ledger, read_ledger
-from uss_ray.pipelines.archive.missing import undone_readers
+from uss_ray.pipelines.archive.missing import WhatToDo, undone_readers
 from uss_ray.pipelines.archive.outcome import Outcome, PacketReport
 from uss_ray.pipelines.runtime.counters import Counters
 from uss_ray.pipelines.runtime.pool import DECODE_CPUS, WorkerPool
@@ -37,6 +37,7 @@ from uss_ray.pipelines.runtime.stages import Pass, TableStream, cut_blocks, map_
 from uss_ray.results.index.table import IndexRow, write_index
 from uss_ray.sources.listing import open_listing
 from uss_ray.sources.recordings import RECORDING_SCHEMA
+from uss_ray.store.options import StoreOptions
 from uss_ray.store.store import Store
 
 _ROW_GROUP = 50_000
@@ -75,7 +76,8 @@ def plan(manifest: Path) -> dict[str, float]:
             state=start_run_state(),
             pool=WorkerPool(actors=1, threads=1, cpus_per_actor=1, gpus_per_actor=0),
         )
-        readers = undone_readers(open_listing(Store(manifest)).readers, run=run, is_first=True)
+        what = WhatToDo(changed="keep", storage=StoreOptions(), may_repeat=True)
+        readers = undone_readers(open_listing(Store(manifest)).readers, run=run, is_first=True, what=what)
         rows = run.read(readers, schema=RECORDING_SCHEMA, name="Recordings")
         rows = cut_blocks(rows, rows_at_a_time=chunking.decode_rows)
         reports = map_tables(

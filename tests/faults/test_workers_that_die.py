@@ -23,7 +23,7 @@ from uss_ray.pipelines.archive.outcome import Outcome
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray"), pytest.mark.timeout(600)]
 
-NOTHING_BYTES = 1 << 30
+CHUNKS = 1 << 22
 
 
 @pytest.mark.parametrize("victim", ["3.wav", f"{LONG}#1"])
@@ -82,8 +82,8 @@ class _DyingPublisher:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_long_recording_whose_joining_is_killed_each_time_is_left_to_the_next_run(make_request, tmp_path):
-    long = LongRecordings(make_request(tmp_path / "out"), publisher=_DyingPublisher())
+def test_a_long_recording_whose_joining_is_killed_each_time_is_left_to_the_next_run():
+    long = LongRecordings(_DyingPublisher())
     span = Outcome(recording_id=LONG, recording_uri=LONG, status="part", part=0, parts=1)
     assert list(long.take(span)) == []
     (told,) = long.joined(seconds=60)
@@ -102,10 +102,10 @@ def _copy_of(archive: Path, folder: Path) -> Path:
 def _killer_of_readers(path: Path, *, times: int | None) -> Iterator[list[int]]:
     """Kill whoever reads a recording, in the middle of reading; the recording is back after so many times.
 
-    The recording is a very long one until then, without a byte on the disk: who reads it is found at it.
+    Until then its sound stands behind millions of empty chunks: who opens it is found at it, before the first sample.
     """
-    sound = path.rename(path.with_suffix(".kept"))
-    _write_hours_of_nothing(path)
+    sound = path.rename(path.parent.parent / path.name)  # out of the archive
+    _write_behind_empty_chunks(path)
     killed: list[int] = []
     is_over = threading.Event()
 
@@ -130,15 +130,15 @@ def _killer_of_readers(path: Path, *, times: int | None) -> Iterator[list[int]]:
         killer.join()
 
 
-def _write_hours_of_nothing(path: Path) -> None:
+def _write_behind_empty_chunks(path: Path) -> None:
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, 8000, 0, "NONE", ""))
-        file.writeframes(b"")
-    header = bytearray(path.read_bytes())
-    header[4:8] = (NOTHING_BYTES + len(header) - 8).to_bytes(4, "little")
-    header[-4:] = NOTHING_BYTES.to_bytes(4, "little")
-    path.write_bytes(header)
-    os.truncate(path, len(header) + NOTHING_BYTES)
+        file.writeframes(bytes(16_000))
+    plain = path.read_bytes()
+    at = plain.index(b"data")
+    whole = bytearray(plain[:at] + b"JUNK\0\0\0\0" * CHUNKS + plain[at:])
+    whole[4:8] = (len(whole) - 8).to_bytes(4, "little")
+    path.write_bytes(whole)
 
 
 def _holds(process: psutil.Process, file: os.stat_result) -> bool:

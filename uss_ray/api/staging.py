@@ -12,6 +12,7 @@ import os
 import posixpath
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +22,8 @@ from uss_ray.store.store import Store
 
 _PREFIX = ".uss-ray-"
 _LOCK_NAME = ".lock"
+_REMOVALS = 20
+_BETWEEN_REMOVALS_SECONDS = 0.05
 
 
 def check_output(output: Store) -> None:
@@ -112,7 +115,7 @@ def staging_folder(output: Store, *, within: Path | None = None) -> Iterator[Pat
         item = error.item.replace(str(folder), str(output).rstrip("/"))
         raise OutputError(item, expected=error.expected, found=error.found) from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         os.close(lock)
 
 
@@ -137,6 +140,15 @@ def sweep_staging(output: Store) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
             finally:
                 os.close(lock)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder that a worker may still be writing to; it gives up once the folder is gone."""
+    for _ in range(_REMOVALS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(_BETWEEN_REMOVALS_SECONDS)
 
 
 def _place_of(output: Store) -> Path:

@@ -35,6 +35,8 @@ def test_a_worker_gives_a_report_for_each_packet_and_counts_it(monkeypatch: pyte
         asked.append(request)
         return FakeMiner()
 
+    was_initialized = ray.is_initialized()
+
     try:
         worker = MinePackets(REQUEST, 1000, 1, "running", make_miner)
         assert torch.get_num_threads() == 1
@@ -44,4 +46,4 @@ def test_a_worker_gives_a_report_for_each_packet_and_counts_it(monkeypatch: pyte
     assert (report.mined, report.anchors, report.audio_seconds) == (2, 2, 1.0)
     assert seen["uss_ray_anchors_total"] == {("mining",): 2}
     assert asked == [REQUEST], "the weights are loaded once"
-    assert not ray.is_initialized()
+    assert ray.is_initialized() == was_initialized, "a worker starts no Ray"

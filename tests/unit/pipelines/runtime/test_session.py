@@ -24,7 +24,8 @@ def started(monkeypatch):
         os.environ["RAY_AUTH_MODE"] = "token"
         signal.signal(signal.SIGTERM, lambda *_: None)
 
-    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    for name in [name for name in os.environ if name.startswith("RAY_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setattr(session.ray, "is_initialized", lambda: False)
     monkeypatch.setattr(session.ray, "init", init)
     monkeypatch.setattr(session.ray, "shutdown", lambda: calls.append("shutdown"))
