@@ -14,6 +14,7 @@ from typing import NamedTuple
 from uss_ray.audio.inspection import Inspection, Stream
 from uss_ray.audio.splice import SeekableReader, patched
 
+_LEAST_HEADER_BYTES = 6
 _TAIL_BYTES = 1 << 16
 _MOST_TAIL_BYTES = 1 << 20
 _TOTAL_AT = 21  # the four bits of the length that share a byte with the channels and bits
@@ -99,6 +100,8 @@ def _last_sample(file: SeekableReader, info: _StreamInfo, *, file_bytes: int) ->
 
 def _frame_end(head: bytes, info: _StreamInfo) -> int | None:
     """Read from the header of a frame where it ends in the stream, in samples; None for what is no such header."""
+    if len(head) < _LEAST_HEADER_BYTES:  # two bytes of sound that look like the beginning of a frame
+        return None
     is_variable = head[1] & 1
     size_code, rate_code = head[2] >> 4, head[2] & 15
     number, at = _coded_number(head, 4)

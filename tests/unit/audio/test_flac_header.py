@@ -71,3 +71,11 @@ def test_another_start_is_found_behind_an_offset_only() -> None:
     file = io.BytesIO(b"junk" + encoded(100))
     assert has_another_start(file, 4)
     assert not has_another_start(file, 5)
+
+
+@pytest.mark.parametrize("length", range(1, 8))
+@pytest.mark.parametrize("sync", [b"\xff\xf8", b"\xff\xf9"])
+def test_an_end_that_looks_like_the_beginning_of_a_frame_is_none(sync: bytes, length: int) -> None:
+    content = encoded()
+    for end in (content[:-length], content):
+        assert inspected(end[:-2] + (sync + bytes(5))[:length]) == Inspection()
