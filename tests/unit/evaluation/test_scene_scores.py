@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from uss_ray.evaluation.scene_scores import LevelScore, SeparatedScene, projection, score_scene, summarise
+from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.separation.targets import Target, targets_for_levels
+
+RNG = np.random.default_rng(0)
+# Sounds that hold nothing of each other.
+DOG, CAT, PIANO = np.eye(3, 3000, dtype=np.float32)
+
+
+@pytest.fixture(scope="module")
+def vocabulary() -> Vocabulary:
+    return Vocabulary.load()
+
+
+def key(vocabulary: Vocabulary, label: str) -> str:
+    return vocabulary.resolve(label).node_id
+
+
+def scored(
+    vocabulary: Vocabulary,
+    stems: dict[str, np.ndarray],
+    *,
+    stem_of: dict[str, str] | None = None,
+    sources: dict[str, np.ndarray] | None = None,
+    unknown: str = "",
+) -> list[LevelScore]:
+    sources = {"Dog": DOG, "Piano": 2 * PIANO} if sources is None else sources
+    named = {key(vocabulary, label): stem for label, stem in stems.items()}
+    targets: tuple[Target, ...] = targets_for_levels(vocabulary, levels=[1, 2])
+    if unknown:
+        targets = tuple(
+            Target(t.key, t.label, t.level, t.class_indexes, is_known=t.label != unknown) for t in targets
+        )
+    return score_scene(
+        "s",
+        SeparatedScene(
+            np.sum(list(sources.values()), axis=0),
+            {vocabulary.classes.index(key(vocabulary, label)): sound for label, sound in sources.items()},
+            named,
+            {
+                node: key(vocabulary, (stem_of or {}).get(label, label))
+                for label, node in ((label, key(vocabulary, label)) for label in stems)
+            },
+        ),
+        targets=targets,
+        vocabulary=vocabulary,
+    )
+
+
+def test_nodes_are_true_where_a_source_lies_below_them(vocabulary: Vocabulary) -> None:
+    one, two = scored(vocabulary, {"Animal": DOG, "Channel, environment and background": 0.1 * PIANO})
+    by_label = {vocabulary.ontology.node(node.node_id).label: node for node in one.nodes}
+    assert {label for label, node in by_label.items() if node.is_true} == {"Animal", "Music"}
+    assert by_label["Animal"].sdr_db == pytest.approx(100)
+    assert by_label["Animal"].sdri_db == pytest.approx(100 + 10 * np.log10(4))
+    assert by_label["Music"].sdr_db == 0
+    assert not by_label["Music"].is_written
+    assert by_label["Channel, environment and background"].sdr_db is None
+    first, second = summarise([one, two])
+    assert (first.precision, first.recall, first.f1) == (0.5, 0.5, 0.5)
+    assert first.false_share == pytest.approx(0.01 / 5)
+    assert first.sdr_db == pytest.approx(100)
+    assert first.sdr_all_db == pytest.approx(50)
+    assert first.residual == pytest.approx((1.9**2) / 5)
+    assert (second.precision, second.recall) == (None, 0.0)
+
+
+def test_a_true_node_that_the_weights_cannot_know_is_counted_apart(vocabulary: Vocabulary) -> None:
+    first, _ = summarise(scored(vocabulary, {"Animal": DOG}, unknown="Music"))
+    assert (first.precision, first.recall, first.unknown) == (1.0, 1.0, 1)
+
+
+def test_a_sound_in_two_stems_is_lost_twice_unless_they_are_one(vocabulary: Vocabulary) -> None:
+    stems = {"Animal": DOG, "Music": DOG}
+    first, _ = summarise(scored(vocabulary, stems))
+    assert first.taken_twice == 1.0
+    assert first.least_left == pytest.approx(-1.0)
+    first, _ = summarise(scored(vocabulary, stems, stem_of={"Music": "Animal"}))
+    assert first.taken_twice == 0.0
+    assert first.least_left == pytest.approx(0.0)
+
+
+def test_a_child_is_compared_with_its_parent(vocabulary: Vocabulary) -> None:
+    pets = "Domestic animals, pets"
+    _, agree = scored(vocabulary, {"Animal": DOG, pets: 1.1 * DOG})
+    assert (agree.children, agree.louder) == (1, 0)
+    assert (agree.parents, agree.overdrawn) == (1, 1)
+    _, louder = scored(vocabulary, {"Animal": DOG, pets: 1.2 * DOG})
+    assert (louder.children, louder.louder) == (1, 1)
+    _, orphan = scored(vocabulary, {pets: DOG})
+    assert (orphan.children, orphan.louder, orphan.parents) == (1, 1, 0)
+    _, within = scored(vocabulary, {"Animal": DOG + CAT, pets: DOG})
+    assert (within.louder, within.overdrawn) == (0, 0)
+    summary = summarise([*scored(vocabulary, {"Animal": DOG, pets: 1.2 * DOG}), within])
+    assert summary[1].louder == 0.5
+
+
+def test_a_projection_is_a_factor() -> None:
+    noise = RNG.standard_normal(1000).astype(np.float32)
+    assert projection(0.3 * noise, noise) == pytest.approx(0.3, rel=1e-5)
+    assert projection(noise, np.zeros(1000, np.float32)) == 0

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.unit.evaluation.conftest import DOG, PIANO, RAIN
+from uss_ray.datasets.clips import LoadedClips
+from uss_ray.datasets.segments import ClipRecord
+from uss_ray.errors import DataError
+from uss_ray.evaluation.scenes import (
+    ClipShelf,
+    PieceCandidate,
+    Scene,
+    ScenePiece,
+    build_scenes,
+    draw_scenes,
+    list_sha256,
+    mix_scene,
+    read_scenes,
+    scenes_jsonl,
+)
+from uss_ray.ontology.vocabulary import Vocabulary
+
+CANDIDATES = [
+    PieceCandidate(f"clip{number}", f"class{number % 8}", ((1.0, 2.0), (3.0, 4.5)), -20.0 - number, 0.5)
+    for number in range(16)
+]
+
+
+def never(one: str, other: str) -> bool:
+    return one == other
+
+
+def test_a_list_depends_on_its_seed_and_on_no_order() -> None:
+    drawn = draw_scenes(CANDIDATES, related=never, count=5)
+    shuffled = random.Random(1).sample(CANDIDATES, len(CANDIDATES))
+    assert list_sha256(draw_scenes(shuffled, related=never, count=5)) == list_sha256(drawn)
+    assert list_sha256(draw_scenes(CANDIDATES, related=never, count=5, seed=1)) != list_sha256(drawn)
+    assert draw_scenes(CANDIDATES, related=never, count=3) == drawn[:3]
+
+
+def test_a_scene_is_as_large_as_it_says_and_holds_its_pieces() -> None:
+    candidates = {candidate.clip_id: candidate for candidate in CANDIDATES}
+    spread = []
+    for scene in draw_scenes(CANDIDATES, related=never, count=40):
+        assert 20 <= scene.seconds <= 40
+        assert 3 <= len(scene.class_ids) <= 6
+        levels = {
+            class_id: [
+                piece.gain_db + candidates[piece.clip_id].level_dbfs
+                for piece in scene.pieces
+                if piece.class_id == class_id
+            ]
+            for class_id in scene.class_ids
+        }
+        # Gains are rounded to a tenth of a dB.
+        assert all(max(own) - min(own) <= 0.11 for own in levels.values())
+        spread.append(max(map(max, levels.values())) - min(map(min, levels.values())))
+        for piece in scene.pieces:
+            assert piece.position_seconds + piece.seconds <= scene.seconds
+            assert piece.sounds[0][0] - piece.position_seconds == pytest.approx(0.05)
+            peak = candidates[piece.clip_id].peak * 10 ** (piece.gain_db / 20)
+            assert peak * len(scene.class_ids) <= 0.92
+    assert max(spread) <= 24.1
+    assert np.mean(spread) > 8
+
+
+def test_related_classes_never_share_a_scene() -> None:
+    def related(one: str, other: str) -> bool:
+        return one == other or {one, other} <= {"class0", "class1", "class2"}
+
+    for scene in draw_scenes(CANDIDATES, related=related, count=30):
+        assert len({"class0", "class1", "class2"}.intersection(scene.class_ids)) <= 1
+    with pytest.raises(DataError, match="not related"):
+        draw_scenes(CANDIDATES, related=lambda _one, _other: True, count=1)
+
+
+def test_sources_are_their_pieces_times_the_gain_and_the_mixture_is_their_sum() -> None:
+    clips = shelf()
+    scene = Scene(
+        "s",
+        4,
+        (
+            ScenePiece("a", DOG, 1.0, 1.0, 0.5, -20.0, ((0.5, 1.5),)),
+            ScenePiece("b", RAIN, 0.0, 2.0, 1.0, 6.0, ((1.0, 3.0),)),
+            ScenePiece("a", DOG, 1.0, 1.0, 2.0, -20.0, ((2.0, 3.0),)),
+        ),
+    )
+    mixed = mix_scene(scene, clips)
+    np.testing.assert_allclose(mixed.mixture, mixed.sources[DOG] + mixed.sources[RAIN])
+    dog = mixed.sources[DOG]
+    inner = slice(600, 1400)
+    np.testing.assert_allclose(dog[inner], 0.1 * clips.waveform("a")[1100:1900], rtol=1e-5)
+    np.testing.assert_allclose(dog[2100:2900], dog[inner])
+    assert not dog[:500].any()
+    assert not dog[1500:2000].any()
+    assert not dog[3000:].any()
+    gain = 10 ** (6 / 20)
+    np.testing.assert_allclose(
+        mixed.sources[RAIN][1100:2900], gain * clips.waveform("b")[100:1900], rtol=1e-5
+    )
+    assert abs(dog[500]) < 0.02 * np.abs(dog).max()
+
+
+def test_a_list_is_read_as_it_was_written(tmp_path: Path) -> None:
+    drawn = draw_scenes(CANDIDATES, related=never, count=3)
+    (tmp_path / "list.jsonl").write_text(scenes_jsonl(drawn))
+    assert read_scenes(tmp_path / "list.jsonl") == drawn
+    (tmp_path / "list.jsonl").write_text(scenes_jsonl(drawn) + "{}\n")
+    with pytest.raises(DataError, match="line 4"):
+        read_scenes(tmp_path / "list.jsonl")
+    with pytest.raises(DataError, match="nothing"):
+        read_scenes(tmp_path / "nothing.jsonl")
+
+
+def test_clips_come_from_several_sets_by_their_id(two_sources: Path, vocabulary: Vocabulary) -> None:
+    clips = ClipShelf.load([two_sources], clip_ids=["clip1"], vocabulary=vocabulary, sample_rate=32_000)
+    assert len(clips.waveform("clip1")) == 320_000
+    with pytest.raises(DataError, match="clip9"):
+        ClipShelf.load([two_sources], clip_ids=["clip1", "clip9"], vocabulary=vocabulary, sample_rate=32_000)
+
+
+def test_the_same_id_in_two_sets_is_refused() -> None:
+    with pytest.raises(DataError, match="in two"):
+        ClipShelf([loaded("a"), loaded("a")])
+
+
+def test_scenes_of_a_data_set_whose_events_are_known(two_sources: Path, vocabulary: Vocabulary) -> None:
+    # Of three classes a scene of three sources can be drawn, and none of more.
+    (scene,) = build_scenes([two_sources], vocabulary=vocabulary, count=1, seed=3)
+    with pytest.raises(DataError, match="not related"):
+        build_scenes([two_sources], vocabulary=vocabulary, count=1, seed=2)
+    assert set(scene.class_ids) == {DOG, RAIN, PIANO}
+    sine_db = 20 * math.log10(0.1 / math.sqrt(2))
+    assert all(abs(piece.gain_db + sine_db + 30) <= 12.2 for piece in scene.pieces)
+
+
+def loaded(*names: str) -> LoadedClips:
+    rng = np.random.default_rng(0)
+    records = [ClipRecord(name, 0.0, 10.0, ()) for name in names]
+    audio = rng.integers(-9000, 9000, (len(names), 10_000)).astype(np.int16)
+    return LoadedClips(records, audio, sample_rate=1000, classes=4)
+
+
+def shelf() -> ClipShelf:
+    return ClipShelf([loaded("a", "b")])

@@ -1,0 +1,302 @@
+"""What the separation of a scene is worth: right and wrong nodes, stems against truth, the residual, levels that agree.
+
+Arrays in, figures out; who separates is `scene_run`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uss_ray.evaluation.metrics import sdr
+from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.separation.targets import Target
+
+Waveform = NDArray[np.float32]
+
+TAKEN_TWICE = -0.05
+"""A residual that holds less of a stem's sound than this has lost it more than once."""
+LOUDER_DB = 1.0
+"""By how much a child may be louder than its parent."""
+
+_FLOOR = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class SeparatedScene:
+    """What came of a scene.
+
+    Parameters
+    ----------
+    mixture : ndarray of shape (samples,), dtype=float32
+    sources : dict of int to ndarray of shape (samples,), dtype=float32
+        Class index -> true sound.
+    stems : dict of str to ndarray of shape (samples,), dtype=float32
+        Node id -> stem, only of those that are written.
+    stem_of : dict of str to str
+        Node id of a written stem -> that of the node whose stem it is; nodes may share one.
+    """
+
+    mixture: Waveform
+    sources: Mapping[int, Waveform]
+    stems: Mapping[str, Waveform]
+    stem_of: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class NodeScore:
+    """A node of a level that is true, written, or both.
+
+    Parameters
+    ----------
+    scene_id : str
+    level : int
+    node_id : str
+    is_known, is_true, is_written : bool
+    sdr_db, sdri_db : float or None
+        Against the sum of the true sources below the node; of one that is not written, of silence. None of a false one.
+    share : float
+        Energy of the stem by that of the mixture, in [0, inf).
+    left : float or None
+        What the residual of the level holds of the stem's sound, as a factor of the stem; None without a stem.
+    """
+
+    scene_id: str
+    level: int
+    node_id: str
+    is_known: bool
+    is_true: bool
+    is_written: bool
+    sdr_db: float | None
+    sdri_db: float | None
+    share: float
+    left: float | None
+
+
+@dataclass(frozen=True)
+class LevelScore:
+    """A level of a scene.
+
+    Parameters
+    ----------
+    scene_id : str
+    level : int
+    nodes : tuple of NodeScore
+    residual_share : float
+        Energy of mixture minus stems by that of the mixture.
+    children, louder : int
+        Stems of this level with a parent in the level above that was asked for; and how many of them are more than
+        1 dB louder than each parent, or have no parent with a stem.
+    parents, overdrawn : int
+        Stems of the level above with children here, and how many of them hold less than their children: what they leave
+        holds less than -0.05 of the sound of one.
+    """
+
+    scene_id: str
+    level: int
+    nodes: tuple[NodeScore, ...]
+    residual_share: float
+    children: int
+    louder: int
+    parents: int
+    overdrawn: int
+
+
+def score_scene(
+    scene_id: str, separated: SeparatedScene, *, targets: Sequence[Target], vocabulary: Vocabulary
+) -> list[LevelScore]:
+    """Score a scene level by level.
+
+    Parameters
+    ----------
+    scene_id : str
+    separated : SeparatedScene
+    targets : sequence of Target
+        Everything that was asked for; those of no level do not count.
+    vocabulary : Vocabulary
+    """
+    levels = sorted({target.level for target in targets if target.level is not None})
+    by_level = {level: [target for target in targets if target.level == level] for level in levels}
+    return [_score_level(scene_id, level, separated, by_level, vocabulary=vocabulary) for level in levels]
+
+
+def _score_level(
+    scene_id: str,
+    level: int,
+    separated: SeparatedScene,
+    by_level: Mapping[int, Sequence[Target]],
+    *,
+    vocabulary: Vocabulary,
+) -> LevelScore:
+    targets = by_level[level]
+    stems = _distinct(separated, targets)
+    residual = separated.mixture - np.sum(list(stems.values()), axis=0, dtype=np.float32)
+    nodes = [_score_node(scene_id, level, target, separated, residual) for target in targets]
+    keys = {target.key for target in by_level.get(level - 1, ())}
+    children = {
+        key: [parent for parent in vocabulary.ontology.node(key).parent_ids if parent in keys]
+        for key in stems
+    }
+    children = {key: parents for key, parents in children.items() if parents}
+    louder = sum(
+        energy(stems[key])
+        > 10 ** (LOUDER_DB / 10) * max(energy(separated.stems.get(parent)) for parent in parents)
+        for key, parents in children.items()
+    )
+    parents = _distinct(separated, by_level.get(level - 1, ()))
+    below = {
+        parent: [
+            stems[key]
+            for key, own in children.items()
+            if parent == next((separated.stem_of[one] for one in own if one in separated.stems), None)
+        ]
+        for parent in parents
+    }
+    below = {parent: own for parent, own in below.items() if own}
+    overdrawn = sum(
+        min(projection(parents[parent] - np.sum(own, axis=0), child) for child in own) < TAKEN_TWICE
+        for parent, own in below.items()
+    )
+    return LevelScore(
+        scene_id,
+        level,
+        nodes=tuple(node for node in nodes if node.is_true or node.is_written),
+        residual_share=energy(residual) / max(energy(separated.mixture), _FLOOR),
+        children=len(children),
+        louder=louder,
+        parents=len(below),
+        overdrawn=overdrawn,
+    )
+
+
+def _score_node(
+    scene_id: str, level: int, target: Target, separated: SeparatedScene, residual: Waveform
+) -> NodeScore:
+    mixture = separated.mixture
+    below = [sound for index, sound in separated.sources.items() if index in target.class_indexes]
+    stem = separated.stems.get(target.key)
+    sdr_db = sdri_db = None
+    if below:
+        truth = np.sum(below, axis=0)
+        sdr_db = float(sdr(np.zeros_like(mixture) if stem is None else stem, truth))
+        sdri_db = sdr_db - float(sdr(mixture, truth))
+    return NodeScore(
+        scene_id,
+        level,
+        target.key,
+        is_known=target.is_known,
+        is_true=bool(below),
+        is_written=stem is not None,
+        sdr_db=sdr_db,
+        sdri_db=sdri_db,
+        share=energy(stem) / max(energy(mixture), _FLOOR),
+        left=None if stem is None else projection(residual, stem),
+    )
+
+
+def _distinct(separated: SeparatedScene, targets: Iterable[Target]) -> dict[str, Waveform]:
+    """Give each stem of some targets once."""
+    written = [target.key for target in targets if target.key in separated.stems]
+    return {key: separated.stems[key] for key in dict.fromkeys(separated.stem_of[key] for key in written)}
+
+
+def energy(waveform: Waveform | None) -> float:
+    """Sum the squares; 0 of none."""
+    return 0.0 if waveform is None else float(np.square(waveform, dtype=np.float64).sum())
+
+
+def projection(waveform: Waveform, onto: Waveform) -> float:
+    """Tell how much of a sound another holds, as a factor of it: 1 if it holds it, 0 if nothing, -1 its opposite."""
+    return float(np.dot(waveform.astype(np.float64), onto)) / max(energy(onto), _FLOOR)
+
+
+@dataclass(frozen=True)
+class SceneSummary:
+    """Scores of one level over scenes.
+
+    Parameters
+    ----------
+    level : int
+    precision, recall, f1 : float or None
+        Of nodes that the weights know; None where there are none to count.
+    unknown : int
+        True nodes that the weights do not know.
+    sdr_db, sdri_db : float or None
+        Mean over true nodes that are written.
+    sdr_all_db, sdri_all_db : float or None
+        Mean over all true nodes that the weights know; what is missed counts as silence.
+    residual : float
+        Mean share of the energy in the residual.
+    false_share : float
+        Mean share of the energy in false stems, of a scene.
+    taken_twice : float or None
+        Share of stems whose sound the residual has lost more than once.
+    least_left : float or None
+        The worst of them, as a factor of the stem.
+    louder, overdrawn : float or None
+        Share of children louder than their parents, and of parents that hold less than their children.
+    """
+
+    level: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    unknown: int
+    sdr_db: float | None
+    sdri_db: float | None
+    sdr_all_db: float | None
+    sdri_all_db: float | None
+    residual: float
+    false_share: float
+    taken_twice: float | None
+    least_left: float | None
+    louder: float | None
+    overdrawn: float | None
+
+
+def summarise(scores: Sequence[LevelScore]) -> list[SceneSummary]:
+    """Sum up scenes, level by level."""
+    return [
+        _summary(level, [score for score in scores if score.level == level])
+        for level in sorted({score.level for score in scores})
+    ]
+
+
+def _summary(level: int, scores: Sequence[LevelScore]) -> SceneSummary:
+    nodes = [node for score in scores for node in score.nodes]
+    known = [node for node in nodes if node.is_known]
+    right = sum(node.is_true and node.is_written for node in known)
+    written, true = sum(node.is_written for node in known), sum(node.is_true for node in known)
+    lefts = [node.left for node in nodes if node.left is not None]
+    false = sum(node.share for node in nodes if not node.is_true)
+    heard = [node for node in known if node.is_true and node.is_written]
+    all_true = [node for node in known if node.is_true]
+    return SceneSummary(
+        level,
+        precision=_share(right, written),
+        recall=_share(right, true),
+        f1=_share(2 * right, written + true),
+        unknown=sum(node.is_true and not node.is_known for node in nodes),
+        sdr_db=_mean(node.sdr_db for node in heard),
+        sdri_db=_mean(node.sdri_db for node in heard),
+        sdr_all_db=_mean(node.sdr_db for node in all_true),
+        sdri_all_db=_mean(node.sdri_db for node in all_true),
+        residual=float(np.mean([score.residual_share for score in scores])),
+        false_share=false / len(scores),
+        taken_twice=_share(sum(left < TAKEN_TWICE for left in lefts), len(lefts)),
+        least_left=min(lefts, default=None),
+        louder=_share(sum(score.louder for score in scores), sum(score.children for score in scores)),
+        overdrawn=_share(sum(score.overdrawn for score in scores), sum(score.parents for score in scores)),
+    )
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
