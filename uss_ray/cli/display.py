@@ -53,11 +53,14 @@ def say(text: str) -> None:
 
 
 def show_matches(matches: Sequence[tuple[str, TextMatch]]) -> None:
-    """Say what each free text was taken for, and what else it might have been."""
+    """Say on stderr what each free text was taken for, and what else it might have been."""
     for text, match in matches:
         others = ", ".join(candidate.node.label for candidate in match.runners_up[:_OTHERS_SHOWN])
         rest = f"; next best: {others}" if others else ""
-        say(f"'{text}' is taken as {match.node.label} ({match.node.node_id}), score {match.score:.2f}{rest}")
+        said = (
+            f"'{text}' is taken as {match.node.label} ({match.node.node_id}), score {match.score:.2f}{rest}"
+        )
+        sys.stderr.write(f"{plain_lines(said)}\n")
 
 
 @contextmanager

@@ -98,6 +98,7 @@ def run(arguments: Sequence[str]) -> int:
 
     vocabulary = Vocabulary.load(ontology_path=asked.ontology, classes_path=asked.class_list)
     matches = tuple((text, vocabulary.resolve_text(text)) for text in asked.texts)
+    show_matches(matches)
     names = [*asked.classes, *(match.node.node_id for _, match in matches)]
     wanted = Wanted(
         node_ids=nodes_named(names, vocabulary=vocabulary, exact=asked.exact) if names else None,
@@ -110,7 +111,6 @@ def run(arguments: Sequence[str]) -> int:
         with _ending_with_its_reader():
             (_write_json if asked.json_lines else _write_csv)(islice(findings, asked.limit))
     else:
-        show_matches(matches)
         _show(findings, rows=asked.limit or _TABLE_ROWS, output=asked.output)
     return 0
 

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from uss_ray.errors import QueryError
 from uss_ray.ontology.graph import Node
-from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.ontology.vocabulary import TextMatch, Vocabulary
 
 _NEAREST = 5
 
@@ -44,6 +44,10 @@ class KnownNodes:
     def knows_node(self, node_id: str) -> bool:
         """Tell whether a class of a node's subtree is known. Raises QueryError for an unknown id."""
         return self.knows(self.vocabulary.class_indexes(node_id))
+
+    def resolve_text(self, text: str) -> TextMatch:
+        """Find the node that a text names, as `Vocabulary.resolve_text` does; a known one wins a tie."""
+        return self.vocabulary.resolve_text(text, prefers=self.knows_node)
 
     def nearest(self, node_id: str, *, count: int = _NEAREST) -> tuple[Node, ...]:
         """Find the known nodes nearest to one that is not known.

@@ -16,9 +16,10 @@ from pathlib import Path
 from uss_ray.errors import DataError
 from uss_ray.ontology.graph import Node, Ontology
 from uss_ray.ontology.source import read_source
-from uss_ray.ontology.words import stem, tokenise
+from uss_ray.ontology.words import LIGHT_WEIGHT, stem, tokenise, weigh
 
 PACKAGED_EVERYDAY_WORDS = "everyday_words.json"
+PACKAGED_OTHER_NAMES = "other_names.json"
 
 # How much a query word counts by where it is found: in the label itself, in the label of a node above (or in
 # brackets behind the label), or in the description only.
@@ -29,9 +30,10 @@ DESCRIPTION_WEIGHT = 0.35
 # longer one.
 EVERYDAY_WORD_WEIGHT = 0.8
 PREFIX_WEIGHT = 0.6
-# The last word of a text names the thing, those before it say which: a steam train is a train.
-HEAD_WEIGHT = 1.3
 MIN_PREFIX_LETTERS = 4
+MAX_ENDING_LETTERS = 3  # laughter, gunfire; but a woodpecker is no wood
+# A word that no node has is rarer than all that any has, but may be anything.
+UNKNOWN_WORD_SHARE = 0.8
 # What a label loses when the text names none of its other synonyms: "a dog" is Dog before "Canidae, dogs, wolves".
 UNNAMED_SYNONYMS_LOSS = 0.1
 
@@ -47,20 +49,21 @@ class ScoredNode:
     node : Node
         The candidate.
     score : float
-        In [0, 1]; 1 when text and label say the same.
-    coverage : float
-        Share of the text's words found anywhere in the node's names or description, in [0, 1].
+        In [0, 1]; 1 when text and a name say the same.
+    named_by : frozenset of str
+        Stems of the text that stand in the name, or in that of a node above.
     """
 
     node: Node
     score: float
-    coverage: float
+    named_by: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
     node: Node
     synonyms: tuple[tuple[str, ...], ...]
+    other_names: tuple[tuple[str, ...], ...]
     context: frozenset[str]
     description: frozenset[str]
 
@@ -80,69 +83,86 @@ class TextIndex:
         The nodes that a text may stand for.
     everyday_words : mapping of str to tuple of str
         Stem -> stems of label words that mean nearly the same.
+    other_names : mapping of str to tuple of str, optional
+        Label -> what people call this sound as well.
 
     Notes
     -----
-    For each synonym of a label, score = (share of the query found) x (1 + share of the synonym found) / 2, each
-    word weighted by its inverse document frequency, the last word of the query a little more, for it names the thing
-    ("steam train" is a train); a node's score is that of its best synonym, less up to a tenth
-    for the synonyms left unnamed.
+    For each synonym of a label and each other name, score = (share of the text found) x (1 + share of the name
+    found) / 2, each word weighted by its inverse document frequency, and a word of the text by what it says too
+    (`words.weigh`: "water running" is water, in either order); a node's score is that of its best name, less up to a
+    tenth for the synonyms of the label left unnamed. Another name counts whole or not at all.
     """
 
     def __init__(
-        self, ontology: Ontology, *, candidates: Iterable[Node], everyday_words: Mapping[str, tuple[str, ...]]
+        self,
+        ontology: Ontology,
+        *,
+        candidates: Iterable[Node],
+        everyday_words: Mapping[str, tuple[str, ...]],
+        other_names: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self._everyday_words = everyday_words
-        self._entries = [_build_entry(node, ontology) for node in candidates]
+        self._entries = [
+            _build_entry(node, ontology, (other_names or {}).get(node.label, ())) for node in candidates
+        ]
         counts = Counter(word for entry in self._entries for word in entry.words)
         self._rarity = {word: math.log1p(len(self._entries) / count) for word, count in counts.items()}
-        self._unknown_rarity = math.log1p(len(self._entries))
+        self._unknown_rarity = UNKNOWN_WORD_SHARE * math.log1p(len(self._entries))
 
     def rank(self, text: str) -> list[ScoredNode]:
         """Score every candidate that shares a word with the text, best first; equals go from general to special."""
-        query = tuple(dict.fromkeys(self._join_compounds(tokenise(text))))
+        query = self.weigh(text)
         scored = [self._score(query, entry) for entry in self._entries] if query else []
         found = [candidate for candidate in scored if candidate.score > 0]
         return sorted(found, key=lambda candidate: (-candidate.score, candidate.node.level))
 
-    def _join_compounds(self, words: tuple[str, ...]) -> list[str]:
-        """Write two neighbours as one word where the labels do: "gun shots" is "gunshot"."""
-        joined: list[str] = []
-        for word in words:
-            if joined and joined[-1] + word in self._rarity:
-                joined[-1] += word
+    def weigh(self, text: str) -> dict[str, float]:
+        """Weigh the words of a text, two neighbours as one where the labels write them so: "gun shots" is "gunshot"."""
+        joined: dict[str, float] = {}
+        for word, weight in weigh(text).items():
+            last = next(reversed(joined), "")
+            if last and last + word in self._rarity:
+                joined[last + word] = max(weight, joined.pop(last))
             else:
-                joined.append(word)
+                joined[word] = weight
         return joined
 
-    def _score(self, query: tuple[str, ...], entry: _Entry) -> ScoredNode:
-        elsewhere = [self._strength_elsewhere(word, entry) for word in query]
-        best = ScoredNode(entry.node, 0.0, 0.0)
+    def _score(self, query: Mapping[str, float], entry: _Entry) -> ScoredNode:
+        weights = {
+            word: weight * self._rarity.get(word, self._unknown_rarity) for word, weight in query.items()
+        }
+        in_context = {word: self._best(word, entry.context) for word in query}
         whole_label = tuple(word for synonym in entry.synonyms for word in synonym)
         unnamed = 1 - self._share_named(whole_label, query)
-        for synonym in entry.synonyms or ((),):
-            in_label = [
-                max((self._likeness(word, other) for other in synonym), default=0.0) for word in query
-            ]
-            strengths = [
-                max(LABEL_WEIGHT * label, other) for label, other in zip(in_label, elsewhere, strict=True)
-            ]
-            of_query = self._weighted_mean(query, strengths, head=HEAD_WEIGHT)
-            score = (
-                of_query * (1 + self._share_named(synonym, query)) / 2 * (1 - UNNAMED_SYNONYMS_LOSS * unnamed)
-            )
+        best = ScoredNode(entry.node, 0.0, frozenset())
+        for name in (*entry.synonyms, *entry.other_names) or ((),):
+            in_name = {word: self._best(word, name) for word in query}
+            share_named = self._share_named(name, query)
+            if name in entry.other_names and share_named < 1:
+                continue
+            strengths = {
+                word: max(
+                    LABEL_WEIGHT * in_name[word],
+                    CONTEXT_WEIGHT * in_context[word],
+                    DESCRIPTION_WEIGHT * (word in entry.description and query[word] > LIGHT_WEIGHT),
+                )
+                for word in query
+            }
+            score = _mean(weights, strengths) * (1 + share_named) / 2
+            if name not in entry.other_names:
+                score *= 1 - UNNAMED_SYNONYMS_LOSS * unnamed
             if score > best.score:
-                coverage = sum(strength > 0 for strength in strengths) / len(query)
-                best = ScoredNode(entry.node, score, coverage)
+                named_by = frozenset(word for word in query if max(in_name[word], in_context[word]) > 0)
+                best = ScoredNode(entry.node, score, named_by)
         return best
 
-    def _share_named(self, label_words: tuple[str, ...], query: tuple[str, ...]) -> float:
-        named = [max(self._likeness(word, other) for word in query) for other in label_words]
-        return self._weighted_mean(label_words, named)
+    def _share_named(self, name: tuple[str, ...], query: Iterable[str]) -> float:
+        weights = {word: self._rarity.get(word, self._unknown_rarity) for word in name}
+        return _mean(weights, {word: max(self._likeness(other, word) for other in query) for word in name})
 
-    def _strength_elsewhere(self, word: str, entry: _Entry) -> float:
-        in_context = max((self._likeness(word, other) for other in entry.context), default=0.0)
-        return max(CONTEXT_WEIGHT * in_context, DESCRIPTION_WEIGHT * (word in entry.description))
+    def _best(self, word: str, others: Iterable[str]) -> float:
+        return max((self._likeness(word, other) for other in others), default=0.0)
 
     def _likeness(self, word: str, other: str) -> float:
         if word == other:
@@ -150,20 +170,13 @@ class TextIndex:
         if other in self._everyday_words.get(word, ()):
             return EVERYDAY_WORD_WEIGHT
         shorter, longer = sorted((word, other), key=len)
-        if len(shorter) >= MIN_PREFIX_LETTERS and longer.startswith(shorter):
+        if (
+            len(shorter) >= MIN_PREFIX_LETTERS
+            and longer.startswith(shorter)
+            and len(longer) - len(shorter) <= MAX_ENDING_LETTERS
+        ):
             return PREFIX_WEIGHT
         return 0.0
-
-    def _weighted_mean(self, words: tuple[str, ...], values: list[float], *, head: float = 1.0) -> float:
-        weights = [self._rarity.get(word, self._unknown_rarity) for word in words]
-        if weights:
-            weights[-1] *= head
-        total = sum(weights)
-        return (
-            sum(weight * value for weight, value in zip(weights, values, strict=True)) / total
-            if total
-            else 0.0
-        )
 
 
 def load_everyday_words(path: str | Path | None = None) -> dict[str, tuple[str, ...]]:
@@ -184,7 +197,34 @@ def load_everyday_words(path: str | Path | None = None) -> dict[str, tuple[str, 
     DataError
         If the file cannot be read or is not such an object.
     """
-    source = read_source(path, packaged=PACKAGED_EVERYDAY_WORDS)
+    lists = _read_lists(path, packaged=PACKAGED_EVERYDAY_WORDS)
+    return {stem(word): tuple(stem(other) for other in others) for word, others in lists.items()}
+
+
+def load_other_names(path: str | Path | None = None) -> dict[str, tuple[str, ...]]:
+    """Read what people call sounds as well ("ship horn" for Foghorn).
+
+    Parameters
+    ----------
+    path : str, Path or None, default=None
+        A JSON object: label -> list of names. None takes the list in the package.
+
+    Returns
+    -------
+    dict of str to tuple of str
+        Label -> names.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read or is not such an object.
+    """
+    lists = _read_lists(path, packaged=PACKAGED_OTHER_NAMES)
+    return {label: tuple(names) for label, names in lists.items()}
+
+
+def _read_lists(path: str | Path | None, *, packaged: str) -> dict[str, list[str]]:
+    source = read_source(path, packaged=packaged)
     try:
         document = json.loads(source.text)
     except json.JSONDecodeError as error:
@@ -198,7 +238,7 @@ def load_everyday_words(path: str | Path | None = None) -> dict[str, tuple[str, 
             raise DataError(
                 f"{source.name}, word {word}", expected="a list of words", found=json.dumps(others)
             )
-    return {stem(word): tuple(stem(other) for other in others) for word, others in document.items()}
+    return document
 
 
 def split_synonyms(label: str) -> tuple[str, ...]:
@@ -213,8 +253,19 @@ def split_synonyms(label: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in parts if part.strip())
 
 
-def _build_entry(node: Node, ontology: Ontology) -> _Entry:
+def _build_entry(node: Node, ontology: Ontology, other_names: Iterable[str]) -> _Entry:
     synonyms = tuple(tokens for part in split_synonyms(node.label) if (tokens := tokenise(part)))
     above = (ancestor.label for ancestor in ontology.ancestors(node.node_id))
     context = " ".join([*_BRACKETS.findall(node.label), *above])
-    return _Entry(node, synonyms, frozenset(tokenise(context)), frozenset(tokenise(node.description)))
+    return _Entry(
+        node,
+        synonyms,
+        tuple(tokenise(name) for name in other_names),
+        frozenset(tokenise(context)),
+        frozenset(tokenise(node.description)),
+    )
+
+
+def _mean(weights: Mapping[str, float], values: Mapping[str, float]) -> float:
+    total = sum(weights.values())
+    return sum(weight * values[word] for word, weight in weights.items()) / total if total else 0.0

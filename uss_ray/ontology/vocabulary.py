@@ -6,6 +6,8 @@ Owns which nodes can be separated, which class indexes a node stands for, and ho
 from __future__ import annotations
 
 import difflib
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,13 +18,22 @@ from numpy.typing import NDArray
 from uss_ray.errors import DataError, QueryError
 from uss_ray.ontology.classes import ClassList
 from uss_ray.ontology.graph import Node, Ontology
-from uss_ray.ontology.matching import ScoredNode, TextIndex, load_everyday_words, split_synonyms
+from uss_ray.ontology.matching import (
+    ScoredNode,
+    TextIndex,
+    load_everyday_words,
+    load_other_names,
+    split_synonyms,
+)
 
-MIN_TEXT_SCORE = 0.15
-MIN_TEXT_COVERAGE = 0.5
+MIN_TEXT_SCORE = 0.45
+MIN_PART_SCORE = 0.6
+MIN_WORD_SCORE = 0.9
 TIE_SHARE = 0.97
 RUNNERS_UP = 5
 NEAR_MISSES = 3
+
+_JOINTS = re.compile(r",|&|\+|\band\b|\bor\b|\bplus\b|\bwith\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +198,15 @@ class Vocabulary:
             raise QueryError(text, expected=expected + _hint(self._near_labels(text)), found="no such name")
         return named[0]
 
-    def resolve_text(self, text: str) -> TextMatch:
-        """Find the separable node that a free text fits best.
+    def resolve_text(self, text: str, *, prefers: Callable[[str], bool] | None = None) -> TextMatch:
+        """Find the separable node that a free text names.
 
         Parameters
         ----------
         text : str
-            A few English words, such as "dog barking".
+            A few English words, such as "dog barking"; their order does not count.
+        prefers : callable, optional
+            Tells of a node id whether it wins a tie, for instance because the weights know it.
 
         Returns
         -------
@@ -203,37 +216,50 @@ class Vocabulary:
         Raises
         ------
         QueryError
-            If nothing fits, or several unrelated nodes fit equally well.
+            If nothing fits well enough, several unrelated nodes fit equally well, or the text names two sounds. It says
+            which nodes are near.
         """
         ranked = self._text_index.rank(text)
         named = self._labels.get(text.strip().casefold(), ())
         if len(named) == 1 and self.is_separable(named[0].node_id):
             others = [candidate for candidate in ranked if candidate.node != named[0]]
             return TextMatch(named[0], 1.0, tuple(others[:RUNNERS_UP]))
-        fitting = [
-            candidate
-            for candidate in ranked
-            if candidate.score >= MIN_TEXT_SCORE and candidate.coverage >= MIN_TEXT_COVERAGE
-        ]
-        if not fitting:
-            near = [candidate.node.label for candidate in ranked[:NEAR_MISSES]] or self._near_labels(text)
-            expected = "words from the name or description of a class that can be separated"
+        if not ranked or ranked[0].score < MIN_TEXT_SCORE:
+            near = [_shown(candidate.node) for candidate in ranked[:NEAR_MISSES]] or self._near_labels(text)
+            expected = "words that name a class that can be separated"
             raise QueryError(
-                text or "empty text", expected=expected + _hint(near), found="no class that fits"
+                text or "empty text", expected=expected + _hint(near), found="no class that fits well"
             )
-        best, *others = fitting
-        rivals = [
-            candidate
-            for candidate in others
-            if candidate.score >= TIE_SHARE * best.score
-            and not self.ontology.related(best.node.node_id, candidate.node.node_id)
-        ]
-        if rivals:
-            shown = ", ".join(_shown(candidate.node) for candidate in [best, *rivals][: RUNNERS_UP + 1])
+        rivals = [one for one in ranked if one.score >= TIE_SHARE * ranked[0].score]
+        if prefers is not None:
+            rivals = [one for one in rivals if prefers(one.node.node_id)] or rivals
+        best = rivals[0]
+        if not all(self.ontology.related(best.node.node_id, one.node.node_id) for one in rivals):
+            expected = "a text that fits one class best; say more or give an id"
+            raise QueryError(text, expected=expected, found=_listed(rivals))
+        if others := self._second_sounds(text, best):
             raise QueryError(
-                text, expected="a text that fits one class best; say more or give an id", found=shown
+                text, expected="the name of one sound; ask for each", found=_listed([best, *others])
             )
-        return TextMatch(best.node, best.score, tuple(others[:RUNNERS_UP]))
+        return TextMatch(best.node, best.score, tuple(one for one in ranked if one != best)[:RUNNERS_UP])
+
+    def _second_sounds(self, text: str, best: ScoredNode) -> list[ScoredNode]:
+        """Find what else a text names: sounds that words name which the best node leaves over."""
+        weights, parts = self._text_index.weigh(text), _JOINTS.split(text)
+        if len(parts) > 1:
+            least = MIN_PART_SCORE
+            if best.named_by.issuperset(weights):  # "dishes, pots and pans"
+                return []
+        else:  # "cat dog" are two sounds, "dripping water" is one
+            least = MIN_WORD_SCORE
+            things = {word for word, weight in weights.items() if weight == max(weights.values())}
+            parts = sorted(things - best.named_by) if things & best.named_by else []
+        tops = [ranking[0] for part in parts if (ranking := self._text_index.rank(part))]
+        return [
+            top
+            for top in tops
+            if top.score >= least and not self.ontology.related(best.node.node_id, top.node.node_id)
+        ]
 
     @cached_property
     def _labels(self) -> dict[str, tuple[Node, ...]]:
@@ -248,7 +274,12 @@ class Vocabulary:
     @cached_property
     def _text_index(self) -> TextIndex:
         candidates = [node for node in self.ontology.nodes.values() if self.is_separable(node.node_id)]
-        return TextIndex(self.ontology, candidates=candidates, everyday_words=load_everyday_words())
+        return TextIndex(
+            self.ontology,
+            candidates=candidates,
+            everyday_words=load_everyday_words(),
+            other_names=load_other_names(),
+        )
 
     def _near_labels(self, text: str) -> list[str]:
         """Labels spelt nearly like the text, best first."""
@@ -272,6 +303,10 @@ def _check_class_index(class_index: int, classes: ClassList) -> None:
 
 def _hint(labels: list[str]) -> str:
     return f" (near: {', '.join(labels)})" if labels else ""
+
+
+def _listed(candidates: Iterable[ScoredNode]) -> str:
+    return ", ".join([_shown(candidate.node) for candidate in candidates][: RUNNERS_UP + 1])
 
 
 def _shown(node: Node) -> str:

@@ -24,6 +24,18 @@ IRREGULAR_PLURALS = {
     "women": "woman",
 }
 
+# Who does it, how and where: words that say little of what sounds; any form of them.
+_LIGHT = """
+adult angry away background big blow boy busy by calm child close come day deep distant drop evening far fast fill
+flow fly forest garden gentle girl go guy happy hear heavy high hit house huge kid lady large little long loud low
+man morning move near nearby nice night noise noisy off old open outdoor outside park pass people person play quiet
+recording ring room run sad scared scary short slow small soft solo start stop strong take tiny turn up way weak
+woman young
+"""
+
+LIGHT_WEIGHT = 0.25
+ACTION_WEIGHT = 0.7
+
 _WORD = re.compile(r"[^\W_]+")
 _POSSESSIVE = re.compile(r"['’]s\b")
 _VOWELS = frozenset("aeiouy")
@@ -50,6 +62,35 @@ def tokenise(text: str) -> tuple[str, ...]:
     """
     words = _WORD.findall(_POSSESSIVE.sub("", text.casefold()))
     return tuple(stem(word) for word in words if word not in FILLER_WORDS)
+
+
+def weigh(text: str) -> dict[str, float]:
+    """Tell how much each word of a text says about what sounds, whatever their order.
+
+    Parameters
+    ----------
+    text : str
+        As of `tokenise`.
+
+    Returns
+    -------
+    dict of str to float
+        Stem -> weight in (0, 1]: 1 for what names a thing, less for what it does ("barking"), least for how or where
+        it sounds ("distant", "passing").
+
+    Examples
+    --------
+    >>> weigh("water running")
+    {'water': 1.0, 'run': 0.25}
+    """
+    words = _WORD.findall(_POSSESSIVE.sub("", text.casefold()))
+    return {stem(word): _weight(word) for word in words if word not in FILLER_WORDS}
+
+
+def _weight(word: str) -> float:
+    if stem(word) in LIGHT_STEMS:
+        return LIGHT_WEIGHT
+    return ACTION_WEIGHT if word.endswith("ing") and stem(word) != word else 1.0
 
 
 def stem(word: str) -> str:
@@ -102,3 +143,6 @@ def _is_short_syllable(word: str) -> bool:
 
 def _without_final_e(word: str) -> str:
     return word[:-1] if len(word) > 4 and word.endswith("e") else word
+
+
+LIGHT_STEMS = frozenset(stem(word) for word in _LIGHT.split())

@@ -241,8 +241,9 @@ def target_for_text(
     QueryError
         If the text fits nothing, several nodes equally well, or one that the weights do not know.
     """
-    match = vocabulary.resolve_text(text)
-    return _asked_for(vocabulary, match.node, asking or Asking()), match
+    asking = asking or Asking()
+    match = (asking.known or vocabulary).resolve_text(text)
+    return _asked_for(vocabulary, match.node, asking), match
 
 
 def target_for_condition(name: str, *, condition: Tensor) -> Target:

@@ -24,7 +24,7 @@ def test_a_line_is_said_as_it_is(capsys):
 def test_what_a_text_was_taken_for_is_said_with_what_else_it_might_be(capsys):
     vocabulary = Vocabulary.load()
     show_matches([("dog barking", vocabulary.resolve_text("dog barking"))])
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert said.startswith("'dog barking' is taken as Bark (/m/05tny_), score ")
     assert "; next best: " in said
 

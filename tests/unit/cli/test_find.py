@@ -84,8 +84,12 @@ def test_csv_has_a_row_for_each_span(command, output):
 def test_words_are_matched_and_it_is_said_for_what(command, output):
     ran = command("find", output, "--text", "dog barking")
     assert ran.exit_code == 0
-    assert "'dog barking' is taken as Bark" in ran.out
+    assert "'dog barking' is taken as Bark" in ran.err
     assert "1 rows" in ran.out
+    for machine in ("--json", "--csv"):
+        ran = command("find", output, "--text", "dog barking", machine)
+        assert "'dog barking' is taken as Bark" in ran.err
+        assert "taken as" not in ran.out
 
 
 def test_a_table_says_when_it_is_not_all(command, output):

@@ -83,7 +83,7 @@ def test_a_union_is_one_stem(separate, make_recording, out):
 def test_a_text_says_what_it_is_taken_for(separate, make_recording, out):
     ran = separate(make_recording("a.wav"), "--text", "a dog", "--no-report")
     assert ran.exit_code == 0
-    assert "'a dog' is taken as Dog (/m/0bt9lr)" in ran.out
+    assert "'a dog' is taken as Dog (/m/0bt9lr)" in ran.err
     assert "a.wav/query/dog.flac" in stems_of(out)
 
 

@@ -42,3 +42,10 @@ def test_a_refusal_names_them(vocabulary):
         knowing(vocabulary, "Meow").refuse(vocabulary.resolve("Purr"))
     with pytest.raises(QueryError, match="nearest: none"):
         knowing(vocabulary, "Speech").refuse(vocabulary.resolve("Purr"))
+
+
+def test_what_the_weights_know_wins_a_tie(vocabulary):
+    for label in ("Female singing", "Child singing"):
+        assert knowing(vocabulary, label).resolve_text("girl singing").node.label == label
+    with pytest.raises(QueryError):
+        knowing(vocabulary, "Female singing", "Child singing").resolve_text("girl singing")

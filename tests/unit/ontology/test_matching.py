@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from uss_ray.errors import DataError
-from uss_ray.ontology.matching import TextIndex, load_everyday_words, split_synonyms
+from uss_ray.errors import DataError, QueryError
+from uss_ray.ontology.matching import TextIndex, load_everyday_words, load_other_names, split_synonyms
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.ontology.words import stem
 
@@ -64,6 +64,42 @@ def test_a_wrong_list_of_everyday_words_is_refused(tmp_path: Path, text: str, me
         load_everyday_words(path)
 
 
-def test_the_last_word_names_the_thing(audioset: Vocabulary) -> None:
-    assert audioset.resolve_text("steam train").node.label == "Train"
-    assert audioset.resolve_text("running water").node.label == "Water"
+def test_the_order_of_the_words_does_not_count(audioset: Vocabulary) -> None:
+    for text in ("running water", "steam train", "dog barking", "a train passing by", "heavy rain"):
+        turned = " ".join(reversed(text.split()))
+        assert audioset.resolve_text(turned).node == audioset.resolve_text(text).node
+        assert audioset.resolve_text(turned).score == pytest.approx(audioset.resolve_text(text).score)
+
+
+def test_what_a_thing_does_and_how_it_sounds_counts_less_than_what_it_is(bioacoustics: Vocabulary) -> None:
+    assert _rank(bioacoustics, "bat calling")[0][0] == "b:bat-call"
+    index = TextIndex(
+        bioacoustics.ontology, candidates=bioacoustics.ontology.nodes.values(), everyday_words={}
+    )
+    weights = index.weigh("a distant bat calling")
+    assert weights["bat"] > weights["call"] > weights["distant"] > 0
+
+
+def test_another_name_counts_whole_or_not_at_all(bioacoustics: Vocabulary) -> None:
+    index = TextIndex(
+        bioacoustics.ontology,
+        candidates=bioacoustics.ontology.nodes.values(),
+        everyday_words={},
+        other_names={bioacoustics.ontology.node("b:frog").label: ("green hopper",)},
+    )
+    (found,) = index.rank("a hopper that is green")
+    assert (found.node.node_id, found.score) == ("b:frog", pytest.approx(1.0))
+    assert index.rank("hopper") == []
+
+
+def test_a_longer_word_is_another_word(audioset: Vocabulary) -> None:
+    assert audioset.resolve_text("gunfire").node.label == "Gunshot, gunfire"
+    with pytest.raises(QueryError):
+        audioset.resolve_text("woodpecker")
+
+
+def test_the_other_names_belong_to_labels_of_audioset_that_can_be_separated(audioset: Vocabulary) -> None:
+    separable = {
+        node.label for node in audioset.ontology.nodes.values() if audioset.is_separable(node.node_id)
+    }
+    assert set(load_other_names()) <= separable
