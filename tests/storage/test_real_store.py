@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,22 +19,35 @@ from tests.servers.fixtures import BUCKET, forget_clients
 from uss_ray.errors import OutputError, RecordingError, UssRayError
 from uss_ray.store.faults import is_infrastructure, is_transient
 from uss_ray.store.options import StoreOptions
+from uss_ray.store.patience import patiently
 from uss_ray.store.store import Store
 
-AT_ONCE_SECONDS, PATIENCE_SECONDS = 60.0, 600.0
-"""What is waited out takes ten times as long as what must not be, on a machine that is busy."""
+AtOnce = Callable[[], AbstractContextManager[None]]
 
 
-@pytest.fixture(autouse=True)
-def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("USS_RAY_STORAGE_PATIENCE_SECONDS", str(PATIENCE_SECONDS))
+@pytest.fixture
+def at_once(caplog: pytest.LogCaptureFixture) -> AtOnce:
+    """A block in which no request is tried again: each try after the first is logged."""
+    caplog.set_level(logging.INFO, "uss_ray.store.patience")
+
+    @contextmanager
+    def at_once() -> Iterator[None]:
+        caplog.clear()
+        yield
+        assert not [record for record in caplog.records if record.name == "uss_ray.store.patience"]
+
+    return at_once
 
 
-@contextmanager
-def at_once() -> Iterator[None]:
-    before = time.monotonic()
-    yield
-    assert time.monotonic() - before < AT_ONCE_SECONDS
+def test_what_is_tried_again_is_not_at_once(at_once: AtOnce) -> None:
+    answers = iter([ConnectionResetError()])
+    with pytest.raises(AssertionError), at_once():
+        patiently(lambda: _raised(answers))
+
+
+def _raised(answers: Iterator[Exception]) -> None:
+    if (error := next(answers, None)) is not None:
+        raise error
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +94,7 @@ def test_a_removed_file_is_gone_and_removing_it_again_is_no_fault(storage_root: 
     Store(place).remove()
 
 
-def test_missing_things_are_the_contents_fault(storage_root: str) -> None:
+def test_missing_things_are_the_contents_fault(storage_root: str, at_once: AtOnce) -> None:
     with at_once(), pytest.raises(RecordingError, match="no such file") as caught:
         (Store(storage_root) / "nothing.wav").open()
     assert not is_infrastructure(caught.value)
@@ -99,7 +112,7 @@ def test_a_big_file_goes_up_in_parts_that_no_one_sees(
 
 
 def test_a_wrong_secret_is_refused_at_once_and_not_shown(
-    s3_root: str, monkeypatch: pytest.MonkeyPatch
+    s3_root: str, monkeypatch: pytest.MonkeyPatch, at_once: AtOnce
 ) -> None:
     wrong = "wrongsecret0000000000000000000000000001"
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", wrong)
@@ -112,7 +125,9 @@ def test_a_wrong_secret_is_refused_at_once_and_not_shown(
         assert is_infrastructure(caught.value)
 
 
-def test_an_unknown_key_is_refused_at_once(s3_root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_key_is_refused_at_once(
+    s3_root: str, monkeypatch: pytest.MonkeyPatch, at_once: AtOnce
+) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobodyskey0000000001")
     forget_clients()
     with at_once(), pytest.raises(RecordingError, match="InvalidAccessKeyId"):
@@ -120,7 +135,7 @@ def test_an_unknown_key_is_refused_at_once(s3_root: str, monkeypatch: pytest.Mon
 
 
 def test_a_place_of_somebody_else_is_refused_at_once(
-    s3_server: CephServer, s3_root: str, monkeypatch: pytest.MonkeyPatch
+    s3_server: CephServer, s3_root: str, monkeypatch: pytest.MonkeyPatch, at_once: AtOnce
 ) -> None:
     client = s3_server.client()
     place = str(Store(s3_root) / "secret.wav")
@@ -139,7 +154,7 @@ def test_a_place_of_somebody_else_is_refused_at_once(
     assert is_infrastructure(writing.value)
 
 
-def test_a_missing_bucket_is_refused_at_once(s3_server: CephServer) -> None:
+def test_a_missing_bucket_is_refused_at_once(s3_server: CephServer, at_once: AtOnce) -> None:
     with at_once(), pytest.raises(OutputError, match="no such file, folder or bucket"):
         Store("s3://no-such-bucket/a.wav").put(b"x")
     with at_once(), pytest.raises(RecordingError, match="no such file, folder or bucket"):
@@ -149,18 +164,20 @@ def test_a_missing_bucket_is_refused_at_once(s3_server: CephServer) -> None:
 def test_no_credentials_are_told_at_once(tmp_path: Path) -> None:
     """In a process of its own, without the metadata service that other machines have."""
     code = """if True:
-        import sys, time
+        import logging
         from uss_ray.errors import UssRayError
         from uss_ray.store.store import Store
         from uss_ray.store.faults import is_infrastructure
         place = Store("s3://bucket/a.wav")
-        place.file_system()
+        tries_again = []
+        log = logging.getLogger("uss_ray.store.patience")
+        log.setLevel(logging.INFO)
+        log.addFilter(lambda record: tries_again.append(record))
         for touch in (place.open, place.exists, lambda: place.put(b"")):
-            before = time.monotonic()
             try:
                 touch()
             except UssRayError as error:
-                print(time.monotonic() - before, is_infrastructure(error), error)
+                print(len(tries_again), is_infrastructure(error), error)
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     # An address of documentation: like the metadata service where there is none, it never answers.
@@ -171,13 +188,15 @@ def test_no_credentials_are_told_at_once(tmp_path: Path) -> None:
     told = done.stdout.splitlines()
     assert len(told) == 3, done.stderr
     for line in told:
-        seconds, infrastructure, message = line.split(" ", 2)
-        assert float(seconds) < AT_ONCE_SECONDS
+        tries_again, infrastructure, message = line.split(" ", 2)
+        assert tries_again == "0"
         assert infrastructure == "True"
         assert "no credentials (set AWS_ACCESS_KEY_ID" in message
 
 
-def test_an_endpoint_whose_name_nobody_knows_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_whose_name_nobody_knows_is_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch, at_once: AtOnce
+) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://no-such-host.invalid")
     forget_clients()
     with at_once(), pytest.raises(RecordingError) as caught:

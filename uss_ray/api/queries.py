@@ -87,10 +87,10 @@ def plan_targets(request: SeparationRequest, *, engine: SeparationEngine) -> Pla
         target, match = target_for_text(vocabulary, text=text, asking=asking)
         asked.append(("text", target))
         matches.append((text, match))
+    exclude = targets_for_classes(vocabulary, names=query.exclude, asking=asking) if query.exclude else ()
     if query.example_folder is not None:
         folder = Store(query.example_folder, request.storage)
         asked.append(("example", _example_target(folder, engine, settings)))
-    exclude = targets_for_classes(vocabulary, names=query.exclude, asking=asking) if query.exclude else ()
     if not asked:
         asked.append(("rest", target_for_rest(exclude)))
     chosen = _each_once(asked)

@@ -237,10 +237,8 @@ def _telling(reader: TableReader, tell: TellPassedOver, unlisted: TellPassedOver
 def _open(archive: Store, *, limit: int | None, follow_links: bool) -> Listing:
     if looks_like_inventory(archive.name):
         return Listing(readers=open_inventory(archive), kind="inventory", known_count=None)
-    if is_manifest(archive.name):
-        return _open_manifest((archive,), base=archive, limit=limit)
-    manifests: list[Store] = []
-    for found in archive.files(follow_links=follow_links, tell=_unheard):
+    manifests = [archive] if is_manifest(archive.name) else []
+    for found in () if manifests else archive.files(follow_links=follow_links, tell=_unheard):
         location = str(found.place)
         if location.rstrip("/") == str(archive).rstrip("/"):
             recording = single_recording(location)
@@ -252,16 +250,12 @@ def _open(archive: Store, *, limit: int | None, follow_links: bool) -> Listing:
         if is_manifest(location) and location.endswith(".parquet"):
             manifests.append(found.place)
     if manifests:
-        return _open_manifest(tuple(manifests), base=archive, limit=limit)
+        readers, count = open_manifest(manifests, limit=limit)
+        if count == 0:
+            raise RecordingError(str(archive), expected="recordings in the manifest", found="no row")
+        return Listing(readers=readers, kind="manifest", known_count=count)
     expected = f"recordings (WAV, FLAC, OGG, MP3 …) or a manifest ({', '.join(MANIFEST_SUFFIXES)})"
     raise RecordingError(str(archive), expected=expected, found="none")
-
-
-def _open_manifest(files: tuple[Store, ...], *, base: Store, limit: int | None) -> Listing:
-    readers, count = open_manifest(files, limit=limit)
-    if count == 0:
-        raise RecordingError(str(base), expected="recordings in the manifest", found="no row")
-    return Listing(readers=readers, kind="manifest", known_count=count)
 
 
 def _unheard(name: str, why: str) -> None:

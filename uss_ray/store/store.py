@@ -121,14 +121,19 @@ class Store:
         return Store(self.root, self.options, error)
 
     @property
+    def scheme(self) -> str:
+        """Scheme of the URI; ``file`` of a local path."""
+        return scheme_of(self.root)
+
+    @property
     def is_remote(self) -> bool:
         """Whether the location is a URI other than ``file://``."""
-        return scheme_of(self.root) != "file"
+        return self.scheme != "file"
 
     @property
     def name(self) -> str:
         """Last part of the location; what a web address asks for behind it (``?``, ``#``) is no name."""
-        if scheme_of(self.root) in WEB_SCHEMES:
+        if self.scheme in WEB_SCHEMES:
             return PurePosixPath(urlsplit(self.root).path).name
         return (PurePosixPath if self.is_remote else Path)(self.root).name
 
@@ -166,7 +171,7 @@ class Store:
 
     def file_system(self) -> tuple[Any, str]:
         """Give the fsspec file system and the path in it, for libraries that take one; its faults are raw."""
-        if scheme_of(self.root) in S3_SCHEMES and has_user(self.root):
+        if self.scheme in S3_SCHEMES and has_user(self.root):
             expected = "s3://bucket/..., and the credentials in the environment or a profile"
             raise self.error(self._item, expected=expected, found="credentials in the address")
         return file_system(self.root, self.options)
@@ -250,7 +255,7 @@ class Store:
                 return open(self.root, "rb")
             system, path = self.file_system()
             file = system.open(path, "rb", block_size=_READ_AHEAD_BYTES, cache_type="readahead")
-            if scheme_of(path) not in WEB_SCHEMES or _serves_ranges(file):
+            if self.scheme not in WEB_SCHEMES or _serves_ranges(file):
                 return cast(BinaryIO, file)
             file.close()
             seconds = self.options.patience_seconds
@@ -303,7 +308,7 @@ class Store:
             system, path = self.file_system()
             if isinstance(content, bytes):
                 system.pipe_file(path, content)
-            elif scheme_of(self.root) in S3_SCHEMES:
+            elif self.scheme in S3_SCHEMES:
                 part_bytes = max(_PART_BYTES, -(-content.stat().st_size // _MOST_PARTS))
                 system.put_file(str(content), path, chunksize=part_bytes, max_concurrency=1)
             else:
@@ -368,17 +373,16 @@ class Store:
 
     def _files_there(self) -> Iterator[FoundFile]:
         system, path = self.file_system()
-        scheme = scheme_of(self.root)
-        if scheme in WEB_SCHEMES:
+        if self.scheme in WEB_SCHEMES:
             expected = "a folder, bucket or file that can be listed"
             raise self.error(self._item, expected=expected, found="a web address")
         folder = path.rstrip("/") + "/"
         found_any = False
-        for key, info in _s3_keys(system, folder) if scheme in S3_SCHEMES else _found(system, folder):
+        for key, info in _s3_keys(system, folder) if self.scheme in S3_SCHEMES else _found(system, folder):
             found_any = True
             below = PurePosixPath(key[len(folder) :])
             if not key.endswith("/") and not any(part.startswith(".") for part in below.parts):
-                place = self._at(f"{scheme}://{key.lstrip('/')}")
+                place = self._at(f"{self.scheme}://{key.lstrip('/')}")
                 yield FoundFile(place, info.get("size"), _tag(info))
         if found_any:
             return

@@ -139,4 +139,4 @@ def test_a_reader_that_has_enough_ends_it_without_a_word(output):
         assert json.loads(running.stdout.readline())["label"] == "Dog"
         running.stdout.close()
         assert running.stderr.read() == ""
-        assert running.wait(timeout=60) == 0
+        assert running.wait(timeout=300) == 0

@@ -25,7 +25,7 @@ def test_a_run_that_is_stopped_leaves_nothing_behind(make_recording, tiny_weight
         while running.poll() is None and not list(out.rglob("*.part")):
             time.sleep(0.02)
         running.send_signal(number)
-        _, said = running.communicate(timeout=60)
+        _, said = running.communicate(timeout=300)
     assert running.returncode == 128 + number
     assert "Traceback" not in said
     assert list(out.iterdir()) == []

@@ -27,7 +27,7 @@ def test_results_come_in_order_and_only_so_many_items_are_taken_ahead() -> None:
 
 
 def test_items_are_worked_on_side_by_side() -> None:
-    both = threading.Barrier(2, timeout=30)
+    both = threading.Barrier(2, timeout=300)
     assert sorted(map_stream(lambda _: both.wait(), [1, 2], threads=2)) == [0, 1]
 
 

@@ -240,7 +240,7 @@ def test_who_waits_is_woken_by_a_session_that_comes() -> None:
     woken = threading.Thread(target=scheduler.wait)
     woken.start()
     scheduler.submit(asking([row(1)]))
-    woken.join(timeout=30)
+    woken.join(timeout=300)
     assert not woken.is_alive()
 
 

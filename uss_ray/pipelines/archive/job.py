@@ -137,9 +137,7 @@ def separate_archive(
         separator=separator,
         make_separator=make_separator,
     )
-    result = run_job(
-        job, options=chosen, device=request.device, overwrite=request.overwrite, on_progress=on_progress
-    )
+    result = run_job(job, options=chosen, on_progress=on_progress)
     return ArchiveResult(
         **vars(result),
         matches=separator.matches,
@@ -313,11 +311,6 @@ class ArchiveJob(Job[RunSummary]):
     def source(self) -> str:
         """See `Job`."""
         return self.archive
-
-    @property
-    def output(self) -> Store:
-        """See `Job`."""
-        return self.request.output_store
 
     def facts(self) -> RunFacts:
         """See `Job`."""

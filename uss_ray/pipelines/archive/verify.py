@@ -31,7 +31,7 @@ from uss_ray.records import INDEX_FOLDER, recording_key
 from uss_ray.results.index.table import ActiveSpan, IndexRow, read_index_part, write_index_part
 from uss_ray.results.layout import PARTS_FOLDER, REPORT_NAME, index_path, is_own_file, report_path
 from uss_ray.store.store import Store
-from uss_ray.store.systems import S3_SCHEMES, scheme_of
+from uss_ray.store.systems import S3_SCHEMES
 
 Kind = Literal[
     "missing",
@@ -241,7 +241,7 @@ def _is_temporary(name: str) -> bool:
 
 def _uploads(output: Store) -> Iterator[tuple[str, dict[str, Any]]]:
     """List multipart uploads that were begun below a prefix and neither completed nor aborted."""
-    if scheme_of(str(output)) not in S3_SCHEMES:
+    if output.scheme not in S3_SCHEMES:
         return
     system, path = output.file_system()
     bucket, _, prefix = f"{path.rstrip('/')}/".partition("/")

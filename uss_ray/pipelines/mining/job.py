@@ -50,7 +50,6 @@ from uss_ray.pipelines.runtime.stages import (
 )
 from uss_ray.results.index.table import RunFacts
 from uss_ray.results.report.mining import write_mining_report
-from uss_ray.store.store import Store
 from uss_ray.weights.folder import Weights
 
 _MOST_CONTAINERS = 1000
@@ -114,9 +113,7 @@ def mine_archive(
         weights=_try_weights(request, vocabulary),
         make_miner=make_miner,
     )
-    result = run_job(
-        job, options=chosen, device=request.device, overwrite=request.overwrite, on_progress=on_progress
-    )
+    result = run_job(job, options=chosen, on_progress=on_progress)
     return MiningResult(**vars(result), report=job.report)
 
 
@@ -253,11 +250,6 @@ class MiningJob(Job[MiningSummary]):
     def source(self) -> str:
         """See `Job`."""
         return self.request.audio
-
-    @property
-    def output(self) -> Store:
-        """See `Job`."""
-        return self.request.output_store
 
     def facts(self) -> RunFacts:
         """Read the segment CSVs, in a task: only a reference to their table comes back."""

@@ -60,6 +60,33 @@ class RunIdentity:
             threads=threads,
         )
 
+    @classmethod
+    def from_record(cls, record: dict[str, Any], *, item: str) -> RunIdentity:
+        """Read what `record` gave; raises DataError that names `item` if it is something else."""
+        try:
+            return cls(
+                **{
+                    name: record[name]
+                    for name in ("archive", "weights_name", "weights_sha256", "settings", "threads")
+                },
+                format_version=int(record["format_version"]),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(item, expected="the identity of a run", found=str(error)) from error
+
+    def record(self) -> dict[str, Any]:
+        """Give what `run.json` holds."""
+        return {
+            "format_version": self.format_version,
+            "archive": self.archive,
+            "weights_name": self.weights_name,
+            "weights_sha256": self.weights_sha256,
+            "settings": self.settings,
+            "threads": self.threads,
+            "uss_ray_version": version("uss-ray"),
+            "created_at": datetime.now(UTC).isoformat(),
+        }
+
     def differences(self, earlier: RunIdentity) -> str:
         """Name what is not as it was, in a few words; empty for the same run."""
         different = []
@@ -111,16 +138,17 @@ def open_run(
         If results of another run are there, or the root cannot be written.
     """
     location = output / RUN_NAME
-    if start_over is not None and _is_overwriting(identity, location=location):
+    there = location.read() if location.exists() else None
+    if start_over is not None:
+        if there is None or not _is_overwriting(identity, there, item=str(location)):
+            start_over()
+            _put(identity.record() | {_OVERWRITING: {_SHARDS_DONE: []}}, location)
+            return identity, False
         logger.warning(
             "going on with what an earlier start with --overwrite has done: it has not succeeded yet"
         )
-    elif start_over is not None:
-        start_over()
-        _write(identity, location, overwriting={_SHARDS_DONE: []})
-        return identity, False
-    if location.exists():
-        earlier = _identity(_read(location), location=location)
+    if there is not None:
+        earlier = RunIdentity.from_record(_parsed(there, item=str(location)), item=str(location))
         differences = identity.differences(earlier)
         if differences:
             raise OutputError(
@@ -135,7 +163,7 @@ def open_run(
             expected="no results yet, or --version NAME for a folder beside them",
             found=f"{results_folder}/ without {RUN_NAME}",
         )
-    _write(identity, location)
+    _put(identity.record(), location)
     return identity, False
 
 
@@ -148,7 +176,7 @@ def end_overwriting(output: Store, *, shard: tuple[int, int] | None = None) -> N
         If it cannot be written.
     """
     location = output / RUN_NAME
-    record = _read(location)
+    record = _parsed(location.read(), item=str(location))
     if _OVERWRITING not in record:
         return
     if shard is not None:
@@ -164,13 +192,11 @@ def _resolved(archive: str) -> str:
     return without_secrets(archive.rstrip("/")) if place.is_remote else os.path.realpath(place.root)
 
 
-def _is_overwriting(identity: RunIdentity, *, location: Store) -> bool:
+def _is_overwriting(identity: RunIdentity, there: bytes, *, item: str) -> bool:
     """Tell whether the same run has begun to start over, and has not succeeded since."""
-    if not location.exists():
-        return False
     try:
-        record = _read(location)
-        earlier = _identity(record, location=location)
+        record = _parsed(there, item=item)
+        earlier = RunIdentity.from_record(record, item=item)
     except DataError:
         return False
     is_same = not identity.differences(earlier) and record["uss_ray_version"] == version("uss-ray")
@@ -187,44 +213,15 @@ def _flat(settings: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _read(location: Store) -> dict[str, Any]:
+def _parsed(text: bytes, *, item: str) -> dict[str, Any]:
     try:
-        record = json.loads(location.read())
+        record = json.loads(text)
         if isinstance(record, dict):
             return record
         found = type(record).__name__
     except ValueError as error:
         found = str(error)
-    raise DataError(str(location), expected="the identity of a run", found=found)
-
-
-def _identity(record: dict[str, Any], *, location: Store) -> RunIdentity:
-    try:
-        return RunIdentity(
-            **{
-                name: record[name]
-                for name in ("archive", "weights_name", "weights_sha256", "settings", "threads")
-            },
-            format_version=int(record["format_version"]),
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(str(location), expected="the identity of a run", found=str(error)) from error
-
-
-def _write(identity: RunIdentity, location: Store, *, overwriting: dict[str, Any] | None = None) -> None:
-    record: dict[str, Any] = {
-        "format_version": _FORMAT_VERSION,
-        "archive": identity.archive,
-        "weights_name": identity.weights_name,
-        "weights_sha256": identity.weights_sha256,
-        "settings": identity.settings,
-        "threads": identity.threads,
-        "uss_ray_version": version("uss-ray"),
-        "created_at": datetime.now(UTC).isoformat(),
-    }
-    if overwriting is not None:
-        record[_OVERWRITING] = overwriting
-    _put(record, location)
+    raise DataError(item, expected="the identity of a run", found=found)
 
 
 def _put(record: dict[str, Any], location: Store) -> None:

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import ray
 import ray.data
@@ -48,6 +48,19 @@ class Summary(Protocol):
     """What `summary.json` says."""
 
     def to_json(self) -> str: ...  # noqa: D102
+
+
+class JobRequest(Protocol):
+    """What every job is asked, whatever it does."""
+
+    @property
+    def output_store(self) -> Store: ...  # noqa: D102
+
+    @property
+    def device(self) -> Literal["auto", "cpu", "cuda"]: ...  # noqa: D102
+
+    @property
+    def overwrite(self) -> bool: ...  # noqa: D102
 
 
 S = TypeVar("S", bound=Summary)
@@ -86,11 +99,13 @@ class Job(ABC, Generic[S]):
         Names of the stages whose busy time is told: the first runs beside the actors, the others in them.
     results_folder : str
         Folder below the output root that tells of results.
+    request : JobRequest
     """
 
     kind: ClassVar[str]
     stages: ClassVar[tuple[str, ...]]
     results_folder: ClassVar[str]
+    request: JobRequest
 
     @property
     @abstractmethod
@@ -98,9 +113,9 @@ class Job(ABC, Generic[S]):
         """Where the items come from."""
 
     @property
-    @abstractmethod
     def output(self) -> Store:
         """Output root."""
+        return self.request.output_store
 
     @abstractmethod
     def facts(self) -> RunFacts:
@@ -198,19 +213,17 @@ def run_job(
     job: Job[S],
     *,
     options: JobOptions,
-    device: str = "auto",
-    overwrite: bool = False,
     on_progress: ProgressHook | None = None,
 ) -> JobResult[S]:
     """Run a job from its lease to its summary, or go on where an earlier run of it ended.
+
+    A request to overwrite lets results of an earlier run not count, but for those of an overwriting run that has not
+    succeeded yet.
 
     Parameters
     ----------
     job : Job
     options : JobOptions
-    device : {"auto", "cpu", "cuda"}, default="auto"
-    overwrite : bool, default=False
-        Let results of an earlier run not count, but for those of an overwriting run that has not succeeded yet.
     on_progress : callable, optional
         Called as items are done.
 
@@ -221,7 +234,9 @@ def run_job(
         nothing can be done any more. What was done until then stays.
     """
     started = time.monotonic(), datetime.now(UTC)
-    plan = partial(plan_pool, actors=options.actors, device=device, actors_per_gpu=options.actors_per_gpu)
+    plan = partial(
+        plan_pool, actors=options.actors, device=job.request.device, actors_per_gpu=options.actors_per_gpu
+    )
     run = _Run(job=job, options=options, on_progress=on_progress)
     with (
         ray_session(options.address, verbose=options.verbose),
@@ -235,7 +250,7 @@ def run_job(
                 RunIdentity.of(job.source, run=facts, threads=options.threads or 1),
                 output=job.output,
                 results_folder=job.results_folder,
-                start_over=job.start_over if overwrite else None,
+                start_over=job.start_over if job.request.overwrite else None,
             )
             if is_resumed and options.threads not in (None, identity.threads):
                 logger.warning(

@@ -63,6 +63,13 @@ class Summary:
         return json.dumps({"done": counters.done, "failed": counters.failed, "skipped": counters.skipped})
 
 
+@dataclass(frozen=True)
+class Request:
+    output_store: Store
+    overwrite: bool
+    device: str = "cpu"
+
+
 @dataclass
 class Numbers(Job[Summary]):
     """Items are numbers; `script` says for each pass what is reported of each."""
@@ -71,7 +78,7 @@ class Numbers(Job[Summary]):
     stages = ("read", "work")
     results_folder = "results"
 
-    where: Store
+    request: Request
     script: list
     items: int = 3
     one_by_one: bool = True
@@ -81,10 +88,6 @@ class Numbers(Job[Summary]):
     failed_before: int = 0
 
     source = "numbers"
-
-    @property
-    def output(self):
-        return self.where
 
     def facts(self):
         return RunFacts(run_id="1", weights_name="none", weights_sha256="0", settings="{}")
@@ -145,8 +148,9 @@ def without_ray(monkeypatch):
 @pytest.fixture
 def run(tmp_path):
     def make(*script, overwrite=False, on_progress=None, options=None, **changes):
-        job = Numbers(Store(tmp_path / "out", None, OutputError), list(script), **changes)
-        result = run_job(job, options=options or JobOptions(), overwrite=overwrite, on_progress=on_progress)
+        request = Request(Store(tmp_path / "out", None, OutputError), overwrite)
+        job = Numbers(request, list(script), **changes)
+        result = run_job(job, options=options or JobOptions(), on_progress=on_progress)
         return job, result
 
     return make
