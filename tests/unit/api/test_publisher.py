@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-import fsspec
 import numpy as np
 import pytest
 import soundfile
@@ -27,17 +26,6 @@ def recording(tmp_path):
     path = tmp_path / "a.wav"
     soundfile.write(path, SCENE.mixture.T, RATE, subtype="FLOAT")
     return single_recording(str(path))
-
-
-@pytest.fixture(params=["local", "store"])
-def output(request, tmp_path):
-    if request.param == "local":
-        yield Store(tmp_path / "out")
-        return
-    store = fsspec.filesystem("memory")
-    yield Store("memory://bucket/out")
-    if store.exists("/bucket"):
-        store.rm("/bucket", recursive=True)
 
 
 @pytest.fixture

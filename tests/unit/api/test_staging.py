@@ -6,24 +6,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-import fsspec
 import pytest
 
 from uss_ray.api.staging import check_apart, check_output, commit, staging_folder, sweep_staging
 from uss_ray.errors import OutputError
 from uss_ray.results.layout import is_own_file
 from uss_ray.store.store import Store, StoreOptions
-
-
-@pytest.fixture(params=["local", "store"])
-def output(request, tmp_path):
-    if request.param == "local":
-        yield Store(tmp_path / "out")
-        return
-    store = fsspec.filesystem("memory")
-    yield Store("memory://bucket/out")
-    if store.exists("/bucket"):
-        store.rm("/bucket", recursive=True)
 
 
 def stage(staging, name, files):

@@ -120,11 +120,12 @@ def separate_archive(
         with a full disk; what was done until then stays. A bad recording raises nothing.
     """
     chosen = options or JobOptions()
+    source = Store(archive, request.storage)
     check_output(request.output_store)
-    check_apart(Store(archive, request.storage), request.output_store)
+    check_apart(source, request.output_store)
     separator = RecordingSeparator(request.replace(device="cpu"))
     listing = open_listing(
-        Store(archive, request.storage),
+        source,
         shard=chosen.shard,
         limit=chosen.limit,
         follow_links=chosen.follow_links,

@@ -51,11 +51,6 @@ class Resources:
         """Describe a cluster that nobody else is on."""
         return cls(cpus=cpus, free_cpus=cpus, gpus=gpus, free_gpus=gpus, memory=memory)
 
-    @property
-    def held_cpus(self) -> float:
-        """CPUs that are not free."""
-        return max(0.0, self.cpus - self.free_cpus)
-
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerPool:

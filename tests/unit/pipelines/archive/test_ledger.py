@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import fsspec
 import numpy as np
 import pytest
 
@@ -29,20 +28,8 @@ from uss_ray.results.index.table import (
 )
 from uss_ray.results.layout import index_path
 from uss_ray.results.stems.part_files import PartFacts
-from uss_ray.store.store import Store
 
 RUN = RunFacts(run_id="r", weights_name="w", weights_sha256="0")
-
-
-@pytest.fixture(params=["local", "store"])
-def output(request, tmp_path):
-    if request.param == "local":
-        yield Store(tmp_path / "out")
-        return
-    store = fsspec.filesystem("memory")
-    yield Store("memory://bucket/out")
-    if store.exists("/bucket"):
-        store.rm("/bucket", recursive=True)
 
 
 @pytest.fixture

@@ -8,26 +8,12 @@ from pathlib import Path
 import pytest
 import soundfile as sf
 
-from uss_ray.api.request import Query, request_with
+from uss_ray.api.request import Query
 from uss_ray.api.separator import RecordingSeparator
 from uss_ray.errors import QueryError
 from uss_ray.pipelines.archive.plan import plan_archive
 from uss_ray.records import Recording, recording_key
 from uss_ray.sources.listing import open_listing
-
-
-@pytest.fixture
-def request_for(tiny_weights, tmp_path):
-    def make(**changes):
-        values = {
-            "output": str(tmp_path / "out"),
-            "query": Query(levels=(1,)),
-            "weights": str(tiny_weights),
-            "device": "cpu",
-        }
-        return request_with(**(values | changes))
-
-    return make
 
 
 def test_counts_and_sizes_are_exact_and_lengths_come_from_all_headers_of_a_small_archive(

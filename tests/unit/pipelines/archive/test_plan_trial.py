@@ -2,25 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from uss_ray.api.request import Query, request_with
+from uss_ray.api.request import Query
 from uss_ray.errors import QueryError
 from uss_ray.pipelines.archive import plan_trial
 from uss_ray.pipelines.archive.plan_trial import run_trials
 from uss_ray.records import Recording
-
-
-@pytest.fixture
-def request_for(tiny_weights, tmp_path):
-    def make(**changes):
-        values = {
-            "output": str(tmp_path / "out"),
-            "query": Query(levels=(1,)),
-            "weights": str(tiny_weights),
-            "device": "cpu",
-        }
-        return request_with(**(values | changes))
-
-    return make
 
 
 def test_a_trial_takes_the_beginning_of_a_long_recording_and_passes_over_bad_ones(

@@ -1,0 +1,23 @@
+"""What tests of several rooms start from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from uss_ray.store.store import Store
+
+
+@pytest.fixture(params=["local", "store"])
+def output(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """An output root that is not there yet: a folder, or a prefix of an object store."""
+    if request.param == "local":
+        yield Store(tmp_path / "out")
+        return
+    store = fsspec.filesystem("memory")
+    yield Store("memory://bucket/out")
+    if store.exists("/bucket"):
+        store.rm("/bucket", recursive=True)
