@@ -9,7 +9,9 @@ store alike::
     <recording>/level-2/residual.flac             the mixture minus the stems of that level
     <recording>/query/my-query.flac               one stem a query (class, union, text, example)
     <recording>/query/residual.flac               the mixture minus the stems of the queries
-    <recording>/report.html
+    <recording>/report.html                       its page, and what the page plays of the recording itself
+    <recording>/report.mp3
+    index.html, index-pages/<name>.js             the page of the whole output, and its data
     index/<name>.parquet
     .parts/<key>/000003/                          a part of a long recording that waits for the others
 
@@ -27,13 +29,18 @@ from pathlib import PurePosixPath
 from uss_ray.records import INDEX_FOLDER, RECORDING_SUFFIXES, encoded, safe_name
 
 REPORT_NAME = "report.html"
+REPORT_SOUND_NAME = "report.mp3"
+ARCHIVE_PAGE_NAME = "index.html"
+ARCHIVE_DATA_FOLDER = "index-pages"
 PARTS_FOLDER = ".parts"
 QUERY_FOLDER = "query"
 RESIDUAL_SLUG = "residual"
 
 _SLUG_CHARS = 60
-_OWN_NAME = re.compile(rf"(?i)level-\d+|{QUERY_FOLDER}|{re.escape(REPORT_NAME)}")
-_ROOT_NAME = re.compile(rf"(?i){INDEX_FOLDER}|run\.json|summary(-\d+-of-\d+)?\.json|failed\.jsonl")
+_OWN_NAME = re.compile(rf"(?i)level-\d+|{QUERY_FOLDER}|report\.(html|mp3)")
+_ROOT_NAME = re.compile(
+    rf"(?i){INDEX_FOLDER}|{ARCHIVE_PAGE_NAME}|{ARCHIVE_DATA_FOLDER}|run\.json|summary(-\d+-of-\d+)?\.json|failed\.jsonl"
+)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -192,6 +199,11 @@ def free_slug(slug: str, *, taken: Collection[str]) -> str:
 def report_path(recording: str) -> str:
     """Place the report of a recording, relative to the output root."""
     return f"{recording_folder(recording)}/{REPORT_NAME}"
+
+
+def report_sound_path(recording: str) -> str:
+    """Place what the report plays of the recording itself, relative to the output root."""
+    return f"{recording_folder(recording)}/{REPORT_SOUND_NAME}"
 
 
 def index_path(name: str) -> str:

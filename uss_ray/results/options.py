@@ -26,4 +26,8 @@ class WriteOptions(Settings):
         description="Whole stems as long as the recording (stems), one file for each active span with half a fade on "
         "both sides (active-spans), or no sound at all (index-only): then the index alone says what is where.",
     )
-    report: bool = Field(default=True, description="Write an HTML page for each recording.")
+    report: bool = Field(
+        default=True,
+        description="Write an HTML page for each recording, and beside it an MP3 copy of the recording to listen to "
+        "(of its beginning, where no sound is to be written).",
+    )

@@ -44,9 +44,8 @@ def names(output: Store) -> set[str]:
 def test_stems_and_report_come_before_the_index_says_so(output, recording, spec):
     publisher = publisher_of(output)
     rows = publisher.publish(SCENE.blocks(), recording=recording, spec=spec, started=0.0)
-    assert names(output) == {
-        f"a.wav/{name}" for name in ("report.html", *(f"level-1/{row.stem_uri.rpartition('/')[2]}" for row in rows))
-    }  # fmt: skip
+    stems = [f"level-1/{row.stem_uri.rpartition('/')[2]}" for row in rows]
+    assert names(output) == {f"a.wav/{name}" for name in ("report.html", "report.mp3", *stems)}
     publisher.commit_recordings([rows], name=index_name(recording))
     assert read_index(str(output)).num_rows == len(rows) == 3
 

@@ -17,14 +17,16 @@ from uss_ray.results.layout import (
     part_folder,
     recording_folder,
     report_path,
+    report_sound_path,
     span_stem_path,
     stem_path,
 )
 from uss_ray.store.store import Store
 
-ROOT_FILES = ("run.json", "summary.json", "summary-1-of-2.json", "failed.jsonl")
+ROOT_FILES = ("run.json", "summary.json", "summary-1-of-2.json", "failed.jsonl", "index.html")
 HOSTILE = """
-s1 mic1 a.wav b.WAV level-1 Level-2 query report.html index .parts .lease .uss-ray-x x. dog.flac residual a%2Ewav
+s1 mic1 a.wav b.WAV level-1 Level-2 query report.html report.mp3 index index-pages .parts .lease .uss-ray-x x. dog.flac
+residual a%2Ewav
 """
 PARTS = st.one_of(
     st.sampled_from((*HOSTILE.split(), *ROOT_FILES)),
@@ -46,13 +48,20 @@ def ids_of(paths):
 def files_of(name):
     return {
         report_path(name),
+        report_sound_path(name),
         stem_path(name, level=1, slug="dog", extension="flac"),
         stem_path(name, level=None, slug="residual", extension="wav"),
         span_stem_path(name, 3.5, level=2, slug="dog", extension="flac"),
     }
 
 
-OWN_OF_ROOT = {*ROOT_FILES, index_path("0"), part_folder("0", 0) + "/part.json", ".lease/0.json"}
+OWN_OF_ROOT = {
+    *ROOT_FILES,
+    index_path("0"),
+    part_folder("0", 0) + "/part.json",
+    ".lease/0.json",
+    "index-pages/0.js",
+}
 
 
 def ancestors(file):

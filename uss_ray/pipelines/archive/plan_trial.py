@@ -17,6 +17,7 @@ from uss_ray.api.separator import RecordingSeparator
 from uss_ray.audio.codec import StemWriter, stem_subtype
 from uss_ray.errors import RecordingError
 from uss_ray.records import Recording
+from uss_ray.results.layout import REPORT_SOUND_NAME
 from uss_ray.sources.reading import open_stored_recording
 from uss_ray.store.faults import is_infrastructure
 from uss_ray.store.store import Store
@@ -38,7 +39,7 @@ class Trial:
     stems : int
         That were written.
     stem_bytes : int
-        All of them together; they grow with the length of a recording.
+        All of them together, and the report's copy of the recording; they grow with the length of a recording.
     other_bytes : int
         Report and index rows; these hardly do.
     """
@@ -103,7 +104,8 @@ def _trial(separator: RecordingSeparator, *, excerpt: Path, recording: Recording
     stems = [
         path for path in Path(separated.folder).rglob("*.*") if path.is_file() and path.suffix in suffixes
     ]
-    stem_bytes = sum(path.stat().st_size for path in stems)
+    copies = Path(separated.folder).rglob(REPORT_SOUND_NAME)
+    stem_bytes = sum(path.stat().st_size for path in (*stems, *copies))
     return Trial(
         recording_id=recording.recording_id,
         seconds=seconds,

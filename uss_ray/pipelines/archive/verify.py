@@ -29,7 +29,15 @@ from uss_ray.pipelines.archive.ledger import is_in, read_ledger, settle_duplicat
 from uss_ray.pipelines.runtime.lease import LEASE_FOLDER, hold_lease
 from uss_ray.records import INDEX_FOLDER, recording_key
 from uss_ray.results.index.table import ActiveSpan, IndexRow, read_index_part, write_index_part
-from uss_ray.results.layout import PARTS_FOLDER, REPORT_NAME, index_path, is_own_file, report_path
+from uss_ray.results.layout import (
+    PARTS_FOLDER,
+    REPORT_NAME,
+    REPORT_SOUND_NAME,
+    index_path,
+    is_own_file,
+    report_path,
+    report_sound_path,
+)
 from uss_ray.store.store import Store
 from uss_ray.store.systems import S3_SCHEMES
 
@@ -46,7 +54,7 @@ Kind = Literal[
 ]
 _AT_A_TIME = 16
 _BLOCK_BYTES = 1 << 20
-_OURS = (".flac", ".wav", ".ogg", ".opus", REPORT_NAME)
+_OURS = (".flac", ".wav", ".ogg", ".opus", REPORT_NAME, REPORT_SOUND_NAME)
 _TEMPORARY = (".uss-ray-", ".part")
 
 
@@ -163,7 +171,7 @@ def _verify(output: Store, *, quick: bool) -> Verification:
                     found.findings.append(
                         Finding(kind="duplicate", place=part.relative_to(output), recording_id=name)
                     )
-            named |= {report_path(name) for name, _, _ in well}
+            named |= {path_of(name) for name, _, _ in well for path_of in (report_path, report_sound_path)}
             stems = [stem for row in rows for stem in _stems(row)]
             named |= {stem.place for stem in stems}
             found.stems += len(stems)

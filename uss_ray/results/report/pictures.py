@@ -10,7 +10,7 @@ import dataclasses
 import itertools
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,9 @@ from uss_ray.results.index.activity import Activity
 from uss_ray.results.report.spectrogram import Spectrogram, mel_positions
 
 STRIP_WIDTH = 1000
+STRIP_HEIGHT = 16
 _STRIP_COLUMNS = 400
-_OPACITY_STEPS = 16
+_STRIP_FLOOR = 12  # probabilities stand on it, spans lie below
 _RANGE_DB = 75.0
 # From night over sea green to candle light: lightness rises steadily, so the picture also reads in grey.
 _COLOUR_STOPS = np.array(
@@ -74,15 +75,6 @@ class Tick:
     label: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Bar:
-    """A stretch of an activity strip, in units of which `STRIP_WIDTH` are the whole recording."""
-
-    x: float
-    width: float
-    opacity: float
-
-
 def spectrogram_png(spectrogram: Spectrogram, *, top_db: float) -> bytes:
     """Draw a spectrogram, one pixel a band and column.
 
@@ -108,8 +100,8 @@ def data_uri(data: bytes, *, media_type: str) -> str:
     return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
 
 
-def activity_bars(activity: Activity, *, total_seconds: float) -> list[Bar]:
-    """Turn probabilities into bars whose opacity is the probability, equal neighbours joined.
+def activity_path(activity: Activity, *, total_seconds: float) -> str:
+    """Draw probabilities as the outline of an area: the higher, the more probable.
 
     Parameters
     ----------
@@ -120,32 +112,37 @@ def activity_bars(activity: Activity, *, total_seconds: float) -> list[Bar]:
 
     Returns
     -------
-    list of Bar
-        At most 400; where nothing was tagged, or next to nothing was found, there is none.
+    str
+        An SVG path of at most 400 steps in a field of `STRIP_WIDTH` by `STRIP_HEIGHT`; empty where nothing was tagged,
+        or next to nothing was found.
     """
     probs = activity.probabilities
-    per_bar = max(1, -(-len(probs) // _STRIP_COLUMNS))
-    padded = np.pad(np.nan_to_num(probs), (0, -len(probs) % per_bar))
-    steps = np.rint(padded.reshape(-1, per_bar).max(axis=1) * _OPACITY_STEPS).astype(int)
-    scale = activity.column_seconds * per_bar * STRIP_WIDTH / total_seconds
-    return [
-        Bar(
-            x=start * scale,
-            width=min(stop * scale, STRIP_WIDTH) - start * scale,
-            opacity=step / _OPACITY_STEPS,
-        )
-        for start, stop, step in _runs(steps)
-        if step > 0
-    ]
+    per_step = max(1, -(-len(probs) // _STRIP_COLUMNS))
+    padded = np.pad(np.nan_to_num(probs), (0, -len(probs) % per_step))
+    heights = np.rint(padded.reshape(-1, per_step).max(axis=1) * _STRIP_FLOOR).astype(int)
+    scale = activity.column_seconds * per_step * STRIP_WIDTH / total_seconds
+    return "".join(
+        f"M{_place(start * scale)} {_STRIP_FLOOR}V{_STRIP_FLOOR - height}H{_place(stop * scale)}V{_STRIP_FLOOR}z"
+        for start, stop, height in _runs(heights)
+        if height > 0
+    )
 
 
-def span_bars(activity: Activity, *, total_seconds: float) -> list[Bar]:
-    """Turn active spans into bars."""
-    scale = STRIP_WIDTH / total_seconds
-    return [
-        Bar(x=span.start_seconds * scale, width=(span.end_seconds - span.start_seconds) * scale, opacity=1.0)
-        for span in activity.spans
-    ]
+def spans_path(spans: Iterable[tuple[float, float]], *, total_seconds: float) -> str:
+    """Draw active spans as a line under the probabilities; each is seen, however short, and neighbours are joined."""
+    joined: list[list[int]] = []
+    for start, end in spans:
+        first = min(STRIP_WIDTH - 1, int(start / total_seconds * STRIP_WIDTH))
+        last = max(first + 1, min(STRIP_WIDTH, round(end / total_seconds * STRIP_WIDTH)))
+        if joined and first <= joined[-1][1]:
+            joined[-1][1] = max(last, joined[-1][1])
+        else:
+            joined.append([first, last])
+    return "".join(f"M{first} {STRIP_HEIGHT}v-3H{last}v3z" for first, last in joined)
+
+
+def _place(x: float) -> str:
+    return f"{min(x, STRIP_WIDTH):.1f}".removesuffix(".0")
 
 
 def time_ticks(total_seconds: float, *, at_most: int = 8) -> list[Tick]:

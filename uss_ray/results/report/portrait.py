@@ -1,23 +1,24 @@
-"""What a report shows of a recording: its spectrogram, its beginning as an MP3, and pictures of its stems.
+"""What a report shows of a recording: its spectrogram, a copy to listen to, and pictures of its stems.
 
-Owns how large these are; they take bounded memory whatever the length of the recording.
+Owns how large the pictures are; they take bounded memory whatever the length of the recording. The copy is a file.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
 
 from uss_ray.results.blocks import Geometry
-from uss_ray.results.report.preview import PreviewEncoder
+from uss_ray.results.report.preview import SoundCopy
 from uss_ray.results.report.spectrogram import Spectrogram, SpectrogramMeter
 
 _MIXTURE_BANDS = 128
-_PREVIEW_SECONDS = 90.0
 
 StemId = tuple[int | None, str]
 """Level and key of a stem, unique within a recording; the residual of a level has the key `residual`."""
@@ -33,17 +34,14 @@ class Portrait:
     ----------
     mixture_spectrogram : Spectrogram
         Of the recording.
-    mixture_preview : bytes
-        MP3 of the recording's beginning.
-    preview_seconds : float
-        Length of the preview, at most that of the recording.
+    heard_seconds : float
+        How much of the recording's beginning the copy beside the page holds.
     spectrograms : mapping of (level, key) to Spectrogram
         Of every written stem, each over the whole recording.
     """
 
     mixture_spectrogram: Spectrogram
-    mixture_preview: bytes
-    preview_seconds: float
+    heard_seconds: float
     spectrograms: Mapping[StemId, Spectrogram]
 
 
@@ -56,28 +54,35 @@ class PortraitPainter:
         Rate and channels of the recording.
     frames : int or None
         Length of the recording where it is known.
+    sound : Path
+        Where the copy to listen to is written.
+    max_seconds : float, default=inf
+        How much of the recording's beginning it holds.
     """
 
-    def __init__(self, geometry: Geometry, *, frames: int | None) -> None:
+    def __init__(
+        self, geometry: Geometry, *, frames: int | None, sound: Path, max_seconds: float = math.inf
+    ) -> None:
         self._sample_rate = geometry.sample_rate
+        self._max_seconds = max_seconds
         self._n_frames = 0
         self._meter = SpectrogramMeter(geometry.sample_rate, frames=frames, bands=_MIXTURE_BANDS)
-        self._preview = PreviewEncoder(
-            geometry.sample_rate, channels=geometry.channels, max_seconds=_PREVIEW_SECONDS
+        self._copy = SoundCopy(
+            sound, geometry.sample_rate, channels=geometry.channels, max_seconds=max_seconds
         )
 
     def add(self, mixture: Floats) -> None:
         """Take the next samples of the recording, shape (channels, n)."""
         self._n_frames += mixture.shape[1]
         self._meter.add(mixture)
-        self._preview.write(mixture)
+        self._copy.write(mixture)
 
     def result(self, spectrograms: Mapping[StemId, Spectrogram]) -> Portrait:
         """Give the portrait, with the pictures of the stems; no more can be added then."""
+        self._copy.finish()
         return Portrait(
             mixture_spectrogram=self._meter.result(),
-            mixture_preview=self._preview.result(),
-            preview_seconds=min(self._n_frames / self._sample_rate, _PREVIEW_SECONDS),
+            heard_seconds=min(self._n_frames / self._sample_rate, self._max_seconds),
             spectrograms=spectrograms,
         )
 
@@ -87,4 +92,4 @@ class PortraitPainter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._preview.__exit__(kind, error, trace)
+        self._copy.__exit__(kind, error, trace)

@@ -24,7 +24,6 @@ from uss_ray.results.blocks import (
     checked_blocks,
 )
 from uss_ray.results.index.table import RecordingFacts
-from uss_ray.results.report.portrait import PortraitPainter
 from uss_ray.results.stems.files import Encoding
 from uss_ray.results.stems.part_files import PART_NAME as PART_NAME
 from uss_ray.results.stems.part_files import PartFacts as PartFacts
@@ -141,7 +140,7 @@ def join_parts(
     tracks = Tracks(wanted, root=root, recording_id=recording.recording_id, encoding=encoding)
     hand_over = _Handover(root, on_file=on_file)
     with contextlib.ExitStack() as stack:
-        painter = PortraitPainter(geometry, frames=facts.frames) if wanted.options.report else None
+        painter = wanted.painter(geometry, recording=facts, root=root)
         if painter is not None:
             stack.enter_context(painter)
         on_failure = stack.enter_context(contextlib.ExitStack())

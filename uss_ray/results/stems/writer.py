@@ -23,7 +23,6 @@ from uss_ray.results.blocks import (
 )
 from uss_ray.results.index.activity import ActivityLog
 from uss_ray.results.index.table import RecordingFacts
-from uss_ray.results.report.portrait import PortraitPainter
 from uss_ray.results.stem_plan import StemPlan
 from uss_ray.results.stems.files import Encoding
 from uss_ray.results.stems.stem_run import StemRun
@@ -78,7 +77,7 @@ def write_estimates(
     log = ActivityLog(wanted.plan.keys)
     n_frames = 0
     with contextlib.ExitStack() as stack:
-        painter = PortraitPainter(geometry, frames=recording.frames) if wanted.options.report else None
+        painter = wanted.painter(geometry, recording=recording, root=root)
         if painter is not None:
             stack.enter_context(painter)
         on_failure = stack.enter_context(contextlib.ExitStack())

@@ -28,6 +28,7 @@ def output(tmp_path):
     for name in ("a.wav", "tapes/b.wav"):
         write_index([separated(place, name)], path=tmp_path / "out" / index_path(name[0]))
     (place / "tapes/b.wav/report.html").put(b"page")
+    (place / "tapes/b.wav/report.mp3").put(b"sound")
     (place / "notes.txt").put(b"mine")
     return place
 

@@ -1,4 +1,4 @@
-"""PNG, bars and ticks."""
+"""PNG, strips and ticks."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 from uss_ray.results.index.activity import Activity
-from uss_ray.results.index.table import ActiveSpan
 from uss_ray.results.report.pictures import (
     STRIP_WIDTH,
-    activity_bars,
+    activity_path,
     frequency_ticks,
-    span_bars,
+    spans_path,
     spectrogram_png,
     time_text,
     time_ticks,
@@ -50,27 +49,29 @@ def test_the_colours_get_lighter_all_the_way() -> None:
     assert luminance[-1] - luminance[0] > 200
 
 
-def test_bars_join_equal_neighbours_and_leave_out_what_was_not_tagged() -> None:
+def test_an_area_is_as_high_as_the_probability_and_absent_where_nothing_was_tagged() -> None:
     probs = np.array([0.0, 0.5, 0.5, 1.0, np.nan], np.float32)
-    bars = activity_bars(Activity(probs, 2.0, ()), total_seconds=9.0)
-    assert [(bar.x, bar.width, bar.opacity) for bar in bars] == [
-        (pytest.approx(2 / 9 * STRIP_WIDTH), pytest.approx(4 / 9 * STRIP_WIDTH), 0.5),
-        (pytest.approx(6 / 9 * STRIP_WIDTH), pytest.approx(2 / 9 * STRIP_WIDTH), 1.0),
-    ]
+    path = activity_path(Activity(probs, 2.0, ()), total_seconds=10.0)
+    assert path == "M200 12V6H600V12zM600 12V0H800V12z"
 
 
-def test_bars_stay_few_keep_the_maximum_and_end_with_the_recording() -> None:
+def test_an_area_has_few_steps_keeps_the_maximum_and_ends_with_the_recording() -> None:
     probs = np.tile(np.array([0.25, 0.75, 0.5], np.float32), 334)[:1000]
     probs[-1] = 1.0
-    bars = activity_bars(Activity(probs, 2.0, ()), total_seconds=1999.0)
-    assert len(bars) <= 400
-    assert bars[-1].opacity == 1.0
-    assert bars[-1].x + bars[-1].width == pytest.approx(STRIP_WIDTH)
+    path = activity_path(Activity(probs, 2.0, ()), total_seconds=1999.0)
+    assert path.count("z") <= 400
+    assert path.endswith(f"V0H{STRIP_WIDTH}V12z")
 
 
 def test_spans_are_placed_by_their_seconds() -> None:
-    activity = Activity(np.zeros(1, np.float32), 10.0, (ActiveSpan(start_seconds=2.5, end_seconds=5.0),))
-    assert [(bar.x, bar.width) for bar in span_bars(activity, total_seconds=10.0)] == [(250.0, 250.0)]
+    assert spans_path([(2.5, 5.0)], total_seconds=10.0) == "M250 16v-3H500v3z"
+
+
+def test_a_span_of_a_moment_is_seen_and_thousands_are_a_few_strokes() -> None:
+    assert (
+        spans_path([(5.0, 5.001), (10.0, 10.0)], total_seconds=10.0) == "M500 16v-3H501v3zM999 16v-3H1000v3z"
+    )
+    assert spans_path([(n / 10, n / 10 + 0.05) for n in range(20_000)], total_seconds=2000.0).count("z") == 1
 
 
 @pytest.mark.parametrize("seconds", [1 / 48000, 0.02, 1.0, 7.0, 95.0, 3600.0, 8 * 3600.0, 100 * 3600.0])

@@ -2,37 +2,50 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
 import numpy as np
-import pytest
+import soundfile
 
 from uss_ray.results.blocks import Geometry
-from uss_ray.results.report import portrait
-from uss_ray.results.report.portrait import PortraitPainter
+from uss_ray.results.report.portrait import Portrait, PortraitPainter
 
 RATE = 8000
 
 
-def painted(mixture: np.ndarray, *, block: int, frames: int | None) -> portrait.Portrait:
-    with PortraitPainter(Geometry(RATE, len(mixture)), frames=frames) as painter:
+def painted(
+    mixture: np.ndarray, sound: Path, *, block: int, frames: int | None, max_seconds: float = math.inf
+) -> Portrait:
+    geometry = Geometry(RATE, len(mixture))
+    with PortraitPainter(geometry, frames=frames, sound=sound, max_seconds=max_seconds) as painter:
         for start in range(0, mixture.shape[1], block):
             painter.add(mixture[:, start : start + block])
         return painter.result({})
 
 
-def test_blocks_make_no_difference() -> None:
+def test_blocks_make_no_difference(tmp_path: Path) -> None:
     mixture = np.random.default_rng(1).standard_normal((2, 3 * RATE)).astype(np.float32) * 0.1
-    one, other = (painted(mixture, block=size, frames=mixture.shape[1]) for size in (999, 3 * RATE))
+    one, other = (
+        painted(mixture, tmp_path / f"{size}.mp3", block=size, frames=mixture.shape[1])
+        for size in (999, 3 * RATE)
+    )
     np.testing.assert_allclose(
         one.mixture_spectrogram.power_db, other.mixture_spectrogram.power_db, atol=1e-3
     )
-    assert one.mixture_preview == other.mixture_preview != b""
-    assert one.preview_seconds == other.preview_seconds == 3.0
+    assert (tmp_path / "999.mp3").read_bytes() == (tmp_path / f"{3 * RATE}.mp3").read_bytes() != b""
+    assert one.heard_seconds == other.heard_seconds == 3.0
 
 
-def test_only_the_beginning_is_kept_to_listen_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(portrait, "_PREVIEW_SECONDS", 1.0)
+def test_all_of_it_can_be_heard_unless_no_more_than_the_beginning_is_wanted(tmp_path: Path) -> None:
     quiet = np.zeros((1, 4 * RATE), np.float32)
-    short = painted(quiet[:, :RATE], block=RATE, frames=RATE)
-    long = painted(quiet, block=RATE, frames=None)
-    assert short.preview_seconds == long.preview_seconds == 1.0
-    assert len(long.mixture_preview) <= len(short.mixture_preview) + 1000
+    assert painted(quiet, tmp_path / "all.mp3", block=RATE, frames=None).heard_seconds == 4.0
+    short = painted(quiet, tmp_path / "short.mp3", block=RATE, frames=None, max_seconds=1.0)
+    assert short.heard_seconds == 1.0
+    assert soundfile.info(tmp_path / "short.mp3").duration < 1.2
+
+
+def test_a_painter_that_is_given_up_leaves_no_sound(tmp_path: Path) -> None:
+    with PortraitPainter(Geometry(RATE, 1), frames=None, sound=tmp_path / "a.mp3") as painter:
+        painter.add(np.zeros((1, RATE), np.float32))
+    assert list(tmp_path.iterdir()) == []

@@ -26,6 +26,7 @@ from tests.unit.results.conftest import (
 from uss_ray.errors import ConfigError, OutputError, RecordingError, UssRayError
 from uss_ray.results.blocks import StemRequest
 from uss_ray.results.index.table import RecordingFacts, RunFacts
+from uss_ray.results.layout import report_sound_path
 from uss_ray.results.stems.written import WrittenRecording
 
 DOG = StemRequest(key="/m/0bt9lr", label="Dog", level=2)
@@ -266,8 +267,9 @@ def test_the_report_gets_pictures_of_what_was_written(
     onset = int(np.flatnonzero(dog.max(axis=0) > -60)[0]) / dog.shape[1]
     assert onset == pytest.approx(2 * RATE / result.recording.frames, abs=0.02)
     assert portrait.mixture_spectrogram.power_db.shape[1] == pytest.approx(dog.shape[1], abs=1)
-    assert portrait.mixture_preview[:3] in {b"ID3", b"\xff\xfb"} or portrait.mixture_preview[0] == 0xFF
-    assert portrait.preview_seconds == result.recording.seconds
+    copy = soundfile.info(tmp_path / report_sound_path(result.recording.recording_id))
+    assert copy.format == "MP3"
+    assert portrait.heard_seconds == result.recording.seconds == pytest.approx(copy.duration, abs=0.15)
 
 
 SPANS = faded_scene({DOG.key: "##..#.", CAT.key: ".....#", BIRD.key: "......"})
@@ -354,7 +356,7 @@ def test_a_failure_takes_the_files_of_finished_spans_with_it(
 ) -> None:
     def failing() -> Iterator[FakeBlock]:
         yield from itertools.islice(SPANS.blocks(), 4)
-        assert len(files(tmp_path)) == 1
+        assert len(files(tmp_path)) == 2  # a span's, and what the page plays of the recording
         raise RecordingError("å.wav", expected="samples", found="a broken frame")
 
     with pytest.raises(RecordingError, match="broken frame"):
@@ -380,6 +382,7 @@ def test_an_index_alone_needs_no_estimates(
         recording=recording_facts,
         run=run_facts,
         write="index-only",
+        draw=False,
     )
     assert [row.status for row in result.rows] == ["detected", "detected", "absent"]
     assert [row.active_seconds for row in result.rows] == pytest.approx([3.0, 321 / RATE, 0.0])
@@ -449,7 +452,7 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path, run_facts: RunF
         return least_peak_bytes(lambda: write(n_blocks), tries=1)
 
     write(2)  # loads what draws
-    more_bytes = (240 - 95) * RATE * 4  # of one track; the preview has its full 90 s in both
+    more_bytes = (240 - 95) * RATE * 4  # of one track
     assert peak_bytes(240) - peak_bytes(95) < more_bytes / 2
 
 
