@@ -17,7 +17,7 @@ from uss_ray.separation.engine import build_engine
 from uss_ray.separation.mixture import ArraySource
 from uss_ray.separation.targets import SeparationPlan, target_for_condition
 from uss_ray.weights.folder import Weights, load_weights
-from uss_ray.weights.locate import starter_folder
+from uss_ray.weights.known import starter_folder
 
 ROOT = Path(__file__).parents[1]
 TWO_SOURCE = Path(__file__).parent / "data" / "two_source"

@@ -67,6 +67,10 @@ def test_workers_that_list_decode_and_join_do_without_torch():
     assert brought({"torch"}, *(f"uss_ray.pipelines.archive.{step}" for step in steps)) == {}
 
 
+def test_a_list_of_weights_and_of_findings_needs_no_torch():
+    assert brought({"torch", "ray"}, "uss_ray.weights.known", "uss_ray.results.index.find") == {}
+
+
 def test_separating_one_recording_loads_no_ray():
     assert (
         brought({"ray"}, "uss_ray.weights.folder", "uss_ray.separation.engine", "uss_ray.api.separator") == {}

@@ -20,7 +20,7 @@ from uss_ray.separation.mixture import ArraySource
 from uss_ray.separation.settings import NetworkSettings, SeparationSettings
 from uss_ray.separation.targets import SeparationPlan, targets_for_classes
 from uss_ray.weights.folder import load_weights
-from uss_ray.weights.locate import starter_folder
+from uss_ray.weights.known import starter_folder
 
 pytestmark = [
     pytest.mark.gpu,

@@ -8,6 +8,9 @@ from uss_ray.errors import ConfigError, RecordingError
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 """Rates in Hz that an Opus file gives back as they were written; others would be resampled."""
 
+MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+"""Rates in Hz that MP3 has."""
+
 _FLAC_MAX_CHANNELS = 8
 _FLAC_MAX_RATE = 655350
 # Above 16 bits a FLAC frame header can state a rate in tens of Hz only.
@@ -24,7 +27,7 @@ def check_format_holds(stem_format: StemFormat, *, item: str, sample_rate: int, 
 
     Parameters
     ----------
-    stem_format : {"flac", "wav", "ogg", "opus"}
+    stem_format : {"flac", "wav", "ogg", "opus", "mp3"}
         Format of the stems.
     item : str
         What the error names.
@@ -48,6 +51,8 @@ found 44100 Hz
     """
     if stem_format == "flac":
         _check_flac(item, sample_rate=sample_rate, channels=channels)
+    elif stem_format == "mp3":
+        _check_mp3(item, sample_rate=sample_rate, channels=channels)
     elif stem_format in ("ogg", "opus"):
         _check_lossy(stem_format, item=item, sample_rate=sample_rate, channels=channels)
 
@@ -59,7 +64,7 @@ def stem_encoding(spec: AudioSpec, *, stem_format: StemFormat, item: str) -> tup
     ----------
     spec : AudioSpec
         Of the recording.
-    stem_format : {"flac", "wav", "ogg", "opus"}
+    stem_format : {"flac", "wav", "ogg", "opus", "mp3"}
         What was asked for.
     item : str
         What the error names.
@@ -97,6 +102,14 @@ def _check_flac(item: str, *, sample_rate: int, channels: int) -> None:
     if odd or sample_rate > _FLAC_MAX_RATE:
         expected = f"a rate FLAC can state, up to {_FLAC_MAX_RATE} Hz (use wav)"
         raise ConfigError(item, expected=expected, found=f"{sample_rate} Hz")
+
+
+def _check_mp3(item: str, *, sample_rate: int, channels: int) -> None:
+    if sample_rate not in MP3_RATES:
+        rates = f"{', '.join(map(str, MP3_RATES[:-1]))} or {MP3_RATES[-1]}"
+        raise ConfigError(item, expected=f"{rates} Hz in MP3 (use ogg or flac)", found=f"{sample_rate} Hz")
+    if channels > 2:
+        raise ConfigError(item, expected="at most 2 channels in MP3 (use ogg or flac)", found=str(channels))
 
 
 def _check_lossy(stem_format: StemFormat, *, item: str, sample_rate: int, channels: int) -> None:

@@ -7,16 +7,17 @@ from typing import Literal, get_args
 
 from uss_ray.errors import ConfigError
 
-StemFormat = Literal["flac", "wav", "ogg", "opus"]
-StemSubtype = Literal["PCM_16", "PCM_24", "FLOAT", "VORBIS", "OPUS"]
+StemFormat = Literal["flac", "wav", "ogg", "opus", "mp3"]
+StemSubtype = Literal["PCM_16", "PCM_24", "FLOAT", "VORBIS", "OPUS", "MPEG_LAYER_III"]
 
 STEM_SUBTYPES: dict[StemFormat, tuple[StemSubtype, ...]] = {
     "flac": ("PCM_16", "PCM_24"),
     "wav": ("PCM_16", "PCM_24", "FLOAT"),
     "ogg": ("VORBIS",),
     "opus": ("OPUS",),
+    "mp3": ("MPEG_LAYER_III",),
 }
-LOSSY_FORMATS: frozenset[StemFormat] = frozenset({"ogg", "opus"})
+LOSSY_FORMATS: frozenset[StemFormat] = frozenset({"ogg", "opus", "mp3"})
 """Formats that give back the samples nearly, not exactly; number, rate and channels are exact (ADR 17)."""
 
 # Integer codings finer than 16 bits; floats are finer than these and handled apart.
@@ -67,12 +68,12 @@ def stem_subtype(recording_subtype: str, *, stem_format: str) -> StemSubtype:
     ----------
     recording_subtype : str
         `AudioSpec.subtype` of the recording.
-    stem_format : {"flac", "wav", "ogg", "opus"}
+    stem_format : {"flac", "wav", "ogg", "opus", "mp3"}
         Format of the stems.
 
     Returns
     -------
-    {"PCM_16", "PCM_24", "FLOAT", "VORBIS", "OPUS"}
+    {"PCM_16", "PCM_24", "FLOAT", "VORBIS", "OPUS", "MPEG_LAYER_III"}
         ``PCM_16`` for recordings of 16 bits and fewer and for lossy codings (MP3, AAC, Vorbis, Opus, ADPCM);
         finer recordings get ``PCM_24`` in FLAC. In WAV, 24 bits stay ``PCM_24`` and anything finer is ``FLOAT``.
         The lossy formats have one coding each.
@@ -107,7 +108,7 @@ def checked_stem_format(stem_format: str) -> StemFormat:
 
     Returns
     -------
-    {"flac", "wav", "ogg", "opus"}
+    {"flac", "wav", "ogg", "opus", "mp3"}
         The same string.
 
     Raises
@@ -118,4 +119,4 @@ def checked_stem_format(stem_format: str) -> StemFormat:
     for known in get_args(StemFormat):
         if stem_format == known:
             return stem_format  # type: ignore[return-value]
-    raise ConfigError("stem format", expected="flac, wav, ogg or opus", found=repr(stem_format))
+    raise ConfigError("stem format", expected="flac, wav, ogg, opus or mp3", found=repr(stem_format))

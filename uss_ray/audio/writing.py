@@ -26,7 +26,7 @@ from uss_ray.audio.riff import settle_peak_time
 from uss_ray.audio.spec import LOSSY_FORMATS, STEM_SUBTYPES, StemFormat, StemSubtype, checked_stem_format
 from uss_ray.errors import ConfigError, OutputError
 
-_CONTAINERS: dict[StemFormat, str] = {"flac": "FLAC", "wav": "WAV", "ogg": "OGG", "opus": "OGG"}
+_CONTAINERS: dict[StemFormat, str] = {"flac": "FLAC", "wav": "WAV", "ogg": "OGG", "opus": "OGG", "mp3": "MP3"}
 _SAMPLE_BYTES: dict[StemSubtype, int] = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
 # Vorbis starts from a guess made of the first piece it gets, and puts all of a piece on the stack.
 _LOSSY_PIECE_FRAMES = 4096
@@ -77,10 +77,10 @@ class StemWriter:
         Rate of the stem, in Hz.
     channels : int
         Number of channels.
-    format : {"flac", "wav", "ogg", "opus"}, default="flac"
+    format : {"flac", "wav", "ogg", "opus", "mp3"}, default="flac"
         Container: `ogg` holds Vorbis. WAV becomes RF64 when `expected_frames` need more than 4 GiB.
-    subtype : {"PCM_16", "PCM_24", "FLOAT", "VORBIS", "OPUS"}, default=None
-        Coding; None takes the format's first: PCM_16, VORBIS or OPUS. FLOAT is for WAV only. See
+    subtype : {"PCM_16", "PCM_24", "FLOAT", "VORBIS", "OPUS", "MPEG_LAYER_III"}, default=None
+        Coding; None takes the format's first: PCM_16, or the one of a lossy format. FLOAT is for WAV only. See
         `spec.stem_subtype` for the choice that suits a recording.
     expected_frames : int, default=None
         Samples in each channel to come, where known.
@@ -238,7 +238,7 @@ class StemWriter:
         self._check_open()
         try:
             self._finish_encoding()
-            if self._format in LOSSY_FORMATS:
+            if self._format in ("ogg", "opus"):
                 settle_serial_number(self._temporary)
             elif self._format == "wav":
                 settle_peak_time(self._temporary)

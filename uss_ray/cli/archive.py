@@ -77,6 +77,8 @@ def show_archive(result: ArchiveResult, *, has_reports: bool) -> None:
 
     show_matches(result.matches)
     counters, counts = result.counters, result.summary.recordings
+    asked = counts.total - counts.skipped - counts.failed_before
+    say(f"Separated {counts.separated} of {asked} recordings")
     shown: list[Outcome] = [*result.failed_examples, *result.examples]
     if shown:
         show_table(
@@ -92,8 +94,9 @@ def show_archive(result: ArchiveResult, *, has_reports: bool) -> None:
                 )
                 for outcome in shown
             ],
-            title=f"Separated {counts.separated} of {counts.total - counts.skipped - counts.failed_before} recordings",
+            title="",
             right=("Length s", "Took s", "Stems"),
+            below=("Recording", "Loudest sounds"),
         )
     if counts.separated + counts.failed > len(shown):
         say(f"… and {counts.separated + counts.failed - len(shown)} more")

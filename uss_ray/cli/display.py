@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -18,7 +19,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
+from uss_ray.cli.notes import is_quiet, note
 from uss_ray.cli.stopping import check_stopped
 from uss_ray.wording import plain, plain_lines
 
@@ -36,15 +39,72 @@ class Advance(Protocol):
 
 
 def show_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str, right: Sequence[str] = ()
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    title: str,
+    right: Sequence[str] = (),
+    below: Sequence[str] = (),
 ) -> None:
-    """Print a table; `right` names the columns of numbers."""
+    """Print a table; tab-separated, without its title, for whoever reads it from a pipe or a file.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Headings.
+    rows : sequence of sequence of str
+    title : str
+    right : sequence of str
+        Columns of numbers.
+    below : sequence of str
+        Columns of long names and paths: where the table is wider than the terminal, each of them stands whole in a line
+        of its own below its row, so that it can be copied.
+    """
+    cells = [[plain(cell) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        for row in ([*columns], *cells):
+            sys.stdout.write("\t".join(row) + "\n")
+        return
+    console = _console()
+    widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
+    if sum(width + 3 for width in widths) >= console.width and below:
+        _show_narrow(console, columns, cells, title=title, right=right, below=below)
+        return
     table = Table(title=escape(plain(title)), title_justify="left", header_style="bold")
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(plain(cell)) for cell in row))
-    _console().print(table)
+    for row in cells:
+        table.add_row(*map(escape, row))
+    console.print(table)
+
+
+def _show_narrow(
+    console: Console,
+    columns: Sequence[str],
+    cells: Sequence[Sequence[str]],
+    *,
+    title: str,
+    right: Sequence[str],
+    below: Sequence[str],
+) -> None:
+    """Print a row as a line of the short cells, and one for each long one that no later one holds."""
+    if title:
+        console.print(Text(plain(title), style="italic"), soft_wrap=True)
+    short = [index for index, column in enumerate(columns) if column not in below]
+    long = [columns.index(column) for column in below]
+    widths = {index: max(cell_len(row[index]) for row in (columns, *cells)) for index in short}
+    for number, row in enumerate((columns, *cells)):
+        padded = [
+            set_cell_size(row[index], widths[index])
+            if columns[index] not in right
+            else " " * (widths[index] - cell_len(row[index])) + row[index]
+            for index in short
+        ]
+        console.print(Text("  ".join(padded).rstrip(), style="" if number else "bold"), soft_wrap=True)
+        paths = [row[index] for index in long] if number else []
+        for place, path in enumerate(paths):
+            if path and not any(path in other for other in paths[place + 1 :]):
+                console.print(Text(f"  {path}"), soft_wrap=True)
 
 
 def say(text: str) -> None:
@@ -57,10 +117,8 @@ def show_matches(matches: Sequence[tuple[str, TextMatch]]) -> None:
     for text, match in matches:
         others = ", ".join(candidate.node.label for candidate in match.runners_up[:_OTHERS_SHOWN])
         rest = f"; next best: {others}" if others else ""
-        said = (
-            f"'{text}' is taken as {match.node.label} ({match.node.node_id}), score {match.score:.2f}{rest}"
-        )
-        sys.stderr.write(f"{plain_lines(said)}\n")
+        taken = f"{match.node.label} ({match.node.node_id}), score {match.score:.2f}"
+        note(f"'{text}' is taken as {taken}{rest}")
 
 
 @contextmanager
@@ -74,7 +132,7 @@ def progress_bar(title: str, *, unit: str) -> Iterator[Advance]:
         TimeRemainingColumn(),
     )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, disable=is_quiet() or not console.is_terminal) as progress:
         task = progress.add_task(escape(plain(title)), total=None)
 
         def advance(done: float, total: float | None, /) -> None:
@@ -89,7 +147,7 @@ def download_bar(title: str) -> Iterator[Advance]:
     """Show a bar of bytes on stderr while the block runs, where there is a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, disable=is_quiet() or not console.is_terminal) as progress:
         task = progress.add_task(escape(plain(title)), total=None)
 
         def advance(done: float, total: float | None, /) -> None:
@@ -99,5 +157,11 @@ def download_bar(title: str) -> Iterator[Advance]:
         yield advance
 
 
+class _Output(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to who runs the command: rich would end the process here, as failed."""
+        raise BrokenPipeError
+
+
 def _console() -> Console:
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+    return _Output(highlight=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from heapq import nlargest
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from pydantic import Field
 
 from uss_ray.cli.command import STORAGE_NAME, Command
+from uss_ray.cli.notes import note
 from uss_ray.config import Location, Settings
-from uss_ray.errors import ConfigError
+from uss_ray.errors import ConfigError, OutputError
 from uss_ray.store.options import StoreOptions
 from uss_ray.wording import plain
 
@@ -45,7 +45,9 @@ CSV_COLUMNS = (
 class FindSounds(Settings):
     """Find recordings and spans by what was heard, from the index of an output."""
 
-    output: Location = Field(description="Folder or URI that `archive` or `separate` wrote.")
+    output: Location = Field(
+        description="Folder or URI that `archive` or `separate` wrote, or the folder of one recording in it."
+    )
     classes: tuple[str, ...] = Field(
         default=(),
         description="Sound by label, id or class index, with all below it; may be repeated.",
@@ -53,12 +55,18 @@ class FindSounds(Settings):
     texts: tuple[str, ...] = Field(
         default=(), description="Sound in a few words, such as 'dog barking'; may be repeated."
     )
+    recordings: tuple[str, ...] = Field(
+        default=(), description="Recording by its id, or by a pattern such as 'tapes/*.wav'; may be repeated."
+    )
     exact: bool = Field(default=False, description="Only the sounds named, not those below them.")
     min_probability: float | None = Field(default=None, ge=0, le=1, description="Least probability.")
     min_seconds: float | None = Field(default=None, ge=0, description="Least time in which it is heard.")
     statuses: tuple[str, ...] = Field(
         default=("written", "detected"),
         description="written, detected, silent, absent, unknown or failed; may be repeated.",
+    )
+    sort: Literal["index", "probability", "seconds"] = Field(
+        default="index", description="What comes first: the most probable, or what is heard longest."
     )
     limit: int | None = Field(default=None, ge=1, description="Most rows; in a table 100.")
     json_lines: bool = Field(default=False, description="A JSON object a line.")
@@ -77,6 +85,7 @@ COMMAND: Final = Command(
     names={
         "classes": "class",
         "texts": "text",
+        "recordings": "recording",
         "statuses": "status",
         "json_lines": "json",
         "csv_rows": "csv",
@@ -93,30 +102,48 @@ def run(arguments: Sequence[str]) -> int:
 
     from uss_ray.cli.display import show_matches
     from uss_ray.ontology.vocabulary import Vocabulary
-    from uss_ray.results.index.find import Wanted, find, nodes_named
+    from uss_ray.results.index.find import Wanted, find, nodes_named, root_of
     from uss_ray.store.store import Store
 
     vocabulary = Vocabulary.load(ontology_path=asked.ontology, classes_path=asked.class_list)
     matches = tuple((text, vocabulary.resolve_text(text)) for text in asked.texts)
     show_matches(matches)
     names = [*asked.classes, *(match.node.node_id for _, match in matches)]
+    root, recording = root_of(Store(asked.output, asked.storage, OutputError))
+    if recording is not None and asked.recordings:
+        raise ConfigError("find --recording", expected="an output root", found=f"the folder of {recording}")
     wanted = Wanted(
         node_ids=nodes_named(names, vocabulary=vocabulary, exact=asked.exact) if names else None,
         min_probability=asked.min_probability,
         min_seconds=asked.min_seconds,
         statuses=cast("tuple[Status, ...]", asked.statuses),
+        recordings=asked.recordings if recording is None else (recording,),
     )
-    findings = find(Store(asked.output, asked.storage), wanted=wanted)
+    findings = _sorted(find(root, wanted=wanted), asked)
     if asked.json_lines or asked.csv_rows:
-        with _ending_with_its_reader():
-            (_write_json if asked.json_lines else _write_csv)(islice(findings, asked.limit))
+        (_write_json if asked.json_lines else _write_csv)(islice(findings, asked.limit))
     else:
         _show(findings, rows=asked.limit or _TABLE_ROWS, output=asked.output)
     return 0
 
 
+def _sorted(findings: Iterator[Finding], asked: FindSounds) -> Iterator[Finding]:
+    if asked.sort == "index":
+        return findings
+
+    def rank(finding: Finding) -> float:
+        probability = -1.0 if finding.probability is None else finding.probability
+        return probability if asked.sort == "probability" else finding.active_seconds
+
+    rows = asked.limit or (None if asked.json_lines or asked.csv_rows else _TABLE_ROWS)
+    # one more than is shown tells that there are more
+    return iter(
+        sorted(findings, key=rank, reverse=True) if rows is None else nlargest(rows + 1, findings, rank)
+    )
+
+
 def _show(findings: Iterator[Finding], *, rows: int, output: str) -> None:
-    from uss_ray.cli.display import say, show_table
+    from uss_ray.cli.display import show_table
 
     shown = list(islice(findings, rows))
     show_table(
@@ -124,12 +151,13 @@ def _show(findings: Iterator[Finding], *, rows: int, output: str) -> None:
         [_line(finding) for finding in shown],
         title=output,
         right=("Level", "Probability", "Active s"),
+        below=("Recording", "Stem"),
     )
     recordings = len({finding.recording_id for finding in shown})
     seconds = sum(finding.active_seconds for finding in shown)
-    say(f"{len(shown)} rows, {recordings} recordings, {seconds:.1f} s")
+    note(f"{len(shown)} rows, {recordings} recordings, {seconds:.1f} s")
     if next(findings, None) is not None:
-        say("There are more: --limit N shows more, --json and --csv all.")
+        note("There are more: --limit N shows more, --json and --csv all.")
 
 
 def _line(finding: Finding) -> tuple[str, ...]:
@@ -167,14 +195,3 @@ def _write_csv(findings: Iterable[Finding]) -> None:
         spans: list[dict[str, Any]] = record["spans"] or [{}]
         for span in spans:
             table.writerow(record | span | {"stem": span.get("stem") or finding.stem})
-
-
-@contextmanager
-def _ending_with_its_reader() -> Iterator[None]:
-    """Stop without a word when whatever reads the lines has read enough, as `head` does."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Python flushes once more as it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

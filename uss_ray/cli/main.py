@@ -11,14 +11,19 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Final, NamedTuple
 
+from uss_ray.cli.notes import let_go_of_stdout, quiet
 from uss_ray.cli.stopping import end_on_signals, stopped_code
 from uss_ray.errors import ConfigError, UssRayError
 from uss_ray.threads import wait_patiently
 from uss_ray.wording import log_plainly, show_exception
 
-_DEBUG, _VERBOSE = "--debug", "--verbose"
-_WRONG_USAGE = 2
+_DEBUG, _VERBOSE, _QUIET = "--debug", "--verbose", "--quiet"
+_SHORT = {"-v": _VERBOSE, "-q": _QUIET}
 _HELP = ("-h", "--help")
+_WRONG_USAGE = 2
+_READER_GONE = 128 + 13
+# What only lists has done its work when whoever reads the list has enough, as `head` has.
+_LISTINGS = (*_HELP, "--version", "find", "ontology", "weights", "data", "completion")
 _GROUPS = {
     "weights": "List, show, fetch and import weights.",
     "data": "Look at labelled data sets.",
@@ -77,14 +82,18 @@ def run(arguments: Sequence[str]) -> int:
     int
         Exit code: 0, that of the error, 2 for wrong usage, or what the command says of itself.
     """
-    debug = _DEBUG in arguments
-    verbose = _VERBOSE in arguments
+    loudness, arguments = _loudness(arguments)
+    debug, verbose = _DEBUG in loudness, _VERBOSE in loudness
     level = logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING
     log_plainly(level)
     try:
-        return _dispatch([word for word in arguments if word not in (_DEBUG, _VERBOSE)], verbose=verbose)
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
+        with quiet(_QUIET in loudness):
+            code = _ended(arguments, verbose=verbose)
+            sys.stdout.flush()
+            return code
+    except BrokenPipeError:
+        let_go_of_stdout()
+        return 0 if not arguments or arguments[0] in _LISTINGS or _HELP[1] in arguments else _READER_GONE
     except UssRayError as error:
         if debug:
             raise
@@ -101,6 +110,23 @@ def main() -> None:
     end_on_signals()
     sys.excepthook = show_exception
     sys.exit(run(sys.argv[1:]))
+
+
+def _loudness(arguments: Sequence[str]) -> tuple[set[str], list[str]]:
+    """Take out of a command line, up to a `--`, what says how loud all commands are."""
+    words = list(arguments)
+    end = words.index("--") if "--" in words else len(words)
+    long = [_SHORT.get(word, word) for word in words[:end]]
+    loudness = {_DEBUG, _VERBOSE, _QUIET}.intersection(long)
+    kept = [word for word, name in zip(words, long, strict=False) if name not in loudness]
+    return loudness, kept + words[end:]
+
+
+def _ended(arguments: list[str], *, verbose: bool) -> int:
+    try:
+        return _dispatch(arguments, verbose=verbose)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
 
 
 def _dispatch(arguments: list[str], *, verbose: bool) -> int:
@@ -137,7 +163,13 @@ def _call(name: str, arguments: list[str], *, verbose: bool) -> int:
     if verbose and command.knows(_VERBOSE):
         arguments = [_VERBOSE, *arguments]
     function: Callable[[Sequence[str]], int] = getattr(module, entry.function)
-    return function(arguments)
+    try:
+        return function(arguments)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "ray":
+            raise
+        expected = "Ray (pip install 'uss-ray[ray]', or '.[ray]' in a checkout)"
+        raise ConfigError(f"uss-ray {name}", expected=expected, found="no such package") from error
 
 
 def _overview() -> dict[str, str]:
@@ -163,7 +195,8 @@ def _show_list(prog: str, members: dict[str, str]) -> None:
     more = [f"{prog} COMMAND --help shows the options of a command."]
     if prog == "uss-ray":
         more += [
-            "--verbose lets logs through, --debug shows where an error comes from, --version prints the version."
+            "--verbose (-v) lets logs through, --quiet (-q) leaves notes and progress out,",
+            "--debug shows where an error comes from, --version prints the version.",
         ]
         lines = ["Take recordings apart into the sounds in them.", "", "commands:", *lines]
     else:

@@ -76,12 +76,15 @@ def show(separated: SeparatedRecording) -> None:
 
     summary = summary_table(separated.rows)
     kept = [column for column in range(len(summary.columns)) if summary.columns[column] != "Recording"]
+    say(
+        f"{separated.recording.recording_id}: {separated.seconds:.1f} s in {separated.processing_seconds:.1f} s"
+    )
     show_table(
         [summary.columns[column] for column in kept],
         [[line[column] for column in kept] for line in summary.lines],
-        title=f"{separated.recording.recording_id}: {separated.seconds:.1f} s"
-        f" in {separated.processing_seconds:.1f} s",
+        title="",
         right=("Level", "Probability", "Active", "Level dB"),
+        below=("Stem",),
     )
     say(", ".join(f"{count} {status}" for status, count in sorted(summary.counts.items())))
     say(f"Results: {separated.folder}")

@@ -11,7 +11,7 @@ from uss_ray.cli.command import Command
 from uss_ray.config import Location, Settings
 
 if TYPE_CHECKING:
-    from uss_ray.weights.importers.published import PublishedKind
+    from uss_ray.weights.known import PublishedKind
 
 
 class ListWeights(Settings):
@@ -52,7 +52,7 @@ def list_weights(arguments: Sequence[str]) -> int:
     LIST.read(arguments)
 
     from uss_ray.cli.display import show_table
-    from uss_ray.weights.locate import known_weights
+    from uss_ray.weights.known import known_weights
 
     rows = [
         (
@@ -63,7 +63,13 @@ def list_weights(arguments: Sequence[str]) -> int:
         )
         for known in known_weights()
     ]
-    show_table(("Name", "What", "Download", "Where"), rows, title="Weights", right=("Download",))
+    show_table(
+        ("Name", "What", "Download", "Where"),
+        rows,
+        title="Weights",
+        right=("Download",),
+        below=("What", "Where"),
+    )
     return 0
 
 

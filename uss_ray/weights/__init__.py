@@ -4,3 +4,6 @@ from typing import Final
 
 STARTER: Final = "starter"
 """Name of the weights in the package: what is used where no others are asked for."""
+
+CONFIG_NAME: Final = "config.json"
+"""Name of the file in a weights folder that says what the others are."""

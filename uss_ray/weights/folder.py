@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import torch
 from pydantic import Field
@@ -30,10 +30,9 @@ from uss_ray.models.registry import ROLES, Role, build_network, describe_network
 from uss_ray.models.specifications import ClassListId, Condition, ConditionKind, Sha256, Specifications
 from uss_ray.models.tagging import AudioTagger
 from uss_ray.store.fetch import file_sha256
+from uss_ray.weights import CONFIG_NAME
 from uss_ray.weights.tensors import StoredType, check_tensors, describe_keys, read_file, read_into, to_store
 from uss_ray.weights.versions import FORMAT_VERSION, upgrade
-
-CONFIG_NAME: Final = "config.json"
 
 _CARD_NAME = "MODEL_CARD.md"
 _CLASS_MEANS_NAME = "class_means.safetensors"

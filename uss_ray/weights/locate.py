@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
-from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -16,115 +13,12 @@ from uss_ray.models.registry import describe_network
 from uss_ray.store.fetch import Progress, cache_folder, fetch, file_sha256
 from uss_ray.store.options import StoreOptions
 from uss_ray.store.store import Location, Store
-from uss_ray.weights import STARTER
-from uss_ray.weights.folder import CONFIG_NAME, config_sha256, listed_files, load_weights
-from uss_ray.weights.importers.published import PublishedKind, import_published
+from uss_ray.weights import CONFIG_NAME, STARTER
+from uss_ray.weights.folder import config_sha256, listed_files, load_weights
+from uss_ray.weights.importers.published import import_published
+from uss_ray.weights.known import PUBLISHED, if_complete, imports_folder, starter_folder
 
 _PUBLISHED_SUFFIXES = (".pth", ".pt", ".ckpt")
-_ZENODO = "https://zenodo.org/records/3987831/files"
-_RELEASED = "https://huggingface.co/RSNuts/Universal_Source_Separation/resolve/main/uss_material"
-
-
-@dataclass(frozen=True)
-class PublishedFile:
-    """A published weights file.
-
-    Attributes
-    ----------
-    name : PublishedKind
-        What users call it, and which importer reads it.
-    uri : str
-    size : int
-        In bytes.
-    sha256 : str or None
-        None where no checksum is published: then the first download is trusted and held to.
-    content : str
-        One line for a list.
-    """
-
-    name: PublishedKind
-    uri: str
-    size: int
-    sha256: str | None
-    content: str
-
-
-PUBLISHED: Final[dict[str, PublishedFile]] = {
-    published.name: published
-    for published in (
-        PublishedFile(
-            name="panns-cnn14",
-            uri=f"{_ZENODO}/Cnn14_mAP%3D0.431.pth?download=1",
-            size=327_428_481,
-            sha256="0dc499e40e9761ef5ea061ffc77697697f277f6a960894903df3ada000e34b31",
-            content="PANNs Cnn14: tagger of 527 AudioSet classes",
-        ),
-        PublishedFile(
-            name="panns-cnn14-decision-level-max",
-            uri=f"{_ZENODO}/Cnn14_DecisionLevelMax_mAP%3D0.385.pth?download=1",
-            size=327_428_481,
-            sha256="dd3b4043a87d4ec13df8082c0fcfee3fb5084151808e47e060987a95eabdd142",
-            content="PANNs Cnn14_DecisionLevelMax: detector of 527 AudioSet classes, 100 frames a second",
-        ),
-        PublishedFile(
-            name="uss-resunet30",
-            uri=f"{_RELEASED}/ss_model%3Dresunet30%2Cquerynet%3Dat_soft%2Cdata%3Dfull%2Cdevices%3D8"
-            "%2Cstep%3D1000000.ckpt",
-            size=1_121_024_828,
-            sha256=None,
-            content="ResUNet30 separator with its Cnn14 query net, trained on the whole of AudioSet",
-        ),
-    )
-}
-"""Sizes and addresses as the published programs state them; checksums as publicly recorded for these files.
-
-The files of HTS-AT have no address of their own (their authors share a folder): they are imported from a local file.
-"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class KnownWeights:
-    """Weights that can be called by name.
-
-    Attributes
-    ----------
-    content : str
-        One line on what they are.
-    folder : Path or None
-        Where they are on this machine, if they are.
-    download_bytes : int or None
-        What fetching them takes; None for those in the package.
-    """
-
-    name: str
-    content: str
-    folder: Path | None
-    download_bytes: int | None
-
-
-def starter_folder() -> Path:
-    """Give the folder of the starter weights in the package."""
-    return Path(str(resources.files("uss_ray"))) / "weights" / STARTER
-
-
-def known_weights() -> list[KnownWeights]:
-    """List the weights that can be called by name: the starter, then the published files."""
-    starter = KnownWeights(
-        name=STARTER,
-        content="small weights in the package, trained on freely licensed sounds",
-        folder=_if_complete(starter_folder()),
-        download_bytes=None,
-    )
-    published = (
-        KnownWeights(
-            name=file.name,
-            content=file.content,
-            folder=_if_complete(_imports() / file.name),
-            download_bytes=file.size,
-        )
-        for file in PUBLISHED.values()
-    )
-    return [starter, *published]
 
 
 def locate_weights(
@@ -158,7 +52,7 @@ def locate_weights(
     if path.is_file():
         return _imported(path)
     if spec == STARTER:
-        if _if_complete(starter_folder()) is None:
+        if if_complete(starter_folder()) is None:
             raise WeightsError(
                 STARTER, expected="starter weights in the package", found=f"none in {starter_folder()}"
             )
@@ -201,8 +95,8 @@ def fetch_named(name: str, *, progress: Progress | None = None) -> Path:
         raise WeightsError(
             name, expected=f"one of {', '.join(PUBLISHED)}", found="no published file of that name"
         )
-    folder = _imports() / published.name
-    if _if_complete(folder):
+    folder = imports_folder() / published.name
+    if if_complete(folder):
         return folder
     place = Store(published.uri, None, WeightsError)
     file = fetch(place, sha256=published.sha256, size=published.size, progress=progress)
@@ -258,14 +152,6 @@ def _fetch_folder(place: Store, *, progress: Progress | None) -> Path:
     return folder
 
 
-def _imports() -> Path:
-    return cache_folder() / "weights"
-
-
 def _imported(file: Path) -> Path:
-    folder = _imports() / f"{file.stem}-{file_sha256(file)[:12]}"
-    return _if_complete(folder) or import_published(file, folder)
-
-
-def _if_complete(folder: Path) -> Path | None:
-    return folder if (folder / CONFIG_NAME).is_file() else None
+    folder = imports_folder() / f"{file.stem}-{file_sha256(file)[:12]}"
+    return if_complete(folder) or import_published(file, folder)

@@ -66,7 +66,7 @@ def test_the_description_is_json_that_names_every_setting():
     assert described["query"]["levels"] == list(DEFAULT_LEVELS)
 
 
-@pytest.mark.parametrize("wrong", [{"write": {"stem_format": "mp3"}}, {"device": "abacus"}])
+@pytest.mark.parametrize("wrong", [{"write": {"stem_format": "aac"}}, {"device": "abacus"}])
 def test_an_unknown_format_or_device_is_refused(wrong):
     with pytest.raises(ConfigError):
         SeparationRequest(output="here", **wrong)

@@ -21,6 +21,8 @@ from uss_ray.errors import ConfigError, RecordingError
         ("ogg", 44_100, 7),
         *(("opus", rate, 2) for rate in OPUS_RATES),
         ("opus", 48_000, 9),
+        ("mp3", 8_000, 1),
+        ("mp3", 48_000, 2),
     ],
 )
 def test_what_a_format_holds_is_let_pass(stem_format, sample_rate: int, channels: int) -> None:
@@ -42,6 +44,8 @@ def test_what_a_format_holds_is_let_pass(stem_format, sample_rate: int, channels
             2,
             "8000, 12000, 16000, 24000 or 48000 Hz in Opus (use ogg or flac), found 44100 Hz",
         ),
+        ("mp3", 44_099, 1, "44100 or 48000 Hz in MP3 (use ogg or flac), found 44099 Hz"),
+        ("mp3", 44_100, 3, "at most 2 channels in MP3 (use ogg or flac), found 3"),
         ("opus", 48_000, 6, "one of them coded as a subwoofer's"),
         ("opus", 48_000, 8, "one of them coded as a subwoofer's"),
     ],

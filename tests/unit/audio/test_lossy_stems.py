@@ -1,4 +1,4 @@
-"""Stems in Vorbis and Opus: as many samples as went in, where they belong, and the same bytes each time."""
+"""Stems in Vorbis, Opus and MP3: as many samples as went in, where they belong, and the same bytes each time."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from uss_ray.audio.capacity import OPUS_RATES
+from uss_ray.audio.capacity import MP3_RATES, OPUS_RATES
 from uss_ray.audio.codec import StemWriter, open_recording
 from uss_ray.errors import ConfigError, OutputError
 
 VORBIS_RATES = (8000, 11025, 16000, 22050, 32000, 44099, 44100, 48000, 96000, 200000)
 CODINGS = [("ogg", rate) for rate in VORBIS_RATES] + [("opus", rate) for rate in OPUS_RATES]
-SPEC = {"ogg": ("OGG", "VORBIS"), "opus": ("OGG", "OPUS")}
+CODINGS += [("mp3", rate) for rate in MP3_RATES]
+SPEC = {"ogg": ("OGG", "VORBIS"), "opus": ("OGG", "OPUS"), "mp3": ("MP3", "MPEG_LAYER_III")}
 
 
 def tones(frames: int, *, rate: int, channels: int) -> NDArray[np.float32]:
@@ -50,8 +51,10 @@ def fidelity_db(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> NDAr
 
 
 @pytest.mark.parametrize("frames", [1, 959, 20_003])
-@pytest.mark.parametrize("channels", [1, 2, 5])
-@pytest.mark.parametrize(("format", "rate"), CODINGS)
+@pytest.mark.parametrize(
+    ("format", "rate", "channels"),
+    [(*coding, channels) for coding in CODINGS for channels in ((1, 2) if coding[0] == "mp3" else (1, 2, 5))],
+)
 def test_rate_channels_and_every_frame_come_back(
     format: str, rate: int, channels: int, frames: int, tmp_path: Path
 ) -> None:
@@ -96,6 +99,8 @@ def test_a_number_of_channels_with_a_subwoofer_among_them_is_refused(
         ("opus", 44100, 2, "use ogg or flac"),
         ("opus", 32000, 1, "use ogg or flac"),
         ("opus", 96000, 1, "use ogg or flac"),
+        ("mp3", 96000, 2, "use ogg or flac"),
+        ("mp3", 44100, 3, "at most 2 channels in MP3"),
         ("ogg", 200001, 1, "use flac or wav"),
         ("ogg", 48000, 256, "use wav"),
         ("opus", 48000, 256, "use wav"),
@@ -109,7 +114,9 @@ def test_what_a_lossy_format_cannot_hold_names_the_way_out(
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize(("format", "rate"), [("ogg", 44100), ("ogg", 8000), ("opus", 48000)])
+@pytest.mark.parametrize(
+    ("format", "rate"), [("ogg", 44100), ("ogg", 8000), ("opus", 48000), ("mp3", 44100), ("mp3", 16000)]
+)
 def test_the_bytes_do_not_depend_on_the_blocks_nor_on_the_run(format: str, rate: int, tmp_path: Path) -> None:
     waveform = tones(50_001, rate=rate, channels=2)
     hashes = {
@@ -130,7 +137,7 @@ def test_the_bytes_do_not_depend_on_the_blocks_nor_on_the_run(format: str, rate:
     assert len(hashes) == 1
 
 
-@pytest.mark.parametrize("format", ["ogg", "opus"])
+@pytest.mark.parametrize("format", ["ogg", "opus", "mp3"])
 def test_silence_between_sounds_has_its_length(format: str, tmp_path: Path) -> None:
     path = tmp_path / f"s.{format}"
     sound = tones(24_000, rate=48000, channels=1)
@@ -144,7 +151,7 @@ def test_silence_between_sounds_has_its_length(format: str, tmp_path: Path) -> N
     assert fidelity_db(back[:, 225_000:], sound[:, 1000:]).min() > 15
 
 
-@pytest.mark.parametrize("format", ["ogg", "opus"])
+@pytest.mark.parametrize("format", ["ogg", "opus", "mp3"])
 def test_samples_beyond_full_scale_are_clipped_and_counted(format: str, tmp_path: Path) -> None:
     loud = 4 * tones(24_000, rate=48000, channels=1)
     with StemWriter(tmp_path / "s", sample_rate=48000, channels=1, format=format) as writer:
@@ -153,7 +160,7 @@ def test_samples_beyond_full_scale_are_clipped_and_counted(format: str, tmp_path
     assert np.abs(read_back(tmp_path / "s")).max() < 1.2
 
 
-@pytest.mark.parametrize("format", ["ogg", "opus"])
+@pytest.mark.parametrize("format", ["ogg", "opus", "mp3"])
 def test_close_tells_what_was_committed_and_an_exception_leaves_nothing(format: str, tmp_path: Path) -> None:
     path = tmp_path / f"s.{format}"
     writer = StemWriter(path, sample_rate=48000, channels=1, format=format)
@@ -202,7 +209,8 @@ def ffmpeg_decoded(path: Path, *, rate: int, channels: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("format", "rate"), [("ogg", 44100), ("ogg", 8000), ("opus", 48000), ("opus", 16000)]
+    ("format", "rate"),
+    [("ogg", 44100), ("ogg", 8000), ("opus", 48000), ("opus", 16000), ("mp3", 44100), ("mp3", 16000)],
 )
 @pytest.mark.parametrize("channels", [1, 2])
 def test_ffmpeg_hears_the_same(format: str, rate: int, channels: int, tmp_path: Path) -> None:

@@ -32,8 +32,8 @@ def test_a_lossy_format_has_one_coding_whatever_the_recording(recording: str) ->
 
 
 def test_an_unknown_stem_format_is_a_setting_error() -> None:
-    with pytest.raises(ConfigError, match="expected flac, wav, ogg or opus, found 'mp3'"):
-        stem_subtype("PCM_16", stem_format="mp3")
+    with pytest.raises(ConfigError, match="expected flac, wav, ogg, opus or mp3, found 'aac'"):
+        stem_subtype("PCM_16", stem_format="aac")
 
 
 def test_a_length_left_open_has_no_duration() -> None:

@@ -73,7 +73,7 @@ def test_a_recording_that_cannot_be_read_is_refused(separate, tmp_path, spoil, f
         (["--profile", "loud"], 2, ["--profile", "loud"]),
         (["--condition", "guess"], 2, ["condition", "guess"]),
         (["--precision", "float16"], 2, ["precision", "'float32', 'tfloat32' or 'bfloat16'", "float16"]),
-        (["--format", "mp3"], 2, ["mp3"]),
+        (["--format", "aac"], 2, ["aac"]),
         (["--device", "abacus"], 2, ["abacus"]),
         (["--union"], 2, ["union"]),
     ],

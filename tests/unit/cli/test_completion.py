@@ -38,7 +38,7 @@ def complete():
 def test_bash_completes_commands_flags_and_choices(complete):
     assert complete("a") == {"archive"}
     assert complete("archive", "--thr") == {"--threshold", "--threads"}
-    assert {"flac", "wav", "ogg", "opus"} <= complete("archive", "--format", "")
+    assert {"flac", "wav", "ogg", "opus", "mp3"} <= complete("archive", "--format", "")
     assert {"list", "show", "fetch", "import"} <= complete("weights", "")
     assert "check" in complete("data", "")
     assert "--container" in complete("data", "check", "--cont")

@@ -2,18 +2,54 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
+import pytest
+
 from uss_ray.cli.display import download_bar, progress_bar, say, show_matches, show_table
 from uss_ray.ontology.vocabulary import Vocabulary
 
 
-def test_a_row_is_a_line_whatever_its_length_and_markup(capsys):
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch, *, columns: int, rows: list[tuple[str, ...]]) -> list[str]:
+    """A table of sounds and their stems as a terminal of that width gets it."""
+    terminal = Terminal()
+    with monkeypatch.context() as patched:
+        for name, value in {"COLUMNS": str(columns), "TERM": "dumb", "NO_COLOR": "1"}.items():
+            patched.setenv(name, value)
+        patched.setattr(sys, "stdout", terminal)
+        show_table(("Recording", "Sound", "Stem"), rows, title="All [of it]", below=("Recording", "Stem"))
+    return terminal.getvalue().splitlines()
+
+
+def test_a_pipe_gets_a_line_a_row_whatever_its_length_and_markup(capsys):
     show_table(
-        ("Name", "Count"), [("[bold]x[/bold] " + "y" * 300, "3")], title="All [of it]", right=("Count",)
+        ("Name", "Count"),
+        [("[bold]x[/bold] " + "y" * 300, "3"), ("a\tb", "4")],
+        title="All",
+        right=("Count",),
     )
     out = capsys.readouterr().out
-    assert "[bold]x[/bold]" in out
-    assert "All [of it]" in out
-    assert sum("y" * 300 in line for line in out.splitlines()) == 1
+    assert out == "Name\tCount\n[bold]x[/bold] " + "y" * 300 + "\t3\na\\x09b\t4\n"
+
+
+def test_a_narrow_terminal_gets_a_path_whole_in_a_line_of_its_own(monkeypatch):
+    stem = "out/" + "long " * 20 + "/a.wav/dog.flac"
+    lines = drawn(monkeypatch, columns=80, rows=[("a.wav", "Dog [x]", stem), ("b.wav", "Cat", "")])
+    assert lines == ["All [of it]", "Sound", "Dog [x]", f"  {stem}", "Cat", "  b.wav"]
+
+
+def test_what_fits_is_a_table(monkeypatch):
+    lines = drawn(monkeypatch, columns=80, rows=[("a.wav", "Dog [x]", "out/dog.flac")])
+    (row,) = (line for line in lines if "a.wav" in line)
+    assert "Dog [x]" in row
+    assert "out/dog.flac" in row
+    assert lines[0].strip() == "All [of it]"
 
 
 def test_a_line_is_said_as_it_is(capsys):

@@ -49,8 +49,8 @@ def test_a_table_shows_recording_spans_probability_and_stem(command, output):
     for shown in ("field/å 0.wav", "Dog", "written", "0.90", "2.0", "0.0–2.0"):
         assert shown in dog
     assert "0.0–2.0, 4.0–6.0" in bark
-    assert "2 rows, 2 recordings, 6.0 s" in ran.out
-    assert "There are more" not in ran.out
+    assert "2 rows, 2 recordings, 6.0 s" in ran.err
+    assert "There are more" not in ran.err
 
 
 def test_exactly_the_sound_named_can_be_asked_for(command, output):
@@ -85,7 +85,7 @@ def test_words_are_matched_and_it_is_said_for_what(command, output):
     ran = command("find", output, "--text", "dog barking")
     assert ran.exit_code == 0
     assert "'dog barking' is taken as Bark" in ran.err
-    assert "1 rows" in ran.out
+    assert "1 rows" in ran.err
     for machine in ("--json", "--csv"):
         ran = command("find", output, "--text", "dog barking", machine)
         assert "'dog barking' is taken as Bark" in ran.err
@@ -95,12 +95,56 @@ def test_words_are_matched_and_it_is_said_for_what(command, output):
 def test_a_table_says_when_it_is_not_all(command, output):
     ran = command("find", output, "--limit", 1)
     assert ran.out.count("field/å") >= 1
-    assert "1 rows, 1 recordings" in ran.out
-    assert "There are more" in ran.out
+    assert "1 rows, 1 recordings" in ran.err
+    assert "There are more" in ran.err
 
 
 def test_many_spans_are_cut_short_in_the_table(command, output):
     assert "8.0–10.0, +2" in command("find", output, "--class", "Cat").out
+
+
+def test_a_pipe_gets_a_line_a_row_with_tabs(command, output):
+    lines = command("find", output, "--quiet").out.splitlines()
+    assert lines[0].split("\t")[:2] == ["Recording", "Sound"]
+    assert [line.split("\t")[1] for line in lines[1:]] == ["Dog", "Bark", "Cat"]
+    assert command("find", output, "--quiet").err == ""
+
+
+@pytest.mark.parametrize(("by", "first"), [("index", "Dog"), ("probability", "Dog"), ("seconds", "Cat")])
+def test_what_comes_first_can_be_chosen(command, output, by, first):
+    labels = [
+        json.loads(line)["label"] for line in command("find", output, "--sort", by, "--json").out.splitlines()
+    ]
+    assert labels[0] == first
+    assert len(labels) == 3
+    ran = command("find", output, "--sort", by, "--limit", 1)
+    assert first in ran.out.splitlines()[1]
+    assert "There are more" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("named", "labels"),
+    [
+        ("field/å 0.wav", ["Dog"]),
+        ("field/å ?.wav", ["Dog", "Bark", "Cat"]),
+        ("*1.wav", ["Bark"]),
+        ("å 0.wav", []),
+    ],
+)
+def test_recordings_are_named_by_id_or_pattern(command, output, named, labels):
+    ran = command("find", output, "--recording", named, "--json")
+    assert [json.loads(line)["label"] for line in ran.out.splitlines()] == labels
+
+
+def test_the_folder_of_a_recording_is_searched_for_that_recording(command, output):
+    folder = output / "field" / "å 4.wav"
+    folder.mkdir(parents=True)
+    assert [json.loads(line)["label"] for line in command("find", folder, "--json").out.splitlines()] == [
+        "Cat"
+    ]
+    refused = command("find", folder, "--recording", "x")
+    assert refused.exit_code == 2
+    assert "the folder of field/å 4.wav" in refused.err
 
 
 @pytest.mark.parametrize(

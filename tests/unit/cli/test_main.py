@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from uss_ray.cli import main
+
 
 def test_help_names_every_command(command):
     ran = command("--help")
@@ -18,6 +22,52 @@ def test_the_console_script_is_installed():
     script = Path(sys.executable).with_name("uss-ray")
     done = subprocess.run([script, "ontology", "--find", "howl"], capture_output=True, text=True, check=True)
     assert "Howl  /m/07qf0zm  level 4  class 77" in done.stdout
+
+
+WITHOUT_RAY = """
+import sys
+sys.modules["ray"] = None
+from uss_ray.cli.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize("line", [("archive", "examples/archive"), ("mine", "clips.csv", "audio")])
+def test_without_ray_it_is_said_what_to_install(line, tmp_path):
+    ran = subprocess.run(
+        [sys.executable, "-c", WITHOUT_RAY, *line, tmp_path / "out"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 2
+    assert ran.stderr.startswith(f"error: uss-ray {line[0]}: expected Ray (pip install 'uss-ray[ray]'")
+    assert len(ran.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "line", [["--help"], ["find", "--help"], ["ontology"], ["weights", "show", "starter"]]
+)
+def test_a_reader_that_has_enough_of_a_list_ends_it_without_a_word(line):
+    script = Path(sys.executable).with_name("uss-ray")
+    with subprocess.Popen(
+        [script, *line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        running.stdout.close()
+        assert running.stderr.read() == ""
+        assert running.wait(timeout=60) == 0
+
+
+def test_work_whose_reader_is_gone_ends_as_a_shell_expects(monkeypatch):
+    def gone(*_: object, **__: object) -> int:
+        raise BrokenPipeError
+
+    let_go = []
+    monkeypatch.setattr(main, "_dispatch", gone)
+    monkeypatch.setattr(main, "let_go_of_stdout", lambda: let_go.append(True))
+    assert main.run(["separate", "a.wav", "-o", "out"]) == 141
+    assert main.run(["find", "out"]) == 0
+    assert let_go == [True, True]
 
 
 def test_the_version_is_printed(command):

@@ -28,7 +28,7 @@ from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import Asking, Target, targets_for_classes
 from uss_ray.separation.windows import Span
 from uss_ray.weights.folder import load_weights
-from uss_ray.weights.locate import starter_folder
+from uss_ray.weights.known import starter_folder
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 MODEL_RATE = 8000

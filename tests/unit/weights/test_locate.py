@@ -16,14 +16,8 @@ from uss_ray.store.fetch import cache_folder
 from uss_ray.store.options import StoreOptions
 from uss_ray.store.store import Store
 from uss_ray.weights import locate
-from uss_ray.weights.locate import (
-    PUBLISHED,
-    describe_weights,
-    fetch_named,
-    known_weights,
-    locate_weights,
-    starter_folder,
-)
+from uss_ray.weights.known import PUBLISHED, starter_folder
+from uss_ray.weights.locate import describe_weights, fetch_named, locate_weights
 
 CONTENT = b"tensors"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -165,16 +159,6 @@ def test_an_unknown_name_is_an_error_that_names_the_known_ones() -> None:
         WeightsError, match=r"no-such-weights: expected .* starter, panns-cnn14, .* found none"
     ):
         locate_weights("no-such-weights")
-
-
-def test_known_weights_say_whether_they_are_here() -> None:
-    before = {known.name: known.folder for known in known_weights()}
-    assert before["starter"] == starter_folder()
-    assert before["panns-cnn14"] is None
-    folder = cache_folder() / "weights" / "panns-cnn14"
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text("{}")
-    assert {known.name: known.folder for known in known_weights()}["panns-cnn14"] == folder
 
 
 def test_weights_are_described_by_what_they_were_trained_on(tiny_weights: Path) -> None:

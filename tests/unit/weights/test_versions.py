@@ -11,7 +11,7 @@ import pytest
 from uss_ray.errors import WeightsError
 from uss_ray.models.specifications import Condition
 from uss_ray.weights.folder import load_weights
-from uss_ray.weights.locate import starter_folder
+from uss_ray.weights.known import starter_folder
 from uss_ray.weights.versions import FORMAT_VERSION, upgrade
 
 VERSION_1: dict[str, Any] = {

@@ -54,7 +54,7 @@ Kind = Literal[
 ]
 _AT_A_TIME = 16
 _BLOCK_BYTES = 1 << 20
-_OURS = (".flac", ".wav", ".ogg", ".opus", REPORT_NAME, REPORT_SOUND_NAME)
+_OURS = (".flac", ".wav", ".ogg", ".opus", ".mp3", REPORT_NAME, REPORT_SOUND_NAME)
 _TEMPORARY = (".uss-ray-", ".part")
 
 

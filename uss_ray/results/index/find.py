@@ -7,16 +7,19 @@ is left to Parquet, so row groups that cannot fit are not decoded. Owns no names
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import Any, get_args
+from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow.dataset import Expression, ParquetFileFormat, field
 
-from uss_ray.errors import ConfigError, DataError, OutputError
+from uss_ray.errors import ConfigError, DataError, OutputError, UssRayError
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.results.index.table import Status, check_index_version, index_parts
 from uss_ray.store.store import FoundFile, Location, Store
@@ -40,6 +43,7 @@ _COLUMNS = [
     "stem_uri",
 ]
 _PARTS_AT_ONCE = 8
+_FOLDERS_UP = 9
 # One request gets a part of this size whole; of a larger one only what is needed is read.
 _SMALL_PART_BYTES = 1 << 20
 
@@ -58,6 +62,8 @@ class Wanted:
         Least time in which the sound is active, over all its spans; 0 or more.
     statuses : tuple of Status, default=HEARD
         Statuses that fit; at least one.
+    recordings : tuple of str, default=()
+        Ids of recordings, or patterns of them with ``*`` and ``?``; none asks for all.
 
     Raises
     ------
@@ -69,6 +75,7 @@ class Wanted:
     min_probability: float | None = None
     min_seconds: float | None = None
     statuses: tuple[Status, ...] = HEARD
+    recordings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.min_probability is not None and not 0 <= self.min_probability <= 1:
@@ -90,6 +97,9 @@ class Wanted:
             fits &= field("probability") >= pa.scalar(self.min_probability, pa.float32())
         if self.min_seconds is not None:
             fits &= field("active_seconds") >= self.min_seconds
+        if self.recordings:
+            patterns = "|".join(map(_pattern, self.recordings))
+            fits &= pc.match_substring_regex(field("recording_id"), pattern=f"^(?s:{patterns})$")
         return fits
 
 
@@ -181,6 +191,45 @@ def nodes_named(names: Iterable[str], *, vocabulary: Vocabulary, exact: bool = F
         nodes = (node,) if exact else vocabulary.ontology.descendants(node.node_id)
         found.update(one.node_id for one in nodes)
     return frozenset(found)
+
+
+def root_of(folder: Store) -> tuple[Store, str | None]:
+    """Find the output root that a folder of results belongs to.
+
+    Parameters
+    ----------
+    folder : Store
+        An output root, or the folder of a recording below one.
+
+    Returns
+    -------
+    root : Store
+        The same, if nothing above it has an index.
+    recording_id : str or None
+        Of the recording whose folder it is; None for a root.
+    """
+    root = folder
+    for _ in range(_FOLDERS_UP):
+        if _has_index(root):
+            name = folder.relative_to(root) if root != folder else None
+            return root, None if name is None else unquote(name)
+        if root.parent == root:
+            break
+        root = root.parent
+    return folder, None
+
+
+def _has_index(root: Store) -> bool:
+    try:
+        return next(index_parts(root), None) is not None
+    except UssRayError:
+        return False
+
+
+def _pattern(recording: str) -> str:
+    """Turn an id with ``*`` and ``?`` into a regular expression of RE2."""
+    marks = {"*": ".*", "?": "."}
+    return "".join(marks.get(part) or f"\\Q{part}\\E" for part in re.split(r"([*?])", recording) if part)
 
 
 def find(root: Location | Store, *, wanted: Wanted) -> Iterator[Finding]:

@@ -19,9 +19,9 @@ import soundfile
 import soxr
 
 from uss_ray.audio.bridge import FaultKeepingSink
+from uss_ray.audio.capacity import MP3_RATES
 from uss_ray.errors import OutputError
 
-_MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _SHORTEST_SECONDS = 0.2  # decoders of browsers reject an MP3 of a frame or two
 _COMPRESSION_LEVEL = 0.6  # in [0, 1], 0 is the best sound
 _CONSTANT_LEVELS = {1: 0.85, 2: 0.72}  # about 80 and 112 kbit/s
@@ -52,7 +52,7 @@ class PreviewEncoder:
         self._left_frames = (
             math.floor(max_seconds * sample_rate) if math.isfinite(max_seconds) else sys.maxsize
         )
-        rate = next((rate for rate in _MP3_RATES if rate >= sample_rate), _MP3_RATES[-1])
+        rate = next((rate for rate in MP3_RATES if rate >= sample_rate), MP3_RATES[-1])
         self._resampler = (
             None
             if rate == sample_rate

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -40,10 +40,10 @@ from uss_ray.weights.importers.key_map import (
     norm_keys,
     stft_constants,
 )
+from uss_ray.weights.known import PublishedKind
 from uss_ray.weights.tensors import describe_keys
 
 Networks = dict[Role, nn.Module]
-PublishedKind = Literal["panns-cnn14", "panns-cnn14-decision-level-max", "htsat", "uss-resunet30"]
 
 AUDIOSET_CLASSES = ClassListId(
     count=527, sha256="1204eb85b61fbbe5dfbf24c782035798b6998fa9821758510e8c81113fd4b032"

@@ -1,0 +1,46 @@
+"""What a command says beside its results: short notes on stderr, none of them with --quiet."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from uss_ray.wording import plain_lines
+
+_quiet = False
+
+
+def is_quiet() -> bool:
+    """Tell whether only results and errors are wanted."""
+    return _quiet
+
+
+@contextmanager
+def quiet(asked: bool) -> Iterator[None]:
+    """Leave notes and progress out while the block runs, if that is asked for."""
+    global _quiet
+    before, _quiet = _quiet, asked
+    try:
+        yield
+    finally:
+        _quiet = before
+
+
+def note(text: str) -> None:
+    """Say something on stderr."""
+    if not _quiet:
+        sys.stderr.write(f"{plain_lines(text)}\n")
+
+
+def note_loading(what: str) -> None:
+    """Say at once that something slow begins, to whoever waits at a terminal."""
+    if sys.stderr.isatty():
+        note(f"Loading {what} ...")
+        sys.stderr.flush()
+
+
+def let_go_of_stdout() -> None:
+    """Write nothing more to a pipe that is closed; Python would flush once more as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
