@@ -43,11 +43,14 @@ class Recording:
         Its name below the output root, from its path in the archive; see `layout.recording_folder`.
     content_tag : str or None, default=None
         What it held when somebody last looked; see `Store.content_tag`.
+    sha256 : str or None, default=None
+        Of its file, once that has been read whole.
     """
 
     recording_uri: str
     recording_id: str
     content_tag: str | None = None
+    sha256: str | None = None
 
     @property
     def recording_key(self) -> int:

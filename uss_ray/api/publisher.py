@@ -38,7 +38,7 @@ from uss_ray.results.stems.parts import PART_NAME, join_parts, write_part
 from uss_ray.results.stems.stem_run import StemRun
 from uss_ray.results.stems.writer import write_estimates
 from uss_ray.results.stems.written import WrittenRecording
-from uss_ray.sources.reading import open_stored_recording
+from uss_ray.sources.reading import open_digested_recording, open_stored_recording
 from uss_ray.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ class Publisher:
         output = self._output
         source = Store(recording.recording_uri, output.options)
         places = [output / part_name(recording, part) for part in range(parts)]
-        _check_unchanged(source, recording=recording, parts=places)
+        recording = replace(recording, sha256=_unchanged_sha256(source, recording=recording, parts=places))
         with open_stored_recording(source) as reader:
             spec = reader.spec
         with staging_folder(output, within=self._scratch) as staging:
@@ -163,14 +163,14 @@ class Publisher:
             written = join_parts(
                 places,
                 wanted,
-                mixture_blocks=lambda: _mixture(source),
+                mixture_blocks=lambda: _mixture(source, sha256=recording.sha256),
                 root=staging,
                 recording=_facts(recording, spec=spec),
                 subtype=subtype,
                 started=started,
                 on_file=upload,
             )
-            _check_unchanged(source, recording=recording, parts=())
+            _unchanged_sha256(source, recording=recording, parts=())
             rows = self._commit(written, recording=recording, staging=staging, uploaded=uploaded)
         self.commit_recordings([rows], name=index_name(recording))
         self.forget_parts(recording)
@@ -277,6 +277,7 @@ def _facts(recording: Recording, *, spec: AudioSpec) -> RecordingFacts:
         recording_id=recording.recording_id,
         recording_uri=recording.recording_uri,
         recording_content=recording.content_tag,
+        recording_sha256=recording.sha256,
         sample_rate=spec.sample_rate,
         channels=spec.channels,
         frames=spec.frames,
@@ -286,18 +287,27 @@ def _facts(recording: Recording, *, spec: AudioSpec) -> RecordingFacts:
     )
 
 
-def _check_unchanged(source: Store, *, recording: Recording, parts: Sequence[Store]) -> None:
-    """Refuse to join spans of two contents that stood under one name."""
-    told = {read_part_facts(part).recording_content for part in parts}
-    told |= {recording.content_tag, source.content_tag()}
-    if len(told - {None}) > 1:
-        raise OutputError(
-            recording.recording_uri,
-            expected="a recording that stays as it is until all its spans are separated",
-            found="one that was changed meanwhile",
-        )
+def _unchanged_sha256(source: Store, *, recording: Recording, parts: Sequence[Store]) -> str | None:
+    """Refuse to join spans of two contents that stood under one name; give the checksum that the last span knows."""
+    facts = [read_part_facts(part) for part in parts]
+    told = {part.recording_content for part in facts} | {recording.content_tag, source.content_tag()}
+    checksums = {part.recording_sha256 for part in facts} - {None}
+    if len(told - {None}) > 1 or len(checksums) > 1:
+        raise _changed_meanwhile(recording.recording_uri)
+    return next(iter(checksums), None)
 
 
-def _mixture(source: Store) -> Iterator[NDArray[np.float32]]:
-    with open_stored_recording(source) as reader:
+def _mixture(source: Store, *, sha256: str | None) -> Iterator[NDArray[np.float32]]:
+    """Read the recording again; the checksum tells whether it is the one whose spans were separated."""
+    with open_digested_recording(source) as (reader, file):
         yield from reader.blocks(_BLOCK_SECONDS * reader.sample_rate)
+        if sha256 is not None and file.sha256() not in (sha256, None):
+            raise _changed_meanwhile(str(source))
+
+
+def _changed_meanwhile(item: str) -> OutputError:
+    return OutputError(
+        item,
+        expected="a recording that stays as it is until all its spans are separated",
+        found="one that was changed meanwhile",
+    )

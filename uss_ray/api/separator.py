@@ -27,7 +27,7 @@ from uss_ray.separation.mixture import Source
 from uss_ray.separation.scheduler import Session
 from uss_ray.separation.session import EstimateBlock
 from uss_ray.separation.windows import Span
-from uss_ray.sources.reading import open_stored_recording
+from uss_ray.sources.reading import open_digested_recording
 from uss_ray.sources.recordings import single_recording
 from uss_ray.store.store import Store
 from uss_ray.weights.folder import load_weights
@@ -198,7 +198,7 @@ class RecordingSeparator:
             refuse_existing(output, recording=recording)
         source = Store(recording.recording_uri, self.request.storage)
         recording = replace(recording, content_tag=source.content_tag())
-        with open_stored_recording(source, strict=self.request.strict) as reader:
+        with open_digested_recording(source, strict=self.request.strict) as (reader, file):
             check_before_work(reader, write=self.request.write)
             session = self.open_session(reader)
             rows = self.publisher.publish(
@@ -206,7 +206,7 @@ class RecordingSeparator:
                 recording=recording,
                 spec=reader.spec,
                 started=started,
-            )
+            ).with_recording_sha256(file.sha256())
         self.publisher.commit_recordings([rows], name=index_name(recording))
         report = str(output / report_path(recording.recording_id)) if self.request.write.report else None
         facts = rows.common

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import BinaryIO, cast
 
 from uss_ray.audio.codec import RecordingReader, open_recording
+from uss_ray.store.digest import DigestingFile
 from uss_ray.store.store import Store
 
 
@@ -20,3 +22,14 @@ def open_stored_recording(place: Store, *, strict: bool = False) -> Iterator[Rec
     """
     with place.open() as file, open_recording(file, name=str(place), strict=strict) as reader:
         yield reader
+
+
+@contextmanager
+def open_digested_recording(
+    place: Store, *, strict: bool = False
+) -> Iterator[tuple[RecordingReader, DigestingFile]]:
+    """Open a recording that is decoded whole, and the file that knows its checksum then; as `open_stored_recording`."""
+    with place.open() as file:
+        digesting = DigestingFile(file)
+        with open_recording(cast(BinaryIO, digesting), name=str(place), strict=strict) as reader:
+            yield reader, digesting

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -120,3 +122,26 @@ def test_rows_say_what_the_recording_held(output, recording, spec):
     rows = publisher_of(output).publish(SCENE.blocks(), recording=known, spec=spec, started=0.0)
     assert {row.recording_content for row in rows} == {"5 bytes"}
     assert publisher_of(output).failed(known, reason="x").recording_content == "5 bytes"
+
+
+def test_a_joined_recording_has_the_checksum_that_its_last_span_knows(recording, spec, tmp_path):
+    out, sha256 = Store(tmp_path / "out"), hashlib.sha256(Path(recording.recording_uri).read_bytes()).hexdigest()
+    publisher = publisher_of(out, draw=False)
+    publisher.publish_part(SCENE.blocks(0, 3), recording=recording, spec=spec, part=0)
+    publisher.publish_part(SCENE.blocks(3, 6), recording=replace(recording, sha256=sha256), spec=spec, part=1)
+    assert {row.recording_sha256 for row in publisher.join(recording, parts=2)} == {sha256}
+
+
+def test_a_checksum_tells_two_contents_where_the_store_tells_nothing(recording, spec, tmp_path):
+    publisher = publisher_of(Store(tmp_path / "out"), draw=False)
+    publisher.publish_part(SCENE.blocks(), recording=replace(recording, sha256="0" * 64), spec=spec, part=0)
+    with pytest.raises(OutputError, match="changed meanwhile"):
+        publisher.join(recording, parts=1)
+
+
+def test_rows_take_the_checksum_of_their_recording(output, recording, spec):
+    rows = publisher_of(output).publish(SCENE.blocks(), recording=recording, spec=spec, started=0.0)
+    known = rows.with_recording_sha256("ab" * 32)
+    publisher_of(output).commit_recordings([known], name="a")
+    assert set(read_index(str(output))["recording_sha256"].to_pylist()) == {"ab" * 32}
+    assert [row.stem_sha256 for row in known] == [row.stem_sha256 for row in rows]

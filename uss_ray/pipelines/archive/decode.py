@@ -26,7 +26,7 @@ from uss_ray.pipelines.runtime.metrics import peak_memory_bytes
 from uss_ray.pipelines.runtime.run_state import StopSign, tell_driver
 from uss_ray.records import Recording
 from uss_ray.results.options import WriteOptions
-from uss_ray.sources.reading import open_stored_recording
+from uss_ray.sources.reading import open_digested_recording
 from uss_ray.store.faults import is_infrastructure
 from uss_ray.store.store import Store, StoreOptions
 from uss_ray.wording import log_plainly, plain
@@ -150,7 +150,7 @@ def decode_recording(
         is_last=False,
     )
     try:
-        with open_stored_recording(place, strict=strict) as reader:
+        with open_digested_recording(place, strict=strict) as (reader, file):
             spec = reader.spec
             if write is not None:
                 check_before_work(reader, write=write)
@@ -167,6 +167,8 @@ def decode_recording(
             for unit, waveform in _units(
                 reader, facts=facts, plan=plan, done_parts=lambda: done_parts(recording)
             ):
+                if unit.is_last:
+                    unit = replace(unit, sha256=file.sha256())
                 took = time.monotonic() - started
                 yield replace(unit, decode_seconds=took, decode_peak_bytes=peak_memory_bytes()), waveform
                 started = time.monotonic()

@@ -37,8 +37,8 @@ class Unit:
 
     Parameters
     ----------
-    recording_id, recording_uri, content_tag
-        See `records.Recording`.
+    recording_id, recording_uri, content_tag, sha256
+        See `records.Recording`; the last comes with the last unit, for the recording has been read by then.
     status : {"sound", "done", "failed", "unfinished"}
         What is known of it.
     reason : str or None, default=None
@@ -69,6 +69,7 @@ class Unit:
     recording_uri: str
     status: UnitStatus
     content_tag: str | None = None
+    sha256: str | None = None
     reason: str | None = None
     part: int | None = None
     is_last: bool = True
@@ -90,7 +91,10 @@ class Unit:
     def recording(self) -> Recording:
         """Which recording it belongs to."""
         return Recording(
-            recording_uri=self.recording_uri, recording_id=self.recording_id, content_tag=self.content_tag
+            recording_uri=self.recording_uri,
+            recording_id=self.recording_id,
+            content_tag=self.content_tag,
+            sha256=self.sha256,
         )
 
 

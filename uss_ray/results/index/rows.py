@@ -63,6 +63,12 @@ class RecordingRows(Sequence[IndexRow]):
         counts.update(absent=len(self.plan) - len(own) - unknown, unknown=unknown)
         return {status: count for status, count in counts.items() if count}
 
+    def with_recording_sha256(self, sha256: str | None) -> RecordingRows:
+        """Say what the checksum of the recording's file is, which is known once all of it has been read."""
+        own = {place: dataclasses.replace(row, recording_sha256=sha256) for place, row in self.own.items()}
+        common = dataclasses.replace(self.common, recording_sha256=sha256)
+        return RecordingRows(self.plan, common=common, probabilities=self.probabilities, own=own)
+
     def __len__(self) -> int:
         """Count stems, and residuals where they have rows."""
         return len(self.plan) + sum(place >= len(self.plan) for place in self.own)

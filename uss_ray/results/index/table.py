@@ -78,7 +78,7 @@ class RecordingFacts:
     format : str or None, default=None
         Format of the recording's file, such as `WAV/PCM_24`.
     recording_sha256 : str or None, default=None
-        Checksum of the recording's file, where somebody computed it.
+        Checksum of the recording's file; None where it failed, or where most of the file is no sound.
     recording_content : str or None, default=None
         What tells whether the file has changed since: its size and ETag, or time of change; see `Store.content_tag`.
     decoder : str, default="libsndfile"

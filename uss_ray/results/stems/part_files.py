@@ -51,6 +51,8 @@ class PartFacts(Settings):
         Number of its segments.
     recording_content : str or None, default=None
         What the recording held; see `Store.content_tag`.
+    recording_sha256 : str or None, default=None
+        Of the recording's file; in the last part only.
     files : mapping of str to int
         Size in bytes of each of its files but `part.json`, by name.
     """
@@ -66,6 +68,7 @@ class PartFacts(Settings):
     segments: int
     files: dict[str, int]
     recording_content: str | None = None
+    recording_sha256: str | None = None
 
     @property
     def stop_frame(self) -> int:
@@ -155,6 +158,7 @@ class PartWriter:
             run_id=run_id,
             recording_id=recording.recording_id,
             recording_content=recording.recording_content,
+            recording_sha256=recording.recording_sha256,
             keys=self._keys,
             sample_rate=self._geometry.sample_rate,
             channels=self._geometry.channels,

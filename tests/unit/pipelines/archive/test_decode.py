@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 import soundfile as sf
@@ -113,3 +115,12 @@ def test_what_the_stem_format_cannot_hold_fails_before_it_is_decoded(make_record
     )
     assert (unit.status, waveform.shape[1]) == ("failed", 0)
     assert unit.reason.startswith(f"{path}: expected 8000")
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.mp3", "a.ogg", "a.aiff"])
+@pytest.mark.parametrize("seconds", [5.0, 25.0])
+def test_the_checksum_of_the_file_comes_with_the_last_unit(make_recording, name, seconds):
+    path = make_recording(name, seconds=seconds, sample_rate=8000)
+    units = [unit for unit, _ in decoded(path, done={0})]
+    assert [unit.sha256 for unit in units[:-1]] == [None] * (len(units) - 1)
+    assert units[-1].recording.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
