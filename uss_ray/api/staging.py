@@ -13,15 +13,17 @@ import posixpath
 import shutil
 import tempfile
 import time
+import unicodedata
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from uss_ray.errors import OutputError
-from uss_ray.store.store import Store
+from uss_ray.store.store import Store, sweep_half_written
 
-_PREFIX = ".uss-ray-"
+STAGING_PREFIX = ".uss-ray-"
 _LOCK_NAME = ".lock"
+_BIRTH_SECONDS = 3600.0
 _REMOVALS = 20
 _BETWEEN_REMOVALS_SECONDS = 0.05
 
@@ -120,7 +122,7 @@ def staging_folder(output: Store, *, within: Path | None = None) -> Iterator[Pat
 
 
 def sweep_staging(output: Store) -> None:
-    """Remove the staging folders of processes that were killed; those of live ones stay.
+    """Remove what processes that were killed have left below a root: staging folders, and half-written files of it.
 
     Parameters
     ----------
@@ -129,17 +131,36 @@ def sweep_staging(output: Store) -> None:
 
     Notes
     -----
-    What cannot be told, as on a file system without locks, or cannot be removed, stays.
+    What live processes hold stays; so does what cannot be told, as on a file system without locks, or not be removed.
     """
-    for folder in _place_of(output).glob(f"{_PREFIX}*/"):
+    for folder in left_staging(output):
+        # A worker that has outlived its driver may be removing its own part of it: what is gone is no fault.
+        shutil.rmtree(folder, ignore_errors=True)
+    if not output.is_remote:
+        sweep_half_written(output.local_path())
+
+
+def left_staging(output: Store) -> list[Path]:
+    """Find the staging folders that no live process holds; those that cannot be told are left out."""
+    return [folder for folder in _place_of(output).glob(f"{STAGING_PREFIX}*/") if not _is_held(folder)]
+
+
+def _is_held(folder: Path) -> bool:
+    try:
+        lock = os.open(folder / _LOCK_NAME, os.O_RDWR)
+    except FileNotFoundError:  # just made, or its maker was killed that very moment
         with suppress(OSError):
-            lock = os.open(folder / _LOCK_NAME, os.O_RDWR)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # A worker that has outlived its driver may be removing its own part of it: what is gone is no fault.
-                shutil.rmtree(folder, ignore_errors=True)
-            finally:
-                os.close(lock)
+            return time.time() - folder.stat().st_mtime < _BIRTH_SECONDS
+        return True
+    except OSError:
+        return True
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 def _remove(folder: Path) -> None:
@@ -158,7 +179,7 @@ def _place_of(output: Store) -> Path:
 def _make_locked(place: Path) -> tuple[Path, int]:
     """Make a folder, and hold a lock in it; the kernel lets go of it when the process ends, however it ends."""
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
+        folder = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=place))
         lock = os.open(folder / _LOCK_NAME, os.O_RDWR | os.O_CREAT)
         with suppress(OSError):  # a file system without locks
             fcntl.flock(lock, fcntl.LOCK_SH)
@@ -213,6 +234,7 @@ def commit(
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         if final.is_dir() and source.is_dir():
+            _refuse_one_of_another_name(final, root=output.local_path())
             _replace_files(source, final, last=last, is_own=is_own)
         else:
             source.replace(final)
@@ -222,8 +244,31 @@ def commit(
         ) from error
 
 
-def remove_folder(output: Store, name: str) -> None:
+def _refuse_one_of_another_name(final: Path, *, root: Path) -> None:
+    """Refuse a folder that a disk takes for this one, though its name differs in case or in how letters are composed."""
+    path = root
+    for part in final.relative_to(root).parts:
+        path, above = path / part, path
+        others = {part.swapcase(), *(unicodedata.normalize(form, part) for form in ("NFC", "NFD"))} - {part}
+        if any(_is_same(above / other, path) for other in others) and part not in os.listdir(above):
+            raise OutputError(
+                str(final),
+                expected="a disk that tells apart names which differ in case or composition only",
+                found="one that takes it for the folder of another recording",
+            )
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+def remove_folder(output: Store, name: str, *, with_hidden: bool = False) -> None:
     """Remove a folder below the output root with all that is in it; one that is not there is no fault.
+
+    Names with a dot in front stay in an object store, unless they are to go as well.
 
     Raises
     ------
@@ -242,8 +287,8 @@ def remove_folder(output: Store, name: str) -> None:
         return
     folder_there = output / name
     if folder_there.exists():
-        for file in list(folder_there.list()):
-            file.remove()
+        for file in list(folder_there.files(with_hidden=with_hidden)):
+            file.place.remove()
 
 
 def _replace_files(source: Path, final: Path, *, last: str | None, is_own: Callable[[str], bool]) -> None:

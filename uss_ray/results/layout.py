@@ -15,8 +15,7 @@ store alike::
     index/<name>.parquet
     .parts/<key>/000003/                          a part of a long recording that waits for the others
 
-`<recording>` is `recording_folder` of its id. The files of two recordings never meet, whatever their ids: below a
-folder only what `is_own_file` says is the recording's, and no part of an id has such a name there.
+`<recording>` is `recording_folder` of its id. None lies in that of another, whatever their ids.
 """
 
 from __future__ import annotations
@@ -35,8 +34,11 @@ ARCHIVE_DATA_FOLDER = "index-pages"
 PARTS_FOLDER = ".parts"
 QUERY_FOLDER = "query"
 RESIDUAL_SLUG = "residual"
+FOLDER_SUFFIX = ".stems"
+"""How the folder of a recording ends whose id has no ending of its own, so that no folder within can be taken for it."""
 
 _SLUG_CHARS = 60
+_FOLDER_SUFFIXES = RECORDING_SUFFIXES | {FOLDER_SUFFIX}
 _OWN_NAME = re.compile(rf"(?i)level-\d+|{QUERY_FOLDER}|report\.(html|mp3)")
 _ROOT_NAME = re.compile(
     rf"(?i){INDEX_FOLDER}|{ARCHIVE_PAGE_NAME}|{ARCHIVE_DATA_FOLDER}|run\.json|summary(-\d+-of-\d+)?\.json|failed\.jsonl"
@@ -55,26 +57,39 @@ def recording_folder(recording: str) -> str:
     Returns
     -------
     str
-        The id; a letter is percent-encoded in parts that would be hidden, are names of the root's own files, or, below
-        another part, of a recording's own. A part before the last that ends like a recording is encoded too, so that
-        no recording of the usual names lies in the folder of another.
+        The id. One that does not end like a recording gets `FOLDER_SUFFIX`, and a part before the last that ends like
+        either is percent-encoded: so a folder of a recording and one that holds recordings are never the same. A letter
+        is encoded in parts that would be hidden, are names of the root's own files, or, below another part, of a
+        recording's own.
 
     Examples
     --------
     >>> recording_folder("tapes/a.wav"), recording_folder("a.wav/b.wav"), recording_folder("run.json")
-    ('tapes/a.wav', 'a%2Ewav/b.wav', '%72un.json')
-    >>> recording_folder("a/level-1"), recording_folder(".parts/x")
-    ('a/%6Cevel-1', '%2Eparts/x')
+    ('tapes/a.wav', 'a%2Ewav/b.wav', '%72un.json.stems')
+    >>> recording_folder("s1"), recording_folder("s1/mic1"), recording_folder(".parts/x")
+    ('s1.stems', 's1/mic1.stems', '%2Eparts/x.stems')
     """
+    parts = _encoded_parts(recording, taken_suffixes=_FOLDER_SUFFIXES)
+    if PurePosixPath(parts[-1]).suffix.casefold() not in RECORDING_SUFFIXES:
+        parts[-1] += FOLDER_SUFFIX
+    return "/".join(parts)
+
+
+def former_folder(recording: str) -> str:
+    """Place the folder of a recording as outputs of before have it: it may be that of another one today."""
+    return "/".join(_encoded_parts(recording, taken_suffixes=RECORDING_SUFFIXES))
+
+
+def _encoded_parts(recording: str, *, taken_suffixes: Collection[str]) -> list[str]:
     parts = recording.split("/")
     for place, part in enumerate(parts):
         is_taken = (_OWN_NAME if place else _ROOT_NAME).fullmatch(part) is not None
         if is_taken or part.startswith("."):
             parts[place] = encoded(part[0]) + part[1:]
         suffix = PurePosixPath(part).suffix
-        if place < len(parts) - 1 and suffix.casefold() in RECORDING_SUFFIXES:
+        if place < len(parts) - 1 and suffix.casefold() in taken_suffixes:
             parts[place] = f"{parts[place][: -len(suffix)]}{encoded('.')}{suffix[1:]}"
-    return "/".join(parts)
+    return parts
 
 
 def is_own_file(name: str) -> bool:

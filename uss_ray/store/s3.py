@@ -47,8 +47,9 @@ class PatientS3FileSystem(S3FileSystem):  # type: ignore[misc]  # s3fs has no ty
         async def ask() -> Any:
             nonlocal attempts
             attempts += 1
-            if method == "create_multipart_upload" and attempts > 1:
-                await self._abort_uploads_of(request["Bucket"], request["Key"])
+            if method == "create_multipart_upload":
+                # Of a try whose answer got lost, or of a process that was killed: who uploads again puts it away.
+                await self._abort_uploads_of(request["Bucket"], request["Key"], is_needed=attempts > 1)
             return await super(PatientS3FileSystem, self)._call_s3(method, *parts, **request)
 
         try:
@@ -74,9 +75,14 @@ class PatientS3FileSystem(S3FileSystem):  # type: ignore[misc]  # s3fs has no ty
         answer["Body"].close()
         return refusal
 
-    async def _abort_uploads_of(self, bucket: str, key: str) -> None:
-        """Take back an upload that was begun, but whose name got lost with the answer."""
-        begun = await self._call_s3("list_multipart_uploads", Bucket=bucket, Prefix=key)
+    async def _abort_uploads_of(self, bucket: str, key: str, *, is_needed: bool) -> None:
+        """Take back uploads to a key that were begun and not ended; where it is not needed, it may be forbidden."""
+        try:
+            begun = await self._call_s3("list_multipart_uploads", Bucket=bucket, Prefix=key)
+        except OSError:
+            if is_needed:
+                raise
+            return
         for upload in begun.get("Uploads", ()):
             if upload["Key"] == key:
                 await self._abort_mpu(bucket, key, upload["UploadId"])

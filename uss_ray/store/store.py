@@ -7,7 +7,9 @@ A location without ``scheme://`` is a local path, whatever characters its name h
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -27,7 +29,7 @@ from uss_ray.store.systems import S3_SCHEMES, WEB_SCHEMES, file_system, scheme_o
 from uss_ray.store.walk import TellOdd, log_odd, refuse_irregular, walk
 from uss_ray.wording import has_user, without_secrets
 
-__all__ = ["FoundFile", "Location", "Store", "StoreOptions"]
+__all__ = ["HALF_WRITTEN", "FoundFile", "Location", "Store", "StoreOptions", "sweep_half_written"]
 
 Location = str | os.PathLike[str]
 
@@ -38,6 +40,9 @@ _READ_AHEAD_BYTES = 8 << 20
 _PART_BYTES = 8 << 20
 _MOST_PARTS = 10_000
 _FROM_ENVIRONMENT = StoreOptions()
+
+HALF_WRITTEN = re.compile(r"\.[0-9a-f]+\.part")
+"""What files are called in all of the program while they are written beside their place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,19 +340,22 @@ class Store:
         for found in self.files():
             yield found.place
 
-    def files(self, *, follow_links: bool = True, tell: TellOdd = log_odd) -> Iterator[FoundFile]:
+    def files(
+        self, *, follow_links: bool = True, with_hidden: bool = False, tell: TellOdd = log_odd
+    ) -> Iterator[FoundFile]:
         """List every file below a folder or prefix with its size, as it goes; a single file lists itself.
 
         Parameters
         ----------
-        follow_links, tell
-            As for `walk`; an object store has neither links nor what could not be listed.
+        follow_links, with_hidden, tell
+            As for `walk`; an object store has neither links nor what could not be listed. Hidden names (a dot in
+            front) are such as temporary siblings.
 
         Yields
         ------
         FoundFile
-            In the order of their names' code points. Hidden names (a dot in front, such as temporary siblings) and the
-            folder markers of object stores are left out; a folder linked into itself is not followed.
+            In the order of their names' code points. The folder markers of object stores are left out; a folder linked
+            into itself is not followed.
 
         Raises
         ------
@@ -356,22 +364,22 @@ class Store:
         """
         with self._faults(expected="a folder, prefix or file"):
             yield from (
-                self._files_there()
+                self._files_there(with_hidden=with_hidden)
                 if self.is_remote
-                else self._local_files(follow_links=follow_links, tell=tell)
+                else self._local_files(follow_links=follow_links, with_hidden=with_hidden, tell=tell)
             )
 
-    def _local_files(self, *, follow_links: bool, tell: TellOdd) -> Iterator[FoundFile]:
+    def _local_files(self, *, follow_links: bool, with_hidden: bool, tell: TellOdd) -> Iterator[FoundFile]:
         top = Path(self.root)
         if top.is_dir():
-            for path, _ in walk(top, follow_links=follow_links, tell=tell):
+            for path, _ in walk(top, follow_links=follow_links, with_hidden=with_hidden, tell=tell):
                 yield FoundFile(self._at(path), *_local_facts(path))
         elif top.exists():
             yield FoundFile(self._at(str(top)), *_local_facts(str(top)))
         else:
             raise FileNotFoundError(top)
 
-    def _files_there(self) -> Iterator[FoundFile]:
+    def _files_there(self, *, with_hidden: bool) -> Iterator[FoundFile]:
         system, path = self.file_system()
         if self.scheme in WEB_SCHEMES:
             expected = "a folder, bucket or file that can be listed"
@@ -381,7 +389,8 @@ class Store:
         for key, info in _s3_keys(system, folder) if self.scheme in S3_SCHEMES else _found(system, folder):
             found_any = True
             below = PurePosixPath(key[len(folder) :])
-            if not key.endswith("/") and not any(part.startswith(".") for part in below.parts):
+            is_hidden = any(part.startswith(".") for part in below.parts)
+            if not key.endswith("/") and (with_hidden or not is_hidden):
                 place = self._at(f"{self.scheme}://{key.lstrip('/')}")
                 yield FoundFile(place, info.get("size"), _tag(info))
         if found_any:
@@ -456,11 +465,23 @@ def _s3_keys(system: Any, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
         request["ContinuationToken"] = page["NextContinuationToken"]
 
 
+def sweep_half_written(folder: Path) -> None:
+    """Remove what processes that were killed have left half-written among the files of a local folder.
+
+    What live ones are writing stays, and so does what cannot be told, as on a file system without locks.
+    """
+    for path in folder.glob(".*.part"):
+        if HALF_WRITTEN.fullmatch(path.name):
+            with suppress(OSError), open(path, "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+
+
 def _commit(final: Path, content: bytes | Path) -> None:
     final.parent.mkdir(parents=True, exist_ok=True)
     temporary = final.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with open(temporary, "xb") as file:
+        with _opened_to_write(temporary) as file:
             if isinstance(content, bytes):
                 file.write(content)
             else:
@@ -468,9 +489,21 @@ def _commit(final: Path, content: bytes | Path) -> None:
                     shutil.copyfileobj(reading, file, _READ_AHEAD_BYTES)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, final)
+            os.replace(temporary, final)  # still locked: `sweep_half_written` takes only what nobody writes
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _opened_to_write(path: Path) -> Iterator[BinaryIO]:
+    while True:
+        with open(path, "xb") as file:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_SH)
+            if os.fstat(file.fileno()).st_nlink:
+                yield file
+                return
+        # It was swept away before it was locked.
 
 
 def _serves_ranges(file: Any) -> bool:

@@ -25,7 +25,7 @@ def log_odd(name: str, why: str) -> None:
 
 
 def walk(
-    folder: Path, *, follow_links: bool = True, tell: TellOdd = log_odd
+    folder: Path, *, follow_links: bool = True, with_hidden: bool = False, tell: TellOdd = log_odd
 ) -> Iterator[tuple[str, int | None]]:
     """List every file below a folder, in the order of their names' code points.
 
@@ -34,6 +34,8 @@ def walk(
     folder : Path
     follow_links : bool, default=True
         Follow links that lead out of it; those within are followed in any case.
+    with_hidden : bool, default=False
+        List names with a dot in front as well.
     tell : callable, optional
         Told of folders that cannot be read, links in a circle or out of the folder, and names in no encoding; by
         default the log is.
@@ -42,7 +44,7 @@ def walk(
     ------
     (str, int or None)
         Path and size; None of what cannot be asked, such as a link that leads nowhere. Pipes, sockets and devices are
-        listed as well: whoever opens one is refused. Hidden names are left out.
+        listed as well: whoever opens one is refused.
 
     Raises
     ------
@@ -59,7 +61,7 @@ def walk(
             inside.discard(waiting.pop().real)
             continue
         name, path, is_link, is_folder = entry
-        if name.startswith("."):
+        if name.startswith(".") and not with_hidden:
             continue
         real = os.path.realpath(path) if is_link else f"{waiting[-1].real}/{name}"
         if not _is_text(name):

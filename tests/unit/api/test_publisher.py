@@ -125,7 +125,10 @@ def test_rows_say_what_the_recording_held(output, recording, spec):
 
 
 def test_a_joined_recording_has_the_checksum_that_its_last_span_knows(recording, spec, tmp_path):
-    out, sha256 = Store(tmp_path / "out"), hashlib.sha256(Path(recording.recording_uri).read_bytes()).hexdigest()
+    out, sha256 = (
+        Store(tmp_path / "out"),
+        hashlib.sha256(Path(recording.recording_uri).read_bytes()).hexdigest(),
+    )
     publisher = publisher_of(out, draw=False)
     publisher.publish_part(SCENE.blocks(0, 3), recording=recording, spec=spec, part=0)
     publisher.publish_part(SCENE.blocks(3, 6), recording=replace(recording, sha256=sha256), spec=spec, part=1)

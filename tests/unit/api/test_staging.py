@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -189,3 +190,28 @@ def test_an_output_in_the_input_is_refused(
             check_apart(Store(source), Store(output))
     else:
         check_apart(Store(source), Store(output))
+
+
+@pytest.mark.parametrize(("there", "asked"), [("A.wav", "a.wav"), ("e\u0301.wav", "\u00e9.wav")])
+def test_a_disk_that_takes_two_names_for_one_mixes_no_recordings(tmp_path, monkeypatch, there, asked):
+    """Of a case-insensitive disk, which machines of tests seldom have: names that differ in case are the same file."""
+    output = Store(tmp_path / "out")
+    for name in (there, asked):
+        monkeypatch.setattr(
+            "uss_ray.api.staging.Path.samefile", lambda one, other: folded(one) == folded(other)
+        )
+        with staging_folder(output) as staging:
+            stage(staging, name, {"dog.flac": name})
+            if name == there:
+                commit(staging, output=output, name=name)
+                continue
+            # The disk shows the other folder under this name.
+            (tmp_path / "out" / name).symlink_to(there)
+            monkeypatch.setattr(os, "listdir", lambda _: [there])
+            with pytest.raises(OutputError, match="tells apart names"):
+                commit(staging, output=output, name=name)
+    assert (tmp_path / "out" / there / "dog.flac").read_text() == there
+
+
+def folded(path):
+    return unicodedata.normalize("NFC", str(path)).casefold()

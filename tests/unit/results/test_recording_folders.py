@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uss_ray.api.staging import commit, staging_folder
-from uss_ray.records import RECORDING_SUFFIXES, recording_id
+from uss_ray.records import recording_id
 from uss_ray.results.layout import (
+    former_folder,
     index_path,
     is_own_file,
     part_folder,
@@ -25,12 +26,14 @@ from uss_ray.store.store import Store
 
 ROOT_FILES = ("run.json", "summary.json", "summary-1-of-2.json", "failed.jsonl", "index.html")
 HOSTILE = """
-s1 mic1 a.wav b.WAV level-1 Level-2 query report.html report.mp3 index index-pages .parts .lease .uss-ray-x x. dog.flac
-residual a%2Ewav
+s1 mic1 a.wav b.WAV A.wav S1 s1.stems S1.STEMS a.stems.wav é.wav é.wav level-1 Level-2 query report.html report.mp3
+index index-pages .parts .lease .uss-ray-x x. dog.flac residual a%2Ewav
 """
 PARTS = st.one_of(
     st.sampled_from((*HOSTILE.split(), *ROOT_FILES)),
     st.text(min_size=1, max_size=8),
+    st.integers(190, 260).map(lambda length: "é" * (length // 2) + ".wav"),
+    st.integers(190, 260).map(lambda length: "x" * length),
 )
 PATHS = st.lists(PARTS, min_size=1, max_size=4).map("/".join)
 
@@ -77,6 +80,10 @@ def test_no_two_recordings_files_meet(paths):
         files = files_of(name)
         assert not files & seen, name
         seen |= files
+    places = [recording_folder(name) for name in ids_of(paths)]
+    assert len(set(places)) == len(places)
+    assert not set().union(*map(ancestors, places)) & set(places), "a recording in the folder of another"
+    assert all(len(part.encode()) <= 255 for file in seen for part in file.split("/"))
     folders = set().union(*map(ancestors, seen))
     assert not folders & seen, "a file where another has a folder"
     assert not any(part.startswith(".") for file in seen - OWN_OF_ROOT for part in file.split("/"))
@@ -103,14 +110,14 @@ def test_committing_one_again_leaves_all_others_files(paths, data):
                 assert (Path(folder) / file).read_text() == name
 
 
-@pytest.mark.parametrize("nested", ["a.wav/b.wav", "tapes/a.OGG/level-1/b.flac", "a.wav/b.wav/c.wav"])
-def test_no_recording_of_a_usual_name_lies_in_the_folder_of_another(nested):
-    above = [part.partition("%")[0] for part in recording_folder(nested).split("/")[:-1]]
-    assert not any(Path(part).suffix.casefold() in RECORDING_SUFFIXES for part in above)
-
-
 @pytest.mark.parametrize(
-    "name", ["a.wav", "field trip/Vögel 3.wav", "s1/mic1", "level-1/a.wav", "v1.0/tape", "x/index"]
+    "name", ["a.wav", "field trip/Vögel 3.wav", "level-1/a.wav", "v1.0/tape.flac", "x/index/a.ogg"]
 )
 def test_usual_ids_are_their_own_folders(name):
-    assert recording_folder(name) == name
+    assert recording_folder(name) == former_folder(name) == name
+
+
+@pytest.mark.parametrize(("name", "before"), [("s1", "s1"), ("s1/mic1", "s1/mic1"), ("x/index", "x/index")])
+def test_an_id_that_does_not_end_like_a_recording_has_a_folder_that_does(name, before):
+    assert recording_folder(name) == f"{before}.stems"
+    assert former_folder(name) == before

@@ -88,14 +88,14 @@ def test_patience_is_that_of_the_options(monkeypatch: pytest.MonkeyPatch) -> Non
     assert script.asked == ["get_object"]
 
 
-def test_an_upload_whose_first_answer_got_lost_is_taken_back(
+def test_uploads_that_were_begun_and_not_ended_are_taken_back_before_the_next_one(
     system: PatientS3FileSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = {"Uploads": [{"Key": "k", "UploadId": "lost"}, {"Key": "k-other", "UploadId": "anothers"}]}
     script = follow(
         Script(
             create_multipart_upload=[ConnectionResetError(), {"UploadId": "new"}],
-            list_multipart_uploads=[begun],
+            list_multipart_uploads=[{"Uploads": [{"Key": "k", "UploadId": "of a killed process"}]}, begun],
         ),
         monkeypatch,
     )
@@ -106,8 +106,19 @@ def test_an_upload_whose_first_answer_got_lost_is_taken_back(
 
     monkeypatch.setattr(PatientS3FileSystem, "_abort_mpu", abort)
     assert system.call_s3("create_multipart_upload", Bucket="b", Key="k") == {"UploadId": "new"}
-    assert script.asked == ["create_multipart_upload", "list_multipart_uploads", "create_multipart_upload"]
-    assert aborted == [("b", "k", "lost")]
+    assert script.asked == ["list_multipart_uploads", "create_multipart_upload"] * 2
+    assert aborted == [("b", "k", "of a killed process"), ("b", "k", "lost")]
+
+
+def test_a_bucket_that_forbids_to_list_uploads_takes_them(
+    system: PatientS3FileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forbidden = PermissionError("AccessDenied")
+    script = follow(
+        Script(create_multipart_upload=[{"UploadId": "new"}], list_multipart_uploads=[forbidden]), monkeypatch
+    )
+    assert system.call_s3("create_multipart_upload", Bucket="b", Key="k") == {"UploadId": "new"}
+    assert script.asked == ["list_multipart_uploads", "create_multipart_upload"]
 
 
 def test_aborting_what_is_gone_is_no_fault(

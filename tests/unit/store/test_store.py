@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.server
 import os
 import pickle
@@ -19,7 +20,7 @@ from tests.servers.fixtures import forget_clients
 from tests.servers.in_process import s3_in_process
 from uss_ray.errors import ConfigError, DataError, OutputError, RecordingError, UssRayError, WeightsError
 from uss_ray.store import store as store_module
-from uss_ray.store.store import Store, StoreOptions
+from uss_ray.store.store import HALF_WRITTEN, Store, StoreOptions, sweep_half_written
 
 BUCKET = "store-test"
 
@@ -315,3 +316,52 @@ def test_public_functions_take_a_location_or_a_store() -> None:
     given = Store("s3://b/r", StoreOptions(region="here"))
     assert Store.of(given, OutputError) == Store("s3://b/r", StoreOptions(region="here"), OutputError)
     assert Store.of(Path("out"), OutputError) == Store("out", StoreOptions(), OutputError)
+
+
+def test_what_a_killed_process_left_half_written_is_swept_away_and_the_work_of_a_live_one_is_not(tmp_path):
+    write = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from uss_ray.store import store\n"
+        "store.os.fsync = lambda _: os._exit(9)\n"
+        "store.Store(sys.argv[1]).put(b'half')"
+    )
+    subprocess.run([sys.executable, "-c", write, str(tmp_path / "run.json")], env=dict(os.environ))
+    (left,) = tmp_path.iterdir()
+    assert HALF_WRITTEN.fullmatch(left.name)
+    (tmp_path / ".mine.part").write_bytes(b"a user's")
+    swept = []
+
+    def sweep_meanwhile(descriptor):
+        sweep_half_written(tmp_path)
+        swept.append({path.name for path in tmp_path.iterdir()})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", sweep_meanwhile)
+        Store(tmp_path / "run.json").put(b"whole")
+    assert [len(names) for names in swept] == [2]
+    assert {path.name for path in tmp_path.iterdir()} == {"run.json", ".mine.part"}
+    assert (tmp_path / "run.json").read_bytes() == b"whole"
+
+
+def test_a_file_that_is_swept_away_before_it_is_locked_is_begun_again(tmp_path, monkeypatch):
+    locks = []
+    lock = fcntl.flock
+
+    def sweep_first(file, how):
+        if not locks:
+            for path in tmp_path.glob(".*"):
+                path.unlink()
+        locks.append(how)
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", sweep_first)
+    Store(tmp_path / "a").put(b"1")
+    assert ((tmp_path / "a").read_bytes(), len(locks)) == (b"1", 2)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_hidden_files_are_listed_on_request(root):
+    for name in ("a", ".b", ".c/d"):
+        (root / name).put(b"1")
+    assert [found.place.relative_to(root) for found in root.files(with_hidden=True)] == [".b", ".c/d", "a"]

@@ -21,7 +21,13 @@ from uss_ray.api.staging import commit, staging_folder
 from uss_ray.errors import DataError, OutputError
 from uss_ray.records import INDEX_FOLDER, recording_key
 from uss_ray.results.index.failures import FailureTally, failed_jsonl
-from uss_ray.results.index.table import IndexRow, read_index_part, write_index, write_index_part
+from uss_ray.results.index.table import (
+    IndexRow,
+    is_current_version,
+    read_index_part,
+    write_index,
+    write_index_part,
+)
 from uss_ray.results.layout import index_path
 from uss_ray.results.stems.part_files import PART_NAME, read_part_facts
 from uss_ray.store.store import Store
@@ -139,10 +145,11 @@ def _is_of(part: Store, *, content_tag: str | None) -> bool:
 
 
 def settle_duplicates(output: Store) -> int:
-    """See to it that no recording stands in the index twice: the rows that were made last stay.
+    """See to it that no recording stands in the index twice, and that all parts have the columns of today.
 
-    Two runs that wrote below one root, or a run that was killed while it did a recording again, leave some. A part
-    is read again only if it holds one.
+    Of the rows of a recording those that were made last stay: two runs that wrote below one root, or a run that was
+    killed while it did a recording again, leave some. Parts of several versions are none that other programs read as
+    one table. A part is read again only if it needs it.
 
     Returns
     -------
@@ -172,17 +179,21 @@ def settle_duplicates(output: Store) -> int:
             keys[is_twice & is_last], owners[is_twice & is_last], made[is_twice & is_last], strict=True
         )
     }
-    for place in np.unique(owners[is_twice]).tolist():
-        _keep_last(output, parts[place], place=place, last=last)
+    twice = set(owners[is_twice].tolist())
+    for place, part in enumerate(parts):
+        if place in twice or not found[place].is_current:
+            _keep_last(output, part, place=place, last=last, is_current=found[place].is_current)
     return len(last)
 
 
-def _keep_last(output: Store, part: Store, *, place: int, last: Mapping[int, tuple[int, int]]) -> None:
+def _keep_last(
+    output: Store, part: Store, *, place: int, last: Mapping[int, tuple[int, int]], is_current: bool
+) -> None:
     table = read_index_part(io.BytesIO(part.read()), name=str(part))
     made = table["created_at"].cast(pa.int64()).to_pylist()
     keys = [recording_key(name) for name in table["recording_id"].to_pylist()]
     stays = [key not in last or last[key] == (place, when) for key, when in zip(keys, made, strict=True)]
-    if all(stays):
+    if all(stays) and is_current:
         return
     if not any(stays):
         part.remove()
@@ -221,8 +232,12 @@ def settle_failures(output: Store) -> list[IndexRow]:
     separated = read_ledger(output).separated if parts else np.zeros(0, np.int64)
     latest: dict[str, IndexRow] = {}
     rows = 0
+    is_current = True
     for part in parts:
-        for record in read_index_part(io.BytesIO(part.read()), name=str(part)).to_pylist():
+        content = io.BytesIO(part.read())
+        table = read_index_part(content, name=str(part))
+        is_current = is_current and is_current_version(pq.read_schema(content))
+        for record in table.to_pylist():
             rows += 1
             row = IndexRow.from_record(record)
             if is_in(np.array([recording_key(row.recording_id)]), separated)[0]:
@@ -231,7 +246,7 @@ def settle_failures(output: Store) -> list[IndexRow]:
             if known is None or row.created_at > known.created_at:
                 latest[row.recording_id] = row
     ordered = [latest[name] for name in sorted(latest)]
-    if rows != len(ordered):
+    if rows != len(ordered) or not is_current:
         _replace(output, parts, ordered)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / FAILED_LIST_NAME
@@ -270,6 +285,7 @@ class _PartKeys:
     keys: Keys
     made_at: Keys
     contents: Keys
+    is_current: bool
 
 
 def _read_keys(part: Store) -> _PartKeys:
@@ -277,6 +293,7 @@ def _read_keys(part: Store) -> _PartKeys:
         try:
             stored = pq.ParquetFile(file)
             wanted = ["recording_id", "created_at", "recording_content"]
+            is_current = is_current_version(stored.schema_arrow)
             table = stored.read([name for name in wanted if name in stored.schema_arrow.names])
         except pa.ArrowInvalid as error:
             raise OutputError(
@@ -287,4 +304,6 @@ def _read_keys(part: Store) -> _PartKeys:
     done = table.group_by(["recording_id", "created_at"]).aggregate([("recording_content", "max")])
     keys = np.array([recording_key(name) for name in done["recording_id"].to_pylist()], dtype=np.int64)
     contents = [content_key(tag) for tag in done["recording_content_max"].to_pylist()]
-    return _PartKeys(keys, done["created_at"].cast(pa.int64()).to_numpy(), np.array(contents, np.int64))
+    return _PartKeys(
+        keys, done["created_at"].cast(pa.int64()).to_numpy(), np.array(contents, np.int64), is_current
+    )

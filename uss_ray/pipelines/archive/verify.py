@@ -9,36 +9,49 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from uss_ray.api.staging import commit, remove_folder, staging_folder, sweep_staging
+from uss_ray.api.staging import (
+    STAGING_PREFIX,
+    commit,
+    left_staging,
+    remove_folder,
+    staging_folder,
+)
 from uss_ray.audio.codec import open_recording
 from uss_ray.errors import OutputError, UssRayError
 from uss_ray.pipelines.archive.cleaning import forget_done_parts
-from uss_ray.pipelines.archive.ledger import is_in, read_ledger, settle_duplicates
+from uss_ray.pipelines.archive.ledger import is_in, read_ledger, settle_duplicates, settle_failures
+from uss_ray.pipelines.runtime.identity import RUN_NAME
 from uss_ray.pipelines.runtime.lease import LEASE_FOLDER, hold_lease
 from uss_ray.records import INDEX_FOLDER, recording_key
-from uss_ray.results.index.table import ActiveSpan, IndexRow, read_index_part, write_index_part
+from uss_ray.results.index.table import (
+    ActiveSpan,
+    IndexRow,
+    is_current_version,
+    read_index_part,
+    write_index_part,
+)
 from uss_ray.results.layout import (
     PARTS_FOLDER,
     REPORT_NAME,
     REPORT_SOUND_NAME,
+    former_folder,
     index_path,
     is_own_file,
-    report_path,
-    report_sound_path,
+    recording_folder,
 )
-from uss_ray.store.store import Store
+from uss_ray.results.stems.part_files import PART_NAME
+from uss_ray.store.store import HALF_WRITTEN, Store
 from uss_ray.store.systems import S3_SCHEMES
 
 Kind = Literal[
@@ -51,11 +64,12 @@ Kind = Literal[
     "open upload",
     "unjoined",
     "index",
+    "mixed index",
 ]
 _AT_A_TIME = 16
 _BLOCK_BYTES = 1 << 20
-_OURS = (".flac", ".wav", ".ogg", ".opus", ".mp3", REPORT_NAME, REPORT_SOUND_NAME)
-_TEMPORARY = (".uss-ray-", ".part")
+_REPORT = (REPORT_NAME, REPORT_SOUND_NAME)
+_OURS = (".flac", ".wav", ".ogg", ".opus", ".mp3", *_REPORT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +81,8 @@ class Finding:
     kind : str
         `missing`, `altered`, `wrong length`: a stem that the index names. `duplicate`: a recording that stands in it
         twice. `stray`: a stem or report that it does not name. `temporary`, `open upload`: what a killed process left.
-        `unjoined`: spans of a long recording. `index`: a part that cannot be read.
+        `unjoined`: spans of a long recording. `index`: a part that cannot be read. `mixed index`: one of an earlier
+        version beside some of this, which other programs do not read as one table.
     place : str
         Relative to the output root.
     recording_id : str or None, default=None
@@ -122,11 +137,12 @@ def verify_output(output: Store, *, quick: bool = False, repair: bool = False) -
     Parameters
     ----------
     output : Store
+        Outputs below it, such as other versions, are left alone.
     quick : bool, default=False
         Compare sizes only, and read no stem.
     repair : bool, default=False
-        Mend what can be: duplicates, strays and temporary files go, and so do the rows of recordings whose stems are
-        not as they were written, so that the next run separates these again. No run may be at work then.
+        Mend what can be: duplicates, strays, open uploads and temporary files go, and so do the rows of recordings
+        whose stems are not as they were written, so that the next run separates these again. No run may be at work then.
 
     Returns
     -------
@@ -156,13 +172,20 @@ def _verify(output: Store, *, quick: bool) -> Verification:
     found = Verification()
     seen: dict[int, set[tuple[str, int]]] = {}
     named: set[str] = set()
+    there = _Files.of(output)
+    older: list[str] = []
+    parts = 0
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
         for part in _index_parts(output):
+            parts += 1
             try:
-                table = read_index_part(io.BytesIO(part.read()), name=str(part))
+                content = io.BytesIO(part.read())
+                table = read_index_part(content, name=str(part))
             except UssRayError:
                 found.findings.append(Finding(kind="index", place=part.relative_to(output)))
                 continue
+            if not is_current_version(pq.read_schema(content)):
+                older.append(part.relative_to(output))
             rows = [IndexRow.from_record(record) for record in table.to_pylist()]
             well = {(row.recording_id, part.name, row.created_at) for row in rows if row.status != "failed"}
             for name, place, made in sorted(well, key=str):
@@ -171,19 +194,59 @@ def _verify(output: Store, *, quick: bool) -> Verification:
                     found.findings.append(
                         Finding(kind="duplicate", place=part.relative_to(output), recording_id=name)
                     )
-            named |= {path_of(name) for name, _, _ in well for path_of in (report_path, report_sound_path)}
+            for name, _, _ in well:
+                folders = (recording_folder(name), former_folder(name))
+                named |= {f"{folder}/{file}" for folder in folders for file in _REPORT}
             stems = [stem for row in rows for stem in _stems(row)]
             named |= {stem.place for stem in stems}
             found.stems += len(stems)
-            wrong = pool.map(lambda stem: (stem, _fault(output, stem, quick=quick)), stems)
+            wrong = pool.map(lambda stem: (stem, _fault(there, stem, quick=quick)), stems)
             found.findings += [
                 Finding(kind=kind, place=stem.place, recording_id=stem.recording_id)
                 for stem, kind in wrong
                 if kind is not None
             ]
     found.recordings = len(seen)
-    found.findings += _left(output, named=named)
+    if len(older) < parts:
+        found.findings += [Finding(kind="mixed index", place=place) for place in older]
+    found.findings += _left(there, named=named)
     return found
+
+
+@dataclass(frozen=True)
+class _Files:
+    """What lies below an output root, listed once; other outputs below it and what lies there are left out."""
+
+    output: Store
+    sizes: dict[str, int | None]
+    others: tuple[str, ...]
+
+    @classmethod
+    def of(cls, output: Store) -> _Files:
+        found = output.files(follow_links=False, with_hidden=True, tell=lambda _name, _why: None)
+        sizes = {file.place.relative_to(output): file.size_bytes for file in found}
+        others = tuple({root + "/" for root in map(_root_of, sizes) if root})
+        return cls(
+            output, {name: size for name, size in sizes.items() if not name.startswith(others)}, others
+        )
+
+    def size(self, name: str) -> int | None:
+        """Give the size of a file in bytes; None if it is not there."""
+        if name not in self.sizes:
+            place = self.output / name  # behind a link that leads out
+            return place.size() if place.exists() else None
+        size = self.sizes[name]
+        return (self.output / name).size() if size is None else size
+
+
+def _root_of(name: str) -> str:
+    """Name the output root that a file gives away, relative to the one that is verified, or nothing."""
+    folder, _, file = name.rpartition("/")
+    above, _, last = folder.rpartition("/")
+    is_of_index = last == INDEX_FOLDER and file.endswith(".parquet")
+    if is_of_index or last == LEASE_FOLDER:
+        return above
+    return folder if file == RUN_NAME else ""
 
 
 def _stems(row: IndexRow) -> Iterator[_Stem]:
@@ -194,14 +257,15 @@ def _stems(row: IndexRow) -> Iterator[_Stem]:
             yield _Stem(row.recording_id, file.stem_uri, file.stem_bytes or 0, file.stem_sha256 or "", frames)
 
 
-def _fault(output: Store, stem: _Stem, *, quick: bool) -> Kind | None:
-    place = output / stem.place
-    if not place.exists():
+def _fault(there: _Files, stem: _Stem, *, quick: bool) -> Kind | None:
+    size = there.size(stem.place)
+    if size is None:
         return "missing"
-    if place.size() != stem.byte_count:
+    if size != stem.byte_count:
         return "altered"
     if quick:
         return None
+    place = there.output / stem.place
     digest = hashlib.sha256()
     with place.open() as file:
         while block := file.read(_BLOCK_BYTES):
@@ -214,37 +278,38 @@ def _fault(output: Store, stem: _Stem, *, quick: bool) -> Kind | None:
     return "wrong length" if None not in (frames, stem.frames) and frames != stem.frames else None
 
 
-def _left(output: Store, *, named: set[str]) -> Iterator[Finding]:
+def _left(there: _Files, *, named: set[str]) -> Iterator[Finding]:
     """Find what lies about and nobody names."""
-    for name in _names(output):
+    staging = {name.split("/")[0] for name in there.sizes if name.startswith(STAGING_PREFIX)}
+    if not there.output.is_remote:  # there a live process may be at work in one
+        staging = {folder.name for folder in left_staging(there.output)}
+    yield from (Finding(kind="temporary", place=name) for name in sorted(staging))
+    whole = {name.rpartition("/")[0] for name in there.sizes if name.endswith(f"/{PART_NAME}")}
+    yield from (
+        Finding(kind="unjoined", place=folder)
+        for folder in sorted(whole)
+        if folder.startswith(f"{PARTS_FOLDER}/")
+    )
+    for name in there.sizes:
         parts = name.split("/")
-        if parts[0] in (INDEX_FOLDER, LEASE_FOLDER) and not _is_temporary(parts[-1]):
+        if parts[0].startswith(STAGING_PREFIX):
             continue
-        if any(_is_temporary(part) for part in parts):
+        if HALF_WRITTEN.fullmatch(parts[-1]):
             yield Finding(kind="temporary", place=name)
         elif parts[0] == PARTS_FOLDER:
-            if len(parts) == 4 and parts[-1] == "part.json":
-                yield Finding(kind="unjoined", place="/".join(parts[:3]))
-        elif name not in named and name.endswith(_OURS) and any(map(is_own_file, parts[1:])):
+            if name.rpartition("/")[0] not in whole:
+                yield Finding(kind="temporary", place=name)
+        elif name not in named and _may_be_ours(parts):
             yield Finding(kind="stray", place=name)
-    for key, _ in _uploads(output):
-        yield Finding(kind="open upload", place=key)
+    for key, _ in _uploads(there.output):
+        if not key.startswith(there.others):
+            yield Finding(kind="open upload", place=key)
 
 
-def _names(output: Store) -> Iterator[str]:
-    """Name every file below a root, hidden ones too where they are ours."""
-    if output.is_remote:
-        for top in (output, output / PARTS_FOLDER):
-            if top.exists():
-                yield from (file.relative_to(output) for file in top.list())
-        return
-    for folder, _, files in os.walk(output.local_path()):
-        for name in files:
-            yield (Path(folder) / name).relative_to(output.local_path()).as_posix()
-
-
-def _is_temporary(name: str) -> bool:
-    return name.startswith(_TEMPORARY[0]) or (name.startswith(".") and name.endswith(_TEMPORARY[1]))
+def _may_be_ours(parts: Sequence[str]) -> bool:
+    """Tell whether a file is called as one of ours; no folder of ours for them is hidden."""
+    is_hidden = any(part.startswith(".") for part in parts)
+    return not is_hidden and parts[-1].endswith(_OURS) and any(map(is_own_file, parts[1:]))
 
 
 def _uploads(output: Store) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -278,25 +343,28 @@ def _repair(output: Store, findings: Iterable[Finding]) -> int:
         repaired += 1
     if "duplicate" in of:
         repaired += settle_duplicates(output)
+    if "mixed index" in of:
+        settle_duplicates(output)
+        settle_failures(output)
+        repaired += len(of["mixed index"])
     broken = [finding for kind in ("missing", "altered", "wrong length") for finding in of.get(kind, ())]
     if broken:
         names = {finding.recording_id for finding in broken if finding.recording_id is not None}
         _forget(output, np.unique(np.array([recording_key(name) for name in names], np.int64)))
         repaired += len(broken)
-    for kind in ("stray", "temporary"):
-        for finding in of.get(kind, ()):
+    for finding in (*of.get("stray", ()), *of.get("temporary", ())):
+        if finding.place.startswith(STAGING_PREFIX):
+            remove_folder(output, finding.place, with_hidden=True)
+        else:
             (output / finding.place).remove()
-            repaired += 1
-    if not output.is_remote:
-        sweep_staging(output)
-        for name in {finding.place.split("/")[0] for finding in of.get("temporary", ())}:
-            if name.startswith(_TEMPORARY[0]):
-                remove_folder(output, name)
+        repaired += 1
     if "unjoined" in of:
         forget_done_parts(output, read_ledger(output))
-    for _, upload in list(_uploads(output)):
-        output.file_system()[0].call_s3("abort_multipart_upload", **upload)
-        repaired += 1
+    open_ones = {finding.place for finding in of.get("open upload", ())}
+    for key, upload in list(_uploads(output)):
+        if key in open_ones:
+            output.file_system()[0].call_s3("abort_multipart_upload", **upload)
+            repaired += 1
     return repaired
 
 

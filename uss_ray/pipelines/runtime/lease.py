@@ -22,7 +22,7 @@ from pathlib import Path
 
 from uss_ray.config import canonical_json
 from uss_ray.errors import OutputError
-from uss_ray.store.store import Store
+from uss_ray.store.store import Store, sweep_half_written
 
 logger = logging.getLogger(__name__)
 
@@ -188,6 +188,8 @@ def process_started(pid: int) -> int | None:
 
 
 def _take(place: Store, *, output: Store, lease: Lease) -> Lease:
+    if not place.is_remote:
+        sweep_half_written(place.local_path())
     for attempt in range(_ATTEMPTS):
         _refuse_if_held(place, output=output, lease=lease)
         _held_here.add(lease.token)

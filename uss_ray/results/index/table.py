@@ -513,5 +513,10 @@ def check_index_version(schema: pa.Schema, *, name: str) -> None:
         raise DataError(name, expected=expected, found=f"version {version}")
 
 
+def is_current_version(schema: pa.Schema) -> bool:
+    """Tell whether a part has the columns of today; `schema` with its metadata."""
+    return (schema.metadata or {}).get(_VERSION_KEY) == str(INDEX_VERSION).encode()
+
+
 def _short(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from uss_ray.pipelines.archive.cleaning import forget_done_parts, start_over
@@ -19,10 +21,12 @@ from uss_ray.pipelines.archive.ledger import (
 )
 from uss_ray.records import recording_key
 from uss_ray.results.index.table import (
+    INDEX_SCHEMA,
     IndexRow,
     RecordingFacts,
     RunFacts,
     failed_row,
+    is_current_version,
     read_index,
     write_index,
 )
@@ -173,3 +177,23 @@ def test_only_whole_spans_are_done_and_those_of_done_recordings_go(output, put):
     start_over(output)
     assert done_parts(output, folder=f".parts/{other:016x}", content_tag="now") == set()
     assert len(read_ledger(output).known) == 0
+
+
+def test_parts_of_earlier_versions_get_the_columns_of_today(output, put):
+    """So that other programs read the parts of one output as one table."""
+    failed = failed_row(RecordingFacts(recording_id="b.wav", recording_uri="b"), run=RUN, reason="no audio")
+    put("a", [separated("a.wav")])
+    put(FAILED_PREFIX + "b", [failed])
+    for name in ("a", FAILED_PREFIX + "b"):
+        part = output / index_path(name)
+        table = pq.read_table(io.BytesIO(part.read())).drop_columns(["recording_content"])
+        buffer = io.BytesIO()
+        pq.write_table(table.replace_schema_metadata({b"uss_ray.index_version": b"2"}), buffer)
+        part.put(buffer.getvalue())
+    assert settle_duplicates(output) == 0
+    assert [row.recording_id for row in settle_failures(output)] == ["b.wav"]
+    schemas = [pq.read_schema(io.BytesIO(part.read())) for part in (output / "index").list()]
+    assert len(schemas) == 2
+    assert {tuple(schema.names) for schema in schemas} == {tuple(INDEX_SCHEMA.names)}
+    assert all(is_current_version(schema) for schema in schemas)
+    assert sorted(read_index(output)["recording_id"].to_pylist()) == ["a.wav", "b.wav"]

@@ -6,10 +6,13 @@ import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import duckdb
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import soundfile as sf
 
+from uss_ray.api.staging import staging_folder
 from uss_ray.errors import OutputError
 from uss_ray.pipelines.archive.ledger import read_ledger
 from uss_ray.pipelines.archive.verify import verify_output
@@ -105,6 +108,26 @@ def break_an_index_part(root):
     (root / index_path("a")).write_bytes(b"PAR1")
 
 
+def leave_a_half_written_span(root):
+    folder = root / ".parts/00000000000000aa/000001"
+    folder.mkdir(parents=True)
+    (folder / "00000.f32").write_bytes(b"1")
+
+
+def leave_a_half_written_file(root):
+    (root / ".0123456789abcdef.part").write_bytes(b"{")
+
+
+def begin_with_an_earlier_version(root):
+    outdate(root / index_path("a"))
+
+
+def outdate(part):
+    """Make a part of version 2: without the column that version 3 added."""
+    table = pq.read_table(part).drop_columns(["recording_content"])
+    pq.write_table(table.replace_schema_metadata({b"uss_ray.index_version": b"2"}), part)
+
+
 FAULTS = [
     (remove_stem, "missing", True),
     (alter_stem, "altered", True),
@@ -114,6 +137,9 @@ FAULTS = [
     (leave_a_stray, "stray", False),
     (leave_temporary_files, "temporary", False),
     (leave_spans_of_a_done_one, "unjoined", False),
+    (leave_a_half_written_span, "temporary", False),
+    (leave_a_half_written_file, "temporary", False),
+    (begin_with_an_earlier_version, "mixed index", False),
     (break_an_index_part, "index", True),
 ]
 
@@ -151,3 +177,66 @@ def test_nothing_is_touched_without_repair(output):
 def test_no_index_is_no_output(tmp_path):
     with pytest.raises(OutputError, match="expected an output with an index"):
         verify_output(Store(tmp_path))
+
+
+def everything(root):
+    return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("mark", ["index/0.parquet", "run.json", ".lease/0.json"])
+def test_outputs_and_folders_of_others_below_are_left_alone(output, mark):
+    """`--version v2` puts results below OUTPUT; a trash or a backup may lie there too."""
+    root = output.local_path()
+    for name in (
+        mark, "a.wav/level-1/dog.flac", "b.wav/report.html", ".uss-ray-x/half.flac", ".0a1b.part",
+        ".parts/00000000000000aa/000000/part.json",
+    ):  # fmt: skip
+        (output / "v2" / name).put(b"1")
+    (output / ".Trash-1000/files/a.wav/level-1/dog.flac").put(b"1")
+    leave_a_stray(root)
+    before = everything(root)
+    assert kinds(verify_output(output)) == {"stray"}
+    assert verify_output(output, repair=True).findings == []
+    assert everything(root) == {path: what for path, what in before.items() if "gone.wav" not in path.parts}
+
+
+def test_what_a_live_process_is_writing_is_no_leftover(output):
+    with staging_folder(output) as staging:
+        (staging / "half.flac").write_bytes(b"1")
+        assert verify_output(output, repair=True).findings == []
+        assert (staging / "half.flac").exists()
+
+
+def test_reports_of_an_output_of_before_are_no_strays(output, tmp_path):
+    """A recording whose id has no ending had its results in a folder of the very name."""
+    (output / "s1/report.html").put(b"page")
+    write_index(
+        [replace(separated(output, "b.wav"), recording_id="s1")], path=output.local_path() / index_path("s")
+    )
+    assert verify_output(output).findings == []
+
+
+def test_an_index_of_several_versions_is_one_table_for_others_once_it_is_repaired(output):
+    part = output.local_path() / index_path("t")
+    outdate(part)
+    count = f"SELECT count(recording_content) + count(*) FROM '{output}/index/*.parquet'"
+    with pytest.raises(duckdb.Error):
+        duckdb.sql(count).fetchall()
+    assert verify_output(output, repair=True).repaired == 1
+    assert duckdb.sql(count).fetchall() == [(2,)]
+
+
+def test_an_index_of_an_earlier_version_alone_is_well(output):
+    for name in "at":
+        outdate(output.local_path() / index_path(name))
+    assert verify_output(output).findings == []
+
+
+def test_each_file_is_asked_for_once(output, monkeypatch):
+    """An archive of millions of stems is not asked for each of them."""
+
+    def refuse(place):
+        raise AssertionError(place)
+
+    monkeypatch.setattr(Store, "size", refuse)
+    assert verify_output(output, quick=True).findings == []
