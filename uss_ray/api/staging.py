@@ -245,7 +245,7 @@ def commit(
 
 
 def _refuse_one_of_another_name(final: Path, *, root: Path) -> None:
-    """Refuse a folder that a disk takes for this one, though its name differs in case or in how letters are composed."""
+    """Refuse a folder that a disk takes for this one, though its name differs in case or in composed letters."""
     path = root
     for part in final.relative_to(root).parts:
         path, above = path / part, path

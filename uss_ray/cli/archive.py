@@ -144,6 +144,8 @@ def show_plan(asked: SeparateArchive, *, trial: bool = False) -> None:
         archive, shard=options.shard, limit=options.limit, follow_links=options.follow_links
     )
     ledger = read_ledger(request.output_store)
-    done = ledger.separated if options.retry_failed else ledger.known
-    for line in plan_archive(listing, request=request, done=done, trial=trial).lines():
+    plan = plan_archive(
+        listing, request=request, ledger=ledger, retry_failed=options.retry_failed, trial=trial
+    )
+    for line in plan.lines():
         say(line)

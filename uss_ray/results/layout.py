@@ -35,7 +35,7 @@ PARTS_FOLDER = ".parts"
 QUERY_FOLDER = "query"
 RESIDUAL_SLUG = "residual"
 FOLDER_SUFFIX = ".stems"
-"""How the folder of a recording ends whose id has no ending of its own, so that no folder within can be taken for it."""
+"""How the folder of a recording ends whose id has no ending of its own; no folder that holds recordings ends so."""
 
 _SLUG_CHARS = 60
 _FOLDER_SUFFIXES = RECORDING_SUFFIXES | {FOLDER_SUFFIX}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,6 +12,7 @@ import pyarrow as pa
 import ray
 
 from uss_ray.pipelines.archive.ledger import Ledger, is_in
+from uss_ray.pipelines.runtime.listed_keys import Flags, Keys
 from uss_ray.pipelines.runtime.run_state import Earlier
 from uss_ray.pipelines.runtime.source import TableReader
 from uss_ray.pipelines.runtime.stages import Pass
@@ -23,6 +24,8 @@ _ASKED_AT_A_TIME = 32
 
 
 Changed = Literal["redo", "keep", "fail"]
+ListKeys = Callable[[Keys, Keys], tuple[Flags, Flags]]
+"""Notes keys and a hash of where each lies; see `ListedKeys.add`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,17 +114,26 @@ class _Undone:
             yield kept
 
     def _once(self, table: pa.Table, earlier: Earlier) -> pa.Table:
-        keys = table["recording_key"].to_numpy()
-        places = np.array([recording_key(uri) for uri in table["recording_uri"].to_pylist()], np.int64)
-        is_first, is_stranger = ray.get(self._state.list_keys.remote(self._number, keys, places))
-        if is_first.all():
-            return table
-        again = table.filter(pa.array(~is_first))
-        earlier.duplicates.add(
-            [f"{row['recording_id']} from {row['recording_uri']}" for row in again.to_pylist()]
+        return without_duplicates(
+            table,
+            earlier,
+            list_keys=lambda keys, places: ray.get(self._state.list_keys.remote(self._number, keys, places)),
         )
-        earlier.strangers += int(is_stranger.sum())
-        return table.filter(pa.array(is_first))
+
+
+def without_duplicates(table: pa.Table, earlier: Earlier, *, list_keys: ListKeys) -> pa.Table:
+    """Leave out the rows whose id was listed before; `earlier` counts them."""
+    keys = table["recording_key"].to_numpy()
+    places = np.array([recording_key(uri) for uri in table["recording_uri"].to_pylist()], np.int64)
+    is_first, is_stranger = list_keys(keys, places)
+    if is_first.all():
+        return table
+    again = table.filter(pa.array(~is_first))
+    earlier.duplicates.add(
+        [f"{row['recording_id']} from {row['recording_uri']}" for row in again.to_pylist()]
+    )
+    earlier.strangers += int(is_stranger.sum())
+    return table.filter(pa.array(is_first))
 
 
 def content_tags(table: pa.Table, *, known: Ledger, what: WhatToDo) -> list[str | None]:

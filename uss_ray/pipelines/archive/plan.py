@@ -16,13 +16,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import ArrayLike, NDArray
 
 from uss_ray.api.request import SeparationRequest
 from uss_ray.api.separator import RecordingSeparator
 from uss_ray.errors import RecordingError
-from uss_ray.pipelines.archive.ledger import is_in
+from uss_ray.pipelines.archive.ledger import Ledger
+from uss_ray.pipelines.archive.missing import WhatToDo, content_tags, sort_out, without_duplicates
 from uss_ray.pipelines.archive.plan_trial import EXCERPT_SECONDS, Trial, run_trials
+from uss_ray.pipelines.runtime.listed_keys import ListedKeys
+from uss_ray.pipelines.runtime.run_state import Earlier
 from uss_ray.records import Recording
 from uss_ray.results.passed_over import PassedOver
 from uss_ray.sources.listing import Listing
@@ -48,8 +50,13 @@ class ArchivePlan:
     ----------
     kind : str
         What the archive is; see `listing.Listing`.
-    recordings, done, to_do : int
-        In the listing; of these, done before; and left.
+    recordings, done, failed, to_do : int
+        In the listing; of these, done before; failed before and not to be tried again; and left.
+    changed : int
+        Of those that were done or have failed, the ones with another content now: `--changed` says what becomes of
+        them.
+    duplicates : int
+        Rows with the id of another: they are left out.
     bytes_to_do : int
         Of those left whose size the listing tells.
     without_size : int
@@ -75,7 +82,10 @@ class ArchivePlan:
     kind: str
     recordings: int
     done: int
+    failed: int
     to_do: int
+    changed: int
+    duplicates: int
     bytes_to_do: int
     without_size: int
     hours: float | None
@@ -92,8 +102,11 @@ class ArchivePlan:
         size = _bytes(self.bytes_to_do)
         if self.without_size:
             size += f", and {self.without_size:,} of unknown size"
+        failed = f"{self.failed:,} failed, " if self.failed else ""
         return [
-            f"recordings    {self.recordings:,} in the {self.kind}, {self.done:,} done, {self.to_do:,} to do",
+            f"recordings    {self.recordings:,} in the {self.kind}, {self.done:,} done, {failed}{self.to_do:,} to do",
+            *([f"changed       {self.changed:,} of them since they were separated"] if self.changed else []),
+            *([f"left out      {self.duplicates:,} rows with the id of another"] if self.duplicates else []),
             *([f"passed over   {self.passed_over}"] if self.passed_over else []),
             f"size          {size}",
             f"sound         {self._sound()}",
@@ -135,7 +148,8 @@ def plan_archive(
     listing: Listing,
     *,
     request: SeparationRequest,
-    done: ArrayLike = (),
+    ledger: Ledger | None = None,
+    retry_failed: bool = False,
     trial: bool = False,
     headers: int = _HEADERS,
 ) -> ArchivePlan:
@@ -147,8 +161,10 @@ def plan_archive(
         Read once, to its end; only sums are kept.
     request : SeparationRequest
         What would be done with each recording.
-    done : array_like of int64, default=()
-        Keys of the recordings that need no more work.
+    ledger : Ledger, optional
+        What is done; None for nothing.
+    retry_failed : bool, default=False
+        Plan only what has failed.
     trial : bool, default=False
         Separate excerpts of a few recordings, into a folder that is removed, to measure size and time.
     headers : int, default=200
@@ -159,7 +175,10 @@ def plan_archive(
     UssRayError
         If the archive cannot be listed, or weights, query or settings are wrong.
     """
-    counted = _Count(done=np.unique(np.asarray(done, dtype=np.int64)), most=headers)
+    nothing = np.zeros(0, np.int64)
+    known = Ledger(nothing, nothing) if ledger is None else ledger
+    what = WhatToDo(changed=request.changed, storage=request.storage, may_repeat=True)
+    counted = _Count(known=known, what=what, retry_failed=retry_failed, most=headers)
     passed_over = PassedOver()
     for table in listing.telling(passed_over.add, unlisted=passed_over.add_unlisted).tables():
         counted.take(table)
@@ -174,7 +193,10 @@ def plan_archive(
     return ArchivePlan(
         kind=listing.kind,
         recordings=counted.recordings,
-        done=counted.recordings - counted.to_do,
+        done=counted.earlier.skipped,
+        failed=len(counted.earlier.failed_keys),
+        changed=counted.earlier.changed.count,
+        duplicates=counted.earlier.duplicates.count,
         to_do=counted.to_do,
         bytes_to_do=counted.bytes_to_do,
         without_size=counted.without_size,
@@ -198,8 +220,12 @@ class _Count:
     Keys are hashes of names, so these are a fair sample, and the same each time.
     """
 
-    done: NDArray[np.int64]
+    known: Ledger
+    what: WhatToDo
+    retry_failed: bool
     most: int
+    earlier: Earlier = field(default_factory=Earlier)
+    listed: ListedKeys = field(default_factory=ListedKeys)
     sample: list[dict[str, Any]] = field(default_factory=list)
     recordings: int = 0
     to_do: int = 0
@@ -212,7 +238,15 @@ class _Count:
 
     def take(self, table: pa.Table) -> None:
         self.recordings += table.num_rows
-        left = table.take(np.flatnonzero(~is_in(table.column("recording_key").to_numpy(), self.done)))
+        once = without_duplicates(table, self.earlier, list_keys=partial(self.listed.add, 0))
+        left = sort_out(
+            once,
+            known=self.known,
+            content_tags=content_tags(once, known=self.known, what=self.what),
+            retry_failed=self.retry_failed,
+            changed=self.what.changed,
+            earlier=self.earlier,
+        )
         self.to_do += left.num_rows
         self.bytes_to_do += pc.sum(left.column("bytes")).as_py() or 0
         self.without_size += left.column("bytes").null_count

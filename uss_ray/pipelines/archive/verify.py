@@ -142,7 +142,8 @@ def verify_output(output: Store, *, quick: bool = False, repair: bool = False) -
         Compare sizes only, and read no stem.
     repair : bool, default=False
         Mend what can be: duplicates, strays, open uploads and temporary files go, and so do the rows of recordings
-        whose stems are not as they were written, so that the next run separates these again. No run may be at work then.
+        whose stems are not as they were written, so that the next run separates these again. No run may be at work
+        then.
 
     Returns
     -------

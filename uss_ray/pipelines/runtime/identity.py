@@ -6,27 +6,33 @@ import json
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from uss_ray.errors import DataError, OutputError
-from uss_ray.results.index.table import RunFacts
+from uss_ray.results.index.table import INDEX_VERSION, RunFacts
 from uss_ray.store.store import Store
 from uss_ray.wording import without_secrets
 
 RUN_NAME = "run.json"
+RESULTS_VERSION = 1
+"""Raised by whoever changes which samples the same settings give. Results of two are not mixed."""
+
 _FORMAT_VERSION = 2
 _OVERWRITING = "overwriting"
 _SHARDS_DONE = "shards_done"
+_PROGRAMS = ("uss-ray", "torch", "numpy", "soxr", "soundfile", "av")
+"""What bits may depend on, the last ones of a sample more than others."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunIdentity:
-    """What makes two runs the same: input, weights, settings.
+    """What makes two runs the same: input, weights, settings, and what the program makes of them.
 
     Parameters
     ----------
@@ -38,6 +44,12 @@ class RunIdentity:
     threads : int
         CPU threads of a worker's networks. A resumed run keeps those of its first start, for the last bit of a sample
         may depend on them.
+    results_version : int
+        See `RESULTS_VERSION`.
+    index_version : int
+        The latest that was written there.
+    programs : dict of str to str
+        Versions of this program and of the libraries that take part in every bit. Another one goes on, and says so.
     format_version : int
         Of `run.json`; version 1 had other names of settings, and could hold `-Infinity`.
     """
@@ -47,6 +59,9 @@ class RunIdentity:
     weights_sha256: str
     settings: dict[str, Any]
     threads: int
+    results_version: int = RESULTS_VERSION
+    index_version: int = INDEX_VERSION
+    programs: dict[str, str] = field(default_factory=lambda: _programs_here())
     format_version: int = _FORMAT_VERSION
 
     @classmethod
@@ -69,6 +84,9 @@ class RunIdentity:
                     name: record[name]
                     for name in ("archive", "weights_name", "weights_sha256", "settings", "threads")
                 },
+                results_version=int(record.get("results_version", 1)),
+                index_version=int(record.get("index_version", 1)),
+                programs=dict(record.get("programs", {"uss-ray": record["uss_ray_version"]})),
                 format_version=int(record["format_version"]),
             )
         except (ValueError, KeyError, TypeError) as error:
@@ -83,9 +101,20 @@ class RunIdentity:
             "weights_sha256": self.weights_sha256,
             "settings": self.settings,
             "threads": self.threads,
+            "results_version": self.results_version,
+            "index_version": self.index_version,
+            "programs": self.programs,
             "uss_ray_version": version("uss-ray"),
             "created_at": datetime.now(UTC).isoformat(),
         }
+
+    def other_programs(self, earlier: RunIdentity) -> str:
+        """Name the programs whose versions are not as they were, in a few words."""
+        return ", ".join(
+            f"{name} {self.programs.get(name, 'none')} instead of {its}"
+            for name, its in sorted(earlier.programs.items())
+            if self.programs.get(name, "none") != its
+        )
 
     def differences(self, earlier: RunIdentity) -> str:
         """Name what is not as it was, in a few words; empty for the same run."""
@@ -99,6 +128,10 @@ class RunIdentity:
         if earlier.format_version != self.format_version:
             # The names of settings were others; which of them differ would be a list of all.
             return ", ".join([*different, f"settings in format {earlier.format_version} of {RUN_NAME}"])
+        if earlier.results_version != self.results_version:
+            different.append(f"results of version {earlier.results_version}, not {self.results_version}")
+        if earlier.index_version > self.index_version:
+            different.append(f"an index of version {earlier.index_version}, later than {self.index_version}")
         mine, its = _flat(self.settings), _flat(earlier.settings)
         different += [
             f"{name} {its.get(name)}"
@@ -156,7 +189,7 @@ def open_run(
                 expected="no results yet, those of the same run, or --version NAME for a folder beside them",
                 found=f"results with {differences}",
             )
-        return earlier, True
+        return _went_on(identity, earlier, there, location=location), True
     if (output / results_folder).exists():
         raise OutputError(
             str(output),
@@ -165,6 +198,18 @@ def open_run(
         )
     _put(identity.record(), location)
     return identity, False
+
+
+def _went_on(identity: RunIdentity, earlier: RunIdentity, there: bytes, *, location: Store) -> RunIdentity:
+    """Say that another version goes on, and note it: the next one is told what has written there last."""
+    others = identity.other_programs(earlier)
+    if others:
+        logger.warning("going on with %s: the last bit of a sample may differ", others)
+    if others or identity.index_version != earlier.index_version:
+        record = _parsed(there, item=str(location))
+        record |= {"programs": identity.programs, "index_version": identity.index_version}
+        _put(record, location)
+    return replace(earlier, programs=identity.programs, index_version=identity.index_version)
 
 
 def end_overwriting(output: Store, *, shard: tuple[int, int] | None = None) -> None:
@@ -199,8 +244,16 @@ def _is_overwriting(identity: RunIdentity, there: bytes, *, item: str) -> bool:
         earlier = RunIdentity.from_record(record, item=item)
     except DataError:
         return False
-    is_same = not identity.differences(earlier) and record["uss_ray_version"] == version("uss-ray")
+    is_same = not identity.differences(earlier) and not identity.other_programs(earlier)
     return is_same and _OVERWRITING in record
+
+
+def _programs_here() -> dict[str, str]:
+    found = {}
+    for name in _PROGRAMS:
+        with suppress(PackageNotFoundError):  # an extra
+            found[name] = version(name)
+    return found
 
 
 def _flat(settings: dict[str, Any]) -> dict[str, Any]:

@@ -5,15 +5,29 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile as sf
 
 from uss_ray.api.request import Query
 from uss_ray.api.separator import RecordingSeparator
 from uss_ray.errors import QueryError
+from uss_ray.pipelines.archive.ledger import Ledger, content_key
 from uss_ray.pipelines.archive.plan import plan_archive
 from uss_ray.records import Recording, recording_key
 from uss_ray.sources.listing import open_listing
+from uss_ray.store.store import Store
+
+
+def done(*names, failed=(), contents=()):
+    keys = np.sort(np.array([recording_key(name) for name in names], np.int64))
+    tags = sorted((recording_key(name), content_key(tag)) for name, tag in contents)
+    return Ledger(
+        keys,
+        np.sort(np.array([recording_key(name) for name in failed], np.int64)),
+        np.array([key for key, _ in tags], np.int64),
+        np.array([tag for _, tag in tags], np.int64),
+    )
 
 
 def test_counts_and_sizes_are_exact_and_lengths_come_from_all_headers_of_a_small_archive(
@@ -22,7 +36,7 @@ def test_counts_and_sizes_are_exact_and_lengths_come_from_all_headers_of_a_small
     paths = [make_recording(f"{number}.wav", seconds=1.0 + number, sample_rate=16_000) for number in range(5)]
     (paths[0].parent / "letter.wav").write_text("this is a letter")
     plan = plan_archive(
-        open_listing(str(paths[0].parent)), request=request_for(), done=[recording_key("4.wav"), 7]
+        open_listing(str(paths[0].parent)), request=request_for(), ledger=done("4.wav", "gone.wav")
     )
     assert (plan.recordings, plan.done, plan.to_do) == (6, 1, 5)
     assert plan.bytes_to_do == sum(path.stat().st_size for path in paths[:4]) + len("this is a letter")
@@ -90,7 +104,7 @@ def test_the_planned_output_is_what_the_job_then_writes(make_recording, request_
 def test_nothing_to_do_takes_nothing(make_recording, request_for):
     path = make_recording("a.wav")
     plan = plan_archive(
-        open_listing(str(path.parent)), request=request_for(weights="no such"), done=[recording_key("a.wav")]
+        open_listing(str(path.parent)), request=request_for(weights="no such"), ledger=done("a.wav")
     )
     assert (plan.to_do, plan.hours, plan.output_bytes) == (0, None, None)
     assert "0 to do" in plan.lines()[0]
@@ -116,3 +130,37 @@ def test_without_a_trial_nothing_is_separated_and_the_output_is_reckoned(make_re
     assert "unknown: --trial" in spans.lines()[3]
     record = json.loads(plan.to_json())
     assert (record["to_do"], record["engine_hours"]) == (1, None)
+
+
+@pytest.mark.parametrize(("changed", "left"), [("redo", 2), ("keep", 1), ("fail", 1)])
+@pytest.mark.parametrize("kind", ["folder", "manifest"])
+def test_recordings_that_changed_are_counted_and_planned_as_the_run_does_them(
+    make_recording, request_for, tmp_path, changed, left, kind
+):
+    """One is as it was, one has changed, one is new, one has failed; a manifest gives one twice."""
+    paths = [make_recording(f"in/{name}.wav", seconds=1.0) for name in ("new", "changed", "failed", "same")]
+    known = done(
+        "changed.wav", "same.wav", failed=["failed.wav"],
+        contents=[("changed.wav", "earlier"), ("same.wav", Store(paths[3]).content_tag())],
+    )  # fmt: skip
+    source = paths[0].parent
+    if kind == "manifest":
+        source = tmp_path / "m.csv"
+        source.write_text("\n".join(["uri,id", *(f"{path},{path.name}" for path in (*paths, paths[0]))]))
+    plan = plan_archive(open_listing(str(source)), request=request_for(changed=changed), ledger=known)
+    assert (plan.to_do, plan.failed, plan.changed) == (left, 1, int(changed != "keep"))
+    assert plan.done == {"redo": 1, "keep": 2, "fail": 1}[changed]
+    assert plan.duplicates == int(kind == "manifest")
+    lines = "\n".join(plan.lines())
+    assert "1 failed" in lines
+    assert ("1 of them since they were separated" in lines) == (changed != "keep")
+    assert ("1 rows with the id of another" in lines) == (kind == "manifest")
+
+
+def test_only_what_failed_is_planned_to_be_tried_again(make_recording, request_for):
+    paths = [make_recording(f"{name}.wav", seconds=1.0) for name in "abc"]
+    known = done("a.wav", failed=["b.wav"])
+    plan = plan_archive(
+        open_listing(str(paths[0].parent)), request=request_for(), ledger=known, retry_failed=True
+    )
+    assert (plan.done, plan.to_do) == (1, 1)

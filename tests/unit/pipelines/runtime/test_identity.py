@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 
 import pytest
 
@@ -8,7 +9,7 @@ from uss_ray.api.request import Query, SeparationRequest
 from uss_ray.errors import DataError, OutputError
 from uss_ray.pipelines.runtime import identity as identity_module
 from uss_ray.pipelines.runtime.identity import RunIdentity, end_overwriting
-from uss_ray.results.index.table import RunFacts
+from uss_ray.results.index.table import INDEX_VERSION, RunFacts
 from uss_ray.results.options import WriteOptions
 from uss_ray.separation.settings import SeparationSettings
 
@@ -130,3 +131,56 @@ def test_the_identity_is_strict_json_whatever_the_profile(request_here, tmp_path
     text = (tmp_path / "out" / "run.json").read_text()
     settings = json.loads(text, parse_constant=lambda name: pytest.fail(name))["settings"]["settings"]
     assert settings["joins"] == "hard"
+
+
+def change_record(request, **changes):
+    path = request.output_store.local_path() / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def record_of(request):
+    return json.loads((request.output_store.local_path() / "run.json").read_text())
+
+
+def test_another_version_goes_on_and_says_so_once(request_here, caplog):
+    open_run(request_here, identity_of(request_here))
+    assert not caplog.records
+    change_record(request_here, programs={"uss-ray": "0.0.1", "torch": version("torch")}, index_version=1)
+    assert open_run(request_here, identity_of(request_here))[1]
+    assert f"going on with uss-ray {version('uss-ray')} instead of 0.0.1" in caplog.text
+    assert "torch" not in caplog.text
+    caplog.clear()
+    assert open_run(request_here, identity_of(request_here))[1]
+    assert not caplog.records
+    assert record_of(request_here)["index_version"] == INDEX_VERSION
+
+
+def test_a_run_that_only_tells_its_programs_version_is_gone_on_with(request_here, caplog):
+    open_run(request_here, identity_of(request_here))
+    record = record_of(request_here)
+    for name in ("programs", "results_version", "index_version"):
+        del record[name]
+    (request_here.output_store / "run.json").put(json.dumps(record).encode())
+    assert open_run(request_here, identity_of(request_here))[1]
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"results_version": 7}, "results of version 7, not 1"),
+        ({"index_version": INDEX_VERSION + 1}, f"an index of version {INDEX_VERSION + 1}, later than"),
+    ],
+)
+def test_results_that_would_be_other_ones_are_not_mixed(request_here, changes, told):
+    open_run(request_here, identity_of(request_here))
+    change_record(request_here, **changes)
+    with pytest.raises(OutputError, match=told):
+        open_run(request_here, identity_of(request_here))
+
+
+def test_another_version_that_overwrites_starts_over(request_here):
+    asked = request_here.replace(overwrite=True)
+    open_run(asked, identity_of(asked))
+    change_record(asked, programs={"uss-ray": "0.0.1"})
+    assert open_run(asked, identity_of(asked))[1] is False
