@@ -1,4 +1,4 @@
-"""An output in a real S3 store is verified and repaired there: also what only such stores have, uploads and versions."""
+"""An output in a real S3 store is verified and repaired there: with what such stores have, uploads and versions."""
 
 from __future__ import annotations
 
