@@ -97,6 +97,7 @@ def test_bad_recordings_become_rows_and_the_others_are_separated(
     assert not (out / "letter.wav").exists()
     assert [path.name for path in out.iterdir() if path.name.startswith(".")] == []
     assert (out / "mono.wav" / "report.html").exists()
+    assert (out / "index.html").exists()
 
     alone = separate(
         str(archive / "mono.wav"), output=str(tmp_path / "one"), levels=[1], weights=str(tiny_weights)

@@ -125,7 +125,7 @@ def show_archive(result: ArchiveResult, *, has_reports: bool) -> None:
     say(f"Results: {result.output}/<recording>/level-<n>/<sound>.<format>")
     say(f"Index:   {result.output}/index/*.parquet, {result.summary_name}, failed.jsonl")
     if has_reports and counts.separated:
-        say(f"Reports: {result.output}/<recording>/report.html")
+        say(f"Reports: {result.output}/index.html, {result.output}/<recording>/report.html")
 
 
 def show_plan(asked: SeparateArchive, *, trial: bool = False) -> None:

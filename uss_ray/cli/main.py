@@ -46,6 +46,7 @@ COMMANDS: Final = {
     "archive": Entry("archive", "run", "COMMAND", "Separate every recording of an archive with Ray."),
     "mine": Entry("mine", "run", "COMMAND", "Mine anchors from weakly labelled clips with Ray."),
     "find": Entry("find", "run", "COMMAND", "Find recordings and spans by what was heard."),
+    "report": Entry("report", "run", "COMMAND", "Write the page of an output, to search it and to listen."),
     "verify": Entry("verify", "run", "COMMAND", "Check an output without trusting it, and repair it."),
     "ontology": Entry("ontology", "run", "COMMAND", "Print the ontology, or a part of it."),
     "weights list": Entry("weights", "list_weights", "LIST", "List the weights that can be called by name."),

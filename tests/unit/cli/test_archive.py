@@ -48,7 +48,7 @@ def test_the_failed_come_first_with_their_reason_and_the_rest_is_counted(capsys)
     assert "… and 1 more" in said
     assert "6 stems from 5 s of sound; failed: 1" in said
     assert "Index:   out/index/*.parquet, summary.json, failed.jsonl" in said
-    assert "Reports: out/<recording>/report.html" in said
+    assert "Reports: out/index.html, out/<recording>/report.html" in said
 
 
 @pytest.mark.parametrize(

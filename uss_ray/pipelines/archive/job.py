@@ -54,6 +54,7 @@ from uss_ray.pipelines.runtime.stages import (
 from uss_ray.records import INDEX_FOLDER, Recording
 from uss_ray.results.index.table import RunFacts
 from uss_ray.results.passed_over import PassedOver
+from uss_ray.results.report.archive import write_archive_page
 from uss_ray.results.run_summary import RecordingCounts, RunSummary
 from uss_ray.sources.listing import Listing, open_listing
 from uss_ray.sources.recordings import RECORDING_SCHEMA
@@ -261,11 +262,14 @@ class ArchiveJob(Job[RunSummary]):
             self.passed_over = ray.get(self._listed_by.passed_over.remote())
             self.earlier = ray.get(self._listed_by.earlier.remote())
         earlier, failed = self.earlier, self.earlier.failed_keys
+        has_page = self.request.write.report
 
         def settle() -> dict[str, int]:
             settle_duplicates(output)
             rows = settle_failures(output)
             forget_done_parts(output, read_ledger(output))
+            if has_page and (output / INDEX_FOLDER).exists():
+                write_archive_page(output)
             return tally_of(rows, keys=failed).most_common()
 
         reasons = run_on_worker(settle)  # for there may be many

@@ -1,0 +1,149 @@
+"""The page of an output: what it holds of an index, and what it says that it does not."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from uss_ray.errors import DataError
+from uss_ray.results.index.table import (
+    ActiveSpan,
+    IndexRow,
+    RecordingFacts,
+    RunFacts,
+    failed_row,
+    write_index,
+)
+from uss_ray.results.layout import index_path
+from uss_ray.results.report import archive
+from uss_ray.results.report.archive import write_archive_page
+
+RUN = RunFacts(run_id="r", weights_name="starter", weights_sha256="ab")
+
+
+def row(recording: str, node_id: str = "/m/dog", label: str = "Dog", **facts: Any) -> IndexRow:
+    defaults: dict[str, Any] = {
+        "run_id": "r", "recording_uri": recording, "level": 3, "kind": "node", "status": "written",
+        "probability": 0.5, "level_db": -20.04, "weights_name": "starter", "weights_sha256": "ab",
+        "sample_rate": 8000, "frames": 80_000, "stem_uri": f"{recording}/level-3/dog.flac", "stem_sha256": "0",
+        "stem_bytes": 5,
+    }  # fmt: skip
+    if facts.get("status", "written") != "written":
+        defaults |= {"stem_uri": None, "stem_sha256": None, "stem_bytes": None, "level_db": None}
+    return IndexRow(recording_id=recording, node_id=node_id, label=label, **(defaults | facts))
+
+
+def made(root: Path, *rows: IndexRow) -> tuple[str, dict[str, Any]]:
+    write_index(rows, path=root / index_path("a"))
+    assert write_archive_page(root) == str(root / "index.html")
+    text = (root / "index.html").read_text()
+    (facts,) = re.findall(r'<script type="application/json" id="facts">(.*?)</script>', text, re.DOTALL)
+    return text, json.loads(facts)
+
+
+def chunk(root: Path, name: str) -> Any:
+    found = re.fullmatch(
+        r'UssRayArchive\.take\("([^"]+)",(.*)\)\n', (root / f"index-pages/{name}.js").read_text()
+    )
+    assert found is not None
+    assert found[1] == name
+    return json.loads(found[2])
+
+
+def test_each_sound_has_its_rows_the_most_certain_first(tmp_path: Path) -> None:
+    spans = tuple(ActiveSpan(start_seconds=n * 1.0, end_seconds=n + 0.5) for n in range(9))
+    _, facts = made(
+        tmp_path,
+        row("a.wav", probability=0.25),
+        row("b/run.json", probability=0.875, active_spans=spans),
+        row("c.wav", status="absent", probability=0.15, level_db=None),
+        row("a.wav", "residual", "Residual", kind="residual", probability=None),
+        row("a.wav", "query:x y", "x y", level=None, kind="text", status="silent"),
+    )
+    sounds = {sound["id"]: sound for sound in facts["sounds"]}
+    assert list(sounds) == ["/m/dog", "query:x y"]
+    assert sounds["/m/dog"]["counts"] == [2, 0, 0, 1]
+    data = chunk(tmp_path, sounds["/m/dog"]["chunk"])
+    assert data["recordings"] == [["b/run.json"], ["a.wav"], ["c.wav"]]
+    assert data["rows"][1:] == [
+        [1, 0, 0.25, -20.0, 0, [], "level-3/dog.flac"],
+        [2, 3, 0.15, None, 0, [], None],
+    ]
+    assert data["rows"][0][4] == 9
+    assert data["rows"][0][5] == [[n, n + 0.5] for n in range(6)]
+
+
+def test_a_recording_whose_folder_has_another_name_is_found_there(tmp_path: Path) -> None:
+    _, facts = made(tmp_path, row("index.html", stem_uri="%69ndex.html/level-3/dog.flac"))
+    data = chunk(tmp_path, facts["sounds"][0]["chunk"])
+    assert data["recordings"] == [["index.html", "%69ndex.html"]]
+    assert data["rows"][0][-1] == "level-3/dog.flac"
+
+
+def test_every_recording_is_counted_also_where_nothing_was_heard_and_where_it_failed(tmp_path: Path) -> None:
+    broken = failed_row(RecordingFacts(recording_id="z.wav", recording_uri="z.wav"), run=RUN, reason="broken")
+    quiet = [row("q.wav", f"n{n}", status="absent", probability=0.01) for n in range(5)]
+    cannot = row("q.wav", "n9", status="unknown", probability=None)
+    text, facts = made(tmp_path, row("a.wav"), *quiet, cannot, broken)
+    assert (facts["recordings"], facts["failed"], len(facts["sounds"])) == (3, 1, 1)
+    assert chunk(tmp_path, "recordings") == [
+        ["z.wav", None, 0, "broken"],
+        ["a.wav", 10.0, 1, None],
+        ["q.wav", 10.0, 0, None],
+    ]
+    assert "0:20" in text
+
+
+def test_what_is_too_much_for_a_page_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "_KEPT_ROWS", 3)
+    monkeypatch.setattr(archive, "_KEPT_RECORDINGS", 4)
+    rows = [row(f"{n}.wav", probability=n / 10) for n in range(8)]
+    text, facts = made(tmp_path, *rows, row("x.wav", status="absent", probability=0.99))
+    data = chunk(tmp_path, facts["sounds"][0]["chunk"])
+    assert data["recordings"] == [["7.wav"], ["6.wav"], ["5.wav"]]
+    assert facts["sounds"][0]["counts"] == [8, 0, 0, 1]
+    assert facts["recordings"] == 9
+    assert len(chunk(tmp_path, "recordings")) == 4
+    assert "Of 1 sound the page holds 3 findings each; the index has all." in text
+
+
+def test_scripts_of_sounds_that_are_gone_go(tmp_path: Path) -> None:
+    made(tmp_path, row("a.wav"), row("a.wav", "/m/CAT", "Cat"), row("a.wav", "/m/cat", "Cat"))
+    assert sorted(path.name for path in (tmp_path / "index-pages").iterdir()) == [
+        "recordings.js", "sound-m_cat-2.js", "sound-m_cat.js", "sound-m_dog.js",
+    ]  # fmt: skip
+    made(tmp_path, row("a.wav"))
+    assert [path.name for path in sorted((tmp_path / "index-pages").iterdir())] == [
+        "recordings.js",
+        "sound-m_dog.js",
+    ]
+
+
+def test_names_are_data_never_markup(tmp_path: Path) -> None:
+    evil = "</script><script>alert(1)</script>"
+    text, facts = made(tmp_path, row("a.wav", label=evil))
+    assert "<script>alert" not in text
+    assert facts["sounds"][0]["label"] == evil
+
+
+def test_a_page_of_thousands_of_recordings_stays_small(tmp_path: Path) -> None:
+    one = [row("00000.wav", f"/m/{node}", f"Sound {node}", probability=0.3) for node in range(20)]
+    rows = [
+        dataclasses.replace(each, recording_id=f"{n:05}.wav", probability=(n % 700) / 1000)
+        for n in range(1500)
+        for each in one
+    ]
+    made(tmp_path, *rows)
+    assert (tmp_path / "index.html").stat().st_size < 100_000
+    assert max(path.stat().st_size for path in (tmp_path / "index-pages").iterdir()) < 200_000
+
+
+def test_without_an_index_there_is_no_page(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="an index"):
+        write_archive_page(tmp_path)
+    assert list(tmp_path.iterdir()) == []
