@@ -1,1 +1,1 @@
-"""Entry points for `ray job submit`: parse the arguments, call one pipeline, return its exit code."""
+"""Entry points of a checkout; those of the package are in `uss_ray.jobs`."""

@@ -1,21 +1,8 @@
-"""Mine anchors: `ray job submit --working-dir . -- python -m jobs.mine_anchors SEGMENTS_CSV... AUDIO OUTPUT [options]`.
-
-The options are those of `uss-ray mine`; the job runs on the cluster that it is submitted to.
-"""
+"""As `python -m uss_ray.jobs.mine_anchors`, for command lines from before jobs were in the package."""
 
 from __future__ import annotations
 
-import sys
-
-from uss_ray.cli.main import run
-from uss_ray.cli.stopping import end_on_signals
-
-
-def main(arguments: list[str]) -> int:
-    """Run the job and return its exit code."""
-    return run(["mine", *arguments])
-
+from uss_ray.cli.main import main
 
 if __name__ == "__main__":
-    end_on_signals()
-    sys.exit(main(sys.argv[1:]))
+    main("mine")

@@ -1,21 +1,8 @@
-"""Separate an archive: `ray job submit --working-dir . -- python -m jobs.separate_archive INPUT OUTPUT [options]`.
-
-The options are those of `uss-ray archive`; the job runs on the cluster that it is submitted to.
-"""
+"""As `python -m uss_ray.jobs.separate_archive`, for command lines from before jobs were in the package."""
 
 from __future__ import annotations
 
-import sys
-
-from uss_ray.cli.main import run
-from uss_ray.cli.stopping import end_on_signals
-
-
-def main(arguments: list[str]) -> int:
-    """Run the job and return its exit code."""
-    return run(["archive", *arguments])
-
+from uss_ray.cli.main import main
 
 if __name__ == "__main__":
-    end_on_signals()
-    sys.exit(main(sys.argv[1:]))
+    main("archive")

@@ -53,9 +53,10 @@ FORBIDDEN: dict[str, dict[str, str]] = {
     "cli": {"torch ray pyarrow": "the command line loads nothing heavy"},
     "jobs": {"torch soundfile numpy": "jobs only start pipelines"},
 }
-WITH_RAY = {"pipelines", "cli"}
+WITH_RAY = {"pipelines", "cli", "jobs"}
 WITH_TORCH = {
-    "api", "cli", "evaluation", "mining", "mixtures", "models", "pipelines", "separation", "training", "weights",
+    "api", "cli", "evaluation", "jobs", "mining", "mixtures", "models", "pipelines", "separation", "training",
+    "weights",
 }  # fmt: skip
 
 

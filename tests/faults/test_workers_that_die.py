@@ -20,6 +20,7 @@ from tests.faults.results import assert_complete, assert_tidy, failed, stems_of
 from uss_ray.pipelines.archive.job import separate_archive
 from uss_ray.pipelines.archive.long_recordings import LongRecordings
 from uss_ray.pipelines.archive.outcome import Outcome
+from uss_ray.pipelines.runtime.run_state import start_run_state
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray"), pytest.mark.timeout(600)]
 
@@ -83,7 +84,7 @@ class _DyingPublisher:
 
 
 def test_a_long_recording_whose_joining_is_killed_each_time_is_left_to_the_next_run():
-    long = LongRecordings(_DyingPublisher())
+    long = LongRecordings(_DyingPublisher(), state=start_run_state())
     span = Outcome(recording_id=LONG, recording_uri=LONG, status="part", part=0, parts=1)
     assert list(long.take(span)) == []
     (told,) = long.joined(seconds=60)

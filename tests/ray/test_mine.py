@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile as sf
 
-from jobs.mine_anchors import main as job
 from uss_ray.anchors.manifest import read_manifest
 from uss_ray.anchors.schema import ANCHOR_SCHEMA, read_anchors
 from uss_ray.anchors.stream import AnchorShards
@@ -282,7 +281,7 @@ def test_bad_clips_are_listed_and_can_be_mended(clip_set, weights, capsys, tmp_p
     assert read_manifest(str(out)).clips == len(GOOD) + 3
 
     (audio / "Yabsent.wav").write_bytes(encoded(waveform_of(10)))
-    assert job([*arguments, "--retry-failed"]) == 8
+    assert command(["mine", *arguments, "--retry-failed"]) == 8
     manifest = read_manifest(str(out))
     assert manifest.rejects == {"broken": 1, "short": 1}
     assert manifest.counts[74] == len(GOOD) + 1

@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 import soundfile as sf
 
-from jobs.separate_archive import main as job
 from tests.odd_files import encoded_media
 from uss_ray import separate
 from uss_ray.api.request import Query, request_with
@@ -287,7 +286,7 @@ def test_the_job_says_when_nothing_could_be_separated(tmp_path, tiny_weights):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "letter.wav").write_text("this is a letter")
     arguments = [str(tmp_path / "in"), str(tmp_path / "out"), "--weights", str(tiny_weights), "--levels", "1"]
-    assert job(arguments) == 9
+    assert run(["archive", *arguments]) == 9
     assert read_index(tmp_path / "out").to_pylist()[0]["status"] == "failed"
 
 

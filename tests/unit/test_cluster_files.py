@@ -9,19 +9,23 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import requires
+from importlib.metadata import version as number_of
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from uss_ray.cli.archive import COMMAND
 
 ROOT = Path(__file__).parents[2]
 CLUSTER, RAYJOB, DOCKERFILE = ROOT / "cluster.yaml", ROOT / "deploy/rayjob.yaml", ROOT / "deploy/Dockerfile"
 GUIDE = ROOT / "docs/clusters.md"
-JOB = "python -m jobs.separate_archive"
+JOB = "python -m uss_ray.jobs.separate_archive"
 
 _STRINGS = {"type": "object", "additionalProperties": {"type": "string"}}
 _QUANTITIES = {
@@ -31,6 +35,7 @@ _QUANTITIES = {
     },
 }
 _COUNT = {"type": "integer", "minimum": 0}
+_YES_OR_NO = {"type": "boolean"}
 
 
 def an_object(properties: dict[str, Any], *, required: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -42,10 +47,27 @@ def an_object(properties: dict[str, Any], *, required: tuple[str, ...] = ()) -> 
     }
 
 
+_CONTAINER_SECURITY = an_object(
+    {
+        "allowPrivilegeEscalation": _YES_OR_NO,
+        "readOnlyRootFilesystem": _YES_OR_NO,
+        "capabilities": an_object({"drop": {"type": "array", "items": {"type": "string"}}}),
+    }
+)
 _POD = an_object(
     {
         "serviceAccountName": {"type": "string"},
-        "automountServiceAccountToken": {"type": "boolean"},
+        "automountServiceAccountToken": _YES_OR_NO,
+        "restartPolicy": {"enum": ["Never", "OnFailure"]},
+        "securityContext": an_object(
+            {
+                "runAsNonRoot": _YES_OR_NO,
+                "runAsUser": _COUNT,
+                "runAsGroup": _COUNT,
+                "fsGroup": _COUNT,
+                "seccompProfile": an_object({"type": {"enum": ["RuntimeDefault"]}}, required=("type",)),
+            }
+        ),
         "terminationGracePeriodSeconds": _COUNT,
         "nodeSelector": _STRINGS,
         "tolerations": {"type": "array", "items": _STRINGS},
@@ -56,6 +78,7 @@ _POD = an_object(
                 {
                     "name": {"type": "string"},
                     "image": {"type": "string"},
+                    "securityContext": _CONTAINER_SECURITY,
                     "env": {
                         "type": "array",
                         "items": an_object({"name": {"type": "string"}, "value": {"type": "string"}}),
@@ -103,6 +126,7 @@ RAYJOB_SCHEMA = an_object(
                 "shutdownAfterJobFinishes": {"type": "boolean"},
                 "ttlSecondsAfterFinished": _COUNT,
                 "suspend": {"type": "boolean"},
+                "submitterPodTemplate": an_object({"spec": _POD}, required=("spec",)),
                 "rayClusterSpec": an_object(
                     {
                         "rayVersion": {"type": "string"},
@@ -112,6 +136,7 @@ RAYJOB_SCHEMA = an_object(
                             {
                                 "idleTimeoutSeconds": _COUNT,
                                 "upscalingMode": {"enum": ["Default", "Aggressive", "Conservative"]},
+                                "securityContext": _CONTAINER_SECURITY,
                             }
                         ),
                         "headGroupSpec": an_object(_GROUP, required=("template",)),
@@ -153,9 +178,14 @@ def cluster() -> dict[str, Any]:
 
 
 @pytest.fixture
-def rayjob() -> dict[str, Any]:
-    manifest: dict[str, Any] = yaml.safe_load(RAYJOB.read_text())
-    return manifest
+def manifests() -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(RAYJOB.read_text()))
+
+
+@pytest.fixture
+def rayjob(manifests: list[dict[str, Any]]) -> dict[str, Any]:
+    (job,) = (manifest for manifest in manifests if manifest["kind"] == "RayJob")
+    return copy.deepcopy(job)
 
 
 def check_by_ray(config: dict[str, Any]) -> dict[str, Any]:
@@ -169,6 +199,11 @@ def check_by_ray(config: dict[str, Any]) -> dict[str, Any]:
 
 def options_of_archive() -> set[str]:
     return {option for flag in COMMAND.flags() for option in flag.options}
+
+
+def all_pods_of(rayjob: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those of the cluster, and the one that submits the job."""
+    return [*pods_of(rayjob), rayjob["spec"]["submitterPodTemplate"]["spec"]]
 
 
 def pods_of(rayjob: dict[str, Any]) -> list[dict[str, Any]]:
@@ -237,7 +272,8 @@ def test_ray_of_the_cluster_is_shut_from_outside_and_asks_for_a_token(cluster: d
 def test_images_are_of_the_pinned_ray_and_python(pinned: dict[str, str], cluster: dict[str, Any]) -> None:
     image = f"rayproject/ray:{pinned['ray']}-py311-cpu"
     assert cluster["docker"]["image"] == image
-    assert re.findall(r"^FROM (\S+)$", DOCKERFILE.read_text(), re.MULTILINE) == [image]
+    assert re.findall(r"^ARG BASE=(\S+)$", DOCKERFILE.read_text(), re.MULTILINE) == [image]
+    assert re.findall(r"^FROM (\S+)$", DOCKERFILE.read_text(), re.MULTILINE) == ["${BASE}"]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert any(
         f"=={pinned['ray'].rpartition('.')[0]}.*" in name for name in project["optional-dependencies"]["ray"]
@@ -248,19 +284,46 @@ def test_images_are_of_the_pinned_ray_and_python(pinned: dict[str, str], cluster
 def test_set_up_installs_by_the_constraints_and_checks_what_it_got(
     pinned: dict[str, str], cluster: dict[str, Any]
 ) -> None:
-    install = "pip install --no-cache-dir --constraint constraints.txt '.[ray,s3,media]'"
-    base, package, torch = cluster["setup_commands"]
-    assert package.endswith(install)
-    assert install in DOCKERFILE.read_text()
+    base, environment, package, torch = cluster["setup_commands"]
+    assert "python -m venv ~/venv" in environment
+    assert package.endswith(
+        "~/venv/bin/pip install --no-cache-dir --constraint constraints.txt '.[ray,s3,media,aws]'"
+        " && ~/venv/bin/pip check"
+    )
+    image = " ".join(DOCKERFILE.read_text().replace("\\\n", " ").split())
+    assert (
+        "python -m venv /home/ray/venv && /home/ray/venv/bin/pip install --no-cache-dir --constraint"
+        " constraints.txt '.[ray,s3,media]' && /home/ray/venv/bin/pip check" in image
+    )
     assert f"'{pinned['ray']}'" in base
     assert f"['{pinned['torch']}', '{pinned['torchaudio']}']" in torch
 
 
-@pytest.mark.parametrize("number", [0, 2])
+def test_every_shell_of_a_machine_finds_the_environment_first(
+    cluster: dict[str, Any], tmp_path: Path
+) -> None:
+    program = tmp_path / "venv/bin/python"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    for _ in range(2):  # machines are set up anew when `ray up` is repeated
+        subprocess.run(["bash", "-c", cluster["setup_commands"][1]], env=environment, check=True)
+    assert (tmp_path / ".bashrc").read_text().count("venv") == 1
+    found = subprocess.run(
+        ["bash", "-c", "source ~/.bashrc; command -v python"],
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
+    assert found.stdout.decode().strip() == str(program)
+
+
+@pytest.mark.parametrize("number", [0, 3])
 def test_the_checks_of_the_set_up_pass_here_and_fail_for_other_versions(
     cluster: dict[str, Any], number: int
 ) -> None:
-    check = cluster["setup_commands"][number].replace("python", sys.executable, 1)
+    check = re.sub(r"^\S*python", sys.executable, cluster["setup_commands"][number])
     wrong = re.sub(r"'2\.(60|11)\.0'", "'1.0.0'", check)
     assert wrong != check
     here = sys.version_info[:2] == (3, 11)
@@ -292,9 +355,8 @@ def test_a_mistake_in_the_manifest_would_show(rayjob: dict[str, Any], change: An
 def test_every_pod_runs_the_image_of_this_version(
     rayjob: dict[str, Any], pinned: dict[str, str], version: str
 ) -> None:
-    images = {container["image"] for pod in pods_of(rayjob) for container in pod["containers"]}
-    assert len(images) == 1
-    assert images.pop().endswith(f"/uss-ray:{version}")
+    (image,) = {container["image"] for pod in all_pods_of(rayjob) for container in pod["containers"]}
+    assert image.endswith(f"/uss-ray:{version}@sha256:DIGEST")
     assert f"-t REGISTRY/uss-ray:{version} ." in DOCKERFILE.read_text()
     assert rayjob["spec"]["rayClusterSpec"]["rayVersion"] == pinned["ray"]
 
@@ -323,11 +385,51 @@ def test_a_stop_has_time_to_commit_what_is_in_flight(rayjob: dict[str, Any], clu
     assert f"--env RAY_JOB_STOP_WAIT_TIME_S={wait}" in cluster["docker"]["run_options"]
 
 
-def test_pods_have_a_service_account_and_volumes_for_what_they_mount(rayjob: dict[str, Any]) -> None:
-    for pod in pods_of(rayjob):
-        assert pod["serviceAccountName"] == "uss-ray"
+def test_only_the_head_has_what_the_autoscaler_needs(
+    manifests: list[dict[str, Any]], rayjob: dict[str, Any]
+) -> None:
+    accounts = {item["metadata"]["name"]: item for item in manifests if item["kind"] == "ServiceAccount"}
+    head, *others = all_pods_of(rayjob)
+    assert len(others) == 3
+    assert head["serviceAccountName"] in accounts
+    assert head["automountServiceAccountToken"] is True
+    for pod in others:
+        assert pod["serviceAccountName"] != head["serviceAccountName"]
+        assert accounts[pod["serviceAccountName"]]["automountServiceAccountToken"] is False
+        assert pod["automountServiceAccountToken"] is False
+    # that KubeRay binds its role to the head's account is all the rights there are
+    assert {item["kind"] for item in manifests} == {"ServiceAccount", "RayJob"}
+
+
+def test_no_pod_may_become_more_than_it_is(rayjob: dict[str, Any]) -> None:
+    containers = [container for pod in all_pods_of(rayjob) for container in pod["containers"]]
+    autoscaler = rayjob["spec"]["rayClusterSpec"]["autoscalerOptions"]
+    for container in [*containers, autoscaler]:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+    for pod in all_pods_of(rayjob):
+        security = pod["securityContext"]
+        assert security["runAsNonRoot"] is True
+        assert security["runAsUser"] > 0
+        assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+    user = f"USER {security['runAsUser']}:{security['runAsGroup']}"
+    assert user in DOCKERFILE.read_text()
+
+
+def test_pods_mount_the_volumes_they_have_and_may_write_where_they_keep_things(
+    rayjob: dict[str, Any],
+) -> None:
+    for pod in all_pods_of(rayjob):
         volumes = {volume["name"] for volume in pod["volumes"]}
-        assert {mount["name"] for mount in pod["containers"][0]["volumeMounts"]} == volumes
+        mounts = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+        assert set(mounts) == volumes
+        assert "/tmp" in mounts.values()
+    kept = re.findall(r"(?:XDG_CACHE_HOME|USS_RAY_CACHE)=(\S+)", DOCKERFILE.read_text())
+    assert len(kept) == 2
+    assert all(place.startswith("/tmp/") for place in kept)
 
 
 @pytest.mark.parametrize("file", [CLUSTER, RAYJOB, DOCKERFILE, GUIDE], ids=lambda path: path.name)
@@ -348,7 +450,7 @@ def job_lines() -> list[str]:
 
 
 def test_every_command_line_of_the_job_uses_options_that_there_are() -> None:
-    assert (ROOT / "jobs/separate_archive.py").exists()
+    assert (ROOT / "uss_ray/jobs/separate_archive.py").exists()
     assert len(job_lines()) == 2
     known = options_of_archive()
     for line in job_lines():
@@ -358,33 +460,178 @@ def test_every_command_line_of_the_job_uses_options_that_there_are() -> None:
 def test_every_option_of_the_job_that_the_guide_explains_is_there() -> None:
     quoted = re.findall(r"`(--[a-z-]+)[^`]*`", GUIDE.read_text())
     assert len(quoted) >= 6
-    assert set(quoted) <= options_of_archive()
+    of_others = {"--working-dir"}  # `ray job submit`
+    assert set(quoted) <= options_of_archive() | of_others
 
 
-def test_the_image_gets_all_that_the_package_is_built_from(tmp_path: Path, version: str) -> None:
-    sources = [
+def image_sources() -> list[str]:
+    return [
         name
         for line in re.findall(r"^COPY --chown=\S+ (.+) \S+$", DOCKERFILE.read_text(), re.MULTILINE)
         for name in line.split()
     ]
-    kept = {
-        line[1:]
-        for line in (ROOT / "deploy/Dockerfile.dockerignore").read_text().splitlines()
-        if line[0] == "!"
-    }
-    assert kept == set(sources)
-    for name in sources:
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from what the image copies, and from nothing else."""
+    folder = tmp_path_factory.mktemp("image")
+    for name in image_sources():
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
-            shutil.copy(ROOT / name, tmp_path / name)
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel"],
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
-    )
-    with zipfile.ZipFile(tmp_path / f"dist/uss_ray-{version}-py3-none-any.whl") as wheel:
-        names = wheel.namelist()
+            shutil.copy(ROOT / name, folder / name)
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    (built,) = (folder / "dist").glob("*.whl")
+    return built
+
+
+def test_the_image_gets_all_that_the_package_is_built_from(wheel: Path, version: str) -> None:
+    ignored = (ROOT / "deploy/Dockerfile.dockerignore").read_text().splitlines()
+    assert {line[1:] for line in ignored if line[0] == "!"} == set(image_sources())
+    assert wheel.name == f"uss_ray-{version}-py3-none-any.whl"
+    names = zipfile.ZipFile(wheel).namelist()
     assert "uss_ray/cli/main.py" in names
     assert "uss_ray/weights/starter/separator.safetensors" in names
+
+
+@pytest.mark.parametrize(("job", "command"), [("separate_archive", "archive"), ("mine_anchors", "mine")])
+def test_a_job_starts_where_there_is_only_the_wheel(
+    wheel: Path, tmp_path: Path, job: str, command: str
+) -> None:
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    checkout = {str(ROOT), str(ROOT.resolve())}
+    start = (
+        "import runpy, sys\n"
+        f"sys.path[:] = [{str(site)!r}] + [p for p in sys.path if p and p not in {checkout!r}]\n"
+        "sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]\n"
+        "import uss_ray; print(uss_ray.__file__)\n"
+        f"sys.argv[1:] = ['--help']; runpy.run_module('uss_ray.jobs.{job}', run_name='__main__')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", start],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, _, rest = done.stdout.partition("\n")
+    assert Path(first).is_relative_to(site)
+    assert f"uss-ray {command}" in rest
+
+
+@pytest.mark.parametrize("job", ["separate_archive", "mine_anchors"])
+def test_a_job_of_a_checkout_is_that_of_the_package(job: str) -> None:
+    ours, old = (
+        subprocess.run(
+            [sys.executable, "-m", f"{package}.{job}", "--help"], cwd=ROOT, capture_output=True, check=True
+        ).stdout
+        for package in ("uss_ray.jobs", "jobs")
+    )
+    assert old == ours
+
+
+MOST_THAT_RAY_TAKES = 100 << 20  # of a working directory; the dashboard answers 413 to more
+# what the commands of README leave in a checkout, and what people put there for them
+LEFT_BY_COMMANDS = (
+    ".venv/lib/torch.so", "out/demo/index/part.parquet", "runs/a/stem.flac", "my-weights/cnn14/tagger.safetensors",
+    "Cnn14_mAP=0.431.pth", "OUT/level-1/animal.flac", "anchors/anchors/0.parquet", "recording.wav", "DATA/clip.wav",
+    "dist/uss_ray.whl", "unbalanced_train_segments.csv", ".git/objects/pack", ".hypothesis/x", "ckpt.safetensors",
+)  # fmt: skip
+
+
+def test_a_checkout_in_which_people_worked_is_small_enough_to_submit(tmp_path: Path) -> None:
+    from ray._private.runtime_env.packaging import _zip_files
+
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if tracked.returncode:
+        pytest.skip("not a git checkout")
+    checkout = tmp_path / "checkout"
+    for name in filter(None, tracked.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, checkout / name)
+    own = {"archive.yaml": "input: in", "recordings.csv": "uri"}
+    for name, content in own.items():
+        (checkout / name).write_text(content)
+    for name in LEFT_BY_COMMANDS:
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        with (checkout / name).open("wb") as file:
+            file.truncate(1 << 20)
+    package = tmp_path / "package.zip"
+    _zip_files(str(checkout), [], str(package), include_gitignore=True)
+    assert package.stat().st_size < MOST_THAT_RAY_TAKES / 4
+    names = set(zipfile.ZipFile(package).namelist())
+    assert not names & set(LEFT_BY_COMMANDS)
+    sources = {
+        name for name in tracked.stdout.split("\0") if name.startswith(("uss_ray/", "jobs/", "configs/"))
+    }
+    assert {*sources, *own} <= names
+
+
+def requirements_of_the_base() -> dict[str, tuple[str, list[Requirement]]]:
+    """Each package of the base image: its version, and what it requires."""
+    found: dict[str, tuple[str, list[Requirement]]] = {}
+    name = ""
+    for line in (ROOT / "tests/data/base_image.txt").read_text().splitlines():
+        if line.startswith("    "):
+            found[name][1].append(Requirement(line.strip()))
+        elif not line.startswith("#"):
+            name, _, number = line.partition("==")
+            found[name] = (number, [])
+    return found
+
+
+def what_is_installed(extras: str) -> set[str]:
+    """Name what pip installs with these extras of ours, by the metadata of what is installed here."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = list(project["dependencies"])
+    for extra in extras.split(","):
+        asked += project["optional-dependencies"][extra]
+    waiting, seen = [Requirement(line) for line in asked], {}
+    while waiting:
+        wanted = waiting.pop()
+        name = canonicalize_name(wanted.name)
+        new = ({""} | wanted.extras) - seen.setdefault(name, set())
+        seen[name] |= new
+        for line in (requires(name) or []) if new else ():
+            needed = Requirement(line)
+            if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in new):
+                waiting.append(needed)
+    return set(seen)
+
+
+def conflicts(extras: str, base: dict[str, tuple[str, list[Requirement]]]) -> set[tuple[str, str]]:
+    """Say what `pip check` would: which package lacks which, when ours go into an environment with these."""
+    ours = what_is_installed(extras)
+    numbers = {name: number for name, (number, _) in base.items()} | {name: number_of(name) for name in ours}
+    needs = {name: required for name, (_, required) in base.items() if name not in ours}
+    needs |= {
+        name: [
+            need
+            for need in map(Requirement, requires(name) or [])
+            if need.marker is None or need.marker.evaluate({"extra": ""})
+        ]
+        for name in ours
+    }
+    return {
+        (name, canonicalize_name(need.name))
+        for name, required in needs.items()
+        for need in required
+        if not need.specifier.contains(numbers.get(canonicalize_name(need.name), "0"), prereleases=True)
+    }
+
+
+def test_an_environment_of_its_own_agrees_with_itself_and_the_base_image_would_not() -> None:
+    extras = set(re.findall(r"'\.\[([\w,]+)\]'", CLUSTER.read_text() + DOCKERFILE.read_text()))
+    assert extras == {"ray,s3,media", "ray,s3,media,aws"}
+    for chosen in extras:
+        assert not conflicts(chosen, {})
+    base = requirements_of_the_base()
+    assert len(base) > 50
+    # why set-up and image do not install over the base's packages
+    assert ("boto3", "botocore") in conflicts("ray,s3,media", base)
+    assert ("pyopenssl", "cryptography") in conflicts("ray,s3,media,aws", base)

@@ -105,12 +105,12 @@ def run(arguments: Sequence[str]) -> int:
         return error.exit_code
 
 
-def main() -> None:
-    """Run the command line of this process."""
+def main(*command: str) -> None:
+    """Run the command line of this process; the words of a command may be given, such as for a job."""
     wait_patiently()
     end_on_signals()
     sys.excepthook = show_exception
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(run([*command, *sys.argv[1:]]))
 
 
 def _loudness(arguments: Sequence[str]) -> tuple[set[str], list[str]]:

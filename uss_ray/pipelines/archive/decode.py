@@ -23,13 +23,13 @@ from uss_ray.errors import OutputError, RecordingError
 from uss_ray.pipelines.archive.ledger import done_parts
 from uss_ray.pipelines.archive.packets import PacketBuilder, Sounding, Unit, UnitStatus
 from uss_ray.pipelines.runtime.metrics import peak_memory_bytes
-from uss_ray.pipelines.runtime.run_state import StopSign, tell_driver
+from uss_ray.pipelines.runtime.run_state import StopSign
 from uss_ray.records import Recording
 from uss_ray.results.options import WriteOptions
 from uss_ray.sources.reading import open_digested_recording
 from uss_ray.store.faults import is_infrastructure
 from uss_ray.store.store import Store, StoreOptions
-from uss_ray.wording import log_plainly, plain
+from uss_ray.wording import plain
 
 logger = logging.getLogger(__name__)
 
@@ -73,8 +73,6 @@ def decode_packets(
     state: Any,
 ) -> Iterator[pa.Table]:
     """Decode recordings; give tables of `packets.PACKET_SCHEMA`."""
-    log_plainly()
-    tell_driver(state)
     stop = StopSign(state)
     builder = PacketBuilder(most_units=packet_units, most_samples=packet_samples)
     for row in table.select(["recording_uri", "recording_id"]).to_pylist():

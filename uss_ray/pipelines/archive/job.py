@@ -188,7 +188,7 @@ class ArchiveJob(Job[RunSummary]):
     def pipeline(self, run: Pass) -> ray.data.Dataset:
         """List what is not done, decode it to packets, separate these; reports come back."""
         chunking = Chunking.isolated() if run.is_isolated else Chunking.of(self.few, actors=run.pool.actors)
-        self._long = LongRecordings(self.separator.publisher)
+        self._long = LongRecordings(self.separator.publisher, state=run.state)
         self._long.workers = self._join_workers  # of all passes
         # The index tells what is there; a worker that is tried again must be free to replace its own results.
         request = self.request.replace(overwrite=True)
@@ -205,6 +205,7 @@ class ArchiveJob(Job[RunSummary]):
             rows,
             decode_packets,
             cpus=DECODE_CPUS,
+            tells=run.state,
             rows_at_a_time=chunking.decode_rows,
             request=request,
             plan=spans,

@@ -17,10 +17,9 @@ from uss_ray.pipelines.archive.ledger import FAILED_PREFIX
 from uss_ray.pipelines.archive.metrics import ArchiveMetrics
 from uss_ray.pipelines.archive.outcome import Outcome, failed_outcome, separated_outcome
 from uss_ray.pipelines.runtime.metrics import peak_memory_bytes
-from uss_ray.pipelines.runtime.run_state import this_process
+from uss_ray.pipelines.runtime.run_state import begin_telling, this_process
 from uss_ray.records import Recording
 from uss_ray.store.faults import is_infrastructure
-from uss_ray.wording import log_plainly
 
 _JOIN_CPUS = 0.5
 _MOST_JOINS = 64  # in flight; more would only wait in Ray's queue
@@ -45,10 +44,13 @@ class LongRecordings:
     ----------
     publisher : Publisher
         Travels to the workers that join.
+    state : actor handle
+        Of `start_run_state`; told what those workers' store warns of.
     """
 
-    def __init__(self, publisher: Publisher) -> None:
+    def __init__(self, publisher: Publisher, *, state: Any) -> None:
         self._publisher = publisher
+        self._state = state
         self._open: dict[int, _Long] = {}
         self._given_up: set[int] = set()
         self._joins: dict[Any, Recording] = {}
@@ -73,7 +75,7 @@ class LongRecordings:
         long.parts = outcome.parts or long.parts
         if len(long.done) == long.parts:
             del self._open[key]
-            join = self._join.remote(self._publisher, outcome.recording, long.parts)
+            join = self._join.remote(self._state, self._publisher, outcome.recording, long.parts)
             self._joins[join] = outcome.recording
 
     @property
@@ -114,9 +116,9 @@ def _told(join: Any, recording: Recording) -> Outcome:
     return outcome
 
 
-def _joined(publisher: Publisher, recording: Recording, parts: int) -> Outcome:
-    """Join in a task of its own; what it takes is told and counted like any other work."""
-    log_plainly()
+def _joined(state: Any, publisher: Publisher, recording: Recording, parts: int) -> Outcome:
+    """Join in a task of its own; what it takes, and waits for, is told and counted like any other work."""
+    begin_telling(state)
     began = time.monotonic()
     outcome = _join(publisher, recording, parts)
     outcome = replace(

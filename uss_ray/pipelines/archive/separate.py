@@ -47,7 +47,7 @@ from uss_ray.separation.scheduler import Session, SessionEnd
 from uss_ray.separation.session import EstimateBlock
 from uss_ray.separation.windows import Span
 from uss_ray.store.faults import is_infrastructure
-from uss_ray.wording import log_plainly, plain
+from uss_ray.wording import plain
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +108,6 @@ class SeparatePackets:
             request.output_store.is_remote
         ):  # a worker that was killed before left something on its own machine
             sweep_staging(request.output_store)
-        log_plainly()
         torch.set_num_threads(threads)
         keep_freed_memory()
         self._separator = make_separator(request, scratch=scratch)

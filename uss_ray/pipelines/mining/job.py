@@ -161,6 +161,7 @@ class MiningJob(Job[MiningSummary]):
             rows,
             decode_packets,
             cpus=DECODE_CPUS,
+            tells=run.state,
             rows_at_a_time=clips,
             sample_rate=self.weights.specifications.sample_rate,
             packet_clips=clips,
@@ -193,6 +194,7 @@ class MiningJob(Job[MiningSummary]):
             self._listing.undone(run),
             quarantine_clips,
             cpus=LISTING_CPUS,
+            tells=run.state,
             output=self.output,
             reason=POISON_REASON,
         )

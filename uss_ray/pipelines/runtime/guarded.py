@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import ray
 
-from uss_ray.pipelines.runtime.run_state import is_stopping, tell_driver
+from uss_ray.pipelines.runtime.run_state import begin_telling, is_stopping
 from uss_ray.pipelines.runtime.source import TableReader
 
 
@@ -31,7 +31,7 @@ class GuardedReader:
 
     def __call__(self) -> Iterator[pa.Table]:
         """Give the reader's tables."""
-        tell_driver(self._state)
+        begin_telling(self._state)
         try:
             for table in self._reader():
                 if is_stopping(self._state):

@@ -19,7 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from uss_ray.pipelines.runtime.listed_keys import ListedKeys
 from uss_ray.results.passed_over import PassedOver
-from uss_ray.wording import plain
+from uss_ray.wording import log_plainly, plain
 
 _ASK_SECONDS = 0.5
 _EXAMPLES = 20
@@ -271,8 +271,9 @@ class _ToDriver(logging.Handler):
             self._state.note.remote(record.name, plain(record.getMessage()), this_process())
 
 
-def tell_driver(state: Any) -> None:
-    """Let what this worker's store warns of come to the driver."""
+def begin_telling(state: Any) -> None:
+    """Let what this worker's store warns of come to the driver, and be plain in its own log."""
+    log_plainly()
     store = logging.getLogger("uss_ray.store")
     for handler in list(store.handlers):
         if isinstance(handler, _ToDriver):

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, TypeVar, cast
 
 import pyarrow as pa
@@ -26,7 +27,7 @@ from uss_ray.errors import ConfigError, UssRayError
 from uss_ray.pipelines.runtime.context import pipeline_context
 from uss_ray.pipelines.runtime.guarded import guard
 from uss_ray.pipelines.runtime.pool import LISTING_CPUS, WorkerPool
-from uss_ray.pipelines.runtime.run_state import keep_telling, tell_driver
+from uss_ray.pipelines.runtime.run_state import begin_telling, keep_telling
 from uss_ray.pipelines.runtime.source import TableReader, read_tables
 
 _TASK_RETRIES = 2
@@ -97,6 +98,7 @@ def map_tables(
     stage: TableStage,
     *,
     cpus: float,
+    tells: Any,
     rows_at_a_time: int | None = None,
     **arguments: Any,
 ) -> ray.data.Dataset:
@@ -109,6 +111,8 @@ def map_tables(
         Called with a table and `arguments`.
     cpus : float
         That one task takes. Stages that differ in it are not fused into one.
+    tells : actor handle
+        Of `start_run_state`; told what the stage's store warns of.
     rows_at_a_time : int or None, default=None
         None hands over whole blocks.
     **arguments
@@ -120,7 +124,7 @@ def map_tables(
     """
     with _keyword_arguments_of_ray():
         return rows.map_batches(
-            stage,
+            _telling(stage, tells),
             batch_size=rows_at_a_time,
             batch_format="pyarrow",
             fn_kwargs=arguments,
@@ -187,16 +191,27 @@ def _keyword_arguments_of_ray() -> Iterator[None]:
         yield
 
 
+def _telling(stage: TableStage, state: Any) -> TableStage:
+    """Make a function of a stage, of the same name for Ray's metrics, whose warnings come to the driver."""
+
+    @wraps(stage)
+    def told(table: pa.Table, **arguments: Any) -> pa.Table | Iterator[pa.Table]:
+        begin_telling(state)
+        return stage(table, **arguments)
+
+    return told
+
+
 def _noted(stage: type) -> type:
     """Make a class of a stage, of the same name for Ray's metrics, that tells the state what an actor does."""
 
     class Noted:
         def __init__(self, state: Any, **arguments: Any) -> None:
+            begin_telling(state)
             self._stage = stage(state=state, **arguments)
             self._state = state
             self._name = ray.get_runtime_context().get_actor_id() or ""
             state.join.remote(self._name)
-            tell_driver(state)
             keep_telling(state, self._name)
 
         def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:

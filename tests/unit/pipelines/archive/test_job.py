@@ -34,7 +34,7 @@ def job(tmp_path: Path) -> ArchiveJob:
         separator=SimpleNamespace(publisher=None, run=FACTS),  # type: ignore[arg-type]
         make_separator=SimpleNamespace,  # type: ignore[arg-type]
     )
-    made._long = LongRecordings(None)  # type: ignore[arg-type]
+    made._long = LongRecordings(None, state=None)  # type: ignore[arg-type]
     return made
 
 

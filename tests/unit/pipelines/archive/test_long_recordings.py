@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import logging
+
 import pytest
 
+from tests.unit.pipelines.listening import listening
 from tests.unit.pipelines.metrics_seen import watch_counters
 from uss_ray.pipelines.archive import long_recordings
 from uss_ray.pipelines.archive.long_recordings import LongRecordings
@@ -14,11 +17,11 @@ class Joins(LongRecordings):
     """Notes what would be joined, instead of asking Ray to."""
 
     def __init__(self):
-        super().__init__(publisher=None)
+        super().__init__(publisher=None, state=None)
         self.asked = []
         self._join = self
 
-    def remote(self, _publisher, recording, parts):
+    def remote(self, _state, _publisher, recording, parts):
         self.asked.append((recording.recording_id, parts))
         return recording.recording_id
 
@@ -56,7 +59,8 @@ def test_a_join_tells_what_it_took_and_counts(monkeypatch):
         recording_id="a", recording_uri="a", status="separated", seconds=70.0, written=3, stem_bytes=9
     )
     monkeypatch.setattr(long_recordings, "_join", lambda *_: done)
-    outcome = long_recordings._joined(None, single_recording("a"), 2)
+    with listening() as notes:
+        outcome = long_recordings._joined(notes, None, single_recording("a"), 2)
     long_recordings._metrics.cache_clear()
     assert outcome.join_seconds > 0
     assert outcome.peak_bytes > 1 << 20
@@ -72,3 +76,14 @@ def test_a_join_tells_what_it_took_and_counts(monkeypatch):
 def test_short_recordings_pass(joins):
     outcome = Outcome(recording_id="a", recording_uri="a", status="separated")
     assert list(joins.take(outcome)) == [outcome]
+
+
+def test_what_a_joining_workers_store_warns_of_comes_to_the_driver(monkeypatch):
+    def join(*_):
+        logging.getLogger("uss_ray.store.patience").warning("s3://bucket is away since 12:00")
+        return failed_outcome(single_recording("a"), reason="away")
+
+    monkeypatch.setattr(long_recordings, "_join", join)
+    with listening() as notes:
+        long_recordings._joined(notes, None, single_recording("a"), 2)
+    assert [text for _, text, _ in notes.taken] == ["s3://bucket is away since 12:00"]

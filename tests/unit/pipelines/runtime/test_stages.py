@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 import pyarrow as pa
@@ -9,8 +10,9 @@ import pytest
 from ray.data.exceptions import ExecutionTimeoutError
 from ray.exceptions import RayError
 
+from tests.unit.pipelines.listening import listening
 from uss_ray.errors import ConfigError, OutputError
-from uss_ray.pipelines.runtime.stages import StalledError, TableStream, own_error
+from uss_ray.pipelines.runtime.stages import StalledError, TableStream, _telling, own_error
 
 TABLE = pa.table({"number": [1]})
 
@@ -88,3 +90,16 @@ def test_our_own_error_is_found_below_rays():
     chained.__cause__ = wrapped
     assert own_error(chained) is ours
     assert "does not start" in str(own_error(RayError("a worker\n\ndoes not start\n")))
+
+
+def test_what_a_stages_store_warns_of_comes_to_the_driver():
+    def stage(table, *, factor):
+        logging.getLogger("uss_ray.store.patience").warning("away since 12:00")
+        return table.num_rows * factor
+
+    with listening() as notes:
+        told = _telling(stage, notes)
+        assert told.__name__ == "stage"  # by which Ray names its figures
+        assert told(pa.table({"x": [1, 2]}), factor=3) == 6
+        told(pa.table({"x": [1]}), factor=1)
+    assert [text for _, text, _ in notes.taken] == ["away since 12:00"] * 2
