@@ -141,7 +141,7 @@ def plain_loop(request: MiningRequest, *, clips: int) -> dict[str, float]:
             [item for item in found if isinstance(item, Reject)],
             output=request.output_store,
             name=packet_name(rows),
-            rows=rows,
+            rows=dict.fromkeys(rows, 0),
         )
         written = time.monotonic()
         if done:  # the first packet warms up

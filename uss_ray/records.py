@@ -112,6 +112,11 @@ def recording_key(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") >> 1
 
 
+def content_key(content_tag: str | None) -> int:
+    """Hash the tag of a content, see `Store.content_tag`; 0 for none."""
+    return 0 if content_tag is None else recording_key(content_tag)
+
+
 @functools.lru_cache(maxsize=1024)  # folders come again and again
 def safe_name(part: str) -> str:
     """Encode what a file system or an object store reserves in one name, and shorten it to 200 bytes."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -288,6 +290,59 @@ def test_bad_clips_are_listed_and_can_be_mended(clip_set, weights, capsys, tmp_p
     summary = json.loads((out / "summary.json").read_text())
     assert (summary["mined"], summary["failed"]) == (1, 1)
     assert Counter(name[0] for name in anchors_below(out))["absent"] == 1
+
+
+@pytest.mark.parametrize("kind", ["files", "tar"])
+def test_clips_that_have_changed_are_mined_again_and_told(clip_set, request_for, tmp_path, kind):
+    import shutil
+
+    audio, out = tmp_path / "audio", tmp_path / "out"
+    shutil.copytree(clip_set / kind, audio)
+    mine = partial(mine_archive, options=ONE_ACTOR)
+    request = request_for(audio=str(audio), report=False)
+    assert mine(request).summary.changed["count"] == 0
+    before = anchors_below(out)
+    assert mine(request).summary.mined == 0
+
+    if kind == "files":
+        (audio / "Yclip3.wav").write_bytes(encoded(waveform_of(30)))
+        changed = {"clip3"}
+    else:  # a container changes as a whole
+        with tarfile.open(audio / "shard-1.tar", "a") as archive:
+            archive.addfile(tarfile.TarInfo("notes.txt"))
+        changed = {f"clip{number}" for number in range(1, len(GOOD), 2)}
+    failing = mine(request.replace(changed="fail"))
+    assert (failing.exit_code, failing.summary.failed) == (8, len(changed))
+    assert mine(request.replace(changed="keep")).summary.changed["count"] == 0
+    again = mine(request)
+    assert (again.exit_code, again.summary.mined) == (0, len(changed))
+    assert again.summary.skipped == len(GOOD) - len(changed)
+    assert set(again.summary.changed["examples"]) == changed
+    after = anchors_below(out)
+    assert {name for name, *_ in after} == set(GOOD)
+    assert len(after) == len(before)
+    assert (after == before) == (kind == "tar")
+    assert mine(request).summary.mined == 0
+
+
+def test_links_out_of_the_audio_are_told_and_followed_on_request(clip_set, request_for, tmp_path):
+    audio = tmp_path / "audio"
+    audio.mkdir()
+    for number, clip_id in enumerate(GOOD):
+        name = f"Y{clip_id}.wav"
+        if number % 2:
+            (audio / name).symlink_to(clip_set / "files" / name)
+        else:
+            (audio / name).write_bytes((clip_set / "files" / name).read_bytes())
+    (audio / "loop").symlink_to(audio)
+    os.mkfifo(audio / "Ypipe.wav")
+    request = request_for(audio=str(audio), report=False)
+    summary = mine_archive(request, options=ONE_ACTOR).summary
+    assert (summary.mined, summary.missing) == (4, 4)
+    assert sum("--follow-links" in line for line in summary.broken_containers) == 4
+    assert sum("a link to a folder that it lies in" in line for line in summary.broken_containers) == 1
+    following = ONE_ACTOR.replace(follow_links=True, retry_failed=True)
+    assert mine_archive(request, options=following).summary.mined == 4
 
 
 @pytest.mark.parametrize(

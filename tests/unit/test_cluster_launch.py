@@ -80,14 +80,10 @@ def test_ray_up_starts_a_head_and_gives_it_every_command(launched: Any) -> None:
     assert head["IamInstanceProfile"]["Arn"].endswith("/uss-ray-node")
     config = yaml.safe_load((ROOT / "cluster.yaml").read_text())
     told = "\n".join(ssh.commands)
-    steps = [config["docker"]["image"], *map(word_of, config["setup_commands"]), "ray start --head"]
+    steps = ["docker run", "sys.version_info", "-m venv", "--constraint", "torchaudio", "ray start --head"]
+    assert config["docker"]["image"] in told
     places = [told.find(step) for step in steps]
     assert -1 not in places
     assert places == sorted(places)
     for mount in config["file_mounts"]:
         assert re.search(rf"(rsync|docker cp|scp).*{re.escape(mount)}", told)
-
-
-def word_of(command: str) -> str:
-    """Give a part of a command that a shell's quotes leave alone."""
-    return max(re.findall(r"[\w/~.:-]+", command), key=len)

@@ -89,6 +89,8 @@ def show_mining(result: MiningResult) -> None:
     )
     if summary.skipped:
         say(f"{summary.skipped} clips were done before")
+    if changed := summary.changed["count"]:
+        say(f"{changed} clips have changed since they were mined (--changed); see {result.summary_name}")
     if summary.failed_before:
         say(f"{summary.failed_before} clips failed before, and count until --retry-failed mines them")
     say(

@@ -33,10 +33,13 @@ class ClipPlace:
         As the container has it, without folder and audio suffix; `SegmentTable.match` finds its labels.
     location : str
         File, or container and place in it as ``shard.tar#name``: for messages, and to open where it is a file.
+    content_tag : str, optional
+        Of a file of its own; see `Store.content_tag`. What is in a container changes with that.
     """
 
     name: str
     location: str
+    content_tag: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +48,7 @@ class ClipAudio:
 
     Parameters
     ----------
-    name, location : str
+    name, location, content_tag : str
         See `ClipPlace`.
     data : bytes, optional
         An encoded audio file.
@@ -64,6 +67,7 @@ class ClipAudio:
     data: bytes | None = None
     samples: NDArray[np.int16] | None = None
     sample_rate: int | None = None
+    content_tag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

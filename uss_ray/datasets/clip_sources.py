@@ -58,6 +58,7 @@ def open_clip_source(
     container: Container | None = None,
     columns: ParquetColumns | None = None,
     sample_rate: int | None = None,
+    follow_links: bool = True,
 ) -> ClipSource:
     """Find out how the clips at a location are to be read.
 
@@ -71,6 +72,8 @@ def open_clip_source(
         Where a Parquet file holds ids and audio, if not in columns of the usual names.
     sample_rate : int, optional
         Of HDF5 packs that do not tell theirs, in Hz.
+    follow_links : bool, default=True
+        Follow links that lead out of a folder of files.
 
     Returns
     -------
@@ -89,7 +92,7 @@ def open_clip_source(
     if kind not in CONTAINERS:
         raise ConfigError("container", expected=" or ".join(CONTAINERS), found=repr(kind))
     if kind == "files":
-        return ClipSource(place, kind, (FilesReader(place),))
+        return ClipSource(place, kind, (FilesReader(place, follow_links),))
     shards = [file for file in place.list() if _kind_of(file.name) == kind]
     if not shards:
         raise DataError(str(place), expected=f"files {' '.join(_SUFFIXES[kind])}", found="none")

@@ -5,7 +5,7 @@ Meant for data sets that fit (audioset_mini is 0.9 GB); larger ones stream throu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -93,26 +93,38 @@ class LoadedClips:
         audio = np.zeros((len(records), round(clip_seconds * sample_rate)), np.int16)
         rows = {_key(record): row for row, record in enumerate(records)}
         missing = set(rows)
+        broken: list[BrokenContainer] = []
 
-        def decode(clip: LabelledClip | BrokenContainer) -> tuple[ClipRecord, DecodedClip]:
-            if isinstance(clip, BrokenContainer):
-                raise DataError(clip.location, expected="clips that can be read", found=clip.reason)
+        def decode(clip: LabelledClip) -> tuple[ClipRecord, DecodedClip]:
             try:
                 return clip.record, decode_clip(clip, sample_rate=sample_rate, storage=source.place.options)
             except RecordingError as error:
                 raise DataError(error.item, expected=error.expected, found=error.found) from error
 
         for reader in source.readers:
-            clips = join_clips(reader, table=table)
+            clips = _whole(join_clips(reader, table=table), broken)
             for record, decoded in map_stream(decode, clips, threads=_THREADS):
                 waveform = decoded.waveform[: audio.shape[1]]
                 audio[rows[_key(record)], : len(waveform)] = to_int16(waveform)
                 missing.discard(_key(record))
                 if progress is not None:
                     progress(1)
+        if missing and broken:  # without them nothing is lost by a link in a circle, say
+            raise DataError(broken[0].location, expected="clips that can be read", found=broken[0].reason)
         if missing:
             raise DataError(min(missing)[0], expected=f"a clip of that name in {location}", found="none")
         return cls(records, audio, sample_rate=sample_rate, classes=classes)
+
+
+def _whole(
+    items: Iterable[LabelledClip | BrokenContainer], broken: list[BrokenContainer]
+) -> Iterator[LabelledClip]:
+    """Give the clips, and put aside what cannot be read."""
+    for item in items:
+        if isinstance(item, BrokenContainer):
+            broken.append(item)
+        else:
+            yield item
 
 
 def _key(record: ClipRecord) -> tuple[str, float, float]:

@@ -20,16 +20,27 @@ class FilesReader:
     ----------
     place : Store
         Folder or prefix, or a single file.
+    follow_links : bool, default=True
+        Follow links that lead out of the folder.
     """
 
     place: Store
+    follow_links: bool = True
 
     def places(self) -> Iterator[ClipPlace | BrokenContainer]:
-        """List the clips in the order of their names."""
-        for file in self.place.list():
-            name = clip_name(str(file))
+        """List the clips in the order of their names; what cannot be listed, such as a link in a circle, is broken."""
+        odd: list[BrokenContainer] = []
+
+        def tell(entry: str, why: str) -> None:
+            odd.append(BrokenContainer(str(self.place / entry), f"left out of the listing: {why}"))
+
+        for file in self.place.files(follow_links=self.follow_links, tell=tell):
+            yield from odd
+            odd.clear()
+            name = clip_name(str(file.place))
             if name is not None:
-                yield ClipPlace(name, str(file))
+                yield ClipPlace(name, str(file.place), file.content_tag)
+        yield from odd
 
     def __call__(self, *, wanted: Wanted | None = None) -> Iterator[ClipAudio | BrokenContainer]:
         """List the wanted clips; their audio is the file at their location."""
@@ -37,4 +48,4 @@ class FilesReader:
             if isinstance(place, BrokenContainer):
                 yield place
             elif wants(wanted, place.name):
-                yield ClipAudio(place.name, place.location)
+                yield ClipAudio(place.name, place.location, content_tag=place.content_tag)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from uss_ray.api.staging import commit, staging_folder
 from uss_ray.errors import DataError, OutputError
-from uss_ray.records import INDEX_FOLDER, recording_key
+from uss_ray.records import INDEX_FOLDER, content_key, recording_key
 from uss_ray.results.index.failures import FailureTally, failed_jsonl
 from uss_ray.results.index.table import (
     IndexRow,
@@ -70,11 +70,6 @@ class Ledger:
         then = np.where(self.content_keys[places] == keys, self.contents[places], 0)
         now = np.array([content_key(tag) for tag in content_tags], np.int64)
         return np.asarray((then != 0) & (now != 0) & (then != now))
-
-
-def content_key(content_tag: str | None) -> int:
-    """Hash a tag; 0 for none."""
-    return 0 if content_tag is None else recording_key(content_tag)
 
 
 def read_ledger(output: Store) -> Ledger:

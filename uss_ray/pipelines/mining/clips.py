@@ -6,7 +6,9 @@ be complete in itself is looked up here, so that nobody further down holds the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -14,10 +16,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from uss_ray.datasets.clip_audio import BrokenContainer, ClipAudio, ClipReader
+from uss_ray.datasets.containers.files import FilesReader
 from uss_ray.datasets.labelled_clips import Holds, LabelledClip, join_clips
 from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.datasets.segments import ClipRecord
+from uss_ray.pipelines.mining.ledger import MiningLedger
+from uss_ray.pipelines.mining.request import Changed
 from uss_ray.pipelines.runtime.options import JobOptions
+from uss_ray.records import content_key
+from uss_ray.store.store import Store
 
 CLIP_SCHEMA = pa.schema(
     [
@@ -31,6 +38,7 @@ CLIP_SCHEMA = pa.schema(
         pa.field("data", pa.large_binary()),
         pa.field("samples", pa.large_binary()),
         pa.field("sample_rate", pa.int32()),
+        pa.field("content_tag", pa.string()),
         pa.field("broken", pa.string()),
     ]
 )
@@ -39,9 +47,55 @@ CLIP_SCHEMA = pa.schema(
 NO_ROW = -1
 _ROWS_PER_TABLE = 64
 _BYTES_PER_TABLE = 4 << 20
+_ASKED_AT_ONCE = 16
 
 Rows = NDArray[np.int32]
 Claim = Callable[[Rows], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Chosen:
+    """Which clips a listing is to give.
+
+    Parameters
+    ----------
+    undone : ndarray of shape (clips,), dtype=bool
+        Still to do.
+    contents : ndarray of shape (clips,), dtype=int64
+        What the others held when they were done, as `content_key`; 0 where nobody knows, or is to look. One that holds
+        something else now comes as well.
+    tell : callable, optional
+        Told of the row of a clip that has changed; says whether it comes.
+    """
+
+    undone: NDArray[np.bool_]
+    contents: NDArray[np.int64]
+    tell: Callable[[int], bool] = lambda row: True  # noqa: ARG005
+
+    @classmethod
+    def of(
+        cls,
+        ledger: MiningLedger,
+        *,
+        among: NDArray[np.bool_],
+        retry_failed: bool,
+        changed: Changed,
+        tell: Callable[[int], None],
+    ) -> Chosen:
+        """Choose by what is done, from those that a run is about."""
+        undone = among & ledger.wanted(retry_failed=retry_failed)
+        is_looked_at = among & ~undone & (not retry_failed and changed != "keep")
+
+        def say(row: int) -> bool:
+            tell(row)
+            return changed == "redo"
+
+        return cls(undone=undone, contents=np.where(is_looked_at, ledger.contents, 0), tell=say)
+
+    def in_container(self, current: NDArray[np.int64]) -> Chosen:
+        """Leave those alone whose container is as it was; `current` are the keys of all containers."""
+        contents = np.where(np.isin(self.contents, current), 0, self.contents)
+        return replace(self, contents=contents)
 
 
 def selected_clips(options: JobOptions, *, clips: int) -> NDArray[np.bool_]:
@@ -54,6 +108,13 @@ def selected_clips(options: JobOptions, *, clips: int) -> NDArray[np.bool_]:
     return selected
 
 
+def container_tags(readers: Sequence[ClipReader]) -> dict[Store, str | None]:
+    """Ask what each container holds now, see `Store.content_tag`; of files it is told as they are listed."""
+    places = list(dict.fromkeys(reader.place for reader in readers if not isinstance(reader, FilesReader)))
+    with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
+        return dict(zip(places, pool.map(Store.content_tag, places), strict=True))
+
+
 def excerpt_id(table: SegmentTable, row: int) -> str:
     """Name a clip for its anchors: its id, and its start where a recording is labelled in several places."""
     clip_id = table.clip_id(row)
@@ -63,24 +124,26 @@ def excerpt_id(table: SegmentTable, row: int) -> str:
 
 
 def clip_tables(
-    reader: ClipReader, *, table: SegmentTable, wanted: NDArray[np.bool_], claim: Claim
+    reader: ClipReader, *, table: SegmentTable, chosen: Chosen, claim: Claim, content_tag: str | None = None
 ) -> Iterator[pa.Table]:
-    """Read the wanted clips of a container.
+    """Read the chosen clips of a container.
 
     Parameters
     ----------
     reader : ClipReader
     table : SegmentTable
-    wanted : ndarray of shape (clips,), dtype=bool
+    chosen : Chosen
     claim : callable
         Tells of each of some rows whether this reader may have it: a clip that lies in two containers is mined once.
+    content_tag : str, optional
+        Of the container, for clips that have none of their own.
 
     Yields
     ------
     pyarrow.Table
         Of `CLIP_SCHEMA`, small.
     """
-    open_rows = wanted.copy()
+    open_rows = chosen.undone | (chosen.contents != 0)
     gathered: list[dict[str, Any]] = []
     held = 0
     for item in join_clips(reader, table=table, wanted=lambda row: bool(open_rows[row])):
@@ -90,7 +153,12 @@ def clip_tables(
         if not open_rows[item.row]:
             continue  # the container holds it a second time
         open_rows[item.row] = False
-        gathered.append(_clip_row(item, table))
+        tag = item.audio.content_tag or content_tag
+        if not chosen.undone[item.row]:
+            is_changed = content_key(tag) not in (0, chosen.contents[item.row])
+            if not is_changed or not chosen.tell(item.row):
+                continue
+        gathered.append(_clip_row(item, table, tag))
         held += len(gathered[-1]["data"] or b"") + len(gathered[-1]["samples"] or b"")
         if len(gathered) >= _ROWS_PER_TABLE or held >= _BYTES_PER_TABLE:
             yield _claimed(gathered, claim)
@@ -119,6 +187,7 @@ def clips_of(table: pa.Table) -> Iterator[LabelledClip | BrokenContainer]:
                 data=values["data"],
                 samples=None if samples is None else np.frombuffer(samples, np.int16),
                 sample_rate=values["sample_rate"],
+                content_tag=values["content_tag"],
             ),
             cast("Holds", values["holds"]),
             values["row"],
@@ -133,7 +202,7 @@ def _claimed(rows: list[dict[str, Any]], claim: Claim) -> pa.Table:
     return pa.Table.from_pylist(kept, schema=CLIP_SCHEMA)
 
 
-def _clip_row(clip: LabelledClip, table: SegmentTable) -> dict[str, Any]:
+def _clip_row(clip: LabelledClip, table: SegmentTable, content_tag: str | None) -> dict[str, Any]:
     samples = clip.audio.samples
     return {
         "row": clip.row,
@@ -146,6 +215,7 @@ def _clip_row(clip: LabelledClip, table: SegmentTable) -> dict[str, Any]:
         "data": clip.audio.data,
         "samples": None if samples is None else samples.tobytes(),
         "sample_rate": clip.audio.sample_rate,
+        "content_tag": content_tag,
         "broken": None,
     }
 
@@ -162,5 +232,6 @@ def _broken_row(container: BrokenContainer) -> dict[str, Any]:
         "data": None,
         "samples": None,
         "sample_rate": None,
+        "content_tag": None,
         "broken": container.reason,
     }

@@ -39,6 +39,7 @@ from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.pool import DECODE_CPUS, LISTING_CPUS
 from uss_ray.pipelines.runtime.progress import ProgressHook
 from uss_ray.pipelines.runtime.retry import POISON_REASON
+from uss_ray.pipelines.runtime.run_state import Earlier
 from uss_ray.pipelines.runtime.stages import (
     Pass,
     TableStream,
@@ -54,6 +55,7 @@ from uss_ray.weights.folder import Weights
 
 _MOST_CONTAINERS = 1000
 _NOT_THERE = "clip: expected audio of that name, found none"
+_CHANGED = "clip: expected what it held when it was mined, found another content"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,16 +146,22 @@ class MiningJob(Job[MiningSummary]):
     report: str | None = None
     _containers: dict[str, None] = field(default_factory=dict)
     _totals: MiningTotals | None = None
+    _listed_by: Any = None
+    _earlier: Earlier = field(default_factory=Earlier)
 
     def __post_init__(self) -> None:
         request = self.request
         self._source = open_clip_source(
-            request.audio_store, container=request.container, columns=request.columns
+            request.audio_store,
+            container=request.container,
+            columns=request.columns,
+            follow_links=self.options.follow_links,
         )
 
     def pipeline(self, run: Pass) -> ray.data.Dataset:
         """Stream the clips that are not done, decode them to packets, mine these; reports come back."""
         clips = self._packet_clips(run)
+        self._listed_by = self._listed_by or run.state
 
         rows = self._listing.undone(run)
         rows = cut_blocks(rows, rows_at_a_time=clips)
@@ -218,6 +226,13 @@ class MiningJob(Job[MiningSummary]):
         missing, self._totals, self.report = run_on_worker(finish, self._listing.table)
         if missing:
             yield Increment(failed=missing, failures={_NOT_THERE: missing}, amounts={"missing": missing})
+        if self._listed_by is not None:
+            self._earlier = ray.get(self._listed_by.earlier.remote())
+        changed, no_more_mined = self._earlier.changed.count, self._earlier.skipped
+        if request.changed == "fail" and changed:
+            yield Increment(failed=changed, failures={_CHANGED: changed})
+        elif changed:  # they count as what became of them in this run
+            yield Increment(skipped=no_more_mined, failed_before=-(changed + no_more_mined))
 
     def summary(self, report: RunReport) -> MiningSummary:
         """See `Job`."""
@@ -240,6 +255,7 @@ class MiningJob(Job[MiningSummary]):
             missing=int(counters.amounts["missing"]),
             unfinished=counters.unfinished,
             skipped=counters.skipped,
+            changed=self._earlier.changed.record(),
             failed_before=counters.failed_before,
             anchors=int(counters.amounts["anchors"]),
             stages=counters.stage_summaries(report.stage_workers),
@@ -263,7 +279,11 @@ class MiningJob(Job[MiningSummary]):
 
         table, (clips, sha256) = split_on_worker(load)
         self._listing = ClipListing(
-            readers=self._source.readers, table=table, clips=clips, options=self.options
+            readers=self._source.readers,
+            table=table,
+            clips=clips,
+            options=self.options,
+            changed=request.changed,
         )
         return run_facts(request, weights=self.weights, vocabulary=vocabulary, segments_sha256=sha256)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uss_ray.errors import OutputError
-from uss_ray.pipelines.mining.receipts import Receipt, read_receipts
+from uss_ray.pipelines.mining.receipts import Receipt, in_time, read_receipts
 from uss_ray.store.store import Store
 
 
@@ -20,11 +20,14 @@ class MiningLedger:
     Attributes
     ----------
     mined, failed : ndarray of shape (clips,), dtype=bool
-        A clip that failed first and was mined later counts as mined.
+        By what was told of a clip last: one that failed first and was mined later counts as mined.
+    contents : ndarray of shape (clips,), dtype=int64
+        What it held then, as `content_key`; 0 where nobody knows.
     """
 
     mined: NDArray[np.bool_]
     failed: NDArray[np.bool_]
+    contents: NDArray[np.int64]
 
     def wanted(self, *, retry_failed: bool) -> NDArray[np.bool_]:
         """Tell of each clip whether it is still to do; a repetition is about those that failed."""
@@ -61,7 +64,8 @@ def read_ledger(output: Store, *, clips: int) -> MiningLedger:
 def ledger_of(receipts: Iterable[Receipt], *, output: Store, clips: int) -> MiningLedger:
     """Sum up receipts; as `read_ledger`, for who has read them."""
     mined, failed = np.zeros(clips, np.bool_), np.zeros(clips, np.bool_)
-    for receipt in receipts:
+    contents = np.zeros(clips, np.int64)
+    for receipt in in_time(receipts):
         rows = np.array(receipt.rows, np.int64)
         if len(rows) and rows.max() >= clips:
             raise OutputError(
@@ -69,5 +73,6 @@ def ledger_of(receipts: Iterable[Receipt], *, output: Store, clips: int) -> Mini
                 expected=f"clips of a table of {clips}",
                 found=f"clip {rows.max()}",
             )
-        (failed if receipt.is_failed else mined)[rows] = True
-    return MiningLedger(mined, failed & ~mined)
+        mined[rows], failed[rows] = not receipt.is_failed, receipt.is_failed
+        contents[rows] = receipt.contents or 0
+    return MiningLedger(mined, failed, contents)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +14,25 @@ from numpy.typing import NDArray
 
 from uss_ray.datasets.clip_audio import ClipReader
 from uss_ray.datasets.segment_table import SegmentTable
-from uss_ray.pipelines.mining.clips import CLIP_SCHEMA, NO_ROW, Rows, clip_tables, selected_clips
+from uss_ray.pipelines.mining.clips import (
+    CLIP_SCHEMA,
+    NO_ROW,
+    Chosen,
+    Rows,
+    clip_tables,
+    container_tags,
+    excerpt_id,
+    selected_clips,
+)
 from uss_ray.pipelines.mining.ledger import MiningLedger
+from uss_ray.pipelines.mining.request import Changed
 from uss_ray.pipelines.runtime.options import JobOptions
-from uss_ray.pipelines.runtime.run_state import pinned
+from uss_ray.pipelines.runtime.run_state import Earlier, Named, pinned
 from uss_ray.pipelines.runtime.stages import Pass
+from uss_ray.records import content_key
+from uss_ray.store.store import Store
+
+_EXAMPLES = 100
 
 
 class ClipClaims:
@@ -47,18 +61,22 @@ class ClipListing:
         Its rows.
     options : JobOptions
         Which of the clips, and whether those that failed.
+    changed : {"redo", "keep", "fail"}, default="redo"
+        What becomes of clips that hold something else now.
     """
 
     readers: tuple[ClipReader, ...]
     table: Any
     clips: int
     options: JobOptions = field(default_factory=JobOptions)
+    changed: Changed = "redo"
 
     def undone(self, run: Pass) -> ray.data.Dataset:
         """Stream what is not done yet, as rows of `CLIP_SCHEMA`."""
         claims = pinned(ClipClaims).remote(self.clips) if len(self.readers) > 1 else None
+        tags = container_tags(self.readers)
         readers = [
-            _ClipTables(reader, number=number, listing=self, run=run, claims=claims)
+            _ClipTables(reader, number=number, listing=self, run=run, claims=claims, tags=tags)
             for number, reader in enumerate(self.readers)
         ]
         return run.read(readers, schema=CLIP_SCHEMA, name="Clips")
@@ -73,22 +91,45 @@ class _ClipTables:
         listing: ClipListing,
         run: Pass,
         claims: Any,
+        tags: Mapping[Store, str | None],
     ) -> None:
         self._reader = reader
         self._number = number
         self._table, self._options = listing.table, listing.options
         self._ledger, self._state = run.ledger, run.state
         self._claims = claims
+        self._changed = listing.changed
+        self._tag = tags.get(reader.place)
+        self._contents = np.array([content_key(tag) for tag in tags.values()], np.int64)
 
     def __call__(self) -> Iterator[pa.Table]:
         table: SegmentTable = ray.get(self._table)
         ledger: MiningLedger = ray.get(self._ledger)
-        chosen = selected_clips(self._options, clips=len(table))
-        wanted = chosen & ledger.wanted(retry_failed=self._options.retry_failed)
-        for clips in clip_tables(self._reader, table=table, wanted=wanted, claim=self._claim):
+        changed: list[int] = []
+        chosen = Chosen.of(
+            ledger,
+            among=selected_clips(self._options, clips=len(table)),
+            retry_failed=self._options.retry_failed,
+            changed=self._changed,
+            tell=changed.append,
+        ).in_container(self._contents)
+        self._state.begin_earlier.remote(self._number)
+        for clips in clip_tables(
+            self._reader, table=table, chosen=chosen, claim=self._claim, content_tag=self._tag
+        ):
             found = int((clips["row"].to_numpy() != NO_ROW).sum())
+            self._tell(changed, table=table, ledger=ledger)
             ray.get(self._state.add_found.remote(found))
             yield clips
+        self._tell(changed, table=table, ledger=ledger)
+
+    def _tell(self, changed: list[int], *, table: SegmentTable, ledger: MiningLedger) -> None:
+        """Let the driver hear of clips that were done and hold something else now; those mined are no longer so."""
+        if changed:
+            names = Named(len(changed), [excerpt_id(table, row) for row in changed[:_EXAMPLES]])
+            skipped = -int(ledger.mined[changed].sum())
+            self._state.add_earlier.remote(self._number, Earlier(skipped=skipped, changed=names))
+            changed.clear()
 
     def _claim(self, rows: Rows) -> NDArray[np.bool_]:
         if self._claims is None:

@@ -6,6 +6,7 @@ rejects and a manifest. Either goes on where the other stopped.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -22,7 +23,7 @@ from uss_ray.datasets.parallel import map_stream
 from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.errors import DataError
 from uss_ray.pipelines.mining.chunking import PACKET_CLIPS
-from uss_ray.pipelines.mining.clips import Rows, clip_tables, clips_of
+from uss_ray.pipelines.mining.clips import Chosen, Rows, clip_tables, clips_of, container_tags
 from uss_ray.pipelines.mining.facts import load_labels, manifest_maker, run_facts
 from uss_ray.pipelines.mining.ledger import read_ledger
 from uss_ray.pipelines.mining.miners import load_checked_weights, load_vocabulary, make_miner
@@ -32,7 +33,10 @@ from uss_ray.pipelines.mining.settle import MiningTotals, note_missing, settle, 
 from uss_ray.pipelines.mining.work import PacketWork
 from uss_ray.pipelines.runtime.identity import RunIdentity, open_run
 from uss_ray.pipelines.runtime.lease import hold_lease
+from uss_ray.records import content_key
 from uss_ray.store.options import StoreOptions
+
+logger = logging.getLogger(__name__)
 
 _DECODERS = 4
 
@@ -73,12 +77,18 @@ def mine_in_process(
             results_folder=REJECT_FOLDER,
             start_over=partial(start_over, output) if request.overwrite else None,
         )
-        wanted = read_ledger(output, clips=len(table)).wanted(retry_failed=False)
-        if wanted.any():
+        chosen = Chosen.of(
+            read_ledger(output, clips=len(table)),
+            among=np.ones(len(table), np.bool_),
+            retry_failed=False,
+            changed=request.changed,
+            tell=lambda row: logger.warning("%s has changed since it was mined", table.clip_id(row)),
+        )
+        if chosen.undone.any() or chosen.contents.any():
             rate = weights.specifications.sample_rate
-            clips = _clips(source.readers, table=table, wanted=wanted)
+            clips = _clips(source.readers, table=table, chosen=chosen)
             packets = _packets(clips, sample_rate=rate, storage=request.storage)
-            done = len(table) - int(wanted.sum())
+            done = len(table) - int(chosen.undone.sum())
             with _threads(identity.threads):
                 work = PacketWork(make_miner(request), output=output, sample_rate=rate)
                 for report in map(work, packets):
@@ -110,11 +120,11 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _clips(
-    readers: tuple[ClipReader, ...], *, table: SegmentTable, wanted: NDArray[np.bool_]
-) -> Iterator[Clip]:
-    """Read what is wanted, each clip from the first container that holds it."""
-    still_open = wanted.copy()
+def _clips(readers: tuple[ClipReader, ...], *, table: SegmentTable, chosen: Chosen) -> Iterator[Clip]:
+    """Read what is chosen, each clip from the first container that holds it."""
+    tags = container_tags(readers)
+    chosen = chosen.in_container(np.array([content_key(tag) for tag in tags.values()], np.int64))
+    still_open = np.ones(len(table), np.bool_)
 
     def claim(rows: Rows) -> NDArray[np.bool_]:
         is_first = still_open[rows]
@@ -122,7 +132,9 @@ def _clips(
         return is_first
 
     for reader in readers:
-        for rows in clip_tables(reader, table=table, wanted=still_open, claim=claim):
+        for rows in clip_tables(
+            reader, table=table, chosen=chosen, claim=claim, content_tag=tags.get(reader.place)
+        ):
             yield from clips_of(rows)
 
 

@@ -19,6 +19,7 @@ from uss_ray.datasets.labelled_clips import LabelledClip
 from uss_ray.errors import RecordingError
 from uss_ray.pipelines.mining.clips import NO_ROW
 from uss_ray.pipelines.runtime.packing import pack, packet_schema, unpack
+from uss_ray.records import content_key
 from uss_ray.store.faults import is_infrastructure
 from uss_ray.store.options import StoreOptions
 from uss_ray.wording import plain
@@ -48,6 +49,8 @@ class PacketClip:
         One line, for all but `sound`.
     decode_seconds : float, default=0.0
         Time it took to read.
+    content : int, default=0
+        What it holds, as `content_key`.
     """
 
     row: int
@@ -56,6 +59,7 @@ class PacketClip:
     status: ClipStatus
     reason: str | None = None
     decode_seconds: float = 0.0
+    content: int = 0
 
 
 PACKET_SCHEMA = packet_schema("clips", struct_of(PacketClip))
@@ -89,7 +93,11 @@ def decode_item(item: Clip, *, sample_rate: int, storage: StoreOptions | None = 
     began = time.monotonic()
     record = item.record
     clip = PacketClip(
-        row=item.row, clip_id=record.clip_id, class_indexes=record.class_indexes, status="sound"
+        row=item.row,
+        clip_id=record.clip_id,
+        class_indexes=record.class_indexes,
+        status="sound",
+        content=content_key(item.audio.content_tag),
     )
     try:
         decoded = decode_clip(item, sample_rate=sample_rate, storage=storage)

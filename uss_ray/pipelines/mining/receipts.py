@@ -9,8 +9,9 @@ a repetition can take them out.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -46,11 +47,20 @@ class Receipt(BaseModel):
     rows: tuple[int, ...] = Field(description="Clips, by their rows in the segment table.")
     rejects: dict[str, int] = Field(description="Rejects of each reason.")
     shard: ShardFacts | None = Field(default=None, description="None where there is no anchor.")
+    contents: tuple[int, ...] = Field(
+        default=(), description="What each of the clips held, as `content_key`; none in receipts of before."
+    )
+    made_at: float = Field(default=0.0, description="Seconds since 1970; 0 in receipts of before.")
 
     @property
     def is_failed(self) -> bool:
         """Whether its clips could not be read."""
         return self.name.startswith(FAILED_PREFIX)
+
+
+def in_time(receipts: Iterable[Receipt]) -> list[Receipt]:
+    """Put receipts into the order in which they count: of a clip that stands in several, the last does."""
+    return sorted(receipts, key=lambda receipt: (receipt.made_at, not receipt.is_failed))
 
 
 def packet_name(rows: Iterable[int]) -> str:
@@ -60,7 +70,13 @@ def packet_name(rows: Iterable[int]) -> str:
 
 
 def commit_packet(
-    anchors: Sequence[Anchor], rejects: Sequence[Reject], *, output: Store, name: str, rows: Sequence[int]
+    anchors: Sequence[Anchor],
+    rejects: Sequence[Reject],
+    *,
+    output: Store,
+    name: str,
+    rows: Mapping[int, int],
+    made_at: float | None = None,
 ) -> Receipt:
     """Write what clips gave: the shard of anchors first, the rejects with the receipt last.
 
@@ -72,8 +88,10 @@ def commit_packet(
         Output root.
     name : str
         From `packet_name`.
-    rows : sequence of int
-        Clips that are done with this.
+    rows : mapping of int to int
+        Clips that are done with this, and what each of them held, as `content_key`.
+    made_at : float, optional
+        When, in seconds since 1970; by default now.
 
     Returns
     -------
@@ -85,12 +103,21 @@ def commit_packet(
         If it cannot be written.
     """
     shard = write_anchor_shard(anchors, shard_place(output, name)) if anchors else None
-    return _write_receipt(rejects, output=output, name=name, rows=rows, shard=shard)
+    receipt = _receipt(rejects, name=name, rows=rows, shard=shard, made_at=made_at)
+    return _written(receipt, rejects, output)
 
 
-def commit_failed(rejects: Sequence[Reject], *, output: Store, name: str, rows: Sequence[int]) -> Receipt:
+def commit_failed(
+    rejects: Sequence[Reject],
+    *,
+    output: Store,
+    name: str,
+    rows: Mapping[int, int],
+    made_at: float | None = None,
+) -> Receipt:
     """Write which clips could not be read; as `commit_packet`, under a name of their own."""
-    return _write_receipt(rejects, output=output, name=FAILED_PREFIX + name, rows=rows, shard=None)
+    receipt = _receipt(rejects, name=FAILED_PREFIX + name, rows=rows, shard=None, made_at=made_at)
+    return _written(receipt, rejects, output)
 
 
 def read_receipts(output: Store) -> Iterator[Receipt]:
@@ -124,13 +151,29 @@ def packet_of(shard: Store) -> str:
     return shard.name.removesuffix(_SUFFIX)
 
 
-def _write_receipt(
-    rejects: Sequence[Reject], *, output: Store, name: str, rows: Sequence[int], shard: ShardFacts | None
+def _receipt(
+    rejects: Sequence[Reject],
+    *,
+    name: str,
+    rows: Mapping[int, int],
+    shard: ShardFacts | None,
+    made_at: float | None,
 ) -> Receipt:
     counts: Counter[str] = Counter(reject.reason for reject in rejects)
-    receipt = Receipt(name=name, rows=tuple(sorted(rows)), rejects=dict(counts), shard=shard)
+    ordered = tuple(sorted(rows))
+    return Receipt(
+        name=name,
+        rows=ordered,
+        rejects=dict(counts),
+        shard=shard,
+        contents=tuple(rows[row] for row in ordered) if any(rows.values()) else (),
+        made_at=time.time() if made_at is None else made_at,
+    )
+
+
+def _written(receipt: Receipt, rejects: Sequence[Reject], output: Store) -> Receipt:
     content = receipt.model_dump_json().encode()
-    write_reject_shard(rejects, receipt_place(output, name), facts={_KEY: content})
+    write_reject_shard(rejects, receipt_place(output, receipt.name), facts={_KEY: content})
     return receipt
 
 

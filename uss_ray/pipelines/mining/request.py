@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -14,6 +14,8 @@ from uss_ray.mining.settings import MiningSettings
 from uss_ray.models.precision import Precision
 from uss_ray.store.store import Store, StoreOptions
 from uss_ray.weights import STARTER
+
+Changed = Literal["redo", "keep", "fail"]
 
 
 class MiningRequest(Settings):
@@ -50,6 +52,11 @@ class MiningRequest(Settings):
     )
     device: Device = Field(
         default="auto", description="Where the networks run: auto takes a GPU where there is one."
+    )
+    changed: Changed = Field(
+        default="redo",
+        description="Clips in a file with another size, ETag or time of change than when they were mined are mined "
+        "again; kept without a look; or kept, and count as failed.",
     )
     overwrite: bool = Field(default=False, description="Replace the results of an earlier run.")
     report: bool = Field(default=True, description="Write the HTML page.")

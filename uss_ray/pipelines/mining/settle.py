@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from uss_ray.pipelines.mining.receipts import (
     Receipt,
     commit_failed,
     commit_packet,
+    in_time,
     packet_name,
     packet_of,
     read_receipts,
@@ -96,7 +97,7 @@ def note_missing(output: Store, *, table: SegmentTable, chosen: NDArray[np.bool_
             Reject(clip_id=excerpt_id(table, row), reason="missing", found="no audio of that name")
             for row in part
         ]
-        commit_failed(rejects, output=output, name=packet_name(part), rows=part)
+        commit_failed(rejects, output=output, name=packet_name(part), rows=dict.fromkeys(part, 0))
     return len(rows)
 
 
@@ -129,12 +130,17 @@ def settle(
     ledger = ledger_of(receipts, output=output, clips=len(table))
     taken = np.zeros(len(table), np.bool_)
     kept: list[Receipt] = []
-    for receipt in receipts:
+    for receipt in reversed(in_time(receipts)):
         rows = np.array(receipt.rows, np.int64)
-        stale = taken[rows] | (ledger.mined[rows] & receipt.is_failed)
+        stale = taken[rows]
         taken[rows[~stale]] = True
         if stale.any():
-            stays = rows[~stale].tolist()
+            contents = receipt.contents or (0,) * len(rows)
+            stays = {
+                row: content
+                for row, content, is_stale in zip(receipt.rows, contents, stale, strict=True)
+                if not is_stale
+            }
             reduced = _reduce(receipt, rows=stays, output=output, table=table)
             kept += [] if reduced is None else [reduced]
         else:
@@ -158,8 +164,10 @@ def settle(
     )
 
 
-def _reduce(receipt: Receipt, *, rows: Sequence[int], output: Store, table: SegmentTable) -> Receipt | None:
-    """Take clips out of a packet that another has too, or that were mined after they failed; rows are what stays."""
+def _reduce(
+    receipt: Receipt, *, rows: Mapping[int, int], output: Store, table: SegmentTable
+) -> Receipt | None:
+    """Take clips out of a packet of which a later one tells; rows, with what they held, are what stays."""
     reduced: Receipt | None = None
     if rows:
         names = {excerpt_id(table, row) for row in rows}
@@ -168,15 +176,15 @@ def _reduce(receipt: Receipt, *, rows: Sequence[int], output: Store, table: Segm
             for values in _records(receipt_place(output, receipt.name))
             if values["clip_id"] in names
         ]
-        name = packet_name(rows)
+        name, made_at = packet_name(rows), receipt.made_at
         if receipt.is_failed:
-            reduced = commit_failed(rejects, output=output, name=name, rows=rows)
+            reduced = commit_failed(rejects, output=output, name=name, rows=rows, made_at=made_at)
         else:
             anchors = []
             if receipt.shard is not None:
                 with shard_place(output, receipt.name).open() as file:
                     anchors = [item for item in read_anchors(pq.read_table(file)) if item.clip_id in names]
-            reduced = commit_packet(anchors, rejects, output=output, name=name, rows=rows)
+            reduced = commit_packet(anchors, rejects, output=output, name=name, rows=rows, made_at=made_at)
     receipt_place(output, receipt.name).remove()
     if receipt.shard is not None:
         shard_place(output, receipt.name).remove()

@@ -43,6 +43,8 @@ class MiningSummary:
     stages : tuple of StageSummary
     failures : mapping of str to int
         By kind of reason.
+    changed : mapping
+        Clips that were done before and hold something else now: how many, and a few of them.
     broken_containers : tuple of str
     totals : MiningTotals
         Of all runs below the output root.
@@ -68,6 +70,7 @@ class MiningSummary:
     anchors: int
     stages: tuple[StageSummary, ...]
     failures: Mapping[str, int]
+    changed: Mapping[str, Any]
     broken_containers: tuple[str, ...]
     totals: MiningTotals
 

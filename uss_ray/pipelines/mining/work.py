@@ -81,7 +81,7 @@ class PacketWork:
                     [item for item in found if isinstance(item, Reject)],
                     output=self._output,
                     name=name,
-                    rows=[clip.row for clip, _ in sounding],
+                    rows={clip.row: clip.content for clip, _ in sounding},
                 )
                 if receipt.shard is not None:
                     shard_rows, shard_bytes = receipt.shard.rows, receipt.shard.bytes
@@ -123,4 +123,5 @@ class PacketWork:
         rejects = [
             Reject(clip_id=clip.clip_id, reason="broken", found=clip.reason or "unknown") for clip in clips
         ]
-        commit_failed(rejects, output=self._output, name=name, rows=[clip.row for clip in clips])
+        rows = {clip.row: clip.content for clip in clips}
+        commit_failed(rejects, output=self._output, name=name, rows=rows)

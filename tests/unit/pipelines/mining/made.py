@@ -35,11 +35,12 @@ def broken(row):
     return Reject(clip_id=f"clip{row}", reason="broken", found="no audio")
 
 
-def mined(output, rows, *, name=None):
+def mined(output, rows, *, name=None, content=0, made_at=None):
     return commit_packet(
         [anchor(row) for row in rows],
         [improbable(row) for row in rows],
         output=output,
         name=name or packet_name(rows),
-        rows=rows,
+        rows=dict.fromkeys(rows, content),
+        made_at=made_at,
     )

@@ -9,8 +9,8 @@ from uss_ray.pipelines.mining.receipts import commit_failed, commit_packet, pack
 
 def test_receipts_come_back_and_tell_what_failed(output):
     first = mined(output, [0, 2])
-    without_anchors = commit_packet([], [improbable(1)], output=output, name=packet_name([1]), rows=[1])
-    failed = commit_failed([broken(3)], output=output, name=packet_name([3]), rows=[3])
+    without_anchors = commit_packet([], [improbable(1)], output=output, name=packet_name([1]), rows={1: 0})
+    failed = commit_failed([broken(3)], output=output, name=packet_name([3]), rows={3: 0})
     assert {receipt.name: receipt for receipt in read_receipts(output)} == {
         receipt.name: receipt for receipt in (first, without_anchors, failed)
     }

@@ -48,7 +48,9 @@ def test_a_clip_in_two_packets_counts_once(output, table, tmp_path):
 
 
 def test_a_failed_clip_that_is_mined_later_is_no_reject_any_more(output, table):
-    commit_failed([broken(0), broken(5)], output=output, name=packet_name([0, 5]), rows=[0, 5])
+    commit_failed(
+        [broken(0), broken(5)], output=output, name=packet_name([0, 5]), rows=dict.fromkeys([0, 5], 0)
+    )
     mined(output, [0, 1])
     totals = settled(output, table)
     assert (totals.clips, totals.failed) == (3, 1)
@@ -68,3 +70,14 @@ def test_after_starting_over_nothing_counts(output, table):
     settled(output, table)
     start_over(output)
     assert read_ledger(output, clips=CLIPS).known == 0
+
+
+def test_of_a_clip_that_was_mined_again_the_later_anchors_stay(output, table):
+    mined(output, [0, 1, 2], content=7, made_at=1.0)
+    mined(output, [1], content=8, made_at=2.0)
+    commit_failed([broken(2)], output=output, name=packet_name([2]), rows={2: 9}, made_at=3.0)
+    totals = settled(output, table)
+    assert (totals.clips, totals.failed, totals.anchors) == (3, 1, 2)
+    ledger = read_ledger(output, clips=len(table))
+    assert ledger.contents[:3].tolist() == [7, 8, 9]
+    assert ledger.failed.tolist()[:3] == [False, False, True]

@@ -15,6 +15,7 @@ SUMMARY = MiningSummary(
     run_id="1",
     segments=("a.csv",),
     audio="in",
+    changed={"count": 0, "examples": []},
     output="out",
     weights_name="small",
     software_version="1",
