@@ -241,19 +241,19 @@ def _fetch_in_process(place: Store, path: str) -> None:
     fetch(place, path=Path(path))
 
 
-def test_several_processes_download_once(shelf: Shelf, tmp_path: Path) -> None:
+def test_two_processes_download_once(shelf: Shelf, tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     workers = [
         context.Process(
             target=_fetch_in_process, args=(shelf.place("/model.pth"), str(tmp_path / "shared" / "model.pth"))
         )
-        for _ in range(3)
+        for _ in range(2)
     ]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert [worker.exitcode for worker in workers] == [0, 0]
     assert len(shelf.ranges) == 1
 
 
