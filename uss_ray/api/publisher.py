@@ -30,7 +30,15 @@ from uss_ray.results.index.table import (
     to_table,
     write_index_part,
 )
-from uss_ray.results.layout import PARTS_FOLDER, index_path, is_own_file, part_folder, recording_folder
+from uss_ray.results.labels import LabelledRecording, label_text
+from uss_ray.results.layout import (
+    PARTS_FOLDER,
+    index_path,
+    is_own_file,
+    label_path,
+    part_folder,
+    recording_folder,
+)
 from uss_ray.results.options import WriteOptions
 from uss_ray.results.report.recording import write_report
 from uss_ray.results.stems.part_files import read_part_facts
@@ -233,6 +241,13 @@ class Publisher:
     ) -> RecordingRows:
         if self._wanted.options.report:
             write_report(written, root=staging)
+        if self._wanted.options.labels:
+            rows = (written.rows.common, *written.rows.own.values())
+            labelled = LabelledRecording.of_rows(rows)
+            for label_format in self._wanted.options.labels:
+                place = staging / label_path(recording.recording_id, label_format=label_format)
+                text = label_text(labelled, label_format=label_format)
+                place.write_text(text, encoding="utf-8", newline="")
         commit(
             staging,
             output=self._output,

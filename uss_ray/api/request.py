@@ -124,7 +124,7 @@ class SeparationRequest(Settings):
     def described(self) -> str:
         """Give what shapes the stems as canonical JSON: query, settings and format, not places."""
         shaping = {"query", "settings", "networks", "write", "ontology", "class_list", "span_seconds"}
-        described = self.model_dump(mode="json", include=shaping, exclude={"write": {"report"}})
+        described = self.model_dump(mode="json", include=shaping, exclude={"write": {"report", "labels"}})
         return without_secrets(canonical_json(described))
 
     def run_id(self, *, weights_sha256: str) -> str:

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import nlargest
-from itertools import islice
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from pydantic import Field
@@ -16,12 +16,14 @@ from uss_ray.cli.command import STORAGE_NAME, Command
 from uss_ray.cli.notes import note
 from uss_ray.config import Location, Settings
 from uss_ray.errors import ConfigError, OutputError
+from uss_ray.results.options import LabelFormat
 from uss_ray.store.options import StoreOptions
 from uss_ray.wording import plain
 
 if TYPE_CHECKING:
     from uss_ray.results.index.find import Finding
     from uss_ray.results.index.table import Status
+    from uss_ray.store.store import Store
 
 _TABLE_ROWS = 100
 _SPANS_SHOWN = 3
@@ -71,6 +73,13 @@ class FindSounds(Settings):
     limit: int | None = Field(default=None, ge=1, description="Most rows; in a table 100.")
     json_lines: bool = Field(default=False, description="A JSON object a line.")
     csv_rows: bool = Field(default=False, description="CSV, a row for each span.")
+    labels: tuple[LabelFormat, ...] = Field(
+        default=(),
+        description="Write what was found beside the stems of each recording, for the tools named; see `separate`.",
+    )
+    labels_folder: Location | None = Field(
+        default=None, description="Folder or URI for these labels instead, a folder a recording in it."
+    )
     ontology: Location | None = Field(
         default=None, description="Another ontology, in AudioSet's JSON format."
     )
@@ -91,14 +100,15 @@ COMMAND: Final = Command(
         "csv_rows": "csv",
         "storage": STORAGE_NAME,
     },
+    lists=("labels",),
 )
 
 
 def run(arguments: Sequence[str]) -> int:
     """Look into the index, and show what was found."""
     asked, _ = COMMAND.read(arguments)
-    if asked.json_lines and asked.csv_rows:
-        raise ConfigError("--json, --csv", expected="one of them", found="both")
+    if asked.json_lines + asked.csv_rows + bool(asked.labels) > 1:
+        raise ConfigError("--json, --csv, --labels", expected="one of them", found="several")
 
     from uss_ray.cli.display import show_matches
     from uss_ray.ontology.vocabulary import Vocabulary
@@ -120,7 +130,15 @@ def run(arguments: Sequence[str]) -> int:
         recordings=asked.recordings if recording is None else (recording,),
     )
     findings = _sorted(find(root, wanted=wanted), asked)
-    if asked.json_lines or asked.csv_rows:
+    if asked.labels:
+        place = Store(asked.labels_folder, asked.storage, OutputError) if asked.labels_folder else root
+        chosen = islice(findings, asked.limit)
+        # Only in the order of the index are those of a recording together.
+        by_recording = (
+            chosen if asked.sort == "index" else sorted(chosen, key=lambda finding: finding.recording_id)
+        )
+        _write_labels(by_recording, place=place, formats=asked.labels)
+    elif asked.json_lines or asked.csv_rows:
         (_write_json if asked.json_lines else _write_csv)(islice(findings, asked.limit))
     else:
         _show(findings, rows=asked.limit or _TABLE_ROWS, output=asked.output)
@@ -135,11 +153,27 @@ def _sorted(findings: Iterator[Finding], asked: FindSounds) -> Iterator[Finding]
         probability = -1.0 if finding.probability is None else finding.probability
         return probability if asked.sort == "probability" else finding.active_seconds
 
-    rows = asked.limit or (None if asked.json_lines or asked.csv_rows else _TABLE_ROWS)
+    rows = asked.limit or (None if asked.json_lines or asked.csv_rows or asked.labels else _TABLE_ROWS)
     # one more than is shown tells that there are more
     return iter(
         sorted(findings, key=rank, reverse=True) if rows is None else nlargest(rows + 1, findings, rank)
     )
+
+
+def _write_labels(findings: Iterable[Finding], *, place: Store, formats: Sequence[LabelFormat]) -> None:
+    from uss_ray.cli.display import say
+    from uss_ray.results.labels import LabelledRecording, label_text
+    from uss_ray.results.layout import label_path
+
+    recordings = events = 0
+    for recording_id, found in groupby(findings, key=lambda finding: finding.recording_id):
+        labelled = LabelledRecording.of_findings(list(found))
+        for label_format in formats:
+            text = label_text(labelled, label_format=label_format)
+            (place / label_path(recording_id, label_format=label_format)).put(text.encode())
+        recordings += 1
+        events += len(labelled.events)
+    say(f"{events} labels of {recordings} recordings: {place}/<recording>/labels.*")
 
 
 def _show(findings: Iterator[Finding], *, rows: int, output: str) -> None:

@@ -33,7 +33,12 @@ NAMES: Final = {
     "request.write.stem_format": "format",
     "request.storage": STORAGE_NAME,
 }
-LISTS: Final = ("request.query.levels", "request.query.classes", "request.query.exclude")
+LISTS: Final = (
+    "request.query.levels",
+    "request.query.classes",
+    "request.query.exclude",
+    "request.write.labels",
+)
 
 
 def published() -> dict[str, Any]:

@@ -11,6 +11,7 @@ store alike::
     <recording>/query/residual.flac               the mixture minus the stems of the queries
     <recording>/report.html                       its page, and what the page plays of the recording itself
     <recording>/report.mp3
+    <recording>/labels.rttm                       what was heard where, a file for each format asked for
     index.html, index-pages/<name>.js             the page of the whole output, and its data
     index/<name>.parquet
     .parts/<key>/000003/                          a part of a long recording that waits for the others
@@ -24,13 +25,23 @@ import functools
 import re
 from collections.abc import Collection
 from pathlib import PurePosixPath
+from typing import Final
 
 from uss_ray.records import INDEX_FOLDER, RECORDING_SUFFIXES, encoded, safe_name
+from uss_ray.results.options import LabelFormat
 
 REPORT_NAME = "report.html"
 REPORT_SOUND_NAME = "report.mp3"
 ARCHIVE_PAGE_NAME = "index.html"
 ARCHIVE_DATA_FOLDER = "index-pages"
+LABEL_NAMES: Final[dict[LabelFormat, str]] = {
+    "audacity": "labels.txt",
+    "raven": "labels.selections.txt",
+    "csv": "labels.csv",
+    "rttm": "labels.rttm",
+    "jams": "labels.jams",
+    "vtt": "labels.vtt",
+}
 PARTS_FOLDER = ".parts"
 QUERY_FOLDER = "query"
 RESIDUAL_SLUG = "residual"
@@ -39,7 +50,9 @@ FOLDER_SUFFIX = ".stems"
 
 _SLUG_CHARS = 60
 _FOLDER_SUFFIXES = RECORDING_SUFFIXES | {FOLDER_SUFFIX}
-_OWN_NAME = re.compile(rf"(?i)level-\d+|{QUERY_FOLDER}|report\.(html|mp3)")
+_OWN_NAME = re.compile(
+    rf"(?i)level-\d+|{QUERY_FOLDER}|report\.(html|mp3)|" + "|".join(map(re.escape, LABEL_NAMES.values()))
+)
 _ROOT_NAME = re.compile(
     rf"(?i){INDEX_FOLDER}|{ARCHIVE_PAGE_NAME}|{ARCHIVE_DATA_FOLDER}|run\.json|summary(-\d+-of-\d+)?\.json|failed\.jsonl"
 )
@@ -219,6 +232,11 @@ def report_path(recording: str) -> str:
 def report_sound_path(recording: str) -> str:
     """Place what the report plays of the recording itself, relative to the output root."""
     return f"{recording_folder(recording)}/{REPORT_SOUND_NAME}"
+
+
+def label_path(recording: str, *, label_format: LabelFormat) -> str:
+    """Place the labels of a recording in one format, relative to the output root."""
+    return f"{recording_folder(recording)}/{LABEL_NAMES[label_format]}"
 
 
 def index_path(name: str) -> str:

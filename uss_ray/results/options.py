@@ -12,6 +12,9 @@ from uss_ray.config import Settings
 WriteMode = Literal["stems", "active-spans", "index-only"]
 """What is written of a recording besides its index rows: whole stems, one file for each active span, nothing."""
 
+LabelFormat = Literal["audacity", "raven", "csv", "rttm", "jams", "vtt"]
+"""Tools and standards that labels are written for; see `labels`."""
+
 
 class WriteOptions(Settings):
     """What is written of each recording, and in which format."""
@@ -30,4 +33,9 @@ class WriteOptions(Settings):
         default=True,
         description="Write an HTML page for each recording, and beside it an MP3 copy of the recording to listen to "
         "(of its beginning, where no sound is to be written).",
+    )
+    labels: tuple[LabelFormat, ...] = Field(
+        default=(),
+        description="Write what was heard where beside the stems, for the tools named: Audacity's label track, Raven's "
+        "selection table, CSV, RTTM, JAMS, WebVTT.",
     )

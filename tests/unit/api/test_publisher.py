@@ -52,6 +52,17 @@ def test_stems_and_report_come_before_the_index_says_so(output, recording, spec)
     assert read_index(str(output)).num_rows == len(rows) == 3
 
 
+def test_labels_lie_beside_the_stems_of_one_pass_and_of_parts(output, recording, spec):
+    publisher = publisher_of(output, labels=("audacity", "rttm"), draw=False)
+    publisher.publish(SCENE.blocks(), recording=recording, spec=spec, started=0.0)
+    whole = [(output / "a.wav" / name).read() for name in ("labels.txt", "labels.rttm")]
+    assert [line.split(b"\t")[2] for line in whole[0].splitlines()] == [b"Dog", b"Cat", b"Dog"]
+    for part, (first, last) in enumerate(((0, 2), (2, 6))):
+        publisher.publish_part(SCENE.blocks(first, last), recording=recording, spec=spec, part=part)
+    publisher.join(recording, parts=2)
+    assert [(output / "a.wav" / name).read() for name in ("labels.txt", "labels.rttm")] == whole
+
+
 def test_a_recording_in_parts_has_the_results_of_one_pass(output, recording, spec, tmp_path):
     publisher = publisher_of(output, draw=False)
     rows = publisher.publish(SCENE.blocks(), recording=recording, spec=spec, started=0.0)

@@ -153,7 +153,9 @@ def test_the_folder_of_a_recording_is_searched_for_that_recording(command, outpu
         (["--class", "dgo"], 4, "near: Dog"),
         (["--min-probability", "2"], 2, "--min-probability: expected at most 1, found 2"),
         (["--status", "lost"], 2, "status: expected one of written, detected"),
-        (["--json", "--csv"], 2, "--json, --csv: expected one of them"),
+        (["--json", "--csv"], 2, "--json, --csv, --labels: expected one of them"),
+        (["--labels", "vtt", "--csv"], 2, "--json, --csv, --labels: expected one of them"),
+        (["--labels", "praat"], 2, "labels"),
         (["--storage-endpoint", "http://me:secret@store"], 2, "endpoint"),
     ],
 )
@@ -184,3 +186,15 @@ def test_a_reader_that_has_enough_ends_it_without_a_word(output):
         running.stdout.close()
         assert running.stderr.read() == ""
         assert running.wait(timeout=300) == 0
+
+
+def test_what_was_found_becomes_labels_beside_the_stems_or_elsewhere(command, output, tmp_path):
+    ran = command("find", output, "--class", "Dog", "--labels", "audacity", "rttm")
+    assert ran.exit_code == 0
+    assert "3 labels of 2 recordings" in ran.out
+    beside = output / "field" / "å 1.wav"
+    assert (beside / "labels.txt").read_text() == ("0.000000\t2.000000\tBark\n4.000000\t6.000000\tBark\n")
+    assert (beside / "labels.rttm").exists()
+    assert not (output / "field" / "å 4.wav").exists()
+    command("find", output, "--labels", "csv", "--labels-folder", tmp_path / "mine")
+    assert len(list((tmp_path / "mine").rglob("labels.csv"))) == 3

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from uss_ray.results.layout import (
     free_slug,
     index_path,
+    is_own_file,
+    label_path,
     part_folder,
+    recording_folder,
     report_path,
     span_stem_path,
     stem_path,
     stem_slug,
 )
+from uss_ray.results.options import LabelFormat
 
 
 def test_stems_carry_label_and_node_id() -> None:
@@ -26,6 +32,13 @@ def test_files_lie_where_the_readme_says() -> None:
     assert stem_path("a b.wav", level=None, slug="dog", extension="wav") == "a b.wav/query/dog.wav"
     assert report_path("a b.wav") == "a b.wav/report.html"
     assert index_path("part 1") == "index/part 1.parquet"
+
+
+def test_labels_are_files_of_their_recording_and_no_part_of_an_id_has_their_names() -> None:
+    paths = [label_path("a.wav", label_format=label_format) for label_format in get_args(LabelFormat)]
+    assert len(set(paths)) == 6
+    assert all(is_own_file(path.removeprefix("a.wav/")) for path in paths)
+    assert recording_folder("a/labels.csv").startswith("a/%6Cabels.csv")
 
 
 def test_equal_names_in_one_folder_are_numbered_whatever_their_case() -> None:

@@ -41,6 +41,8 @@ _COLUMNS = [
     "active_spans",
     "active_seconds",
     "stem_uri",
+    "sample_rate",
+    "frames",
 ]
 _PARTS_AT_ONCE = 8
 _FOLDERS_UP = 9
@@ -126,7 +128,8 @@ class Finding:
 
     Parameters
     ----------
-    recording_id, recording_uri, node_id, label, level, kind, status, reason, probability, active_seconds
+    recording_id, recording_uri, node_id, label, level, kind, status, reason, probability, active_seconds, \
+    sample_rate, frames
         As in the index.
     spans : tuple of FoundSpan
         Where the sound is active, in order.
@@ -146,6 +149,8 @@ class Finding:
     active_seconds: float
     spans: tuple[FoundSpan, ...]
     stem: str | None
+    sample_rate: int | None
+    frames: int | None
 
     def to_record(self) -> dict[str, Any]:
         """Turn the finding into plain values, as JSON takes them."""
