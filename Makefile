@@ -47,8 +47,9 @@ demo: $(VENV)/.run   ## separate examples/archive on a local Ray
 check: lint          ## style, types, contracts and the fast tests, in a minute and a half
 	@OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest $(SIDE_BY_SIDE) --quiet -m '$(FAST)'
 
-test: $(VENV)/.dev   ## all tests, with a real S3 server where one can be installed
-	@if sh tests/servers/install.sh; then export USS_RAY_REQUIRE_S3=1; fi; $(VENV)/bin/python -m pytest $(SIDE_BY_SIDE)
+test: $(VENV)/.dev   ## all tests, with a real S3 server and browser where they can be installed
+	@if sh tests/servers/install.sh; then export USS_RAY_REQUIRE_S3=1; fi; \
+	if sh tests/browser/install.sh; then export USS_RAY_REQUIRE_BROWSER=1; fi; $(VENV)/bin/python -m pytest $(SIDE_BY_SIDE)
 
 lint: $(VENV)/.dev   ## style, types and import contracts
 	@$(VENV)/bin/ruff check .

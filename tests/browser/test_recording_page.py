@@ -1,0 +1,310 @@
+"""The page of a recording in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+
+from tests.browser.conftest import NAME, RATE, SECONDS, Output, make_output
+from tests.browser.looks import contrast
+from uss_ray.results.report.player import player_html
+
+Open = Callable[..., Any]
+PAGE = f"{NAME}/report.html"
+LANES = {"Animal": 1, "Cat": 2, "Dog": 3, "Rest of level 1": 4, "Rest of level 3": 5}
+PLAYER = "[...UssRayPlayer.players][0]"
+
+
+def ask(page: Any, what: str) -> Any:
+    return page.evaluate(f"(async () => {{ const p = {PLAYER}; return {what}; }})()")
+
+
+def hears(page: Any) -> str:
+    return str(page.inner_text(".uss-say"))
+
+
+def test_a_page_opened_as_a_file_plays_in_step_and_says_why(open_page: Open, output: Output) -> None:
+    page = open_page(output.url(PAGE))
+    assert ask(page, "p.engine.name") == "elements"
+    assert "opened as a file" in page.inner_text(".uss-mode")
+    names = [name.split("\n")[-1] for name in page.locator(".uss-tree .uss-name b").all_inner_texts()]
+    assert set(names) == set(LANES)
+    page.keyboard.press("Shift+Digit2")
+    ask(page, "p.seek(4.5)")
+    page.wait_for_function(
+        f"{PLAYER}.engine.wanted(4.5).length === 2 && {PLAYER}.engine.wanted(4.5)"
+        ".every(one => one.element.readyState > 1 && !one.element.seeking)"
+    )
+    assert ask(page, "p.engine.wanted(p.now).map(one => one.element.currentTime)") == [4.5, 4.5]
+    assert ask(page, "p.engine.spread()") == 0
+    page.keyboard.press("Space")
+    page.wait_for_function(f"{PLAYER}.now > 4.7")
+    page.keyboard.press("Space")
+    assert ask(page, "p.isPlaying") is False
+
+
+def test_keys_and_buttons_do_the_same(open_page: Open, output: Output) -> None:
+    page = open_page(output.url(PAGE))
+    lanes = page.locator(".uss-tree .uss-lane")
+    first = lanes.first.locator(".uss-name b").first.inner_text()
+    assert hears(page) == "You hear: the recording"
+    page.keyboard.press("1")
+    assert hears(page) == f"You hear: {first}"
+    assert lanes.first.locator(".uss-solo").first.get_attribute("aria-pressed") == "true"
+    lanes.first.locator(".uss-solo").first.click()
+    assert hears(page) == "You hear: the recording"
+    page.keyboard.press("Shift+Digit1")
+    assert hears(page) == f"You hear: the recording, without {first}"
+    page.keyboard.press("Digit0")
+    lanes.first.locator(".uss-without").first.click()
+    assert hears(page) == f"You hear: the recording, without {first}"
+    assert lanes.first.locator(".uss-mute").first.get_attribute("aria-pressed") == "true"
+    page.keyboard.press("Escape")
+    assert hears(page) == "You hear: the recording"
+    for key, told in (("l", "true"), ("l", "false")):
+        page.keyboard.press(key)
+        assert page.get_attribute(".uss-loop", "aria-pressed") == told
+    for key, at in (
+        ("ArrowRight", 1),
+        ("ArrowRight", 2),
+        ("ArrowLeft", 1),
+        ("End", SECONDS),
+        ("Home", 0),
+        (".", 2),
+    ):
+        page.keyboard.press(key)
+        assert ask(page, "p.now") == at
+    page.fill(".uss-volume", "0.5")
+    assert ask(page, "[...p.audible().values()]") == [0.5]
+
+
+def test_muting_on_another_level_begins_with_all_of_that_level(open_page: Open, output: Output) -> None:
+    page = open_page(output.url(PAGE))
+    ask(page, "(p.toggleMute(2), p.toggleMute(3))")
+    assert ask(page, "[...p.audible().keys()].length") == 1  # the rest of level 3
+    ask(page, "p.toggleMute(1)")
+    assert hears(page) == "You hear: the recording, without Animal"
+    assert ask(page, "[...p.audible().keys()].map(lane => p.data.lanes[lane].name)") == ["Rest of level 1"]
+
+
+def captured(page: Any, at: float) -> np.ndarray:
+    """Take 4096 samples of what is heard after `at` seconds; those of a block belong together, however busy it is."""
+    return np.array(
+        page.evaluate(
+            """async at => {
+              const player = [...UssRayPlayer.players][0];
+              player.pause();
+              await player.seek(at);
+              await player.play();
+              const { context, output } = player.engine;
+              const tap = context.createScriptProcessor(4096, 2, 2);
+              output.connect(tap);
+              tap.connect(context.destination);
+              const block = await new Promise(resolve => {
+                tap.onaudioprocess = ({ inputBuffer }) => {
+                  const channels = [0, 1].map(channel => [...inputBuffer.getChannelData(channel)]);
+                  if (channels[0][0] !== 0 && channels[0][4095] !== 0) resolve(channels);
+                };
+              });
+              tap.onaudioprocess = null;
+              output.disconnect(tap);
+              player.pause();
+              return block;
+            }""",
+            at,
+        )
+    )
+
+
+def error_against(block: np.ndarray, expected: np.ndarray) -> float:
+    """Give the largest difference at the place where the block fits best."""
+    length = block.shape[1]
+    windows = np.lib.stride_tricks.sliding_window_view(expected[0], 8)
+    place = int(np.abs(windows[: expected.shape[1] - length + 1] - block[0, :8]).sum(axis=1).argmin())
+    return float(np.abs(expected[:, place : place + length] - block).max())
+
+
+def test_what_is_heard_from_a_web_server_is_exact_to_the_sample(
+    open_page: Open, output: Output, served: str
+) -> None:
+    page = open_page(f"{served}/{quote(PAGE)}")
+    assert ask(page, "p.engine.name") == "decoded"
+    assert "exact to the sample" in page.inner_text(".uss-mode")
+    cat = next(n for n in (1, 2, 3) if ask(page, f"p.data.lanes[{n}].name") == "Cat")
+    assert error_against(captured(page, 0.5), output.mixture) < 1e-5
+    ask(page, f"p.without({cat})")
+    assert error_against(captured(page, 2.6), output.mixture - output.stems["/m/01yrx"]) < 1e-5
+    assert error_against(captured(page, 0.3), output.mixture - output.stems["/m/01yrx"]) < 1e-5
+    ask(page, f"p.toggleSolo({cat})")
+    assert error_against(captured(page, 4.0), output.stems["/m/01yrx"]) < 1e-5
+
+
+def test_a_click_goes_to_that_place_and_a_drag_marks_a_loop(open_page: Open, output: Output) -> None:
+    page = open_page(output.url(PAGE))
+    box = page.locator(".uss-large").bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 0.75, box["y"] + 20)
+    assert ask(page, "p.now") == pytest.approx(0.75 * SECONDS, abs=0.02)
+    track = page.locator(".uss-tree .uss-track").nth(1).bounding_box()
+    page.mouse.move(track["x"] + track["width"] * 0.25, track["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(track["x"] + track["width"] * 0.5, track["y"] + 8, steps=4)
+    page.mouse.up()
+    assert ask(page, "[p.loop.start, p.loop.end]") == pytest.approx([1.5, 3.0], abs=0.02)
+    assert ask(page, "p.isLooping") is True
+    assert ask(page, "p.now") == pytest.approx(1.5, abs=0.02)
+    page.locator(".uss-tree details").first.locator("summary").first.click()
+    page.locator(".uss-chips button").first.click()
+    assert ask(page, "p.isPlaying") is True
+
+
+def test_all_rows_have_one_axis_of_time_at_any_width_and_zoom(open_page: Open, output: Output) -> None:
+    for width in (320, 1100):
+        page = open_page(output.url(PAGE), width=width)
+        for zoom in (1, 2):
+            ask(page, f"p.setZoom({zoom})")
+            edges = page.evaluate(
+                "[...document.querySelectorAll('.uss-track, .uss-ruler, .uss-over')]"
+                ".map(one => one.getBoundingClientRect()).map(box => [box.left, box.right])"
+            )
+            assert np.ptp(np.array(edges), axis=0).max() < 1.0
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_colours_and_texts_stand_out_by_day_and_by_night(open_page: Open, output: Output) -> None:
+    for scheme in ("light", "dark"):
+        page = open_page(output.url(PAGE), color_scheme=scheme)
+        colours = page.evaluate(
+            """() => {
+              const probe = document.createElement('i');
+              document.body.append(probe);
+              const names = ['paper', 'card', 'ink', 'soft', 'track', 'edge', 'accent', 'accent-ink', 'on-accent', 'mark',
+                'screen', 'screen-ink'];
+              return Object.fromEntries(names.map(name => {
+                probe.style.color = `var(--${name})`;
+                return [name, getComputedStyle(probe).color];
+              }));
+            }"""
+        )
+        texts = [("ink", "paper"), ("soft", "paper"), ("ink", "card"), ("accent-ink", "paper"), ("mark", "paper"),
+                 ("on-accent", "accent"), ("screen-ink", "screen")]  # fmt: skip
+        shapes = [
+            ("accent", "track"),
+            ("ink", "track"),
+            ("edge", "paper"),
+            ("edge", "card"),
+            ("accent", "paper"),
+        ]
+        found = {pair: round(contrast(colours[pair[0]], colours[pair[1]]), 2) for pair in texts + shapes}
+        assert {pair: ratio for pair, ratio in found.items() if ratio < (4.5 if pair in texts else 3.0)} == {}
+        used = page.evaluate(
+            "['.uss-probability', '.uss-spans'].map(one => getComputedStyle(document.querySelector(one)).fill)"
+        )
+        assert used == [colours["accent"], colours["ink"]]
+        assert (
+            page.evaluate("getComputedStyle(document.querySelector('.uss-strip')).backgroundColor")
+            == colours["track"]
+        )
+
+
+def test_a_keyboard_alone_reaches_everything_and_is_seen(open_page: Open, output: Output) -> None:
+    page = open_page(output.url(PAGE))
+    unnamed = page.evaluate(
+        "[...document.querySelectorAll('button, input, a, [role=slider]')].filter(one => "
+        "!(one.getAttribute('aria-label') || one.textContent.trim() || one.labels?.length)).map(one => one.outerHTML)"
+    )
+    assert unnamed == []
+    seen = set()
+    for _ in range(200):
+        page.keyboard.press("Tab")
+        tag, name, outline = page.evaluate(
+            "(one => [one.tagName, one.className, getComputedStyle(one).outlineStyle])(document.activeElement)"
+        )
+        if tag == "BODY":
+            break
+        assert outline != "none", name
+        seen.add(name)
+    assert tag == "BODY"
+    assert {"uss-play", "uss-ruler", "uss-solo", "uss-mute", "uss-without", "uss-fader", "uss-branch"} <= seen
+    page.focus(".uss-ruler")
+    page.keyboard.press("ArrowRight")
+    assert page.get_attribute(".uss-ruler", "aria-valuenow") == "1"
+    page.focus(".uss-play")
+    page.keyboard.press("Space")  # of the button, once
+    assert ask(page, "p.isPlaying") is True
+    page.locator(".uss-branch").first.click()
+    assert page.locator(".uss-branch").first.get_attribute("aria-expanded") == "false"
+    assert page.locator(".uss-tree ul").first.is_hidden()
+
+
+def test_who_wants_less_motion_gets_none(open_page: Open, output: Output) -> None:
+    page = open_page(output.url(PAGE), reduced_motion="reduce")
+    moving = (
+        "[...document.querySelectorAll('*')]"
+        ".filter(one => getComputedStyle(one).transitionDuration !== '0s').length"
+    )
+    assert page.evaluate(moving) == 0
+    assert open_page(output.url(PAGE)).evaluate(moving) > 0
+
+
+def test_what_is_not_beside_the_page_is_said_and_the_rest_plays(open_page: Open, tmp_path: Path) -> None:
+    moved = make_output(tmp_path / "moved")
+    (moved.root / NAME / "report.mp3").unlink()
+    (dog,) = (moved.root / NAME).rglob("dog*.flac")
+    dog.unlink()
+    page = open_page(moved.url(PAGE))
+    page.wait_for_function("document.querySelector('.uss-trouble').textContent !== ''")
+    assert "Recording cannot be played: it is not beside this page" in page.inner_text(".uss-trouble")
+    assert ask(page, "p.failed.has(0)") is True
+    assert (
+        ask(page, "[...p.audible().keys()].includes(0)") is False
+    )  # the stems and the rest are the recording
+    number = next(n for n in (1, 2, 3) if ask(page, f"p.data.lanes[{n}].name") == "Dog")
+    page.keyboard.press(str(number))
+    page.wait_for_function(
+        "document.querySelector('.uss-trouble').textContent.startsWith('Dog cannot be played')"
+    )
+    page.troubles.clear()  # a browser tells of missing files itself
+
+
+@pytest.mark.slow
+def test_a_long_recording_is_heard_to_its_end(open_page: Open, tmp_path: Path) -> None:
+    long = make_output(tmp_path, seconds=600)
+    assert (long.root / PAGE).stat().st_size < 1_000_000
+    page = open_page(long.url(PAGE))
+    box = page.locator(".uss-large").bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 0.95, box["y"] + 20)
+    page.keyboard.press("Space")
+    page.wait_for_function(f"{PLAYER}.now > 570.3")
+    assert ask(page, "p.engine.leader.element.currentTime") > 570
+    assert ask(page, "p.engine.leader.element.error") is None
+
+
+def test_elements_that_drift_are_brought_back(open_page: Open, output: Output) -> None:
+    page = open_page(output.url(PAGE))
+    found = page.evaluate("[0.5, -0.2, 0.1, 0.02, -0.02, 0.004].map(UssRayPlayer.correction)")
+    assert [one["seek"] for one in found] == [True, True, False, False, False, False]
+    assert [one["rate"] for one in found] == pytest.approx([1, 1, 0.97, 0.99, 1.01, 1])
+
+
+def test_players_of_a_notebook_share_a_page(open_page: Open, tmp_path: Path) -> None:
+    sound = np.random.default_rng(0).uniform(-0.3, 0.3, (1, 2 * RATE)).astype(np.float32)
+    outputs = [player_html(sound, {"Dog": sound / 2}, residual=sound / 2, sample_rate=RATE) for _ in range(2)]
+    (tmp_path / "notebook.html").write_text("<!doctype html><meta charset=utf-8>" + "".join(outputs))
+    page = open_page((tmp_path / "notebook.html").as_uri())
+    assert page.evaluate("[...UssRayPlayer.players].map(p => p.engine.name)") == ["decoded", "decoded"]
+    page.keyboard.press("1")  # a notebook's keys are its own
+    assert page.locator(".uss-solo[aria-pressed=true]").count() == 0
+    second = page.locator(".uss").nth(1)
+    second.focus()
+    page.keyboard.press("1")
+    assert second.locator(".uss-say").inner_text() == "You hear: Dog"
+    assert page.locator(".uss-solo[aria-pressed=true]").count() == 1
+    for place in (0, 1):
+        page.locator(".uss-play").nth(place).click()
+        page.wait_for_function(f"[...UssRayPlayer.players][{place}].now > 0")
+    assert page.evaluate("[...UssRayPlayer.players].map(p => p.isPlaying)") == [False, True]
