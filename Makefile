@@ -10,8 +10,8 @@ SIDE_BY_SIDE := --numprocesses 2 --dist loadgroup
 # A run starts many Python processes; where bytecode may not be kept, each compiles torch and Ray anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-# What a change is tried on while it is made: no Ray, no S3 server, no published package, nothing slow.
-FAST := not ray and not s3 and not peer and not slow and not gpu
+# What a change is tried on while it is made: no Ray, no S3 server, no browser, no published package, nothing slow.
+FAST := not ray and not s3 and not peer and not browser and not slow and not gpu
 
 .PHONY: help setup demo check test lint format clean
 .DEFAULT_GOAL := help

@@ -47,7 +47,9 @@ class Output:
         return (self.root / name).as_uri()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(
+    scope="module"
+)  # as long as it lives, an event loop runs in this thread: not for tests of others
 def chromium() -> Iterator[Any]:
     """The browser; a test that needs it is skipped where there is none, or fails where there must be one."""
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -11,6 +11,8 @@ import pytest
 from tests.browser.conftest import NAME, Output
 from uss_ray.results.corrections import read_corrections
 
+pytestmark = pytest.mark.browser
+
 Open = Callable[..., Any]
 
 

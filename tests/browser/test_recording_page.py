@@ -14,6 +14,8 @@ from tests.browser.conftest import NAME, RATE, SECONDS, Output, make_output
 from tests.browser.looks import contrast
 from uss_ray.results.report.player import player_html
 
+pytestmark = pytest.mark.browser
+
 Open = Callable[..., Any]
 PAGE = f"{NAME}/report.html"
 LANES = {"Animal": 1, "Cat": 2, "Dog": 3, "Rest of level 1": 4, "Rest of level 3": 5}
@@ -182,8 +184,8 @@ def test_colours_and_texts_stand_out_by_day_and_by_night(open_page: Open, output
             """() => {
               const probe = document.createElement('i');
               document.body.append(probe);
-              const names = ['paper', 'card', 'ink', 'soft', 'track', 'edge', 'accent', 'accent-ink', 'on-accent', 'mark',
-                'screen', 'screen-ink'];
+              const names = ['paper', 'card', 'ink', 'soft', 'track', 'edge', 'accent', 'accent-ink', 'on-accent',
+                'mark', 'screen', 'screen-ink'];
               return Object.fromEntries(names.map(name => {
                 probe.style.color = `var(--${name})`;
                 return [name, getComputedStyle(probe).color];
