@@ -38,8 +38,7 @@ from uss_ray.models.resunet import ResUNet, ResUNetConfig
 from uss_ray.separation.mixture import PartSource
 from uss_ray.separation.session import EstimateBlock
 from uss_ray.separation.settings import NetworkSettings
-from uss_ray.weights.folder import load_weights
-from uss_ray.weights.locate import locate_weights
+from uss_ray.weights.locate import load_weights
 
 Recordings = Sequence[tuple[int, NDArray[np.float32]]]
 PRECISIONS = get_args(Precision)
@@ -194,7 +193,7 @@ def measure_engine(
 
 def measure_networks(*, rows: Sequence[int], device: str) -> None:
     """Time networks alone; masks are of the starter's window of 4 s, and of as much for the published size."""
-    weights = load_weights(locate_weights("starter"))
+    weights = load_weights("starter")
     assert weights.separator is not None
     assert weights.detector is not None
     separators = {"starter separator": weights.separator, "ResUNet30, random": ResUNet(ResUNetConfig())}

@@ -52,8 +52,7 @@ from uss_ray.pipelines.mining.receipts import commit_packet, packet_name
 from uss_ray.pipelines.mining.request import MiningRequest
 from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.progress import Progress
-from uss_ray.weights.folder import load_weights
-from uss_ray.weights.locate import locate_weights
+from uss_ray.weights.locate import load_weights
 
 RATE = 32_000
 CLIP_SECONDS = 10
@@ -308,7 +307,7 @@ def precision_lines(
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     detectors: dict[str, torch.nn.Module] = {
-        "starter": load_weights(locate_weights("starter")).detector,
+        "starter": load_weights("starter").detector,
         "HTS-AT, random weights": Htsat(HtsatConfig()),
         "Cnn14_DecisionLevelMax, random weights": Panns(PannsConfig(head="frame")),
     }

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from uss_ray.api.staging import commit, remove_folder, staging_folder
 from uss_ray.audio.capacity import stem_encoding
-from uss_ray.audio.codec import RecordingReader
 from uss_ray.audio.spec import AudioSpec, StemSubtype
 from uss_ray.errors import OutputError
 from uss_ray.records import Recording
@@ -106,7 +105,7 @@ class Publisher:
                 blocks,
                 wanted,
                 root=staging,
-                recording=_facts(recording, spec=spec),
+                recording=facts_of(recording, spec=spec),
                 subtype=subtype,
                 started=started,
             )
@@ -125,7 +124,7 @@ class Publisher:
         name = part_name(recording, part)
         with staging_folder(self._output, within=self._scratch) as staging:
             (staging / name).mkdir(parents=True)
-            write_part(blocks, self._wanted, folder=staging / name, recording=_facts(recording, spec=spec))
+            write_part(blocks, self._wanted, folder=staging / name, recording=facts_of(recording, spec=spec))
             commit(staging, output=self._output, name=name, last=PART_NAME)
 
     def join(self, recording: Recording, *, parts: int) -> RecordingRows:
@@ -173,7 +172,7 @@ class Publisher:
                 wanted,
                 mixture_blocks=lambda: _mixture(source, sha256=recording.sha256),
                 root=staging,
-                recording=_facts(recording, spec=spec),
+                recording=facts_of(recording, spec=spec),
                 subtype=subtype,
                 started=started,
                 on_file=upload,
@@ -258,7 +257,7 @@ class Publisher:
         return written.rows
 
 
-def check_before_work(reader: RecordingReader, *, write: WriteOptions) -> None:
+def check_before_work(spec: AudioSpec, *, name: str, write: WriteOptions) -> None:
     """Find out before any work whether stems of a recording can be written, and tell what its header says wrongly.
 
     Raises
@@ -266,10 +265,32 @@ def check_before_work(reader: RecordingReader, *, write: WriteOptions) -> None:
     RecordingError
         If a lossy format cannot hold them; it names the recording, and the formats that can.
     """
-    if reader.spec.note is not None:
-        logger.warning("%s: %s", reader.name, reader.spec.note)
+    if spec.note is not None:
+        logger.warning("%s: %s", name, spec.note)
     if write.write != "index-only":
-        stem_encoding(reader.spec, stem_format=write.stem_format, item=reader.name)
+        stem_encoding(spec, stem_format=write.stem_format, item=name)
+
+
+def refuse_existing(output: Store, *, recording: Recording) -> None:
+    """Refuse to mix results with those of an earlier run.
+
+    Raises
+    ------
+    OutputError
+        If there are results of this recording below the output root.
+    """
+    folder = output / recording_folder(recording.recording_id)
+    if (output / index_path(index_name(recording))).exists() or _holds_own(folder):
+        raise OutputError(
+            str(folder), expected="no results yet, or overwrite=True", found="results of an earlier run"
+        )
+
+
+def _holds_own(folder: Store) -> bool:
+    """Tell whether anything below a folder is of its own recording, and not of one further below."""
+    return folder.exists() and any(
+        file != folder and is_own_file(file.relative_to(folder)) for file in folder.list()
+    )
 
 
 def parts_folder(recording: Recording) -> str:
@@ -287,7 +308,8 @@ def index_name(recording: Recording) -> str:
     return f"{recording.recording_key:016x}"
 
 
-def _facts(recording: Recording, *, spec: AudioSpec) -> RecordingFacts:
+def facts_of(recording: Recording, *, spec: AudioSpec) -> RecordingFacts:
+    """Tell what is known of a recording that is open."""
     return RecordingFacts(
         recording_id=recording.recording_id,
         recording_uri=recording.recording_uri,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from uss_ray.api.request import SeparationRequest
+from uss_ray.api.request import SoundRequest
 from uss_ray.audio.codec import RecordingReader
 from uss_ray.errors import QueryError
 from uss_ray.ontology.vocabulary import TextMatch
@@ -48,12 +48,12 @@ class Plan:
     matches: tuple[tuple[str, TextMatch], ...] = ()
 
 
-def plan_targets(request: SeparationRequest, *, engine: SeparationEngine) -> Plan:
+def plan_targets(request: SoundRequest, *, engine: SeparationEngine) -> Plan:
     """Turn the query of a request into targets.
 
     Parameters
     ----------
-    request : SeparationRequest
+    request : SoundRequest
     engine : SeparationEngine
         Brings the vocabulary, and listens to the examples.
 

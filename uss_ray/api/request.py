@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from typing import Annotated, Any, Final, Literal, Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
@@ -48,6 +49,25 @@ class Query(Settings):
         description="Classes by index, id or label to leave out of every stem; alone, it asks for everything else.",
     )
 
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing was asked for, so that the default levels are taken."""
+        return self.levels == DEFAULT_LEVELS and "levels" not in self.model_fields_set
+
+    @field_validator("classes", "exclude", mode="before")
+    @classmethod
+    def _by_index(cls, given: Any) -> Any:
+        """Take the index of a class as a number too."""
+        if not isinstance(given, Sequence) or isinstance(given, str):
+            return given
+        return tuple(str(name) if isinstance(name, int) else name for name in given)
+
+    @field_validator("levels", "classes", "texts", "exclude", mode="before")
+    @classmethod
+    def _several(cls, given: Any) -> Any:
+        """Take one for a list of one."""
+        return (given,) if isinstance(given, str | int) else given
+
     @field_validator("levels")
     @classmethod
     def _once(cls, levels: tuple[int, ...]) -> tuple[int, ...]:
@@ -62,16 +82,27 @@ class Query(Settings):
         return self
 
 
-class SeparationRequest(Settings):
-    """All that decides what a recording's results look like, and where they go.
+class Destination(Settings):
+    """Where results go, and what becomes of those that are there."""
+
+    output: Location = Field(min_length=1, description="Folder or URI of the results.")
+    overwrite: bool = Field(default=False, description="Replace the results of an earlier run.")
+    changed: Literal["redo", "keep", "fail"] = Field(
+        default="redo",
+        description="Recordings of an archive with another size, ETag or time of change than when they were separated "
+        "are separated again; kept without a look; or kept, and count as failed.",
+    )
+
+
+class SoundRequest(Settings):
+    """All that decides what the results of a recording look like, wherever they go.
 
     Raises
     ------
     ConfigError
-        If the output has no name, a choice is unknown, or the span is too short.
+        If a choice is unknown, or the span is too short.
     """
 
-    output: Location = Field(min_length=1, description="Folder or URI of the results.")
     query: Query = Field(default_factory=Query, description="What to separate.")
     weights: Location = Field(default=STARTER, description="Name, folder or URI of the weights.")
     settings: SeparationSettings = Field(default_factory=SeparationSettings, description="How to separate.")
@@ -79,16 +110,10 @@ class SeparationRequest(Settings):
         default_factory=NetworkSettings, description="How the networks of the engine work."
     )
     write: WriteOptions = Field(default_factory=WriteOptions, description="What is written.")
-    overwrite: bool = Field(default=False, description="Replace the results of an earlier run.")
     strict: bool = Field(
         default=False,
         description="Refuse a recording whose header states another length than it has; otherwise it is read to its "
         "end, and the index says so.",
-    )
-    changed: Literal["redo", "keep", "fail"] = Field(
-        default="redo",
-        description="Recordings of an archive with another size, ETag or time of change than when they were separated "
-        "are separated again; kept without a look; or kept, and count as failed.",
     )
     device: Device = Field(
         default="auto", description="Where the networks run: auto takes a GPU where there is one."
@@ -116,11 +141,6 @@ class SeparationRequest(Settings):
             )
         return self
 
-    @property
-    def output_store(self) -> Store:
-        """The output root, as a place whose faults are those of an output."""
-        return Store(self.output, self.storage, OutputError)
-
     def described(self) -> str:
         """Give what shapes the stems as canonical JSON: query, settings and format, not places."""
         shaping = {"query", "settings", "networks", "write", "ontology", "class_list", "span_seconds"}
@@ -132,6 +152,30 @@ class SeparationRequest(Settings):
         return hashlib.sha256(f"{weights_sha256}\n{self.described()}".encode()).hexdigest()[:16]
 
 
+Asked = TypeVar("Asked", bound=SoundRequest)
+
+
+class SeparationRequest(SoundRequest, Destination):
+    """All that decides what a recording's results look like, and where they go.
+
+    Raises
+    ------
+    ConfigError
+        If the output has no name, a choice is unknown, or the span is too short.
+    """
+
+    @property
+    def output_store(self) -> Store:
+        """The output root, as a place whose faults are those of an output."""
+        return Store(self.output, self.storage, OutputError)
+
+    @classmethod
+    def of(cls, sounds: SoundRequest, **destination: Any) -> Self:
+        """Ask for the same sounds at a place."""
+        asked = {name: getattr(sounds, name) for name in sounds.model_fields_set}
+        return cls(**asked, **destination)
+
+
 def request_with(request: SeparationRequest | None = None, **options: Any) -> SeparationRequest:
     """Lay options over a request, each by its name alone wherever in the request it stands.
 
@@ -140,7 +184,8 @@ def request_with(request: SeparationRequest | None = None, **options: Any) -> Se
     request : SeparationRequest, optional
         None: the defaults.
     **options
-        Fields of `SeparationRequest`, `Query` and `WriteOptions`; `write` also as the name of what is written.
+        Fields of `SeparationRequest`, and of the `Query`, `WriteOptions`, `SeparationSettings` and `NetworkSettings` in
+        it; `write` also as the name of what is written.
 
     Raises
     ------
@@ -149,26 +194,45 @@ def request_with(request: SeparationRequest | None = None, **options: Any) -> Se
 
     Examples
     --------
-    >>> request_with(output="out", classes=["Speech"], residual=False).query.classes
+    >>> request_with(output="out", classes="Speech", residual=False, threshold=0.5).query.classes
     ('Speech',)
     """
+    return _laid_over(SeparationRequest, request, options)
+
+
+def sounds_with(sounds: SoundRequest | None = None, **options: Any) -> SoundRequest:
+    """Lay options over what is asked for whatever its place; as `request_with`."""
+    return _laid_over(SoundRequest, sounds, options)
+
+
+def _laid_over(model: type[Asked], below: Asked | None, options: Mapping[str, Any]) -> Asked:
     changes: dict[str, Any] = {}
     inside: dict[str, dict[str, Any]] = {}
-    part_of = {name: part for part, model in _PARTS.items() for name in model.model_fields}
+    part_of = {name: part for part, settings in _PARTS.items() for name in settings.model_fields}
     for name, value in options.items():
-        if name in SeparationRequest.model_fields and not (name == "write" and isinstance(value, str)):
+        if name in model.model_fields and not (name == "write" and isinstance(value, str)):
             changes[name] = value
         elif name in part_of:
             inside.setdefault(part_of[name], {})[name] = value
         else:
-            near = difflib.get_close_matches(name, [*SeparationRequest.model_fields, *part_of], n=1)
-            expected = "a known one" + (f", {near[0]!r}?" if near else "")
-            raise ConfigError(f"option {name}", expected=expected, found="an unknown one")
+            raise unknown_option(name, known=[*model.model_fields, *part_of])
     for part, fields in inside.items():
-        below = changes.get(part) or getattr(request, part, None)
-        changes[part] = below.replace(**fields) if below else _PARTS[part](**fields)
-    return request.replace(**changes) if request else SeparationRequest(**changes)
+        whole = changes.get(part) or getattr(below, part, None)
+        changes[part] = whole.replace(**fields) if whole else _PARTS[part](**fields)
+    return below.replace(**changes) if below else model(**changes)
 
 
-_PARTS: Final[dict[str, type[Settings]]] = {"query": Query, "write": WriteOptions}
+def unknown_option(name: str, *, known: Iterable[str]) -> ConfigError:
+    """Say that there is no such option, and which is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    expected = "a known one" + (f", {near[0]!r}?" if near else "")
+    return ConfigError(f"option {name}", expected=expected, found="an unknown one")
+
+
+_PARTS: Final[dict[str, type[Settings]]] = {
+    "query": Query,
+    "write": WriteOptions,
+    "settings": SeparationSettings,
+    "networks": NetworkSettings,
+}
 """Parts of a request whose settings are known by their names alone."""

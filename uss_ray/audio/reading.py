@@ -192,7 +192,7 @@ class RecordingReader:
             expected, found = inspection.fault
             raise RecordingError(self.name, expected=expected, found=found)
         if strict and inspection.notes:
-            expected = "a header that states what there is, or no --strict"
+            expected = "a header that states what there is, for it is read strictly"
             raise RecordingError(self.name, expected=expected, found="; ".join(inspection.notes))
         return inspection
 

@@ -143,14 +143,13 @@ def evaluate_mining(arguments: Sequence[str]) -> int:
     from uss_ray.evaluation import coverage
     from uss_ray.ontology.vocabulary import Vocabulary
     from uss_ray.store.store import Store
-    from uss_ray.weights.folder import load_weights
-    from uss_ray.weights.locate import locate_weights
+    from uss_ray.weights.locate import load_weights
 
     vocabulary = Vocabulary.load()
     with progress_bar("Mining", unit="clips") as advance:
         result = coverage.evaluate_mining(
             Path(asked.data),
-            weights=load_weights(locate_weights(asked.weights)),
+            weights=load_weights(asked.weights),
             vocabulary=vocabulary,
             settings=asked.settings,
             split=asked.split,

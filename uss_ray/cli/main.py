@@ -6,6 +6,7 @@ Only the module of the command that was asked for is imported.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -101,7 +102,7 @@ def run(arguments: Sequence[str]) -> int:
         stopped = stopped_code()
         if stopped is not None:  # a write that a signal broke off is no fault of the disk
             return stopped
-        sys.stderr.write(f"error: {error.reason}\n")
+        sys.stderr.write(f"error: {_as_typed(error.reason)}\n")
         return error.exit_code
 
 
@@ -128,6 +129,11 @@ def _ended(arguments: list[str], *, verbose: bool) -> int:
         return _dispatch(arguments, verbose=verbose)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
+
+
+def _as_typed(message: str) -> str:
+    """Turn what is said to who writes Python, ``overwrite=True``, into what is typed here, ``--overwrite``."""
+    return re.sub(r"\b([a-z]+(?:_[a-z]+)*)=True\b", lambda said: f"--{said[1].replace('_', '-')}", message)
 
 
 def _dispatch(arguments: list[str], *, verbose: bool) -> int:

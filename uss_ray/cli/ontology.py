@@ -41,10 +41,9 @@ def run(arguments: Sequence[str]) -> int:
     if asked.weights is not None:
         from uss_ray.models.protocols import known_classes
         from uss_ray.ontology.known import KnownNodes
-        from uss_ray.weights.folder import load_weights
-        from uss_ray.weights.locate import locate_weights
+        from uss_ray.weights.locate import load_weights
 
-        weights = load_weights(locate_weights(asked.weights))
+        weights = load_weights(asked.weights)
         weights.check_classes(vocabulary.classes.ids)
         known = KnownNodes(vocabulary, known_classes(weights))
     say(render_tree(vocabulary, level=asked.level, find=asked.find, known=known))

@@ -13,7 +13,7 @@ from uss_ray.config import Location, Settings
 from uss_ray.separation.settings import SeparationSettings
 
 if TYPE_CHECKING:
-    from uss_ray.api.separator import SeparatedRecording
+    from uss_ray.api.sounds import SeparatedRecording
 
 
 class SeparateOne(Settings):

@@ -86,10 +86,9 @@ def show_weights(arguments: Sequence[str]) -> int:
         from uss_ray.models.protocols import known_classes
         from uss_ray.ontology.known import KnownNodes
         from uss_ray.ontology.vocabulary import Vocabulary
-        from uss_ray.weights.folder import load_weights
-        from uss_ray.weights.locate import locate_weights
+        from uss_ray.weights.locate import load_weights
 
-        vocabulary, weights = Vocabulary.load(), load_weights(locate_weights(asked.weights))
+        vocabulary, weights = Vocabulary.load(), load_weights(asked.weights)
         weights.check_classes(vocabulary.classes.ids)
         for index in sorted(KnownNodes(vocabulary, known_classes(weights)).class_indexes):
             say(f"{index:>5}  {vocabulary.classes.labels[index]} ({vocabulary.classes.ids[index]})")

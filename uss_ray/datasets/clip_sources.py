@@ -147,7 +147,7 @@ def detect_container(location: Location | Store) -> Container:
     if len(kinds) > 1:
         raise ConfigError(
             str(place),
-            expected="one kind of container, or which one to read (--container)",
+            expected="one kind of container, or which one to read, as `container`",
             found=", ".join(sorted(kinds)),
         )
     return kinds.pop()

@@ -36,8 +36,7 @@ from uss_ray.separation.scheduler import SessionEnd
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import SeparationPlan
 from uss_ray.weights import STARTER
-from uss_ray.weights.folder import load_weights
-from uss_ray.weights.locate import locate_weights
+from uss_ray.weights.locate import load_weights
 
 METRIC = (
     "SDRi in dB: 10 log10(ref²/(est − ref)²), estimate minus mixture; median within a class, mean over classes; "
@@ -148,7 +147,7 @@ def evaluate_separation(
         If the data set, the weights or the query are not what they should be.
     """
     vocabulary = vocabulary or Vocabulary.load()
-    loaded = load_weights(locate_weights(weights))
+    loaded = load_weights(weights)
     loaded.check_classes(vocabulary.classes.ids)
     seconds = loaded.specifications.segment_seconds
     listed = read_pairs(pairs) if pairs else build_pairs(data, vocabulary=vocabulary, segment_seconds=seconds)

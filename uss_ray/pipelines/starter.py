@@ -22,8 +22,7 @@ from uss_ray.training.starter import (
     train_starter_separator,
     train_starter_tagger,
 )
-from uss_ray.weights.folder import load_weights
-from uss_ray.weights.locate import locate_weights
+from uss_ray.weights.locate import load_weights
 
 _log = logging.getLogger(__name__)
 
@@ -116,7 +115,7 @@ def train_starter_from_anchors(
     return train_starter_separator(
         anchors,
         output,
-        weights=load_weights(locate_weights(weights)),
+        weights=load_weights(weights),
         work=work,
         config=config,
         vocabulary=vocabulary or Vocabulary.load(),

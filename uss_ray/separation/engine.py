@@ -6,7 +6,7 @@ Owns the binding of weights, settings and device. Reading files and writing resu
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -198,6 +198,7 @@ class SeparationEngine:
         settings: SeparationSettings | None = None,
         span: Span | None = None,
         estimates: bool = True,
+        on_seconds: Callable[[float], None] | None = None,
     ) -> Session[EstimateBlock]:
         """Prepare a recording, or a span of one, for `stream_many` or a scheduler.
 
@@ -213,6 +214,8 @@ class SeparationEngine:
             blocks of consecutive spans are, set end to end, those of the undivided recording, bit for bit. None: all.
         estimates : bool, default=True
             False: only tag. Blocks then say what sounds when and hold no estimates; no mask is made.
+        on_seconds : callable, optional
+            Called as segments are done, with where in the recording the next begins; more often than blocks come.
 
         Returns
         -------
@@ -239,6 +242,7 @@ class SeparationEngine:
             ),
             span=span or Span(0, None),
             estimates=estimates,
+            on_seconds=on_seconds,
         ).steps()
 
     def condition_of_examples(self, sources: Iterable[Source], *, settings: SeparationSettings) -> Tensor:

@@ -5,7 +5,7 @@ Owns the order of the work and the memory it takes. Networks are asked through r
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -111,6 +111,8 @@ class RecordingSession:
         The segments to give out.
     estimates : bool
         Whether to separate; otherwise blocks say which targets sound, and no mask is made.
+    on_seconds : callable, optional
+        Called as segments are done, with where in the recording the next begins.
 
     Raises
     ------
@@ -127,6 +129,7 @@ class RecordingSession:
         networks: SessionNetworks,
         span: Span,
         estimates: bool,
+        on_seconds: Callable[[float], None] | None = None,
     ) -> None:
         separator = networks.separator
         self._plan = plan
@@ -146,6 +149,11 @@ class RecordingSession:
         self._segment_frames = settings.segment_seconds * source.sample_rate
         self._fade_frames = settings.fade_seconds * source.sample_rate
         self._estimates = estimates
+        self._on_seconds = on_seconds
+        self._told = 0
+        # Forwards of one row are never partly filled: who watches need not wait for several.
+        is_watched_row_by_row = on_seconds is not None and self._forward_rows == 1
+        self._rows_asked = (1 if is_watched_row_by_row else _FORWARDS_ASKED) * self._forward_rows
         self._span = span
         # Tags are made of segments alone, as hard joins are.
         joins = (
@@ -180,6 +188,7 @@ class RecordingSession:
                 # What lies before the span is separated for its fade alone.
                 activity = activity.then(found.cut(slice(max(0, given - done), None)))
                 done = segments.stop
+                self._tell(done)
             complete = self._complete(done)
             if complete > given:
                 yield self._block(given, complete, activity)
@@ -190,6 +199,13 @@ class RecordingSession:
             self._reader.forget(
                 native_frame=given * self._segment_frames, model_sample=self._grid.history(done)
             )
+
+    def _tell(self, segment: int) -> None:
+        """Say that the segments before this one are done."""
+        if self._on_seconds is not None and segment > self._told:
+            self._told = segment
+            frame = min(segment * self._segment_frames, self._reader.native.stop)
+            self._on_seconds(frame / self._native_rate)
 
     def _next_segments(self, first: int) -> range:
         stop = first + self._networks.span_segments
@@ -231,9 +247,10 @@ class RecordingSession:
                         exclude=_chosen(self._plan.exclude, unwanted.active[position]),
                     )
                 )
-            if sum(map(self._estimator.rows, held)) >= _FORWARDS_ASKED * self._forward_rows:
+            if sum(map(self._estimator.rows, held)) >= self._rows_asked:
                 yield from self._estimator.separate(held, self._join)
                 held = []
+                self._tell(segment + 1)
         yield from self._estimator.separate(held, self._join)
         return wanted
 

@@ -14,7 +14,8 @@ from uss_ray.store.fetch import Progress, cache_folder, fetch, file_sha256
 from uss_ray.store.options import StoreOptions
 from uss_ray.store.store import Location, Store
 from uss_ray.weights import CONFIG_NAME, STARTER
-from uss_ray.weights.folder import config_sha256, listed_files, load_weights
+from uss_ray.weights.folder import Weights, config_sha256, listed_files
+from uss_ray.weights.folder import load_weights as load_folder
 from uss_ray.weights.importers.published import import_published
 from uss_ray.weights.known import PUBLISHED, if_complete, imports_folder, starter_folder
 
@@ -70,6 +71,19 @@ def locate_weights(
     return _fetch_folder(place, progress=progress)
 
 
+def load_weights(
+    weights: Location = STARTER, *, storage: StoreOptions | None = None, progress: Progress | None = None
+) -> Weights:
+    """Load weights by whatever names them; parameters and errors as of `locate_weights`.
+
+    Returns
+    -------
+    Weights
+        On the CPU, checked strictly.
+    """
+    return load_folder(locate_weights(weights, storage=storage, progress=progress))
+
+
 def fetch_named(name: str, *, progress: Progress | None = None) -> Path:
     """Download a published file and import it, once.
 
@@ -121,7 +135,7 @@ def describe_weights(weights: Location, *, storage: StoreOptions | None = None) 
     WeightsError
         If they are missing, or anything in them is altered or does not fit.
     """
-    loaded = load_weights(locate_weights(weights, storage=storage))
+    loaded = load_weights(weights, storage=storage)
     specified = loaded.specifications
     facts = {"name": loaded.name, "folder": str(loaded.folder), "sha256": loaded.sha256}
     facts["sample rate"] = f"{specified.sample_rate} Hz"

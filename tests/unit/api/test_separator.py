@@ -263,5 +263,5 @@ def test_a_header_that_lies_is_in_every_row_or_refused(make_recording, tiny_weig
     reasons = set(read_index(tmp_path / "out")["reason"].to_pylist())
     assert len(reasons) == 1
     assert "the header states 1000 bytes" in reasons.pop()
-    with pytest.raises(RecordingError, match="--strict"):
+    with pytest.raises(RecordingError, match="read strictly"):
         separate(str(path), output=str(tmp_path / "strict"), strict=True, **asked)

@@ -151,7 +151,7 @@ def decode_recording(
         with open_digested_recording(place, strict=strict) as (reader, file):
             spec = reader.spec
             if write is not None:
-                check_before_work(reader, write=write)
+                check_before_work(reader.spec, name=reader.name, write=write)
             facts = replace(
                 facts,
                 sample_rate=spec.sample_rate,

@@ -5,6 +5,7 @@ Stems, reports and index rows are written by the workers; thin rows come back, a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import ray
 import ray.data
 
 from uss_ray.api.publisher import index_name
-from uss_ray.api.request import SeparationRequest
+from uss_ray.api.request import SeparationRequest, request_with
 from uss_ray.api.separator import RecordingSeparator
 from uss_ray.api.staging import check_apart, check_output, staging_folder, sweep_staging
 from uss_ray.ontology.vocabulary import TextMatch
@@ -58,7 +59,7 @@ from uss_ray.results.report.archive import write_archive_page
 from uss_ray.results.run_summary import RecordingCounts, RunSummary
 from uss_ray.sources.listing import Listing, open_listing
 from uss_ray.sources.recordings import RECORDING_SCHEMA
-from uss_ray.store.store import Store
+from uss_ray.store.store import Location, Store
 
 _EXAMPLES = 60
 _SAME_ID = "recording: expected an id of its own, found that of another one in the input"
@@ -86,27 +87,34 @@ class ArchiveResult(JobResult[RunSummary]):
 
 
 def separate_archive(
-    archive: str,
+    archive: str | os.PathLike[str],
+    output: Location | None = None,
     *,
-    request: SeparationRequest,
+    request: SeparationRequest | None = None,
     options: JobOptions | None = None,
     on_progress: ProgressHook | None = None,
     make_separator: MakeSeparator = RecordingSeparator,
+    **asked: Any,
 ) -> ArchiveResult:
     """Separate every recording of an archive, or go on where an earlier run of the same request ended.
 
     Parameters
     ----------
-    archive : str
+    archive : str or path
         Whatever `listing.open_listing` takes: a folder, a prefix of an object store, a manifest, an inventory.
-    request : SeparationRequest
-        What to do with each recording, and where the results go.
+    output : path, optional
+        Folder or URI of the results; not needed where the request says it.
+    request : SeparationRequest, optional
+        What to do with each recording, and where the results go. None: made of what is asked.
     options : JobOptions, optional
         How the job runs.
     on_progress : callable, optional
         Called as recordings are done.
     make_separator : callable, optional
         What the workers separate with; benchmarks take another.
+    **asked
+        As of `uss_ray.separate`, laid over the request, and fields of `JobOptions`, laid over the options, by their
+        names: `levels=[1], actors=2`.
 
     Returns
     -------
@@ -120,7 +128,12 @@ def separate_archive(
         query or settings are wrong: before any work. Later only if nothing at all can be done any more, such as
         with a full disk; what was done until then stays. A bad recording raises nothing.
     """
-    chosen = options or JobOptions()
+    archive = os.fspath(archive)
+    if output is not None:
+        asked["output"] = output
+    running = {name: asked.pop(name) for name in JobOptions.model_fields if name in asked}
+    chosen = (options or JobOptions()).replace(**running)
+    request = request_with(request, **asked)
     source = Store(archive, request.storage)
     check_output(request.output_store)
     check_apart(source, request.output_store)

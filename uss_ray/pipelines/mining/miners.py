@@ -8,8 +8,8 @@ from uss_ray.errors import WeightsError
 from uss_ray.mining.clip_miner import ClipMiner
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.mining.request import MiningRequest
-from uss_ray.weights.folder import Weights, load_weights
-from uss_ray.weights.locate import locate_weights
+from uss_ray.weights.folder import Weights
+from uss_ray.weights.locate import load_weights
 
 
 def load_vocabulary(request: MiningRequest) -> Vocabulary:
@@ -25,7 +25,7 @@ def load_checked_weights(request: MiningRequest) -> Weights:
     WeightsError
         If they are missing or altered, or lack what is asked for.
     """
-    weights = load_weights(locate_weights(request.weights, storage=request.storage))
+    weights = load_weights(request.weights, storage=request.storage)
     if weights.detector is None or weights.detector.config.head != "frame":
         raise WeightsError(
             f"weights {weights.name}", expected="a detector", found="none that tells frames apart"

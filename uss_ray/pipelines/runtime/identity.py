@@ -178,7 +178,7 @@ def open_run(
             _put(identity.record() | {_OVERWRITING: {_SHARDS_DONE: []}}, location)
             return identity, False
         logger.warning(
-            "going on with what an earlier start with --overwrite has done: it has not succeeded yet"
+            "going on with what an earlier start that overwrites has done: it has not succeeded yet"
         )
     if there is not None:
         earlier = RunIdentity.from_record(_parsed(there, item=str(location)), item=str(location))

@@ -170,7 +170,9 @@ def _largest_pool(
         return WorkerPool(actors=actors, threads=each, cpus_per_actor=1, gpus_per_actor=share)
     if device == "cuda" and not gpus:
         raise ConfigError(
-            "device cuda", expected="a GPU, or --actors for a cluster that starts some", found="none"
+            "device cuda",
+            expected="a GPU, or a number of actors for a cluster that starts some",
+            found="none",
         )
     memory = resources.memory if resources.memory is not None else cpus * _GPU_ACTOR_BYTES
     most = min(gpus * sharing, usable) if gpus else usable

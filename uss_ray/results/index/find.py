@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from typing import Any, get_args
+from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -21,7 +21,7 @@ from pyarrow.dataset import Expression, ParquetFileFormat, field
 
 from uss_ray.errors import ConfigError, DataError, OutputError, UssRayError
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.results.index.table import Status, check_index_version, index_parts
+from uss_ray.results.index.table import INDEX_STATUSES, Status, check_index_version, index_parts
 from uss_ray.store.store import FoundFile, Location, Store
 
 HEARD: tuple[Status, ...] = ("written", "detected")
@@ -87,8 +87,8 @@ class Wanted:
         if self.min_seconds is not None and not self.min_seconds >= 0:
             raise ConfigError("min_seconds", expected="0 or more", found=str(self.min_seconds))
         for status in self.statuses or ("none",):
-            if status not in get_args(Status):
-                raise ConfigError("status", expected=f"one of {', '.join(get_args(Status))}", found=status)
+            if status not in INDEX_STATUSES:
+                raise ConfigError("status", expected=f"one of {', '.join(INDEX_STATUSES)}", found=status)
 
     def expression(self) -> Expression:
         """State it as a filter that Parquet understands."""

@@ -30,8 +30,11 @@ _READABLE_VERSIONS = ("1", "2", "3")
 _SINCE_VERSION_3 = ("recording_content",)
 _VERSION_KEY = b"uss_ray.index_version"
 
-Status = Literal["written", "detected", "silent", "absent", "unknown", "failed"]
+Status = Literal["written", "held", "detected", "silent", "absent", "unknown", "failed"]
 Kind = Literal["node", "class", "union", "text", "example", "rest", "residual", "recording"]
+
+INDEX_STATUSES = tuple(status for status in get_args(Status) if status != "held")
+"""Statuses that an index can hold."""
 
 _KINDS = frozenset(get_args(Kind))
 _STATUSES = frozenset(get_args(Status))
@@ -148,8 +151,9 @@ class IndexRow:
     kind : {"node", "class", "union", "text", "example", "rest", "residual", "recording"}
         What was asked for (`rest`: everything but an excluded sound); `recording` only in the one row of a
         failed recording.
-    status : {"written", "detected", "silent", "absent", "unknown", "failed"}
-        `written`: a stem was kept, whole or in spans. `detected`: found, but nothing was to be separated.
+    status : {"written", "held", "detected", "silent", "absent", "unknown", "failed"}
+        `written`: a stem was kept, whole or in spans. `held`: it is kept in memory, under the name that its file will
+        have; never in an index. `detected`: found, but nothing was to be separated.
         `silent`: was separated, but never above the silence level, so no stem was kept. `absent`: the weights know
         the sound and did not find it. `unknown`: they were trained on none of its classes. `failed`: see `reason`.
     reason : str or None, default=None
@@ -164,7 +168,7 @@ class IndexRow:
     stem_uri : str or None, default=None
         File of the whole stem relative to the output root; None where the spans have files.
     stem_sha256 : str or None, default=None
-        Checksum of that file.
+        Checksum of that file; None while it is held in memory.
     stem_bytes : int or None, default=None
         Size of that file.
     clipped_samples : int or None, default=None
@@ -230,6 +234,11 @@ class IndexRow:
         return sum(span.end_seconds - span.start_seconds for span in self.active_spans)
 
     @property
+    def is_kept(self) -> bool:
+        """Whether its sound was kept, in files or in memory."""
+        return self.status in ("written", "held")
+
+    @property
     def stem_files(self) -> int:
         """How many files it names: one whole stem, or those of its spans."""
         whole = self.stem_uri is not None
@@ -276,14 +285,14 @@ def _contradiction(row: IndexRow) -> tuple[str, str, str] | None:
     named_by: tuple[IndexRow | ActiveSpan, ...] = (row, *row.active_spans)
     for named in named_by:
         values = (named.stem_uri, named.stem_sha256, named.stem_bytes)
-        if values != _NO_FILE and None in values:
+        if values != _NO_FILE and None in values and row.status != "held":
             where = "" if isinstance(named, IndexRow) else f"span from {named.start_seconds} s, "
             return f"{where}stem_uri", "a file with its checksum and size, or none", str(values)
     files = row.stem_files
     if row.stem_uri is not None and files > 1:
         return "stem_uri", "a whole stem or those of its spans", f"{files} files"
-    if (row.status == "written") != (files > 0):
-        return "stem_uri", "a value if and only if written", f"{row.status}, {files} files"
+    if row.is_kept != (files > 0):
+        return "stem_uri", "a value if and only if written or held", f"{row.status}, {files} files"
     if row.probability is not None and not 0.0 <= row.probability <= 1.0:
         return "probability", "a number in [0, 1]", str(row.probability)
     for name, level in (("level_db", row.level_db), ("peak_db", row.peak_db)):
@@ -485,7 +494,7 @@ def read_index_part(file: Any, *, name: str) -> pa.Table:
         table = table.select(INDEX_SCHEMA.names).cast(INDEX_SCHEMA)
     except (pa.ArrowInvalid, ValueError) as error:
         raise DataError(name, expected="the column types of the index", found=_short(error)) from error
-    for column, allowed in (("status", get_args(Status)), ("kind", get_args(Kind))):
+    for column, allowed in (("status", INDEX_STATUSES), ("kind", get_args(Kind))):
         found = sorted(set(table[column].unique().to_pylist()) - set(allowed))
         if found:
             raise DataError(f"{name}, {column}", expected=f"one of {allowed}", found=str(found))

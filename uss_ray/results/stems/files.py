@@ -1,4 +1,4 @@
-"""The files of one stem as its sound passes by: one for the whole recording, one for each active span, or none.
+"""What is kept of one stem as its sound passes by: one file, one for each active span, none, or the sound in memory.
 
 Owns when a file begins and ends and which of its sound is kept. Encoding is the business of `audio.codec`.
 """
@@ -129,6 +129,52 @@ class WholeFile:
     def discard(self) -> None:
         """Leave nothing behind."""
         self._stem.discard()
+
+
+class HeldSound:
+    """The sound of a whole stem in memory, as its file would have it before it is encoded.
+
+    Parameters
+    ----------
+    uri : str
+        Name that its file would have below an output root.
+    channels : int
+        Number of channels.
+
+    Notes
+    -----
+    It holds the arrays that it is given, and copies none of them until it is asked for the whole.
+    """
+
+    finished: Sequence[StemFile] = ()
+
+    def __init__(self, *, uri: str, channels: int) -> None:
+        self.uri = uri
+        self.is_heard = False
+        self._channels = channels
+        self._frames = 0
+        self._pieces: list[tuple[int, Floats]] = []
+
+    def take(self, stretch: Stretch, *, heard: bool) -> None:
+        """Take the next stretch; what comes before the first that is heard counts as silence."""
+        self.is_heard = self.is_heard or heard
+        if self.is_heard and stretch.samples is not None:
+            self._pieces.append((stretch.start_frame, stretch.samples))
+        self._frames = stretch.start_frame + stretch.n_frames
+
+    def finish(self) -> None:
+        """Nothing is open."""
+
+    def discard(self) -> None:
+        """Let go of the sound."""
+        self._pieces = []
+
+    def samples(self) -> Floats:
+        """Put the whole stem together, of shape (channels, frames), in an array of its own."""
+        whole = np.zeros((self._channels, self._frames), np.float32)
+        for start, piece in self._pieces:
+            whole[:, start : start + piece.shape[1]] = piece
+        return whole
 
 
 class SpanFiles:

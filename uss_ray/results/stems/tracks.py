@@ -20,7 +20,15 @@ from uss_ray.results.index.table import ActiveSpan, IndexRow, Status
 from uss_ray.results.layout import RESIDUAL_SLUG, span_stem_path, stem_path
 from uss_ray.results.report.portrait import StemId
 from uss_ray.results.report.spectrogram import Spectrogram, SpectrogramMeter
-from uss_ray.results.stems.files import Encoding, NoFiles, SpanFiles, StemFile, StemFiles, WholeFile
+from uss_ray.results.stems.files import (
+    Encoding,
+    HeldSound,
+    NoFiles,
+    SpanFiles,
+    StemFile,
+    StemFiles,
+    WholeFile,
+)
 from uss_ray.results.stems.stem_run import StemRun
 
 Floats = npt.NDArray[np.float32]
@@ -172,6 +180,7 @@ class Track:
             by_span = {file.span_start_frame: file for file in files}
             rate = self._encoding.sample_rate
             spans = tuple(_with_file(span, by_span.get(round(span.start_seconds * rate))) for span in spans)
+        held = self.files.uri if isinstance(self.files, HeldSound) and self.files.is_heard else None
         rms = math.sqrt(self._square_sum / max(1, self._n_frames * self._encoding.channels))
         return dataclasses.replace(
             absent,
@@ -179,7 +188,7 @@ class Track:
             active_spans=spans,
             level_db=_finite_db(rms),
             peak_db=_finite_db(self._peak),
-            stem_uri=whole.uri if whole else None,
+            stem_uri=whole.uri if whole else held,
             stem_sha256=whole.written.sha256 if whole else None,
             stem_bytes=whole.written.file_bytes if whole else None,
             clipped_samples=sum(file.written.clipped_samples for file in files) if files else None,
@@ -189,6 +198,8 @@ class Track:
     def _status(self, base: Status) -> Status:
         if self.files.finished:
             return "written"
+        if isinstance(self.files, HeldSound) and self.files.is_heard:
+            return "held"
         if not self._was_active:
             return base
         return "detected" if self._is_detected_only else "silent"
@@ -216,8 +227,10 @@ class Tracks:
     ----------
     wanted : StemRun
         Which stems, and how.
-    root, recording_id
-        Where the files go.
+    root : Path or None
+        Output root; None: whole stems are held in memory.
+    recording_id : str
+        Names the files.
     encoding : Encoding
         Their format.
 
@@ -231,7 +244,7 @@ class Tracks:
         self,
         wanted: StemRun,
         *,
-        root: Path,
+        root: Path | None,
         recording_id: str,
         encoding: Encoding,
     ) -> None:
@@ -274,6 +287,11 @@ class Tracks:
         for track in self.by_place().values():
             track.files.discard()
 
+    def held(self) -> dict[str, HeldSound]:
+        """Collect the stems that are in memory, by their names."""
+        files = [track.files for track in self.by_place().values()]
+        return {sound.uri: sound for sound in files if isinstance(sound, HeldSound) and sound.is_heard}
+
     def drawn(self) -> dict[StemId, Spectrogram]:
         """Collect the spectrograms of the stems that were heard."""
         tracks = self.by_place().values()
@@ -293,8 +311,10 @@ class Tracks:
         if self._write == "index-only":
             return NoFiles()
         level, extension = stem.level, self._encoding.stem_format
+        uri = stem_path(self._recording_id, level=level, slug=slug, extension=extension)
+        if self._root is None:
+            return HeldSound(uri=uri, channels=self._encoding.channels)
         if self._write == "stems":
-            uri = stem_path(self._recording_id, level=level, slug=slug, extension=extension)
             return WholeFile(self._root, uri=uri, encoding=self._encoding)
         uri_at = functools.partial(
             span_stem_path, self._recording_id, level=level, slug=slug, extension=extension

@@ -34,7 +34,7 @@ def write_estimates(
     blocks: Iterable[EstimateBlock],
     wanted: StemRun,
     *,
-    root: Path,
+    root: Path | None,
     recording: RecordingFacts,
     subtype: StemSubtype = "PCM_24",
     started: float | None = None,
@@ -46,8 +46,8 @@ def write_estimates(
     blocks : iterable of EstimateBlock
         From the engine, in order; without estimates where only the index is written.
     wanted : StemRun
-    root : Path
-        Output root, a local folder.
+    root : Path or None
+        Output root, a local folder. None: whole stems are held in memory, see `WrittenRecording.held`.
     recording : RecordingFacts
         Rate and channels must be known; the length may be open.
     subtype : StemSubtype, default="PCM_24"
@@ -77,7 +77,7 @@ def write_estimates(
     log = ActivityLog(wanted.plan.keys)
     n_frames = 0
     with contextlib.ExitStack() as stack:
-        painter = wanted.painter(geometry, recording=recording, root=root)
+        painter = wanted.painter(geometry, recording=recording, root=root) if root else None
         if painter is not None:
             stack.enter_context(painter)
         on_failure = stack.enter_context(contextlib.ExitStack())

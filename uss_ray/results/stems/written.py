@@ -10,6 +10,7 @@ from uss_ray.results.index.activity import Activities, Activity
 from uss_ray.results.index.rows import RecordingRows, absent_row
 from uss_ray.results.index.table import IndexRow, RecordingFacts, RunFacts, blank_row
 from uss_ray.results.report.portrait import Portrait
+from uss_ray.results.stems.files import HeldSound
 from uss_ray.results.stems.stem_run import StemRun
 from uss_ray.results.stems.tracks import Track, Tracks
 
@@ -32,6 +33,8 @@ class WrittenRecording:
         By node id.
     portrait : Portrait or None
         What a report shows, unless nothing was to be drawn.
+    held : mapping of str to HeldSound
+        Stems in memory, by their names; none where there are files.
     """
 
     recording: RecordingFacts
@@ -39,6 +42,7 @@ class WrittenRecording:
     rows: RecordingRows
     activities: Mapping[str, Activity]
     portrait: Portrait | None
+    held: Mapping[str, HeldSound] = dataclasses.field(default_factory=dict)
 
 
 def assemble(
@@ -63,7 +67,12 @@ def assemble(
         },
     )
     return WrittenRecording(
-        recording=recording, run=wanted.facts, rows=rows, activities=activities, portrait=portrait
+        recording=recording,
+        run=wanted.facts,
+        rows=rows,
+        activities=activities,
+        portrait=portrait,
+        held=tracks.held(),
     )
 
 

@@ -101,7 +101,7 @@ def test_a_header_that_lies_travels_as_a_note_or_fails_where_it_must_not(make_re
         recording, plan=PLAN, storage=StoreOptions(), done_parts=lambda _item: (), strict=True
     )
     assert unit.status == "failed"
-    assert "--strict" in unit.reason
+    assert "read strictly" in unit.reason
 
 
 def test_what_the_stem_format_cannot_hold_fails_before_it_is_decoded(make_recording):

@@ -1,0 +1,275 @@
+"""What a user hands over to be separated: a place, an open file or an array; and how arrays are given back."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from uss_ray.audio.codec import AudioSpec, open_recording
+from uss_ray.errors import ConfigError, RecordingError
+from uss_ray.records import Recording, recording_id
+from uss_ray.separation.mixture import ArraySource, Source
+from uss_ray.sources.reading import open_stored_recording
+from uss_ray.sources.recordings import single_recording
+from uss_ray.store.store import Store, StoreOptions
+
+Floats = NDArray[np.float32]
+
+ARRAY_NAME = "waveform"
+FILE_NAME = "recording"
+_ARRAY_FORMAT = "ARRAY"
+_FULL_SCALES = {"int16": 2.0**15, "int32": 2.0**31}
+_SUBTYPES = {"int16": "PCM_16", "int32": "PCM_32"}
+_ARRAY_SHAPE = "a waveform of shape (samples,) or (channels, samples), not empty"
+
+
+class Reader(Source, Protocol):
+    """A recording that is open for reading."""
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        ...
+
+    @property
+    def spec(self) -> AudioSpec:
+        """Its encoding."""
+        ...
+
+
+class Input(Protocol):
+    """One recording that can be opened."""
+
+    @property
+    def recording(self) -> Recording:
+        """Its name, and what it held when it was last looked at."""
+        ...
+
+    def opened(self) -> AbstractContextManager[Reader]:
+        """Open it; the sound is read as it is asked for."""
+        ...
+
+    def given_back(self, samples: Floats) -> Any:
+        """Turn samples of shape (channels, frames) into an array of the kind that was handed over."""
+        ...
+
+
+@dataclass(frozen=True)
+class StoredInput:
+    """A recording in a store.
+
+    Parameters
+    ----------
+    recording : Recording
+    storage : StoreOptions
+    strict : bool, default=False
+        As in `audio.open_recording`.
+    """
+
+    recording: Recording
+    storage: StoreOptions
+    strict: bool = False
+
+    def with_content(self) -> StoredInput:
+        """Note what it holds now."""
+        tag = Store(self.recording.recording_uri, self.storage).content_tag()
+        return replace(self, recording=replace(self.recording, content_tag=tag))
+
+    def opened(self) -> AbstractContextManager[Reader]:
+        """See `Input`."""
+        return open_stored_recording(Store(self.recording.recording_uri, self.storage), strict=self.strict)
+
+    def given_back(self, samples: Floats) -> Floats:
+        """See `Input`."""
+        return samples
+
+
+@dataclass(frozen=True)
+class OpenFileInput:
+    """A recording in a binary file that somebody else has opened, and closes.
+
+    Parameters
+    ----------
+    recording : Recording
+    file : binary file
+        Read from its start; one that cannot seek is read into memory.
+    strict : bool, default=False
+        As in `audio.open_recording`.
+    """
+
+    recording: Recording
+    file: BinaryIO
+    strict: bool = False
+
+    @contextmanager
+    def opened(self) -> Iterator[Reader]:
+        """See `Input`."""
+        file = self.file if self.file.seekable() else io.BytesIO(self.file.read())
+        with open_recording(file, name=self.recording.recording_uri, strict=self.strict) as reader:
+            yield reader
+
+    def given_back(self, samples: Floats) -> Floats:
+        """See `Input`."""
+        return samples
+
+
+class ArrayReader(ArraySource):
+    """A waveform in memory, read as a recording is.
+
+    Parameters
+    ----------
+    waveform : ndarray of shape (channels, frames), dtype=float32
+    name : str
+        What errors call it.
+    spec : AudioSpec
+        Its rate; and the coding that its stems are to be no coarser than.
+    """
+
+    def __init__(self, waveform: Floats, *, name: str, spec: AudioSpec) -> None:
+        super().__init__(waveform, sample_rate=spec.sample_rate)
+        self.name = name
+        self.spec = spec
+
+
+@dataclass(frozen=True)
+class ArrayInput:
+    """A waveform in memory.
+
+    Parameters
+    ----------
+    recording : Recording
+    waveform : ndarray of shape (channels, frames), dtype=float32
+    spec : AudioSpec
+    is_flat : bool
+        Whether it came without an axis of channels.
+    device : torch.device or None
+        Where it was, if it came as a tensor.
+    """
+
+    recording: Recording
+    waveform: Floats
+    spec: AudioSpec
+    is_flat: bool
+    device: torch.device | None = None
+
+    @contextmanager
+    def opened(self) -> Iterator[Reader]:
+        """See `Input`."""
+        yield ArrayReader(self.waveform, name=self.recording.recording_uri, spec=self.spec)
+
+    def given_back(self, samples: Floats) -> Any:
+        """See `Input`."""
+        shaped = samples[0] if self.is_flat else samples
+        return shaped if self.device is None else torch.from_numpy(shaped).to(self.device)
+
+
+def input_of(
+    given: Any,
+    *,
+    sample_rate: float | None = None,
+    name: str | None = None,
+    storage: StoreOptions | None = None,
+    strict: bool = False,
+) -> Input:
+    """Take whatever holds a recording.
+
+    Parameters
+    ----------
+    given : path, str, binary file, ndarray or Tensor
+        A path or URI; a file open for reading; or a waveform of shape (samples,) or (channels, samples): float in
+        [-1, 1], int16 or int32.
+    sample_rate : float, optional
+        Of a waveform in Hz, a whole number; a file states its own.
+    name : str, optional
+        What the recording is called; None: the name of the file, or `waveform`.
+    storage : StoreOptions, optional
+        How the store of a URI is reached.
+    strict : bool, default=False
+        As in `audio.open_recording`.
+
+    Raises
+    ------
+    RecordingError
+        If the location has no name, or an array is no waveform.
+    ConfigError
+        If the rate is missing or no rate, or a file has one besides its own.
+    """
+    if isinstance(given, np.ndarray | torch.Tensor) or hasattr(given, "__array__"):
+        return _array_input(given, sample_rate=sample_rate, name=name or ARRAY_NAME)
+    if sample_rate is not None:
+        raise ConfigError(
+            "sample_rate", expected="none for a file, which states its own", found=f"{sample_rate:g}"
+        )
+    if isinstance(given, str | os.PathLike):
+        recording = single_recording(os.fspath(given))
+        if name is not None:
+            recording = replace(recording, recording_id=recording_id(name))
+        return StoredInput(recording, storage or StoreOptions(), strict)
+    if hasattr(given, "read") and hasattr(given, "seekable"):
+        called = getattr(given, "name", None)
+        known = name or (PurePath(called).name if isinstance(called, str) else None) or FILE_NAME
+        return OpenFileInput(_named(known), given, strict)
+    raise RecordingError(
+        name or type(given).__name__,
+        expected="a path, an open binary file, a numpy array or a torch tensor",
+        found=f"a {type(given).__name__}",
+    )
+
+
+def is_several(given: Any) -> bool:
+    """Tell a list of recordings from one recording."""
+    return isinstance(given, list | tuple)
+
+
+def _array_input(given: Any, *, sample_rate: float | None, name: str) -> ArrayInput:
+    if sample_rate is None:
+        raise ConfigError("sample_rate", expected="the rate of the waveform in Hz", found="none")
+    if sample_rate != int(sample_rate) or sample_rate < 1:
+        raise ConfigError(
+            "sample_rate", expected="a whole number of Hz, at least 1", found=f"{sample_rate:g}"
+        )
+    device = given.device if isinstance(given, torch.Tensor) else None
+    array = _as_numpy(given)
+    kind = array.dtype.name
+    if array.ndim not in (1, 2) or array.size == 0:
+        raise RecordingError(name, expected=_ARRAY_SHAPE, found=f"shape {array.shape}")
+    if array.ndim == 2 and array.shape[0] > array.shape[1]:
+        expected = f"{_ARRAY_SHAPE}; `.T` turns (samples, channels)"
+        raise RecordingError(name, expected=expected, found=f"shape {array.shape}")
+    if kind in _FULL_SCALES:
+        waveform = (array / _FULL_SCALES[kind]).astype(np.float32)
+    elif array.dtype.kind == "f":
+        waveform = array.astype(np.float32)
+    else:
+        raise RecordingError(name, expected="samples of float, int16 or int32", found=kind)
+    spec = AudioSpec(
+        sample_rate=int(sample_rate),
+        channels=1 if array.ndim == 1 else len(array),
+        frames=array.shape[-1],
+        format=_ARRAY_FORMAT,
+        subtype=_SUBTYPES.get(kind, "FLOAT"),
+    )
+    return ArrayInput(_named(name), np.atleast_2d(waveform), spec, array.ndim == 1, device)
+
+
+def _as_numpy(given: Any) -> NDArray[Any]:
+    if isinstance(given, torch.Tensor):
+        tensor = given.detach().cpu()
+        return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    return np.asarray(given)
+
+
+def _named(name: str) -> Recording:
+    try:
+        return Recording(recording_uri=name, recording_id=recording_id(name))
+    except ValueError as error:
+        raise RecordingError(name, expected="a name", found="none") from error

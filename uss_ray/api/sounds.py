@@ -1,0 +1,351 @@
+"""The sounds that were found in a recording, by their names: arrays in memory, or files that are read on demand."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from uss_ray.api.inputs import Input
+from uss_ray.api.publisher import Publisher, index_name, refuse_existing
+from uss_ray.api.request import SeparationRequest, SoundRequest, request_with, unknown_option
+from uss_ray.api.staging import check_output
+from uss_ray.audio.codec import AudioSpec
+from uss_ray.errors import ConfigError, QueryError
+from uss_ray.ontology.vocabulary import TextMatch
+from uss_ray.records import Recording
+from uss_ray.results.events import events_table
+from uss_ray.results.index.rows import RecordingRows
+from uss_ray.results.index.table import IndexRow
+from uss_ray.results.layout import recording_folder, report_path
+from uss_ray.results.options import WriteOptions
+from uss_ray.results.stems.stem_run import StemRun
+from uss_ray.results.stems.written import WrittenRecording
+from uss_ray.separation.session import EstimateBlock
+from uss_ray.sources.reading import open_stored_recording
+from uss_ray.store.store import Store, StoreOptions
+
+Waveform = TypeVar("Waveform")
+Floats = NDArray[np.float32]
+Matches = tuple[tuple[str, TextMatch], ...]
+
+_BLOCK_FRAMES = 1 << 16
+_KEPT_WHEN_SAVED = ("overwrite", "storage", *WriteOptions.model_fields)
+
+
+class NoSuchSoundError(QueryError, KeyError):
+    """A sound that was not asked for."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class FoundSounds(Mapping[str, Waveform]):
+    """The sounds of a recording: iterating gives the labels of those that are there.
+
+    `sounds[name]` takes a label, a node id or a text that was asked for. What was asked for and is not there is
+    silence; what was not asked for is a `NoSuchSoundError`, which is a `KeyError`.
+    """
+
+    rows: Sequence[IndexRow]
+    matches: Matches
+
+    @abstractmethod
+    def sound_of(self, row: IndexRow) -> Waveform:
+        """Give the whole sound of one of the rows; silence if it is not there."""
+
+    def row(self, name: str) -> IndexRow:
+        """Tell what became of a sound that was asked for.
+
+        Raises
+        ------
+        NoSuchSoundError
+            If it was not asked for.
+        """
+        rows = [row for row in self.rows if row.kind != "residual"]
+        wanted = dict(self._names_of_texts).get(name, name)
+        for fits in (
+            lambda row: wanted in (row.node_id, row.label),
+            lambda row: wanted.casefold() == row.label.casefold(),
+        ):
+            for row in filter(fits, rows):
+                return row
+        near = difflib.get_close_matches(name, [row.label for row in rows], n=3)
+        found = f"none of {len(rows)}" + (f"; near: {', '.join(near)}" if near else "")
+        raise NoSuchSoundError(name, expected="the name of a sound that was asked for", found=found)
+
+    @property
+    def _names_of_texts(self) -> Iterator[tuple[str, str]]:
+        return ((text, match.node.node_id) for text, match in self.matches)
+
+    @property
+    def events(self) -> pa.Table:
+        """When what was detected sounds, a line a stretch: see `results.events.EVENTS_SCHEMA`."""
+        return events_table(self.rows)
+
+    @property
+    def residuals(self) -> dict[int | None, Waveform]:
+        """What the sounds of each level leave of the recording; None: those that were asked for by name."""
+        return {row.level: self.sound_of(row) for row in self.rows if row.kind == "residual"}
+
+    @property
+    def residual(self) -> Waveform:
+        """What the sounds leave of the recording.
+
+        Raises
+        ------
+        NoSuchSoundError
+            If several levels were asked for, which have one each, or none was to be made.
+        """
+        rows = [row for row in self.rows if row.kind == "residual"]
+        if len(rows) == 1:
+            return self.sound_of(rows[0])
+        raise NoSuchSoundError(
+            "residual",
+            expected="sounds of one level",
+            found=f"{len(rows)} residuals" + (", in `residuals` by level" if rows else ""),
+        )
+
+    def __getitem__(self, name: str) -> Waveform:
+        """Give the whole sound, as long as the recording; silence if it is not there."""
+        return self.sound_of(self.row(name))
+
+    def __iter__(self) -> Iterator[str]:
+        """Name the sounds that are there."""
+        return iter(self._there)
+
+    def __len__(self) -> int:
+        """Count the sounds that are there."""
+        return len(self._there)
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether a sound is there."""
+        try:
+            return isinstance(name, str) and self.row(name).is_kept
+        except NoSuchSoundError:
+            return False
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__ = object.__hash__
+
+    @property
+    def _there(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(row.label for row in self.rows if row.kind != "residual" and row.is_kept))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SeparatedRecording(FoundSounds[Floats]):
+    """One recording, separated and committed; its sounds are read from their files as they are asked for.
+
+    Parameters
+    ----------
+    recording : Recording
+        What was separated.
+    rows : sequence of IndexRow
+        One for each stem asked for, then the residuals.
+    output : str
+        Output root.
+    folder : str
+        Where its stems are.
+    report : str or None
+        Its HTML page, if one was asked for.
+    seconds : float
+        Length of the recording.
+    processing_seconds : float
+        Time it took.
+    matches : tuple of (str, TextMatch)
+        Each free text and what it was resolved to.
+    storage : StoreOptions
+        How the store of the output is reached.
+    """
+
+    recording: Recording
+    rows: Sequence[IndexRow]
+    output: str
+    folder: str
+    report: str | None
+    seconds: float
+    processing_seconds: float
+    matches: Matches = ()
+    storage: StoreOptions = field(default_factory=StoreOptions)
+
+    def paths(self, name: str) -> tuple[str, ...]:
+        """Give the files of a sound, as they can be opened: one, one for each span, or none.
+
+        Raises
+        ------
+        NoSuchSoundError
+            If it was not asked for.
+        """
+        row = self.row(name)
+        names = (row.stem_uri, *(span.stem_uri for span in row.active_spans))
+        return tuple(str(self._place(name)) for name in names if name is not None)
+
+    def _place(self, name: str) -> Store:
+        return Store(self.output, self.storage) / name
+
+    def sound_of(self, row: IndexRow) -> Floats:
+        """See `FoundSounds`."""
+        whole = np.zeros((row.channels or 0, row.frames or 0), np.float32)
+        files = [
+            (row.stem_uri, 0),
+            *((span.stem_uri, span.stem_start_frame or 0) for span in row.active_spans),
+        ]
+        for name, start in files:
+            if name is not None:
+                with open_stored_recording(self._place(name)) as reader:
+                    for block in reader.blocks(_BLOCK_FRAMES):
+                        whole[:, start : start + block.shape[1]] = block
+                        start += block.shape[1]
+        return whole
+
+
+class SeparatedSound(FoundSounds[Waveform]):
+    """One recording, separated in memory: arrays of the kind that was handed over, float32, as long as the recording.
+
+    Parameters
+    ----------
+    given : Input
+        What was separated.
+    sounds : SoundRequest
+        What was asked for.
+    wanted : StemRun
+        The same, resolved.
+    blocks : sequence of EstimateBlock
+        All that the engine gave.
+    made : WrittenRecording
+        What came of them, held in memory.
+    matches : tuple of (str, TextMatch)
+        Each free text and what it was resolved to.
+
+    Notes
+    -----
+    Each array is put together when it is asked for, and is the caller's own.
+    """
+
+    def __init__(
+        self,
+        given: Input,
+        *,
+        sounds: SoundRequest,
+        wanted: StemRun,
+        spec: AudioSpec,
+        blocks: Sequence[EstimateBlock],
+        made: WrittenRecording,
+        matches: Matches,
+    ) -> None:
+        self.recording = given.recording
+        self.rows: RecordingRows = made.rows
+        self.matches = matches
+        self._given = given
+        self._sounds = sounds
+        self._wanted = wanted
+        self._spec = spec
+        self._blocks = blocks
+        self._held = made.held
+
+    @property
+    def sample_rate(self) -> int:
+        """In Hz, of the recording and of all sounds."""
+        return self._spec.sample_rate
+
+    @property
+    def seconds(self) -> float:
+        """Length of the recording."""
+        return (self.rows.common.frames or 0) / self.sample_rate
+
+    @property
+    def processing_seconds(self) -> float:
+        """Time it took."""
+        return self.rows.common.processing_seconds or 0.0
+
+    @property
+    def mixture(self) -> Waveform:
+        """The recording itself, as it was separated."""
+        whole: Waveform = self._given.given_back(
+            np.concatenate([block.mixture for block in self._blocks], axis=1)
+        )
+        return whole
+
+    def save(self, folder: Any, **options: Any) -> SeparatedRecording:
+        """Write stems, index and report, the same files as of a recording that is separated to files.
+
+        Parameters
+        ----------
+        folder : path
+            Output root, a folder or URI.
+        **options
+            `overwrite`, `storage`, and what is written: `stem_format`, `residual`, `report`, `write`.
+
+        Raises
+        ------
+        ConfigError
+            If an option is unknown, or only an index is asked for.
+        OutputError
+            If results of an earlier run are in the way, or the results cannot be written.
+        RecordingError
+            If the format cannot hold the recording.
+        """
+        for name in options:
+            if name not in _KEPT_WHEN_SAVED:
+                raise unknown_option(name, known=_KEPT_WHEN_SAVED)
+        request = request_with(SeparationRequest.of(self._sounds, output=folder), **options)
+        if request.write.write == "index-only" and self._sounds.write.write != "index-only":
+            expected = "'stems' or 'active-spans': the sounds are separated"
+            raise ConfigError("option write", expected=expected, found="'index-only'")
+        check_output(request.output_store)
+        if not request.overwrite:
+            refuse_existing(request.output_store, recording=self.recording)
+        facts = replace(
+            self._wanted.facts,
+            run_id=request.run_id(weights_sha256=self._wanted.facts.weights_sha256),
+            settings=request.described(),
+        )
+        publisher = Publisher(request.output_store, replace(self._wanted, facts=facts, options=request.write))
+        rows = publisher.publish(
+            self._blocks,
+            recording=self.recording,
+            spec=self._spec,
+            started=time.monotonic() - self.processing_seconds,
+        )
+        publisher.commit_recordings([rows], name=index_name(self.recording))
+        return separated_recording(self.recording, rows=rows, request=request, matches=self.matches)
+
+    def __repr__(self) -> str:
+        return f"SeparatedSound({self.recording.recording_id!r}, {self.seconds:.1f} s: {', '.join(self) or 'nothing'})"
+
+    def sound_of(self, row: IndexRow) -> Waveform:
+        """See `FoundSounds`."""
+        held = self._held.get(row.stem_uri or "")
+        samples = (
+            np.zeros((row.channels or 0, row.frames or 0), np.float32) if held is None else held.samples()
+        )
+        given_back: Waveform = self._given.given_back(samples)
+        return given_back
+
+
+def separated_recording(
+    recording: Recording, *, rows: RecordingRows, request: SeparationRequest, matches: Matches
+) -> SeparatedRecording:
+    """Tell what came of a recording whose results are committed."""
+    output, facts = request.output_store, rows.common
+    return SeparatedRecording(
+        recording=recording,
+        rows=rows,
+        output=request.output,
+        folder=str(output / recording_folder(recording.recording_id)),
+        report=str(output / report_path(recording.recording_id)) if request.write.report else None,
+        seconds=(facts.frames or 0) / (facts.sample_rate or 1),
+        processing_seconds=facts.processing_seconds or 0.0,
+        matches=matches,
+        storage=request.storage,
+    )
