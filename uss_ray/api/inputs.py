@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, Self
 
 import numpy as np
 import torch
@@ -54,6 +54,10 @@ class Input(Protocol):
         """Its name, and what it held when it was last looked at."""
         ...
 
+    def with_content(self) -> Self:
+        """Note what it holds now, where there is a file whose content may change."""
+        ...
+
     def opened(self) -> AbstractContextManager[Reader]:
         """Open it; the sound is read as it is asked for."""
         ...
@@ -79,8 +83,8 @@ class StoredInput:
     storage: StoreOptions
     strict: bool = False
 
-    def with_content(self) -> StoredInput:
-        """Note what it holds now."""
+    def with_content(self) -> Self:
+        """See `Input`."""
         tag = Store(self.recording.recording_uri, self.storage).content_tag()
         return replace(self, recording=replace(self.recording, content_tag=tag))
 
@@ -110,6 +114,10 @@ class OpenFileInput:
     file: BinaryIO
     strict: bool = False
 
+    def with_content(self) -> Self:
+        """See `Input`."""
+        return self
+
     @contextmanager
     def opened(self) -> Iterator[Reader]:
         """See `Input`."""
@@ -135,8 +143,7 @@ class ArrayReader(ArraySource):
     """
 
     def __init__(self, waveform: Floats, *, name: str, spec: AudioSpec) -> None:
-        super().__init__(waveform, sample_rate=spec.sample_rate)
-        self.name = name
+        super().__init__(waveform, sample_rate=spec.sample_rate, name=name)
         self.spec = spec
 
 
@@ -160,6 +167,10 @@ class ArrayInput:
     spec: AudioSpec
     is_flat: bool
     device: torch.device | None = None
+
+    def with_content(self) -> Self:
+        """See `Input`."""
+        return self
 
     @contextmanager
     def opened(self) -> Iterator[Reader]:

@@ -170,6 +170,7 @@ class SoundSeparator:
 
     def _hold_together(self, inputs: Sequence[Input], *, told: _Told) -> list[SeparatedSound]:
         started = time.monotonic()
+        inputs = [given.with_content() for given in inputs]
         with ExitStack() as opened:
             readers: list[Reader] = [opened.enter_context(given.opened()) for given in inputs]
             sessions = [
@@ -277,8 +278,7 @@ class RecordingSeparator(SoundSeparator):
             given = StoredInput(given, request.storage, request.strict)
         if not request.overwrite:
             refuse_existing(request.output_store, recording=given.recording)
-        if isinstance(given, StoredInput):
-            given = given.with_content()
+        given = given.with_content()
         with given.opened() as reader:
             check_before_work(reader.spec, name=reader.name, write=request.write)
             told = _Told(progress, is_one=True)

@@ -42,6 +42,8 @@ class ArraySource:
         In [-1, 1].
     sample_rate : int
         In Hz.
+    name : str, default="waveform"
+        What errors call it.
 
     Raises
     ------
@@ -49,18 +51,17 @@ class ArraySource:
         If the waveform is empty, has another shape or holds NaN or infinite samples.
     """
 
-    def __init__(self, waveform: NDArray[np.floating], *, sample_rate: int) -> None:
+    def __init__(self, waveform: NDArray[np.floating], *, sample_rate: int, name: str = "waveform") -> None:
+        self.name = name
         self._waveform = np.atleast_2d(np.asarray(waveform, dtype=np.float32))
         if self._waveform.ndim != 2 or 0 in self._waveform.shape:
             raise RecordingError(
-                "waveform", expected="shape (channels, frames), not empty", found=str(waveform.shape)
+                name, expected="shape (channels, frames), not empty", found=str(waveform.shape)
             )
         if not np.isfinite(self._waveform).all():
-            raise RecordingError("waveform", expected="finite samples", found="NaN or infinity")
+            raise RecordingError(name, expected="finite samples", found="NaN or infinity")
         if sample_rate < 1:
-            raise RecordingError(
-                "waveform", expected="a sample rate of at least 1 Hz", found=str(sample_rate)
-            )
+            raise RecordingError(name, expected="a sample rate of at least 1 Hz", found=str(sample_rate))
         self.sample_rate = sample_rate
         self.channels = len(self._waveform)
 

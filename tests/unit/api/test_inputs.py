@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import soundfile as sf
+import torch
+
+from uss_ray.api.inputs import input_of, is_several
+from uss_ray.errors import ConfigError, RecordingError
+
+RATE = 8000
+
+
+def read(given):
+    with given.opened() as reader:
+        return np.concatenate(list(reader.blocks(1000)), axis=1), reader.spec
+
+
+@pytest.mark.parametrize(
+    ("array", "expected", "subtype"),
+    [
+        (np.array([-32768, 16384], np.int16), [-1.0, 0.5], "PCM_16"),
+        (np.array([-(2**31), 2**30], np.int32), [-1.0, 0.5], "PCM_32"),
+        (np.array([-0.25, 1.5], np.float32), [-0.25, 1.5], "FLOAT"),
+        (np.array([-0.25, 1.5], np.float64), [-0.25, 1.5], "FLOAT"),
+        (torch.tensor([-16384, 0], dtype=torch.int16), [-0.5, 0.0], "PCM_16"),
+        (torch.tensor([-0.25, 0.5], dtype=torch.bfloat16, requires_grad=True), [-0.25, 0.5], "FLOAT"),
+    ],
+)
+def test_samples_of_any_kind_are_read_at_full_scale_one(array, expected, subtype):
+    samples, spec = read(input_of(array, sample_rate=RATE))
+    assert samples.tolist() == [expected]
+    assert (spec.subtype, spec.sample_rate, spec.channels, spec.frames) == (subtype, RATE, 1, 2)
+
+
+def test_arrays_come_back_as_the_kind_and_shape_that_went_in():
+    samples = np.zeros((1, 4), np.float32)
+    assert input_of(np.zeros(4), sample_rate=RATE).given_back(samples).shape == (4,)
+    assert input_of(np.zeros((1, 4)), sample_rate=RATE).given_back(samples).shape == (1, 4)
+    tensor = input_of(torch.zeros(4), sample_rate=RATE).given_back(samples)
+    assert isinstance(tensor, torch.Tensor)
+    assert (tensor.shape, tensor.dtype) == ((4,), torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((0,)), r"shape \(0,\)"),
+        (np.zeros((1, 1, 4)), r"shape \(1, 1, 4\)"),
+        (np.zeros((4, 2)), r"\.T"),
+        (np.zeros(4, np.uint8), "found uint8"),
+        (np.zeros(4, complex), "found complex128"),
+    ],
+)
+def test_an_array_that_is_no_waveform_is_refused(array, message):
+    with pytest.raises(RecordingError, match=message):
+        input_of(array, sample_rate=RATE)
+
+
+def test_samples_that_are_no_numbers_are_refused_when_they_are_read():
+    with pytest.raises(RecordingError, match="NaN"), input_of(np.array([np.nan]), sample_rate=RATE).opened():
+        pass
+
+
+@pytest.mark.parametrize(
+    ("rate", "found"), [(None, "found none"), (0, "found 0"), (44_100.5, "found 44100.5")]
+)
+def test_a_waveform_needs_a_whole_rate(rate, found):
+    with pytest.raises(ConfigError, match=found):
+        input_of(np.zeros(4), sample_rate=rate)
+    assert read(input_of(np.zeros(4), sample_rate=8000.0))[1].sample_rate == 8000
+
+
+def test_a_file_states_its_own_rate(tmp_path):
+    with pytest.raises(ConfigError, match="sample_rate: expected none"):
+        input_of(tmp_path / "a.wav", sample_rate=RATE)
+
+
+class Pipe(io.RawIOBase):
+    """What cannot be sought in, such as stdin."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = io.BytesIO(content)
+
+    def read(self, size=-1):
+        return self._content.read(size)
+
+    def seekable(self):
+        return False
+
+
+def test_open_files_are_read_whether_they_can_seek_or_not():
+    samples = np.array([0.5, -0.25, 0.0], np.float32)
+    content = io.BytesIO()
+    sf.write(content, samples, RATE, format="WAV", subtype="FLOAT")
+    for file in (content, Pipe(content.getvalue())):
+        given = input_of(file)
+        assert read(given)[0].tolist() == [samples.tolist()]
+        assert given.recording.recording_id == "recording"
+        assert not file.closed
+
+
+def test_a_recording_has_the_name_of_its_file_or_the_one_that_is_given(tmp_path):
+    path = tmp_path / "a b.wav"
+    sf.write(path, np.zeros(4), RATE)
+    with path.open("rb") as file:
+        assert input_of(file).recording.recording_id == "a b.wav"
+    assert input_of(path).recording.recording_id == "a b.wav"
+    named = input_of(path, name="tapes/1.wav").recording
+    assert (named.recording_id, named.recording_uri) == ("tapes/1.wav", str(path))
+    assert input_of(np.zeros(4), sample_rate=RATE, name="take 1").recording.recording_id == "take 1"
+    with pytest.raises(RecordingError, match="expected a name"):
+        input_of(np.zeros(4), sample_rate=RATE, name="..")
+
+
+def test_something_else_is_refused_by_its_kind():
+    with pytest.raises(RecordingError, match="found a dict"):
+        input_of({"a": 1})
+    assert [is_several(given) for given in ([1], (1,), np.zeros(3), "a.wav")] == [True, True, False, False]

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from uss_ray import read_index, separate
+from uss_ray.api.sounds import NoSuchSoundError
+from uss_ray.errors import ConfigError, OutputError, QueryError, RecordingError
+
+CHANGING = ["processing_seconds", "created_at"]
+
+
+def stems_below(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.flac")}
+
+
+def rows_below(folder):
+    return read_index(folder).drop_columns(CHANGING).to_pylist()
+
+
+@pytest.mark.parametrize(
+    "asked", [{"levels": [1, 2]}, {"classes": ["Dog", "Speech"], "exclude": ["Music"]}, {"texts": "a dog"}]
+)
+def test_what_is_saved_is_what_would_have_been_written(
+    separator, make_recording, tiny_weights, tmp_path, asked
+):
+    path = make_recording("a b.wav", seconds=25.3, channels=2)
+    written = separate(path, output=tmp_path / "written", weights=tiny_weights, report=False, **asked)
+    held = separator(path, **asked)
+    saved = held.save(tmp_path / "saved", report=False)
+    assert stems_below(tmp_path / "saved") == stems_below(tmp_path / "written")
+    assert rows_below(tmp_path / "saved") == rows_below(tmp_path / "written")
+    assert list(held) == list(saved) == list(written)
+    for name in held:
+        np.testing.assert_allclose(held[name], written[name], atol=2**-15)
+        assert all(sf.info(path).frames == held[name].shape[1] for path in saved.paths(name))
+
+
+def test_other_formats_can_be_saved_from_the_same_sounds(separator, make_recording, tiny_weights, tmp_path):
+    path = make_recording("a.wav", seconds=5.0)
+    held = separator(path, classes="Dog")
+    for write, folder in (("stems", "wav"), ("active-spans", "spans")):
+        options = {"stem_format": "wav", "write": write, "report": False}
+        saved = held.save(tmp_path / folder, **options)
+        written = separate(
+            path, output=tmp_path / f"{folder}-written", weights=tiny_weights, classes="Dog", **options
+        )
+        assert [row.stem_sha256 for row in saved.rows] == [row.stem_sha256 for row in written.rows]
+        assert rows_below(tmp_path / folder) == rows_below(tmp_path / f"{folder}-written")
+        np.testing.assert_allclose(saved["Dog"], held["Dog"], atol=2**-15)
+    page = held.save(tmp_path / "page").report
+    assert page is not None
+    assert "Dog" in Path(page).read_text(encoding="utf-8")
+
+
+def test_results_are_replaced_only_when_asked_for_and_options_are_told_in_words_of_python(
+    separator, make_recording, tmp_path
+):
+    held = separator(make_recording("a.wav"), classes="Dog")
+    held.save(tmp_path, report=False)
+    with pytest.raises(OutputError, match="overwrite=True"):
+        held.save(tmp_path, report=False)
+    held.save(tmp_path, report=False, overwrite=True)
+    with pytest.raises(ConfigError, match="option treshold"):
+        held.save(tmp_path, treshold=0.3)
+    with pytest.raises(ConfigError, match="index-only"):
+        held.save(tmp_path, write="index-only", overwrite=True)
+    with pytest.raises(RecordingError, match="expected 8000"):
+        separator(np.zeros(44_100) + 0.1, 44_100, classes="Dog").save(tmp_path / "opus", stem_format="opus")
+
+
+def test_a_sound_is_found_by_label_id_or_text_and_a_stranger_is_told(separator, make_recording):
+    path = make_recording("a.wav")
+    held = separator(path, classes=["Dog", "Speech"], texts="music")
+    assert held.row("dog").node_id == held.row("/m/0bt9lr").node_id == "/m/0bt9lr"
+    assert held.row("music").label == "Music"
+    assert np.array_equal(held["/m/0bt9lr"], held["Dog"])
+    assert set(held) == {"Dog", "Speech", "Music"}
+    with pytest.raises(KeyError, match="near: Speech"):
+        held["Speach"]
+    with pytest.raises(QueryError, match="none of 3"):
+        held["Siren"]
+    assert held.get("Siren") is None
+    assert "Siren" not in held
+    assert 3 not in held
+
+
+def test_what_was_asked_for_and_is_not_there_is_silence(separator, make_recording):
+    held = separator(make_recording("a.wav"), levels=1)
+    (absent,) = (row.label for row in held.rows if row.label == "Natural sounds")
+    assert held.row(absent).status == "absent"
+    assert absent not in held
+    assert held[absent].shape == (1, 96_000)
+    assert not held[absent].any()
+
+
+def test_sounds_and_what_they_leave_sum_to_the_recording_level_by_level(separator, make_recording):
+    path = make_recording("a.wav", seconds=14.5, channels=2, subtype="FLOAT")
+    mixture = sf.read(path, always_2d=True, dtype="float32")[0].T
+    held = separator(path, levels=(1, 3))
+    assert np.array_equal(held.mixture, mixture)
+    assert set(held.residuals) == {1, 3}
+    for level, rest in held.residuals.items():
+        stems = [
+            held[row.node_id]
+            for row in held.rows
+            if row.level == level and row.is_kept and row.kind == "node"
+        ]
+        assert len(stems) >= 2
+        np.testing.assert_allclose(sum(stems) + rest, mixture, atol=1e-6)
+    with pytest.raises(NoSuchSoundError, match="2 residuals, in `residuals` by level"):
+        held.residual  # noqa: B018
+    assert separator(path, classes="Dog", residual=False).residuals == {}
+
+
+def test_sounds_are_compared_by_being_the_same(separator, make_recording):
+    one, other = (separator(make_recording("a.wav"), classes="Dog") for _ in range(2))
+    assert one == one
+    assert one != other
+    assert len({one, other}) == 2
+    assert "a.wav" in repr(one)
+    assert "Dog" in repr(one)
