@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import Any, BinaryIO, Protocol, Self
+from typing import Any, BinaryIO, Protocol, Self, cast
 
 import numpy as np
 import torch
@@ -18,8 +18,9 @@ from uss_ray.audio.codec import AudioSpec, open_recording
 from uss_ray.errors import ConfigError, RecordingError
 from uss_ray.records import Recording, recording_id
 from uss_ray.separation.mixture import ArraySource, Source
-from uss_ray.sources.reading import open_stored_recording
+from uss_ray.sources.reading import open_digested_recording
 from uss_ray.sources.recordings import single_recording
+from uss_ray.store.digest import DigestingFile
 from uss_ray.store.store import Store, StoreOptions
 
 Floats = NDArray[np.float32]
@@ -46,6 +47,21 @@ class Reader(Source, Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A recording that is open.
+
+    Parameters
+    ----------
+    reader : Reader
+    sha256 : callable
+        Gives the checksum of its file once it has been read; None of what is no file.
+    """
+
+    reader: Reader
+    sha256: Callable[[], str | None]
+
+
 class Input(Protocol):
     """One recording that can be opened."""
 
@@ -58,7 +74,7 @@ class Input(Protocol):
         """Note what it holds now, where there is a file whose content may change."""
         ...
 
-    def opened(self) -> AbstractContextManager[Reader]:
+    def opened(self) -> AbstractContextManager[Opened]:
         """Open it; the sound is read as it is asked for."""
         ...
 
@@ -88,9 +104,12 @@ class StoredInput:
         tag = Store(self.recording.recording_uri, self.storage).content_tag()
         return replace(self, recording=replace(self.recording, content_tag=tag))
 
-    def opened(self) -> AbstractContextManager[Reader]:
+    @contextmanager
+    def opened(self) -> Iterator[Opened]:
         """See `Input`."""
-        return open_stored_recording(Store(self.recording.recording_uri, self.storage), strict=self.strict)
+        place = Store(self.recording.recording_uri, self.storage)
+        with open_digested_recording(place, strict=self.strict) as (reader, file):
+            yield Opened(reader, file.sha256)
 
     def given_back(self, samples: Floats) -> Floats:
         """See `Input`."""
@@ -119,11 +138,14 @@ class OpenFileInput:
         return self
 
     @contextmanager
-    def opened(self) -> Iterator[Reader]:
+    def opened(self) -> Iterator[Opened]:
         """See `Input`."""
         file = self.file if self.file.seekable() else io.BytesIO(self.file.read())
-        with open_recording(file, name=self.recording.recording_uri, strict=self.strict) as reader:
-            yield reader
+        file.seek(0)
+        digesting = DigestingFile(file)
+        name = self.recording.recording_uri
+        with open_recording(cast(BinaryIO, digesting), name=name, strict=self.strict) as reader:
+            yield Opened(reader, digesting.sha256)
 
     def given_back(self, samples: Floats) -> Floats:
         """See `Input`."""
@@ -173,9 +195,10 @@ class ArrayInput:
         return self
 
     @contextmanager
-    def opened(self) -> Iterator[Reader]:
+    def opened(self) -> Iterator[Opened]:
         """See `Input`."""
-        yield ArrayReader(self.waveform, name=self.recording.recording_uri, spec=self.spec)
+        reader = ArrayReader(self.waveform, name=self.recording.recording_uri, spec=self.spec)
+        yield Opened(reader, lambda: None)
 
     def given_back(self, samples: Floats) -> Any:
         """See `Input`."""

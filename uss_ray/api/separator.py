@@ -171,43 +171,35 @@ class SoundSeparator:
     def _hold_together(self, inputs: Sequence[Input], *, told: _Told) -> list[SeparatedSound]:
         started = time.monotonic()
         inputs = [given.with_content() for given in inputs]
-        with ExitStack() as opened:
-            readers: list[Reader] = [opened.enter_context(given.opened()) for given in inputs]
+        with ExitStack() as stack:
+            opened = [stack.enter_context(given.opened()) for given in inputs]
             sessions = [
-                self.open_session(reader, on_seconds=told.of(place, reader))
-                for place, reader in enumerate(readers)
+                self.open_session(one.reader, on_seconds=told.of(place, one.reader))
+                for place, one in enumerate(opened)
             ]
-            blocks: list[list[EstimateBlock]] = [[] for _ in readers]
+            blocks: list[list[EstimateBlock]] = [[] for _ in opened]
             for place, block in self.engine.stream_many(sessions):
                 if isinstance(block, EstimateBlock):
                     blocks[place].append(block)
                 elif block.error is not None:
                     raise block.error
+            facts = [
+                replace(facts_of(given.recording, spec=one.reader.spec), recording_sha256=one.sha256())
+                for given, one in zip(inputs, opened, strict=True)
+            ]
+        wanted = replace(self.wanted, options=self.request.write.replace(report=False))
         return [
-            self._held(given, reader=reader, blocks=found, started=started)
-            for given, reader, found in zip(inputs, readers, blocks, strict=True)
+            SeparatedSound(
+                given,
+                sounds=self.request,
+                wanted=self.wanted,
+                spec=one.reader.spec,
+                blocks=found,
+                made=write_estimates(found, wanted, root=None, recording=known, started=started),
+                matches=self.matches,
+            )
+            for given, one, found, known in zip(inputs, opened, blocks, facts, strict=True)
         ]
-
-    def _held(
-        self, given: Input, *, reader: Reader, blocks: Sequence[EstimateBlock], started: float
-    ) -> SeparatedSound:
-        options = self.request.write.replace(report=False)
-        made = write_estimates(
-            blocks,
-            replace(self.wanted, options=options),
-            root=None,
-            recording=facts_of(given.recording, spec=reader.spec),
-            started=started,
-        )
-        return SeparatedSound(
-            given,
-            sounds=self.request,
-            wanted=self.wanted,
-            spec=reader.spec,
-            blocks=blocks,
-            made=made,
-            matches=self.matches,
-        )
 
 
 class RecordingSeparator(SoundSeparator):
@@ -279,13 +271,14 @@ class RecordingSeparator(SoundSeparator):
         if not request.overwrite:
             refuse_existing(request.output_store, recording=given.recording)
         given = given.with_content()
-        with given.opened() as reader:
+        with given.opened() as opened:
+            reader = opened.reader
             check_before_work(reader.spec, name=reader.name, write=request.write)
             told = _Told(progress, is_one=True)
             session = self.open_session(reader, on_seconds=told.of(0, reader))
             rows = self.publisher.publish(
                 self.engine.drive(session), recording=given.recording, spec=reader.spec, started=started
-            )
+            ).with_recording_sha256(opened.sha256())
         self.publisher.commit_recordings([rows], name=index_name(given.recording))
         return separated_recording(given.recording, rows=rows, request=request, matches=self.matches)
 

@@ -316,7 +316,7 @@ class SeparatedSound(FoundSounds[Waveform]):
             recording=self.recording,
             spec=self._spec,
             started=time.monotonic() - self.processing_seconds,
-        )
+        ).with_recording_sha256(self.rows.common.recording_sha256)
         publisher.commit_recordings([rows], name=index_name(self.recording))
         return separated_recording(self.recording, rows=rows, request=request, matches=self.matches)
 

@@ -14,8 +14,8 @@ RATE = 8000
 
 
 def read(given):
-    with given.opened() as reader:
-        return np.concatenate(list(reader.blocks(1000)), axis=1), reader.spec
+    with given.opened() as opened:
+        return np.concatenate(list(opened.reader.blocks(1000)), axis=1), opened.reader.spec
 
 
 @pytest.mark.parametrize(
