@@ -42,7 +42,7 @@ setup: $(VENV)/.dev  ## the whole environment for developers
 
 demo: $(VENV)/.run   ## separate examples/archive on a local Ray
 	@echo "Separating the recordings of examples/archive on a local Ray ..."
-	@$(VENV)/bin/uss-ray archive examples/archive $(DEMO) --levels 1 2 3 --overwrite
+	@$(VENV)/bin/uss-ray archive examples/archive $(DEMO) --events --overwrite
 
 check: lint          ## style, types, contracts and the fast tests, in a minute and a half
 	@OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest $(SIDE_BY_SIDE) --quiet -m '$(FAST)'

@@ -325,9 +325,9 @@ def separate(
     progress : callable, optional
         Called with (seconds done, seconds in all or None) after each segment of 2 s.
     **options
-        Fields of the request, or of what is in it, by their names: of the query `levels`, `classes`, `texts`,
-        `example_folder`, `exclude`, `union`, `allow_unknown`, and where nothing is asked for levels 1 to 3; of the
-        settings `threshold`, `only_detected` and all others (docs/settings.md); of what is written `stem_format`,
+        Fields of the request, or of what is in it, by their names: of the query `events`, `levels`, `classes`,
+        `texts`, `example_folder`, `exclude`, `union`, `allow_unknown`, and where nothing is asked for the events; of
+        the settings `threshold`, `only_detected` and all others (docs/settings.md); of what is written `stem_format`,
         `residual`, `write`, `report`; `weights`, `device`, `overwrite`, `strict`, `storage` and so on. They are laid
         over `request`. One name may stand for a list of one: `classes="Speech"`, `levels=3`.
 

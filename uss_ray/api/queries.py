@@ -22,6 +22,7 @@ from uss_ray.separation.targets import (
     target_for_rest,
     target_for_text,
     targets_for_classes,
+    targets_for_events,
     targets_for_levels,
 )
 from uss_ray.sources.names import has_recording_suffix
@@ -78,6 +79,8 @@ def plan_targets(request: SoundRequest, *, engine: SeparationEngine) -> Plan:
         vocabulary, levels=query.levels, hierarchy=settings.hierarchy, known=engine.known
     )
     asked += [("node", target) for target in levels]
+    if query.events:
+        asked += [("event", target) for target in targets_for_events(vocabulary, known=engine.known)]
     if query.classes:
         targets = targets_for_classes(vocabulary, names=query.classes, union=query.union, asking=asking)
         kind: Kind = "union" if query.union and len(query.classes) > 1 else "class"
@@ -113,7 +116,7 @@ def plan_targets(request: SoundRequest, *, engine: SeparationEngine) -> Plan:
 
 
 def _each_once(asked: Sequence[tuple[Kind, Target]]) -> list[tuple[Kind, Target]]:
-    """Give each target as it was first asked for: a node of a level that is named as well stays there, ungated."""
+    """Give each target as it was first asked for: a node of a level, or an event, stays that if named, ungated."""
     named = {target.key for _, target in asked if not target.is_gated}
     first = {target.key: (kind, target) for kind, target in reversed(asked)}
     return [

@@ -17,18 +17,24 @@ from uss_ray.store.store import Store, StoreOptions
 from uss_ray.weights import STARTER
 from uss_ray.wording import without_secrets
 
-DEFAULT_LEVELS: Final = (1, 2, 3)
 _FEWEST_SEGMENTS_A_SPAN = 10
+
+PUBLISHED_LEVELS: Final = (1, 2, 3)
+"""What the published profile separates if nothing is asked for."""
 
 Device = Literal["auto", "cpu", "cuda"]
 
 
 class Query(Settings):
-    """What to separate; several kinds may be asked for at once, and nothing asks for the default levels."""
+    """What to separate; several kinds may be asked for at once, and nothing asks for the events."""
 
+    events: bool = Field(
+        default=False,
+        description="One stem an event: the most specific sound that is there, Bark and not Dog and Animal as well. "
+        "Taken if nothing is asked for.",
+    )
     levels: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        default=(),
-        description="Ontology levels, one stem a node: 1 2 3, which is taken if nothing is asked for.",
+        default=(), description="Ontology levels, one stem a node: 1 2 3."
     )
     classes: tuple[str, ...] = Field(
         default=(), description="Classes by index, id or label, one stem each: Speech /m/0jbk."
@@ -51,8 +57,9 @@ class Query(Settings):
 
     @property
     def is_open(self) -> bool:
-        """Whether nothing was asked for, so that the default levels are taken."""
-        return self.levels == DEFAULT_LEVELS and "levels" not in self.model_fields_set
+        """Whether nothing was asked for, so that the events are taken."""
+        asked = (self.levels, self.classes, self.texts, self.example_folder, self.exclude)
+        return not any(asked) and not (self.events and "events" in self.model_fields_set)
 
     @field_validator("classes", "exclude", mode="before")
     @classmethod
@@ -77,8 +84,10 @@ class Query(Settings):
     def _complete(self) -> Self:
         if self.union and not self.classes:
             raise ConfigError("query union", expected="classes to unite", found="none")
-        if not any((self.levels, self.classes, self.texts, self.example_folder, self.exclude)):
-            object.__setattr__(self, "levels", DEFAULT_LEVELS)
+        if self.events and self.levels:
+            raise ConfigError("query", expected="events or levels", found="both")
+        if self.is_open:
+            object.__setattr__(self, "events", True)
         return self
 
 
@@ -134,6 +143,9 @@ class SoundRequest(Settings):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
+        if self.settings.hierarchy == "published" and self.query.is_open:
+            # The released program knows no events.
+            object.__setattr__(self, "query", self.query.replace(levels=PUBLISHED_LEVELS))
         least = _FEWEST_SEGMENTS_A_SPAN * self.settings.segment_seconds
         if self.span_seconds < least:
             raise ConfigError(

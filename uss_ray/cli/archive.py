@@ -122,7 +122,7 @@ def show_archive(result: ArchiveResult, *, has_reports: bool) -> None:
         )
     for line in result.passed_over.lines():
         say(f"{line}; see {result.summary_name}")
-    say(f"Results: {result.output}/<recording>/level-<n>/<sound>.<format>")
+    say(f"Results: {result.output}/<recording>/<events or level-n>/<sound>.<format>")
     say(f"Index:   {result.output}/index/*.parquet, {result.summary_name}, failed.jsonl")
     if has_reports and counts.separated:
         say(f"Reports: {result.output}/index.html, {result.output}/<recording>/report.html")

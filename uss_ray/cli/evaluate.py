@@ -114,7 +114,7 @@ def evaluate_separation(arguments: Sequence[str]) -> int:
     show_table(columns, rows, title=f"{result.weights}, {asked.query} query", right=columns[1:])
     say(
         f"Mean over {len(rows)} classes: {result.mean_sdri_db:z.2f} dB asked for by name; "
-        f"{result.gated_mean_sdri_db:z.2f} dB with --only-detected, at {asked.settings.threshold:g}, "
+        f"{result.gated_mean_sdri_db:z.2f} dB with --only-detected, "
         f"where {result.detected:.0%} of the targets are detected ({result.pairs} mixtures)"
     )
     say(result.metric)

@@ -36,6 +36,7 @@ CSV_COLUMNS = (
     "kind",
     "status",
     "probability",
+    "certainty",
     "active_seconds",
     "start_seconds",
     "end_seconds",
@@ -65,7 +66,7 @@ class FindSounds(Settings):
     min_seconds: float | None = Field(default=None, ge=0, description="Least time in which it is heard.")
     statuses: tuple[str, ...] = Field(
         default=("written", "detected"),
-        description="written, detected, silent, absent, unknown or failed; may be repeated.",
+        description="written, detected, silent, explained, absent, unknown or failed; may be repeated.",
     )
     sort: Literal["index", "probability", "seconds"] = Field(
         default="index", description="What comes first: the most probable, or what is heard longest."
@@ -195,6 +196,8 @@ def _show(findings: Iterator[Finding], *, rows: int, output: str) -> None:
 
 
 def _line(finding: Finding) -> tuple[str, ...]:
+    from uss_ray.results.report.summary import probability_text
+
     spans = [f"{span.start_seconds:.1f}–{span.end_seconds:.1f}" for span in finding.spans[:_SPANS_SHOWN]]
     if len(finding.spans) > _SPANS_SHOWN:
         spans.append(f"+{len(finding.spans) - _SPANS_SHOWN}")
@@ -204,7 +207,7 @@ def _line(finding: Finding) -> tuple[str, ...]:
         finding.label,
         "" if finding.level is None else str(finding.level),
         finding.status,
-        "" if finding.probability is None else f"{finding.probability:.2f}",
+        probability_text(finding.probability, certainty=finding.certainty),
         f"{finding.active_seconds:.1f}",
         ", ".join(spans),
         stem or finding.reason or "",

@@ -11,7 +11,7 @@ from uss_ray.models.specifications import ConditionKind, Specifications
 
 
 class TaggingLike(Protocol):
-    """What a tagger found: `clipwise_probs` (batch, classes) in [0, 1] and `embedding` (batch, size)."""
+    """What a tagger found: `clipwise_probs` (batch, classes) in [0, 1], `embedding` (batch, size), perhaps frames."""
 
     @property
     def clipwise_probs(self) -> Tensor:
@@ -21,6 +21,14 @@ class TaggingLike(Protocol):
     @property
     def embedding(self) -> Tensor:
         """Tensor of shape (batch, embedding_size)."""
+        ...
+
+    @property
+    def framewise_probs(self) -> Tensor | None:
+        """Tensor of shape (batch, frames, classes), in [0, 1]; the first frame lies at the start, the last at the end.
+
+        None of a tagger that does not say when.
+        """
         ...
 
 

@@ -44,6 +44,20 @@ class ClassListId(Settings):
         return cls(count=len(class_ids), sha256=hashlib.sha256(text.encode()).hexdigest())
 
 
+class ClassCalibration(Settings):
+    """What the tagger's probability of one class is worth: a line through its logit, and when the class is there."""
+
+    class_index: Annotated[int, Field(strict=True, ge=0)]
+    slope: Annotated[float, Field(gt=0.0)] = Field(
+        default=1.0, description="Of the line through the logit: 1 over a temperature."
+    )
+    offset: float = Field(default=0.0, description="Of the same line: above 0 makes the class likelier.")
+    threshold: Annotated[float, Field(ge=0.0, le=1.0)] | None = Field(
+        default=None,
+        description="Calibrated probability from which on the class is there; off: that of the settings.",
+    )
+
+
 class Specifications(Settings):
     """The terms on which networks were trained and are used."""
 
@@ -68,6 +82,10 @@ class Specifications(Settings):
         default=MiningSilence(anchor_rejected_below_rms_dbfs=None),
         description="Which anchors were silence, and so nothing to train on.",
     )
+    calibration: tuple[ClassCalibration, ...] = Field(
+        default=(),
+        description="Of classes whose probabilities were compared with the truth; others stay as they are.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Specifications:
@@ -77,5 +95,13 @@ class Specifications(Settings):
                 "specifications training_rms_dbfs",
                 expected="lowest and highest, at most 0",
                 found=str(levels),
+            )
+        calibrated = [one.class_index for one in self.calibration]
+        count = self.class_list.count if self.class_list else None
+        if len(set(calibrated)) != len(calibrated) or (count and any(i >= count for i in calibrated)):
+            raise ConfigError(
+                "specifications calibration",
+                expected="each class once" + (f", with an index below {count}" if count else ""),
+                found=str(calibrated[:10]),
             )
         return self

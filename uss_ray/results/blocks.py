@@ -6,7 +6,7 @@ Owns the shape of both and the checks that blocks are whole; nothing is written 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -32,8 +32,12 @@ class EstimateBlock(Protocol):
     segment_probs : ndarray of shape (segments, targets)
         Probabilities of the segments that begin in the stretch, targets in the order they were asked for;
         NaN for a target that is not tagged.
-    detected, active : ndarray of shape (segments, targets), dtype=bool
-        Where a target was detected, and where it was separated.
+    detected, sure, active : ndarray of shape (segments, targets), dtype=bool
+        Where a target was detected, surely so, and where it was separated.
+    detected_spans : sequence of ndarray of shape (n, 3)
+        For each segment: target, and start and end in seconds, of what is detected in it.
+    stem_probs : ndarray of shape (segments, targets)
+        Probability of a target in its own estimate; NaN where that was not tagged.
     segment_spans_seconds : ndarray of shape (segments, 2)
         Start and end of each of these segments; the first begins with the block.
     """
@@ -48,6 +52,12 @@ class EstimateBlock(Protocol):
     def segment_probs(self) -> Floats: ...  # noqa: D102
     @property
     def detected(self) -> npt.NDArray[np.bool_]: ...  # noqa: D102
+    @property
+    def sure(self) -> npt.NDArray[np.bool_]: ...  # noqa: D102
+    @property
+    def detected_spans(self) -> Sequence[npt.NDArray[np.float64]]: ...  # noqa: D102
+    @property
+    def stem_probs(self) -> Floats: ...  # noqa: D102
     @property
     def active(self) -> npt.NDArray[np.bool_]: ...  # noqa: D102
     @property
@@ -66,7 +76,7 @@ class StemRequest:
         Display name.
     level : int or None, default=None
         Ontology level, or None for a query.
-    kind : {"node", "class", "union", "text", "example", "rest"}, default="node"
+    kind : {"node", "event", "class", "union", "text", "example", "rest"}, default="node"
         What was asked for.
     is_known : bool, default=True
         Whether the weights were trained on it.
@@ -77,6 +87,11 @@ class StemRequest:
     level: int | None = None
     kind: Kind = "node"
     is_known: bool = True
+
+    @property
+    def group(self) -> int | None:
+        """With which others it shares a folder and a residual: those of its level, events (0), or queries (None)."""
+        return 0 if self.kind == "event" else self.level
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,14 +24,17 @@ EVENTS_SCHEMA = pa.schema(
 
 
 def events_table(rows: Iterable[IndexRow]) -> pa.Table:
-    """Give a line for each active span of the rows, by when it begins; residuals have none.
+    """Give a line for each active span of the rows, by when it begins.
+
+    Residuals have none, nor has what something more specific explains.
 
     Returns
     -------
     pyarrow.Table
         Of `EVENTS_SCHEMA`; `.to_pandas()` where pandas is installed.
     """
-    found = [(row, span) for row in rows if row.kind != "residual" for span in row.active_spans]
+    told = [row for row in rows if row.kind != "residual" and row.status != "explained"]
+    found = [(row, span) for row in told for span in row.active_spans]
     found.sort(key=lambda pair: (pair[1].start_seconds, pair[0].level is None, pair[0].level or 0))
     records = [
         {

@@ -7,6 +7,8 @@ store alike::
     <recording>/level-2/dog__m_0bt9lr.flac        one stem a node of an ontology level
     <recording>/level-2/dog__m_0bt9lr/000012.000.flac   one file for each active span, named by its first second
     <recording>/level-2/residual.flac             the mixture minus the stems of that level
+    <recording>/events/bark__m_05tny_.flac        one stem an event, whatever its level
+    <recording>/events/residual.flac              the mixture minus the stems of all events
     <recording>/query/my-query.flac               one stem a query (class, union, text, example)
     <recording>/query/residual.flac               the mixture minus the stems of the queries
     <recording>/report.html                       its page, and what the page plays of the recording itself
@@ -44,6 +46,7 @@ LABEL_NAMES: Final[dict[LabelFormat, str]] = {
 }
 PARTS_FOLDER = ".parts"
 QUERY_FOLDER = "query"
+EVENTS_FOLDER = "events"
 RESIDUAL_SLUG = "residual"
 FOLDER_SUFFIX = ".stems"
 """How the folder of a recording ends whose id has no ending of its own; no folder that holds recordings ends so."""
@@ -51,7 +54,8 @@ FOLDER_SUFFIX = ".stems"
 _SLUG_CHARS = 60
 _FOLDER_SUFFIXES = RECORDING_SUFFIXES | {FOLDER_SUFFIX}
 _OWN_NAME = re.compile(
-    rf"(?i)level-\d+|{QUERY_FOLDER}|report\.(html|mp3)|" + "|".join(map(re.escape, LABEL_NAMES.values()))
+    rf"(?i)level-\d+|{QUERY_FOLDER}|{EVENTS_FOLDER}|report\.(html|mp3)|"
+    + "|".join(map(re.escape, LABEL_NAMES.values()))
 )
 _ROOT_NAME = re.compile(
     rf"(?i){INDEX_FOLDER}|{ARCHIVE_PAGE_NAME}|{ARCHIVE_DATA_FOLDER}|run\.json|summary(-\d+-of-\d+)?\.json|failed\.jsonl"
@@ -147,7 +151,7 @@ def stem_path(recording: str, *, level: int | None, slug: str, extension: str) -
     recording : str
         A `records.recording_id`.
     level : int or None
-        Ontology level (roots are 1), or None for a query.
+        Ontology level (roots are 1), 0 for the events, or None for a query.
     slug : str
         From `stem_slug`, or `RESIDUAL_SLUG`.
     extension : str
@@ -163,7 +167,7 @@ def stem_path(recording: str, *, level: int | None, slug: str, extension: str) -
     >>> stem_path("a.wav", level=2, slug="dog__m_0bt9lr", extension="flac")
     'a.wav/level-2/dog__m_0bt9lr.flac'
     """
-    folder = QUERY_FOLDER if level is None else f"level-{level}"
+    folder = QUERY_FOLDER if level is None else f"level-{level}" if level else EVENTS_FOLDER
     return f"{recording_folder(recording)}/{folder}/{slug}.{extension}"
 
 

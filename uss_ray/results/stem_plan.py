@@ -50,11 +50,11 @@ class StemPlan(tuple[StemRequest, ...]):
 
     @functools.cached_property
     def slugs(self) -> tuple[str, ...]:
-        """What their files are called, each name once in its level."""
+        """What their files are called, each name once in its folder."""
         taken: dict[int | None, set[str]] = {}
         slugs = []
         for stem in self:
-            in_use = taken.setdefault(stem.level, {RESIDUAL_SLUG})
+            in_use = taken.setdefault(stem.group, {RESIDUAL_SLUG})
             wanted = stem_slug(stem.label, node_id=None if stem.level is None else stem.key)
             slugs.append(free_slug(wanted, taken=in_use))
             in_use.add(slugs[-1].casefold())
@@ -62,10 +62,10 @@ class StemPlan(tuple[StemRequest, ...]):
 
     @functools.cached_property
     def residuals(self) -> tuple[StemRequest, ...]:
-        """What may be left over: one for each level, and one for the queries. They have the places after the stems."""
+        """What may be left over: of each level, of the events (level 0), and of the queries; after the stems."""
         return tuple(
             StemRequest(key="residual", label="Residual", level=level, kind="residual")
-            for level in dict.fromkeys(stem.level for stem in self)
+            for level in dict.fromkeys(stem.group for stem in self)
         )
 
     @functools.cached_property

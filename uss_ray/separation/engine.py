@@ -19,6 +19,7 @@ from uss_ray.models.memory import lay_out_channels_last
 from uss_ray.models.protocols import QueryNetLike, Separator, WeightsLike, known_classes
 from uss_ray.ontology.known import KnownNodes
 from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.separation.calibration import Calibration
 from uss_ray.separation.conditions import Conditioner, condition_of_examples
 from uss_ray.separation.masking import reference_weights
 from uss_ray.separation.mixture import MixtureReader, Source
@@ -78,6 +79,7 @@ class SeparationEngine:
         self._query_net: QueryNetLike = _present(weights.query_net, name="query net")
         self._class_means = weights.class_means
         self._trained_seconds = weights.specifications.segment_seconds
+        self._calibration = weights.specifications.calibration
         self._warned: set[int] = set()
         self._conditioners: dict[ConditionKind, Conditioner] = {}
         self._networks = Networks(
@@ -237,6 +239,9 @@ class SeparationEngine:
             networks=SessionNetworks(
                 separator=self._separator,
                 conditioner=self._conditioner(chosen.condition),
+                calibration=Calibration(
+                    chosen, classes=len(self.vocabulary.classes), of_weights=self._calibration
+                ),
                 settings=self._settings,
                 device=self._device,
             ),

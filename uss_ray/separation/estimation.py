@@ -153,7 +153,7 @@ class _ByMasks:
         masks = masks * remainder
         if not self._consistent:
             return masks
-        return make_levels_consistent(masks, levels=[target.level for target in job.targets], total=remainder)
+        return make_levels_consistent(masks, levels=[target.group for target in job.targets], total=remainder)
 
 
 class _ByWaveforms:
@@ -196,6 +196,6 @@ class _ByWaveforms:
                 ]
             )
             if self._consistent:
-                levels = [target.level for target in job.targets]
+                levels = [target.group for target in job.targets]
                 estimates = make_estimates_consistent(estimates, levels=levels, total=rest)
             join(job, job.targets, estimates.cpu().numpy())

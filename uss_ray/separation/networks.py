@@ -18,7 +18,10 @@ from uss_ray.models.protocols import Separator, Tagger, is_masking
 
 @dataclass(frozen=True)
 class TagRow:
-    """A waveform of shape (samples,) to tag: answered by (classes,) probabilities."""
+    """A waveform of shape (samples,) to tag: answered by (1 + frames, classes) probabilities.
+
+    The first row is of the whole, the others of its frames; none of a tagger that does not say when.
+    """
 
     waveform: Tensor
 
@@ -116,7 +119,9 @@ class Networks:
     def _answer(self, rows: Sequence[Row]) -> Tensor:
         if isinstance(rows[0], TagRow):
             waveforms = self._full_batch([row.waveform for row in rows if isinstance(row, TagRow)])
-            return self._tagger(waveforms).clipwise_probs
+            tags = self._tagger(waveforms)
+            whole = tags.clipwise_probs.unsqueeze(1)
+            return whole if tags.framewise_probs is None else torch.cat((whole, tags.framewise_probs), dim=1)
         conditions = self._full_batch([row.condition for row in rows if not isinstance(row, TagRow)])
         if isinstance(rows[0], EstimateRow):
             mixtures = self._full_batch([row.mixture for row in rows if isinstance(row, EstimateRow)])

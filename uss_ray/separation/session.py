@@ -5,8 +5,9 @@ Owns the order of the work and the memory it takes. Networks are asked through r
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from uss_ray.audio.level import dbfs, rms
 from uss_ray.audio.resample import BlockResampler
 from uss_ray.models.protocols import Separator
 from uss_ray.separation.activity import Activity, find_activity
+from uss_ray.separation.calibration import Calibration
 from uss_ray.separation.conditions import Conditioner
 from uss_ray.separation.estimation import WindowJob, estimator_for, to_device
 from uss_ray.separation.masking import reference_weights
@@ -49,11 +51,16 @@ class EstimateBlock:
         neighbouring one, whose fade reaches half its length into this block. Empty where only tags were asked for.
     segment_probs : ndarray of shape (segments, targets), dtype=float32
         Probability of each target, as `activity.Activity` says.
-    detected, active : ndarray of shape (segments, targets), dtype=bool
-        Where it is detected, and where it is separated, as `activity.Activity` says. Where only tags were asked for,
-        nothing is separated, and both say what is detected.
+    detected, sure, active : ndarray of shape (segments, targets), dtype=bool
+        Where it is detected, surely so, and where it is separated, as `activity.Activity` says. Where only tags were
+        asked for, nothing is separated, and active is what would be, and is detected.
     segment_seconds : int
         Length of a segment; the last of a recording may be shorter.
+    detected_spans : tuple of ndarray of shape (n, 3), dtype=float64
+        For each segment: target, and start and end in the recording in seconds, of what is detected in it; by target,
+        then by start.
+    stem_probs : ndarray of shape (segments, targets), dtype=float32
+        Probability of a target in its own estimate, where it was tagged again; NaN elsewhere.
     """
 
     start_frame: int
@@ -62,8 +69,11 @@ class EstimateBlock:
     estimates: dict[str, NDArray[np.float32]]
     segment_probs: NDArray[np.float32]
     detected: NDArray[np.bool_]
+    sure: NDArray[np.bool_]
     active: NDArray[np.bool_]
     segment_seconds: int
+    detected_spans: tuple[NDArray[np.float64], ...]
+    stem_probs: NDArray[np.float32]
 
     @property
     def segment_spans_seconds(self) -> NDArray[np.float64]:
@@ -84,6 +94,8 @@ class SessionNetworks:
         For its transform and geometry.
     conditioner : Conditioner
         Of the kind that the session's settings ask for.
+    calibration : Calibration
+        Under the session's settings.
     settings : NetworkSettings
     device : torch.device
         Where the networks are.
@@ -91,6 +103,7 @@ class SessionNetworks:
 
     separator: Separator
     conditioner: Conditioner
+    calibration: Calibration
     settings: NetworkSettings
     device: torch.device
 
@@ -133,6 +146,7 @@ class RecordingSession:
     ) -> None:
         separator = networks.separator
         self._plan = plan
+        self._columns = {target.key: column for column, target in enumerate(plan.targets)}
         self._model_rate = separator.sample_rate
         self._estimator = estimator_for(
             separator,
@@ -141,6 +155,7 @@ class RecordingSession:
             device=networks.device,
         )
         self._conditioner = networks.conditioner
+        self._calibration = networks.calibration
         self._settings = settings
         self._networks = networks.settings
         self._forward_rows = rows_in_a_forward(networks.settings.batch_size, device=networks.device)
@@ -232,10 +247,10 @@ class RecordingSession:
         return self._reader.model.stop if known else None
 
     def _separate_segments(self, segments: range) -> Generator[Request, list[Tensor] | None, Activity]:
-        audible, class_probs = yield from self._tag(segments)
-        wanted, unwanted = self._find_activity(class_probs, audible=audible)
+        audible, class_probs, frame_probs = yield from self._tag(segments)
+        wanted, unwanted = self._find_activity(class_probs, frame_probs=frame_probs, audible=audible)
         if not self._estimates:
-            return replace(wanted, active=wanted.detected)
+            return wanted.without_estimates()
         held: list[WindowJob] = []
         for position, segment in enumerate(segments):
             if wanted.active[position].any():
@@ -248,15 +263,51 @@ class RecordingSession:
                     )
                 )
             if sum(map(self._estimator.rows, held)) >= self._rows_asked:
-                yield from self._estimator.separate(held, self._join)
+                yield from self._separate(held, wanted, first=segments.start)
                 held = []
                 self._tell(segment + 1)
-        yield from self._estimator.separate(held, self._join)
+        yield from self._separate(held, wanted, first=segments.start)
         return wanted
+
+    def _separate(
+        self, jobs: Sequence[WindowJob], wanted: Activity, *, first: int
+    ) -> Generator[Request, list[Tensor] | None, None]:
+        """Separate some segments, and tag the estimates of what is doubtful in them; `first` is that of `wanted`."""
+        again: list[tuple[int, int, TagRow]] = []
+
+        def join(job: WindowJob, targets: Sequence[Target], estimates: NDArray[np.float32]) -> None:
+            self._join(job, targets, estimates)
+            row = job.segment - first
+            doubtful = wanted.detected[row] & wanted.active[row] & ~wanted.sure[row]
+            for target, estimate in zip(targets, estimates, strict=True):
+                column = self._columns[target.key]
+                if doubtful[column] and self._can_be_tagged(target):
+                    again.append((row, column, self._stem_row(job, estimate)))
+
+        yield from self._estimator.separate(jobs, join)
+        if again:
+            answers = (yield Request([row for _, _, row in again])) or []
+            for (row, column, _), answer in zip(again, answers, strict=True):
+                probs = self._calibration.probs(answer[0].float().cpu().numpy())
+                wanted.stem_probs[row, column] = probs[list(self._plan.targets[column].class_indexes)].max()
+
+    def _can_be_tagged(self, target: Target) -> bool:
+        return self._settings.retag_doubtful and target.condition is None and bool(target.class_indexes)
+
+    def _stem_row(self, job: WindowJob, estimate: NDArray[np.float32]) -> TagRow:
+        """Cut the segment out of the estimate of its window, as long as it was tagged."""
+        length = self._grid.segment_samples
+        start, stop = job.segment * length, (job.segment + 1) * length
+        total = self._total_samples(job.segment)
+        kept = stop if total is None else min(stop, total)
+        piece = _cut(estimate, origin=job.window.origin_sample, start=start, stop=kept)
+        piece = np.pad(piece, ((0, 0), (0, stop - kept)))
+        return TagRow(to_device(reference_weights(piece) @ piece, self._device))
 
     def _tag(
         self, segments: range
-    ) -> Generator[Request, list[Tensor] | None, tuple[NDArray[np.bool_], Tensor]]:
+    ) -> Generator[Request, list[Tensor] | None, tuple[NDArray[np.bool_], Tensor, Tensor | None]]:
+        """Tag segments: which are audible, their classes, and those of their frames, if that is asked and known."""
         length = self._grid.segment_samples
         waveforms = [
             self._reader.model.view(segment * length, (segment + 1) * length) for segment in segments
@@ -276,10 +327,11 @@ class RecordingSession:
         ]
         answers = (yield Request(rows)) if rows else None
         if not answers:
-            return audible, torch.zeros((len(segments), self._class_count()), device=self._device)
-        class_probs = answers[0].new_zeros((len(segments), len(answers[0])))
-        class_probs[torch.from_numpy(audible).to(self._device)] = torch.stack(answers)
-        return audible, class_probs
+            return audible, torch.zeros((len(segments), self._class_count()), device=self._device), None
+        tags = answers[0].new_zeros((len(segments), *answers[0].shape))
+        tags[torch.from_numpy(audible).to(self._device)] = torch.stack(answers)
+        has_frames = tags.shape[1] > 1 and self._settings.times == "frames"
+        return audible, tags[:, 0], tags[:, 1:] if has_frames else None
 
     def _class_count(self) -> int:
         """Count enough classes for silence, which is not tagged."""
@@ -287,17 +339,22 @@ class RecordingSession:
         indexes = (index for target in everything for index in target.class_indexes)
         return 1 + max(indexes, default=0)
 
-    def _find_activity(self, class_probs: Tensor, *, audible: NDArray[np.bool_]) -> tuple[Activity, Activity]:
-        probs = class_probs.float().cpu().numpy()
-        threshold = self._settings.threshold
-        wanted = find_activity(
-            probs,
-            targets=self._plan.targets,
+    def _find_activity(
+        self, class_probs: Tensor, *, frame_probs: Tensor | None, audible: NDArray[np.bool_]
+    ) -> tuple[Activity, Activity]:
+        find = functools.partial(
+            find_activity,
+            class_probs.float().cpu().numpy(),
             audible=audible,
-            threshold=threshold,
+            calibration=self._calibration,
+            segment_seconds=self._settings.segment_seconds,
+        )
+        wanted = find(
+            targets=self._plan.targets,
+            frame_probs=None if frame_probs is None else frame_probs.float().cpu().numpy(),
             excluded_indexes=self._plan.excluded_indexes,
         )
-        return wanted, find_activity(probs, targets=self._plan.exclude, audible=audible, threshold=threshold)
+        return wanted, find(targets=self._plan.exclude)
 
     def _job(
         self, segment: int, *, class_probs: Tensor, targets: list[Target], exclude: list[Target]
@@ -377,9 +434,24 @@ class RecordingSession:
             estimates=self._joined.take(stop_frame),
             segment_probs=activity.probs[: last - first],
             detected=activity.detected[: last - first],
+            sure=activity.sure[: last - first],
             active=activity.active[: last - first],
             segment_seconds=self._settings.segment_seconds,
+            detected_spans=self._placed(activity.spans[: last - first], first=first, stop_frame=stop_frame),
+            stem_probs=activity.stem_probs[: last - first],
         )
+
+    def _placed(
+        self, spans: Sequence[NDArray[np.float64]], *, first: int, stop_frame: int
+    ) -> tuple[NDArray[np.float64], ...]:
+        """Bring spans of segments to their place in the recording, and cut them at its end."""
+        seconds, stop_seconds = self._settings.segment_seconds, stop_frame / self._native_rate
+        placed = []
+        for segment, of_segment in enumerate(spans, start=first):
+            moved = of_segment.copy()
+            moved[:, 1:] = np.minimum(moved[:, 1:] + segment * seconds, stop_seconds)
+            placed.append(moved[moved[:, 1] < moved[:, 2]])
+        return tuple(placed)
 
 
 def _chosen(targets: Sequence[Target], active: NDArray[np.bool_]) -> list[Target]:

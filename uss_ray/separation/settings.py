@@ -5,7 +5,7 @@ Owns ranges and the profile of the published program; what the numbers do is tol
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -18,6 +18,9 @@ ConditionKind = Literal["auto", "class-mean", "detected"]
 Hierarchy = Literal["graph", "published"]
 ChannelMode = Literal["mid", "independent"]
 Joins = Literal["faded", "hard"]
+Times = Literal["frames", "segments"]
+
+DEFAULT_THRESHOLD: Final = 0.2
 
 
 class NetworkSettings(Settings):
@@ -50,11 +53,30 @@ class SeparationSettings(Settings):
         If a value is out of its range or in conflict with another.
     """
 
-    threshold: float = Field(
-        default=0.2,
+    threshold: Annotated[float, Field(ge=0.0, le=1.0)] | None = Field(
+        default=None,
+        description="A target is active in a segment where the probability of one of its classes reaches this. Off: "
+        f"what a calibration of the weights has for the class, else {DEFAULT_THRESHOLD:g}.",
+    )
+    calibrated: bool = Field(
+        default=True,
+        description="Use the calibration that weights bring, where they bring one: of probabilities and thresholds.",
+    )
+    sure_probability: float = Field(
+        default=0.5,
         ge=0.0,
         le=1.0,
-        description="A target is active in a segment where the largest probability of its classes reaches this.",
+        description="Probability from which on what is detected is sure; below, it is doubtful.",
+    )
+    retag_doubtful: bool = Field(
+        default=False,
+        description="Tag the stem of what is doubtful, and say in the index how probable its sound is in the stem "
+        "itself (docs/adr/0039).",
+    )
+    times: Times = Field(
+        default="frames",
+        description="Where a sound begins and ends in the segments in which it is detected. frames: as the tagger's "
+        "frames have it, if it has any. segments: it fills them.",
     )
     only_detected: bool = Field(
         default=False,
@@ -129,7 +151,9 @@ class SeparationSettings(Settings):
         are.
         """
         return cls(
-            threshold=0.2,
+            threshold=DEFAULT_THRESHOLD,
+            calibrated=False,
+            times="segments",
             only_detected=True,
             condition="detected",
             hierarchy="published",

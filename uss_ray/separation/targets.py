@@ -9,6 +9,7 @@ import functools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from torch import Tensor
 
@@ -18,6 +19,9 @@ from uss_ray.ontology.known import KnownNodes
 from uss_ray.ontology.published import published_tree_levels
 from uss_ray.ontology.vocabulary import TextMatch, Vocabulary
 from uss_ray.separation.settings import Hierarchy
+
+EVENTS: Final = 0
+"""What stands for the events where levels are told apart."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +35,7 @@ class Target:
     label : str
         Display name.
     level : int or None, default=None
-        Level of an ontology node that was asked for as part of its level; None of any other query.
+        Level of an ontology node that was asked for as part of its level, or as an event; None of any other query.
     class_indexes : tuple of int, default=()
         Trained classes whose probabilities say whether the target sounds, sorted.
     own_indexes : tuple of int, default=()
@@ -44,6 +48,10 @@ class Target:
     is_known : bool, default=True
         Whether the weights were trained on any of its classes. What they never learned has no probability, and a gate
         never opens for it.
+    is_event : bool, default=False
+        Whether it is one of the events, which share a mixture among them whatever their levels.
+    specific_keys : tuple of str, default=()
+        Targets that are more specific: with a gate, it is separated only where none of them is detected.
 
     Notes
     -----
@@ -60,6 +68,13 @@ class Target:
     condition: Tensor | None = None
     is_gated: bool = True
     is_known: bool = True
+    is_event: bool = False
+    specific_keys: tuple[str, ...] = ()
+
+    @property
+    def group(self) -> int | None:
+        """With whom it shares a mixture: those of its level, the events (0), or nobody (None)."""
+        return EVENTS if self.is_event else self.level
 
     @property
     def is_everything(self) -> bool:
@@ -168,6 +183,52 @@ def targets_for_levels(
     if known is None:
         return tuple(targets)
     return tuple(replace(target, is_known=known.knows(target.class_indexes)) for target in targets)
+
+
+def targets_for_events(vocabulary: Vocabulary, *, known: KnownNodes | None = None) -> tuple[Target, ...]:
+    """Give one target for each node that can be an event by itself.
+
+    Those are the nodes that a tagger has a class of their own for, but for those that AudioSet marks as `abstract`,
+    which only hold others together, or as `blacklist`, which raters could not tell: their sound is that of the node
+    above.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+    known : KnownNodes, optional
+        What the weights know. None: everything.
+
+    Returns
+    -------
+    tuple of Target
+        In the order of the ontology; gated, each with the more specific ones below it.
+
+    Raises
+    ------
+    QueryError
+        If there is none.
+    """
+    nodes = [
+        node
+        for node in vocabulary.ontology.nodes.values()
+        if node.node_id in vocabulary.classes and not node.restrictions
+    ]
+    if not nodes:
+        raise QueryError("events", expected="classes that are no abstract nodes", found="none")
+    events = {node.node_id for node in nodes}
+    targets = []
+    for node in nodes:
+        below = [one.node_id for one in vocabulary.ontology.descendants(node.node_id)[1:]]
+        target = _target_for_node(vocabulary, node, level=node.level)
+        targets.append(
+            replace(
+                target,
+                is_event=True,
+                is_known=known is None or known.knows(target.class_indexes),
+                specific_keys=tuple(key for key in below if key in events),
+            )
+        )
+    return tuple(targets)
 
 
 def targets_for_classes(

@@ -133,3 +133,14 @@ def test_weights_without_class_means_know_everything():
     weights = FakeWeights(class_means=None)
     plan = plan_of(build_engine(weights, vocabulary=Vocabulary.load()), levels=(1, 2, 3))
     assert all(stem.is_known for stem in plan.stems)
+
+
+def test_events_are_stems_of_one_group_and_one_that_is_named_stays_there(engine):
+    plan = plan_of(engine, events=True, classes=("Dog",))
+    kinds = {stem.label: (stem.kind, stem.group) for stem in plan.stems}
+    assert kinds["Dog"] == kinds["Animal"] == ("event", 0)
+    gated = {target.label: target.is_gated for target in plan.separation.targets}
+    assert (gated["Dog"], gated["Animal"]) == (False, True)
+    known = {stem.label: stem.is_known for stem in plan.stems}
+    assert (known["Dog"], known["Siren"]) == (True, False)
+    assert [(rest.level, rest.group) for rest in plan.stems.residuals] == [(0, 0)]

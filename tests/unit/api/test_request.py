@@ -5,17 +5,39 @@ import pickle
 
 import pytest
 
-from uss_ray.api.request import DEFAULT_LEVELS, Query, SeparationRequest, request_with
+from uss_ray.api.request import Query, SeparationRequest, request_with
 from uss_ray.errors import ConfigError
 from uss_ray.results.options import WriteOptions
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.silence import SeparationSilence
 
 
-def test_asking_for_nothing_asks_for_the_default_levels():
-    assert Query().levels == DEFAULT_LEVELS
-    assert Query(texts=("a dog",)).levels == ()
-    assert Query(exclude=("Dog",)).levels == ()
+def test_asking_for_nothing_asks_for_the_events():
+    assert (Query().events, Query().levels) == (True, ())
+    assert not Query(texts=("a dog",)).events
+    assert not Query(exclude=("Dog",)).events
+    assert Query(exclude=("Dog",), events=True).events
+
+
+def test_what_is_asked_travels_as_it_is():
+    for query in (Query(), Query(levels=(2,)), Query(events=True, classes=("Dog",))):
+        assert Query(**query.model_dump()) == query
+
+
+def test_events_and_levels_are_two_ways_to_share_a_recording_out():
+    with pytest.raises(ConfigError, match="events or levels"):
+        Query(events=True, levels=(1,))
+
+
+def test_the_published_profile_has_the_levels_of_its_program_if_nothing_is_asked_for():
+    published = SeparationSettings.published()
+    request = SeparationRequest(output="here", settings=published)
+    assert (request.query.events, request.query.levels) == (False, (1, 2, 3))
+    assert SeparationRequest(**request.model_dump()) == request
+    asked = SeparationRequest(output="here", settings=published, query=Query(events=True))
+    assert (asked.query.events, asked.query.levels) == (True, ())
+    named = SeparationRequest(output="here", settings=published, query=Query(classes=("Dog",)))
+    assert (named.query.events, named.query.levels) == (False, ())
 
 
 def test_a_union_needs_classes():
@@ -63,7 +85,7 @@ def test_every_threshold_of_silence_names_the_run(name, value):
 def test_the_description_is_json_that_names_every_setting():
     described = json.loads(SeparationRequest(output="here").described())
     assert described["settings"]["threshold"] == SeparationSettings().threshold
-    assert described["query"]["levels"] == list(DEFAULT_LEVELS)
+    assert described["query"]["events"] is True
 
 
 @pytest.mark.parametrize("wrong", [{"write": {"stem_format": "aac"}}, {"device": "abacus"}])

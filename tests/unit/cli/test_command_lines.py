@@ -66,9 +66,9 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
         "request": {"output": "out/archive"},
         "extras": {"dry_run": True, "trial": True},
     },
-    "archive examples/archive $(DEMO) --levels 1 2 3 --overwrite": {
+    "archive examples/archive $(DEMO) --events --overwrite": {
         "archive": "examples/archive",
-        "request": {"output": "$(DEMO)", "query": {"levels": (1, 2, 3)}, "overwrite": True},
+        "request": {"output": "$(DEMO)", "query": {"events": True}, "overwrite": True},
     },
     "archive configs/archive/index_only.yaml --threshold 0.3": {
         "archive": "examples/archive",

@@ -34,10 +34,25 @@ class FakeBlock:
     active: npt.NDArray[np.bool_]
     segment_spans_seconds: npt.NDArray[np.float64]
     detected: npt.NDArray[np.bool_] = None  # type: ignore[assignment]  # where it is active
+    sure: npt.NDArray[np.bool_] = None  # type: ignore[assignment]  # where it is detected
+    detected_spans: Sequence[npt.NDArray[np.float64]] = None  # type: ignore[assignment]  # whole segments
+    stem_probs: Floats = None  # type: ignore[assignment]  # nothing is tagged again
 
     def __post_init__(self) -> None:
-        if self.detected is None:
-            object.__setattr__(self, "detected", self.active)
+        detected = self.active if self.detected is None else self.detected
+        whole = [
+            np.array([[target, *span] for target in np.flatnonzero(flags)], np.float64).reshape(-1, 3)
+            for flags, span in zip(detected, self.segment_spans_seconds, strict=True)
+        ]
+        usual = {
+            "detected": detected,
+            "sure": detected,
+            "detected_spans": whole,
+            "stem_probs": np.full(np.shape(self.active), np.nan, np.float32),
+        }
+        for name, value in usual.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
 
 
 def blocks_of(

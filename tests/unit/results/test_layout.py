@@ -30,6 +30,7 @@ def test_stems_carry_label_and_node_id() -> None:
 def test_files_lie_where_the_readme_says() -> None:
     assert stem_path("a b.wav", level=2, slug="dog", extension="flac") == "a b.wav/level-2/dog.flac"
     assert stem_path("a b.wav", level=None, slug="dog", extension="wav") == "a b.wav/query/dog.wav"
+    assert stem_path("a b.wav", level=0, slug="dog", extension="wav") == "a b.wav/events/dog.wav"
     assert report_path("a b.wav") == "a b.wav/report.html"
     assert index_path("part 1") == "index/part 1.parquet"
 

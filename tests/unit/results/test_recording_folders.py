@@ -27,7 +27,7 @@ from uss_ray.store.store import Store
 ROOT_FILES = ("run.json", "summary.json", "summary-1-of-2.json", "failed.jsonl", "index.html")
 HOSTILE = """
 s1 mic1 a.wav b.WAV A.wav S1 s1.stems S1.STEMS a.stems.wav é.wav é.wav level-1 Level-2 query report.html report.mp3
-index index-pages .parts .lease .uss-ray-x x. dog.flac residual a%2Ewav
+events index index-pages .parts .lease .uss-ray-x x. dog.flac residual a%2Ewav
 """
 PARTS = st.one_of(
     st.sampled_from((*HOSTILE.split(), *ROOT_FILES)),
@@ -54,6 +54,7 @@ def files_of(name):
         report_sound_path(name),
         stem_path(name, level=1, slug="dog", extension="flac"),
         stem_path(name, level=None, slug="residual", extension="wav"),
+        stem_path(name, level=0, slug="dog", extension="flac"),
         span_stem_path(name, 3.5, level=2, slug="dog", extension="flac"),
     }
 

@@ -34,6 +34,7 @@ BANDS_HERTZ = {SPEECH: (0.0, 600.0), DOG: (600.0, 2200.0), MUSIC: (2200.0, 16000
 class FakeTagging:
     clipwise_probs: Tensor
     embedding: Tensor
+    framewise_probs: Tensor | None = None
 
 
 class BandTagger:

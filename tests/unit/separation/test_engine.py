@@ -310,7 +310,9 @@ def tiny_separator() -> ResUNet:
 
 def tiny_weights(separator: ResUNet) -> SimpleNamespace:
     return SimpleNamespace(
-        tagger=lambda waveform: SimpleNamespace(clipwise_probs=torch.zeros(len(waveform), 527)),
+        tagger=lambda waveform: SimpleNamespace(
+            clipwise_probs=torch.zeros(len(waveform), 527), framewise_probs=None
+        ),
         separator=separator,
         query_net=LatentQueryNet(),
         class_means={0: torch.zeros(4)},

@@ -34,6 +34,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 MODEL_RATE = 8000
 NAMES = ("Whispering", "Meow", "Fire alarm")
 FADED = SeparationSettings(condition="detected", segment_seconds=1)
+SEGMENT_BY_SEGMENT = ("segment_probs", "detected", "sure", "active", "stem_probs")
 HARD = FADED.replace(joins="hard", context_seconds=0.0, fade_seconds=0.0)
 
 
@@ -170,12 +171,15 @@ def assert_same_bits(
     for block in found:
         assert block.start_frame == position, "blocks lie where they belong, without gaps or overlaps"
         position += block.mixture.shape[1]
-    for name in ("segment_probs", "detected", "active", "segment_spans_seconds"):
+    for name in (*SEGMENT_BY_SEGMENT, "segment_spans_seconds"):
         np.testing.assert_array_equal(
             np.concatenate([getattr(block, name) for block in found]),
             np.concatenate([getattr(block, name) for block in expected]),
             err_msg=name,
         )
+    placed = [spans for block in found for spans in block.detected_spans]
+    for spans, whole in zip(placed, (one for block in expected for one in block.detected_spans), strict=True):
+        np.testing.assert_array_equal(spans, whole, err_msg="detected_spans")
     np.testing.assert_array_equal(
         np.concatenate([block.mixture for block in found], axis=1),
         np.concatenate([block.mixture for block in expected], axis=1),
@@ -234,6 +238,7 @@ def test_a_recording_may_end_anywhere_in_the_context_of_a_span(
         (FADED.replace(mixture_consistency=True), 13.0),
         (FADED.replace(context_seconds=1.3, fade_seconds=0.5), 17.0),
         (FADED.replace(fade_seconds=0.0), 13.0),
+        (FADED.replace(retag_doubtful=True, sure_probability=1.0), 13.3),
     ],
     ids=[
         "2 s",
@@ -241,6 +246,7 @@ def test_a_recording_may_end_anywhere_in_the_context_of_a_span(
         "consistent",
         "long context",
         "no fade",
+        "tagged again",
     ],
 )
 def test_spans_join_under_every_setting(

@@ -14,6 +14,7 @@ from uss_ray.separation.targets import (
     target_for_rest,
     target_for_text,
     targets_for_classes,
+    targets_for_events,
     targets_for_levels,
 )
 
@@ -132,3 +133,33 @@ def test_a_level_marks_what_is_not_known(vocabulary: Vocabulary, hierarchy: Hier
     known = KnownNodes(vocabulary, [SPEECH])
     levels = targets_for_levels(vocabulary, levels=[1, 2], hierarchy=hierarchy, known=known)
     assert {t.label for t in levels if t.is_known} == {"Human sounds", "Human voice"}
+
+
+def test_events_are_the_classes_that_are_neither_abstract_nor_hard_to_tell(vocabulary: Vocabulary) -> None:
+    events = {target.label: target for target in targets_for_events(vocabulary)}
+    assert {"Dog", "Bark", "Animal", "Train", "Piano"} <= events.keys()
+    plumbing = {
+        "Source-ambiguous sounds",
+        "Onomatopoeia",
+        "Channel, environment and background",
+        "Human voice",
+    }
+    assert not (plumbing | {"Sounds of things", "Field recording", "Song"}) & events.keys()
+    assert all(target.is_event and target.is_gated and target.group == 0 for target in events.values())
+    dog, bark = events["Dog"], events["Bark"]
+    assert dog.level == vocabulary.resolve("Dog").level
+    assert bark.key in dog.specific_keys
+    assert dog.key not in bark.specific_keys
+    assert vocabulary.resolve("Song").node_id not in events["Music"].specific_keys
+    assert vocabulary.classes.index(vocabulary.resolve("Song").node_id) in events["Music"].class_indexes
+
+
+def test_an_event_none_of_whose_classes_the_weights_know_is_unknown(vocabulary: Vocabulary) -> None:
+    events = targets_for_events(vocabulary, known=KnownNodes(vocabulary, [SPEECH]))
+    known = {target.label for target in events if target.is_known}
+    assert known == {"Speech"}
+
+
+def test_levels_and_queries_are_groups_of_their_own(vocabulary: Vocabulary) -> None:
+    assert {target.group for target in targets_for_levels(vocabulary, levels=[2])} == {2}
+    assert {target.group for target in targets_for_classes(vocabulary, names=["Dog"])} == {None}

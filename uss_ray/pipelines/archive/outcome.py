@@ -18,7 +18,7 @@ LOUDEST_STEMS = 3
 JOIN = "join"
 """Stage in which the spans of long recordings become their stems; in tasks of its own."""
 
-_STEM_STATUSES = ("written", "silent", "absent", "unknown", "detected")
+_STEM_STATUSES = ("written", "silent", "explained", "absent", "unknown", "detected")
 
 OutcomeStatus = Literal["separated", "failed", "unfinished", "part"]
 """`unfinished`: nothing is wrong with the recording, but a store, a disk or a stop kept it from being done; a
@@ -39,12 +39,12 @@ class Outcome:
         One line, for `failed` and `unfinished`.
     seconds, processing_seconds : float, default=0.0
         Length of the recording and the time it took.
-    written, silent, absent, unknown, detected : int, default=0
+    written, silent, explained, absent, unknown, detected : int, default=0
         Stems by status, residuals not counted.
     stem_bytes : int, default=0
         Size of these stems, without residuals.
     loudest : tuple of str, default=()
-        Labels of the loudest stems of the deepest level, loudest first.
+        Labels of the loudest stems of the deepest level, or of all events, loudest first.
     part : int or None, default=None
         Number of the span.
     parts : int or None, default=None
@@ -66,6 +66,7 @@ class Outcome:
     processing_seconds: float = 0.0
     written: int = 0
     silent: int = 0
+    explained: int = 0
     absent: int = 0
     unknown: int = 0
     detected: int = 0
@@ -169,9 +170,9 @@ def separated_outcome(recording: Recording, rows: RecordingRows) -> Outcome:
     stems = [row for row in own if row.kind != "residual"]
     counts = Counter(rows.counts)
     kept = [row for row in stems if row.status == "written"]
-    deepest = max((row.level or 0 for row in kept), default=0)
+    deepest = max((row.group or 0 for row in kept), default=0)
     loudest = sorted(
-        (row for row in kept if (row.level or 0) == deepest),
+        (row for row in kept if (row.group or 0) == deepest),
         key=lambda row: row.level_db if row.level_db is not None else float("-inf"),
         reverse=True,
     )
@@ -185,6 +186,7 @@ def separated_outcome(recording: Recording, rows: RecordingRows) -> Outcome:
         processing_seconds=facts.processing_seconds or 0.0,
         written=counts["written"],
         silent=counts["silent"],
+        explained=counts["explained"],
         absent=counts["absent"],
         unknown=counts["unknown"],
         detected=counts["detected"],

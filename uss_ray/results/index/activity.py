@@ -1,6 +1,6 @@
-"""When each node sounds: probabilities for the picture of a time line, spans for the index.
+"""When each node sounds: probabilities for the picture of a time line, spans and certainty for the index.
 
-Owns pooling and merging of segments in bounded memory; which segment is active was decided before.
+Owns pooling and merging of segments in bounded memory; what sounds where in a segment was decided before.
 """
 
 from __future__ import annotations
@@ -8,15 +8,32 @@ from __future__ import annotations
 import dataclasses
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from uss_ray.results.index.table import ActiveSpan
+from uss_ray.results.index.table import ActiveSpan, Certainty
 
 Floats = npt.NDArray[np.float32]
+Flags = npt.NDArray[np.bool_]
 
 _FIRST_COLUMNS = 32  # most recordings of an archive are short
+
+
+class SoundingSegments(Protocol):
+    """What blocks of the engine and parts say of consecutive segments; see `blocks.EstimateBlock`."""
+
+    @property
+    def detected(self) -> Flags: ...  # noqa: D102
+    @property
+    def sure(self) -> Flags: ...  # noqa: D102
+    @property
+    def active(self) -> Flags: ...  # noqa: D102
+    @property
+    def detected_spans(self) -> Sequence[npt.NDArray[np.float64]]: ...  # noqa: D102
+    @property
+    def segment_spans_seconds(self) -> npt.NDArray[np.float64]: ...  # noqa: D102
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,15 +47,70 @@ class Activity:
     column_seconds : float
         Duration of a column; the last may reach past the end of the recording.
     spans : tuple of ActiveSpan
-        Where the node is active.
+        Where the node sounds.
     highest_probability : float or None, default=None
         The maximum over all segments; None where nothing was tagged.
+    certainty : {"sure", "doubtful"} or None, default=None
+        Whether it is sure in one of these spans; None where it is detected in none.
+    stem_probability : float or None, default=None
+        Its highest probability in its own stem; None where that was not tagged.
     """
 
     probabilities: Floats
     column_seconds: float
     spans: tuple[ActiveSpan, ...]
     highest_probability: float | None = None
+    certainty: Certainty | None = None
+    stem_probability: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sounding:
+    """What sounds where in consecutive segments, one line a span: by segment, then by target and start.
+
+    Parameters
+    ----------
+    targets : ndarray of shape (n,), dtype=int64
+        Places of the targets.
+    times : ndarray of shape (n, 2), dtype=float64
+        Start and end in the recording in seconds.
+    detected, sure : ndarray of shape (n,), dtype=bool
+        Whether the target is detected, and surely so, in the segment of the span.
+    explained : ndarray of shape (n,), dtype=bool
+        Whether it is detected in the segment and not separated: something more specific is.
+    """
+
+    targets: npt.NDArray[np.int64]
+    times: npt.NDArray[np.float64]
+    detected: Flags
+    sure: Flags
+    explained: Flags
+
+    @classmethod
+    def of(cls, segments: SoundingSegments, *, spans_of: Literal["detected", "active"]) -> Sounding:
+        """Take what is detected at its own times; or the segments in which something is separated, as a whole."""
+        counts = [len(spans) for spans in segments.detected_spans]
+        numbers = np.repeat(np.arange(len(counts)), counts)
+        spans = np.concatenate([np.zeros((0, 3)), *segments.detected_spans])
+        targets, times = spans[:, 0].astype(np.int64), spans[:, 1:]
+        active = np.asarray(segments.active, bool)
+        explained = ~active[numbers, targets]
+        if spans_of == "active":
+            separated, separated_targets = np.nonzero(active)
+            numbers = np.concatenate([numbers[explained], separated])
+            targets = np.concatenate([targets[explained], separated_targets])
+            times = np.concatenate([times[explained], np.asarray(segments.segment_spans_seconds)[separated]])
+            explained = np.arange(len(numbers)) < np.count_nonzero(explained)
+            order = np.argsort(numbers, kind="stable")
+            numbers, targets, times = numbers[order], targets[order], times[order]
+            explained = explained[order]
+        return cls(
+            targets=targets,
+            times=times,
+            detected=np.asarray(segments.detected, bool)[numbers, targets],
+            sure=np.asarray(segments.sure, bool)[numbers, targets],
+            explained=explained,
+        )
 
 
 class Activities(Mapping[str, Activity]):
@@ -53,7 +125,13 @@ class Activities(Mapping[str, Activity]):
     column_seconds : float
         Duration of a column.
     spans : mapping of str to tuple of ActiveSpan
-        Of the nodes that are active somewhere.
+        Of the nodes that sound somewhere.
+    explained : mapping of str to tuple of ActiveSpan
+        Of the nodes that are detected somewhere, and nowhere separated, for something more specific is.
+    certainties : mapping of str to {"sure", "doubtful"}
+        Of the nodes that are detected.
+    stem_probabilities : ndarray of shape (nodes,), dtype=float32
+        NaN where no stem was tagged.
 
     Attributes
     ----------
@@ -68,7 +146,13 @@ class Activities(Mapping[str, Activity]):
         maxima: Floats,
         column_seconds: float,
         spans: Mapping[str, tuple[ActiveSpan, ...]],
+        explained: Mapping[str, tuple[ActiveSpan, ...]],
+        certainties: Mapping[str, Certainty],
+        stem_probabilities: Floats,
     ) -> None:
+        self.explained = explained
+        self._certainties = certainties
+        self._stem_probabilities = stem_probabilities
         self._keys = keys
         self._maxima = maxima
         self._column_seconds = column_seconds
@@ -85,6 +169,8 @@ class Activities(Mapping[str, Activity]):
             column_seconds=self._column_seconds,
             spans=self._spans.get(key, ()),
             highest_probability=known(self.highest[place]),
+            certainty=self._certainties.get(key),
+            stem_probability=known(self._stem_probabilities[place]),
         )
 
     def __iter__(self) -> Iterator[str]:
@@ -116,29 +202,56 @@ class ActivityLog:
         self._first_starts: list[float] = []
         self._last_end = 0.0
         self._spans: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        self._explained: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        self._certainties: dict[tuple[str, bool], Certainty] = {}
+        self._stem_probabilities = np.full(len(self._keys), np.nan, np.float32)
 
-    def add(self, probs: npt.ArrayLike, *, active: npt.ArrayLike, spans_seconds: npt.ArrayLike) -> None:
+    def add(
+        self,
+        probs: npt.ArrayLike,
+        *,
+        sounding: Sounding,
+        spans_seconds: npt.ArrayLike,
+        stem_probs: npt.ArrayLike,
+    ) -> None:
         """Take the next segments.
 
         Parameters
         ----------
         probs : array_like of shape (segments, nodes)
             Probabilities in [0, 1]; NaN for a node that is not tagged.
-        active : array_like of shape (segments, nodes), dtype=bool
-            Which nodes were separated where.
+        sounding : Sounding
+            What sounds in them.
         spans_seconds : array_like of shape (segments, 2)
             Start and end of each segment on a regular grid.
+        stem_probs : array_like of shape (segments, nodes)
+            Probabilities of nodes in their own stems; NaN where that was not tagged.
         """
-        active_flags = np.asarray(active, bool)
-        for row, flags, (start, end) in zip(
-            np.asarray(probs, np.float32), active_flags, np.asarray(spans_seconds, float), strict=True
-        ):
+        segments = zip(np.asarray(probs, np.float32), np.asarray(spans_seconds, float), strict=True)
+        for row, (start, end) in segments:
             self._add_maxima(row)
             if len(self._first_starts) < 2:
                 self._first_starts.append(float(start))
             self._last_end = float(end)
-            for node in np.flatnonzero(flags):
-                _extend(self._spans[self._keys[node]], start=float(start), end=float(end))
+        self._add_sounding(sounding)
+        in_stems = np.fmax.reduce(np.asarray(stem_probs, np.float32), axis=0, initial=np.nan)
+        self._stem_probabilities = np.fmax(self._stem_probabilities, in_stems)
+
+    def _add_sounding(self, sounding: Sounding) -> None:
+        for place, (start, end), detected, sure, explained in zip(
+            sounding.targets.tolist(),
+            sounding.times.tolist(),
+            sounding.detected.tolist(),
+            sounding.sure.tolist(),
+            sounding.explained.tolist(),
+            strict=True,
+        ):
+            key = self._keys[place]
+            _extend((self._explained if explained else self._spans)[key], start=start, end=end)
+            if sure:
+                self._certainties[key, explained] = "sure"
+            elif detected:
+                self._certainties.setdefault((key, explained), "doubtful")
 
     def result(self, *, total_seconds: float) -> Activities:
         """Give what is known of each node, spans cut at the end of the recording."""
@@ -151,14 +264,18 @@ class ActivityLog:
             self._keys,
             maxima=self._maxima[:columns],
             column_seconds=step_seconds * self._segments_per_column,
-            spans={
-                key: tuple(
-                    ActiveSpan(start_seconds=start, end_seconds=min(end, total_seconds))
-                    for start, end in spans
-                    if start < total_seconds
-                )
-                for key, spans in self._spans.items()
+            spans={key: _cut(spans, total_seconds) for key, spans in self._spans.items()},
+            explained={
+                key: _cut(spans, total_seconds)
+                for key, spans in self._explained.items()
+                if key not in self._spans
             },
+            certainties={
+                key: certainty
+                for (key, explained), certainty in self._certainties.items()
+                if explained == (key not in self._spans)
+            },
+            stem_probabilities=self._stem_probabilities,
         )
 
     def _add_maxima(self, row: Floats) -> None:
@@ -186,6 +303,14 @@ class ActivityLog:
 def known(probability: np.float32) -> float | None:
     """Give a probability, or None where nothing was tagged."""
     return None if np.isnan(probability) else float(probability)
+
+
+def _cut(spans: Sequence[tuple[float, float]], total_seconds: float) -> tuple[ActiveSpan, ...]:
+    return tuple(
+        ActiveSpan(start_seconds=start, end_seconds=min(end, total_seconds))
+        for start, end in spans
+        if start < total_seconds
+    )
 
 
 def _extend(spans: list[tuple[float, float]], *, start: float, end: float) -> None:

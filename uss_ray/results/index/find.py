@@ -38,6 +38,7 @@ _COLUMNS = [
     "status",
     "reason",
     "probability",
+    "certainty",
     "active_spans",
     "active_seconds",
     "stem_uri",
@@ -128,8 +129,8 @@ class Finding:
 
     Parameters
     ----------
-    recording_id, recording_uri, node_id, label, level, kind, status, reason, probability, active_seconds, \
-    sample_rate, frames
+    recording_id, recording_uri, node_id, label, level, kind, status, reason, probability, certainty, \
+    active_seconds, sample_rate, frames
         As in the index.
     spans : tuple of FoundSpan
         Where the sound is active, in order.
@@ -146,6 +147,7 @@ class Finding:
     status: str
     reason: str | None
     probability: float | None
+    certainty: str | None
     active_seconds: float
     spans: tuple[FoundSpan, ...]
     stem: str | None
@@ -296,10 +298,11 @@ def _filtered(file: Any, name: str, expression: Expression) -> pa.Table:
         fragment = ParquetFileFormat().make_fragment(file)
         schema = fragment.physical_schema
         check_index_version(schema, name=name)
-        missing = [column for column in _COLUMNS if column not in schema.names]
+        missing = [column for column in _COLUMNS if column not in (*schema.names, "certainty")]
         if missing:
             raise DataError(name, expected="the columns of the index", found=f"missing {missing}")
-        return fragment.to_table(columns=_COLUMNS, filter=expression, use_threads=False)
+        there = [column for column in _COLUMNS if column in schema.names]
+        return fragment.to_table(columns=there, filter=expression, use_threads=False)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise DataError(name, expected="a Parquet file", found=str(error).partition("\n")[0]) from error
 
@@ -313,6 +316,7 @@ def _finding(record: dict[str, Any], *, root: Store) -> Finding:
         )
         for span in record.pop("active_spans")
     )
+    record.setdefault("certainty", None)  # which older parts do not have
     return Finding(**record | {"spans": spans, "stem": _located(record.pop("stem_uri"), root=root)})
 
 

@@ -25,19 +25,21 @@ from uss_ray.records import INDEX_FOLDER
 from uss_ray.store.store import FoundFile, Location, Store
 from uss_ray.wording import printable, without_bare_secrets, without_secrets
 
-INDEX_VERSION = 3
-_READABLE_VERSIONS = ("1", "2", "3")
-_SINCE_VERSION_3 = ("recording_content",)
+INDEX_VERSION = 4
+_READABLE_VERSIONS = ("1", "2", "3", "4")
+_LATER_COLUMNS = ("recording_content", "certainty", "stem_probability")
 _VERSION_KEY = b"uss_ray.index_version"
 
-Status = Literal["written", "held", "detected", "silent", "absent", "unknown", "failed"]
-Kind = Literal["node", "class", "union", "text", "example", "rest", "residual", "recording"]
+Status = Literal["written", "held", "detected", "silent", "explained", "absent", "unknown", "failed"]
+Certainty = Literal["sure", "doubtful"]
+Kind = Literal["node", "event", "class", "union", "text", "example", "rest", "residual", "recording"]
 
 INDEX_STATUSES = tuple(status for status in get_args(Status) if status != "held")
 """Statuses that an index can hold."""
 
 _KINDS = frozenset(get_args(Kind))
 _STATUSES = frozenset(get_args(Status))
+_CERTAINTIES = frozenset(get_args(Certainty))
 _NO_FILE = (None, None, None)
 _FREE_TEXT = ("recording_uri", "reason")  # Parquet refuses file names that are in no encoding
 
@@ -147,19 +149,24 @@ class IndexRow:
     label : str
         Display name.
     level : int or None
-        Ontology level (roots are 1); None for queries.
-    kind : {"node", "class", "union", "text", "example", "rest", "residual", "recording"}
+        Ontology level (roots are 1); 0 for the residual of the events, None for queries.
+    kind : {"node", "event", "class", "union", "text", "example", "rest", "residual", "recording"}
         What was asked for (`rest`: everything but an excluded sound); `recording` only in the one row of a
         failed recording.
-    status : {"written", "held", "detected", "silent", "absent", "unknown", "failed"}
+    status : {"written", "held", "detected", "silent", "explained", "absent", "unknown", "failed"}
         `written`: a stem was kept, whole or in spans. `held`: it is kept in memory, under the name that its file will
         have; never in an index. `detected`: found, but nothing was to be separated.
-        `silent`: was separated, but never above the silence level, so no stem was kept. `absent`: the weights know
+        `silent`: was separated, but never above the silence level, so no stem was kept. `explained`: found, but nowhere
+        more than what is found of something more specific, whose row has the stem. `absent`: the weights know
         the sound and did not find it. `unknown`: they were trained on none of its classes. `failed`: see `reason`.
     reason : str or None, default=None
         One line: why a recording failed, or what its header said that was not so.
     probability : float or None, default=None
         Highest probability over all segments, in [0, 1]; None where nothing was tagged, or the sound is unknown.
+    certainty : {"sure", "doubtful"} or None, default=None
+        Whether it is sure somewhere that the sound is there; None where it is not detected.
+    stem_probability : float or None, default=None
+        Highest probability of the sound in its own stem, where that was tagged because it is doubtful; in [0, 1].
     active_spans : tuple of ActiveSpan, default=()
         Where the node is detected, in order, without overlap. Where spans are written, each with its own file: where
         it was separated, which of what was asked for by name is wherever there is sound.
@@ -202,6 +209,8 @@ class IndexRow:
     status: Status
     reason: str | None = None
     probability: Annotated[float, pa.float32()] | None = None
+    certainty: Certainty | None = None
+    stem_probability: Annotated[float, pa.float32()] | None = None
     active_spans: tuple[ActiveSpan, ...] = ()
     level_db: Annotated[float, pa.float32()] | None = None
     peak_db: Annotated[float, pa.float32()] | None = None
@@ -225,6 +234,11 @@ class IndexRow:
             field, expected, found = contradiction
             item = f"index row {self.recording_id} × {self.node_id or 'recording'}, {field}"
             raise DataError(item, expected=expected, found=found)
+
+    @property
+    def group(self) -> int | None:
+        """With which other rows it adds up to the recording: those of its level, events (0), or queries (None)."""
+        return 0 if self.kind == "event" else self.level
 
     @property
     def active_seconds(self) -> float:
@@ -293,8 +307,11 @@ def _contradiction(row: IndexRow) -> tuple[str, str, str] | None:
         return "stem_uri", "a whole stem or those of its spans", f"{files} files"
     if row.is_kept != (files > 0):
         return "stem_uri", "a value if and only if written or held", f"{row.status}, {files} files"
-    if row.probability is not None and not 0.0 <= row.probability <= 1.0:
-        return "probability", "a number in [0, 1]", str(row.probability)
+    for name, probability in (("probability", row.probability), ("stem_probability", row.stem_probability)):
+        if probability is not None and not 0.0 <= probability <= 1.0:
+            return name, "a number in [0, 1]", str(probability)
+    if row.certainty is not None and row.certainty not in _CERTAINTIES:
+        return "certainty", f"one of {get_args(Certainty)}", repr(row.certainty)
     for name, level in (("level_db", row.level_db), ("peak_db", row.peak_db)):
         if level is not None and not math.isfinite(level):
             return name, "a finite number or none", str(level)
@@ -483,9 +500,9 @@ def read_index_part(file: Any, *, name: str) -> pa.Table:
     except pa.ArrowInvalid as error:
         raise DataError(name, expected="a Parquet file", found=_short(error)) from error
     check_index_version(table.schema, name=name)
-    for column in _SINCE_VERSION_3:
+    for column in _LATER_COLUMNS:
         if column not in table.column_names:
-            table = table.append_column(column, pa.nulls(len(table), pa.string()))
+            table = table.append_column(column, pa.nulls(len(table), INDEX_SCHEMA.field(column).type))
     missing = [column for column in INDEX_SCHEMA.names if column not in table.column_names]
     extra = [column for column in table.column_names if column not in INDEX_SCHEMA.names]
     if missing or extra:

@@ -18,6 +18,7 @@ from importlib.resources import files
 from typing import Any
 
 import jinja2
+import pyarrow as pa
 import pyarrow.compute as pc
 from markupsafe import Markup
 
@@ -139,14 +140,14 @@ def _read(output: Store) -> _Archive:
 
 
 def _rows(output: Store) -> Iterator[dict[str, Any]]:
-    """Give the rows that the page looks at: all but those of what is certainly, or cannot be known to be, not there."""
+    """Give the rows that the page looks at: of what is near, known, and not told by the row of another."""
     for part in index_parts(output):
         with part.place.open() as file:
             table = read_index_part(file, name=str(part.place)).select(_COLUMNS)
         is_near = pc.greater_equal(pc.fill_null(table["probability"], 0.0), _LEAST_ABSENT)
         is_absent = pc.equal(table["status"], "absent")
-        is_unknown = pc.equal(table["status"], "unknown")
-        keeps = pc.and_not(pc.or_(pc.invert(is_absent), is_near), is_unknown)
+        says_nothing = pc.is_in(table["status"], pa.array(["unknown", "explained"]))
+        keeps = pc.and_not(pc.or_(pc.invert(is_absent), is_near), says_nothing)
         first = pc.equal(table["kind"], "recording")  # what failed
         quiet = table.filter(pc.invert(pc.or_(keeps, first)))
         yield from table.filter(pc.or_(keeps, first)).to_pylist()

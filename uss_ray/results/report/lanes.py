@@ -27,6 +27,7 @@ from uss_ray.results.report.spectrogram import Spectrogram
 _KEPT_FILES = 20_000  # of the spans of all lanes together
 _SMALLEST_COLUMNS = 75
 _LEAST_BYTES_A_PIXEL = 0.2  # of a spectrogram that is full of sound; most are not, and take less
+_NODES = ("node", "event")
 _TOO_LARGE = "No picture: the page would be too large with it."
 
 
@@ -44,7 +45,7 @@ class _Sound:
     def name(self) -> str:
         row = self.first
         if row.kind == "residual":
-            return "Rest" if row.level is None else f"Rest of level {row.level}"
+            return f"Rest of level {row.level}" if row.level else "Rest"
         return ", ".join(dict.fromkeys(row.label for row in self.rows))
 
     @property
@@ -62,8 +63,8 @@ class _Sound:
 
 
 def group_of(row: IndexRow) -> str:
-    """Name the mix that a row is a part of: its level, or what was asked for by name."""
-    return "queries" if row.level is None else f"level {row.level}"
+    """Name the mix that a row is a part of: its level, the events, or what was asked for by name."""
+    return "queries" if row.group is None else f"level {row.group}" if row.group else "events"
 
 
 def lanes_of(
@@ -140,7 +141,7 @@ def _sounds(rows: Sequence[IndexRow]) -> list[_Sound]:
 
 def _tree(sounds: Sequence[_Sound]) -> list[tuple[_Sound, int | None, int]]:
     """Order sounds so that each comes after the one it belongs to; with the place of that and its own depth."""
-    nodes = {row.node_id: sound for sound in sounds for row in sound.rows if row.kind == "node"}
+    nodes = {row.node_id: sound for sound in sounds for row in sound.rows if row.kind in _NODES}
     below: dict[int | None, list[_Sound]] = {}
     for sound in sounds:
         above = _above(sound, nodes)
@@ -153,7 +154,7 @@ def _tree(sounds: Sequence[_Sound]) -> list[tuple[_Sound, int | None, int]]:
         for inner in sorted(below.get(id(sound), ()), key=lambda one: one.order):
             place(inner, own, depth + 1)
 
-    roots = sorted(below.get(None, ()), key=lambda one: (one.first.kind == "node", one.order))
+    roots = sorted(below.get(None, ()), key=lambda one: (one.first.kind in _NODES, one.order))
     for root in roots:
         place(root, None, 0)
     return placed
@@ -161,7 +162,7 @@ def _tree(sounds: Sequence[_Sound]) -> list[tuple[_Sound, int | None, int]]:
 
 def _above(sound: _Sound, nodes: Mapping[str, _Sound]) -> _Sound | None:
     """Find the nearest ancestor that has a lane."""
-    if sound.first.kind != "node":
+    if sound.first.kind not in _NODES:
         return None
     try:
         parents = list(_ontology().node(sound.first.node_id).parent_ids)
@@ -286,6 +287,7 @@ def _note(sound: _Sound) -> str:
         return " · ".join(filter(None, ["the recording minus the stems", db_text(row.level_db)]))
     place = f"{row.kind} query" if row.level is None else f"level {'+'.join(_levels(sound))}"
     probability = "" if row.probability is None else f"p {row.probability:.2f}"
+    probability += ", doubtful" if row.certainty == "doubtful" else ""
     return " · ".join(filter(None, [place, probability, db_text(row.level_db)]))
 
 

@@ -35,7 +35,7 @@ from uss_ray.results.report.portrait import Portrait
 from uss_ray.results.stems.written import WrittenRecording
 
 _PICTURE_BYTES = 1_600_000
-_STATUSES: tuple[Status, ...] = ("written", "detected", "silent", "absent", "unknown")
+_STATUSES: tuple[Status, ...] = ("written", "detected", "silent", "explained", "absent", "unknown")
 _NAMED = 24  # of what was not heard, the most probable; the rest is folded away
 
 

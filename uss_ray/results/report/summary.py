@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from uss_ray.results.index.table import IndexRow
 
+_COUNTED_ONLY = ("explained", "absent", "unknown")
 COLUMNS = ("Recording", "Level", "Sound", "Status", "Probability", "Active", "Level dB", "Stem")
 
 
@@ -20,7 +21,7 @@ class Summary:
     columns : tuple of str
         Headings.
     lines : tuple of tuple of str
-        One for each row that is neither absent nor unknown, by recording and level.
+        One for each row of what was found and separated, by recording and level.
     counts : dict of str to int
         Rows by status, residuals not counted.
     recordings : int
@@ -44,14 +45,15 @@ def summary_table(rows: Iterable[IndexRow]) -> Summary:
     Returns
     -------
     Summary
-        Plain text, ready to be drawn. Absent and unknown nodes are counted but get no line.
+        Plain text, ready to be drawn. Nodes that are absent, unknown or explained are counted but get no line; a
+        probability that is doubtful has a question mark.
     """
     ordered = sorted(
         rows,
         key=lambda row: (
             row.recording_id,
-            row.level is None,
-            row.level or 0,
+            row.group is None,
+            row.group or 0,
             row.kind == "residual",
             -(row.level_db if row.level_db is not None else float("-inf")),
         ),
@@ -59,19 +61,26 @@ def summary_table(rows: Iterable[IndexRow]) -> Summary:
     counts = Counter(str(row.status) for row in ordered if row.kind != "residual")
     return Summary(
         columns=COLUMNS,
-        lines=tuple(_line(row) for row in ordered if row.status not in ("absent", "unknown")),
+        lines=tuple(_line(row) for row in ordered if row.status not in _COUNTED_ONLY),
         counts=dict(counts),
         recordings=len({row.recording_id for row in ordered}),
     )
 
 
+def probability_text(probability: float | None, *, certainty: str | None) -> str:
+    """Write a probability, with a question mark where what was detected is doubtful; empty if there is none."""
+    if probability is None:
+        return ""
+    return f"{probability:.2f}" + ("?" if certainty == "doubtful" else "")
+
+
 def _line(row: IndexRow) -> tuple[str, ...]:
     return (
         row.recording_id,
-        "" if row.kind == "recording" else "query" if row.level is None else str(row.level),
+        "" if row.kind == "recording" else "query" if row.level is None else str(row.level or ""),
         row.label,
         row.status,
-        "" if row.probability is None else f"{row.probability:.2f}",
+        probability_text(row.probability, certainty=row.certainty),
         f"{row.active_seconds:.1f} s" if row.active_spans else "",
         "" if row.level_db is None else f"{row.level_db:.1f}",
         _where(row),

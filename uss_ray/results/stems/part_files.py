@@ -26,7 +26,7 @@ from uss_ray.results.index.table import RecordingFacts
 from uss_ray.store.store import Store
 
 PART_NAME = "part.json"
-PART_VERSION: Final = 2
+PART_VERSION: Final = 3
 _SEGMENTS_NAME = "segments.npz"
 _SAMPLE = np.dtype("<f4")
 
@@ -57,7 +57,7 @@ class PartFacts(Settings):
         Size in bytes of each of its files but `part.json`, by name.
     """
 
-    version: Literal[2] = PART_VERSION
+    version: Literal[3] = PART_VERSION
     run_id: str
     recording_id: str
     keys: tuple[str, ...]
@@ -106,6 +106,9 @@ class PartWriter:
         self._bounds: list[Ints] = []
         self._probs: list[Floats] = []
         self._detected: list[npt.NDArray[np.bool_]] = []
+        self._sure: list[npt.NDArray[np.bool_]] = []
+        self._detected_spans: list[npt.NDArray[np.float64]] = []
+        self._stem_probs: list[Floats] = []
         self._active: list[npt.NDArray[np.bool_]] = []
         self._spans: list[npt.NDArray[np.float64]] = []
         self._stretches: list[tuple[int, int, int, int]] = []
@@ -129,6 +132,10 @@ class PartWriter:
         self._bounds.append(bounds)
         self._probs.append(np.asarray(block.segment_probs, np.float32))
         self._detected.append(np.asarray(block.detected, np.bool_))
+        self._sure.append(np.asarray(block.sure, np.bool_))
+        self._stem_probs.append(np.asarray(block.stem_probs, np.float32))
+        for segment, spans in enumerate(block.detected_spans, start=self._segments):
+            self._detected_spans.append(np.insert(np.asarray(spans, np.float64), 0, segment, axis=1))
         self._active.append(np.asarray(block.active, np.bool_))
         self._spans.append(np.asarray(block.segment_spans_seconds, np.float64))
         self._segments += len(bounds) - 1
@@ -148,8 +155,11 @@ class PartWriter:
             bounds=bounds,
             probs=np.concatenate(self._probs),
             detected=np.concatenate(self._detected),
+            sure=np.concatenate(self._sure),
+            numbered_spans=np.concatenate([np.zeros((0, 4)), *self._detected_spans]),
+            stem_probs=np.concatenate(self._stem_probs),
             active=np.concatenate(self._active),
-            spans=np.concatenate(self._spans),
+            segment_spans_seconds=np.concatenate(self._spans),
             stretches=np.array(self._stretches, np.int64).reshape(-1, 4),
         )
         Store(self._folder / _SEGMENTS_NAME).put(buffer.getvalue())
@@ -206,9 +216,12 @@ class PartSegments:
     bounds : ndarray of shape (segments + 1,), dtype=int64
         Where in the recording they begin, and where the last ends, in frames.
     probs : ndarray of shape (segments, targets), dtype=float32
-    detected, active : ndarray of shape (segments, targets), dtype=bool
-    spans : ndarray of shape (segments, 2), dtype=float64
-        Start and end in seconds.
+    detected, sure, active : ndarray of shape (segments, targets), dtype=bool
+    numbered_spans : ndarray of shape (n, 4), dtype=float64
+        Segment of the part, target, start and end in seconds: what is detected in the segments.
+    stem_probs : ndarray of shape (segments, targets), dtype=float32
+    segment_spans_seconds : ndarray of shape (segments, 2), dtype=float64
+        Start and end of the segments.
     stretches : ndarray of shape (n, 4), dtype=int64
         Target, segment of the part, first frame in the recording, frames: where there is sound, in the order of
         the samples in the target's file.
@@ -217,9 +230,18 @@ class PartSegments:
     bounds: Ints
     probs: Floats
     detected: npt.NDArray[np.bool_]
+    sure: npt.NDArray[np.bool_]
     active: npt.NDArray[np.bool_]
-    spans: npt.NDArray[np.float64]
+    numbered_spans: npt.NDArray[np.float64]
+    stem_probs: Floats
+    segment_spans_seconds: npt.NDArray[np.float64]
     stretches: Ints
+
+    @property
+    def detected_spans(self) -> list[npt.NDArray[np.float64]]:
+        """What is detected in each segment: target, start and end in seconds."""
+        edges = np.searchsorted(self.numbered_spans[:, 0], np.arange(1, len(self.detected)))
+        return np.split(self.numbered_spans[:, 1:], edges)
 
 
 def read_part_facts(part: Store) -> PartFacts:

@@ -182,7 +182,7 @@ def _take_rest(residual: Track, mixture: Floats, *, part: int, timeline: Timelin
     rest = mixture.astype(np.float64)
     for place in timeline.present:
         track = tracks.at(place)
-        if track.request.level != residual.request.level:
+        if track.request.group != residual.request.group:
             continue
         for first_frame, samples in timeline.sounds_of_part(place, part=part):
             kept = track.kept(samples, start_frame=first_frame)

@@ -45,7 +45,7 @@ class StemRun:
 
     @property
     def spans_of(self) -> Literal["detected", "active"]:
-        """Which flags of a block make the spans of the index: what was separated, where each span has a file."""
+        """What makes the spans of the index: what is detected, or where each span has a file, what was separated."""
         return "active" if self.options.write == "active-spans" else "detected"
 
     def painter(self, geometry: Geometry, *, recording: RecordingFacts, root: Path) -> PortraitPainter | None:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from uss_ray.errors import DataError
 from uss_ray.results.blocks import Geometry, Stretch
-from uss_ray.results.index.activity import Activities, ActivityLog
+from uss_ray.results.index.activity import Activities, ActivityLog, Sounding
 from uss_ray.results.stems.part_files import PartFacts, SampleReader, read_part_facts, read_part_segments
 from uss_ray.store.store import Store
 
@@ -77,7 +77,12 @@ class Timeline:
         segments = 0
         for number, location in enumerate(locations):
             found = read_part_segments(location)
-            log.add(found.probs, active=getattr(found, spans_of), spans_seconds=found.spans)
+            log.add(
+                found.probs,
+                sounding=Sounding.of(found, spans_of=spans_of),
+                spans_seconds=found.segment_spans_seconds,
+                stem_probs=found.stem_probs,
+            )
             bounds.append(found.bounds[:-1])
             active_bits.append(np.packbits(found.active, axis=1))
             rows = np.insert(found.stretches, 0, number, axis=1)

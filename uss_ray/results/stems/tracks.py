@@ -237,7 +237,7 @@ class Tracks:
     Attributes
     ----------
     residuals : list of Track
-        One for each level, and one for the queries; none unless whole stems are written.
+        One for each level, for the events and for the queries; none unless whole stems are written.
     """
 
     def __init__(
@@ -310,7 +310,7 @@ class Tracks:
     def _files(self, stem: StemRequest, *, slug: str) -> StemFiles:
         if self._write == "index-only":
             return NoFiles()
-        level, extension = stem.level, self._encoding.stem_format
+        level, extension = stem.group, self._encoding.stem_format
         uri = stem_path(self._recording_id, level=level, slug=slug, extension=extension)
         if self._root is None:
             return HeldSound(uri=uri, channels=self._encoding.channels)

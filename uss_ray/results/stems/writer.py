@@ -21,7 +21,7 @@ from uss_ray.results.blocks import (
     checked_blocks,
     segment_bounds,
 )
-from uss_ray.results.index.activity import ActivityLog
+from uss_ray.results.index.activity import ActivityLog, Sounding
 from uss_ray.results.index.table import RecordingFacts
 from uss_ray.results.stem_plan import StemPlan
 from uss_ray.results.stems.files import Encoding
@@ -88,8 +88,9 @@ def write_estimates(
             n_frames += block.mixture.shape[1]
             log.add(
                 block.segment_probs,
-                active=getattr(block, wanted.spans_of),
+                sounding=Sounding.of(block, spans_of=wanted.spans_of),
                 spans_seconds=block.segment_spans_seconds,
+                stem_probs=block.stem_probs,
             )
             _take_block(block, tracks=tracks, plan=wanted.plan, sample_rate=geometry.sample_rate)
             if painter is not None:
@@ -110,7 +111,7 @@ def write_estimates(
 
 def _take_block(block: EstimateBlock, *, tracks: Tracks, plan: StemPlan, sample_rate: int) -> None:
     bounds = segment_bounds(block, sample_rate=sample_rate)
-    rest = {track.request.level: block.mixture.astype(np.float64) for track in tracks.residuals}
+    rest = {track.request.group: block.mixture.astype(np.float64) for track in tracks.residuals}
     active = np.asarray(block.active)
     is_present = np.zeros(len(plan), np.bool_)
     is_present[[plan.places[key] for key in block.estimates if key in plan.places]] = True
@@ -119,9 +120,9 @@ def _take_block(block: EstimateBlock, *, tracks: Tracks, plan: StemPlan, sample_
         track, estimate = tracks.at(place), block.estimates.get(plan.keys[place])
         track.take_segments(estimate, bounds=bounds, active=active[:, place])
         kept = None if estimate is None else track.kept(estimate, start_frame=block.start_frame)
-        if kept is not None and track.request.level in rest:
-            rest[track.request.level][:, -kept.shape[1] :] -= kept
+        if kept is not None and track.request.group in rest:
+            rest[track.request.group][:, -kept.shape[1] :] -= kept
     everywhere = np.ones(len(bounds) - 1, np.bool_)
     for track in tracks.residuals:
-        remaining = rest[track.request.level].astype(np.float32)
+        remaining = rest[track.request.group].astype(np.float32)
         track.take_segments(remaining, bounds=bounds, active=everywhere)

@@ -10,6 +10,7 @@ from uss_ray.results.index.activity import Activities, Activity
 from uss_ray.results.index.rows import RecordingRows, absent_row
 from uss_ray.results.index.table import IndexRow, RecordingFacts, RunFacts, blank_row
 from uss_ray.results.report.portrait import Portrait
+from uss_ray.results.stem_plan import StemPlan
 from uss_ray.results.stems.files import HeldSound
 from uss_ray.results.stems.stem_run import StemRun
 from uss_ray.results.stems.tracks import Track, Tracks
@@ -57,14 +58,15 @@ def assemble(
     """Make the rows of a recording from finished tracks; `started` as in `writer.write_estimates`."""
     took_seconds = None if started is None else time.monotonic() - started
     common = blank_row(recording, run=wanted.facts, processing_seconds=took_seconds)
+    own = {
+        place: _with_decoder(_row(track, common=common, activities=activities), recording)
+        for place, track in tracks.by_place().items()
+    }
     rows = RecordingRows(
         wanted.plan,
         common=common,
         probabilities=activities.highest,
-        own={
-            place: _with_decoder(_row(track, common=common, activities=activities), recording)
-            for place, track in tracks.by_place().items()
-        },
+        own=dict(sorted((_explained(wanted.plan, common=common, activities=activities) | own).items())),
     )
     return WrittenRecording(
         recording=recording,
@@ -81,7 +83,22 @@ def _row(track: Track, *, common: IndexRow, activities: Activities) -> IndexRow:
         return track.row(absent_row(common, track.request), spans=())
     activity = activities[track.request.key]
     absent = absent_row(common, track.request, probability=activity.highest_probability)
-    return track.row(absent, spans=activity.spans)
+    known = dataclasses.replace(
+        absent, certainty=activity.certainty, stem_probability=activity.stem_probability
+    )
+    return track.row(known, spans=activity.spans)
+
+
+def _explained(plan: StemPlan, *, common: IndexRow, activities: Activities) -> dict[int, IndexRow]:
+    """Make the rows of what is found, but nowhere more than something more specific."""
+    rows = {}
+    for key, spans in activities.explained.items():
+        place, activity = plan.places[key], activities[key]
+        absent = absent_row(common, plan[place], probability=activity.highest_probability)
+        rows[place] = dataclasses.replace(
+            absent, status="explained", certainty=activity.certainty, active_spans=spans
+        )
+    return rows
 
 
 def _with_decoder(row: IndexRow, recording: RecordingFacts) -> IndexRow:

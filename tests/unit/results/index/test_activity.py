@@ -2,11 +2,55 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Literal
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from uss_ray.results.index.activity import ActivityLog
+from uss_ray.results.index.activity import ActivityLog, Sounding
 from uss_ray.results.index.table import ActiveSpan
+
+
+@dataclasses.dataclass
+class Segments:
+    """Of some targets, detected as a whole and separated, unless said otherwise."""
+
+    active: np.ndarray
+    segment_spans_seconds: np.ndarray
+    detected: np.ndarray = None  # type: ignore[assignment]
+    sure: np.ndarray = None  # type: ignore[assignment]
+    detected_spans: Sequence[np.ndarray] = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        self.detected = self.active if self.detected is None else self.detected
+        self.sure = np.zeros_like(self.active) if self.sure is None else self.sure
+        if self.detected_spans is None:
+            self.detected_spans = [
+                np.array([[place, *span] for place in np.flatnonzero(flags)]).reshape(-1, 3)
+                for flags, span in zip(self.detected, self.segment_spans_seconds, strict=True)
+            ]
+
+
+def add(
+    log: ActivityLog,
+    probs: npt.ArrayLike,
+    *,
+    active: npt.ArrayLike,
+    spans_seconds: npt.ArrayLike,
+    spans_of: Literal["detected", "active"] = "detected",
+    stem_probs: npt.ArrayLike | None = None,
+    **others: Any,
+) -> None:
+    segments = Segments(np.asarray(active, bool), np.asarray(spans_seconds, float), **others)
+    log.add(
+        probs,
+        sounding=Sounding.of(segments, spans_of=spans_of),
+        spans_seconds=spans_seconds,
+        stem_probs=np.full(np.shape(probs), np.nan) if stem_probs is None else stem_probs,
+    )
 
 
 def spans(n: int, *, start: int = 0, seconds: float = 2.0) -> np.ndarray:
@@ -16,8 +60,8 @@ def spans(n: int, *, start: int = 0, seconds: float = 2.0) -> np.ndarray:
 def test_neighbouring_active_segments_make_one_span_cut_at_the_end() -> None:
     log = ActivityLog(["a", "b"])
     active = np.array([[1, 0], [1, 0], [0, 0], [1, 0]], bool)
-    log.add(np.full((2, 2), 0.5), active=active[:2], spans_seconds=spans(2))
-    log.add([[0.5, 0.25], [0.75, 0.5]], active=active[2:], spans_seconds=spans(2, start=2))
+    add(log, np.full((2, 2), 0.5), active=active[:2], spans_seconds=spans(2))
+    add(log, [[0.5, 0.25], [0.75, 0.5]], active=active[2:], spans_seconds=spans(2, start=2))
     result = log.result(total_seconds=7.25)
     assert result["a"].spans == (
         ActiveSpan(start_seconds=0.0, end_seconds=4.0),
@@ -35,7 +79,7 @@ def test_columns_stay_bounded_and_keep_every_maximum() -> None:
     probs[[3, 41], 0] = [0.5, 0.875]
     for first in range(0, 50, 7):
         part = probs[first : first + 7]
-        log.add(part, active=part > 0, spans_seconds=spans(len(part), start=first))
+        add(log, part, active=part > 0, spans_seconds=spans(len(part), start=first))
     activity = log.result(total_seconds=100.0)["a"]
     assert activity.column_seconds == 16.0
     assert activity.probabilities.tolist() == [0.5, 0.0, 0.0, 0.0, 0.0, 0.875, 0.0]
@@ -43,7 +87,7 @@ def test_columns_stay_bounded_and_keep_every_maximum() -> None:
 
 def test_overlapping_segments_merge() -> None:
     log = ActivityLog(["a"])
-    log.add([[1.0], [1.0]], active=[[True], [True]], spans_seconds=[[0.0, 2.0], [1.0, 3.0]])
+    add(log, [[1.0], [1.0]], active=[[True], [True]], spans_seconds=[[0.0, 2.0], [1.0, 3.0]])
     activity = log.result(total_seconds=3.0)["a"]
     assert activity.spans == (ActiveSpan(start_seconds=0.0, end_seconds=3.0),)
     assert activity.column_seconds == 1.0
@@ -51,10 +95,79 @@ def test_overlapping_segments_merge() -> None:
 
 def test_a_target_that_is_not_tagged_has_no_probability() -> None:
     log = ActivityLog(["a"], max_columns=2)
-    log.add(np.full((5, 1), np.nan), active=np.ones((5, 1), bool), spans_seconds=spans(5))
+    add(log, np.full((5, 1), np.nan), active=np.ones((5, 1), bool), spans_seconds=spans(5))
     assert log.result(total_seconds=10.0)["a"].highest_probability is None
 
 
 def test_segments_of_another_width_are_refused() -> None:
     with pytest.raises(ValueError, match="broadcast"):
-        ActivityLog(["a", "b"]).add([[0.5, 0.5, 0.5]], active=[[True] * 3], spans_seconds=[[0, 1]])
+        add(ActivityLog(["a", "b"]), [[0.5, 0.5, 0.5]], active=[[False] * 3], spans_seconds=[[0, 1]])
+
+
+def test_what_is_detected_has_its_own_times_and_meets_over_the_border_of_segments() -> None:
+    log = ActivityLog(["a"])
+    times = [np.array([[0.0, 0.5, 1.0], [0.0, 1.5, 2.0]]), np.array([[0.0, 2.0, 2.25]])]
+    add(log, [[0.5]] * 2, active=[[True]] * 2, spans_seconds=spans(2), detected_spans=times)
+    found = log.result(total_seconds=4.0)["a"].spans
+    assert [(span.start_seconds, span.end_seconds) for span in found] == [(0.5, 1.0), (1.5, 2.25)]
+
+
+def test_where_spans_have_files_they_are_the_segments_that_were_separated() -> None:
+    log = ActivityLog(["a"])
+    times = [np.array([[0.0, 0.5, 1.0]]), np.zeros((0, 3))]
+    detected = np.array([[True], [False]])
+    add(
+        log,
+        [[0.5]] * 2,
+        active=[[True]] * 2,
+        spans_seconds=spans(2),
+        detected=detected,
+        detected_spans=times,
+        spans_of="active",
+    )
+    [span] = log.result(total_seconds=4.0)["a"].spans
+    assert (span.start_seconds, span.end_seconds) == (0.0, 4.0)
+
+
+def test_what_is_detected_and_never_separated_is_explained_by_something_more_specific() -> None:
+    log = ActivityLog(["animal", "dog", "cat"])
+    detected = np.array([[True, True, False], [True, False, False]])
+    active = np.array([[False, True, False], [False, False, False]])
+    for spans_of in ("detected", "active"):
+        log = ActivityLog(["animal", "dog", "cat"])
+        add(
+            log,
+            np.full((2, 3), 0.5),
+            active=active,
+            spans_seconds=spans(2),
+            detected=detected,
+            sure=detected & active,
+            spans_of=spans_of,
+        )
+        result = log.result(total_seconds=4.0)
+        assert result["animal"].spans == ()
+        assert result.explained == {"animal": (ActiveSpan(start_seconds=0.0, end_seconds=4.0),)}
+        assert [result[key].certainty for key in ("animal", "dog", "cat")] == ["doubtful", "sure", None]
+
+
+def test_one_sure_segment_makes_it_sure_and_only_those_where_it_is_separated_count() -> None:
+    log = ActivityLog(["animal"])
+    add(
+        log,
+        np.full((3, 1), 0.5),
+        active=[[True], [True], [False]],
+        spans_seconds=spans(3),
+        detected=np.array([[True], [False], [True]]),
+        sure=np.array([[False], [False], [True]]),
+    )
+    result = log.result(total_seconds=6.0)
+    assert (result["animal"].certainty, result.explained) == ("doubtful", {})
+
+
+def test_the_highest_probability_in_the_stem_is_kept() -> None:
+    log = ActivityLog(["a", "b"])
+    nothing = np.nan
+    add(log, [[0.3, 0.3]], active=[[True] * 2], spans_seconds=spans(1), stem_probs=[[0.25, nothing]])
+    add(log, [[0.3, 0.3]], active=[[True] * 2], spans_seconds=spans(1, start=1), stem_probs=[[0.5, nothing]])
+    result = log.result(total_seconds=4.0)
+    assert (result["a"].stem_probability, result["b"].stem_probability) == (0.5, None)

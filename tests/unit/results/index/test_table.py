@@ -181,8 +181,8 @@ def test_a_part_that_is_not_parquet_is_an_error_that_names_it(root: Path) -> Non
         (lambda table: table.append_column("mood", pa.array(["x", "y"])), "extra \\['mood'\\]"),
         (lambda table: table.replace_schema_metadata({}), "version none"),
         (
-            lambda table: table.replace_schema_metadata({b"uss_ray.index_version": b"4"}),
-            "expected index version 1 or 2 or 3, found version 4",
+            lambda table: table.replace_schema_metadata({b"uss_ray.index_version": b"5"}),
+            "expected index version 1 or 2 or 3 or 4, found version 5",
         ),
         (
             lambda table: table.set_column(
@@ -225,6 +225,8 @@ def test_a_part_of_another_schema_is_refused(root: Path, change: Any, message: s
         ),
         ({"status": "failed"}, "reason"),
         ({"probability": 1.5}, "probability"),
+        ({"stem_probability": -0.5}, "stem_probability"),
+        ({"certainty": "certain"}, "certainty"),
         ({"level_db": float("-inf")}, "level_db"),
         ({"active_spans": (ActiveSpan(start_seconds=2.0, end_seconds=1.0),)}, "active_spans"),
     ],
@@ -246,7 +248,7 @@ def test_a_file_name_in_no_encoding_can_be_indexed(tmp_path: Path) -> None:
     assert read_index(tmp_path)["recording_uri"].to_pylist() == ["caf\\udce9.wav"]
 
 
-def test_the_schema_is_the_one_of_version_3_to_the_last_byte() -> None:
+def test_the_schema_is_the_one_of_version_4_to_the_last_byte() -> None:
     """Rows of this run must still be read by later programs."""
     span = pa.struct(
         [
@@ -271,6 +273,8 @@ def test_the_schema_is_the_one_of_version_3_to_the_last_byte() -> None:
         ("status", pa.string(), False),
         ("reason", pa.string(), True),
         ("probability", pa.float32(), True),
+        ("certainty", pa.string(), True),
+        ("stem_probability", pa.float32(), True),
         ("active_spans", pa.list_(span), False),
         ("active_seconds", pa.float64(), False),
         ("level_db", pa.float32(), True),
@@ -289,10 +293,20 @@ def test_the_schema_is_the_one_of_version_3_to_the_last_byte() -> None:
         ("processing_seconds", pa.float64(), True),
         ("created_at", pa.timestamp("us", tz="UTC"), False),
     ]
-    version_3 = pa.schema(
-        [pa.field(*column) for column in columns], metadata={b"uss_ray.index_version": b"3"}
+    version_4 = pa.schema(
+        [pa.field(*column) for column in columns], metadata={b"uss_ray.index_version": b"4"}
     )
-    assert INDEX_SCHEMA.serialize().equals(version_3.serialize())
+    assert INDEX_SCHEMA.serialize().equals(version_4.serialize())
+
+
+def test_a_part_of_version_3_is_read_with_nothing_known_of_certainty(tmp_path: Path) -> None:
+    table = to_table([a_row(certainty="sure", stem_probability=0.5)])
+    table = table.drop_columns(["certainty", "stem_probability"])
+    (tmp_path / "index").mkdir()
+    older = table.replace_schema_metadata({b"uss_ray.index_version": b"3"})
+    pq.write_table(older, tmp_path / "index" / "a.parquet")
+    [row] = read_index(tmp_path).to_pylist()
+    assert (row["certainty"], row["stem_probability"]) == (None, None)
 
 
 def test_a_part_of_version_2_is_read_with_nothing_known_of_the_content(tmp_path: Path) -> None:

@@ -147,3 +147,10 @@ def test_without_an_index_there_is_no_page(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="an index"):
         write_archive_page(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_something_more_specific_explains_is_found_under_that_one(tmp_path: Path) -> None:
+    rows = [row("a.wav", kind="event"), row("a.wav", "/m/animal", "Animal", kind="event", status="explained")]
+    _, facts = made(tmp_path, *rows)
+    assert [sound["label"] for sound in facts["sounds"]] == ["Dog"]
+    assert facts["recordings"] == 1

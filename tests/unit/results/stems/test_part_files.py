@@ -65,8 +65,8 @@ def test_the_samples_of_a_target_are_kept_where_they_are_not_zero_bit_for_bit(pa
     [
         (PART_NAME, b"{", "expected JSON"),
         (PART_NAME, b"[]", "a JSON object"),
-        (PART_NAME, b'{"version": 1}', "version: expected 2, found 1"),
-        (PART_NAME, b'{"version": 2}', "run_id: expected a value"),
+        (PART_NAME, b'{"version": 2}', "version: expected 3, found 2"),
+        (PART_NAME, b'{"version": 3}', "run_id: expected a value"),
         ("segments.npz", b"PK", "segments of a part"),
     ],
 )

@@ -325,7 +325,7 @@ def shorten(path: Path) -> None:
         (
             lambda parts: (Path(parts[3]) / PART_NAME).write_text('{"version": 99}'),
             DataError,
-            "version: expected 2, found 99",
+            "version: expected 3, found 99",
         ),
         (lambda parts: (Path(parts[3]) / PART_NAME).write_text("[]"), DataError, "a JSON object"),
         (lambda parts: parts.pop(1), DataError, "from frame 24000, found from 56000"),

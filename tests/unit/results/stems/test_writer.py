@@ -503,6 +503,15 @@ def test_rows_name_another_decoder_and_what_a_header_said_wrongly(
     assert {row.format for row in rows if row.status == "absent"} == {None}
 
 
+def detected_only(block: FakeBlock, detected: np.ndarray) -> FakeBlock:
+    return dataclasses.replace(
+        block,
+        detected=detected,
+        sure=None,
+        detected_spans=None,  # type: ignore[arg-type]  # as detected
+    )
+
+
 @pytest.mark.parametrize(
     ("write", "status", "spans"),
     [
@@ -517,8 +526,7 @@ def test_spans_are_those_that_were_detected_but_where_each_has_a_file(
     scene = faded_scene({dog.key: "####"}, last_frames=RATE)
     detected = np.array([[False], [True], [False], [False]])
     blocks = [
-        dataclasses.replace(block, detected=found[None])
-        for block, found in zip(scene.blocks(), detected, strict=True)
+        detected_only(block, found[None]) for block, found in zip(scene.blocks(), detected, strict=True)
     ]
     facts = dataclasses.replace(recording_facts, frames=scene.frames)
     written = write_stems(
@@ -534,7 +542,7 @@ def test_what_was_separated_and_never_heard_is_silent_though_nothing_was_detecte
 ) -> None:
     dog = StemRequest(key="/m/0bt9lr", label="Dog", kind="class")
     scene = faded_scene({dog.key: "6666"}, last_frames=RATE)
-    blocks = (dataclasses.replace(block, detected=np.zeros_like(block.active)) for block in scene.blocks())
+    blocks = (detected_only(block, np.zeros_like(block.active)) for block in scene.blocks())
     facts = dataclasses.replace(recording_facts, frames=scene.frames)
     written = write_stems(blocks, stems=[dog], root=tmp_path, recording=facts, run=run_facts, draw=False)
     assert (written.rows[0].status, written.rows[0].active_spans) == ("silent", ())

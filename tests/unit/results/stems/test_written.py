@@ -6,7 +6,7 @@ import numpy as np
 
 from tests.unit.results.conftest import stem_run
 from uss_ray.results.blocks import StemRequest, Stretch
-from uss_ray.results.index.activity import ActivityLog
+from uss_ray.results.index.activity import ActivityLog, Sounding
 from uss_ray.results.stems.files import Encoding
 from uss_ray.results.stems.tracks import Tracks
 from uss_ray.results.stems.written import assemble
@@ -15,17 +15,29 @@ STEMS = [StemRequest(key="/m/1", label="Dog", level=1), StemRequest(key="/m/2", 
 RATE = 100
 
 
+def heard_in(log: ActivityLog, *, probs: list[float], targets: list[int], explained: list[bool]) -> None:
+    """One segment of a second, with some targets detected in it."""
+    log.add(
+        np.array([probs], np.float32),
+        sounding=Sounding(
+            targets=np.array(targets),
+            times=np.array([[0.0, 1.0]] * len(targets)),
+            detected=np.ones(len(targets), np.bool_),
+            sure=np.ones(len(targets), np.bool_),
+            explained=np.array(explained),
+        ),
+        spans_seconds=np.array([[0.0, 1.0]]),
+        stem_probs=np.full((1, len(probs)), np.nan),
+    )
+
+
 def test_rows_are_those_of_the_stems_and_then_of_the_residuals(tmp_path, recording_facts, run_facts):
     wanted = stem_run(STEMS, run_facts, stem_format="wav", draw=False)
     tracks = Tracks(
         wanted, root=tmp_path, recording_id="a.wav", encoding=Encoding(RATE, 1, RATE, "wav", "FLOAT")
     )
     log = ActivityLog(wanted.plan.keys)
-    log.add(
-        np.array([[0.25, 0.75]], np.float32),
-        active=np.array([[False, True]]),
-        spans_seconds=np.array([[0.0, 1.0]]),
-    )
+    heard_in(log, probs=[0.25, 0.75], targets=[1], explained=[False])
     for track in (tracks.at(1), *tracks.residuals):
         track.take(Stretch(0, RATE, np.full((1, RATE), 0.5, np.float32), active=True))
     tracks.finish(RATE)
@@ -45,3 +57,37 @@ def test_rows_are_those_of_the_stems_and_then_of_the_residuals(tmp_path, recordi
     assert [span.end_seconds for span in written.rows[1].active_spans] == [1.0]
     assert (written.rows.common.processing_seconds or 0.0) >= 5.0
     assert (written.run, written.recording) == (run_facts, recording_facts)
+
+
+def test_what_something_more_specific_explains_has_a_row_that_says_so_and_no_stem(
+    tmp_path, recording_facts, run_facts
+):
+    events = [
+        StemRequest(key="/m/1", label="Animal", level=1, kind="event"),
+        StemRequest(key="/m/2", label="Dog", level=3, kind="event"),
+    ]
+    wanted = stem_run(events, run_facts, stem_format="wav", draw=False)
+    tracks = Tracks(
+        wanted, root=tmp_path, recording_id="a.wav", encoding=Encoding(RATE, 1, RATE, "wav", "FLOAT")
+    )
+    log = ActivityLog(wanted.plan.keys)
+    heard_in(log, probs=[0.75, 0.75], targets=[0, 1], explained=[True, False])
+    for track in (tracks.at(1), *tracks.residuals):
+        track.take(Stretch(0, RATE, np.full((1, RATE), 0.5, np.float32), active=True))
+    tracks.finish(RATE)
+    written = assemble(
+        tracks,
+        wanted,
+        activities=log.result(total_seconds=1.0),
+        portrait=None,
+        recording=recording_facts,
+        started=None,
+    )
+    assert [(row.label, row.status, row.level, row.certainty) for row in written.rows] == [
+        ("Animal", "explained", 1, "sure"),
+        ("Dog", "written", 3, "sure"),
+        ("Residual", "written", 0, None),
+    ]
+    assert len(written.rows[0].active_spans) == 1
+    assert (tmp_path / "a.wav/events/residual.wav").exists()
+    assert written.rows.counts == {"explained": 1, "written": 1}

@@ -1,0 +1,67 @@
+"""What the tagger's probabilities are worth: calibrated, and from which on a class is there, or surely there.
+
+Owns the arithmetic; the numbers come with the weights and the settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uss_ray.models.specifications import ClassCalibration
+from uss_ray.separation.settings import DEFAULT_THRESHOLD, SeparationSettings
+
+Floats = NDArray[np.float32]
+
+
+class Calibration:
+    """Calibrated probabilities and thresholds of all classes, under some settings.
+
+    Parameters
+    ----------
+    settings : SeparationSettings
+    classes : int
+        How many the tagger has.
+    of_weights : sequence of ClassCalibration, default=()
+        Of classes below that number.
+
+    Attributes
+    ----------
+    detected_from : ndarray of shape (classes,), dtype=float32
+        Least calibrated probability of a class that is there.
+    sure_from : ndarray of shape (classes,), dtype=float32
+        The same of one that is surely there; never lower.
+    """
+
+    def __init__(
+        self,
+        settings: SeparationSettings,
+        *,
+        classes: int,
+        of_weights: Sequence[ClassCalibration] = (),
+    ) -> None:
+        used = [one for one in of_weights if settings.calibrated and one.class_index < classes]
+        self._indexes = [one.class_index for one in used]
+        self._slopes = np.array([one.slope for one in used])
+        self._offsets = np.array([one.offset for one in used])
+        usual = DEFAULT_THRESHOLD if settings.threshold is None else settings.threshold
+        self.detected_from: Floats = np.full(classes, usual, np.float32)
+        if settings.threshold is None:
+            for one in used:
+                if one.threshold is not None:
+                    self.detected_from[one.class_index] = one.threshold
+        self.sure_from: Floats = np.maximum(self.detected_from, np.float32(settings.sure_probability))
+
+    def probs(self, raw: Floats) -> Floats:
+        """Calibrate probabilities of shape (..., classes); those of classes without a calibration keep their bits."""
+        if not self._indexes:
+            return raw
+        some = raw[..., self._indexes].astype(np.float64)
+        with np.errstate(divide="ignore", over="ignore"):
+            logits = np.log(some) - np.log1p(-some)
+            calibrated = 1.0 / (1.0 + np.exp(-(self._slopes * logits + self._offsets)))
+        probs = raw.copy()
+        probs[..., self._indexes] = calibrated.astype(np.float32)
+        return probs
