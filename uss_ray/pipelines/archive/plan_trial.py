@@ -101,10 +101,9 @@ def _trial(separator: RecordingSeparator, *, excerpt: Path, recording: Recording
     # Stems of a row, or one for each of its spans: what is there tells, whatever the way of writing.
     # A stem that another format holds better is a WAV.
     suffixes = {f".{separator.request.write.stem_format}", ".wav"}
-    stems = [
-        path for path in Path(separated.folder).rglob("*.*") if path.is_file() and path.suffix in suffixes
-    ]
-    copies = Path(separated.folder).rglob(REPORT_SOUND_NAME)
+    files = [path for path in Path(separated.folder).rglob("*.*") if path.is_file()]
+    copies = [path for path in files if path.name == REPORT_SOUND_NAME]
+    stems = [path for path in files if path.suffix in suffixes and path not in copies]
     stem_bytes = sum(path.stat().st_size for path in (*stems, *copies))
     return Trial(
         recording_id=recording.recording_id,

@@ -122,7 +122,7 @@ def write_archive_page(root: Location | Store) -> str:
 def _read(output: Store) -> _Archive:
     archive = _Archive()
     for number, row in enumerate(_rows(output)):
-        known = archive.recordings.setdefault(row["recording_id"], [None, 0, None])
+        known = archive.recordings.setdefault(row["recording_id"], [None, 0, None, ""])
         if known[0] is None and row["frames"] is not None and row["sample_rate"]:
             seconds = row["frames"] / row["sample_rate"]
             archive.seconds += seconds
@@ -134,6 +134,7 @@ def _read(output: Store) -> _Archive:
             known[2] = row["reason"]
         elif row["kind"] != "residual":
             known[1] += row["status"] in ("written", "detected")
+            known[3] = known[3] or _folder(row)
             sound = archive.sounds.setdefault(row["node_id"], _Sound(row["label"], row["level"]))
             sound.take(row, number=number)
     return archive
@@ -180,19 +181,34 @@ def _chunk_names(archive: _Archive) -> dict[str, str]:
 
 
 def _sound_data(sound: _Sound) -> dict[str, Any]:
+    rows = sound.rows()
     places: dict[str, int] = {}
-    rows = [_row_data(row, place=places.setdefault(row["recording_id"], len(places))) for row in sound.rows()]
-    return {"recordings": [_named(recording_id) for recording_id in places], "rows": rows}
+    folders: dict[str, str] = {}
+    for row in rows:
+        places.setdefault(row["recording_id"], len(places))
+        folders[row["recording_id"]] = _folder(row) or folders.get(row["recording_id"], "")
+    return {
+        "recordings": [_named(recording_id, folders[recording_id]) for recording_id in places],
+        "rows": [_row_data(row, place=places[row["recording_id"]]) for row in rows],
+    }
 
 
-def _named(recording_id: str) -> list[str]:
+def _folder(row: dict[str, Any]) -> str:
+    """Tell where the files of a recording lie, by one of them: an older version may have named folders otherwise."""
+    if row["stem_uri"] is not None:
+        return str(row["stem_uri"]).rsplit("/", 2)[0]
+    own = next((span["stem_uri"] for span in row["active_spans"] if span["stem_uri"] is not None), None)
+    return "" if own is None else str(own).rsplit("/", 3)[0]
+
+
+def _named(recording_id: str, folder: str) -> list[str]:
     """Give the id, and the folder where that has another name."""
-    folder = recording_folder(recording_id)
+    folder = folder or recording_folder(recording_id)
     return [recording_id] if folder == recording_id else [recording_id, folder]
 
 
 def _row_data(row: dict[str, Any], *, place: int) -> list[Any]:
-    folder = recording_folder(row["recording_id"]) + "/"
+    folder = _folder(row) + "/"
     spans = [
         [round(span["start_seconds"], 2), round(span["end_seconds"], 2), *_own_file(span, folder=folder)]
         for span in row["active_spans"][:_KEPT_EVENTS]
@@ -213,8 +229,8 @@ def _own_file(span: dict[str, Any], *, folder: str) -> list[str]:
 
 
 def _recording_data(recording_id: str, known: list[Any]) -> list[Any]:
-    seconds, heard, reason = known
-    _, *folder = _named(recording_id)
+    seconds, heard, reason, place = known
+    _, *folder = _named(recording_id, place)
     return [recording_id, None if seconds is None else round(seconds, 1), heard, reason, *folder]
 
 

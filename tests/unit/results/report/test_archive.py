@@ -85,6 +85,18 @@ def test_a_recording_whose_folder_has_another_name_is_found_there(tmp_path: Path
     assert data["rows"][0][-1] == "level-3/dog.flac"
 
 
+def test_a_folder_that_an_older_version_named_is_found_by_its_stems(tmp_path: Path) -> None:
+    of_span = ActiveSpan(
+        start_seconds=1.0, end_seconds=2.0, stem_uri="old/x/level-3/dog/000001.000.flac", stem_sha256="0", stem_bytes=1
+    )  # fmt: skip
+    nothing = {"stem_uri": None, "stem_sha256": None, "stem_bytes": None}
+    _, facts = made(tmp_path, row("x", active_spans=(of_span,), **nothing), row("y", status="detected"))
+    data = chunk(tmp_path, facts["sounds"][0]["chunk"])
+    assert data["recordings"][0] == ["x", "old/x"]
+    assert data["rows"][0][5] == [[1.0, 2.0, "level-3/dog/000001.000.flac"]]
+    assert chunk(tmp_path, "recordings")[0][-1] == "old/x"
+
+
 def test_every_recording_is_counted_also_where_nothing_was_heard_and_where_it_failed(tmp_path: Path) -> None:
     broken = failed_row(RecordingFacts(recording_id="z.wav", recording_uri="z.wav"), run=RUN, reason="broken")
     quiet = [row("q.wav", f"n{n}", status="absent", probability=0.01) for n in range(5)]
