@@ -15,12 +15,13 @@
   const RECORDING = 0; // the place of the recording among the lanes
   const LEAD_SECONDS = 0.06; // what a graph of many nodes needs to start at once
   const TICK_MILLISECONDS = 100;
+  const PATIENCE_MILLISECONDS = 2000; // with an element that does not come to its place
 
   /** How a media element that is `drift` seconds ahead is brought back: at once if far away, by its rate if near. */
   function correction(drift) {
     if (Math.abs(drift) > 0.12) return { seek: true, rate: 1 };
     if (Math.abs(drift) < 0.008) return { seek: false, rate: 1 };
-    return { seek: false, rate: 1 - Math.max(-0.03, Math.min(0.03, drift * 0.5)) };
+    return { seek: false, rate: 1 - Math.max(-0.04, Math.min(0.04, drift)) };
   }
 
   function clock(seconds, decimals = 1) {
@@ -176,6 +177,7 @@
       this.elements = new Map();
       this.at = 0;
       this.running = false;
+      this.beginning = 0;
     }
 
     element(lane, file) {
@@ -185,6 +187,7 @@
         element.preload = 'auto';
         element.preservesPitch = false;
         element.addEventListener('error', () => this.onTrouble(lane, element.error));
+        for (const event of ['canplay', 'seeked']) element.addEventListener(event, () => this.begin());
         element.src = file.url;
         this.elements.set(file.url, element);
       }
@@ -202,7 +205,7 @@
     }
 
     time() {
-      if (!this.running) return this.at;
+      if (!this.running || this.beginning) return this.at;
       const now = performance.now(), leader = this.leader;
       if (leader && !leader.element.error) {
         const { element, file } = leader;
@@ -216,16 +219,31 @@
     }
 
     hear(volumes) {
+      const isMore = [...volumes.keys()].some(lane => !this.volumes.has(lane));
+      const at = this.time();
       this.volumes = volumes;
-      this.tick();
+      if (this.running && isMore) this.play(at);
+      else this.tick();
     }
 
     play(at) {
       this.at = at;
       this.running = true;
-      this.stamp = performance.now();
       this.leader = undefined;
+      this.beginning = performance.now();
+      for (const element of this.elements.values()) element.pause();
       this.tick(true);
+    }
+
+    /** All begin together: who is at the place first waits for the others. */
+    begin() {
+      if (!this.beginning || !this.running) return;
+      const isReady = ({ element }) => element.error || (!element.seeking && element.readyState > 2);
+      const isLate = performance.now() - this.beginning > PATIENCE_MILLISECONDS;
+      if (!isLate && !this.wanted(this.at).every(isReady)) return;
+      this.beginning = 0;
+      this.stamp = performance.now();
+      this.tick();
     }
 
     tick(isJump = false) {
@@ -245,13 +263,15 @@
           element.playbackRate = rate;
         }
         if (isLeader) element.playbackRate = 1;
-        if (this.running && element.paused && !element.ended) element.play().catch(() => {});
+        if (this.running && !this.beginning && element.paused && !element.ended) element.play().catch(() => {});
       }
+      this.begin();
     }
 
     pause() {
       this.at = this.time();
       this.running = false;
+      this.beginning = 0;
       for (const element of this.elements.values()) element.pause();
     }
 
@@ -304,7 +324,7 @@
       const why = location.protocol === 'file:'
         ? 'a page that is opened as a file may only play what lies beside it. From a web server they play exact to the sample'
         : 'they are too long to be held in memory';
-      return `These players are kept in step to about a hundredth of a second, for ${why}.`;
+      return `These players are kept in step to a few hundredths of a second, for ${why}.`;
     }
 
     /* what is heard */
