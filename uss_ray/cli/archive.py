@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -9,7 +10,8 @@ from pydantic import Field
 
 from uss_ray.api.request import SeparationRequest
 from uss_ray.cli import separate
-from uss_ray.cli.command import VERSION, Command, Extra
+from uss_ray.cli.command import JSON, VERSION, Command, Extra
+from uss_ray.cli.notes import is_quiet, note_loading
 from uss_ray.config import Location, Settings
 from uss_ray.errors import ConfigError
 from uss_ray.pipelines.runtime.options import JobOptions
@@ -38,8 +40,11 @@ COMMAND: Final = Command(
     model=SeparateArchive,
     positionals={"archive": "INPUT", "request.output": "OUTPUT"},
     names=separate.NAMES,
+    short={"request.output": "-o"},
+    aliases=separate.ALIASES,
     lists=separate.LISTS,
     extras={
+        "json": JSON,
         "version": VERSION,
         "dry_run": Extra(help="Only say what there is to do and what it would give."),
         "trial": Extra(
@@ -60,6 +65,7 @@ def run(arguments: Sequence[str]) -> int:
         show_plan(asked, trial="trial" in extras)
         return 0
 
+    note_loading("Ray")
     from uss_ray.cli.run_progress import run_progress
     from uss_ray.pipelines.archive.job import separate_archive
 
@@ -67,7 +73,10 @@ def run(arguments: Sequence[str]) -> int:
         result = separate_archive(
             asked.archive, request=asked.request, options=asked.options, on_progress=on_progress
         )
-    show_archive(result, has_reports=asked.request.write.report)
+    if "json" in extras:
+        sys.stdout.write(result.summary.to_json().rstrip() + "\n")
+    elif not is_quiet():
+        show_archive(result, has_reports=asked.request.write.report)
     return result.exit_code
 
 

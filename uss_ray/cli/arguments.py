@@ -43,7 +43,13 @@ class Told:
     positionals: list[str] = field(default_factory=list)
 
 
-def read_arguments(arguments: Sequence[str], *, shapes: Mapping[str, Shape], name: str) -> Told:
+def read_arguments(
+    arguments: Sequence[str],
+    *,
+    shapes: Mapping[str, Shape],
+    name: str,
+    aliases: Mapping[str, str] | None = None,
+) -> Told:
     """Tell flags, their values and positionals apart.
 
     A list ends at the next flag, and before what cannot be meant as a value: for numbers anything but numbers, for
@@ -57,6 +63,8 @@ def read_arguments(arguments: Sequence[str], *, shapes: Mapping[str, Shape], nam
         Of each flag.
     name : str
         Of the command, for errors.
+    aliases : mapping of str to str, optional
+        Other names of flags.
 
     Raises
     ------
@@ -80,6 +88,7 @@ def read_arguments(arguments: Sequence[str], *, shapes: Mapping[str, Shape], nam
             told.positionals.append(argument)
             continue
         written, equals, value = argument.partition("=")
+        written = (aliases or {}).get(written, written)
         flag = _known(written, shapes=shapes, name=name)
         shape = shapes[flag]
         if shape is Shape.SWITCH:

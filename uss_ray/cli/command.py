@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Literal, NoReturn, TypeVar
 
@@ -35,6 +35,7 @@ class Extra:
     choices: tuple[str, ...] = ()
 
 
+JSON: Final = Extra(help="JSON in place of tables and text.")
 VERSION: Final = Extra(help="Folder of OUTPUT for these results, beside other versions.", metavar="NAME")
 
 
@@ -49,12 +50,15 @@ class Command(Generic[Model]):
     model : type of Settings
         Its docstring is the command's help.
     positionals : mapping of str to str
-        Dotted path of a field to its name in the usage, in order. One that holds several values takes what is over.
+        Dotted path of a field to its name in the usage, in order. One that holds several values takes what is over. One
+        that has a letter in `short` is an option too: given as such, it is no positional.
     names : mapping of str to (str or None)
         Dotted paths of fields whose flags have other names than the field, or of parts, with ``{}`` for the name of
         the field. None: no flag.
     short : mapping of str to str
         Dotted path to a one-letter flag.
+    aliases : mapping of str to str
+        Other names of options, such as those that another command has for the same.
     lists : sequence of str
         Dotted paths of fields that take several values after one flag.
     extras : mapping of str to Extra
@@ -70,6 +74,7 @@ class Command(Generic[Model]):
     positionals: Mapping[str, str] = field(default_factory=dict)
     names: Mapping[str, str | None] = field(default_factory=dict)
     short: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
     lists: Sequence[str] = ()
     extras: Mapping[str, Extra] = field(default_factory=dict)
     profiles: Mapping[str, Callable[[], Mapping[str, Any]]] = field(default_factory=dict)
@@ -99,14 +104,19 @@ class Command(Generic[Model]):
         """
         flags = self.flags()
         shapes = {option: flag.shape for flag in flags for option in flag.options}
-        told = read_arguments(arguments, shapes=shapes | dict.fromkeys(_HELP, Shape.SWITCH), name=self.prog)
+        told = read_arguments(
+            arguments,
+            shapes=shapes | dict.fromkeys(_HELP, Shape.SWITCH),
+            aliases=self.aliases,
+            name=self.prog,
+        )
         if not told.switches.keys().isdisjoint(_HELP):
             self.show_help()
         given = {
             flag: flag.value(words) for flag in flags if (words := _words(flag, told.values, told.switches))
         }
         extras = {flag.name: value for flag, value in given.items() if not flag.path}
-        places, below = self._places(told.positionals)
+        places, below = self._places(told.positionals, elsewhere={flag.path for flag in given})
         profile = extras.get("profile", _DEFAULT_PROFILE)
         if profile != _DEFAULT_PROFILE:
             below = overlay(below, self.profiles[profile]())
@@ -114,7 +124,8 @@ class Command(Generic[Model]):
             below, _nested(places | {flag.path: value for flag, value in given.items() if flag.path})
         )
         for flag in flags:
-            if flag.options and flag.is_required and _at(whole, flag.path) is None:
+            is_option = flag.options and ".".join(flag.path) not in self.positionals
+            if is_option and flag.is_required and _at(whole, flag.path) is None:
                 raise ConfigError(f"{self.prog} {flag.options[0]}", expected="a value", found="none")
         if "version" in extras and _at(whole, _OUTPUT):
             whole = overlay(
@@ -147,7 +158,7 @@ class Command(Generic[Model]):
         places = [
             Flag((), leaf.path, Shape.ONE, leaf.item, leaf.field.description or "", shown)
             for dotted, shown in self.positionals.items()
-            for leaf in (leaves.pop(dotted),)
+            for leaf in (leaves[dotted] if dotted in self.short else leaves.pop(dotted),)
         ]
         named = ((leaf, self._option(leaf)) for leaf in leaves.values())
         settings = [
@@ -157,12 +168,14 @@ class Command(Generic[Model]):
         ]
         return [*places, *settings, *(_extra_flag(name, extra) for name, extra in self._all_extras().items())]
 
-    def _places(self, found: Sequence[str]) -> tuple[dict[tuple[str, ...], Any], Mapping[str, Any]]:
+    def _places(
+        self, found: Sequence[str], *, elsewhere: Collection[tuple[str, ...]]
+    ) -> tuple[dict[tuple[str, ...], Any], Mapping[str, Any]]:
         """Share positionals out to their fields, or read the file of settings that stands in their place."""
         if self.takes_file and len(found) == 1 and found[0].casefold().endswith(_FILE_SUFFIXES):
             return {}, read_overlays(found[0])
         leaves = {leaf.dotted: leaf for leaf in leaves_of(self.model)}
-        fields = [leaves[dotted] for dotted in self.positionals]
+        fields = [leaf for dotted in self.positionals if (leaf := leaves[dotted]).path not in elsewhere]
         over = len(found) - len(fields)
         if over < 0 or (over > 0 and not any(leaf.is_several for leaf in fields)):
             expected = " ".join(self.positionals.values()) or "options only"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import nlargest
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 from pydantic import Field
 
 from uss_ray.cli.command import STORAGE_NAME, Command
-from uss_ray.cli.notes import note
+from uss_ray.cli.notes import note, write_json
 from uss_ray.config import Location, Settings
 from uss_ray.errors import ConfigError, OutputError
 from uss_ray.results.options import LabelFormat
@@ -102,6 +101,7 @@ COMMAND: Final = Command(
         "storage": STORAGE_NAME,
     },
     lists=("labels",),
+    aliases={"--classes": "--class", "--texts": "--text"},
 )
 
 
@@ -216,8 +216,7 @@ def _line(finding: Finding) -> tuple[str, ...]:
 
 def _write_json(findings: Iterable[Finding]) -> None:
     for finding in findings:
-        line = json.dumps(finding.to_record(), ensure_ascii=False)
-        sys.stdout.write((plain(line) if sys.stdout.isatty() else line) + "\n")
+        write_json(finding.to_record())
 
 
 def _write_csv(findings: Iterable[Finding]) -> None:

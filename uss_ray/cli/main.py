@@ -43,7 +43,7 @@ class Entry(NamedTuple):
 
 
 COMMANDS: Final = {
-    "separate": Entry("separate", "run", "COMMAND", "Separate one recording into the sounds in it."),
+    "separate": Entry("separate", "run", "COMMAND", "Separate recordings into the sounds in them."),
     "archive": Entry("archive", "run", "COMMAND", "Separate every recording of an archive with Ray."),
     "mine": Entry("mine", "run", "COMMAND", "Mine anchors from weakly labelled clips with Ray."),
     "find": Entry("find", "run", "COMMAND", "Find recordings and spans by what was heard."),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import Field
 
-from uss_ray.cli.command import STORAGE_NAME, VERSION, Command
+from uss_ray.cli.command import JSON, STORAGE_NAME, VERSION, Command
+from uss_ray.cli.notes import is_quiet, note_loading
 from uss_ray.config import Settings
 from uss_ray.mining.settings import MiningSettings
 from uss_ray.pipelines.mining.request import MiningRequest
@@ -52,7 +54,9 @@ COMMAND: Final = Command(
         "request.compiled": "compile",
         "request.storage": STORAGE_NAME,
     },
-    extras={"version": VERSION},
+    short={"request.output": "-o"},
+    aliases={"--min-purity": "--purity", "--anchors-per-label": "--per-label", "--weights": "--detector"},
+    extras={"json": JSON, "version": VERSION},
     profiles={"published": published},
     takes_file=True,
 )
@@ -60,14 +64,18 @@ COMMAND: Final = Command(
 
 def run(arguments: Sequence[str]) -> int:
     """Run the job, and give its exit code."""
-    asked, _ = COMMAND.read(arguments)
+    asked, extras = COMMAND.read(arguments)
 
+    note_loading("Ray")
     from uss_ray.cli.run_progress import run_progress
     from uss_ray.pipelines.mining.job import mine_archive
 
     with run_progress("clips") as on_progress:
         result = mine_archive(asked.request, options=asked.options, on_progress=on_progress)
-    show_mining(result)
+    if "json" in extras:
+        sys.stdout.write(result.summary.to_json().rstrip() + "\n")
+    elif not is_quiet():
+        show_mining(result)
     return result.exit_code
 
 

@@ -1,13 +1,15 @@
-"""What a command says beside its results: short notes on stderr, none of them with --quiet."""
+"""What a command writes without a table: notes on stderr, none of them with --quiet, and lines of JSON."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from uss_ray.wording import plain_lines
+from uss_ray.wording import plain, plain_lines
 
 _quiet = False
 
@@ -39,6 +41,12 @@ def note_loading(what: str) -> None:
     if sys.stderr.isatty():
         note(f"Loading {what} ...")
         sys.stderr.flush()
+
+
+def write_json(record: Any) -> None:
+    """Print an object as a line; a terminal gets no letters that it would obey."""
+    line = json.dumps(record, ensure_ascii=False, default=str)
+    sys.stdout.write((plain(line) if sys.stdout.isatty() else line) + "\n")
 
 
 def let_go_of_stdout() -> None:

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from uss_ray.cli.notes import is_quiet
+
 if TYPE_CHECKING:
     from uss_ray.pipelines.runtime.progress import Progress, ProgressHook
 
@@ -42,7 +44,7 @@ def run_progress(what: str) -> Iterator[ProgressHook]:
         TimeElapsedColumn(),
     )
     last = time.monotonic()
-    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
+    with Bar(*columns, console=console, disable=is_quiet() or not console.is_terminal) as bar:
         task = bar.add_task(what, total=None, told="")
 
         def show(progress: Progress) -> None:
@@ -50,7 +52,7 @@ def run_progress(what: str) -> Iterator[ProgressHook]:
             now = time.monotonic()
             told = progress_line(progress)
             bar.update(task, completed=progress.finished, total=progress.found, told=told)
-            if not console.is_terminal and now - last >= _LINE_SECONDS:
+            if not (console.is_terminal or is_quiet()) and now - last >= _LINE_SECONDS:
                 last = now
                 sys.stderr.write(f"{told}\n")
 

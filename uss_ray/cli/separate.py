@@ -1,28 +1,61 @@
-"""`uss-ray separate`: one recording, without Ray."""
+"""`uss-ray separate`: recordings one after the other, without Ray."""
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from uss_ray.api.request import SeparationRequest
-from uss_ray.cli.command import STORAGE_NAME, Command
+from uss_ray.cli.command import JSON, STORAGE_NAME, Command
+from uss_ray.cli.notes import is_quiet, note, note_loading, write_json
 from uss_ray.config import Location, Settings
+from uss_ray.errors import ConfigError
 from uss_ray.separation.settings import SeparationSettings
+from uss_ray.wording import plain_lines
 
 if TYPE_CHECKING:
+    from uss_ray.api.several import NotSeparated
     from uss_ray.api.sounds import SeparatedRecording
+
+SOME_FAILED, ALL_FAILED = 8, 9
+_TOLD = (
+    "node_id",
+    "label",
+    "level",
+    "kind",
+    "status",
+    "probability",
+    "active_seconds",
+    "level_db",
+    "stem_uri",
+    "reason",
+)
 
 
 class SeparateOne(Settings):
-    """Separate one recording into the sounds in it."""
+    """Separate recordings into the sounds in them.
 
-    recording: Location = Field(
-        description="Path or URI of the recording; or alone, a YAML file of settings."
+    The exit code is 0 if every recording was separated; of several, 8 if some were not, 9 if none was.
+    """
+
+    recording: tuple[Location, ...] = Field(
+        min_length=1,
+        description="Paths or URIs of recordings, folders of them, or - for standard input; or alone, a YAML file of "
+        "settings.",
     )
-    request: SeparationRequest = Field(description="What to do with it.")
+    request: SeparationRequest = Field(description="What to do with them.")
+
+    @field_validator("recording", mode="before")
+    @classmethod
+    def _of_one(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
 
 NAMES: Final = {
@@ -32,6 +65,13 @@ NAMES: Final = {
     "request.settings.mixture_consistency": "consistency",
     "request.write.stem_format": "format",
     "request.storage": STORAGE_NAME,
+}
+# what other commands, or other programs, call the same
+ALIASES: Final = {
+    "--class": "--classes",
+    "--level": "--levels",
+    "--texts": "--text",
+    "--examples": "--query-dir",
 }
 LISTS: Final = (
     "request.query.levels",
@@ -49,10 +89,12 @@ def published() -> dict[str, Any]:
 COMMAND: Final = Command(
     name="separate",
     model=SeparateOne,
-    positionals={"recording": "RECORDING"},
+    positionals={"recording": "RECORDING..."},
     names=NAMES | {"request.span_seconds": None, "request.changed": None},
     short={"request.output": "-o"},
+    aliases=ALIASES,
     lists=LISTS,
+    extras={"json": JSON},
     profiles={"published": published},
     takes_file=True,
 )
@@ -60,18 +102,121 @@ COMMAND: Final = Command(
 
 def run(arguments: Sequence[str]) -> int:
     """Separate, and show what came out."""
-    asked, _ = COMMAND.read(arguments)
+    asked, extras = COMMAND.read(arguments)
+    note_loading("the networks")
+    with TemporaryDirectory(prefix="uss-ray-") as folder, ExitStack() as files:
+        return _run(asked, Path(folder), files, as_json="json" in extras)
 
-    from uss_ray.api.separator import RecordingSeparator, checked_recording
+
+def _run(asked: SeparateOne, folder: Path, files: ExitStack, *, as_json: bool) -> int:
+    from uss_ray.cli.pipes import PIPE, check_stdout, receive, send
+
+    request = asked.request
+    to_stdout = request.output == PIPE
+    if to_stdout:
+        check_stdout()
+        request = _for_one_stem(request, folder=folder / "out")
+    locations = [
+        files.enter_context(receive(folder).open("rb")) if place == PIPE else place
+        for place in asked.recording
+    ]
+
+    from uss_ray.api.separator import RecordingSeparator
+    from uss_ray.api.several import recordings_at, separate_each
     from uss_ray.cli.display import progress_bar, show_matches
 
-    recording = checked_recording(asked.recording, request=asked.request)
-    separator = RecordingSeparator(asked.request)
+    recordings = recordings_at(locations, request=request)
+    if to_stdout and len(recordings) > 1:
+        raise ConfigError("-o -", expected="one recording", found=str(len(recordings)))
+    separator = RecordingSeparator(request)
     show_matches(separator.matches)
-    with progress_bar(recording.recording_id, unit="s") as advance:
-        separated = separator.separate(recording, progress=advance)
-    show(separated)
+    if len(locations) == len(recordings) == 1:
+        with progress_bar(recordings[0].recording.recording_id, unit="s") as advance:
+            separated = separator.separate(recordings[0], progress=advance)
+        if to_stdout:
+            send(_stem_of(separated, folder=folder, stem_format=request.write.stem_format))
+        else:
+            _tell(separated, as_json=as_json)
+        return 0
+    counts = Counter[str]()
+    for number, given in enumerate(recordings, start=1):
+        title = f"{number}/{len(recordings)} {given.recording.recording_id}"
+        with progress_bar(title, unit="s") as advance:
+            (outcome,) = separate_each(separator, [given], progress=advance)
+        counts[_tell_of_several(outcome, as_json=as_json)] += 1
+    note(", ".join(f"{count} {what}" for what, count in counts.items()))
+    if counts["failed"]:
+        return SOME_FAILED if counts["failed"] < len(recordings) else ALL_FAILED
     return 0
+
+
+def _for_one_stem(request: SeparationRequest, *, folder: Path) -> SeparationRequest:
+    """Ask for the stem of the one sound that is named, and nothing else, in a folder that will go."""
+    query = request.query
+    named = (bool(query.classes) if query.union else len(query.classes)) + len(query.texts)
+    count = named + (query.example_folder is not None)
+    if query.levels or count > 1:
+        raise ConfigError(
+            "-o -", expected="one sound to be asked for (--classes, --text ...)", found="several"
+        )
+    write = request.write.replace(write="stems", residual=False, report=False)
+    return request.replace(output=str(folder), write=write)
+
+
+def _stem_of(separated: SeparatedRecording, *, folder: Path, stem_format: str) -> Path:
+    """Give the file of the only stem; of a silent one, a file of silence."""
+    from uss_ray.audio.codec import StemWriter
+
+    (row,) = separated.rows
+    for name in separated.paths(row.label):
+        return Path(name)
+    note(f"{row.label}: {row.status}")
+    path = folder / "silence"
+    with StemWriter(
+        path, sample_rate=row.sample_rate or 1, channels=row.channels or 1, format=stem_format
+    ) as writer:
+        writer.write_silence(row.frames or 0)
+    return path
+
+
+def _tell_of_several(outcome: SeparatedRecording | NotSeparated, *, as_json: bool) -> str:
+    """Tell what became of one of several recordings, and give the word for it."""
+    from uss_ray.api.several import NotSeparated
+
+    if not isinstance(outcome, NotSeparated):
+        _tell(outcome, as_json=as_json)
+        return "separated"
+    name = outcome.recording.recording_id
+    if outcome.reason is None:
+        note(f"{name}: has results already; --overwrite replaces them")
+        return "done before"
+    sys.stderr.write(f"error: {plain_lines(outcome.reason)}\n")
+    if as_json:
+        failed = {"recording_id": name, "recording_uri": outcome.recording.recording_uri}
+        write_json(failed | {"status": "failed", "reason": outcome.reason})
+    return "failed"
+
+
+def _tell(separated: SeparatedRecording, *, as_json: bool) -> None:
+    if as_json:
+        write_json(as_record(separated))
+    elif not is_quiet():
+        show(separated)
+
+
+def as_record(separated: SeparatedRecording) -> dict[str, Any]:
+    """Turn what came of a recording into plain values: its rows but those of what was not found or is not known."""
+    rows = [row.to_record() for row in separated.rows if row.status not in ("absent", "unknown")]
+    return {
+        "recording_id": separated.recording.recording_id,
+        "recording_uri": separated.recording.recording_uri,
+        "status": "separated",
+        "seconds": separated.seconds,
+        "processing_seconds": separated.processing_seconds,
+        "folder": separated.folder,
+        "report": separated.report,
+        "rows": [{name: row[name] for name in _TOLD} for row in rows],
+    }
 
 
 def show(separated: SeparatedRecording) -> None:

@@ -50,6 +50,13 @@ def test_of_a_flag_with_one_value_the_last_counts():
     assert read("--output", "a", "--output=b").values == {"--output": ["b"]}
 
 
+def test_a_flag_may_have_another_name():
+    told = read_arguments(
+        ["--class", "Dog", "--class=Cat"], shapes=SHAPES, aliases={"--class": "--classes"}, name="uss-ray"
+    )
+    assert told.values == {"--classes": ["Dog", "Cat"]}
+
+
 def test_everything_after_two_dashes_is_a_place():
     told = read("--levels", "1", "2", "--", "--levels", "3", "4")
     assert told == Told({"--levels": ["1", "2"]}, {}, ["--levels", "3", "4"])

@@ -23,7 +23,7 @@ JOB_OF_README = {
 
 
 def one(output: str, **query: Any) -> dict[str, Any]:
-    return {"recording": STATION, "request": {"output": f"out/{output}", "query": query}}
+    return {"recording": (STATION,), "request": {"output": f"out/{output}", "query": query}}
 
 
 DOCUMENTED: dict[str, dict[str, Any]] = {
@@ -34,11 +34,21 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
     'separate "examples/archive/farm by the brook.ogg" -o out/text --text "a man speaking"': one(
         "text", texts=("a man speaking",)
     )
-    | {"recording": "examples/archive/farm by the brook.ogg"},
+    | {"recording": ("examples/archive/farm by the brook.ogg",)},
     f"separate {STATION} -o out/example --query-dir out/wanted": one("example", example_folder="out/wanted"),
     f"separate {STATION} -o out/without --exclude Speech": one("without", exclude=("Speech",)),
+    'separate examples/archive -o out/several --text "a man speaking" --json': {
+        "recording": ("examples/archive",),
+        "request": {"output": "out/several", "query": {"texts": ("a man speaking",)}},
+        "extras": {"json": True},
+    },
+    "separate - -o - --class Speech --format wav": {
+        "recording": ("-",),
+        "request": {"output": "-", "query": {"classes": ("Speech",)}, "write": {"stem_format": "wav"}},
+    },
+    "find out/demo/harbour.ogg --sort probability": {"output": "out/demo/harbour.ogg", "sort": "probability"},
     "separate RECORDING -o OUT --weights uss-resunet30": {
-        "recording": "RECORDING",
+        "recording": ("RECORDING",),
         "request": {"output": "OUT", "weights": "uss-resunet30"},
     },
     "archive examples/archive out/archive --levels 1 2 3": {
@@ -145,19 +155,19 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
 
 MORE: dict[str, dict[str, Any]] = {
     "separate a.wav -o out --levels 1,2 3": {
-        "recording": "a.wav",
+        "recording": ("a.wav",),
         "request": {"output": "out", "query": {"levels": (1, 2, 3)}},
     },
     "separate --levels 1 2 a.wav --output=out": {
-        "recording": "a.wav",
+        "recording": ("a.wav",),
         "request": {"output": "out", "query": {"levels": (1, 2)}},
     },
     "separate --classes Dog Speech --union -o out a.wav": {
-        "recording": "a.wav",
+        "recording": ("a.wav",),
         "request": {"output": "out", "query": {"classes": ("Dog", "Speech"), "union": True}},
     },
     "separate a.wav -o out --channels independent --consistency --condition detected --threshold 0.4": {
-        "recording": "a.wav",
+        "recording": ("a.wav",),
         "request": {
             "output": "out",
             "settings": {
@@ -169,7 +179,7 @@ MORE: dict[str, dict[str, Any]] = {
         },
     },
     "separate a.wav -o out --write active-spans --format wav --no-residual --no-report --overwrite": {
-        "recording": "a.wav",
+        "recording": ("a.wav",),
         "request": {
             "output": "out",
             "overwrite": True,
@@ -177,7 +187,7 @@ MORE: dict[str, dict[str, Any]] = {
         },
     },
     "separate a.wav -o out --batch-size 8 --precision bfloat16 --device cpu --ontology o.json --class-list c.csv": {
-        "recording": "a.wav",
+        "recording": ("a.wav",),
         "request": {
             "output": "out",
             "device": "cpu",
@@ -187,7 +197,7 @@ MORE: dict[str, dict[str, Any]] = {
         },
     },
     "separate a.wav -o out --storage-profile p --storage-region r --storage-patience 2.5": {
-        "recording": "a.wav",
+        "recording": ("a.wav",),
         "request": {"output": "out", "storage": {"profile": "p", "region": "r", "patience_seconds": 2.5}},
     },
     "archive in --limit 3 out --shard 1/4 --retry-failed --max-failed-fraction 0.1 --address auto": {
@@ -258,6 +268,22 @@ MORE: dict[str, dict[str, Any]] = {
         "container": "files",
         "json_lines": True,
     },
+    "archive in -o out --json": {"archive": "in", "request": {"output": "out"}, "extras": {"json": True}},
+    "mine a.csv b.csv audio -o anchors --weights w --min-purity 0.5": {
+        "request": {
+            "segments": ("a.csv", "b.csv"),
+            "audio": "audio",
+            "output": "anchors",
+            "weights": "w",
+            "settings": {"min_purity": 0.5},
+        }
+    },
+    "find out --classes Dog --recording a.wav --recording tapes/* --sort seconds": {
+        "output": "out",
+        "classes": ("Dog",),
+        "recordings": ("a.wav", "tapes/*"),
+        "sort": "seconds",
+    },
     "weights import a.pth -o out --kind panns-cnn14": {
         "file": "a.pth",
         "output": "out",
@@ -294,7 +320,7 @@ def lines_of_the_documentation() -> set[str]:
             f"mine {rest}" for rest in re.findall(r"python -m jobs\.mine_anchors (?!SEGMENTS)(.+)", text)
         ]
         for line in lines:
-            words = " ".join(re.sub(r"\s+#.*|>.*", "", line).split())
+            words = " ".join(re.sub(r"\s+#.*|[<>].*", "", line).split())
             if len(words.split()) > 1 and "config.yaml" not in words:
                 found.add(words)
     return found

@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile as sf
@@ -178,3 +184,74 @@ def test_levels_tell_unknown_from_absent(command, make_recording, out):
     found = command("find", out, "--class", "Whistling", "--status", "unknown", "--json")
     assert '"status": "unknown"' in found.out
     assert command("find", out, "--class", "Whistling", "--status", "absent", "--json").out == ""
+
+
+def test_several_recordings_and_folders_go_one_after_the_other(
+    command, make_recording, tiny_weights, tmp_path, out
+):
+    make_recording("tapes/a.wav", seconds=1.0)
+    make_recording("tapes/b.wav", seconds=1.0)
+    (tmp_path / "letter.wav").write_text("this is a letter")
+    line = [
+        "separate",
+        tmp_path / "in" / "tapes",
+        tmp_path / "letter.wav",
+        "-o",
+        out,
+        "--weights",
+        tiny_weights,
+    ]
+    line += ["--class", "Dog", "--no-report", "--no-residual"]
+    ran = command(*line, "--json")
+    assert ran.exit_code == 8
+    told = {record["recording_id"]: record for record in map(json.loads, ran.out.splitlines())}
+    assert {name: record["status"] for name, record in told.items()} == {
+        "a.wav": "separated",
+        "b.wav": "separated",
+        "letter.wav": "failed",
+    }
+    assert told["a.wav"]["rows"][0]["stem_uri"] == "a.wav/query/dog.flac"
+    assert "error: " in ran.err
+    assert "2 separated, 1 failed" in ran.err
+    assert stems_of(out) == ["a.wav/query/dog.flac", "b.wav/query/dog.flac"]
+    again = command(*line)
+    assert again.exit_code == 8
+    assert "2 done before, 1 failed" in again.err
+
+
+def test_nothing_but_results_and_errors_is_written_when_it_should_be_quiet(separate, make_recording):
+    ran = separate(make_recording("a.wav"), "--text", "a dog", "--no-report", "--quiet")
+    assert (ran.exit_code, ran.out, ran.err) == (0, "", "")
+
+
+@pytest.fixture
+def piped(tiny_weights):
+    def run_it(*arguments, sound=b""):
+        script = Path(sys.executable).with_name("uss-ray")
+        line = [script, "separate", *map(str, arguments), "--weights", str(tiny_weights)]
+        return subprocess.run(line, input=sound, capture_output=True, check=False)
+
+    return run_it
+
+
+@pytest.mark.slow
+def test_a_recording_comes_from_a_pipe_and_one_stem_goes_to_another(piped, make_recording, out):
+    recording = make_recording("a.wav", seconds=1.3)
+    ran = piped("-", "-o", "-", "--text", "a dog", "--format", "wav", sound=recording.read_bytes())
+    assert ran.returncode == 0, ran.stderr
+    assert b"taken as Dog" in ran.stderr
+    stem, rate = sf.read(io.BytesIO(ran.stdout))
+    assert (len(stem), rate) == (sf.info(recording).frames, sf.info(recording).samplerate)
+    assert piped("-", "-o", out, "--levels", "1", "--no-report", sound=recording.read_bytes()).returncode == 0
+    assert "stdin.stems/level-1/residual.flac" in stems_of(out)
+    sf.write(recording, np.zeros(10_001), 32_000)
+    silence, rate = sf.read(io.BytesIO(piped(recording, "-o", "-", "--class", "Dog").stdout))
+    assert (len(silence), rate, np.abs(silence).max()) == (10_001, 32_000, 0)
+
+
+def test_only_one_stem_fits_into_a_pipe(command, make_recording):
+    recording = make_recording("a.wav")
+    for asked in (["--levels", "1"], ["--classes", "Dog", "Cat"], ["--class", "Dog", "--text", "a cat"], []):
+        ran = command("separate", recording, "-o", "-", *asked)
+        assert ran.exit_code == 2
+        assert "-o -: expected one sound to be asked for" in ran.err
