@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails
 
 from uss_ray.errors import ConfigError, DataError, UssRayError
+from uss_ray.parsing import read_json
 
 _BASE = "base"
 _EXPECTED = {
@@ -140,7 +141,7 @@ def parse_json(
         named.
     """
     try:
-        values = json.loads(text, parse_constant=_no_json)
+        values = read_json(text, constant=_no_json)
     except ValueError as fault:  # also bytes that are no UTF-8
         raise error(item, expected="JSON", found=" ".join(str(fault).split())) from fault
     if not isinstance(values, dict):
@@ -216,7 +217,7 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     except OSError as error:
         found = error.strerror or str(error)
         raise ConfigError(str(path), expected="a YAML file of settings", found=found) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         found = " ".join(str(error).split())
         raise ConfigError(str(path), expected="a YAML file of settings", found=found) from error
     if values is None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(1200)]
 
 HOLD = """
 import sys, ray
@@ -26,7 +28,20 @@ ray.kill(large)
 print("let go", flush=True)
 sys.stdin.readline()
 """
-PATIENCE_SECONDS = 200.0
+SERVE = """
+import sys, ray
+from ray import serve
+ray.init(address=sys.argv[1], log_to_driver=False, namespace="a service")
+@serve.deployment(ray_actor_options={"num_cpus": 0.3})
+class Adder:
+    def __call__(self, number): return number + 1
+handle = serve.run(Adder.bind(), route_prefix=None)
+print("answers", handle.remote(2).result(), flush=True)
+sys.stdin.readline()
+print("answers", handle.remote(2).result(), flush=True)
+sys.stdin.readline()
+"""
+PATIENCE_SECONDS = 400.0  # for what would hang; nothing here is a verdict on speed
 
 
 @pytest.fixture
@@ -55,14 +70,22 @@ def holder(cluster):
 @pytest.fixture
 def start(cluster, make_recording, tiny_weights, tmp_path):
     """Start the archive command on the cluster; give its process and what it says."""
-    for number in range(3):
-        make_recording(f"{number}.wav", seconds=1.0)
     program = Path(sys.executable).with_name("uss-ray")
     started = []
 
-    def run():
+    def run(name="", recordings=3):
+        first = make_recording(f"{name}/0.wav", seconds=1.0)
+        for number in range(1, recordings):
+            with suppress(FileExistsError):
+                os.link(first, first.with_name(f"{number}.wav"))
         log = tmp_path / f"log-{len(started)}"
-        arguments = [str(tmp_path / "in"), str(tmp_path / "out"), "--levels", "1", "--no-report"]
+        arguments = [
+            str(tmp_path / "in" / name),
+            str(tmp_path / "out" / name),
+            "--levels",
+            "1",
+            "--no-report",
+        ]
         with log.open("wb") as file:
             process = subprocess.Popen(
                 [program, "archive", *arguments, "--weights", tiny_weights, "--address", cluster.address],
@@ -79,8 +102,12 @@ def start(cluster, make_recording, tiny_weights, tmp_path):
 
 
 def wait_for(text, log, process):
+    wait_until(lambda: text in log.read_text(), log, process)
+
+
+def wait_until(is_so, log, process):
     give_up = time.monotonic() + PATIENCE_SECONDS
-    while text not in log.read_text():
+    while not is_so():
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < give_up, log.read_text()
         time.sleep(0.1)
@@ -100,3 +127,40 @@ def test_a_job_waits_aloud_for_what_others_hold_and_works_beside_them(start, hol
     assert holder.stdout.readline() == "let go\n"
     assert command.wait(PATIENCE_SECONDS) == 0, log.read_text()
     assert "Separated 3 of 3" in log.read_text()
+
+
+def test_two_jobs_with_defaults_share_two_cpus_and_both_come_to_their_end(start, tmp_path):
+    first, first_log = start("one", recordings=60)
+    second, second_log = start("two", recordings=60)
+    assert first.wait(PATIENCE_SECONDS) == 0, first_log.read_text()
+    assert second.wait(PATIENCE_SECONDS) == 0, second_log.read_text()
+    for log in (first_log, second_log):
+        assert "Separated 60 of 60" in log.read_text()
+
+
+def test_of_two_jobs_either_can_be_stopped_whatever_it_waits_for(start, tmp_path):
+    stopped = []
+    for name in ("one", "two"):
+        job, log = start(name, recordings=1500)
+        wait_until(lambda name=name: list((tmp_path / "out" / name / ".lease").glob("*.json")), log, job)
+        stopped.append((job, log))
+    for job, log in reversed(stopped):
+        job.send_signal(signal.SIGTERM)
+        assert job.wait(PATIENCE_SECONDS) == 128 + signal.SIGTERM, log.read_text()
+    assert not list((tmp_path / "out").glob("*/.lease/*"))
+
+
+def test_a_job_works_beside_a_service_and_the_service_goes_on(start, cluster):
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVE, cluster.address],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as service:
+        assert service.stdout.readline() == "answers 3\n"
+        job, log = start("beside")
+        assert job.wait(PATIENCE_SECONDS) == 0, log.read_text()
+        service.stdin.write("\n")
+        service.stdin.flush()
+        assert service.stdout.readline() == "answers 3\n"
+        service.kill()

@@ -16,8 +16,11 @@ from types import MappingProxyType
 
 from uss_ray.errors import DataError, QueryError
 from uss_ray.ontology.source import read_source
+from uss_ray.parsing import read_json
 
 PACKAGED_ONTOLOGY = "ontology.json"
+
+_MOST_LEVELS = 100  # AudioSet has six; what goes down through them is called as deep
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +224,7 @@ def _parse_entries(text: str, *, name: str) -> dict[str, _Entry]:
     if not text.strip():
         raise DataError(name, expected="a JSON list of ontology nodes", found="an empty file")
     try:
-        document = json.loads(text)
+        document = read_json(text)
     except json.JSONDecodeError as error:
         raise DataError(
             name, expected="a JSON list of ontology nodes", found=f"{error.msg} in line {error.lineno}"
@@ -292,12 +295,20 @@ def _find_parents(entries: Mapping[str, _Entry], *, name: str) -> dict[str, list
 
 def _check_acyclic(entries: Mapping[str, _Entry], *, name: str) -> None:
     children: dict[str, Iterable[str]] = {entry.node_id: entry.children_ids for entry in entries.values()}
+    heights: dict[str, int] = {}
     try:
-        TopologicalSorter(children).prepare()
+        for node_id in TopologicalSorter(children).static_order():  # children first
+            heights[node_id] = 1 + max((heights[child] for child in children[node_id]), default=0)
     except CycleError as error:
         raise DataError(
             name, expected="no node below itself", found="the cycle " + " < ".join(error.args[1])
         ) from error
+    if max(heights.values()) > _MOST_LEVELS:
+        raise DataError(
+            name,
+            expected=f"at most {_MOST_LEVELS} levels",
+            found=f"{max(heights.values())} nodes below each other",
+        )
 
 
 def _shortest_path_levels(

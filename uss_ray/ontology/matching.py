@@ -17,6 +17,7 @@ from uss_ray.errors import DataError
 from uss_ray.ontology.graph import Node, Ontology
 from uss_ray.ontology.source import read_source
 from uss_ray.ontology.words import LIGHT_WEIGHT, stem, tokenise, weigh
+from uss_ray.parsing import read_json
 
 PACKAGED_EVERYDAY_WORDS = "everyday_words.json"
 PACKAGED_OTHER_NAMES = "other_names.json"
@@ -226,7 +227,7 @@ def load_other_names(path: str | Path | None = None) -> dict[str, tuple[str, ...
 def _read_lists(path: str | Path | None, *, packaged: str) -> dict[str, list[str]]:
     source = read_source(path, packaged=packaged)
     try:
-        document = json.loads(source.text)
+        document = read_json(source.text)
     except json.JSONDecodeError as error:
         raise DataError(
             source.name, expected="a JSON object", found=f"{error.msg} in line {error.lineno}"

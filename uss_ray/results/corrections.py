@@ -16,6 +16,7 @@ from pydantic import Field
 
 from uss_ray.config import Settings
 from uss_ray.errors import ConfigError, DataError
+from uss_ray.parsing import read_json
 from uss_ray.store.store import Location, Store
 
 CORRECTIONS_FORMAT: Literal["uss-ray-corrections"] = "uss-ray-corrections"
@@ -99,7 +100,7 @@ def corrections_schema() -> dict[str, Any]:
 
 def _from_json(text: str, *, name: str) -> tuple[Correction, ...]:
     try:
-        return Corrections(**json.loads(text)).corrections
+        return Corrections(**read_json(text)).corrections
     except (json.JSONDecodeError, ConfigError) as error:
         raise DataError(
             name, expected=f"a file of corrections ({CORRECTIONS_FORMAT}, version 1)", found=str(error)

@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from uss_ray.errors import DataError
+from uss_ray.parsing import read_json
 from uss_ray.records import recording_id
 from uss_ray.sources.recordings import ROWS_PER_TABLE, ListedRecording, recording_table, recording_tables
 from uss_ray.store.store import Store
@@ -309,7 +310,7 @@ def _json_lines(file: Store, lines: Iterable[str]) -> Iterator[tuple[int, Mappin
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = read_json(line)
         except json.JSONDecodeError as error:
             raise DataError(
                 f"{file}, line {number}, character {error.colno}", expected="a JSON object", found=error.msg

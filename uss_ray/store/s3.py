@@ -15,6 +15,7 @@ from uss_ray.store.faults import is_transient, store_code
 from uss_ray.store.patience import patiently_awaited
 from uss_ray.store.reading import make_reads_patient
 
+_VERSION_MARK = "?versionId="
 _CLIENT = {
     # A store under load may well think for longer than s3fs's 15 seconds.
     "connect_timeout": 10,
@@ -40,6 +41,15 @@ class PatientS3FileSystem(S3FileSystem):  # type: ignore[misc]  # s3fs has no ty
         self._seconds = patience_seconds
         options["config_kwargs"] = {**_CLIENT, **options.get("config_kwargs", {})}
         super().__init__(**options)
+
+    def split_path(self, path: str) -> tuple[str, str, str | None]:
+        """Split a path into bucket and key; s3fs takes the end of some keys for a version of an object."""
+        bucket, key, version = super().split_path(path)
+        _, mark, rest = path.partition(_VERSION_MARK)
+        if not mark or version is not None:
+            return bucket, key, version
+        trail = path[len(path.rstrip("/")) :]
+        return bucket, key.removesuffix(trail) + mark + rest, None
 
     async def _call_s3(self, method: str, *parts: Any, **request: Any) -> Any:
         attempts = 0

@@ -268,20 +268,38 @@ class Store:
                 lambda: _spooled(system.open(path, "rb", block_size=0)), seconds=seconds, is_short=False
             )
 
-    def read(self) -> bytes:
+    def read(self, *, most_bytes: int | None = None) -> bytes:
         """Read a small file whole.
+
+        Parameters
+        ----------
+        most_bytes : int, optional
+            For files of strangers: an answer may have no end.
 
         Raises
         ------
         UssRayError
-            Of the store's kind, if it is missing or cannot be read.
+            Of the store's kind, if it is missing, cannot be read, or has more bytes.
         """
         with self._faults(expected="a readable file"):
             if not self.is_remote:
                 refuse_irregular(self.root)
-                return Path(self.root).read_bytes()
-            system, path = self.file_system()
-            return cast(bytes, system.cat_file(path))
+                with open(self.root, "rb") as file:
+                    content = file.read(-1 if most_bytes is None else most_bytes + 1)
+            else:
+                system, path = self.file_system()
+                if most_bytes is None:
+                    return cast(bytes, system.cat_file(path))
+                # As a stream: some web servers give all there is, whatever part of it is asked for.
+                block = {"block_size": 0} if scheme_of(path) in WEB_SCHEMES else {}
+                content = patiently(
+                    lambda: _beginning_of(system, path, count=most_bytes + 1, **block),
+                    seconds=self.options.patience_seconds,
+                    is_short=True,
+                )
+        if most_bytes is not None and len(content) > most_bytes:
+            raise self.error(self._item, expected=f"at most {most_bytes} bytes", found="more")
+        return content
 
     def put(self, content: bytes | Path) -> None:
         """Write a file; it is there completely or not at all, and an older one is replaced.
@@ -517,6 +535,16 @@ def _serves_ranges(file: Any) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _beginning_of(system: Any, path: str, *, count: int, **options: Any) -> bytes:
+    pieces: list[bytes] = []
+    left = count
+    with system.open(path, "rb", **options) as file:
+        while left and (piece := file.read(min(left, _READ_AHEAD_BYTES))):
+            pieces.append(piece)
+            left -= len(piece)
+    return b"".join(pieces)
 
 
 def _spooled(stream: BinaryIO) -> BinaryIO:

@@ -29,6 +29,7 @@ from uss_ray.models.query_net import Adaptor, QueryNet
 from uss_ray.models.registry import ROLES, Role, build_network, describe_network
 from uss_ray.models.specifications import ClassListId, Condition, ConditionKind, Sha256, Specifications
 from uss_ray.models.tagging import AudioTagger
+from uss_ray.parsing import read_json
 from uss_ray.store.fetch import file_sha256
 from uss_ray.weights import CONFIG_NAME
 from uss_ray.weights.tensors import StoredType, check_tensors, describe_keys, read_file, read_into, to_store
@@ -399,7 +400,7 @@ def _read_config(root: Path) -> tuple[FolderConfig, str]:
 
 def _parse(item: str, raw: bytes) -> dict[str, Any]:
     try:
-        values = json.loads(raw)
+        values = read_json(raw)
     except ValueError as error:
         raise WeightsError(item, expected="JSON", found=str(error)) from error
     if not isinstance(values, dict):

@@ -21,6 +21,8 @@ from uss_ray.weights.known import PUBLISHED, if_complete, imports_folder, starte
 
 _PUBLISHED_SUFFIXES = (".pth", ".pt", ".ckpt")
 
+_MOST_CONFIG_BYTES = 16 << 20
+
 
 def locate_weights(
     weights: Location, *, storage: StoreOptions | None = None, progress: Progress | None = None
@@ -158,7 +160,7 @@ def describe_weights(weights: Location, *, storage: StoreOptions | None = None) 
 def _fetch_folder(place: Store, *, progress: Progress | None) -> Path:
     """Fetch `config.json` and every file that it lists; a folder is named by its config, so versions never mix."""
     config = place / CONFIG_NAME
-    raw = config.read()
+    raw = config.read(most_bytes=_MOST_CONFIG_BYTES)
     folder = cache_folder() / "folders" / config_sha256(raw)[:32]
     for name, sha256 in listed_files(str(config), raw).items():
         fetch(place / name, sha256=sha256, progress=progress, path=folder / name)

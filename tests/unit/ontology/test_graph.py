@@ -158,3 +158,17 @@ def test_a_missing_file_and_bytes_that_are_no_text_are_refused(tmp_path: Path) -
     (tmp_path / "bytes.json").write_bytes(b"[\xff\xfe]")
     with pytest.raises(DataError, match=r"bytes\.json: expected UTF-8 text"):
         Ontology.load(tmp_path / "bytes.json")
+
+
+def test_an_ontology_that_nobody_could_walk_down_is_refused() -> None:
+    def chain(count: int) -> str:
+        return json.dumps(
+            [
+                {"id": f"/m/{n}", "name": f"n{n}", "child_ids": [f"/m/{n + 1}"] if n + 1 < count else []}
+                for n in range(count)
+            ]
+        )
+
+    assert Ontology.parse(chain(100), name="deep").levels[-1] == 100
+    with pytest.raises(DataError, match="at most 100 levels"):
+        Ontology.parse(chain(5000), name="too deep")

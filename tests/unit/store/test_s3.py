@@ -163,3 +163,16 @@ def test_an_upload_that_the_store_has_finished_already_is_done_again(
 
     sync(system.loop, system._put_file, str(tmp_path / "a"), "b/k")
     assert tries == ["b/k"] * 3
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [
+        ("s3://b/a.wav?versionId=1", "a.wav?versionId=1"),
+        ("b/a?versionId=x/y.wav", "a?versionId=x/y.wav"),
+        ("s3://b/a?versionId=x/", "a?versionId=x/"),
+        ("s3://b/a?x=1.wav", "a?x=1.wav"),
+    ],
+)
+def test_a_key_that_looks_like_a_version_is_a_key(system: PatientS3FileSystem, path: str, key: str) -> None:
+    assert system.split_path(path) == ("b", key, None)

@@ -365,3 +365,12 @@ def test_hidden_files_are_listed_on_request(root):
     for name in ("a", ".b", ".c/d"):
         (root / name).put(b"1")
     assert [found.place.relative_to(root) for found in root.files(with_hidden=True)] == [".b", ".c/d", "a"]
+
+
+@pytest.mark.parametrize("kind", ["local", "memory"])
+def test_a_strangers_file_is_read_as_far_as_it_may_be_large(kind, tmp_path):
+    place = Store(tmp_path / "x" if kind == "local" else f"memory://{tmp_path.name}/x", None, DataError)
+    place.put(b"12345")
+    assert place.read(most_bytes=5) == b"12345"
+    with pytest.raises(DataError, match="at most 4 bytes"):
+        place.read(most_bytes=4)

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from uss_ray.errors import DataError, OutputError
+from uss_ray.parsing import read_json
 from uss_ray.results.index.table import INDEX_VERSION, RunFacts
 from uss_ray.store.store import Store
 from uss_ray.wording import without_secrets
@@ -268,7 +269,7 @@ def _flat(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _parsed(text: bytes, *, item: str) -> dict[str, Any]:
     try:
-        record = json.loads(text)
+        record = read_json(text)
         if isinstance(record, dict):
             return record
         found = type(record).__name__

@@ -7,7 +7,6 @@ does not count: it has not been renewed for a while, or, on the same machine, it
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import random
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from uss_ray.config import canonical_json
 from uss_ray.errors import OutputError
+from uss_ray.parsing import read_json
 from uss_ray.store.store import Store, sweep_half_written
 
 logger = logging.getLogger(__name__)
@@ -171,7 +171,7 @@ def read_leases(place: Store) -> list[Lease]:
         if not file.name.endswith(_SUFFIX):
             continue
         with suppress(OutputError, ValueError, TypeError, KeyError):
-            values = json.loads(file.read())
+            values = read_json(file.read())
             shard = values["shard"]
             found.append(Lease(**{**values, "shard": None if shard is None else (shard[0], shard[1])}))
     return found
