@@ -40,7 +40,7 @@ def deep_file(tmp_path):
         lambda make: list(list_recordings(make("a.jsonl", f'{{"uri": {DEEP}}}\n'))),
         lambda make: Ontology.load(make("ontology.json")),
         lambda make: listed_files("config.json", DEEP.encode()),
-        lambda make: read_corrections([make("corrections.json")]),
+        lambda make: read_corrections([make("corrections.json", f'{{"a": {DEEP}}}')]),
     ],
     ids=["manifest", "ontology", "weights", "corrections"],
 )

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from uss_ray.audio.decoding import DecodingError
 from uss_ray.audio.spec import AudioSpec
 from uss_ray.audio.splice import SeekableReader
+from uss_ray.c_stderr import c_libraries_silenced
 
 # Two months at 192 kHz: longer than any recording, shorter than what stands for "unknown" (2**63 - 1 for FLAC,
 # `mp3_header`'s endless for MP3).
@@ -42,7 +43,8 @@ class SndfileDecoder:
     def __init__(self, file: SeekableReader, *, frames: int | None = None) -> None:
         self.started = False
         try:
-            self._file = _SequentialFile(file, mode="r")
+            with c_libraries_silenced():
+                self._file = _SequentialFile(file, mode="r")
         except (soundfile.SoundFileError, TypeError, ValueError) as error:
             raise DecodingError(f"something that cannot be decoded ({_wording(error)})") from error
         stated = None if self._file.frames >= _LENGTH_UNKNOWN_FROM else self._file.frames
@@ -65,7 +67,8 @@ class SndfileDecoder:
         if self._left is not None:
             frames = min(frames, self._left)
         try:
-            interleaved = self._file.read(frames, dtype="float32", always_2d=True)
+            with c_libraries_silenced():
+                interleaved = self._file.read(frames, dtype="float32", always_2d=True)
         except soundfile.SoundFileError as error:
             raise DecodingError(_wording(error)) from error
         if self._left is not None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Final, NamedTuple
 
+from uss_ray.c_stderr import keep_python_apart
 from uss_ray.cli.notes import let_go_of_stdout, quiet
 from uss_ray.cli.stopping import end_on_signals, stopped_code
 from uss_ray.errors import ConfigError, UssRayError
@@ -108,6 +109,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def main(*command: str) -> None:
     """Run the command line of this process; the words of a command may be given, such as for a job."""
+    keep_python_apart()
     wait_patiently()
     end_on_signals()
     sys.excepthook = show_exception

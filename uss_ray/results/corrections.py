@@ -89,7 +89,10 @@ def read_corrections(places: Iterable[Location | Store]) -> Corrections:
         store = Store.of(place, DataError)
         text = store.read().decode("utf-8-sig", "replace")
         read = _from_json if text.lstrip().startswith("{") else _from_csv
-        found += read(text, name=str(store))
+        try:
+            found += read(text, name=str(store))
+        except csv.Error as error:
+            raise DataError(str(store), expected="JSON or CSV", found=str(error)) from error
     return Corrections(corrections=tuple(found))
 
 

@@ -104,3 +104,9 @@ def test_the_schema_of_the_documentation_is_that_of_the_reader() -> None:
     jsonschema.validate(json.loads(as_json(said(), said(level=None))), schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(json.loads(as_json(said(verdict="perhaps"))), schema)
+
+
+def test_what_is_neither_json_nor_csv_names_the_file(tmp_path):
+    (tmp_path / "x").write_text("a" * 200_000)
+    with pytest.raises(DataError, match="JSON or CSV"):
+        read_corrections([tmp_path / "x"])

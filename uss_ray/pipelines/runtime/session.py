@@ -8,18 +8,26 @@ import os
 import secrets
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import ray
 
+from uss_ray.c_stderr import c_libraries_silenced
 from uss_ray.errors import ConfigError
 from uss_ray.threads import PATIENT_THREADS
 
+logger = logging.getLogger(__name__)
+
 _SPARE_CPUS = 1  # of a local Ray: who lists and decodes runs beside the actors, and mostly waits
 _LOCAL_STORE_BYTES = 1 << 30
+_ASK_SECONDS = 4.0
+_QUIET_SECONDS = 8.0
 _SMALL = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
+# Its core logs to its session folder only: that Ray Data keeps an actor's arguments in the store is no error of ours.
+_QUIET = {"RAY_BACKEND_LOG_LEVEL": "fatal"}
 _ALSO_SET_BY_RAY = ("PYTHONBREAKPOINT",)
 
 
@@ -45,52 +53,101 @@ def ray_session(address: str | None = None, *, verbose: bool = False) -> Iterato
     with _process_as_before():
         address = address or os.environ.get("RAY_ADDRESS")
         _start(address, verbose=verbose)
+        ended = threading.Event()
+        watch = ControlWatch(_control_answers)
+        threading.Thread(target=watch.run, args=(ended,), name="control", daemon=True).start()
         try:
             yield
         finally:
+            ended.set()
             ray.shutdown()
 
 
+class ControlWatch:
+    """Says when Ray's control service does not answer: after a minute Ray ends the driver, with words of its own.
+
+    Parameters
+    ----------
+    answers : callable
+        Asks it.
+    clock : callable, optional
+        Gives seconds.
+    """
+
+    def __init__(self, answers: Callable[[], bool], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._answers = answers
+        self._clock = clock
+        self._heard = clock()
+        self._has_spoken = False
+
+    def run(self, ended: threading.Event) -> None:
+        """Look now and then, until the session ends."""
+        while not ended.wait(_ASK_SECONDS):
+            self.look()
+
+    def look(self) -> None:
+        """Ask once."""
+        if self._answers():
+            self._heard, self._has_spoken = self._clock(), False
+            return
+        seconds = self._clock() - self._heard
+        if seconds >= _QUIET_SECONDS and not self._has_spoken:
+            self._has_spoken = True
+            since = time.strftime("%H:%M:%S UTC", time.gmtime(time.time() - seconds))
+            logger.warning(
+                "Ray's control service (GCS) does not answer since %s; if it stays away for a minute, Ray ends this"
+                " run. What is done stays, and the same command goes on",
+                since,
+            )
+
+
+def _control_answers() -> bool:
+    worker: Any = ray._private.worker.global_worker
+    try:
+        worker.gcs_client.internal_kv_exists(b"uss_ray", None, timeout=_ASK_SECONDS)
+    except Exception:  # noqa: BLE001 - whatever it is: there was no answer
+        return not ray.is_initialized()
+    return True
+
+
 def _start(address: str | None, *, verbose: bool) -> None:
-    settings = _SMALL if address else _SMALL | PATIENT_THREADS | _local_settings(verbose=verbose)
+    settings = _SMALL if verbose else _SMALL | _QUIET
+    if not address:
+        settings = settings | PATIENT_THREADS | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
     for name, value in settings.items():
         os.environ.setdefault(name, value)
     _forget_token()
     level = logging.INFO if verbose else logging.ERROR
     handler = signal.getsignal(signal.SIGTERM)
+    if not address:
+        logging.getLogger("ray").setLevel(level)
+    where: dict[str, Any] = (
+        {"address": address, "runtime_env": {"env_vars": PATIENT_THREADS}} if address else _local_ray()
+    )
     try:
-        if address:
-            ray.init(
-                address=address,
-                log_to_driver=verbose,
-                logging_level=level,
-                runtime_env={"env_vars": PATIENT_THREADS},
-            )
-        else:
-            logging.getLogger("ray").setLevel(level)
-            ray.init(
-                address="local",  # or Ray would join whatever cluster runs on this machine
-                num_cpus=len(os.sched_getaffinity(0)) + _SPARE_CPUS,
-                include_dashboard=False,
-                log_to_driver=verbose,
-                logging_level=level,
-                configure_logging=False,
-                object_store_memory=_LOCAL_STORE_BYTES,
-            )
-    except (ConnectionError, ValueError) as error:
-        raise ConfigError(f"Ray address {address}", expected="a running cluster", found=str(error)) from error
+        # Ray's core says on stderr that it was told to be quiet.
+        with nullcontext() if verbose else c_libraries_silenced():
+            ray.init(log_to_driver=verbose, logging_level=level, **where)
+    except Exception as error:  # Ray raises plain ones too
+        item, expected = (
+            (f"Ray address {address}", "a running cluster")
+            if address
+            else ("Ray", "a machine on which it starts")
+        )
+        raise ConfigError(item, expected=expected, found=" ".join(str(error).split())) from error
     if callable(handler) and _is_main_thread():
         # Ray has put its own in place of the program's; it would end with another exit code.
         signal.signal(signal.SIGTERM, handler)
 
 
-def _local_settings(*, verbose: bool) -> dict[str, str]:
-    """Protect a local Ray by a token of this process alone; Ray itself would leave one in the home directory.
-
-    Its core logs to its session folder only: that Ray Data keeps an actor's arguments in the store is no error of ours.
-    """
-    quiet = {} if verbose else {"RAY_BACKEND_LOG_LEVEL": "fatal"}
-    return {"RAY_AUTH_TOKEN": secrets.token_hex(32), **quiet}
+def _local_ray() -> dict[str, Any]:
+    return {
+        "address": "local",  # or Ray would join whatever cluster runs on this machine
+        "num_cpus": len(os.sched_getaffinity(0)) + _SPARE_CPUS,
+        "include_dashboard": False,
+        "configure_logging": False,
+        "object_store_memory": _LOCAL_STORE_BYTES,
+    }
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def test_the_process_is_as_before_also_after_a_fault(started, address, verbose):
     assert told["address"] == (address or "local")
     assert told["log_to_driver"] is verbose
     assert told["logging_level"] == (logging.INFO if verbose else logging.ERROR)
-    assert ("RAY_BACKEND_LOG_LEVEL" in told["environment"]) == (not verbose and address is None)
+    assert ("RAY_BACKEND_LOG_LEVEL" in told["environment"]) == (not verbose)
 
 
 def test_what_the_user_has_set_stays(started, monkeypatch):
@@ -87,3 +87,23 @@ def test_an_address_without_a_cluster_is_refused(started, monkeypatch):
     ):
         pass
     assert state_of_process() == before
+
+
+def test_a_ray_that_does_not_start_is_told_in_a_line(started, monkeypatch):
+    def time_out(**_arguments):
+        raise Exception("The current node timed out\nduring startup.")
+
+    monkeypatch.setattr(session.ray, "init", time_out)
+    with pytest.raises(ConfigError, match="timed out during startup"), ray_session():
+        pass
+
+
+def test_a_control_service_that_is_away_is_told_once_with_what_comes_of_it(caplog):
+    answers = iter([True, False, False, False, True, False])
+    clock = iter(range(0, 100, 5))
+    watch = session.ControlWatch(lambda: next(answers), clock=lambda: next(clock))
+    for _ in range(6):
+        watch.look()
+    (line,) = caplog.messages
+    assert "does not answer" in line
+    assert "the same command goes on" in line
