@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
+import sysconfig
+import venv
 import zipfile
 from pathlib import Path
 
@@ -13,11 +17,16 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
-def wheel_names(tmp_path_factory):
+def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = folder.glob("*.whl")
+    (made,) = folder.glob("*.whl")
+    return made
+
+
+@pytest.fixture(scope="module")
+def wheel_names(wheel):
     return set(zipfile.ZipFile(wheel).namelist())
 
 
@@ -35,6 +44,56 @@ def test_every_data_file_of_the_checkout_is_in_the_wheel(wheel_names):
 
 def test_nothing_but_the_package_is_in_the_wheel(wheel_names):
     assert {name.split("/")[0] for name in wheel_names if ".dist-info" not in name} == {"uss_ray"}
+
+
+USER = """
+import numpy as np
+import torch
+
+import uss_ray
+
+sep = uss_ray.Separator.from_pretrained("starter", device="auto", levels=1)
+out = sep(np.zeros(32_000, np.float32), 32_000, classes=["Speech"])
+reveal_type(out["Speech"])
+reveal_type(sep(torch.zeros(32_000), 32_000).residual)
+reveal_type(sep(["a.wav", "b.wav"]))
+reveal_type(uss_ray.separate("a.wav", output="out", levels=3))
+reveal_type(out.save("out").paths("Speech"))
+reveal_type(uss_ray.__version__)
+sep(3)
+out.sample_rate.upper()
+"""
+
+
+@pytest.mark.slow
+def test_a_type_checker_sees_the_types_of_the_installed_package(wheel, tmp_path):
+    venv.create(tmp_path / "venv", with_pip=False, symlinks=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    zipfile.ZipFile(wheel).extractall(site)
+    (site / "others.pth").write_text(sysconfig.get_path("purelib"))
+    (tmp_path / "user.py").write_text(USER)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(python), "user.py"],
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if name not in ("MYPYPATH", "PYTHONPATH")},
+        capture_output=True,
+        text=True,
+    )
+    told = re.sub(r"ndarray\[[^,]*?(\[.*?\])?, .*?\]\]\]", "ndarray", done.stdout)
+    revealed = [re.sub(r"\w+\.", "", line) for line in re.findall(r'Revealed type is "(.*)"', told)]
+    assert revealed == [
+        "ndarray",
+        "Tensor",
+        "list[SeparatedSound[ndarray]]",
+        "SeparatedRecording",
+        "tuple[str, ...]",
+        "str",
+    ]
+    assert re.findall(r"error: (.*?)  ", told) == [
+        'No overload variant of "__call__" of "Separator" matches argument type "int"',
+        '"int" has no attribute "upper"',
+    ]
 
 
 def test_no_file_but_weights_is_above_one_megabyte():

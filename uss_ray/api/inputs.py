@@ -246,12 +246,12 @@ def input_of(
     if isinstance(given, str | os.PathLike):
         recording = single_recording(os.fspath(given))
         if name is not None:
-            recording = replace(recording, recording_id=recording_id(name))
+            recording = named(recording, name)
         return StoredInput(recording, storage or StoreOptions(), strict)
     if hasattr(given, "read") and hasattr(given, "seekable"):
         called = getattr(given, "name", None)
         known = name or (PurePath(called).name if isinstance(called, str) else None) or FILE_NAME
-        return OpenFileInput(_named(known), given, strict)
+        return OpenFileInput(_unstored(known), given, strict)
     raise RecordingError(
         name or type(given).__name__,
         expected="a path, an open binary file, a numpy array or a torch tensor",
@@ -292,7 +292,7 @@ def _array_input(given: Any, *, sample_rate: float | None, name: str) -> ArrayIn
         format=_ARRAY_FORMAT,
         subtype=_SUBTYPES.get(kind, "FLOAT"),
     )
-    return ArrayInput(_named(name), np.atleast_2d(waveform), spec, array.ndim == 1, device)
+    return ArrayInput(_unstored(name), np.atleast_2d(waveform), spec, array.ndim == 1, device)
 
 
 def _as_numpy(given: Any) -> NDArray[Any]:
@@ -302,8 +302,19 @@ def _as_numpy(given: Any) -> NDArray[Any]:
     return np.asarray(given)
 
 
-def _named(name: str) -> Recording:
+def named(recording: Recording, name: str) -> Recording:
+    """Call a recording something else in its results.
+
+    Raises
+    ------
+    RecordingError
+        If that is no name.
+    """
     try:
-        return Recording(recording_uri=name, recording_id=recording_id(name))
+        return replace(recording, recording_id=recording_id(name))
     except ValueError as error:
-        raise RecordingError(name, expected="a name", found="none") from error
+        raise RecordingError(name or "recording", expected="a name", found="none") from error
+
+
+def _unstored(name: str) -> Recording:
+    return named(Recording(recording_uri=name, recording_id=name), name)

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from uss_ray.api.inputs import Input
+from uss_ray.api.inputs import Input, named
 from uss_ray.api.publisher import Publisher, index_name, refuse_existing
 from uss_ray.api.request import SeparationRequest, SoundRequest, request_with, unknown_option
 from uss_ray.api.staging import check_output
@@ -26,17 +26,19 @@ from uss_ray.results.index.rows import RecordingRows
 from uss_ray.results.index.table import IndexRow
 from uss_ray.results.layout import recording_folder, report_path
 from uss_ray.results.options import WriteOptions
+from uss_ray.results.report.player import player_html
 from uss_ray.results.stems.stem_run import StemRun
 from uss_ray.results.stems.written import WrittenRecording
 from uss_ray.separation.session import EstimateBlock
 from uss_ray.sources.reading import open_stored_recording
-from uss_ray.store.store import Store, StoreOptions
+from uss_ray.store.store import Location, Store, StoreOptions
 
 Waveform = TypeVar("Waveform")
 Floats = NDArray[np.float32]
 Matches = tuple[tuple[str, TextMatch], ...]
 
 _BLOCK_FRAMES = 1 << 16
+_PLAYED_SOUNDS = 16
 _KEPT_WHEN_SAVED = ("overwrite", "storage", *WriteOptions.model_fields)
 
 
@@ -276,13 +278,15 @@ class SeparatedSound(FoundSounds[Waveform]):
         )
         return whole
 
-    def save(self, folder: Any, **options: Any) -> SeparatedRecording:
+    def save(self, folder: Location, *, name: str | None = None, **options: Any) -> SeparatedRecording:
         """Write stems, index and report, the same files as of a recording that is separated to files.
 
         Parameters
         ----------
         folder : path
             Output root, a folder or URI.
+        name : str, optional
+            What the recording is called there; None: as it was called when it was separated.
         **options
             `overwrite`, `storage`, and what is written: `stem_format`, `residual`, `report`, `write`.
 
@@ -302,9 +306,10 @@ class SeparatedSound(FoundSounds[Waveform]):
         if request.write.write == "index-only" and self._sounds.write.write != "index-only":
             expected = "'stems' or 'active-spans': the sounds are separated"
             raise ConfigError("option write", expected=expected, found="'index-only'")
+        recording = self.recording if name is None else named(self.recording, name)
         check_output(request.output_store)
         if not request.overwrite:
-            refuse_existing(request.output_store, recording=self.recording)
+            refuse_existing(request.output_store, recording=recording)
         facts = replace(
             self._wanted.facts,
             run_id=request.run_id(weights_sha256=self._wanted.facts.weights_sha256),
@@ -313,12 +318,33 @@ class SeparatedSound(FoundSounds[Waveform]):
         publisher = Publisher(request.output_store, replace(self._wanted, facts=facts, options=request.write))
         rows = publisher.publish(
             self._blocks,
-            recording=self.recording,
+            recording=recording,
             spec=self._spec,
             started=time.monotonic() - self.processing_seconds,
         ).with_recording_sha256(self.rows.common.recording_sha256)
-        publisher.commit_recordings([rows], name=index_name(self.recording))
-        return separated_recording(self.recording, rows=rows, request=request, matches=self.matches)
+        publisher.commit_recordings([rows], name=index_name(recording))
+        return separated_recording(recording, rows=rows, request=request, matches=self.matches)
+
+    def _repr_html_(self) -> str:
+        """Give a player for a notebook: the recording, its loudest sounds, and what they leave."""
+        kept = [row for row in self.rows if row.is_kept and row.kind != "residual"]
+        kept = sorted(kept, key=lambda row: row.level_db or 0.0, reverse=True)[:_PLAYED_SOUNDS]
+        names: dict[str, list[IndexRow]] = {}
+        for row in kept:
+            names.setdefault(row.stem_uri or "", []).append(row)
+        lanes = {" · ".join(row.label for row in rows): (name, rows[0]) for name, rows in names.items()}
+        rests = [row for row in self.rows if row.kind == "residual" and row.is_kept]
+        is_whole = len(rests) == len({row.level for row in kept}) == 1
+        return player_html(
+            np.concatenate([block.mixture for block in self._blocks], axis=1),
+            {label: self._held[name].samples() for label, (name, _) in lanes.items()},
+            sample_rate=self.sample_rate,
+            residual=self._held[rests[0].stem_uri or ""].samples() if is_whole else None,
+            spans={
+                label: tuple((span.start_seconds, span.end_seconds) for span in row.active_spans)
+                for label, (_, row) in lanes.items()
+            },
+        )
 
     def __repr__(self) -> str:
         return f"SeparatedSound({self.recording.recording_id!r}, {self.seconds:.1f} s: {', '.join(self) or 'nothing'})"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from threading import RLock
 
 import torch
 
 from uss_ray.models.precision import Precision
+
+_switches = RLock()
 
 
 @contextmanager
@@ -25,11 +28,12 @@ def inference(precision: Precision = "float32", *, device: torch.device) -> Iter
     -----
     What torch itself calls float32 is tfloat32 for the convolutions of a GPU. There a row's bits were seen to depend on
     its place in the batch, and probabilities to move by 3e-4 (docs/adr/0024). The switches are those of the process
-    and are put back.
+    and are put back; on a GPU one thread at a time sets them.
     """
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode())
         if device.type == "cuda":
+            stack.enter_context(_switches)
             is_rounded = precision == "tfloat32"
             stack.enter_context(
                 torch.backends.cudnn.flags(

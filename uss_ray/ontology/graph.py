@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from types import MappingProxyType
@@ -47,11 +47,11 @@ class Node:
 
     node_id: str
     label: str
-    description: str
-    children_ids: tuple[str, ...]
-    parent_ids: tuple[str, ...]
+    description: str = field(repr=False)
+    children_ids: tuple[str, ...] = field(repr=False)
+    parent_ids: tuple[str, ...] = field(repr=False)
     level: int
-    restrictions: tuple[str, ...]
+    restrictions: tuple[str, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

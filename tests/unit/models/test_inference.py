@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -50,3 +51,19 @@ def test_a_cpu_computes_in_float32(precision: Any) -> None:
         found = layer(row)
     assert found.is_inference()
     assert torch.equal(found, expected)
+
+
+@pytest.mark.filterwarnings("ignore:User provided device_type of 'cuda'")
+def test_threads_set_the_switches_of_a_gpu_one_after_the_other() -> None:
+    def seen_in_a_thread() -> tuple[Any, ...]:
+        with inference("float32", device=CUDA):
+            return switches()
+
+    before = switches()
+    with ThreadPoolExecutor(1) as pool:
+        with inference("tfloat32", device=CUDA):
+            other = pool.submit(seen_in_a_thread)
+            assert wait([other], timeout=0.05).not_done
+            assert switches()[0] is True
+        assert other.result()[:4] == (False, True, False, "highest")
+    assert switches() == before

@@ -69,6 +69,10 @@ class RecordingRows(Sequence[IndexRow]):
         common = dataclasses.replace(self.common, recording_sha256=sha256)
         return RecordingRows(self.plan, common=common, probabilities=self.probabilities, own=own)
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {status}" for status, count in self.counts.items())
+        return f"RecordingRows({self.common.recording_id!r}: {counts})"
+
     def __len__(self) -> int:
         """Count stems, and residuals where they have rows."""
         return len(self.plan) + sum(place >= len(self.plan) for place in self.own)

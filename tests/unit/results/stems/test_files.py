@@ -6,7 +6,7 @@ import soundfile
 
 from uss_ray.errors import OutputError
 from uss_ray.results.blocks import Stretch
-from uss_ray.results.stems.files import Encoding, NoFiles, SpanFiles, WholeFile
+from uss_ray.results.stems.files import Encoding, HeldSound, NoFiles, SpanFiles, WholeFile
 
 RATE = 100
 ENCODING = Encoding(RATE, 1, 400, "wav", "FLOAT")
@@ -41,6 +41,24 @@ def test_a_whole_stem_has_silence_until_it_is_first_heard(tmp_path):
     silence = np.zeros_like(LOUD)
     expected = np.concatenate([silence, LOUD, LOUD * np.float32(1e-6), silence], axis=1)
     np.testing.assert_array_equal(read(tmp_path / file.uri), expected)
+
+
+def test_a_sound_in_memory_is_what_its_file_would_be(tmp_path):
+    files, held = WholeFile(tmp_path, uri="a.wav", encoding=ENCODING), HeldSound(uri="a.wav", channels=1)
+    for number, (samples, heard) in enumerate(
+        [(LOUD * 1e-6, False), (LOUD, True), (None, False), (LOUD, False)]
+    ):
+        for kept in (files, held):
+            kept.take(stretch(number, samples), heard=heard)
+    files.finish()
+    held.finish()
+    np.testing.assert_array_equal(held.samples(), read(tmp_path / "a.wav"))
+    assert held.is_heard
+    assert not held.finished
+    held.samples()[:] = 1
+    assert held.samples()[0, 0] == 0
+    held.discard()
+    assert not held.samples().any()
 
 
 def test_a_stem_that_is_never_heard_has_no_file(tmp_path):
