@@ -129,6 +129,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Output:
         IndexRow(
             run_id="run", recording_id=f"tape {n}.wav", recording_uri=f"tape {n}.wav", node_id="/m/0bt9lr", label="Dog",
             level=3, kind="node", status="absent" if n % 5 == 0 else "detected", probability=n / 250,
+            certainty="doubtful" if n < 60 and n % 5 else None,
             sample_rate=8000, frames=80_000, weights_name="starter", weights_sha256="0" * 64,
         )
         for n in range(50, 200)

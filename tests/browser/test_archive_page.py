@@ -38,6 +38,10 @@ def test_sounds_are_found_by_name_and_rows_sorted_and_filtered(dogs: Any) -> Non
     assert dogs.is_hidden("#more")
     dogs.select_option("#order", "least")
     assert names(dogs)[0] == "tape 51.wav"
+    dogs.select_option("#sureness", "doubtful")
+    assert names(dogs) == [f"tape {n}.wav" for n in (51, 52, 53, 54, 56, 57, 58, 59)]
+    assert "0.20?" in dogs.locator("#rows li").first.inner_text()
+    dogs.select_option("#sureness", "all")
     dogs.uncheck("[name=status][value='0']")
     dogs.uncheck("[name=status][value='1']")
     dogs.check("[name=status][value='3']")

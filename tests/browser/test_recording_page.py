@@ -12,7 +12,15 @@ import pytest
 
 from tests.browser.conftest import NAME, RATE, SECONDS, Output, make_output
 from tests.browser.looks import contrast
-from uss_ray.results.report.player import player_html
+from uss_ray.results.report.player import (
+    Lane,
+    LaneFile,
+    Score,
+    player_html,
+    player_markup,
+    player_script,
+    player_style,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -83,6 +91,24 @@ def test_keys_and_buttons_do_the_same(open_page: Open, output: Output) -> None:
         assert ask(page, "p.now") == at
     page.fill(".uss-volume", "0.5")
     assert ask(page, "[...p.audible().values()]") == [0.5]
+
+
+def test_keys_are_of_those_that_sound(open_page: Open, tmp_path: Path) -> None:
+    silent = Lane(name="Animal", spans=((0.0, 1.0),))
+    lane = Lane(name="Dog", parent=1, depth=1, files=(LaneFile(url="dog.flac"),))
+    score = Score(
+        seconds=2.0, sample_rate=RATE, channels=1, lanes=(Lane(name="R", is_recording=True), silent, lane)
+    )
+    (tmp_path / "p.html").write_text(
+        f"<!doctype html><meta charset=utf-8><style>{player_style()}</style>{player_markup(score, keys='page')}"
+        f"<script>{player_script()}\nUssRayPlayer.mount(document.getElementById('player'))</script>"
+    )
+    page = open_page((tmp_path / "p.html").as_uri())
+    page.keyboard.press("1")
+    assert hears(page) == "You hear: Dog"
+    page.keyboard.press("2")
+    assert hears(page) == "You hear: Dog"
+    page.troubles.clear()  # there is no such file
 
 
 def test_muting_on_another_level_begins_with_all_of_that_level(open_page: Open, output: Output) -> None:

@@ -100,9 +100,10 @@
   function matching(rows, recordings) {
     const statuses = new Set([...document.querySelectorAll('#filters [name=status]:checked')].map(box => Number(box.value)));
     const words = $('in').value.toLowerCase();
-    const judged = $('judged').value;
+    const judged = $('judged').value, sureness = $('sureness').value;
     const found = rows.filter(row => {
       if (!statuses.has(row.status)) return false;
+      if (sureness !== 'all' && (sureness === 'doubtful') !== Boolean(row.isDoubtful)) return false;
       if (words && !recordings[row.recording][0].toLowerCase().includes(words)) return false;
       const verdict = corrections.get(name(row, recordings))?.verdict;
       return judged === 'all' || (judged === 'open' ? !verdict : Boolean(verdict));
@@ -121,8 +122,8 @@
   async function showRows() {
     const sound = chosen, data = await load(sound.chunk);
     if (chosen !== sound) return;
-    const rows = data.rows.map(([recording, status, probability, level, events, spans, stem]) =>
-      ({ recording, status, probability, level, events, spans, stem }));
+    const rows = data.rows.map(([recording, status, probability, level, events, spans, stem, isDoubtful]) =>
+      ({ recording, status, probability, level, events, spans, stem, isDoubtful }));
     const found = matching(rows, data.recordings);
     const total = sound.counts.reduce((sum, count) => sum + count, 0);
     const left = total - rows.length;
@@ -172,7 +173,7 @@
     if (row.events > row.spans.length) chips.push(make('a', { href: `${address(folder)}/report.html`, textContent: `${row.events - row.spans.length} more` }));
     item.append(
       make('a', { className: 'where', href: `${address(folder)}/report.html`, textContent: recording }),
-      make('span', { className: 'sure' }, bar(row.probability), make('span', { textContent: row.probability === null ? '–' : row.probability.toFixed(2) })),
+      make('span', { className: 'sure' }, bar(row.probability), make('span', { textContent: row.probability === null ? '–' : row.probability.toFixed(2) + (row.isDoubtful ? '?' : ''), title: row.isDoubtful ? 'doubtful' : '' })),
       make('span', { className: 'state', textContent: status + (row.level === null ? '' : `, ${row.level.toFixed(0).replace('-', '−')} dB`) }),
       make('span', { className: 'events' }, ...chips),
       make('span', { className: 'judge' }, judge('right', 'Right'), judge('wrong', 'Wrong')),

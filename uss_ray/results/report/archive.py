@@ -37,8 +37,8 @@ _KEPT_ROWS = 1000  # of a sound
 _KEPT_RECORDINGS = 20_000
 _KEPT_EVENTS = 6  # of a row
 _COLUMNS = [
-    "recording_id", "node_id", "label", "level", "kind", "status", "reason", "probability", "active_spans", "level_db",
-    "stem_uri", "frames", "sample_rate", "weights_name", "weights_sha256", "run_id",
+    "recording_id", "node_id", "label", "level", "kind", "status", "reason", "probability", "certainty", "active_spans",
+    "level_db", "stem_uri", "frames", "sample_rate", "weights_name", "weights_sha256", "run_id",
 ]  # fmt: skip
 
 
@@ -221,6 +221,7 @@ def _row_data(row: dict[str, Any], *, place: int) -> list[Any]:
         len(row["active_spans"]),
         spans,
         None if row["stem_uri"] is None else row["stem_uri"].removeprefix(folder),
+        int(row["certainty"] == "doubtful"),
     ]
 
 

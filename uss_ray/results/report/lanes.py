@@ -1,7 +1,7 @@
 """From the rows of a recording to the lanes of its page: one a sound, in the order of the ontology.
 
 Owns what is one lane (rows that point to the same file are), where it hangs in the tree and what it is called. Rows of
-what was not heard have no lane.
+what was not heard have no lane; what is explained by something more specific has one without sound, to hang that from.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def lanes_of(
 def _sounds(rows: Sequence[IndexRow]) -> list[_Sound]:
     found: dict[object, list[IndexRow]] = {}
     for row in rows:
-        if row.status in ("written", "detected"):
+        if row.status in ("written", "detected", "explained"):
             files = [row.stem_uri, *(span.stem_uri for span in row.active_spans)]
             key = next((uri for uri in files if uri is not None), (row.level, row.node_id))
             found.setdefault(key, []).append(row)
@@ -148,13 +148,16 @@ def _tree(sounds: Sequence[_Sound]) -> list[tuple[_Sound, int | None, int]]:
         below.setdefault(None if above is None else id(above), []).append(sound)
     placed: list[tuple[_Sound, int | None, int]] = []
 
+    def order(sound: _Sound) -> tuple[float, float]:
+        return min([sound.order, *map(order, below.get(id(sound), ()))])
+
     def place(sound: _Sound, above: int | None, depth: int) -> None:
         own = len(placed)
         placed.append((sound, above, depth))
-        for inner in sorted(below.get(id(sound), ()), key=lambda one: one.order):
+        for inner in sorted(below.get(id(sound), ()), key=order):
             place(inner, own, depth + 1)
 
-    roots = sorted(below.get(None, ()), key=lambda one: (one.first.kind in _NODES, one.order))
+    roots = sorted(below.get(None, ()), key=lambda one: (one.first.kind in _NODES, order(one)))
     for root in roots:
         place(root, None, 0)
     return placed
@@ -287,8 +290,9 @@ def _note(sound: _Sound) -> str:
         return " · ".join(filter(None, ["the recording minus the stems", db_text(row.level_db)]))
     place = f"{row.kind} query" if row.level is None else f"level {'+'.join(_levels(sound))}"
     probability = "" if row.probability is None else f"p {row.probability:.2f}"
-    probability += ", doubtful" if row.certainty == "doubtful" else ""
-    return " · ".join(filter(None, [place, probability, db_text(row.level_db)]))
+    probability += "?" if row.certainty == "doubtful" else ""
+    within = "in those below" if row.status == "explained" else ""
+    return " · ".join(filter(None, [place, probability, db_text(row.level_db), within]))
 
 
 def _levels(sound: _Sound) -> list[str]:
@@ -303,6 +307,9 @@ def _facts(sound: _Sound, *, left_out: str) -> str:
             None,
             [
                 nodes,
+                f"p {row.stem_probability:.2f} in the stem itself"
+                if row.stem_probability is not None
+                else "",
                 f"peak {db_text(row.peak_db)}" if row.peak_db is not None else "",
                 f"{row.clipped_samples} clipped samples" if row.clipped_samples else "",
                 f"active {row.active_seconds:.1f} s" if row.active_spans else "",

@@ -295,6 +295,8 @@
       this.root = root;
       this.data = JSON.parse(root.querySelector('.uss-data').textContent);
       this.lanes = [...root.querySelectorAll('[data-lane]')];
+      // Keys 1 to 9 are the first nine that sound, as in player.py.
+      this.digits = this.data.lanes.flatMap((lane, place) => (place === RECORDING || lane.files.length ? [place] : []));
       this.solo = new Set();
       this.muted = new Set();
       this.volume = 1;
@@ -665,7 +667,7 @@
         },
       };
       const action = digit === '0' ? () => this.whole()
-        : digit ? () => (event.shiftKey ? this.toggleMute(Number(digit)) : this.toggleSolo(Number(digit)))
+        : digit ? () => (event.shiftKey ? this.toggleMute(this.digits[digit]) : this.toggleSolo(this.digits[digit]))
         : actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
       if (!action || isButton) return;
       event.preventDefault();

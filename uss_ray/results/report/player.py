@@ -191,6 +191,15 @@ class Score:
         """Name the lanes right below one in the tree."""
         return self._children.get(place, [])
 
+    @functools.cached_property
+    def _digits(self) -> dict[int, int]:
+        sounding = (place for place, lane in enumerate(self.lanes) if place and lane.files)
+        return {place: digit for digit, place in zip(range(1, 10), sounding, strict=False)}
+
+    def digit(self, place: int) -> int | None:
+        """Give the key of a lane: of those that sound, the first nine have one."""
+        return self._digits.get(place)
+
     def shown_spans(self, lane: Lane) -> tuple[Span, ...]:
         """Give the events that have a button of their own."""
         return lane.spans[: max(1, min(_SHOWN_SPANS, _ALL_SHOWN_SPANS // len(self.lanes)))]

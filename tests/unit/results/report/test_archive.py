@@ -59,7 +59,7 @@ def test_each_sound_has_its_rows_the_most_certain_first(tmp_path: Path) -> None:
     spans = tuple(ActiveSpan(start_seconds=n * 1.0, end_seconds=n + 0.5) for n in range(9))
     _, facts = made(
         tmp_path,
-        row("a.wav", probability=0.25),
+        row("a.wav", probability=0.25, certainty="doubtful"),
         row("b/run.json", probability=0.875, active_spans=spans),
         row("c.wav", status="absent", probability=0.15, level_db=None),
         row("a.wav", "residual", "Residual", kind="residual", probability=None),
@@ -71,8 +71,8 @@ def test_each_sound_has_its_rows_the_most_certain_first(tmp_path: Path) -> None:
     data = chunk(tmp_path, sounds["/m/dog"]["chunk"])
     assert data["recordings"] == [["b/run.json"], ["a.wav"], ["c.wav"]]
     assert data["rows"][1:] == [
-        [1, 0, 0.25, -20.0, 0, [], "level-3/dog.flac"],
-        [2, 3, 0.15, None, 0, [], None],
+        [1, 0, 0.25, -20.0, 0, [], "level-3/dog.flac", 1],
+        [2, 3, 0.15, None, 0, [], None, 0],
     ]
     assert data["rows"][0][4] == 9
     assert data["rows"][0][5] == [[n, n + 0.5] for n in range(6)]
@@ -82,7 +82,7 @@ def test_a_recording_whose_folder_has_another_name_is_found_there(tmp_path: Path
     _, facts = made(tmp_path, row("index.html", stem_uri="%69ndex.html/level-3/dog.flac"))
     data = chunk(tmp_path, facts["sounds"][0]["chunk"])
     assert data["recordings"] == [["index.html", "%69ndex.html"]]
-    assert data["rows"][0][-1] == "level-3/dog.flac"
+    assert data["rows"][0][6] == "level-3/dog.flac"
 
 
 def test_a_folder_that_an_older_version_named_is_found_by_its_stems(tmp_path: Path) -> None:

@@ -92,6 +92,30 @@ def test_what_was_not_heard_has_no_lane(blank: IndexRow) -> None:
     assert (found.name, found.files, found.links) == ("detected", (), ())
 
 
+def test_what_is_explained_is_what_events_hang_from(blank: IndexRow) -> None:
+    nothing = {"uri": None, "stem_sha256": None, "stem_bytes": None, "level_db": None}
+    rows = [
+        row(blank, MUSIC, "Music", kind="event", level_db=-15.0),
+        row(blank, ANIMAL, "Animal", kind="event", status="explained", **nothing),
+        row(
+            blank,
+            BARK,
+            "Bark",
+            kind="event",
+            level=4,
+            level_db=-10.0,
+            certainty="doubtful",
+            stem_probability=0.125,
+        ),
+    ]
+    found = lanes(rows)
+    assert outline(found) == [("Animal", 0, 0), ("Bark", 1, 1), ("Music", 0, 0)]  # by the loudest in it
+    assert found[0].note == "level 1 · p 0.50 · in those below"
+    assert found[1].note == "level 4 · p 0.50? · −10.0 dB"
+    assert "p 0.12 in the stem itself" in found[1].facts
+    assert [bool(lane.files) for lane in found] == [False, True, True]
+
+
 def test_pictures_get_coarser_before_any_is_left_out(blank: IndexRow) -> None:
     power = np.random.default_rng(0).uniform(-75, 0, (80, 600)).astype(np.float32)
     rows = [row(blank, f"n{n}", f"N{n}", level_db=-20.0 - n) for n in range(3)]

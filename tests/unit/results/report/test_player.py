@@ -39,6 +39,7 @@ def test_only_what_sounds_has_buttons() -> None:
     markup = player_markup(score(Lane(name="A"), Lane(name="B", files=(LaneFile(url="b.flac"),))))
     assert markup.count('class="uss-solo"') == 1
     assert 'aria-label="Solo B"' in markup
+    assert '<kbd aria-hidden="true">1</kbd><b title="B">' in markup  # the key of the first that sounds
 
 
 def test_events_beyond_what_a_page_can_hold_are_counted() -> None:
