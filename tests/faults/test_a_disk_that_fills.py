@@ -34,7 +34,7 @@ def own_mounts():
 def test_a_full_disk_ends_a_run_that_goes_on_where_there_is_room(
     own_mounts, archive, tiny_weights, go_on, undisturbed, tmp_path
 ):
-    small = [*own_mounts, sys.executable, "-m", "tests.faults.on_a_small_disk", str(tmp_path)]
+    small = [*own_mounts, sys.executable, "-m", "tests.faults.on_a_small_disk", str(tmp_path), "2m"]
     program = Path(sys.executable).with_name("uss-ray")
     command = [program, "archive", str(archive), str(tmp_path / "disk/out")]
     subprocess.run([*small, *command, *ARGUMENTS, "--weights", str(tiny_weights)], check=True)

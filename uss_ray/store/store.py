@@ -317,7 +317,7 @@ class Store:
         Notes
         -----
         Object stores show an object only when its (multipart) upload is complete; one that fails is aborted, so that no
-        parts of it stay behind. Of a process that is killed they do: let the bucket's lifecycle rules remove them.
+        parts of it stay behind. Of a process that is killed they do, until the same key is uploaded again.
         """
         what = (
             f"a place that takes {content.name}"

@@ -1,0 +1,25 @@
+"""Everything at once, in one output: kills, two writers, changed inputs, a full disk. `verify` finds nothing then."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.siege import LONG, Siege, besiege, small_cluster, write_again, write_archive
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+
+
+def test_after_everything_that_can_happen_the_stems_are_those_of_an_undisturbed_run(tiny_weights, tmp_path):
+    names = write_archive(tmp_path / "in", short=6, spans=3, pitch=500)
+    write_archive(tmp_path / "calm", short=6, spans=3, pitch=500)
+    for name in (LONG, *names[1:4]):
+        write_again(tmp_path / "in" / name)
+    with small_cluster() as address:
+        siege = Siege(
+            tmp_path / "in", tmp_path / "calm", str(tmp_path / "out"), str(tiny_weights), tmp_path / "logs",
+            address=address, seed=1,
+        )  # fmt: skip
+        counts = besiege(siege, kills=4, names=names)
+        siege.close()
+    assert counts == {"stems": counts["stems"], "missing": 0, "extra": 0, "differ": 0}
+    assert counts["stems"] == 7 * 3
