@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from uss_ray.errors import OutputError
-from uss_ray.store.store import Store, sweep_half_written
+from uss_ray.store.store import Store
 
 STAGING_PREFIX = ".uss-ray-"
 _LOCK_NAME = ".lock"
@@ -122,7 +122,7 @@ def staging_folder(output: Store, *, within: Path | None = None) -> Iterator[Pat
 
 
 def sweep_staging(output: Store) -> None:
-    """Remove what processes that were killed have left below a root: staging folders, and half-written files of it.
+    """Remove the staging folders of processes that were killed.
 
     Parameters
     ----------
@@ -136,8 +136,6 @@ def sweep_staging(output: Store) -> None:
     for folder in left_staging(output):
         # A worker that has outlived its driver may be removing its own part of it: what is gone is no fault.
         shutil.rmtree(folder, ignore_errors=True)
-    if not output.is_remote:
-        sweep_half_written(output.local_path())
 
 
 def left_staging(output: Store) -> list[Path]:

@@ -389,5 +389,7 @@ def _forget(output: Store, keys: Any) -> None:
 def _index_parts(output: Store) -> list[Store]:
     folder = output / INDEX_FOLDER
     if not folder.exists():
+        if (output / RUN_NAME).exists():  # of a run that was killed before anything was done
+            return []
         raise OutputError(str(output), expected=f"an output with an {INDEX_FOLDER}/", found="none")
     return [part for part in folder.list() if part.name.endswith(".parquet")]

@@ -189,7 +189,8 @@ def process_started(pid: int) -> int | None:
 
 def _take(place: Store, *, output: Store, lease: Lease) -> Lease:
     if not place.is_remote:
-        sweep_half_written(place.local_path())
+        for folder in (output.local_path(), place.local_path()):
+            sweep_half_written(folder)
     for attempt in range(_ATTEMPTS):
         _refuse_if_held(place, output=output, lease=lease)
         _held_here.add(lease.token)

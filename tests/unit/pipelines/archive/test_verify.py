@@ -240,3 +240,12 @@ def test_each_file_is_asked_for_once(output, monkeypatch):
 
     monkeypatch.setattr(Store, "size", refuse)
     assert verify_output(output, quick=True).findings == []
+
+
+def test_a_run_that_was_killed_before_anything_was_done_left_an_output(tmp_path):
+    output = Store(tmp_path)
+    (output / "run.json").put(b"{}")
+    (output / ".0123456789abcdef.part").put(b"{")
+    found = verify_output(output)
+    assert (found.recordings, kinds(found)) == (0, {"temporary"})
+    assert verify_output(output, repair=True).findings == []
