@@ -187,7 +187,12 @@ def test_a_process_knows_when_it_started():
 
 
 def test_who_takes_the_lease_removes_what_killed_ones_have_half_written(tmp_path):
-    for name in (".0123456789abcdef.part", ".lease/.0123456789abcdef.part", ".mine", "a/.0123456789abcdef.part"):
+    for name in (
+        ".0123456789abcdef.part",
+        ".lease/.0123456789abcdef.part",
+        ".mine",
+        "a/.0123456789abcdef.part",
+    ):
         Store(tmp_path / name).put(b"1")
     with hold_lease(Store(tmp_path), job="archive", on_lost=print):
         left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob(".*") if path.is_file()}
