@@ -2,7 +2,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV   := .venv
 PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check
-INSTALL := $(PIP) install --quiet --quiet --no-compile --constraint constraints.txt
+# Such as the index of PyTorch's CPU builds: make demo INDEX=https://...
+INDEX  ?=
+INSTALL := $(PIP) install --quiet --quiet --no-compile --constraint constraints.txt $(addprefix --extra-index-url ,$(INDEX))
 DEMO   := out/demo
 # Tests that wait for Ray run beside those that compute; tests of one Ray stay together.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadgroup

@@ -53,6 +53,7 @@ def test_a_terminated_run_finishes_what_is_in_flight(start_command, go_on, undis
         if first.process.poll() is not None:
             break
     assert first.wait() == 128 + signal.SIGTERM
+    assert "workers have in hand; a second signal ends it at once" in first.log.read_text()
     assert "the same command goes on" in first.log.read_text()
     assert not staged(out)
     begun = first.gate.begun()

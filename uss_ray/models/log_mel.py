@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-import torchaudio
 from pydantic import Field
 from torch import Tensor, nn
 
 from uss_ray.config import Count, Settings
+from uss_ray.models.mel import mel_filters
 from uss_ray.models.stft import Stft
 
 POWER_FLOOR = 1e-10
@@ -46,14 +46,12 @@ class LogMel(nn.Module):
     def __init__(self, config: FrontEndConfig) -> None:
         super().__init__()
         self.stft = Stft(window_samples=config.window_samples, hop_samples=config.hop_samples)
-        filters = torchaudio.functional.melscale_fbanks(
-            self.stft.bins,
-            config.min_hertz,
-            config.max_hertz,
-            config.mel_bins,
-            config.sample_rate,
-            norm="slaney",
-            mel_scale="slaney",
+        filters = mel_filters(
+            bins=self.stft.bins,
+            sample_rate=config.sample_rate,
+            filters=config.mel_bins,
+            min_hertz=config.min_hertz,
+            max_hertz=config.max_hertz,
         )
         # Stored with the weights: published files bring the very matrix they were trained with.
         self.register_buffer("filters", filters)

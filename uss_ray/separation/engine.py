@@ -341,6 +341,16 @@ def _find_device(device: str | torch.device) -> torch.device:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device {device}", expected="a device of this machine", found=reason) from error
+        expected = "a device of this machine (cpu, or auto, which takes a GPU where there is one)"
+        raise ConfigError(f"device {device}", expected=expected, found=_missing(device, error)) from error
     return chosen
+
+
+def _missing(device: str | torch.device, error: Exception) -> str:
+    """Say what is missing, of a GPU in our own words."""
+    if str(device).partition(":")[0] != "cuda":
+        return str(error).splitlines()[0]
+    if torch.version.cuda is None:
+        return "a torch that was built without CUDA"
+    count = torch.cuda.device_count()
+    return f"{count} GPUs" if count else "no GPU, or no NVIDIA driver"

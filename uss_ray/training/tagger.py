@@ -12,7 +12,6 @@ from typing import Protocol
 import numpy as np
 import torch
 import torch.nn.functional as F
-import torchaudio
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,6 +20,7 @@ from uss_ray.models.panns import Panns, PannsConfig
 from uss_ray.training.loop import LoopConfig, run_loop
 
 _EPS = 1e-6
+_MASKED_BANDS, _MASKED_FRAMES = 8, 64
 # A classifier that starts near the base rate of a class spends no steps on learning that most classes are absent.
 _FIRST_LOGIT = -4.0
 
@@ -122,11 +122,33 @@ def tagger_loss(model: Panns, waveform: Tensor, labels: Tensor, *, augment: bool
     """
     log_mel = model.log_mel(waveform)
     if augment:
-        maps = log_mel.transpose(1, 2)
         floor = float(log_mel.mean())
         for _ in range(2):
-            maps = torchaudio.functional.mask_along_axis_iid(maps.unsqueeze(1), 8, floor, 2).squeeze(1)
-            maps = torchaudio.functional.mask_along_axis_iid(maps.unsqueeze(1), 64, floor, 3).squeeze(1)
-        log_mel = maps.transpose(1, 2)
+            log_mel = masked(log_mel, axis=2, longest=_MASKED_BANDS, value=floor)
+            log_mel = masked(log_mel, axis=1, longest=_MASKED_FRAMES, value=floor)
     probs = model.tag(log_mel).clipwise_probs
     return F.binary_cross_entropy(probs.clamp(_EPS, 1 - _EPS), labels)
+
+
+def masked(maps: Tensor, *, axis: int, longest: int, value: float) -> Tensor:
+    """Overwrite a stretch of each map, of a length and at a place drawn by chance.
+
+    Parameters
+    ----------
+    maps : Tensor of shape (batch, frames, bands)
+    axis : {1, 2}
+        Where the stretch lies.
+    longest : int
+        It is shorter than this.
+    value : float
+
+    Returns
+    -------
+    Tensor of shape (batch, frames, bands)
+    """
+    size = maps.shape[axis]
+    lengths = torch.rand(len(maps), 1, device=maps.device, dtype=maps.dtype) * longest
+    starts = torch.rand(len(maps), 1, device=maps.device, dtype=maps.dtype) * (size - lengths)
+    place = torch.arange(size, device=maps.device)
+    covered = (place >= starts.long()) & (place < starts.long() + lengths.long())
+    return maps.masked_fill(covered.unsqueeze(2 if axis == 1 else 1), value)

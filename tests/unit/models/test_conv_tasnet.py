@@ -28,7 +28,11 @@ def test_the_estimate_is_as_long_as_the_mixture(samples: int) -> None:
 
 def test_without_a_condition_it_is_the_published_network() -> None:
     ours = tiny()
+    torch.manual_seed(0)
     theirs = Published(1, 16, 24, 3, 8, 12, 3, 2)
+    assert {name: value.tolist() for name, value in theirs.state_dict().items()} == {
+        name: value.tolist() for name, value in ours.network.state_dict().items()
+    }
     theirs.load_state_dict(ours.network.state_dict())
     mixture = torch.randn(2, 1000)
     with torch.inference_mode():

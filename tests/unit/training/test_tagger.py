@@ -3,12 +3,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
+import torchaudio
 from numpy.typing import NDArray
 
 from uss_ray.models.panns import PannsConfig
 from uss_ray.training.loop import LoopConfig
-from uss_ray.training.tagger import overlap_clips, train_tagger
+from uss_ray.training.tagger import masked, overlap_clips, train_tagger
 
 RATE, SECONDS = 4000, 1
 CONFIG = PannsConfig(
@@ -60,6 +62,18 @@ def test_the_same_seed_trains_the_same_tagger(tmp_path: Path) -> None:
     )
     for mine, its in zip(one.state_dict().values(), other.state_dict().values(), strict=True):
         assert torch.equal(mine, its)
+
+
+@pytest.mark.parametrize(("axis", "longest"), [(1, 64), (2, 8), (1, 500)])
+def test_what_is_masked_is_what_torchaudio_would_mask(axis: int, longest: int) -> None:
+    maps = torch.randn(5, 101, 64)
+    torch.manual_seed(1)
+    ours = masked(maps, axis=axis, longest=longest, value=-3.0)
+    torch.manual_seed(1)
+    by_bands = maps.transpose(1, 2).unsqueeze(1)
+    theirs = torchaudio.functional.mask_along_axis_iid(by_bands, longest, -3.0, 3 if axis == 1 else 2)
+    assert torch.equal(ours, theirs.squeeze(1).transpose(1, 2))
+    assert not torch.equal(ours, maps)
 
 
 def test_overlapped_clips_carry_the_labels_of_both() -> None:

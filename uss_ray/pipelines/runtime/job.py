@@ -241,7 +241,7 @@ def run_job(
     with (
         ray_session(options.address, verbose=options.verbose),
         quiet_ray_data(verbose=options.verbose),
-        stop_on_signals(run.ask_to_stop) as run.stop,
+        stop_on_signals(run.end_by_signal) as run.stop,
     ):
         plan(read_resources())  # refuses what there will never be room for
         facts = job.facts()
@@ -322,6 +322,12 @@ class _Run:
         actors = self._pool.actors if self._pool else 0
         first, *others = self.job.stages
         return {first: self._decoders, **dict.fromkeys(others, actors)}
+
+    def end_by_signal(self) -> None:
+        """Say what a signal does, and stop."""
+        at_work = self._pool.actors if self._pool else 0
+        logger.warning("finishing what %d workers have in hand; a second signal ends it at once", at_work)
+        self.ask_to_stop()
 
     def ask_to_stop(self) -> None:
         """Let what is in flight end, and begin nothing more."""
