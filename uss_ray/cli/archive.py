@@ -66,6 +66,7 @@ def run(arguments: Sequence[str]) -> int:
         return 0
 
     note_loading("Ray")
+    from uss_ray.cli.display import show_matches
     from uss_ray.cli.run_progress import run_progress
     from uss_ray.pipelines.archive.job import separate_archive
 
@@ -73,6 +74,7 @@ def run(arguments: Sequence[str]) -> int:
         result = separate_archive(
             asked.archive, request=asked.request, options=asked.options, on_progress=on_progress
         )
+    show_matches(result.matches)
     if "json" in extras:
         sys.stdout.write(result.summary.to_json().rstrip() + "\n")
     elif not is_quiet():
@@ -82,9 +84,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def show_archive(result: ArchiveResult, *, has_reports: bool) -> None:
     """Print a line for each of the first recordings, the failed ones first, and where the results are."""
-    from uss_ray.cli.display import say, show_matches, show_table
+    from uss_ray.cli.display import say, show_table
 
-    show_matches(result.matches)
     counters, counts = result.counters, result.summary.recordings
     asked = counts.total - counts.skipped - counts.failed_before
     say(f"Separated {counts.separated} of {asked} recordings")

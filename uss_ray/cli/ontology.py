@@ -7,7 +7,8 @@ from typing import Final
 
 from pydantic import Field
 
-from uss_ray.cli.command import Command
+from uss_ray.cli.command import JSON, Command
+from uss_ray.cli.notes import write_json
 from uss_ray.config import Location, Settings
 
 
@@ -25,15 +26,15 @@ class ShowOntology(Settings):
     class_list: Location | None = Field(default=None, description="Its classes, in AudioSet's CSV format.")
 
 
-COMMAND: Final = Command(name="ontology", model=ShowOntology)
+COMMAND: Final = Command(name="ontology", model=ShowOntology, extras={"json": JSON})
 
 
 def run(arguments: Sequence[str]) -> int:
     """Print the tree."""
-    asked, _ = COMMAND.read(arguments)
+    asked, extras = COMMAND.read(arguments)
 
     from uss_ray.cli.display import say
-    from uss_ray.ontology.tree import render_tree
+    from uss_ray.ontology.tree import list_nodes, render_tree
     from uss_ray.ontology.vocabulary import Vocabulary
 
     vocabulary = Vocabulary.load(ontology_path=asked.ontology, classes_path=asked.class_list)
@@ -46,5 +47,9 @@ def run(arguments: Sequence[str]) -> int:
         weights = load_weights(asked.weights)
         weights.check_classes(vocabulary.classes.ids)
         known = KnownNodes(vocabulary, known_classes(weights))
+    if "json" in extras:
+        for record in list_nodes(vocabulary, level=asked.level, find=asked.find, known=known):
+            write_json(record)
+        return 0
     say(render_tree(vocabulary, level=asked.level, find=asked.find, known=known))
     return 0

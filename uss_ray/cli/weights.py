@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, cast
 
 from pydantic import Field
 
-from uss_ray.cli.command import Command
+from uss_ray.cli.command import JSON, Command
+from uss_ray.cli.notes import write_json
 from uss_ray.config import Location, Settings
 
 if TYPE_CHECKING:
@@ -39,8 +41,10 @@ class ImportWeights(Settings):
     kind: str | None = Field(default=None, description="What the file is, if its name does not say.")
 
 
-LIST: Final = Command(name="weights list", model=ListWeights)
-SHOW: Final = Command(name="weights show", model=ShowWeights, positionals={"weights": "WEIGHTS"})
+LIST: Final = Command(name="weights list", model=ListWeights, extras={"json": JSON})
+SHOW: Final = Command(
+    name="weights show", model=ShowWeights, positionals={"weights": "WEIGHTS"}, extras={"json": JSON}
+)
 FETCH: Final = Command(name="weights fetch", model=FetchWeights, positionals={"name": "NAME"})
 IMPORT: Final = Command(
     name="weights import", model=ImportWeights, positionals={"file": "FILE"}, short={"output": "-o"}
@@ -49,11 +53,15 @@ IMPORT: Final = Command(
 
 def list_weights(arguments: Sequence[str]) -> int:
     """List what is known."""
-    LIST.read(arguments)
+    _, extras = LIST.read(arguments)
 
     from uss_ray.cli.display import show_table
     from uss_ray.weights.known import known_weights
 
+    if "json" in extras:
+        for known in known_weights():
+            write_json(dataclasses.asdict(known))
+        return 0
     rows = [
         (
             known.name,
@@ -75,24 +83,35 @@ def list_weights(arguments: Sequence[str]) -> int:
 
 def show_weights(arguments: Sequence[str]) -> int:
     """Show what weights hold."""
-    asked, _ = SHOW.read(arguments)
+    asked, extras = SHOW.read(arguments)
 
     from uss_ray.cli.display import say
     from uss_ray.weights.locate import describe_weights
 
-    for name, value in describe_weights(asked.weights).items():
+    facts = describe_weights(asked.weights)
+    if "json" in extras:
+        names = ("index", "class_id", "label")
+        classes = [dict(zip(names, one, strict=True)) for one in (_known(asked) if asked.classes else ())]
+        write_json(facts | ({"classes": classes} if asked.classes else {}))
+        return 0
+    for name, value in facts.items():
         say(f"{name + ':':<14}{value}")
-    if asked.classes:
-        from uss_ray.models.protocols import known_classes
-        from uss_ray.ontology.known import KnownNodes
-        from uss_ray.ontology.vocabulary import Vocabulary
-        from uss_ray.weights.locate import load_weights
-
-        vocabulary, weights = Vocabulary.load(), load_weights(asked.weights)
-        weights.check_classes(vocabulary.classes.ids)
-        for index in sorted(KnownNodes(vocabulary, known_classes(weights)).class_indexes):
-            say(f"{index:>5}  {vocabulary.classes.labels[index]} ({vocabulary.classes.ids[index]})")
+    for index, class_id, label in _known(asked) if asked.classes else ():
+        say(f"{index:>5}  {label} ({class_id})")
     return 0
+
+
+def _known(asked: ShowWeights) -> Iterator[tuple[int, str, str]]:
+    """Give index, id and label of each class that the weights know."""
+    from uss_ray.models.protocols import known_classes
+    from uss_ray.ontology.known import KnownNodes
+    from uss_ray.ontology.vocabulary import Vocabulary
+    from uss_ray.weights.locate import load_weights
+
+    vocabulary, weights = Vocabulary.load(), load_weights(asked.weights)
+    weights.check_classes(vocabulary.classes.ids)
+    for index in sorted(KnownNodes(vocabulary, known_classes(weights)).class_indexes):
+        yield index, vocabulary.classes.ids[index], vocabulary.classes.labels[index]
 
 
 def fetch_weights(arguments: Sequence[str]) -> int:

@@ -1,11 +1,12 @@
-"""The ontology printed as a tree, for people.
+"""The ontology printed as a tree, for people, or node by node, for programs.
 
 Owns the layout only. A node with several parents stands under each of them and says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from anytree import AnyNode, RenderTree
 
@@ -53,17 +54,50 @@ def render_tree(
         └── Cat  /m/01yrx  level 3  class 81
             └── Meow  /m/07qrkrw  level 4  class 83
     """
-    ontology = vocabulary.ontology
-    deepest = ontology.levels[-1] if level is None else ontology.at_level(level)[0].level
-    drawn = {node.node_id for node in ontology.nodes.values() if node.level <= deepest}
-    if find is not None:
-        drawn = _matches_and_ancestors(vocabulary, find, among=drawn)
+    drawn = _drawn(vocabulary, level=level, find=find)
     lines = []
-    for root in ontology.roots:
+    for root in vocabulary.ontology.roots:
         if root.node_id in drawn:
             tree = _grow(vocabulary, root, drawn=drawn, parent=None)
             lines += [f"{row.pre}{_describe(vocabulary, row.node.node, known)}" for row in RenderTree(tree)]
     return "\n".join(lines)
+
+
+def list_nodes(
+    vocabulary: Vocabulary,
+    *,
+    level: int | None = None,
+    find: str | None = None,
+    known: KnownNodes | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Give the nodes that `render_tree` draws, each once, as plain values for programs.
+
+    Yields
+    ------
+    dict
+        `node_id`, `label`, `level`, `class_index` or None, `parent_ids`, `is_separable`, and `is_known` if
+        there is `known`.
+    """
+    drawn = _drawn(vocabulary, level=level, find=find)
+    for node in vocabulary.ontology.nodes.values():
+        if node.node_id in drawn:
+            is_class = node.node_id in vocabulary.classes
+            record = {
+                "node_id": node.node_id,
+                "label": node.label,
+                "level": node.level,
+                "class_index": vocabulary.classes.index(node.node_id) if is_class else None,
+                "parent_ids": list(node.parent_ids),
+                "is_separable": vocabulary.is_separable(node.node_id),
+            }
+            yield record if known is None else record | {"is_known": known.knows_node(node.node_id)}
+
+
+def _drawn(vocabulary: Vocabulary, *, level: int | None, find: str | None) -> set[str]:
+    ontology = vocabulary.ontology
+    deepest = ontology.levels[-1] if level is None else ontology.at_level(level)[0].level
+    drawn = {node.node_id for node in ontology.nodes.values() if node.level <= deepest}
+    return drawn if find is None else _matches_and_ancestors(vocabulary, find, among=drawn)
 
 
 def _matches_and_ancestors(vocabulary: Vocabulary, text: str, *, among: Iterable[str]) -> set[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 
 def test_known_weights_are_listed(command):
     ran = command("weights", "list")
@@ -15,6 +17,16 @@ def test_weights_are_checked_and_shown(command, tiny_weights):
     assert ran.exit_code == 0
     assert "of 527 classes" in ran.out
     assert "32000 Hz" in ran.out
+
+
+def test_programs_get_json(command):
+    listed = [json.loads(line) for line in command("weights", "list", "--json").out.splitlines()]
+    assert [known["name"] for known in listed][:2] == ["starter", "panns-cnn14"]
+    assert listed[1]["download_bytes"] > 3e8
+    shown = json.loads(command("weights", "show", "starter", "--classes", "--json").out)
+    assert shown["knows"] == "128 of 527 classes"
+    assert shown["classes"][0] == {"index": 0, "class_id": "/m/09x0r", "label": "Speech"}
+    assert len(shown["classes"]) == 128
 
 
 def test_an_unknown_name_cannot_be_fetched(command):
