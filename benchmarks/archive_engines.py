@@ -95,6 +95,7 @@ class NullEngine:
                 segment_probs=np.full(active.shape, np.nan, np.float32),
                 detected=active,
                 active=active,
+                held_by=np.where(active, np.arange(len(self._keys), dtype=np.int16), np.int16(-1)),
                 segment_seconds=self._segment_seconds,
             )
 

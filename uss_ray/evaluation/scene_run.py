@@ -58,7 +58,7 @@ def run_scenes(
         )
         if forwards is not None:
             session = _counted(session, forwards)
-        separated = _separate(mixed, session, engine=engine, settings=settings)
+        separated = _separate(mixed, session, plan=plan, engine=engine, settings=settings)
         yield score_scene(scene.scene_id, separated, targets=plan.targets, vocabulary=engine.vocabulary)
 
 
@@ -89,26 +89,38 @@ def _separate(
     mixed: MixedScene,
     session: Session[EstimateBlock],
     *,
+    plan: SeparationPlan,
     engine: SeparationEngine,
     settings: SeparationSettings,
 ) -> SeparatedScene:
     estimates: dict[str, np.ndarray] = {}
+    held_by: set[tuple[str, str]] = set()
+    keys = [target.key for target in plan.targets]
     for block in engine.drive(session):
         for key, estimate in block.estimates.items():
             whole = estimates.setdefault(key, np.zeros_like(mixed.mixture))
             whole[block.start_frame : block.start_frame + estimate.shape[1]] = estimate[0]
+        held_by.update(
+            (keys[place], keys[block.held_by[segment, place]])
+            for segment, place in np.argwhere(block.held_by >= 0)
+        )
     floor = settings.silence.stem_silent_below_peak_dbfs
     stems = {
         key: stem
         for key, stem in estimates.items()
         if floor is None or dbfs(float(np.abs(stem).max())) >= floor
     }
+    stem_of = {key: key for key in stems}
+    for key, holder in sorted(held_by):
+        if key not in estimates and key not in stem_of and holder in stems:
+            stem_of[key] = holder
+            stems[key] = stems[holder]
     classes = engine.vocabulary.classes
     return SeparatedScene(
         mixed.mixture,
         {classes.index(class_id): sound for class_id, sound in mixed.sources.items()},
         stems,
-        {key: key for key in stems},
+        stem_of,
     )
 
 

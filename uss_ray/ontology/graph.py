@@ -198,6 +198,22 @@ class Ontology:
         """
         return self._walk(node_id, lambda node: node.parent_ids)[1:]
 
+    def main_line(self, node_id: str) -> tuple[Node, ...]:
+        """Return a node and one node of each level above it, the root first, as in a tree.
+
+        Of several parents one level up, the one that the file names first is taken.
+
+        Raises
+        ------
+        QueryError
+            If the ontology has no such id.
+        """
+        line = [self.node(node_id)]
+        while line[0].level > 1:
+            parents = map(self.node, line[0].parent_ids)
+            line.insert(0, next(parent for parent in parents if parent.level == line[0].level - 1))
+        return tuple(line)
+
     def related(self, first_id: str, second_id: str) -> bool:
         """Tell whether two nodes are the same or one lies below the other.
 

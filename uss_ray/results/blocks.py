@@ -34,6 +34,9 @@ class EstimateBlock(Protocol):
         NaN for a target that is not tagged.
     detected, sure, active : ndarray of shape (segments, targets), dtype=bool
         Where a target was detected, surely so, and where it was separated.
+    held_by : ndarray of shape (segments, targets), dtype=int16
+        The place of the target whose estimate holds the sound of a target, mostly its own; -1 where nothing is
+        separated of it.
     detected_spans : sequence of ndarray of shape (n, 3)
         For each segment: target, and start and end in seconds, of what is detected in it.
     stem_probs : ndarray of shape (segments, targets)
@@ -60,6 +63,8 @@ class EstimateBlock(Protocol):
     def stem_probs(self) -> Floats: ...  # noqa: D102
     @property
     def active(self) -> npt.NDArray[np.bool_]: ...  # noqa: D102
+    @property
+    def held_by(self) -> npt.NDArray[np.int16]: ...  # noqa: D102
     @property
     def segment_spans_seconds(self) -> npt.NDArray[np.float64]: ...  # noqa: D102
 

@@ -242,6 +242,7 @@ class SeparationEngine:
                 calibration=Calibration(
                     chosen, classes=len(self.vocabulary.classes), of_weights=self._calibration
                 ),
+                vocabulary=self.vocabulary,
                 settings=self._settings,
                 device=self._device,
             ),

@@ -5,6 +5,7 @@ Owns what exclusion, consistency and channels mean for a separator of either kin
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -20,6 +21,8 @@ from uss_ray.separation.masking import (
     make_levels_consistent,
     reference_weights,
     remainder_of,
+    share_estimates,
+    share_masks,
 )
 from uss_ray.separation.networks import EstimateRow, MaskRow
 from uss_ray.separation.scheduler import Request
@@ -38,9 +41,13 @@ class WindowJob:
     window : Window
     waveform : ndarray of shape (channels, samples), dtype=float32
     targets : list of Target
-        Those that are active.
+        Those that have a stem in it.
+    of_target : list of tuple of int
+        For each target, which conditions it sums; none of one that is everything.
     conditions : list of Tensor of shape (condition_size,)
-        One for each target but those that are everything.
+        Of what is separated.
+    sharing : int, default=0
+        How many of them, the first ones, share the sound and take no more than there is.
     excluded : list of Tensor of shape (condition_size,)
         What must not be in any estimate.
     """
@@ -49,7 +56,9 @@ class WindowJob:
     window: Window
     waveform: NDArray[np.float32]
     targets: list[Target]
+    of_target: list[tuple[int, ...]]
     conditions: list[Tensor]
+    sharing: int = 0
     excluded: list[Tensor] = field(default_factory=list)
 
 
@@ -94,6 +103,16 @@ def to_device(waveform: NDArray[np.float32], device: torch.device) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(waveform, dtype=np.float32)).to(device)
 
 
+def _sums(job: WindowJob, separated: Tensor, *, whole: Tensor) -> Tensor:
+    """Add up what each target is made of."""
+    return torch.stack(
+        [
+            functools.reduce(torch.add, [separated[place] for place in places]) if places else whole
+            for places in job.of_target
+        ]
+    )
+
+
 class _ByMasks:
     """One mask from the mid for all channels, or one from each; masks of what is excluded bound them."""
 
@@ -108,6 +127,7 @@ class _ByMasks:
         self._stft = separator.stft
         self._from_mid = settings.channel_mode == "mid"
         self._consistent = settings.mixture_consistency
+        self._given_back = settings.given_back
         self._batch_size = batch_size
         self._device = device
 
@@ -147,10 +167,12 @@ class _ByMasks:
         wanted_rows = len(job.conditions) * len(references)
         excluded = torch.stack(made[wanted_rows:]).reshape(shape) if job.excluded else None
         remainder = torch.ones_like(references.real) if excluded is None else remainder_of(excluded)
-        separated = iter(torch.stack(made[:wanted_rows]).reshape(shape) if job.conditions else ())
-        whole = torch.ones_like(references)
-        masks = torch.stack([whole if target.is_everything else next(separated) for target in job.targets])
-        masks = masks * remainder
+        separated = (
+            torch.stack(made[:wanted_rows]).reshape(shape) if job.conditions else references.new_zeros(0)
+        )
+        if job.sharing:
+            separated[: job.sharing] = share_masks(separated[: job.sharing], given_back=self._given_back)
+        masks = _sums(job, separated, whole=torch.ones_like(references)) * remainder
         if not self._consistent:
             return masks
         return make_levels_consistent(masks, levels=[target.group for target in job.targets], total=remainder)
@@ -164,6 +186,7 @@ class _ByWaveforms:
 
     def __init__(self, settings: SeparationSettings, *, device: torch.device) -> None:
         self._consistent = settings.mixture_consistency
+        self._given_back = settings.given_back
         self._device = device
 
     def rows(self, job: WindowJob) -> int:
@@ -189,12 +212,13 @@ class _ByWaveforms:
         ]
         answers = iter(((yield Request(rows)) if rows else None) or [])
         for job, rest in zip(jobs, rests, strict=True):
-            estimates = torch.stack(
-                [
-                    rest if target.is_everything else torch.stack([next(answers) for _ in rest])
-                    for target in job.targets
-                ]
-            )
+            made = [torch.stack([next(answers) for _ in rest]) for _ in job.conditions]
+            separated = torch.stack(made) if made else rest.new_zeros(0)
+            if job.sharing:
+                separated[: job.sharing] = share_estimates(
+                    separated[: job.sharing], total=rest, given_back=self._given_back
+                )
+            estimates = _sums(job, separated, whole=rest)
             if self._consistent:
                 levels = [target.group for target in job.targets]
                 estimates = make_estimates_consistent(estimates, levels=levels, total=rest)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 _CANCELLED_MID = 0.01
 _SHARE_FLOOR = 1e-12
+_SHARING_STEPS = 200
 
 
 def remainder_of(excluded_masks: Tensor) -> Tensor:
@@ -25,6 +27,60 @@ def remainder_of(excluded_masks: Tensor) -> Tensor:
         In [0, 1]; ones when nothing is excluded.
     """
     return (1.0 - excluded_masks.abs()).clamp(min=0.0).prod(dim=0)
+
+
+def share_masks(masks: Tensor, *, given_back: float) -> Tensor:
+    """Turn masks down where they let more through than there is, and give them some of what they leave.
+
+    Parameters
+    ----------
+    masks : Tensor of shape (targets, ...), complex
+    given_back : float
+        How much of the rest, in [0, 1]; it goes to each mask by its share of the energy.
+
+    Returns
+    -------
+    Tensor of shape (targets, ...), complex
+        Real masks sum to 1 at most.
+    """
+    shared = masks / masks.abs().sum(dim=0).clamp(min=1.0)
+    total = torch.ones_like(masks[0].real)
+    return shared + given_back * (make_consistent(shared, total=total) - shared)
+
+
+def share_estimates(estimates: Tensor, *, total: Tensor, given_back: float) -> Tensor:
+    """Turn estimates down until what they leave holds none of their sound turned round, and give them some of it.
+
+    Parameters
+    ----------
+    estimates : Tensor of shape (targets, channels, samples)
+    total : Tensor of shape (channels, samples)
+        What they share.
+    given_back : float
+        How much of the rest, in [0, 1]; it goes to each estimate by its share of the energy in the channel.
+
+    Returns
+    -------
+    Tensor of shape (targets, channels, samples)
+        Each times a factor in [0, 1] for each channel, those that come nearest to the total; equal estimates get equal
+        factors. And a share of the rest.
+    """
+    of_channel = estimates.transpose(0, 1).double()
+    sizes = of_channel.norm(dim=-1)
+    unit = of_channel / (sizes + _SHARE_FLOOR).unsqueeze(-1)
+    gram = unit @ unit.mT
+    held = (unit @ total.double().unsqueeze(-1)).squeeze(-1)
+    # Accelerated projected gradient from the estimates as they are; no slope is steeper than their number.
+    amounts, ahead = sizes, sizes
+    for step in range(_SHARING_STEPS):
+        slope = (gram @ ahead.unsqueeze(-1)).squeeze(-1) - held
+        nearer = torch.minimum((ahead - slope / len(estimates)).clamp(min=0.0), sizes)
+        ahead = nearer + step / (step + 3) * (nearer - amounts)
+        amounts = nearer
+    factors = amounts / (sizes + _SHARE_FLOOR)
+    shared = estimates * factors.mT.unsqueeze(-1).to(estimates.dtype)
+    consistent = make_estimates_consistent(shared, levels=[0] * len(shared), total=total)
+    return shared + given_back * (consistent - shared)
 
 
 def make_consistent(masks: Tensor, *, total: Tensor) -> Tensor:

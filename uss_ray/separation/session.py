@@ -17,6 +17,7 @@ from torch import Tensor
 from uss_ray.audio.level import dbfs, rms
 from uss_ray.audio.resample import BlockResampler
 from uss_ray.models.protocols import Separator
+from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.activity import Activity, find_activity
 from uss_ray.separation.calibration import Calibration
 from uss_ray.separation.conditions import Conditioner
@@ -25,6 +26,7 @@ from uss_ray.separation.masking import reference_weights
 from uss_ray.separation.mixture import MixtureReader, Source
 from uss_ray.separation.networks import TagRow, rows_in_a_forward
 from uss_ray.separation.overlap import OverlapAdd
+from uss_ray.separation.parts import Composer, Parts
 from uss_ray.separation.scheduler import Request, Session
 from uss_ray.separation.settings import NetworkSettings, SeparationSettings
 from uss_ray.separation.targets import SeparationPlan, Target
@@ -54,6 +56,8 @@ class EstimateBlock:
     detected, sure, active : ndarray of shape (segments, targets), dtype=bool
         Where it is detected, surely so, and where it is separated, as `activity.Activity` says. Where only tags were
         asked for, nothing is separated, and active is what would be, and is detected.
+    held_by : ndarray of shape (segments, targets), dtype=int16
+        Where it is separated, the column of the target whose estimate holds it: mostly its own. -1 elsewhere.
     segment_seconds : int
         Length of a segment; the last of a recording may be shorter.
     detected_spans : tuple of ndarray of shape (n, 3), dtype=float64
@@ -71,6 +75,7 @@ class EstimateBlock:
     detected: NDArray[np.bool_]
     sure: NDArray[np.bool_]
     active: NDArray[np.bool_]
+    held_by: NDArray[np.int16]
     segment_seconds: int
     detected_spans: tuple[NDArray[np.float64], ...]
     stem_probs: NDArray[np.float32]
@@ -96,6 +101,8 @@ class SessionNetworks:
         Of the kind that the session's settings ask for.
     calibration : Calibration
         Under the session's settings.
+    vocabulary : Vocabulary
+        Of the tagger's classes.
     settings : NetworkSettings
     device : torch.device
         Where the networks are.
@@ -104,6 +111,7 @@ class SessionNetworks:
     separator: Separator
     conditioner: Conditioner
     calibration: Calibration
+    vocabulary: Vocabulary
     settings: NetworkSettings
     device: torch.device
 
@@ -156,6 +164,10 @@ class RecordingSession:
         )
         self._conditioner = networks.conditioner
         self._calibration = networks.calibration
+        self._composer = Composer(
+            plan.targets, vocabulary=networks.vocabulary, sums=settings.composition == "sums"
+        )
+        self._held_by: dict[int, NDArray[np.int16]] = {}
         self._settings = settings
         self._networks = networks.settings
         self._forward_rows = rows_in_a_forward(networks.settings.batch_size, device=networks.device)
@@ -251,14 +263,17 @@ class RecordingSession:
         wanted, unwanted = self._find_activity(class_probs, frame_probs=frame_probs, audible=audible)
         if not self._estimates:
             return wanted.without_estimates()
+        sounds = self._sounding(class_probs)
         held: list[WindowJob] = []
         for position, segment in enumerate(segments):
             if wanted.active[position].any():
+                parts = self._composer.choose(wanted.active[position], sounds=sounds[position])
+                self._held_by[segment] = parts.held_by
                 held.append(
                     self._job(
                         segment,
                         class_probs=class_probs[position : position + 1],
-                        targets=_chosen(self._plan.targets, wanted.active[position]),
+                        parts=parts,
                         exclude=_chosen(self._plan.exclude, unwanted.active[position]),
                     )
                 )
@@ -356,9 +371,14 @@ class RecordingSession:
         )
         return wanted, find(targets=self._plan.exclude)
 
-    def _job(
-        self, segment: int, *, class_probs: Tensor, targets: list[Target], exclude: list[Target]
-    ) -> WindowJob:
+    def _sounding(self, class_probs: Tensor) -> NDArray[np.bool_]:
+        """Tell which classes are detected in which segments, but for what is excluded."""
+        probs = self._calibration.probs(class_probs.float().cpu().numpy())
+        sounds = probs >= self._calibration.detected_from[: probs.shape[1]]
+        sounds[:, [index for index in self._plan.excluded_indexes if index < sounds.shape[1]]] = False
+        return np.asarray(sounds)
+
+    def _job(self, segment: int, *, class_probs: Tensor, parts: Parts, exclude: list[Target]) -> WindowJob:
         window = self._grid.window(segment, total_samples=self._total_samples(segment))
         waveform = self._reader.model.view(window.start_sample, window.stop_sample)
         excluded_indexes = self._plan.excluded_indexes
@@ -366,13 +386,14 @@ class RecordingSession:
             segment=segment,
             window=window,
             waveform=waveform,
-            targets=targets,
+            targets=parts.stems,
+            of_target=parts.of_stem,
+            sharing=parts.sharing,
             conditions=[
                 self._conditioner.conditions(
                     target, class_probs=class_probs, excluded_indexes=excluded_indexes
                 ).squeeze(0)
-                for target in targets
-                if not target.is_everything
+                for target in parts.separated
             ],
             excluded=[
                 self._conditioner.conditions(target, class_probs=class_probs).squeeze(0) for target in exclude
@@ -427,6 +448,7 @@ class RecordingSession:
     def _block(self, first: int, last: int, activity: Activity) -> EstimateBlock:
         start_frame = first * self._segment_frames
         stop_frame = min(last * self._segment_frames, self._reader.native.stop)
+        nobody = np.full(len(self._plan.targets), -1, np.int16)
         return EstimateBlock(
             start_frame=start_frame,
             sample_rate=self._native_rate,
@@ -436,6 +458,7 @@ class RecordingSession:
             detected=activity.detected[: last - first],
             sure=activity.sure[: last - first],
             active=activity.active[: last - first],
+            held_by=np.stack([self._held_by.pop(segment, nobody) for segment in range(first, last)]),
             segment_seconds=self._settings.segment_seconds,
             detected_spans=self._placed(activity.spans[: last - first], first=first, stop_frame=stop_frame),
             stem_probs=activity.stem_probs[: last - first],

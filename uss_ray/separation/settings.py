@@ -19,6 +19,7 @@ Hierarchy = Literal["graph", "published"]
 ChannelMode = Literal["mid", "independent"]
 Joins = Literal["faded", "hard"]
 Times = Literal["frames", "segments"]
+Composition = Literal["sums", "nodes"]
 
 DEFAULT_THRESHOLD: Final = 0.2
 
@@ -120,6 +121,18 @@ class SeparationSettings(Settings):
         description="mid: one mask from the mean of the channels, applied to each of them. independent: one mask for "
         "each channel.",
     )
+    composition: Composition = Field(
+        default="sums",
+        description="What the stems of levels are made of. sums: the most specific classes that sound are separated "
+        "once and share the mixture; a node is the sum of those below it, so that levels agree. nodes: each node is "
+        "separated by itself (docs/adr/0038).",
+    )
+    given_back: float = Field(
+        default=0.25,
+        ge=0.0,
+        le=1.0,
+        description="How much of what they leave is given back to the parts of levels, by their energy; of sums alone.",
+    )
     mixture_consistency: bool = Field(
         default=False,
         description="Make the masks of all active targets of a level sum to 1, or to what an exclusion leaves.",
@@ -157,6 +170,7 @@ class SeparationSettings(Settings):
             only_detected=True,
             condition="detected",
             hierarchy="published",
+            composition="nodes",
             segment_seconds=2,
             joins="hard",
             context_seconds=0.0,

@@ -40,6 +40,9 @@ class Target:
         Trained classes whose probabilities say whether the target sounds, sorted.
     own_indexes : tuple of int, default=()
         Those of them that the query names itself, without their descendants; empty of a node that is not trained.
+    owned_indexes : tuple of int, optional
+        Those of them whose sound it has to itself among the targets of its group, each of which has other ones. None:
+        a target that shares with nobody.
     condition : Tensor of shape (condition_size,), optional
         What steers the separator, instead of a condition made from `class_indexes`.
     is_gated : bool, default=True
@@ -65,6 +68,7 @@ class Target:
     level: int | None = None
     class_indexes: tuple[int, ...] = ()
     own_indexes: tuple[int, ...] = ()
+    owned_indexes: tuple[int, ...] | None = None
     condition: Tensor | None = None
     is_gated: bool = True
     is_known: bool = True
@@ -179,7 +183,7 @@ def targets_for_levels(
             raise QueryError(
                 f"level {level}", expected="an ontology level with trained classes", found="none"
             )
-        targets.extend(found)
+        targets.extend(_share_out(found, vocabulary=vocabulary))
     if known is None:
         return tuple(targets)
     return tuple(replace(target, is_known=known.knows(target.class_indexes)) for target in targets)
@@ -228,7 +232,7 @@ def targets_for_events(vocabulary: Vocabulary, *, known: KnownNodes | None = Non
                 specific_keys=tuple(key for key in below if key in events),
             )
         )
-    return tuple(targets)
+    return tuple(_share_out(targets, vocabulary=vocabulary))
 
 
 def targets_for_classes(
@@ -379,6 +383,19 @@ def _published_level(vocabulary: Vocabulary, level: int) -> list[Target]:
             target = _target_for_node(vocabulary, vocabulary.ontology.node(entry.node_id), level=level)
             targets.append(replace(target, class_indexes=entry.class_indexes))
     return targets
+
+
+def _share_out(targets: Sequence[Target], *, vocabulary: Vocabulary) -> list[Target]:
+    """Give each class to one of the targets that hold it: the most specific on its main line, or the first."""
+    holders: dict[int, list[str]] = {}
+    for target in targets:
+        for index in target.class_indexes:
+            holders.setdefault(index, []).append(target.key)
+    owned: dict[str, list[int]] = {target.key: [] for target in targets}
+    for index, keys in sorted(holders.items()):
+        line = vocabulary.ontology.main_line(vocabulary.classes.ids[index])[::-1]
+        owned[next((node.node_id for node in line if node.node_id in keys), keys[0])].append(index)
+    return [replace(target, owned_indexes=tuple(owned[target.key])) for target in targets]
 
 
 def _target_for_node(vocabulary: Vocabulary, node: Node, *, level: int | None) -> Target:

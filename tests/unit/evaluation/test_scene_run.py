@@ -44,7 +44,17 @@ def test_what_the_detector_hears_is_separated_and_counted(clips: ClipShelf, engi
     written = {node.node_id for level in levels for node in level.nodes if node.is_written}
     assert written == {node.node_id for node in engine.vocabulary.ontology.ancestors(RAIN) if node.level < 3}
     assert forwards["tags"] == 2
-    assert forwards["separations"] == 2 * len(written)
+    # Rain is separated once for both levels.
+    assert forwards["separations"] == 2
+    (levels,) = run_scenes(
+        [SCENE],
+        clips,
+        engine=engine,
+        settings=SeparationSettings(composition="nodes"),
+        levels=[1, 2],
+        forwards=forwards,
+    )
+    assert forwards["separations"] == 2 + 2 * len(written)
 
 
 def test_an_oracle_asks_for_what_is_there(clips: ClipShelf, engine: SeparationEngine) -> None:

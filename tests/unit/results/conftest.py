@@ -37,6 +37,7 @@ class FakeBlock:
     sure: npt.NDArray[np.bool_] = None  # type: ignore[assignment]  # where it is detected
     detected_spans: Sequence[npt.NDArray[np.float64]] = None  # type: ignore[assignment]  # whole segments
     stem_probs: Floats = None  # type: ignore[assignment]  # nothing is tagged again
+    held_by: npt.NDArray[np.int16] = None  # type: ignore[assignment]  # each by itself
 
     def __post_init__(self) -> None:
         detected = self.active if self.detected is None else self.detected
@@ -49,6 +50,7 @@ class FakeBlock:
             "sure": detected,
             "detected_spans": whole,
             "stem_probs": np.full(np.shape(self.active), np.nan, np.float32),
+            "held_by": np.where(self.active, np.arange(self.active.shape[1], dtype=np.int16), np.int16(-1)),
         }
         for name, value in usual.items():
             if getattr(self, name) is None:

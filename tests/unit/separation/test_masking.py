@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from tests.unit.separation.fakes import noise
@@ -9,6 +10,8 @@ from uss_ray.separation.masking import (
     make_levels_consistent,
     reference_weights,
     remainder_of,
+    share_estimates,
+    share_masks,
 )
 
 
@@ -55,3 +58,38 @@ def test_the_reference_is_the_mid_unless_the_channels_cancel_each_other() -> Non
     np.testing.assert_allclose(reference_weights(np.stack((0.9 * left, -left))), [0.0, 1.0])
     np.testing.assert_allclose(reference_weights(np.zeros((2, 10), dtype=np.float32)), [0.5, 0.5])
     np.testing.assert_allclose(reference_weights(left[None]), [1.0])
+
+
+def test_masks_are_turned_down_only_where_they_let_more_through_than_there_is() -> None:
+    masks = torch.tensor([[0.6, 0.2], [0.6, 0.3], [0.3, 0.1]]).to(torch.complex64)
+    shared = share_masks(masks, given_back=0.0)
+    torch.testing.assert_close(shared[:, 0].real, torch.tensor([0.4, 0.4, 0.2]))
+    assert torch.equal(shared[:, 1], masks[:, 1])
+    back = share_masks(masks, given_back=0.25)
+    torch.testing.assert_close(back[:, 1].sum().real, torch.tensor(0.6 + 0.25 * 0.4))
+    torch.testing.assert_close(share_masks(masks, given_back=1.0).sum(dim=0).real, torch.ones(2))
+
+
+@pytest.mark.parametrize("given_back", [0.0, 0.25])
+def test_what_shared_estimates_leave_holds_none_of_them_turned_round(given_back: float) -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(40):
+        sounds = rng.standard_normal((3, 2, 400)) * rng.uniform(0.1, 2, (3, 1, 1))
+        total = torch.from_numpy(sounds.sum(axis=0)).float()
+        # Estimates of sounds that overlap, come twice, or are not there at all.
+        mixing = rng.uniform(0, 1.3, (5, 3))
+        wrong = 0.2 * rng.standard_normal((5, 2, 400))
+        estimates = torch.from_numpy(np.einsum("es,sct->ect", mixing, sounds) + wrong).float()
+        shared = share_estimates(estimates, total=total, given_back=given_back)
+        rest = total - shared.sum(dim=0)
+        held = (shared * rest).sum(dim=-1) / shared.square().sum(dim=-1).clamp(min=1e-12)
+        # A hair below nothing, for the factors are found in steps.
+        assert held.min() > -0.02
+
+
+def test_equal_estimates_share_equally_and_what_overlaps_with_nothing_stays() -> None:
+    one, other = torch.eye(2, 8).unsqueeze(1)
+    shared = share_estimates(torch.stack((one, one, 0.5 * other)), total=one + other, given_back=0.0)
+    torch.testing.assert_close(shared[0], 0.5 * one)
+    assert torch.equal(shared[0], shared[1])
+    torch.testing.assert_close(shared[2], 0.5 * other)

@@ -176,6 +176,8 @@ def separated_outcome(recording: Recording, rows: RecordingRows) -> Outcome:
         key=lambda row: row.level_db if row.level_db is not None else float("-inf"),
         reverse=True,
     )
+    # Rows of one sound point to one stem.
+    files = {row.stem_uri or row.active_spans: row.written_bytes for row in kept}
     facts = rows.common
     return Outcome(
         recording_id=recording.recording_id,
@@ -190,7 +192,7 @@ def separated_outcome(recording: Recording, rows: RecordingRows) -> Outcome:
         absent=counts["absent"],
         unknown=counts["unknown"],
         detected=counts["detected"],
-        stem_bytes=sum(row.written_bytes for row in stems),
+        stem_bytes=sum(files.values()),
         loudest=tuple(row.label for row in loudest[:LOUDEST_STEMS]),
     )
 

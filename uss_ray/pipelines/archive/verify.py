@@ -198,7 +198,8 @@ def _verify(output: Store, *, quick: bool) -> Verification:
             for name, _, _ in well:
                 folders = (recording_folder(name), former_folder(name))
                 named |= {f"{folder}/{file}" for folder in folders for file in _REPORT}
-            stems = [stem for row in rows for stem in _stems(row)]
+            # Rows of one sound point to one stem.
+            stems = list({stem.place: stem for row in rows for stem in _stems(row)}.values())
             named |= {stem.place for stem in stems}
             found.stems += len(stems)
             wrong = pool.map(lambda stem: (stem, _fault(there, stem, quick=quick)), stems)

@@ -110,6 +110,7 @@ class PartWriter:
         self._detected_spans: list[npt.NDArray[np.float64]] = []
         self._stem_probs: list[Floats] = []
         self._active: list[npt.NDArray[np.bool_]] = []
+        self._held_by: list[npt.NDArray[np.int16]] = []
         self._spans: list[npt.NDArray[np.float64]] = []
         self._stretches: list[tuple[int, int, int, int]] = []
         self._bytes: dict[str, int] = {}
@@ -137,6 +138,7 @@ class PartWriter:
         for segment, spans in enumerate(block.detected_spans, start=self._segments):
             self._detected_spans.append(np.insert(np.asarray(spans, np.float64), 0, segment, axis=1))
         self._active.append(np.asarray(block.active, np.bool_))
+        self._held_by.append(np.asarray(block.held_by, np.int16))
         self._spans.append(np.asarray(block.segment_spans_seconds, np.float64))
         self._segments += len(bounds) - 1
 
@@ -159,6 +161,7 @@ class PartWriter:
             numbered_spans=np.concatenate([np.zeros((0, 4)), *self._detected_spans]),
             stem_probs=np.concatenate(self._stem_probs),
             active=np.concatenate(self._active),
+            held_by=np.concatenate(self._held_by),
             segment_spans_seconds=np.concatenate(self._spans),
             stretches=np.array(self._stretches, np.int64).reshape(-1, 4),
         )
@@ -217,6 +220,8 @@ class PartSegments:
         Where in the recording they begin, and where the last ends, in frames.
     probs : ndarray of shape (segments, targets), dtype=float32
     detected, sure, active : ndarray of shape (segments, targets), dtype=bool
+    held_by : ndarray of shape (segments, targets), dtype=int16
+        See `blocks.EstimateBlock`.
     numbered_spans : ndarray of shape (n, 4), dtype=float64
         Segment of the part, target, start and end in seconds: what is detected in the segments.
     stem_probs : ndarray of shape (segments, targets), dtype=float32
@@ -232,6 +237,7 @@ class PartSegments:
     detected: npt.NDArray[np.bool_]
     sure: npt.NDArray[np.bool_]
     active: npt.NDArray[np.bool_]
+    held_by: npt.NDArray[np.int16]
     numbered_spans: npt.NDArray[np.float64]
     stem_probs: Floats
     segment_spans_seconds: npt.NDArray[np.float64]

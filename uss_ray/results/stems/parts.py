@@ -145,6 +145,7 @@ def join_parts(
             stack.enter_context(painter)
         on_failure = stack.enter_context(contextlib.ExitStack())
         on_failure.callback(tracks.discard)
+        tracks.hold(timeline.held_by)
         for place in timeline.present:
             track = tracks.at(place)
             for stretch in timeline.stretches(place):

@@ -45,6 +45,8 @@ class Timeline:
         In order.
     bounds : ndarray of shape (segments + 1,), dtype=int64
         Where the segments begin, and where the recording ends, in frames.
+    held_by : ndarray of shape (segments, targets), dtype=int16
+        See `blocks.EstimateBlock`.
 
     Raises
     ------
@@ -74,6 +76,7 @@ class Timeline:
         log = ActivityLog(keys)
         bounds: list[Ints] = []
         active_bits, stretches = [], []
+        held_by = []
         segments = 0
         for number, location in enumerate(locations):
             found = read_part_segments(location)
@@ -84,12 +87,14 @@ class Timeline:
                 stem_probs=found.stem_probs,
             )
             bounds.append(found.bounds[:-1])
+            held_by.append(found.held_by)
             active_bits.append(np.packbits(found.active, axis=1))
             rows = np.insert(found.stretches, 0, number, axis=1)
             rows[:, 2] += segments
             stretches.append(rows)
             segments += len(found.active)
         self.bounds: Ints = np.append(np.concatenate(bounds), self.parts[-1].stop_frame)
+        self.held_by: npt.NDArray[np.int16] = np.concatenate(held_by)
         self._log = log
         self._active_bits = np.concatenate(active_bits)
         by_part = np.concatenate(stretches)

@@ -256,6 +256,7 @@ class Tracks:
         self._write = wanted.options.write
         self._heard_above_peak = wanted.heard_above_peak
         self._by_place: dict[int, Track] = {}
+        self._held_by: dict[int, int] = {}
         rests = self._plan.residuals if wanted.options.residual and self._write == "stems" else ()
         self.residuals = [
             self._made(rest, slug=RESIDUAL_SLUG, heard_above_peak=wanted.residual_heard_above_peak)
@@ -277,6 +278,21 @@ class Tracks:
         rests = enumerate(self.residuals, start=len(self._plan))
         return dict(sorted(self._by_place.items())) | dict(rests)
 
+    def hold(self, held_by: npt.NDArray[np.int16]) -> None:
+        """Note whose stems hold what of some segments; `held_by` as of `EstimateBlock`."""
+        for place in np.flatnonzero((held_by >= 0).any(axis=0)).tolist():
+            holders = {int(holder) for holder in np.unique(held_by[:, place]) if holder >= 0}
+            holders.add(self._held_by.get(place, min(holders)))
+            self._held_by[place] = place if place in holders else min(holders)
+
+    def shared(self) -> dict[int, int]:
+        """Tell which targets have no sound of their own, and in whose stem it is: the first, if it is in several."""
+        return {
+            place: holder
+            for place, holder in sorted(self._held_by.items())
+            if holder != place and place in self._by_place and holder in self._by_place
+        }
+
     def finish(self, n_frames: int) -> None:
         """Complete all files: the recording has ended."""
         for track in self.by_place().values():
@@ -294,8 +310,15 @@ class Tracks:
 
     def drawn(self) -> dict[StemId, Spectrogram]:
         """Collect the spectrograms of the stems that were heard."""
-        tracks = self.by_place().values()
-        return {track.stem_id: track.meter.result() for track in tracks if track.meter is not None}
+        pictures = {
+            place: track.meter.result() for place, track in self.by_place().items() if track.meter is not None
+        }
+        shown = {place: place for place in pictures} | self.shared()
+        return {
+            self.by_place()[place].stem_id: pictures[holder]
+            for place, holder in shown.items()
+            if holder in pictures
+        }
 
     def _made(self, stem: StemRequest, *, slug: str, heard_above_peak: float) -> Track:
         return Track(

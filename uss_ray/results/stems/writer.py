@@ -92,6 +92,7 @@ def write_estimates(
                 spans_seconds=block.segment_spans_seconds,
                 stem_probs=block.stem_probs,
             )
+            tracks.hold(block.held_by)
             _take_block(block, tracks=tracks, plan=wanted.plan, sample_rate=geometry.sample_rate)
             if painter is not None:
                 painter.add(block.mixture)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from uss_ray.results.index.activity import Activities, Activity
 from uss_ray.results.index.rows import RecordingRows, absent_row
-from uss_ray.results.index.table import IndexRow, RecordingFacts, RunFacts, blank_row
+from uss_ray.results.index.table import ActiveSpan, IndexRow, RecordingFacts, RunFacts, blank_row
 from uss_ray.results.report.portrait import Portrait
 from uss_ray.results.stem_plan import StemPlan
 from uss_ray.results.stems.files import HeldSound
@@ -62,6 +62,7 @@ def assemble(
         place: _with_decoder(_row(track, common=common, activities=activities), recording)
         for place, track in tracks.by_place().items()
     }
+    own |= {place: _sharing(own[place], own[holder]) for place, holder in tracks.shared().items()}
     rows = RecordingRows(
         wanted.plan,
         common=common,
@@ -99,6 +100,32 @@ def _explained(plan: StemPlan, *, common: IndexRow, activities: Activities) -> d
             absent, status="explained", certainty=activity.certainty, active_spans=spans
         )
     return rows
+
+
+def _sharing(row: IndexRow, holder: IndexRow) -> IndexRow:
+    """Point the row of a target to the stem of another that holds its sound."""
+    spans = tuple(_in_file(span, holder.active_spans) for span in row.active_spans)
+    has_file = holder.stem_uri is not None or any(span.stem_uri is not None for span in spans)
+    return dataclasses.replace(
+        row,
+        status=holder.status if has_file or holder.status != "written" else "silent",
+        active_spans=spans,
+        level_db=holder.level_db,
+        peak_db=holder.peak_db,
+        stem_uri=holder.stem_uri,
+        stem_sha256=holder.stem_sha256,
+        stem_bytes=holder.stem_bytes,
+        clipped_samples=holder.clipped_samples if has_file else None,
+        format=holder.format if has_file else None,
+    )
+
+
+def _in_file(span: ActiveSpan, files: Sequence[ActiveSpan]) -> ActiveSpan:
+    """Name the file of the longer span that a span lies in, where spans have files."""
+    for file in files:
+        if file.start_seconds <= span.start_seconds and span.end_seconds <= file.end_seconds:
+            return dataclasses.replace(file, start_seconds=span.start_seconds, end_seconds=span.end_seconds)
+    return span
 
 
 def _with_decoder(row: IndexRow, recording: RecordingFacts) -> IndexRow:
