@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tests.unit.separation.fakes import (
     DOG,
     MUSIC,
     SPEECH,
+    BandSeparator,
     FakeWeights,
     LatentQueryNet,
     RaggedSource,
@@ -555,3 +558,57 @@ def test_segments_that_the_weights_were_not_trained_on_are_told_once(
     assert [record.getMessage() for record in caplog.records] == [
         "segments of 4 s; the weights were trained on 2 s"
     ]
+
+
+# What several nodes hold is separated once
+
+
+class Overlapping(BandSeparator):
+    """Masks of all classes that overlap, each over the whole spectrum, 1.6 together."""
+
+    def masks(self, spectrogram: Tensor, condition: Tensor) -> Tensor:
+        self.batches.append(int(condition.any(dim=1).sum()))
+        tilt = torch.linspace(0.2, 0.8, self.stft.bins)
+        kinds = {SPEECH: tilt, DOG: 1.0 - tilt, MUSIC: torch.full_like(tilt, 0.6)}
+        masks = torch.stack([sum(row[index] * kinds[index] for index in kinds) for row in condition])  # type: ignore[misc]
+        return masks[:, None, None].expand(spectrogram.shape).to(torch.complex64)
+
+
+def left_of(residual: NDArray[np.floating], stem: NDArray[np.floating]) -> float:
+    """How much of a stem's sound a residual holds, as a factor of the stem."""
+    return float((residual * stem).sum() / np.square(stem, dtype=np.float64).sum())
+
+
+@pytest.mark.parametrize("given_back", [0.0, 0.25])
+@pytest.mark.parametrize("channels", ["mid", "independent"])
+def test_no_part_of_the_mixture_is_subtracted_twice(
+    vocabulary: Vocabulary, weights: FakeWeights, channels: str, given_back: float
+) -> None:
+    weights.separator = Overlapping(RATE)
+    settings = SeparationSettings(threshold=0.0, channel_mode=channels, given_back=given_back)
+    mixture = noise(2, 9 * RATE)
+    held, targets = (
+        {},
+        tuple(
+            replace(target, class_indexes=kept, own_indexes=(), owned_indexes=kept)
+            for target in targets_for_levels(vocabulary, levels=[1, 2, 3])
+            if (kept := tuple(index for index in target.class_indexes if index in (SPEECH, DOG, MUSIC)))
+        ),
+    )
+    blocks = {}
+    for composition in ("sums", "nodes"):
+        chosen = settings.replace(composition=composition)
+        blocks[composition] = list(
+            bound(weights, vocabulary, chosen).stream(ArraySource(mixture, sample_rate=RATE), targets)
+        )
+    for composition, found in blocks.items():
+        stems = {key: joined(found, key) for key in found[0].estimates}
+        for level in (1, 2, 3):
+            of_level = [stems[t.key] for t in targets if t.level == level and t.key in stems]
+            residual = mixture - np.sum(of_level, axis=0)
+            left = [left_of(residual, stem) for stem in of_level]
+            held[composition, level] = min(left)
+            if composition == "sums":
+                for stem, share in zip(of_level, left, strict=True):
+                    assert -0.05 <= share <= left_of(mixture - stem, stem) + 1e-6
+    assert held["nodes", 1] < -0.3

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from uss_ray.pipelines.archive.outcome import (
@@ -17,7 +19,7 @@ from uss_ray.sources.recordings import single_recording
 
 
 def row(label, *, status="written", level=1, level_db=-20.0, kind="node"):
-    stem = {"stem_uri": "x.flac", "stem_sha256": "0", "stem_bytes": 5} if status == "written" else {}
+    stem = {"stem_uri": f"{label}.flac", "stem_sha256": "0", "stem_bytes": 5} if status == "written" else {}
     return IndexRow(
         run_id="r", recording_id="a.wav", recording_uri="a.wav", node_id=label, label=label, level=level,
         kind=kind, status=status, weights_name="w", weights_sha256="0", level_db=level_db, frames=64_000,
@@ -91,3 +93,10 @@ def test_a_packet_tells_whether_anything_of_it_got_done():
     stuck = PacketReport(outcomes=(waiting, waiting), worker="w").increment()
     assert (stuck.got_done, stuck.unfinished_reason) == (False, "no room")
     assert PacketReport(outcomes=(), worker="w").increment().got_done is None
+
+
+def test_a_stem_that_several_rows_point_to_counts_once():
+    dog = row("Dog")
+    pets = dataclasses.replace(dog, node_id="Pets", label="Pets")
+    outcome = separated_outcome(single_recording("a.wav"), rows_of(dog, pets))
+    assert (outcome.written, outcome.stem_bytes) == (2, 5)

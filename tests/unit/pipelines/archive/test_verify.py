@@ -150,6 +150,17 @@ def test_an_output_as_it_should_be_is_well(output, quick):
     assert (found.findings, found.recordings, found.stems) == ([], 2, 2)
 
 
+def test_a_stem_that_several_rows_point_to_is_one(output):
+    root = output.local_path()
+    rows = [IndexRow.from_record(record) for record in rows_of(root, "a")]
+    write_index(
+        [*rows, *(replace(row, node_id="m", label="Pets") for row in rows)], path=root / index_path("a")
+    )
+    assert verify_output(output).stems == 2
+    remove_stem(root)
+    assert [finding.kind for finding in verify_output(output).findings] == ["missing"]
+
+
 @pytest.mark.parametrize(
     ("fault", "kind", "is_lost"), FAULTS, ids=lambda value: getattr(value, "__name__", "")
 )

@@ -491,3 +491,69 @@ def test_a_flag_for_each_of_many_targets_survives(
     )
     assert without_time(together) == without_time(alone)
     assert files(tmp_path / "joined") == files(tmp_path / "alone")
+
+
+def held_by_the_dog(blocks: Iterable[FakeBlock]) -> Iterator[FakeBlock]:
+    """Let the bird be heard where the dog is: a sound that two names fit."""
+    dog, bird = STEMS.index(DOG), STEMS.index(BIRD)
+    for block in blocks:
+        active, held_by = block.active.copy(), block.held_by.copy()
+        active[:, bird] = active[:, dog]
+        held_by[:, bird] = np.where(active[:, dog], dog, -1)
+        # What is detected follows from what is active.
+        left_open: dict[str, Any] = dict.fromkeys(("detected", "sure", "detected_spans"))
+        yield dataclasses.replace(block, active=active, held_by=held_by, **left_open)
+
+
+@pytest.mark.parametrize("write", ["stems", "active-spans"])
+def test_rows_of_one_sound_point_to_one_stem_in_one_pass_and_in_parts(
+    tmp_path: Path, scene: FadedScene, facts: RecordingFacts, run_facts: RunFacts, write: WriteMode
+) -> None:
+    options: dict[str, Any] = {"stems": STEMS, "write": write, "draw": write == "stems"}
+    alone = write_stems(
+        held_by_the_dog(scene.blocks(per_block=5)),
+        root=tmp_path / "alone",
+        recording=facts,
+        run=run_facts,
+        **options,
+    )
+    one_pass(scene, tmp_path / "plain", facts, run_facts, write=write, draw=write == "stems")
+    assert files(tmp_path / "alone") == files(tmp_path / "plain")
+    dog, bird = (alone.rows[STEMS.index(stem)] for stem in (DOG, BIRD))
+    assert (bird.label, bird.status, dog.status) == ("Bird", "written", "written")
+    same = ("stem_uri", "stem_sha256", "stem_bytes", "level_db", "peak_db", "format", "active_spans")
+    assert [getattr(bird, name) for name in same] == [getattr(dog, name) for name in same]
+    if alone.portrait is not None:
+        pictures = alone.portrait.spectrograms
+        assert pictures[BIRD.level, BIRD.key] is pictures[DOG.level, DOG.key]
+    parts = []
+    for first, last in itertools.pairwise(CUTS):
+        parts.append(str(tmp_path / "parts" / f"{first}"))
+        keep_part(
+            held_by_the_dog(scene.blocks(first, last, per_block=2)),
+            stems=STEMS,
+            folder=Path(parts[-1]),
+            recording=facts,
+            run=run_facts,
+        )
+    together = joined(parts, scene, tmp_path / "joined", facts, run_facts, **options)
+    assert without_time(together) == without_time(alone)
+    assert files(tmp_path / "joined") == files(tmp_path / "alone")
+
+
+def test_a_target_with_a_stem_of_its_own_somewhere_keeps_it(
+    tmp_path: Path, scene: FadedScene, facts: RecordingFacts, run_facts: RunFacts
+) -> None:
+    dog, cat = STEMS.index(DOG), STEMS.index(CAT)
+
+    def partly(blocks: Iterable[FakeBlock]) -> Iterator[FakeBlock]:
+        for number, block in enumerate(blocks):
+            held_by = block.held_by.copy()
+            if number % 2:
+                held_by[:, cat] = np.where(held_by[:, cat] >= 0, dog, -1)
+            yield dataclasses.replace(block, held_by=held_by)
+
+    found = write_stems(
+        partly(scene.blocks()), stems=STEMS, root=tmp_path, recording=facts, run=run_facts, draw=False
+    )
+    assert "cat" in str(found.rows[cat].stem_uri)
