@@ -41,6 +41,7 @@ def test_levels_give_stems_index_and_report(separate, make_recording, out):
     rows = read_index(out).to_pylist()
     assert {row["status"] for row in rows} == {"written", "absent"}
     assert (out / "a.wav" / "report.html").stat().st_size > 10_000
+    assert (out / "index.html").is_file()
     assert "Animal" in ran.out
     assert "5 written" in ran.out
     assert str(out / "a.wav") in ran.out
@@ -51,6 +52,17 @@ def test_nothing_asked_for_is_the_first_three_levels(separate, make_recording, o
     assert {row["level"] for row in read_index(out).to_pylist()} == {1, 2, 3}
     assert "a.wav/level-3/dog__m_0bt9lr.flac" in stems_of(out)
     assert not (out / "a.wav" / "report.html").exists()
+    assert not (out / "index.html").exists()
+
+
+def test_stems_are_there_even_where_the_page_of_the_output_cannot_be_made(separate, make_recording, out):
+    (out / "index").mkdir(parents=True)
+    (out / "index" / "strange.parquet").write_bytes(b"no such thing")
+    ran = separate(make_recording("a.wav"), "--levels", 1)
+    assert ran.exit_code == 0
+    assert "no page of the output:" in ran.err
+    assert stems_of(out)
+    assert not (out / "index.html").exists()
 
 
 def test_stems_have_the_recordings_rate_channels_and_length(separate, make_recording, out):
