@@ -55,7 +55,7 @@ class SeparateBatch:
 
     ========================================  ======================================================================
     `label`, `node_id`, `level`, `kind`       The sound; `kind` is `residual` for what the sounds leave; `level` is 0
-                                              for what was asked for by name
+                                              where it has none
     `status`, `reason`                        What became of it
     `probability`                             NaN where nothing was tagged
     `spans`                                   Where it was detected, in seconds, of shape (spans, 2)
@@ -63,7 +63,8 @@ class SeparateBatch:
     `sample_rate`                             In Hz
     ========================================  ======================================================================
 
-    A node of a level has a row where it is there; what was asked for by name always has one, silent if it is not there.
+    An event, or a node of a level, has a row where it is there; what was asked for by name always has one, silent if it
+    is not there.
 
     Examples
     --------

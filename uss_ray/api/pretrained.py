@@ -55,7 +55,6 @@ class Separator:
     def __init__(self, loaded: LoadedEngine, sounds: SoundRequest) -> None:
         self._loaded = loaded
         self._sounds = sounds
-        self._planned: SoundSeparator | None = None
 
     @classmethod
     def from_pretrained(cls, weights: Location = STARTER, *, device: str = "auto", **options: Any) -> Self:
@@ -149,7 +148,7 @@ class Separator:
             Arrays of the kind that came in: tensors on their device for tensors, otherwise of numpy; float32, in the
             shape that came in; of a file always (channels, samples).
         """
-        separator = self._separator(self._asked(options))
+        separator = SoundSeparator(self._asked(options), loaded=self._loaded)
         inputs = _inputs(recording, separator.request, sample_rate=sample_rate, name=name)
         held = separator.hold(inputs, progress=progress)
         return held if is_several(recording) else held[0]
@@ -206,7 +205,7 @@ class Separator:
         recording, sample_rate, progress
             As of a call; one recording.
         **options
-            As of `separate`. Where nothing is asked for: all classes that the weights know.
+            As of `separate`.
 
         Returns
         -------
@@ -215,23 +214,13 @@ class Separator:
             `.to_pandas()` where pandas is installed.
         """
         asked = self._asked({**options, "write": "index-only"})
-        if asked.query.is_open:
-            known = self._loaded.engine.known.class_indexes
-            asked = sounds_with(asked, classes=[str(index) for index in sorted(known)])
-        separator = self._separator(asked)
+        separator = SoundSeparator(asked, loaded=self._loaded)
         (given,) = _inputs([recording], asked, sample_rate=sample_rate, name=None)
         return separator.hold([given], progress=progress)[0].events
 
     def _asked(self, options: dict[str, Any]) -> SoundRequest:
         _refuse_for_the_engine(options)
         return sounds_with(self._sounds, **options)
-
-    def _separator(self, asked: SoundRequest) -> SoundSeparator:
-        """Resolve what is asked for, unless the call before has asked for the same."""
-        planned = self._planned
-        if planned is None or planned.request != asked or asked.query.example_folder is not None:
-            self._planned = planned = SoundSeparator(asked, loaded=self._loaded)
-        return planned
 
 
 @overload

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -27,7 +26,6 @@ from uss_ray.separation.mixture import Source
 from uss_ray.separation.scheduler import Session
 from uss_ray.separation.session import EstimateBlock
 from uss_ray.separation.windows import Span
-from uss_ray.sources.recordings import single_recording
 from uss_ray.weights.locate import load_weights
 
 Progress = Callable[[float, float | None], None]
@@ -304,21 +302,6 @@ class _Told:
             progress(self._before + sum(self._done.values()), total)
 
         return tell
-
-
-def checked_recording(location: str | os.PathLike[str], *, request: SeparationRequest) -> Recording:
-    """Name a recording, and find out before any work whether its results have a place.
-
-    Raises
-    ------
-    RecordingError
-        If the location has no name.
-    OutputError
-        As of `check_place`.
-    """
-    recording = single_recording(os.fspath(location))
-    check_place([recording], request=request)
-    return recording
 
 
 def check_place(recordings: Iterable[Recording], *, request: SeparationRequest) -> None:

@@ -94,7 +94,7 @@ class FoundSounds(Mapping[str, Waveform]):
 
     @property
     def residuals(self) -> dict[int | None, Waveform]:
-        """What the sounds of each level leave of the recording; None: those that were asked for by name."""
+        """What the sounds of each level leave of the recording; 0: the events; None: what was asked for by name."""
         return {row.level: self.sound_of(row) for row in self.rows if row.kind == "residual"}
 
     @property
@@ -299,9 +299,9 @@ class SeparatedSound(FoundSounds[Waveform]):
         RecordingError
             If the format cannot hold the recording.
         """
-        for name in options:
-            if name not in _KEPT_WHEN_SAVED:
-                raise unknown_option(name, known=_KEPT_WHEN_SAVED)
+        for option in options:
+            if option not in _KEPT_WHEN_SAVED:
+                raise unknown_option(option, known=_KEPT_WHEN_SAVED)
         request = request_with(SeparationRequest.of(self._sounds, output=folder), **options)
         if request.write.write == "index-only" and self._sounds.write.write != "index-only":
             expected = "'stems' or 'active-spans': the sounds are separated"
@@ -334,7 +334,7 @@ class SeparatedSound(FoundSounds[Waveform]):
             names.setdefault(row.stem_uri or "", []).append(row)
         lanes = {" · ".join(row.label for row in rows): (name, rows[0]) for name, rows in names.items()}
         rests = [row for row in self.rows if row.kind == "residual" and row.is_kept]
-        is_whole = len(rests) == len({row.level for row in kept}) == 1
+        is_whole = len(rests) == len({row.group for row in kept}) == 1
         return player_html(
             np.concatenate([block.mixture for block in self._blocks], axis=1),
             {label: self._held[name].samples() for label, (name, _) in lanes.items()},

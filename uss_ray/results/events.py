@@ -16,11 +16,12 @@ EVENTS_SCHEMA = pa.schema(
         pa.field("node_id", pa.string(), nullable=False),
         pa.field("level", pa.int16()),
         pa.field("probability", pa.float32()),
+        pa.field("certainty", pa.string()),
         pa.field("status", pa.string(), nullable=False),
         pa.field("recording_id", pa.string(), nullable=False),
     ]
 )
-"""Columns of `events_table`; `probability` is the highest of the sound over the whole recording."""
+"""Columns of `events_table`; `probability` and `certainty` are of the sound over the whole recording."""
 
 
 def events_table(rows: Iterable[IndexRow]) -> pa.Table:
@@ -44,6 +45,7 @@ def events_table(rows: Iterable[IndexRow]) -> pa.Table:
             "node_id": row.node_id,
             "level": row.level,
             "probability": row.probability,
+            "certainty": row.certainty,
             "status": row.status,
             "recording_id": row.recording_id,
         }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from uss_ray.audio.spec import StemFormat
 from uss_ray.config import Settings
@@ -39,3 +39,9 @@ class WriteOptions(Settings):
         description="Write what was heard where beside the stems, for the tools named: Audacity's label track, Raven's "
         "selection table, CSV, RTTM, JAMS, WebVTT.",
     )
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _several(cls, given: Any) -> Any:
+        """Take one for a list of one."""
+        return (given,) if isinstance(given, str) else given
