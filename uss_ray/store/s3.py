@@ -11,7 +11,7 @@ from typing import Any
 from fsspec.asyn import sync_wrapper
 from s3fs import S3FileSystem
 
-from uss_ray.store.faults import is_transient, store_code
+from uss_ray.store.faults import client_errors, is_transient, store_code
 from uss_ray.store.patience import patiently_awaited
 from uss_ray.store.reading import make_reads_patient
 
@@ -89,7 +89,7 @@ class PatientS3FileSystem(S3FileSystem):  # type: ignore[misc]  # s3fs has no ty
         """Take back uploads to a key that were begun and not ended; where it is not needed, it may be forbidden."""
         try:
             begun = await self._call_s3("list_multipart_uploads", Bucket=bucket, Prefix=key)
-        except OSError:
+        except client_errors():
             if is_needed:
                 raise
             return
