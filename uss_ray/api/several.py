@@ -14,7 +14,7 @@ from uss_ray.api.publisher import index_name, refuse_existing
 from uss_ray.api.request import SeparationRequest
 from uss_ray.api.separator import Progress, RecordingSeparator, check_place
 from uss_ray.api.sounds import SeparatedRecording
-from uss_ray.api.staging import check_apart, check_output
+from uss_ray.api.staging import check_apart, check_output, sweep_staging
 from uss_ray.errors import ConfigError, OutputError, RecordingError
 from uss_ray.records import Recording
 from uss_ray.results.layout import index_path
@@ -104,6 +104,7 @@ def separate_each(
         If it is not a recording that is at fault: then nothing goes on.
     """
     output = separator.request.output_store
+    sweep_staging(output)
     for given in inputs:
         recording = given.recording
         try:

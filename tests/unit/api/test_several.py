@@ -81,3 +81,15 @@ def test_a_bad_recording_is_a_row_and_is_tried_again(
     rows = read_index(tmp_path / "out").to_pylist()
     assert {row["recording_id"] for row in rows} == {"good.wav", "letter.wav"}
     assert "failed" not in {row["status"] for row in rows}
+
+
+def test_what_a_killed_process_left_goes_with_the_next_one(
+    make_recording: Callable[..., Path], request_of: SeparationRequest, tmp_path: Path
+) -> None:
+    left = tmp_path / "out" / ".uss-ray-killed"
+    left.mkdir(parents=True)
+    (left / ".lock").touch()
+    inputs = recordings_at([str(make_recording("a.wav", seconds=0.5))], request=request_of)
+    assert left.exists()
+    assert len(list(separate_each(RecordingSeparator(request_of), inputs))) == 1
+    assert not left.exists()
