@@ -46,6 +46,10 @@ class Reader(Source, Protocol):
         """Its encoding."""
         ...
 
+    def tagged_spec(self) -> AudioSpec:
+        """Give the same, with what its file says besides the sound."""
+        ...
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -167,6 +171,10 @@ class ArrayReader(ArraySource):
     def __init__(self, waveform: Floats, *, name: str, spec: AudioSpec) -> None:
         super().__init__(waveform, sample_rate=spec.sample_rate, name=name)
         self.spec = spec
+
+    def tagged_spec(self) -> AudioSpec:
+        """See `Reader`; an array says nothing."""
+        return self.spec
 
 
 @dataclass(frozen=True)

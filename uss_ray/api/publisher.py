@@ -155,7 +155,7 @@ class Publisher:
         places = [output / part_name(recording, part) for part in range(parts)]
         recording = replace(recording, sha256=_unchanged_sha256(source, recording=recording, parts=places))
         with open_stored_recording(source) as reader:
-            spec = reader.spec
+            spec = reader.tagged_spec()
         with staging_folder(output, within=self._scratch) as staging:
             uploaded: list[str] = []
 
@@ -321,6 +321,7 @@ def facts_of(recording: Recording, *, spec: AudioSpec) -> RecordingFacts:
         format=f"{spec.format}/{spec.subtype}",
         decoder=spec.decoder,
         note=spec.note,
+        tags=spec.tags,
     )
 
 

@@ -156,7 +156,9 @@ class SoundRequest(Settings):
     def described(self) -> str:
         """Give what shapes the stems as canonical JSON: query, settings and format, not places."""
         shaping = {"query", "settings", "networks", "write", "ontology", "class_list", "span_seconds"}
-        described = self.model_dump(mode="json", include=shaping, exclude={"write": {"report", "labels"}})
+        described = self.model_dump(
+            mode="json", include=shaping, exclude={"write": {"report", "labels", "metadata"}}
+        )
         return without_secrets(canonical_json(described))
 
     def run_id(self, *, weights_sha256: str) -> str:

@@ -181,9 +181,10 @@ class SoundSeparator:
                     blocks[place].append(block)
                 elif block.error is not None:
                     raise block.error
+            specs = [one.reader.tagged_spec() for one in opened]
             facts = [
-                replace(facts_of(given.recording, spec=one.reader.spec), recording_sha256=one.sha256())
-                for given, one in zip(inputs, opened, strict=True)
+                replace(facts_of(given.recording, spec=spec), recording_sha256=one.sha256())
+                for given, one, spec in zip(inputs, opened, specs, strict=True)
             ]
         wanted = replace(self.wanted, options=self.request.write.replace(report=False))
         return [
@@ -191,12 +192,12 @@ class SoundSeparator:
                 given,
                 sounds=self.request,
                 wanted=self.wanted,
-                spec=one.reader.spec,
+                spec=spec,
                 blocks=found,
                 made=write_estimates(found, wanted, root=None, recording=known, started=started),
                 matches=self.matches,
             )
-            for given, one, found, known in zip(inputs, opened, blocks, facts, strict=True)
+            for given, spec, found, known in zip(inputs, specs, blocks, facts, strict=True)
         ]
 
 
@@ -275,7 +276,10 @@ class RecordingSeparator(SoundSeparator):
             told = _Told(progress, is_one=True)
             session = self.open_session(reader, on_seconds=told.of(0, reader))
             rows = self.publisher.publish(
-                self.engine.drive(session), recording=given.recording, spec=reader.spec, started=started
+                self.engine.drive(session),
+                recording=given.recording,
+                spec=reader.tagged_spec(),
+                started=started,
             ).with_recording_sha256(opened.sha256())
         self.publisher.commit_recordings([rows], name=index_name(given.recording))
         return separated_recording(given.recording, rows=rows, request=request, matches=self.matches)

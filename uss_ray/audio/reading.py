@@ -26,7 +26,9 @@ from uss_ray.audio.flac_header import has_another_start
 from uss_ray.audio.inspection import Inspection, Stream
 from uss_ray.audio.media_decoder import MEDIA_HINT, MediaDecoder, has_media_decoder
 from uss_ray.audio.sndfile_decoder import SndfileDecoder
+from uss_ray.audio.spec import AudioSpec
 from uss_ray.audio.splice import SplicedFile
+from uss_ray.audio.tags import read_tags
 from uss_ray.errors import RecordingError
 
 HIGHEST_RATE = 4_000_000
@@ -120,6 +122,10 @@ class RecordingReader:
     def frames(self) -> int | None:
         """Samples in each channel; None when the header leaves it open (streamed FLAC, headerless MP3, DASH)."""
         return self.spec.frames
+
+    def tagged_spec(self) -> AudioSpec:
+        """Give the spec with what the file says besides its sound: titles, dates, chunks of broadcast WAV."""
+        return replace(self.spec, tags=read_tags(self._bridge, file_bytes=self._file_bytes))
 
     def __enter__(self) -> RecordingReader:
         """Return the reader itself."""

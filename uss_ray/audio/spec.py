@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from uss_ray.audio.tags import NO_TAGS, RecordingTags
 from uss_ray.errors import ConfigError
 
 StemFormat = Literal["flac", "wav", "ogg", "opus", "mp3"]
@@ -45,6 +46,8 @@ class AudioSpec:
         Which library decodes it.
     note : str or None, default=None
         What the header says that is not so, and what was done instead; one line.
+    tags : RecordingTags
+        What the file says besides its sound, where somebody read it: `RecordingReader.tagged_spec`.
     """
 
     sample_rate: int
@@ -54,6 +57,7 @@ class AudioSpec:
     subtype: str
     decoder: str = "libsndfile"
     note: str | None = None
+    tags: RecordingTags = NO_TAGS
 
     @property
     def duration_seconds(self) -> float | None:

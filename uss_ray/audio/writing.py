@@ -24,6 +24,7 @@ from uss_ray.audio.ogg import settle_serial_number
 from uss_ray.audio.pieces import EvenPieces
 from uss_ray.audio.riff import settle_peak_time
 from uss_ray.audio.spec import LOSSY_FORMATS, STEM_SUBTYPES, StemFormat, StemSubtype, checked_stem_format
+from uss_ray.audio.tagging import StemTags, write_tagged
 from uss_ray.errors import ConfigError, OutputError
 
 _CONTAINERS: dict[StemFormat, str] = {"flac": "FLAC", "wav": "WAV", "ogg": "OGG", "opus": "OGG", "mp3": "MP3"}
@@ -219,8 +220,13 @@ class StemWriter:
             self._append(silence[:count])
             frames -= count
 
-    def close(self) -> WrittenStem:
+    def close(self, tags: StemTags | None = None) -> WrittenStem:
         """Finish the file, check it, and give it its final name.
+
+        Parameters
+        ----------
+        tags : StemTags, optional
+            What the stem says of itself; its samples stay the same.
 
         Returns
         -------
@@ -238,6 +244,8 @@ class StemWriter:
         self._check_open()
         try:
             self._finish_encoding()
+            if tags is not None:
+                self._tag(tags)
             if self._format in ("ogg", "opus"):
                 settle_serial_number(self._temporary)
             elif self._format == "wav":
@@ -252,6 +260,18 @@ class StemWriter:
             self._fail(expected="a finished file", found=_wording(error), cause=error)
         coding = f"{self._format.upper()}/{self._subtype}"
         return WrittenStem(self.path, coding, self.frames, file_bytes, digest, self.clipped_samples)
+
+    def _tag(self, tags: StemTags) -> None:
+        """Go on with a copy that has the tags."""
+        untagged = self._temporary
+        self._file.close()
+        try:
+            self._temporary = self.path.with_name(f".{secrets.token_hex(8)}.part")
+            self._file = self._created()
+            write_tagged(untagged, self._file, stem_format=self._format, tags=tags)
+            self._file.flush()
+        finally:
+            untagged.unlink(missing_ok=True)
 
     def abort(self) -> None:
         """Stop and leave nothing behind; harmless after `close`."""

@@ -34,6 +34,11 @@ class WriteOptions(Settings):
         description="Write an HTML page for each recording, and beside it an MP3 copy of the recording to listen to "
         "(of its beginning, where no sound is to be written).",
     )
+    metadata: bool = Field(
+        default=True,
+        description="Stems say what their recording's file says besides its sound (titles, BEXT, iXML), and what they "
+        "are; WAV marks events with cue points (docs/adr/0043).",
+    )
     labels: tuple[LabelFormat, ...] = Field(
         default=(),
         description="Write what was heard where beside the stems, for the tools named: Audacity's label track, Raven's "

@@ -149,7 +149,7 @@ def decode_recording(
     )
     try:
         with open_digested_recording(place, strict=strict) as (reader, file):
-            spec = reader.spec
+            spec = reader.tagged_spec()
             if write is not None:
                 check_before_work(reader.spec, name=reader.name, write=write)
             facts = replace(
@@ -161,6 +161,7 @@ def decode_recording(
                 subtype=spec.subtype,
                 decoder=spec.decoder,
                 note=spec.note,
+                tags=spec.tags.to_text(),
             )
             for unit, waveform in _units(
                 reader, facts=facts, plan=plan, done_parts=lambda: done_parts(recording)

@@ -57,8 +57,8 @@ class Unit:
         Of the recording.
     frames : int or None, default=None
         Length of the recording, where it is known.
-    format, subtype, decoder, note
-        See `audio.spec.AudioSpec`.
+    format, subtype, decoder, note, tags
+        See `audio.spec.AudioSpec`; tags as text.
     decode_seconds : float, default=0.0
         Time it took to read.
     decode_peak_bytes : int, default=0
@@ -84,6 +84,7 @@ class Unit:
     subtype: str = ""
     decoder: str = "libsndfile"
     note: str | None = None
+    tags: str = ""
     decode_seconds: float = 0.0
     decode_peak_bytes: int = 0
 

@@ -24,6 +24,7 @@ from uss_ray.api.request import SeparationRequest
 from uss_ray.api.separator import RecordingSeparator
 from uss_ray.api.staging import sweep_staging
 from uss_ray.audio.spec import AudioSpec
+from uss_ray.audio.tags import RecordingTags
 from uss_ray.errors import OutputError, UssRayError
 from uss_ray.pipelines.archive.block_queue import BlockQueue
 from uss_ray.pipelines.archive.ledger import FAILED_PREFIX
@@ -200,6 +201,7 @@ class SeparatePackets:
             unit.subtype,
             decoder=unit.decoder,
             note=unit.note,
+            tags=RecordingTags.from_text(unit.tags),
         )
         rows: RecordingRows | None = None
         try:

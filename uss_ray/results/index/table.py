@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from uss_ray.arrow import schema_of
+from uss_ray.audio.tags import NO_TAGS, RecordingTags
 from uss_ray.errors import DataError, OutputError, UssRayError
 from uss_ray.records import INDEX_FOLDER
 from uss_ray.store.store import FoundFile, Location, Store
@@ -90,6 +91,8 @@ class RecordingFacts:
         The library that decodes it; another is named with the format of the stems.
     note : str or None, default=None
         What its header says that is not so, for the `reason` of all its rows.
+    tags : RecordingTags
+        What its file says besides its sound, for the stems.
     """
 
     recording_id: str
@@ -102,6 +105,7 @@ class RecordingFacts:
     recording_content: str | None = None
     decoder: str = "libsndfile"
     note: str | None = None
+    tags: RecordingTags = NO_TAGS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "recording_uri", without_secrets(self.recording_uri))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -16,8 +17,10 @@ import numpy.typing as npt
 
 from uss_ray.audio.codec import StemWriter, WrittenStem
 from uss_ray.audio.spec import StemFormat, StemSubtype
+from uss_ray.audio.tagging import Cue, StemTags
+from uss_ray.audio.tags import RecordingTags
 from uss_ray.errors import OutputError
-from uss_ray.results.blocks import Stretch
+from uss_ray.results.blocks import StemRequest, Stretch
 
 Floats = npt.NDArray[np.float32]
 
@@ -38,6 +41,8 @@ class Encoding:
         Container, and the ending of the names.
     subtype : str
         Coding.
+    tags : RecordingTags or None, default=None
+        What the recording's file says besides its sound, for the stems to say too. None: they say nothing.
     """
 
     sample_rate: int
@@ -45,6 +50,7 @@ class Encoding:
     frames: int | None
     stem_format: StemFormat
     subtype: StemSubtype
+    tags: RecordingTags | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +85,8 @@ class StemFiles(Protocol):
     def take(self, stretch: Stretch, *, heard: bool) -> None:
         """Take the next stretch; `heard` says whether it is above the silence level."""
 
-    def finish(self) -> None:
-        """Complete what is open: the recording has ended."""
+    def finish(self, events: Sequence[Stretch] = ()) -> None:
+        """Complete what is open: the recording has ended. `events` are where the sound of a whole stem was detected."""
 
     def discard(self) -> None:
         """Leave nothing behind, neither open nor finished."""
@@ -94,7 +100,7 @@ class NoFiles:
     def take(self, stretch: Stretch, *, heard: bool) -> None:
         """Pass it over."""
 
-    def finish(self) -> None:
+    def finish(self, events: Sequence[Stretch] = ()) -> None:
         """Nothing is open."""
 
     def discard(self) -> None:
@@ -112,19 +118,23 @@ class WholeFile:
         Its name below.
     encoding : Encoding
         Its format.
+    stem : StemRequest
+        What it holds.
     """
 
-    def __init__(self, root: Path, *, uri: str, encoding: Encoding) -> None:
-        self._stem = _LazyStem(root, uri=uri, start_frame=0, span_start_frame=0, encoding=encoding)
+    def __init__(self, root: Path, *, uri: str, encoding: Encoding, stem: StemRequest) -> None:
+        self._stem = _LazyStem(
+            root, uri=uri, start_frame=0, span_start_frame=0, encoding=encoding, request=stem
+        )
         self.finished: list[StemFile] = []
 
     def take(self, stretch: Stretch, *, heard: bool) -> None:
         """Take the next stretch."""
         self._stem.add(stretch.samples, n_frames=stretch.n_frames, heard=heard)
 
-    def finish(self) -> None:
+    def finish(self, events: Sequence[Stretch] = ()) -> None:
         """Complete the file, if there is one."""
-        self.finished.extend(self._stem.closed())
+        self.finished.extend(self._stem.closed(events))
 
     def discard(self) -> None:
         """Leave nothing behind."""
@@ -162,7 +172,7 @@ class HeldSound:
             self._pieces.append((stretch.start_frame, stretch.samples))
         self._frames = stretch.start_frame + stretch.n_frames
 
-    def finish(self) -> None:
+    def finish(self, events: Sequence[Stretch] = ()) -> None:
         """Nothing is open."""
 
     def discard(self) -> None:
@@ -188,20 +198,30 @@ class SpanFiles:
         Gives the name of a file from the second at which it begins.
     encoding : Encoding
         Format.
+    stem : StemRequest
+        What they hold.
     fade_seconds : float
         Length of the cross-fade of two segments; half of it lies outside a span.
     """
 
     def __init__(
-        self, root: Path, *, uri_at: Callable[[float], str], encoding: Encoding, fade_seconds: float
+        self,
+        root: Path,
+        *,
+        uri_at: Callable[[float], str],
+        encoding: Encoding,
+        stem: StemRequest,
+        fade_seconds: float,
     ) -> None:
         self._root = root
+        self._request = stem
         self._uri_at = uri_at
         self._encoding = encoding
         self._margin_frames = math.ceil(fade_seconds * encoding.sample_rate / 2)
         self._open: _LazyStem | None = None
         self._made: list[_LazyStem] = []
         self._free_from = 0
+        self._active_frames = 0
         self._margin: Floats | None = None
         self.finished: list[StemFile] = []
 
@@ -211,6 +231,7 @@ class SpanFiles:
         if stretch.active:
             span = self._open or self._begun(stretch.start_frame, heard=heard)
             span.add(samples, n_frames=stretch.n_frames, heard=heard)
+            self._active_frames += stretch.n_frames
         elif self._open is not None:
             count = min(self._margin_frames, stretch.n_frames)
             # Whatever else is heard in the stretch: the fade of a span that was not heard is not either.
@@ -220,10 +241,11 @@ class SpanFiles:
         first = max(0, stretch.n_frames - self._margin_frames)
         self._margin = None if samples is None else samples[:, first:].copy()
 
-    def finish(self) -> None:
-        """Complete the span that is open."""
+    def finish(self, events: Sequence[Stretch] = ()) -> None:  # noqa: ARG002
+        """Complete the span that is open; the event in its file is the span itself."""
         if self._open is not None:
-            self.finished.extend(self._open.closed())
+            span = Stretch(self._open.span_start_frame, self._active_frames)
+            self.finished.extend(self._open.closed((span,)))
             self._open = None
 
     def discard(self) -> None:
@@ -240,7 +262,9 @@ class SpanFiles:
             start_frame=first_frame,
             span_start_frame=start_frame,
             encoding=self._encoding,
+            request=self._request,
         )
+        self._active_frames = 0
         self._made.append(self._open)
         before = None if self._margin is None or lead == 0 else self._margin[:, -lead:]
         self._open.add(before, n_frames=lead, heard=heard)
@@ -251,12 +275,20 @@ class _LazyStem:
     """A file that is there from the first stretch that is heard; what comes before counts as silence."""
 
     def __init__(
-        self, root: Path, *, uri: str, start_frame: int, span_start_frame: int, encoding: Encoding
+        self,
+        root: Path,
+        *,
+        uri: str,
+        start_frame: int,
+        span_start_frame: int,
+        encoding: Encoding,
+        request: StemRequest,
     ) -> None:
+        self.span_start_frame = span_start_frame
+        self._request = request
         self._path = root / uri
         self._uri = uri
         self._start_frame = start_frame
-        self._span_start_frame = span_start_frame
         self._encoding = encoding
         self._frames_before = 0
         self._writer: StemWriter | None = None
@@ -272,16 +304,28 @@ class _LazyStem:
         else:
             writer.write(samples)
 
-    def closed(self) -> list[StemFile]:
+    def closed(self, events: Sequence[Stretch]) -> list[StemFile]:
         """Complete the file and give it; none if nothing was heard."""
         if self._writer is None:
             return []
-        written = self._writer.close()
+        written = self._writer.close(self._tags(events))
         self._is_closed = True
         # A stem beyond full scale has become another file.
         self._path = written.path
         uri = PurePosixPath(self._uri).with_suffix(written.path.suffix).as_posix()
-        return [StemFile(uri, self._start_frame, self._span_start_frame, written)]
+        return [StemFile(uri, self._start_frame, self.span_start_frame, written)]
+
+    def _tags(self, events: Sequence[Stretch]) -> StemTags | None:
+        if self._encoding.tags is None:
+            return None
+        label, software = self._request.label, f"USS-Ray {version('uss-ray')}"
+        return StemTags(
+            recording=self._encoding.tags,
+            comment=f"{label} ({self._request.key}), separated by {software}",
+            software=software,
+            start_frame=self._start_frame,
+            cues=tuple(Cue(one.start_frame - self._start_frame, one.n_frames, label) for one in events),
+        )
 
     def discard(self) -> None:
         if self._is_closed:

@@ -30,7 +30,7 @@ from uss_ray.results.stems.part_files import PartFacts as PartFacts
 from uss_ray.results.stems.part_files import PartWriter
 from uss_ray.results.stems.stem_run import StemRun
 from uss_ray.results.stems.timeline import Timeline
-from uss_ray.results.stems.tracks import Track, Tracks
+from uss_ray.results.stems.tracks import Track, Tracks, spans_of
 from uss_ray.results.stems.written import WrittenRecording, assemble
 from uss_ray.store.store import Store
 
@@ -135,10 +135,16 @@ def join_parts(
     check_length(timeline.frames, recording=recording)
     facts = dataclasses.replace(recording, frames=timeline.frames)
     encoding = Encoding(
-        geometry.sample_rate, geometry.channels, facts.frames, wanted.options.stem_format, subtype
+        geometry.sample_rate,
+        geometry.channels,
+        facts.frames,
+        wanted.options.stem_format,
+        subtype,
+        facts.tags if wanted.options.metadata else None,
     )
     tracks = Tracks(wanted, root=root, recording_id=recording.recording_id, encoding=encoding)
     hand_over = _Handover(root, on_file=on_file)
+    activities = timeline.activities()
     with contextlib.ExitStack() as stack:
         painter = wanted.painter(geometry, recording=facts, root=root)
         if painter is not None:
@@ -151,7 +157,7 @@ def join_parts(
             for stretch in timeline.stretches(place):
                 track.take(stretch)
                 hand_over(track)
-            track.finish(timeline.frames)
+            track.finish(timeline.frames, spans=spans_of(track, activities))
             hand_over(track)
         if tracks.residuals or painter is not None:
             mixture = _Mixture(mixture_blocks(), channels=geometry.channels, name=recording.recording_uri)
@@ -170,7 +176,7 @@ def join_parts(
     return assemble(
         tracks,
         wanted,
-        activities=timeline.activities(),
+        activities=activities,
         portrait=portrait,
         recording=facts,
         started=started,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from uss_ray.audio.level import dbfs, peak
 from uss_ray.results.blocks import StemRequest, Stretch
+from uss_ray.results.index.activity import Activities
 from uss_ray.results.index.table import ActiveSpan, IndexRow, Status
 from uss_ray.results.layout import RESIDUAL_SLUG, span_stem_path, stem_path
 from uss_ray.results.report.portrait import StemId
@@ -94,10 +96,14 @@ class Track:
         self._be_silent_until(stretch.start_frame)
         self._add(stretch)
 
-    def finish(self, n_frames: int) -> None:
-        """Complete its files: the recording has ended."""
+    def finish(self, n_frames: int, *, spans: Sequence[ActiveSpan] = ()) -> None:
+        """Complete its files: the recording has ended; `spans` are where its sound was detected."""
         self._be_silent_until(n_frames)
-        self.files.finish()
+        edges = [
+            [round(edge * self._encoding.sample_rate) for edge in (span.start_seconds, span.end_seconds)]
+            for span in spans
+        ]
+        self.files.finish([Stretch(start, stop - start) for start, stop in edges])
 
     def _be_silent_until(self, frame: int) -> None:
         if frame > self._n_frames:
@@ -293,10 +299,10 @@ class Tracks:
             if holder != place and place in self._by_place and holder in self._by_place
         }
 
-    def finish(self, n_frames: int) -> None:
+    def finish(self, n_frames: int, *, activities: Activities) -> None:
         """Complete all files: the recording has ended."""
         for track in self.by_place().values():
-            track.finish(n_frames)
+            track.finish(n_frames, spans=spans_of(track, activities))
 
     def discard(self) -> None:
         """Leave no file of any of them behind."""
@@ -338,13 +344,22 @@ class Tracks:
         if self._root is None:
             return HeldSound(uri=uri, channels=self._encoding.channels)
         if self._write == "stems":
-            return WholeFile(self._root, uri=uri, encoding=self._encoding)
+            return WholeFile(self._root, uri=uri, encoding=self._encoding, stem=stem)
         uri_at = functools.partial(
             span_stem_path, self._recording_id, level=level, slug=slug, extension=extension
         )
         return SpanFiles(
-            self._root, uri_at=uri_at, encoding=self._encoding, fade_seconds=self._wanted.fade_seconds
+            self._root,
+            uri_at=uri_at,
+            encoding=self._encoding,
+            stem=stem,
+            fade_seconds=self._wanted.fade_seconds,
         )
+
+
+def spans_of(track: Track, activities: Activities) -> tuple[ActiveSpan, ...]:
+    """Tell where the sound of a stem was detected; a residual has none."""
+    return () if track.request.kind == "residual" else activities[track.request.key].spans
 
 
 def _with_file(span: ActiveSpan, file: StemFile | None) -> ActiveSpan:

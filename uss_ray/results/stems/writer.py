@@ -71,7 +71,12 @@ def write_estimates(
     """
     geometry = Geometry.of(recording)
     encoding = Encoding(
-        geometry.sample_rate, geometry.channels, recording.frames, wanted.options.stem_format, subtype
+        geometry.sample_rate,
+        geometry.channels,
+        recording.frames,
+        wanted.options.stem_format,
+        subtype,
+        recording.tags if wanted.options.metadata else None,
     )
     tracks = Tracks(wanted, root=root, recording_id=recording.recording_id, encoding=encoding)
     log = ActivityLog(wanted.plan.keys)
@@ -97,13 +102,14 @@ def write_estimates(
             if painter is not None:
                 painter.add(block.mixture)
         check_length(n_frames, recording=recording)
-        tracks.finish(n_frames)
+        activities = log.result(total_seconds=n_frames / geometry.sample_rate)
+        tracks.finish(n_frames, activities=activities)
         portrait = None if painter is None else painter.result(tracks.drawn())
         on_failure.pop_all()
     return assemble(
         tracks,
         wanted,
-        activities=log.result(total_seconds=n_frames / geometry.sample_rate),
+        activities=activities,
         portrait=portrait,
         recording=dataclasses.replace(recording, frames=n_frames),
         started=started,

@@ -1,15 +1,22 @@
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+from importlib.metadata import version
+
 import numpy as np
 import pytest
 import soundfile
+from wavinfo import WavInfoReader
 
+from uss_ray.audio.tags import RecordingTags
 from uss_ray.errors import OutputError
-from uss_ray.results.blocks import Stretch
+from uss_ray.results.blocks import StemRequest, Stretch
 from uss_ray.results.stems.files import Encoding, HeldSound, NoFiles, SpanFiles, WholeFile
 
 RATE = 100
 ENCODING = Encoding(RATE, 1, 400, "wav", "FLOAT")
+DOG = StemRequest(key="/m/0bt9lr", label="Dog", level=3)
 LOUD = np.arange(1, 101, dtype=np.float32)[None] / 200
 
 
@@ -22,14 +29,18 @@ def read(path):
     return samples.T
 
 
-def span_files(root, *, fade_seconds: float = 0.2) -> SpanFiles:
+def span_files(root, *, fade_seconds: float = 0.2, encoding: Encoding = ENCODING) -> SpanFiles:
     return SpanFiles(
-        root, uri_at=lambda seconds: f"{seconds:.2f}.wav", encoding=ENCODING, fade_seconds=fade_seconds
+        root,
+        uri_at=lambda seconds: f"{seconds:.2f}.wav",
+        encoding=encoding,
+        stem=DOG,
+        fade_seconds=fade_seconds,
     )
 
 
 def test_a_whole_stem_has_silence_until_it_is_first_heard(tmp_path):
-    files = WholeFile(tmp_path, uri="dog/stem.wav", encoding=ENCODING)
+    files = WholeFile(tmp_path, uri="dog/stem.wav", encoding=ENCODING, stem=DOG)
     files.take(stretch(0, LOUD * 1e-6), heard=False)
     assert list(tmp_path.iterdir()) == []
     files.take(stretch(1), heard=True)
@@ -62,7 +73,11 @@ def test_a_sound_in_memory_is_what_its_file_would_be(tmp_path):
 
 
 def test_a_stem_that_is_never_heard_has_no_file(tmp_path):
-    for files in (WholeFile(tmp_path, uri="a.wav", encoding=ENCODING), span_files(tmp_path), NoFiles()):
+    for files in (
+        WholeFile(tmp_path, uri="a.wav", encoding=ENCODING, stem=DOG),
+        span_files(tmp_path),
+        NoFiles(),
+    ):
         files.take(stretch(0, LOUD * 1e-6), heard=False)
         files.finish()
         assert list(files.finished) == list(tmp_path.iterdir()) == []
@@ -99,7 +114,7 @@ def test_files_of_spans_do_not_overlap_however_long_the_fade(tmp_path):
 
 @pytest.mark.parametrize("finished", [False, True])
 def test_nothing_is_left_of_what_is_discarded(tmp_path, finished):
-    for files in (WholeFile(tmp_path, uri="a.wav", encoding=ENCODING), span_files(tmp_path)):
+    for files in (WholeFile(tmp_path, uri="a.wav", encoding=ENCODING, stem=DOG), span_files(tmp_path)):
         files.take(stretch(0), heard=True)
         if finished:
             files.take(Stretch(100, 300), heard=False)
@@ -110,6 +125,27 @@ def test_nothing_is_left_of_what_is_discarded(tmp_path, finished):
 
 def test_a_folder_that_cannot_be_made_is_an_error_of_the_output(tmp_path):
     (tmp_path / "dog").write_text("in the way")
-    files = WholeFile(tmp_path, uri="dog/stem.wav", encoding=ENCODING)
+    files = WholeFile(tmp_path, uri="dog/stem.wav", encoding=ENCODING, stem=DOG)
     with pytest.raises(OutputError, match="folder"):
         files.take(stretch(0), heard=True)
+
+
+def test_a_stem_says_what_it_is_and_where_its_events_are(tmp_path):
+    tagged = dataclasses.replace(ENCODING, tags=RecordingTags(texts=(("TITLE", "Brook"),), bext=bytes(602)))
+    whole = WholeFile(tmp_path, uri="a.wav", encoding=tagged, stem=DOG)
+    spans = span_files(tmp_path, encoding=tagged)
+    for number, active in enumerate([False, True, True, False]):
+        for files in (whole, spans):
+            files.take(stretch(number, active=active), heard=True)
+    whole.finish([Stretch(120, 150)])
+    spans.finish()
+    told = {}
+    for files in (whole, spans):
+        (file,) = files.finished
+        info = WavInfoReader(str(tmp_path / file.uri))
+        assert info.info.title == "Brook"
+        assert info.info.comment == f"Dog (/m/0bt9lr), separated by USS-Ray {version('uss-ray')}"
+        (cue,), (mark,) = info.cues.cues, info.cues.ranges
+        told[file.uri] = cue.position, mark.length, info.bext.time_reference
+        assert file.written.sha256 == hashlib.sha256((tmp_path / file.uri).read_bytes()).hexdigest()
+    assert told == {"a.wav": (120, 150, 0), "0.90.wav": (10, 200, 90)}

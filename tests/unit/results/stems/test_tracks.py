@@ -5,6 +5,7 @@ import pytest
 
 from tests.unit.results.conftest import stem_run
 from uss_ray.results.blocks import StemRequest, Stretch
+from uss_ray.results.index.activity import ActivityLog
 from uss_ray.results.index.rows import absent_row
 from uss_ray.results.index.table import blank_row
 from uss_ray.results.stems.files import Encoding
@@ -93,7 +94,7 @@ def test_what_is_discarded_leaves_no_file(tracks_of, tmp_path):
     tracks = tracks_of()
     for place in (0, 1):
         tracks.at(place).take(Stretch(0, RATE, LOUD, active=True))
-    tracks.finish(3 * RATE)
+    tracks.finish(3 * RATE, activities=ActivityLog([DOG.key, QUERY.key]).result(total_seconds=3.0))
     assert len([path for path in tmp_path.rglob("*.wav") if path.is_file()]) == 2
     tracks.discard()
     assert [path for path in tmp_path.rglob("*.wav") if path.is_file()] == []

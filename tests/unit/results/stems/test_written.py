@@ -40,11 +40,12 @@ def test_rows_are_those_of_the_stems_and_then_of_the_residuals(tmp_path, recordi
     heard_in(log, probs=[0.25, 0.75], targets=[1], explained=[False])
     for track in (tracks.at(1), *tracks.residuals):
         track.take(Stretch(0, RATE, np.full((1, RATE), 0.5, np.float32), active=True))
-    tracks.finish(RATE)
+    activities = log.result(total_seconds=1.0)
+    tracks.finish(RATE, activities=activities)
     written = assemble(
         tracks,
         wanted,
-        activities=log.result(total_seconds=1.0),
+        activities=activities,
         portrait=None,
         recording=recording_facts,
         started=time.monotonic() - 5.0,
