@@ -75,11 +75,12 @@ def test_what_something_more_specific_explains_has_a_row_that_says_so_and_no_ste
     heard_in(log, probs=[0.75, 0.75], targets=[0, 1], explained=[True, False])
     for track in (tracks.at(1), *tracks.residuals):
         track.take(Stretch(0, RATE, np.full((1, RATE), 0.5, np.float32), active=True))
-    tracks.finish(RATE)
+    activities = log.result(total_seconds=1.0)
+    tracks.finish(RATE, activities=activities)
     written = assemble(
         tracks,
         wanted,
-        activities=log.result(total_seconds=1.0),
+        activities=activities,
         portrait=None,
         recording=recording_facts,
         started=None,
