@@ -55,7 +55,10 @@ def test_a_whole_stem_has_silence_until_it_is_first_heard(tmp_path):
 
 
 def test_a_sound_in_memory_is_what_its_file_would_be(tmp_path):
-    files, held = WholeFile(tmp_path, uri="a.wav", encoding=ENCODING, stem=DOG), HeldSound(uri="a.wav", channels=1)
+    files, held = (
+        WholeFile(tmp_path, uri="a.wav", encoding=ENCODING, stem=DOG),
+        HeldSound(uri="a.wav", channels=1),
+    )
     for number, (samples, heard) in enumerate(
         [(LOUD * 1e-6, False), (LOUD, True), (None, False), (LOUD, False)]
     ):
