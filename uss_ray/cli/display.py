@@ -46,7 +46,7 @@ def show_table(
     right: Sequence[str] = (),
     below: Sequence[str] = (),
 ) -> None:
-    """Print a table; tab-separated, without its title, for whoever reads it from a pipe or a file.
+    """Print a table; tab-separated lines, with the title as a note, for whoever reads it from a pipe or a file.
 
     Parameters
     ----------
@@ -62,6 +62,8 @@ def show_table(
     """
     cells = [[plain(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
+        if title:
+            note(title)
         for row in ([*columns], *cells):
             sys.stdout.write("\t".join(row) + "\n")
         return

@@ -142,7 +142,7 @@ def run(arguments: Sequence[str]) -> int:
     elif asked.json_lines or asked.csv_rows:
         (_write_json if asked.json_lines else _write_csv)(islice(findings, asked.limit))
     else:
-        _show(findings, rows=asked.limit or _TABLE_ROWS, output=asked.output)
+        _show(findings, rows=asked.limit or _TABLE_ROWS)
     return 0
 
 
@@ -177,14 +177,14 @@ def _write_labels(findings: Iterable[Finding], *, place: Store, formats: Sequenc
     say(f"{events} labels of {recordings} recordings: {place}/<recording>/labels.*")
 
 
-def _show(findings: Iterator[Finding], *, rows: int, output: str) -> None:
+def _show(findings: Iterator[Finding], *, rows: int) -> None:
     from uss_ray.cli.display import show_table
 
     shown = list(islice(findings, rows))
     show_table(
         ("Recording", "Sound", "Level", "Status", "Probability", "Active s", "Spans s", "Stem"),
         [_line(finding) for finding in shown],
-        title=output,
+        title="",
         right=("Level", "Probability", "Active s"),
         below=("Recording", "Stem"),
     )

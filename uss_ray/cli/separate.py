@@ -169,7 +169,8 @@ def _for_one_stem(request: SeparationRequest, *, folder: Path) -> SeparationRequ
     query = request.query
     named = (bool(query.classes) if query.union else len(query.classes)) + len(query.texts)
     count = named + (query.example_folder is not None)
-    if query.levels or count > 1:
+    is_rest = query.exclude and not count
+    if query.levels or query.events or not (count == 1 or is_rest):
         raise ConfigError(
             "-o -", expected="one sound to be asked for (--classes, --text ...)", found="several"
         )
