@@ -42,6 +42,17 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
         "request": {"output": "out/several", "query": {"texts": ("a man speaking",)}},
         "extras": {"json": True},
     },
+    f"separate {STATION} -o out/labels --labels audacity raven": {
+        "recording": (STATION,),
+        "request": {"output": "out/labels", "write": {"labels": ("audacity", "raven")}},
+    },
+    "find out/labels --class Speech --labels rttm --labels-folder out/speech": {
+        "output": "out/labels",
+        "classes": ("Speech",),
+        "labels": ("rttm",),
+        "labels_folder": "out/speech",
+    },
+    "report out/demo": {"output": "out/demo"},
     "separate - -o - --class Speech --format wav": {
         "recording": ("-",),
         "request": {"output": "-", "query": {"classes": ("Speech",)}, "write": {"stem_format": "wav"}},
