@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+TELEPHONE = Path(__file__).parent / "data/telephone.amr"
 
 
 def encoded_media(
@@ -51,6 +54,21 @@ def encoded_media(
             frame.sample_rate, frame.pts = rate, at
             output.mux(track.encode(frame))
         output.mux(track.encode(None))
+    return file.getvalue()
+
+
+def repacked(content: bytes, *, container: str) -> bytes:
+    """Put the packets of a file's sound into another container."""
+    import av
+
+    file = io.BytesIO()
+    with av.open(io.BytesIO(content)) as source, av.open(file, "w", format=container) as output:
+        sound = source.streams.audio[0]
+        track = output.add_stream_from_template(sound)
+        for packet in source.demux(sound):
+            if packet.dts is not None:
+                packet.stream = track
+                output.mux(packet)
     return file.getvalue()
 
 

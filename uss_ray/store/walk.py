@@ -94,7 +94,7 @@ def refuse_irregular(path: str) -> None:
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         return
     kinds = {
-        stat.S_IFIFO: "a pipe (FIFO)",
+        stat.S_IFIFO: "a pipe (FIFO; `uss-ray separate -` reads one)",
         stat.S_IFSOCK: "a socket",
         stat.S_IFCHR: "a device",
         stat.S_IFBLK: "a device",

@@ -78,8 +78,11 @@ def inserted(content: bytes, path: Sequence[bytes], added: bytes) -> bytes:
 
 
 def with_edits(content: bytes, edits: Sequence[tuple[int, int]], *, speed: int = 1) -> bytes:
-    """Replace the one edit of a file by others: length in milliseconds (the movie's ticks), start in samples."""
-    rows = [struct.pack(">IiHH", length, start, speed, 0) for length, start in edits]
+    """Replace the one edit of a file by others: length in milliseconds, start in samples."""
+    ticks = struct.unpack_from(">I", content, content.index(b"mvhd") + 16)[
+        0
+    ]  # FFmpeg's muxers differ in them
+    rows = [struct.pack(">IiHH", length * ticks // 1000, start, speed, 0) for length, start in edits]
     grown = bytearray(inserted(content, (b"moov", b"trak", b"edts", b"elst"), b"".join(rows[1:])))
     at = grown.index(b"elst") + 8
     grown[at : at + 16] = struct.pack(">I", len(rows)) + rows[0]
