@@ -7,6 +7,7 @@ counts in milliseconds. For other containers FFmpeg follows what they say of lea
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -38,6 +39,7 @@ _DEMUXERS = (
     "tta,voc,vqf,w64,wav,wsd,wv,wve,xa,xwma"
 )
 _NO_PROTOCOL = "none"
+_OLDEST = (17, 1)
 
 
 @dataclass(frozen=True)
@@ -190,15 +192,25 @@ def has_media_decoder() -> bool:
 
 def _pyav() -> ModuleType:
     try:
-        return import_module("av")
+        av = import_module("av")
     except ImportError as error:
         expected = f"the package av, for MP4, AAC, WMA, Matroska and more ({MEDIA_HINT})"
         raise DecodingError("none", expected=expected) from error
+    if _version(av) < _OLDEST:
+        expected = f"PyAV {_OLDEST[0]}.{_OLDEST[1]} or later ({MEDIA_HINT})"
+        raise DecodingError(
+            f"PyAV {av.__version__}, which keeps what is no part of a recording", expected=expected
+        )
+    return av
+
+
+def _version(av: ModuleType) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", str(av.__version__))[:2])
 
 
 def _opened(av: ModuleType, file: SeekableReader, *, kind: Kind) -> Any:
     options = {"protocol_whitelist": _NO_PROTOCOL, "format_whitelist": _DEMUXERS}
-    # Not `options`, which go to each track as well: PyAV before 17 crashes where a container has none at its start.
+    # Not `options`, which go to each track as well.
     arguments: dict[str, Any] = {"container_options": options}
     if kind == "MP4":
         options["ignore_editlist"] = "1"
@@ -206,7 +218,7 @@ def _opened(av: ModuleType, file: SeekableReader, *, kind: Kind) -> Any:
     elif kind == "CAF":
         arguments["format"] = "caf"
     # A tag in an unknown script is no reason to refuse the sound; PyAV 19 takes it without being told.
-    if int(str(av.__version__).split(".", 1)[0]) < 19:
+    if _version(av) < (19, 0):
         arguments["metadata_errors"] = "ignore"
     return av.open(file, **arguments)
 
@@ -246,7 +258,7 @@ def _sample_format(described: Any) -> str:
 
 
 def _subtype(coding: Any) -> str:
-    name = str(getattr(coding.codec, "canonical_name", coding.codec.name))  # PyAV 14 has not all names
+    name = str(coding.codec.canonical_name)
     if coding.codec.lossless and (not coding.codec.lossy or name in _MOSTLY_LOSSLESS):
         return _SUBTYPES[_sample_format(coding)]
     return name.upper()

@@ -69,3 +69,17 @@ def test_without_ffmpeg_the_package_is_named(monkeypatch: pytest.MonkeyPatch) ->
         MediaDecoder(io.BytesIO(b""))
     assert caught.value.expected is not None
     assert "pip install 'uss-ray[media]'" in caught.value.expected
+
+
+@pytest.mark.parametrize(("number", "is_refused"), [("14.0.1", True), ("17.0.1", True), ("17.1.0", False)])
+def test_a_pyav_that_does_not_cut_lead_ins_is_named(
+    monkeypatch: pytest.MonkeyPatch, number: str, is_refused: bool
+) -> None:
+    av = pytest.importorskip("av")
+    monkeypatch.setattr(av, "__version__", number)
+    content = encoded_mp4(SOUND, rate=RATE)
+    if is_refused:
+        with pytest.raises(DecodingError, match=f"PyAV {number}"):
+            MediaDecoder(io.BytesIO(content), kind="MP4")
+    else:
+        MediaDecoder(io.BytesIO(content), kind="MP4").close()
