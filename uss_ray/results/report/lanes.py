@@ -7,6 +7,7 @@ what was not heard have no lane; what is explained by something more specific ha
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -136,7 +137,7 @@ def _sounds(rows: Sequence[IndexRow]) -> list[_Sound]:
             files = [row.stem_uri, *(span.stem_uri for span in row.active_spans)]
             key = next((uri for uri in files if uri is not None), (row.level, row.node_id))
             found.setdefault(key, []).append(row)
-    return [_Sound(tuple(same)) for same in found.values()]
+    return [_Sound(tuple(sorted(same, key=lambda row: -(row.probability or 0.0)))) for same in found.values()]
 
 
 def _tree(sounds: Sequence[_Sound]) -> list[tuple[_Sound, int | None, int]]:
@@ -232,8 +233,8 @@ def _coarser(spectrogram: Spectrogram, factor: int) -> Spectrogram:
 def _lane(sound: _Sound, *, activity: Activity | None, total_seconds: float, kept_files: int) -> Lane:
     row = sound.first
     is_residual = row.kind == "residual"
-    spans = () if is_residual else tuple((span.start_seconds, span.end_seconds) for span in row.active_spans)
-    files = _files(row)
+    spans = () if is_residual else _spans(sound)
+    files = _files(sound)
     left_out = f", of which the first {kept_files} play here" if len(files) > kept_files else ""
     return Lane(
         name=sound.name,
@@ -249,22 +250,37 @@ def _lane(sound: _Sound, *, activity: Activity | None, total_seconds: float, kep
     )
 
 
-def _files(row: IndexRow) -> list[LaneFile]:
+def _spans(sound: _Sound) -> tuple[tuple[float, float], ...]:
+    """Give where any of its names is heard."""
+    spans = sorted((span.start_seconds, span.end_seconds) for row in sound.rows for span in row.active_spans)
+    joined: list[tuple[float, float]] = []
+    for start, end in spans:
+        if joined and start < joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return tuple(joined)
+
+
+def _files(sound: _Sound) -> list[LaneFile]:
+    row = sound.first
     if row.stem_uri is not None:
         return [LaneFile(url=beside_page(row.stem_uri, row=row))]
     rate = row.sample_rate or 1
-    return [
-        LaneFile(
+    total = math.inf if row.frames is None else row.frames / rate
+    files = {
+        span.stem_uri: LaneFile(
             url=beside_page(span.stem_uri, row=row),
             start_seconds=span.start_seconds
             if span.stem_start_frame is None
             else span.stem_start_frame / rate,
-            end_seconds=None if total is None else min(span.end_seconds + 1.0, total),
+            end_seconds=min(span.end_seconds + 1.0, total),
         )
-        for span in row.active_spans
+        for one in sound.rows
+        for span in one.active_spans
         if span.stem_uri is not None
-        for total in [None if row.frames is None else row.frames / rate]
-    ]
+    }
+    return sorted(files.values(), key=lambda file: file.start_seconds)
 
 
 def beside_page(stem_uri: str, *, row: IndexRow) -> str:

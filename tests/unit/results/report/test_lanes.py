@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from uss_ray.results.index.table import IndexRow, RecordingFacts, RunFacts, blank_row
+from uss_ray.results.index.table import ActiveSpan, IndexRow, RecordingFacts, RunFacts, blank_row
 from uss_ray.results.report.lanes import db_text, group_of, lanes_of, size_text
 from uss_ray.results.report.player import Lane
 from uss_ray.results.report.spectrogram import Spectrogram
@@ -72,6 +72,25 @@ def test_rows_of_one_file_are_one_lane_with_all_names(blank: IndexRow) -> None:
     assert outline(found) == [("Domestic animals, pets, Livestock", 0, 0), ("Dog", 1, 1)]
     assert [lane.groups for lane in found] == [("level 2",), ("level 3",)]
     assert [file.url for file in found[0].files] == ["level-2/x.flac"]
+
+
+def test_a_lane_of_several_names_has_the_events_and_files_of_all(blank: IndexRow) -> None:
+    def spans(*numbers: int) -> tuple[ActiveSpan, ...]:
+        return tuple(
+            ActiveSpan(
+                start_seconds=n, end_seconds=n + 0.5, stem_uri=f"a.wav/level-1/x/{n}.flac", stem_sha256="0",
+                stem_bytes=1,
+            )
+            for n in numbers
+        )  # fmt: skip
+
+    whole = {"uri": None, "stem_sha256": None, "stem_bytes": None}
+    weak = row(blank, "n1", "Weak", active_spans=spans(1, 4), probability=0.3, **whole)
+    strong = row(blank, "n2", "Strong", active_spans=spans(1, 2), probability=0.9, **whole)
+    (found,) = lanes([weak, strong])
+    assert found.name == "Strong, Weak"
+    assert found.spans == ((1, 1.5), (2, 2.5), (4, 4.5))
+    assert [file.url for file in found.files] == ["level-1/x/1.flac", "level-1/x/2.flac", "level-1/x/4.flac"]
 
 
 def test_what_was_asked_for_comes_first_and_strange_nodes_are_roots(blank: IndexRow) -> None:
