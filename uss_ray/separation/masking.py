@@ -62,22 +62,16 @@ def share_estimates(estimates: Tensor, *, total: Tensor, given_back: float) -> T
     Returns
     -------
     Tensor of shape (targets, channels, samples)
-        Each times a factor in [0, 1] for each channel, those that come nearest to the total; equal estimates get equal
-        factors. And a share of the rest.
+        Each times a factor in [0, 1] for each channel, and a share of the rest; equal estimates get equal factors.
     """
     of_channel = estimates.transpose(0, 1).double()
-    sizes = of_channel.norm(dim=-1)
-    unit = of_channel / (sizes + _SHARE_FLOOR).unsqueeze(-1)
-    gram = unit @ unit.mT
-    held = (unit @ total.double().unsqueeze(-1)).squeeze(-1)
-    # Accelerated projected gradient from the estimates as they are; no slope is steeper than their number.
-    amounts, ahead = sizes, sizes
-    for step in range(_SHARING_STEPS):
-        slope = (gram @ ahead.unsqueeze(-1)).squeeze(-1) - held
-        nearer = torch.minimum((ahead - slope / len(estimates)).clamp(min=0.0), sizes)
-        ahead = nearer + step / (step + 3) * (nearer - amounts)
-        amounts = nearer
-    factors = amounts / (sizes + _SHARE_FLOOR)
+    gram = of_channel @ of_channel.mT
+    held = (of_channel @ total.double().unsqueeze(-1)).squeeze(-1)
+    factors = torch.ones_like(held)
+    for _ in range(_SHARING_STEPS):
+        taken = (gram @ factors.unsqueeze(-1)).squeeze(-1)
+        # Of the sound of each: what there is by what is taken of it, by whomever.
+        factors = factors * torch.where(taken > 0, held / taken, 1.0).clamp(0.0, 1.0)
     shared = estimates * factors.mT.unsqueeze(-1).to(estimates.dtype)
     consistent = make_estimates_consistent(shared, levels=[0] * len(shared), total=total)
     return shared + given_back * (consistent - shared)

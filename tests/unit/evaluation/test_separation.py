@@ -105,7 +105,7 @@ def test_a_set_is_scored_with_each_query(
     told = json.loads(detected.to_json())
     assert (told["pairs"], told["settings"]["threshold"], told["settings"]["condition"]) == (
         6,
-        0.2,
+        None,
         "detected",
     )
     assert oracle.list_sha256 == detected.list_sha256
