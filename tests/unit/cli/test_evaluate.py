@@ -59,7 +59,7 @@ def test_the_list_is_drawn_and_scored_with_the_gate_open_and_as_it_is_set(comman
     assert ran.exit_code == 0, ran.err
     written = json.loads(result.read_text())
     assert (
-        f"{written['mean_sdri_db']:.2f} dB asked for by name; 0.00 dB with --only-detected, at 0.99"
+        f"{written['mean_sdri_db']:.2f} dB asked for by name; 0.00 dB with --only-detected, where 0%"
         in ran.out
     )
     assert (written["pairs"], written["detected"]) == (2, 0.0)

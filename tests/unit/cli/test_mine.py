@@ -24,6 +24,7 @@ def result(**values: Any) -> Any:
         "missing": 2,
         "failed": 3,
         "skipped": 0,
+        "changed": {"count": 0},
         "failed_before": 0,
         "unfinished": 0,
     }

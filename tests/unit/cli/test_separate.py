@@ -47,10 +47,12 @@ def test_levels_give_stems_index_and_report(separate, make_recording, out):
     assert str(out / "a.wav") in ran.out
 
 
-def test_nothing_asked_for_is_the_first_three_levels(separate, make_recording, out):
+def test_nothing_asked_for_is_the_events(separate, make_recording, out):
     assert separate(make_recording("a.wav"), "--no-report").exit_code == 0
-    assert {row["level"] for row in read_index(out).to_pylist()} == {1, 2, 3}
-    assert "a.wav/level-3/dog__m_0bt9lr.flac" in stems_of(out)
+    rows = read_index(out).to_pylist()
+    assert {row["kind"] for row in rows} == {"event", "residual"}
+    written = {row["stem_uri"] for row in rows if row["stem_uri"]}
+    assert written == set(stems_of(out))
     assert not (out / "a.wav" / "report.html").exists()
     assert not (out / "index.html").exists()
 
