@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from uss_ray.api.inputs import Input, input_of, is_several
+from uss_ray.api.publisher import write_page
 from uss_ray.api.request import SeparationRequest, SoundRequest, request_with, sounds_with
 from uss_ray.api.separator import (
     LoadedEngine,
@@ -375,6 +376,7 @@ def _to_files(
     check_place([given.recording for given in inputs], request=request)
     separator = RecordingSeparator(request, loaded=loaded())
     separated = [separator.separate(given, progress=progress) for given in inputs]
+    write_page(request.output_store, write=request.write)
     return separated if is_several(recording) else separated[0]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from uss_ray.api.staging import commit, remove_folder, staging_folder
 from uss_ray.audio.capacity import stem_encoding
 from uss_ray.audio.spec import AudioSpec, StemSubtype
-from uss_ray.errors import OutputError
+from uss_ray.errors import OutputError, UssRayError
 from uss_ray.records import Recording
 from uss_ray.results.blocks import EstimateBlock
 from uss_ray.results.index.rows import RecordingRows, rows_table
@@ -39,6 +39,7 @@ from uss_ray.results.layout import (
     recording_folder,
 )
 from uss_ray.results.options import WriteOptions
+from uss_ray.results.report.archive import write_archive_page
 from uss_ray.results.report.recording import write_report
 from uss_ray.results.stems.part_files import read_part_facts
 from uss_ray.results.stems.parts import PART_NAME, join_parts, write_part
@@ -255,6 +256,19 @@ class Publisher:
             is_own=is_own_file,
         )
         return written.rows
+
+
+def write_page(output: Store, *, write: WriteOptions, tell: Callable[[str], None] = logger.warning) -> None:
+    """Write the page of an output, to which those of its recordings lead, if there are any.
+
+    The stems are there without it: what goes wrong is only told.
+    """
+    if not write.report:
+        return
+    try:
+        write_archive_page(output)
+    except UssRayError as error:
+        tell(f"no page of the output: {error.reason}")
 
 
 def check_before_work(spec: AudioSpec, *, name: str, write: WriteOptions) -> None:

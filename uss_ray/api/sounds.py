@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from uss_ray.api.inputs import Input, named
-from uss_ray.api.publisher import Publisher, index_name, refuse_existing
+from uss_ray.api.publisher import Publisher, index_name, refuse_existing, write_page
 from uss_ray.api.request import SeparationRequest, SoundRequest, request_with, unknown_option
 from uss_ray.api.staging import check_output
 from uss_ray.audio.codec import AudioSpec
@@ -323,6 +323,7 @@ class SeparatedSound(FoundSounds[Waveform]):
             started=time.monotonic() - self.processing_seconds,
         ).with_recording_sha256(self.rows.common.recording_sha256)
         publisher.commit_recordings([rows], name=index_name(recording))
+        write_page(request.output_store, write=request.write)
         return separated_recording(recording, rows=rows, request=request, matches=self.matches)
 
     def _repr_html_(self) -> str:

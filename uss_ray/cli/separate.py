@@ -16,7 +16,7 @@ from uss_ray.api.request import SeparationRequest
 from uss_ray.cli.command import JSON, STORAGE_NAME, Command
 from uss_ray.cli.notes import is_quiet, note, note_loading, write_json
 from uss_ray.config import Location, Settings
-from uss_ray.errors import ConfigError, UssRayError
+from uss_ray.errors import ConfigError
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.wording import plain_lines
 
@@ -121,6 +121,7 @@ def _run(asked: SeparateOne, folder: Path, files: ExitStack, *, as_json: bool) -
         for place in asked.recording
     ]
 
+    from uss_ray.api.publisher import write_page
     from uss_ray.api.separator import RecordingSeparator
     from uss_ray.api.several import recordings_at, separate_each
     from uss_ray.cli.display import progress_bar, show_matches
@@ -136,7 +137,7 @@ def _run(asked: SeparateOne, folder: Path, files: ExitStack, *, as_json: bool) -
         if to_stdout:
             send(_stem_of(separated, folder=folder, stem_format=request.write.stem_format))
         else:
-            _write_page(request)
+            write_page(request.output_store, write=request.write, tell=note)
             _tell(separated, as_json=as_json)
         return 0
     counts = Counter[str]()
@@ -146,22 +147,11 @@ def _run(asked: SeparateOne, folder: Path, files: ExitStack, *, as_json: bool) -
             (outcome,) = separate_each(separator, [given], progress=advance)
         counts[_tell_of_several(outcome, as_json=as_json)] += 1
     if counts["separated"]:
-        _write_page(request)
+        write_page(request.output_store, write=request.write, tell=note)
     note(", ".join(f"{count} {what}" for what, count in counts.items()))
     if counts["failed"]:
         return SOME_FAILED if counts["failed"] < len(recordings) else ALL_FAILED
     return 0
-
-
-def _write_page(request: SeparationRequest) -> None:
-    """Write the page of the output, to which that of the recording leads; the stems are there without it."""
-    from uss_ray.results.report.archive import write_archive_page
-
-    if request.write.report:
-        try:
-            write_archive_page(request.output_store)
-        except UssRayError as error:
-            note(f"no page of the output: {error.reason}")
 
 
 def _for_one_stem(request: SeparationRequest, *, folder: Path) -> SeparationRequest:

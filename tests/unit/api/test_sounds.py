@@ -65,6 +65,7 @@ def test_other_formats_can_be_saved_from_the_same_sounds(separator, make_recordi
     page = held.save(tmp_path / "page").report
     assert page is not None
     assert "Dog" in Path(page).read_text(encoding="utf-8")
+    assert (tmp_path / "page" / "index.html").exists()
 
 
 def test_results_are_replaced_only_when_asked_for_and_options_are_told_in_words_of_python(
