@@ -96,7 +96,7 @@ class StoredInput:
     recording : Recording
     storage : StoreOptions
     strict : bool, default=False
-        As in `audio.open_recording`.
+        As in `codec.open_recording`.
     """
 
     recording: Recording
@@ -130,7 +130,7 @@ class OpenFileInput:
     file : binary file
         Read from its start; one that cannot seek is read into memory.
     strict : bool, default=False
-        As in `audio.open_recording`.
+        As in `codec.open_recording`.
     """
 
     recording: Recording
@@ -236,7 +236,7 @@ def input_of(
     storage : StoreOptions, optional
         How the store of a URI is reached.
     strict : bool, default=False
-        As in `audio.open_recording`.
+        As in `codec.open_recording`.
 
     Raises
     ------

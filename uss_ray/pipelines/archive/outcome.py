@@ -87,7 +87,7 @@ class Outcome:
 
     @property
     def recording_key(self) -> int:
-        """See `recordings.Recording`."""
+        """See `records.Recording`."""
         return recording_key(self.recording_id)
 
     def increment(self) -> Increment:

@@ -72,7 +72,7 @@ class RecordingFacts:
     Parameters
     ----------
     recording_id : str
-        From `layout.recording_id`.
+        From `records.recording_id`.
     recording_uri : str
         Where the recording was read from; kept without secrets.
     sample_rate : int or None, default=None
