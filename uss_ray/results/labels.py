@@ -18,7 +18,16 @@ from uss_ray.results.index.find import HEARD, Finding, FoundSpan
 from uss_ray.results.index.table import ActiveSpan, IndexRow
 from uss_ray.results.options import LabelFormat
 
-_CSV_COLUMNS = ("recording_id", "start_seconds", "end_seconds", "label", "node_id", "level", "probability")
+_CSV_COLUMNS = (
+    "recording_id",
+    "start_seconds",
+    "end_seconds",
+    "label",
+    "node_id",
+    "level",
+    "probability",
+    "certainty",
+)
 _RAVEN_COLUMNS = (
     "Selection",
     "View",
@@ -31,6 +40,7 @@ _RAVEN_COLUMNS = (
     "Node",
     "Level",
     "Probability",
+    "Certainty",
 )
 _RTTM_NONE = "<NA>"
 _JAMS_VERSION = "0.3.4"
@@ -48,6 +58,8 @@ class LabelEvent:
         As in the index.
     probability : float or None
         In [0, 1].
+    certainty : {"sure", "doubtful"} or None, default=None
+        As in the index.
     """
 
     start_seconds: float
@@ -56,6 +68,7 @@ class LabelEvent:
     node_id: str
     level: int | None
     probability: float | None
+    certainty: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +168,7 @@ def _raven(recording: LabelledRecording) -> str:
                     _line(one.node_id),
                     _or_empty(one.level),
                     _probability(one, instead=""),
+                    one.certainty or "",
                 )
             )
         )
@@ -176,6 +190,7 @@ def _csv(recording: LabelledRecording) -> str:
                 one.node_id,
                 _or_empty(one.level),
                 _probability(one, instead=""),
+                one.certainty or "",
             )
         )
     return file.getvalue()
@@ -259,6 +274,7 @@ def _event(row: IndexRow | Finding, span: ActiveSpan | FoundSpan) -> LabelEvent:
         node_id=row.node_id,
         level=row.level,
         probability=row.probability,
+        certainty=row.certainty,
     )
 
 

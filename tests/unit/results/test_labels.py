@@ -70,7 +70,7 @@ def spans(*edges: float) -> tuple[ActiveSpan, ...]:
 def test_what_was_heard_is_labelled_by_its_start_and_nothing_else_is():
     labelled = LabelledRecording.of_rows(
         [
-            row(active_spans=spans(6, 8)),
+            row(active_spans=spans(6, 8), certainty="doubtful"),
             row(active_spans=spans(7), label="Cat", node_id="/m/01yrx", level=2),
             row(active_spans=spans(1), status="silent", label="Bird"),
             row(kind="residual", node_id="residual", label="Residual"),
@@ -80,6 +80,8 @@ def test_what_was_heard_is_labelled_by_its_start_and_nothing_else_is():
     told = [(event.start_seconds, event.end_seconds, event.label) for event in labelled.events]
     assert told == [(6, 7, "Dog"), (7, 8, "Cat"), (8, 9, "Dog")]
     assert (labelled.recording_id, labelled.seconds) == ("a.wav", 10.0)
+    table = list(csv.DictReader(io.StringIO(label_text(labelled, label_format="csv"))))
+    assert [one["certainty"] for one in table] == ["doubtful", "", "doubtful"]
 
 
 def test_audacity_reads_start_end_and_text_between_tabs(recording):
@@ -174,7 +176,7 @@ def test_vtt_is_read_as_cues_of_the_same_times(recording):
         ("audacity", ""),
         ("rttm", ""),
         ("vtt", "WEBVTT\n"),
-        ("csv", "recording_id,start_seconds,end_seconds,label,node_id,level,probability\r\n"),
+        ("csv", "recording_id,start_seconds,end_seconds,label,node_id,level,probability,certainty\r\n"),
     ],
 )
 def test_a_recording_in_which_nothing_was_heard_has_no_labels(silence, label_format, expected):
