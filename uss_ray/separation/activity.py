@@ -116,7 +116,8 @@ def find_activity(
     shape = (len(class_probs), len(targets))
     calibrated = calibration.probs(class_probs)
     count = calibrated.shape[1]
-    is_there = calibrated >= calibration.detected_from[:count]
+    thresholds = {False: calibration.detected_from[:count], True: calibration.events_from[:count]}
+    is_there = {is_event: calibrated >= least for is_event, least in thresholds.items()}
     is_sure = calibrated >= calibration.sure_from[:count]
     found = _empty(shape)
     probs, detected, sure, active = (found[name] for name in ("probs", "detected", "sure", "active"))
@@ -130,7 +131,7 @@ def find_activity(
             detected[:, column] = active[:, column] = audible
             continue
         if remaining and indexes:
-            detected[:, column] = audible & is_there[:, remaining].any(axis=1)
+            detected[:, column] = audible & is_there[target.is_event][:, remaining].any(axis=1)
             sure[:, column] = audible & is_sure[:, remaining].any(axis=1)
         if target.is_gated:
             active[:, column] = detected[:, column]
@@ -138,12 +139,13 @@ def find_activity(
             active[:, column] = audible
     _leave_to_specific(active, detected=detected, targets=targets)
     frames = None if frame_probs is None else calibration.probs(frame_probs)
-    least = _FRAME_SHARE * calibration.detected_from[:count]
+    least = [_FRAME_SHARE * thresholds[target.is_event] for target in targets]
     spans = tuple(
         _spans_of_segment(
             np.flatnonzero(detected[segment]),
             counted=counted,
-            is_there=None if frames is None else frames[segment] >= least,
+            frames=None if frames is None else frames[segment],
+            least=least,
             seconds=segment_seconds,
         )
         for segment in range(shape[0])
@@ -170,14 +172,20 @@ def _leave_to_specific(active: Bools, *, detected: Bools, targets: Sequence[Targ
 
 
 def _spans_of_segment(
-    found: NDArray[np.intp], *, counted: Sequence[Sequence[int]], is_there: Bools | None, seconds: float
+    found: NDArray[np.intp],
+    *,
+    counted: Sequence[Sequence[int]],
+    frames: Floats | None,
+    least: Sequence[Floats],
+    seconds: float,
 ) -> Spans:
     spans: list[tuple[float, float, float]] = []
     for target in found.tolist():
         indexes = counted[target]
         of_target = [(0.0, seconds)]
-        if is_there is not None and indexes:
-            of_target = _runs(np.asarray(is_there[:, indexes].any(axis=1)), seconds=seconds) or of_target
+        if frames is not None and indexes:
+            heard = (frames[:, indexes] >= least[target][indexes]).any(axis=1)
+            of_target = _runs(np.asarray(heard), seconds=seconds) or of_target
         spans += [(float(target), start, end) for start, end in of_target]
     return np.array(spans, np.float64).reshape(-1, 3)
 

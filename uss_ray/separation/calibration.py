@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uss_ray.models.specifications import ClassCalibration
-from uss_ray.separation.settings import DEFAULT_THRESHOLD, SeparationSettings
+from uss_ray.separation.settings import DEFAULT_THRESHOLD, EVENT_THRESHOLD, SeparationSettings
 
 Floats = NDArray[np.float32]
 
@@ -29,10 +29,10 @@ class Calibration:
 
     Attributes
     ----------
-    detected_from : ndarray of shape (classes,), dtype=float32
-        Least calibrated probability of a class that is there.
+    detected_from, events_from : ndarray of shape (classes,), dtype=float32
+        Least calibrated probability of a class that is there: of any target, and of an event.
     sure_from : ndarray of shape (classes,), dtype=float32
-        The same of one that is surely there; never lower.
+        The same of one that is surely there; never lower than either.
     """
 
     def __init__(
@@ -46,13 +46,16 @@ class Calibration:
         self._indexes = [one.class_index for one in used]
         self._slopes = np.array([one.slope for one in used])
         self._offsets = np.array([one.offset for one in used])
-        usual = DEFAULT_THRESHOLD if settings.threshold is None else settings.threshold
-        self.detected_from: Floats = np.full(classes, usual, np.float32)
-        if settings.threshold is None:
-            for one in used:
-                if one.threshold is not None:
-                    self.detected_from[one.class_index] = one.threshold
-        self.sure_from: Floats = np.maximum(self.detected_from, np.float32(settings.sure_probability))
+        asked = settings.threshold
+        self.detected_from: Floats = np.full(
+            classes, DEFAULT_THRESHOLD if asked is None else asked, np.float32
+        )
+        self.events_from: Floats = np.full(classes, EVENT_THRESHOLD if asked is None else asked, np.float32)
+        for one in used:
+            if asked is None and one.threshold is not None:
+                self.detected_from[one.class_index] = self.events_from[one.class_index] = one.threshold
+        least = np.float32(settings.sure_probability)
+        self.sure_from: Floats = np.maximum(np.maximum(self.detected_from, self.events_from), least)
 
     def probs(self, raw: Floats) -> Floats:
         """Calibrate probabilities of shape (..., classes); those of classes without a calibration keep their bits."""

@@ -22,6 +22,7 @@ Times = Literal["frames", "segments"]
 Composition = Literal["sums", "nodes"]
 
 DEFAULT_THRESHOLD: Final = 0.2
+EVENT_THRESHOLD: Final = 0.3
 
 
 class NetworkSettings(Settings):
@@ -57,7 +58,8 @@ class SeparationSettings(Settings):
     threshold: Annotated[float, Field(ge=0.0, le=1.0)] | None = Field(
         default=None,
         description="A target is active in a segment where the probability of one of its classes reaches this. Off: "
-        f"what a calibration of the weights has for the class, else {DEFAULT_THRESHOLD:g}.",
+        f"what a calibration of the weights has for the class, else {DEFAULT_THRESHOLD:g}, and {EVENT_THRESHOLD:g} for "
+        "events (docs/adr/0039).",
     )
     calibrated: bool = Field(
         default=True,

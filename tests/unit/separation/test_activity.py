@@ -193,3 +193,18 @@ def test_segments_are_set_end_to_end_and_cut_with_all_that_is_known_of_them() ->
     for name in ("probs", "detected", "sure", "active", "stem_probs"):
         np.testing.assert_array_equal(getattr(again, name), getattr(found, name), err_msg=name)
     assert [len(spans) for spans in again.spans] == [1, 2, 0]
+
+
+def test_an_event_takes_more_to_be_there_unless_a_threshold_is_asked_for() -> None:
+    probs = np.array([[0.25, 0.0, 0.0], [0.35, 0.0, 0.0]], np.float32)
+    targets = [PAIR, replace(PAIR, key="event", is_event=True)]
+    for threshold, expected in ((None, [[True, False], [True, True]]), (0.2, [[True, True], [True, True]])):
+        calibration = Calibration(SeparationSettings(threshold=threshold), classes=3)
+        found = find_activity(
+            probs,
+            targets=targets,
+            audible=np.ones(2, bool),
+            calibration=calibration,
+            segment_seconds=2.0,
+        )
+        np.testing.assert_array_equal(found.detected, expected)

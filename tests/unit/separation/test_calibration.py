@@ -14,6 +14,7 @@ def test_without_a_calibration_probabilities_keep_their_bits_and_one_threshold_h
     plain = Calibration(SeparationSettings(), classes=4)
     assert plain.probs(RAW) is RAW
     assert plain.detected_from.tolist() == [np.float32(0.2)] * 4
+    assert plain.events_from.tolist() == [np.float32(0.3)] * 4, "and one of events"
     assert plain.sure_from.tolist() == [0.5] * 4
 
 
@@ -32,8 +33,10 @@ def test_thresholds_are_the_classes_own_unless_one_is_asked_for() -> None:
     assert own.sure_from.round(3).tolist() == pytest.approx([0.5, 0.5, 0.7, 0.5]), (
         "never below what is detected"
     )
+    assert own.events_from.round(3).tolist() == pytest.approx([0.3, 0.3, 0.7, 0.3])
     asked = Calibration(SeparationSettings(threshold=0.3), classes=4, of_weights=of_weights)
     assert asked.detected_from.round(3).tolist() == pytest.approx([0.3] * 4)
+    assert asked.events_from.tolist() == asked.detected_from.tolist()
 
 
 def test_a_calibration_can_be_left_alone() -> None:

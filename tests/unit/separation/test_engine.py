@@ -15,6 +15,8 @@ from tests.unit.separation.fakes import (
     MUSIC,
     SPEECH,
     BandSeparator,
+    BandTagger,
+    FakeTagging,
     FakeWeights,
     LatentQueryNet,
     RaggedSource,
@@ -27,6 +29,7 @@ from tests.unit.separation.fakes import (
 )
 from uss_ray.errors import ConfigError, QueryError, RecordingError, WeightsError
 from uss_ray.models.resunet import ResUNet, ResUNetConfig
+from uss_ray.models.specifications import ClassCalibration
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.engine import build_engine
 from uss_ray.separation.mixture import ArraySource
@@ -40,6 +43,7 @@ from uss_ray.separation.targets import (
     Target,
     target_for_condition,
     targets_for_classes,
+    targets_for_events,
     targets_for_levels,
 )
 
@@ -612,3 +616,77 @@ def test_no_part_of_the_mixture_is_subtracted_twice(
                 for stem, share in zip(of_level, left, strict=True):
                     assert -0.05 <= share <= left_of(mixture - stem, stem) + 1e-6
     assert held["nodes", 1] < -0.3
+
+
+# Events, times, certainty
+
+
+class FramedTagger(BandTagger):
+    """Says too when: in frames of a quarter of a second, where there is sound in them."""
+
+    def __call__(self, waveform: torch.Tensor) -> FakeTagging:
+        found = super().__call__(waveform)
+        step = self.sample_rate // 4
+        edges = torch.nn.functional.pad(waveform, (step // 2, step // 2))
+        heard = edges.unfold(1, step, step).abs().amax(dim=2) > 0.01
+        framewise = heard[:, :, None] * found.clipwise_probs[:, None, :]
+        return FakeTagging(found.clipwise_probs, found.embedding, framewise)
+
+
+def test_a_sound_begins_and_ends_as_the_frames_of_the_tagger_have_it(
+    vocabulary: Vocabulary, weights: FakeWeights
+) -> None:
+    weights.tagger = FramedTagger(RATE)
+    waveform = np.zeros(5 * RATE, np.float32)
+    waveform[RATE : 3 * RATE] = tone(DOG, 2.0, sample_rate=RATE)
+    source = ArraySource(waveform, sample_rate=RATE)
+    for times, expected in (("frames", [[0.875, 2.0], [2.0, 3.125]]), ("segments", [[0.0, 2.0], [2.0, 4.0]])):
+        settings = SeparationSettings(times=times)
+        blocks = list(bound(weights, vocabulary, settings).stream(source, gated(vocabulary, "Dog")))
+        spans = np.concatenate([spans for block in blocks for spans in block.detected_spans])
+        np.testing.assert_allclose(spans[:, 1:], expected)
+
+
+def test_of_two_names_for_a_sound_the_more_specific_is_separated(
+    vocabulary: Vocabulary, weights: FakeWeights
+) -> None:
+    source = ArraySource(tone(DOG, 4.0, sample_rate=RATE), sample_rate=RATE)
+    targets = targets_for_events(vocabulary)
+    blocks = list(bound(weights, vocabulary).stream(source, targets))
+    dog = vocabulary.classes.ids[DOG]
+    assert set().union(*(block.estimates for block in blocks)) == {dog}
+    detected = {targets[column].label for column in np.flatnonzero(detected_of(blocks).any(axis=0))}
+    assert detected == {"Animal", "Domestic animals, pets", "Dog"}
+
+
+def test_what_is_doubtful_is_tagged_again_in_its_stem_and_nothing_else_is(
+    vocabulary: Vocabulary, weights: FakeWeights
+) -> None:
+    waveform = tone(DOG, 4.0, sample_rate=RATE, level=0.4) + tone(SPEECH, 4.0, sample_rate=RATE, level=0.3)
+    waveform[2 * RATE :] = tone(DOG, 2.0, sample_rate=RATE)
+    targets = gated(vocabulary, "Dog", "Speech", "Music")
+    settings = SeparationSettings(retag_doubtful=True)
+    blocks = list(
+        bound(weights, vocabulary, settings).stream(ArraySource(waveform, sample_rate=RATE), targets)
+    )
+    sure = np.concatenate([block.sure for block in blocks])
+    np.testing.assert_array_equal(sure, [[True, False, False], [True, False, False]])
+    again = np.concatenate([block.stem_probs for block in blocks])
+    assert again[0, 1] > 0.99, "the stem of the speech holds nothing else"
+    assert np.isnan(np.delete(again, 1)).all()
+
+
+def test_a_calibration_of_the_weights_is_used_unless_it_is_left_alone(
+    vocabulary: Vocabulary, weights: FakeWeights
+) -> None:
+    own = ClassCalibration(class_index=DOG, offset=-3.0, threshold=0.9)
+    weights.specifications = weights.specifications.replace(calibration=(own,))
+    waveform = tone(DOG, 2.0, sample_rate=RATE, level=0.4) + tone(SPEECH, 2.0, sample_rate=RATE, level=0.3)
+    source = ArraySource(waveform, sample_rate=RATE)
+    found = {}
+    for calibrated in (True, False):
+        settings = SeparationSettings(calibrated=calibrated)
+        (block,) = bound(weights, vocabulary, settings).stream(source, gated(vocabulary, "Dog"))
+        found[calibrated] = (float(block.segment_probs[0, 0]), bool(block.detected[0, 0]))
+    assert found[False] == (pytest.approx(0.64, abs=0.01), True)
+    assert found[True] == (pytest.approx(0.081, abs=0.01), False)

@@ -20,7 +20,7 @@ from uss_ray.models.conv_tasnet import ConvTasNet, ConvTasNetConfig
 from uss_ray.models.panns import Panns, PannsConfig
 from uss_ray.models.query_net import Adaptor, AdaptorConfig
 from uss_ray.models.resunet import ResUNet, ResUNetConfig
-from uss_ray.models.specifications import ClassListId, Condition
+from uss_ray.models.specifications import ClassCalibration, ClassListId, Condition
 from uss_ray.weights.folder import load_weights, save_weights, specify
 
 CLASS_IDS = tuple(f"/m/{index}" for index in range(6))
@@ -361,4 +361,16 @@ def test_parts_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 def test_a_listed_file_that_belongs_to_no_network_is_refused(folder: Path) -> None:
     edit(folder, lambda c: c["files"].update({"more.safetensors": "0" * 64}))
     with pytest.raises(WeightsError, match=r"files: expected one of each network, found 1 unknown \(more"):
+        load_weights(folder)
+
+
+def test_a_calibration_travels_with_the_weights_and_is_read_strictly(tmp_path: Path, networks: Any) -> None:
+    calibration = (ClassCalibration(class_index=1, slope=0.5, offset=-0.25, threshold=0.3),)
+    specifications = specify(networks, segment_seconds=2.0, calibration=calibration)
+    folder = save_weights(tmp_path / "w", networks, name="w", specifications=specifications)
+    assert load_weights(folder).specifications.calibration == calibration
+    config = json.loads((folder / "config.json").read_text())
+    config["specifications"]["calibration"][0]["threshold"] = 2.0
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WeightsError, match="calibration"):
         load_weights(folder)

@@ -40,6 +40,7 @@ _HOUR_SECONDS = 3600.0
 # Bytes of stems and residuals that a level gives for a second of a channel: what `uss-ray archive examples/archive OUT
 # --format F` writes with the starter weights at levels 1 to 3, of six recordings, 148 s of channels (opus: of one).
 _LEVEL_BYTES_PER_SECOND = {"flac": 66_000, "wav": 575_000, "ogg": 16_500, "opus": 20_400, "mp3": 40_100}
+_EVENTS_AS_LEVELS = 1.5  # of harbour.ogg
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -310,11 +311,12 @@ def _by_trial(trials: list[Trial], *, hours: float | None, recordings: int) -> f
 
 
 def _by_levels(request: SeparationRequest, *, hours: float | None, headers: list[_Header]) -> float | None:
-    """Reckon whole stems by length, channels and levels; what else is written depends on the sound."""
-    if hours is None or request.write.write != "stems" or not request.query.levels:
+    """Reckon whole stems by length, channels and levels or events; what else is written depends on the sound."""
+    groups = _EVENTS_AS_LEVELS * request.query.events + len(request.query.levels)
+    if hours is None or request.write.write != "stems" or not groups:
         return None
     channels = sum(header.channels for header in headers) / len(headers) if headers else 1.0
-    per_second = _LEVEL_BYTES_PER_SECOND[request.write.stem_format] * len(request.query.levels) * channels
+    per_second = _LEVEL_BYTES_PER_SECOND[request.write.stem_format] * groups * channels
     return hours * _HOUR_SECONDS * per_second
 
 
