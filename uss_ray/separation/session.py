@@ -374,7 +374,9 @@ class RecordingSession:
     def _sounding(self, class_probs: Tensor) -> NDArray[np.bool_]:
         """Tell which classes are detected in which segments, but for what is excluded."""
         probs = self._calibration.probs(class_probs.float().cpu().numpy())
-        sounds = probs >= self._calibration.detected_from[: probs.shape[1]]
+        of_events = any(target.is_event for target in self._plan.targets)
+        least = self._calibration.events_from if of_events else self._calibration.detected_from
+        sounds = probs >= least[: probs.shape[1]]
         sounds[:, [index for index in self._plan.excluded_indexes if index < sounds.shape[1]]] = False
         return np.asarray(sounds)
 
