@@ -5,6 +5,7 @@ Stems, reports and index rows are written by the workers; thin rows come back, a
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from uss_ray.api.publisher import index_name
 from uss_ray.api.request import SeparationRequest, request_with
 from uss_ray.api.separator import RecordingSeparator
 from uss_ray.api.staging import check_apart, check_output, staging_folder, sweep_staging
+from uss_ray.errors import UssRayError
 from uss_ray.ontology.vocabulary import TextMatch
 from uss_ray.pipelines.archive.chunking import Chunking, count_few
 from uss_ray.pipelines.archive.cleaning import forget_done_parts, start_over
@@ -61,6 +63,8 @@ from uss_ray.sources.listing import Listing, open_listing
 from uss_ray.sources.recordings import RECORDING_SCHEMA
 from uss_ray.store.store import Location, Store
 
+logger = logging.getLogger(__name__)
+
 _EXAMPLES = 60
 _SAME_ID = "recording: expected an id of its own, found that of another one in the input"
 _CHANGED = "recording: expected the content that was separated, found another"
@@ -84,6 +88,16 @@ class ArchiveResult(JobResult[RunSummary]):
     examples: tuple[Outcome, ...] = ()
     failed_examples: tuple[Outcome, ...] = ()
     passed_over: PassedOver = field(default_factory=PassedOver)
+
+
+def page_trouble(output: Store) -> str | None:
+    """Write the page of an output that has an index; say what kept it from being written, for results need no page."""
+    try:
+        if (output / INDEX_FOLDER).exists():
+            write_archive_page(output)
+    except UssRayError as error:
+        return error.reason
+    return None
 
 
 def separate_archive(
@@ -278,15 +292,16 @@ class ArchiveJob(Job[RunSummary]):
         earlier, failed = self.earlier, self.earlier.failed_keys
         has_page = self.request.write.report
 
-        def settle() -> dict[str, int]:
+        def settle() -> tuple[dict[str, int], str | None]:
             settle_duplicates(output)
             rows = settle_failures(output)
             forget_done_parts(output, read_ledger(output))
-            if has_page and (output / INDEX_FOLDER).exists():
-                write_archive_page(output)
-            return tally_of(rows, keys=failed).most_common()
+            trouble = page_trouble(output) if has_page else None
+            return tally_of(rows, keys=failed).most_common(), trouble
 
-        reasons = run_on_worker(settle)  # for there may be many
+        reasons, trouble = run_on_worker(settle)  # for there may be many
+        if trouble is not None:
+            logger.warning("%s: no page of the output; uss-ray report makes it: %s", output, trouble)
         yield Increment(skipped=earlier.skipped, failed_before=len(failed), failures=reasons)
         if earlier.strangers:
             yield Increment(failed=earlier.strangers, failures={_SAME_ID: earlier.strangers})

@@ -12,7 +12,7 @@ import pytest
 
 from uss_ray.api.request import Query, request_with
 from uss_ray.pipelines.archive import job as job_module
-from uss_ray.pipelines.archive.job import ArchiveJob
+from uss_ray.pipelines.archive.job import ArchiveJob, page_trouble
 from uss_ray.pipelines.archive.long_recordings import LongRecordings
 from uss_ray.pipelines.archive.outcome import Outcome, PacketReport
 from uss_ray.pipelines.runtime.counters import Counters, Increment
@@ -20,6 +20,7 @@ from uss_ray.pipelines.runtime.job import RunReport
 from uss_ray.pipelines.runtime.run_state import Earlier, Named
 from uss_ray.results.index.table import RunFacts
 from uss_ray.results.passed_over import PassedOver
+from uss_ray.store.store import Store
 
 FACTS = RunFacts(run_id="r", weights_name="w", weights_sha256="0")
 
@@ -124,3 +125,12 @@ def test_a_summary_is_made_of_the_sums(job: ArchiveJob) -> None:
     assert (summary.run_id, summary.input, summary.stem_bytes) == ("r", "in", counters.amounts["stem_bytes"])
     assert summary.audio_hours == counters.audio_seconds / 3600
     assert [stage.name for stage in summary.stages] == ["decode", "separate", "write"]
+
+
+def test_a_page_that_cannot_be_written_is_told_and_ends_no_run(tmp_path):
+    assert page_trouble(Store(tmp_path)) is None  # nothing was done: nothing to show
+    (tmp_path / "index").mkdir()
+    assert "an index" in page_trouble(Store(tmp_path))
+    (tmp_path / "index" / "0.parquet").write_bytes(b"no such thing")
+    assert "Parquet" in page_trouble(Store(tmp_path))
+    assert not (tmp_path / "index.html").exists()
