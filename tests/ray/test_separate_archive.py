@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 from collections import Counter
 
 import duckdb
@@ -352,3 +353,16 @@ def test_ids_that_nest_or_repeat_and_recordings_that_change(make_recording, requ
     assert (kept.summary.recordings.separated, kept.summary.changed["count"]) == (0, 0)
     told = separate_archive(str(manifest), request=request_for(changed="fail"))
     assert (told.summary.recordings.separated, told.summary.recordings.failed) == (0, 2)
+
+
+def test_places_are_meant_from_where_the_job_is_started_not_from_where_workers_work(
+    make_recording, request_for, tiny_weights, tmp_path, monkeypatch
+):
+    make_recording("a.wav", seconds=0.5)
+    monkeypatch.chdir(tmp_path)  # the workers' folder is that in which their Ray was started
+    weights = os.path.relpath(tiny_weights)
+    result = separate_archive("in", request=request_for(output="out", weights=weights))
+    assert result.exit_code == 0
+    assert result.output == str(tmp_path / "out")
+    assert read_index(tmp_path / "out")["recording_uri"].unique().to_pylist() == [str(tmp_path / "in/a.wav")]
+    assert separate_archive("./in/", request=request_for()).summary.recordings.skipped == 1

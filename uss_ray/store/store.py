@@ -130,6 +130,10 @@ class Store:
         """Scheme of the URI; ``file`` of a local path."""
         return scheme_of(self.root)
 
+    def absolute(self) -> Store:
+        """Give the same place by a name that means it wherever a process works."""
+        return self if self.is_remote else self._at(os.path.abspath(self.root))
+
     @property
     def is_remote(self) -> bool:
         """Whether the location is a URI other than ``file://``."""

@@ -374,3 +374,11 @@ def test_a_strangers_file_is_read_as_far_as_it_may_be_large(kind, tmp_path):
     assert place.read(most_bytes=5) == b"12345"
     with pytest.raises(DataError, match="at most 4 bytes"):
         place.read(most_bytes=4)
+
+
+def test_a_place_is_meant_wherever_a_process_works(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert str(Store("a/../b", None, OutputError).absolute()) == f"{tmp_path}/b"
+    assert Store("a").absolute().error is RecordingError
+    for place in ("s3://bucket/a", f"{tmp_path}/a"):
+        assert Store(place).absolute() == Store(place)

@@ -148,7 +148,8 @@ def separate_archive(
     running = {name: asked.pop(name) for name in JobOptions.model_fields if name in asked}
     chosen = (options or JobOptions()).replace(**running)
     request = request_with(request, **asked)
-    source = Store(archive, request.storage)
+    source = Store(archive, request.storage).absolute()  # workers may work in other folders
+    request = request.replace(output=str(request.output_store.absolute()), weights=_absolute(request.weights))
     check_output(request.output_store)
     check_apart(source, request.output_store)
     separator = RecordingSeparator(request.replace(device="cpu"))
@@ -159,7 +160,7 @@ def separate_archive(
         follow_links=chosen.follow_links,
     )
     job = ArchiveJob(
-        archive=archive,
+        archive=str(source),
         request=request,
         listing=listing,
         few=count_few(listing),
@@ -174,6 +175,11 @@ def separate_archive(
         failed_examples=tuple(job.failed_examples),
         passed_over=job.passed_over,
     )
+
+
+def _absolute(weights: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """Name local weights so that workers find them; a name or URI of weights stays."""
+    return os.path.abspath(weights) if os.path.exists(weights) else weights
 
 
 @dataclass(kw_only=True)
