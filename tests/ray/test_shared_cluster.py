@@ -73,7 +73,7 @@ def start(cluster, make_recording, tiny_weights, tmp_path):
     program = Path(sys.executable).with_name("uss-ray")
     started = []
 
-    def run(name="", recordings=3):
+    def run(name="some", recordings=3):
         first = make_recording(f"{name}/0.wav", seconds=1.0)
         for number in range(1, recordings):
             with suppress(FileExistsError):
@@ -118,7 +118,7 @@ def test_a_job_waits_aloud_for_what_others_hold_and_works_beside_them(start, hol
     wait_for("waiting for 0.85 CPUs: 0.4 of 2 are free, held by 2 × Model of job", log, stopped)
     stopped.send_signal(signal.SIGTERM)
     assert stopped.wait(PATIENCE_SECONDS) == 128 + signal.SIGTERM, log.read_text()
-    assert not (tmp_path / "out" / ".lease").exists()
+    assert not (tmp_path / "out/some/.lease").exists()
 
     command, log = start()
     wait_for("waiting for", log, command)
