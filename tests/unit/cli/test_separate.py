@@ -151,7 +151,7 @@ def test_results_are_replaced_only_when_asked_for(separate, make_recording, out)
     assert separate(recording, "--levels", 1, "--no-report").exit_code == 0
     again = separate(recording, "--classes", "Dog", "--no-report")
     assert again.exit_code == 6
-    assert "results of an earlier run" in again.err
+    assert "no results yet, or --overwrite, found results of an earlier run" in again.err
     assert len(stems_of(out)) == 4
     assert separate(recording, "--classes", "Dog", "--no-report", "--overwrite").exit_code == 0
     assert stems_of(out) == ["a.wav/query/dog.flac", "a.wav/query/residual.flac"]
