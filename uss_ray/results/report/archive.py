@@ -12,6 +12,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -36,6 +37,7 @@ _LEAST_ABSENT = 0.1  # below it, that a sound is absent is no news
 _KEPT_ROWS = 1000  # of a sound
 _KEPT_RECORDINGS = 20_000
 _KEPT_EVENTS = 6  # of a row
+_AT_A_TIME = 8
 _COLUMNS = [
     "recording_id", "node_id", "label", "level", "kind", "status", "reason", "probability", "certainty", "active_spans",
     "level_db", "stem_uri", "frames", "sample_rate", "weights_name", "weights_sha256", "run_id",
@@ -104,15 +106,20 @@ def write_archive_page(root: Location | Store) -> str:
     folder = output / ARCHIVE_DATA_FOLDER
     earlier = {file.relative_to(folder) for file in folder.list()} if folder.exists() else set()
     chunks = _chunk_names(archive)
-    for node_id, sound in archive.sounds.items():
-        chunk = chunks[node_id]
-        (folder / f"{chunk}.js").put(_script(chunk, _sound_data(sound)))
-        earlier.discard(f"{chunk}.js")
-    listed = sorted(archive.recordings.items(), key=lambda item: (item[1][2] is None, item[0]))[
-        :_KEPT_RECORDINGS
-    ]
-    (folder / "recordings.js").put(_script("recordings", [_recording_data(*item) for item in listed]))
-    for stale in sorted(earlier - {"recordings.js"}):
+    listed = sorted(archive.recordings.items(), key=lambda item: (item[1][2] is None, item[0]))
+    recordings = [_recording_data(*item) for item in listed[:_KEPT_RECORDINGS]]
+
+    def put(chunk: str, data: Any) -> str:
+        (folder / f"{chunk}.js").put(_script(chunk, data))
+        return f"{chunk}.js"
+
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:  # small files, and in a store each takes its time
+        written = [pool.submit(put, "recordings", recordings)]
+        written += [
+            pool.submit(put, chunks[key], _sound_data(sound)) for key, sound in archive.sounds.items()
+        ]
+        earlier -= {done.result() for done in written}
+    for stale in sorted(earlier):
         (folder / stale).remove()
     page = output / ARCHIVE_PAGE_NAME
     page.put(_render(archive, chunks=chunks).encode("utf-8", "replace"))

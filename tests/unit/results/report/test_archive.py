@@ -22,6 +22,7 @@ from uss_ray.results.index.table import (
 from uss_ray.results.layout import index_path
 from uss_ray.results.report import archive
 from uss_ray.results.report.archive import write_archive_page
+from uss_ray.store.store import Store
 
 RUN = RunFacts(run_id="r", weights_name="starter", weights_sha256="ab")
 
@@ -134,6 +135,18 @@ def test_scripts_of_sounds_that_are_gone_go(tmp_path: Path) -> None:
         "recordings.js",
         "sound-m_dog.js",
     ]
+
+
+def test_an_output_in_a_store_has_its_page_there(storage_root: str, tmp_path: Path) -> None:
+    write_index([row("a.wav"), row("a.wav", "/m/cat", "Cat")], path=tmp_path / "rows.parquet")
+    output = Store(storage_root) / "out"
+    (output / "index" / "a.parquet").put((tmp_path / "rows.parquet").read_bytes())
+    for _ in range(2):
+        assert write_archive_page(output) == str(output / "index.html")
+        assert {place.relative_to(output) for place in output.list()} == {
+            "index.html", "index/a.parquet", "index-pages/recordings.js", "index-pages/sound-m_cat.js",
+            "index-pages/sound-m_dog.js",
+        }  # fmt: skip
 
 
 def test_names_are_data_never_markup(tmp_path: Path) -> None:
