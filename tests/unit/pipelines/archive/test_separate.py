@@ -9,10 +9,12 @@ import soundfile
 from uss_ray.api.request import Query, SeparationRequest
 from uss_ray.api.separator import RecordingSeparator
 from uss_ray.pipelines.archive import separate
+from uss_ray.pipelines.archive.decode import SpanPlan, decode_recording
 from uss_ray.pipelines.archive.outcome import PacketReport
 from uss_ray.pipelines.archive.packets import Unit, packet_table
 from uss_ray.results.index.table import read_index
 from uss_ray.sources.recordings import single_recording
+from uss_ray.store.options import StoreOptions
 
 
 class Stop:
@@ -95,6 +97,23 @@ def test_recordings_side_by_side_have_the_stems_they_have_alone(worker_of, unit_
     )
     assert together == apart
     assert len(together) == 9
+
+
+def test_what_a_file_says_besides_its_sound_travels_with_it(worker_of, make_recording, tmp_path):
+    path = make_recording("a.flac", seconds=1.0)
+    sound, rate = soundfile.read(path)
+    with soundfile.SoundFile(path, "w", rate, 1 if sound.ndim == 1 else sound.shape[1]) as file:
+        file.title = "Brook"
+        file.write(sound)
+    plan = SpanPlan(segment_seconds=2, context_seconds=3, span_seconds=10, span_samples=1 << 20)
+    recording = single_recording(str(path))
+    units = decode_recording(recording, plan=plan, storage=StoreOptions(), done_parts=lambda _item: ())
+    outcomes_of(worker_of(), *units)
+    stems = [row["stem_uri"] for row in read_index(tmp_path / "out").to_pylist() if row["stem_uri"]]
+    assert stems
+    for stem in stems:
+        with soundfile.SoundFile(tmp_path / "out" / stem) as file:
+            assert file.title == "Brook"
 
 
 def test_what_was_known_before_is_passed_on_and_written_down(worker_of, unit_of, tmp_path):
