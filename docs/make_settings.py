@@ -8,13 +8,19 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from uss_ray.cli import archive, mine, separate
+from uss_ray.cli import anchors, archive, mine, separate, train
 from uss_ray.cli.command import Command
 from uss_ray.cli.flags import type_without_none
 from uss_ray.config import Settings
 
 PAGE = Path(__file__).with_name("settings.md")
-COMMANDS: tuple[Command[Any], ...] = (separate.COMMAND, archive.COMMAND, mine.COMMAND)
+COMMANDS: tuple[Command[Any], ...] = (
+    separate.COMMAND,
+    archive.COMMAND,
+    mine.COMMAND,
+    anchors.PACK,
+    train.SEPARATOR,
+)
 BOUNDS = {"ge": "≥ {}", "gt": "> {}", "le": "≤ {}", "lt": "< {}"}
 HEAD = """\
 # Settings

@@ -63,8 +63,9 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Complete weights with random values: the real networks, made small; always a dog, speech and music."""
     import torch
 
+    from uss_ray.models.network_settings import ResUNetConfig
     from uss_ray.models.panns import Panns, PannsConfig
-    from uss_ray.models.resunet import ResUNet, ResUNetConfig
+    from uss_ray.models.resunet import ResUNet
     from uss_ray.weights.folder import save_weights, specify
 
     with torch.random.fork_rng(devices=[]):

@@ -76,3 +76,9 @@ class DataError(UssRayError):
     """A data set, ontology or class list that is not what its format says."""
 
     exit_code = 7
+
+
+class TrainingError(UssRayError):
+    """A training run that cannot go on: a loss or gradient that is not finite."""
+
+    exit_code = 1

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from uss_ray.mining.detect import AnchorDetector
 from uss_ray.models.inference import inference
-from uss_ray.models.resunet import ResUNet, ResUNetConfig, UpConvolution
+from uss_ray.models.network_settings import ResUNetConfig
+from uss_ray.models.resunet import ResUNet, UpConvolution
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.engine import build_engine
 from uss_ray.separation.mixture import ArraySource

@@ -8,6 +8,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from tests.synthetic_set import SyntheticSet, make_synthetic_set
 from uss_ray.store.store import Store
 
 
@@ -21,3 +22,8 @@ def output(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     yield Store("memory://bucket/out")
     if store.exists("/bucket"):
         store.rm("/bucket", recursive=True)
+
+
+@pytest.fixture(scope="session")
+def synthetic_set(tmp_path_factory: pytest.TempPathFactory) -> SyntheticSet:
+    return make_synthetic_set(tmp_path_factory.mktemp("synthetic"))

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from uss_ray.anchors.anchor import Anchor
 from uss_ray.anchors.manifest import MANIFEST_NAME, MiningManifest, read_manifest
+from uss_ray.anchors.pack_plan import SourceGroups, Take
 from uss_ray.anchors.schema import ANCHOR_SCHEMA, ANCHOR_VERSION, VERSION_KEY, read_anchors
 from uss_ray.anchors.shards import ANCHOR_FOLDER
 from uss_ray.errors import DataError
@@ -154,6 +155,37 @@ class AnchorShards:
         while True:
             for place in _order(len(chosen), generator):
                 yield next(passes[chosen[place]])
+
+    def row_groups(self) -> SourceGroups:
+        """Tell all row groups, shard by shard in the order of their names; reads every footer.
+
+        Raises
+        ------
+        DataError
+            If a shard is damaged, or its row groups are not of one class each.
+        """
+        found: list[tuple[int, int, int, int, int]] = []
+        for place, shard in enumerate(self._shards):
+            if self._counts[shard].total() == 0:
+                continue
+            with shard.open() as file:
+                metadata = self._opened(file, shard=shard).metadata
+            for index, groups in _groups_of(metadata, shard=shard).items():
+                found += [
+                    (place, g.number, index, g.rows, metadata.row_group(g.number).total_byte_size)
+                    for g in groups
+                ]
+        shards, numbers, indexes, rows, sizes = np.array(sorted(found), np.int64).reshape(-1, 5).T
+        return SourceGroups(shards, numbers, indexes, rows, sizes)
+
+    def take(self, part: Take) -> pa.Table:
+        """Read consecutive anchors of a row group that `row_groups` told of."""
+        group = _Group(self._shards[part.shard], part.number, part.stop)
+        return self._read_group(group).slice(part.first, part.stop - part.first)
+
+    @property
+    def _shards(self) -> list[Store]:
+        return sorted(self._counts, key=lambda shard: shard.name)
 
     def _passes(self, class_index: int, *, seed: int) -> Iterator[Anchor]:
         generator = _generator(seed, class_index)

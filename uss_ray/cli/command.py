@@ -10,6 +10,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any, Final, Generic, Literal, NoReturn, TypeVar
 
 from uss_ray.cli.arguments import Shape, read_arguments
@@ -66,7 +67,8 @@ class Command(Generic[Model]):
     profiles : mapping of str to callable
         Names for ``--profile``; each gives values that are laid over the file of settings.
     takes_file : bool, default=False
-        Whether a single positional may be a YAML file of settings; then there is ``--print-config`` too.
+        Whether a YAML file of settings may stand in the place of the positionals, or where a command has none, several
+        that are laid over each other; then there is ``--print-config`` too.
     """
 
     name: str
@@ -172,8 +174,9 @@ class Command(Generic[Model]):
         self, found: Sequence[str], *, elsewhere: Collection[tuple[str, ...]]
     ) -> tuple[dict[tuple[str, ...], Any], Mapping[str, Any]]:
         """Share positionals out to their fields, or read the file of settings that stands in their place."""
-        if self.takes_file and len(found) == 1 and found[0].casefold().endswith(_FILE_SUFFIXES):
-            return {}, read_overlays(found[0])
+        are_files = all(place.casefold().endswith(_FILE_SUFFIXES) for place in found)
+        if self.takes_file and are_files and found and (len(found) == 1 or not self.positionals):
+            return {}, reduce(overlay, map(read_overlays, found))
         leaves = {leaf.dotted: leaf for leaf in leaves_of(self.model)}
         fields = [leaf for dotted in self.positionals if (leaf := leaves[dotted]).path not in elsewhere]
         over = len(found) - len(fields)

@@ -145,10 +145,10 @@ def leaves_of(model: type[Settings], above: tuple[str, ...] = ()) -> Iterator[Le
 
 
 def type_without_none(annotation: Any) -> Any:
-    """Give a type without what allows None, and without its annotations."""
+    """Give a type without what allows None, and without its annotations; a choice of types stays one."""
     if get_origin(annotation) in (Union, UnionType):
-        (only,) = (kind for kind in get_args(annotation) if kind is not NoneType)
-        return _plain(only)
+        kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+        return _plain(kinds[0]) if len(kinds) == 1 else annotation
     return annotation
 
 

@@ -29,6 +29,7 @@ _LISTINGS = (*_HELP, "--version", "find", "ontology", "weights", "data", "comple
 _GROUPS = {
     "weights": "List, show, fetch and import weights.",
     "data": "Look at labelled data sets.",
+    "anchors": "Prepare mined anchors for training.",
     "train": "Train weights from weak labels.",
     "evaluate": "Score weights.",
 }
@@ -58,9 +59,13 @@ COMMANDS: Final = {
     ),
     "weights import": Entry("weights", "import_weights", "IMPORT", "Turn a published file into a folder."),
     "data check": Entry("data", "check_data", "CHECK", "Count the clips of a labelled data set by class."),
+    "anchors pack": Entry("anchors", "pack", "PACK", "Pack mined anchors for training."),
+    "train separator": Entry("train", "train_separator", "SEPARATOR", "Train a separator on packed anchors."),
     "train starter": Entry(
-        "train", "train_starter", "TRAIN_STARTER", "Train starter weights on one machine."
+        "train", "train_starter", "STARTER_RECIPE", "Train starter weights on one machine."
     ),
+    "train show": Entry("train", "show_run", "SHOW", "Tell how far a training run is."),
+    "train export": Entry("train", "export_run", "EXPORT", "Write the weights folder of a run."),
     "evaluate separation": Entry(
         "evaluate", "evaluate_separation", "SEPARATION", "Score weights on two-source mixtures."
     ),

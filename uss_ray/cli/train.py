@@ -1,16 +1,29 @@
-"""`uss-ray train`: from weak labels to weights."""
+"""`uss-ray train`: from anchors, or from weak labels, to weights."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pydantic import Field
 
-from uss_ray.cli.command import Command
+from uss_ray.cli.command import STORAGE_NAME, Command
 from uss_ray.config import Location, Settings
+from uss_ray.pipelines.training.options import TrainOptions
+from uss_ray.pipelines.training.request import SeparatorTraining
+from uss_ray.store.options import StoreOptions
 from uss_ray.weights import STARTER
+
+
+class TrainSeparator(Settings):
+    """Train a separator on a pack of anchors, or go on where the same command ended before.
+
+    FILES of settings are laid over each other in their order; flags are laid over them.
+    """
+
+    request: SeparatorTraining = Field(description="What is trained on what, and where the run goes.")
+    options: TrainOptions = Field(default_factory=TrainOptions, description="Who does it.")
 
 
 class TrainStarter(Settings):
@@ -21,21 +34,108 @@ class TrainStarter(Settings):
     )
     output: Location = Field(description="Weights folder to write.")
     work: Location = Field(
-        default="runs/starter", description="Checkpoints; started again with the same folder, it goes on."
+        default="runs/starter", description="Both runs; started again with the same folder, it goes on."
     )
     weights: Location = Field(
         default=STARTER, description="Those that mined ANCHORS; their tagger goes into the new ones."
     )
 
 
-TRAIN_STARTER: Final = Command(
+class ShowRun(Settings):
+    """Tell how far a training run is, from its files alone."""
+
+    run: Location = Field(description="Folder or URI of the run.")
+    storage: StoreOptions = Field(default_factory=StoreOptions, description="How an object store is reached.")
+
+
+class ExportRun(Settings):
+    """Write the weights folder of a run: averaged parameters, settled statistics, class means, a model card."""
+
+    run: Location = Field(description="Folder or URI of the run.")
+    output: Location = Field(description="Weights folder to write.")
+    step: int | None = Field(default=None, ge=0, description="Of the checkpoint; without it the last.")
+    storage: StoreOptions = Field(default_factory=StoreOptions, description="How an object store is reached.")
+
+
+_RECIPE = "request.recipe"
+SEPARATOR: Final = Command(
+    name="train separator",
+    model=TrainSeparator,
+    names={
+        **{
+            f"{_RECIPE}.{part}": f"{part}.{{}}"
+            for part in (
+                "fit",
+                "fit.optimiser",
+                "plan",
+                "mixtures",
+                "mixtures.conditions",
+                "augmentation",
+                "loss",
+                "query",
+            )
+        },
+        # What has parts of its own kind, or two values, is said in a file.
+        **dict.fromkeys(
+            (
+                f"{_RECIPE}.separator",
+                *(
+                    f"{_RECIPE}.query.adaptor.{name}"
+                    for name in ("architecture", "bottleneck_size", "hidden_size", "condition_size")
+                ),
+                f"{_RECIPE}.mixtures.target_rms_dbfs",
+                f"{_RECIPE}.augmentation.room_ratio_db",
+            )
+        ),
+        "request.storage": STORAGE_NAME,
+    },
+    short={"request.output": "-o"},
+    takes_file=True,
+)
+STARTER_RECIPE: Final = Command(
     name="train starter", model=TrainStarter, positionals={"source": "DATA|ANCHORS"}, short={"output": "-o"}
 )
+SHOW: Final = Command(
+    name="train show", model=ShowRun, positionals={"run": "RUN"}, names={"storage": STORAGE_NAME}
+)
+EXPORT: Final = Command(
+    name="train export",
+    model=ExportRun,
+    positionals={"run": "RUN"},
+    names={"storage": STORAGE_NAME},
+    short={"output": "-o"},
+)
+
+
+def train_separator(arguments: Sequence[str]) -> int:
+    """Train, and say how far the run is."""
+    asked, _ = SEPARATOR.read(arguments)
+
+    from uss_ray.cli.display import say
+
+    if asked.options.worker_range == (0, 0):
+        from uss_ray.pipelines.runtime.stopping import stop_on_signals
+        from uss_ray.pipelines.training.local import train_here
+
+        with stop_on_signals(lambda: say("Stopping after this step; again to stop at once.")) as stop:
+            done = train_here(asked.request, is_stopping=lambda: bool(stop), on_step=_tell)
+        signal_number = stop.signal_number
+    else:
+        from uss_ray.pipelines.training.job import train_on_ray
+
+        done, signal_number = train_on_ray(asked.request, asked.options)
+    steps = asked.request.recipe.fit.steps
+    say(f"Run: {asked.request.output}, {done} of {steps} steps")
+    if done < steps:
+        say("The same command goes on.")
+        return 128 + signal_number if signal_number is not None else 1
+    say(f"uss-ray train export {asked.request.output} -o WEIGHTS writes its weights.")
+    return 0
 
 
 def train_starter(arguments: Sequence[str]) -> int:
     """Train, and say where the weights are."""
-    asked, _ = TRAIN_STARTER.read(arguments)
+    asked, _ = STARTER_RECIPE.read(arguments)
 
     import logging
 
@@ -51,3 +151,54 @@ def train_starter(arguments: Sequence[str]) -> int:
         folder = starter.train_starter(source, output, work=work)
     say(f"Weights: {folder}")
     return 0
+
+
+def show_run(arguments: Sequence[str]) -> int:
+    """Print how far a run is."""
+    asked, _ = SHOW.read(arguments)
+
+    from uss_ray.cli.display import say, show_table
+    from uss_ray.errors import DataError
+    from uss_ray.pipelines.training.progress import look_at
+    from uss_ray.store.store import Store
+
+    seen = look_at(Store(asked.run, asked.storage, DataError))
+    show_table(
+        ("Step", "Loss", "Rate", "Items/s", "Waits for data"),
+        [
+            (
+                f"{line['step']}",
+                f"{line['loss']:.4f}",
+                f"{line['learning_rate']:.2e}",
+                f"{line['items_per_second']:.1f}",
+                f"{line['data_wait_share']:.0%}",
+            )
+            for line in seen.curve
+        ],
+        title="Curve",
+        right=("Step", "Loss", "Rate", "Items/s", "Waits for data"),
+    )
+    say(f"{seen.name}: {seen.step} of {seen.steps} steps")
+    say(seen.state)
+    return 0
+
+
+def export_run(arguments: Sequence[str]) -> int:
+    """Export, and say where the weights are."""
+    asked, _ = EXPORT.read(arguments)
+
+    from uss_ray.cli.display import say
+    from uss_ray.errors import OutputError
+    from uss_ray.pipelines.training.request import read_request
+    from uss_ray.pipelines.training.worker import export
+    from uss_ray.store.store import Store
+
+    request = read_request(Store(asked.run, asked.storage, OutputError))
+    say(f"Weights: {export(request, Path(asked.output), step=asked.step)}")
+    return 0
+
+
+def _tell(step: int, line: Mapping[str, Any]) -> None:
+    from uss_ray.cli.display import say
+
+    say(f"step {step}: loss {line['loss']:.4f}, {line['items_per_second']:.1f} items/s")

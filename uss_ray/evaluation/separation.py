@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from uss_ray.datasets.clips import LoadedClips
@@ -28,7 +27,7 @@ from uss_ray.evaluation.protocol import (
     plan_for_pair,
     settings_for,
 )
-from uss_ray.mixtures import match_energy
+from uss_ray.mixtures import matching_gain
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.engine import SeparationEngine, build_engine
 from uss_ray.separation.mixture import ArraySource
@@ -200,9 +199,10 @@ def mix_pairs(
 
     for start in range(0, len(pairs), batch_size):
         batch = list(pairs[start : start + batch_size])
-        targets = torch.from_numpy(np.stack([cut(p.target_clip_id, p.target_start_seconds) for p in batch]))
-        others = torch.from_numpy(np.stack([cut(p.other_clip_id, p.other_start_seconds) for p in batch]))
-        yield batch, (targets + match_energy(targets, others)).numpy(), targets.numpy()
+        targets = np.stack([cut(p.target_clip_id, p.target_start_seconds) for p in batch])
+        others = np.stack([cut(p.other_clip_id, p.other_start_seconds) for p in batch])
+        gains = np.array([[matching_gain(*pair)] for pair in zip(targets, others, strict=True)])
+        yield batch, targets + others * gains, targets
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,37 +5,11 @@ Maps (mixture, condition) to a waveform. It has no spectrogram and so no masks t
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch.nn.functional as F
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from uss_ray.config import Count, Settings
-from uss_ray.errors import ConfigError
 from uss_ray.models.film import Film
-
-
-class ConvTasNetConfig(Settings):
-    """Size of a Conv-TasNet; the defaults are the best of the paper, with a kernel of 1 ms at 32 kHz."""
-
-    architecture: Literal["conv-tasnet"] = "conv-tasnet"
-    condition_size: Count = Field(default=527, description="Length of a condition.")
-    kernel_samples: Count = Field(default=32, description="Length of the learned filters; even.")
-    filters: Count = Field(default=512, description="Learned filters of encoder and decoder.")
-    channels: Count = Field(default=128, description="Channels between the blocks.")
-    hidden_channels: Count = Field(default=512, description="Channels in a block.")
-    stack_blocks: Count = Field(default=8, description="Blocks in a stack; each doubles the dilation.")
-    stacks: Count = 3
-    sample_rate: Count = Field(default=32000, description="In Hz.")
-
-    @model_validator(mode="after")
-    def _check(self) -> ConvTasNetConfig:
-        if self.kernel_samples % 2:
-            raise ConfigError(
-                "Conv-TasNet kernel_samples", expected="an even number", found=str(self.kernel_samples)
-            )
-        return self
+from uss_ray.models.network_settings import ConvTasNetConfig
 
 
 class ConvTasNet(nn.Module):

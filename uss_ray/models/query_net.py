@@ -5,28 +5,17 @@ A frozen tagger gives the bottleneck; an adaptor, where there is one, maps it to
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from uss_ray.config import Count, Settings
 from uss_ray.errors import ConfigError
+from uss_ray.models.network_settings import AdaptorConfig
 from uss_ray.models.specifications import ConditionKind
 from uss_ray.models.tagging import AudioTagger
 
 _LEAK = 0.01
 _DROPOUT = 0.5
-
-
-class AdaptorConfig(Settings):
-    """Size of the adaptor: two linear layers."""
-
-    architecture: Literal["two-layer"] = "two-layer"
-    bottleneck_size: Count = 527
-    hidden_size: Count = 2048
-    condition_size: Count = 2048
 
 
 class Adaptor(nn.Module):

@@ -10,18 +10,18 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Annotated, Any, Final, Literal, TypeVar, cast, get_args
+from typing import Any, Final, Literal, TypeVar, cast, get_args
 
-from pydantic import Field
 from torch import nn
 
 from uss_ray.config import Settings
 from uss_ray.errors import ConfigError
-from uss_ray.models.conv_tasnet import ConvTasNet, ConvTasNetConfig
+from uss_ray.models.conv_tasnet import ConvTasNet
 from uss_ray.models.htsat import Htsat, HtsatConfig
+from uss_ray.models.network_settings import AdaptorConfig, ConvTasNetConfig, ResUNetConfig
 from uss_ray.models.panns import Panns, PannsConfig
-from uss_ray.models.query_net import Adaptor, AdaptorConfig
-from uss_ray.models.resunet import ResUNet, ResUNetConfig
+from uss_ray.models.query_net import Adaptor
+from uss_ray.models.resunet import ResUNet
 
 Role = Literal["tagger", "detector", "adaptor", "separator"]
 """What a network is to a weights folder. A detector is a tagger that says when; an adaptor ends the query net."""
@@ -29,9 +29,6 @@ Role = Literal["tagger", "detector", "adaptor", "separator"]
 Kind = Literal["tagger", "adaptor", "separator"]
 ROLES: Final = cast("tuple[Role, ...]", get_args(Role))
 ENTRY_POINTS: Final = "uss_ray.networks"
-
-SeparatorConfig = Annotated[ResUNetConfig | ConvTasNetConfig, Field(discriminator="architecture")]
-"""Type of a setting that chooses a separator."""
 
 Network = TypeVar("Network", bound=nn.Module)
 

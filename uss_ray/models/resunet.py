@@ -7,58 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from uss_ray.config import Count, Settings
-from uss_ray.errors import ConfigError
 from uss_ray.models.film import Film
+from uss_ray.models.network_settings import ResUNetConfig
 from uss_ray.models.stft import Stft
 
 _NORM_MOMENTUM = 0.01
 _LEAK = 0.01
 _POWER_FLOOR = 1e-10
 _PHASE_FLOOR = 1e-10
-
-
-class ResUNetConfig(Settings):
-    """Size and geometry of a residual U-Net; the defaults are the paper's ResUNet30."""
-
-    architecture: Literal["resunet"] = "resunet"
-    condition_size: Count = Field(default=527, description="Length of a condition.")
-    channels: tuple[Count, ...] = Field(
-        default=(32, 64, 128, 256, 384, 384),
-        min_length=2,
-        description="Output channels of the encoder stages. All stages but the last halve time and frequency, the last "
-        "one frequency only.",
-    )
-    bottleneck_channels: Count = 384
-    stem_channels: Count = Field(default=32, description="Channels of the 1×1 convolution in front.")
-    blocks_per_stage: Count = Field(
-        default=1, description="Residual blocks in each stage; 2 makes a ResUNet60."
-    )
-    window_samples: Count = 2048
-    hop_samples: Count = 320
-    sample_rate: Count = Field(default=32000, description="In Hz.")
-
-    @model_validator(mode="after")
-    def _check(self) -> ResUNetConfig:
-        if (self.window_samples // 2) % 2 ** len(self.channels):
-            raise ConfigError(
-                "separator window_samples",
-                expected=f"half of it divisible by {2 ** len(self.channels)} for {len(self.channels)} stages",
-                found=str(self.window_samples),
-            )
-        return self
-
-    @property
-    def time_pooling(self) -> int:
-        """Frames that become one at the deepest stage."""
-        return int(2 ** (len(self.channels) - 1))
 
 
 class _ShiftedNorm(nn.BatchNorm2d):

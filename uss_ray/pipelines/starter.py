@@ -1,13 +1,15 @@
-"""The starter recipe from a data set: tagger, anchors, separator, one after the other on one machine.
+"""The starter recipe from a data set: tagger, anchors, pack, separator, one after the other on one machine.
 
-The road is the one of every other training set: weak labels and a tagger make shards of anchors, and the shards are
-what the separator is trained from.
+The road is the one of every other training set: weak labels and a tagger make shards of anchors, these are packed, and
+the pack is what the separator is trained from. Each part goes on where it ended.
 """
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
+
+import numpy as np
 
 from uss_ray.datasets.clips import LoadedClips
 from uss_ray.datasets.segments import read_segments
@@ -16,13 +18,13 @@ from uss_ray.mining.settings import MiningSettings
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.mining.local import mine_in_process
 from uss_ray.pipelines.mining.request import MiningRequest
-from uss_ray.training.starter import (
-    StarterConfig,
-    open_work,
-    train_starter_separator,
-    train_starter_tagger,
-)
-from uss_ray.weights.locate import load_weights
+from uss_ray.pipelines.training.local import train_here
+from uss_ray.pipelines.training.pack_request import PackRequest
+from uss_ray.pipelines.training.packing import pack_here
+from uss_ray.pipelines.training.request import SeparatorTraining
+from uss_ray.pipelines.training.tagger import train_tagger_here
+from uss_ray.pipelines.training.worker import export
+from uss_ray.training.starter import StarterConfig
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ def train_starter(data: Path, output: Path, *, work: Path, config: StarterConfig
     output : Path
         Weights folder to write.
     work : Path
-        Folder for checkpoints, the tagger and its anchors; started again with the same one, the recipe goes on.
+        Folder for the two runs, the tagger and the anchors; started again with the same one, the recipe goes on.
     config : StarterConfig, optional
 
     Returns
@@ -50,45 +52,44 @@ def train_starter(data: Path, output: Path, *, work: Path, config: StarterConfig
     DataError
         If the data set is not there or not in its format.
     ConfigError
-        If the work folder holds checkpoints of other settings.
+        If the work folder holds runs of other settings.
     """
     config = config or StarterConfig()
-    segments = data / "metadata" / "train_segments.csv"
+    segments, audio = data / "metadata" / "train_segments.csv", data / "audio" / "train"
     if not segments.is_file():
         raise DataError(str(data), expected="metadata/train_segments.csv in it", found="none")
-    vocabulary = Vocabulary.load()
-    open_work(work, config)
     tagger = (work / "tagger").resolve()
     if not tagger.exists():
+        vocabulary = Vocabulary.load()
         _log.info("decoding the clips of %s", segments)
-        clips = _load_clips(segments, data / "audio" / "train", vocabulary)
-        train_starter_tagger(clips, tagger, work=work, config=config, vocabulary=vocabulary)
-    request = MiningRequest(
-        segments=(str(segments),),
-        audio=str(data / "audio" / "train"),
-        output=str(work / "anchors"),
-        weights=str(tagger),
-        settings=mining_settings(config),
-        device="cpu",
-        report=False,
-    )
+        clips = _load_clips(segments, audio, vocabulary)
+        train_tagger_here(
+            config.tagger,
+            clips,
+            run=str(work / "tagger-run"),
+            output=tagger,
+            segment_seconds=config.segment_seconds,
+            class_ids=vocabulary.classes.ids,
+            known_classes=np.flatnonzero(clips.labels.any(axis=0)).tolist(),
+        )
     totals = mine_in_process(
-        request, on_progress=lambda done, total: _log.info("mined %d/%d clips", done, total)
+        MiningRequest(
+            segments=(str(segments),),
+            audio=str(audio),
+            output=str(work / "anchors"),
+            weights=str(tagger),
+            settings=mining_settings(config),
+            device="cpu",
+            report=False,
+        ),
+        on_progress=lambda done, total: _log.info("mined %d/%d clips", done, total),
     )
     _log.info("%d anchors of %d classes", totals.anchors, totals.classes)
-    return train_starter_from_anchors(
-        work / "anchors", output, weights=str(tagger), work=work, config=config, vocabulary=vocabulary
-    )
+    return train_starter_from_anchors(work / "anchors", output, weights=str(tagger), work=work, config=config)
 
 
 def train_starter_from_anchors(
-    anchors: str | Path,
-    output: Path,
-    *,
-    weights: str,
-    work: Path,
-    config: StarterConfig | None = None,
-    vocabulary: Vocabulary | None = None,
+    anchors: str | Path, output: Path, *, weights: str, work: Path, config: StarterConfig | None = None
 ) -> Path:
     """Train from what `uss-ray mine --conditions soft` gave.
 
@@ -101,25 +102,24 @@ def train_starter_from_anchors(
     weights : str
         Name, folder or URI of the weights that mined; their tagger becomes that of the new ones.
     work : Path
-        Folder for the checkpoint.
+        Folder for the pack and the run.
     config : StarterConfig, optional
-    vocabulary : Vocabulary, optional
 
     Raises
     ------
     UssRayError
-        See `training.starter.train_starter_separator`.
+        See `pack_here` and `train_here`.
     """
     config = config or StarterConfig()
-    open_work(work, config)
-    return train_starter_separator(
-        anchors,
-        output,
-        weights=load_weights(weights),
-        work=work,
-        config=config,
-        vocabulary=vocabulary or Vocabulary.load(),
+    pack_here(PackRequest(anchors=str(anchors), output=str(work / "packed")))
+    request = SeparatorTraining(
+        anchors=str(work / "packed"),
+        output=str(work / "separator-run"),
+        weights=weights,
+        recipe=config.separator,
     )
+    train_here(request)
+    return export(request, output)
 
 
 def mining_settings(config: StarterConfig) -> MiningSettings:

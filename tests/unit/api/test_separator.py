@@ -14,7 +14,8 @@ from uss_ray import separate
 from uss_ray.api.request import Query, SeparationRequest
 from uss_ray.api.separator import RecordingSeparator, load_engine
 from uss_ray.errors import OutputError, RecordingError
-from uss_ray.models.conv_tasnet import ConvTasNet, ConvTasNetConfig
+from uss_ray.models.conv_tasnet import ConvTasNet
+from uss_ray.models.network_settings import ConvTasNetConfig
 from uss_ray.results.index.table import read_index
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.sources.recordings import single_recording

@@ -7,12 +7,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from uss_ray.cli import archive, mine, separate
+from uss_ray.cli import archive, mine, separate, train
 from uss_ray.mining.settings import MiningSettings
 from uss_ray.separation.settings import SeparationSettings
 
 ROOT = Path(__file__).parents[3]
-COMMANDS = {"archive": archive.COMMAND, "mine": mine.COMMAND, "separate": separate.COMMAND}
+COMMANDS = {
+    "archive": archive.COMMAND,
+    "mine": mine.COMMAND,
+    "separate": separate.COMMAND,
+    "train": train.SEPARATOR,
+}
 FILES = sorted((ROOT / "configs").glob("*/*.yaml"))
 
 
@@ -35,6 +40,23 @@ def test_the_published_files_are_the_published_profiles():
     assert separated.request.settings == SeparationSettings.published()
     mined = read("mine", ROOT / "configs/mine/paper.yaml")
     assert mined.request.settings == MiningSettings.published().replace(conditions="both")
+
+
+def test_overlays_are_laid_over_each_other_in_their_order():
+    base, small = ROOT / "configs/train/base.yaml", ROOT / "configs/train/small.yaml"
+    asked = read("train", base, small, "--loss.kind", "l1").request.recipe
+    assert (asked.name, asked.plan.batch_size, asked.loss.kind) == ("small", 8, "l1")
+    assert asked.mixtures == read("train", base).request.recipe.mixtures
+    assert asked.separator.channels == (8, 16, 32, 64, 128, 128)
+
+
+def test_the_published_recipe_is_that_of_the_released_program():
+    recipe = read("train", ROOT / "configs/train/published.yaml").request.recipe
+    assert (recipe.loss.kind, recipe.mixtures.partners, recipe.mixtures.absent) == ("l1", "any", 0)
+    assert recipe.mixtures.conditions.own == 1
+    assert recipe.augmentation.is_off
+    optimiser = recipe.fit.optimiser
+    assert (optimiser.schedule, optimiser.learning_rate, optimiser.amsgrad) == ("published", 1e-3, True)
 
 
 def test_a_flag_overrides_the_file():

@@ -1,4 +1,4 @@
-"""`uss-ray train starter`: from a data set, or from anchors."""
+"""`uss-ray train`: a run from its files, shown and exported; the starter from a data set, or from anchors."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.synthetic_set import SyntheticSet, training_of
+from uss_ray.config import to_yaml
 from uss_ray.pipelines import starter
 
 
@@ -38,3 +40,34 @@ def test_anchors_are_trained_from_with_the_weights_that_mined_them(command, call
     (tmp_path / "manifest.json").write_text("{}")
     assert command("train", "starter", tmp_path, "-o", "out", "--weights", "mine").exit_code == 0
     assert called == [("mine", tmp_path, Path("out"), Path("runs/starter"))]
+
+
+def test_a_run_is_trained_shown_and_exported(command, synthetic_set: SyntheticSet, tmp_path: Path) -> None:
+    file, run = tmp_path / "run.yaml", tmp_path / "run"
+    values = training_of(synthetic_set, run)
+    text = to_yaml(values).replace("\n", "\n  ")
+    file.write_text(f"request:\n  {text}")
+    ran = command("train", "separator", file, "--fit.log-steps", 3)
+    assert ran.exit_code == 0, ran.err
+    assert "step 3: loss" in ran.out
+    assert "6 of 6 steps" in ran.out
+    shown = command("train", "show", run)
+    assert "small: 6 of 6 steps" in shown.out
+    assert "Finished; last checkpoint step-000000006." in shown.out
+    exported = command("train", "export", run, "-o", tmp_path / "weights", "--step", 3)
+    assert exported.out.startswith("Weights: ")
+    assert (tmp_path / "weights" / "separator.safetensors").is_file()
+    missing = command("train", "export", run, "-o", tmp_path / "none", "--step", 4)
+    assert missing.exit_code == 7
+    assert "expected a checkpoint of step 4, found steps 3, 6" in missing.err
+    other = command("train", "separator", file, "--loss.kind", "l1")
+    assert other.exit_code == 2
+    assert "recipe.loss.kind l1-relative, as the run there" in other.err
+
+
+def test_an_unknown_key_of_a_recipe_names_the_nearest(command, tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("request: {anchors: a, output: b, recipe: {name: c, fit: {steps: 1}, mixture: {}}}")
+    ran = command("train", "separator", file)
+    assert ran.exit_code == 2
+    assert "mixtures" in ran.err

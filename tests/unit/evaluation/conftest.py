@@ -9,8 +9,9 @@ import pytest
 import soundfile
 import torch
 
+from uss_ray.models.network_settings import ResUNetConfig
 from uss_ray.models.panns import Panns, PannsConfig
-from uss_ray.models.resunet import ResUNet, ResUNetConfig
+from uss_ray.models.resunet import ResUNet
 from uss_ray.models.specifications import ClassListId
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.weights.folder import save_weights, specify

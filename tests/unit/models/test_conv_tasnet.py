@@ -7,7 +7,8 @@ import torch
 from torchaudio.models import ConvTasNet as Published
 
 from uss_ray.errors import ConfigError
-from uss_ray.models.conv_tasnet import ConvTasNet, ConvTasNetConfig
+from uss_ray.models.conv_tasnet import ConvTasNet
+from uss_ray.models.network_settings import ConvTasNetConfig
 from uss_ray.models.protocols import is_masking
 
 TINY = ConvTasNetConfig(

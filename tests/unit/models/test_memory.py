@@ -5,7 +5,8 @@ import copy
 import torch
 
 from uss_ray.models.memory import lay_out_channels_last
-from uss_ray.models.resunet import ResUNet, ResUNetConfig
+from uss_ray.models.network_settings import ResUNetConfig
+from uss_ray.models.resunet import ResUNet
 
 
 def test_the_layout_changes_memory_and_not_the_function() -> None:

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from uss_ray.models.conv_tasnet import ConvTasNet, ConvTasNetConfig
+from uss_ray.models.conv_tasnet import ConvTasNet
+from uss_ray.models.network_settings import ConvTasNetConfig, ResUNetConfig
 from uss_ray.models.protocols import MaskingSeparator, Separator, is_masking
-from uss_ray.models.resunet import ResUNet, ResUNetConfig
+from uss_ray.models.resunet import ResUNet
 
 
 def test_the_networks_say_what_they_are() -> None:

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from uss_ray.errors import ConfigError
+from uss_ray.models.network_settings import AdaptorConfig
 from uss_ray.models.panns import Panns, PannsConfig
-from uss_ray.models.query_net import Adaptor, AdaptorConfig, QueryNet
+from uss_ray.models.query_net import Adaptor, QueryNet
 
 
 def tagger() -> Panns:

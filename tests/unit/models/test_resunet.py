@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from uss_ray.errors import ConfigError
-from uss_ray.models.resunet import ResUNet, ResUNetConfig
+from uss_ray.models.network_settings import ResUNetConfig
+from uss_ray.models.resunet import ResUNet
 
 TINY = ResUNetConfig(
     condition_size=5,

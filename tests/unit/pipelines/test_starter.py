@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,31 +9,35 @@ import soundfile
 
 from uss_ray.anchors.manifest import read_manifest
 from uss_ray.errors import DataError
-from uss_ray.models.conv_tasnet import ConvTasNet, ConvTasNetConfig
+from uss_ray.models.conv_tasnet import ConvTasNet
+from uss_ray.models.network_settings import ConvTasNetConfig, ResUNetConfig
 from uss_ray.models.panns import PannsConfig
-from uss_ray.models.resunet import ResUNetConfig
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.starter import train_starter, train_starter_from_anchors
 from uss_ray.silence import MiningSilence
-from uss_ray.training.loop import LoopConfig
-from uss_ray.training.starter import StarterConfig
+from uss_ray.training.recipe import FitSettings, PlanSettings
+from uss_ray.training.starter import StarterConfig, starter_separator, starter_tagger
 from uss_ray.weights.folder import load_weights
 
 DOG, RAIN = "/m/0bt9lr", "/m/06mb1"
 SMALL = StarterConfig(
-    name="small",
-    training_samples=16_000,
-    tagger=PannsConfig(
-        block_channels=(2, 4), embedding_size=4, head="frame", pooling="linear_softmax", hop_samples=640
+    tagger=starter_tagger().replace(
+        fit=FitSettings(steps=2),
+        plan=PlanSettings(batch_size=2, lanes=1),
+        tagger=PannsConfig(
+            block_channels=(2, 4), embedding_size=4, head="frame", pooling="linear_softmax", hop_samples=640
+        ),
     ),
-    separator=ResUNetConfig(
-        channels=(2, 4), bottleneck_channels=4, stem_channels=2, window_samples=512, hop_samples=256
+    separator=starter_separator().replace(
+        name="small",
+        fit=FitSettings(steps=2),
+        plan=PlanSettings(batch_size=2, lanes=1),
+        separator=ResUNetConfig(
+            channels=(2, 4), bottleneck_channels=4, stem_channels=2, window_samples=512, hop_samples=256
+        ),
+        samples=16_000,
+        settle_batches=2,
     ),
-    tagger_loop=LoopConfig(steps=2, learning_rate=1e-3),
-    separator_loop=LoopConfig(steps=2, learning_rate=1e-3),
-    tagger_batch=2,
-    separator_batch=2,
-    settle_batches=2,
 )
 
 
@@ -74,7 +79,7 @@ def test_the_recipe_leaves_weights_that_load_and_say_what_they_are(trained: tupl
     anchors = read_manifest(work / "anchors").anchors
     assert f"4 weakly labelled clips; {anchors} anchors of 2.0 s" in card
     assert "mean condition of 2 classes" in card
-    assert "`small-tagger`" in card
+    assert "`starter-tagger`" in card
 
 
 def test_class_means_are_those_of_the_shards(trained: tuple[Path, Path]) -> None:
@@ -91,8 +96,8 @@ def test_class_means_are_those_of_the_shards(trained: tuple[Path, Path]) -> None
 
 def test_the_recipe_goes_on_where_it_stopped(data: Path, trained: tuple[Path, Path], tmp_path: Path) -> None:
     folder, work = trained
-    (work / "separator.pt").unlink()
-    kept = [work / "tagger" / "config.json", work / "anchors" / "run.json"]
+    shutil.rmtree(work / "separator-run")
+    kept = [work / "tagger" / "config.json", work / "anchors" / "run.json", work / "packed" / "pack.json"]
     before = [path.stat().st_mtime_ns for path in kept]
     again = train_starter(data, tmp_path / "again", work=work, config=SMALL)
     assert [path.stat().st_mtime_ns for path in kept] == before
@@ -123,7 +128,7 @@ def test_a_separator_in_the_time_domain_is_trained_by_the_same_recipe(
         tmp_path / "out",
         weights=str(work / "tagger"),
         work=tmp_path / "work",
-        config=SMALL.replace(separator=chosen),
+        config=SMALL.replace(separator=SMALL.separator.replace(separator=chosen)),
     )
     separator = load_weights(folder).separator
     assert isinstance(separator, ConvTasNet)

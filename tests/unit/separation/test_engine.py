@@ -28,7 +28,8 @@ from tests.unit.separation.fakes import (
     trained_on,
 )
 from uss_ray.errors import ConfigError, QueryError, RecordingError, WeightsError
-from uss_ray.models.resunet import ResUNet, ResUNetConfig
+from uss_ray.models.network_settings import ResUNetConfig
+from uss_ray.models.resunet import ResUNet
 from uss_ray.models.specifications import ClassCalibration
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.engine import build_engine

@@ -21,7 +21,8 @@ from tests.unit.separation.fakes import (
     one_hot,
     snr_db,
 )
-from uss_ray.models.conv_tasnet import ConvTasNet, ConvTasNetConfig
+from uss_ray.models.conv_tasnet import ConvTasNet
+from uss_ray.models.network_settings import ConvTasNetConfig
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.mixture import ArraySource, PartSource
 from uss_ray.separation.scheduler import SessionEnd

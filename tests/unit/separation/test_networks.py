@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from tests.unit.separation.fakes import BandSeparator, BandTagger, one_hot
+from uss_ray.models.network_settings import ResUNetConfig
 from uss_ray.models.panns import Panns, PannsConfig
-from uss_ray.models.resunet import ResUNet, ResUNetConfig
+from uss_ray.models.resunet import ResUNet
 from uss_ray.separation.networks import EstimateRow, MaskRow, Networks, TagRow, rows_in_a_forward
 
 CPU = torch.device("cpu")

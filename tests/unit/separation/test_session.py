@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from tests.unit.separation.fakes import Bound, RaggedSource, bound, noise, trained_on
 from uss_ray.errors import ConfigError
+from uss_ray.models.network_settings import ResUNetConfig
 from uss_ray.models.panns import Panns, PannsConfig
 from uss_ray.models.protocols import WeightsLike
 from uss_ray.models.query_net import QueryNet
-from uss_ray.models.resunet import ResUNet, ResUNetConfig
+from uss_ray.models.resunet import ResUNet
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.mixture import ArraySource, PartSource
 from uss_ray.separation.scheduler import SessionEnd

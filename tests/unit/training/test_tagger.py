@@ -1,16 +1,16 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 import torchaudio
 from numpy.typing import NDArray
 
+from tests.kept_run import Kept
 from uss_ray.models.panns import PannsConfig
-from uss_ray.training.loop import LoopConfig
-from uss_ray.training.tagger import masked, overlap_clips, train_tagger
+from uss_ray.training.fit import Fit
+from uss_ray.training.recipe import FitSettings, OptimiserSettings, PlanSettings
+from uss_ray.training.tagger import TaggerRecipe, TaggerTask, masked, overlap_clips
 
 RATE, SECONDS = 4000, 1
 CONFIG = PannsConfig(
@@ -44,24 +44,60 @@ class TonesAndNoise:
         return self.audio[clips]
 
 
-def test_the_tagger_learns_from_weak_labels(tmp_path: Path) -> None:
-    clips = TonesAndNoise()
-    loop = LoopConfig(steps=60, learning_rate=1e-2, warmup_steps=2)
-    model = train_tagger(clips, config=CONFIG, loop=loop, batch_size=12, checkpoint=tmp_path / "tagger.pt")
+def recipe_of(*, steps: int = 60, **values: object) -> TaggerRecipe:
+    return TaggerRecipe(
+        name="ear",
+        fit=FitSettings(steps=steps, optimiser=OptimiserSettings(learning_rate=1e-2, warmup_steps=2)),
+        plan=PlanSettings(batch_size=12, lanes=1),
+        tagger=CONFIG,
+        **values,
+    )
+
+
+def trained(recipe: TaggerRecipe) -> TaggerTask:
+    task = TaggerTask(recipe, TonesAndNoise())
+    Fit(task, settings=recipe.fit, lanes=[0], lane_count=1, keeper=Kept()).run()
+    task.module.eval()
+    return task
+
+
+def test_the_tagger_learns_from_weak_labels() -> None:
+    task, clips = trained(recipe_of()), TonesAndNoise()
     with torch.inference_mode():
-        probs = model(torch.from_numpy(clips.audio)).clipwise_probs
+        probs = task.tagger(torch.from_numpy(clips.audio)).clipwise_probs
     tonal = probs[:, 0] - probs[:, 1]
     assert tonal[::2].min() > tonal[1::2].max() + 0.3
 
 
-def test_the_same_seed_trains_the_same_tagger(tmp_path: Path) -> None:
-    loop = LoopConfig(steps=2, learning_rate=1e-3)
-    one, other = (
-        train_tagger(TonesAndNoise(), config=CONFIG, loop=loop, batch_size=4, checkpoint=tmp_path / name)
-        for name in ("one.pt", "other.pt")
+def test_the_same_seed_trains_the_same_tagger() -> None:
+    one, other = (trained(recipe_of(steps=2)).module.state_dict() for _ in range(2))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_an_overlapped_clip_has_the_labels_of_both() -> None:
+    clips = TonesAndNoise()
+    mixed, labels = overlap_clips(
+        clips.audio, clips.labels, generator=np.random.default_rng(0), share=1.0, range_db=0.0
     )
-    for mine, its in zip(one.state_dict().values(), other.state_dict().values(), strict=True):
-        assert torch.equal(mine, its)
+    order = np.random.default_rng(0).permutation(12)
+    assert (labels == np.maximum(clips.labels, clips.labels[order])).all()
+    added = mixed - clips.audio
+    assert np.sqrt(np.mean(added**2, axis=1)) == pytest.approx(
+        np.sqrt(np.mean(clips.audio**2, axis=1)), rel=1e-4
+    )
+    alone, same = overlap_clips(
+        clips.audio, clips.labels, generator=np.random.default_rng(0), share=0.0, range_db=10.0
+    )
+    assert (alone == clips.audio).all()
+    assert (same == clips.labels).all()
+
+
+def test_a_batch_names_its_clips() -> None:
+    task = TaggerTask(recipe_of(overlapped=0.0), TonesAndNoise())
+    batch = task.load(4, 0)
+    assert task.names(batch) == [f"clip {row}" for row in batch.clips]
+    assert (task.load(4, 0).clips == batch.clips).all()
+    assert (task.load(5, 0).clips != batch.clips).any()
 
 
 @pytest.mark.parametrize(("axis", "longest"), [(1, 64), (2, 8), (1, 500)])
@@ -74,17 +110,3 @@ def test_what_is_masked_is_what_torchaudio_would_mask(axis: int, longest: int) -
     theirs = torchaudio.functional.mask_along_axis_iid(by_bands, longest, -3.0, 3 if axis == 1 else 2)
     assert torch.equal(ours, theirs.squeeze(1).transpose(1, 2))
     assert not torch.equal(ours, maps)
-
-
-def test_overlapped_clips_carry_the_labels_of_both() -> None:
-    torch.manual_seed(0)
-    waveform, labels = torch.randn(8, 400), torch.eye(8)
-    mixed, union = overlap_clips(waveform, labels, generator=torch.Generator().manual_seed(0), share=1.0)
-    changed = (mixed - waveform).abs().amax(dim=1) > 0
-    assert changed.all()
-    assert set(union.sum(dim=1).tolist()) <= {1.0, 2.0}
-    assert (union >= labels).all()
-    assert union.sum() > 8
-    same, kept = overlap_clips(waveform, labels, generator=torch.Generator().manual_seed(0), share=0.0)
-    assert torch.equal(same, waveform)
-    assert torch.equal(kept, labels)

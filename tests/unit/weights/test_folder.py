@@ -16,10 +16,11 @@ from safetensors.torch import load_file, save_file
 from uss_ray.config import Settings
 from uss_ray.errors import ConfigError, OutputError, WeightsError
 from uss_ray.models import registry
-from uss_ray.models.conv_tasnet import ConvTasNet, ConvTasNetConfig
+from uss_ray.models.conv_tasnet import ConvTasNet
+from uss_ray.models.network_settings import AdaptorConfig, ConvTasNetConfig, ResUNetConfig
 from uss_ray.models.panns import Panns, PannsConfig
-from uss_ray.models.query_net import Adaptor, AdaptorConfig
-from uss_ray.models.resunet import ResUNet, ResUNetConfig
+from uss_ray.models.query_net import Adaptor
+from uss_ray.models.resunet import ResUNet
 from uss_ray.models.specifications import ClassCalibration, ClassListId, Condition
 from uss_ray.weights.folder import load_weights, save_weights, specify
 

@@ -19,10 +19,11 @@ from torch import Tensor, nn
 
 from uss_ray.errors import WeightsError
 from uss_ray.models.htsat import HtsatConfig
+from uss_ray.models.network_settings import AdaptorConfig, ResUNetConfig
 from uss_ray.models.panns import Panns, PannsConfig
-from uss_ray.models.query_net import Adaptor, AdaptorConfig
+from uss_ray.models.query_net import Adaptor
 from uss_ray.models.registry import Role
-from uss_ray.models.resunet import ResidualBlock, ResUNet, ResUNetConfig
+from uss_ray.models.resunet import ResidualBlock, ResUNet
 from uss_ray.models.specifications import ClassListId, ConditionKind
 from uss_ray.store.fetch import file_sha256
 from uss_ray.weights.folder import save_weights, specify

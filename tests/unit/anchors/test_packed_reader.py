@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.synthetic_set import SyntheticSet
+from uss_ray.anchors.packed_reader import PackedAnchors
+from uss_ray.anchors.stream import AnchorShards
+from uss_ray.errors import DataError
+
+
+def test_anchors_come_in_the_order_that_is_asked_for(synthetic_set: SyntheticSet) -> None:
+    anchors = synthetic_set.open()
+    rows = [159, 0, 80, 0]
+    read = anchors.read(rows)
+    assert [anchor.class_index for anchor in read] == [3, 0, 2, 0]
+    assert (read[1].waveform == read[3].waveform).all()
+    known = {
+        np.round(anchor.waveform.astype(np.float32) / 32767, 6).tobytes(): anchor.soft
+        for anchor in AnchorShards(synthetic_set.anchors).iter_class(2)
+    }
+    soft = known[np.round(read[2].waveform, 6).tobytes()]
+    assert soft is not None
+    assert (read[2].soft == soft).all()
+    assert read[2].latent is None
+
+
+def test_a_row_group_is_fetched_once_and_with_one_read(
+    synthetic_set: SyntheticSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anchors = synthetic_set.open()
+    assert len(anchors.catalogue) == 160
+    anchors.read([0])
+    opened = []
+    real = type(anchors.root).open
+    monkeypatch.setattr(type(anchors.root), "open", lambda self: (opened.append(self.name), real(self))[1])
+    rows = list(range(40))
+    anchors.read(rows)
+    anchors.read(rows)
+    groups = {(int(anchors.catalogue.shards[row]), int(anchors.catalogue.groups[row])) for row in rows}
+    assert len(groups) == 3
+    assert len(opened) == 2  # one of them was there
+    assert anchors.fetched_groups == 3
+
+
+def test_the_cache_is_bounded(synthetic_set: SyntheticSet) -> None:
+    anchors = PackedAnchors(synthetic_set.pack, cache_bytes=1)
+    for _ in range(2):
+        for row in range(0, 160, 16):
+            anchors.read([row])
+    assert anchors.fetched_groups > 12
+    assert len(anchors._groups) == 1
+
+
+def test_a_damaged_shard_is_named(synthetic_set: SyntheticSet, tmp_path: Path) -> None:
+    copy = tmp_path / "pack"
+    shutil.copytree(synthetic_set.pack, copy)
+    shard = copy / "shards" / "00000.parquet"
+    data = bytearray(shard.read_bytes())
+    data[4:2000] = bytes(1996)
+    shard.write_bytes(data)
+    with pytest.raises(DataError, match=r"00000\.parquet"):
+        PackedAnchors(copy).read([0])
+    shard.write_bytes(data[:100])
+    with pytest.raises(DataError, match=r"00000\.parquet"):
+        PackedAnchors(copy).read([0])
+    shard.unlink()
+    with pytest.raises(DataError, match=r"00000\.parquet"):
+        PackedAnchors(copy).read([0])
+
+
+def test_conditions_that_were_not_mined_are_refused(synthetic_set: SyntheticSet) -> None:
+    with pytest.raises(DataError, match=r"mined with --conditions latent, found conditions soft"):
+        synthetic_set.open().class_means("latent")

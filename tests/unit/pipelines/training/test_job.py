@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.synthetic_set import SyntheticSet, training_of
+from uss_ray.errors import ConfigError, TrainingError
+from uss_ray.pipelines.training.checkpoints import find_checkpoints, read_checkpoint
+from uss_ray.pipelines.training.job import train_on_ray
+from uss_ray.pipelines.training.local import train_here
+from uss_ray.pipelines.training.options import TrainOptions
+from uss_ray.store.store import Store
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+def test_workers_that_do_not_share_the_lanes_are_refused_before_ray_starts(
+    synthetic_set: SyntheticSet, tmp_path: Path
+) -> None:
+    for workers, expected in (("3", "a number that divides the 2 lanes"), ("1:4", "at most the 2 lanes")):
+        with pytest.raises(ConfigError, match=f"{expected}, found {workers}"):
+            train_on_ray(training_of(synthetic_set, tmp_path), TrainOptions(workers=workers))
+
+
+def test_two_workers_train_what_one_process_does(
+    synthetic_set: SyntheticSet,
+    tmp_path: Path,
+    local_ray: None,
+) -> None:
+    train_here(training_of(synthetic_set, tmp_path / "alone"))
+    done, signal_number = train_on_ray(
+        training_of(synthetic_set, tmp_path / "together"), TrainOptions(workers="2", cpus_per_worker=0.5)
+    )
+    assert (done, signal_number) == (6, None)
+    one, other = (
+        read_checkpoint(find_checkpoints(Store(tmp_path / name))[-1])[1] for name in ("alone", "together")
+    )
+    for name, value in one.model.items():
+        if not name.endswith("num_batches_tracked"):
+            assert torch.allclose(value, other.model[name], atol=1e-5), name
+
+
+def test_what_stops_a_worker_is_told_as_it_is_without_ray(
+    synthetic_set: SyntheticSet,
+    tmp_path: Path,
+    local_ray: None,
+) -> None:
+    wild = {"fit": {"optimiser": {"learning_rate": 1e30, "clip_norm": None, "schedule": "constant"}}}
+    with pytest.raises(TrainingError, match="training step 1: expected a finite loss"):
+        train_on_ray(
+            training_of(synthetic_set, tmp_path / "run", **wild),
+            TrainOptions(workers="1", cpus_per_worker=0.5, max_failures=0),
+        )

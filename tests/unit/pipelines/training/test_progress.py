@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.synthetic_set import SyntheticSet, training_of
+from uss_ray.config import to_yaml
+from uss_ray.errors import DataError
+from uss_ray.pipelines.training.progress import look_at
+from uss_ray.store.store import Store
+
+
+def test_a_long_curve_is_shown_evenly_with_its_last_line(synthetic_set: SyntheticSet, tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_text(to_yaml(training_of(synthetic_set, tmp_path, fit={"steps": 600})))
+    lines = [json.dumps({"step": step, "loss": 1.0}) for step in range(1, 391)]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    seen = look_at(Store(tmp_path))
+    steps = [line["step"] for line in seen.curve]
+    assert (len(steps), steps[-1], seen.step, seen.steps) == (20, 390, 390, 600)
+    assert len({later - earlier for earlier, later in pairwise(steps)}) == 1
+    assert seen.state == "390 of 600 steps are told; no checkpoint yet."
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected a training run"):
+        look_at(Store(tmp_path))

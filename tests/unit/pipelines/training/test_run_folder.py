@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from tests.synthetic_set import small_recipe
+from uss_ray.errors import ConfigError, DataError, OutputError
+from uss_ray.pipelines.training.run_folder import RunFolder, read_lines
+from uss_ray.store.store import Store
+from uss_ray.training.fit import TrainingState
+
+IDENTITY = {"anchors_sha256": "a", "recipe": {"fit": {"steps": 6}, "loss": {"kind": "snr"}}}
+
+
+def folder_of(output: Store, identity: dict[str, object] | None = None) -> RunFolder:
+    return RunFolder(output.raising(OutputError), identity=identity or IDENTITY, seed=0)
+
+
+def line(step: int) -> dict[str, float]:
+    return {"step": step, "loss": 1.0 / step}
+
+
+def test_another_configuration_is_refused_by_the_field_that_differs(output: Store) -> None:
+    folder_of(output).open(small_recipe())
+    folder_of(output).open(small_recipe())
+    other = {"anchors_sha256": "a", "recipe": {"fit": {"steps": 6}, "loss": {"kind": "l1"}}}
+    with pytest.raises(ConfigError, match=r"expected recipe\.loss\.kind snr, as the run there.*found l1"):
+        folder_of(output, other).open(small_recipe())
+    assert json.loads((output / "identity.json").read()) == IDENTITY
+
+
+def test_lines_of_steps_that_are_done_again_are_dropped(output: Store) -> None:
+    first = folder_of(output)
+    first.open(small_recipe())
+    for step in (2, 4, 6):
+        first.add_metrics(line(step))
+    first.flush()
+    again = folder_of(output)
+    again.open(small_recipe())
+    again.forget_after(4)
+    again.add_metrics(line(6))
+    again.flush()
+    assert [each["step"] for each in read_lines(output / "metrics.jsonl")] == [2, 4, 6]
+    again.forget_after(0)
+    assert read_lines(output / "metrics.jsonl") == []
+
+
+def test_a_state_is_loaded_by_the_run_that_made_it_alone(output: Store) -> None:
+    folder = folder_of(output)
+    folder.open(small_recipe())
+    assert folder.load() is None
+    folder.save(TrainingState(3, {"weight": torch.ones(2)}, {}, {"state": {}, "param_groups": []}), keep=1)
+    loaded = folder_of(output).load()
+    assert loaded is not None
+    assert loaded.step == 3
+    with pytest.raises(DataError, match="found one of another configuration"):
+        folder_of(output, {"other": 1}).load()
+
+
+def test_items_of_a_bad_batch_are_kept(output: Store) -> None:
+    place = folder_of(output).keep_bad_batch(12, names=["item 1", "item 2"], rank=0)
+    assert json.loads(Store(place).read()) == {"step": 12, "items": ["item 1", "item 2"]}
+
+
+def test_what_is_no_json_is_told(output: Store) -> None:
+    (output / "metrics.jsonl").put(b"{")
+    with pytest.raises(DataError, match="expected JSON lines"):
+        read_lines(output / "metrics.jsonl")
+    (output / "identity.json").put(b"[1]")
+    with pytest.raises(DataError, match="expected the identity of a run, found list"):
+        folder_of(output).open(small_recipe())

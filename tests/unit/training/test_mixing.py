@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from uss_ray.anchors.catalogue import CATALOGUE_SCHEMA, AnchorCatalogue
+from uss_ray.errors import ConfigError
+from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.training.mixing import MixturePlan
+from uss_ray.training.plan import DrawPlan
+from uss_ray.training.recipe import ConditionShares, MixtureSettings, PlanSettings
+
+
+@pytest.fixture(scope="module")
+def vocabulary() -> Vocabulary:
+    return Vocabulary.load()
+
+
+@pytest.fixture(scope="module")
+def audioset(vocabulary: Vocabulary) -> AnchorCatalogue:
+    """Clips with two or three labels, and anchors in which up to six further classes are heard."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for index in range(527):
+        for number in range(int(rng.integers(2, 40))):
+            labels = sorted({index, *rng.integers(0, 527, 2).tolist()})
+            heard = sorted({index, *rng.integers(0, 527, int(rng.integers(0, 7))).tolist()})
+            rows.append((index, number // 16, len(rows) // 2, labels, heard))
+    names = ("class_index", "group", "clip", "label_indexes", "heard_indexes")
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    return AnchorCatalogue.of_table(
+        pa.table({**columns, "shard": [0] * len(rows)}).select(CATALOGUE_SCHEMA.names).cast(CATALOGUE_SCHEMA),
+        name="pack",
+    )
+
+
+def plan_of(
+    catalogue: AnchorCatalogue, vocabulary: Vocabulary, *, batch: int = 16, **settings: object
+) -> MixturePlan:
+    draws = DrawPlan(catalogue, settings=PlanSettings(batch_size=batch, lanes=2))
+    return MixturePlan(catalogue, draws, settings=MixtureSettings(**settings), related=vocabulary.relatives())
+
+
+def holds(catalogue: AnchorCatalogue, row: int) -> set[int]:
+    """All that may sound in an anchor."""
+    return {int(catalogue.class_indexes[row]), *catalogue.labels.of(row), *catalogue.heard.of(row)}
+
+
+def test_no_partner_may_hold_the_target_nor_the_other_way_round(audioset, vocabulary):
+    related = vocabulary.relatives()
+    plan = plan_of(audioset, vocabulary, three_sources=0.5, two_sources=0.5, textures=0.2)
+    pairs = 0
+    for step in range(200):
+        for item in (*plan.items(step, 0), *plan.items(step, 1)):
+            target = int(audioset.class_indexes[item.target])
+            others = (*item.partners, *(() if item.texture is None else (item.texture,)))
+            for other in others:
+                pairs += 1
+                its = int(audioset.class_indexes[other])
+                assert not any(related[target, sound] for sound in holds(audioset, other))
+                assert not any(related[its, sound] for sound in holds(audioset, item.target))
+                labels = audioset.labels.of(item.target), audioset.labels.of(other)
+                assert not related[np.ix_(*labels)].any()
+                assert audioset.clips[item.target] != audioset.clips[other]
+    assert pairs > 5000
+
+
+def test_shares_of_sources_are_kept(audioset, vocabulary):
+    plan = plan_of(audioset, vocabulary, two_sources=0.5, three_sources=0.25, four_sources=0.25)
+    counts = np.bincount([len(item.partners) for step in range(150) for item in plan.items(step, 0)])
+    assert counts[0] <= 5
+    assert counts[1:] / counts.sum() == pytest.approx([0.5, 0.25, 0.25], abs=0.05)
+
+
+def test_what_is_absent_is_nowhere_in_the_mixture(audioset, vocabulary):
+    related = vocabulary.relatives()
+    plan = plan_of(audioset, vocabulary, absent=0.3, twins=0.3)
+    items = [item for step in range(60) for item in plan.items(step, 0)]
+    absent = [item for item in items if item.is_absent]
+    assert 0.2 < len(absent) / len(items) < 0.4
+    for item in absent:
+        assert item.condition == "class-mean"
+        sounds = set().union(*(holds(audioset, row) for row in item.anchors))
+        assert not any(related[item.condition_class, sound] for sound in sounds)
+    for item in items:
+        if not item.is_absent:
+            assert item.condition_class == audioset.class_indexes[item.target]
+
+
+def test_a_twin_is_another_clip_of_the_class(audioset, vocabulary):
+    plan = plan_of(audioset, vocabulary, twins=1.0)
+    items = [item for step in range(30) for item in plan.items(step, 0)]
+    twins = [(item.target, item.twin) for item in items if item.twin is not None]
+    assert len(twins) > 0.9 * len(items)
+    for target, twin in twins:
+        assert audioset.class_indexes[target] == audioset.class_indexes[twin]
+        assert audioset.clips[target] != audioset.clips[twin]
+
+
+def test_the_published_partner_is_the_next_in_the_lane_whatever_it_is(audioset, vocabulary):
+    plan = plan_of(audioset, vocabulary, partners="any")
+    drawn = plan.draws.anchors(4, 1)
+    assert [item.target for item in plan.items(4, 1)] == drawn.tolist()
+    assert [item.partners for item in plan.items(4, 1)] == [(row,) for row in np.roll(drawn, -1).tolist()]
+
+
+def test_items_are_the_same_from_any_position_and_conditions_keep_their_shares(audioset, vocabulary):
+    shares = ConditionShares(own=0.5, masked=0.2, class_mean=0.3)
+    first, second = (plan_of(audioset, vocabulary, conditions=shares) for _ in range(2))
+    items = [item for step in range(200) for item in first.items(step, 1)]
+    assert second.items(199, 1) == items[-8:]
+    kinds = [item.condition for item in items]
+    assert [kinds.count(kind) / len(kinds) for kind in ("own", "masked", "class-mean")] == pytest.approx(
+        [0.5, 0.2, 0.3], abs=0.05
+    )
+
+
+@pytest.mark.parametrize(
+    "values", [{"two_sources": 0.5}, {"conditions": {"own": 0.5}}, {"target_rms_dbfs": (-10.0, -20.0)}]
+)
+def test_shares_that_do_not_sum_to_one_and_swapped_levels_are_refused(values):
+    with pytest.raises(ConfigError):
+        MixtureSettings(**values)

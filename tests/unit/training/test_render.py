@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from uss_ray.anchors.packed_reader import PackedAnchor
+from uss_ray.training.mixing import Item
+from uss_ray.training.recipe import AugmentationSettings, MixtureSettings
+from uss_ray.training.render import render
+
+SAMPLES = 4000
+rng = np.random.default_rng(0)
+SOURCES = [
+    PackedAnchor(index, 1.0, (level * rng.standard_normal(SAMPLES)).astype(np.float32), None, None)
+    for index, level in enumerate((0.3, 0.01, 0.1, 0.05))
+]
+
+
+def item(**values: object) -> Item:
+    base = {
+        "step": 3,
+        "lane": 0,
+        "place": 1,
+        "target": 0,
+        "twin": None,
+        "partners": (1,),
+        "texture": None,
+        "condition": "own",
+        "condition_class": 0,
+        "is_absent": False,
+    }
+    return Item(**{**base, **values})
+
+
+def rendered(wanted: Item, *, samples: int = SAMPLES, seed: int = 0, **settings: object):
+    return render(
+        wanted,
+        [SOURCES[row] for row in wanted.anchors],
+        settings=MixtureSettings(**settings),
+        augmentation=AugmentationSettings(),
+        samples=samples,
+        sample_rate=8000,
+        seed=seed,
+    )
+
+
+def energy(waveform: np.ndarray) -> float:
+    return float(np.square(waveform, dtype=np.float64).sum())
+
+
+def test_target_and_partner_have_one_energy_within_the_levels_of_training():
+    made = rendered(item())
+    assert energy(made.mixture - made.target) == pytest.approx(energy(made.target), rel=1e-4)
+    level_db = 10 * np.log10(energy(made.target) / SAMPLES)
+    assert -35 <= level_db <= -15
+    assert np.corrcoef(made.target, SOURCES[0].waveform)[0, 1] == pytest.approx(1)
+    assert (made.query == SOURCES[0].waveform).all()
+
+
+def test_levels_of_partners_are_in_their_range_and_differ_by_item():
+    ratios = []
+    for step in range(40):
+        made = rendered(item(step=step), snr_range_db=5.0)
+        ratios.append(10 * np.log10(energy(made.mixture - made.target) / energy(made.target)))
+    assert -5 <= min(ratios) < -3
+    assert 3 < max(ratios) <= 5
+
+
+def test_a_texture_lies_ten_to_twenty_decibels_below():
+    for step in range(10):
+        with_texture = rendered(item(step=step, texture=2, partners=()))
+        ratio = 10 * np.log10(
+            energy(with_texture.mixture - with_texture.target) / energy(with_texture.target)
+        )
+        assert -20 <= ratio <= -10
+
+
+def test_the_target_of_what_is_absent_is_silence_and_its_mixture_is_none():
+    there, absent = rendered(item()), rendered(item(is_absent=True))
+    assert not absent.target.any()
+    assert (absent.mixture == there.mixture).all()
+
+
+def test_a_twin_is_part_of_the_target():
+    made = rendered(item(twin=3, partners=()))
+    assert (made.mixture == made.target).all()
+    assert np.corrcoef(made.target, SOURCES[3].waveform)[0, 1] == pytest.approx(0.7, abs=0.05)
+
+
+def test_the_same_item_is_the_same_sound_and_another_seed_another():
+    assert (rendered(item()).mixture == rendered(item()).mixture).all()
+    assert (rendered(item()).mixture != rendered(item(), seed=1).mixture).any()
+    assert len(rendered(item(), samples=1000).mixture) == 1000

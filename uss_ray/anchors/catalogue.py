@@ -1,0 +1,141 @@
+"""What the anchors of a pack are, without their sound: which class, which row group, what else may sound in them.
+
+Arrays of a few bytes an anchor, so that four million of them are planned with from memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+CATALOGUE_SCHEMA = pa.schema(
+    [
+        pa.field("class_index", pa.int16(), False),
+        pa.field("shard", pa.int32(), False),
+        pa.field("group", pa.int32(), False),
+        pa.field("clip", pa.int64(), False),
+        pa.field("label_indexes", pa.list_(pa.int16()), False),
+        pa.field("heard_indexes", pa.list_(pa.int16()), False),
+    ]
+)
+"""One row an anchor, in the order of the pack: its class, the shard and the row group in it, a hash of the clip it is
+from, the clip's weak labels, and the classes that the detector did not rule out in it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lists:
+    """A list of small integers for each anchor, end to end.
+
+    Parameters
+    ----------
+    values : ndarray of shape (all,), dtype=int16
+    ends : ndarray of shape (anchors + 1,), dtype=int64
+        Where each list begins, and the last one ends.
+    """
+
+    values: NDArray[np.int16]
+    ends: NDArray[np.int64]
+
+    def of(self, row: int) -> NDArray[np.int16]:
+        """Give the list of an anchor."""
+        return self.values[self.ends[row] : self.ends[row + 1]]
+
+
+@dataclass(frozen=True, eq=False)
+class ClassGroups:
+    """The row groups of one class.
+
+    Parameters
+    ----------
+    first : ndarray of shape (groups,), dtype=int64
+        The first anchor of each, as row of the catalogue.
+    rows : ndarray of shape (groups,), dtype=int64
+        How many there are in each.
+    """
+
+    first: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class AnchorCatalogue:
+    """All anchors of a pack, sorted by class and row group.
+
+    Parameters
+    ----------
+    name : str
+        What errors call it.
+    class_indexes, shards, groups : ndarray of shape (anchors,), dtype=int64
+    clips : ndarray of shape (anchors,), dtype=int64
+        Equal for anchors of one clip.
+    labels, heard : Lists
+        Weak labels of the clip, and classes that the detector did not rule out in the anchor.
+    """
+
+    name: str
+    class_indexes: NDArray[np.int64]
+    shards: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    clips: NDArray[np.int64]
+    labels: Lists
+    heard: Lists
+
+    def __len__(self) -> int:
+        return len(self.class_indexes)
+
+    @classmethod
+    def of_table(cls, table: pa.Table, *, name: str) -> Self:
+        """Make it of a table of `CATALOGUE_SCHEMA`."""
+        table = table.combine_chunks()
+        columns = {
+            column: table[column].to_numpy().astype(np.int64)
+            for column in ("class_index", "shard", "group", "clip")
+        }
+        return cls(
+            name=name,
+            class_indexes=columns["class_index"],
+            shards=columns["shard"],
+            groups=columns["group"],
+            clips=columns["clip"],
+            labels=_lists(table["label_indexes"]),
+            heard=_lists(table["heard_indexes"]),
+        )
+
+    @property
+    def classes(self) -> list[int]:
+        """Class indexes that have anchors, ascending."""
+        return sorted(self._groups)
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """Anchors of each class index, ascending."""
+        return {index: int(self._groups[index].rows.sum()) for index in self.classes}
+
+    def groups_of(self, class_index: int) -> ClassGroups:
+        """Give the row groups of a class; KeyError where it has none."""
+        return self._groups[class_index]
+
+    @cached_property
+    def _groups(self) -> dict[int, ClassGroups]:
+        keys = np.stack([self.class_indexes, self.shards, self.groups])
+        starts = (
+            np.flatnonzero(np.r_[True, (np.diff(keys) != 0).any(axis=0)]) if len(self) else np.zeros(0, int)
+        )
+        rows = np.diff(np.r_[starts, len(self)])
+        classes = self.class_indexes[starts]
+        return {
+            int(index): ClassGroups(first=starts[classes == index], rows=rows[classes == index])
+            for index in np.unique(classes)
+        }
+
+
+def _lists(column: pa.ChunkedArray) -> Lists:
+    array = column.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):
+        array = pa.concat_arrays(array.chunks)
+    return Lists(values=array.flatten().to_numpy(), ends=array.offsets.to_numpy().astype(np.int64))

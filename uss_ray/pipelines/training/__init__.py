@@ -1,0 +1,1 @@
+"""Training jobs: packs of anchors, and runs on one process or many workers."""

@@ -1,0 +1,182 @@
+"""Checkpoints of a run: parameters, their average, the optimiser, and the step; nothing else has a state.
+
+    checkpoints/step-000000500/model.safetensors    parameters and norm statistics
+                               ema.safetensors      their moving average, where there is one
+                               optimiser.pt         loaded with `weights_only`
+                               checkpoint.json      step and checksums; written last
+
+Random numbers are functions of seed and step, and so is the data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from uss_ray.errors import DataError, OutputError
+from uss_ray.store.store import Store
+from uss_ray.training.fit import TrainingState
+
+CHECKPOINT_FOLDER = "checkpoints"
+_FACTS_NAME = "checkpoint.json"
+_MODEL, _EMA, _OPTIMISER = "model.safetensors", "ema.safetensors", "optimiser.pt"
+_VERSION: Final = 1
+
+
+class CheckpointFacts(BaseModel):
+    """What `checkpoint.json` holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    checkpoint_version: int = _VERSION
+    step: int = Field(ge=0, description="Steps that are done.")
+    identity_sha256: str = Field(description="Of the run that made it.")
+    files: dict[str, str] = Field(description="Sha256 by file name.")
+
+
+def save_checkpoint(state: TrainingState, *, run: Store, identity_sha256: str) -> Store:
+    """Write a checkpoint; it counts when its last file is there.
+
+    Returns
+    -------
+    Store
+        Its folder.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written; the error names a local copy that was kept.
+    """
+    place = run / CHECKPOINT_FOLDER / f"step-{state.step:09d}"
+    contents = {_MODEL: save_tensors(_plain(state.model))}
+    if state.ema:
+        contents[_EMA] = save_tensors(_plain(state.ema))
+    contents[_OPTIMISER] = _torch_bytes(state.optimiser)
+    facts = CheckpointFacts(
+        step=state.step,
+        identity_sha256=identity_sha256,
+        files={name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
+    )
+    contents[_FACTS_NAME] = facts.model_dump_json(indent=2).encode()
+    try:
+        for name, data in contents.items():
+            (place / name).put(data)
+    except OutputError as error:
+        kept = Path(tempfile.mkdtemp(prefix=f"uss_ray-{place.name}-"))
+        for name, data in contents.items():
+            (kept / name).write_bytes(data)
+        raise OutputError(
+            error.item, expected=error.expected, found=f"{error.found}; a local copy is kept in {kept}"
+        ) from error
+    return place
+
+
+def find_checkpoints(run: Store) -> list[Store]:
+    """List the finished checkpoints of a run, oldest first."""
+    folder = run / CHECKPOINT_FOLDER
+    if not folder.exists():
+        return []
+    found = {str(file.parent): file.parent for file in folder.list() if file.name == _FACTS_NAME}
+    return sorted(found.values(), key=lambda place: place.name)
+
+
+def choose_checkpoint(run: Store, step: int | None) -> Store:
+    """Find the checkpoint of a step, or the last one.
+
+    Raises
+    ------
+    DataError
+        If there is none; names those that are there.
+    """
+    found = find_checkpoints(run)
+    steps = [int(place.name.removeprefix("step-")) for place in found]
+    if step is None and found:
+        return found[-1]
+    if step in steps:
+        return found[steps.index(step)]
+    raise DataError(
+        f"training run {run}",
+        expected="a checkpoint" if step is None else f"a checkpoint of step {step}",
+        found=f"steps {', '.join(map(str, steps))}" if steps else "none",
+    )
+
+
+def read_checkpoint(
+    place: Store, *, device: torch.device | str = "cpu"
+) -> tuple[CheckpointFacts, TrainingState]:
+    """Read a checkpoint, strictly.
+
+    Parameters
+    ----------
+    place : Store
+        Its folder.
+    device : device, default="cpu"
+        For the optimiser's state.
+
+    Raises
+    ------
+    DataError
+        If a file is missing, altered or damaged.
+    """
+    facts = _read_facts(place)
+    data = {name: _read_checked(place / name, sha256) for name, sha256 in facts.files.items()}
+    try:
+        state = TrainingState(
+            step=facts.step,
+            model=load_tensors(data[_MODEL]),
+            ema=load_tensors(data[_EMA]) if _EMA in data else {},
+            optimiser=_from_torch_bytes(data[_OPTIMISER], device=device),
+        )
+    except (KeyError, SafetensorError, RuntimeError) as error:
+        raise DataError(str(place), expected="a checkpoint", found=str(error)) from error
+    return facts, state
+
+
+def remove_old_checkpoints(run: Store, *, keep: int) -> None:
+    """Leave the newest checkpoints; what says that one is whole goes first."""
+    for place in find_checkpoints(run)[:-keep]:
+        for name in (_FACTS_NAME, _MODEL, _EMA, _OPTIMISER):
+            (place / name).remove()
+        if not place.is_remote:
+            place.local_path().rmdir()
+
+
+def _read_facts(place: Store) -> CheckpointFacts:
+    try:
+        return CheckpointFacts.model_validate_json((place / _FACTS_NAME).raising(DataError).read())
+    except ValidationError as error:
+        found = error.errors(include_url=False)[0]["msg"]
+        raise DataError(str(place), expected="a checkpoint", found=found) from error
+
+
+def _read_checked(place: Store, sha256: str) -> bytes:
+    data = place.raising(DataError).read()
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise DataError(str(place), expected=f"sha256 {sha256}", found=found)
+    return data
+
+
+def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _torch_bytes(value: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+def _from_torch_bytes(data: bytes, *, device: torch.device | str) -> Any:
+    return torch.load(io.BytesIO(data), map_location=device, weights_only=True)

@@ -1,0 +1,144 @@
+"""Train on Ray Train: workers share the lanes of each step, and go on after a loss from the run's own checkpoint.
+
+Ray starts, watches and restarts the workers; what they go on with is in the run's folder, the same as without Ray.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, cast
+
+import pyarrow.fs
+import ray
+import ray.train
+import torch
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from uss_ray.errors import ConfigError, UssRayError
+from uss_ray.pipelines.runtime.lease import hold_lease
+from uss_ray.pipelines.runtime.run_state import is_stopping, start_run_state
+from uss_ray.pipelines.runtime.session import ray_session
+from uss_ray.pipelines.runtime.stages import own_error
+from uss_ray.pipelines.runtime.stopping import stop_on_signals
+from uss_ray.pipelines.training.checkpoints import find_checkpoints
+from uss_ray.pipelines.training.options import TrainOptions
+from uss_ray.pipelines.training.request import SeparatorTraining
+from uss_ray.pipelines.training.worker import fit, prepare
+from uss_ray.training.world import World
+
+_RAY_FOLDER = "ray"
+
+
+def train_on_ray(request: SeparatorTraining, options: TrainOptions) -> tuple[int, int | None]:
+    """Train a separator with many workers, or go on where an earlier run of the same request ended.
+
+    Parameters
+    ----------
+    request : SeparatorTraining
+    options : TrainOptions
+
+    Returns
+    -------
+    done : int
+        Steps that are done.
+    signal_number : int or None
+        What stopped the run.
+
+    Raises
+    ------
+    UssRayError
+        As `train_here`; also if the workers do not share the lanes out evenly, or die more often than they may.
+    """
+    fewest, most = options.worker_range
+    lanes = request.recipe.plan.lanes
+    if most > lanes or (fewest == most and lanes % most):
+        raise ConfigError(
+            "training workers",
+            expected=f"a number that divides the {lanes} lanes"
+            if fewest == most
+            else f"at most the {lanes} lanes",
+            found=options.workers,
+        )
+    with ray_session(options.address, verbose=options.verbose):
+        use_gpu = _use_gpu(request.device)
+        prepared = prepare(
+            request, device=torch.device("cpu")
+        )  # what is wrong shows before any worker starts
+        lost: list[Exception] = []
+        with hold_lease(request.run_store, job="train", shard=None, on_lost=lost.append):
+            prepared.folder.open(request)
+            state = start_run_state()
+            with stop_on_signals(lambda: ray.get(state.stop.remote())) as stop:
+                _run(request, options, use_gpu=use_gpu, state=state)
+        if lost:
+            raise lost[0]
+    found = find_checkpoints(request.run_store)
+    return int(found[-1].name.removeprefix("step-")) if found else 0, stop.signal_number
+
+
+def _run(request: SeparatorTraining, options: TrainOptions, *, use_gpu: bool, state: Any) -> None:
+    fewest, most = options.worker_range
+    place = request.run_store / _RAY_FOLDER / secrets.token_hex(4)
+    system, path = place.file_system() if place.is_remote else (None, str(place.local_path().resolve()))
+    trainer = TorchTrainer(
+        _work,
+        train_loop_config={"request": request.model_dump_json(), "state": state},
+        scaling_config=ScalingConfig(
+            num_workers=cast(
+                int, most if fewest == most else (fewest, most)
+            ),  # Ray 2.60 types the former alone
+            use_gpu=use_gpu,
+            resources_per_worker={"CPU": options.cpus_per_worker} | ({"GPU": 1} if use_gpu else {}),
+        ),
+        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
+        run_config=RunConfig(
+            name="train",
+            storage_path=path,
+            storage_filesystem=None
+            if system is None
+            else pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(system)),
+            failure_config=FailureConfig(max_failures=options.max_failures),
+        ),
+    )
+    try:
+        trainer.fit()
+    except Exception as error:
+        raise _cause(error) from error
+
+
+def _work(config: Mapping[str, Any]) -> None:
+    """Train one worker's lanes."""
+    context = ray.train.get_context()
+    world = World(rank=context.get_world_rank(), size=context.get_world_size())
+    device = ray.train.torch.get_device()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    request = SeparatorTraining.model_validate_json(config["request"])
+    prepared = prepare(request, device=device)
+    prepared.folder.reopen()
+    fit(
+        prepared,
+        world=world,
+        is_stopping=partial(is_stopping, config["state"]),
+        on_step=lambda step, line: ray.train.report({**line, "step": step}),
+    )
+
+
+def _use_gpu(device: str) -> bool:
+    there = ray.cluster_resources().get("GPU", 0) > 0
+    if device == "cuda" and not there:
+        raise ConfigError("device cuda", expected="a GPU in the cluster", found="none")
+    return device != "cpu" and there
+
+
+def _cause(error: Exception) -> UssRayError:
+    """Find our own error among those of the workers."""
+    failures: Mapping[int, Exception] = getattr(error, "worker_failures", None) or {}
+    for failure in failures.values():
+        known = own_error(failure)
+        if type(known) is not ConfigError:
+            return known
+    return own_error(next(iter(failures.values()), error))

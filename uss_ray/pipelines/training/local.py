@@ -1,0 +1,47 @@
+"""Train in this process, without Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from uss_ray.pipelines.runtime.lease import hold_lease
+from uss_ray.pipelines.training.request import SeparatorTraining
+from uss_ray.pipelines.training.worker import choose_device, fit, prepare
+from uss_ray.training.world import World
+
+
+def train_here(
+    request: SeparatorTraining,
+    *,
+    is_stopping: Callable[[], bool] = lambda: False,
+    on_step: Callable[[int, Mapping[str, float]], None] = lambda *_: None,
+) -> int:
+    """Train a separator, or go on where an earlier run of the same request ended.
+
+    Parameters
+    ----------
+    request : SeparatorTraining
+    is_stopping : callable, optional
+        Asked after each step; where it is true, the run ends with a checkpoint.
+    on_step : callable, optional
+        Told of each line of the metrics.
+
+    Returns
+    -------
+    int
+        Steps that are done.
+
+    Raises
+    ------
+    UssRayError
+        If recipe, anchors, weights and the run's folder do not fit each other: before any work. Later if a loss is not
+        finite, or the run's folder cannot be written.
+    """
+    prepared = prepare(request, device=choose_device(request.device))
+    lost: list[Exception] = []
+    with hold_lease(request.run_store, job="train", shard=None, on_lost=lost.append):
+        prepared.folder.open(request)
+        done = fit(prepared, world=World(), is_stopping=lambda: bool(lost) or is_stopping(), on_step=on_step)
+    if lost:
+        raise lost[0]
+    return done

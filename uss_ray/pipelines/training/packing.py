@@ -1,0 +1,312 @@
+"""Pack mined anchors for training: with Ray, or in this process. Begun or resumed; the same bytes either way."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import pyarrow as pa
+import ray
+import ray.data
+
+from uss_ray.anchors.manifest import MANIFEST_NAME
+from uss_ray.anchors.pack_plan import PackPlan, plan_pack
+from uss_ray.anchors.packed import (
+    PACK_NAME,
+    PART_FOLDER,
+    SHARD_FOLDER,
+    PackManifest,
+    finish_pack,
+    missing_shards,
+    read_pack_manifest,
+    write_packed_shard,
+)
+from uss_ray.anchors.stream import AnchorShards
+from uss_ray.api.staging import check_apart, check_output, remove_folder
+from uss_ray.arrow import schema_of
+from uss_ray.config import canonical_json
+from uss_ray.errors import DataError, UssRayError
+from uss_ray.pipelines.runtime.counters import Increment
+from uss_ray.pipelines.runtime.identity import RunIdentity, open_run
+from uss_ray.pipelines.runtime.job import Job, JobResult, RunReport, run_job
+from uss_ray.pipelines.runtime.lease import hold_lease
+from uss_ray.pipelines.runtime.options import JobOptions
+from uss_ray.pipelines.runtime.progress import ProgressHook
+from uss_ray.pipelines.runtime.retry import POISON_REASON
+from uss_ray.pipelines.runtime.run_state import is_stopping
+from uss_ray.pipelines.runtime.stages import Pass, map_with_actors, run_on_worker
+from uss_ray.pipelines.training.pack_request import PackRequest
+from uss_ray.results.index.table import RunFacts
+from uss_ray.store.store import Store
+
+_SHARD_SCHEMA = pa.schema([pa.field("shard", pa.int32(), False)])
+_STOPPED = "the job was stopped before it began"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackReport:
+    """What became of a shard."""
+
+    done: int = 0
+    unfinished: int = 0
+    anchors: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    reason: str | None = None
+
+
+_REPORT_SCHEMA = schema_of(PackReport)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackSummary:
+    """What `summary.json` says of a packing run."""
+
+    anchors: int
+    shards: int
+    shards_written: int
+    unfinished: int
+    bytes_written: int
+    wall_seconds: float
+    software_version: str
+    started_at: str
+    ended_at: str
+
+    def to_json(self) -> str:
+        """Write it as JSON."""
+        return json.dumps(dataclasses.asdict(self), indent=2, allow_nan=False) + "\n"
+
+
+def pack_anchors(
+    request: PackRequest, *, options: JobOptions | None = None, on_progress: ProgressHook | None = None
+) -> JobResult[PackSummary]:
+    """Pack with Ray, or go on where an earlier run of the same request ended.
+
+    Parameters
+    ----------
+    request : PackRequest
+    options : JobOptions, optional
+        How the job runs.
+    on_progress : callable, optional
+        Called as shards are written.
+
+    Raises
+    ------
+    UssRayError
+        If there are no finished anchors, another pack is in the way, or the output cannot be written.
+    """
+    _check(request)
+    return run_job(
+        PackJob(request=request),
+        options=options or JobOptions(),
+        on_progress=on_progress,
+    )
+
+
+def pack_here(
+    request: PackRequest, *, on_progress: Callable[[float, float | None], None] | None = None
+) -> PackManifest:
+    """Pack in this process, without Ray; as `pack_anchors`."""
+    _check(request)
+    source, output = AnchorShards(request.anchor_store), request.output_store
+    lost: list[Exception] = []
+    with hold_lease(output, job="pack", shard=None, on_lost=lost.append):
+        open_run(
+            RunIdentity.of(request.anchors, run=_facts(request, source), threads=1),
+            output=output,
+            results_folder=PART_FOLDER,
+            start_over=partial(_start_over, output) if request.overwrite else None,
+        )
+        plan = _plan(request, source)
+        missing = [] if (output / PACK_NAME).exists() else missing_shards(output, shards=len(plan))
+        for done, number in enumerate(missing, start=len(plan) - len(missing)):
+            if lost:
+                raise lost[0]
+            write_packed_shard(source, plan.shard(number), pack=output)
+            if on_progress is not None:
+                on_progress(done + 1, len(plan))
+        return _finish(request, source, shards=len(plan))
+
+
+@dataclass(kw_only=True)
+class PackJob(Job[PackSummary]):
+    """Packing of anchors; an item is a shard of the pack."""
+
+    kind = "pack"
+    stages = ("list", "pack")
+    results_folder = PART_FOLDER
+
+    request: PackRequest
+    _manifest: PackManifest | None = field(default=None)
+
+    @property
+    def source(self) -> str:
+        """See `Job`."""
+        return self.request.anchors
+
+    def facts(self) -> RunFacts:
+        """See `Job`."""
+        return _facts(self.request, AnchorShards(self.request.anchor_store))
+
+    def start_over(self) -> None:
+        """See `Job`."""
+        _start_over(self.output)
+
+    def ledger_reader(self) -> Callable[[], tuple[Any, Increment]]:
+        """See `Job`; the ledger is the plan and which of its shards are missing."""
+        request = self.request
+
+        def read() -> tuple[tuple[PackPlan, list[int]], Increment]:
+            plan = _plan(request, AnchorShards(request.anchor_store))
+            is_finished = (request.output_store / PACK_NAME).exists()
+            missing = [] if is_finished else list(missing_shards(request.output_store, shards=len(plan)))
+            return (plan, missing), Increment(skipped=len(plan) - len(missing))
+
+        return read
+
+    def pipeline(self, run: Pass) -> ray.data.Dataset:
+        """Stream the numbers of missing shards; actors write them."""
+        shards = run.read([_MissingShards(run)], schema=_SHARD_SCHEMA, name="Shards")
+        return map_with_actors(
+            shards,
+            PackShards,
+            pool=run.pool,
+            state=run.state,
+            is_isolated=run.is_isolated,
+            request=self.request,
+            ledger=[run.ledger],
+        )
+
+    def is_one_by_one(self, run: Pass) -> bool:  # noqa: ARG002
+        """See `Job`: a packet is a shard."""
+        return True
+
+    def read(self, record: dict[str, Any]) -> Iterator[Increment]:
+        """See `Job`."""
+        report = PackReport(**record)
+        yield Increment(
+            done=report.done,
+            unfinished=report.unfinished,
+            unfinished_reason=report.reason,
+            got_done=bool(report.done),
+            amounts={"anchors": report.anchors, "bytes": report.bytes},
+            stage_seconds={"pack": report.seconds},
+        )
+
+    def quarantine(self, run: Pass) -> Iterator[Increment]:  # noqa: ARG002
+        """See `Job`; a pack without one of its shards is none."""
+        raise DataError(self.request.anchors, expected="shards that can be packed", found=POISON_REASON)
+
+    def finalise(self, *, is_complete: bool) -> Iterator[Increment]:
+        """See `Job`; the parts become one catalogue."""
+        if is_complete:
+            request = self.request
+
+            def finish() -> PackManifest:
+                source = AnchorShards(request.anchor_store)
+                return _finish(request, source, shards=len(_plan(request, source)))
+
+            self._manifest = run_on_worker(finish)
+        yield from ()
+
+    def summary(self, report: RunReport) -> PackSummary:
+        """See `Job`."""
+        counters, manifest = report.counters, self._manifest
+        return PackSummary(
+            anchors=0 if manifest is None else manifest.anchors,
+            shards=0 if manifest is None else len(manifest.shards),
+            shards_written=counters.done,
+            unfinished=counters.unfinished,
+            bytes_written=int(counters.amounts["bytes"]),
+            wall_seconds=report.wall_seconds,
+            software_version=version("uss-ray"),
+            started_at=report.started_at.isoformat(),
+            ended_at=report.ended_at.isoformat(),
+        )
+
+
+class PackShards:
+    """The actor: writes shards of the pack."""
+
+    def __init__(self, request: PackRequest, ledger: list[Any], state: Any) -> None:
+        self._plan: PackPlan = ray.get(ledger[0])[0]
+        self._source = AnchorShards(request.anchor_store)
+        self._output = request.output_store
+        self._state = state
+
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        """Give a report for each shard."""
+        for number in batch["shard"].to_pylist():
+            yield pa.Table.from_pylist([dataclasses.asdict(self._pack(number))], schema=_REPORT_SCHEMA)
+
+    def _pack(self, number: int) -> PackReport:
+        if is_stopping(self._state):
+            return PackReport(unfinished=1, reason=_STOPPED)
+        began = time.monotonic()
+        try:
+            facts = write_packed_shard(self._source, self._plan.shard(number), pack=self._output)
+        except UssRayError as error:
+            return PackReport(unfinished=1, reason=error.reason)
+        return PackReport(done=1, anchors=facts.rows, bytes=facts.bytes, seconds=time.monotonic() - began)
+
+
+class _MissingShards:
+    """Lists what is to be written."""
+
+    def __init__(self, run: Pass) -> None:
+        self._ledger, self._state = run.ledger, run.state
+
+    def __call__(self) -> Iterator[pa.Table]:
+        _, missing = ray.get(self._ledger)
+        ray.get(self._state.add_found.remote(len(missing)))
+        yield pa.table({"shard": missing}, schema=_SHARD_SCHEMA)
+
+
+def _check(request: PackRequest) -> None:
+    check_output(request.output_store)
+    check_apart(request.anchor_store, request.output_store)
+    if not (request.anchor_store / MANIFEST_NAME).exists():
+        raise DataError(request.anchors, expected="a finished mining run", found=f"no {MANIFEST_NAME}")
+
+
+def _facts(request: PackRequest, source: AnchorShards) -> RunFacts:
+    manifest = source.manifest
+    assert manifest is not None
+    shards = "\n".join(f"{shard.name} {shard.sha256}" for shard in manifest.shards)
+    settings = {
+        "anchors_sha256": hashlib.sha256(shards.encode()).hexdigest(),
+        **request.model_dump(mode="json", include={"shard_mebibytes", "seed"}),
+    }
+    text = canonical_json(settings)
+    return RunFacts(
+        run_id=hashlib.sha256(text.encode()).hexdigest()[:16],
+        weights_name=manifest.weights_name,
+        weights_sha256=manifest.weights_sha256,
+        settings=text,
+    )
+
+
+def _plan(request: PackRequest, source: AnchorShards) -> PackPlan:
+    return plan_pack(source.row_groups(), seed=request.seed, shard_bytes=request.shard_mebibytes << 20)
+
+
+def _finish(request: PackRequest, source: AnchorShards, *, shards: int) -> PackManifest:
+    output = request.output_store
+    if (output / PACK_NAME).exists():
+        return read_pack_manifest(output.raising(DataError))
+    manifest = finish_pack(output, shards=shards, source=source, seed=request.seed)
+    remove_folder(output, PART_FOLDER)
+    return manifest
+
+
+def _start_over(output: Store) -> None:
+    (output / PACK_NAME).remove()
+    for folder in (PART_FOLDER, SHARD_FOLDER):
+        remove_folder(output, folder)

@@ -1,0 +1,69 @@
+"""How far a training run is, from its files alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from uss_ray.pipelines.training.checkpoints import find_checkpoints
+from uss_ray.pipelines.training.request import read_request
+from uss_ray.pipelines.training.run_folder import BAD_BATCH_PREFIX, METRICS_NAME, read_lines
+from uss_ray.store.store import Store
+
+_LINES = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunProgress:
+    """A look at a run.
+
+    Parameters
+    ----------
+    name : str
+        Of the weights.
+    step, steps : int
+        Done, and in all.
+    curve : sequence of mapping
+        Lines of the metrics, evenly over the run, the last among them.
+    state : str
+        What is being done, or why it is not, in a line.
+    """
+
+    name: str
+    step: int
+    steps: int
+    curve: Sequence[Mapping[str, Any]]
+    state: str
+
+
+def look_at(run: Store) -> RunProgress:
+    """Look at a run.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    request = read_request(run)
+    lines = read_lines(run / METRICS_NAME)
+    every = max(1, -(-len(lines) // _LINES))
+    curve = lines[::-1][::every][::-1]
+    step = lines[-1]["step"] if lines else 0
+    steps = request.recipe.fit.steps
+    return RunProgress(
+        name=request.recipe.name,
+        step=step,
+        steps=steps,
+        curve=curve,
+        state=_state(run, step=step, steps=steps),
+    )
+
+
+def _state(run: Store, *, step: int, steps: int) -> str:
+    found = find_checkpoints(run)
+    kept = f"last checkpoint {found[-1].name}" if found else "no checkpoint yet"
+    bad = sorted(place.name for place in run.list() if place.name.startswith(BAD_BATCH_PREFIX))
+    if bad:
+        return f"Stopped at a loss that is not finite ({bad[-1]}); {kept}."
+    return f"Finished; {kept}." if step >= steps else f"{step} of {steps} steps are told; {kept}."

@@ -1,0 +1,91 @@
+"""What a training run is asked to do, as plain values that travel to a worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from uss_ray.api.request import Device
+from uss_ray.config import Location, Settings
+from uss_ray.errors import DataError, OutputError
+from uss_ray.store.store import Store, StoreOptions
+from uss_ray.training.recipe import SeparatorRecipe
+from uss_ray.weights import STARTER
+
+SETTINGS_NAME = "settings.yaml"
+_MEBIBYTE = 1 << 20
+
+
+class SeparatorTraining(Settings):
+    """All that decides which separator comes out, and where it goes."""
+
+    anchors: Location = Field(min_length=1, description="Pack of anchors: `uss-ray anchors pack`.")
+    output: Location = Field(min_length=1, description="Folder or URI of the run.")
+    weights: Location = Field(
+        default=STARTER, description="Those that mined the anchors; their tagger goes into the exported ones."
+    )
+    recipe: SeparatorRecipe = Field(description="How the separator is trained.")
+    device: Device = Field(default="auto", description="Where the networks are trained.")
+    cache_mebibytes: int = Field(
+        default=1024, ge=1, description="Most that row groups of anchors take in the memory of a worker."
+    )
+    ontology: Location | None = Field(
+        default=None, description="Another ontology, in AudioSet's JSON format; without it AudioSet's own."
+    )
+    class_list: Location | None = Field(
+        default=None, description="Its classes, in AudioSet's CSV format; without it AudioSet's own."
+    )
+    storage: StoreOptions = Field(default_factory=StoreOptions, description="How an object store is reached.")
+
+    @property
+    def run_store(self) -> Store:
+        """The run's folder, as a place whose faults are those of an output."""
+        return Store(self.output, self.storage, OutputError)
+
+    @property
+    def anchor_store(self) -> Store:
+        """The pack, as a place whose faults are those of a data set."""
+        return Store(self.anchors, self.storage, DataError)
+
+    @property
+    def cache_bytes(self) -> int:
+        """`cache_mebibytes` in bytes."""
+        return self.cache_mebibytes * _MEBIBYTE
+
+    def identity(self, *, anchors_sha256: str, weights_sha256: str, class_list_sha256: str) -> dict[str, Any]:
+        """Give what shapes the parameters as JSON values: recipe, data, classes, not places.
+
+        How often a checkpoint or a line of metrics is written, and how far data is read ahead, do not.
+        """
+        recipe = self.recipe.model_dump(mode="json")
+        for name in ("checkpoint_steps", "keep_checkpoints", "log_steps", "prefetch"):
+            recipe["fit"].pop(name)
+        return {
+            "anchors_sha256": anchors_sha256,
+            "weights_sha256": weights_sha256,
+            "class_list_sha256": class_list_sha256,
+            "recipe": recipe,
+        }
+
+
+def read_request(run: Store) -> SeparatorTraining:
+    """Read what a run was asked to do, from its folder.
+
+    Raises
+    ------
+    DataError
+        If there is no run.
+    ConfigError
+        If its settings are of another version.
+    """
+    import yaml
+
+    place = run / SETTINGS_NAME
+    if not place.exists():
+        raise DataError(str(run), expected="a training run", found=f"no {SETTINGS_NAME}")
+    values = yaml.safe_load(place.raising(DataError).read())
+    if not isinstance(values, dict):
+        raise DataError(str(place), expected="settings of a training run", found=type(values).__name__)
+    # The run may have been moved or mounted elsewhere since.
+    return SeparatorTraining(**{**values, "output": str(run), "storage": run.options})

@@ -1,0 +1,192 @@
+"""The files of a training run: its settings and identity, metrics, what went wrong.
+
+settings.yaml     everything resolved, as a file that can be given back
+identity.json     what a run that goes on must agree on
+metrics.jsonl     a line each some steps
+validations.jsonl a line a validation
+bad_batch-*.json  the items of a step whose loss was not finite
+checkpoints/      see `checkpoints`
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from uss_ray.config import Settings, canonical_json, to_yaml
+from uss_ray.errors import ConfigError, DataError
+from uss_ray.pipelines.training.checkpoints import (
+    find_checkpoints,
+    read_checkpoint,
+    remove_old_checkpoints,
+    save_checkpoint,
+)
+from uss_ray.pipelines.training.request import SETTINGS_NAME
+from uss_ray.store.store import Store
+from uss_ray.training.fit import TrainingState
+
+IDENTITY_NAME = "identity.json"
+METRICS_NAME = "metrics.jsonl"
+VALIDATIONS_NAME = "validations.jsonl"
+BAD_BATCH_PREFIX = "bad_batch-"
+_REMOTE_SECONDS = 30.0  # between two uploads of the metrics
+
+
+class RunFolder:
+    """Where a run is kept, on a disk or in an object store.
+
+    Parameters
+    ----------
+    place : Store
+    identity : mapping of str to object
+        JSON values: what shapes the parameters, settings and data.
+    seed : int
+        Of the run.
+    """
+
+    def __init__(self, place: Store, *, identity: Mapping[str, Any], seed: int) -> None:
+        self.place = place
+        self.seed = seed
+        self._identity = dict(identity)
+        self._lines: list[dict[str, Any]] = []
+        self._written_at = float("-inf")
+
+    @property
+    def identity_sha256(self) -> str:
+        """Checksum of the identity."""
+        return hashlib.sha256(canonical_json(self._identity).encode()).hexdigest()
+
+    def open(self, settings: Settings) -> None:
+        """Begin the run, or find that the same one is there.
+
+        Raises
+        ------
+        ConfigError
+            If a run with other settings or data is there; names the first that differs.
+        OutputError
+            If it cannot be written.
+        """
+        place = self.place / IDENTITY_NAME
+        if place.exists():
+            earlier = _read_json(place)
+            different = _differences(self._identity, earlier)
+            if different:
+                raise ConfigError(
+                    f"training run {self.place}",
+                    expected=f"{different[0][0]} {different[0][2]}, as the run there, or another output",
+                    found=f"{different[0][1]}",
+                )
+        else:
+            (self.place / SETTINGS_NAME).put(to_yaml(settings).encode())
+            place.put((json.dumps(self._identity, indent=2, sort_keys=True, allow_nan=False) + "\n").encode())
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Read what is there, on a worker of a run that is open."""
+        self._lines = read_lines(self.place / METRICS_NAME)
+
+    def add_metrics(self, line: Mapping[str, Any]) -> None:
+        """Add a line to the metrics; in an object store it shows within half a minute."""
+        self._lines.append(dict(line))
+        if not self.place.is_remote or time.monotonic() - self._written_at >= _REMOTE_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the metrics."""
+        self._written_at = time.monotonic()
+        (self.place / METRICS_NAME).put(_lines(self._lines))
+
+    def forget_after(self, step: int) -> None:
+        """Drop the lines of steps that are done again."""
+        kept = [line for line in self._lines if line["step"] <= step]
+        if kept != self._lines:
+            self._lines = kept
+            self.flush()
+
+    def add_validation(self, line: Mapping[str, Any]) -> None:
+        """Add a line to the validations; one of the same step is replaced."""
+        place = self.place / VALIDATIONS_NAME
+        kept = [known for known in read_lines(place) if known["step"] < line["step"]]
+        place.put(_lines([*kept, dict(line)]))
+
+    def load(self) -> TrainingState | None:
+        """Read the newest checkpoint; None where there is none.
+
+        Raises
+        ------
+        DataError
+            If it is damaged, or of another configuration.
+        """
+        found = find_checkpoints(self.place)
+        if not found:
+            return None
+        facts, state = read_checkpoint(found[-1])
+        if facts.identity_sha256 != self.identity_sha256:
+            raise DataError(
+                str(found[-1]), expected="a checkpoint of this run", found="one of another configuration"
+            )
+        return state
+
+    def save(self, state: TrainingState, *, keep: int) -> None:
+        """Write a checkpoint and the metrics, and remove the oldest ones."""
+        save_checkpoint(state, run=self.place, identity_sha256=self.identity_sha256)
+        self.flush()
+        remove_old_checkpoints(self.place, keep=keep)
+
+    def keep_bad_batch(self, step: int, *, names: Sequence[str], rank: int) -> str:
+        """Write the items of a step; give the file."""
+        place = self.place / f"{BAD_BATCH_PREFIX}{step:09d}-{rank}.json"
+        place.put((json.dumps({"step": step, "items": list(names)}, indent=2) + "\n").encode())
+        return str(place)
+
+
+def read_lines(place: Store) -> list[dict[str, Any]]:
+    """Read a file of JSON lines; none where it is not there.
+
+    Raises
+    ------
+    DataError
+        If a line is not JSON.
+    """
+    if not place.exists():
+        return []
+    try:
+        return [json.loads(line) for line in place.raising(DataError).read().decode().splitlines()]
+    except ValueError as error:
+        raise DataError(str(place), expected="JSON lines", found=str(error)) from error
+
+
+def _lines(lines: Sequence[Mapping[str, Any]]) -> bytes:
+    return "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines).encode()
+
+
+def _read_json(place: Store) -> dict[str, Any]:
+    try:
+        value = json.loads(place.raising(DataError).read())
+    except ValueError as error:
+        raise DataError(str(place), expected="the identity of a run", found=str(error)) from error
+    if not isinstance(value, dict):
+        raise DataError(str(place), expected="the identity of a run", found=type(value).__name__)
+    return value
+
+
+def _differences(now: Mapping[str, Any], then: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    mine, its = dict(_flat(now)), dict(_flat(then))
+    return [
+        (name, str(mine.get(name)), str(its.get(name)))
+        for name in sorted(mine.keys() | its.keys())
+        if mine.get(name) != its.get(name)
+    ]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat += _flat(value, f"{prefix}{name}.")
+        else:
+            flat.append((f"{prefix}{name}", value))
+    return flat

@@ -1,0 +1,216 @@
+"""From a run to a weights folder: the averaged parameters, settled norm statistics, class means, a model card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from jinja2 import Environment, StrictUndefined
+from torch import Tensor, nn
+
+from uss_ray.errors import WeightsError
+from uss_ray.models.registry import Role, describe_network
+from uss_ray.models.specifications import ClassListId
+from uss_ray.silence import MiningSilence
+from uss_ray.training.fit import TrainingState
+from uss_ray.training.norms import settle_norms
+from uss_ray.training.recipe import SeparatorRecipe
+from uss_ray.training.separator import ConditionedSeparator, SeparatorTask
+from uss_ray.training.tagger import TaggerTask
+from uss_ray.weights.folder import Weights, save_weights, specify
+from uss_ray.weights.tensors import StoredType
+
+_NO_SILENCE = MiningSilence(anchor_rejected_below_rms_dbfs=None)
+_ADAPT_AT_ONCE = 64
+
+
+def export_tagger(
+    state: TrainingState,
+    output: Path,
+    *,
+    task: TaggerTask,
+    segment_seconds: float,
+    class_ids: Sequence[str],
+    known_classes: Sequence[int],
+) -> Path:
+    """Write the weights folder of a tagger, that anchors can be mined with.
+
+    Parameters
+    ----------
+    state : TrainingState
+        Of a checkpoint of the run.
+    output : Path
+        Weights folder to write.
+    task : TaggerTask
+        Of the run's recipe; its module is overwritten.
+    segment_seconds : float
+        Length of the segments that it will be asked about.
+    class_ids : sequence of str
+        In the order of their indexes.
+    known_classes : sequence of int
+        Indexes of those that it was trained on.
+    """
+    recipe = task.recipe
+    task.module.load_state_dict(dict(state.ema or state.model))
+    networks: dict[Role, nn.Module] = {"tagger": task.module.eval()}
+    return save_weights(
+        output,
+        networks,
+        name=recipe.name,
+        specifications=specify(
+            networks,
+            segment_seconds=segment_seconds,
+            class_list=ClassListId.of(class_ids),
+            known_classes=tuple(known_classes),
+        ),
+        source={
+            "recipe": recipe.name,
+            "step": state.step,
+            "clips in a step": recipe.plan.batch_size,
+            "peak rate": recipe.fit.optimiser.learning_rate,
+        },
+    )
+
+
+def check_tagger(weights: Weights, task: SeparatorTask) -> None:
+    """Refuse a tagger that did not mine the anchors, or cannot make the conditions of the recipe.
+
+    Raises
+    ------
+    WeightsError
+    """
+    manifest = task.anchors.manifest
+    if weights.sha256 != manifest.weights_sha256:
+        raise WeightsError(
+            f"weights {weights.name}",
+            expected=f"{manifest.weights_name}, which mined {task.anchors.root}",
+            found=f"others, sha256 {weights.sha256[:12]}…",
+        )
+    if weights.tagger is None or "adaptor" in weights.networks:
+        raise WeightsError(f"weights {weights.name}", expected="a tagger without an adaptor", found="others")
+
+
+def export_separator(
+    state: TrainingState,
+    output: Path,
+    *,
+    task: SeparatorTask,
+    weights: Weights,
+    class_ids: Sequence[str],
+    dtype: StoredType = "float16",
+) -> Path:
+    """Write the weights folder of a checkpoint.
+
+    Parameters
+    ----------
+    state : TrainingState
+        Of a checkpoint of the run.
+    output : Path
+        Weights folder to write.
+    task : SeparatorTask
+        Of the run's recipe; its module is overwritten.
+    weights : Weights
+        Those that mined: their tagger goes into the folder.
+    class_ids : sequence of str
+        In the order of their indexes.
+    dtype : {"float32", "float16", "bfloat16"}, default="float16"
+        Storage of matrices.
+
+    Returns
+    -------
+    Path
+        The weights folder.
+
+    Raises
+    ------
+    WeightsError
+        See `check_tagger`.
+    """
+    check_tagger(weights, task)
+    recipe = task.recipe
+    module = task.module
+    module.load_state_dict(dict(state.ema or state.model))
+    first = recipe.fit.steps  # data that no step of training has seen in this order
+    seen = iter(range(first, first + recipe.settle_batches))
+    with torch.random.fork_rng(devices=[]):
+        settle_norms(module, lambda _: _forward(task, next(seen)), batches=recipe.settle_batches)
+    assert isinstance(module, ConditionedSeparator)
+    assert weights.tagger is not None
+    networks: dict[Role, nn.Module] = {"tagger": weights.tagger, "separator": module.separator}
+    if module.adaptor is not None:
+        networks["adaptor"] = module.adaptor
+    manifest = task.anchors.manifest
+    facts = {
+        "recipe": recipe.name,
+        "step": state.step,
+        "averaged": bool(state.ema),
+        "anchors": manifest.anchors,
+        "anchors_sha256": manifest.data_sha256,
+        "clips": manifest.clips,
+    }
+    return save_weights(
+        output,
+        networks,
+        name=recipe.name,
+        specifications=specify(
+            networks,
+            segment_seconds=manifest.samples / manifest.sample_rate,
+            condition_kind=recipe.query.kind,
+            class_list=ClassListId.of(class_ids),
+            training_rms_dbfs=recipe.mixtures.target_rms_dbfs,
+            silence=manifest.mining.get("silence", _NO_SILENCE),
+        ),
+        class_means=_conditions(module, task.class_means),
+        dtype=dtype,
+        source=facts,
+        model_card=describe(recipe, facts=facts, weights=weights, task=task),
+    )
+
+
+def describe(
+    recipe: SeparatorRecipe, *, facts: Mapping[str, Any], weights: Weights, task: SeparatorTask
+) -> str:
+    """Write the model card: what the weights are, what they were trained on and how, what they are not for."""
+    template = (
+        resources.files("uss_ray.training").joinpath("templates/separator_card.md.j2").read_text("utf-8")
+    )
+    environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+    manifest = task.anchors.manifest
+    return environment.from_string(template).render(
+        recipe=recipe,
+        facts=facts,
+        tagger=describe_network("tagger", weights.networks["tagger"]),
+        tagger_name=weights.name,
+        tagger_source=weights.source or {},
+        separator=recipe.separator.model_dump(),
+        classes=len(task.class_means),
+        seconds=manifest.samples / manifest.sample_rate,
+        sources=json.dumps(manifest.mining, sort_keys=True),
+        device=str(task.device),
+        torch_version=torch.__version__,
+    )
+
+
+@torch.no_grad()
+def _conditions(module: ConditionedSeparator, means: Mapping[int, Any]) -> dict[int, Tensor]:
+    """Bring class means behind the adaptor, where there is one."""
+    bottlenecks = {index: torch.from_numpy(mean) for index, mean in means.items()}
+    if module.adaptor is None:
+        return bottlenecks
+    module.adaptor.eval()
+    indexes = sorted(bottlenecks)
+    adapted: dict[int, Tensor] = {}
+    for start in range(0, len(indexes), _ADAPT_AT_ONCE):
+        some = indexes[start : start + _ADAPT_AT_ONCE]
+        rows = module.adaptor(torch.stack([bottlenecks[index] for index in some]))
+        adapted |= dict(zip(some, rows, strict=True))
+    return adapted
+
+
+def _forward(task: SeparatorTask, step: int) -> None:
+    for lane in range(task.recipe.plan.lanes):
+        task.loss(task.load(step, lane))

@@ -1,0 +1,185 @@
+"""What a training item is made of: target, partners, condition, augmentation; as pure as the plan it stands on.
+
+Partners are looked for among the anchors that the lane draws for this step and the next few, so that what is read for
+one item serves others too. An item for which none fits is the target alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uss_ray.anchors.catalogue import AnchorCatalogue
+from uss_ray.training.plan import DrawPlan, counter_generator
+from uss_ray.training.recipe import MixtureSettings
+
+ItemCondition = Literal["own", "masked", "class-mean"]
+_ABSENT_TRIES = 32
+_PARTNER_STEPS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One training item; anchors are rows of the catalogue.
+
+    Parameters
+    ----------
+    step, lane, place : int
+        Where in the run it stands.
+    target : int
+    twin : int or None
+        A second event of the target's class.
+    partners : tuple of int
+    texture : int or None
+    condition : {"own", "masked", "class-mean"}
+    condition_class : int
+        The class that is asked for: the target's, or one that is not there.
+    is_absent : bool
+        Whether what is asked for is not there.
+    """
+
+    step: int
+    lane: int
+    place: int
+    target: int
+    twin: int | None
+    partners: tuple[int, ...]
+    texture: int | None
+    condition: ItemCondition
+    condition_class: int
+    is_absent: bool
+
+    @property
+    def anchors(self) -> tuple[int, ...]:
+        """All that is to be read for it, the target first."""
+        more = (self.twin, *self.partners, self.texture)
+        return (self.target, *(row for row in more if row is not None))
+
+    def generator(self, seed: int, purpose: str) -> np.random.Generator:
+        """Make its random numbers for one purpose."""
+        return counter_generator(seed, purpose, self.step, self.lane, self.place)
+
+
+class MixturePlan:
+    """The items of every step.
+
+    Parameters
+    ----------
+    catalogue : AnchorCatalogue
+    draws : DrawPlan
+    settings : MixtureSettings
+    related : ndarray of shape (classes, classes), dtype=bool
+        From `Vocabulary.relatives`.
+    """
+
+    def __init__(
+        self,
+        catalogue: AnchorCatalogue,
+        draws: DrawPlan,
+        *,
+        settings: MixtureSettings,
+        related: NDArray[np.bool_],
+    ) -> None:
+        self.settings = settings
+        self.draws = draws
+        self._catalogue = catalogue
+        self._related = related
+        self._seed = draws.settings.seed
+        self._classes = np.array(catalogue.classes)
+
+    def items(self, step: int, lane: int) -> list[Item]:
+        """Give the items of a lane in a step."""
+        drawn = self.draws.anchors(step, lane)
+        return [self._item(step, lane, place, drawn) for place in range(len(drawn))]
+
+    def conflicts(self, one: int, other: int) -> bool:
+        """Tell whether one of two anchors may hold what the other one stands for."""
+        catalogue = self._catalogue
+        if catalogue.clips[one] == catalogue.clips[other]:
+            return True
+        labels, other_labels = catalogue.labels.of(one), catalogue.labels.of(other)
+        if self._related[np.ix_(labels, other_labels)].any():
+            return True
+        return self._may_hold(one, int(catalogue.class_indexes[other])) or self._may_hold(
+            other, int(catalogue.class_indexes[one])
+        )
+
+    def _may_hold(self, row: int, class_index: int) -> bool:
+        related = self._related[class_index]
+        catalogue = self._catalogue
+        return bool(
+            related[catalogue.class_indexes[row]]
+            or related[catalogue.labels.of(row)].any()
+            or related[catalogue.heard.of(row)].any()
+        )
+
+    def _item(self, step: int, lane: int, place: int, drawn: NDArray[np.int64]) -> Item:
+        settings = self.settings
+        dice = counter_generator(self._seed, "item", step, lane, place)
+        target = int(drawn[place])
+        index = int(self._catalogue.class_indexes[target])
+        shares = (settings.two_sources, settings.three_sources, settings.four_sources)
+        wanted = 1 + int(dice.choice(len(shares), p=shares))
+        has_texture = bool(dice.random() < settings.textures)
+        found = self._partners(step, lane, place, drawn, count=wanted + has_texture)
+        has_texture = has_texture and len(found) > 1
+        partners = tuple(found[: len(found) - has_texture])
+        twin = self._twin(target, dice) if dice.random() < settings.twins else None
+        condition, absent = self._condition(dice), None
+        if dice.random() < settings.absent:
+            absent = self._absent_class((target, *found, *([] if twin is None else [twin])), dice)
+        return Item(
+            step=step,
+            lane=lane,
+            place=place,
+            target=target,
+            twin=twin,
+            partners=partners,
+            texture=found[-1] if has_texture else None,
+            condition=condition if absent is None else "class-mean",
+            condition_class=index if absent is None else absent,
+            is_absent=absent is not None,
+        )
+
+    def _partners(
+        self, step: int, lane: int, place: int, drawn: NDArray[np.int64], *, count: int
+    ) -> list[int]:
+        """Find partners among the next in the lane, beginning with the ring of this step."""
+        target = int(drawn[place])
+        found: list[int] = []
+        for later in range(_PARTNER_STEPS):
+            candidates = (
+                np.roll(drawn, -place - 1)[:-1] if not later else self.draws.anchors(step + later, lane)
+            )
+            for candidate in candidates.tolist():
+                is_free = candidate != target and candidate not in found
+                if is_free and (self.settings.partners == "any" or not self.conflicts(target, candidate)):
+                    found.append(candidate)
+                    if len(found) == count:
+                        return found
+        return found
+
+    def _twin(self, target: int, dice: np.random.Generator) -> int | None:
+        """Choose another anchor of the target's row group, of another clip."""
+        catalogue = self._catalogue
+        groups = catalogue.groups_of(int(catalogue.class_indexes[target]))
+        group = int(np.searchsorted(groups.first, target, side="right")) - 1
+        rows = groups.first[group] + dice.permutation(groups.rows[group])
+        others = rows[catalogue.clips[rows] != catalogue.clips[target]]
+        return int(others[0]) if len(others) else None
+
+    def _condition(self, dice: np.random.Generator) -> ItemCondition:
+        shares = self.settings.conditions
+        number = dice.random()
+        if number < shares.own:
+            return "own"
+        return "masked" if number < shares.own + shares.masked else "class-mean"
+
+    def _absent_class(self, rows: tuple[int, ...], dice: np.random.Generator) -> int | None:
+        for candidate in dice.permutation(self._classes)[:_ABSENT_TRIES].tolist():
+            if not any(self._may_hold(row, candidate) for row in rows):
+                return int(candidate)
+        return None
