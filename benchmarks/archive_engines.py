@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from uss_ray.api.publisher import Publisher
 from uss_ray.api.queries import plan_targets
@@ -94,10 +95,22 @@ class NullEngine:
                 estimates={key: mixture / len(self._sounding) for key in self._sounding},
                 segment_probs=np.full(active.shape, np.nan, np.float32),
                 detected=active,
+                sure=active,
                 active=active,
                 held_by=np.where(active, np.arange(len(self._keys), dtype=np.int16), np.int16(-1)),
                 segment_seconds=self._segment_seconds,
+                detected_spans=tuple(
+                    self._whole_segment((start + first) / rate, min(start + first + segment_frames, end) / rate)
+                    for first in range(0, mixture.shape[1], segment_frames)
+                ),
+                stem_probs=np.full(active.shape, np.nan, np.float32),
             )
+
+    def _whole_segment(self, start_seconds: float, stop_seconds: float) -> NDArray[np.float64]:
+        """Say of every target that is active that it is there from one end of a segment to the other."""
+        return np.array(
+            [(target, start_seconds, stop_seconds) for target in range(len(self._sounding))], np.float64
+        ).reshape(-1, 3)
 
 
 class NullSeparator:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from uss_ray.cli.main import COMMANDS
+from uss_ray.config import overlay, read_overlays
 
 ROOT = Path(__file__).parents[3]
 STATION, BUCKET = "examples/archive/station.flac", "s3://BUCKET"
@@ -143,19 +144,31 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
         "output": "FOLDER",
     },
     "train starter DATA -o my-weights/starter": {"source": "DATA", "output": "my-weights/starter"},
-    "mine SEGMENTS_CSV AUDIO anchors --detector DETECTOR --conditions soft --per-label 3": {
+    "mine SEGMENTS_CSV AUDIO anchors --detector DETECTOR --conditions soft": {
         "request": {
             "segments": ("SEGMENTS_CSV",),
             "audio": "AUDIO",
             "output": "anchors",
             "weights": "DETECTOR",
-            "settings": {"conditions": "soft", "anchors_per_label": 3},
+            "settings": {"conditions": "soft"},
         }
     },
-    "train starter anchors --weights DETECTOR -o my-weights/other": {
-        "source": "anchors",
+    "anchors pack anchors packed": {"request": {"anchors": "anchors", "output": "packed"}},
+    "train separator configs/train/base.yaml configs/train/small.yaml --anchors packed --weights DETECTOR -o runs/a": (
+        overlay(
+            overlay(
+                read_overlays(ROOT / "configs/train/base.yaml"),
+                read_overlays(ROOT / "configs/train/small.yaml"),
+            ),
+            {"request": {"anchors": "packed", "weights": "DETECTOR", "output": "runs/a"}},
+        )
+    ),
+    "train show runs/a": {"run": "runs/a"},
+    "train export runs/a -o my-weights/a": {"run": "runs/a", "output": "my-weights/a"},
+    "train starter ANCHORS --weights DETECTOR -o FOLDER": {
+        "source": "ANCHORS",
         "weights": "DETECTOR",
-        "output": "my-weights/other",
+        "output": "FOLDER",
     },
     "train starter DATA -o FOLDER": {"source": "DATA", "output": "FOLDER"},
     "evaluate separation DATA --query class-mean -o result.json": {"data": "DATA", "output": "result.json"},

@@ -58,7 +58,7 @@ def test_help_tells_bounds_defaults_and_choices_of_the_models(command):
     shown = " ".join(command("archive", "-h").out.replace("│", " ").split())
     for words in (
         "--threshold FLOAT",
-        "else 0.2.",
+        "else 0.2, and 0.3 for events",
         "--format {flac,wav,ogg,opus,mp3}",
         "--residual, --no-residual",
         "--shard I/N",
