@@ -100,7 +100,9 @@ class NullEngine:
                 held_by=np.where(active, np.arange(len(self._keys), dtype=np.int16), np.int16(-1)),
                 segment_seconds=self._segment_seconds,
                 detected_spans=tuple(
-                    self._whole_segment((start + first) / rate, min(start + first + segment_frames, end) / rate)
+                    self._whole_segment(
+                        (start + first) / rate, min(start + first + segment_frames, end) / rate
+                    )
                     for first in range(0, mixture.shape[1], segment_frames)
                 ),
                 stem_probs=np.full(active.shape, np.nan, np.float32),
