@@ -143,7 +143,7 @@ def test_a_published_file_is_imported_wherever_it_lies(downloads: list[Any], tmp
 def test_how_a_store_is_reached_travels_with_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Store] = []
 
-    def read(place: Store) -> bytes:
+    def read(place: Store, *, most_bytes: int | None = None) -> bytes:
         asked.append(place)
         raise WeightsError(str(place), expected="a store that is not asked", found="this test")
 
