@@ -84,6 +84,7 @@ def plan(manifest: Path) -> dict[str, float]:
             rows,
             null_units,
             cpus=DECODE_CPUS,
+            tells=run.state,
             rows_at_a_time=chunking.decode_rows,
             packet_units=chunking.packet_units,
         )

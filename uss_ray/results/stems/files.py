@@ -336,7 +336,9 @@ class _LazyStem:
     def _opened(self) -> StemWriter:
         encoding = self._encoding
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            # Never the root: who ends a run takes it away while a worker may still be writing.
+            for above in reversed(self._path.parents[: len(PurePosixPath(self._uri).parts) - 1]):
+                above.mkdir(exist_ok=True)
         except OSError as error:
             found = error.strerror or type(error).__name__
             raise OutputError(

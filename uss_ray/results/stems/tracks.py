@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from uss_ray.audio.level import dbfs, peak
+from uss_ray.errors import OutputError
 from uss_ray.results.blocks import StemRequest, Stretch
 from uss_ray.results.index.activity import Activities
 from uss_ray.results.index.table import ActiveSpan, IndexRow, Status
@@ -257,6 +258,12 @@ class Tracks:
         self._wanted = wanted
         self._plan = wanted.plan
         self._root = root
+        if root is not None:
+            try:
+                root.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                found = error.strerror or type(error).__name__
+                raise OutputError(str(root), expected="a folder that can be made", found=found) from error
         self._recording_id = recording_id
         self._encoding = encoding
         self._write = wanted.options.write
