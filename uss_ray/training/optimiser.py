@@ -17,5 +17,6 @@ def make_optimiser(parameters: Iterable[nn.Parameter], settings: OptimiserSettin
         lr=settings.learning_rate,
         betas=(settings.beta1, settings.beta2),
         weight_decay=settings.weight_decay,
+        eps=settings.epsilon,
         amsgrad=settings.amsgrad,
     )

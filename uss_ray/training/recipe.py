@@ -174,6 +174,11 @@ class OptimiserSettings(Settings):
     )
     warmup_steps: int = Field(default=100, ge=0, description="Steps until the peak, of cosine.")
     weight_decay: float = Field(default=0.0, ge=0.0, description="Of AdamW.")
+    epsilon: float = Field(
+        default=1e-8,
+        gt=0.0,
+        description="Of AdamW: gradients well below it hardly move a parameter; at the default their rounding does.",
+    )
     beta1: float = Field(default=0.9, ge=0.0, lt=1.0, description="Of AdamW.")
     beta2: float = Field(default=0.999, ge=0.0, lt=1.0, description="Of AdamW.")
     amsgrad: bool = Field(default=True, description="As the released program.")
