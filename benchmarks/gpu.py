@@ -33,7 +33,8 @@ from uss_ray.api.separator import RecordingSeparator
 from uss_ray.models.htsat import Htsat, HtsatConfig
 from uss_ray.models.inference import inference
 from uss_ray.models.network_settings import ResUNetConfig
-from uss_ray.models.panns import Panns, PannsConfig
+from uss_ray.models.panns import Panns
+from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.models.precision import Precision
 from uss_ray.models.resunet import ResUNet
 from uss_ray.separation.mixture import PartSource

@@ -64,7 +64,8 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from uss_ray.models.network_settings import ResUNetConfig
-    from uss_ray.models.panns import Panns, PannsConfig
+    from uss_ray.models.panns import Panns
+    from uss_ray.models.panns_settings import PannsConfig
     from uss_ray.models.resunet import ResUNet
     from uss_ray.weights.folder import save_weights, specify
 

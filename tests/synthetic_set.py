@@ -14,7 +14,8 @@ from uss_ray.anchors.manifest import MiningManifest, write_manifest
 from uss_ray.anchors.packed_reader import PackedAnchors
 from uss_ray.anchors.shards import write_anchor_shard
 from uss_ray.config import overlay
-from uss_ray.models.panns import Panns, PannsConfig
+from uss_ray.models.panns import Panns
+from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.models.specifications import ClassListId
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.training.pack_request import PackRequest

@@ -48,7 +48,8 @@ def request_here(tmp_path, frame_weights):
 def frame_weights(tmp_path_factory):
     import torch
 
-    from uss_ray.models.panns import Panns, PannsConfig
+    from uss_ray.models.panns import Panns
+    from uss_ray.models.panns_settings import PannsConfig
     from uss_ray.weights.folder import save_weights, specify
 
     with torch.random.fork_rng(devices=[]):

@@ -97,7 +97,8 @@ def as_hdf5(folder):
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    from uss_ray.models.panns import Panns, PannsConfig
+    from uss_ray.models.panns import Panns
+    from uss_ray.models.panns_settings import PannsConfig
     from uss_ray.weights.folder import save_weights, specify
 
     with torch.random.fork_rng(devices=[]):

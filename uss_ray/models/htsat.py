@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from uss_ray.config import Count
 from uss_ray.errors import ConfigError
-from uss_ray.models.log_mel import FrontEndConfig, LogMel
+from uss_ray.models.log_mel import LogMel
+from uss_ray.models.panns_settings import FrontEndConfig
 from uss_ray.models.swin import Block, PatchMerge, init_linear
 from uss_ray.models.tagging import AudioTagger, Tagging, to_probs
 

@@ -3,34 +3,13 @@
 from __future__ import annotations
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from uss_ray.config import Count, Settings
 from uss_ray.models.mel import mel_filters
+from uss_ray.models.panns_settings import FrontEndConfig
 from uss_ray.models.stft import Stft
 
 POWER_FLOOR = 1e-10
-
-
-class FrontEndConfig(Settings):
-    """Geometry of a log-mel spectrogram, common to the taggers that read one."""
-
-    sample_rate: Count = Field(default=32000, description="In Hz.")
-    window_samples: Count = 1024
-    hop_samples: Count = 320
-    mel_bins: Count = 64
-    min_hertz: float = Field(
-        default=50.0, strict=True, ge=0.0, description="Lower edge of the lowest filter."
-    )
-    max_hertz: float = Field(
-        default=14000.0, strict=True, ge=0.0, description="Upper edge of the highest one."
-    )
-
-    @property
-    def frames_per_second(self) -> float:
-        """Rate of the frames, and of frame-wise probabilities."""
-        return self.sample_rate / self.hop_samples
 
 
 class LogMel(nn.Module):

@@ -6,59 +6,16 @@ One class covers Cnn14, Cnn14_DecisionLevelMax, Cnn10, Cnn6 and narrower members
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, field_validator
 from torch import Tensor, nn
 
-from uss_ray.config import Count
-from uss_ray.errors import ConfigError
-from uss_ray.models.log_mel import FrontEndConfig, LogMel
+from uss_ray.models.log_mel import LogMel
+from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.models.tagging import AudioTagger, Tagging, to_probs
 
 _SMALLEST_SUM = 1e-10
-
-
-class PannsConfig(FrontEndConfig):
-    """Size and geometry of a tagger; the defaults are the published Cnn14."""
-
-    architecture: Literal["panns"] = "panns"
-    classes: Count = 527
-    block_channels: tuple[Count, ...] = Field(
-        default=(64, 128, 256, 512, 1024, 2048),
-        min_length=1,
-        description="Output channels of the convolution blocks. All but the last pool by 2×2.",
-    )
-    convs_per_block: Count = Field(default=2, le=2, description="Convolutions in a block; Cnn6 has one.")
-    kernel_size: Count = Field(default=3, description="Odd.")
-    embedding_size: Count = 2048
-    head: Literal["clip", "frame"] = Field(
-        default="clip",
-        description="clip: pool over time before the classifier (a tagger); frame: classify each frame (a detector).",
-    )
-    pooling: Literal["max", "linear_softmax"] = Field(
-        default="max",
-        description="How a frame head makes clip-wise of frame-wise probabilities: the largest, or their mean weighted "
-        "by themselves (Wang, Li and Metze 2019), which locates events better when trained on weak labels.",
-    )
-    block_dropout: float = Field(default=0.2, strict=True, ge=0.0, le=1.0, description="After each block.")
-    head_dropout: float = Field(
-        default=0.5, strict=True, ge=0.0, le=1.0, description="Before each linear layer."
-    )
-
-    @field_validator("kernel_size")
-    @classmethod
-    def _is_odd(cls, kernel_size: int) -> int:
-        if kernel_size % 2 == 0:
-            raise ConfigError("tagger kernel_size", expected="an odd number", found=str(kernel_size))
-        return kernel_size
-
-    @property
-    def time_pooling(self) -> int:
-        """Spectrogram frames in one frame of the head."""
-        return int(2 ** (len(self.block_channels) - 1))
 
 
 class _ConvBlock(nn.Module):

@@ -19,7 +19,8 @@ from uss_ray.errors import ConfigError
 from uss_ray.models.conv_tasnet import ConvTasNet
 from uss_ray.models.htsat import Htsat, HtsatConfig
 from uss_ray.models.network_settings import AdaptorConfig, ConvTasNetConfig, ResUNetConfig
-from uss_ray.models.panns import Panns, PannsConfig
+from uss_ray.models.panns import Panns
+from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.models.query_net import Adaptor
 from uss_ray.models.resunet import ResUNet
 

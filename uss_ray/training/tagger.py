@@ -19,7 +19,8 @@ from torch import Tensor
 
 from uss_ray.config import Settings
 from uss_ray.models.memory import lay_out_channels_last
-from uss_ray.models.panns import Panns, PannsConfig
+from uss_ray.models.panns import Panns
+from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.training.fit import Task
 from uss_ray.training.plan import counter_generator
 from uss_ray.training.recipe import FitSettings, PlanSettings

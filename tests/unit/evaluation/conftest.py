@@ -10,7 +10,8 @@ import soundfile
 import torch
 
 from uss_ray.models.network_settings import ResUNetConfig
-from uss_ray.models.panns import Panns, PannsConfig
+from uss_ray.models.panns import Panns
+from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.models.resunet import ResUNet
 from uss_ray.models.specifications import ClassListId
 from uss_ray.ontology.vocabulary import Vocabulary

@@ -15,7 +15,8 @@ RATE = 32_000
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory):
-    from uss_ray.models.panns import Panns, PannsConfig
+    from uss_ray.models.panns import Panns
+    from uss_ray.models.panns_settings import PannsConfig
     from uss_ray.weights.folder import load_weights, save_weights, specify
 
     with torch.random.fork_rng(devices=[]):

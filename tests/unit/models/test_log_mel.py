@@ -5,7 +5,7 @@ import torch
 
 from uss_ray.models.htsat import HtsatConfig
 from uss_ray.models.log_mel import LogMel
-from uss_ray.models.panns import PannsConfig
+from uss_ray.models.panns_settings import PannsConfig
 
 
 def test_taggers_share_one_front_end() -> None:

@@ -5,7 +5,8 @@ import torch
 
 from uss_ray.errors import ConfigError
 from uss_ray.models.network_settings import AdaptorConfig
-from uss_ray.models.panns import Panns, PannsConfig
+from uss_ray.models.panns import Panns
+from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.models.query_net import Adaptor, QueryNet
 
 

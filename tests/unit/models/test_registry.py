@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from uss_ray.config import Settings
 from uss_ray.errors import ConfigError
 from uss_ray.models import registry
-from uss_ray.models.panns import PannsConfig
+from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.models.registry import ROLES, build_network, describe_network, names_of, register
 
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from uss_ray.models.panns import Panns, PannsConfig
+from uss_ray.models.panns import Panns
+from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.models.tagging import to_probs
 
 

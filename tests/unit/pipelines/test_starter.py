@@ -11,7 +11,7 @@ from uss_ray.anchors.manifest import read_manifest
 from uss_ray.errors import DataError
 from uss_ray.models.conv_tasnet import ConvTasNet
 from uss_ray.models.network_settings import ConvTasNetConfig, ResUNetConfig
-from uss_ray.models.panns import PannsConfig
+from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.starter import train_starter, train_starter_from_anchors
 from uss_ray.silence import MiningSilence

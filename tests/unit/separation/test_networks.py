@@ -8,7 +8,8 @@ from torch import Tensor
 
 from tests.unit.separation.fakes import BandSeparator, BandTagger, one_hot
 from uss_ray.models.network_settings import ResUNetConfig
-from uss_ray.models.panns import Panns, PannsConfig
+from uss_ray.models.panns import Panns
+from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.models.resunet import ResUNet
 from uss_ray.separation.networks import EstimateRow, MaskRow, Networks, TagRow, rows_in_a_forward
 

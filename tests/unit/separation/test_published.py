@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tests.parity import peers
 from tests.unit.separation.fakes import trained_on
-from uss_ray.models.panns import PannsConfig
+from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.models.query_net import QueryNet
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.engine import build_engine

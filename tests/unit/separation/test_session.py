@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from tests.unit.separation.fakes import Bound, RaggedSource, bound, noise, trained_on
 from uss_ray.errors import ConfigError
 from uss_ray.models.network_settings import ResUNetConfig
-from uss_ray.models.panns import Panns, PannsConfig
+from uss_ray.models.panns import Panns
+from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.models.protocols import WeightsLike
 from uss_ray.models.query_net import QueryNet
 from uss_ray.models.resunet import ResUNet

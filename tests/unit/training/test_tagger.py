@@ -7,7 +7,7 @@ import torchaudio
 from numpy.typing import NDArray
 
 from tests.kept_run import Kept
-from uss_ray.models.panns import PannsConfig
+from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.training.fit import Fit
 from uss_ray.training.recipe import FitSettings, OptimiserSettings, PlanSettings
 from uss_ray.training.tagger import TaggerRecipe, TaggerTask, masked, overlap_clips

@@ -18,7 +18,8 @@ from uss_ray.errors import ConfigError, OutputError, WeightsError
 from uss_ray.models import registry
 from uss_ray.models.conv_tasnet import ConvTasNet
 from uss_ray.models.network_settings import AdaptorConfig, ConvTasNetConfig, ResUNetConfig
-from uss_ray.models.panns import Panns, PannsConfig
+from uss_ray.models.panns import Panns
+from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.models.query_net import Adaptor
 from uss_ray.models.resunet import ResUNet
 from uss_ray.models.specifications import ClassCalibration, ClassListId, Condition

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from uss_ray.errors import WeightsError
 from uss_ray.models.htsat import HtsatConfig
 from uss_ray.models.network_settings import AdaptorConfig, ResUNetConfig
-from uss_ray.models.panns import Panns, PannsConfig
+from uss_ray.models.panns import Panns
+from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.models.query_net import Adaptor
 from uss_ray.models.registry import Role
 from uss_ray.models.resunet import ResidualBlock, ResUNet

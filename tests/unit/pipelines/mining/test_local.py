@@ -28,7 +28,8 @@ SETTINGS = MiningSettings(
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
-    from uss_ray.models.panns import Panns, PannsConfig
+    from uss_ray.models.panns import Panns
+    from uss_ray.models.panns_settings import PannsConfig
     from uss_ray.weights.folder import save_weights, specify
 
     torch.manual_seed(3)

@@ -17,7 +17,8 @@ def request_for(weights: Path, **changes: object) -> MiningRequest:
 
 @pytest.fixture(scope="module")
 def with_detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from uss_ray.models.panns import Panns, PannsConfig
+    from uss_ray.models.panns import Panns
+    from uss_ray.models.panns_settings import PannsConfig
     from uss_ray.weights.folder import save_weights, specify
 
     tagger = Panns(PannsConfig(block_channels=(2, 4), embedding_size=4, mel_bins=16, head="frame"))

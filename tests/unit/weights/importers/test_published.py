@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from uss_ray.errors import WeightsError
-from uss_ray.models.panns import Panns, PannsConfig
+from uss_ray.models.panns import Panns
+from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.models.specifications import ClassListId, Condition
 from uss_ray.weights.folder import load_weights
 from uss_ray.weights.importers.published import (
