@@ -305,7 +305,7 @@ class ArchiveJob(Job[RunSummary]):
             trouble = page_trouble(output) if has_page else None
             return tally_of(rows, keys=failed).most_common(), trouble
 
-        reasons, trouble = run_on_worker(settle)  # for there may be many
+        reasons, trouble = run_on_worker(settle, tells=self.tells)  # for there may be many
         if trouble is not None:
             logger.warning("%s: no page of the output; uss-ray report makes it: %s", output, trouble)
         yield Increment(skipped=earlier.skipped, failed_before=len(failed), failures=reasons)

@@ -223,7 +223,7 @@ class MiningJob(Job[MiningSummary]):
             has_page = request.report and totals.anchors
             return missing, totals, write_mining_report(output, labels=labels) if has_page else None
 
-        missing, self._totals, self.report = run_on_worker(finish, self._listing.table)
+        missing, self._totals, self.report = run_on_worker(finish, self._listing.table, tells=self.tells)
         if missing:
             yield Increment(failed=missing, failures={_NOT_THERE: missing}, amounts={"missing": missing})
         if self._listed_by is not None:
@@ -277,7 +277,7 @@ class MiningJob(Job[MiningSummary]):
             table, sha256 = load_labels(request, vocabulary)
             return table, (len(table), sha256)
 
-        table, (clips, sha256) = split_on_worker(load)
+        table, (clips, sha256) = split_on_worker(load, tells=self.tells)
         self._listing = ClipListing(
             readers=self._source.readers,
             table=table,

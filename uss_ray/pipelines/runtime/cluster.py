@@ -96,14 +96,10 @@ class _Others:
 
     @property
     def runs(self) -> int:
-        """Other jobs of this house."""
-        return len(
-            {
-                actor.job_id
-                for actor in self._alive
-                if actor.class_name == RunState.__name__ and actor.job_id.hex() != self._mine
-            }
-        )
+        """Other jobs of this house that have workers; one that waits for room itself takes nothing."""
+        of_this_house = {actor.job_id for actor in self._alive if actor.class_name == RunState.__name__}
+        at_work = {actor.job_id for actor in (*self._alive, *self._pending) if _holds_something(actor)}
+        return sum(job.hex() != self._mine for job in of_this_house & at_work)
 
     def promised(self, kind: str) -> float:
         """Sum up what actors of others wait for that asked before."""
@@ -120,7 +116,7 @@ class _Others:
         gpus: Counter[tuple[str, str]] = Counter()
         for actor in self._alive:
             needed = actor.required_resources
-            if actor.job_id.hex() != self._mine and (needed.get("CPU") or needed.get("GPU")):
+            if actor.job_id.hex() != self._mine and _holds_something(actor):
                 key = (actor.class_name, actor.job_id.hex())
                 held[key] += 1
                 cpus[key] += needed.get("CPU", 0.0)
@@ -137,6 +133,23 @@ class _Others:
             named.append(f"{count}{kind} of {drivers.get(job, f'job {job}')} ({', '.join(amounts)})")
         more = len(named) - _MOST_HOLDERS
         return (*named[:_MOST_HOLDERS], *([f"{more} more"] if more > 0 else []))
+
+
+def crashing(*, restarts: int) -> str | None:
+    """Name where an actor of this job was that Ray has started again so often; None if there is none."""
+    mine = ray.get_runtime_context().get_job_id()
+    with suppress(Exception):
+        for state in ("RESTARTING", "PENDING_CREATION", "ALIVE"):
+            for actor in _actors(state):
+                is_ours = actor.job_id.hex() == mine and _holds_something(actor)
+                if is_ours and actor.num_restarts >= restarts:
+                    return actor.address.ip_address or "a machine of the cluster"
+    return None
+
+
+def _holds_something(actor: Any) -> bool:
+    needed = actor.required_resources
+    return bool(needed.get("CPU") or needed.get("GPU"))
 
 
 def living(actors: Collection[str]) -> int:

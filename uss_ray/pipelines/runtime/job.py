@@ -21,7 +21,7 @@ import ray.data
 
 from uss_ray.errors import ConfigError, OutputError
 from uss_ray.pipelines.runtime.breaker import CircuitBreaker
-from uss_ray.pipelines.runtime.cluster import living, read_resources, wait_for_pool
+from uss_ray.pipelines.runtime.cluster import crashing, living, read_resources, wait_for_pool
 from uss_ray.pipelines.runtime.context import quiet_ray_data
 from uss_ray.pipelines.runtime.counters import Counters, Increment
 from uss_ray.pipelines.runtime.identity import RunIdentity, end_overwriting, open_run
@@ -40,7 +40,8 @@ from uss_ray.store.store import Store
 logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 1.0
-_ABANDON_SECONDS = 10.0  # after a stop, when no worker is at anything
+_ABANDON_SECONDS = 10.0  # after a stop or a fault of the run, when no worker is at anything
+_CRASHES = 3
 _COUNT_SECONDS = 0.5  # between two questions how much was found
 
 
@@ -100,12 +101,15 @@ class Job(ABC, Generic[S]):
     results_folder : str
         Folder below the output root that tells of results.
     request : JobRequest
+    tells : actor handle
+        Of the run's state: told what the stores of workers warn of. Set by `run_job` before it asks for anything else.
     """
 
     kind: ClassVar[str]
     stages: ClassVar[tuple[str, ...]]
     results_folder: ClassVar[str]
     request: JobRequest
+    tells: Any = None
 
     @property
     @abstractmethod
@@ -244,6 +248,7 @@ def run_job(
         stop_on_signals(run.end_by_signal) as run.stop,
     ):
         plan(read_resources())  # refuses what there will never be room for
+        run.begin()
         facts = job.facts()
         with hold_lease(job.output, job=job.kind, shard=options.shard, on_lost=run.give_up):
             identity, is_resumed = open_run(
@@ -323,6 +328,10 @@ class _Run:
         first, *others = self.job.stages
         return {first: self._decoders, **dict.fromkeys(others, actors)}
 
+    def begin(self) -> None:
+        """Have a state, of which the work between the passes tells too."""
+        self._state = self.job.tells = start_run_state()
+
     def end_by_signal(self) -> None:
         """Say what a signal does, and stop."""
         at_work = self._pool.actors if self._pool else 0
@@ -343,7 +352,7 @@ class _Run:
 
     def drive(self, plan: Callable[[Any], Any]) -> None:
         """Run passes until nothing is missing."""
-        ledger, earlier = split_on_worker(self.job.ledger_reader())
+        ledger, earlier = split_on_worker(self.job.ledger_reader(), tells=self._state)
         self.counters.add(earlier)
         with self._planning:
             pool = self._planning.enter_context(wait_for_pool(plan, stop=self.stop))
@@ -365,13 +374,15 @@ class _Run:
                 missing = 0
                 if step is not Step.PASS_OVER_ALL:
                     missing = self._passes[-1].missing
-                    ledger, _ = split_on_worker(self.job.ledger_reader())
+                    ledger, _ = split_on_worker(self.job.ledger_reader(), tells=self._state)
                 if step is Step.ISOLATE:
+                    self.begin()
                     self.counters.forget_unfinished()
                     pool = self._pool = refit_pool(pool, read_resources())
                 run = Pass(
                     ledger=ledger,
-                    state=start_run_state(),
+                    # what was found in the passes is still asked for afterwards
+                    state=start_run_state() if step is Step.QUARANTINE else self._state,
                     pool=pool,
                     is_isolated=step is Step.ISOLATE,
                     missing=missing,
@@ -385,7 +396,6 @@ class _Run:
                 self._passes.append(self._pass(run))
 
     def _pass(self, run: Pass) -> PassResult:
-        self._state = run.state
         if self.stop:
             self.ask_to_stop()
         if self._lost is not None:
@@ -437,13 +447,25 @@ class _Run:
                 self._count(increment)
 
     def _is_abandoned(self, standstill: Standstill, look: Look) -> bool:
-        """Say what the run waits for, if it stands still; after a stop it waits for nobody but busy workers."""
+        """Say what the run waits for, if it stands still; after a stop it waits for nobody but busy workers.
+
+        Ray starts a worker that crashes again and again, also one that is never ready: then the run ends.
+        """
         busy = living(look.busy) if look.busy and standstill.seconds > _POLL_SECONDS else len(look.busy)
-        if self.stop:
+        if self.stop or look.fault is not None:
             return not busy and standstill.seconds >= _ABANDON_SECONDS
         line = standstill.line(workers=look.workers, busy=busy, resources=read_resources)
         if line is not None:
             logger.warning("%s", line)
+            if not look.workers and (machine := crashing(restarts=_CRASHES)):
+                self._state.give_up.remote(
+                    ConfigError(
+                        f"worker on {machine}",
+                        expected="one that gets ready to work",
+                        found=f"one that died {_CRASHES + 1} times before it was ready: too little memory, or a"
+                        " library that crashes (the logs of Ray on that machine have its last words)",
+                    )
+                )
         return False
 
     def _take(self, record: dict[str, Any]) -> None:

@@ -27,11 +27,13 @@ from uss_ray.errors import ConfigError, UssRayError
 from uss_ray.pipelines.runtime.context import pipeline_context
 from uss_ray.pipelines.runtime.guarded import guard
 from uss_ray.pipelines.runtime.pool import LISTING_CPUS, WorkerPool
+from uss_ray.pipelines.runtime.progress import Warnings
 from uss_ray.pipelines.runtime.run_state import begin_telling, keep_telling
 from uss_ray.pipelines.runtime.source import TableReader, read_tables
 
 _TASK_RETRIES = 2
 _POLL_SECONDS = 60.0
+_LOOK_SECONDS = 2.0
 _QUIET_SECONDS = 8.0  # before the driver says that it waits
 _REPEAT_SECONDS = 30.0
 
@@ -304,30 +306,48 @@ class TableStream:
             self._tables.put(None)
 
 
-def run_on_worker(work: Callable[..., _T], *arguments: Any) -> _T:
+def run_on_worker(work: Callable[..., _T], *arguments: Any, tells: Any) -> _T:
     """Run a function in a task that takes no CPU, such as for memory that grows with the archive.
+
+    Parameters
+    ----------
+    work : callable
+    *arguments
+        For it.
+    tells : actor handle
+        Of `start_run_state`; told what the function's store warns of, which is logged here.
 
     Raises
     ------
     UssRayError
         Of the function; others become one.
     """
-    return cast(_T, _get(ray.remote(work).options(num_cpus=0).remote(*arguments)))
+    task = ray.remote(_told).options(name=work.__name__, num_cpus=0)
+    return cast(_T, _get(task.remote(work, tells, *arguments), tells))
 
 
-def split_on_worker(work: Callable[[], tuple[Any, _T]]) -> tuple[Any, _T]:
+def split_on_worker(work: Callable[[], tuple[Any, _T]], *, tells: Any) -> tuple[Any, _T]:
     """Do the same with a function that gives two: of the first a reference comes back, for it may be large."""
-    references: Any = ray.remote(work).options(num_cpus=0, num_returns=2).remote()
-    return references[0], cast(_T, _get(references[1]))
+    task = ray.remote(_told).options(name=work.__name__, num_cpus=0, num_returns=2)
+    references: Any = task.remote(work, tells)
+    return references[0], cast(_T, _get(references[1], tells))
 
 
-def _get(reference: Any) -> Any:
+def _told(work: Callable[..., _T], tells: Any, *arguments: Any) -> _T:
+    begin_telling(tells)
+    return work(*arguments)
+
+
+def _get(reference: Any, tells: Any) -> Any:
+    """Wait for a task; say what its store waits for, and now and then that it is waited for itself."""
+    told, began, last = Warnings(), time.monotonic(), -_REPEAT_SECONDS
     try:
-        began = last = time.monotonic()
-        while not ray.wait([reference], timeout=_QUIET_SECONDS)[0]:
-            if last == began or time.monotonic() - last >= _REPEAT_SECONDS:
-                last = time.monotonic()
-                since = time.strftime("%H:%M:%S UTC", time.gmtime(time.time() - (last - began)))
+        while not ray.wait([reference], timeout=_LOOK_SECONDS)[0]:
+            told.say(ray.get(tells.look.remote()))
+            waited = time.monotonic() - began
+            if waited >= _QUIET_SECONDS and waited - last >= _REPEAT_SECONDS:
+                last = waited
+                since = time.strftime("%H:%M:%S UTC", time.gmtime(time.time() - waited))
                 logger.warning("waiting since %s for a worker that reads or settles what was done", since)
         return ray.get(reference)
     except RayError as error:

@@ -213,7 +213,7 @@ class PackJob(Job[PackSummary]):
                 source = AnchorShards(request.anchor_store)
                 return _finish(request, source, shards=len(_plan(request, source)))
 
-            self._manifest = run_on_worker(finish)
+            self._manifest = run_on_worker(finish, tells=self.tells)
         yield from ()
 
     def summary(self, report: RunReport) -> PackSummary:

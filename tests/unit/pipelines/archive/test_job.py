@@ -90,7 +90,7 @@ def test_the_end_brings_failures_into_order_and_fetches_what_was_passed_over(
 ) -> None:
     passed = PassedOver()
     passed.add(["a.txt"])
-    monkeypatch.setattr(job_module, "run_on_worker", lambda action: action())
+    monkeypatch.setattr(job_module, "run_on_worker", lambda action, tells: action())
     monkeypatch.setattr(job_module.ray, "get", lambda reference: reference)
     found = Earlier(skipped=4, failed=[np.array([7])], changed=Named(1, ["a"]), strangers=2)
     job._listed_by = SimpleNamespace(

@@ -8,13 +8,15 @@ from types import SimpleNamespace
 import pytest
 
 from uss_ray.pipelines.runtime import cluster
-from uss_ray.pipelines.runtime.cluster import living, read_resources, wait_for_pool
+from uss_ray.pipelines.runtime.cluster import crashing, living, read_resources, wait_for_pool
 from uss_ray.pipelines.runtime.pool import LIGHT_CPUS, Resources, plan_pool
 from uss_ray.pipelines.runtime.stopping import StopRequest
 
 
-def actor(name, job, *, number=0, **resources):
+def actor(name, job, *, number=0, num_restarts=0, **resources):
     return SimpleNamespace(
+        num_restarts=num_restarts,
+        address=SimpleNamespace(ip_address="10.0.0.5"),
         class_name=name,
         job_id=bytes.fromhex(job),
         actor_id=bytes([number]),
@@ -58,6 +60,7 @@ def test_what_others_hold_is_told_by_who_holds_most(ray_says):
 
 def test_room_is_left_for_other_jobs_of_this_house_and_for_who_asked_before(ray_says):
     ray_says["ALIVE"] = [actor("RunState", "02"), actor("RunState", "02"), actor("RunState", "01")]
+    ray_says["ALIVE"] += [actor("Worker", "02", CPU=0.5), actor("RunState", "04")]  # which waits for room itself
     ray_says["PENDING_CREATION"] = [actor("Worker", "03", CPU=0.5), actor("Worker", "01", CPU=9.0)]
     assert read_resources().free_cpus == 3.0 - LIGHT_CPUS - 0.5
 
@@ -74,6 +77,22 @@ def test_a_cluster_that_tells_nothing_of_actors_is_planned_with_what_is_free(ray
 def test_actors_at_work_count_while_they_live(ray_says):
     ray_says["ALIVE"] = [actor("Worker", "01", number=10), actor("Worker", "01", number=11)]
     assert living(["0a", "0c"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("ours", "found"),
+    [
+        ({"num_restarts": 3, "CPU": 1.0}, "10.0.0.5"),
+        ({"num_restarts": 2, "CPU": 1.0}, None),
+        ({"num_restarts": 9}, None),  # the state of the run
+    ],
+)
+def test_an_actor_that_dies_again_and_again_is_found(ray_says, ours, found):
+    ray_says["RESTARTING"] = [
+        actor("Worker", "02", number=1, num_restarts=9, CPU=1.0),
+        actor("Worker", "01", **ours),
+    ]
+    assert crashing(restarts=3) == found
 
 
 @pytest.fixture

@@ -134,7 +134,7 @@ def without_ray(monkeypatch):
     monkeypatch.setattr(module, "read_resources", lambda: Resources.unshared(cpus=4.0))
     monkeypatch.setattr(module, "start_run_state", Handle)
     monkeypatch.setattr(module, "TableStream", Reports)
-    monkeypatch.setattr(module, "split_on_worker", lambda work: work())
+    monkeypatch.setattr(module, "split_on_worker", lambda work, tells: work())
     monkeypatch.setattr(module.ray, "get", lambda value: value)
     monkeypatch.setattr(module.ray, "is_initialized", lambda: True)
 
@@ -327,3 +327,29 @@ def test_a_run_that_stands_still_says_what_it_waits_for(run, monkeypatch, caplog
     _, result = run(["done"] * 3)
     assert result.exit_code == 0
     assert "waiting for 1.75 CPUs: 0.5 of 4 are free, held by Model of job 02 (3.5 CPUs)" in caplog.messages
+
+
+@pytest.mark.parametrize("restarts", [3, 2])
+def test_workers_that_die_before_they_are_ready_end_the_run_and_fail_no_item(run, monkeypatch, restarts):
+    now = [0.0]
+
+    class Nothing(Reports):
+        def poll(self, *, seconds):
+            now[0] += seconds
+            return super().poll(seconds=seconds) if now[0] > 60.0 else None
+
+    monkeypatch.setattr(module, "TableStream", Nothing)
+    monkeypatch.setattr(module, "Standstill", partial(module.Standstill, clock=lambda: now[0]))
+    crashing = ["10.0.0.5"] if restarts >= 3 else []
+    monkeypatch.setattr(module, "crashing", lambda restarts: crashing[0] if crashing else None)
+    if restarts < 3:
+        assert run(["done"] * 3)[1].exit_code == 0
+        return
+    with pytest.raises(ConfigError, match=r"10\.0\.0\.5: expected one that gets ready.*died 4 times"):
+        run(["done"] * 3)
+    assert now[0] < 40.0
+
+
+def test_a_job_has_somebody_to_tell_from_its_first_task_on(run):
+    job, _ = run(["done", "done", "done"])
+    assert job.tells is job.passes[0].state

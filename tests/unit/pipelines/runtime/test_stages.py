@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+from functools import partial
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -12,7 +14,9 @@ from ray.exceptions import RayError
 
 from tests.unit.pipelines.listening import listening
 from uss_ray.errors import ConfigError, OutputError
-from uss_ray.pipelines.runtime.stages import StalledError, TableStream, _telling, own_error
+from uss_ray.pipelines.runtime import stages
+from uss_ray.pipelines.runtime.run_state import RunState
+from uss_ray.pipelines.runtime.stages import StalledError, TableStream, _telling, own_error, run_on_worker
 
 TABLE = pa.table({"number": [1]})
 
@@ -103,3 +107,31 @@ def test_what_a_stages_store_warns_of_comes_to_the_driver():
         assert told(pa.table({"x": [1, 2]}), factor=3) == 6
         told(pa.table({"x": [1]}), factor=1)
     assert [text for _, text, _ in notes.taken] == ["away since 12:00"] * 2
+
+
+def test_what_the_store_of_a_task_warns_of_is_said_while_it_is_waited_for(monkeypatch, caplog):
+    """Work that takes 20 s, of which its store is away from the third on; then it ends."""
+    now, state, store = [0.0], RunState(), logging.getLogger("uss_ray.store.patience")
+
+    class Task:
+        def options(self, **_options):
+            return self
+
+        def remote(self, work, tells, *arguments):
+            return partial(stages._told, work, tells, *arguments)
+
+    def wait(references, *, timeout):
+        now[0] += timeout
+        if now[0] > 2.0:
+            state.note(store.name, f"away since {now[0]:.0f}", "process 7")
+        return (references, []) if now[0] > 20.0 else ([], references)
+
+    monkeypatch.setattr(stages.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(stages.ray, "remote", lambda _function: Task())
+    monkeypatch.setattr(stages.ray, "wait", wait)
+    monkeypatch.setattr(stages.ray, "get", lambda reference: reference() if callable(reference) else reference)
+    told = SimpleNamespace(look=SimpleNamespace(remote=state.look), note=SimpleNamespace(remote=state.note))
+    with listening():
+        assert run_on_worker(lambda number: number + 1, 1, tells=told) == 2
+    assert caplog.messages[0] == "away since 4"
+    assert sum("waiting since" in line for line in caplog.messages) == 1
