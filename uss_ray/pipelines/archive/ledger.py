@@ -33,6 +33,8 @@ from uss_ray.results.stems.part_files import PART_NAME, read_part_facts
 from uss_ray.store.store import Store
 
 FAILED_PREFIX = "failed-"
+_SETTLED = f"{FAILED_PREFIX}settled"
+_READINGS = 5
 FAILED_LIST_NAME = "failed.jsonl"
 
 _READERS = 16
@@ -89,9 +91,17 @@ def read_ledger(output: Store) -> Ledger:
     OutputError
         If the index is there and cannot be read.
     """
-    with ThreadPoolExecutor(_READERS) as pool:
+    for left in reversed(range(_READINGS)):
         parts = _index_parts(output)
-        found = list(pool.map(_read_keys, parts))
+        try:
+            with ThreadPoolExecutor(_READERS) as pool:
+                found = list(pool.map(_read_keys, parts))
+            break
+        except (
+            OutputError
+        ) as error:  # another shard brings the index into order, and a part is in the next one
+            if not left or not isinstance(error.__cause__, FileNotFoundError):
+                raise
     if not found:
         return Ledger(np.zeros(0, np.int64), np.zeros(0, np.int64))
     keys = np.concatenate([part.keys for part in found])
@@ -225,7 +235,7 @@ def settle_failures(output: Store) -> list[IndexRow]:
     """
     parts = [name for name in _index_parts(output) if _holds_failed(name)]
     separated = read_ledger(output).separated if parts else np.zeros(0, np.int64)
-    latest: dict[str, IndexRow] = {}
+    latest: dict[str, tuple[bool, IndexRow]] = {}
     rows = 0
     is_current = True
     for part in parts:
@@ -237,10 +247,12 @@ def settle_failures(output: Store) -> list[IndexRow]:
             row = IndexRow.from_record(record)
             if is_in(np.array([recording_key(row.recording_id)]), separated)[0]:
                 continue
+            # What was settled is of an earlier run, whatever the clocks of two machines say.
+            found = (part.name != f"{_SETTLED}.parquet", row)
             known = latest.get(row.recording_id)
-            if known is None or row.created_at > known.created_at:
-                latest[row.recording_id] = row
-    ordered = [latest[name] for name in sorted(latest)]
+            if known is None or (found[0], row.created_at) > (known[0], known[1].created_at):
+                latest[row.recording_id] = found
+    ordered = [latest[name][1] for name in sorted(latest)]
     if rows != len(ordered) or not is_current:
         _replace(output, parts, ordered)
     with tempfile.TemporaryDirectory() as folder:
@@ -251,7 +263,7 @@ def settle_failures(output: Store) -> list[IndexRow]:
 
 
 def _replace(output: Store, parts: Collection[Store], rows: list[IndexRow]) -> None:
-    name = f"{FAILED_PREFIX}settled"
+    name = _SETTLED
     kept = output / index_path(name)
     if rows:
         with staging_folder(output) as staging:

@@ -25,7 +25,7 @@ from uss_ray.pipelines.runtime.cluster import crashing, living, read_resources, 
 from uss_ray.pipelines.runtime.context import quiet_ray_data
 from uss_ray.pipelines.runtime.counters import Counters, Increment
 from uss_ray.pipelines.runtime.identity import RunIdentity, end_overwriting, open_run
-from uss_ray.pipelines.runtime.lease import hold_lease
+from uss_ray.pipelines.runtime.lease import hold_lease, take_turn
 from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.pool import WorkerPool, decoders_beside, plan_pool, refit_pool
 from uss_ray.pipelines.runtime.progress import Progress, ProgressHook, Standstill, Warnings
@@ -241,6 +241,7 @@ def run_job(
     plan = partial(
         plan_pool, actors=options.actors, device=job.request.device, actors_per_gpu=options.actors_per_gpu
     )
+    turn = partial(take_turn, job.output, job=job.kind, shard=options.shard)
     run = _Run(job=job, options=options, on_progress=on_progress)
     with (
         ray_session(options.address, verbose=options.verbose),
@@ -251,12 +252,13 @@ def run_job(
         run.begin()
         facts = job.facts()
         with hold_lease(job.output, job=job.kind, shard=options.shard, on_lost=run.give_up):
-            identity, is_resumed = open_run(
-                RunIdentity.of(job.source, run=facts, threads=options.threads or 1),
-                output=job.output,
-                results_folder=job.results_folder,
-                start_over=job.start_over if job.request.overwrite else None,
-            )
+            with turn():
+                identity, is_resumed = open_run(
+                    RunIdentity.of(job.source, run=facts, threads=options.threads or 1),
+                    output=job.output,
+                    results_folder=job.results_folder,
+                    start_over=job.start_over if job.request.overwrite else None,
+                )
             if is_resumed and options.threads not in (None, identity.threads):
                 logger.warning(
                     "%d threads a worker instead of the %d of the first start: the last bit of a sample may differ",
@@ -265,29 +267,30 @@ def run_job(
                 )
             with job.workspace():
                 run.drive(partial(plan, threads=options.threads or identity.threads))
-            for increment in job.finalise(is_complete=run.is_complete):
-                run.counters.add(increment)
-            report = RunReport(
-                facts=facts,
-                counters=run.counters,
-                stage_workers=run.stage_workers(),
-                started_at=started[1],
-                ended_at=datetime.now(UTC),
-                wall_seconds=time.monotonic() - started[0],
-            )
-            summary = job.summary(report)
-            name = _summary_name(options.shard)
-            (job.output / name).put(summary.to_json().encode())
-            result = JobResult(
-                output=str(job.output),
-                counters=run.counters,
-                summary=summary,
-                summary_name=name,
-                max_failed_fraction=options.max_failed_fraction,
-                signal_number=run.stop.signal_number,
-            )
-            if result.exit_code == 0:
-                end_overwriting(job.output, shard=options.shard)
+            with turn():
+                for increment in job.finalise(is_complete=run.is_complete):
+                    run.counters.add(increment)
+                report = RunReport(
+                    facts=facts,
+                    counters=run.counters,
+                    stage_workers=run.stage_workers(),
+                    started_at=started[1],
+                    ended_at=datetime.now(UTC),
+                    wall_seconds=time.monotonic() - started[0],
+                )
+                summary = job.summary(report)
+                name = _summary_name(options.shard)
+                (job.output / name).put(summary.to_json().encode())
+                result = JobResult(
+                    output=str(job.output),
+                    counters=run.counters,
+                    summary=summary,
+                    summary_name=name,
+                    max_failed_fraction=options.max_failed_fraction,
+                    signal_number=run.stop.signal_number,
+                )
+                if result.exit_code == 0:
+                    end_overwriting(job.output, shard=options.shard)
     return result
 
 

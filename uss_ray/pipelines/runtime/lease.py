@@ -2,7 +2,8 @@
 
 Each holder has a file of its own, so none overwrites another's; who has written one looks whether there is another,
 and yields if so. That is safe on disks and in object stores without conditional writes. A lease whose holder is dead
-does not count: it has not been renewed for a while, or, on the same machine, its process is gone.
+does not count: on the same machine its process is gone; on another it was not renewed while somebody watched it, for
+clocks differ, and jump.
 """
 
 from __future__ import annotations
@@ -27,9 +28,13 @@ from uss_ray.store.store import Store, sweep_half_written
 logger = logging.getLogger(__name__)
 
 LEASE_FOLDER = ".lease"
+TURN_FOLDER = ".turn"
 
 _RENEW_SECONDS = 20.0
 _STALE_SECONDS = 180.0  # nine renewals, and clocks that differ by a minute or two
+_WATCH_SECONDS = 50.0  # two renewals and a half
+_TURN_SECONDS = 1.0
+_QUIET_SECONDS = 8.0
 _ATTEMPTS = 4  # where two start at the same moment, both may yield
 _PATIENCE_SECONDS = 10.0  # for a store that is away; the end of a run waits for no more than that
 _SUFFIX = ".json"
@@ -94,8 +99,8 @@ class Lease:
             return True
         return self.shard[1] != other.shard[1] or self.shard[0] == other.shard[0]
 
-    def is_alive(self, *, now: float, machine: str, started: Callable[[int], int | None]) -> bool:
-        """Tell whether its holder still runs.
+    def is_alive(self, *, now: float, machine: str, started: Callable[[int], int | None]) -> bool | None:
+        """Tell whether its holder still runs; None if only time will tell: it was renewed at quite another moment.
 
         Parameters
         ----------
@@ -106,10 +111,8 @@ class Lease:
         started : callable
             Gives when a process of this machine started, or None for one that is gone.
         """
-        if now - self.renewed_at >= _STALE_SECONDS:
-            return False
         if self.machine != machine:
-            return True
+            return None if abs(now - self.renewed_at) >= _STALE_SECONDS else True
         if self.pid == os.getpid() and self.token not in _held_here:
             return False
         return started(self.pid) == self.process_started
@@ -146,16 +149,65 @@ def hold_lease(
     OutputError
         If somebody else holds it, or the output cannot be written.
     """
-    options = output.options.replace(patience_seconds=_PATIENCE_SECONDS)
-    place = Store(output.root, options, OutputError) / LEASE_FOLDER
+    place = _place(output, LEASE_FOLDER)
     lease = _take(place, output=output, lease=Lease.of_this_process(job=job, shard=shard))
+    with _kept(place, output, lease, on_lost):
+        yield lease
+
+
+@contextmanager
+def take_turn(output: Store, *, job: str, shard: Shard | None) -> Iterator[None]:
+    """Be the only one of several shards that brings the output into order, while the block runs; waits for the others.
+
+    Parameters
+    ----------
+    output : Store
+    job : str
+        For messages to others.
+    shard : (int, int) or None
+        None holds the lease of all, and need not wait.
+
+    Raises
+    ------
+    OutputError
+        If the output cannot be written.
+    """
+    if shard is None:
+        yield
+        return
+    place, began, told = _place(output, TURN_FOLDER), time.monotonic(), False
+    lease = Lease.of_this_process(job=job, shard=None)
+    while True:
+        others = _others(place, lease)
+        if not others and _is_taken(place, lease):
+            break
+        if others and not told and time.monotonic() - began >= _QUIET_SECONDS:
+            told = True
+            logger.warning(
+                "waiting for another shard that brings the output into order: %s", others[0].holder()
+            )
+        time.sleep(random.uniform(0.1, _TURN_SECONDS))
+    with _kept(place, output, lease, lambda _: None):
+        yield
+
+
+def _place(output: Store, folder: str) -> Store:
+    options = output.options.replace(patience_seconds=_PATIENCE_SECONDS)
+    return Store(output.root, options, OutputError) / folder
+
+
+@contextmanager
+def _kept(
+    place: Store, output: Store, lease: Lease, on_lost: Callable[[OutputError], None]
+) -> Iterator[None]:
+    """Renew a lease while the block runs."""
     ended = threading.Event()
     renewing = threading.Thread(
         target=_renew, args=(place, output, lease, ended, on_lost), name="lease", daemon=True
     )
     renewing.start()
     try:
-        yield lease
+        yield
     finally:
         ended.set()
         renewing.join()  # or it might write the lease once more after it is gone
@@ -193,17 +245,24 @@ def _take(place: Store, *, output: Store, lease: Lease) -> Lease:
             sweep_half_written(folder)
     for attempt in range(_ATTEMPTS):
         _refuse_if_held(place, output=output, lease=lease)
-        _held_here.add(lease.token)
-        _write(place, lease)
-        if not _others(place, lease):
+        if _is_taken(place, lease):
             return lease
-        # Two have come at the same moment: neither may go on, for the other may have looked before it wrote.
-        _release(place, lease)
         time.sleep(random.uniform(0.1, 0.5) * (attempt + 1))
     _refuse_if_held(place, output=output, lease=lease)
     raise OutputError(
         str(output), expected="an output that no other run writes to", found="several that start"
     )
+
+
+def _is_taken(place: Store, lease: Lease) -> bool:
+    """Write a lease, and let go of it again if there is another by then."""
+    _held_here.add(lease.token)
+    _write(place, lease)
+    if not _others(place, lease):
+        return True
+    # Two have come at the same moment: neither may go on, for the other may have looked before it wrote.
+    _release(place, lease)
+    return False
 
 
 def _refuse_if_held(place: Store, *, output: Store, lease: Lease) -> None:
@@ -218,16 +277,34 @@ def _refuse_if_held(place: Store, *, output: Store, lease: Lease) -> None:
 
 def _others(place: Store, lease: Lease) -> list[Lease]:
     """Give the live leases that exclude one; removes those of the dead."""
-    others = []
+    alive, unsure = [], []
     for other in read_leases(place):
         if other.token == lease.token or not lease.excludes(other):
             continue
-        if other.is_alive(now=time.time(), machine=lease.machine, started=process_started):
-            others.append(other)
+        lives = other.is_alive(now=time.time(), machine=lease.machine, started=process_started)
+        if lives is False:
+            _take_over(place, other)
         else:
-            logger.info("taking over from %s", other.holder())
-            _file(place, other).remove()
-    return sorted(others, key=lambda other: other.taken_at)
+            (alive if lives else unsure).append(other)
+    if unsure and not alive:
+        logger.warning(
+            "watching for %.0f s whether who held the output still runs: %s",
+            _WATCH_SECONDS,
+            unsure[0].holder(),
+        )
+        time.sleep(_WATCH_SECONDS)
+        renewed = {found.token: found.renewed_at for found in read_leases(place)}
+        for other in unsure:
+            if renewed.get(other.token, other.renewed_at) != other.renewed_at:
+                alive.append(other)
+            else:
+                _take_over(place, other)
+    return sorted(alive, key=lambda other: other.taken_at)
+
+
+def _take_over(place: Store, other: Lease) -> None:
+    logger.info("taking over from %s", other.holder())
+    _file(place, other).remove()
 
 
 def _renew(

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from uss_ray.pipelines.archive import ledger
 from uss_ray.pipelines.archive.cleaning import forget_done_parts, start_over
 from uss_ray.pipelines.archive.ledger import (
     FAILED_PREFIX,
@@ -67,9 +68,9 @@ def failed(name, reason="broken"):
 
 
 def test_without_an_index_nothing_is_done(output):
-    ledger = read_ledger(output)
-    assert (len(ledger.separated), len(ledger.failed), len(ledger.known)) == (0, 0, 0)
-    assert not is_in(np.array([1, 2]), ledger.separated).any()
+    found = read_ledger(output)
+    assert (len(found.separated), len(found.failed), len(found.known)) == (0, 0, 0)
+    assert not is_in(np.array([1, 2]), found.separated).any()
 
 
 def test_the_index_tells_what_is_done(output, put):
@@ -97,6 +98,35 @@ def test_failures_are_settled_once_a_recording_is_separated_or_has_failed_again(
     assert [json.loads(line)["recording_id"] for line in lines] == ["again.wav", "other.wav"]
     assert len(settle_failures(output)) == 2
     assert read_index(output).num_rows == 3
+
+
+def test_what_fails_again_counts_whatever_the_clock_of_its_machine_says(output, put):
+    late, early = (datetime(year, 1, 1, tzinfo=UTC) for year in (2031, 2026))
+    put(FAILED_PREFIX + "a", [replace(failed("a.wav", "cut"), created_at=late), failed("b.wav")])
+    put(FAILED_PREFIX + "b", [replace(failed("a.wav", "cut"), created_at=early)])
+    settle_failures(output)
+    put(FAILED_PREFIX + "c", [replace(failed("a.wav", "no sound"), created_at=early)])
+    assert [row.reason for row in settle_failures(output)] == ["no sound", "broken"]
+
+
+def test_a_part_that_another_shard_settles_while_the_ledger_is_read_is_read_where_it_is_now(
+    output, put, monkeypatch
+):
+    put(FAILED_PREFIX + "a", [failed("a.wav"), failed("a.wav")])
+    put("b", [separated("b.wav")])
+    read = ledger._read_keys
+    settled = []
+
+    def settle_before(part):
+        if not settled:
+            settled.append(settle_failures)
+            monkeypatch.setattr(ledger, "_read_keys", read)
+            settle_failures(output)
+        return read(part)
+
+    monkeypatch.setattr(ledger, "_read_keys", settle_before)
+    found = read_ledger(output)
+    assert (len(found.separated), len(found.failed)) == (1, 1)
 
 
 def test_the_ledger_knows_what_a_recording_held_when_it_was_last_done(output, put):

@@ -60,7 +60,10 @@ def test_what_others_hold_is_told_by_who_holds_most(ray_says):
 
 def test_room_is_left_for_other_jobs_of_this_house_and_for_who_asked_before(ray_says):
     ray_says["ALIVE"] = [actor("RunState", "02"), actor("RunState", "02"), actor("RunState", "01")]
-    ray_says["ALIVE"] += [actor("Worker", "02", CPU=0.5), actor("RunState", "04")]  # which waits for room itself
+    ray_says["ALIVE"] += [
+        actor("Worker", "02", CPU=0.5),
+        actor("RunState", "04"),
+    ]  # which waits for room itself
     ray_says["PENDING_CREATION"] = [actor("Worker", "03", CPU=0.5), actor("Worker", "01", CPU=9.0)]
     assert read_resources().free_cpus == 3.0 - LIGHT_CPUS - 0.5
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict, replace
 
@@ -14,7 +15,15 @@ import pytest
 
 from uss_ray.errors import OutputError
 from uss_ray.pipelines.runtime import lease as lease_module
-from uss_ray.pipelines.runtime.lease import LEASE_FOLDER, Lease, hold_lease, process_started, read_leases
+from uss_ray.pipelines.runtime.lease import (
+    LEASE_FOLDER,
+    TURN_FOLDER,
+    Lease,
+    hold_lease,
+    process_started,
+    read_leases,
+    take_turn,
+)
 from uss_ray.store.store import Store
 
 HOLD = """
@@ -132,16 +141,63 @@ def test_a_lease_that_this_process_could_not_release_does_not_count(output):
         pass
 
 
-def test_another_machine_is_believed_until_it_has_not_renewed_for_a_while(output):
+def test_another_machine_is_believed_while_it_renews(output):
     put(output, foreign())
     with pytest.raises(OutputError, match="process 7 on elsewhere"), hold(output):
         pass
-    put(output, foreign(renewed_at=time.time() - 600))
-    for file in list((output / LEASE_FOLDER).list()):
-        if json.loads(file.read())["renewed_at"] > time.time() - 300:
-            file.remove()
-    with hold(output):
-        assert [lease.job for lease in leases(output)] == ["archive"]
+
+
+@pytest.mark.parametrize("ahead", [-600.0, 600.0])
+@pytest.mark.parametrize("renews", [True, False])
+def test_by_another_clock_a_lease_is_dead_only_if_nobody_renews_it_while_it_is_watched(
+    output, monkeypatch, ahead, renews
+):
+    there = foreign(renewed_at=time.time() + ahead)
+    put(output, there)
+    watched = []
+
+    def watch(seconds):
+        watched.append(seconds)
+        if renews:
+            put(output, replace(there, renewed_at=there.renewed_at + 20))
+
+    monkeypatch.setattr(lease_module.time, "sleep", watch)
+    if renews:
+        with pytest.raises(OutputError, match="process 7 on elsewhere"), hold(output):
+            pass
+    else:
+        with hold(output) as mine:
+            assert leases(output) == [mine]
+    assert watched[0] == 50.0
+
+
+def test_a_clock_that_jumps_makes_no_process_of_this_machine_dead(holder, tmp_path, monkeypatch):
+    now = time.time()
+    monkeypatch.setattr(lease_module.time, "time", lambda: now + 86_400)
+    with pytest.raises(OutputError, match=f"process {holder.pid} on"), hold(Store(tmp_path / "out")):
+        pass
+
+
+def test_shards_bring_an_output_into_order_one_after_the_other(output, monkeypatch):
+    order, inside = [], threading.Lock()
+    monkeypatch.setattr(lease_module, "_TURN_SECONDS", 0.1)
+    monkeypatch.setattr(lease_module, "_QUIET_SECONDS", 0.0)
+
+    def settle(part):
+        with take_turn(output, job="archive", shard=(part, 3)):
+            assert inside.acquire(blocking=False)
+            time.sleep(0.05)
+            order.append(part)
+            inside.release()
+
+    threads = [threading.Thread(target=settle, args=(part,)) for part in (1, 2, 3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(order) == [1, 2, 3]
+    with take_turn(output, job="archive", shard=None):  # it has the whole output for itself
+        assert read_leases(output.raising(OutputError) / TURN_FOLDER) == []
 
 
 def test_two_that_come_at_the_same_moment_do_not_both_hold_it(output, monkeypatch):

@@ -129,7 +129,9 @@ def test_what_the_store_of_a_task_warns_of_is_said_while_it_is_waited_for(monkey
     monkeypatch.setattr(stages.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(stages.ray, "remote", lambda _function: Task())
     monkeypatch.setattr(stages.ray, "wait", wait)
-    monkeypatch.setattr(stages.ray, "get", lambda reference: reference() if callable(reference) else reference)
+    monkeypatch.setattr(
+        stages.ray, "get", lambda reference: reference() if callable(reference) else reference
+    )
     told = SimpleNamespace(look=SimpleNamespace(remote=state.look), note=SimpleNamespace(remote=state.note))
     with listening():
         assert run_on_worker(lambda number: number + 1, 1, tells=told) == 2
