@@ -277,7 +277,8 @@ def _refuse_if_held(place: Store, *, output: Store, lease: Lease) -> None:
 
 def _others(place: Store, lease: Lease) -> list[Lease]:
     """Give the live leases that exclude one; removes those of the dead."""
-    alive, unsure = [], []
+    alive: list[Lease] = []
+    unsure: list[Lease] = []
     for other in read_leases(place):
         if other.token == lease.token or not lease.excludes(other):
             continue
