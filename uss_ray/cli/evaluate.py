@@ -37,13 +37,6 @@ class EvaluateSeparation(Settings):
     output: Location | None = Field(default=None, description=_RESULT)
 
 
-class DrawPairs(Settings):
-    """Draw the two-source list of the eval split from its true events; the same each time."""
-
-    data: Location = Field(description=_DATA)
-    output: Location = Field(description="CSV file to write.")
-
-
 class EvaluateMining(Settings):
     """Measure how much of an anchor its true event covers, mined against random, where events are known."""
 
@@ -67,9 +60,6 @@ SEPARATION: Final = Command(
         "settings.hierarchy": None,
         "settings.channel_mode": None,
     },
-)
-LIST: Final = Command(
-    name="evaluate list", model=DrawPairs, positionals={"data": "DATA"}, short={"output": "-o"}
 )
 MINING: Final = Command(
     name="evaluate mining",
@@ -121,17 +111,6 @@ def evaluate_separation(arguments: Sequence[str]) -> int:
     if asked.output is not None:
         Store(asked.output).put(result.to_json().encode())
         say(f"Result: {asked.output}")
-    return 0
-
-
-def draw_pairs(arguments: Sequence[str]) -> int:
-    """Draw the list, and say where it is."""
-    asked, _ = LIST.read(arguments)
-
-    from uss_ray.cli.display import say
-    from uss_ray.evaluation.protocol import write_list
-
-    say(f"{write_list(Path(asked.data), Path(asked.output))} pairs: {asked.output}")
     return 0
 
 

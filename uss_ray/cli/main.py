@@ -69,7 +69,10 @@ COMMANDS: Final = {
     "evaluate separation": Entry(
         "evaluate", "evaluate_separation", "SEPARATION", "Score weights on two-source mixtures."
     ),
-    "evaluate list": Entry("evaluate", "draw_pairs", "LIST", "Draw the list of two-source mixtures."),
+    "evaluate list": Entry("benchmarks", "draw_benchmark_list", "LIST", "Draw the list of a benchmark."),
+    "evaluate check": Entry(
+        "benchmarks", "check_benchmark", "CHECK", "Tell how much of a benchmark's data is there."
+    ),
     "evaluate mining": Entry(
         "evaluate", "evaluate_mining", "MINING", "Measure how much of an anchor its event covers."
     ),

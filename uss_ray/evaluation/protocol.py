@@ -89,10 +89,16 @@ def build_pairs(
 
 
 def write_list(
-    data: Path, output: Path, *, vocabulary: Vocabulary | None = None, segment_seconds: float = 2.0
+    data: Path,
+    output: Path,
+    *,
+    vocabulary: Vocabulary | None = None,
+    segment_seconds: float = 2.0,
+    seed: int = 0,
 ) -> int:
     """Write the two-source list of a data set as CSV and return the number of its pairs."""
-    drawn = build_pairs(data, vocabulary=vocabulary or Vocabulary.load(), segment_seconds=segment_seconds)
+    vocabulary = vocabulary or Vocabulary.load()
+    drawn = build_pairs(data, vocabulary=vocabulary, segment_seconds=segment_seconds, seed=seed)
     write_pairs(drawn, output)
     return len(drawn)
 

@@ -315,7 +315,7 @@ MORE: dict[str, dict[str, Any]] = {
         "kind": "panns-cnn14",
     },
     "train starter DATA -o out --work runs/x": {"source": "DATA", "output": "out", "work": "runs/x"},
-    "evaluate list DATA -o pairs.csv": {"data": "DATA", "output": "pairs.csv"},
+    "evaluate list DATA -o pairs.csv": {"benchmark": "DATA", "output": "pairs.csv"},
     "evaluate mining DATA --split train --anchors-per-label 2 --min-probability 0 --min-purity 0.3 --weights w": {
         "data": "DATA",
         "split": "train",

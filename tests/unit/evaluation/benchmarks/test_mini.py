@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.unit.evaluation.benchmarks.conftest import drawn, mixed, mixture_sdr
+from uss_ray.evaluation.protocol import build_pairs
+from uss_ray.ontology.vocabulary import Vocabulary
+
+TWO_SOURCE = Path(__file__).parents[3] / "data" / "two_source"
+
+
+def test_the_list_is_that_of_pairs(vocabulary: Vocabulary) -> None:
+    listed = drawn("mini", TWO_SOURCE)
+    pairs = build_pairs(TWO_SOURCE, vocabulary=vocabulary, segment_seconds=2.0)
+    assert sorted((pair.target_start_seconds, pair.other_class_id) for pair in pairs) == sorted(
+        (item.sources[0].start_seconds, item.sources[1].class_id) for item in listed.items
+    )
+    assert mixture_sdr(mixed(listed, TWO_SOURCE)) == pytest.approx(0.0, abs=0.01)
+
+
+def test_a_scene_has_a_target_a_class_at_its_place(tmp_path, vocabulary: Vocabulary) -> None:
+    from tests.unit.evaluation.benchmarks.conftest import text, tone, write
+
+    events, segments = ["segment_id\tsplit\tonset\toffset\tmid\trole"], []
+    ids = ("/m/0bt9lr", "/m/06mb1", "/m/05r5c", "/m/0k4j", "/m/09x0r", "/m/03m9d0z")
+    for place, class_id in enumerate(ids):
+        write(
+            tmp_path / "audio" / "eval" / f"clip{place}.wav",
+            tone(200 + 100 * place, rate=32_000, seconds=10),
+            32_000,
+        )
+        segments.append(f'clip{place}, 0.000, 10.000, "{class_id}"')
+        events.append(f"clip{place}\teval\t3.0\t7.0\t{class_id}\ttarget")
+    text(tmp_path / "metadata" / "eval_segments.csv", *segments)
+    text(tmp_path / "metadata" / "strong_labels.tsv", *events)
+    listed = drawn("scenes", tmp_path)
+    assert len(listed.items) == 60
+    item = mixed(listed, tmp_path)
+    assert 3 <= len(item.targets) <= 6
+    assert len(item.mixture) == round(listed.items[0].seconds * 32_000)
+    np.testing.assert_allclose(item.mixture, np.sum(list(item.targets.values()), axis=0), atol=1e-6)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from uss_ray.errors import DataError
+from uss_ray.evaluation.items import Item, ItemSource
+from uss_ray.evaluation.sounds import SoundShelf, mix, rounded
+from uss_ray.store.store import Store
+
+RATE = 8_000
+
+
+def source(path: str, **values: object) -> ItemSource:
+    return ItemSource(**{"role": "target", "path": path, "label": path, **values})  # type: ignore[arg-type]
+
+
+def item(*sources: ItemSource, **values: object) -> Item:
+    told = {"item_id": "a", "label": "", "seconds": 0.0, "sample_rate": 0, "protocol": "strict", "seed": 0}
+    return Item(**{**told, **values}, sources=sources)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> SoundShelf:
+    ramp = np.arange(RATE, dtype=np.float32) / RATE
+    soundfile.write(tmp_path / "ramp.wav", ramp, RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "two.wav", np.stack([ramp, -ramp / 2], axis=1), RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "other.wav", ramp, RATE * 2, subtype="FLOAT")
+    (tmp_path / "cut.wav").write_bytes((tmp_path / "ramp.wav").read_bytes()[:50])
+    return SoundShelf(Store(tmp_path))
+
+
+def test_channels_are_averaged_and_pieces_stand_at_their_place_with_their_gain(shelf: SoundShelf) -> None:
+    piece = source("two.wav", start_seconds=0.5, seconds=0.25, position_seconds=1.0, gain=2.0)
+    found = mix(item(piece, seconds=2.0), shelf)
+    expected = np.zeros(2 * RATE)
+    expected[RATE : RATE + 2000] = (np.arange(4000, 6000) / RATE) / 4 * 2
+    np.testing.assert_allclose(found.mixture, expected, atol=1e-6)
+
+
+def test_what_is_too_short_is_repeated_and_edges_are_faded(shelf: SoundShelf) -> None:
+    found = mix(item(source("ramp.wav", seconds=1.5, fade_seconds=0.01)), shelf)
+    assert len(found.mixture) == 12_000
+    assert found.mixture[8_500] == pytest.approx(500 / RATE)
+    assert found.mixture[-1] == pytest.approx(3_999 / RATE * 0.5 / 80)
+
+
+def test_a_given_mixture_is_no_sum(shelf: SoundShelf) -> None:
+    found = mix(item(source("ramp.wav"), source("two.wav", role="mixture")), shelf)
+    np.testing.assert_allclose(found.mixture, np.arange(RATE) / RATE / 4, atol=1e-6)
+
+
+def test_the_published_protocol_rounds_and_clips(shelf: SoundShelf) -> None:
+    loud = mix(item(source("ramp.wav", gain=2.0), protocol="published"), shelf)
+    assert loud.mixture.max() == pytest.approx(1.0, abs=1e-4)
+    np.testing.assert_array_equal(rounded(loud.mixture), loud.mixture)
+
+
+@pytest.mark.parametrize(
+    ("sources", "what"),
+    [
+        ((source("none.wav"),), "none.wav"),
+        ((source("cut.wav"),), "cut.wav"),
+        ((source("ramp.wav", start_seconds=1.0, seconds=1.0),), "expected sound at 1 s, found 1 s"),
+        ((source("ramp.wav"), source("other.wav")), "expected 8000 Hz, as the rest, found 16000 Hz"),
+    ],
+)
+def test_bad_data_are_named(shelf: SoundShelf, sources: tuple[ItemSource, ...], what: str) -> None:
+    with pytest.raises(DataError, match=what):
+        mix(item(*sources), shelf)

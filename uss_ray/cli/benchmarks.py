@@ -1,0 +1,157 @@
+"""`uss-ray evaluate list`, `check`: what there is of a benchmark, and what of it is scored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+from pydantic import Field
+
+from uss_ray.cli.command import JSON, STORAGE_NAME, Command
+from uss_ray.config import Location, Settings
+from uss_ray.errors import ConfigError, DataError
+from uss_ray.store.options import StoreOptions
+from uss_ray.store.store import Store
+
+if TYPE_CHECKING:
+    from uss_ray.evaluation.benchmarks.benchmark import Benchmark
+
+_SOME_MISSING = 8
+_NONE_THERE = 9
+_LABELS_SHOWN = 12
+_PAIRS_SUFFIX = ".csv"
+_OLD_BENCHMARK = "mini"
+
+_BENCHMARK = (
+    "One of audioset, esc50, fsd50k, fsdkaggle2018, mini, musdb18, musdb18-hq, scenes, slakh2100, voicebank."
+)
+_DATA = "Folder or URI of its data, in the layout that they are published in."
+_SPLIT = "Split of the data; without it the one that is scored."
+_STORAGE = "How an object store is reached."
+
+
+class DrawList(Settings):
+    """Draw the list of a benchmark: which files are mixed, and how; the same each time."""
+
+    benchmark: Location = Field(
+        description=f"{_BENCHMARK} A data set in AudioSet's format by its folder alone stands for mini."
+    )
+    data: Location | None = Field(default=None, description=_DATA)
+    protocol: Literal["published", "strict"] | None = Field(
+        default=None,
+        description="published: as the released scripts draw and mix, with what is wrong in them. strict: unrelated "
+        "classes only, nothing rounded. Without it strict.",
+    )
+    split: str | None = Field(
+        default=None, description=f"{_SPLIT} Lists of training splits are for class means."
+    )
+    seed: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="Of the drawing; without it 1234 (published) or 0 (strict)."
+    )
+    allow_missing: bool = Field(default=False, description="Leave out what is not there, and count it.")
+    output: Location = Field(description="Parquet file to write; with .csv, mini's pairs as CSV.")
+    storage: StoreOptions = Field(default_factory=StoreOptions, description=_STORAGE)
+
+
+class CheckBenchmark(Settings):
+    """Tell how much of a benchmark's data is there. Exit code 8: some is missing or broken, 9: all of it."""
+
+    benchmark: str = Field(description=_BENCHMARK)
+    data: Location = Field(description=_DATA)
+    split: str | None = Field(default=None, description=_SPLIT)
+    storage: StoreOptions = Field(default_factory=StoreOptions, description=_STORAGE)
+
+
+LIST: Final = Command(
+    name="evaluate list",
+    model=DrawList,
+    positionals={"benchmark": "BENCHMARK"},
+    short={"output": "-o"},
+    names={"storage": STORAGE_NAME},
+)
+CHECK: Final = Command(
+    name="evaluate check",
+    model=CheckBenchmark,
+    positionals={"benchmark": "BENCHMARK"},
+    names={"storage": STORAGE_NAME},
+    extras={"json": JSON},
+)
+
+
+def draw_benchmark_list(arguments: Sequence[str]) -> int:
+    """Draw the list, and say where it is."""
+    asked, _ = LIST.read(arguments)
+
+    from uss_ray.cli.display import say
+    from uss_ray.evaluation.benchmarks.known import draw_list
+    from uss_ray.evaluation.protocol import write_list
+
+    benchmark, data = find(asked.benchmark, asked.data)
+    if benchmark.card.name == _OLD_BENCHMARK and asked.output.casefold().endswith(_PAIRS_SUFFIX):
+        say(f"{write_list(Path(data), Path(asked.output), seed=asked.seed or 0)} pairs: {asked.output}")
+        return 0
+    listed = draw_list(
+        benchmark,
+        Store(data, asked.storage, DataError),
+        protocol=asked.protocol,
+        split=asked.split,
+        seed=asked.seed,
+        allow_missing=asked.allow_missing,
+    )
+    Store(asked.output, asked.storage).put(listed.to_parquet())
+    missing = f", {listed.missing} left out" if listed.missing else ""
+    say(f"{len(listed.items)} items of {benchmark.card.title}, {listed.protocol}, {listed.split}{missing}")
+    say(f"{asked.output}, sha256 {listed.sha256}")
+    return 0
+
+
+def find(name: str, data: str | None) -> tuple[Benchmark, str]:
+    """Give the benchmark and where its data are; a folder alone stands for mini."""
+    from uss_ray.evaluation.benchmarks.known import BENCHMARKS, find_benchmark
+
+    if data is None:
+        if name in BENCHMARKS:
+            raise ConfigError(
+                "uss-ray evaluate --data", expected="where the data of the benchmark are", found="none"
+            )
+        return find_benchmark(_OLD_BENCHMARK), name
+    return find_benchmark(name), data
+
+
+def check_benchmark(arguments: Sequence[str]) -> int:
+    """Compare tables and files, and show what there is."""
+    asked, extras = CHECK.read(arguments)
+
+    from uss_ray.cli.display import say, show_table
+
+    benchmark, _ = find(asked.benchmark, asked.data)
+    card = benchmark.card
+    found = benchmark.check(Store(asked.data, asked.storage, DataError), asked.split or card.splits[0])
+    if extras.get("json"):
+        say(json.dumps({**asdict(card), **asdict(found)}, indent=2))
+    else:
+        say(f"{card.title}, revision {card.revision}. {card.licence}. {card.citation}.")
+        say(f"Layout: {card.layout}")
+        if card.assumed:
+            say(f"Assumed: {card.assumed}")
+        shown = sorted(found.labels.items(), key=lambda label: (-label[1], label[0]))
+        show_table(
+            ("Label", "Files"),
+            [(label, str(count)) for label, count in shown[:_LABELS_SHOWN]],
+            title=f"{min(len(shown), _LABELS_SHOWN)} of {len(shown)} labels",
+            right=("Files",),
+        )
+        for path in found.missing:
+            say(f"missing: {path}")
+        for reason in found.unreadable:
+            say(f"unreadable: {reason}")
+        for rate, count in found.rates.items():
+            odd = f", expected {card.sample_rate}" if card.sample_rate not in (0, rate) else ""
+            say(f"{rate} Hz: {count} of the files that were opened{odd}")
+        say(f"{found.found} of {found.expected} files are there: {found.share:.1%}")
+    if not found.found:
+        return _NONE_THERE
+    return _SOME_MISSING if found.found < found.expected or found.unreadable else 0

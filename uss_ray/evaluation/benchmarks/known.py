@@ -1,0 +1,94 @@
+"""The benchmarks by name; a module is loaded when it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final, cast
+
+from uss_ray.errors import ConfigError
+from uss_ray.evaluation.benchmarks.benchmark import Benchmark, Draw, Files
+from uss_ray.evaluation.items import MODEL_RATE, EvaluationList, ItemSource, Protocol
+from uss_ray.evaluation.sounds import SoundShelf
+from uss_ray.mixtures import matching_gain
+from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.store.store import Store
+
+BENCHMARKS: Final = {
+    "audioset": ("audioset", "AudioSet"),
+    "esc50": ("esc50", "Esc50"),
+    "fsd50k": ("fsd50k", "Fsd50k"),
+    "fsdkaggle2018": ("fsdkaggle2018", "FsdKaggle2018"),
+    "mini": ("mini", "Mini"),
+    "musdb18": ("musdb18", "Musdb18"),
+    "musdb18-hq": ("musdb18", "Musdb18Hq"),
+    "scenes": ("mini", "Scenes"),
+    "slakh2100": ("slakh2100", "Slakh2100"),
+    "voicebank": ("voicebank", "Voicebank"),
+}
+
+PUBLISHED_SEED: Final = 1234
+
+
+def find_benchmark(name: str) -> Benchmark:
+    """Give a benchmark by its name.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name.
+    """
+    if name not in BENCHMARKS:
+        raise ConfigError("benchmark", expected=" or ".join(BENCHMARKS), found=name)
+    module, kind = BENCHMARKS[name]
+    return cast(Benchmark, getattr(import_module(f"{__package__}.{module}"), kind)())
+
+
+def draw_list(
+    benchmark: Benchmark,
+    data: Store,
+    *,
+    protocol: Protocol | None = None,
+    split: str | None = None,
+    seed: int | None = None,
+    allow_missing: bool = False,
+) -> EvaluationList:
+    """Draw the list of a benchmark from its data.
+
+    Parameters
+    ----------
+    benchmark : Benchmark
+    data : Store
+        Root of the data.
+    protocol, split : str, optional
+        By default the last protocol that it has, and the first split.
+    seed : int, optional
+        By default 1234 for the published protocol, as in the released scripts, and 0 for the strict one.
+    allow_missing : bool, default=False
+        Leave out what is not there, and count it.
+
+    Raises
+    ------
+    ConfigError, DataError
+        As of `Benchmark.list`.
+    """
+    chosen = protocol or benchmark.card.protocols[-1]
+    sounds = SoundShelf(data)
+    vocabulary = Vocabulary.load()
+    files = Files.of(data)
+
+    def gain(target: ItemSource, other: ItemSource) -> float:
+        one, two = (
+            sounds.piece(source, sample_rate=MODEL_RATE, protocol=chosen)[0] for source in (target, other)
+        )
+        return float(matching_gain(one, two))
+
+    draw = Draw(
+        data=data,
+        files=files,
+        split=split or benchmark.card.splits[0],
+        protocol=chosen,
+        seed=seed if seed is not None else (PUBLISHED_SEED if chosen == "published" else 0),
+        vocabulary=vocabulary,
+        gain=gain,
+    )
+    return benchmark.list(draw, allow_missing=allow_missing)

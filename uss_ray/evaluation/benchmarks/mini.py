@@ -1,0 +1,164 @@
+"""Small data sets in AudioSet's format whose true events are known: pairs of two, and scenes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+from uss_ray.errors import DataError
+from uss_ray.evaluation.benchmarks.benchmark import Benchmark, Card, Draw, Files, Sound
+from uss_ray.evaluation.items import MODEL_RATE, Item, ItemSource
+from uss_ray.evaluation.pairs import EvaluationPair
+from uss_ray.evaluation.protocol import build_pairs, read_split
+from uss_ray.evaluation.scenes import Scene, build_scenes
+from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.store.store import Store
+
+_PAIR_SECONDS = 2.0
+_EDGE_SECONDS = 0.05
+_SCENES = 60
+_LAYOUT = "audio/{train,eval}/<id>.ogg; metadata/{train,eval}_segments.csv, strong_labels.tsv"
+
+
+class _WithEvents(Benchmark):
+    """What is in AudioSet's format."""
+
+    def sounds(self, data: Store, files: Files, split: str) -> list[Sound]:
+        """See `Benchmark`."""
+        vocabulary = Vocabulary.load()
+        classes = vocabulary.classes
+        paths = clip_paths(files, split)
+        return [
+            Sound(
+                paths.get(record.clip_id, f"audio/{split}/{record.clip_id}.ogg"),
+                tuple(classes.labels[index] for index in record.class_indexes),
+                tuple(classes.ids[index] for index in record.class_indexes),
+            )
+            for record in read_split(data.local_path(), split=split, vocabulary=vocabulary)
+        ]
+
+
+class Mini(_WithEvents):
+    """Two seconds that a class fills best, against those of an unrelated one, at equal energy."""
+
+    card: ClassVar[Card] = Card(
+        name="mini",
+        title="Two-source mixtures of a set with known events",
+        revision="1",
+        main_score="sdri",
+        unit="dB",
+        licence="of each source, in the set's LICENSES.md",
+        citation="this project",
+        layout=_LAYOUT,
+        sample_rate=0,
+        splits=("eval",),
+        protocols=("strict",),
+    )
+
+    def draw(self, draw: Draw) -> list[Item]:
+        """See `Benchmark`; the list that `evaluate list DATA` always drew."""
+        pairs = build_pairs(
+            draw.data.local_path(), vocabulary=draw.vocabulary, segment_seconds=_PAIR_SECONDS, seed=draw.seed
+        )
+        return items_of_pairs(pairs, draw)
+
+
+def clip_paths(files: Files, split: str) -> dict[str, str]:
+    """Find the file of each clip by its name."""
+    return {path.rpartition("/")[2].rpartition(".")[0]: path for path in files.below(f"audio/{split}")}
+
+
+def items_of_pairs(pairs: list[EvaluationPair], draw: Draw) -> list[Item]:
+    """Turn pairs of clips into items, at equal energy."""
+    paths = clip_paths(draw.files, draw.split)
+    labels = draw.vocabulary.ontology
+    items: list[Item] = []
+    numbers: dict[str, int] = {}
+    for pair in pairs:
+        number = numbers[pair.class_id] = numbers.get(pair.class_id, -1) + 1
+        target, other = (
+            ItemSource(
+                role="target" if is_target else "other",
+                path=paths.get(clip_id, f"audio/{draw.split}/{clip_id}.ogg"),
+                label=labels.node(class_id).label,
+                class_id=class_id,
+                start_seconds=start,
+                seconds=_PAIR_SECONDS,
+                gain=1.0,
+            )
+            for is_target, clip_id, class_id, start in (
+                (True, pair.target_clip_id, pair.class_id, pair.target_start_seconds),
+                (False, pair.other_clip_id, pair.other_class_id, pair.other_start_seconds),
+            )
+        )
+        gain = draw.gain(target, other) if {target.path, other.path} <= draw.files.sizes.keys() else 1.0
+        items.append(
+            Item(
+                item_id=f"{target.label}/{number:03d}",
+                label=target.label,
+                seconds=_PAIR_SECONDS,
+                sample_rate=MODEL_RATE,
+                protocol=draw.protocol,
+                seed=draw.seed,
+                sources=(target, replace(other, gain=gain)),
+            )
+        )
+    return items
+
+
+class Scenes(_WithEvents):
+    """Recordings of 20 to 40 s with 3 to 6 sources at other levels; what a user gets of them."""
+
+    card: ClassVar[Card] = Card(
+        name="scenes",
+        title="Scenes of a set with known events",
+        revision="1",
+        main_score="sdri",
+        unit="dB",
+        licence="of each source, in the set's LICENSES.md",
+        citation="this project",
+        layout=f"{_LAYOUT}; or folders of several such sets",
+        sample_rate=0,
+        splits=("eval",),
+        protocols=("strict",),
+    )
+
+    def draw(self, draw: Draw) -> list[Item]:
+        """See `Benchmark`."""
+        scenes = build_scenes(
+            [draw.data.local_path()], vocabulary=draw.vocabulary, count=_SCENES, seed=draw.seed
+        )
+        return items_of_scenes(scenes, draw)
+
+
+def items_of_scenes(scenes: list[Scene], draw: Draw) -> list[Item]:
+    """Turn scenes into items with a target a source."""
+    paths = clip_paths(draw.files, draw.split)
+    lacking = [piece.clip_id for scene in scenes for piece in scene.pieces if piece.clip_id not in paths]
+    if lacking:
+        raise DataError(lacking[0], expected=f"a clip of that name in {draw.data}", found="none")
+    return [
+        Item(
+            item_id=scene.scene_id,
+            label="",
+            seconds=float(scene.seconds),
+            sample_rate=MODEL_RATE,
+            protocol=draw.protocol,
+            seed=draw.seed,
+            sources=tuple(
+                ItemSource(
+                    role="target",
+                    path=paths[piece.clip_id],
+                    label=draw.vocabulary.ontology.node(piece.class_id).label,
+                    class_id=piece.class_id,
+                    start_seconds=piece.start_seconds,
+                    seconds=piece.seconds,
+                    position_seconds=piece.position_seconds,
+                    gain=10 ** (piece.gain_db / 20),
+                    fade_seconds=_EDGE_SECONDS,
+                )
+                for piece in scene.pieces
+            ),
+        )
+        for scene in scenes
+    ]
