@@ -20,6 +20,7 @@ COMMANDS: tuple[Command[Any], ...] = (
     mine.COMMAND,
     anchors.PACK,
     train.SEPARATOR,
+    train.TAGGER,
 )
 BOUNDS = {"ge": "≥ {}", "gt": "> {}", "le": "≤ {}", "lt": "< {}"}
 HEAD = """\

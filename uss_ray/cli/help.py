@@ -51,9 +51,16 @@ def _options(command: Command[Any]) -> type[Any]:
     """Make a data class that tyro reads as the flags of a command."""
     fields = [
         (f"field_{number}", _annotation(flag), dataclasses.field(default=_default(flag)))
-        for number, flag in enumerate(command.flags())
+        for number, flag in enumerate([*_files(command), *command.flags()])
     ]
     return dataclasses.make_dataclass("Options", fields)
+
+
+def _files(command: Command[Any]) -> list[Flag]:
+    """Show the files of settings of a command that has no other positionals."""
+    if not command.takes_file or command.positionals:
+        return []
+    return [Flag((), (), Shape.ONE, str, "YAML files of settings, laid over each other.", "FILES...")]
 
 
 def _annotation(flag: Flag) -> Any:

@@ -61,6 +61,7 @@ COMMANDS: Final = {
     "data check": Entry("data", "check_data", "CHECK", "Count the clips of a labelled data set by class."),
     "anchors pack": Entry("anchors", "pack", "PACK", "Pack mined anchors for training."),
     "train separator": Entry("train", "train_separator", "SEPARATOR", "Train a separator on packed anchors."),
+    "train tagger": Entry("train", "train_tagger", "TAGGER", "Train a tagger on weak labels and anchors."),
     "train starter": Entry(
         "train", "train_starter", "STARTER_RECIPE", "Train starter weights on one machine."
     ),

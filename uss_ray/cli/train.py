@@ -11,7 +11,7 @@ from pydantic import Field
 from uss_ray.cli.command import STORAGE_NAME, Command
 from uss_ray.config import Location, Settings
 from uss_ray.pipelines.training.options import TrainOptions
-from uss_ray.pipelines.training.request import SeparatorTraining
+from uss_ray.pipelines.training.request import SeparatorTraining, TaggerTraining, Training
 from uss_ray.store.options import StoreOptions
 from uss_ray.weights import STARTER
 
@@ -23,6 +23,16 @@ class TrainSeparator(Settings):
     """
 
     request: SeparatorTraining = Field(description="What is trained on what, and where the run goes.")
+    options: TrainOptions = Field(default_factory=TrainOptions, description="Who does it.")
+
+
+class TrainTagger(Settings):
+    """Train a tagger on weakly labelled clips and on anchors, or go on where the same command ended before.
+
+    FILES of settings are laid over each other in their order; flags are laid over them.
+    """
+
+    request: TaggerTraining = Field(description="What is trained on what, and where the run goes.")
     options: TrainOptions = Field(default_factory=TrainOptions, description="Who does it.")
 
 
@@ -92,6 +102,18 @@ SEPARATOR: Final = Command(
     short={"request.output": "-o"},
     takes_file=True,
 )
+TAGGER: Final = Command(
+    name="train tagger",
+    model=TrainTagger,
+    names={
+        **{f"{_RECIPE}.{part}": f"{part}.{{}}" for part in ("fit", "fit.optimiser", "plan", "tagger")},
+        f"{_RECIPE}.tagger.architecture": None,
+        f"{_RECIPE}.crop_seconds": None,  # two values are said in a file
+        "request.storage": STORAGE_NAME,
+    },
+    short={"request.output": "-o"},
+    takes_file=True,
+)
 STARTER_RECIPE: Final = Command(
     name="train starter", model=TrainStarter, positionals={"source": "DATA|ANCHORS"}, short={"output": "-o"}
 )
@@ -110,27 +132,13 @@ EXPORT: Final = Command(
 def train_separator(arguments: Sequence[str]) -> int:
     """Train, and say how far the run is."""
     asked, _ = SEPARATOR.read(arguments)
+    return _train(asked.request, asked.options)
 
-    from uss_ray.cli.display import say
 
-    if asked.options.worker_range == (0, 0):
-        from uss_ray.pipelines.runtime.stopping import stop_on_signals
-        from uss_ray.pipelines.training.local import train_here
-
-        with stop_on_signals(lambda: say("Stopping after this step; again to stop at once.")) as stop:
-            done = train_here(asked.request, is_stopping=lambda: bool(stop), on_step=_tell)
-        signal_number = stop.signal_number
-    else:
-        from uss_ray.pipelines.training.job import train_on_ray
-
-        done, signal_number = train_on_ray(asked.request, asked.options)
-    steps = asked.request.recipe.fit.steps
-    say(f"Run: {asked.request.output}, {done} of {steps} steps")
-    if done < steps:
-        say("The same command goes on.")
-        return 128 + signal_number if signal_number is not None else 1
-    say(f"uss-ray train export {asked.request.output} -o WEIGHTS writes its weights.")
-    return 0
+def train_tagger(arguments: Sequence[str]) -> int:
+    """Train, and say how far the run is."""
+    asked, _ = TAGGER.read(arguments)
+    return _train(asked.request, asked.options)
 
 
 def train_starter(arguments: Sequence[str]) -> int:
@@ -195,6 +203,29 @@ def export_run(arguments: Sequence[str]) -> int:
 
     request = read_request(Store(asked.run, asked.storage, OutputError))
     say(f"Weights: {export(request, Path(asked.output), step=asked.step)}")
+    return 0
+
+
+def _train(request: Training, options: TrainOptions) -> int:
+    from uss_ray.cli.display import say
+
+    if options.worker_range == (0, 0):
+        from uss_ray.pipelines.runtime.stopping import stop_on_signals
+        from uss_ray.pipelines.training.local import train_here
+
+        with stop_on_signals(lambda: say("Stopping after this step; again to stop at once.")) as stop:
+            done = train_here(request, is_stopping=lambda: bool(stop), on_step=_tell)
+        signal_number = stop.signal_number
+    else:
+        from uss_ray.pipelines.training.job import train_on_ray
+
+        done, signal_number = train_on_ray(request, options)
+    steps = request.recipe.fit.steps
+    say(f"Run: {request.output}, {done} of {steps} steps")
+    if done < steps:
+        say("The same command goes on.")
+        return 128 + signal_number if signal_number is not None else 1
+    say(f"uss-ray train export {request.output} -o WEIGHTS writes its weights.")
     return 0
 
 

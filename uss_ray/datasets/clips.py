@@ -44,9 +44,7 @@ class LoadedClips:
         self.records = list(records)
         self.audio = audio
         self.sample_rate = sample_rate
-        self.labels = np.zeros((len(records), classes), np.float32)
-        for row, record in enumerate(self.records):
-            self.labels[row, list(record.class_indexes)] = 1.0
+        self.labels = label_matrix(records, classes=classes)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -114,6 +112,14 @@ class LoadedClips:
         if missing:
             raise DataError(min(missing)[0], expected=f"a clip of that name in {location}", found="none")
         return cls(records, audio, sample_rate=sample_rate, classes=classes)
+
+
+def label_matrix(records: Sequence[ClipRecord], *, classes: int) -> np.ndarray:
+    """Give the weak labels of clips, 0 or 1, of shape (clips, classes)."""
+    labels = np.zeros((len(records), classes), np.float32)
+    for row, record in enumerate(records):
+        labels[row, list(record.class_indexes)] = 1.0
+    return labels
 
 
 def _whole(

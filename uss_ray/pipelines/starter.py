@@ -9,20 +9,14 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import numpy as np
-
-from uss_ray.datasets.clips import LoadedClips
-from uss_ray.datasets.segments import read_segments
 from uss_ray.errors import DataError
 from uss_ray.mining.settings import MiningSettings
-from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.mining.local import mine_in_process
 from uss_ray.pipelines.mining.request import MiningRequest
 from uss_ray.pipelines.training.local import train_here
 from uss_ray.pipelines.training.pack_request import PackRequest
 from uss_ray.pipelines.training.packing import pack_here
-from uss_ray.pipelines.training.request import SeparatorTraining
-from uss_ray.pipelines.training.tagger import train_tagger_here
+from uss_ray.pipelines.training.request import SeparatorTraining, TaggerTraining
 from uss_ray.pipelines.training.worker import export
 from uss_ray.training.starter import StarterConfig
 
@@ -60,18 +54,15 @@ def train_starter(data: Path, output: Path, *, work: Path, config: StarterConfig
         raise DataError(str(data), expected="metadata/train_segments.csv in it", found="none")
     tagger = (work / "tagger").resolve()
     if not tagger.exists():
-        vocabulary = Vocabulary.load()
-        _log.info("decoding the clips of %s", segments)
-        clips = _load_clips(segments, audio, vocabulary)
-        train_tagger_here(
-            config.tagger,
-            clips,
-            run=str(work / "tagger-run"),
-            output=tagger,
+        request = TaggerTraining(
+            segments=(str(segments),),
+            audio=str(audio),
+            output=str(work / "tagger-run"),
             segment_seconds=config.segment_seconds,
-            class_ids=vocabulary.classes.ids,
-            known_classes=np.flatnonzero(clips.labels.any(axis=0)).tolist(),
+            recipe=config.tagger,
         )
+        train_here(request)
+        export(request, tagger)
     totals = mine_in_process(
         MiningRequest(
             segments=(str(segments),),
@@ -127,9 +118,3 @@ def mining_settings(config: StarterConfig) -> MiningSettings:
     return MiningSettings.published().replace(
         anchor_seconds=config.segment_seconds, anchors_per_label=config.anchors_per_label, conditions="soft"
     )
-
-
-def _load_clips(segments: Path, audio: Path, vocabulary: Vocabulary) -> LoadedClips:
-    class_index = {class_id: index for index, class_id in enumerate(vocabulary.classes.ids)}
-    records = read_segments(segments, class_index=class_index)
-    return LoadedClips.load(records, audio, classes=len(vocabulary.classes))

@@ -41,12 +41,15 @@ class Task(ABC, Generic[B]):
     items : int
         In a step, over all lanes.
     item_seconds : float
-        Length of one.
+        Length of one, or their mean.
+    device : device
+        Where it is computed.
     """
 
     module: nn.Module
     items: int
     item_seconds: float
+    device: torch.device
 
     @abstractmethod
     def load(self, step: int, lane: int) -> B:

@@ -1,4 +1,4 @@
-"""How a separator is trained: every number and choice, in one place. Without torch, for the command line reads it.
+"""How separators and taggers are trained: every number and choice. Without torch, for the command line reads it.
 
 What the numbers do is told where they are used.
 """
@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from uss_ray.config import Count, Settings
 from uss_ray.errors import ConfigError
 from uss_ray.models.network_settings import AdaptorConfig, ResUNetConfig, SeparatorConfig
+from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.models.specifications import ConditionKind
 from uss_ray.training.schedules import published_staircase, warmup_cosine
 
@@ -266,6 +267,58 @@ class SeparatorRecipe(Settings):
         default=200,
         description="Steps of data that the norm statistics of exported weights are taken from.",
     )
+
+
+class TaggerRecipe(Settings):
+    """How a tagger is trained."""
+
+    name: str = Field(min_length=1, description="Name of the weights.")
+    fit: FitSettings = Field(description="Length and pace.")
+    plan: PlanSettings = Field(
+        default_factory=lambda: PlanSettings(lanes=1), description="Which clips make up a step."
+    )
+    tagger: PannsConfig = Field(default_factory=PannsConfig, description="The network.")
+    balanced: bool = Field(
+        default=False, description="Draw a clip of each class in turn; otherwise any clip is as likely."
+    )
+    crop_seconds: tuple[float, float] | None = Field(
+        default=None,
+        description="Range of lengths of the excerpts that are heard, one length a lane and step; off: whole clips.",
+    )
+    anchor_share: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+        description="How often a lane's part of a step is anchors in place of clips.",
+    )
+    overlapped: float = Field(
+        default=0.5,
+        ge=0.0,
+        le=1.0,
+        description="Share of clips that another one is added to, with its labels.",
+    )
+    overlap_range_db: float = Field(
+        default=10.0,
+        ge=0.0,
+        description="The level of the other one lies so many dB around the first, evenly.",
+    )
+    mixup: bool = Field(
+        default=False,
+        description="Blend pairs of log-mel spectrograms and their labels, as PANNs (Zhang et al. 2018, alpha 1).",
+    )
+    masked: bool = Field(
+        default=True, description="Mask random bands of time and frequency (SpecAugment, Park et al. 2019)."
+    )
+
+    @model_validator(mode="after")
+    def _check_range(self) -> Self:
+        if self.crop_seconds is not None and not 0 < self.crop_seconds[0] <= self.crop_seconds[1]:
+            raise ConfigError(
+                "training setting crop_seconds",
+                expected="the shorter length first, above 0",
+                found=" ".join(f"{seconds:g}" for seconds in self.crop_seconds),
+            )
+        return self
 
 
 def _check_sum(item: str, *shares: float) -> None:

@@ -10,8 +10,13 @@ from pydantic import Field
 from uss_ray.config import Settings
 from uss_ray.models.network_settings import ResUNetConfig
 from uss_ray.models.panns_settings import PannsConfig
-from uss_ray.training.recipe import FitSettings, OptimiserSettings, PlanSettings, SeparatorRecipe
-from uss_ray.training.tagger import TaggerRecipe
+from uss_ray.training.recipe import (
+    FitSettings,
+    OptimiserSettings,
+    PlanSettings,
+    SeparatorRecipe,
+    TaggerRecipe,
+)
 from uss_ray.weights import STARTER
 
 

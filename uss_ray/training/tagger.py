@@ -1,7 +1,9 @@
-"""Train a tagger from weak labels: the recipe, and what a lane computes.
+"""Train a tagger from weak labels, and from anchors where there are some: what a lane computes.
 
-A tagger learns from whole clips, for it has to be there before anchors can be mined; whoever calls hands them in as
-arrays. Some are overlapped with another one, so that it meets sounds at once.
+A tagger learns from clips first, for it has to be there before anchors can be mined; whoever calls hands them in as
+arrays. A lane's part of a step is excerpts of clips, or anchors; some are overlapped with another one, so that it meets
+sounds at once. What an anchor is known to hold is its class and what holds that; whether other labels of its clip, or
+classes that the detector did not rule out, sound in it too is unknown, and counts neither way.
 """
 
 from __future__ import annotations
@@ -14,55 +16,36 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 
-from uss_ray.config import Settings
+from uss_ray.anchors.packed_reader import PackedAnchors
+from uss_ray.errors import ConfigError
 from uss_ray.models.memory import lay_out_channels_last
 from uss_ray.models.panns import Panns
-from uss_ray.models.panns_settings import PannsConfig
+from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.training.fit import Task
-from uss_ray.training.plan import counter_generator
-from uss_ray.training.recipe import FitSettings, PlanSettings
+from uss_ray.training.plan import DrawPlan, counter_generator
+from uss_ray.training.recipe import TaggerRecipe
 
 _EPS = 1e-6
 # A classifier that starts near the base rate of a class spends no steps on learning that most classes are absent.
 _FIRST_LOGIT = -4.0
 _LEVEL_DB = (-12.0, 8.0)
+_UNKNOWN = 0.5  # between absent and there, so that the larger of two labels is that of their sum
 _MASKS = ((2, 8), (1, 64), (2, 8), (1, 64))  # axis and the width that a mask stays below: mel, time
 
 
-class TaggerRecipe(Settings):
-    """How a tagger is trained."""
-
-    name: str = Field(min_length=1, description="Name of the weights.")
-    fit: FitSettings = Field(description="Length and pace.")
-    plan: PlanSettings = Field(
-        default_factory=lambda: PlanSettings(lanes=1), description="Which clips make up a step."
-    )
-    tagger: PannsConfig = Field(default_factory=PannsConfig, description="The network.")
-    overlapped: float = Field(
-        default=0.5,
-        ge=0.0,
-        le=1.0,
-        description="Share of clips that another one is added to, with its labels.",
-    )
-    overlap_range_db: float = Field(
-        default=10.0,
-        ge=0.0,
-        description="The level of the other one lies so many dB around the first, evenly.",
-    )
-    masked: bool = Field(
-        default=True, description="Mask random bands of time and frequency (SpecAugment, Park et al. 2019)."
-    )
-
-
 class WeakClips(Protocol):
-    """Clips of one length with weak labels; `datasets.clips.LoadedClips` is one."""
+    """Clips of one length with weak labels; whoever starts a run has them."""
 
     @property
     def labels(self) -> NDArray[np.float32]:
         """0 or 1, of shape (clips, classes)."""
+        ...
+
+    @property
+    def samples(self) -> int:
+        """Length of each."""
         ...
 
     def waveform(self, clips: NDArray[np.int64], /) -> NDArray[np.float32]:
@@ -76,33 +59,61 @@ class TaggerBatch:
 
     Parameters
     ----------
-    clips : ndarray of shape (items,), dtype=int64
-        Rows of the data.
+    kind : {"clip", "anchor"}
+    rows : ndarray of shape (items,), dtype=int64
+        Of the data.
     waveforms : Tensor of shape (items, samples)
     labels : Tensor of shape (items, classes)
+        0, 1, or between them where it is unknown.
+    shares : Tensor of shape (items,)
+        Of each item beside the one at the same place from the end, for mixup; all 1 without.
     """
 
-    clips: NDArray[np.int64]
+    kind: str
+    rows: NDArray[np.int64]
     waveforms: Tensor
     labels: Tensor
+    shares: Tensor
 
 
 class TaggerTask(Task[TaggerBatch]):
-    """A tagger, and the clips that it is trained on.
+    """A tagger, and the clips and anchors that it is trained on.
 
     Parameters
     ----------
     recipe : TaggerRecipe
     clips : WeakClips
+    anchors : AnchorLabels, optional
+        Needed where the recipe has a share for them.
     device : device, default="cpu"
+
+    Raises
+    ------
+    ConfigError
+        If recipe and data do not fit each other.
     """
 
-    def __init__(self, recipe: TaggerRecipe, clips: WeakClips, *, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        recipe: TaggerRecipe,
+        clips: WeakClips,
+        *,
+        anchors: AnchorLabels | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
         self.recipe = recipe
         self.device = torch.device(device)
         self.items = recipe.plan.batch_size
-        self.item_seconds = clips.waveform(np.zeros(1, np.int64)).shape[1] / recipe.tagger.sample_rate
-        self._clips = clips
+        self._clips, self._anchors = clips, anchors
+        self._samples = clips.samples
+        _check(recipe, clips, anchors)
+        self.item_seconds = (
+            self._samples / recipe.tagger.sample_rate
+            if recipe.crop_seconds is None
+            else sum(recipe.crop_seconds) / 2
+        )
+        self._members = [np.flatnonzero(column) for column in clips.labels.T]
+        self._members = [members for members in self._members if len(members)]
         torch.manual_seed(recipe.plan.seed)
         tagger = Panns(recipe.tagger)
         with torch.no_grad():
@@ -114,32 +125,143 @@ class TaggerTask(Task[TaggerBatch]):
         """See `Task`."""
         recipe = self.recipe
         generator = counter_generator(recipe.plan.seed, "clips", step, lane)
-        rows = generator.integers(len(self._clips.labels), size=recipe.plan.lane_items)
+        if self._anchors is not None and generator.random() < recipe.anchor_share:
+            kind, rows = "anchor", self._anchors.draws(recipe).anchors(step, lane)
+            waveforms, labels = self._anchors.read(rows)
+        else:
+            kind, rows = "clip", self._draw(step, lane, generator)
+            waveforms = self._crop(self._clips.waveform(rows), generator)
+            labels = self._clips.labels[rows]
         low, high = _LEVEL_DB
         gains = 10.0 ** ((low + (high - low) * generator.random((len(rows), 1))) / 20.0)
         waveforms, labels = overlap_clips(
-            self._clips.waveform(rows) * gains.astype(np.float32),
-            self._clips.labels[rows],
+            waveforms * gains.astype(np.float32),
+            labels,
             generator=generator,
             share=recipe.overlapped,
             range_db=recipe.overlap_range_db,
         )
-        return TaggerBatch(rows, torch.from_numpy(waveforms), torch.from_numpy(labels))
+        shares = generator.random(len(rows)) if recipe.mixup else np.ones(len(rows))
+        return TaggerBatch(
+            kind,
+            rows,
+            torch.from_numpy(waveforms),
+            torch.from_numpy(labels),
+            torch.from_numpy(shares.astype(np.float32)),
+        )
 
     def loss(self, batch: TaggerBatch) -> Tensor:
-        """See `Task`; binary cross-entropy of the clip-wise probabilities."""
+        """See `Task`; binary cross-entropy of the clip-wise probabilities, where the labels are known."""
         log_mel = self.tagger.log_mel(batch.waveforms.to(self.device))
         if self.recipe.masked:
             floor = float(log_mel.detach().mean())
             for axis, longest in _MASKS:
                 log_mel = masked(log_mel, axis=axis, longest=longest, value=floor)
-        probs = self.tagger.tag(log_mel).clipwise_probs
-        labels = batch.labels.to(self.device)
-        return F.binary_cross_entropy(probs.float().clamp(_EPS, 1 - _EPS), labels)
+        labels, shares = batch.labels.to(self.device), batch.shares.to(self.device)[:, None]
+        known = labels != _UNKNOWN
+        if self.recipe.mixup:
+            log_mel = shares[..., None] * log_mel + (1.0 - shares[..., None]) * log_mel.flip(0)
+            labels = shares * labels + (1.0 - shares) * labels.flip(0)
+            known = known & known.flip(0)
+        probs = self.tagger.tag(log_mel).clipwise_probs.float().clamp(_EPS, 1 - _EPS)
+        return F.binary_cross_entropy(probs[known], labels[known])
 
     def names(self, batch: TaggerBatch) -> Sequence[str]:
         """See `Task`."""
-        return [f"clip {row}" for row in batch.clips.tolist()]
+        return [f"{batch.kind} {row}" for row in batch.rows.tolist()]
+
+    def _draw(self, step: int, lane: int, generator: np.random.Generator) -> NDArray[np.int64]:
+        """Draw clips: any, or balanced one of each class in a shuffled round of them."""
+        plan = self.recipe.plan
+        if not self.recipe.balanced:
+            return generator.integers(len(self._clips.labels), size=plan.lane_items)
+        first = (step * plan.lanes + lane) * plan.lane_items
+        rows = []
+        for number in range(first, first + plan.lane_items):
+            turn, place = divmod(number, len(self._members))
+            order = counter_generator(plan.seed, "classes", turn).permutation(len(self._members))
+            rows.append(generator.choice(self._members[order[place]]))
+        return np.array(rows)
+
+    def _crop(self, waveforms: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.float32]:
+        """Cut excerpts of one length out of clips, each at a place of its own."""
+        if self.recipe.crop_seconds is None:
+            return waveforms
+        low, high = self.recipe.crop_seconds
+        seconds = low + (high - low) * generator.random()
+        samples = min(round(seconds * self.recipe.tagger.sample_rate), self._samples)
+        starts = generator.integers(self._samples - samples + 1, size=len(waveforms))
+        return np.stack([one[start : start + samples] for one, start in zip(waveforms, starts, strict=True)])
+
+
+class AnchorLabels:
+    """Packed anchors with what is known to sound in each.
+
+    Parameters
+    ----------
+    anchors : PackedAnchors
+    vocabulary : Vocabulary
+    """
+
+    def __init__(self, anchors: PackedAnchors, vocabulary: Vocabulary) -> None:
+        self.anchors = anchors
+        self._subtrees, self._related = vocabulary.subtrees(), vocabulary.relatives()
+        self._draws: DrawPlan | None = None
+
+    def draws(self, recipe: TaggerRecipe) -> DrawPlan:
+        """Give the plan by which a run draws them."""
+        if self._draws is None or self._draws.settings != recipe.plan:
+            self._draws = DrawPlan(self.anchors.catalogue, settings=recipe.plan)
+        return self._draws
+
+    def read(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Read anchors: waveforms (anchors, samples) and labels (anchors, classes)."""
+        read = self.anchors.read(rows.tolist())
+        return (
+            np.stack([anchor.waveform for anchor in read]),
+            np.stack([self.labels(row) for row in rows.tolist()]),
+        )
+
+    def labels(self, row: int) -> NDArray[np.float32]:
+        """Say which classes sound in an anchor: 1, 0, or between them where nobody knows."""
+        catalogue = self.anchors.catalogue
+        index = int(catalogue.class_indexes[row])
+        may_sound = np.r_[index, catalogue.labels.of(row), catalogue.heard.of(row)]
+        labels = np.where(self._related[may_sound].any(axis=0), np.float32(_UNKNOWN), np.float32(0))
+        labels[self._subtrees[:, index]] = 1.0
+        return labels
+
+
+def _check(recipe: TaggerRecipe, clips: WeakClips, anchors: AnchorLabels | None) -> None:
+    classes, rate = clips.labels.shape[1], recipe.tagger.sample_rate
+    if recipe.tagger.classes != classes:
+        raise ConfigError(
+            "training setting tagger.classes",
+            expected=f"{classes}, as in the class list",
+            found=str(recipe.tagger.classes),
+        )
+    if recipe.crop_seconds is not None and recipe.crop_seconds[1] > clips.samples / rate:
+        raise ConfigError(
+            "training setting crop_seconds",
+            expected=f"at most the {clips.samples / rate:g} s of a clip",
+            found=f"{recipe.crop_seconds[1]:g}",
+        )
+    if recipe.anchor_share and anchors is None:
+        raise ConfigError(
+            "training setting anchor_share", expected="0 without anchors", found=f"{recipe.anchor_share:g}"
+        )
+    if anchors is not None and anchors.anchors.manifest.sample_rate != rate:
+        raise ConfigError(
+            "training setting tagger.sample_rate",
+            expected=f"that of the anchors, {anchors.anchors.manifest.sample_rate}",
+            found=str(rate),
+        )
+    if recipe.plan.lane_items == 1:
+        raise ConfigError(
+            "training setting batch_size",
+            expected="two items or more a lane, for norm statistics are taken over a lane",
+            found=f"{recipe.plan.batch_size} in {recipe.plan.lanes} lanes",
+        )
 
 
 def overlap_clips(
@@ -156,7 +278,7 @@ def overlap_clips(
     ----------
     waveforms : ndarray of shape (batch, samples), dtype=float32
     labels : ndarray of shape (batch, classes), dtype=float32
-        Weak labels, 0 or 1.
+        Weak labels, 0 or 1, or between them where it is unknown.
     generator : Generator
     share : float
         Fraction of clips that get a second clip, in [0, 1].

@@ -71,3 +71,8 @@ def test_an_unknown_key_of_a_recipe_names_the_nearest(command, tmp_path: Path) -
     ran = command("train", "separator", file)
     assert ran.exit_code == 2
     assert "mixtures" in ran.err
+
+
+def test_the_help_of_training_names_its_files(command) -> None:
+    for name in ("separator", "tagger"):
+        assert "FILES" in command("train", name, "--help").out.splitlines()[0]

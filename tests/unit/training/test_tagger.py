@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,13 @@ import torchaudio
 from numpy.typing import NDArray
 
 from tests.kept_run import Kept
+from tests.synthetic_set import RATE as ANCHOR_RATE
+from tests.synthetic_set import SAMPLES, SyntheticSet
+from uss_ray.errors import ConfigError
 from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.training.fit import Fit
-from uss_ray.training.recipe import FitSettings, OptimiserSettings, PlanSettings
-from uss_ray.training.tagger import TaggerRecipe, TaggerTask, masked, overlap_clips
+from uss_ray.training.recipe import FitSettings, OptimiserSettings, PlanSettings, TaggerRecipe
+from uss_ray.training.tagger import AnchorLabels, TaggerTask, masked, overlap_clips
 
 RATE, SECONDS = 4000, 1
 CONFIG = PannsConfig(
@@ -39,6 +44,10 @@ class TonesAndNoise:
         self.audio = np.zeros((12, len(time)), np.float32)
         self.audio[::2], self.audio[1::2] = 0.3 * np.array(tones), 0.3 * rng.standard_normal((6, len(time)))
         self.labels = np.eye(2, dtype=np.float32)[np.arange(12) % 2]
+
+    @property
+    def samples(self) -> int:
+        return self.audio.shape[1]
 
     def waveform(self, clips: NDArray[np.int64], /) -> NDArray[np.float32]:
         return self.audio[clips]
@@ -95,9 +104,88 @@ def test_an_overlapped_clip_has_the_labels_of_both() -> None:
 def test_a_batch_names_its_clips() -> None:
     task = TaggerTask(recipe_of(overlapped=0.0), TonesAndNoise())
     batch = task.load(4, 0)
-    assert task.names(batch) == [f"clip {row}" for row in batch.clips]
-    assert (task.load(4, 0).clips == batch.clips).all()
-    assert (task.load(5, 0).clips != batch.clips).any()
+    assert task.names(batch) == [f"clip {row}" for row in batch.rows]
+    assert (task.load(4, 0).rows == batch.rows).all()
+    assert (task.load(5, 0).rows != batch.rows).any()
+
+
+def test_excerpts_have_one_length_a_step_and_balanced_draws_reach_rare_classes() -> None:
+    task = TaggerTask(recipe_of(crop_seconds=(0.25, 1.0), balanced=True), TonesAndNoise())
+    batches = [task.load(step, 0) for step in range(6)]
+    lengths = {batch.waveforms.shape[1] for batch in batches}
+    assert len(lengths) > 1
+    assert RATE // 4 <= min(lengths) <= max(lengths) <= RATE
+    clips = TonesAndNoise()
+    clips.labels[:] = [1.0, 0.0]
+    clips.labels[7] = [0.0, 1.0]
+    rare = TaggerTask(recipe_of(balanced=True), clips).load(0, 0)
+    assert (rare.rows == 7).sum() == 6
+
+
+def test_mixup_blends_an_item_with_its_mirror_image_and_their_labels() -> None:
+    plain = {"masked": False, "overlapped": 0.0}
+    mixing, task = (TaggerTask(recipe_of(mixup=mixup, **plain), TonesAndNoise()) for mixup in (True, False))
+    batch = mixing.load(0, 0)
+    assert ((batch.shares > 0) & (batch.shares < 1)).all()
+    mixing.module.eval()
+    task.module.eval()
+    blended = mixing.loss(batch).detach()
+    log_mel = task.tagger.log_mel(batch.waveforms)
+    shares = batch.shares[:, None]
+    log_mel = shares[..., None] * log_mel + (1 - shares[..., None]) * log_mel.flip(0)
+    labels = shares * batch.labels + (1 - shares) * batch.labels.flip(0)
+    probs = task.tagger.tag(log_mel).clipwise_probs
+    expected = -(labels * probs.log() + (1 - labels) * (1 - probs).log()).mean().detach()
+    assert float(blended) == pytest.approx(float(expected), rel=1e-5)
+
+
+class HalfSeconds(TonesAndNoise):
+    """Clips of four classes at the rate of the synthetic set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.audio = self.audio[:, :SAMPLES]
+        self.labels = np.eye(4, dtype=np.float32)[np.arange(12) % 4]
+
+
+def test_what_an_anchor_may_hold_counts_neither_way(synthetic_set: SyntheticSet) -> None:
+    anchors = AnchorLabels(synthetic_set.open(), synthetic_set.vocabulary)
+    catalogue = anchors.anchors.catalogue
+    row = int(np.flatnonzero(catalogue.class_indexes == 2)[0])
+    assert anchors.labels(row).tolist() == [0, 0, 1, 0]
+    heard = catalogue.heard.values.copy()
+    heard[catalogue.heard.ends[row]] = 3
+    anchors.anchors.catalogue = replace(catalogue, heard=replace(catalogue.heard, values=heard))
+    assert anchors.labels(row).tolist() == [0, 0, 1, 0.5]
+    recipe = recipe_of(anchor_share=1.0, overlapped=0.0, masked=False).replace(
+        tagger=CONFIG.replace(classes=4, sample_rate=ANCHOR_RATE)
+    )
+    task = TaggerTask(recipe, HalfSeconds(), anchors=anchors)
+    batch = task.load(0, 0)
+    assert task.names(batch)[0] == f"anchor {batch.rows[0]}"
+    task.module.eval()
+    batch.labels[:, 3] = 0.5
+    loss = float(task.loss(batch).detach())
+    with torch.no_grad():  # a class that is never known leaves no trace in the loss
+        task.tagger.classify.bias[3] += 5.0
+    assert float(task.loss(batch).detach()) == pytest.approx(loss, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"tagger": CONFIG.replace(classes=3)},
+            r"tagger\.classes: expected 2, as in the class list, found 3",
+        ),
+        ({"crop_seconds": (0.5, 2.0)}, r"crop_seconds: expected at most the 1 s of a clip, found 2"),
+        ({"anchor_share": 0.5}, "anchor_share: expected 0 without anchors"),
+        ({"plan": PlanSettings(batch_size=2, lanes=2)}, "two items or more a lane"),
+    ],
+)
+def test_a_recipe_that_does_not_fit_its_clips_is_refused(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TaggerTask(recipe_of().replace(**values), TonesAndNoise())
 
 
 @pytest.mark.parametrize(("axis", "longest"), [(1, 64), (2, 8), (1, 500)])

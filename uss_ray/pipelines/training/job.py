@@ -25,19 +25,19 @@ from uss_ray.pipelines.runtime.stages import own_error
 from uss_ray.pipelines.runtime.stopping import stop_on_signals
 from uss_ray.pipelines.training.checkpoints import find_checkpoints
 from uss_ray.pipelines.training.options import TrainOptions
-from uss_ray.pipelines.training.request import SeparatorTraining
+from uss_ray.pipelines.training.request import Training
 from uss_ray.pipelines.training.worker import fit, prepare
 from uss_ray.training.world import World
 
 _RAY_FOLDER = "ray"
 
 
-def train_on_ray(request: SeparatorTraining, options: TrainOptions) -> tuple[int, int | None]:
-    """Train a separator with many workers, or go on where an earlier run of the same request ended.
+def train_on_ray(request: Training, options: TrainOptions) -> tuple[int, int | None]:
+    """Train with many workers, or go on where an earlier run of the same request ended.
 
     Parameters
     ----------
-    request : SeparatorTraining
+    request : SeparatorTraining or TaggerTraining
     options : TrainOptions
 
     Returns
@@ -79,13 +79,13 @@ def train_on_ray(request: SeparatorTraining, options: TrainOptions) -> tuple[int
     return int(found[-1].name.removeprefix("step-")) if found else 0, stop.signal_number
 
 
-def _run(request: SeparatorTraining, options: TrainOptions, *, use_gpu: bool, state: Any) -> None:
+def _run(request: Training, options: TrainOptions, *, use_gpu: bool, state: Any) -> None:
     fewest, most = options.worker_range
     place = request.run_store / _RAY_FOLDER / secrets.token_hex(4)
     system, path = place.file_system() if place.is_remote else (None, str(place.local_path().resolve()))
     trainer = TorchTrainer(
         _work,
-        train_loop_config={"request": request.model_dump_json(), "state": state},
+        train_loop_config={"request": request, "state": state},
         scaling_config=ScalingConfig(
             num_workers=cast(
                 int, most if fewest == most else (fewest, most)
@@ -116,9 +116,9 @@ def _work(config: Mapping[str, Any]) -> None:
     device = ray.train.torch.get_device()
     if device.type == "cpu":
         torch.set_num_threads(1)
-    request = SeparatorTraining.model_validate_json(config["request"])
-    prepared = prepare(request, device=device)
+    prepared = prepare(config["request"], device=device)
     prepared.folder.reopen()
+    prepared.load_data()
     fit(
         prepared,
         world=world,

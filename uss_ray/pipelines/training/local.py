@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from uss_ray.pipelines.runtime.lease import hold_lease
-from uss_ray.pipelines.training.request import SeparatorTraining
+from uss_ray.pipelines.training.request import Training
 from uss_ray.pipelines.training.worker import choose_device, fit, prepare
 from uss_ray.training.world import World
 
 
 def train_here(
-    request: SeparatorTraining,
+    request: Training,
     *,
     is_stopping: Callable[[], bool] = lambda: False,
     on_step: Callable[[int, Mapping[str, float]], None] = lambda *_: None,
 ) -> int:
-    """Train a separator, or go on where an earlier run of the same request ended.
+    """Train, or go on where an earlier run of the same request ended.
 
     Parameters
     ----------
-    request : SeparatorTraining
+    request : SeparatorTraining or TaggerTraining
     is_stopping : callable, optional
         Asked after each step; where it is true, the run ends with a checkpoint.
     on_step : callable, optional
@@ -38,6 +38,8 @@ def train_here(
         finite, or the run's folder cannot be written.
     """
     prepared = prepare(request, device=choose_device(request.device))
+    prepared.folder.check()
+    prepared.load_data()
     lost: list[Exception] = []
     with hold_lease(request.run_store, job="train", shard=None, on_lost=lost.append):
         prepared.folder.open(request)

@@ -10,22 +10,17 @@ from uss_ray.api.request import Device
 from uss_ray.config import Location, Settings
 from uss_ray.errors import DataError, OutputError
 from uss_ray.store.store import Store, StoreOptions
-from uss_ray.training.recipe import SeparatorRecipe
+from uss_ray.training.recipe import SeparatorRecipe, TaggerRecipe
 from uss_ray.weights import STARTER
 
 SETTINGS_NAME = "settings.yaml"
 _MEBIBYTE = 1 << 20
 
 
-class SeparatorTraining(Settings):
-    """All that decides which separator comes out, and where it goes."""
+class _Training(Settings):
+    """What all runs are told."""
 
-    anchors: Location = Field(min_length=1, description="Pack of anchors: `uss-ray anchors pack`.")
     output: Location = Field(min_length=1, description="Folder or URI of the run.")
-    weights: Location = Field(
-        default=STARTER, description="Those that mined the anchors; their tagger goes into the exported ones."
-    )
-    recipe: SeparatorRecipe = Field(description="How the separator is trained.")
     device: Device = Field(default="auto", description="Where the networks are trained.")
     cache_mebibytes: int = Field(
         default=1024, ge=1, description="Most that row groups of anchors take in the memory of a worker."
@@ -44,32 +39,76 @@ class SeparatorTraining(Settings):
         return Store(self.output, self.storage, OutputError)
 
     @property
-    def anchor_store(self) -> Store:
-        """The pack, as a place whose faults are those of a data set."""
-        return Store(self.anchors, self.storage, DataError)
-
-    @property
     def cache_bytes(self) -> int:
         """`cache_mebibytes` in bytes."""
         return self.cache_mebibytes * _MEBIBYTE
 
-    def identity(self, *, anchors_sha256: str, weights_sha256: str, class_list_sha256: str) -> dict[str, Any]:
-        """Give what shapes the parameters as JSON values: recipe, data, classes, not places.
 
-        How often a checkpoint or a line of metrics is written, and how far data is read ahead, do not.
-        """
-        recipe = self.recipe.model_dump(mode="json")
-        for name in ("checkpoint_steps", "keep_checkpoints", "log_steps", "prefetch"):
-            recipe["fit"].pop(name)
+class SeparatorTraining(_Training):
+    """All that decides which separator comes out, and where it goes."""
+
+    anchors: Location = Field(min_length=1, description="Pack of anchors: `uss-ray anchors pack`.")
+    weights: Location = Field(
+        default=STARTER, description="Those that mined the anchors; their tagger goes into the exported ones."
+    )
+    recipe: SeparatorRecipe = Field(description="How the separator is trained.")
+
+    @property
+    def anchor_store(self) -> Store:
+        """The pack, as a place whose faults are those of a data set."""
+        return Store(self.anchors, self.storage, DataError)
+
+    def identity(self, *, anchors_sha256: str, weights_sha256: str, class_list_sha256: str) -> dict[str, Any]:
+        """Give what shapes the parameters as JSON values: recipe, data, classes, not places."""
         return {
             "anchors_sha256": anchors_sha256,
             "weights_sha256": weights_sha256,
             "class_list_sha256": class_list_sha256,
-            "recipe": recipe,
+            "recipe": _shaping(self.recipe),
         }
 
 
-def read_request(run: Store) -> SeparatorTraining:
+class TaggerTraining(_Training):
+    """All that decides which tagger comes out, and where it goes."""
+
+    segments: tuple[Location, ...] = Field(
+        min_length=1, description="Segment CSVs in AudioSet's format, local or URIs."
+    )
+    audio: Location = Field(
+        min_length=1,
+        description="Where the clips are: folder, prefix, .tar, .parquet or .h5. They are held in memory.",
+    )
+    anchors: Location | None = Field(
+        default=None, description="Pack of anchors, for a recipe that has a share for them."
+    )
+    clip_seconds: float = Field(
+        default=10.0, gt=0.0, description="Length that clips are cut or padded with silence to."
+    )
+    segment_seconds: float = Field(
+        default=2.0, gt=0.0, description="Length of the segments that the tagger will be asked about."
+    )
+    recipe: TaggerRecipe = Field(description="How the tagger is trained.")
+
+    @property
+    def anchor_store(self) -> Store | None:
+        """The pack, as a place whose faults are those of a data set."""
+        return None if self.anchors is None else Store(self.anchors, self.storage, DataError)
+
+    def identity(
+        self, *, labels_sha256: str, class_list_sha256: str, anchors_sha256: str | None
+    ) -> dict[str, Any]:
+        """Give what shapes the parameters as JSON values: recipe, labels, classes, not places."""
+        return {
+            "labels_sha256": labels_sha256,
+            "class_list_sha256": class_list_sha256,
+            "recipe": _shaping(self.recipe),
+        } | ({} if anchors_sha256 is None else {"anchors_sha256": anchors_sha256})
+
+
+Training = SeparatorTraining | TaggerTraining
+
+
+def read_request(run: Store) -> Training:
     """Read what a run was asked to do, from its folder.
 
     Raises
@@ -87,5 +126,14 @@ def read_request(run: Store) -> SeparatorTraining:
     values = yaml.safe_load(place.raising(DataError).read())
     if not isinstance(values, dict):
         raise DataError(str(place), expected="settings of a training run", found=type(values).__name__)
+    kind = TaggerTraining if "segments" in values else SeparatorTraining
     # The run may have been moved or mounted elsewhere since.
-    return SeparatorTraining(**{**values, "output": str(run), "storage": run.options})
+    return kind(**{**values, "output": str(run), "storage": run.options})
+
+
+def _shaping(recipe: Settings) -> dict[str, Any]:
+    """Leave out how often a checkpoint or a line of metrics is written, and how far data is read ahead."""
+    values = recipe.model_dump(mode="json")
+    for name in ("checkpoint_steps", "keep_checkpoints", "log_steps", "prefetch"):
+        values["fit"].pop(name)
+    return values

@@ -70,19 +70,23 @@ class RunFolder:
             If it cannot be written.
         """
         place = self.place / IDENTITY_NAME
-        if place.exists():
-            earlier = _read_json(place)
-            different = _differences(self._identity, earlier)
-            if different:
-                raise ConfigError(
-                    f"training run {self.place}",
-                    expected=f"{different[0][0]} {different[0][2]}, as the run there, or another output",
-                    found=f"{different[0][1]}",
-                )
-        else:
+        self.check()
+        if not place.exists():
             (self.place / SETTINGS_NAME).put(to_yaml(settings).encode())
             place.put((json.dumps(self._identity, indent=2, sort_keys=True, allow_nan=False) + "\n").encode())
         self.reopen()
+
+    def check(self) -> None:
+        """Refuse to go on with another run than this. Raises ConfigError as `open` does."""
+        place = self.place / IDENTITY_NAME
+        different = _differences(self._identity, _read_json(place)) if place.exists() else []
+        if different:
+            name, mine, its = different[0]
+            raise ConfigError(
+                f"training run {self.place}",
+                expected=f"{name} {its}, as the run there, or another output",
+                found=mine,
+            )
 
     def reopen(self) -> None:
         """Read what is there, on a worker of a run that is open."""

@@ -1,79 +1,119 @@
-"""Train a tagger in this process, from clips that are held in memory."""
+"""Prepare the training of a tagger: clips that are held in memory, and a pack of anchors where one is named."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from functools import partial
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
-from uss_ray.errors import OutputError
+from uss_ray.anchors.packed_reader import PackedAnchors
+from uss_ray.datasets.clips import LoadedClips, label_matrix
+from uss_ray.datasets.segments import ClipRecord, read_segments
+from uss_ray.errors import DataError
 from uss_ray.models.specifications import ClassListId
-from uss_ray.pipelines.runtime.lease import hold_lease
-from uss_ray.pipelines.training.checkpoints import choose_checkpoint, read_checkpoint
+from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.pipelines.training.prepared import Prepared
+from uss_ray.pipelines.training.request import TaggerTraining
 from uss_ray.pipelines.training.run_folder import RunFolder
-from uss_ray.pipelines.training.worker import choose_device
+from uss_ray.pipelines.training.separator import check_class_list
 from uss_ray.store.store import Store
 from uss_ray.training.export import export_tagger
-from uss_ray.training.fit import Fit
-from uss_ray.training.tagger import TaggerRecipe, TaggerTask, WeakClips
+from uss_ray.training.tagger import AnchorLabels, TaggerBatch, TaggerTask
 
 
-def train_tagger_here(
-    recipe: TaggerRecipe,
-    clips: WeakClips,
-    *,
-    run: str,
-    output: Path,
-    segment_seconds: float,
-    class_ids: Sequence[str],
-    known_classes: Sequence[int],
-    device: str = "auto",
-) -> Path:
-    """Train a tagger, or go on where an earlier run ended, and write its weights folder.
-
-    Parameters
-    ----------
-    recipe : TaggerRecipe
-    clips : WeakClips
-    run : str
-        Folder or URI of the run.
-    output : Path
-        Weights folder to write.
-    segment_seconds, class_ids, known_classes
-        See `export_tagger`.
-    device : {"auto", "cpu", "cuda"}, default="auto"
+def prepare_tagger(request: TaggerTraining, *, device: torch.device) -> Prepared[TaggerBatch]:
+    """Read the labels, open the anchors, and make the network.
 
     Raises
     ------
     UssRayError
-        As `train_here`.
+        If recipe, clips and anchors do not fit each other.
     """
-    place = Store(run, error=OutputError)
-    task = TaggerTask(recipe, clips, device=choose_device(device))
-    identity = {
-        "recipe": recipe.model_dump(mode="json"),
-        "labels_sha256": hashlib.sha256(np.ascontiguousarray(clips.labels).tobytes()).hexdigest(),
-        "class_list_sha256": ClassListId.of(class_ids).sha256,
-    }
-    folder = RunFolder(place, identity=identity, seed=recipe.plan.seed)
-    with hold_lease(place, job="train", shard=None, on_lost=lambda _: None):
-        folder.open(recipe)
-        Fit(
-            task,
-            settings=recipe.fit,
-            lanes=range(recipe.plan.lanes),
-            lane_count=recipe.plan.lanes,
-            keeper=folder,
-            device=task.device,
-        ).run()
-    _, state = read_checkpoint(choose_checkpoint(place, None))
-    return export_tagger(
-        state,
-        output,
-        task=task,
-        segment_seconds=segment_seconds,
-        class_ids=class_ids,
-        known_classes=known_classes,
+    recipe = request.recipe
+    vocabulary = Vocabulary.load(ontology_path=request.ontology, classes_path=request.class_list)
+    classes = ClassListId.of(vocabulary.classes.ids)
+    anchors = None
+    if request.anchor_store is not None:
+        anchors = PackedAnchors(request.anchor_store, cache_bytes=request.cache_bytes)
+        check_class_list(anchors, classes)
+    clips = _Clips(request, _records(request, vocabulary), classes=len(vocabulary.classes))
+    task = TaggerTask(
+        recipe, clips, anchors=None if anchors is None else AnchorLabels(anchors, vocabulary), device=device
     )
+    known = np.array(clips.labels.any(axis=0))
+    if anchors is not None:
+        known[anchors.catalogue.classes] = True
+    folder = RunFolder(
+        request.run_store,
+        identity=request.identity(
+            labels_sha256=hashlib.sha256(np.ascontiguousarray(clips.labels).tobytes()).hexdigest(),
+            class_list_sha256=classes.sha256,
+            anchors_sha256=None if anchors is None else anchors.manifest.data_sha256,
+        ),
+        seed=recipe.plan.seed,
+    )
+    return Prepared(
+        task=task,
+        settings=recipe.fit,
+        lanes=recipe.plan.lanes,
+        folder=folder,
+        export=partial(
+            export_tagger,
+            task=task,
+            segment_seconds=request.segment_seconds,
+            class_ids=vocabulary.classes.ids,
+            known_classes=np.flatnonzero(known).tolist(),
+        ),
+        load_data=clips.load,
+    )
+
+
+class _Clips:
+    """Clips whose labels are known at once, and whose sound is decoded when a run begins."""
+
+    def __init__(self, request: TaggerTraining, records: Sequence[ClipRecord], *, classes: int) -> None:
+        self._request, self._records = request, records
+        self._loaded: LoadedClips | None = None
+        self.samples = round(request.clip_seconds * request.recipe.tagger.sample_rate)
+        self.labels = label_matrix(records, classes=classes)
+
+    def load(self) -> None:
+        """Decode them all."""
+        request = self._request
+        self._loaded = LoadedClips.load(
+            self._records,
+            Store(request.audio, request.storage, DataError),
+            classes=self.labels.shape[1],
+            sample_rate=request.recipe.tagger.sample_rate,
+            clip_seconds=request.clip_seconds,
+        )
+
+    def waveform(self, clips: NDArray[np.int64], /) -> NDArray[np.float32]:
+        """Give some, of shape (clips, samples), in [-1, 1]."""
+        assert self._loaded is not None  # whoever trains has called `load`
+        return self._loaded.waveform(clips)
+
+
+def _records(request: TaggerTraining, vocabulary: Vocabulary) -> list[ClipRecord]:
+    class_index = {class_id: index for index, class_id in enumerate(vocabulary.classes.ids)}
+    records = _merged(
+        record
+        for place in request.segments
+        for record in read_segments(Store(place, request.storage, DataError), class_index=class_index)
+    )
+    if not records:
+        raise DataError(request.segments[0], expected="labelled clips", found="none")
+    return records
+
+
+def _merged(records: Iterable[ClipRecord]) -> list[ClipRecord]:
+    """Take each clip once, with the labels of all the files that it is in."""
+    labels: dict[tuple[str, float, float], set[int]] = {}
+    for record in records:
+        key = record.clip_id, record.start_seconds, record.end_seconds
+        labels.setdefault(key, set()).update(record.class_indexes)
+    return [ClipRecord(*key, tuple(sorted(indexes))) for key, indexes in labels.items()]
