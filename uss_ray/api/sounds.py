@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import html
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ from uss_ray.api.publisher import Publisher, index_name, refuse_existing, write_
 from uss_ray.api.request import SeparationRequest, SoundRequest, request_with, unknown_option
 from uss_ray.api.staging import check_output
 from uss_ray.audio.codec import AudioSpec
-from uss_ray.errors import ConfigError, QueryError
+from uss_ray.errors import ConfigError, QueryError, UssRayError
 from uss_ray.ontology.vocabulary import TextMatch
 from uss_ray.records import Recording
 from uss_ray.results.events import events_table
@@ -26,7 +27,7 @@ from uss_ray.results.index.rows import RecordingRows
 from uss_ray.results.index.table import IndexRow
 from uss_ray.results.layout import recording_folder, report_path
 from uss_ray.results.options import WriteOptions
-from uss_ray.results.report.player import player_html
+from uss_ray.results.report.player import PLAYED_SECONDS, player_html
 from uss_ray.results.stems.stem_run import StemRun
 from uss_ray.results.stems.written import WrittenRecording
 from uss_ray.separation.session import EstimateBlock
@@ -139,6 +140,38 @@ class FoundSounds(Mapping[str, Waveform]):
 
     __hash__ = object.__hash__
 
+    def _player(
+        self,
+        mixture: Floats,
+        *,
+        sample_rate: int,
+        samples_of: Callable[[IndexRow], Floats],
+        note: str = "",
+    ) -> str:
+        """Make a player of the mixture, its loudest sounds, each once, and what they leave."""
+        kept = [row for row in self.rows if row.is_kept and row.kind != "residual"]
+        kept = sorted(kept, key=lambda row: row.level_db or 0.0, reverse=True)
+        names: dict[object, list[IndexRow]] = {}
+        for row in kept:
+            uris = (row.stem_uri, *(span.stem_uri for span in row.active_spans))
+            names.setdefault(next((uri for uri in uris if uri is not None), None), []).append(row)
+        shown = list(names.values())[:_PLAYED_SOUNDS]
+        lanes = {" · ".join(row.label for row in rows): rows[0] for rows in shown}
+        rests = [row for row in self.rows if row.kind == "residual" and row.is_kept]
+        groups = {row.group for rows in shown for row in rows}
+        is_whole = len(rests) == len(groups) == 1 and len(shown) == len(names)
+        return player_html(
+            mixture,
+            {label: samples_of(row) for label, row in lanes.items()},
+            sample_rate=sample_rate,
+            residual=samples_of(rests[0]) if is_whole else None,
+            spans={
+                label: tuple((span.start_seconds, span.end_seconds) for span in row.active_spans)
+                for label, row in lanes.items()
+            },
+            note=note,
+        )
+
     @property
     def _there(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(row.label for row in self.rows if row.kind != "residual" and row.is_kept))
@@ -195,19 +228,47 @@ class SeparatedRecording(FoundSounds[Floats]):
     def _place(self, name: str) -> Store:
         return Store(self.output, self.storage) / name
 
+    def _repr_html_(self) -> str:
+        """Give a player for a notebook, of the first two minutes; the report, if there is one, plays all of it."""
+        rate = next((row.sample_rate for row in self.rows if row.sample_rate), None)
+        frames = max((row.frames or 0 for row in self.rows), default=0)
+        if not rate or not frames:
+            return f"<p>{html.escape(repr(self))}</p>"
+        some = min(frames, round(PLAYED_SECONDS * rate))
+        cut = f"The first {PLAYED_SECONDS:g} s of {frames / rate:.0f} s." if some < frames else ""
+        whole = f" All of it: {self.report}" if cut and self.report else ""
+        try:
+            with open_stored_recording(Store(self.recording.recording_uri, self.storage)) as reader:
+                mixture = _first(reader.blocks(_BLOCK_FRAMES), frames=some)
+        except UssRayError as error:
+            return f"<p>{html.escape(f'{self!r}: {error.reason}')}</p>"
+        return self._player(
+            mixture,
+            sample_rate=rate,
+            samples_of=lambda row: self._read(row, frames=some),
+            note=cut + whole,
+        )
+
+    def __repr__(self) -> str:
+        names = ", ".join(self) or "nothing"
+        return f"SeparatedRecording({self.recording.recording_id!r}, {self.seconds:.1f} s: {names})"
+
     def sound_of(self, row: IndexRow) -> Floats:
         """See `FoundSounds`."""
-        whole = np.zeros((row.channels or 0, row.frames or 0), np.float32)
+        return self._read(row, frames=row.frames or 0)
+
+    def _read(self, row: IndexRow, *, frames: int) -> Floats:
+        """Read the beginning of a sound; silence where it has no file."""
+        whole = np.zeros((row.channels or 0, frames), np.float32)
         files = [
             (row.stem_uri, 0),
             *((span.stem_uri, span.stem_start_frame or 0) for span in row.active_spans),
         ]
         for name, start in files:
-            if name is not None:
+            if name is not None and start < frames:
                 with open_stored_recording(self._place(name)) as reader:
-                    for block in reader.blocks(_BLOCK_FRAMES):
-                        whole[:, start : start + block.shape[1]] = block
-                        start += block.shape[1]
+                    first = _first(reader.blocks(_BLOCK_FRAMES), frames=frames - start)
+                whole[:, start : start + first.shape[1]] = first
         return whole
 
 
@@ -328,23 +389,10 @@ class SeparatedSound(FoundSounds[Waveform]):
 
     def _repr_html_(self) -> str:
         """Give a player for a notebook: the recording, its loudest sounds, and what they leave."""
-        kept = [row for row in self.rows if row.is_kept and row.kind != "residual"]
-        kept = sorted(kept, key=lambda row: row.level_db or 0.0, reverse=True)[:_PLAYED_SOUNDS]
-        names: dict[str, list[IndexRow]] = {}
-        for row in kept:
-            names.setdefault(row.stem_uri or "", []).append(row)
-        lanes = {" · ".join(row.label for row in rows): (name, rows[0]) for name, rows in names.items()}
-        rests = [row for row in self.rows if row.kind == "residual" and row.is_kept]
-        is_whole = len(rests) == len({row.group for row in kept}) == 1
-        return player_html(
+        return self._player(
             np.concatenate([block.mixture for block in self._blocks], axis=1),
-            {label: self._held[name].samples() for label, (name, _) in lanes.items()},
             sample_rate=self.sample_rate,
-            residual=self._held[rests[0].stem_uri or ""].samples() if is_whole else None,
-            spans={
-                label: tuple((span.start_seconds, span.end_seconds) for span in row.active_spans)
-                for label, (_, row) in lanes.items()
-            },
+            samples_of=lambda row: self._held[row.stem_uri or ""].samples(),
         )
 
     def __repr__(self) -> str:
@@ -358,6 +406,18 @@ class SeparatedSound(FoundSounds[Waveform]):
         )
         given_back: Waveform = self._given.given_back(samples)
         return given_back
+
+
+def _first(blocks: Iterable[Floats], *, frames: int) -> Floats:
+    """Put together the beginning of a sound."""
+    read: list[Floats] = []
+    left = frames
+    for block in blocks:
+        read.append(block[:, :left])
+        left -= read[-1].shape[1]
+        if left <= 0:
+            break
+    return np.concatenate(read, axis=1) if read else np.zeros((1, 0), np.float32)
 
 
 def separated_recording(

@@ -72,9 +72,12 @@ def run(arguments: Sequence[str]) -> int:
 
     with run_progress("recordings") as on_progress:
         result = separate_archive(
-            asked.archive, request=asked.request, options=asked.options, on_progress=on_progress
+            asked.archive,
+            request=asked.request,
+            options=asked.options,
+            on_progress=on_progress,
+            on_matches=show_matches,
         )
-    show_matches(result.matches)
     if "json" in extras:
         sys.stdout.write(result.summary.to_json().rstrip() + "\n")
     elif not is_quiet():

@@ -20,6 +20,8 @@ from uss_ray.store.options import StoreOptions
 from uss_ray.wording import plain
 
 if TYPE_CHECKING:
+    from uss_ray.ontology.known import KnownNodes
+    from uss_ray.ontology.vocabulary import Vocabulary
     from uss_ray.results.index.find import Finding
     from uss_ray.results.index.table import Status
     from uss_ray.store.store import Store
@@ -113,14 +115,15 @@ def run(arguments: Sequence[str]) -> int:
 
     from uss_ray.cli.display import show_matches
     from uss_ray.ontology.vocabulary import Vocabulary
-    from uss_ray.results.index.find import Wanted, find, nodes_named, root_of
+    from uss_ray.results.index.find import Wanted, find, nodes_named, root_of, weights_of
     from uss_ray.store.store import Store
 
     vocabulary = Vocabulary.load(ontology_path=asked.ontology, classes_path=asked.class_list)
-    matches = tuple((text, vocabulary.resolve_text(text)) for text in asked.texts)
+    root, recording = root_of(Store(asked.output, asked.storage, OutputError))
+    known = _known(vocabulary, weights_sha256=weights_of(root)) if asked.texts else None
+    matches = tuple((text, known.resolve_text(text)) for text in asked.texts) if known else ()
     show_matches(matches)
     names = [*asked.classes, *(match.node.node_id for _, match in matches)]
-    root, recording = root_of(Store(asked.output, asked.storage, OutputError))
     if recording is not None and asked.recordings:
         raise ConfigError("find --recording", expected="an output root", found=f"the folder of {recording}")
     wanted = Wanted(
@@ -144,6 +147,14 @@ def run(arguments: Sequence[str]) -> int:
     else:
         _show(findings, rows=asked.limit or _TABLE_ROWS)
     return 0
+
+
+def _known(vocabulary: Vocabulary, *, weights_sha256: str | None) -> KnownNodes:
+    """Tell what the weights of an output know, so that words are taken for what can have been found."""
+    from uss_ray.ontology.known import KnownNodes
+    from uss_ray.weights.locate import known_classes_here
+
+    return KnownNodes(vocabulary, known_classes_here(weights_sha256) if weights_sha256 else None)
 
 
 def _sorted(findings: Iterator[Finding], asked: FindSounds) -> Iterator[Finding]:

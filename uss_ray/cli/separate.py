@@ -21,8 +21,10 @@ from uss_ray.separation.settings import SeparationSettings
 from uss_ray.wording import plain_lines
 
 if TYPE_CHECKING:
+    from uss_ray.api.inputs import Input
     from uss_ray.api.several import NotSeparated
     from uss_ray.api.sounds import SeparatedRecording
+    from uss_ray.results.options import WriteOptions
 
 SOME_FAILED, ALL_FAILED = 8, 9
 _TOLD = (
@@ -125,6 +127,7 @@ def _run(asked: SeparateOne, folder: Path, files: ExitStack, *, as_json: bool) -
     from uss_ray.api.separator import RecordingSeparator
     from uss_ray.api.several import recordings_at, separate_each
     from uss_ray.cli.display import progress_bar, show_matches
+    from uss_ray.pipelines.archive.ledger import FAILED_LIST_NAME, settle_failures
 
     recordings = recordings_at(locations, request=request)
     if to_stdout and len(recordings) > 1:
@@ -135,7 +138,7 @@ def _run(asked: SeparateOne, folder: Path, files: ExitStack, *, as_json: bool) -
         with progress_bar(recordings[0].recording.recording_id, unit="s") as advance:
             separated = separator.separate(recordings[0], progress=advance)
         if to_stdout:
-            send(_stem_of(separated, folder=folder, stem_format=request.write.stem_format))
+            send(_stem_of(separated, recordings[0], folder=folder, write=request.write))
         else:
             write_page(request.output_store, write=request.write, tell=note)
             _tell(separated, as_json=as_json)
@@ -148,8 +151,10 @@ def _run(asked: SeparateOne, folder: Path, files: ExitStack, *, as_json: bool) -
         counts[_tell_of_several(outcome, as_json=as_json)] += 1
     if counts["separated"]:
         write_page(request.output_store, write=request.write, tell=note)
+    settle_failures(request.output_store)
     note(", ".join(f"{count} {what}" for what, count in counts.items()))
     if counts["failed"]:
+        note(f"Failed:  {request.output_store / FAILED_LIST_NAME}")
         return SOME_FAILED if counts["failed"] < len(recordings) else ALL_FAILED
     return 0
 
@@ -168,19 +173,23 @@ def _for_one_stem(request: SeparationRequest, *, folder: Path) -> SeparationRequ
     return request.replace(output=str(folder), write=write)
 
 
-def _stem_of(separated: SeparatedRecording, *, folder: Path, stem_format: str) -> Path:
-    """Give the file of the only stem; of a silent one, a file of silence."""
+def _stem_of(separated: SeparatedRecording, given: Input, *, folder: Path, write: WriteOptions) -> Path:
+    """Give the file of the only stem; of a silent one, a file of silence that says the same of itself."""
     from uss_ray.audio.codec import StemWriter
+    from uss_ray.results.stems.files import stem_tags
 
     (row,) = separated.rows
     for name in separated.paths(row.label):
         return Path(name)
     note(f"{row.label}: {row.status}")
+    with given.opened() as opened:
+        tags = opened.reader.tagged_spec().tags if write.metadata else None
     path = folder / "silence"
     with StemWriter(
-        path, sample_rate=row.sample_rate or 1, channels=row.channels or 1, format=stem_format
+        path, sample_rate=row.sample_rate or 1, channels=row.channels or 1, format=write.stem_format
     ) as writer:
         writer.write_silence(row.frames or 0)
+        writer.close(stem_tags(tags, label=row.label, key=row.node_id))
     return path
 
 

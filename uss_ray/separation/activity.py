@@ -5,7 +5,7 @@ Owns no model; where the probabilities come from is the session's business.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uss_ray.separation.calibration import Calibration
+from uss_ray.separation.naming import keep_names
 from uss_ray.separation.targets import Target
 
 Floats = NDArray[np.float32]
@@ -36,7 +37,8 @@ class Activity:
         target without classes or with none that the weights know.
     detected : ndarray of shape (segments, targets), dtype=bool
         Where one of its classes reaches its threshold; of a target without classes, or with a condition of its own,
-        where there is sound; never of one that the weights do not know.
+        where there is sound; never of one that the weights do not know. An event is detected too where it keeps the
+        name that it has near by.
     sure : ndarray of shape (segments, targets), dtype=bool
         Where it is detected, and one of its classes is sure.
     active : ndarray of shape (segments, targets), dtype=bool
@@ -89,6 +91,7 @@ def find_activity(
     segment_seconds: float,
     frame_probs: Floats | None = None,
     excluded_indexes: Sequence[int] = (),
+    names_reach: int = 0,
 ) -> Activity:
     """Tell in which segments targets sound, where in them, and in which they are to be separated.
 
@@ -108,6 +111,8 @@ def find_activity(
     excluded_indexes : sequence of int, default=()
         Classes that make no target active, nor detected: a target that has no other is never separated. They still
         count in `probs`.
+    names_reach : int, default=0
+        How many segments away an event finds the more specific name that it keeps; see `naming.keep_names`.
 
     Returns
     -------
@@ -137,6 +142,11 @@ def find_activity(
             active[:, column] = detected[:, column]
         elif remaining:
             active[:, column] = audible
+    kept = keep_names(detected, probs=probs, targets=targets, reach=names_reach)
+    instead: list[dict[int, int]] = [{} for _ in range(shape[0])]
+    for segment, column, other in kept:
+        detected[segment, column] = active[segment, column] = True
+        instead[segment][column] = other
     _leave_to_specific(active, detected=detected, targets=targets)
     frames = None if frame_probs is None else calibration.probs(frame_probs)
     least = [_FRAME_SHARE * thresholds[target.is_event] for target in targets]
@@ -147,6 +157,7 @@ def find_activity(
             frames=None if frames is None else frames[segment],
             least=least,
             seconds=segment_seconds,
+            heard_as=instead[segment],
         )
         for segment in range(shape[0])
     )
@@ -178,13 +189,15 @@ def _spans_of_segment(
     frames: Floats | None,
     least: Sequence[Floats],
     seconds: float,
+    heard_as: Mapping[int, int],
 ) -> Spans:
     spans: list[tuple[float, float, float]] = []
     for target in found.tolist():
-        indexes = counted[target]
+        heard_by = heard_as.get(target, target)
+        indexes = counted[heard_by]
         of_target = [(0.0, seconds)]
         if frames is not None and indexes:
-            heard = (frames[:, indexes] >= least[target][indexes]).any(axis=1)
+            heard = (frames[:, indexes] >= least[heard_by][indexes]).any(axis=1)
             of_target = _runs(np.asarray(heard), seconds=seconds) or of_target
         spans += [(float(target), start, end) for start, end in of_target]
     return np.array(spans, np.float64).reshape(-1, 3)

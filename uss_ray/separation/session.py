@@ -187,15 +187,21 @@ class RecordingSession:
             settings if estimates else settings.replace(joins="hard", context_seconds=0.0, fade_seconds=0.0)
         )
         self._grid = WindowGrid(joins, separator=separator)
+        is_named = any(target.is_event for target in plan.targets)
+        self._names_reach = settings.names_reach_segments if is_named else 0
+        self._tags: dict[int, Tensor | None] = {}
         self._first = max(0, span.first_segment - self._grid.halo_segments)
         self._stop = None if span.last_segment is None else span.last_segment + self._grid.halo_segments
         self._reader = MixtureReader(
             source,
             model_rate=separator.sample_rate,
             step_seconds=settings.segment_seconds,
-            first_step=self._grid.history(self._first) // self._grid.segment_samples,
+            first_step=min(
+                self._grid.history(self._first) // self._grid.segment_samples,
+                max(0, self._first - self._names_reach),
+            ),
         )
-        self._reader.require_until(None if self._stop is None else self._grid.reach(self._stop - 1))
+        self._reader.require_until(None if self._stop is None else self._reach(self._stop - 1))
         self._to_native = BlockResampler(separator.sample_rate, source.sample_rate)
         self._joined = OverlapAdd(source.channels, start_frame=span.first_segment * self._segment_frames)
 
@@ -234,10 +240,15 @@ class RecordingSession:
             frame = min(segment * self._segment_frames, self._reader.native.stop)
             self._on_seconds(frame / self._native_rate)
 
+    def _reach(self, segment: int) -> int:
+        """Tell up to which sample the recording must be known, or have ended, to tag and separate a segment."""
+        named = (segment + 1 + self._names_reach) * self._grid.segment_samples
+        return max(self._grid.reach(segment), named if self._names_reach else 0)
+
     def _next_segments(self, first: int) -> range:
         stop = first + self._networks.span_segments
         stop = stop if self._stop is None else min(stop, self._stop)
-        self._reader.read_until(self._grid.reach(stop - 1))
+        self._reader.read_until(self._reach(stop - 1))
         return range(first, min(stop, self._segments_read()))
 
     def _complete(self, done: int) -> int:
@@ -259,11 +270,17 @@ class RecordingSession:
         return self._reader.model.stop if known else None
 
     def _separate_segments(self, segments: range) -> Generator[Request, list[Tensor] | None, Activity]:
-        audible, class_probs, frame_probs = yield from self._tag(segments)
-        wanted, unwanted = self._find_activity(class_probs, frame_probs=frame_probs, audible=audible)
+        around = range(
+            max(0, segments.start - self._names_reach),
+            min(segments.stop + self._names_reach, self._segments_read()),
+        )
+        audible, tags = yield from self._tags_of(around)
+        inside = slice(segments.start - around.start, segments.stop - around.start)
+        wanted, unwanted = (activity.cut(inside) for activity in self._find_activity(tags, audible=audible))
         if not self._estimates:
             return wanted.without_estimates()
-        sounds = self._sounding(class_probs)
+        class_probs = tags[inside, 0]
+        sounds = self._sounding(class_probs, wanted)
         held: list[WindowJob] = []
         for position, segment in enumerate(segments):
             if wanted.active[position].any():
@@ -319,34 +336,33 @@ class RecordingSession:
         piece = np.pad(piece, ((0, 0), (0, stop - kept)))
         return TagRow(to_device(reference_weights(piece) @ piece, self._device))
 
-    def _tag(
+    def _tags_of(
         self, segments: range
-    ) -> Generator[Request, list[Tensor] | None, tuple[NDArray[np.bool_], Tensor, Tensor | None]]:
-        """Tag segments: which are audible, their classes, and those of their frames, if that is asked and known."""
+    ) -> Generator[Request, list[Tensor] | None, tuple[NDArray[np.bool_], Tensor]]:
+        """Tag segments, each once: which are audible, and their tags; those before them are forgotten."""
+        self._tags = {segment: tags for segment, tags in self._tags.items() if segment >= segments.start}
+        yield from self._tag(range(max([segments.start, *(one + 1 for one in self._tags)]), segments.stop))
+        answers = [self._tags[segment] for segment in segments]
+        audible = np.array([answer is not None for answer in answers])
+        heard = [answer for answer in answers if answer is not None]
+        if not heard:
+            return audible, torch.zeros((len(segments), 1, self._class_count()), device=self._device)
+        tags = heard[0].new_zeros((len(segments), *heard[0].shape))
+        tags[torch.from_numpy(audible).to(self._device)] = torch.stack(heard)
+        return audible, tags
+
+    def _tag(self, segments: range) -> Generator[Request, list[Tensor] | None, None]:
+        """Ask for the tags of segments, but for those that are silent."""
         length = self._grid.segment_samples
-        waveforms = [
-            self._reader.model.view(segment * length, (segment + 1) * length) for segment in segments
-        ]
         known = self._reader.model.stop
         floor = self._settings.silence.untagged_below_rms_dbfs
-        audible = np.array(
-            [
-                floor is None or dbfs(rms(waveform[:, : known - segment * length])) >= floor
-                for segment, waveform in zip(segments, waveforms, strict=True)
-            ]
-        )
-        rows = [
-            TagRow(to_device(reference_weights(waveform) @ waveform, self._device))
-            for waveform, heard in zip(waveforms, audible, strict=True)
-            if heard
-        ]
-        answers = (yield Request(rows)) if rows else None
-        if not answers:
-            return audible, torch.zeros((len(segments), self._class_count()), device=self._device), None
-        tags = answers[0].new_zeros((len(segments), *answers[0].shape))
-        tags[torch.from_numpy(audible).to(self._device)] = torch.stack(answers)
-        has_frames = tags.shape[1] > 1 and self._settings.times == "frames"
-        return audible, tags[:, 0], tags[:, 1:] if has_frames else None
+        rows: dict[int, TagRow] = {}
+        for segment in segments:
+            waveform = self._reader.model.view(segment * length, (segment + 1) * length)
+            if floor is None or dbfs(rms(waveform[:, : known - segment * length])) >= floor:
+                rows[segment] = TagRow(to_device(reference_weights(waveform) @ waveform, self._device))
+        answers = ((yield Request(list(rows.values()))) or []) if rows else []
+        self._tags |= dict.fromkeys(segments) | dict(zip(rows, answers, strict=True))
 
     def _class_count(self) -> int:
         """Count enough classes for silence, which is not tagged."""
@@ -354,29 +370,34 @@ class RecordingSession:
         indexes = (index for target in everything for index in target.class_indexes)
         return 1 + max(indexes, default=0)
 
-    def _find_activity(
-        self, class_probs: Tensor, *, frame_probs: Tensor | None, audible: NDArray[np.bool_]
-    ) -> tuple[Activity, Activity]:
+    def _find_activity(self, tags: Tensor, *, audible: NDArray[np.bool_]) -> tuple[Activity, Activity]:
+        probs = tags.float().cpu().numpy()
+        has_frames = probs.shape[1] > 1 and self._settings.times == "frames"
         find = functools.partial(
             find_activity,
-            class_probs.float().cpu().numpy(),
+            probs[:, 0],
             audible=audible,
             calibration=self._calibration,
             segment_seconds=self._settings.segment_seconds,
         )
         wanted = find(
             targets=self._plan.targets,
-            frame_probs=None if frame_probs is None else frame_probs.float().cpu().numpy(),
+            frame_probs=probs[:, 1:] if has_frames else None,
             excluded_indexes=self._plan.excluded_indexes,
+            names_reach=self._names_reach,
         )
         return wanted, find(targets=self._plan.exclude)
 
-    def _sounding(self, class_probs: Tensor) -> NDArray[np.bool_]:
-        """Tell which classes are detected in which segments, but for what is excluded."""
+    def _sounding(self, class_probs: Tensor, wanted: Activity) -> NDArray[np.bool_]:
+        """Tell which classes are detected in which segments, or keep their name there, but for what is excluded."""
         probs = self._calibration.probs(class_probs.float().cpu().numpy())
-        of_events = any(target.is_event for target in self._plan.targets)
-        least = self._calibration.events_from if of_events else self._calibration.detected_from
+        events = [target for target in self._plan.targets if target.is_event]
+        least = self._calibration.events_from if events else self._calibration.detected_from
         sounds = probs >= least[: probs.shape[1]]
+        if self._names_reach:
+            for target in events:
+                detected = wanted.detected[:, self._columns[target.key]]
+                sounds[:, list(target.own_indexes)] |= detected[:, np.newaxis]
         sounds[:, [index for index in self._plan.excluded_indexes if index < sounds.shape[1]]] = False
         return np.asarray(sounds)
 

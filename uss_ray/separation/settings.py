@@ -5,6 +5,7 @@ Owns ranges and the profile of the published program; what the numbers do is tol
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
@@ -81,6 +82,13 @@ class SeparationSettings(Settings):
         description="Where a sound begins and ends in the segments in which it is detected. frames: as the tagger's "
         "frames have it, if it has any. segments: it fills them.",
     )
+    names_within_seconds: float = Field(
+        default=4.0,
+        ge=0.0,
+        le=60.0,
+        description="An event keeps the most specific name that it has near by: so far away, as long as it goes on. 0: "
+        "each segment is named by itself (docs/adr/0051).",
+    )
     only_detected: bool = Field(
         default=False,
         description="Separate, and exclude, what was asked for by name or words only where it is detected, as the "
@@ -155,6 +163,11 @@ class SeparationSettings(Settings):
             raise _unfit("fade_seconds", expected, self.fade_seconds)
         return self
 
+    @property
+    def names_reach_segments(self) -> int:
+        """How many segments away an event finds its name."""
+        return math.ceil(self.names_within_seconds / self.segment_seconds)
+
     @classmethod
     def published(cls) -> Self:
         """Give the settings of the released program: segments on their own, set end to end.
@@ -169,6 +182,7 @@ class SeparationSettings(Settings):
             threshold=DEFAULT_THRESHOLD,
             calibrated=False,
             times="segments",
+            names_within_seconds=0.0,
             only_detected=True,
             condition="detected",
             hierarchy="published",

@@ -109,6 +109,7 @@ class WindowGrid:
         self._segment_seconds = settings.segment_seconds
         self.segment_samples = settings.segment_seconds * separator.sample_rate
         self.halo_segments = int(settings.fade_seconds > 0)
+        self._names_segments = settings.names_reach_segments
         self._context_samples = round(settings.context_seconds * separator.sample_rate)
         if self._grid_samples % self._hop:
             raise ConfigError(
@@ -143,9 +144,10 @@ class WindowGrid:
 
     @property
     def span_context_seconds(self) -> int:
-        """Whole seconds of real sound around a span of segments that its windows see, resampling included."""
+        """Whole seconds of real sound around a span of segments that it is named and separated by, with resampling."""
         farthest = max(self._history_samples, self._reach_samples - self.segment_samples)
-        segments = self.halo_segments + math.ceil(farthest / self.segment_samples)
+        seen = max(math.ceil(farthest / self.segment_samples), self._names_segments)
+        segments = self.halo_segments + seen
         return segments * self._segment_seconds + _RESAMPLING_CONTEXT_SECONDS
 
     def window(self, segment: int, *, total_samples: int | None) -> Window:

@@ -342,6 +342,32 @@ def load_weights(folder: str | os.PathLike[str], *, device: str | torch.device =
     )
 
 
+def known_classes_in(folder: str | os.PathLike[str]) -> tuple[str, frozenset[int] | None]:
+    """Tell which classes the weights of a folder know, without reading a network.
+
+    Returns
+    -------
+    sha256 : str
+        That identifies the weights.
+    known : frozenset of int or None
+        As of `models.protocols.known_classes`.
+
+    Raises
+    ------
+    WeightsError
+        If the folder is no weights folder, or what is read of it is altered.
+    """
+    root = Path(folder)
+    config, sha256 = _read_config(root)
+    listed = config.specifications.known_classes
+    if listed is not None or _CLASS_MEANS_NAME not in config.files:
+        return sha256, None if listed is None else frozenset(listed)
+    path = root / _CLASS_MEANS_NAME
+    tensors = _read_checked(path, config.files[_CLASS_MEANS_NAME])
+    means = _class_means(path, tensors, config.specifications.condition.size, "cpu")
+    return sha256, frozenset(means) or None
+
+
 def config_sha256(raw: bytes) -> str:
     """Identify weights by their `config.json`, which holds the sha256 of every other file."""
     return hashlib.sha256(raw).hexdigest()

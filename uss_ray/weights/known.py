@@ -124,6 +124,11 @@ def imports_folder() -> Path:
     return cache_folder() / "weights"
 
 
+def folders_folder() -> Path:
+    """Give the folder of this machine's cache that fetched weights folders are kept in."""
+    return cache_folder() / "folders"
+
+
 def if_complete(folder: Path) -> Path | None:
     """Give a weights folder if it is there; its config is written last."""
     return folder if (folder / CONFIG_NAME).is_file() else None

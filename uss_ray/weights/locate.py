@@ -10,14 +10,21 @@ from urllib.request import url2pathname
 from uss_ray.errors import WeightsError
 from uss_ray.models.protocols import known_classes
 from uss_ray.models.registry import describe_network
-from uss_ray.store.fetch import Progress, cache_folder, fetch, file_sha256
+from uss_ray.store.fetch import Progress, fetch, file_sha256
 from uss_ray.store.options import StoreOptions
 from uss_ray.store.store import Location, Store
 from uss_ray.weights import CONFIG_NAME, STARTER
-from uss_ray.weights.folder import Weights, config_sha256, listed_files
+from uss_ray.weights.folder import Weights, config_sha256, known_classes_in, listed_files
 from uss_ray.weights.folder import load_weights as load_folder
 from uss_ray.weights.importers.published import import_published
-from uss_ray.weights.known import PUBLISHED, if_complete, imports_folder, starter_folder
+from uss_ray.weights.known import (
+    PUBLISHED,
+    folders_folder,
+    if_complete,
+    imports_folder,
+    known_weights,
+    starter_folder,
+)
 
 _PUBLISHED_SUFFIXES = (".pth", ".pt", ".ckpt")
 
@@ -71,6 +78,27 @@ def locate_weights(
     if urlsplit(spec).path.lower().endswith(_PUBLISHED_SUFFIXES):
         return _imported(fetch(place, progress=progress))
     return _fetch_folder(place, progress=progress)
+
+
+def known_classes_here(sha256: str) -> frozenset[int] | None:
+    """Tell which classes some weights know, if they are on this machine.
+
+    Parameters
+    ----------
+    sha256 : str
+        Of the weights, as the index of an output has it.
+
+    Returns
+    -------
+    frozenset of int or None
+        None: all classes, or weights that are not in the package or the cache.
+    """
+    named = [one.folder for one in known_weights() if one.folder is not None]
+    kept = [folder for place in (imports_folder(), folders_folder()) for folder in sorted(place.glob("*"))]
+    for folder in (*named, *filter(if_complete, kept)):
+        if config_sha256((folder / CONFIG_NAME).read_bytes()) == sha256:
+            return known_classes_in(folder)[1]
+    return None
 
 
 def load_weights(
@@ -161,7 +189,7 @@ def _fetch_folder(place: Store, *, progress: Progress | None) -> Path:
     """Fetch `config.json` and every file that it lists; a folder is named by its config, so versions never mix."""
     config = place / CONFIG_NAME
     raw = config.read(most_bytes=_MOST_CONFIG_BYTES)
-    folder = cache_folder() / "folders" / config_sha256(raw)[:32]
+    folder = folders_folder() / config_sha256(raw)[:32]
     for name, sha256 in listed_files(str(config), raw).items():
         fetch(place / name, sha256=sha256, progress=progress, path=folder / name)
     Store(folder / CONFIG_NAME).put(raw)

@@ -144,6 +144,20 @@ def test_15_a_notebook_shows_players(x, make_recording, asked):
     assert "Recording" in silent._repr_html_()
 
 
+def test_15_a_notebook_shows_players_of_files_too(x, make_recording, asked, tmp_path):
+    path = make_recording("a.wav", seconds=2.0, channels=2)
+    for write in ("stems", "active-spans", "index-only"):
+        out = separate(
+            path, output=tmp_path / write, classes=["Speech", "Dog"], write=write, report=False, **asked
+        )
+        sounds = 0 if write == "index-only" else 2 + (write == "stems")
+        assert out._repr_html_().count("data:audio/mpeg") == 1 + sounds
+        assert "object at 0x" not in repr(out)
+    path.unlink()
+    assert "a.wav" in out._repr_html_()
+    assert "data:audio/mpeg" not in out._repr_html_()
+
+
 def test_16_the_version_without_loading_anything():
     program = (
         "import sys, uss_ray; print(uss_ray.__version__, 'torch' in sys.modules, 'numpy' in sys.modules)"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from uss_ray.cli.archive import show_archive
+from uss_ray.errors import OutputError
 from uss_ray.results.passed_over import PassedOver
 
 
@@ -73,3 +74,15 @@ def test_a_trial_is_of_a_dry_run(command):
     ran = command("archive", "in", "out", "--trial")
     assert (ran.exit_code, ran.out) == (2, "")
     assert ran.err == "error: --trial: expected --dry-run beside it, found none\n"
+
+
+def test_what_a_text_was_taken_for_is_said_before_the_job_starts(
+    command, make_recording, tiny_weights, tmp_path, monkeypatch
+):
+    def run_job(*_args: Any, **_options: Any) -> None:
+        raise OutputError("the job", expected="nothing", found="its start")
+
+    monkeypatch.setattr("uss_ray.pipelines.archive.job.run_job", run_job)
+    folder = make_recording("tapes/a.wav").parent
+    ran = command("archive", folder, tmp_path / "out", "--text", "a dog", "--weights", tiny_weights)
+    assert ran.err.index("'a dog' is taken as Dog") < ran.err.index("error: the job: expected nothing")

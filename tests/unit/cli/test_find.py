@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.results.index.table import ActiveSpan, IndexRow, write_index
 
 
@@ -90,6 +91,16 @@ def test_words_are_matched_and_it_is_said_for_what(command, output):
         ran = command("find", output, "--text", "dog barking", machine)
         assert "'dog barking' is taken as Bark" in ran.err
         assert "taken as" not in ran.out
+
+
+def test_of_two_sounds_that_fit_the_one_that_the_weights_know_is_meant(command, output, monkeypatch):
+    assert command("find", output, "--text", "girl singing", "--json").exit_code == 4
+    vocabulary = Vocabulary.load()
+    child = frozenset(vocabulary.class_indexes(vocabulary.resolve("Child singing").node_id))
+    monkeypatch.setattr("uss_ray.weights.locate.known_classes_here", {"cd" * 32: child}.get)
+    ran = command("find", output, "--text", "girl singing", "--json")
+    assert ran.exit_code == 0
+    assert "is taken as Child singing" in ran.err
 
 
 def test_a_table_says_when_it_is_not_all(command, output):

@@ -231,6 +231,11 @@ def test_several_recordings_and_folders_go_one_after_the_other(
     again = command(*line)
     assert again.exit_code == 8
     assert "2 done before, 1 failed" in again.err
+    failed = [json.loads(line) for line in (out / "failed.jsonl").read_text().splitlines()]
+    assert [(one["recording_id"], "expected" in one["reason"]) for one in failed] == [("letter.wav", True)]
+    make_recording("tapes/b.wav", seconds=1.0).replace(tmp_path / "letter.wav")
+    assert command(*line).exit_code == 0
+    assert (out / "failed.jsonl").read_text() == ""
 
 
 def test_nothing_but_results_and_errors_is_written_when_it_should_be_quiet(separate, make_recording):
@@ -258,9 +263,13 @@ def test_a_recording_comes_from_a_pipe_and_one_stem_goes_to_another(piped, make_
     assert (len(stem), rate) == (sf.info(recording).frames, sf.info(recording).samplerate)
     assert piped("-", "-o", out, "--levels", "1", "--no-report", sound=recording.read_bytes()).returncode == 0
     assert "stdin.stems/level-1/residual.flac" in stems_of(out)
-    sf.write(recording, np.zeros(10_001), 32_000)
-    silence, rate = sf.read(io.BytesIO(piped(recording, "-o", "-", "--class", "Dog").stdout))
-    assert (len(silence), rate, np.abs(silence).max()) == (10_001, 32_000, 0)
+    with sf.SoundFile(recording, "w", 32_000, 1, "PCM_16") as file:
+        file.title = "The yard"
+        file.write(np.zeros(10_001))
+    with sf.SoundFile(io.BytesIO(piped(recording, "-o", "-", "--class", "Dog").stdout)) as silence:
+        assert (silence.frames, silence.samplerate, np.abs(silence.read()).max()) == (10_001, 32_000, 0)
+        assert silence.title == "The yard"
+        assert "Dog (/m/0bt9lr), separated by USS-Ray" in silence.comment
 
 
 def test_only_one_stem_fits_into_a_pipe(command, make_recording):

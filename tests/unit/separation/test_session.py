@@ -27,7 +27,7 @@ from uss_ray.separation.mixture import ArraySource, PartSource
 from uss_ray.separation.scheduler import SessionEnd
 from uss_ray.separation.session import EstimateBlock
 from uss_ray.separation.settings import SeparationSettings
-from uss_ray.separation.targets import Asking, Target, targets_for_classes
+from uss_ray.separation.targets import Asking, Target, targets_for_classes, targets_for_events
 from uss_ray.separation.windows import Span
 from uss_ray.weights.folder import load_weights
 from uss_ray.weights.known import starter_folder
@@ -262,6 +262,25 @@ def test_spans_join_under_every_setting(
     assert_tells_something(whole, targets=targets)
     spans = separate_spans(engine, waveform, rate=rate, targets=targets, spans=spans_at(4, 6))
     assert_same_bits(spans, whole, targets=targets)
+
+
+def test_events_keep_their_names_across_spans(networks: WeightsLike, vocabulary: Vocabulary) -> None:
+    rate = 16000
+    waveform = recording(13.3, rate=rate, channels=1)
+    source = ArraySource(waveform, sample_rate=rate)
+    labels = ("Animal", "Domestic animals, pets", "Dog", "Bark", "Music", "Musical instrument", "Guitar")
+    targets = tuple(target for target in targets_for_events(vocabulary) if target.label in labels)
+    plain = bound(networks, vocabulary, FADED.replace(names_within_seconds=0.0), device=DEVICE)
+    threshold = median_probability(plain, source, targets)
+    told = {}
+    for seconds in (0.0, 3.0):
+        settings = FADED.replace(names_within_seconds=seconds, threshold=threshold)
+        engine = bound(networks, vocabulary, settings, device=DEVICE)
+        whole = list(engine.stream(source, targets))
+        spans = separate_spans(engine, waveform, rate=rate, targets=targets, spans=spans_at(4, 6))
+        assert_same_bits(spans, whole, targets=targets)
+        told[seconds] = np.concatenate([block.active for block in whole])
+    assert (told[0.0] != told[3.0]).any(), "no name was kept"
 
 
 @pytest.mark.parametrize("held", [1, 2])

@@ -16,8 +16,9 @@ from uss_ray.store.fetch import cache_folder
 from uss_ray.store.options import StoreOptions
 from uss_ray.store.store import Store
 from uss_ray.weights import locate
+from uss_ray.weights.folder import config_sha256
 from uss_ray.weights.known import PUBLISHED, starter_folder
-from uss_ray.weights.locate import describe_weights, fetch_named, locate_weights
+from uss_ray.weights.locate import describe_weights, fetch_named, known_classes_here, locate_weights
 
 CONTENT = b"tensors"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -34,6 +35,13 @@ def shelf() -> Iterator[Any]:
     yield store
     if store.exists("/shelf"):
         store.rm("/shelf", recursive=True)
+
+
+def test_what_weights_know_is_told_if_they_are_on_this_machine() -> None:
+    known = known_classes_here(config_sha256((starter_folder() / "config.json").read_bytes()))
+    assert known is not None
+    assert len(known) == 128
+    assert known_classes_here("ab" * 32) is None
 
 
 def put(shelf: Any, config: bytes) -> None:

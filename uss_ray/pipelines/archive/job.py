@@ -107,6 +107,7 @@ def separate_archive(
     request: SeparationRequest | None = None,
     options: JobOptions | None = None,
     on_progress: ProgressHook | None = None,
+    on_matches: Callable[[tuple[tuple[str, TextMatch], ...]], None] | None = None,
     make_separator: MakeSeparator = RecordingSeparator,
     **asked: Any,
 ) -> ArchiveResult:
@@ -124,6 +125,8 @@ def separate_archive(
         How the job runs.
     on_progress : callable, optional
         Called as recordings are done.
+    on_matches : callable, optional
+        Called before any work with each free text and what it was resolved to.
     make_separator : callable, optional
         What the workers separate with; benchmarks take another.
     **asked
@@ -153,6 +156,8 @@ def separate_archive(
     check_output(request.output_store)
     check_apart(source, request.output_store)
     separator = RecordingSeparator(request.replace(device="cpu"))
+    if on_matches is not None:
+        on_matches(separator.matches)
     listing = open_listing(
         source,
         shard=chosen.shard,

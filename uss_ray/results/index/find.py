@@ -18,6 +18,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow.dataset import Expression, ParquetFileFormat, field
+from pyarrow.parquet import ParquetFile
 
 from uss_ray.errors import ConfigError, DataError, OutputError, UssRayError
 from uss_ray.ontology.vocabulary import Vocabulary
@@ -224,6 +225,27 @@ def root_of(folder: Store) -> tuple[Store, str | None]:
             break
         root = root.parent
     return folder, None
+
+
+def weights_of(root: Store) -> str | None:
+    """Tell which weights an output is of: the sha256 that its first row has; None without a row.
+
+    Raises
+    ------
+    DataError
+        If there is no index, or its first part is not Parquet.
+    OutputError
+        If the store does not answer.
+    """
+    for part in index_parts(root):
+        try:
+            with part.place.open() as file:
+                for batch in ParquetFile(file).iter_batches(1, columns=["weights_sha256"]):
+                    return str(batch.column(0)[0])
+        except pa.ArrowInvalid as error:
+            found = str(error).partition("\n")[0]
+            raise DataError(str(part.place), expected="a Parquet file", found=found) from error
+    return None
 
 
 def _has_index(root: Store) -> bool:

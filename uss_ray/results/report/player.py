@@ -37,7 +37,9 @@ Span = tuple[float, float]
 _SHOWN_SPANS = 60
 _ALL_SHOWN_SPANS = 3000  # of all lanes together
 _KEPT_SPANS = 40_000  # likewise, to go to
-_NOTEBOOK_SECONDS = 120.0
+PLAYED_SECONDS = 120.0
+"""How much of a sound a player in a notebook holds."""
+
 _NO_SOUND = (
     "No sound was kept of this recording: the pictures show what was found, and nothing can be played."
 )
@@ -289,6 +291,7 @@ def player_html(
     sample_rate: int,
     residual: npt.ArrayLike | None = None,
     spans: Mapping[str, tuple[Span, ...]] | None = None,
+    note: str = "",
 ) -> str:
     """Make a player of arrays, complete in one piece of HTML, as notebooks show it.
 
@@ -304,6 +307,8 @@ def player_html(
         What the stems leave; with it, the recording can be heard without one of them.
     spans : mapping of str to tuple of (float, float), optional
         Start and end of the events of each sound, in seconds.
+    note : str, default=""
+        A short line under the recording.
 
     Returns
     -------
@@ -314,8 +319,8 @@ def player_html(
     sounds = {name: _channels(stem) for name, stem in stems.items()}
     picture = _spectrogram(whole, sample_rate)
     top_db = float(picture.power_db.max())
-    is_cut = whole.shape[1] > _NOTEBOOK_SECONDS * sample_rate
-    note = f"The player holds the first {_NOTEBOOK_SECONDS:g} s." if is_cut else ""
+    is_cut = whole.shape[1] > PLAYED_SECONDS * sample_rate
+    note = note or (f"The player holds the first {PLAYED_SECONDS:g} s." if is_cut else "")
 
     def lane(name: str, sound: Floats, drawn: Spectrogram | None = None, **facts: Any) -> Lane:
         seen = drawn or _spectrogram(sound, sample_rate)
@@ -358,7 +363,7 @@ def _spectrogram(sound: Floats, sample_rate: int) -> Spectrogram:
 
 
 def _copy(sound: Floats, sample_rate: int) -> str:
-    with PreviewEncoder(sample_rate, channels=sound.shape[0], max_seconds=_NOTEBOOK_SECONDS) as encoder:
+    with PreviewEncoder(sample_rate, channels=sound.shape[0], max_seconds=PLAYED_SECONDS) as encoder:
         encoder.write(sound)
         return data_uri(encoder.result(), media_type="audio/mpeg")
 

@@ -316,13 +316,11 @@ class _LazyStem:
         return [StemFile(uri, self._start_frame, self.span_start_frame, written)]
 
     def _tags(self, events: Sequence[Stretch]) -> StemTags | None:
-        if self._encoding.tags is None:
-            return None
-        label, software = self._request.label, f"USS-Ray {version('uss-ray')}"
-        return StemTags(
-            recording=self._encoding.tags,
-            comment=f"{label} ({self._request.key}), separated by {software}",
-            software=software,
+        label = self._request.label
+        return stem_tags(
+            self._encoding.tags,
+            label=label,
+            key=self._request.key,
             start_frame=self._start_frame,
             cues=tuple(Cue(one.start_frame - self._start_frame, one.n_frames, label) for one in events),
         )
@@ -356,3 +354,30 @@ class _LazyStem:
         )
         self._writer.write_silence(self._frames_before)
         return self._writer
+
+
+def stem_tags(
+    tags: RecordingTags | None, *, label: str, key: str, start_frame: int = 0, cues: tuple[Cue, ...] = ()
+) -> StemTags | None:
+    """Say of a stem what its recording says, and what it is; nothing, if the recording's words are not kept.
+
+    Parameters
+    ----------
+    tags : RecordingTags or None
+    label, key : str
+        Of what is separated.
+    start_frame : int, default=0
+        Where in the recording it begins.
+    cues : tuple of Cue, default=()
+        Its events.
+    """
+    if tags is None:
+        return None
+    software = f"USS-Ray {version('uss-ray')}"
+    return StemTags(
+        recording=tags,
+        comment=f"{label} ({key}), separated by {software}",
+        software=software,
+        start_frame=start_frame,
+        cues=cues,
+    )
