@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from uss_ray.evaluation.averages import class_median_mean, paired_difference, plain_mean
+
+
+def test_a_figure_is_the_mean_of_medians_and_its_interval_is_that_of_the_normal_law() -> None:
+    rng = np.random.default_rng(0)
+    values = {label: rng.normal(5 + place, 1.0, 400).tolist() for place, label in enumerate("abc")}
+    found = class_median_mean(values)
+    assert found.value == pytest.approx(np.mean([np.median(own) for own in values.values()]))
+    assert found.items == 1200
+    # the error of a median is 1.2533 σ/√n, of a mean of three of them 1/√3 of it
+    width = 2 * 1.96 * 1.2533 / np.sqrt(400) / np.sqrt(3)
+    assert found.high - found.low == pytest.approx(width, rel=0.25)
+    plain = plain_mean(values["a"])
+    assert plain.high - plain.low == pytest.approx(2 * 1.96 / np.sqrt(400), rel=0.15)
+    assert plain == plain_mean(values["a"])
+
+
+def test_nothing_has_no_figure() -> None:
+    assert class_median_mean({"a": []}).value is None
+    assert plain_mean([]).value is None
+
+
+def test_pairs_tell_what_intervals_of_their_own_do_not() -> None:
+    rng = np.random.default_rng(0)
+    one = {label: rng.normal(5, 3.0, 50) for label in "ab"}
+    other = {label: own + 0.2 for label, own in one.items()}
+    found = paired_difference(one, other)
+    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.2, 0.2))
+    assert class_median_mean(one).high > class_median_mean(other).low

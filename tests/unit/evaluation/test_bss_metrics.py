@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from uss_ray.evaluation.bss_metrics import bss_sdr
+
+pytest.importorskip("museval")
+RATE = 8_000
+
+
+def test_it_is_the_median_of_the_ratios_of_seconds() -> None:
+    rng = np.random.default_rng(0)
+    reference = rng.standard_normal(3 * RATE).astype(np.float32)
+    noise = rng.standard_normal(3 * RATE).astype(np.float32) * np.repeat([0.1, 0.2, 0.4], RATE)
+    estimate = (reference + noise).astype(np.float32)
+    by_hand = [
+        10 * np.log10(np.square(part).sum() / np.square(wrong).sum())
+        for part, wrong in zip(np.split(reference, 3), np.split(noise, 3), strict=True)
+    ]
+    assert bss_sdr(estimate, reference, sample_rate=RATE) == pytest.approx(np.median(by_hand), abs=1e-3)
+    swapped = [
+        10 * np.log10(np.square(part).sum() / np.square(wrong).sum())
+        for part, wrong in zip(np.split(estimate, 3), np.split(noise, 3), strict=True)
+    ]
+    assert bss_sdr(reference, estimate, sample_rate=RATE) == pytest.approx(np.median(swapped), abs=1e-3)
+
+
+def test_of_silence_it_is_not_defined() -> None:
+    silence, sound = np.zeros(RATE, np.float32), np.ones(RATE, np.float32)
+    assert bss_sdr(sound, silence, sample_rate=RATE) is None

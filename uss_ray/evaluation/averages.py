@@ -1,0 +1,83 @@
+"""Averages of scores with bootstrap intervals: the median in a class and the mean over classes, and plain means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from uss_ray.config import Settings
+
+_DRAWS = 1000
+_INTERVAL = (2.5, 97.5)
+_SEED = 0
+
+
+class Average(Settings):
+    """A figure with its 95 % bootstrap interval; null where nothing is defined."""
+
+    value: float | None = Field(default=None)
+    low: float | None = Field(default=None)
+    high: float | None = Field(default=None)
+    items: int = Field(default=0, description="What it was averaged of.")
+
+
+def class_median_mean(values: Mapping[str, Sequence[float]], *, draws: int = _DRAWS) -> Average:
+    """Give the mean over classes of the median within a class; items are drawn again within their class.
+
+    Parameters
+    ----------
+    values : mapping of str to sequence of float
+        Scores by class; finite. Classes without any are left out.
+    draws : int, default=1000
+    """
+    return _average([np.asarray(own) for _, own in sorted(values.items()) if len(own)], np.median, draws)
+
+
+def plain_mean(values: Sequence[float], *, draws: int = _DRAWS) -> Average:
+    """Give the mean over items.
+
+    Parameters
+    ----------
+    values : sequence of float
+        Finite.
+    draws : int, default=1000
+    """
+    return _average([np.asarray(values)] if len(values) else [], np.mean, draws)
+
+
+def _average(groups: Sequence[np.ndarray], statistic: Callable[..., Any], draws: int) -> Average:
+    if not groups:
+        return Average()
+    rng = np.random.default_rng(_SEED)
+    again = np.zeros(draws)
+    for own in groups:
+        again += statistic(own[rng.integers(len(own), size=(draws, len(own)))], axis=1)
+    low, high = np.percentile(again / len(groups), _INTERVAL)
+    value = np.mean([statistic(own) for own in groups])
+    return Average(value=float(value), low=float(low), high=float(high), items=sum(map(len, groups)))
+
+
+def paired_difference(one: Mapping[str, Sequence[float]], other: Mapping[str, Sequence[float]]) -> Average:
+    """Give the difference of two class-median means on the same items, drawn in pairs; positive: the second is better.
+
+    Parameters
+    ----------
+    one, other : mapping of str to sequence of float
+        Scores by class; the same items at the same places.
+    """
+    rng = np.random.default_rng(_SEED)
+    again, values, items = np.zeros(_DRAWS), [], 0
+    shared = sorted(label for label in one if len(one[label]))
+    for label in shared:
+        first, second = np.asarray(one[label]), np.asarray(other[label])
+        drawn = rng.integers(len(first), size=(_DRAWS, len(first)))
+        again += np.median(second[drawn], axis=1) - np.median(first[drawn], axis=1)
+        values.append(np.median(second) - np.median(first))
+        items += len(first)
+    if not values:
+        return Average()
+    low, high = np.percentile(again / len(values), _INTERVAL)
+    return Average(value=float(np.mean(values)), low=float(low), high=float(high), items=items)

@@ -1,0 +1,161 @@
+"""Metrics of separation and labels together, as the DCASE challenges have them, and of tagging."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import permutations
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uss_ray.evaluation.metrics import snr
+
+Sounds = Mapping[str, Sequence[NDArray[np.float32]]]
+"""Label -> the sounds of that label."""
+
+
+def ca_sdri(estimates: Sounds, references: Sounds, mixture: NDArray[np.float32]) -> float | None:
+    """Class-aware SDRi of a scene (DCASE 2025 Task 4): a label that is missed or false adds a zero.
+
+    Parameters
+    ----------
+    estimates, references : mapping of str to sequence of ndarray of shape (samples,)
+        One sound a label.
+    mixture : ndarray of shape (samples,)
+
+    Returns
+    -------
+    float or None
+        Mean in dB over the labels that are true or predicted; None where there is none.
+    """
+    labels = estimates.keys() | references.keys()
+    if not labels:
+        return None
+    right = estimates.keys() & references.keys()
+    gains = [_snri(estimates[label][0], references[label][0], mixture) for label in sorted(right)]
+    return float(sum(gains)) / len(labels)
+
+
+def capi_sdri(estimates: Sounds, references: Sounds, mixture: NDArray[np.float32]) -> float | None:
+    """Class-aware, permutation-invariant SDRi of a scene (DCASE 2026 Task 4).
+
+    Among the sounds of a label, the matching with the largest mean SNR counts; what is left over adds zeros.
+
+    Parameters
+    ----------
+    estimates, references : mapping of str to sequence of ndarray of shape (samples,)
+        Any number of sounds a label.
+    mixture : ndarray of shape (samples,)
+
+    Returns
+    -------
+    float or None
+        Mean in dB over matched, missed and false sounds; None where there is nothing true and nothing predicted.
+    """
+    gains: list[float] = []
+    count = 0
+    for label in sorted(estimates.keys() | references.keys()):
+        found, true = list(estimates.get(label, ())), list(references.get(label, ()))
+        count += max(len(found), len(true))
+        gains += [_snri(found[one], true[other], mixture) for one, other in _best_matching(found, true)]
+    return sum(gains) / count if count else None
+
+
+def _best_matching(
+    found: Sequence[NDArray[np.float32]], true: Sequence[NDArray[np.float32]]
+) -> list[tuple[int, int]]:
+    if not found or not true:
+        return []
+    table = np.array([[float(snr(one, other)) for other in true] for one in found])
+    is_wide = len(found) <= len(true)
+    small, large = (len(found), len(true)) if is_wide else (len(true), len(found))
+    scores = table if is_wide else table.T
+    best = max(
+        permutations(range(large), small),
+        key=lambda chosen: sum(scores[row, at] for row, at in enumerate(chosen)),
+    )
+    return [(row, at) if is_wide else (at, row) for row, at in enumerate(best)]
+
+
+def _snri(
+    estimate: NDArray[np.float32], reference: NDArray[np.float32], mixture: NDArray[np.float32]
+) -> float:
+    return float(snr(estimate, reference)) - float(snr(mixture, reference))
+
+
+def label_accuracies(
+    scenes: Sequence[tuple[Sequence[str], Sequence[str]]],
+) -> tuple[float | None, float | None]:
+    """Give the share of scenes whose labels are all right, and that of labels.
+
+    Parameters
+    ----------
+    scenes : sequence of (sequence of str, sequence of str)
+        Predicted and true labels; a label may come several times.
+
+    Returns
+    -------
+    mixture_accuracy, source_accuracy : float or None
+        In [0, 1]: exact matches by scenes, and right ones by right, false and missed ones.
+    """
+    exact = right = either = 0
+    for predicted, true in scenes:
+        one, other = Counter(predicted), Counter(true)
+        exact += one == other
+        right += (one & other).total()
+        either += (one | other).total()
+    return (exact / len(scenes) if scenes else None), (right / either if either else None)
+
+
+def average_precision(scores: NDArray[np.floating], truth: NDArray[np.bool_]) -> float | None:
+    """Area under the steps of precision over recall; equal scores are one step.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (items,)
+    truth : ndarray of shape (items,), dtype=bool
+
+    Returns
+    -------
+    float or None
+        In [0, 1]; None where nothing is true.
+    """
+    if not truth.any():
+        return None
+    order = np.argsort(-scores, kind="stable")
+    ranked, true = scores[order], truth[order]
+    ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
+    right = np.cumsum(true)[ends]
+    precision, recall = right / (ends + 1), right / right[-1]
+    return float(np.sum(np.diff(recall, prepend=0.0) * precision))
+
+
+def d_prime(scores: NDArray[np.floating], truth: NDArray[np.bool_]) -> float | None:
+    """Sensitivity index: √2 times the standard normal quantile of the area under the ROC curve.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (items,)
+    truth : ndarray of shape (items,), dtype=bool
+
+    Returns
+    -------
+    float or None
+        None where all or none are true, or the area is 0 or 1.
+    """
+    positive, negative = scores[truth], scores[~truth]
+    if not len(positive) or not len(negative):
+        return None
+    order = np.sort(negative)
+    below = np.searchsorted(order, positive, side="left").sum()
+    upto = np.searchsorted(order, positive, side="right").sum()
+    area = (below + upto) / 2 / (len(positive) * len(negative))
+    return math.sqrt(2) * NormalDist().inv_cdf(area) if 0 < area < 1 else None
+
+
+def f1(right: int, predicted: int, true: int) -> float | None:
+    """Harmonic mean of precision and recall; None where nothing is true and nothing predicted."""
+    return 2 * right / (predicted + true) if predicted + true else None
