@@ -6,8 +6,8 @@ PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check
 INDEX  ?=
 INSTALL := $(PIP) install --quiet --quiet --no-compile --constraint constraints.txt $(addprefix --extra-index-url ,$(INDEX))
 DEMO   := out/demo
-# Tests that wait for Ray run beside those that compute; tests of one Ray stay together.
-SIDE_BY_SIDE := --numprocesses 2 --dist loadgroup
+# Tests that wait for Ray run beside those that compute; those of one Ray stay together, and two cores take three (ADR 49).
+SIDE_BY_SIDE := --dist loadgroup --numprocesses
 
 # A run starts many Python processes; where bytecode may not be kept, each compiles torch and Ray anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # What a change is tried on while it is made: no Ray, no S3 server, no browser, no published package, nothing slow.
 FAST := not ray and not s3 and not peer and not browser and not slow and not gpu
 
-.PHONY: help setup demo check test lint format clean
+.PHONY: help setup demo check test lint fast format clean
 .DEFAULT_GOAL := help
 
 help:            ## this list
@@ -46,12 +46,15 @@ demo: $(VENV)/.run   ## separate examples/archive on a local Ray
 	@echo "Separating the recordings of examples/archive on a local Ray ..."
 	@$(VENV)/bin/uss-ray archive examples/archive $(DEMO) --events --overwrite
 
-check: lint          ## style, types, contracts and the fast tests, in a minute and a half
-	@OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest $(SIDE_BY_SIDE) --quiet -m '$(FAST)'
+check: $(VENV)/.dev  ## style, types, contracts and the fast tests, in a minute and a half
+	@$(MAKE) --no-print-directory --jobs 2 lint fast
+
+fast: $(VENV)/.dev
+	@OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest $(SIDE_BY_SIDE) 2 --quiet -m '$(FAST)'
 
 test: $(VENV)/.dev   ## all tests, with a real S3 server and browser where they can be installed
 	@if sh tests/servers/install.sh; then export USS_RAY_REQUIRE_S3=1; fi; \
-	if sh tests/browser/install.sh; then export USS_RAY_REQUIRE_BROWSER=1; fi; $(VENV)/bin/python -m pytest $(SIDE_BY_SIDE)
+	if sh tests/browser/install.sh; then export USS_RAY_REQUIRE_BROWSER=1; fi; $(VENV)/bin/python -m pytest $(SIDE_BY_SIDE) 3
 
 lint: $(VENV)/.dev   ## style, types and import contracts
 	@$(VENV)/bin/ruff check .

@@ -30,7 +30,7 @@ from uss_ray.separation.engine import SeparationEngine, build_engine
 from uss_ray.separation.mixture import ArraySource
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import SeparationPlan, Target, targets_for_events, targets_for_levels
-from uss_ray.weights.folder import load_weights
+from uss_ray.weights.folder import read_folder
 from uss_ray.weights.locate import locate_weights
 
 _STEPS_PER_SECOND = 20
@@ -234,7 +234,7 @@ def main() -> None:
     vocabulary = Vocabulary.load()
     listed = read_scenes(asked.list)
     scenes = listed[: asked.scenes]
-    weights = load_weights(locate_weights(asked.weights))
+    weights = read_folder(locate_weights(asked.weights))
     rate = weights.specifications.sample_rate
     clips = ClipShelf.load(
         asked.data,

@@ -24,7 +24,7 @@ from uss_ray.evaluation.scenes import ClipShelf, build_scenes, list_sha256, read
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.engine import build_engine
 from uss_ray.separation.settings import SeparationSettings
-from uss_ray.weights.folder import load_weights
+from uss_ray.weights.folder import read_folder
 from uss_ray.weights.locate import locate_weights
 
 COLUMNS = (
@@ -55,7 +55,7 @@ def main() -> None:
     torch.set_num_threads(1)
     listed = read_scenes(asked.list)
     scenes = listed[: asked.scenes]
-    weights = load_weights(locate_weights(asked.weights))
+    weights = read_folder(locate_weights(asked.weights))
     clips = ClipShelf.load(
         asked.data,
         clip_ids={piece.clip_id for scene in scenes for piece in scene.pieces},

@@ -24,15 +24,12 @@ MakeRecording = Callable[..., Path]
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what asks for the S3 server; keep tests that share a Ray together where tests run side by side.
-
-    Those of faults share one Ray, all others another.
-    """
+    """Mark what asks for the S3 server; keep together what shares a server where tests run side by side."""
     for item in items:
         if needs_s3_server(item):
             item.add_marker(pytest.mark.s3)
-        if item.get_closest_marker("ray"):
-            item.add_marker(pytest.mark.xdist_group("faults" if "/faults/" in item.nodeid else "ray"))
+        if (group := group_of(item)) is not None:
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -46,6 +43,19 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Keep the content of files out of the names of tests."""
     return f"{argname} of {len(val)} bytes" if isinstance(val, bytes) and len(val) > 40 else None
+
+
+def group_of(item: pytest.Item) -> str | None:
+    """Name what runs one after another in one process, or None; see ADR 49.
+
+    Tests of faults share a Ray and an S3 server, others on the Ray of the tests another Ray, tests of storage another
+    server. Those that start a Ray of their own do so one at a time.
+    """
+    if not item.get_closest_marker("ray"):
+        return "storage" if needs_s3_server(item) else None
+    if "local_ray" not in getattr(item, "fixturenames", ()):
+        return "a Ray of their own"
+    return "faults" if "/faults/" in item.nodeid else "ray"
 
 
 def needs_s3_server(item: pytest.Item) -> bool:

@@ -22,7 +22,7 @@ from uss_ray.pipelines.training.pack_request import PackRequest
 from uss_ray.pipelines.training.packing import pack_here
 from uss_ray.pipelines.training.request import SeparatorTraining
 from uss_ray.training.recipe import SeparatorRecipe
-from uss_ray.weights.folder import load_weights, save_weights, specify
+from uss_ray.weights.folder import read_folder, save_weights, specify
 
 RATE, SAMPLES = 8000, 4000
 LABELS = ("Low hum", "High whistle", "Hiss", "Clicks")
@@ -132,7 +132,7 @@ def make_synthetic_set(root: Path, *, count: int = 40) -> SyntheticSet:
             shards,
             rejects={},
             weights_name="ear",
-            weights_sha256=load_weights(weights).sha256,
+            weights_sha256=read_folder(weights).sha256,
             class_list_sha256=ClassListId.of(vocabulary.classes.ids).sha256,
             settings={},
             sample_rate=RATE,

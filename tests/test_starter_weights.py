@@ -16,7 +16,7 @@ from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.engine import build_engine
 from uss_ray.separation.mixture import ArraySource
 from uss_ray.separation.targets import SeparationPlan, target_for_condition
-from uss_ray.weights.folder import Weights, load_weights
+from uss_ray.weights.folder import Weights, read_folder
 from uss_ray.weights.known import starter_folder
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +37,7 @@ def vocabulary() -> Vocabulary:
 
 @pytest.fixture(scope="module")
 def weights() -> Weights:
-    return load_weights(starter_folder())
+    return read_folder(starter_folder())
 
 
 def test_they_are_small_and_complete(weights: Weights, vocabulary: Vocabulary) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 import soundfile as sf
+from filelock import FileLock
 
 from tests.faults.commands import PATIENCE_SECONDS, ArchiveCommand
 from tests.faults.disturbances import DisturbedSeparator, Gate
@@ -65,17 +68,29 @@ def make_request(tiny_weights: Path) -> MakeRequest:
 
 @pytest.fixture(scope="session")
 def undisturbed(
-    archive: Path, make_request: MakeRequest, local_ray: None, tmp_path_factory: pytest.TempPathFactory
+    archive: Path, make_request: MakeRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str]:
-    """Checksum of every stem of an undisturbed run, by its name."""
-    output = tmp_path_factory.mktemp("undisturbed")
+    """Checksum of every stem of an undisturbed run, by its name; done once for all processes of a test run."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return _undisturbed(archive, make_request, tmp_path_factory.mktemp("undisturbed"))
+    told = tmp_path_factory.getbasetemp().parent / "undisturbed.json"
+    with FileLock(f"{told}.lock"):
+        if not told.exists():
+            stems = _undisturbed(archive, make_request, tmp_path_factory.mktemp("undisturbed"))
+            told.write_text(json.dumps(stems))
+        stems = json.loads(told.read_text())
+    return stems
+
+
+def _undisturbed(archive: Path, make_request: MakeRequest, output: Path) -> dict[str, str]:
+    """Run on the Ray of the tests where it is started, else on one for this run."""
     result = separate_archive(str(archive), request=make_request(output), options=OPTIONS)
     assert result.exit_code == 0
     assert result.summary.recordings.separated == SHORT + 1
     return stems_of(output)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def orphans() -> Iterator[list[psutil.Process]]:
     """Processes whose parent was killed: they must end by themselves, which Ray takes a minute for."""
     left: list[psutil.Process] = []

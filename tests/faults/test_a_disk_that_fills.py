@@ -13,7 +13,7 @@ import pytest
 from tests.faults.conftest import ARGUMENTS
 from tests.faults.results import assert_complete, failed, stems_of
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray"), pytest.mark.timeout(600)]
 
 UNSHARE = ["unshare", "--mount"] + ([] if os.geteuid() == 0 else ["--user", "--map-root-user"])
 

@@ -11,7 +11,7 @@ from tests.faults.conftest import LONG, UNITS
 from tests.faults.gated_archive import TOLD
 from tests.faults.results import assert_complete, separated, staged, stems_of, times_of
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray"), pytest.mark.timeout(600)]
 
 
 def test_a_driver_that_is_killed_loses_what_was_in_flight_and_no_more(

@@ -20,7 +20,7 @@ from uss_ray.separation.engine import build_engine
 from uss_ray.separation.mixture import ArraySource
 from uss_ray.separation.settings import NetworkSettings, SeparationSettings
 from uss_ray.separation.targets import SeparationPlan, targets_for_classes
-from uss_ray.weights.folder import load_weights
+from uss_ray.weights.folder import read_folder
 from uss_ray.weights.known import starter_folder
 
 pytestmark = [
@@ -43,7 +43,7 @@ def separated(*, device: str, precision: Any) -> dict[str, NDArray[np.float32]]:
     samples, rate = sound(9.0)
     vocabulary = Vocabulary.load()
     engine = build_engine(
-        load_weights(starter_folder()),
+        read_folder(starter_folder()),
         vocabulary=vocabulary,
         networks=NetworkSettings(precision=precision),
         device=device,
@@ -70,7 +70,7 @@ def test_stems_of_a_gpu_are_those_of_a_cpu_but_for_rounding(precision: Any, leas
 @pytest.mark.parametrize(("precision", "most"), [("float32", 1e-5), ("tfloat32", 5e-3), ("bfloat16", 0.05)])
 def test_probabilities_of_a_gpu_are_those_of_a_cpu_but_for_rounding(precision: Any, most: float) -> None:
     samples, _ = sound(9.0)
-    weights = load_weights(starter_folder())
+    weights = read_folder(starter_folder())
     [expected] = AnchorDetector(weights).detect([samples[0]])
     [found] = AnchorDetector(weights, device="cuda", precision=precision).detect([samples[0]])
     assert np.abs(found.framewise_probs - expected.framewise_probs).max() < most

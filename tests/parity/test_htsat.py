@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from tests.parity import htsat_peer, peers
 from uss_ray.models.htsat import Htsat, HtsatConfig
-from uss_ray.weights.folder import load_weights
+from uss_ray.weights.folder import read_folder
 from uss_ray.weights.importers.htsat import load_htsat
 from uss_ray.weights.importers.published import import_published
 
@@ -39,7 +39,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> tuple[Htsat, nn.Module
     folder = tmp_path_factory.mktemp("htsat")
     theirs = htsat_peer.htsat(seed=21)
     file = htsat_peer.averaged_file(folder / "HTSAT_AudioSet_Saved_1.ckpt", theirs)
-    weights = load_weights(import_published(file, folder / "out"))
+    weights = read_folder(import_published(file, folder / "out"))
     shutil.rmtree(folder)
     assert weights.name == "htsat"
     assert weights.detector is weights.tagger
@@ -118,7 +118,7 @@ def test_a_checkpoint_of_the_training_program_is_read_without_lightning(
     ours, theirs = networks
     assert "pytorch_lightning" not in sys.modules
     file = htsat_peer.lightning_file(tmp_path / "l-epoch=9-mAP=0.471.ckpt", theirs)
-    weights = load_weights(import_published(file, tmp_path / "out"))
+    weights = read_folder(import_published(file, tmp_path / "out"))
     state = ours.state_dict()
     loaded = weights.tagger.state_dict()
     assert state.keys() == loaded.keys()

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from tests.parity import peers
 from uss_ray.models.query_net import QueryNet
 from uss_ray.models.specifications import Condition
-from uss_ray.weights.folder import Weights, load_weights
+from uss_ray.weights.folder import Weights, read_folder
 from uss_ray.weights.importers.published import import_published, load_adaptor
 
 pytestmark = pytest.mark.peer
@@ -62,7 +62,7 @@ def agree(what: str, ours: Tensor, theirs: Tensor, *, tolerance: float = TOLERAN
 
 
 def imported(file: Path, folder: Path) -> Weights:
-    weights = load_weights(import_published(file, folder))
+    weights = read_folder(import_published(file, folder))
     file.unlink()  # a third of a gigabyte each, as is the folder
     shutil.rmtree(folder)
     return weights

@@ -182,9 +182,9 @@ def undisturbed(clip_set, weights, tmp_path_factory, local_ray):
 
 
 def test_every_label_gets_the_anchor_that_a_slow_search_finds(undisturbed, weights):
-    from uss_ray.weights.folder import load_weights
+    from uss_ray.weights.folder import read_folder
 
-    detector = load_weights(weights).detector
+    detector = read_folder(weights).detector
     anchors = anchors_below(undisturbed)
     assert len(anchors) == sum(len(labels) for labels in LABELS.values())
     hop = 640
@@ -208,9 +208,9 @@ def test_every_label_gets_the_anchor_that_a_slow_search_finds(undisturbed, weigh
 
 
 def test_conditions_are_those_of_the_query_net(undisturbed, weights):
-    from uss_ray.weights.folder import load_weights
+    from uss_ray.weights.folder import read_folder
 
-    tagger = load_weights(weights).tagger
+    tagger = read_folder(weights).tagger
     for anchor in AnchorShards(undisturbed).iter_class(74):
         with torch.inference_mode():
             tagging = tagger(torch.from_numpy(np.stack([to_float(anchor.waveform)] * BATCH)))

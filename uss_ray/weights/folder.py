@@ -290,7 +290,7 @@ def _write_folder(
 # -- reading ------------------------------------------------------------------------------------------------
 
 
-def load_weights(folder: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> Weights:
+def read_folder(folder: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> Weights:
     """Read a weights folder, strictly.
 
     Parameters

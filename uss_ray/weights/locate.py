@@ -14,8 +14,7 @@ from uss_ray.store.fetch import Progress, fetch, file_sha256
 from uss_ray.store.options import StoreOptions
 from uss_ray.store.store import Location, Store
 from uss_ray.weights import CONFIG_NAME, STARTER
-from uss_ray.weights.folder import Weights, config_sha256, known_classes_in, listed_files
-from uss_ray.weights.folder import load_weights as load_folder
+from uss_ray.weights.folder import Weights, config_sha256, known_classes_in, listed_files, read_folder
 from uss_ray.weights.importers.published import import_published
 from uss_ray.weights.known import (
     PUBLISHED,
@@ -111,7 +110,7 @@ def load_weights(
     Weights
         On the CPU, checked strictly.
     """
-    return load_folder(locate_weights(weights, storage=storage, progress=progress))
+    return read_folder(locate_weights(weights, storage=storage, progress=progress))
 
 
 def fetch_named(name: str, *, progress: Progress | None = None) -> Path:

@@ -20,7 +20,7 @@ from uss_ray.results.index.table import read_index
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.sources.recordings import single_recording
 from uss_ray.store.store import Store, StoreOptions
-from uss_ray.weights.folder import load_weights, save_weights, specify
+from uss_ray.weights.folder import read_folder, save_weights, specify
 
 
 def test_three_lines_of_python_separate_a_recording(make_recording, tiny_weights, tmp_path):
@@ -113,7 +113,7 @@ def test_a_store_of_its_own_is_used_for_everything_and_nothing_is_set_in_the_env
 @pytest.fixture(scope="module")
 def time_domain_weights(tiny_weights, tmp_path_factory):
     """A folder of weights whose separator is a Conv-TasNet with random values."""
-    tiny = load_weights(tiny_weights)
+    tiny = read_folder(tiny_weights)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         separator = ConvTasNet(

@@ -24,7 +24,7 @@ from uss_ray.mining.settings import MiningSettings
 from uss_ray.models.tagging import Tagging
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.silence import MiningSilence
-from uss_ray.weights.folder import Weights, load_weights
+from uss_ray.weights.folder import Weights, read_folder
 
 DOG, BARK, RAIN = "/m/0bt9lr", "/m/05tny_", "/m/06mb1"
 RATE = 32_000
@@ -91,7 +91,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def weights(tiny_weights: Path) -> Weights:
-    return replace(load_weights(tiny_weights), detector=LoudnessDetector())  # type: ignore[arg-type]
+    return replace(read_folder(tiny_weights), detector=LoudnessDetector())  # type: ignore[arg-type]
 
 
 def test_mined_anchors_lie_on_the_event_and_random_ones_do_not(data: Path, weights: Weights) -> None:

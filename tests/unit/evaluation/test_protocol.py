@@ -13,7 +13,7 @@ from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.engine import build_engine
 from uss_ray.separation.mixture import ArraySource
 from uss_ray.separation.settings import SeparationSettings
-from uss_ray.weights.folder import load_weights
+from uss_ray.weights.folder import read_folder
 
 PAIR = EvaluationPair(DOG, "clip0", 3.0, PIANO, "clip2", 3.0)
 
@@ -42,7 +42,7 @@ def test_weak_labels_of_a_split_that_is_not_there_are_named(
 def test_a_class_is_asked_for_by_name_and_the_target_itself_as_an_example(
     two_means: Path, vocabulary: Vocabulary
 ) -> None:
-    engine = build_engine(load_weights(two_means), vocabulary=vocabulary)
+    engine = build_engine(read_folder(two_means), vocabulary=vocabulary)
     target = ArraySource(0.1 * np.random.default_rng(0).standard_normal(64_000), sample_rate=32_000)
     by_name = plan_for_pair(
         PAIR, query="class-mean", target=target, engine=engine, settings=SeparationSettings()
@@ -61,7 +61,7 @@ def test_the_query_decides_the_condition() -> None:
 
 
 def test_what_cannot_be_scored_is_refused(two_means: Path, vocabulary: Vocabulary) -> None:
-    weights = load_weights(two_means)
+    weights = read_folder(two_means)
     piano = EvaluationPair(PIANO, "clip2", 3.0, RAIN, "clip1", 3.0)
     check_query("class-mean", pairs=[PAIR], weights=weights, vocabulary=vocabulary)
     with pytest.raises(WeightsError, match=f"class mean of each class, found none of {PIANO}"):

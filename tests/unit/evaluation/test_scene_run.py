@@ -11,7 +11,7 @@ from uss_ray.evaluation.scenes import ClipShelf, Scene, ScenePiece
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.engine import SeparationEngine, build_engine
 from uss_ray.separation.settings import SeparationSettings
-from uss_ray.weights.folder import load_weights
+from uss_ray.weights.folder import read_folder
 
 SCENE = Scene(
     "one",
@@ -32,7 +32,7 @@ def clips(two_sources: Path, vocabulary: Vocabulary) -> ClipShelf:
 
 @pytest.fixture(scope="module")
 def engine(two_means: Path, vocabulary: Vocabulary) -> SeparationEngine:
-    return build_engine(load_weights(two_means), vocabulary=vocabulary)
+    return build_engine(read_folder(two_means), vocabulary=vocabulary)
 
 
 def test_what_the_detector_hears_is_separated_and_counted(clips: ClipShelf, engine: SeparationEngine) -> None:

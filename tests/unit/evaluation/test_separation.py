@@ -23,7 +23,7 @@ from uss_ray.separation.engine import build_engine
 from uss_ray.separation.mixture import ArraySource
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import SeparationPlan, targets_for_classes
-from uss_ray.weights.folder import load_weights
+from uss_ray.weights.folder import read_folder
 
 PAIRS = [EvaluationPair("a", "c0", 0.0, "b", "c1", 0.0), EvaluationPair("b", "c3", 0.2, "a", "c2", 0.0)]
 
@@ -63,7 +63,7 @@ def test_scores_are_the_median_of_a_class_with_the_gate_open_and_as_it_is_set() 
 
 
 def test_a_mixture_is_separated_as_a_recording_of_its_own(two_means: Path, vocabulary: Vocabulary) -> None:
-    engine = build_engine(load_weights(two_means), vocabulary=vocabulary)
+    engine = build_engine(read_folder(two_means), vocabulary=vocabulary)
     mixtures = (0.1 * np.random.default_rng(0).standard_normal((2, 64_000))).astype(np.float32)
     plans = [SeparationPlan(targets_for_classes(vocabulary, names=[name])) for name in (RAIN, DOG)]
     settings = SeparationSettings()

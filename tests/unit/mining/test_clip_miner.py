@@ -26,7 +26,7 @@ def vocabulary() -> Vocabulary:
 def weights(tmp_path_factory: pytest.TempPathFactory):
     from uss_ray.models.panns import Panns
     from uss_ray.models.panns_settings import PannsConfig
-    from uss_ray.weights.folder import load_weights, save_weights, specify
+    from uss_ray.weights.folder import read_folder, save_weights, specify
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
@@ -37,7 +37,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory):
         )
     networks = {"tagger": tagger.eval()}
     folder: Path = tmp_path_factory.mktemp("weights") / "small"
-    return load_weights(
+    return read_folder(
         save_weights(folder, networks, name="small", specifications=specify(networks, segment_seconds=2.0))
     )
 
@@ -91,7 +91,7 @@ def test_nothing_gives_nothing(weights, vocabulary: Vocabulary) -> None:
 
 
 def test_weights_without_a_detector_are_refused(tiny_weights: Path, vocabulary: Vocabulary) -> None:
-    from uss_ray.weights.folder import load_weights
+    from uss_ray.weights.folder import read_folder
 
     with pytest.raises(WeightsError, match="expected a detector, found none"):
-        ClipMiner(load_weights(tiny_weights), settings=MiningSettings(), vocabulary=vocabulary)
+        ClipMiner(read_folder(tiny_weights), settings=MiningSettings(), vocabulary=vocabulary)

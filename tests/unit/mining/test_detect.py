@@ -17,7 +17,7 @@ RATE = 32_000
 def weights(tmp_path_factory: pytest.TempPathFactory):
     from uss_ray.models.panns import Panns
     from uss_ray.models.panns_settings import PannsConfig
-    from uss_ray.weights.folder import load_weights, save_weights, specify
+    from uss_ray.weights.folder import read_folder, save_weights, specify
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
@@ -28,7 +28,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory):
         )
     networks = {"tagger": tagger.eval()}
     folder: Path = tmp_path_factory.mktemp("weights") / "small"
-    return load_weights(
+    return read_folder(
         save_weights(folder, networks, name="small", specifications=specify(networks, segment_seconds=2.0))
     )
 
@@ -74,10 +74,10 @@ def test_conditions_are_the_query_nets_bottlenecks(weights) -> None:
 
 
 def test_a_clip_head_cannot_say_when(tiny_weights: Path) -> None:
-    from uss_ray.weights.folder import load_weights
+    from uss_ray.weights.folder import read_folder
 
     with pytest.raises(WeightsError, match=r"expected a detector, found none|frame head"):
-        AnchorDetector(load_weights(tiny_weights)).detect(clips(1))
+        AnchorDetector(read_folder(tiny_weights)).detect(clips(1))
 
 
 def test_an_unknown_precision_is_refused(weights) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from uss_ray.errors import ConfigError
 from uss_ray.models.htsat import Htsat, HtsatConfig, Reading
 from uss_ray.models.specifications import Condition
-from uss_ray.weights.folder import load_weights, save_weights, specify
+from uss_ray.weights.folder import read_folder, save_weights, specify
 
 SMALL = {
     "classes": 6,
@@ -174,7 +174,7 @@ def test_a_weights_folder_brings_it_back_as_tagger_and_detector(tmp_path: Path) 
     folder = save_weights(
         tmp_path / "weights", networks, name="small", specifications=specifications, dtype="float16"
     )
-    weights = load_weights(folder)
+    weights = read_folder(folder)
     assert weights.tagger is weights.detector
     assert isinstance(weights.tagger, Htsat)
     assert weights.tagger.config == model.config

@@ -29,10 +29,10 @@ def test_the_filters_are_those_of_torchaudio(
 
 
 def test_the_filters_of_the_starter_are_these() -> None:
-    from uss_ray.weights.folder import load_weights
+    from uss_ray.weights.folder import read_folder
     from uss_ray.weights.known import starter_folder
 
-    tagger = load_weights(starter_folder()).networks["tagger"]
+    tagger = read_folder(starter_folder()).networks["tagger"]
     stored = tagger.log_mel.filters  # type: ignore[union-attr]
     made = mel_filters(bins=513, sample_rate=32_000, filters=64, min_hertz=50.0, max_hertz=14_000.0)
     assert float((stored - made).abs().max() / made.max()) < 2e-5

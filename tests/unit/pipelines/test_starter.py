@@ -17,7 +17,7 @@ from uss_ray.pipelines.starter import train_starter, train_starter_from_anchors
 from uss_ray.silence import MiningSilence
 from uss_ray.training.recipe import FitSettings, PlanSettings
 from uss_ray.training.starter import StarterConfig, starter_separator, starter_tagger
-from uss_ray.weights.folder import load_weights
+from uss_ray.weights.folder import read_folder
 
 DOG, RAIN = "/m/0bt9lr", "/m/06mb1"
 SMALL = StarterConfig(
@@ -70,7 +70,7 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
 def test_the_recipe_leaves_weights_that_load_and_say_what_they_are(trained: tuple[Path, Path]) -> None:
     vocabulary = Vocabulary.load()
     folder, work = trained
-    weights = load_weights(folder)
+    weights = read_folder(folder)
     weights.check_classes(vocabulary.classes.ids)
     assert weights.separator is not None
     assert weights.class_means is not None
@@ -84,7 +84,7 @@ def test_the_recipe_leaves_weights_that_load_and_say_what_they_are(trained: tupl
 
 def test_class_means_are_those_of_the_shards(trained: tuple[Path, Path]) -> None:
     folder, work = trained
-    weights = load_weights(folder)
+    weights = read_folder(folder)
     anchors = read_manifest(work / "anchors")
     assert weights.class_means is not None
     assert weights.source is not None
@@ -130,7 +130,7 @@ def test_a_separator_in_the_time_domain_is_trained_by_the_same_recipe(
         work=tmp_path / "work",
         config=SMALL.replace(separator=SMALL.separator.replace(separator=chosen)),
     )
-    separator = load_weights(folder).separator
+    separator = read_folder(folder).separator
     assert isinstance(separator, ConvTasNet)
     assert separator.config == chosen
     assert "architecture conv-tasnet; condition_size 527" in (folder / "MODEL_CARD.md").read_text()

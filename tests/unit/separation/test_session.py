@@ -29,7 +29,7 @@ from uss_ray.separation.session import EstimateBlock
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import Asking, Target, targets_for_classes, targets_for_events
 from uss_ray.separation.windows import Span
-from uss_ray.weights.folder import load_weights
+from uss_ray.weights.folder import read_folder
 from uss_ray.weights.known import starter_folder
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -346,7 +346,7 @@ def test_spans_of_the_starter_weights_are_the_undivided_recording(
     source = ArraySource(waveform, sample_rate=rate)
     names = ("Speech", "Vehicle", "Sounds of things")
     engine, targets = engine_for(
-        load_weights(starter_folder()), vocabulary, source, settings=settings, names=names
+        read_folder(starter_folder()), vocabulary, source, settings=settings, names=names
     )
     whole = list(engine.stream(source, targets))
     assert_tells_something(whole, targets=targets)

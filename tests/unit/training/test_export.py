@@ -12,7 +12,7 @@ from uss_ray.errors import WeightsError
 from uss_ray.training.export import check_tagger, export_separator
 from uss_ray.training.fit import Fit
 from uss_ray.training.separator import SeparatorTask
-from uss_ray.weights.folder import load_weights, save_weights, specify
+from uss_ray.weights.folder import read_folder, save_weights, specify
 
 
 def trained(synthetic_set: SyntheticSet, **values: object) -> tuple[SeparatorTask, Kept]:
@@ -23,12 +23,12 @@ def trained(synthetic_set: SyntheticSet, **values: object) -> tuple[SeparatorTas
 
 
 def export(synthetic_set: SyntheticSet, task: SeparatorTask, keeper: Kept, output: Path):
-    return load_weights(
+    return read_folder(
         export_separator(
             keeper.states[-1],
             output,
             task=task,
-            weights=load_weights(synthetic_set.weights),
+            weights=read_folder(synthetic_set.weights),
             class_ids=synthetic_set.vocabulary.classes.ids,
         )
     )
@@ -74,10 +74,10 @@ def test_class_means_go_through_the_adaptor(synthetic_set: SyntheticSet, tmp_pat
 
 def test_a_tagger_that_did_not_mine_is_refused(synthetic_set: SyntheticSet, tmp_path: Path) -> None:
     task, _ = trained(synthetic_set)
-    ear = load_weights(synthetic_set.weights)
+    ear = read_folder(synthetic_set.weights)
     networks = {"tagger": ear.tagger}
     other = save_weights(
         tmp_path / "other", networks, name="other", specifications=specify(networks, segment_seconds=1.0)
     )
     with pytest.raises(WeightsError, match="weights other: expected ear, which mined"):
-        check_tagger(load_weights(other), task)
+        check_tagger(read_folder(other), task)

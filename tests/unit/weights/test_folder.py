@@ -23,7 +23,7 @@ from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.models.query_net import Adaptor
 from uss_ray.models.resunet import ResUNet
 from uss_ray.models.specifications import ClassCalibration, ClassListId, Condition
-from uss_ray.weights.folder import load_weights, save_weights, specify
+from uss_ray.weights.folder import read_folder, save_weights, specify
 
 CLASS_IDS = tuple(f"/m/{index}" for index in range(6))
 NARROW = PannsConfig(classes=6, block_channels=(4, 8), embedding_size=10)
@@ -77,7 +77,7 @@ def rewrite(folder: Path, name: str, change: Callable[[dict[str, torch.Tensor]],
 
 
 def test_what_is_written_is_read_back(folder: Path, networks: dict[Any, Any]) -> None:
-    weights = load_weights(folder)
+    weights = read_folder(folder)
     for key in ("tagger", "separator"):
         written, read = networks[key].state_dict(), getattr(weights, key).state_dict()
         assert written.keys() == read.keys()
@@ -102,7 +102,7 @@ def test_the_loaded_separator_gives_the_same_waveform(folder: Path, networks: di
     mixture, condition = torch.randn(1, 4000), torch.rand(1, 6)
     with torch.no_grad():
         assert torch.equal(
-            load_weights(folder).separator(mixture, condition), networks["separator"](mixture, condition)
+            read_folder(folder).separator(mixture, condition), networks["separator"](mixture, condition)
         )
 
 
@@ -110,7 +110,7 @@ def test_loading_draws_no_random_numbers(folder: Path) -> None:
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    load_weights(folder)
+    read_folder(folder)
     assert torch.equal(torch.rand(1), expected)
 
 
@@ -122,7 +122,7 @@ def test_half_precision_halves_matrices_and_keeps_statistics(
     stored = load_file(folder / "tagger.safetensors")
     assert stored["classify.weight"].dtype == torch.float16
     assert stored["log_mel.filters"].dtype == torch.float32
-    weights = load_weights(folder)
+    weights = read_folder(folder)
     assert weights.tagger is not None
     assert torch.equal(weights.tagger.norm.running_var, networks["tagger"].norm.running_var)
     assert weights.tagger.classify.weight.dtype == torch.float32
@@ -140,7 +140,7 @@ def test_values_that_half_precision_cannot_hold_are_refused(tmp_path: Path, netw
 def test_a_tagger_with_a_frame_head_is_the_detector_too(tmp_path: Path) -> None:
     tagger = Panns(PannsConfig(classes=6, block_channels=(4, 8), embedding_size=10, head="frame"))
     folder = save(tmp_path / "one", {"tagger": tagger, "detector": tagger})
-    weights = load_weights(folder)
+    weights = read_folder(folder)
     assert weights.detector is weights.tagger
     assert not (folder / "detector.safetensors").exists()
 
@@ -149,7 +149,7 @@ def test_an_adaptor_sets_the_condition(tmp_path: Path) -> None:
     adaptor = Adaptor(AdaptorConfig(bottleneck_size=10, hidden_size=7, condition_size=3))
     networks: dict[Any, Any] = {"tagger": Panns(NARROW), "adaptor": adaptor}
     specifications = specify(networks, segment_seconds=2.0, condition_kind="latent")
-    weights = load_weights(save(tmp_path / "a", networks, specifications=specifications))
+    weights = read_folder(save(tmp_path / "a", networks, specifications=specifications))
     assert weights.specifications.condition == Condition(kind="latent", size=3)
     assert weights.query_net is not None
     assert weights.query_net(torch.randn(2, 4000)).shape == (2, 3)
@@ -159,7 +159,7 @@ def test_a_separator_in_the_time_domain_is_one_too(tmp_path: Path) -> None:
     separator = ConvTasNet(
         ConvTasNetConfig(condition_size=6, filters=8, channels=4, hidden_channels=6, stack_blocks=2, stacks=1)
     )
-    weights = load_weights(save(tmp_path / "time", {"tagger": Panns(NARROW), "separator": separator}))
+    weights = read_folder(save(tmp_path / "time", {"tagger": Panns(NARROW), "separator": separator}))
     assert isinstance(weights.separator, ConvTasNet)
     mixture, condition = torch.randn(1, 4000), torch.rand(1, 6)
     with torch.no_grad():
@@ -190,16 +190,16 @@ def test_a_network_from_outside_is_written_and_read_like_any_other(
     registry.register("separator", GainConfig)(Gain)
     separator = Gain(GainConfig())
     folder = save(tmp_path / "gain", {"tagger": Panns(NARROW), "separator": separator})
-    loaded = load_weights(folder).separator
+    loaded = read_folder(folder).separator
     assert isinstance(loaded, Gain)
     assert torch.equal(loaded.weight, separator.weight)
     monkeypatch.undo()
     with pytest.raises(WeightsError, match=r"expected resunet or conv-tasnet, found 'gain'"):
-        load_weights(folder)
+        read_folder(folder)
 
 
 def test_another_class_list_is_refused(folder: Path) -> None:
-    weights = load_weights(folder)
+    weights = read_folder(folder)
     weights.check_classes(CLASS_IDS)
     with pytest.raises(WeightsError, match="expected a class list of 6, found one of 5"):
         weights.check_classes(CLASS_IDS[:5])
@@ -281,7 +281,7 @@ def test_a_wrong_config_is_refused_by_name(
 ) -> None:
     edit(folder, change)
     with pytest.raises(WeightsError, match=message) as caught:
-        load_weights(folder)
+        read_folder(folder)
     assert str(folder) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -304,7 +304,7 @@ def test_wrong_tensors_are_refused_by_name(
 ) -> None:
     rewrite(folder, "tagger.safetensors", change)
     with pytest.raises(WeightsError, match=message):
-        load_weights(folder)
+        read_folder(folder)
 
 
 def test_an_altered_a_missing_and_a_foreign_file_are_refused(folder: Path, tmp_path: Path) -> None:
@@ -314,25 +314,25 @@ def test_an_altered_a_missing_and_a_foreign_file_are_refused(folder: Path, tmp_p
     with pytest.raises(
         WeightsError, match=r"separator\.safetensors: expected sha256 \w{64}, found sha256 \w{64}"
     ):
-        load_weights(folder)
+        read_folder(folder)
     path.unlink()
     with pytest.raises(WeightsError, match=r"separator\.safetensors: .* found nothing there"):
-        load_weights(folder)
+        read_folder(folder)
     with pytest.raises(WeightsError, match=re.escape(str(tmp_path / "absent"))):
-        load_weights(tmp_path / "absent")
+        read_folder(tmp_path / "absent")
     (folder / "config.json").write_text("{")
     with pytest.raises(WeightsError, match="expected JSON"):
-        load_weights(folder)
+        read_folder(folder)
 
 
 def test_an_older_folder_is_replaced_and_a_foreign_one_is_not(folder: Path, networks: dict[Any, Any]) -> None:
-    before = load_weights(folder).sha256
+    before = read_folder(folder).sha256
     save(folder, networks, name="newer")
-    assert load_weights(folder).sha256 != before
+    assert read_folder(folder).sha256 != before
     (folder / "holiday.jpg").write_bytes(b"")
     with pytest.raises(OutputError, match=r"holiday\.jpg"):
         save(folder, networks, name="newest")
-    assert load_weights(folder).name == "newer"
+    assert read_folder(folder).name == "newer"
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
@@ -363,16 +363,16 @@ def test_parts_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 def test_a_listed_file_that_belongs_to_no_network_is_refused(folder: Path) -> None:
     edit(folder, lambda c: c["files"].update({"more.safetensors": "0" * 64}))
     with pytest.raises(WeightsError, match=r"files: expected one of each network, found 1 unknown \(more"):
-        load_weights(folder)
+        read_folder(folder)
 
 
 def test_a_calibration_travels_with_the_weights_and_is_read_strictly(tmp_path: Path, networks: Any) -> None:
     calibration = (ClassCalibration(class_index=1, slope=0.5, offset=-0.25, threshold=0.3),)
     specifications = specify(networks, segment_seconds=2.0, calibration=calibration)
     folder = save_weights(tmp_path / "w", networks, name="w", specifications=specifications)
-    assert load_weights(folder).specifications.calibration == calibration
+    assert read_folder(folder).specifications.calibration == calibration
     config = json.loads((folder / "config.json").read_text())
     config["specifications"]["calibration"][0]["threshold"] = 2.0
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(WeightsError, match="calibration"):
-        load_weights(folder)
+        read_folder(folder)

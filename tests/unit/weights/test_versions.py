@@ -10,7 +10,7 @@ import pytest
 
 from uss_ray.errors import WeightsError
 from uss_ray.models.specifications import Condition
-from uss_ray.weights.folder import load_weights
+from uss_ray.weights.folder import read_folder
 from uss_ray.weights.known import starter_folder
 from uss_ray.weights.versions import FORMAT_VERSION, upgrade
 
@@ -43,7 +43,7 @@ def to_version_1(folder: Path) -> None:
 def test_the_packaged_starter_is_of_the_first_format_and_loads() -> None:
     config = json.loads((starter_folder() / "config.json").read_text())
     assert config["format_version"] == 1
-    specifications = load_weights(starter_folder()).specifications
+    specifications = read_folder(starter_folder()).specifications
     assert (specifications.sample_rate, specifications.segment_seconds) == (32_000, 2.0)
     assert specifications.condition == Condition(kind="soft", size=527)
     assert specifications.class_list is not None
@@ -60,7 +60,7 @@ def test_a_folder_means_the_same_in_both_formats(tiny_weights: Path, tmp_path: P
     (older / "config.json").unlink()
     (older / "config.json").write_bytes((tiny_weights / "config.json").read_bytes())
     to_version_1(older)
-    one, other = load_weights(tiny_weights), load_weights(older)
+    one, other = read_folder(tiny_weights), read_folder(older)
     assert one.specifications == other.specifications
     assert one.sha256 != other.sha256
     assert one.separator.config == other.separator.config  # type: ignore[union-attr]
@@ -98,4 +98,4 @@ def test_what_the_first_format_lacked_is_named(tiny_weights: Path, tmp_path: Pat
     del values["sample_rate"]
     (tmp_path / "config.json").write_text(json.dumps(values))
     with pytest.raises(WeightsError, match=r"specifications sample_rate\): expected a value"):
-        load_weights(tmp_path)
+        read_folder(tmp_path)

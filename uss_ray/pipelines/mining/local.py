@@ -31,7 +31,7 @@ from uss_ray.pipelines.mining.packets import Clip, Decoded, decode_item
 from uss_ray.pipelines.mining.request import MiningRequest
 from uss_ray.pipelines.mining.settle import MiningTotals, note_missing, settle, start_over
 from uss_ray.pipelines.mining.work import PacketWork
-from uss_ray.pipelines.runtime.identity import RunIdentity, open_run
+from uss_ray.pipelines.runtime.identity import RunIdentity, end_overwriting, open_run
 from uss_ray.pipelines.runtime.lease import hold_lease
 from uss_ray.records import content_key
 from uss_ray.store.options import StoreOptions
@@ -101,12 +101,15 @@ def mine_in_process(
                     if on_progress is not None:
                         on_progress(done, len(table))
             note_missing(output, table=table, chosen=np.ones(len(table), np.bool_))
-        return settle(
+        totals = settle(
             output,
             table=table,
             manifest_of=manifest_maker(request, weights=weights, vocabulary=vocabulary),
             is_alone=True,
         )
+        if not totals.failed:
+            end_overwriting(output)
+        return totals
 
 
 @contextmanager

@@ -68,9 +68,14 @@ def train_on_ray(request: Training, options: TrainOptions) -> tuple[int, int | N
             request, device=torch.device("cpu")
         )  # what is wrong shows before any worker starts
         lost: list[Exception] = []
-        with hold_lease(request.run_store, job="train", shard=None, on_lost=lost.append):
+        state = start_run_state()
+
+        def lose(fault: Exception) -> None:
+            lost.append(fault)
+            state.stop.remote()  # another run writes there now
+
+        with hold_lease(request.run_store, job="train", shard=None, on_lost=lose):
             prepared.folder.open(request)
-            state = start_run_state()
             with stop_on_signals(lambda: ray.get(state.stop.remote())) as stop:
                 _run(request, options, use_gpu=use_gpu, state=state)
         if lost:

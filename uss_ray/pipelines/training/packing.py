@@ -34,7 +34,7 @@ from uss_ray.arrow import schema_of
 from uss_ray.config import canonical_json
 from uss_ray.errors import DataError, UssRayError
 from uss_ray.pipelines.runtime.counters import Increment
-from uss_ray.pipelines.runtime.identity import RunIdentity, open_run
+from uss_ray.pipelines.runtime.identity import RunIdentity, end_overwriting, open_run
 from uss_ray.pipelines.runtime.job import Job, JobResult, RunReport, run_job
 from uss_ray.pipelines.runtime.lease import hold_lease
 from uss_ray.pipelines.runtime.options import JobOptions
@@ -132,7 +132,9 @@ def pack_here(
             write_packed_shard(source, plan.shard(number), pack=output)
             if on_progress is not None:
                 on_progress(done + 1, len(plan))
-        return _finish(request, source, shards=len(plan))
+        manifest = _finish(request, source, shards=len(plan))
+        end_overwriting(output)
+        return manifest
 
 
 @dataclass(kw_only=True)

@@ -24,7 +24,6 @@ from uss_ray.results.blocks import (
     checked_blocks,
 )
 from uss_ray.results.index.table import RecordingFacts
-from uss_ray.results.stems.files import Encoding
 from uss_ray.results.stems.part_files import PART_NAME as PART_NAME
 from uss_ray.results.stems.part_files import PartFacts as PartFacts
 from uss_ray.results.stems.part_files import PartWriter
@@ -134,14 +133,7 @@ def join_parts(
     )
     check_length(timeline.frames, recording=recording)
     facts = dataclasses.replace(recording, frames=timeline.frames)
-    encoding = Encoding(
-        geometry.sample_rate,
-        geometry.channels,
-        facts.frames,
-        wanted.options.stem_format,
-        subtype,
-        facts.tags if wanted.options.metadata else None,
-    )
+    encoding = wanted.encoding(geometry, recording=facts, subtype=subtype)
     tracks = Tracks(wanted, root=root, recording_id=recording.recording_id, encoding=encoding)
     hand_over = _Handover(root, on_file=on_file)
     activities = timeline.activities()

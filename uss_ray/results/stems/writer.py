@@ -24,7 +24,6 @@ from uss_ray.results.blocks import (
 from uss_ray.results.index.activity import ActivityLog, Sounding
 from uss_ray.results.index.table import RecordingFacts
 from uss_ray.results.stem_plan import StemPlan
-from uss_ray.results.stems.files import Encoding
 from uss_ray.results.stems.stem_run import StemRun
 from uss_ray.results.stems.tracks import Tracks
 from uss_ray.results.stems.written import WrittenRecording, assemble
@@ -70,14 +69,7 @@ def write_estimates(
         If a stem cannot be written.
     """
     geometry = Geometry.of(recording)
-    encoding = Encoding(
-        geometry.sample_rate,
-        geometry.channels,
-        recording.frames,
-        wanted.options.stem_format,
-        subtype,
-        recording.tags if wanted.options.metadata else None,
-    )
+    encoding = wanted.encoding(geometry, recording=recording, subtype=subtype)
     tracks = Tracks(wanted, root=root, recording_id=recording.recording_id, encoding=encoding)
     log = ActivityLog(wanted.plan.keys)
     n_frames = 0

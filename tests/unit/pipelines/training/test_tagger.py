@@ -14,7 +14,7 @@ from uss_ray.pipelines.training.progress import look_at
 from uss_ray.pipelines.training.request import TaggerTraining, read_request
 from uss_ray.pipelines.training.worker import export
 from uss_ray.store.store import Store
-from uss_ray.weights.folder import load_weights
+from uss_ray.weights.folder import read_folder
 
 
 def tagger_training(synthetic_set: SyntheticSet, root: Path, **values: object) -> TaggerTraining:
@@ -69,7 +69,7 @@ def test_a_tagger_of_own_classes_is_trained_shown_and_written(
     seen = look_at(Store(request.output))
     assert (seen.name, seen.step, seen.steps) == ("ear", 4, 4)
     assert read_request(Store(request.output)).recipe == request.recipe
-    weights = load_weights(export(request, tmp_path / "ear", step=2))
+    weights = read_folder(export(request, tmp_path / "ear", step=2))
     assert weights.tagger is not None
     assert weights.specifications.known_classes == (0, 1, 2, 3)
     assert weights.source is not None

@@ -12,7 +12,7 @@ from uss_ray.pipelines.training.progress import look_at
 from uss_ray.pipelines.training.request import read_request
 from uss_ray.pipelines.training.worker import choose_device, export
 from uss_ray.store.store import Store
-from uss_ray.weights.folder import load_weights
+from uss_ray.weights.folder import read_folder
 
 
 def test_a_finished_run_is_shown_and_exported(synthetic_set: SyntheticSet, tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_a_finished_run_is_shown_and_exported(synthetic_set: SyntheticSet, tmp_p
     assert (seen.name, seen.step, seen.steps) == ("small", 6, 6)
     assert seen.state == "Finished; last checkpoint step-000000006."
     assert read_request(Store(tmp_path / "run")).recipe == request.recipe
-    weights = load_weights(export(request, tmp_path / "weights", step=3))
+    weights = read_folder(export(request, tmp_path / "weights", step=3))
     assert weights.source is not None
     assert weights.source["step"] == 3
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from uss_ray.errors import WeightsError
 from uss_ray.models.htsat import Htsat, HtsatConfig
 from uss_ray.models.swin import relative_positions, shift_mask
-from uss_ray.weights.folder import load_weights
+from uss_ray.weights.folder import read_folder
 from uss_ray.weights.importers.htsat import load_htsat
 from uss_ray.weights.importers.published import import_published
 
@@ -130,7 +130,7 @@ def test_an_averaged_file_becomes_a_tagger_that_detects(tmp_path: Path) -> None:
     state = {f"sed_model.{key}": value.float() for key, value in published().items()}
     torch.save({"state_dict": state}, tmp_path / "HTSAT_AudioSet_Saved_1.ckpt")
     folder = import_published(tmp_path / "HTSAT_AudioSet_Saved_1.ckpt", tmp_path / "out")
-    weights = load_weights(folder)
+    weights = read_folder(folder)
     assert weights.name == "htsat"
     assert weights.specifications.segment_seconds == 10.0
     assert isinstance(weights.tagger, Htsat)
@@ -159,7 +159,7 @@ def test_a_training_checkpoint_may_name_the_class_of_its_callback(
     torch.save({"state_dict": state, "callbacks": {other: {}}}, tmp_path / "b.ckpt")
     monkeypatch.undo()
     monkeypatch.setattr("uss_ray.weights.importers.published.HtsatConfig", lambda: NARROW)
-    assert load_weights(import_published(tmp_path / "a.ckpt", tmp_path / "a")).name == "htsat"
+    assert read_folder(import_published(tmp_path / "a.ckpt", tmp_path / "a")).name == "htsat"
     with pytest.raises(WeightsError, match=r"save `state_dict` alone.*model_checkpoint\.LearningRateMonitor"):
         import_published(tmp_path / "b.ckpt", tmp_path / "b")
 

@@ -18,7 +18,7 @@ from uss_ray.errors import WeightsError
 from uss_ray.models.panns import Panns
 from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.models.specifications import ClassListId, Condition
-from uss_ray.weights.folder import load_weights
+from uss_ray.weights.folder import read_folder
 from uss_ray.weights.importers.published import (
     AUDIOSET_CLASSES,
     import_published,
@@ -274,7 +274,7 @@ def test_the_file_name_tells_the_two_panns_files_apart(tmp_path: Path) -> None:
         ("Cnn14_DecisionLevelMax_mAP=0.385.pth", "panns-cnn14-decision-level-max"),
     ):
         torch.save({"model": published_panns(NARROW)}, tmp_path / file, _use_new_zipfile_serialization=False)
-        weights = load_weights(import_published(tmp_path / file, tmp_path / name))
+        weights = read_folder(import_published(tmp_path / file, tmp_path / name))
         assert weights.name == name
         assert (weights.detector is None) == (name == "panns-cnn14")
         assert weights.source is not None
@@ -295,7 +295,7 @@ def test_a_uss_checkpoint_gives_a_complete_folder_with_its_adaptor(tmp_path: Pat
             f"query_net.{name}.bias": torch.rand(shape[0]),
         }
     torch.save({"epoch": 0, "state_dict": state, "optimizer_states": [{"state": {}}]}, tmp_path / "any.ckpt")
-    weights = load_weights(import_published(tmp_path / "any.ckpt", tmp_path / "out"))
+    weights = read_folder(import_published(tmp_path / "any.ckpt", tmp_path / "out"))
     assert weights.specifications.condition == Condition(kind="latent", size=3)
     assert weights.specifications.segment_seconds == 2.0
     assert weights.specifications.class_list == AUDIOSET_CLASSES
