@@ -76,9 +76,9 @@ def undisturbed(
     told = tmp_path_factory.getbasetemp().parent / "undisturbed.json"
     with FileLock(f"{told}.lock"):
         if not told.exists():
-            stems = _undisturbed(archive, make_request, tmp_path_factory.mktemp("undisturbed"))
-            told.write_text(json.dumps(stems))
-        stems = json.loads(told.read_text())
+            made = _undisturbed(archive, make_request, tmp_path_factory.mktemp("undisturbed"))
+            told.write_text(json.dumps(made))
+        stems: dict[str, str] = json.loads(told.read_text())
     return stems
 
 
