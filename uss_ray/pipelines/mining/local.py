@@ -107,8 +107,7 @@ def mine_in_process(
             manifest_of=manifest_maker(request, weights=weights, vocabulary=vocabulary),
             is_alone=True,
         )
-        if not totals.failed:
-            end_overwriting(output)
+        end_overwriting(output)
         return totals
 
 

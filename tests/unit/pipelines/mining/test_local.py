@@ -106,7 +106,11 @@ def test_results_of_other_settings_are_not_mixed_with_these(request_for) -> None
     with pytest.raises(OutputError, match="min_purity"):
         mine_in_process(request_for(settings=SETTINGS.__class__(min_purity=0.5)))
     other = SETTINGS.__class__(anchor_seconds=1.0, clip_seconds=1.0, min_probability=0.0, silence=NO_SILENCE)
-    assert mine_in_process(request_for(settings=other, overwrite=True)).anchors == 2 * CLIPS
+    seen: list[float] = []
+    for _ in range(2):
+        again = request_for(settings=other, overwrite=True)
+        assert mine_in_process(again, on_progress=lambda done, _: seen.append(done)).anchors == 2 * CLIPS
+    assert seen.count(seen[0]) == 2  # each time anew
 
 
 def test_an_output_that_another_run_writes_to_is_left_alone(request_for) -> None:

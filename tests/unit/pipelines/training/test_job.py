@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from tests.synthetic_set import SyntheticSet, training_of
-from uss_ray.errors import ConfigError, TrainingError
+from uss_ray.errors import ConfigError, OutputError, TrainingError
+from uss_ray.pipelines.training import job
 from uss_ray.pipelines.training.checkpoints import find_checkpoints, read_checkpoint
 from uss_ray.pipelines.training.job import train_on_ray
 from uss_ray.pipelines.training.local import train_here
@@ -22,6 +26,28 @@ def test_workers_that_do_not_share_the_lanes_are_refused_before_ray_starts(
     for workers, expected in (("3", "a number that divides the 2 lanes"), ("1:4", "at most the 2 lanes")):
         with pytest.raises(ConfigError, match=f"{expected}, found {workers}"):
             train_on_ray(training_of(synthetic_set, tmp_path), TrainOptions(workers=workers))
+
+
+def test_a_run_whose_output_another_one_takes_over_is_told_to_stop(
+    synthetic_set: SyntheticSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    fault = OutputError("run", expected="a lease that stays with this run", found="another run")
+
+    @contextmanager
+    def lost_at_once(*_: object, on_lost: Callable[[Exception], None], **__: object) -> Iterator[None]:
+        on_lost(fault)
+        yield
+
+    state = SimpleNamespace(stop=SimpleNamespace(remote=lambda: told.append("stop")))
+    monkeypatch.setattr(job, "ray_session", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(job, "hold_lease", lost_at_once)
+    monkeypatch.setattr(job, "start_run_state", lambda: state)
+    monkeypatch.setattr(job, "_use_gpu", lambda _: False)
+    monkeypatch.setattr(job, "_run", lambda *_, **__: told.append("train"))
+    with pytest.raises(OutputError, match="another run"):
+        train_on_ray(training_of(synthetic_set, tmp_path / "run"), TrainOptions(workers="1"))
+    assert told == ["stop", "train"]
 
 
 def test_two_workers_train_what_one_process_does(

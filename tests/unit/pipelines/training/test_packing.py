@@ -67,7 +67,11 @@ def test_a_pack_that_is_there_is_left_as_it_is(synthetic_set: SyntheticSet, tmp_
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "pack" / "shards").iterdir()} == before
     with pytest.raises(OutputError, match="seed 0"):
         pack_here(request_of(synthetic_set, tmp_path / "pack", seed=1))
-    assert pack_here(request_of(synthetic_set, tmp_path / "pack", seed=1, overwrite=True)).seed == 1
+    told: list[float] = []
+    for _ in range(2):
+        other = request_of(synthetic_set, tmp_path / "pack", seed=1, overwrite=True)
+        assert pack_here(other, on_progress=lambda done, _: told.append(done)).seed == 1
+    assert told.count(1) == 2  # each time anew
 
 
 def test_anchors_of_a_run_that_is_not_finished_are_refused(
