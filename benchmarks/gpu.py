@@ -30,7 +30,8 @@ from tables import table
 
 from uss_ray.api.request import Query, SeparationRequest
 from uss_ray.api.separator import RecordingSeparator
-from uss_ray.models.htsat import Htsat, HtsatConfig
+from uss_ray.models.htsat import Htsat
+from uss_ray.models.htsat_settings import HtsatConfig
 from uss_ray.models.inference import inference
 from uss_ray.models.network_settings import ResUNetConfig
 from uss_ray.models.panns import Panns

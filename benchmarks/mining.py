@@ -42,7 +42,8 @@ from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.mining.clip_miner import WeakClip
 from uss_ray.mining.detect import AnchorDetector
 from uss_ray.mining.settings import MiningSettings
-from uss_ray.models.htsat import Htsat, HtsatConfig
+from uss_ray.models.htsat import Htsat
+from uss_ray.models.htsat_settings import HtsatConfig
 from uss_ray.models.panns import Panns
 from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.pipelines.mining.chunking import packet_clips

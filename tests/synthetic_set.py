@@ -63,8 +63,8 @@ def sound_of(index: int, rng: np.random.Generator) -> NDArray[np.float64]:
     return np.convolve(clicks, ring)[:SAMPLES]
 
 
-def make_synthetic_set(root: Path, *, count: int = 40) -> SyntheticSet:
-    """Write ontology, anchors and pack below a folder."""
+def make_synthetic_set(root: Path, *, count: int = 40, latent: bool = False) -> SyntheticSet:
+    """Write ontology, anchors and pack below a folder; anchors have latent bottlenecks too where it is asked for."""
     ids = [f"/t/{index}" for index in range(len(LABELS))]
     nodes = [
         {"id": node, "name": label, "description": "", "citation_uri": "", "positive_examples": []}
@@ -120,6 +120,7 @@ def make_synthetic_set(root: Path, *, count: int = 40) -> SyntheticSet:
                     probs=np.array([0.9], np.float32),
                     waveform=(sound / np.abs(sound).max() * 20_000).astype(np.int16),
                     soft=soft.astype(np.float32),
+                    latent=rng.standard_normal(4).astype(np.float32) if latent else None,
                 )
             )
     mined = root / "anchors"

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.parity import htsat_peer, peers
-from uss_ray.models.htsat import Htsat, HtsatConfig
+from uss_ray.models.htsat import Htsat
+from uss_ray.models.htsat_settings import HtsatConfig
 from uss_ray.weights.folder import read_folder
 from uss_ray.weights.importers.htsat import load_htsat
 from uss_ray.weights.importers.published import import_published

@@ -89,6 +89,7 @@ SEPARATOR: Final = Command(
         **dict.fromkeys(
             (
                 f"{_RECIPE}.separator",
+                f"{_RECIPE}.query.network",
                 *(
                     f"{_RECIPE}.query.adaptor.{name}"
                     for name in ("architecture", "bottleneck_size", "hidden_size", "condition_size")

@@ -21,7 +21,7 @@ class ConvTasNet(nn.Module):
 
     Notes
     -----
-    Luo and Mesgarani 2019, "Conv-TasNet", not causal, with one output; a FiLM shift before each block.
+    Luo and Mesgarani 2019, "Conv-TasNet", not causal, with one output; FiLM before each block.
     """
 
     def __init__(self, config: ConvTasNetConfig) -> None:
@@ -29,7 +29,11 @@ class ConvTasNet(nn.Module):
         self.config = config
         self.network = _Network(config)
         blocks = config.stack_blocks * config.stacks
-        self.film = Film(condition_size=config.condition_size, layer_channels=[config.channels] * blocks)
+        self.film = Film(
+            condition_size=config.condition_size,
+            layer_channels=[config.channels] * blocks,
+            settings=config.film,
+        )
 
     @property
     def sample_rate(self) -> int:
@@ -41,13 +45,20 @@ class ConvTasNet(nn.Module):
         """Length of a condition."""
         return self.config.condition_size
 
-    def forward(self, mixture: Tensor, condition: Tensor) -> Tensor:
+    @property
+    def hears_activity(self) -> bool:
+        """Whether it takes a third argument, when the wanted class is heard."""
+        return self.film.hears_activity
+
+    def forward(self, mixture: Tensor, condition: Tensor, activity: Tensor | None = None) -> Tensor:
         """Separate.
 
         Parameters
         ----------
         mixture : Tensor of shape (batch, samples)
         condition : Tensor of shape (batch, condition_size)
+        activity : Tensor of shape (batch, any frames), optional
+            When the wanted class is heard, in [0, 1], evenly over the time of the mixture.
 
         Returns
         -------
@@ -56,16 +67,16 @@ class ConvTasNet(nn.Module):
         samples = mixture.shape[-1]
         padded = F.pad(mixture, (0, -samples % self.network.stride)).unsqueeze(1)
         features = self.network.encoder(padded)
-        estimate: Tensor = self.network.decoder(features * self._feature_mask(features, condition))
+        estimate: Tensor = self.network.decoder(features * self._feature_mask(features, condition, activity))
         return estimate.squeeze(1)[:, :samples]
 
-    def _feature_mask(self, features: Tensor, condition: Tensor) -> Tensor:
-        """Run the blocks, with a shift before each."""
+    def _feature_mask(self, features: Tensor, condition: Tensor, activity: Tensor | None) -> Tensor:
+        """Run the blocks, modulated before each."""
         generator = self.network.mask_generator
         maps = generator.input_conv(generator.input_norm(features))
         skipped = maps.new_zeros(())
-        for block, shift in zip(generator.conv_layers, self.film(condition), strict=True):
-            residual, skip = block(maps + shift.squeeze(-1))
+        for block, modulation in zip(generator.conv_layers, self.film(condition, activity), strict=True):
+            residual, skip = block(modulation(maps.unsqueeze(-1)).squeeze(-1))
             skipped = skipped + skip
             maps = maps if residual is None else maps + residual
         return generator.mask_activate(generator.output_conv(generator.output_prelu(skipped)))

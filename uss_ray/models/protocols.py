@@ -98,6 +98,18 @@ class MaskingSeparator(Separator, Protocol):
         ...
 
 
+class SharedTrunk(MaskingSeparator, Protocol):
+    """A separator that hears a mixture once, whatever is asked for, and makes each mask of what it has heard."""
+
+    def listen(self, spectrogram: Tensor) -> Tensor:
+        """Hear spectrograms of shape (batch, 1, frames, bins); give (batch, …)."""
+        ...
+
+    def masks_of(self, features: Tensor, condition: Tensor) -> Tensor:
+        """Make complex masks of shape (batch, 1, frames, bins) of what was heard."""
+        ...
+
+
 def known_classes(weights: WeightsLike) -> frozenset[int] | None:
     """Give the classes that weights were trained on: those that they list, or have a mean of; None: all."""
     listed = weights.specifications.known_classes
@@ -111,12 +123,30 @@ def is_masking(separator: Separator) -> TypeGuard[MaskingSeparator]:
     return hasattr(separator, "masks")
 
 
+def has_shared_trunk(separator: Separator) -> TypeGuard[SharedTrunk]:
+    """Whether a separator can hear a mixture once for several targets."""
+    return hasattr(separator, "listen")
+
+
+def hears_activity(separator: Separator) -> bool:
+    """Whether a separator takes one argument more, of shape (batch, any frames): when the wanted class is heard.
+
+    It lies in [0, 1] and evenly over the time of the mixture, or of the spectrogram.
+    """
+    return bool(getattr(separator, "hears_activity", False))
+
+
 class QueryNetLike(Protocol):
     """Audio to a bottleneck, a bottleneck to a condition."""
 
     @property
     def kind(self) -> ConditionKind:
-        """What a bottleneck is: class probabilities, or an embedding."""
+        """What a bottleneck is: a class, class probabilities, or an embedding."""
+        ...
+
+    @property
+    def takes_tags(self) -> bool:
+        """Whether a bottleneck is the class probabilities that the tagger gives anyway."""
         ...
 
     @property

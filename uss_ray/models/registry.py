@@ -16,16 +16,25 @@ from torch import nn
 
 from uss_ray.config import Settings
 from uss_ray.errors import ConfigError
+from uss_ray.models.band_split import BandSplit
 from uss_ray.models.conv_tasnet import ConvTasNet
-from uss_ray.models.htsat import Htsat, HtsatConfig
-from uss_ray.models.network_settings import AdaptorConfig, ConvTasNetConfig, ResUNetConfig
+from uss_ray.models.htsat import Htsat
+from uss_ray.models.htsat_settings import HtsatConfig
+from uss_ray.models.network_settings import (
+    AdaptorConfig,
+    BandSplitConfig,
+    ConvTasNetConfig,
+    ResUNetConfig,
+    UNetConfig,
+)
 from uss_ray.models.panns import Panns
 from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.models.query_net import Adaptor
-from uss_ray.models.resunet import ResUNet
+from uss_ray.models.resunet import ResUNet, UNet
 
-Role = Literal["tagger", "detector", "adaptor", "separator"]
-"""What a network is to a weights folder. A detector is a tagger that says when; an adaptor ends the query net."""
+Role = Literal["tagger", "detector", "query", "adaptor", "separator"]
+"""What a network is to a weights folder. A detector is a tagger that says when; the query net begins with a tagger of
+its own, where it has one, and ends with an adaptor."""
 
 Kind = Literal["tagger", "adaptor", "separator"]
 ROLES: Final = cast("tuple[Role, ...]", get_args(Role))
@@ -93,7 +102,9 @@ register("tagger", PannsConfig)(Panns)
 register("tagger", HtsatConfig)(Htsat)
 register("adaptor", AdaptorConfig)(Adaptor)
 register("separator", ResUNetConfig)(ResUNet)
+register("separator", UNetConfig)(UNet)
 register("separator", ConvTasNetConfig)(ConvTasNet)
+register("separator", BandSplitConfig)(BandSplit)
 
 
 def names_of(role: Role) -> tuple[str, ...]:
@@ -156,7 +167,7 @@ def build_network(role: Role, settings: Mapping[str, Any]) -> nn.Module:
 
 
 def _kind_of(role: Role) -> Kind:
-    return "tagger" if role == "detector" else role
+    return "tagger" if role == "detector" or role == "query" else role
 
 
 @functools.cache

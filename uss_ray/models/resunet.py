@@ -1,4 +1,4 @@
-"""The separator: a residual U-Net on spectrograms, steered by a condition.
+"""The separator: a U-Net on spectrograms, residual or plain, steered by a condition.
 
 Maps (mixture, condition) to a complex mask and to a waveform. It knows nothing of classes, segments or files.
 """
@@ -6,14 +6,14 @@ Maps (mixture, condition) to a complex mask and to a waveform. It knows nothing 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import chain, pairwise, repeat
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from uss_ray.models.film import Film
-from uss_ray.models.network_settings import ResUNetConfig
+from uss_ray.models.film import Film, Modulation
+from uss_ray.models.network_settings import ResUNetConfig, UNetConfig
 from uss_ray.models.stft import Stft
 
 _NORM_MOMENTUM = 0.01
@@ -22,63 +22,74 @@ _POWER_FLOOR = 1e-10
 _PHASE_FLOOR = 1e-10
 
 
-class _ShiftedNorm(nn.BatchNorm2d):
-    """Batch norm, plus the FiLM shift of its layer, then a leaky ReLU."""
+class _ModulatedNorm(nn.BatchNorm2d):
+    """Batch norm, then what FiLM does to its layer, then a leaky ReLU."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, momentum=_NORM_MOMENTUM)
 
-    def activate(self, maps: Tensor, shift: Tensor) -> Tensor:
+    def activate(self, maps: Tensor, modulation: Modulation | None) -> Tensor:
         if self.training or self.running_mean is None or self.running_var is None:
-            return F.leaky_relu_(self(maps) + shift, _LEAK)
+            normed = self(maps)
+            return F.leaky_relu_(normed if modulation is None else modulation(normed), _LEAK)
         scale = self.weight * torch.rsqrt(self.running_var + self.eps)
-        offset = (self.bias - self.running_mean * scale)[None, :, None, None] + shift
-        return F.leaky_relu_(torch.addcmul(offset, maps, scale[None, :, None, None]), _LEAK)
+        offset = (self.bias - self.running_mean * scale)[None, :, None, None]
+        scale = scale[None, :, None, None]
+        if modulation is not None:
+            shift, film_scale = modulation.at(maps.shape[2])
+            if film_scale is not None:
+                scale, offset = scale * film_scale, offset * film_scale
+            offset = offset + shift
+        return F.leaky_relu_(torch.addcmul(offset, maps, scale), _LEAK)
 
 
-class ResidualBlock(nn.Module):
-    """Two shifted norms, each before a 3×3 convolution, and a shortcut."""
+class ConvolutionBlock(nn.Module):
+    """Two modulated norms, each before a 3×3 convolution, and a shortcut where it is residual."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, *, residual: bool = True) -> None:
         super().__init__()
-        self.norm1 = _ShiftedNorm(in_channels)
+        self.norm1 = _ModulatedNorm(in_channels)
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
-        self.norm2 = _ShiftedNorm(out_channels)
+        self.norm2 = _ModulatedNorm(out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
-        self.shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else None
+        self.residual = residual
+        widens = residual and in_channels != out_channels
+        self.shortcut = nn.Conv2d(in_channels, out_channels, 1) if widens else None
 
-    def shift_channels(self) -> list[int]:
-        """Return the channels of each shifted norm, in the order of use."""
+    def modulated_channels(self) -> list[int]:
+        """Return the channels of each modulated norm, in the order of use."""
         return [self.norm1.num_features, self.norm2.num_features]
 
-    def forward(self, maps: Tensor, shifts: Iterator[Tensor]) -> Tensor:
-        """Map (batch, in_channels, frames, bins) to (batch, out_channels, frames, bins), taking two shifts."""
-        inner = self.conv1(self.norm1.activate(maps, next(shifts)))
-        inner = self.conv2(self.norm2.activate(inner, next(shifts)))
+    def forward(self, maps: Tensor, steered: Iterator[Modulation | None]) -> Tensor:
+        """Map (batch, in_channels, frames, bins) to (batch, out_channels, frames, bins), taking two modulations."""
+        inner = self.conv1(self.norm1.activate(maps, next(steered)))
+        inner = self.conv2(self.norm2.activate(inner, next(steered)))
+        if not self.residual:
+            return inner
         return inner + (maps if self.shortcut is None else self.shortcut(maps))
 
 
 class _Stage(nn.Module):
-    """A run of residual blocks."""
+    """A run of blocks."""
 
-    def __init__(self, in_channels: int, out_channels: int, blocks: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, blocks: int, *, residual: bool) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(
-            ResidualBlock(in_channels if index == 0 else out_channels, out_channels)
+            ConvolutionBlock(in_channels if index == 0 else out_channels, out_channels, residual=residual)
             for index in range(blocks)
         )
 
-    def shift_channels(self) -> list[int]:
-        return [channels for block in self._blocks() for channels in block.shift_channels()]
+    def modulated_channels(self) -> list[int]:
+        return [channels for block in self._blocks() for channels in block.modulated_channels()]
 
-    def _blocks(self) -> Iterator[ResidualBlock]:
+    def _blocks(self) -> Iterator[ConvolutionBlock]:
         for block in self.blocks:
-            assert isinstance(block, ResidualBlock)  # ModuleList forgets the type of what it holds
+            assert isinstance(block, ConvolutionBlock)  # ModuleList forgets the type of what it holds
             yield block
 
-    def forward(self, maps: Tensor, shifts: Iterator[Tensor]) -> Tensor:
+    def forward(self, maps: Tensor, steered: Iterator[Modulation | None]) -> Tensor:
         for block in self.blocks:
-            maps = block(maps, shifts)
+            maps = block(maps, steered)
         return maps
 
 
@@ -105,55 +116,70 @@ class UpConvolution(nn.ConvTranspose2d):
 class _UpStage(nn.Module):
     """Up-convolution, the encoder's maps beside it, and a stage."""
 
-    def __init__(self, in_channels: int, out_channels: int, scale: tuple[int, int], blocks: int) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, scale: tuple[int, int], blocks: int, *, residual: bool
+    ) -> None:
         super().__init__()
-        self.norm = _ShiftedNorm(in_channels)
+        self.norm = _ModulatedNorm(in_channels)
         self.up = UpConvolution(in_channels, out_channels, scale)
-        self.stage = _Stage(2 * out_channels, out_channels, blocks)
+        self.stage = _Stage(2 * out_channels, out_channels, blocks, residual=residual)
 
-    def shift_channels(self) -> list[int]:
-        return [self.norm.num_features, *self.stage.shift_channels()]
+    def modulated_channels(self) -> list[int]:
+        return [self.norm.num_features, *self.stage.modulated_channels()]
 
-    def forward(self, maps: Tensor, skipped: Tensor, shifts: Iterator[Tensor]) -> Tensor:
-        maps = self.up(self.norm.activate(maps, next(shifts)))
-        return self.stage(torch.cat((maps, skipped), dim=1), shifts)
+    def forward(self, maps: Tensor, skipped: Tensor, steered: Iterator[Modulation | None]) -> Tensor:
+        maps = self.up(self.norm.activate(maps, next(steered)))
+        return self.stage(torch.cat((maps, skipped), dim=1), steered)
 
 
-class ResUNet(nn.Module):
+def complex_mask(gain: Tensor, real: Tensor, imag: Tensor) -> Tensor:
+    """Make a complex mask of its magnitude and of what its phase is the direction of."""
+    gain = gain / (real.square() + imag.square()).clamp(min=_PHASE_FLOOR**2).sqrt()
+    return torch.complex(gain * real, gain * imag)
+
+
+class _UNet(nn.Module):
     """Separate the source that a condition describes.
 
-    Parameters
-    ----------
-    config : ResUNetConfig
-
-    Notes
-    -----
-    Kong et al. 2023 (ResUNet30 with FiLM). The network reads the magnitude and gives three maps: a magnitude mask
-    (sigmoid) and a phase rotation (two tanh, normalised); together they are one complex mask on the mixture.
+    The network reads the magnitude and gives three maps: a magnitude mask (sigmoid) and a phase rotation (two tanh,
+    normalised); together they are one complex mask on the mixture. With more passes than one, it reads beside the
+    magnitude the magnitude mask of the pass before, at first zeros, through which no gradient goes.
     """
 
-    def __init__(self, config: ResUNetConfig) -> None:
+    residual: bool
+
+    def __init__(self, config: ResUNetConfig | UNetConfig) -> None:
         super().__init__()
         self.config = config
         blocks = config.blocks_per_stage
         self.stft = Stft(window_samples=config.window_samples, hop_samples=config.hop_samples)
         self.norm = nn.BatchNorm2d(self.stft.bins, momentum=_NORM_MOMENTUM)
-        self.stem = nn.Conv2d(1, config.stem_channels, 1)
+        self.stem = nn.Conv2d(1 if config.passes == 1 else 2, config.stem_channels, 1)
         widths = (config.stem_channels, *config.channels)
-        self.encoder = nn.ModuleList(_Stage(a, b, blocks) for a, b in pairwise(widths))
-        self.bottleneck = _Stage(widths[-1], config.bottleneck_channels, blocks)
+        self.encoder = nn.ModuleList(
+            _Stage(a, b, blocks, residual=self.residual) for a, b in pairwise(widths)
+        )
+        self.bottleneck = _Stage(widths[-1], config.bottleneck_channels, blocks, residual=self.residual)
         self._scales = [(2, 2)] * (len(config.channels) - 1) + [(1, 2)]
         down = list(reversed(config.channels))
         self.decoder = nn.ModuleList(
-            _UpStage(a, b, scale, blocks)
+            _UpStage(a, b, scale, blocks, residual=self.residual)
             for a, b, scale in zip(
                 (config.bottleneck_channels, *down[:-1]), down, reversed(self._scales), strict=True
             )
         )
         self.head = nn.Conv2d(config.channels[0], 3, 1)
-        modulated: list[nn.Module] = [*self.encoder, self.bottleneck, *self.decoder]
-        layer_channels = [c for stage in modulated for c in stage.shift_channels()]  # type: ignore[operator]
-        self.film = Film(condition_size=config.condition_size, layer_channels=layer_channels)
+        channels = [
+            [c for stage in stages for c in stage.modulated_channels()]  # type: ignore[operator]
+            for stages in (self.encoder, [self.bottleneck], self.decoder)
+        ]
+        everywhere = config.film_places == "all"
+        self._unsteered = (0, 0) if everywhere else (len(channels[0]), len(channels[2]))
+        self.film = Film(
+            condition_size=config.condition_size,
+            layer_channels=[*channels[0], *channels[1], *channels[2]] if everywhere else channels[1],
+            settings=config.film,
+        )
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.xavier_uniform_(module.weight)
@@ -171,11 +197,16 @@ class ResUNet(nn.Module):
         return self.config.condition_size
 
     @property
+    def hears_activity(self) -> bool:
+        """Whether it takes a third argument, when the wanted class is heard."""
+        return self.film.hears_activity
+
+    @property
     def time_grid_samples(self) -> int:
         """Samples between two positions that the pooling treats alike."""
         return self.config.hop_samples * self.config.time_pooling
 
-    def masks(self, spectrogram: Tensor, condition: Tensor) -> Tensor:
+    def masks(self, spectrogram: Tensor, condition: Tensor, activity: Tensor | None = None) -> Tensor:
         """Estimate the complex mask of the wanted source.
 
         Parameters
@@ -183,45 +214,101 @@ class ResUNet(nn.Module):
         spectrogram : Tensor of shape (batch, 1, frames, bins), dtype=complex64
             STFT of the mixture.
         condition : Tensor of shape (batch, condition_size)
+        activity : Tensor of shape (batch, any frames), optional
+            When the wanted class is heard, in [0, 1], evenly over the time of the spectrogram.
 
         Returns
         -------
         Tensor of shape (batch, 1, frames, bins), dtype=complex64
             Magnitude in [0, 1]; zero in the topmost bin, which the network does not see.
         """
+        return self._masks_of_passes(spectrogram, condition, activity)[-1]
+
+    def _masks_of_passes(
+        self, spectrogram: Tensor, condition: Tensor, activity: Tensor | None
+    ) -> list[Tensor]:
         frames = spectrogram.shape[-2]
         power = torch.view_as_real(spectrogram).square().sum(-1)
         magnitude = power.clamp(min=_POWER_FLOOR).sqrt()
-        maps = self.norm(magnitude.transpose(1, 3)).transpose(1, 3)
-        maps = F.pad(maps[..., :-1], (0, 0, 0, -frames % self.config.time_pooling))
-        maps = self.head(self._unet(self.stem(maps), iter(self.film(condition))))[:, :, :frames].float()
-        gain, real, imag = torch.sigmoid(maps[:, 0:1]), torch.tanh(maps[:, 1:2]), torch.tanh(maps[:, 2:3])
-        gain = gain / (real.square() + imag.square()).clamp(min=_PHASE_FLOOR**2).sqrt()
-        return F.pad(torch.complex(gain * real, gain * imag), (0, 1))
+        heard = self.norm(magnitude.transpose(1, 3)).transpose(1, 3)
+        heard = F.pad(heard[..., :-1], (0, 0, 0, -frames % self.config.time_pooling))
+        film, (before, after) = self.film(condition, activity), self._unsteered
+        seen = torch.zeros_like(heard)
+        made = []
+        for _ in range(self.config.passes):
+            steered: Iterator[Modulation | None] = chain(repeat(None, before), film, repeat(None, after))
+            maps = heard if self.config.passes == 1 else torch.cat((heard, seen), dim=1)
+            maps = self.head(self._unet(self.stem(maps), steered))[:, :, :frames].float()
+            gain, real, imag = torch.sigmoid(maps[:, 0:1]), torch.tanh(maps[:, 1:2]), torch.tanh(maps[:, 2:3])
+            seen = F.pad(gain.detach(), (0, 0, 0, heard.shape[2] - frames))
+            made.append(F.pad(complex_mask(gain, real, imag), (0, 1)))
+        return made
 
-    def _unet(self, maps: Tensor, shifts: Iterator[Tensor]) -> Tensor:
+    def _unet(self, maps: Tensor, steered: Iterator[Modulation | None]) -> Tensor:
         skipped: list[Tensor] = []
         for stage, scale in zip(self.encoder, self._scales, strict=True):
-            maps = stage(maps, shifts)
+            maps = stage(maps, steered)
             skipped.append(maps)
             maps = F.avg_pool2d(maps, scale)
-        maps = self.bottleneck(maps, shifts)
+        maps = self.bottleneck(maps, steered)
         for stage in self.decoder:
-            maps = stage(maps, skipped.pop(), shifts)
+            maps = stage(maps, skipped.pop(), steered)
         return maps
 
-    def forward(self, mixture: Tensor, condition: Tensor) -> Tensor:
+    def forward(self, mixture: Tensor, condition: Tensor, activity: Tensor | None = None) -> Tensor:
         """Separate.
 
         Parameters
         ----------
         mixture : Tensor of shape (batch, samples)
         condition : Tensor of shape (batch, condition_size)
+        activity : Tensor of shape (batch, any frames), optional
+            As in `masks`.
 
         Returns
         -------
         Tensor of shape (batch, samples)
         """
+        return self.estimates_of_passes(mixture, condition, activity)[-1]
+
+    def estimates_of_passes(
+        self, mixture: Tensor, condition: Tensor, activity: Tensor | None = None
+    ) -> list[Tensor]:
+        """Separate; give what came of each pass, for all of them are trained."""
         spectrogram = self.stft(mixture.unsqueeze(1))
-        estimate = self.masks(spectrogram, condition) * spectrogram
-        return self.stft.inverse(estimate, samples=mixture.shape[-1]).squeeze(1)
+        return [
+            self.stft.inverse(mask * spectrogram, samples=mixture.shape[-1]).squeeze(1)
+            for mask in self._masks_of_passes(spectrogram, condition, activity)
+        ]
+
+
+class ResUNet(_UNet):
+    """Separate the source that a condition describes, with residual blocks.
+
+    Parameters
+    ----------
+    config : ResUNetConfig
+
+    Notes
+    -----
+    Kong et al. 2023 (ResUNet30 with FiLM).
+    """
+
+    residual = True
+
+    def __init__(self, config: ResUNetConfig) -> None:
+        super().__init__(config)
+
+
+class UNet(_UNet):
+    """The same without what makes it residual, to compare it with.
+
+    Parameters
+    ----------
+    config : UNetConfig
+    """
+
+    residual = False
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__(config)

@@ -12,7 +12,7 @@ from uss_ray.config import Count, Settings
 from uss_ray.errors import ConfigError
 from uss_ray.silence import MiningSilence
 
-ConditionKind = Literal["soft", "latent"]
+ConditionKind = Literal["hard", "soft", "latent"]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -20,9 +20,13 @@ class Condition(Settings):
     """What a condition is."""
 
     kind: ConditionKind = Field(
-        default="soft", description="Made of class probabilities, or of the tagger's embedding."
+        default="soft",
+        description="Made of one class alone, of class probabilities, or of an embedding.",
     )
     size: Annotated[int, Field(strict=True, ge=0)] = Field(description="Length; 0 where there is none.")
+    shortcut: bool = Field(
+        default=False, description="Behind what was learned stands what the tagger says by itself."
+    )
 
 
 class ClassListId(Settings):

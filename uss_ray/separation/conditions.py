@@ -30,7 +30,7 @@ class Conditioner:
     Parameters
     ----------
     query_net : QueryNetLike
-        Of kind soft, its bottleneck is the tagger's class probabilities, so that nothing is tagged twice.
+        Where its bottleneck is the tagger's class probabilities, nothing is tagged twice.
     class_means : mapping of int to Tensor of shape (condition_size,), or None
         Class index -> average condition over the training anchors of the class.
     kind : {"auto", "class-mean", "detected"}
@@ -39,7 +39,8 @@ class Conditioner:
     Raises
     ------
     ConfigError
-        If detected conditions are asked of a latent query net: an embedding has no classes to choose from.
+        If detected conditions are asked of a query net that does not take the tagger's probabilities: it has no classes
+        to choose from.
     WeightsError
         If class means are asked for and there are none.
     """
@@ -51,7 +52,7 @@ class Conditioner:
         self._fallback_level = logging.INFO if kind == "auto" else logging.WARNING
         if kind == "auto":
             kind = "class-mean" if class_means else "detected"
-        if kind == "detected" and query_net.kind != "soft":
+        if kind == "detected" and not query_net.takes_tags:
             raise ConfigError(
                 "separation setting condition",
                 expected=f"class-mean with a {query_net.kind} query net",
@@ -75,11 +76,11 @@ class Conditioner:
         Raises
         ------
         WeightsError
-            If the class means lack all classes of the target and the query net is latent.
+            If the class means lack all classes of the target and the query net takes no probabilities.
         """
         if target.is_everything or self._fixed_condition(target) is not None or self._kind == "detected":
             return
-        if self._query_net.kind != "soft":
+        if not self._query_net.takes_tags:
             raise WeightsError(
                 f"class mean of {target.label}",
                 expected="an average condition of one of its classes",
@@ -115,7 +116,7 @@ class Conditioner:
         fixed = self._fixed_condition(target)
         if fixed is not None:
             conditions = fixed.to(class_probs).repeat(len(class_probs), 1)
-            if self._query_net.kind == "soft" and self._query_net.adaptor is None:
+            if self._query_net.takes_tags and self._query_net.adaptor is None:
                 conditions[:, list(excluded_indexes)] = 0.0
             return conditions
         kept = sorted(set(target.class_indexes).difference(excluded_indexes))

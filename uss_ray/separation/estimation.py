@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from uss_ray.models.protocols import MaskingSeparator, Separator, is_masking
+from uss_ray.models.protocols import MaskingSeparator, Separator, has_shared_trunk, is_masking
 from uss_ray.separation.masking import (
     make_estimates_consistent,
     make_levels_consistent,
@@ -24,7 +24,7 @@ from uss_ray.separation.masking import (
     share_estimates,
     share_masks,
 )
-from uss_ray.separation.networks import EstimateRow, MaskRow
+from uss_ray.separation.networks import EstimateRow, FeatureRow, ListenRow, MaskRow, Row
 from uss_ray.separation.scheduler import Request
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import Target
@@ -50,6 +50,8 @@ class WindowJob:
         How many of them, the first ones, share the sound and take no more than there is.
     excluded : list of Tensor of shape (condition_size,)
         What must not be in any estimate.
+    heard : list of Tensor of shape (frames,)
+        When each of both is heard, evenly over the window; empty where the separator does not follow it.
     """
 
     segment: int
@@ -60,6 +62,14 @@ class WindowJob:
     conditions: list[Tensor]
     sharing: int = 0
     excluded: list[Tensor] = field(default_factory=list)
+    heard: list[Tensor] = field(default_factory=list)
+
+    @property
+    def steering(self) -> list[tuple[Tensor, Tensor | None]]:
+        """Conditions of all, those of what is excluded last, and when each is heard."""
+        conditions = [*self.conditions, *self.excluded]
+        heard: Sequence[Tensor | None] = self.heard or [None] * len(conditions)
+        return list(zip(conditions, heard, strict=True))
 
 
 Join = Callable[[WindowJob, Sequence[Target], NDArray[np.float32]], None]
@@ -125,6 +135,7 @@ class _ByMasks:
         device: torch.device,
     ) -> None:
         self._stft = separator.stft
+        self._listens_once = has_shared_trunk(separator)
         self._from_mid = settings.channel_mode == "mid"
         self._consistent = settings.mixture_consistency
         self._given_back = settings.given_back
@@ -137,10 +148,21 @@ class _ByMasks:
 
     def separate(self, jobs: Sequence[WindowJob], join: Join) -> Asking:
         spectra = [self._spectra(job) for job in jobs]
+        steered = [
+            (job, references) for job, (_, references) in zip(jobs, spectra, strict=True) if job.steering
+        ]
+        row: Callable[[Tensor, Tensor, Tensor | None], Row] = MaskRow
+        if self._listens_once and steered:
+            listening = [ListenRow(reference) for _, references in steered for reference in references]
+            features = iter((yield Request(listening)) or [])
+            steered = [
+                (job, torch.stack([next(features) for _ in references])) for job, references in steered
+            ]
+            row = FeatureRow
         rows = [
-            MaskRow(reference, condition)
-            for job, (_, references) in zip(jobs, spectra, strict=True)
-            for condition in (*job.conditions, *job.excluded)
+            row(reference, condition, heard)
+            for job, references in steered
+            for condition, heard in job.steering
             for reference in references
         ]
         answers = iter(((yield Request(rows)) if rows else None) or [])
@@ -197,7 +219,7 @@ class _ByWaveforms:
         for number in range(max((len(job.excluded) for job in jobs), default=0)):
             concerned = [place for place, job in enumerate(jobs) if number < len(job.excluded)]
             rows = [
-                EstimateRow(channel, jobs[place].excluded[number])
+                EstimateRow(channel, *jobs[place].steering[len(jobs[place].conditions) + number])
                 for place in concerned
                 for channel in rests[place]
             ]
@@ -205,9 +227,9 @@ class _ByWaveforms:
             for place in concerned:
                 rests[place] = rests[place] - torch.stack([next(answers) for _ in rests[place]])
         rows = [
-            EstimateRow(channel, condition)
+            EstimateRow(channel, condition, heard)
             for job, rest in zip(jobs, rests, strict=True)
-            for condition in job.conditions
+            for condition, heard in job.steering[: len(job.conditions)]
             for channel in rest
         ]
         answers = iter(((yield Request(rows)) if rows else None) or [])

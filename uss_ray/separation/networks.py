@@ -13,7 +13,7 @@ from torch import Tensor
 
 from uss_ray.models.inference import inference
 from uss_ray.models.precision import Precision
-from uss_ray.models.protocols import Separator, Tagger, is_masking
+from uss_ray.models.protocols import Separator, Tagger, has_shared_trunk, is_masking
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,14 @@ class TagRow:
 
 @dataclass(frozen=True)
 class MaskRow:
-    """A mixture spectrogram (frames, bins), complex, and a condition: answered by a mask of the same shape."""
+    """A mixture spectrogram (frames, bins), complex, and a condition: answered by a mask of the same shape.
+
+    `heard`, of shape (any frames,), is there where the separator follows when the target is heard.
+    """
 
     spectrogram: Tensor
     condition: Tensor
+    heard: Tensor | None = None
 
     @property
     def shape(self) -> Hashable:
@@ -45,11 +49,38 @@ class MaskRow:
 
 
 @dataclass(frozen=True)
+class ListenRow:
+    """A mixture spectrogram (frames, bins), complex: answered by what a shared trunk hears in it."""
+
+    spectrogram: Tensor
+
+    @property
+    def shape(self) -> Hashable:
+        """What must be the same in all rows of a batch."""
+        return ListenRow, len(self.spectrogram)
+
+
+@dataclass(frozen=True)
+class FeatureRow:
+    """What a shared trunk has heard, and a condition: answered by a mask (frames, bins)."""
+
+    features: Tensor
+    condition: Tensor
+    heard: Tensor | None = None
+
+    @property
+    def shape(self) -> Hashable:
+        """What must be the same in all rows of a batch."""
+        return FeatureRow, len(self.features)
+
+
+@dataclass(frozen=True)
 class EstimateRow:
     """A mixture of shape (samples,) and a condition: answered by an estimate as long as the mixture."""
 
     mixture: Tensor
     condition: Tensor
+    heard: Tensor | None = None
 
     @property
     def shape(self) -> Hashable:
@@ -57,7 +88,7 @@ class EstimateRow:
         return EstimateRow, len(self.mixture)
 
 
-Row = TagRow | MaskRow | EstimateRow
+Row = TagRow | MaskRow | ListenRow | FeatureRow | EstimateRow
 
 
 def rows_in_a_forward(batch_size: int, *, device: torch.device) -> int:
@@ -122,13 +153,24 @@ class Networks:
             tags = self._tagger(waveforms)
             whole = tags.clipwise_probs.unsqueeze(1)
             return whole if tags.framewise_probs is None else torch.cat((whole, tags.framewise_probs), dim=1)
-        conditions = self._full_batch([row.condition for row in rows if not isinstance(row, TagRow)])
+        if isinstance(rows[0], ListenRow):
+            assert has_shared_trunk(self._separator), "who lets it listen has seen that it can"
+            heard = self._full_batch([row.spectrogram for row in rows if isinstance(row, ListenRow)])
+            return self._separator.listen(heard.unsqueeze(1))
+        steered = [row for row in rows if not isinstance(row, TagRow | ListenRow)]
+        steering = [self._full_batch([row.condition for row in steered])]
+        if steered[0].heard is not None:
+            steering.append(self._full_batch([row.heard for row in steered if row.heard is not None]))
         if isinstance(rows[0], EstimateRow):
             mixtures = self._full_batch([row.mixture for row in rows if isinstance(row, EstimateRow)])
-            return self._separator(mixtures, conditions)
+            return self._separator(mixtures, *steering)
+        if isinstance(rows[0], FeatureRow):
+            assert has_shared_trunk(self._separator)
+            features = self._full_batch([row.features for row in rows if isinstance(row, FeatureRow)])
+            return self._separator.masks_of(features, *steering).squeeze(1)
         assert is_masking(self._separator), "who asks for masks has seen that there are some"
         spectrograms = self._full_batch([row.spectrogram for row in rows if isinstance(row, MaskRow)])
-        return self._separator.masks(spectrograms.unsqueeze(1), conditions).squeeze(1)
+        return self._separator.masks(spectrograms.unsqueeze(1), *steering).squeeze(1)
 
     def _full_batch(self, rows: Sequence[Tensor]) -> Tensor:
         padding = [torch.zeros_like(rows[0])] * (self.batch_size - len(rows))

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from uss_ray.audio.level import dbfs, rms
 from uss_ray.audio.resample import BlockResampler
-from uss_ray.models.protocols import Separator
+from uss_ray.models.protocols import Separator, hears_activity
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.activity import Activity, find_activity
 from uss_ray.separation.calibration import Calibration
@@ -30,10 +30,12 @@ from uss_ray.separation.parts import Composer, Parts
 from uss_ray.separation.scheduler import Request, Session
 from uss_ray.separation.settings import NetworkSettings, SeparationSettings
 from uss_ray.separation.targets import SeparationPlan, Target
-from uss_ray.separation.windows import Span, WindowGrid, segment_weights
+from uss_ray.separation.windows import Span, Window, WindowGrid, segment_weights
 
 # Estimates are asked for in so many forwards at a time: few batches are partly filled, and few answers held.
 _FORWARDS_ASKED = 8
+# Places in a window at which a separator that follows the detector is told whether its target is heard.
+_HEARD_FRAMES = 256
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,7 @@ class RecordingSession:
             batch_size=networks.settings.batch_size,
             device=networks.device,
         )
+        self._follows = hears_activity(separator)
         self._conditioner = networks.conditioner
         self._calibration = networks.calibration
         self._composer = Composer(
@@ -421,7 +424,25 @@ class RecordingSession:
             excluded=[
                 self._conditioner.conditions(target, class_probs=class_probs).squeeze(0) for target in exclude
             ],
+            heard=[self._heard(target, segment, window=window) for target in (*parts.separated, *exclude)]
+            if self._follows
+            else [],
         )
+
+    def _heard(self, target: Target, segment: int, *, window: Window) -> Tensor:
+        """Tell when a target is heard in the window of a segment, whose first and last values hold around it.
+
+        All the time, where nobody can say it: of a query by example, and in what is too quiet to be tagged.
+        """
+        tags = self._tags.get(segment)
+        if tags is None or len(tags) == 1 or not target.class_indexes:
+            return torch.ones(_HEARD_FRAMES, device=self._device)
+        probs = tags[1:, list(target.class_indexes)].amax(dim=1)
+        length = self._grid.segment_samples
+        places = np.linspace(window.origin_sample, window.origin_sample + window.samples, _HEARD_FRAMES)
+        frames = np.linspace(segment * length, (segment + 1) * length, len(probs))
+        heard = np.interp(places, frames, probs.float().cpu().numpy())
+        return torch.from_numpy(heard.astype(np.float32)).to(self._device)
 
     def _join(self, job: WindowJob, targets: Sequence[Target], estimates: NDArray[np.float32]) -> None:
         """Bring estimates (targets, channels, samples) of a window to the native rate and add them with their fades."""

@@ -8,18 +8,21 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jinja2 import Environment, StrictUndefined
 from torch import Tensor, nn
 
+from uss_ray.anchors.packed_reader import PackedAnchors
 from uss_ray.errors import WeightsError
 from uss_ray.models.registry import Role, describe_network
 from uss_ray.models.specifications import ClassListId
+from uss_ray.models.tagging import AudioTagger
 from uss_ray.silence import MiningSilence
 from uss_ray.training.fit import TrainingState
 from uss_ray.training.norms import settle_norms
 from uss_ray.training.recipe import SeparatorRecipe
-from uss_ray.training.separator import ConditionedSeparator, SeparatorTask
+from uss_ray.training.separator import SeparatorTask
 from uss_ray.training.tagger import TaggerTask
 from uss_ray.weights.folder import Weights, save_weights, specify
 from uss_ray.weights.tensors import StoredType
@@ -76,22 +79,25 @@ def export_tagger(
     )
 
 
-def check_tagger(weights: Weights, task: SeparatorTask) -> None:
-    """Refuse a tagger that did not mine the anchors, or cannot make the conditions of the recipe.
+def check_tagger(weights: Weights, anchors: PackedAnchors) -> AudioTagger:
+    """Give the tagger of the weights; refuse one that did not mine the anchors, or has more than itself.
 
     Raises
     ------
     WeightsError
     """
-    manifest = task.anchors.manifest
+    manifest = anchors.manifest
     if weights.sha256 != manifest.weights_sha256:
         raise WeightsError(
             f"weights {weights.name}",
-            expected=f"{manifest.weights_name}, which mined {task.anchors.root}",
+            expected=f"{manifest.weights_name}, which mined {anchors.root}",
             found=f"others, sha256 {weights.sha256[:12]}…",
         )
-    if weights.tagger is None or "adaptor" in weights.networks:
-        raise WeightsError(f"weights {weights.name}", expected="a tagger without an adaptor", found="others")
+    if weights.tagger is None or weights.networks.keys() & {"adaptor", "query"}:
+        raise WeightsError(
+            f"weights {weights.name}", expected="a tagger without an adaptor or a query net", found="others"
+        )
+    return weights.tagger
 
 
 def export_separator(
@@ -130,7 +136,7 @@ def export_separator(
     WeightsError
         See `check_tagger`.
     """
-    check_tagger(weights, task)
+    tagger = check_tagger(weights, task.anchors)
     recipe = task.recipe
     module = task.module
     module.load_state_dict(dict(state.ema or state.model))
@@ -138,9 +144,9 @@ def export_separator(
     seen = iter(range(first, first + recipe.settle_batches))
     with torch.random.fork_rng(devices=[]):
         settle_norms(module, lambda _: _forward(task, next(seen)), batches=recipe.settle_batches)
-    assert isinstance(module, ConditionedSeparator)
-    assert weights.tagger is not None
-    networks: dict[Role, nn.Module] = {"tagger": weights.tagger, "separator": module.separator}
+    networks: dict[Role, nn.Module] = {"tagger": tagger, "separator": module.separator}
+    if module.query is not None:
+        networks["query"] = module.query
     if module.adaptor is not None:
         networks["adaptor"] = module.adaptor
     manifest = task.anchors.manifest
@@ -160,11 +166,12 @@ def export_separator(
             networks,
             segment_seconds=manifest.samples / manifest.sample_rate,
             condition_kind=recipe.query.kind,
+            shortcut=recipe.query.shortcut,
             class_list=ClassListId.of(class_ids),
             training_rms_dbfs=recipe.mixtures.target_rms_dbfs,
             silence=manifest.mining.get("silence", _NO_SILENCE),
         ),
-        class_means=_conditions(module, task.class_means),
+        class_means=_conditions(task),
         dtype=dtype,
         source=facts,
         model_card=describe(recipe, facts=facts, weights=weights, task=task),
@@ -187,7 +194,7 @@ def describe(
         tagger_name=weights.name,
         tagger_source=weights.source or {},
         separator=recipe.separator.model_dump(),
-        classes=len(task.class_means),
+        classes=len(task.anchors.catalogue.classes),
         seconds=manifest.samples / manifest.sample_rate,
         sources=json.dumps(manifest.mining, sort_keys=True),
         device=str(task.device),
@@ -196,19 +203,28 @@ def describe(
 
 
 @torch.no_grad()
-def _conditions(module: ConditionedSeparator, means: Mapping[int, Any]) -> dict[int, Tensor]:
-    """Bring class means behind the adaptor, where there is one."""
-    bottlenecks = {index: torch.from_numpy(mean) for index, mean in means.items()}
-    if module.adaptor is None:
-        return bottlenecks
-    module.adaptor.eval()
-    indexes = sorted(bottlenecks)
-    adapted: dict[int, Tensor] = {}
-    for start in range(0, len(indexes), _ADAPT_AT_ONCE):
-        some = indexes[start : start + _ADAPT_AT_ONCE]
-        rows = module.adaptor(torch.stack([bottlenecks[index] for index in some]))
-        adapted |= dict(zip(some, rows, strict=True))
-    return adapted
+def _conditions(task: SeparatorTask) -> dict[int, Tensor]:
+    """Bring class means behind what was trained of the query net."""
+    module = task.module.eval()
+    classes = task.anchors.catalogue.classes
+    if module.query is not None:
+        return {index: _mean_of_anchors(task, index) for index in classes}
+    means = torch.from_numpy(np.stack([task.class_means[index] for index in classes])).to(task.device)
+    rows = torch.cat([module.conditions(some, some[:, :0]) for some in means.split(_ADAPT_AT_ONCE)])
+    return dict(zip(classes, rows.cpu(), strict=True))
+
+
+def _mean_of_anchors(task: SeparatorTask, class_index: int) -> Tensor:
+    """Average the conditions of some anchors of a class, evenly out of all."""
+    rows = np.flatnonzero(task.anchors.catalogue.class_indexes == class_index)
+    count = min(len(rows), task.recipe.query.mean_anchors)
+    chosen = rows[np.linspace(0, len(rows) - 1, count).round().astype(int)]
+    total = torch.zeros(())
+    for start in range(0, count, _ADAPT_AT_ONCE):
+        read = task.anchors.read(chosen[start : start + _ADAPT_AT_ONCE].tolist())
+        conditions = task.module.conditions(*(part.to(task.device) for part in task.query_of(read)))
+        total = total + conditions.sum(dim=0).cpu()
+    return total / count
 
 
 def _forward(task: SeparatorTask, step: int) -> None:

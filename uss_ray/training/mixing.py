@@ -39,6 +39,8 @@ class Item:
         The class that is asked for: the target's, or one that is not there.
     is_absent : bool
         Whether what is asked for is not there.
+    example : int or None
+        Another anchor of the class that is asked for, which a query net hears where there is no class mean.
     """
 
     step: int
@@ -51,10 +53,11 @@ class Item:
     condition: ItemCondition
     condition_class: int
     is_absent: bool
+    example: int | None = None
 
     @property
     def anchors(self) -> tuple[int, ...]:
-        """All that is to be read for it, the target first."""
+        """All that sounds in it, the target first."""
         more = (self.twin, *self.partners, self.texture)
         return (self.target, *(row for row in more if row is not None))
 
@@ -73,6 +76,8 @@ class MixturePlan:
     settings : MixtureSettings
     related : ndarray of shape (classes, classes), dtype=bool
         From `Vocabulary.relatives`.
+    by_example : bool, default=False
+        Whether items that would ask by a class mean ask by another anchor of the class.
     """
 
     def __init__(
@@ -82,11 +87,13 @@ class MixturePlan:
         *,
         settings: MixtureSettings,
         related: NDArray[np.bool_],
+        by_example: bool = False,
     ) -> None:
         self.settings = settings
         self.draws = draws
         self._catalogue = catalogue
         self._related = related
+        self._by_example = by_example
         self._seed = draws.settings.seed
         self._classes = np.array(catalogue.classes)
 
@@ -131,6 +138,8 @@ class MixturePlan:
         condition, absent = self._condition(dice), None
         if dice.random() < settings.absent:
             absent = self._absent_class((target, *found, *([] if twin is None else [twin])), dice)
+        if absent is not None:
+            condition, index = "class-mean", absent
         return Item(
             step=step,
             lane=lane,
@@ -139,9 +148,12 @@ class MixturePlan:
             twin=twin,
             partners=partners,
             texture=found[-1] if has_texture else None,
-            condition=condition if absent is None else "class-mean",
-            condition_class=index if absent is None else absent,
+            condition=condition,
+            condition_class=index,
             is_absent=absent is not None,
+            example=self._example(index, not_of=target, key=(step, lane, place))
+            if self._by_example and condition == "class-mean"
+            else None,
         )
 
     def _partners(
@@ -170,6 +182,15 @@ class MixturePlan:
         rows = groups.first[group] + dice.permutation(groups.rows[group])
         others = rows[catalogue.clips[rows] != catalogue.clips[target]]
         return int(others[0]) if len(others) else None
+
+    def _example(self, class_index: int, *, not_of: int, key: tuple[int, int, int]) -> int:
+        """Choose an anchor of a class, of another clip than a target if there is one in its row group."""
+        groups, clips = self._catalogue.groups_of(class_index), self._catalogue.clips
+        dice = counter_generator(self._seed, "example", *key)
+        group = int(dice.integers(len(groups.first)))
+        rows = groups.first[group] + dice.permutation(groups.rows[group])
+        others = rows[clips[rows] != clips[not_of]]
+        return int(others[0] if len(others) else rows[0])
 
     def _condition(self, dice: np.random.Generator) -> ItemCondition:
         shares = self.settings.conditions

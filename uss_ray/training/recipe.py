@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from uss_ray.config import Count, Settings
 from uss_ray.errors import ConfigError
-from uss_ray.models.network_settings import AdaptorConfig, ResUNetConfig, SeparatorConfig
+from uss_ray.models.network_settings import AdaptorConfig, ResUNetConfig, SeparatorConfig, TaggerConfig
 from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.models.specifications import ConditionKind
 from uss_ray.training.schedules import published_staircase, warmup_cosine
@@ -77,11 +77,15 @@ class MixtureSettings(Settings):
     two_sources: float = Field(default=1.0, ge=0.0, le=1.0, description="Share of mixtures of two anchors.")
     three_sources: float = Field(default=0.0, ge=0.0, le=1.0, description="Of three.")
     four_sources: float = Field(default=0.0, ge=0.0, le=1.0, description="Of four.")
+    levels: Literal["matched", "recorded"] = Field(
+        default="matched",
+        description="matched: partners are brought to the energy of the target, as in the paper. recorded: they keep "
+        "the level that they were recorded at beside it.",
+    )
     snr_range_db: float = Field(
         default=0.0,
         ge=0.0,
-        description="Each partner's level lies so many dB around the target's, evenly; 0 matches energies, as the "
-        "paper does.",
+        description="After that, each partner's level is moved by so many dB up or down, evenly.",
     )
     partners: Literal["unrelated", "any"] = Field(
         default="unrelated",
@@ -229,12 +233,57 @@ class QuerySettings(Settings):
     """What steers the separator, and which part of it is trained."""
 
     kind: ConditionKind = Field(
-        default="soft", description="Bottleneck: the tagger's class probabilities, or its embedding."
+        default="soft", description="Bottleneck: one class alone, class probabilities, or an embedding."
+    )
+    trunk: Literal["frozen", "finetuned", "scratch"] = Field(
+        default="frozen",
+        description="What makes the bottleneck. frozen: the tagger that mined, whose bottlenecks are stored with the "
+        "anchors. finetuned: a copy of it that is trained with the separator. scratch: a network that begins with "
+        "random parameters and is trained with the separator.",
+    )
+    network: TaggerConfig | None = Field(
+        default=None, description="Of a trunk from scratch; off: one like the tagger that mined."
     )
     adaptor: AdaptorConfig | None = Field(
         default=None,
         description="Two layers between bottleneck and condition, trained with the separator; off: none.",
     )
+    shortcut: bool = Field(
+        default=False,
+        description="Let the frozen tagger's bottleneck stand in the condition behind what is learned.",
+    )
+    mean_anchors: Count = Field(
+        default=100, description="Anchors that a class mean is taken over, of a trunk that was trained."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        is_trained = self.trunk != "frozen"
+        checks = (
+            (
+                "network",
+                self.network is None or self.trunk == "scratch",
+                "off where the trunk is not from scratch",
+            ),
+            ("trunk", not is_trained or self.kind != "hard", "frozen: no network makes a class alone"),
+            (
+                "shortcut",
+                not self.shortcut or is_trained or self.adaptor is not None,
+                "off without an adaptor or a trunk that is trained",
+            ),
+        )
+        for name, holds, expected in checks:
+            if not holds:
+                raise ConfigError(
+                    f"training setting query.{name}", expected=expected, found=str(getattr(self, name))
+                )
+        return self
+
+    @property
+    def stored(self) -> ConditionKind | None:
+        """Which bottlenecks must be stored with the anchors."""
+        needed = self.kind != "hard" and (self.trunk == "frozen" or self.shortcut)
+        return self.kind if needed else None
 
 
 class SeparatorRecipe(Settings):

@@ -26,13 +26,10 @@ class RenderedItem:
     ----------
     mixture, target : ndarray of shape (samples,), dtype=float32
         The target is silence where what is asked for is not there.
-    query : ndarray of shape (samples,), dtype=float32
-        The target's anchor as it was mined: what a query net hears.
     """
 
     mixture: NDArray[np.float32]
     target: NDArray[np.float32]
-    query: NDArray[np.float32]
 
 
 def render(
@@ -67,7 +64,6 @@ def render(
     """
     generator = item.generator(seed, "sound")
     waveforms = [anchor.waveform[:samples] for anchor in anchors]
-    query = waveforms[0]
     sources = [
         augment(waveform, sample_rate=sample_rate, settings=augmentation, generator=generator)
         for waveform in waveforms
@@ -79,12 +75,14 @@ def render(
     low, high = settings.target_rms_dbfs
     level_db = low + (high - low) * generator.random()
     rms = max(float(np.sqrt(np.mean(target**2))), _LOWEST_RMS)
-    target = target * np.float32(10.0 ** (level_db / 20.0) / rms)
+    scale = 10.0 ** (level_db / 20.0) / rms
+    target = target * np.float32(scale)
     mixture = target.copy()
     for number, other in enumerate(others):
         is_texture = item.texture is not None and number == len(others) - 1
         below, above = _TEXTURE_DB if is_texture else (-settings.snr_range_db, settings.snr_range_db)
         offset_db = below + (above - below) * generator.random()
-        mixture += other * np.float32(matching_gain(target, other) * 10.0 ** (offset_db / 20.0))
+        gain = matching_gain(target, other) if settings.levels == "matched" else scale
+        mixture += other * np.float32(gain * 10.0 ** (offset_db / 20.0))
     wanted = np.zeros_like(target) if item.is_absent else target
-    return RenderedItem(mixture=mixture, target=wanted, query=query)
+    return RenderedItem(mixture=mixture, target=wanted)

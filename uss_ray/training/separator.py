@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -16,15 +17,21 @@ from torch import Tensor, nn
 from uss_ray.anchors.packed_reader import PackedAnchor, PackedAnchors
 from uss_ray.errors import ConfigError, DataError
 from uss_ray.models.memory import lay_out_channels_last
-from uss_ray.models.query_net import Adaptor
-from uss_ray.models.registry import build_network
+from uss_ray.models.protocols import Separator, hears_activity
+from uss_ray.models.query_net import Adaptor, bottleneck_of, bottleneck_size, make_condition
+from uss_ray.models.registry import build_network, describe_network
+from uss_ray.models.resunet import ResUNet, UNet
+from uss_ray.models.specifications import ConditionKind
+from uss_ray.models.tagging import AudioTagger
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.training.fit import Task
 from uss_ray.training.losses import separation_loss
 from uss_ray.training.mixing import Item, MixturePlan
 from uss_ray.training.plan import DrawPlan
-from uss_ray.training.recipe import SeparatorRecipe
+from uss_ray.training.recipe import QuerySettings, SeparatorRecipe
 from uss_ray.training.render import render
+
+_NOTHING = np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,35 +43,61 @@ class SeparatorBatch:
     items : sequence of Item
     mixtures, targets : Tensor of shape (items, samples)
     bottlenecks : Tensor of shape (items, size)
-        Before an adaptor.
+        As they are stored; of no size where none is used.
+    queries : Tensor of shape (items, samples)
+        What a trunk hears; of no samples where none is trained.
     """
 
     items: Sequence[Item]
     mixtures: Tensor
     targets: Tensor
     bottlenecks: Tensor
+    queries: Tensor
 
 
 class ConditionedSeparator(nn.Module):
-    """The separator and what makes its condition of a bottleneck.
+    """The separator, and what makes its condition: all that is trained.
 
     Parameters
     ----------
     separator : Module
         See `models.protocols.Separator`.
     adaptor : Adaptor, optional
+    query : AudioTagger, optional
+        The trunk of the query net, where it is trained.
+    settings : QuerySettings
     """
 
-    def __init__(self, separator: nn.Module, adaptor: Adaptor | None) -> None:
+    def __init__(
+        self,
+        separator: nn.Module,
+        adaptor: Adaptor | None,
+        query: AudioTagger | None,
+        *,
+        settings: QuerySettings,
+    ) -> None:
         super().__init__()
-        self.separator = separator
-        self.adaptor = adaptor
+        self.separator: nn.Module = separator
+        self.adaptor: Adaptor | None = adaptor
+        self.query: AudioTagger | None = query
+        self._settings = settings
 
-    def forward(self, mixtures: Tensor, bottlenecks: Tensor) -> Tensor:
-        """Separate mixtures of shape (batch, samples) under bottlenecks (batch, size)."""
-        conditions = bottlenecks if self.adaptor is None else self.adaptor(bottlenecks)
-        estimates: Tensor = self.separator(mixtures, conditions)
-        return estimates
+    def conditions(self, bottlenecks: Tensor, queries: Tensor) -> Tensor:
+        """Make conditions of shape (batch, condition_size) of what is stored and heard."""
+        made = bottlenecks if self.query is None else bottleneck_of(self.query(queries), self._settings.kind)
+        return make_condition(
+            made, adaptor=self.adaptor, past=bottlenecks if self._settings.shortcut else None
+        )
+
+    def forward(
+        self, mixtures: Tensor, bottlenecks: Tensor, queries: Tensor, activity: Tensor | None
+    ) -> list[Tensor]:
+        """Separate mixtures of shape (batch, samples); give what came of each pass, the last one last."""
+        conditions = self.conditions(bottlenecks, queries)
+        heard = () if activity is None else (activity,)
+        if isinstance(self.separator, ResUNet | UNet):
+            return self.separator.estimates_of_passes(mixtures, conditions, *heard)
+        return [self.separator(mixtures, conditions, *heard)]
 
 
 class SeparatorTask(Task[SeparatorBatch]):
@@ -75,6 +108,8 @@ class SeparatorTask(Task[SeparatorBatch]):
     recipe : SeparatorRecipe
     anchors : PackedAnchors
     vocabulary : Vocabulary
+    tagger : AudioTagger, optional
+        The one that mined; needed where the recipe has a trunk like it, or a separator that follows its frames.
     device : device, default="cpu"
 
     Raises
@@ -85,15 +120,29 @@ class SeparatorTask(Task[SeparatorBatch]):
         If the anchors lack what the recipe needs.
     """
 
+    module: ConditionedSeparator
+
     def __init__(
         self,
         recipe: SeparatorRecipe,
         anchors: PackedAnchors,
         *,
         vocabulary: Vocabulary,
+        tagger: AudioTagger | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        check_recipe(recipe, anchors)
+        torch.manual_seed(recipe.plan.seed)
+        separator = lay_out_channels_last(build_network("separator", recipe.separator.model_dump()))
+        adaptor = None if recipe.query.adaptor is None else Adaptor(recipe.query.adaptor)
+        trunk = _make_trunk(recipe.query, tagger)
+        follows = hears_activity(cast(Separator, separator))
+        check_recipe(recipe, anchors, classes=len(vocabulary.classes), trunk=trunk)
+        if follows and (tagger is None or tagger.config.head != "frame"):
+            raise ConfigError(
+                "training setting separator.film.framewise",
+                expected="off, or anchors that were mined by a tagger that says when",
+                found="on",
+            )
         self.recipe = recipe
         self.anchors = anchors
         self.device = torch.device(device)
@@ -107,19 +156,23 @@ class SeparatorTask(Task[SeparatorBatch]):
             classes=drawn_classes(anchors.catalogue.classes, self._subtrees, leaf_draws=recipe.leaf_draws),
         )
         self.mixtures = MixturePlan(
-            anchors.catalogue, draws, settings=recipe.mixtures, related=vocabulary.relatives()
+            anchors.catalogue,
+            draws,
+            settings=recipe.mixtures,
+            related=vocabulary.relatives(),
+            by_example=trunk is not None,
         )
-        self.class_means = anchors.class_means(recipe.query.kind)
-        torch.manual_seed(recipe.plan.seed)
-        separator = lay_out_channels_last(build_network("separator", recipe.separator.model_dump()))
-        adaptor = None if recipe.query.adaptor is None else Adaptor(recipe.query.adaptor)
-        self.module = ConditionedSeparator(separator, adaptor).to(self.device)
+        self.class_means = stored_means(anchors, recipe.query, classes=len(vocabulary.classes))
+        self.module = ConditionedSeparator(separator, adaptor, trunk, settings=recipe.query).to(self.device)
+        # Beside the module: it is not trained, and no checkpoint needs it.
+        self._detector = tagger.to(self.device).eval() if follows and tagger is not None else None
         self._forward = torch.compile(self.module) if recipe.fit.compiled else self.module
 
     def load(self, step: int, lane: int) -> SeparatorBatch:
         """See `Task`."""
         items = self.mixtures.items(step, lane)
-        rows = list(dict.fromkeys(row for item in items for row in item.anchors))
+        heard = [item.target if item.example is None else item.example for item in items]
+        rows = list(dict.fromkeys([*(row for item in items for row in item.anchors), *heard]))
         read = dict(zip(rows, self.anchors.read(rows), strict=True))
         rendered = [
             render(
@@ -133,19 +186,31 @@ class SeparatorTask(Task[SeparatorBatch]):
             )
             for item in items
         ]
-        bottlenecks = [self._bottleneck(item, read[item.target]) for item in items]
+        bottlenecks = [self._bottleneck(item, read[row]) for item, row in zip(items, heard, strict=True)]
+        hears = self.module.query is not None
+        queries = [read[row].waveform if hears else _NOTHING for row in heard]
         return SeparatorBatch(
             items=items,
             mixtures=torch.from_numpy(np.stack([each.mixture for each in rendered])),
             targets=torch.from_numpy(np.stack([each.target for each in rendered])),
             bottlenecks=torch.from_numpy(np.stack(bottlenecks)),
+            queries=torch.from_numpy(np.stack(queries)),
         )
 
     def loss(self, batch: SeparatorBatch) -> Tensor:
-        """See `Task`."""
+        """See `Task`; the mean over the separator's passes."""
         mixtures, targets = batch.mixtures.to(self.device), batch.targets.to(self.device)
-        estimates = self._forward(mixtures, batch.bottlenecks.to(self.device))
-        return separation_loss(estimates.float(), targets, mixtures, settings=self.recipe.loss)
+        estimates = self._forward(
+            mixtures,
+            batch.bottlenecks.to(self.device),
+            batch.queries.to(self.device),
+            self._activity(mixtures, batch.items),
+        )
+        losses = [
+            separation_loss(estimate.float(), targets, mixtures, settings=self.recipe.loss)
+            for estimate in estimates
+        ]
+        return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
 
     def names(self, batch: SeparatorBatch) -> Sequence[str]:
         """See `Task`."""
@@ -154,18 +219,42 @@ class SeparatorTask(Task[SeparatorBatch]):
             for item in batch.items
         ]
 
-    def _bottleneck(self, item: Item, target: PackedAnchor) -> NDArray[np.float32]:
-        if item.condition == "class-mean":
+    def query_of(self, anchors: Sequence[PackedAnchor]) -> tuple[Tensor, Tensor]:
+        """Give what is stored of anchors and what a trunk hears of them, which makes their conditions."""
+        kind = self.recipe.query.stored
+        stored = [_NOTHING if kind is None else _stored(anchor, kind) for anchor in anchors]
+        heard = [_NOTHING if self.module.query is None else anchor.waveform for anchor in anchors]
+        return torch.from_numpy(np.stack(stored)), torch.from_numpy(np.stack(heard))
+
+    @torch.no_grad()
+    def _activity(self, mixtures: Tensor, items: Sequence[Item]) -> Tensor | None:
+        """Let the detector say when in the mixtures the wanted classes are heard, as the engine does."""
+        if self._detector is None:
+            return None
+        with torch.autocast(self.device.type, enabled=False):
+            frames = self._detector(mixtures).framewise_probs
+        assert frames is not None  # of a tagger with a frame head
+        wanted = torch.from_numpy(self._subtrees[[item.condition_class for item in items]])
+        return (frames * wanted.to(frames).unsqueeze(1)).amax(dim=2)
+
+    def _bottleneck(self, item: Item, heard: PackedAnchor) -> NDArray[np.float32]:
+        query = self.recipe.query
+        if query.kind == "hard":
             return self.class_means[item.condition_class]
-        own = target.soft if self.recipe.query.kind == "soft" else target.latent
-        assert own is not None  # of a manifest that promises it
+        if query.stored is None:
+            return _NOTHING
+        if item.condition == "class-mean" and item.example is None:
+            return self.class_means[item.condition_class]
+        own = _stored(heard, query.kind)
         if item.condition == "masked":
             return np.where(self._subtrees[item.condition_class], own, np.float32(0))
         return own
 
 
-def check_recipe(recipe: SeparatorRecipe, anchors: PackedAnchors) -> None:
-    """Refuse a recipe that does not fit a pack, before any work.
+def check_recipe(
+    recipe: SeparatorRecipe, anchors: PackedAnchors, *, classes: int, trunk: AudioTagger | None
+) -> None:
+    """Refuse a recipe that does not fit a pack of so many classes, before any work.
 
     Raises
     ------
@@ -173,27 +262,25 @@ def check_recipe(recipe: SeparatorRecipe, anchors: PackedAnchors) -> None:
         See `SeparatorTask`.
     """
     manifest, query = anchors.manifest, recipe.query
-    rate = recipe.separator.sample_rate
-    if rate != manifest.sample_rate:
-        raise ConfigError(
-            "training setting separator.sample_rate",
-            expected=f"that of the anchors, {manifest.sample_rate}",
-            found=str(rate),
-        )
+    _require("separator.sample_rate", recipe.separator.sample_rate, of_anchors=manifest.sample_rate)
     if recipe.samples is not None and recipe.samples > manifest.samples:
         raise ConfigError(
             "training setting samples",
             expected=f"at most the {manifest.samples} of an anchor",
             found=str(recipe.samples),
         )
-    if query.kind not in manifest.conditions:
+    if query.stored is not None and query.stored not in manifest.conditions:
         raise DataError(
             str(anchors.root),
-            expected=f"anchors that were mined with --conditions {query.kind} (or all)",
+            expected=f"anchors that were mined with --conditions {query.stored} (or all)",
             found=f"conditions {', '.join(manifest.conditions) or 'none'}",
         )
-    size = len(next(iter(anchors.class_means(query.kind).values())))
-    takes = recipe.separator.condition_size
+    means = stored_means(anchors, query, classes=classes)
+    stored = len(next(iter(means.values()))) if means else 0
+    size = stored
+    if trunk is not None:
+        _require("query.network.sample_rate", trunk.config.sample_rate, of_anchors=manifest.sample_rate)
+        size = bottleneck_size(trunk.config, query.kind)
     if query.adaptor is not None:
         if query.adaptor.bottleneck_size != size:
             raise ConfigError(
@@ -202,12 +289,14 @@ def check_recipe(recipe: SeparatorRecipe, anchors: PackedAnchors) -> None:
                 found=str(query.adaptor.bottleneck_size),
             )
         size = query.adaptor.condition_size
+    size += stored if query.shortcut else 0
+    takes = recipe.separator.condition_size
     if takes != size:
         raise ConfigError("training setting separator.condition_size", expected=str(size), found=str(takes))
-    if query.kind == "latent" and recipe.mixtures.conditions.masked:
+    if (query.kind == "latent" or trunk is not None) and recipe.mixtures.conditions.masked:
         raise ConfigError(
             "training setting mixtures.conditions.masked",
-            expected="0 with latent bottlenecks, which have no classes to choose from",
+            expected="0 without stored class probabilities, of which some could be chosen",
             found=f"{recipe.mixtures.conditions.masked:g}",
         )
     if recipe.plan.lane_items == 1:
@@ -215,6 +304,46 @@ def check_recipe(recipe: SeparatorRecipe, anchors: PackedAnchors) -> None:
             "training setting batch_size",
             expected="two items or more a lane, for norm statistics are taken over a lane",
             found=f"{recipe.plan.batch_size} in {recipe.plan.lanes} lanes",
+        )
+
+
+def stored_means(
+    anchors: PackedAnchors, query: QuerySettings, *, classes: int
+) -> dict[int, NDArray[np.float32]]:
+    """Give the mean bottleneck of each class that has anchors; none where none is stored."""
+    if query.kind == "hard":
+        return {index: np.eye(1, classes, index, dtype=np.float32)[0] for index in anchors.catalogue.classes}
+    return anchors.class_means(query.stored) if query.stored is not None else {}
+
+
+def _stored(anchor: PackedAnchor, kind: ConditionKind) -> NDArray[np.float32]:
+    own = anchor.soft if kind == "soft" else anchor.latent
+    assert own is not None  # of a manifest that promises it
+    return own
+
+
+def _make_trunk(query: QuerySettings, tagger: AudioTagger | None) -> AudioTagger | None:
+    if query.trunk == "frozen":
+        return None
+    if tagger is None and query.network is None:
+        raise ConfigError(
+            "training setting query.trunk", expected="frozen without a tagger", found=query.trunk
+        )
+    settings = (
+        query.network.model_dump()
+        if query.network is not None
+        else describe_network("tagger", cast(nn.Module, tagger))
+    )
+    trunk = cast(AudioTagger, build_network("tagger", settings))
+    if query.trunk == "finetuned" and tagger is not None:
+        trunk.load_state_dict(tagger.state_dict())
+    return lay_out_channels_last(trunk)
+
+
+def _require(name: str, found: int, *, of_anchors: int) -> None:
+    if found != of_anchors:
+        raise ConfigError(
+            f"training setting {name}", expected=f"that of the anchors, {of_anchors}", found=str(found)
         )
 
 

@@ -51,6 +51,7 @@ class FolderConfig(Settings):
     source: dict[str, Any] | None = None
     tagger: _NetworkSettings | None = None
     detector: _NetworkSettings | None = None
+    query: _NetworkSettings | None = None
     adaptor: _NetworkSettings | None = None
     separator: _NetworkSettings | None = None
     files: dict[str, Sha256]
@@ -79,7 +80,7 @@ class Weights:
     detector : AudioTagger or None
         A tagger with a frame head serves as the detector where the folder has no other.
     query_net : QueryNet or None
-        The tagger and, where there is one, the adaptor.
+        The tagger, or a trunk of its own, and, where there is one, the adaptor.
     class_means : dict of int to Tensor of shape (condition_size,), or None
         Average condition over the training anchors, by class index.
     """
@@ -101,6 +102,7 @@ class Weights:
         found = {
             "tagger": self.tagger,
             "detector": None if self.detector is self.tagger else self.detector,
+            "query": None if self.query_net is None else self.query_net.trunk,
             "adaptor": None if self.query_net is None else self.query_net.adaptor,
             "separator": self.separator,
         }
@@ -142,6 +144,7 @@ def specify(
     *,
     segment_seconds: float,
     condition_kind: ConditionKind = "soft",
+    shortcut: bool = False,
     **others: Any,
 ) -> Specifications:
     """Give the specifications of networks; sample rate and size of a condition are read off them.
@@ -149,8 +152,8 @@ def specify(
     Parameters
     ----------
     networks : mapping of str to Module
-    segment_seconds, condition_kind, **others
-        Fields of `Specifications`.
+    segment_seconds, condition_kind, shortcut, **others
+        Fields of `Specifications` and of its condition.
 
     Raises
     ------
@@ -160,11 +163,12 @@ def specify(
     rates = [_sample_rate(network) for role, network in networks.items() if role != "adaptor"]
     if not rates:
         raise ConfigError("networks", expected="a tagger, detector or separator", found="none")
-    query_net, separator = _query_net(networks, condition_kind), networks.get("separator")
+    query_net = _query_net(networks, kind=condition_kind, shortcut=shortcut)
+    separator = networks.get("separator")
     size = query_net.condition_size if query_net else 0
     if separator is not None:
         size = cast(Separator, separator).condition_size
-    condition = Condition(kind=condition_kind, size=size)
+    condition = Condition(kind=condition_kind, size=size, shortcut=shortcut)
     return Specifications(
         sample_rate=rates[0], segment_seconds=segment_seconds, condition=condition, **others
     )
@@ -465,7 +469,7 @@ def _check_fit(specifications: Specifications, networks: Mapping[Role, nn.Module
         if role != "adaptor":
             _require(f"{role} sample_rate", specifications.sample_rate, _sample_rate(network))
     condition = specifications.condition
-    query_net = _query_net(networks, condition.kind)
+    query_net = _query_net(networks, kind=condition.kind, shortcut=condition.shortcut)
     if query_net is not None:
         _require("query net condition_size", condition.size, query_net.condition_size)
     if "separator" in networks:
@@ -474,13 +478,20 @@ def _check_fit(specifications: Specifications, networks: Mapping[Role, nn.Module
     return query_net
 
 
-def _query_net(networks: Mapping[Role, nn.Module], kind: ConditionKind) -> QueryNet | None:
-    tagger, adaptor = networks.get("tagger"), networks.get("adaptor")
+def _query_net(networks: Mapping[Role, nn.Module], *, kind: ConditionKind, shortcut: bool) -> QueryNet | None:
+    tagger, trunk, adaptor = networks.get("tagger"), networks.get("query"), networks.get("adaptor")
     if tagger is None:
-        if adaptor is not None:
-            raise ConfigError("adaptor", expected="a tagger before it", found="none")
+        for role, network in (("adaptor", adaptor), ("query", trunk)):
+            if network is not None:
+                raise ConfigError(role, expected="a tagger before it", found="none")
         return None
-    return QueryNet(cast(AudioTagger, tagger), kind=kind, adaptor=cast("Adaptor | None", adaptor))
+    return QueryNet(
+        cast(AudioTagger, tagger),
+        kind=kind,
+        adaptor=cast("Adaptor | None", adaptor),
+        trunk=cast("AudioTagger | None", trunk),
+        shortcut=shortcut,
+    )
 
 
 def _sample_rate(network: nn.Module) -> int:

@@ -14,6 +14,12 @@ _ARCHITECTURES_OF_VERSION_1 = {
     "adaptor": "two-layer",
     "separator": "resunet",
 }
+# Settings that came later, with what was true before there were any.
+_FILM = {"kind": "shift", "framewise": False}
+_ADDED: Final[Mapping[tuple[str, str], Mapping[str, Any]]] = {
+    ("separator", "resunet"): {"film": _FILM, "film_places": "all", "passes": 1},
+    ("separator", "conv-tasnet"): {"film": _FILM},
+}
 _STARTER_RECIPE = "uss_ray.training.starter"
 _STARTER_RMS_DBFS = (-35.0, -15.0)
 
@@ -24,6 +30,15 @@ def upgrade(config: Mapping[str, Any]) -> dict[str, Any]:
     Version 1 had no specifications: rate, segment, condition and class list stood beside the networks, levels and
     silence nowhere. It named an architecture only where it was not the first one that a role had.
     """
+    values = _of_version_1(config)
+    for (role, architecture), added in _ADDED.items():
+        settings = values.get(role)
+        if isinstance(settings, dict) and settings.get("architecture") == architecture:
+            values[role] = {**added, **settings}
+    return values
+
+
+def _of_version_1(config: Mapping[str, Any]) -> dict[str, Any]:
     values = dict(config)
     if values.get("format_version") != 1 or "specifications" in values:
         return values

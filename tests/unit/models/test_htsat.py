@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from uss_ray.errors import ConfigError
-from uss_ray.models.htsat import Htsat, HtsatConfig, Reading
+from uss_ray.models.htsat import Htsat, Reading
+from uss_ray.models.htsat_settings import HtsatConfig
 from uss_ray.models.specifications import Condition
 from uss_ray.weights.folder import read_folder, save_weights, specify
 
@@ -186,25 +186,3 @@ def test_a_weights_folder_brings_it_back_as_tagger_and_detector(tmp_path: Path) 
     torch.testing.assert_close(found, expected.clipwise_probs, atol=2e-3, rtol=0)
     latent = specify(networks, segment_seconds=10.0, condition_kind="latent")
     assert latent.condition.size == model.config.embedding_size
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("stage_heads", (1, 2)),
-        ("stage_heads", (3, 2, 4)),
-        ("stage_blocks", ()),
-        ("image_size", 72),
-        ("window_patches", 3),
-        ("drop_path", 1.0),
-        ("short_clips", "loop"),
-    ],
-)
-def test_sizes_that_do_not_fit_are_refused_by_name(field: str, value: object) -> None:
-    with pytest.raises(ConfigError, match=field):
-        HtsatConfig(**(SMALL | {field: value}))  # type: ignore[arg-type]
-
-
-def test_an_image_whose_last_tokens_cannot_be_unfolded_is_refused() -> None:
-    with pytest.raises(ConfigError, match="HTS-AT image_size: expected a multiple of 8 mel bins and of 128"):
-        HtsatConfig(**(SMALL | {"mel_bins": 8}))  # type: ignore[arg-type]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from uss_ray.models.htsat import HtsatConfig
+from uss_ray.models.htsat_settings import HtsatConfig
 from uss_ray.models.log_mel import LogMel
 from uss_ray.models.panns_settings import PannsConfig
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from itertools import repeat
+
 import pytest
 import torch
 
 from uss_ray.errors import ConfigError
-from uss_ray.models.network_settings import ResUNetConfig
-from uss_ray.models.resunet import ResUNet
+from uss_ray.models.network_settings import ResUNetConfig, UNetConfig
+from uss_ray.models.resunet import ResUNet, UNet
 
 TINY = ResUNetConfig(
     condition_size=5,
@@ -54,21 +56,65 @@ def test_the_condition_changes_the_estimate() -> None:
     assert (one - other).abs().max() > 1e-4
 
 
-def test_folding_the_norms_at_inference_changes_nothing() -> None:
-    model = tiny()
-    mixture, condition = torch.randn(4, 3000), torch.rand(4, 5)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"film": {"kind": "scale-shift", "framewise": True}, "passes": 2}, {"film_places": "bottleneck"}],
+)
+def test_folding_the_norms_at_inference_changes_nothing(settings: dict[str, object]) -> None:
+    model = tiny(**settings)
+    for parameter in model.film.parameters():
+        torch.nn.init.normal_(parameter)
+    steering = (torch.rand(4, 5), torch.rand(4, 7))
+    mixture = torch.randn(4, 3000)
     for _ in range(3):
-        model.train()(mixture, condition)
+        model.train()(mixture, *steering)
     model.eval()
     with torch.inference_mode():
-        folded = model(mixture, condition)
+        folded = model(mixture, *steering)
         for module in model.modules():
             if hasattr(module, "activate"):
-                module.activate = lambda maps, shift, norm=module: torch.nn.functional.leaky_relu(
-                    norm(maps) + shift, 0.01
+                module.activate = lambda maps, film, norm=module: torch.nn.functional.leaky_relu(
+                    norm(maps) if film is None else film(norm(maps)), 0.01
                 )
-        plain = model(mixture, condition)
+        plain = model(mixture, *steering)
     assert torch.allclose(folded, plain, atol=1e-5)
+
+
+def test_a_second_pass_sees_the_mask_of_the_first_and_both_are_trained() -> None:
+    model = tiny(passes=2).train()
+    mixture, condition = torch.randn(2, 3000), torch.rand(2, 5)
+    first, second = model.estimates_of_passes(mixture, condition)
+    assert not torch.allclose(first, second)
+    assert torch.equal(model.eval()(mixture, condition), model.estimates_of_passes(mixture, condition)[1])
+    stem = model.stem.weight
+    # The first pass sees no mask yet; the second does, and no gradient goes through it.
+    assert not torch.autograd.grad(first.square().sum(), stem, retain_graph=True)[0][:, 1].any()
+    assert torch.autograd.grad(second.square().sum(), stem)[0][:, 1].any()
+    with torch.no_grad():
+        stem[:, 1] = 0.0
+        one, other = model.estimates_of_passes(mixture, condition)
+    assert torch.equal(one, other)
+
+
+def test_the_bottleneck_alone_can_be_steered() -> None:
+    model = tiny(film_places="bottleneck").eval()
+    assert model.film.layer_channels == (8, 8)
+    with torch.inference_mode():
+        one, other = (model(torch.ones(1, 3000), condition[None]) for condition in torch.eye(5)[:2])
+    assert not torch.allclose(one, other)
+
+
+def test_a_plain_u_net_has_no_way_past_its_convolutions() -> None:
+    config = UNetConfig(**{key: value for key, value in TINY.__dict__.items() if key != "architecture"})
+    model = UNet(config)
+    residual, plain = set(tiny().state_dict()), set(model.state_dict())
+    assert {key for key in residual - plain if "shortcut" not in key} == set()
+    assert plain < residual
+    with torch.no_grad():
+        for block in model.modules():
+            if hasattr(block, "conv2"):
+                block.conv2.weight.zero_()
+        assert not model.bottleneck(torch.rand(1, 8, 4, 4), repeat(None)).any()
 
 
 def test_every_parameter_is_trained() -> None:

@@ -81,6 +81,7 @@ class BandSeparator:
 
 class SoftQueryNet:
     kind = "soft"
+    takes_tags = True
     adaptor = None
 
     def __init__(self, tagger: BandTagger) -> None:
@@ -95,6 +96,7 @@ class SoftQueryNet:
 
 class LatentQueryNet:
     kind = "latent"
+    takes_tags = False
     adaptor = None
 
     def bottleneck(self, waveform: Tensor) -> Tensor:

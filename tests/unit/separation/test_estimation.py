@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +14,12 @@ from torch import Tensor
 from tests.unit.separation.fakes import (
     CLASSES,
     DOG,
+    MUSIC,
     SPEECH,
+    BandSeparator,
+    BandTagger,
     Bound,
+    FakeTagging,
     FakeWeights,
     bound,
     noise,
@@ -217,3 +222,61 @@ def test_sessions_of_different_settings_side_by_side_give_what_each_gives_alone(
     assert [len(flags) for flags in active] == [5, 5, 3, 5]
     assert active[2].all()
     assert not active[3].any()
+
+
+class ListeningSeparator(BandSeparator):
+    """The fake, in two parts: what it hears is the spectrogram itself."""
+
+    hears_activity = True
+
+    def __init__(self) -> None:
+        super().__init__(RATE)
+        self.listened = 0
+        self.heard: list[Tensor] = []
+
+    def listen(self, spectrogram: Tensor) -> Tensor:
+        self.listened += len(spectrogram)
+        return spectrogram.squeeze(1)
+
+    def masks_of(self, features: Tensor, condition: Tensor, activity: Tensor) -> Tensor:
+        self.heard.extend(activity)
+        return super().masks(features.unsqueeze(1), condition)
+
+
+class FramesTagger(BandTagger):
+    """Hears everything in the second half of what it is asked about."""
+
+    def __call__(self, waveform: Tensor) -> FakeTagging:
+        made = super().__call__(waveform)
+        frames = torch.zeros(len(waveform), 11, CLASSES)
+        frames[:, 6:] = 1.0
+        return replace(made, framewise_probs=frames)
+
+
+@pytest.mark.parametrize("settings", [EVERYWHERE, HARD], ids=["faded", "hard"])
+def test_a_shared_trunk_hears_each_window_once_whatever_is_asked_for(
+    vocabulary: Vocabulary, settings: SeparationSettings
+) -> None:
+    waveform = noise(1, 4 * RATE)
+    wanted, exclude = [node(SPEECH), node(DOG)], [node(MUSIC)]
+    weights = FakeWeights(RATE)
+    weights.tagger = FramesTagger(RATE)
+    expected = separated(bound(weights, vocabulary, settings), waveform, wanted, exclude=exclude)
+    weights.separator = listening = ListeningSeparator()
+    found = separated(bound(weights, vocabulary, settings), waveform, wanted, exclude=exclude)
+    assert listening.listened == 2
+    assert len(listening.heard) == 6
+    for key, estimate in expected.items():
+        np.testing.assert_array_equal(found[key], estimate)
+    # When each target is heard lies evenly over its window, and holds before and after its segment.
+    for heard in listening.heard:
+        assert heard[0] == 0
+        assert heard[-1] == 1
+        assert (heard.diff() >= 0).all()
+
+
+def test_what_nobody_heard_is_there_all_the_time(vocabulary: Vocabulary) -> None:
+    weights = FakeWeights(RATE)
+    weights.separator = listening = ListeningSeparator()
+    separated(bound(weights, vocabulary, HARD), noise(1, 2 * RATE), [node(SPEECH)])
+    assert (listening.heard[0] == 1).all()

@@ -9,10 +9,14 @@ import torch
 from tests.kept_run import Kept
 from tests.synthetic_set import SyntheticSet, small_recipe
 from uss_ray.errors import WeightsError
+from uss_ray.separation.engine import build_engine
+from uss_ray.separation.mixture import ArraySource
+from uss_ray.separation.settings import SeparationSettings
 from uss_ray.training.export import check_tagger, export_separator
 from uss_ray.training.fit import Fit
 from uss_ray.training.separator import SeparatorTask
-from uss_ray.weights.folder import read_folder, save_weights, specify
+from uss_ray.weights.folder import Weights, read_folder, save_weights, specify
+from uss_ray.weights.tensors import StoredType
 
 
 def trained(synthetic_set: SyntheticSet, **values: object) -> tuple[SeparatorTask, Kept]:
@@ -22,7 +26,13 @@ def trained(synthetic_set: SyntheticSet, **values: object) -> tuple[SeparatorTas
     return task, keeper
 
 
-def export(synthetic_set: SyntheticSet, task: SeparatorTask, keeper: Kept, output: Path):
+def export(
+    synthetic_set: SyntheticSet,
+    task: SeparatorTask,
+    keeper: Kept,
+    output: Path,
+    dtype: StoredType = "float16",
+) -> Weights:
     return read_folder(
         export_separator(
             keeper.states[-1],
@@ -30,6 +40,7 @@ def export(synthetic_set: SyntheticSet, task: SeparatorTask, keeper: Kept, outpu
             task=task,
             weights=read_folder(synthetic_set.weights),
             class_ids=synthetic_set.vocabulary.classes.ids,
+            dtype=dtype,
         )
     )
 
@@ -72,6 +83,66 @@ def test_class_means_go_through_the_adaptor(synthetic_set: SyntheticSet, tmp_pat
     assert np.allclose(weights.class_means[2].numpy(), adapted.numpy(), atol=1e-2)
 
 
+@pytest.mark.parametrize(
+    ("query", "size"),
+    [
+        ({"kind": "hard"}, 4),
+        ({"trunk": "scratch"}, 4),
+        (
+            {
+                "trunk": "finetuned",
+                "shortcut": True,
+                "adaptor": {"bottleneck_size": 4, "hidden_size": 3, "condition_size": 3},
+                "mean_anchors": 5,
+            },
+            7,
+        ),
+    ],
+    ids=["hard", "scratch", "finetuned"],
+)
+def test_a_query_net_goes_into_the_weights(
+    synthetic_set: SyntheticSet, tmp_path: Path, query: dict[str, object], size: int
+) -> None:
+    recipe = {
+        "query": query,
+        "separator": {"condition_size": size, "channels": [2, 2], "bottleneck_channels": 2},
+        "mixtures": {"conditions": {"own": 0.5, "masked": 0.0, "class_mean": 0.5}},
+        "fit": {"steps": 2, "checkpoint_steps": 2, "optimiser": {"learning_rate": 1e-2}},
+    }
+    tagger = read_folder(synthetic_set.weights).tagger
+    task = SeparatorTask(
+        small_recipe(**recipe), synthetic_set.open(), vocabulary=synthetic_set.vocabulary, tagger=tagger
+    )
+    keeper = Kept()
+    Fit(task, settings=task.recipe.fit, lanes=range(2), lane_count=2, keeper=keeper).run()
+    weights = export(synthetic_set, task, keeper, tmp_path / "weights", dtype="float32")
+    assert weights.query_net is not None
+    assert weights.class_means is not None
+    assert weights.specifications.condition.size == size
+    assert ("query" in weights.networks) == ("trunk" in query)
+    net = weights.query_net
+    assert (net.kind, net.shortcut) == (query.get("kind", "soft"), "shortcut" in query)
+    rows = np.flatnonzero(task.anchors.catalogue.class_indexes == 2)
+    some = np.linspace(0, len(rows) - 1, task.recipe.query.mean_anchors).round().astype(int)
+    anchors = task.anchors.read(rows[some if query.get("mean_anchors") else slice(None)].tolist())
+    with torch.no_grad():
+        # A shortcut's part is stored with the anchors of this set, which no tagger has heard.
+        learned = net(torch.from_numpy(np.stack([each.waveform for each in anchors]))).mean(dim=0)
+    if query.get("kind") == "hard":
+        assert weights.class_means[2].tolist() == [0, 0, 1, 0]
+    else:
+        count = 3 if "shortcut" in query else 4
+        torch.testing.assert_close(weights.class_means[2][:count], learned[:count], atol=1e-4, rtol=1e-4)
+    if "shortcut" in query:
+        stored = np.mean([each.soft for each in anchors], axis=0)
+        np.testing.assert_allclose(weights.class_means[2][3:].numpy(), stored, atol=1e-4)
+    engine = build_engine(weights, vocabulary=synthetic_set.vocabulary)
+    source = ArraySource(anchors[0].waveform[None].repeat(8, axis=1), sample_rate=8000)
+    settings = SeparationSettings(segment_seconds=1)
+    condition = engine.condition_of_examples([source], settings=settings)
+    assert condition.shape == (size,)
+
+
 def test_a_tagger_that_did_not_mine_is_refused(synthetic_set: SyntheticSet, tmp_path: Path) -> None:
     task, _ = trained(synthetic_set)
     ear = read_folder(synthetic_set.weights)
@@ -80,4 +151,4 @@ def test_a_tagger_that_did_not_mine_is_refused(synthetic_set: SyntheticSet, tmp_
         tmp_path / "other", networks, name="other", specifications=specify(networks, segment_seconds=1.0)
     )
     with pytest.raises(WeightsError, match="weights other: expected ear, which mined"):
-        check_tagger(read_folder(other), task)
+        check_tagger(read_folder(other), task.anchors)

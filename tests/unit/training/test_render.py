@@ -54,7 +54,12 @@ def test_target_and_partner_have_one_energy_within_the_levels_of_training():
     level_db = 10 * np.log10(energy(made.target) / SAMPLES)
     assert -35 <= level_db <= -15
     assert np.corrcoef(made.target, SOURCES[0].waveform)[0, 1] == pytest.approx(1)
-    assert (made.query == SOURCES[0].waveform).all()
+
+
+def test_partners_keep_the_level_that_they_were_recorded_at():
+    made = rendered(item(), levels="recorded")
+    recorded = energy(SOURCES[1].waveform) / energy(SOURCES[0].waveform)
+    assert energy(made.mixture - made.target) / energy(made.target) == pytest.approx(recorded, rel=1e-3)
 
 
 def test_levels_of_partners_are_in_their_range_and_differ_by_item():

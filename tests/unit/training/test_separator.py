@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from tests.kept_run import Kept
-from tests.synthetic_set import LABELS, RATE, SyntheticSet, small_recipe, sound_of
+from tests.synthetic_set import LABELS, RATE, SyntheticSet, make_synthetic_set, small_recipe, sound_of
 from uss_ray.errors import ConfigError, DataError
 from uss_ray.evaluation.metrics import sdr_improvement
 from uss_ray.training.fit import Fit
 from uss_ray.training.norms import settle_norms
 from uss_ray.training.separator import SeparatorTask, drawn_classes
+from uss_ray.weights.folder import read_folder
 
 MEANS = {"own": 0.0, "masked": 0.0, "class_mean": 1.0}
 
@@ -43,17 +44,188 @@ def test_a_masked_condition_is_zero_outside_the_class(synthetic_set: SyntheticSe
         assert bottleneck[item.condition_class] > 0.8
 
 
-def test_an_adaptor_is_trained_with_the_separator(synthetic_set: SyntheticSet) -> None:
-    adaptor = {"bottleneck_size": 4, "hidden_size": 6, "condition_size": 5}
-    task = task_of(
-        synthetic_set, query={"adaptor": adaptor}, separator={"condition_size": 5}, fit={"steps": 3}
+@pytest.fixture(scope="module")
+def described_set(tmp_path_factory: pytest.TempPathFactory) -> SyntheticSet:
+    """A few anchors that have both kinds of bottlenecks."""
+    return make_synthetic_set(tmp_path_factory.mktemp("described"), count=4, latent=True)
+
+
+FRONT_END = {"sample_rate": RATE, "window_samples": 256, "hop_samples": 80, "max_hertz": 3500.0}
+CNN = FRONT_END | {
+    "architecture": "panns",
+    "classes": 4,
+    "block_channels": [2, 4],
+    "embedding_size": 5,
+    "mel_bins": 16,
+}
+HTSAT = FRONT_END | {
+    "architecture": "htsat",
+    "classes": 4,
+    "channels": 4,
+    "stage_blocks": [1, 1],
+    "stage_heads": [1, 2],
+    "mel_bins": 16,
+    "image_size": 64,
+}
+
+
+def adaptor(size: int) -> dict[str, int]:
+    return {"bottleneck_size": size, "hidden_size": 6, "condition_size": 3}
+
+
+# A query net: its settings, the length of its conditions, what is trained beside the separator, and what of that has no
+# part in a condition.
+QUERY_NETS = {
+    "hard": ({"kind": "hard"}, 4, (), ()),
+    "soft": ({"kind": "soft"}, 4, (), ()),
+    "latent": ({"kind": "latent"}, 4, (), ()),
+    "hard, adaptor": ({"kind": "hard", "adaptor": adaptor(4)}, 3, ("adaptor",), ()),
+    "soft, adaptor": ({"adaptor": adaptor(4)}, 3, ("adaptor",), ()),
+    "latent, adaptor": ({"kind": "latent", "adaptor": adaptor(4)}, 3, ("adaptor",), ()),
+    "soft, adaptor, shortcut": ({"adaptor": adaptor(4), "shortcut": True}, 7, ("adaptor",), ()),
+    "soft, finetuned": ({"trunk": "finetuned"}, 4, ("query",), ()),
+    "latent, finetuned": ({"kind": "latent", "trunk": "finetuned"}, 4, ("query",), ("query.classify",)),
+    "latent, finetuned, shortcut": (
+        {"kind": "latent", "trunk": "finetuned", "shortcut": True},
+        8,
+        ("query",),
+        ("query.classify",),
+    ),
+    "latent, finetuned, adaptor": (
+        {"kind": "latent", "trunk": "finetuned", "adaptor": adaptor(4)},
+        3,
+        ("query", "adaptor"),
+        ("query.classify",),
+    ),
+    "soft, scratch": ({"trunk": "scratch"}, 4, ("query",), ()),
+    "latent, scratch": (
+        {"kind": "latent", "trunk": "scratch", "network": CNN},
+        5,
+        ("query",),
+        ("query.classify",),
+    ),
+    "soft, scratch, shortcut": ({"trunk": "scratch", "network": CNN, "shortcut": True}, 8, ("query",), ()),
+    "latent, scratch, HTS-AT": (
+        {"kind": "latent", "trunk": "scratch", "network": HTSAT},
+        8,
+        ("query",),
+        ("query.classify",),
+    ),
+}
+
+
+def queried(described_set: SyntheticSet, name: str, **values: object) -> SeparatorTask:
+    query, size, _, _ = QUERY_NETS[name]
+    recipe = small_recipe(
+        **{
+            "query": query,
+            "separator": {"condition_size": size, "channels": [2, 2], "bottleneck_channels": 2},
+            "fit": {"steps": 3, "optimiser": {"learning_rate": 1e-2, "warmup_steps": 0}},
+            "mixtures": {"conditions": {"own": 0.5, "masked": 0.0, "class_mean": 0.5}},
+            **values,
+        }
     )
-    before = {name: value.clone() for name, value in task.module.state_dict().items()}
+    torch.manual_seed(0)
+    tagger = read_folder(described_set.weights).tagger
+    return SeparatorTask(recipe, described_set.open(), vocabulary=described_set.vocabulary, tagger=tagger)
+
+
+@pytest.mark.parametrize("name", QUERY_NETS)
+def test_exactly_what_is_trained_changes(described_set: SyntheticSet, name: str) -> None:
+    _, _, trained, without_part = QUERY_NETS[name]
+    task = queried(described_set, name)
+    before = {key: value.clone() for key, value in task.module.state_dict().items()}
+    assert {key.split(".")[0] for key in before} == {"separator", *trained}
     Fit(task, settings=task.recipe.fit, lanes=range(2), lane_count=2, keeper=Kept()).run()
-    unchanged = {name for name, value in task.module.state_dict().items() if torch.equal(value, before[name])}
-    # Exactly what has no statistics and no gradient stays as it was.
-    assert not {name for name in unchanged if name.startswith("adaptor")}
-    assert not {name for name in unchanged if name.startswith("separator.film")}
+    after = task.module.state_dict()
+    unchanged = {key for key, value in before.items() if torch.equal(value, after[key])}
+    # Parameters, norm statistics and their counters alike; what stays is what no condition hangs on, and mel filters.
+    fixed = ("query.log_mel", *without_part)
+    assert unchanged == {key for key in before if key.startswith(fixed)}
+    assert all(part.training for part in task.module.modules())
+    batch = task.load(0, 0)
+    assert (batch.queries.numel() > 0) == ("query" in trained)
+    assert (batch.bottlenecks.numel() > 0) == (task.recipe.query.kind == "hard" or bool(task.class_means))
+
+
+def test_a_query_net_that_is_trained_hears_an_example_where_a_class_has_no_mean(
+    described_set: SyntheticSet,
+) -> None:
+    task = queried(described_set, "soft, scratch", mixtures={"conditions": MEANS, "absent": 0.5})
+    anchors = described_set.open()
+    batches = [task.load(step, 0) for step in range(6)]
+    for item, query in (pair for batch in batches for pair in zip(batch.items, batch.queries, strict=True)):
+        assert item.example is not None
+        example = anchors.read([item.example])[0]
+        assert example.class_index == item.condition_class
+        assert (query.numpy() == example.waveform).all()
+        assert item.example != item.target
+    assert {item.is_absent for batch in batches for item in batch.items} == {True, False}
+
+
+def test_a_query_net_that_is_trained_goes_on_bit_for_bit(described_set: SyntheticSet) -> None:
+    name, values = (
+        "soft, scratch",
+        {"fit": {"steps": 4, "checkpoint_steps": 2, "optimiser": {"learning_rate": 1e-2}}},
+    )
+    whole, broken = Kept(), Kept()
+    for keeper, until in ((whole, 4), (broken, 2), (broken, 4)):
+        task = queried(described_set, name, **values)
+        Fit(task, settings=task.recipe.fit, lanes=range(2), lane_count=2, keeper=keeper).run(until=until)
+    for key, value in whole.states[-1].model.items():
+        assert torch.equal(value, broken.states[-1].model[key]), key
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        (
+            {"kind": "hard", "trunk": "scratch"},
+            "query.trunk: expected frozen: no network makes a class alone",
+        ),
+        ({"shortcut": True}, "query.shortcut: expected off without an adaptor or a trunk"),
+        ({"trunk": "finetuned", "network": CNN}, "query.network: expected off where the trunk is not from"),
+        ({"trunk": "scratch"}, "masked: expected 0 without stored class probabilities"),
+    ],
+)
+def test_query_nets_that_cannot_be_are_refused(
+    described_set: SyntheticSet, query: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        SeparatorTask(
+            small_recipe(query=query),
+            described_set.open(),
+            vocabulary=described_set.vocabulary,
+            tagger=read_folder(described_set.weights).tagger,
+        )
+
+
+def test_a_separator_that_follows_is_told_when_its_class_is_heard(described_set: SyntheticSet) -> None:
+    separator = {
+        "film": {"framewise": True, "kind": "scale-shift"},
+        "film_places": "bottleneck",
+        "passes": 2,
+        "channels": [2, 2],
+    }
+    task = queried(
+        described_set, "soft", separator=separator, fit={"steps": 3, "optimiser": {"learning_rate": 1e-2}}
+    )
+    before = {key: value.clone() for key, value in task.module.state_dict().items()}
+    Fit(task, settings=task.recipe.fit, lanes=range(2), lane_count=2, keeper=Kept()).run()
+    after = task.module.state_dict()
+    films = {key for key in before if ".film." in key}
+    assert {key.split(".")[2] for key in films} == {"shift", "scale", "frame_shift", "frame_scale"}
+    assert not {key for key in films if torch.equal(before[key], after[key])}
+    batch = task.load(0, 0)
+    activity = task._activity(batch.mixtures, batch.items)
+    tagger = read_folder(described_set.weights).tagger
+    assert activity is not None
+    assert tagger is not None
+    with torch.no_grad():
+        frames = tagger(batch.mixtures).framewise_probs
+    assert frames is not None
+    wanted = torch.stack([frames[row, :, item.condition_class] for row, item in enumerate(batch.items)])
+    torch.testing.assert_close(activity, wanted)
 
 
 def test_leaf_classes_can_be_drawn_more_often() -> None:

@@ -194,7 +194,9 @@ def test_a_network_from_outside_is_written_and_read_like_any_other(
     assert isinstance(loaded, Gain)
     assert torch.equal(loaded.weight, separator.weight)
     monkeypatch.undo()
-    with pytest.raises(WeightsError, match=r"expected resunet or conv-tasnet, found 'gain'"):
+    with pytest.raises(
+        WeightsError, match=r"expected resunet or unet or conv-tasnet or band-split, found 'gain'"
+    ):
         read_folder(folder)
 
 
@@ -232,8 +234,8 @@ def test_another_class_list_is_refused(folder: Path) -> None:
         (lambda c: c.update(dtype="int8"), r"dtype\): expected 'float32', 'float16' or 'bfloat16'"),
         (lambda c: c.update(source="text"), r"source\): expected a valid dictionary"),
         (
-            lambda c: c["specifications"]["condition"].update(kind="hard"),
-            r"condition kind\): expected 'soft' or 'latent'",
+            lambda c: c["specifications"]["condition"].update(kind="loud"),
+            r"condition kind\): expected 'hard', 'soft' or 'latent'",
         ),
         (
             lambda c: c["specifications"]["condition"].update(size=7),
@@ -263,7 +265,7 @@ def test_another_class_list_is_refused(folder: Path) -> None:
         ),
         (
             lambda c: c["separator"].update(architecture="panns"),
-            r"separator architecture\): expected resunet or conv-tasnet, found 'panns'",
+            r"separator architecture\): expected resunet or unet or conv-tasnet or band-split, found 'panns'",
         ),
         (lambda c: c.pop("tagger"), r"files: .*1 unknown \(tagger\.safetensors\)"),
         (lambda c: c["files"].pop("tagger.safetensors"), r"files: .*1 missing \(tagger\.safetensors\)"),

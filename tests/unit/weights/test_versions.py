@@ -66,6 +66,21 @@ def test_a_folder_means_the_same_in_both_formats(tiny_weights: Path, tmp_path: P
     assert one.separator.config == other.separator.config  # type: ignore[union-attr]
 
 
+def test_a_separator_is_what_it_was_before_there_were_kinds_of_film(
+    tiny_weights: Path, tmp_path: Path
+) -> None:
+    older = tmp_path / "older"
+    older.mkdir()
+    for file in tiny_weights.iterdir():
+        (older / file.name).write_bytes(file.read_bytes())
+    values = json.loads((older / "config.json").read_text())
+    for setting in ("film", "film_places", "passes"):
+        del values["separator"][setting]
+    (older / "config.json").write_text(json.dumps(values))
+    one, other = read_folder(tiny_weights), read_folder(older)
+    assert one.separator.config == other.separator.config  # type: ignore[union-attr]
+
+
 def test_architectures_are_named_where_the_first_format_left_them_out() -> None:
     values = upgrade(VERSION_1)
     assert values["format_version"] == FORMAT_VERSION

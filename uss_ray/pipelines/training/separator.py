@@ -30,9 +30,9 @@ def prepare_separator(request: SeparatorTraining, *, device: torch.device) -> Pr
     anchors = PackedAnchors(request.anchor_store, cache_bytes=request.cache_bytes)
     classes = ClassListId.of(vocabulary.classes.ids)
     check_class_list(anchors, classes)
-    task = SeparatorTask(request.recipe, anchors, vocabulary=vocabulary, device=device)
     weights = load_weights(request.weights, storage=request.storage)
-    check_tagger(weights, task)
+    tagger = check_tagger(weights, anchors)
+    task = SeparatorTask(request.recipe, anchors, vocabulary=vocabulary, tagger=tagger, device=device)
     folder = RunFolder(
         request.run_store,
         identity=request.identity(

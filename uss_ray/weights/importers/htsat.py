@@ -7,7 +7,8 @@ from functools import partial
 
 from torch import Tensor
 
-from uss_ray.models.htsat import Htsat, HtsatConfig
+from uss_ray.models.htsat import Htsat
+from uss_ray.models.htsat_settings import HtsatConfig
 from uss_ray.models.swin import Block, relative_positions, shift_mask
 from uss_ray.weights.importers.key_map import (
     KeyMap,

@@ -18,13 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from uss_ray.errors import WeightsError
-from uss_ray.models.htsat import HtsatConfig
+from uss_ray.models.htsat_settings import HtsatConfig
 from uss_ray.models.network_settings import AdaptorConfig, ResUNetConfig
 from uss_ray.models.panns import Panns
 from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.models.query_net import Adaptor
 from uss_ray.models.registry import Role
-from uss_ray.models.resunet import ResidualBlock, ResUNet
+from uss_ray.models.resunet import ConvolutionBlock, ResUNet
 from uss_ray.models.specifications import ClassListId, ConditionKind
 from uss_ray.store.fetch import file_sha256
 from uss_ray.weights.folder import save_weights, specify
@@ -359,7 +359,7 @@ def _resunet_keys(module: ResUNet) -> KeyMap:
             names[f"{ours}.conv{part}.weight"] = f"base.{stage}.{block}.conv{part}.weight"
             shifted.append(f"film.{stage}->{block}->beta{part}")
         resblock = module.get_submodule(ours)
-        if isinstance(resblock, ResidualBlock) and resblock.shortcut is not None:
+        if isinstance(resblock, ConvolutionBlock) and resblock.shortcut is not None:
             names |= dict(linear_keys(f"{ours}.shortcut", f"base.{stage}.{block}.shortcut"))
     add_renamed(keys, names, own)
     for name in ("weight", "bias"):

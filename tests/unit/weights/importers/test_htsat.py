@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from uss_ray.errors import WeightsError
-from uss_ray.models.htsat import Htsat, HtsatConfig
+from uss_ray.models.htsat import Htsat
+from uss_ray.models.htsat_settings import HtsatConfig
 from uss_ray.models.swin import relative_positions, shift_mask
 from uss_ray.weights.folder import read_folder
 from uss_ray.weights.importers.htsat import load_htsat

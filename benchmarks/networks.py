@@ -1,0 +1,83 @@
+"""What separators weigh and cost: trained parameters, and arithmetic for the first target of a mixture and each other.
+
+python benchmarks/networks.py
+
+Counted by torch on 2 s at 32 kHz with conditions of 527 numbers: a multiplication and an addition are two operations.
+Nothing is timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from tables import table
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop
+
+from uss_ray.models.network_settings import BandSplitConfig, ConvTasNetConfig, ResUNetConfig, UNetConfig
+from uss_ray.models.protocols import Separator, has_shared_trunk
+from uss_ray.models.registry import build_network
+
+_SECONDS = 2
+_GIGA = 1e9
+_STARTER = {"channels": (8, 16, 32, 64, 128, 128), "bottleneck_channels": 128, "stem_channels": 8}
+NETWORKS = {
+    "ResUNet30": ResUNetConfig(),
+    "ResUNet60": ResUNetConfig(blocks_per_stage=2),
+    "ResUNet30, scale and shift by frames": ResUNetConfig(film={"kind": "scale-shift", "framewise": True}),
+    "ResUNet30, bottleneck steered alone": ResUNetConfig(film_places="bottleneck"),
+    "ResUNet30, two passes": ResUNetConfig(passes=2),
+    "ResUNet of the starter, hop 1000": ResUNetConfig(**_STARTER, hop_samples=1000),
+    "U-Net": UNetConfig(),
+    "Conv-TasNet": ConvTasNetConfig(),
+    "band split": BandSplitConfig(),
+    "band split, small": BandSplitConfig(channels=64, hidden_channels=192, trunk_blocks=3),
+}
+_CPU_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+
+
+def _attention(query: list[int], key: list[int], value: list[int], *_: object, **__: object) -> int:
+    return int(sdpa_flop(query, key, value))
+
+
+def gigaflops(run: object, *arguments: Tensor) -> tuple[float, Tensor]:
+    """Count the operations of a forward, in 10⁹; give what it made too."""
+    with (
+        torch.inference_mode(),
+        FlopCounterMode(display=False, custom_mapping={_CPU_ATTENTION: _attention}) as counter,
+    ):
+        made = run(*arguments)  # type: ignore[operator]
+    return counter.get_total_flops() / _GIGA, made
+
+
+def costs(separator: Separator) -> tuple[float, float]:
+    """Count what the first target of a mixture takes, and each further one."""
+    mixture = torch.randn(1, _SECONDS * separator.sample_rate)
+    condition = torch.rand(1, separator.condition_size)
+    if not has_shared_trunk(separator):
+        each, _ = gigaflops(separator, mixture, condition)
+        return each, each
+    heard, features = gigaflops(separator.listen, separator.stft(mixture.unsqueeze(1)))
+    each, _ = gigaflops(separator.masks_of, features, condition)
+    return heard + each, each
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter).parse_args()
+    rows = []
+    for name, config in NETWORKS.items():
+        separator = build_network("separator", config.model_dump()).eval()
+        parameters = sum(parameter.numel() for parameter in separator.parameters())
+        first, further = costs(separator)  # type: ignore[arg-type]
+        rows.append(
+            (name, f"{parameters / 1e6:.2f}", f"{first:.1f}", f"{further:.1f}", f"{first + 9 * further:.0f}")
+        )
+    table(
+        ("separator", "parameters, M", "GFLOP, first target", "each further", "ten targets"),
+        rows,
+    )
+
+
+if __name__ == "__main__":
+    main()
