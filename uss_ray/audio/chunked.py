@@ -1,4 +1,4 @@
-"""WAV, RF64, AIFF, W64, CAF and AU: how much sound their headers state, and how much there is.
+"""WAV, RF64, AIFF, W64, CAF, AU and others: how much sound their headers state, and how much there is.
 
 Three sizes are compared: what the chunk of the sound states, what the file as a whole states, and the bytes there are.
 Where all that is stated agrees and the file is shorter, the file is cut off. Where the header contradicts itself, holds
@@ -8,6 +8,7 @@ header lies: the sound is read to its end, and a note says so.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -61,6 +62,8 @@ _KNOWN_CHUNKS = frozenset(
     ]
 )
 _NAME_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 _-()[].")
+_VOC_SOUND = (1, 2, 3, 9)  # sound, more of it, silence, sound of another kind
+_SVX_BOTH = (6).to_bytes(4, "big")
 _MPEG_TAGS = (0x50, 0x55)
 # Of `fmt `, those that libsndfile decodes; FFmpeg has the rest.
 _SNDFILE_TAGS = frozenset([0x01, 0x02, 0x03, 0x06, 0x07, 0x11, 0x31, 0x38, 0x39, 0x3A, 0x40, 0x64, 0xFFFE])
@@ -199,6 +202,36 @@ def inspect_aiff(file: SeekableReader, *, file_bytes: int) -> Inspection:
     return settled.inspection((Stream(patched(patches, stop=sound.body + whole)),))
 
 
+def inspect_svx(file: SeekableReader, *, file_bytes: int) -> Inspection:
+    """Look into an Amiga 8SVX or 16SV file.
+
+    Two channels lie one behind the other there, while libsndfile has them take turns, nor does it unpack samples.
+    """
+    outer = int.from_bytes(_read_at(file, 4, 4), "big")
+    is_packed = is_stereo = False
+    for chunk in _chunks(file, start=12, stop=file_bytes, order="big"):
+        if chunk.chunk_id == b"VHDR":
+            is_packed = _read_at(file, chunk.body + 15, 1) not in (b"", b"\0")
+        elif chunk.chunk_id == b"CHAN":
+            is_stereo = _read_at(file, chunk.body, 4) == _SVX_BOTH
+        elif chunk.chunk_id == b"BODY":
+            settled = _settle(
+                chunk.size,
+                body=chunk.body,
+                file_bytes=file_bytes,
+                outer_stop=None if outer in (0, _ALL_ONES) else outer + 8,
+                is_explained=lambda stop: _is_explained(file, stop, file_bytes=file_bytes, order="big"),
+            )
+            patches = {
+                4: (chunk.body + settled.size - 8).to_bytes(4, "big"),
+                chunk.start + 4: settled.size.to_bytes(4, "big"),
+            }
+            # Without what comes behind, which libsndfile takes for sound.
+            shown = (Stream(patched(patches, stop=chunk.body + settled.size)),)
+            return settled.inspection(shown, is_for_ffmpeg=is_packed or is_stereo)
+    return Inspection()
+
+
 def inspect_w64(file: SeekableReader, *, file_bytes: int) -> Inspection:
     """Look into a Sony Wave64 file."""
     outer = int.from_bytes(_read_at(file, 16, 8), "little")
@@ -224,9 +257,9 @@ def inspect_w64(file: SeekableReader, *, file_bytes: int) -> Inspection:
     mpeg = _mpeg_within(file, tag, settled, body=data.body)
     if mpeg is not None:
         return mpeg
-    if settled.note is None:
+    if settled.note is None and data.body + settled.size + 8 > file_bytes:
         return settled.inspection()
-    patches = {
+    patches = {  # also without a note: zeros behind it libsndfile takes for sound
         16: (data.body + settled.size).to_bytes(8, "little"),
         data.start + 16: (settled.size + 24).to_bytes(8, "little"),
     }
@@ -284,6 +317,53 @@ def inspect_au(head: bytes, *, file_bytes: int, byteorder: ByteOrder) -> Inspect
         return settled.inspection()
     size = settled.size if settled.size < _ALL_ONES else _ALL_ONES
     return settled.inspection((Stream(patched({8: size.to_bytes(4, byteorder)}, stop=body + settled.size)),))
+
+
+def inspect_nist(file: SeekableReader, *, file_bytes: int) -> Inspection:
+    """Look into a NIST SPHERE file, whose header is text; libsndfile reads to the end of any file."""
+    words = _read_at(file, 0, 16).split()
+    body = int(words[1]) if len(words) > 1 and words[1].isdigit() else 1024
+    lines = _read_at(file, 16, min(body, _MOST_HEADER_BYTES)).partition(b"end_head")[0].split(b"\n")
+    facts = {line.split()[0]: line.split()[-1] for line in lines if line.strip()}
+    if facts.get(b"sample_coding", b"pcm") not in (b"pcm", b"ulaw", b"mu-law", b"alaw"):
+        return Inspection()
+    counts = [facts.get(name, b"1") for name in (b"sample_count", b"channel_count", b"sample_n_bytes")]
+    if b"sample_count" not in facts or not all(count.isdigit() for count in counts):
+        return Inspection()
+    settled = _settle(
+        math.prod(map(int, counts)),
+        body=body,
+        file_bytes=file_bytes,
+        outer_stop=None,
+        is_explained=lambda stop: _is_blank(file, stop, file_bytes=file_bytes),
+    )
+    return settled.inspection((Stream((range(body + settled.size),)),))
+
+
+def inspect_voc(file: SeekableReader, *, file_bytes: int) -> Inspection:
+    """Look into a Creative voice file: blocks of sound, silence and text; libsndfile knows the first of sound."""
+    at = int.from_bytes(_read_at(file, 20, 2), "little")
+    sounds: list[_Chunk] = []
+    for _ in range(_MOST_CHUNKS):
+        head = _read_at(file, at, 4)
+        if len(head) < 4 or not head[0]:
+            break
+        size = int.from_bytes(head[1:], "little")
+        if head[0] in _VOC_SOUND:
+            sounds.append(_Chunk(head[:1], at, at + 4, size, at + 4 + size))
+        at += 4 + size
+    if not sounds:
+        return Inspection()
+    last = sounds[-1]
+    settled = _settle(
+        last.size,
+        body=last.body,
+        file_bytes=file_bytes,
+        outer_stop=None,
+        is_explained=lambda _: at + 1 >= file_bytes or _read_at(file, at, 1) == b"\0",
+    )
+    stop = last.body + settled.size + 1  # with the mark of the end
+    return settled.inspection((Stream((range(min(stop, file_bytes)),)),), is_for_ffmpeg=len(sounds) > 1)
 
 
 def _settle(

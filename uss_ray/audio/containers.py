@@ -10,7 +10,16 @@ from __future__ import annotations
 
 import os
 
-from uss_ray.audio.chunked import inspect_aiff, inspect_au, inspect_caf, inspect_riff, inspect_w64
+from uss_ray.audio.chunked import (
+    inspect_aiff,
+    inspect_au,
+    inspect_caf,
+    inspect_nist,
+    inspect_riff,
+    inspect_svx,
+    inspect_voc,
+    inspect_w64,
+)
 from uss_ray.audio.flac_header import inspect_flac
 from uss_ray.audio.inspection import Inspection, Stream
 from uss_ray.audio.media_headers import inspect_media, media_name
@@ -61,12 +70,18 @@ def _inspect_known(file: SeekableReader, *, file_bytes: int) -> Inspection | Non
         return inspect_riff(file, file_bytes=file_bytes, magic=magic)
     if magic == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return inspect_aiff(file, file_bytes=file_bytes)
+    if magic == b"FORM" and head[8:12] in (b"8SVX", b"16SV"):
+        return inspect_svx(file, file_bytes=file_bytes)
     if head[:16] == _W64_RIFF:
         return inspect_w64(file, file_bytes=file_bytes)
     if magic == b"caff":
         return inspect_caf(file, file_bytes=file_bytes)
     if magic in (b".snd", b"dns."):
         return inspect_au(head, file_bytes=file_bytes, byteorder="big" if magic == b".snd" else "little")
+    if head.startswith(b"NIST_1A\n"):
+        return inspect_nist(file, file_bytes=file_bytes)
+    if head.startswith(b"Creative Voice File"):
+        return inspect_voc(file, file_bytes=file_bytes)
     if magic == b"OggS":
         return inspect_ogg(file, file_bytes=file_bytes)
     if magic == b"fLaC":

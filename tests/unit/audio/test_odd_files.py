@@ -429,6 +429,58 @@ def test_other_headers_that_lie_are_read_to_the_end_as_well(
     reason(bytes(content), strict=True)
 
 
+@pytest.mark.parametrize("format", ["NIST", "VOC", "W64"])
+def test_other_headers_are_believed_where_they_agree_with_the_file(format: str) -> None:
+    content = encoded(sound(8000, channels=1), format=format, rate=16_000)
+    wanted = read(content)[1]
+    assert wanted.shape == (1, 8000)
+    for tail in (b"", bytes(5000)):
+        spec, found = read(content + tail)
+        np.testing.assert_array_equal(found, wanted)
+        assert spec.note is None
+    assert "the rest is cut off" in reason(content[: len(content) // 2])
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_a_sphere_file_that_states_too_little_is_read_to_its_end(count: int) -> None:
+    content = encoded(sound(8000), format="NIST", rate=16_000)
+    lying = content.replace(b"sample_count -i 8000", f"sample_count -i {count}   ".encode())
+    spec, found = read(lying)
+    assert found.shape == (1, 8000)
+    assert f"states {2 * count} bytes" in (spec.note or "")
+
+
+def svx(
+    channels: int, *, stated: int | None = None, packing: int = 0, tail: bytes = b""
+) -> tuple[bytes, Floats]:
+    """An Amiga recording, one channel behind the other, and its sound."""
+    samples = (127 * np.clip(4 * sound(8000, channels=channels), -1, 1)).astype(np.int8)
+    body = samples.tobytes()
+    header = struct.pack(">IIIHBBI", 8000, 0, 0, 8363, 1, packing, 0x10000)
+    parts = [(b"VHDR", header), *([(b"CHAN", struct.pack(">I", 6))] if channels == 2 else [])]
+    data = b"".join(name + struct.pack(">I", len(content)) + content for name, content in parts)
+    data += b"BODY" + struct.pack(">I", len(body) if stated is None else stated) + body + tail
+    return b"FORM" + struct.pack(">I", len(data) + 4) + b"8SVX" + data, samples.astype(np.float32) / 128
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_channels_of_an_amiga_recording_lie_one_behind_the_other(channels: int) -> None:
+    if channels == 2:
+        pytest.importorskip("av")
+    content, wanted = svx(channels)
+    spec, found = read(content)
+    assert (spec.sample_rate, spec.note) == (8363, None)
+    np.testing.assert_array_equal(found, wanted)
+    assert read(svx(channels, tail=b"ANNO\0\0\0\4made")[0])[1].shape == wanted.shape
+    assert "cut off" in reason(content[:-1000])
+
+
+def test_an_amiga_recording_that_states_too_little_is_read_to_its_end() -> None:
+    spec, found = read(svx(1, stated=0)[0])
+    assert "the header states 0 bytes" in (spec.note or "")
+    assert found.shape == (1, 8000)
+
+
 @pytest.mark.parametrize(("format", "at"), [("CAF", None), ("AU", 8)])
 def test_a_length_that_is_left_open_lawfully_is_no_lie(format: str, at: int | None) -> None:
     content = bytearray(encoded(sound(), format=format))
