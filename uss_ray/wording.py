@@ -22,16 +22,25 @@ _USER = re.compile(
 )
 _BARE_USER = re.compile(r"""(?<![^\s"'`(\[<=])[^\s"'`@:/]+:[^\s"'`@]+@(?=[\w.-])""")
 _QUERY = re.compile(r"""(://[^\s?"'<>]*\?)([^\s"'<>]+)""")
+_PARAMETER = re.compile(r"""(?i)(\bhttps?://[^\s?;"'<>]*;)([^\s"'<>?]+)""")
 _FRAGMENT = re.compile(r"""(://[^\s#"'<>]*#)([^\s"'<>]+)""")
 _SECRET_NAME = (
     r"(?:x-(?:amz|goog|oss|cos|ms|obs)-[\w-]*|[\w.-]*(?:signature|token|secret|credential|passw|pwd|auth|apikey|api[_-]?key|"
     r"access[_-]?key|key-pair|session|jwt|hmac|bearer)[\w.-]*|sig|key|policy|sv|se|code|pass|user(?:name)?)"
 )
-_SECRET_PAIR = re.compile(rf"(?i)(?:^|[?&;]){_SECRET_NAME}=")
+_SECRET_PAIR = re.compile(rf"(?i)(?:^|[?&;~]){_SECRET_NAME}=")
 _LONG_VALUE = re.compile(r"=[A-Za-z0-9+/_~%=-]{24,}(?:[&;]|$)")
 _NAMED_VALUE = re.compile(
     r"(?i)\b(x-(?:amz|goog)-[\w-]+|awsaccesskeyid|aws_secret_access_key|aws_session_token|"
     r"(?:access[_-]?|security[_-]?)?token|signature|sig|secret|password|credential)=(?!\*\*\*)[^\s&,;\"'<>]+"
+)
+# Of headers, and of what a client was made with, as libraries print them.
+_HEADER_VALUE = re.compile(
+    r"(?i)\b(authorization|(?:set-)?cookie|[\w-]+-(?:token|key|signature))(['\"]?\s*:\s*['\"]?)"
+    r"(?!\*\*\*)((?:basic|bearer|digest|negotiate|token)\s+)?[^\s'\"]+"
+)
+_ITEM_VALUE = re.compile(
+    r"(?i)(['\"](?:\w*(?:secret|token|passw|credential|access_key|api_?key)\w*|key|pass|auth)['\"]\s*:\s*['\"])(?!\*\*\*)[^'\"]+"
 )
 
 _STEERING = frozenset("\u2028\u2029\u200e\u200f\u061c\ufeff") | {
@@ -62,12 +71,13 @@ def without_secrets(text: str) -> str:
     """
     if "://" in text:
         text = _USER.sub(f"{HIDDEN}@", text)
-        text = _FRAGMENT.sub(_hidden_if_secret, _QUERY.sub(_hidden_if_secret, text))
+        for part in (_QUERY, _FRAGMENT, _PARAMETER):
+            text = part.sub(_hidden_if_secret, text)
     return text
 
 
 def without_bare_secrets(text: str) -> str:
-    """Do the same with what a library says: ``KEY:SECRET@bucket`` without its scheme, ``token=...`` without address.
+    """Do the same with what a library says: ``KEY:SECRET@bucket`` without scheme, ``token=...`` and headers alone.
 
     Examples
     --------
@@ -75,6 +85,7 @@ def without_bare_secrets(text: str) -> str:
     'Invalid bucket name "***@inp"'
     """
     text = _BARE_USER.sub(f"{HIDDEN}@", without_secrets(text))
+    text = _ITEM_VALUE.sub(rf"\1{HIDDEN}", _HEADER_VALUE.sub(rf"\1\2{HIDDEN}", text))
     return _NAMED_VALUE.sub(rf"\1={HIDDEN}", text)
 
 

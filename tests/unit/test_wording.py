@@ -41,6 +41,8 @@ WITH_SECRETS = [
     "https://host/a.wav?%73ig=SECRET",
     "https://host/a.wav?h=SECRETSECRETSECRETSECRETSECRET",
     "https://host/a.wav#access_token=SECRET",
+    "https://host/a.wav;jsessionid=SECRET?page=2",
+    "https://host/a.wav?hdnea=exp=1~acl=*~hmac=SECRET",
     "Cannot connect to 'http://me:SECRET@host/a.wav?sig=SECRET', twice http://me:SECRET@host",
 ]
 WITHOUT_SECRETS = [
@@ -53,6 +55,8 @@ WITHOUT_SECRETS = [
     "token=1/a.wav",
     "s3://arn:aws:s3:eu-1:1:accesspoint/x/a@b.wav",
     "s3://bucket/9:30@studio.wav",
+    "s3://bucket/a;token=1.wav",
+    "https://server/a;v=1.wav",
 ]
 
 
@@ -78,6 +82,11 @@ def test_what_is_no_secret_stays(text: str) -> None:
         'Invalid bucket name "AKIA:SECRET@inp": Bucket name must match',
         "Credential=SECRET, Signature=SECRET",
         "the token=SECRET has expired",
+        "Authorization: Bearer SECRET",
+        "headers={'authorization': 'Basic SECRET', 'X-Amz-Security-Token': 'SECRET'}",
+        "request Cookie: id=SECRET",
+        "Session({'aws_access_key_id': 'SECRET', 'aws_secret_access_key': 'SECRET', 'key': 'SECRET'})",
+        'config {"password": "SECRET"}',
     ],
 )
 def test_what_libraries_say_without_a_scheme_is_hidden_too(text: str) -> None:
