@@ -28,7 +28,7 @@ _UNPRINTABLE_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _PLAIN_PART = re.compile(
     r"[0-9A-Za-z_\- !$&'()+,;=@\[\]^`{}~.]+"
 )  # most names; the rest is looked at by letter
-_DEVICE_NAME = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
+_DEVICE_NAME = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|com[\d¹²³]|lpt[\d¹²³]) *(\.|$)")
 
 
 @dataclass(frozen=True, kw_only=True)

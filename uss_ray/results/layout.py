@@ -16,6 +16,7 @@ store alike::
     <recording>/labels.rttm                       what was heard where, a file for each format asked for
     index.html, index-pages/<name>.js             the page of the whole output, and its data
     index/<name>.parquet
+    long-names/<checksum>/<recording>/            what has a name too long for an object store
     .parts/<key>/000003/                          a part of a long recording that waits for the others
 
 `<recording>` is `recording_folder` of its id. None lies in that of another, whatever their ids.
@@ -24,6 +25,7 @@ store alike::
 from __future__ import annotations
 
 import functools
+import hashlib
 import re
 from collections.abc import Collection
 from pathlib import PurePosixPath
@@ -52,13 +54,16 @@ FOLDER_SUFFIX = ".stems"
 """How the folder of a recording ends whose id has no ending of its own; no folder that holds recordings ends so."""
 
 _SLUG_CHARS = 60
+# An object store takes keys of 1024 bytes: below the folder come a level, a stem and a span, above it the output's own.
+_FOLDER_BYTES = 600
+_LONG_FOLDER = "long-names"
 _FOLDER_SUFFIXES = RECORDING_SUFFIXES | {FOLDER_SUFFIX}
 _OWN_NAME = re.compile(
     rf"(?i)level-\d+|{QUERY_FOLDER}|{EVENTS_FOLDER}|report\.(html|mp3)|"
     + "|".join(map(re.escape, LABEL_NAMES.values()))
 )
 _ROOT_NAME = re.compile(
-    rf"(?i){INDEX_FOLDER}|{ARCHIVE_PAGE_NAME}|{ARCHIVE_DATA_FOLDER}|run\.json|summary(-\d+-of-\d+)?\.json|failed\.jsonl"
+    rf"(?i){INDEX_FOLDER}|{ARCHIVE_PAGE_NAME}|{ARCHIVE_DATA_FOLDER}|{_LONG_FOLDER}|run\.json|summary(-\d+-of-\d+)?\.json|failed\.jsonl"
 )
 
 
@@ -77,7 +82,7 @@ def recording_folder(recording: str) -> str:
         The id. One that does not end like a recording gets `FOLDER_SUFFIX`, and a part before the last that ends like
         either is percent-encoded: so a folder of a recording and one that holds recordings are never the same. A letter
         is encoded in parts that would be hidden, are names of the root's own files, or, below another part, of a
-        recording's own.
+        recording's own. Of a name of more than 600 bytes the last part stays, below a checksum of the id.
 
     Examples
     --------
@@ -89,7 +94,10 @@ def recording_folder(recording: str) -> str:
     parts = _encoded_parts(recording, taken_suffixes=_FOLDER_SUFFIXES)
     if PurePosixPath(parts[-1]).suffix.casefold() not in RECORDING_SUFFIXES:
         parts[-1] += FOLDER_SUFFIX
-    return "/".join(parts)
+    folder = "/".join(parts)
+    if len(folder.encode()) > _FOLDER_BYTES:
+        return f"{_LONG_FOLDER}/{hashlib.sha256(recording.encode()).hexdigest()[:32]}/{parts[-1]}"
+    return folder
 
 
 def former_folder(recording: str) -> str:

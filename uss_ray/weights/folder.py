@@ -322,7 +322,7 @@ def read_folder(folder: str | os.PathLike[str], *, device: str | torch.device = 
         file = f"{role}.safetensors"
         # The initial values are thrown away: the caller's draws are left alone.
         with _of_folder(root, role), torch.random.fork_rng(devices=[]):
-            networks[role] = build_network(role, settings)
+            networks[role] = _built(role, settings)
         read_into(networks[role], root / file, tensors[file], config.dtype)
         networks[role].to(device).eval()
     specifications = config.specifications
@@ -501,6 +501,19 @@ def _sample_rate(network: nn.Module) -> int:
 def _require(item: str, expected: int, found: int) -> None:
     if expected != found:
         raise ConfigError(item, expected=f"{expected}, as the specifications say", found=str(found))
+
+
+def _built(role: Role, settings: Mapping[str, Any]) -> nn.Module:
+    try:
+        return build_network(role, settings)
+    except (
+        RuntimeError,
+        TypeError,
+        MemoryError,
+        OverflowError,
+    ) as error:  # torch's, of sizes without measure
+        found = str(error).partition("\n")[0] or type(error).__name__
+        raise ConfigError(role, expected="sizes that fit into memory", found=found) from error
 
 
 @contextmanager

@@ -122,3 +122,15 @@ def test_usual_ids_are_their_own_folders(name):
 def test_an_id_that_does_not_end_like_a_recording_has_a_folder_that_does(name, before):
     assert recording_folder(name) == f"{before}.stems"
     assert former_folder(name) == before
+
+
+def test_no_folder_is_too_long_for_a_key_of_an_object_store() -> None:
+    deep = "/".join(["ü" * 90] * 9)
+    folders = [
+        recording_folder(name) for name in (f"{deep}/a.wav", f"{deep}/b.wav", f"{deep}/a.wav/b.wav", deep)
+    ]
+    assert len(set(folders)) == 4
+    assert max(len(folder.encode()) for folder in folders) < 600
+    assert folders[0].endswith("/a.wav")
+    assert recording_folder(folders[0]) != folders[0]  # whoever is called so
+    assert len(stem_path(f"{deep}/a.wav", level=2, slug="x" * 200, extension="flac").encode()) < 900

@@ -254,6 +254,8 @@ def test_another_class_list_is_refused(folder: Path) -> None:
             lambda c: c["tagger"].update(embedding_size=11),
             r"tagger\.safetensors embed\.weight: expected shape",
         ),
+        (lambda c: c["tagger"].update(embedding_size=10**13), r"tagger \(tagger\): expected sizes that fit"),
+        (lambda c: c["tagger"].update(embedding_size=10**30), r"tagger \(tagger\): expected sizes that fit"),
         (
             lambda c: c["tagger"].update(architecture="resnet"),
             r"tagger architecture\): expected panns or htsat, found 'resnet'",

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ray.data import DataContext
+from ray.exceptions import RaySystemError
 
 BLOCK_BYTES = 1 << 20
 """Rows that a stage gathers before it hands them on."""
+
+_TELLS_OF_BLOCKS = "ray.data._internal.execution.streaming_executor_state"
 
 
 @contextmanager
@@ -36,14 +39,53 @@ def pipeline_context(*, cpus: float | None = None) -> Iterator[None]:
         yield
 
 
+class LostBlocks(logging.Filter):
+    """Hears from Ray Data's log, for it tells nobody else, why a block was dropped: a task that could not even begin.
+
+    Attributes
+    ----------
+    reason : str or None
+        Such as that a library is missing where the task ran. A worker that died is none: that may be an item's fault.
+    """
+
+    def __init__(self, *, is_shown: bool = False) -> None:
+        super().__init__()
+        self.reason: str | None = None
+        self._is_shown = is_shown
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """See `logging.Filter`."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, RaySystemError):
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            self.reason = lines[-1] if lines else type(error).__name__
+        return self._is_shown
+
+    def take(self) -> str | None:
+        """Give the reason, and forget it."""
+        reason, self.reason = self.reason, None
+        return reason
+
+
 @contextmanager
-def quiet_ray_data(*, verbose: bool = False) -> Iterator[None]:
-    """Keep Ray Data's log from the terminal while the block runs: what fails is told by rows and exceptions."""
-    loggers = logging.getLogger("ray.data")
-    level = loggers.level
+def quiet_ray_data(*, verbose: bool = False) -> Iterator[LostBlocks]:
+    """Keep Ray Data's log from the terminal while the block runs: what fails is told by rows and exceptions.
+
+    Yields
+    ------
+    LostBlocks
+        What is told by neither.
+    """
+    loggers, told = logging.getLogger("ray.data"), logging.getLogger(_TELLS_OF_BLOCKS)
+    level, told_level = loggers.level, told.level
+    lost = LostBlocks(is_shown=verbose)
+    told.addFilter(lost)
+    told.setLevel(logging.ERROR)
     if not verbose:
         loggers.setLevel(logging.CRITICAL)
     try:
-        yield
+        yield lost
     finally:
         loggers.setLevel(level)
+        told.setLevel(told_level)
+        told.removeFilter(lost)

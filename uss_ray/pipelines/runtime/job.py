@@ -22,7 +22,7 @@ import ray.data
 from uss_ray.errors import ConfigError, OutputError
 from uss_ray.pipelines.runtime.breaker import CircuitBreaker
 from uss_ray.pipelines.runtime.cluster import crashing, living, read_resources, wait_for_pool
-from uss_ray.pipelines.runtime.context import quiet_ray_data
+from uss_ray.pipelines.runtime.context import LostBlocks, quiet_ray_data
 from uss_ray.pipelines.runtime.counters import Counters, Increment
 from uss_ray.pipelines.runtime.identity import RunIdentity, end_overwriting, open_run
 from uss_ray.pipelines.runtime.lease import hold_lease, take_turn
@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 _POLL_SECONDS = 1.0
 _ABANDON_SECONDS = 10.0  # after a stop or a fault of the run, when no worker is at anything
 _CRASHES = 3
+_MOST_POISON = 20  # of items that a run has tried, none of which was done
 _COUNT_SECONDS = 0.5  # between two questions how much was found
 
 
@@ -245,7 +246,7 @@ def run_job(
     run = _Run(job=job, options=options, on_progress=on_progress)
     with (
         ray_session(options.address, verbose=options.verbose),
-        quiet_ray_data(verbose=options.verbose),
+        quiet_ray_data(verbose=options.verbose) as run.lost_blocks,
         stop_on_signals(run.end_by_signal) as run.stop,
     ):
         plan(read_resources())  # refuses what there will never be room for
@@ -303,6 +304,7 @@ class _Run:
     on_progress: ProgressHook | None
     counters: Counters = field(default_factory=Counters)
     stop: StopRequest = field(default_factory=StopRequest)
+    lost_blocks: LostBlocks = field(default_factory=LostBlocks)
     _state: Any = None
     _pool: WorkerPool | None = None
     _decoders: int = 1
@@ -393,6 +395,7 @@ class _Run:
                     cpus=cpus,
                 )
                 if step is Step.QUARANTINE:
+                    self._refuse_to_blame_all(missing)
                     for increment in self.job.quarantine(run):
                         self._count(increment)
                     return
@@ -412,7 +415,7 @@ class _Run:
         look = self._look()
         if look.fault is not None:
             raise look.fault
-        return PassResult(
+        result = PassResult(
             missing=self._missing(look),
             unfinished=self.counters.unfinished,
             is_listed=look.is_listed,
@@ -420,6 +423,21 @@ class _Run:
             is_stopped=bool(self.stop) or self._has_too_many_failures(),
             was_one_by_one=run.is_isolated and self.job.is_one_by_one(run),
         )
+        reason = self.lost_blocks.take()
+        did_nothing = self.counters.finished == self._finished_before
+        if reason is not None and (run.is_isolated or did_nothing) and next_step([result]) is not Step.FINISH:
+            raise ConfigError("Ray worker", expected="one that has what the job needs", found=reason)
+        return result
+
+    def _refuse_to_blame_all(self, missing: int) -> None:
+        """End the run where every single item seems to be poison: then something else is."""
+        if missing > _MOST_POISON and not self.counters.finished:
+            raise ConfigError(
+                "Ray cluster",
+                expected="workers that stay",
+                found=f"workers that died at each of {missing} items, and did none"
+                " (too little memory, or a library that crashes)",
+            )
 
     def _consume(self, reports: TableStream, standstill: Standstill) -> None:
         before: Look | None = None

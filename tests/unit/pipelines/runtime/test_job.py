@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
 import pyarrow as pa
 import pytest
+from ray.exceptions import RaySystemError
 
 from uss_ray.errors import ConfigError, OutputError
 from uss_ray.pipelines.runtime import job as module
+from uss_ray.pipelines.runtime.context import _TELLS_OF_BLOCKS
 from uss_ray.pipelines.runtime.counters import Increment
 from uss_ray.pipelines.runtime.job import Job, run_job
 from uss_ray.pipelines.runtime.lease import LEASE_FOLDER
@@ -353,3 +356,31 @@ def test_workers_that_die_before_they_are_ready_end_the_run_and_fail_no_item(run
 def test_a_job_has_somebody_to_tell_from_its_first_task_on(run):
     job, _ = run(["done", "done", "done"])
     assert job.tells is job.passes[0].state
+
+
+def test_items_whose_tasks_could_not_begin_are_not_blamed(run, monkeypatch):
+    """Ray drops their blocks, and says why in its log only."""
+    lost = ModuleNotFoundError("No module named 'soundfile'")
+
+    class Lost(Reports):
+        def poll(self, *, seconds):
+            found = super().poll(seconds=seconds)
+            if found is None:
+                try:
+                    raise RaySystemError(lost)
+                except RaySystemError:
+                    logging.getLogger(_TELLS_OF_BLOCKS).exception("dropped")
+            return found
+
+    monkeypatch.setattr(module, "TableStream", Lost)
+    with pytest.raises(ConfigError, match=r"what the job needs, found .*No module named 'soundfile'"):
+        run([])
+    with pytest.raises(ConfigError, match="No module named 'soundfile'"):
+        run(["done", "done"], [])
+    assert run(["done"] * 3)[1].exit_code == 0  # what was lost was done by somebody else
+
+
+def test_if_every_item_is_poison_it_is_something_else(run):
+    with pytest.raises(ConfigError, match="workers that died at each of 21 items"):
+        run([], [], items=21)
+    assert run([], [], items=20)[0].events == ["quarantine", "finalise False"]
