@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
 from uss_ray.anchors.anchor import Anchor
@@ -14,13 +15,14 @@ from uss_ray.anchors.manifest import MiningManifest, write_manifest
 from uss_ray.anchors.packed_reader import PackedAnchors
 from uss_ray.anchors.shards import write_anchor_shard
 from uss_ray.config import overlay
+from uss_ray.evaluation.pairs import EvaluationPair, write_pairs
 from uss_ray.models.panns import Panns
 from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.models.specifications import ClassListId
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.training.pack_request import PackRequest
 from uss_ray.pipelines.training.packing import pack_here
-from uss_ray.pipelines.training.request import SeparatorTraining
+from uss_ray.pipelines.training.request import SeparatorTraining, ValidationSettings
 from uss_ray.training.recipe import SeparatorRecipe
 from uss_ray.weights.folder import read_folder, save_weights, specify
 
@@ -143,6 +145,30 @@ def make_synthetic_set(root: Path, *, count: int = 40, latent: bool = False) -> 
     )
     pack_here(PackRequest(anchors=str(mined), output=str(root / "pack")))
     return SyntheticSet(mined, root / "pack", ontology, class_list, weights, vocabulary)
+
+
+def make_held_out(root: Path) -> ValidationSettings:
+    """Write four clips that are in no pack, a class each, and a list of mixtures of them."""
+    (root / "audio" / "eval").mkdir(parents=True)
+    (root / "metadata").mkdir()
+    rng = np.random.default_rng(7)
+    for index in range(len(LABELS)):
+        sound = sound_of(index, rng)
+        soundfile.write(
+            root / "audio" / "eval" / f"held{index}.flac", 0.3 * sound / np.abs(sound).max(), RATE
+        )
+    (root / "metadata" / "eval_segments.csv").write_text(
+        "".join(f'held{index}, 0.0, 0.5, "/t/{index}"\n' for index in range(len(LABELS)))
+    )
+    write_pairs(
+        [
+            EvaluationPair(f"/t/{index}", f"held{index}", 0.0, f"/t/{other}", f"held{other}", 0.0)
+            for index in range(len(LABELS))
+            for other in [(index + 1) % len(LABELS)]
+        ],
+        root / "pairs.csv",
+    )
+    return ValidationSettings(data=str(root), pairs=str(root / "pairs.csv"), heard=2)
 
 
 def small_recipe(*, name: str = "small", **values: object) -> SeparatorRecipe:

@@ -14,7 +14,7 @@ import base64
 import hashlib
 import io
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -376,7 +376,7 @@ def _catalogue(group: pa.Table, *, shard: int, number: int) -> pa.Table:
             "class_index": group["class_index"],
             "shard": pa.array([shard] * count, pa.int32()),
             "group": pa.array([number] * count, pa.int32()),
-            "clip": pa.array(_clip_keys(group["clip_id"].to_pylist()), pa.int64()),
+            "clip": pa.array(map(clip_key, group["clip_id"].to_pylist()), pa.int64()),
             "label_indexes": group["label_indexes"],
             "heard_indexes": group["prob_indexes"],
         },
@@ -384,11 +384,9 @@ def _catalogue(group: pa.Table, *, shard: int, number: int) -> pa.Table:
     )
 
 
-def _clip_keys(clip_ids: Iterable[str]) -> list[int]:
-    return [
-        int.from_bytes(hashlib.blake2b(clip.encode(), digest_size=8).digest(), "big", signed=True)
-        for clip in clip_ids
-    ]
+def clip_key(clip_id: str) -> int:
+    """Give what stands for a clip in the catalogue of a pack."""
+    return int.from_bytes(hashlib.blake2b(clip_id.encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def _parquet(table: pa.Table) -> bytes:

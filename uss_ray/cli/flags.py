@@ -27,10 +27,13 @@ class Leaf:
     path : tuple of str
         Where it stands in the model.
     field : FieldInfo
+    is_optional : bool, default=False
+        Whether it stands in a part that may be left out.
     """
 
     path: tuple[str, ...]
     field: FieldInfo
+    is_optional: bool = False
 
     @property
     def dotted(self) -> str:
@@ -112,7 +115,7 @@ class Flag:
             help=leaf.field.description or "",
             metavar=leaf.metavar,
             default=leaf.default,
-            is_required=leaf.field.is_required(),
+            is_required=leaf.field.is_required() and not leaf.is_optional,
         )
 
     @property
@@ -134,12 +137,15 @@ class Flag:
         return _number(word) if type_without_none(self.kind) in (int, float) else word
 
 
-def leaves_of(model: type[Settings], above: tuple[str, ...] = ()) -> Iterator[Leaf]:
+def leaves_of(
+    model: type[Settings], above: tuple[str, ...] = (), *, is_optional: bool = False
+) -> Iterator[Leaf]:
     """Go through all settings of a model and of the models in it."""
     for name, info in model.model_fields.items():
-        leaf = Leaf((*above, name), info)
+        leaf = Leaf((*above, name), info, is_optional)
         if isinstance(leaf.kind, type) and issubclass(leaf.kind, Settings):
-            yield from leaves_of(leaf.kind, leaf.path)
+            may_be_left_out = is_optional or NoneType in get_args(info.annotation)
+            yield from leaves_of(leaf.kind, leaf.path, is_optional=may_be_left_out)
         else:
             yield leaf
 

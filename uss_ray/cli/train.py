@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from uss_ray.cli.command import STORAGE_NAME, Command
 from uss_ray.config import Location, Settings
+from uss_ray.errors import ConfigError
 from uss_ray.pipelines.training.options import TrainOptions
 from uss_ray.pipelines.training.request import SeparatorTraining, TaggerTraining, Training
 from uss_ray.store.options import StoreOptions
@@ -64,7 +65,14 @@ class ExportRun(Settings):
     run: Location = Field(description="Folder or URI of the run.")
     output: Location = Field(description="Weights folder to write.")
     step: int | None = Field(default=None, ge=0, description="Of the checkpoint; without it the last.")
+    best: bool = Field(default=False, description="The checkpoint whose validation is the best.")
     storage: StoreOptions = Field(default_factory=StoreOptions, description="How an object store is reached.")
+
+    @model_validator(mode="after")
+    def _choose_one(self) -> Self:
+        if self.best and self.step is not None:
+            raise ConfigError("checkpoint", expected="a step or the best one", found="both")
+        return self
 
 
 _RECIPE = "request.recipe"
@@ -98,6 +106,7 @@ SEPARATOR: Final = Command(
                 f"{_RECIPE}.augmentation.room_ratio_db",
             )
         ),
+        "request.validation": "validation.{}",
         "request.storage": STORAGE_NAME,
     },
     short={"request.output": "-o"},
@@ -187,6 +196,23 @@ def show_run(arguments: Sequence[str]) -> int:
         title="Curve",
         right=("Step", "Loss", "Rate", "Items/s", "Waits for data"),
     )
+    if seen.validations:
+        columns = ("Step", "SDRi dB", "Only detected", "Detected", "Best")
+        show_table(
+            columns,
+            [
+                (
+                    f"{line['step']}",
+                    f"{line['sdri_db']:z.2f}",
+                    f"{line['gated_sdri_db']:z.2f}",
+                    f"{line['detected']:.0%}",
+                    "*" if line["step"] == seen.best else "",
+                )
+                for line in seen.validations
+            ],
+            title=f"Validations, {seen.validations[-1]['query']} query, {seen.validations[-1]['pairs']} mixtures",
+            right=columns[:4],
+        )
     say(f"{seen.name}: {seen.step} of {seen.steps} steps")
     say(seen.state)
     return 0
@@ -203,7 +229,7 @@ def export_run(arguments: Sequence[str]) -> int:
     from uss_ray.store.store import Store
 
     request = read_request(Store(asked.run, asked.storage, OutputError))
-    say(f"Weights: {export(request, Path(asked.output), step=asked.step)}")
+    say(f"Weights: {export(request, Path(asked.output), step=asked.step, best=asked.best)}")
     return 0
 
 

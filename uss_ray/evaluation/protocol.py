@@ -103,9 +103,17 @@ def write_list(
     return len(drawn)
 
 
-def load_eval_clips(data: Path, *, vocabulary: Vocabulary, sample_rate: int) -> LoadedClips:
-    """Decode the eval split."""
+def load_eval_clips(
+    data: Path, *, vocabulary: Vocabulary, sample_rate: int, pairs: Sequence[EvaluationPair] | None = None
+) -> LoadedClips:
+    """Decode the eval split, or those of its clips that a list names."""
     records = read_split(data, split="eval", vocabulary=vocabulary)
+    if pairs is not None:
+        named = {clip for pair in pairs for clip in (pair.target_clip_id, pair.other_clip_id)}
+        records = [record for record in records if record.clip_id in named]
+        missing = named - {record.clip_id for record in records}
+        if missing:
+            raise DataError(str(data), expected=f"clip {min(missing)} of the list", found="none")
     return LoadedClips.load(
         records, data / "audio" / "eval", classes=len(vocabulary.classes), sample_rate=sample_rate
     )

@@ -155,21 +155,10 @@ def evaluate_separation(
     engine = build_engine(loaded, vocabulary=vocabulary)
     clips = load_eval_clips(data, vocabulary=vocabulary, sample_rate=loaded.specifications.sample_rate)
     scores = PairScores()
-    for batch, mixtures, targets in mix_pairs(listed, clips, segment_seconds=seconds):
-        plans = [
-            plan_for_pair(
-                pair,
-                query=query,
-                target=ArraySource(target, sample_rate=clips.sample_rate),
-                engine=engine,
-                settings=chosen,
-            )
-            for pair, target in zip(batch, targets, strict=True)
-        ]
-        separated = separate_mixtures(
-            mixtures, plans, engine=engine, sample_rate=clips.sample_rate, settings=chosen
-        )
-        scores.add(batch, separated, targets=targets, mixtures=mixtures)
+    for scored in separate_pairs(
+        listed, clips, engine=engine, query=query, settings=chosen, segment_seconds=seconds
+    ):
+        scores.add(scored.pairs, scored.separated, targets=scored.targets, mixtures=scored.mixtures)
         if progress is not None:
             progress(len(scores), len(listed))
     classes = scores.by_class()
@@ -220,6 +209,63 @@ class SeparatedMixtures:
     opened: Waveforms
     gated: Waveforms
     detected: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class SeparatedPairs:
+    """A batch of a list with its sound.
+
+    Parameters
+    ----------
+    pairs : sequence of EvaluationPair
+    mixtures, targets : ndarray of shape (pairs, samples), dtype=float32
+    separated : SeparatedMixtures
+    """
+
+    pairs: Sequence[EvaluationPair]
+    mixtures: Waveforms
+    targets: Waveforms
+    separated: SeparatedMixtures
+
+
+def separate_pairs(
+    pairs: Sequence[EvaluationPair],
+    clips: LoadedClips,
+    *,
+    engine: SeparationEngine,
+    query: QueryKind,
+    settings: SeparationSettings,
+    segment_seconds: float,
+) -> Iterator[SeparatedPairs]:
+    """Mix and separate a list, batch by batch.
+
+    Parameters
+    ----------
+    pairs : sequence of EvaluationPair
+    clips : LoadedClips
+        At the model's rate.
+    engine : SeparationEngine
+    query : {"class-mean", "detected", "oracle"}
+    settings : SeparationSettings
+        See `protocol.settings_for`.
+    segment_seconds : float
+        Length of the mixtures.
+    """
+    for batch, mixtures, targets in mix_pairs(pairs, clips, segment_seconds=segment_seconds):
+        plans = [
+            plan_for_pair(
+                pair,
+                query=query,
+                target=ArraySource(target, sample_rate=clips.sample_rate),
+                engine=engine,
+                settings=settings,
+            )
+            for pair, target in zip(batch, targets, strict=True)
+        ]
+        separated = separate_mixtures(
+            mixtures, plans, engine=engine, sample_rate=clips.sample_rate, settings=settings
+        )
+        yield SeparatedPairs(batch, mixtures, targets, separated)
 
 
 def separate_mixtures(
@@ -294,13 +340,22 @@ class PairScores:
             for pair, one, other, is_detected in zip(pairs, opened, gated, separated.detected, strict=True)
         ]
 
+    @property
+    def figures(self) -> NDArray[np.float64]:
+        """SDRi with the gate open and as it is set, and whether it is detected, of shape (pairs, 3)."""
+        return np.array([row[1:] for row in self._rows], np.float64).reshape(-1, 3)
+
     def by_class(self) -> tuple[ClassScore, ...]:
         """Take the median within each class, sorted by class id."""
-        scores = []
-        for class_id in sorted({row[0] for row in self._rows}):
-            own = np.array([row[1:] for row in self._rows if row[0] == class_id])
-            opened, gated = np.median(own[:, 0]), np.median(own[:, 1])
-            scores.append(
-                ClassScore(class_id, float(opened), float(gated), float(own[:, 2].mean()), len(own))
-            )
-        return tuple(scores)
+        return scores_by_class([row[0] for row in self._rows], self.figures)
+
+
+def scores_by_class(class_ids: Sequence[str], figures: NDArray[np.float64]) -> tuple[ClassScore, ...]:
+    """Take the median of `PairScores.figures` within each class, sorted by class id."""
+    classes = np.array(class_ids)
+    scores = []
+    for class_id in sorted(set(class_ids)):
+        own = figures[classes == class_id]
+        opened, gated = np.median(own[:, 0]), np.median(own[:, 1])
+        scores.append(ClassScore(class_id, float(opened), float(gated), float(own[:, 2].mean()), len(own)))
+    return tuple(scores)

@@ -166,7 +166,7 @@ class Fit(Generic[B]):
         *,
         until: int | None = None,
         is_stopping: Callable[[], bool] = lambda: False,
-        on_checkpoint: Callable[[int], None] = lambda _: None,
+        on_checkpoint: Callable[[TrainingState], None] = lambda _: None,
         on_step: Callable[[int, Mapping[str, float]], None] = lambda *_: None,
     ) -> int:
         """Train.
@@ -178,7 +178,7 @@ class Fit(Generic[B]):
         is_stopping : callable, optional
             Asked after each step; where it is true, a checkpoint is written and the run ends.
         on_checkpoint, on_step : callable, optional
-            Told of each checkpoint, and of each line of the metrics.
+            Given each state that is kept, on every worker, and told of each line of the metrics.
 
         Returns
         -------
@@ -214,10 +214,19 @@ class Fit(Generic[B]):
                     meter = _Meter()
                 if self.step % self.settings.checkpoint_steps == 0 or self.step == last or stopping:
                     self._save()
-                    on_checkpoint(self.step)
+                    on_checkpoint(self.state())
                 if stopping:
                     break
         return self.step
+
+    def state(self) -> TrainingState:
+        """Give what the run would go on with now; its tensors are those that are trained."""
+        return TrainingState(
+            step=self.step,
+            model=self.task.module.state_dict(),
+            ema=self._ema.state_dict() if self._ema is not None else {},
+            optimiser=self._optimiser.state_dict(),
+        )
 
     def _step(
         self, batches: Sequence[tuple[int, B]], *, wants_stop: bool
@@ -288,13 +297,7 @@ class Fit(Generic[B]):
 
     def _save(self) -> None:
         if self.world.is_first:
-            state = TrainingState(
-                step=self.step,
-                model=self.task.module.state_dict(),
-                ema=self._ema.state_dict() if self._ema is not None else {},
-                optimiser=self._optimiser.state_dict(),
-            )
-            self.keeper.save(state, keep=self.settings.keep_checkpoints)
+            self.keeper.save(self.state(), keep=self.settings.keep_checkpoints)
         self.world.wait()
 
     def _resume(self) -> None:

@@ -5,6 +5,7 @@ The loop is `fit`'s, the items are `mixing`'s; here they become batches, conditi
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -167,6 +168,13 @@ class SeparatorTask(Task[SeparatorBatch]):
         # Beside the module: it is not trained, and no checkpoint needs it.
         self._detector = tagger.to(self.device).eval() if follows and tagger is not None else None
         self._forward = torch.compile(self.module) if recipe.fit.compiled else self.module
+
+    def apart(self) -> SeparatorTask:
+        """Give the same task with networks of its own, so that a state can be tried while a run goes on."""
+        other = copy.copy(self)
+        other.module = copy.deepcopy(self.module)
+        other._forward = other.module
+        return other
 
     def load(self, step: int, lane: int) -> SeparatorBatch:
         """See `Task`."""

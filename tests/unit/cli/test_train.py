@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.synthetic_set import SyntheticSet, training_of
+from tests.synthetic_set import SyntheticSet, make_held_out, training_of
 from uss_ray.config import to_yaml
 from uss_ray.pipelines import starter
 
@@ -44,7 +44,8 @@ def test_anchors_are_trained_from_with_the_weights_that_mined_them(command, call
 
 def test_a_run_is_trained_shown_and_exported(command, synthetic_set: SyntheticSet, tmp_path: Path) -> None:
     file, run = tmp_path / "run.yaml", tmp_path / "run"
-    values = training_of(synthetic_set, run)
+    held_out = make_held_out(tmp_path / "held")
+    values = training_of(synthetic_set, run).replace(validation=held_out)
     text = to_yaml(values).replace("\n", "\n  ")
     file.write_text(f"request:\n  {text}")
     ran = command("train", "separator", file, "--fit.log-steps", 3)
@@ -54,12 +55,18 @@ def test_a_run_is_trained_shown_and_exported(command, synthetic_set: SyntheticSe
     shown = command("train", "show", run)
     assert "small: 6 of 6 steps" in shown.out
     assert "Finished; last checkpoint step-000000006." in shown.out
+    assert "Validations, class-mean query, 4 mixtures" in shown.err
+    assert shown.out.count("*") == 1
+    best = command("train", "export", run, "-o", tmp_path / "best", "--best")
+    assert best.exit_code == 0, best.err
     exported = command("train", "export", run, "-o", tmp_path / "weights", "--step", 3)
     assert exported.out.startswith("Weights: ")
     assert (tmp_path / "weights" / "separator.safetensors").is_file()
     missing = command("train", "export", run, "-o", tmp_path / "none", "--step", 4)
     assert missing.exit_code == 7
     assert "expected a checkpoint of step 4, found steps 3, 6" in missing.err
+    both = command("train", "export", run, "-o", tmp_path / "none", "--best", "--step", 3)
+    assert (both.exit_code, "expected a step or the best one" in both.err) == (2, True)
     other = command("train", "separator", file, "--loss.kind", "l1")
     assert other.exit_code == 2
     assert "recipe.loss.kind l1-relative, as the run there" in other.err

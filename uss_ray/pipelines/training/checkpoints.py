@@ -58,7 +58,7 @@ def save_checkpoint(state: TrainingState, *, run: Store, identity_sha256: str) -
     OutputError
         If it cannot be written; the error names a local copy that was kept.
     """
-    place = run / CHECKPOINT_FOLDER / f"step-{state.step:09d}"
+    place = run / CHECKPOINT_FOLDER / _name(state.step)
     contents = {_MODEL: save_tensors(_plain(state.model))}
     if state.ema:
         contents[_EMA] = save_tensors(_plain(state.ema))
@@ -143,13 +143,19 @@ def read_checkpoint(
     return facts, state
 
 
-def remove_old_checkpoints(run: Store, *, keep: int) -> None:
-    """Leave the newest checkpoints; what says that one is whole goes first."""
+def remove_old_checkpoints(run: Store, *, keep: int, also: int | None = None) -> None:
+    """Leave the newest checkpoints, and that of one step; what says that one is whole goes first."""
     for place in find_checkpoints(run)[:-keep]:
+        if also is not None and place.name == _name(also):
+            continue
         for name in (_FACTS_NAME, _MODEL, _EMA, _OPTIMISER):
             (place / name).remove()
         if not place.is_remote:
             place.local_path().rmdir()
+
+
+def _name(step: int) -> str:
+    return f"step-{step:09d}"
 
 
 def _read_facts(place: Store) -> CheckpointFacts:

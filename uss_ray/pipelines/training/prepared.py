@@ -5,13 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from uss_ray.pipelines.training.run_folder import RunFolder
 from uss_ray.training.fit import Task, TrainingState
 from uss_ray.training.recipe import FitSettings
+from uss_ray.training.world import World
 
 B = TypeVar("B")
+
+
+class Validation(Protocol):
+    """Scores a run."""
+
+    def is_due(self, step: int) -> bool:
+        """Whether a state of that step is scored."""
+        ...
+
+    def score(self, state: TrainingState, *, world: World) -> None:
+        """Score a state and leave what was found in the run's folder; called on every worker."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +42,9 @@ class Prepared(Generic[B]):
     export : callable
         Writes the weights folder of a state; the networks of the task are overwritten.
     load_data : callable, optional
-        Brings into memory what the task keeps there; whoever trains calls it first.
+        Brings into memory what is kept there; whoever trains calls it first.
+    validation : Validation, optional
+        What the run is scored on.
     """
 
     task: Task[B]
@@ -38,3 +53,4 @@ class Prepared(Generic[B]):
     folder: RunFolder
     export: Callable[[TrainingState, Path], Path]
     load_data: Callable[[], None] = lambda: None
+    validation: Validation | None = None

@@ -8,7 +8,13 @@ from typing import Any
 
 from uss_ray.pipelines.training.checkpoints import find_checkpoints
 from uss_ray.pipelines.training.request import read_request
-from uss_ray.pipelines.training.run_folder import BAD_BATCH_PREFIX, METRICS_NAME, read_lines
+from uss_ray.pipelines.training.run_folder import (
+    BAD_BATCH_PREFIX,
+    METRICS_NAME,
+    VALIDATIONS_NAME,
+    best_validated,
+    read_lines,
+)
 from uss_ray.store.store import Store
 
 _LINES = 20
@@ -26,6 +32,10 @@ class RunProgress:
         Done, and in all.
     curve : sequence of mapping
         Lines of the metrics, evenly over the run, the last among them.
+    validations : sequence of mapping
+        All of them, oldest first.
+    best : int or None
+        Step of the best one.
     state : str
         What is being done, or why it is not, in a line.
     """
@@ -34,6 +44,8 @@ class RunProgress:
     step: int
     steps: int
     curve: Sequence[Mapping[str, Any]]
+    validations: Sequence[Mapping[str, Any]]
+    best: int | None
     state: str
 
 
@@ -47,6 +59,7 @@ def look_at(run: Store) -> RunProgress:
     """
     request = read_request(run)
     lines = read_lines(run / METRICS_NAME)
+    validations = read_lines(run / VALIDATIONS_NAME)
     every = max(1, -(-len(lines) // _LINES))
     curve = lines[::-1][::every][::-1]
     step = lines[-1]["step"] if lines else 0
@@ -56,6 +69,8 @@ def look_at(run: Store) -> RunProgress:
         step=step,
         steps=steps,
         curve=curve,
+        validations=validations,
+        best=best_validated(run) if validations else None,
         state=_state(run, step=step, steps=steps),
     )
 

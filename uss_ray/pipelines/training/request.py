@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from uss_ray.api.request import Device
-from uss_ray.config import Location, Settings
-from uss_ray.errors import DataError, OutputError
+from uss_ray.config import Count, Location, Settings
+from uss_ray.errors import ConfigError, DataError, OutputError
 from uss_ray.store.store import Store, StoreOptions
 from uss_ray.training.recipe import SeparatorRecipe, TaggerRecipe
 from uss_ray.weights import STARTER
@@ -31,7 +32,20 @@ class _Training(Settings):
     class_list: Location | None = Field(
         default=None, description="Its classes, in AudioSet's CSV format; without it AudioSet's own."
     )
+    tensorboard: bool = Field(
+        default=False, description="Write event files for TensorBoard; needs the extra `tensorboard`."
+    )
     storage: StoreOptions = Field(default_factory=StoreOptions, description="How an object store is reached.")
+
+    @model_validator(mode="after")
+    def _find_tensorboard(self) -> Self:
+        if self.tensorboard and find_spec("tensorboard") is None:
+            raise ConfigError(
+                "training setting tensorboard",
+                expected="TensorBoard (pip install 'uss-ray[tensorboard]')",
+                found="no such package",
+            )
+        return self
 
     @property
     def run_store(self) -> Store:
@@ -44,6 +58,29 @@ class _Training(Settings):
         return self.cache_mebibytes * _MEBIBYTE
 
 
+class ValidationSettings(Settings):
+    """What a run is scored on, through the engine that users run: mixtures of two clips that it is not trained on."""
+
+    data: Location = Field(
+        min_length=1, description="Data set folder: audio/eval, metadata/eval_segments.csv."
+    )
+    pairs: Location | None = Field(
+        default=None,
+        description="List of mixtures (CSV); without it the one that `uss-ray evaluate list` draws.",
+    )
+    every_steps: Count | None = Field(
+        default=None,
+        description="Steps between validations, a multiple of those between checkpoints; off: at each of them. The "
+        "last step is always one.",
+    )
+    query: Literal["class-mean", "detected", "oracle"] = Field(
+        default="class-mean", description="What steers the separator."
+    )
+    heard: int = Field(
+        default=4, ge=0, description="Mixtures whose sound is kept: mixture, target and estimate."
+    )
+
+
 class SeparatorTraining(_Training):
     """All that decides which separator comes out, and where it goes."""
 
@@ -52,6 +89,20 @@ class SeparatorTraining(_Training):
         default=STARTER, description="Those that mined the anchors; their tagger goes into the exported ones."
     )
     recipe: SeparatorRecipe = Field(description="How the separator is trained.")
+    validation: ValidationSettings | None = Field(
+        default=None, description="What the run is scored on; off: nothing."
+    )
+
+    @model_validator(mode="after")
+    def _validate_at_checkpoints(self) -> Self:
+        steps = self.validation and self.validation.every_steps
+        if steps and steps % self.recipe.fit.checkpoint_steps:
+            raise ConfigError(
+                "training setting validation.every_steps",
+                expected=f"a multiple of the {self.recipe.fit.checkpoint_steps} steps between checkpoints",
+                found=str(steps),
+            )
+        return self
 
     @property
     def anchor_store(self) -> Store:

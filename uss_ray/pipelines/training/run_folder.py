@@ -4,6 +4,9 @@ settings.yaml     everything resolved, as a file that can be given back
 identity.json     what a run that goes on must agree on
 metrics.jsonl     a line each some steps
 validations.jsonl a line a validation
+validations/      sound of some mixtures of each: mixture, target, estimate
+curve.svg         losses and scores, as they were at the last checkpoint
+tensorboard/      the same as an event file, where it was asked for
 bad_batch-*.json  the items of a step whose loss was not finite
 checkpoints/      see `checkpoints`
 """
@@ -24,6 +27,7 @@ from uss_ray.pipelines.training.checkpoints import (
     remove_old_checkpoints,
     save_checkpoint,
 )
+from uss_ray.pipelines.training.curve import draw_curve
 from uss_ray.pipelines.training.request import SETTINGS_NAME
 from uss_ray.store.store import Store
 from uss_ray.training.fit import TrainingState
@@ -31,6 +35,8 @@ from uss_ray.training.fit import TrainingState
 IDENTITY_NAME = "identity.json"
 METRICS_NAME = "metrics.jsonl"
 VALIDATIONS_NAME = "validations.jsonl"
+VALIDATION_FOLDER = "validations"
+CURVE_NAME = "curve.svg"
 BAD_BATCH_PREFIX = "bad_batch-"
 _REMOTE_SECONDS = 30.0  # between two uploads of the metrics
 
@@ -45,13 +51,19 @@ class RunFolder:
         JSON values: what shapes the parameters, settings and data.
     seed : int
         Of the run.
+    tensorboard : bool, default=False
+        Whether an event file is kept up.
     """
 
-    def __init__(self, place: Store, *, identity: Mapping[str, Any], seed: int) -> None:
+    def __init__(
+        self, place: Store, *, identity: Mapping[str, Any], seed: int, tensorboard: bool = False
+    ) -> None:
         self.place = place
+        self._tensorboard = tensorboard
         self.seed = seed
         self._identity = dict(identity)
         self._lines: list[dict[str, Any]] = []
+        self._validations: list[dict[str, Any]] = []
         self._written_at = float("-inf")
 
     @property
@@ -91,10 +103,16 @@ class RunFolder:
     def reopen(self) -> None:
         """Read what is there, on a worker of a run that is open."""
         self._lines = read_lines(self.place / METRICS_NAME)
+        self._validations = read_lines(self.place / VALIDATIONS_NAME)
+
+    @property
+    def validated_steps(self) -> list[int]:
+        """Steps whose state was scored."""
+        return [line["step"] for line in self._validations]
 
     def add_metrics(self, line: Mapping[str, Any]) -> None:
         """Add a line to the metrics; in an object store it shows within half a minute."""
-        self._lines.append(dict(line))
+        self._lines.append({**line, "at": round(time.time(), 3)})
         if not self.place.is_remote or time.monotonic() - self._written_at >= _REMOTE_SECONDS:
             self.flush()
 
@@ -110,11 +128,30 @@ class RunFolder:
             self._lines = kept
             self.flush()
 
-    def add_validation(self, line: Mapping[str, Any]) -> None:
-        """Add a line to the validations; one of the same step is replaced."""
-        place = self.place / VALIDATIONS_NAME
-        kept = [known for known in read_lines(place) if known["step"] < line["step"]]
-        place.put(_lines([*kept, dict(line)]))
+    def add_validation(self, line: Mapping[str, Any], *, heard: Mapping[str, bytes]) -> None:
+        """Add a line to the validations; one of the same step is replaced.
+
+        Parameters
+        ----------
+        line : mapping of str to object
+            JSON values, `step` and `sdri_db` among them.
+        heard : mapping of str to bytes
+            Files of sound by their names.
+        """
+        for name, data in heard.items():
+            (self.place / VALIDATION_FOLDER / f"step-{line['step']:09d}" / name).put(data)
+        self._validations = [known for known in self._validations if known["step"] < line["step"]]
+        self._validations.append(dict(line))
+        (self.place / VALIDATIONS_NAME).put(_lines(self._validations))
+        self._show()
+
+    def _show(self) -> None:
+        """Draw what the lines tell."""
+        (self.place / CURVE_NAME).put(draw_curve(self._lines, self._validations).encode())
+        if self._tensorboard:
+            from uss_ray.pipelines.training.tensorboard import EVENTS_NAME, event_file
+
+            (self.place / EVENTS_NAME).put(event_file(self._lines, self._validations))
 
     def load(self) -> TrainingState | None:
         """Read the newest checkpoint; None where there is none.
@@ -138,13 +175,33 @@ class RunFolder:
         """Write a checkpoint and the metrics, and remove the oldest ones."""
         save_checkpoint(state, run=self.place, identity_sha256=self.identity_sha256)
         self.flush()
-        remove_old_checkpoints(self.place, keep=keep)
+        self._show()
+        remove_old_checkpoints(self.place, keep=keep, also=_best(self._validations))
 
     def keep_bad_batch(self, step: int, *, names: Sequence[str], rank: int) -> str:
         """Write the items of a step; give the file."""
         place = self.place / f"{BAD_BATCH_PREFIX}{step:09d}-{rank}.json"
         place.put((json.dumps({"step": step, "items": list(names)}, indent=2) + "\n").encode())
         return str(place)
+
+
+def best_validated(run: Store) -> int:
+    """Find the step of the best validation.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    step = _best(read_lines(run / VALIDATIONS_NAME))
+    if step is None:
+        raise DataError(f"training run {run}", expected="a validation", found="none")
+    return step
+
+
+def _best(validations: Sequence[Mapping[str, Any]]) -> int | None:
+    best = max(validations, key=lambda line: (line["sdri_db"], line["step"]), default=None)
+    return None if best is None else int(best["step"])
 
 
 def read_lines(place: Store) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.training.prepared import Prepared
 from uss_ray.pipelines.training.request import SeparatorTraining
 from uss_ray.pipelines.training.run_folder import RunFolder
+from uss_ray.pipelines.training.validation import SeparatorValidation
 from uss_ray.training.export import check_tagger, export_separator
 from uss_ray.training.separator import SeparatorBatch, SeparatorTask
 from uss_ray.weights.locate import load_weights
@@ -41,13 +42,29 @@ def prepare_separator(request: SeparatorTraining, *, device: torch.device) -> Pr
             class_list_sha256=classes.sha256,
         ),
         seed=request.recipe.plan.seed,
+        tensorboard=request.tensorboard,
     )
+    write = partial(export_separator, weights=weights, class_ids=vocabulary.classes.ids)
+    validation = None
+    if request.validation is not None:
+        validation = SeparatorValidation(
+            request.validation,
+            anchors=anchors,
+            vocabulary=vocabulary,
+            folder=folder,
+            export=lambda state, output: write(state, output, task=task.apart()),
+            steps=request.recipe.fit.steps,
+            checkpoint_steps=request.recipe.fit.checkpoint_steps,
+            device=device,
+        )
     return Prepared(
         task=task,
         settings=request.recipe.fit,
         lanes=request.recipe.plan.lanes,
         folder=folder,
-        export=partial(export_separator, task=task, weights=weights, class_ids=vocabulary.classes.ids),
+        export=partial(write, task=task),
+        load_data=(lambda: None) if validation is None else validation.load,
+        validation=validation,
     )
 
 

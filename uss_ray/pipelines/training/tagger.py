@@ -55,6 +55,7 @@ def prepare_tagger(request: TaggerTraining, *, device: torch.device) -> Prepared
             anchors_sha256=None if anchors is None else anchors.manifest.data_sha256,
         ),
         seed=recipe.plan.seed,
+        tensorboard=request.tensorboard,
     )
     return Prepared(
         task=task,

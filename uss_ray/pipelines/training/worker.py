@@ -12,9 +12,10 @@ from uss_ray.errors import ConfigError
 from uss_ray.pipelines.training.checkpoints import choose_checkpoint, read_checkpoint
 from uss_ray.pipelines.training.prepared import Prepared
 from uss_ray.pipelines.training.request import TaggerTraining, Training
+from uss_ray.pipelines.training.run_folder import best_validated
 from uss_ray.pipelines.training.separator import prepare_separator
 from uss_ray.pipelines.training.tagger import prepare_tagger
-from uss_ray.training.fit import Fit
+from uss_ray.training.fit import Fit, TrainingState
 from uss_ray.training.plan import lanes_of_worker
 from uss_ray.training.world import World
 
@@ -49,20 +50,28 @@ def fit(
         device=prepared.task.device,
         world=world,
     )
-    return run.run(is_stopping=is_stopping, on_step=on_step)
+    validation, folder = prepared.validation, prepared.folder
+
+    def validate(state: TrainingState) -> None:
+        if validation is not None and validation.is_due(state.step):
+            validation.score(state, world=world)
+
+    if run.step and run.step not in folder.validated_steps:
+        validate(run.state())  # killed between a checkpoint and its validation
+    return run.run(is_stopping=is_stopping, on_step=on_step, on_checkpoint=validate)
 
 
-def export(
-    request: Training, output: Path, *, step: int | None = None, prepared: Prepared[Any] | None = None
-) -> Path:
-    """Write the weights folder of a run's checkpoint.
+def export(request: Training, output: Path, *, step: int | None = None, best: bool = False) -> Path:
+    """Write the weights folder of a run's checkpoint: that of a step, the best validated one, or the last.
 
     Raises
     ------
     UssRayError
         If there is no such checkpoint, or data or weights are not there any more.
     """
-    prepared = prepared or prepare(request, device=torch.device("cpu"))
+    prepared = prepare(request, device=torch.device("cpu"))
+    if best:
+        step = best_validated(request.run_store)
     _, state = read_checkpoint(choose_checkpoint(request.run_store, step))
     return prepared.export(state, output)
 
