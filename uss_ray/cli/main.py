@@ -58,6 +58,9 @@ COMMANDS: Final = {
         "weights", "fetch_weights", "FETCH", "Download published weights and import them."
     ),
     "weights import": Entry("weights", "import_weights", "IMPORT", "Turn a published file into a folder."),
+    "calibrate": Entry(
+        "calibrate", "run", "COMMAND", "Compare probabilities with the truth, and calibrate weights."
+    ),
     "data check": Entry("data", "check_data", "CHECK", "Count the clips of a labelled data set by class."),
     "anchors pack": Entry("anchors", "pack", "PACK", "Pack mined anchors for training."),
     "train separator": Entry("train", "train_separator", "SEPARATOR", "Train a separator on packed anchors."),

@@ -90,6 +90,11 @@ class SeparationEngine:
             device=device,
         )
 
+    @property
+    def sample_rate(self) -> int:
+        """Of the networks, in Hz."""
+        return self._separator.sample_rate
+
     def span_context_seconds(self, settings: SeparationSettings) -> int:
         """Tell how many whole seconds a `PartSource` holds before and after a span, at rates from 256 Hz on.
 

@@ -27,7 +27,14 @@ from uss_ray.errors import ConfigError, OutputError, WeightsError
 from uss_ray.models.protocols import Separator
 from uss_ray.models.query_net import Adaptor, QueryNet
 from uss_ray.models.registry import ROLES, Role, build_network, describe_network
-from uss_ray.models.specifications import ClassListId, Condition, ConditionKind, Sha256, Specifications
+from uss_ray.models.specifications import (
+    ClassCalibration,
+    ClassListId,
+    Condition,
+    ConditionKind,
+    Sha256,
+    Specifications,
+)
 from uss_ray.models.tagging import AudioTagger
 from uss_ray.parsing import read_json
 from uss_ray.store.fetch import file_sha256
@@ -235,6 +242,43 @@ def save_weights(
         **settings,
     )
     return _write_folder(Path(folder), config, contents, model_card)
+
+
+def save_calibrated(
+    folder: str | os.PathLike[str], weights: Weights, *, calibration: Sequence[ClassCalibration]
+) -> Path:
+    """Write weights anew, with another calibration; their networks keep their bits.
+
+    Parameters
+    ----------
+    folder : path-like
+        As of `save_weights`.
+    weights : Weights
+    calibration : sequence of ClassCalibration
+        Takes the place of the one they have.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    ConfigError, OutputError
+        As of `save_weights`.
+    WeightsError
+        If a file of theirs is altered by now.
+    """
+    config, _ = _read_config(weights.folder)
+    contents = {name: _read_checked(weights.folder / name, sha256) for name, sha256 in config.files.items()}
+    card = weights.folder / _CARD_NAME
+    calibrated = config.specifications.replace(calibration=tuple(calibration))
+    return _write_folder(
+        Path(folder),
+        config.replace(specifications=calibrated),
+        contents,
+        card.read_text(encoding="utf-8") if card.is_file() else None,
+    )
 
 
 def _class_mean_tensors(class_means: Mapping[int, Tensor], size: int) -> dict[str, Tensor]:

@@ -174,6 +174,11 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
     "evaluate separation DATA --query class-mean -o result.json": {"data": "DATA", "output": "result.json"},
     "evaluate separation DATA --query class-mean": {"data": "DATA"},
     "evaluate mining DATA": {"data": "DATA"},
+    "calibrate --data DATA --corrections corrections.json -o better": {
+        "data": ("DATA",),
+        "corrections": ("corrections.json",),
+        "output": "better",
+    },
     "completion bash": {"shell": "bash"},
 }
 """What each line is read as, beside the defaults."""

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.weights.folder import load_weights
+
+
+@pytest.fixture
+def corrections(tiny_weights: Path, tmp_path: Path) -> Path:
+    """Somebody has heard 120 recordings: dogs below 0.8 are none, whatever the threshold says."""
+    sha256 = load_weights(tiny_weights).sha256
+    rng = np.random.default_rng(3)
+
+    def said(number: int) -> dict[str, Any]:
+        probability = float(rng.uniform(0.3, 1.0))
+        return {
+            "recording_id": f"{number}.wav",
+            "node_id": "/m/0bt9lr",
+            "label": "Dog",
+            "verdict": "right" if probability > 0.8 else "wrong",
+            "status": "written",
+            "probability": probability,
+            "weights_sha256": sha256,
+            "noted_at": "2026-01-01T12:00:00.000Z",
+        }
+
+    path = tmp_path / "corrections.json"
+    told = {"format": "uss-ray-corrections", "version": 1, "corrections": [said(n) for n in range(120)]}
+    path.write_text(json.dumps(told))
+    return path
+
+
+def test_corrections_of_a_page_make_weights_that_bring_a_calibration(
+    command, corrections, tiny_weights, tmp_path
+):
+    line = ["calibrate", "--corrections", corrections, "--weights", tiny_weights, "-o", tmp_path / "better"]
+    ran = command(*line)
+    assert ran.exit_code == 0, ran.err
+    assert "120 of 120 corrections are of classes and of these weights" in ran.err
+    assert "one for all *" in ran.out
+    before, after = load_weights(tiny_weights), load_weights(tmp_path / "better")
+    (dog,) = after.specifications.calibration
+    assert dog.class_index == Vocabulary.load().classes.index("/m/0bt9lr")
+    calibrated = 1 / (1 + np.exp(-(dog.slope * np.log(0.8 / 0.2) + dog.offset)))
+    assert dog.threshold == pytest.approx(calibrated, abs=0.2)
+    assert after.sha256 != before.sha256
+    for one, other in zip(
+        after.networks["tagger"].parameters(), before.networks["tagger"].parameters(), strict=True
+    ):
+        np.testing.assert_array_equal(one.detach().numpy(), other.detach().numpy())
+    again = command(*line[:-3], tmp_path / "better", "--json")
+    assert again.exit_code == 7, "corrections are of the weights that said so"
+
+
+def test_where_nothing_is_better_no_weights_are_written(command, corrections, tiny_weights, tmp_path):
+    told = json.loads(corrections.read_text())
+    rng = np.random.default_rng(4)
+    for one in told["corrections"]:
+        one["verdict"] = "right" if rng.uniform() < one["probability"] else "wrong"
+    corrections.write_text(json.dumps(told))
+    ran = command(
+        "calibrate", "--corrections", corrections, "--weights", tiny_weights, "-o", tmp_path / "no", "--json"
+    )
+    assert ran.exit_code == 0, ran.err
+    rows = [json.loads(line) for line in ran.out.splitlines()]
+    assert [row["thresholds"] for row in rows if row["is_chosen"]] == ["given"]
+    assert "Nothing is better than the weights as they are" in ran.err
+    assert not (tmp_path / "no").exists()
+
+
+def test_something_to_compare_with_is_needed(command):
+    ran = command("calibrate", "-o", "x")
+    assert (ran.exit_code, ran.out) == (2, "")
+    assert "expected --data or --corrections, found neither" in ran.err

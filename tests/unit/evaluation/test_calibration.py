@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from uss_ray.errors import DataError
+from uss_ray.evaluation.calibration import (
+    NOW,
+    WAYS,
+    Observations,
+    Score,
+    Way,
+    choose,
+    cross_validate,
+    fit,
+    judge,
+)
+from uss_ray.models.specifications import ClassCalibration
+
+
+def told(
+    *, recordings: int, classes: int, slope: float, offsets: list[float], share: float = 0.3
+) -> Observations:
+    """A tagger whose logits are right but for a line: the truth is drawn from what a calibration would say."""
+    rng = np.random.default_rng(7)
+    logits = rng.normal(np.log(share / (1 - share)), 1.5, (recordings, classes))
+    true = 1 / (1 + np.exp(-logits))
+    probs = 1 / (1 + np.exp(-(logits - np.array(offsets)) / slope))
+    is_there = rng.uniform(size=true.shape) < true
+    names = np.repeat([f"r{number}" for number in range(recordings)], classes)
+    indexes = np.tile(np.arange(classes), recordings)
+    return Observations(names, indexes, probs.reshape(-1), is_there.reshape(-1))
+
+
+def test_the_line_that_was_laid_over_the_logits_is_found():
+    seen = told(recordings=4000, classes=2, slope=2.0, offsets=[1.0, -1.5])
+    fitted = fit(seen, Way("class", "one"), given_threshold=0.3)
+    for index, offset in enumerate((1.0, -1.5)):
+        assert fitted.slopes[index] == pytest.approx(2.0, abs=0.2)
+        assert fitted.offsets[index] == pytest.approx(offset, abs=0.25)
+
+
+def test_where_classes_differ_a_line_a_class_is_chosen_and_one_threshold_is_enough():
+    seen = told(recordings=600, classes=4, slope=1.0, offsets=[3.0, -3.0, 2.0, -2.0])
+    scores = cross_validate(seen, given_threshold=0.3)
+    assert [score.way for score in scores] == list(WAYS)
+    assert choose(scores).way == Way("class", "one")
+
+
+def test_thresholds_a_class_that_only_follow_chance_are_not_taken():
+    """A dozen recordings: a threshold a class fits them better, and others worse."""
+    seen = told(recordings=60, classes=40, slope=1.0, offsets=[0.0] * 40, share=0.15)
+    scores = {score.way: score for score in cross_validate(seen, given_threshold=0.3)}
+    own = Way("none", "class")
+    fitted = {way: judge(fit(seen, way, given_threshold=0.3), seen).f1 for way in (Way("none", "one"), own)}
+    assert fitted[own] > fitted[Way("none", "one")]
+    assert scores[own].f1 < scores[Way("none", "one")].f1
+    assert choose(list(scores.values())).way.thresholds != "class"
+
+
+def test_the_simplest_way_stays_unless_another_is_better_by_more_than_chance():
+    def score(way: Way, f1: list[float], loss: list[float]) -> Score:
+        return Score(way, 0.5, 0.5, float(np.mean(f1)), float(np.mean(loss)), tuple(f1), tuple(loss))
+
+    now = score(NOW, [0.5, 0.6, 0.4, 0.5, 0.5], [0.3] * 5)
+    lucky = score(Way("none", "class"), [0.9, 0.5, 0.3, 0.5, 0.5], [0.3] * 5)
+    truer = score(Way("one", "one"), [0.5, 0.6, 0.4, 0.5, 0.5], [0.2] * 5)
+    truer_but_worse = score(Way("class", "one"), [0.4, 0.5, 0.3, 0.4, 0.4], [0.1] * 5)
+    assert choose([now, lucky]) is now
+    assert choose([now, truer]) is truer
+    assert choose([now, truer_but_worse]) is now
+
+
+def test_what_is_fitted_travels_as_what_weights_keep():
+    seen = told(recordings=300, classes=3, slope=1.5, offsets=[1.0, 0.0, -1.0])
+    fitted = fit(seen, Way("class", "class"), given_threshold=0.3)
+    kept = fitted.of_classes()
+    assert all(isinstance(one, ClassCalibration) for one in kept)
+    assert [one.class_index for one in kept] == [0, 1, 2]
+    assert all(0 < (one.threshold or 0) < 1 for one in kept)
+
+
+def test_a_class_with_hardly_an_example_has_the_line_and_threshold_of_all():
+    seen = told(recordings=400, classes=3, slope=1.0, offsets=[1.0, 1.0, 1.0])
+    seen.is_there[seen.classes == 2] = False
+    fitted = fit(seen, Way("class", "class"), given_threshold=0.3)
+    everywhere = fit(seen, Way("one", "one"), given_threshold=0.3)
+    assert (fitted.slopes[2], fitted.offsets[2]) == (everywhere.slopes[2], everywhere.offsets[2])
+    assert np.isfinite(judge(fitted, seen).log_loss)
+
+
+def test_probabilities_of_0_and_1_are_no_trouble():
+    rows = [(f"r{number}", 0, float(number % 2), number % 2 == 1) for number in range(40)]
+    fitted = fit(Observations.of_rows(rows), Way("class", "one"), given_threshold=0.3)
+    assert fitted.found(Observations.of_rows(rows)).tolist() == [number % 2 == 1 for number in range(40)]
+
+
+@pytest.mark.parametrize("rows", [[], [("a", 0, 0.5, True), ("b", 0, 0.2, False)]])
+def test_too_little_to_judge_by_is_refused(rows):
+    with pytest.raises(DataError, match="in each of 5 shares of the recordings"):
+        cross_validate(Observations.of_rows(rows), given_threshold=0.3)
