@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.weights.folder import load_weights
+from uss_ray.weights.folder import read_folder
 
 
 @pytest.fixture
 def corrections(tiny_weights: Path, tmp_path: Path) -> Path:
     """Somebody has heard 120 recordings: dogs below 0.8 are none, whatever the threshold says."""
-    sha256 = load_weights(tiny_weights).sha256
+    sha256 = read_folder(tiny_weights).sha256
     rng = np.random.default_rng(3)
 
     def said(number: int) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def test_corrections_of_a_page_make_weights_that_bring_a_calibration(
     assert ran.exit_code == 0, ran.err
     assert "120 of 120 corrections are of classes and of these weights" in ran.err
     assert "one for all *" in ran.out
-    before, after = load_weights(tiny_weights), load_weights(tmp_path / "better")
+    before, after = read_folder(tiny_weights), read_folder(tmp_path / "better")
     (dog,) = after.specifications.calibration
     assert dog.class_index == Vocabulary.load().classes.index("/m/0bt9lr")
     calibrated = 1 / (1 + np.exp(-(dog.slope * np.log(0.8 / 0.2) + dog.offset)))

@@ -12,7 +12,7 @@ from uss_ray.models.specifications import ClassCalibration
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.results.corrections import Correction
 from uss_ray.separation.engine import build_engine
-from uss_ray.weights.folder import load_weights
+from uss_ray.weights.folder import read_folder
 
 RAIN, DOG, PIANO = "/m/06mb1", "/m/0bt9lr", "/m/05r5c"
 
@@ -20,7 +20,7 @@ RAIN, DOG, PIANO = "/m/06mb1", "/m/0bt9lr", "/m/05r5c"
 def test_the_classes_that_weights_know_are_heard_as_the_engine_hears_them(
     two_sources: Path, two_means: Path, vocabulary: Vocabulary
 ) -> None:
-    engine = build_engine(load_weights(two_means), vocabulary=vocabulary)
+    engine = build_engine(read_folder(two_means), vocabulary=vocabulary)
     told: list[float] = []
     seen = listen(two_sources, split="eval", engine=engine, progress=lambda done, _: told.append(done))
     known = sorted(engine.known.class_indexes)
