@@ -83,9 +83,9 @@ __all__ = list(_HOMES)
 
 def __getattr__(name: str) -> _typing.Any:
     if name == "__version__":
-        from importlib.metadata import version
+        from uss_ray.version import VERSION
 
-        return version("uss-ray")
+        return VERSION
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -21,6 +23,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from uss_ray.cli.archive import COMMAND
+from uss_ray.version import VERSION
 
 ROOT = Path(__file__).parents[2]
 CLUSTER, RAYJOB, DOCKERFILE = ROOT / "cluster.yaml", ROOT / "deploy/rayjob.yaml", ROOT / "deploy/Dockerfile"
@@ -167,8 +170,7 @@ def pinned() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def version() -> str:
-    name: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    return name
+    return VERSION
 
 
 @pytest.fixture
@@ -359,6 +361,37 @@ def test_every_pod_runs_the_image_of_this_version(
     assert image.endswith(f"/uss-ray:{version}@sha256:DIGEST")
     assert f"-t REGISTRY/uss-ray:{version} ." in DOCKERFILE.read_text()
     assert rayjob["spec"]["rayClusterSpec"]["rayVersion"] == pinned["ray"]
+
+
+def test_the_documented_commands_pin_every_image_by_its_digest(tmp_path: Path, version: str) -> None:
+    """`docker` is a stand-in that gives each image the digest of its name."""
+    shutil.copy(CLUSTER, tmp_path)
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
+    docker = tmp_path / "docker"
+    docker.write_text(
+        'for name; do :; done\n[ "$1" = inspect ] || exit 0\n'
+        """echo "${name%:*}@sha256:$(printf %s "$name" | sha256sum | cut -c-64)"\n"""
+    )
+    text = (ROOT / "docs/clusters.md").read_text()
+    (block,) = (block for block in re.findall(r"```\n(.*?)```", text, re.DOTALL) if "RepoDigests" in block)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    docker.chmod(0o755)
+    subprocess.run(["sh", "-euc", block], cwd=tmp_path, env={**os.environ, "PATH": path}, check=True)
+    named = {
+        CLUSTER.name: "rayproject/ray:2.60.0-py311-cpu",
+        "deploy/Dockerfile": "rayproject/ray:2.60.0-py311-cpu",
+        "deploy/rayjob.yaml": f"REGISTRY/uss-ray:{version}",
+    }
+    for file, name in named.items():
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        assert f"{name.partition(':')[0]}@sha256:{digest}" in (tmp_path / file).read_text(), file
+    (job,) = (
+        each
+        for each in yaml.safe_load_all((tmp_path / "deploy/rayjob.yaml").read_text())
+        if each["kind"] == "RayJob"
+    )
+    images = {container["image"] for pod in all_pods_of(job) for container in pod["containers"]}
+    assert len(images) == 1
 
 
 def test_pods_ask_for_what_they_use_and_gpu_pods_for_a_gpu(rayjob: dict[str, Any]) -> None:

@@ -156,9 +156,9 @@ def _dispatch(arguments: list[str], *, verbose: bool) -> int:
         _show_list("uss-ray", _overview())
         return 0 if arguments else _WRONG_USAGE
     if first == "--version":
-        from importlib.metadata import version
+        from uss_ray.version import VERSION
 
-        sys.stdout.write(f"uss-ray {version('uss-ray')}\n")
+        sys.stdout.write(f"uss-ray {VERSION}\n")
         return 0
     if first in _GROUPS:
         members = {

@@ -11,12 +11,12 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Final
 
 from uss_ray.results.index.find import HEARD, Finding, FoundSpan
 from uss_ray.results.index.table import ActiveSpan, IndexRow
 from uss_ray.results.options import LabelFormat
+from uss_ray.version import VERSION
 
 _CSV_COLUMNS = (
     "recording_id",
@@ -217,7 +217,7 @@ def _jams(recording: LabelledRecording) -> str:
                 "annotator": {},
                 "version": "",
                 "corpus": "",
-                "annotation_tools": f"USS-Ray {version('uss-ray')}",
+                "annotation_tools": f"USS-Ray {VERSION}",
                 "annotation_rules": "",
                 "validation": "",
                 "data_source": "program",

@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +61,7 @@ from uss_ray.results.run_summary import RecordingCounts, RunSummary
 from uss_ray.sources.listing import Listing, open_listing
 from uss_ray.sources.recordings import RECORDING_SCHEMA
 from uss_ray.store.store import Location, Store
+from uss_ray.version import VERSION
 
 logger = logging.getLogger(__name__)
 
@@ -326,7 +326,7 @@ class ArchiveJob(Job[RunSummary]):
             run_id=report.facts.run_id,
             input=self.archive,
             output=str(self.output),
-            software_version=version("uss-ray"),
+            software_version=VERSION,
             ray_version=ray.__version__,
             started_at=report.started_at,
             ended_at=report.ended_at,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -51,6 +50,7 @@ from uss_ray.pipelines.runtime.stages import (
 )
 from uss_ray.results.index.table import RunFacts
 from uss_ray.results.report.mining import write_mining_report
+from uss_ray.version import VERSION
 from uss_ray.weights.folder import Weights
 
 _MOST_CONTAINERS = 1000
@@ -244,7 +244,7 @@ class MiningJob(Job[MiningSummary]):
             audio=request.audio,
             output=request.output,
             weights_name=report.facts.weights_name,
-            software_version=version("uss-ray"),
+            software_version=VERSION,
             ray_version=ray.__version__,
             started_at=report.started_at,
             ended_at=report.ended_at,

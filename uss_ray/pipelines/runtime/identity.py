@@ -16,6 +16,7 @@ from uss_ray.errors import DataError, OutputError
 from uss_ray.parsing import read_json
 from uss_ray.results.index.table import INDEX_VERSION, RunFacts
 from uss_ray.store.store import Store
+from uss_ray.version import VERSION
 from uss_ray.wording import without_secrets
 
 RUN_NAME = "run.json"
@@ -25,7 +26,7 @@ RESULTS_VERSION = 1
 _FORMAT_VERSION = 2
 _OVERWRITING = "overwriting"
 _SHARDS_DONE = "shards_done"
-_PROGRAMS = ("uss-ray", "torch", "numpy", "soxr", "soundfile", "av")
+_PROGRAMS = ("torch", "numpy", "soxr", "soundfile", "av")
 """What bits may depend on, the last ones of a sample more than others."""
 
 logger = logging.getLogger(__name__)
@@ -105,7 +106,7 @@ class RunIdentity:
             "results_version": self.results_version,
             "index_version": self.index_version,
             "programs": self.programs,
-            "uss_ray_version": version("uss-ray"),
+            "uss_ray_version": VERSION,
             "created_at": datetime.now(UTC).isoformat(),
         }
 
@@ -250,7 +251,7 @@ def _is_overwriting(identity: RunIdentity, there: bytes, *, item: str) -> bool:
 
 
 def _programs_here() -> dict[str, str]:
-    found = {}
+    found = {"uss-ray": VERSION}
     for name in _PROGRAMS:
         with suppress(PackageNotFoundError):  # an extra
             found[name] = version(name)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 import pyarrow as pa
@@ -45,6 +44,7 @@ from uss_ray.pipelines.runtime.stages import Pass, map_with_actors, run_on_worke
 from uss_ray.pipelines.training.pack_request import PackRequest
 from uss_ray.results.index.table import RunFacts
 from uss_ray.store.store import Store
+from uss_ray.version import VERSION
 
 _SHARD_SCHEMA = pa.schema([pa.field("shard", pa.int32(), False)])
 _STOPPED = "the job was stopped before it began"
@@ -228,7 +228,7 @@ class PackJob(Job[PackSummary]):
             unfinished=counters.unfinished,
             bytes_written=int(counters.amounts["bytes"]),
             wall_seconds=report.wall_seconds,
-            software_version=version("uss-ray"),
+            software_version=VERSION,
             started_at=report.started_at.isoformat(),
             ended_at=report.ended_at.isoformat(),
         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -21,6 +20,7 @@ from uss_ray.audio.tagging import Cue, StemTags
 from uss_ray.audio.tags import RecordingTags
 from uss_ray.errors import OutputError
 from uss_ray.results.blocks import StemRequest, Stretch
+from uss_ray.version import VERSION
 
 Floats = npt.NDArray[np.float32]
 
@@ -373,7 +373,7 @@ def stem_tags(
     """
     if tags is None:
         return None
-    software = f"USS-Ray {version('uss-ray')}"
+    software = f"USS-Ray {VERSION}"
     return StemTags(
         recording=tags,
         comment=f"{label} ({key}), separated by {software}",
