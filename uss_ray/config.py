@@ -19,6 +19,7 @@ from uss_ray.errors import ConfigError, DataError, UssRayError
 from uss_ray.parsing import read_json
 
 _BASE = "base"
+_ARCHITECTURE = "architecture"
 _EXPECTED = {
     "greater_than": "more than {gt:g}",
     "greater_than_equal": "at least {ge:g}",
@@ -188,6 +189,8 @@ def read_overlays(path: str | os.PathLike[str]) -> dict[str, Any]:
 def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Lay one nested mapping over another; mappings merge, everything else is replaced.
 
+    A network of another `architecture` replaces the one below, whose settings are not its own.
+
     Examples
     --------
     >>> overlay({"loss": {"kind": "l1", "weight": 1}}, {"loss": {"kind": "snr"}})
@@ -196,10 +199,14 @@ def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     merged = dict(below)
     for key, value in above.items():
         known = merged.get(key)
-        merged[key] = (
-            overlay(known, value) if isinstance(known, Mapping) and isinstance(value, Mapping) else value
-        )
+        merges = isinstance(known, Mapping) and isinstance(value, Mapping) and not _differ(known, value)
+        merged[key] = overlay(known, value) if merges else value
     return merged
+
+
+def _differ(below: Mapping[str, Any], above: Mapping[str, Any]) -> bool:
+    names = [mapping[_ARCHITECTURE] for mapping in (below, above) if _ARCHITECTURE in mapping]
+    return len(names) == 2 and names[0] != names[1]
 
 
 def to_yaml(settings: Settings) -> str:

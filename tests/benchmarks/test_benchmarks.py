@@ -228,3 +228,16 @@ def test_two_actors_are_compared_with_one(run_here, tiny_weights):
     out = run_here("archive_scaling", *small, "--weights", str(tiny_weights))
     assert [row["actors and cores"] for row in table(out)] == ["1", "2"]
     assert "ratio" in out
+
+
+def test_a_shared_trunk_is_counted_once():
+    networks = importlib.import_module("networks")
+    small = {"channels": 8, "hidden_channels": 8, "trunk_blocks": 2}
+    parameters, first, further = networks.costs(networks.BandSplitConfig(**small))
+    assert parameters > 0
+    assert 0 < further < first / 2
+    whole, each, again = networks.costs(
+        networks.ResUNetConfig(channels=(2, 2), bottleneck_channels=2, stem_channels=2)
+    )
+    assert whole > 0
+    assert each == again > 0

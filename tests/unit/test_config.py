@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 from pydantic import Field
 
-from uss_ray.config import Settings, canonical_json, load, parse_json, to_yaml
+from uss_ray.config import Settings, canonical_json, load, overlay, parse_json, to_yaml
 from uss_ray.errors import ConfigError, DataError, OutputError
 
 
@@ -120,3 +120,12 @@ def test_what_is_no_such_json_is_named(text: str | bytes, message: str) -> None:
         parse_json(text, Facts, item="a.json")
     with pytest.raises(OutputError, match=message):
         parse_json(text, Facts, item="a.json", error=OutputError)
+
+
+def test_a_network_of_another_architecture_replaces_the_one_below() -> None:
+    below = {"separator": {"architecture": "resunet", "channels": [2, 2]}}
+    other = {"architecture": "conv-tasnet", "filters": 4}
+    assert overlay(below, {"separator": other}) == {"separator": other}
+    assert overlay(below, {"separator": {"architecture": "resunet", "passes": 2}}) == {
+        "separator": {"architecture": "resunet", "channels": [2, 2], "passes": 2}
+    }
