@@ -199,8 +199,9 @@ def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     merged = dict(below)
     for key, value in above.items():
         known = merged.get(key)
-        merges = isinstance(known, Mapping) and isinstance(value, Mapping) and not _differ(known, value)
-        merged[key] = overlay(known, value) if merges else value
+        if isinstance(known, Mapping) and isinstance(value, Mapping) and not _differ(known, value):
+            value = overlay(known, value)
+        merged[key] = value
     return merged
 
 

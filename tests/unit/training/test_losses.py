@@ -72,6 +72,23 @@ def test_the_spectral_difference_is_nothing_for_the_target_and_one_for_the_mixtu
     assert float(stft_difference(torch.zeros_like(mixture), mixture, mixture)) == pytest.approx(1.0, rel=1e-3)
 
 
+def test_the_spectral_difference_is_that_of_magnitudes_at_three_resolutions(batch):
+    total = 0.0
+    for window in (512, 1024, 2048):
+        shape = np.hanning(window + 1)[:-1]
+        magnitudes = []
+        for wave in batch:
+            padded = np.pad(wave.double().numpy(), ((0, 0), (window // 2, window // 2)), mode="reflect")
+            starts = range(0, padded.shape[1] - window + 1, window // 4)
+            frames = np.stack([padded[:, start : start + window] * shape for start in starts], axis=1)
+            magnitudes.append(np.abs(np.fft.rfft(frames)))
+        found, wanted, whole = magnitudes
+        total += (np.abs(found - wanted).mean(axis=(1, 2)) / whole.mean(axis=(1, 2))).mean() / 3
+    assert float(stft_difference(*batch)) == pytest.approx(total, rel=1e-4)
+    both = float(separation_loss(*batch, settings=LossSettings(kind="l1-stft")))
+    assert both == pytest.approx(float(l1_relative(*batch)) + total, rel=1e-4)
+
+
 @pytest.mark.parametrize("kind", ["l1", "l1-relative", "l1-stft", "snr"])
 def test_every_loss_has_finite_gradients_also_for_silence(batch, kind):
     estimate, target, mixture = (wave.clone() for wave in batch)
