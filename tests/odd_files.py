@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
+
+from uss_ray.records import RECORDING_SUFFIXES
 
 TELEPHONE = Path(__file__).parent / "data/telephone.amr"
 
@@ -137,3 +140,54 @@ def _variable_length(number: int) -> bytes:
     while number := number >> 7:
         digits.append(number & 0x7F | 0x80)
     return bytes(reversed(digits))
+
+
+_BY_FFMPEG = {
+    "3g2": ("3gp", "aac", 44100), "3gp": ("3gp", "aac", 44100), "aac": ("adts", "aac", 44100),
+    "ac3": ("ac3", "ac3", 48000), "asf": ("asf", "wmav2", 44100), "avi": ("avi", "libmp3lame", 44100),
+    "eac3": ("eac3", "eac3", 48000), "flv": ("flv", "aac", 44100), "m2ts": ("mpegts", "mp2", 48000),
+    "m4a": ("mp4", "aac", 44100), "m4b": ("mp4", "aac", 44100), "m4r": ("mp4", "aac", 44100),
+    "m4v": ("mp4", "aac", 44100), "mka": ("matroska", "flac", 44100), "mkv": ("matroska", "libopus", 48000),
+    "mov": ("mov", "pcm_s16le", 48000), "mp2": ("mp2", "mp2", 48000), "mp4": ("mp4", "aac", 44100),
+    "mpeg": ("mpeg", "mp2", 48000), "mpg": ("mpeg", "mp2", 48000), "mts": ("mpegts", "mp2", 48000),
+    "ogv": ("ogg", "flac", 44100), "ogx": ("ogg", "flac", 44100), "qt": ("mov", "pcm_s24be", 48000),
+    "spx": ("ogg", "flac", 44100), "tta": ("tta", "tta", 44100), "vob": ("mpeg", "mp2", 48000),
+    "webm": ("webm", "libopus", 48000), "wma": ("asf", "wmav2", 44100), "wmv": ("asf", "wmav2", 44100),
+    "wv": ("wv", "wavpack", 44100),
+}  # fmt: skip
+_BY_SNDFILE = {
+    "aif": "AIFF", "aifc": "AIFF", "aiff": "AIFF", "au": "AU", "bwf": "WAV", "caf": "CAF", "flac": "FLAC",
+    "mp3": "MP3", "mpga": "MP3", "nist": "NIST", "oga": "OGG", "ogg": "OGG", "rf64": "RF64", "snd": "AU", "sph": "NIST",
+    "voc": "VOC", "w64": "W64", "wav": "WAV", "wave": "WAV",
+}  # fmt: skip
+
+
+def write_odd_archive(folder: Path, *, seconds: float = 0.25) -> tuple[set[str], set[str]]:
+    """Write a file of each suffix that recordings have; give the names of those with sound, and of those with none.
+
+    For some suffixes nobody has an encoder here: those files hold what is no sound.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    good, bad = set(), set()
+    for suffix in sorted(each.removeprefix(".") for each in RECORDING_SUFFIXES):
+        name = f"a.{suffix}"
+        rate = _BY_FFMPEG[suffix][2] if suffix in _BY_FFMPEG else 44100
+        frames = round(rate * seconds)
+        noise = (0.1 * np.random.default_rng(len(name)).standard_normal((1, frames))).astype(np.float32)
+        if suffix in _BY_FFMPEG:
+            container, coding, _ = _BY_FFMPEG[suffix]
+            bit_rate = 128_000 if container == "asf" else None
+            content = encoded_media(noise, rate=rate, container=container, coding=coding, bit_rate=bit_rate)
+            (folder / name).write_bytes(content)
+        elif suffix in _BY_SNDFILE:
+            soundfile.write(folder / name, noise.T, rate, format=_BY_SNDFILE[suffix])
+        elif suffix == "opus":
+            soundfile.write(folder / name, noise.T, 48000, format="OGG", subtype="OPUS")
+        elif suffix == "amr":
+            (folder / name).write_bytes(TELEPHONE.read_bytes())
+        else:
+            (folder / name).write_bytes(bytes(range(256)) * 8)
+            bad.add(name)
+            continue
+        good.add(name)
+    return good, bad

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import soundfile as sf
 
-from tests.odd_files import encoded_media
+from tests.odd_files import encoded_media, write_odd_archive
 from uss_ray import separate
 from uss_ray.api.request import Query, request_with
 from uss_ray.cli.main import run
@@ -132,10 +132,18 @@ def test_odd_files_of_an_archive_are_taken_and_what_is_passed_over_is_told(
     sf.write(folder / "many.wav", np.repeat(noise, 9, axis=0).T, 32000)
     for name in ("notes.txt", "README"):
         (folder / name).write_text("none")
+    good, bad = write_odd_archive(folder / "each suffix")
 
     result = separate_archive(str(folder), request=request_for())
-    assert (result.exit_code, result.summary.recordings.separated) == (0, 4)
+    counts = result.summary.recordings
+    assert (counts.separated, counts.failed, counts.unfinished) == (4 + len(good), len(bad), 0)
     out = tmp_path / "out"
+    status = {row["recording_id"]: row for row in read_index(out).to_pylist() if row["status"] != "absent"}
+    for name in good:
+        assert status.pop(f"each suffix/{name}")["status"] == "written"
+    for name in bad:
+        assert "expected audio (WAV, FLAC" in status.pop(f"each suffix/{name}")["reason"]
+    assert len(status) == 4
     summary = json.loads((out / "summary.json").read_text())
     assert summary["passed_over"] == {
         "count": 2,
@@ -158,7 +166,9 @@ def test_odd_files_of_an_archive_are_taken_and_what_is_passed_over_is_told(
     summed = sum(sf.read(out / row["stem_uri"], dtype="float64")[0] for row in loud)
     assert np.abs(summed - 20_000 * noise[0]).max() < 0.05
 
-    strict = separate_archive(str(folder), request=request_for(output=str(tmp_path / "strict"), strict=True))
+    strict = separate_archive(
+        str(folder / "lying.wav"), request=request_for(output=str(tmp_path / "strict"), strict=True)
+    )
     assert strict.summary.recordings.failed == 1
 
 

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ from uss_ray.store.store import Store
 FAILED_PREFIX = "failed-"
 _SETTLED = f"{FAILED_PREFIX}settled"
 _READINGS = 5
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 FAILED_LIST_NAME = "failed.jsonl"
 
 _READERS = 16
@@ -91,28 +93,41 @@ def read_ledger(output: Store) -> Ledger:
     OutputError
         If the index is there and cannot be read.
     """
+    found = _last_rows(output)
+    keys, well, contents = found.keys, found.is_well, found.contents
+    return Ledger(keys[well], keys[~well], keys[contents != 0], contents[contents != 0])
+
+
+@dataclass(frozen=True)
+class _LastRows:
+    """What the last rows of each recording say, by its key; those that tell of stems come after those of failures."""
+
+    keys: Keys
+    is_well: NDArray[np.bool_]
+    contents: Keys
+    made_at: Keys
+
+
+def _last_rows(output: Store) -> _LastRows:
     for left in reversed(range(_READINGS)):
         parts = _index_parts(output)
         try:
             with ThreadPoolExecutor(_READERS) as pool:
                 found = list(pool.map(_read_keys, parts))
             break
-        except (
-            OutputError
-        ) as error:  # another shard brings the index into order, and a part is in the next one
+        except OutputError as error:
+            # Another shard brings the index into order, and a part is in the next one.
             if not left or not isinstance(error.__cause__, FileNotFoundError):
                 raise
-    if not found:
-        return Ledger(np.zeros(0, np.int64), np.zeros(0, np.int64))
-    keys = np.concatenate([part.keys for part in found])
-    made = np.concatenate([part.made_at for part in found])
-    contents = np.concatenate([part.contents for part in found])
+    none = np.zeros(0, np.int64)
+    keys = np.concatenate([none, *(part.keys for part in found)])
+    made = np.concatenate([none, *(part.made_at for part in found)])
+    contents = np.concatenate([none, *(part.contents for part in found)])
     well = np.repeat([not _holds_failed(part) for part in parts], [len(part.keys) for part in found])
     order = np.lexsort((made, well, keys))
-    keys, well, contents = keys[order], well[order], contents[order]
+    keys, well, contents, made = keys[order], well[order].astype(np.bool_), contents[order], made[order]
     is_last = np.append(keys[1:] != keys[:-1], True)[: len(keys)]
-    keys, well, contents = keys[is_last], well[is_last], contents[is_last]
-    return Ledger(keys[well], keys[~well], keys[contents != 0], contents[contents != 0])
+    return _LastRows(keys[is_last], well[is_last], contents[is_last], made[is_last])
 
 
 def is_in(keys: Keys, found: Keys) -> NDArray[np.bool_]:
@@ -218,10 +233,29 @@ def tally_of(rows: Iterable[IndexRow], *, keys: Keys) -> FailureTally:
     return tally
 
 
+class _Separated:
+    """Which recordings are separated, and of which content when."""
+
+    def __init__(self, last: _LastRows) -> None:
+        well = last.is_well
+        self._keys, self._contents, self._made = last.keys[well], last.contents[well], last.made_at[well]
+
+    def mends(self, row: IndexRow) -> bool:
+        """Tell whether a failure is over; not if it is that of a later content."""
+        key = np.array([recording_key(row.recording_id)])
+        if not is_in(key, self._keys)[0]:
+            return False
+        place = int(np.searchsorted(self._keys, key)[0])
+        then, now = int(self._contents[place]), content_key(row.recording_content)
+        is_later = (row.created_at - _EPOCH) // _MICROSECOND > self._made[place]
+        return not (then and now and then != now and is_later)
+
+
 def settle_failures(output: Store) -> list[IndexRow]:
     """Bring the rows of failed recordings into order, and list them in `failed.jsonl`.
 
-    Rows of recordings that a repetition has separated, and older rows of those that failed again, go.
+    Rows of recordings that a repetition has separated, and older rows of those that failed again, go. A recording that
+    has changed, and failed since, is in the index twice: its stems are those of the former content.
 
     Returns
     -------
@@ -234,7 +268,7 @@ def settle_failures(output: Store) -> list[IndexRow]:
         If the index cannot be read or written.
     """
     parts = [name for name in _index_parts(output) if _holds_failed(name)]
-    separated = read_ledger(output).separated if parts else np.zeros(0, np.int64)
+    separated = _Separated(_last_rows(output)) if parts else None
     latest: dict[str, tuple[bool, IndexRow]] = {}
     rows = 0
     is_current = True
@@ -245,7 +279,7 @@ def settle_failures(output: Store) -> list[IndexRow]:
         for record in table.to_pylist():
             rows += 1
             row = IndexRow.from_record(record)
-            if is_in(np.array([recording_key(row.recording_id)]), separated)[0]:
+            if separated is not None and separated.mends(row):
                 continue
             # What was settled is of an earlier run, whatever the clocks of two machines say.
             found = (part.name != f"{_SETTLED}.parquet", row)

@@ -100,6 +100,18 @@ def test_failures_are_settled_once_a_recording_is_separated_or_has_failed_again(
     assert read_index(output).num_rows == 3
 
 
+def test_a_recording_that_changed_and_failed_since_is_told_beside_its_former_stems(output, put):
+    put("one", [replace(separated("a.wav"), recording_content="old")])
+    put(FAILED_PREFIX + "a", [replace(failed("a.wav", "cut"), recording_content="new")])
+    put(FAILED_PREFIX + "b", [replace(failed("a.wav", "of before"), recording_content="old")])
+    assert [row.reason for row in settle_failures(output)] == ["cut"]
+    ledger = read_ledger(output)
+    assert (len(ledger.separated), len(ledger.failed)) == (1, 0)
+    put("two", [replace(separated("a.wav"), recording_content="new")])
+    settle_duplicates(output)
+    assert settle_failures(output) == []
+
+
 def test_what_fails_again_counts_whatever_the_clock_of_its_machine_says(output, put):
     late, early = (datetime(year, 1, 1, tzinfo=UTC) for year in (2031, 2026))
     put(FAILED_PREFIX + "a", [replace(failed("a.wav", "cut"), created_at=late), failed("b.wav")])
