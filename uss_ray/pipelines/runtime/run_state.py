@@ -53,7 +53,8 @@ class Look:
     is_listed: bool
     workers: int
     busy: tuple[str, ...]
-    fault: Exception | None
+    # An exception that has travelled equals no other, itself of a moment ago included.
+    fault: Exception | None = field(compare=False)
     # No signs of life: a run that waits for a store stands still all the same.
     notes: tuple[str, ...] = field(default=(), compare=False)
     silent: tuple[tuple[str, str, float], ...] = field(default=(), compare=False)

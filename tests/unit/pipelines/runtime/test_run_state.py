@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 
 from uss_ray.pipelines.runtime import run_state
@@ -44,6 +46,14 @@ def test_a_fault_after_a_stop_is_no_reason_of_its_own():
     other.give_up(ValueError())
     assert isinstance(other.look().fault, ValueError)
     assert other.is_stopping()
+
+
+def test_a_fault_that_travels_is_no_sign_of_life():
+    state = RunState()
+    state.give_up(ValueError("no room"))
+    one, other = (pickle.loads(pickle.dumps(state.look())) for _ in range(2))  # noqa: S301 - as Ray does
+    assert one.fault != other.fault
+    assert one == other
 
 
 def test_what_earlier_runs_did_counts_once_though_a_reader_begins_anew():
