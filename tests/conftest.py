@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +31,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.s3)
         if (group := group_of(item)) is not None:
             item.add_marker(pytest.mark.xdist_group(group))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        long_files = {item.path for item in items if any(item.iter_markers("slow"))}
+        items.sort(key=lambda item: _rank(item, long_files))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share out groups and whole files, in the order of the tests: what a module's fixtures make is made once."""
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadGroupScheduling
+
+    class ByGroupOrFile(LoadGroupScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return super()._split_scope(nodeid).split("::")[0]
+
+    config.option.loadscopereorder = False
+    return ByGroupOrFile(config, log)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -45,17 +64,30 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return f"{argname} of {len(val)} bytes" if isinstance(val, bytes) and len(val) > 40 else None
 
 
-def group_of(item: pytest.Item) -> str | None:
-    """Name what runs one after another in one process, or None; see ADR 49.
+GROUPS = ("a Ray of their own", "faults", "ray", "storage")
+"""What runs one after another in one process, longest first (ADR 49).
 
-    Tests of faults share a Ray and an S3 server, others on the Ray of the tests another Ray, tests of storage another
-    server. Those that start a Ray of their own do so one at a time.
-    """
+Tests that start a Ray of their own do so one at a time. Those of faults share a Ray and an S3 server, others on the Ray
+of the tests another one, those of storage another server.
+"""
+
+
+def group_of(item: pytest.Item) -> str | None:
+    """Name the group of a test; None: it may run beside any other."""
+    own, faults, shared, storage = GROUPS
     if not item.get_closest_marker("ray"):
-        return "storage" if needs_s3_server(item) else None
+        return storage if needs_s3_server(item) else None
     if "local_ray" not in getattr(item, "fixturenames", ()):
-        return "a Ray of their own"
-    return "faults" if "/faults/" in item.nodeid else "ray"
+        return own
+    return faults if "/faults/" in item.nodeid else shared
+
+
+def _rank(item: pytest.Item, long_files: Set[Path]) -> int:
+    """Put what takes long first: what comes last is waited for by idle cores."""
+    marked = item.get_closest_marker("xdist_group")
+    if marked is not None:
+        return GROUPS.index(marked.args[0]) if marked.args[0] in GROUPS else len(GROUPS)
+    return len(GROUPS) + (item.path not in long_files)
 
 
 def needs_s3_server(item: pytest.Item) -> bool:
