@@ -84,10 +84,8 @@ def group_of(item: pytest.Item) -> str | None:
 
 def _rank(item: pytest.Item, long_files: Set[Path]) -> int:
     """Put what takes long first: what comes last is waited for by idle cores."""
-    marked = item.get_closest_marker("xdist_group")
-    if marked is not None:
-        return GROUPS.index(marked.args[0]) if marked.args[0] in GROUPS else len(GROUPS)
-    return len(GROUPS) + (item.path not in long_files)
+    group = group_of(item)
+    return GROUPS.index(group) if group is not None else len(GROUPS) + (item.path not in long_files)
 
 
 def needs_s3_server(item: pytest.Item) -> bool:

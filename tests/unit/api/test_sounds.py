@@ -30,9 +30,9 @@ def rows_below(folder):
     "asked",
     [
         {"levels": [1, 2]},
-        {"classes": ["Dog", "Speech"], "exclude": ["Music"]},
         {"texts": "a dog"},
-        {"labels": "csv"},
+        pytest.param({"classes": ["Dog", "Speech"], "exclude": ["Music"]}, marks=pytest.mark.slow),
+        pytest.param({"labels": "csv"}, marks=pytest.mark.slow),
     ],
 )
 def test_what_is_saved_is_what_would_have_been_written(

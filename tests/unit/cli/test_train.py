@@ -42,6 +42,7 @@ def test_anchors_are_trained_from_with_the_weights_that_mined_them(command, call
     assert called == [("mine", tmp_path, Path("out"), Path("runs/starter"))]
 
 
+@pytest.mark.slow
 def test_a_run_is_trained_shown_and_exported(command, synthetic_set: SyntheticSet, tmp_path: Path) -> None:
     file, run = tmp_path / "run.yaml", tmp_path / "run"
     held_out = make_held_out(tmp_path / "held")

@@ -157,6 +157,7 @@ def _answer(vocabulary: Vocabulary, text: str) -> str:
         return "ask"
 
 
+@pytest.mark.slow
 def test_of_the_table_of_queries_none_is_taken_for_another_sound_and_few_are_asked_needlessly(
     audioset: Vocabulary,
 ) -> None:

@@ -204,7 +204,10 @@ def assert_tells_something(blocks: Sequence[EstimateBlock], *, targets: Sequence
 
 @pytest.mark.parametrize("joins", [FADED, HARD], ids=["faded", "hard"])
 @pytest.mark.parametrize("channels", [1, 2])
-@pytest.mark.parametrize("rate", [8000, 16000, 22050, 32000, 44100, 48000])
+@pytest.mark.parametrize(
+    "rate",
+    [22050, 44100, *(pytest.param(rate, marks=pytest.mark.slow) for rate in (8000, 16000, 32000, 48000))],
+)
 def test_spans_set_end_to_end_are_the_undivided_recording(
     networks: WeightsLike, vocabulary: Vocabulary, rate: int, channels: int, joins: SeparationSettings
 ) -> None:

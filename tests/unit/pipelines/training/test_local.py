@@ -30,6 +30,7 @@ def last_state(run: Path):
     return read_checkpoint(find_checkpoints(Store(run))[-1])[1]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bits(synthetic_set: SyntheticSet, tmp_path: Path) -> None:
     values = {"fit": {"log_steps": 1, "ema_decay": 0.9}}
     assert train_here(training_of(synthetic_set, tmp_path / "whole", **values)) == 6
