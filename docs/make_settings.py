@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from uss_ray.cli import anchors, archive, mine, separate, train
+from uss_ray.cli import ablate, anchors, archive, mine, separate, train
 from uss_ray.cli.command import Command
 from uss_ray.cli.flags import type_without_none
 from uss_ray.config import Settings
@@ -21,6 +21,7 @@ COMMANDS: tuple[Command[Any], ...] = (
     anchors.PACK,
     train.SEPARATOR,
     train.TAGGER,
+    ablate.COMMAND,
 )
 BOUNDS = {"ge": "≥ {}", "gt": "> {}", "le": "≤ {}", "lt": "< {}"}
 HEAD = """\

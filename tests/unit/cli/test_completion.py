@@ -36,7 +36,7 @@ def complete():
 
 
 def test_bash_completes_commands_flags_and_choices(complete):
-    assert complete("a") == {"anchors", "archive"}
+    assert complete("a") == {"ablate", "anchors", "archive"}
     assert complete("archive", "--thr") == {"--threshold", "--threads"}
     assert {"flac", "wav", "ogg", "opus", "mp3"} <= complete("archive", "--format", "")
     assert {"list", "show", "fetch", "import"} <= complete("weights", "")

@@ -1,0 +1,137 @@
+"""Run the arms of an ablation: in this process one after another, or on Ray some at a time.
+
+Each arm is a run like any other, in a folder of its own: one that is finished is not run again, one that was
+interrupted goes on from its checkpoint, and one that fails is told of and does not end the others.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from uss_ray.errors import OutputError, UssRayError
+from uss_ray.pipelines.training.ablation_request import AblationOptions, AblationRequest, Arm, arms_of
+from uss_ray.pipelines.training.ablation_table import (
+    ArmSummary,
+    RunOutcome,
+    summarise,
+    to_json,
+    to_markdown,
+)
+from uss_ray.pipelines.training.checkpoints import find_checkpoints
+from uss_ray.pipelines.training.local import train_here
+from uss_ray.pipelines.training.run_folder import METRICS_NAME, VALIDATIONS_NAME, read_lines
+from uss_ray.store.store import Store
+
+_log = logging.getLogger(__name__)
+TABLE_NAME, RESULT_NAME = "ablation.md", "ablation.json"
+
+
+def ablate(
+    request: AblationRequest,
+    options: AblationOptions,
+    *,
+    is_stopping: Callable[[], bool] = lambda: False,
+    on_run: Callable[[RunOutcome], None] = lambda _: None,
+) -> list[ArmSummary]:
+    """Run all arms, or those that an earlier call left.
+
+    Parameters
+    ----------
+    request : AblationRequest
+    options : AblationOptions
+    is_stopping : callable, optional
+        Where it is true, runs end with a checkpoint and no other begins.
+    on_run : callable, optional
+        Told how each run ended.
+
+    Returns
+    -------
+    list of ArmSummary
+        As in the table that is written.
+
+    Raises
+    ------
+    ConfigError
+        If an arm is not what it should be: before any of them runs.
+    OutputError
+        If the output cannot be written.
+    """
+    arms = arms_of(request)
+    names = list(dict.fromkeys(arm.name for arm in arms))
+    outcomes = {(arm.name, arm.seed): told for arm in arms if (told := _finished(arm)) is not None}
+    left = [arm for arm in arms if (arm.name, arm.seed) not in outcomes]
+    summaries = _write(request.output_store, outcomes.values(), names)
+    for outcome in _run(left, options, is_stopping=is_stopping):
+        outcomes[outcome.arm, outcome.seed] = outcome
+        on_run(outcome)
+        summaries = _write(request.output_store, outcomes.values(), names)
+    return summaries
+
+
+def _run(
+    arms: Sequence[Arm], options: AblationOptions, *, is_stopping: Callable[[], bool]
+) -> Iterator[RunOutcome]:
+    if options.workers and arms:
+        from uss_ray.pipelines.training.ablation_on_ray import run_on_ray
+
+        yield from run_on_ray(arms, options, is_stopping=is_stopping)
+        return
+    for arm in arms:
+        if is_stopping():
+            return
+        yield run_arm(arm, is_stopping=is_stopping)
+
+
+def run_arm(arm: Arm, *, is_stopping: Callable[[], bool]) -> RunOutcome:
+    """Run an arm and tell how it ended.
+
+    Raises
+    ------
+    OutputError
+        If its folder cannot be written, for then nor can those of others.
+    """
+    try:
+        train_here(arm.training, is_stopping=is_stopping)
+    except OutputError:
+        raise
+    except (UssRayError, RuntimeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        _log.info("arm %s, seed %d", arm.name, arm.seed, exc_info=error)
+        return failure(arm, error)
+    return _finished(arm) or RunOutcome(arm=arm.name, seed=arm.seed, state="stopped", step=_step(arm))
+
+
+def failure(arm: Arm, error: Exception) -> RunOutcome:
+    """Tell of a run that failed."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return RunOutcome(arm=arm.name, seed=arm.seed, state="failed", step=_step(arm), error=text)
+
+
+def _finished(arm: Arm) -> RunOutcome | None:
+    """Tell how a run ended, if it is at its end and scored."""
+    run, steps = arm.training.run_store, arm.training.recipe.fit.steps
+    scored = [line for line in read_lines(run / VALIDATIONS_NAME) if line["step"] == steps]
+    if not scored or _step(arm) != steps:
+        return None
+    metrics = read_lines(run / METRICS_NAME)
+    return RunOutcome(
+        arm=arm.name,
+        seed=arm.seed,
+        state="finished",
+        step=steps,
+        sdri_db=scored[-1]["sdri_db"],
+        loss=metrics[-1]["loss"] if metrics else None,
+    )
+
+
+def _step(arm: Arm) -> int:
+    found = find_checkpoints(arm.training.run_store)
+    return int(found[-1].name.removeprefix("step-")) if found else 0
+
+
+def _write(output: Store, outcomes: Iterable[RunOutcome], names: Sequence[str]) -> list[ArmSummary]:
+    told = sorted(outcomes, key=lambda outcome: (names.index(outcome.arm), outcome.seed))
+    summaries = summarise(told, names)
+    (output / RESULT_NAME).put(to_json(summaries, told).encode())
+    (output / TABLE_NAME).put(to_markdown(summaries, told).encode())
+    return summaries

@@ -1,0 +1,134 @@
+"""What an ablation is asked to do: the arms that a base, its overlays and the seeds make. Without Ray and torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from uss_ray.api.request import Device
+from uss_ray.config import Count, Location, Settings, overlay, read_overlays
+from uss_ray.errors import ConfigError, OutputError
+from uss_ray.pipelines.training.request import SeparatorTraining
+from uss_ray.store.options import StoreOptions
+from uss_ray.store.store import Store
+
+BASE_ARM = "base"
+_PARTS = ("request", "options")
+
+
+class AblationRequest(Settings):
+    """Which runs are compared, and where they go."""
+
+    base: Location = Field(
+        description="File of settings of `uss-ray train separator`; it names a validation."
+    )
+    overlays: tuple[Location, ...] = Field(
+        min_length=1, description="Files that hold what differs, or folders of such; each is an arm."
+    )
+    output: Location = Field(min_length=1, description="Folder or URI of the runs and of the table.")
+    seeds: Count = Field(default=3, description="Runs of each arm, with seeds from 0.")
+    device: Device | None = Field(
+        default=None, description="Where the networks are trained; off: as in BASE."
+    )
+    storage: StoreOptions = Field(default_factory=StoreOptions, description="How an object store is reached.")
+
+    @property
+    def output_store(self) -> Store:
+        """Where runs and table go."""
+        return Store(self.output, self.storage, OutputError)
+
+
+class AblationOptions(Settings):
+    """Who does the runs of an ablation."""
+
+    workers: int = Field(
+        default=0,
+        ge=0,
+        description="Runs at a time, on Ray, a GPU each where there are some; 0: in this process.",
+    )
+    address: str | None = Field(
+        default=None, description="Ray cluster; without it RAY_ADDRESS, or a local Ray."
+    )
+    cpus_per_worker: float = Field(default=1.0, gt=0.0, description="What Ray sets aside for a run.")
+    verbose: bool = Field(default=False, description="Let the logs of Ray and of the workers through.")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A run of an ablation.
+
+    Parameters
+    ----------
+    name : str
+        Of the overlay; `base` has none.
+    seed : int
+    training : SeparatorTraining
+    """
+
+    name: str
+    seed: int
+    training: SeparatorTraining
+
+
+def arms_of(request: AblationRequest) -> list[Arm]:
+    """Make all runs, those of a seed after each other, so that each arm soon has one.
+
+    Raises
+    ------
+    ConfigError
+        If a file is not what it should be, two overlays have one name, or the base names no validation.
+    """
+    base = _request_in(request.base)
+    arms = {BASE_ARM: (request.base, base)}
+    for path in _files(request.overlays):
+        if path.stem in arms:
+            raise ConfigError(str(path), expected="a name that no other arm has", found=path.stem)
+        arms[path.stem] = str(path), overlay(base, _request_in(path))
+    made = [
+        Arm(name, seed, _training(request, name, seed=seed, file=file, values=values))
+        for seed in range(request.seeds)
+        for name, (file, values) in arms.items()
+    ]
+    if made[0].training.validation is None:
+        raise ConfigError(request.base, expected="a validation, by which arms are compared", found="none")
+    return made
+
+
+def _training(
+    request: AblationRequest, name: str, *, seed: int, file: str, values: Mapping[str, Any]
+) -> SeparatorTraining:
+    place = request.output_store / name / f"seed-{seed}"
+    own: dict[str, Any] = {
+        "output": str(place),
+        "recipe": {"plan": {"seed": seed}},
+        "storage": request.storage,
+    }
+    if request.device is not None:
+        own["device"] = request.device
+    try:
+        return SeparatorTraining(**overlay(values, own))
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error.item}", expected=error.expected, found=error.found) from error
+
+
+def _files(places: Sequence[str]) -> Iterator[Path]:
+    for place in map(Path, places):
+        found = sorted(place.glob("*.yaml")) if place.is_dir() else [place]
+        if not found:
+            raise ConfigError(str(place), expected="overlays (*.yaml)", found="none")
+        yield from found
+
+
+def _request_in(path: str | Path) -> dict[str, Any]:
+    values = read_overlays(path)
+    strange = sorted(values.keys() - set(_PARTS))
+    if strange:
+        raise ConfigError(
+            f"{path}: {strange[0]}", expected="a known setting, 'request'", found="an unknown one"
+        )
+    request: dict[str, Any] = values.get("request", {})
+    return request
