@@ -9,6 +9,7 @@ import yaml
 
 from uss_ray.cli import archive, mine, separate, train
 from uss_ray.mining.settings import MiningSettings
+from uss_ray.pipelines.training.ablation_request import AblationRequest, arms_of
 from uss_ray.separation.settings import SeparationSettings
 
 ROOT = Path(__file__).parents[3]
@@ -19,11 +20,18 @@ COMMANDS = {
     "train": train.SEPARATOR,
     "train/tagger": train.TAGGER,
 }
-FILES = sorted((ROOT / "configs").glob("*/*.yaml"))
+FILES = sorted(path for path in (ROOT / "configs").glob("*/*.yaml") if path.parent.name != "ablations")
 
 
 def read(command, *arguments):
     return COMMANDS[command].read([str(argument) for argument in arguments])[0]
+
+
+def test_every_overlay_is_an_arm_of_an_ablation(tmp_path):
+    base = tmp_path / "base.yaml"
+    base.write_text(f"base: {ROOT}/configs/train/base.yaml\nrequest: {{validation: {{data: held-out}}}}\n")
+    asked = AblationRequest(base=str(base), overlays=(str(ROOT / "configs/ablations"),), output="o", seeds=1)
+    assert len(arms_of(asked)) == 1 + len(list((ROOT / "configs/ablations").glob("*.yaml")))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
