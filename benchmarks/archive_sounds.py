@@ -56,7 +56,7 @@ def long_noise(path: Path, *, seconds: float, sample_rate: int, channels: int) -
 
 def _example_sounds(rate: int) -> np.ndarray:
     pieces = []
-    for source in sorted(path for path in EXAMPLES.iterdir() if path.suffix != ".md"):
+    for source in sorted(path for path in EXAMPLES.iterdir() if path.suffix not in {".md", ".csv"}):
         audio, native = soundfile.read(source, dtype="float32", always_2d=True)
         audio = soxr.resample(audio, native, rate)
         pieces.append(audio if audio.shape[1] == 2 else np.repeat(audio, 2, axis=1))

@@ -38,7 +38,7 @@ sys.exit(status)
 def make_recording(path: Path, *, seconds: float) -> None:
     """Write a stereo recording of the wanted length from the example recordings, over and over."""
     pieces = []
-    for source in sorted(p for p in ARCHIVE.iterdir() if p.suffix != ".md"):
+    for source in sorted(p for p in ARCHIVE.iterdir() if p.suffix not in {".md", ".csv"}):
         audio, rate = soundfile.read(source, dtype="float32", always_2d=True)
         audio = soxr.resample(audio, rate, RATE)
         pieces.append(audio if audio.shape[1] == 2 else np.repeat(audio, 2, axis=1))

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.truth import read_truth
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -113,10 +115,12 @@ def test_the_example_recordings_are_what_the_demo_promises():
     import soundfile as sf
 
     archive = ROOT / "examples" / "archive"
-    infos = [sf.info(path) for path in archive.iterdir() if path.suffix in {".ogg", ".flac", ".wav"}]
+    recordings = {path.name: path for path in archive.iterdir() if path.suffix in {".ogg", ".flac", ".wav"}}
+    infos = [sf.info(path) for path in recordings.values()]
     assert any(info.samplerate == 48_000 and info.channels == 2 for info in infos)
     assert any(info.samplerate == 44_100 for info in infos)
     assert any(info.duration >= 60 for info in infos)
-    assert sum(path.stat().st_size for path in archive.iterdir()) <= 4e6
+    assert sum(path.stat().st_size for path in archive.iterdir()) <= 3e6
     licences = (archive / "LICENSES.md").read_text(encoding="utf-8")
-    assert all(f"## {path.name}" in licences for path in archive.iterdir() if path.suffix != ".md")
+    assert all(f"## {name}" in licences for name in recordings)
+    assert {sound.recording for sound in read_truth(archive / "truth.csv")} == set(recordings)

@@ -30,8 +30,8 @@ def one(output: str, **query: Any) -> dict[str, Any]:
 DOCUMENTED: dict[str, dict[str, Any]] = {
     f"separate {STATION} -o out/events": one("events"),
     f"separate {STATION} -o out/one --levels 1 2 3": one("one", levels=(1, 2, 3)),
-    f"separate {STATION} -o out/classes --classes Speech /m/07jdr --exclude Music": one(
-        "classes", classes=("Speech", "/m/07jdr"), exclude=("Music",)
+    f"separate {STATION} -o out/classes --classes Speech /m/07rv4dm --exclude Music": one(
+        "classes", classes=("Speech", "/m/07rv4dm"), exclude=("Music",)
     ),
     'separate "examples/archive/farm by the brook.ogg" -o out/text --text "a man speaking"': one(
         "text", texts=("a man speaking",)
