@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from uss_ray.models.network_settings import (
     BandSplitConfig,
     ConvTasNetConfig,
+    OpenUnmixConfig,
     ResUNetConfig,
     SeparatorConfig,
     UNetConfig,
@@ -37,6 +38,7 @@ NETWORKS = {
     "ResUNet30, two passes": ResUNetConfig(passes=2),
     "ResUNet of the starter, hop 1000": ResUNetConfig(**_STARTER, hop_samples=1000),
     "U-Net": UNetConfig(),
+    "Open-Unmix": OpenUnmixConfig(),
     "Conv-TasNet": ConvTasNetConfig(),
     "band split": BandSplitConfig(),
     "band split, small": BandSplitConfig(channels=64, hidden_channels=192, trunk_blocks=3),

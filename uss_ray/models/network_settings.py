@@ -153,6 +153,29 @@ class BandSplitConfig(Settings):
         return self
 
 
+class OpenUnmixConfig(Settings):
+    """Size of an Open-Unmix; the defaults are the published ones, at 32 kHz."""
+
+    architecture: Literal["open-unmix"] = "open-unmix"
+    condition_size: Count = Field(default=527, description="Length of a condition.")
+    hidden_channels: Count = Field(default=512, description="Of the recurrent layers, both directions; even.")
+    layers: Count = Field(default=3, description="Recurrent layers.")
+    film: FilmSettings = Field(
+        default_factory=FilmSettings, description="How the condition steers what lies around them."
+    )
+    window_samples: Count = 2048
+    hop_samples: Count = 512
+    sample_rate: Count = Field(default=32000, description="In Hz.")
+
+    @model_validator(mode="after")
+    def _check(self) -> OpenUnmixConfig:
+        if self.hidden_channels % 2:
+            raise ConfigError(
+                "Open-Unmix hidden_channels", expected="an even number", found=str(self.hidden_channels)
+            )
+        return self
+
+
 class AdaptorConfig(Settings):
     """Size of the adaptor: two linear layers."""
 
@@ -163,7 +186,8 @@ class AdaptorConfig(Settings):
 
 
 SeparatorConfig = Annotated[
-    ResUNetConfig | UNetConfig | ConvTasNetConfig | BandSplitConfig, Field(discriminator="architecture")
+    ResUNetConfig | UNetConfig | OpenUnmixConfig | ConvTasNetConfig | BandSplitConfig,
+    Field(discriminator="architecture"),
 ]
 """Type of a setting that chooses a separator."""
 

@@ -24,9 +24,11 @@ from uss_ray.models.network_settings import (
     AdaptorConfig,
     BandSplitConfig,
     ConvTasNetConfig,
+    OpenUnmixConfig,
     ResUNetConfig,
     UNetConfig,
 )
+from uss_ray.models.open_unmix import OpenUnmix
 from uss_ray.models.panns import Panns
 from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.models.query_net import Adaptor
@@ -103,6 +105,7 @@ register("tagger", HtsatConfig)(Htsat)
 register("adaptor", AdaptorConfig)(Adaptor)
 register("separator", ResUNetConfig)(ResUNet)
 register("separator", UNetConfig)(UNet)
+register("separator", OpenUnmixConfig)(OpenUnmix)
 register("separator", ConvTasNetConfig)(ConvTasNet)
 register("separator", BandSplitConfig)(BandSplit)
 

@@ -280,7 +280,7 @@ def check_recipe(
     if query.stored is not None and query.stored not in manifest.conditions:
         raise DataError(
             str(anchors.root),
-            expected=f"anchors that were mined with --conditions {query.stored} (or all)",
+            expected=f"anchors that were mined with --conditions {query.stored} (or both)",
             found=f"conditions {', '.join(manifest.conditions) or 'none'}",
         )
     means = stored_means(anchors, query, classes=classes)

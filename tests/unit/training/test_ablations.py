@@ -31,6 +31,7 @@ TINY: dict[str, dict[str, Any]] = {
         "hidden_channels": 4,
         "trunk_blocks": 1,
     },
+    "open-unmix": {"hidden_channels": 4, "layers": 1},
     "panns": {"block_channels": (2, 4), "embedding_size": SIZE},
     "htsat": {"channels": 2, "stage_blocks": (1, 1), "stage_heads": (1, 2), "image_size": 64},
 }
