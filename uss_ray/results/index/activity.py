@@ -49,7 +49,7 @@ class Activity:
     spans : tuple of ActiveSpan
         Where the node sounds.
     highest_probability : float or None, default=None
-        The maximum over all segments; None where nothing was tagged.
+        The maximum over the segments of these spans, or where there are none over all; None where nothing was tagged.
     certainty : {"sure", "doubtful"} or None, default=None
         Whether it is sure in one of these spans; None where it is detected in none.
     stem_probability : float or None, default=None
@@ -74,6 +74,8 @@ class Sounding:
         Places of the targets.
     times : ndarray of shape (n, 2), dtype=float64
         Start and end in the recording in seconds.
+    segments : ndarray of shape (n,), dtype=int64
+        Which of the segments it lies in.
     detected, sure : ndarray of shape (n,), dtype=bool
         Whether the target is detected, and surely so, in the segment of the span.
     explained : ndarray of shape (n,), dtype=bool
@@ -82,6 +84,7 @@ class Sounding:
 
     targets: npt.NDArray[np.int64]
     times: npt.NDArray[np.float64]
+    segments: npt.NDArray[np.int64]
     detected: Flags
     sure: Flags
     explained: Flags
@@ -107,6 +110,7 @@ class Sounding:
         return cls(
             targets=targets,
             times=times,
+            segments=numbers,
             detected=np.asarray(segments.detected, bool)[numbers, targets],
             sure=np.asarray(segments.sure, bool)[numbers, targets],
             explained=explained,
@@ -128,6 +132,8 @@ class Activities(Mapping[str, Activity]):
         Of the nodes that sound somewhere.
     explained : mapping of str to tuple of ActiveSpan
         Of the nodes that are detected somewhere, and nowhere separated, for something more specific is.
+    highest : ndarray of shape (nodes,), dtype=float32
+        See `Activity.highest_probability`; NaN where nothing was tagged.
     certainties : mapping of str to {"sure", "doubtful"}
         Of the nodes that are detected.
     stem_probabilities : ndarray of shape (nodes,), dtype=float32
@@ -136,7 +142,7 @@ class Activities(Mapping[str, Activity]):
     Attributes
     ----------
     highest : ndarray of shape (nodes,), dtype=float32
-        The maximum over all segments; NaN where nothing was tagged.
+        The same.
     """
 
     def __init__(
@@ -147,6 +153,7 @@ class Activities(Mapping[str, Activity]):
         column_seconds: float,
         spans: Mapping[str, tuple[ActiveSpan, ...]],
         explained: Mapping[str, tuple[ActiveSpan, ...]],
+        highest: Floats,
         certainties: Mapping[str, Certainty],
         stem_probabilities: Floats,
     ) -> None:
@@ -157,7 +164,7 @@ class Activities(Mapping[str, Activity]):
         self._maxima = maxima
         self._column_seconds = column_seconds
         self._spans = spans
-        self.highest: Floats = np.fmax.reduce(maxima, axis=0, initial=np.nan)
+        self.highest = highest
 
     def __getitem__(self, key: str) -> Activity:
         """Give what is known of a node."""
@@ -205,6 +212,7 @@ class ActivityLog:
         self._explained: dict[str, list[tuple[float, float]]] = defaultdict(list)
         self._certainties: dict[tuple[str, bool], Certainty] = {}
         self._stem_probabilities = np.full(len(self._keys), np.nan, np.float32)
+        self._in_spans = np.full(len(self._keys), np.nan, np.float32)
 
     def add(
         self,
@@ -234,6 +242,9 @@ class ActivityLog:
                 self._first_starts.append(float(start))
             self._last_end = float(end)
         self._add_sounding(sounding)
+        own = ~sounding.explained
+        places = sounding.segments[own], sounding.targets[own]
+        np.fmax.at(self._in_spans, places[1], np.asarray(probs, np.float32)[places])
         in_stems = np.fmax.reduce(np.asarray(stem_probs, np.float32), axis=0, initial=np.nan)
         self._stem_probabilities = np.fmax(self._stem_probabilities, in_stems)
 
@@ -260,6 +271,7 @@ class ActivityLog:
         else:
             step_seconds = self._last_end or total_seconds
         columns = -(-self._count // self._segments_per_column)
+        anywhere: Floats = np.fmax.reduce(self._maxima[:columns], axis=0, initial=np.nan)
         return Activities(
             self._keys,
             maxima=self._maxima[:columns],
@@ -270,6 +282,7 @@ class ActivityLog:
                 for key, spans in self._explained.items()
                 if key not in self._spans
             },
+            highest=np.where(np.isnan(self._in_spans), anywhere, self._in_spans),
             certainties={
                 key: certainty
                 for (key, explained), certainty in self._certainties.items()

@@ -164,6 +164,24 @@ def test_one_sure_segment_makes_it_sure_and_only_those_where_it_is_separated_cou
     assert (result["animal"].certainty, result.explained) == ("doubtful", {})
 
 
+def test_a_name_is_as_probable_as_where_it_is_not_explained_by_a_more_specific_one() -> None:
+    """Water at 0.9 where a stream is heard, and at 0.4 where nothing more specific is: the stem is of the latter."""
+    log = ActivityLog(["water", "stream"])
+    detected = np.array([[1, 1], [1, 0], [1, 1]], bool)
+    add(
+        log,
+        [[0.9, 0.9], [0.4, 0.1], [0.8, 0.8]],
+        active=[[0, 1], [1, 0], [0, 1]],
+        detected=detected,
+        sure=np.array([[1, 1], [0, 0], [1, 1]], bool),
+        spans_seconds=spans(3),
+    )
+    result = log.result(total_seconds=6.0)
+    assert result["water"].highest_probability == pytest.approx(0.4)
+    assert result["water"].certainty == "doubtful"
+    assert result["stream"].highest_probability == pytest.approx(0.9)
+
+
 def test_the_highest_probability_in_the_stem_is_kept() -> None:
     log = ActivityLog(["a", "b"])
     nothing = np.nan

@@ -22,6 +22,7 @@ def heard_in(log: ActivityLog, *, probs: list[float], targets: list[int], explai
         sounding=Sounding(
             targets=np.array(targets),
             times=np.array([[0.0, 1.0]] * len(targets)),
+            segments=np.zeros(len(targets), np.int64),
             detected=np.ones(len(targets), np.bool_),
             sure=np.ones(len(targets), np.bool_),
             explained=np.array(explained),
