@@ -50,7 +50,7 @@ def ray_session(address: str | None = None, *, verbose: bool = False) -> Iterato
     if ray.is_initialized():
         yield
         return
-    with _process_as_before():
+    with _process_as_before(), nullcontext() if verbose else _deaf_to_ray():
         address = address or os.environ.get("RAY_ADDRESS")
         _start(address, verbose=verbose)
         ended = threading.Event()
@@ -171,6 +171,18 @@ def _process_as_before() -> Iterator[None]:
         log.handlers[:], log.propagate = handlers, propagates
         if handler is not None:
             signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def _deaf_to_ray() -> Iterator[None]:
+    """Keep off stdout what Ray itself prints there of tasks that failed, as it came: tables and JSON are there."""
+    worker: Any = ray._private.worker
+    before = getattr(worker, "_worker_logs_enabled", True)
+    worker._worker_logs_enabled = False
+    try:
+        yield
+    finally:
+        worker._worker_logs_enabled = before
 
 
 def _forget_token() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 from contextlib import suppress
 
 import pytest
@@ -108,3 +109,14 @@ def test_a_control_service_that_is_away_is_told_once_with_what_comes_of_it(caplo
     (line,) = caplog.messages
     assert "does not answer" in line
     assert "the same command goes on" in line
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_what_ray_prints_of_failed_tasks_stays_off_stdout_unless_asked_for(started, capsys, verbose):
+    worker = session.ray._private.worker
+    said = {"lines": ["Task failed: bad\x1b[31mRED.wav"], "pid": "raylet", "is_err": False}
+    with session.ray_session(verbose=verbose):
+        worker.print_worker_logs(said, sys.stdout)
+    assert ("RED.wav" in capsys.readouterr().out) == verbose
+    worker.print_worker_logs(said, sys.stdout)
+    assert "RED.wav" in capsys.readouterr().out
