@@ -151,6 +151,11 @@ def is_infrastructure(error: BaseException) -> bool:
     return is_transient(error) or any(_is_of_the_machine(link) for link in chain)
 
 
+def is_missing(error: BaseException) -> bool:
+    """Tell whether a store said that there is nothing of that name."""
+    return any(isinstance(link, FileNotFoundError) for link in _chain(error))
+
+
 def store_code(error: BaseException) -> str | None:
     """Give the store's own word for a refusal, such as ``SlowDown`` or ``NoSuchUpload``.
 
@@ -273,7 +278,7 @@ def _may_pass(link: BaseException) -> bool | None:
 def _is_of_the_machine(link: BaseException) -> bool:
     if store_code(link) in _CREDENTIAL_CODES:
         return True
-    if isinstance(link, socket.gaierror):
+    if isinstance(link, (socket.gaierror, ImportError)):  # a library that is missing there, or broken
         return True
     if isinstance(link, OSError) and not isinstance(link, _known(("aiohttp", "ClientConnectionError"))):
         return link.errno in _MACHINE_ERRNOS

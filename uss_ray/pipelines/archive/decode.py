@@ -7,6 +7,7 @@ the networks' libraries.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from uss_ray.api.publisher import check_before_work, parts_folder
 from uss_ray.api.request import SeparationRequest
 from uss_ray.audio.codec import RecordingReader
-from uss_ray.errors import OutputError, RecordingError
+from uss_ray.errors import OutputError, RecordingError, UssRayError
 from uss_ray.pipelines.archive.ledger import done_parts
 from uss_ray.pipelines.archive.packets import PacketBuilder, Sounding, Unit, UnitStatus
 from uss_ray.pipelines.runtime.metrics import peak_memory_bytes
@@ -27,7 +28,7 @@ from uss_ray.pipelines.runtime.run_state import StopSign
 from uss_ray.records import Recording
 from uss_ray.results.options import WriteOptions
 from uss_ray.sources.reading import open_digested_recording
-from uss_ray.store.faults import is_infrastructure
+from uss_ray.store.faults import is_infrastructure, is_missing
 from uss_ray.store.store import Store, StoreOptions
 from uss_ray.wording import plain
 
@@ -70,6 +71,7 @@ def decode_packets(
     plan: SpanPlan,
     packet_units: int,
     packet_samples: int,
+    was_listed: bool,
     state: Any,
 ) -> Iterator[pa.Table]:
     """Decode recordings; give tables of `packets.PACKET_SCHEMA`."""
@@ -86,6 +88,7 @@ def decode_packets(
                 storage=request.storage,
                 strict=request.strict,
                 write=request.write,
+                was_listed=was_listed,
                 done_parts=lambda item: done_parts(
                     request.output_store, folder=parts_folder(item), content_tag=item.content_tag
                 ),
@@ -99,7 +102,7 @@ def decode_packets(
             unit = Unit(
                 recording_id=recording.recording_id,
                 recording_uri=recording.recording_uri,
-                status="failed",
+                status="unfinished" if is_infrastructure(error) else "failed",
                 reason=reason,
             )
             yield from builder.add(unit)
@@ -114,6 +117,7 @@ def decode_recording(
     done_parts: Callable[[Recording], Collection[int]],
     strict: bool = False,
     write: WriteOptions | None = None,
+    was_listed: bool = False,
 ) -> Iterator[Sounding]:
     """Decode one recording.
 
@@ -129,6 +133,9 @@ def decode_recording(
         See `audio.reading.open_recording`.
     write : WriteOptions or None, default=None
         What is to be written; what cannot be fails at once. None writes nothing.
+    was_listed : bool, default=False
+        Whether it was there a moment ago. Then it is no fault of its own if it is not: somebody has removed it, and the
+        next listing lacks it, or the disk with the archive is away.
 
     Yields
     ------
@@ -174,11 +181,17 @@ def decode_recording(
                 if unit.part is not None:
                     facts = replace(facts, part=unit.part + 1)
     except (OutputError, RecordingError) as error:
-        status: UnitStatus = "unfinished" if is_infrastructure(error) else "failed"
+        is_innocent = is_infrastructure(error) or (was_listed and _has_vanished(place, error))
+        status: UnitStatus = "unfinished" if is_innocent else "failed"
         yield (
             replace(facts, status=status, reason=error.reason, is_last=True),
             np.zeros((max(1, facts.channels), 0), dtype=np.float32),
         )
+
+
+def _has_vanished(place: Store, error: UssRayError) -> bool:
+    """Tell whether nothing is at a place; a link that leads nowhere is something."""
+    return is_missing(error) and (place.is_remote or not os.path.lexists(place.local_path()))
 
 
 def _units(

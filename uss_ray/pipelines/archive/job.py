@@ -248,6 +248,7 @@ class ArchiveJob(Job[RunSummary]):
             request=request,
             plan=spans,
             packet_units=chunking.packet_units,
+            was_listed=self.listing.kind in ("folder", "prefix"),
             packet_samples=GPU_PACKET_SAMPLES if run.pool.gpus_per_actor else CPU_PACKET_SAMPLES,
             state=run.state,
         )

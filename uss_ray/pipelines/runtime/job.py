@@ -494,7 +494,7 @@ class _Run:
             if increment.got_done is not None and self._breaker.is_opened_by(got_done=increment.got_done):
                 fault = OutputError(
                     str(self.job.output),
-                    expected="results that can be written",
+                    expected="work that gets done: disks and stores that are there",
                     found=increment.unfinished_reason or "unknown",
                 )
                 self._state.give_up.remote(fault)

@@ -3,10 +3,14 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import soundfile as sf
 
+from uss_ray.api.request import SeparationRequest
+from uss_ray.pipelines.archive import decode
 from uss_ray.pipelines.archive.decode import SpanPlan, decode_recording
+from uss_ray.pipelines.archive.packets import packets_of
 from uss_ray.results.options import WriteOptions
 from uss_ray.sources.recordings import single_recording
 from uss_ray.store.store import Store, StoreOptions
@@ -14,9 +18,13 @@ from uss_ray.store.store import Store, StoreOptions
 PLAN = SpanPlan(segment_seconds=2, context_seconds=3, span_seconds=10, span_samples=1 << 24)
 
 
-def decoded(path, *, plan=PLAN, done=()):
+def decoded(path, *, plan=PLAN, done=(), was_listed=False):
     recording = single_recording(str(path))
-    return list(decode_recording(recording, plan=plan, storage=StoreOptions(), done_parts=lambda _item: done))
+    return list(
+        decode_recording(
+            recording, plan=plan, storage=StoreOptions(), done_parts=lambda _item: done, was_listed=was_listed
+        )
+    )
 
 
 def test_a_short_recording_stays_in_one_piece(make_recording):
@@ -85,6 +93,37 @@ def test_a_fault_of_the_store_is_no_fault_of_the_recording(make_recording, monke
     monkeypatch.setattr(Store, "open", fail)
     ((unit, _),) = decoded(make_recording("a.wav"))
     assert unit.status == "unfinished"
+
+
+def test_a_recording_that_was_there_a_moment_ago_is_not_to_blame_for_being_gone(tmp_path):
+    gone, nowhere = tmp_path / "gone.wav", tmp_path / "nowhere.wav"
+    nowhere.symlink_to(tmp_path / "neither.wav")
+    assert [unit.status for unit, _ in decoded(gone)] == ["failed"]  # of a manifest
+    assert [unit.status for unit, _ in decoded(gone, was_listed=True)] == ["unfinished"]
+    assert [unit.status for unit, _ in decoded(nowhere, was_listed=True)] == ["failed"]
+
+
+def test_a_library_that_is_missing_is_no_fault_of_the_recording(make_recording, monkeypatch):
+    def fail(*_arguments, **_options):
+        raise ImportError("libsndfile.so: cannot open shared object file")
+
+    monkeypatch.setattr(decode, "open_digested_recording", fail)
+    monkeypatch.setattr(decode, "StopSign", lambda _state: False)
+    recordings = pa.table({"recording_uri": [str(make_recording("a.wav"))], "recording_id": ["a.wav"]})
+    tables = decode.decode_packets(
+        recordings,
+        request=SeparationRequest(output="out"),
+        plan=PLAN,
+        packet_units=1,
+        packet_samples=1,
+        was_listed=True,
+        state=None,
+    )
+    (((unit, _),),) = [packet for table in tables for packet in packets_of(table)]
+    assert (unit.status, unit.reason) == (
+        "unfinished",
+        "unexpected ImportError: libsndfile.so: cannot open shared object file",
+    )
 
 
 def test_a_header_that_lies_travels_as_a_note_or_fails_where_it_must_not(make_recording):
