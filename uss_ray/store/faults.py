@@ -63,16 +63,28 @@ _TRANSIENT_ERRNOS = frozenset(
 _MACHINE_ERRNOS = frozenset(
     {
         errno.EBUSY,
+        errno.ECOMM,
         errno.EDQUOT,
+        errno.EHOSTDOWN,
         errno.EIO,
+        errno.EKEYEXPIRED,  # a ticket of a network file system
+        errno.EKEYREJECTED,
+        errno.EKEYREVOKED,
         errno.EMFILE,
         errno.ENFILE,
         errno.ENODEV,
+        errno.ENOKEY,
+        errno.ENOLCK,
+        errno.ENOLINK,
+        errno.ENOMEDIUM,
         errno.ENOMEM,
         errno.ENOSPC,
+        errno.ENOTCONN,  # a mount whose program has died
         errno.EREMOTEIO,
         errno.EROFS,
+        errno.ESHUTDOWN,
         errno.ESTALE,
+        errno.EUCLEAN,
     }
 )
 _REFUSED_STATUS = {

@@ -102,6 +102,9 @@ def test_what_stays_is_not_tried_again(error: Exception) -> None:
         OSError(errno.ENOSPC, "No space left on device"),
         OSError(errno.EIO, "Input/output error"),
         OSError(errno.EMFILE, "Too many open files"),
+        OSError(errno.ENOTCONN, "Transport endpoint is not connected"),
+        OSError(errno.EKEYEXPIRED, "Key has expired"),
+        ImportError("libsndfile.so"),
     ],
     ids=repr,
 )
