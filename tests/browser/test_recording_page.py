@@ -336,3 +336,28 @@ def test_players_of_a_notebook_share_a_page(open_page: Open, tmp_path: Path) -> 
         page.locator(".uss-play").nth(place).click()
         page.wait_for_function(f"[...UssRayPlayer.players][{place}].now > 0")
     assert page.evaluate("[...UssRayPlayer.players].map(p => p.isPlaying)") == [False, True]
+
+
+def test_what_lies_under_the_pointer_is_read_out(open_page: Open, output: Output) -> None:
+    page = open_page(output.url(PAGE))
+    box = page.locator(".uss-large .uss-picture").bounding_box()
+    read = page.locator(".uss-read")
+    assert read.is_hidden()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.99)
+    time, low, level = read.inner_text().split(" · ")
+    assert time == f"0:0{SECONDS / 2:.2f}"
+    assert low.endswith(" Hz")
+    assert level.endswith(" dB")
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 1)
+    top = read.inner_text().split(" · ")[1]
+    assert RATE / 2000 * 0.95 <= float(top.removesuffix(" kHz")) <= RATE / 2000
+    strip = page.locator(".uss-strip").first.bounding_box()
+    page.mouse.move(strip["x"] + 2, strip["y"] + 2)
+    assert " · p " in read.inner_text()
+    page.mouse.move(1, 1)
+    assert read.is_hidden()
+
+
+def test_a_page_behind_a_signed_address_says_what_that_is_good_for(open_page: Open, output: Output) -> None:
+    page = open_page(output.url(PAGE) + "?X-Amz-Signature=ab12")
+    assert "opened by a signed address, which is good for the page alone" in page.inner_text(".uss-mode")

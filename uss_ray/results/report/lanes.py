@@ -20,7 +20,7 @@ from uss_ray.ontology.graph import Ontology
 from uss_ray.results.index.activity import Activity
 from uss_ray.results.index.table import IndexRow
 from uss_ray.results.layout import recording_folder
-from uss_ray.results.report.pictures import activity_path, data_uri, spectrogram_png
+from uss_ray.results.report.pictures import activity_code, activity_path, data_uri, spectrogram_png
 from uss_ray.results.report.player import Lane, LaneFile, Link
 from uss_ray.results.report.portrait import StemId
 from uss_ray.results.report.spectrogram import Spectrogram
@@ -243,6 +243,7 @@ def _lane(sound: _Sound, *, activity: Activity | None, total_seconds: float, kep
         note=_note(sound),
         facts=_facts(sound, left_out=left_out),
         strip="" if activity is None or is_residual else activity_path(activity, total_seconds=total_seconds),
+        probs=("", 0.0) if activity is None or is_residual else activity_code(activity),
         strip_text="" if is_residual else _strip_text(sound, spans=len(spans)),
         spans=spans,
         links=_links(row),

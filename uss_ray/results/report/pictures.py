@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import itertools
+import string
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -22,7 +23,9 @@ STRIP_WIDTH = 1000
 STRIP_HEIGHT = 16
 _STRIP_COLUMNS = 400
 _STRIP_FLOOR = 12  # probabilities stand on it, spans lie below
-_RANGE_DB = 75.0
+RANGE_DB = 75.0
+"""From the brightest colour of a spectrogram to the darkest."""
+_LETTERS = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
 # From night over sea green to candle light: lightness rises steadily, so the picture also reads in grey.
 _COLOUR_STOPS = np.array(
     [
@@ -91,8 +94,8 @@ def spectrogram_png(spectrogram: Spectrogram, *, top_db: float) -> bytes:
     bytes
         A PNG file of 256 colours, low frequencies at the bottom.
     """
-    scaled = np.clip((spectrogram.power_db - top_db) / _RANGE_DB + 1.0, 0.0, 1.0)
-    return _png(np.rint(scaled[::-1] * 255).astype(np.uint8), palette=_palette())
+    scaled = np.clip((spectrogram.power_db - top_db) / RANGE_DB + 1.0, 0.0, 1.0)
+    return _png(np.rint(scaled[::-1] * 255).astype(np.uint8), colours=palette())
 
 
 def data_uri(data: bytes, *, media_type: str) -> str:
@@ -116,16 +119,40 @@ def activity_path(activity: Activity, *, total_seconds: float) -> str:
         An SVG path of at most 400 steps in a field of `STRIP_WIDTH` by `STRIP_HEIGHT`; empty where nothing was tagged,
         or next to nothing was found.
     """
-    probs = activity.probabilities
-    per_step = max(1, -(-len(probs) // _STRIP_COLUMNS))
-    padded = np.pad(np.nan_to_num(probs), (0, -len(probs) % per_step))
-    heights = np.rint(padded.reshape(-1, per_step).max(axis=1) * _STRIP_FLOOR).astype(int)
-    scale = activity.column_seconds * per_step * STRIP_WIDTH / total_seconds
+    steps, step_seconds = _strip_steps(activity)
+    heights = np.rint(steps * _STRIP_FLOOR).astype(int)
+    scale = step_seconds * STRIP_WIDTH / total_seconds
     return "".join(
         f"M{_place(start * scale)} {_STRIP_FLOOR}V{_STRIP_FLOOR - height}H{_place(stop * scale)}V{_STRIP_FLOOR}z"
         for start, stop, height in _runs(heights)
         if height > 0
     )
+
+
+def activity_code(activity: Activity) -> tuple[str, float]:
+    """Write probabilities as a letter a step, to be read out where somebody points.
+
+    Returns
+    -------
+    str
+        Letters of base64, from ``A`` for 0 to ``/`` for 1, at most 400 of them; empty where nothing was tagged.
+    float
+        Duration of a step in seconds.
+    """
+    if not np.isfinite(activity.probabilities).any():
+        return "", 0.0
+    steps, step_seconds = _strip_steps(activity)
+    return "".join(
+        _LETTERS[place] for place in np.rint(steps * (len(_LETTERS) - 1)).astype(int)
+    ), step_seconds
+
+
+def _strip_steps(activity: Activity) -> tuple[npt.NDArray[np.float32], float]:
+    """Pool probabilities to what a strip has room for; with the duration of a step."""
+    probs = activity.probabilities
+    per_step = max(1, -(-len(probs) // _STRIP_COLUMNS))
+    padded = np.pad(np.nan_to_num(probs), (0, -len(probs) % per_step))
+    return padded.reshape(-1, per_step).max(axis=1), activity.column_seconds * per_step
 
 
 def spans_path(spans: Iterable[tuple[float, float]], *, total_seconds: float) -> str:
@@ -193,20 +220,21 @@ def _runs(steps: npt.NDArray[np.int_]) -> Iterator[tuple[int, int, int]]:
             yield start, stop, int(steps[start])
 
 
-def _palette() -> npt.NDArray[np.uint8]:
+def palette() -> npt.NDArray[np.uint8]:
+    """Give the colours of a spectrogram from the darkest to the brightest, of shape (256, 3)."""
     stops = np.linspace(0, 255, len(_COLOUR_STOPS))
     channels = [np.interp(np.arange(256), stops, _COLOUR_STOPS[:, channel]) for channel in range(3)]
     return np.stack(channels, axis=1).round().astype(np.uint8)
 
 
-def _png(pixels: npt.NDArray[np.uint8], *, palette: npt.NDArray[np.uint8]) -> bytes:
+def _png(pixels: npt.NDArray[np.uint8], *, colours: npt.NDArray[np.uint8]) -> bytes:
     """Write an image of 256 colours (PNG specification, section 11)."""
     height, width = pixels.shape
     header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
     lines = np.pad(pixels, ((0, 0), (1, 0))).tobytes()  # each line starts with its filter type, 0
     chunks = [
         (b"IHDR", header),
-        (b"PLTE", palette.tobytes()),
+        (b"PLTE", colours.tobytes()),
         (b"IDAT", zlib.compress(lines, 9)),
         (b"IEND", b""),
     ]

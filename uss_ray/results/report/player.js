@@ -15,6 +15,9 @@
   const RECORDING = 0; // the place of the recording among the lanes
   const LEAD_SECONDS = 0.06; // what a graph of many nodes needs to start at once
   const TICK_MILLISECONDS = 100;
+  const SIGNED = /[?&](X-Amz-Signature|X-Goog-Signature|Signature|sig)=/i;
+  const MEL = 700; // the axis of frequencies is log(1 + f / 700), as in spectrogram.py
+  const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
   const PATIENCE_MILLISECONDS = 2000; // with an element that does not come to its place
 
   /** How a media element that is `drift` seconds ahead is brought back: at once if far away, by its rate if near. */
@@ -322,6 +325,7 @@
 
     mode() {
       if (!this.data.lanes.some(lane => lane.files.length)) return this.data.words.none;
+      if (SIGNED.test(location.search)) return 'This page was opened by a signed address, which is good for the page alone: what lies beside it plays from a copy of its folder, or where the folder itself may be read.';
       if (this.engine.name === 'decoded') return 'All sounds play on one clock, exact to the sample.';
       const why = location.protocol === 'file:'
         ? 'a page that is opened as a file may only play what lies beside it. From a web server they play exact to the sample'
@@ -587,6 +591,7 @@
       });
       for (const element of this.lanes) this.bindLane(element, Number(element.dataset.lane));
       for (const track of this.root.querySelectorAll('.uss-track, .uss-ruler')) this.bindTrack(track);
+      this.bindReading();
       const scope = this.root.dataset.keys === 'page' ? document : this.root;
       scope.addEventListener('keydown', event => this.key(event));
     }
@@ -643,6 +648,68 @@
         addEventListener('pointerup', end);
         addEventListener('pointercancel', end);
       });
+    }
+
+    /** What lies under the pointer is read out: time, frequency, level and probability. */
+    bindReading() {
+      const shown = Object.assign(document.createElement('div'), { className: 'uss-read', hidden: true });
+      shown.setAttribute('aria-hidden', 'true');
+      this.root.append(shown);
+      for (const track of this.root.querySelectorAll('.uss-track, .uss-ruler')) {
+        track.addEventListener('pointermove', event => {
+          if (event.pointerType === 'touch') return;
+          shown.textContent = this.reading(track, event);
+          shown.hidden = false;
+          const width = document.documentElement.clientWidth, box = shown.getBoundingClientRect();
+          shown.style.left = `${Math.min(event.clientX + 14, width - box.width - 4)}px`;
+          shown.style.top = `${Math.max(4, event.clientY - box.height - 10)}px`;
+        });
+        for (const away of ['pointerleave', 'pointercancel']) track.addEventListener(away, () => { shown.hidden = true; });
+      }
+    }
+
+    reading(track, { clientX, clientY }) {
+      const box = track.getBoundingClientRect();
+      const x = Math.min(1, Math.max(0, (clientX - box.left) / box.width));
+      const at = x * this.data.seconds;
+      const lane = Number(track.closest('[data-lane]')?.dataset.lane ?? RECORDING);
+      const told = [clock(at, this.data.seconds < 10 ? 2 : 1)];
+      const picture = track.querySelector('.uss-picture'), seen = picture?.getBoundingClientRect();
+      if (seen && clientY >= seen.top && clientY < seen.bottom) {
+        const y = (clientY - seen.top) / seen.height;
+        const hertz = MEL * ((1 + this.data.topHz / MEL) ** (1 - y) - 1);
+        told.push(hertz < 1000 ? `${hertz.toFixed(0)} Hz` : `${(hertz / 1000).toFixed(hertz < 10000 ? 2 : 1)} kHz`);
+        const level = this.level(picture, x, y);
+        if (level !== undefined) told.push(level);
+      }
+      const [letters, step] = this.data.lanes[lane].probs;
+      const letter = step ? letters[Math.floor(at / step)] : undefined;
+      if (letter && track.matches('.uss-track')) told.push(`p ${(LETTERS.indexOf(letter) / (LETTERS.length - 1)).toFixed(2)}`);
+      return told.join(' · ');
+    }
+
+    /** The level that a colour stands for; the picture is read once. */
+    level(picture, x, y) {
+      if (!picture.complete || !picture.naturalWidth) return undefined;
+      const { naturalWidth: width, naturalHeight: height } = picture;
+      if (!this.pixels) this.pixels = new WeakMap();
+      if (!this.pixels.has(picture)) {
+        const canvas = Object.assign(document.createElement('canvas'), { width, height });
+        const context = canvas.getContext('2d', { willReadFrequently: true });
+        context.drawImage(picture, 0, 0);
+        this.pixels.set(picture, context.getImageData(0, 0, width, height).data);
+      }
+      this.colours ??= Uint8Array.from(atob(this.data.colours), letter => letter.charCodeAt(0));
+      const pixels = this.pixels.get(picture), last = this.colours.length / 3 - 1;
+      const at = 4 * (Math.min(height - 1, Math.floor(y * height)) * width + Math.min(width - 1, Math.floor(x * width)));
+      let best = 0, least = Infinity;
+      for (let place = 0; place <= last; place += 1) {
+        const far = [0, 1, 2].reduce((sum, one) => sum + (pixels[at + one] - this.colours[3 * place + one]) ** 2, 0);
+        if (far < least) [best, least] = [place, far];
+      }
+      const [low, high] = this.data.decibels;
+      const text = `${(low + (high - low) * (best / last)).toFixed(0).replace('-', '−')} dB`;
+      return best ? text : `below ${text}`;
     }
 
     key(event) {

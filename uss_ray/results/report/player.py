@@ -6,6 +6,7 @@ no other file). What the lanes show and where their sound lies is whoever's who 
 
 from __future__ import annotations
 
+import base64
 import functools
 import uuid
 from collections.abc import Mapping
@@ -19,10 +20,12 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from uss_ray.results.report.pictures import (
+    RANGE_DB,
     STRIP_WIDTH,
     Tick,
     data_uri,
     frequency_ticks,
+    palette,
     spans_path,
     spectrogram_png,
     time_text,
@@ -96,6 +99,8 @@ class Lane:
         An SVG path of its probability, from `pictures.activity_path`.
     strip_text : str
         The same in words.
+    probs : tuple of (str, float)
+        The same to be read out, from `pictures.activity_code`.
     spans : tuple of (float, float)
         Start and end of its events in seconds, in order.
     links : tuple of Link
@@ -117,6 +122,7 @@ class Lane:
     no_picture: str = ""
     strip: str = ""
     strip_text: str = ""
+    probs: tuple[str, float] = ("", 0.0)
     spans: tuple[Span, ...] = ()
     links: tuple[Link, ...] = ()
     is_residual: bool = False
@@ -157,6 +163,8 @@ class Score:
         Groups whose lanes add up to the recording, the one that is heard at first in front.
     top_hz : float
         Upper end of the axis of frequencies.
+    top_db : float
+        Level of the brightest colour of all pictures.
     """
 
     seconds: float
@@ -165,6 +173,7 @@ class Score:
     lanes: tuple[Lane, ...]
     adds: tuple[str, ...] = ()
     top_hz: float = 0.0
+    top_db: float = 0.0
     strip_width: int = field(default=STRIP_WIDTH, init=False)
 
     @property
@@ -234,11 +243,15 @@ class Score:
             "channels": self.channels,
             "adds": list(self.adds),
             "words": {"none": _NO_SOUND},
+            "topHz": self.top_hz,
+            "decibels": [round(self.top_db - RANGE_DB, 2), round(self.top_db, 2)],
+            "colours": base64.b64encode(palette().tobytes()).decode(),
             "lanes": [
                 {
                     "name": lane.name,
                     "groups": list(lane.groups),
                     "residual": lane.is_residual,
+                    "probs": list(lane.probs),
                     "files": [_file_data(file) for file in lane.files],
                     "spans": [
                         [round(start, 3), round(end, 3)] for start, end in lane.spans[: self._kept_spans]
@@ -345,6 +358,7 @@ def player_html(
         lanes=tuple(lanes),
         adds=("all",) if residual is not None else (),
         top_hz=picture.top_hz,
+        top_db=top_db,
     )
     uid = f"uss-{uuid.uuid4().hex}"
     markup = player_markup(score, uid=uid)

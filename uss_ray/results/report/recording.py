@@ -151,6 +151,7 @@ def _score(written: WrittenRecording, *, portrait: Portrait, total_seconds: floa
         lanes=(whole, *lanes),
         adds=tuple(dict.fromkeys(group_of(row) for row in written.rows if row.kind == "residual")),
         top_hz=mixture.top_hz,
+        top_db=top_db,
     )
 
 

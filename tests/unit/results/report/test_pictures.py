@@ -11,6 +11,7 @@ import pytest
 from uss_ray.results.index.activity import Activity
 from uss_ray.results.report.pictures import (
     STRIP_WIDTH,
+    activity_code,
     activity_path,
     frequency_ticks,
     spans_path,
@@ -39,6 +40,14 @@ def test_a_spectrogram_becomes_a_png_with_low_frequencies_at_the_bottom() -> Non
     assert struct.unpack(">IIBB", parts[b"IHDR"][:10]) == (3, 2, 8, 3)
     lines = np.frombuffer(zlib.decompress(parts[b"IDAT"]), np.uint8).reshape(2, 4)
     assert lines.tolist() == [[0, 0, 0, 255], [0, 255, 0, 128]]
+
+
+def test_probabilities_are_written_as_a_letter_a_step() -> None:
+    probabilities = np.array([0.0, 0.5, 1.0, np.nan], np.float32)
+    assert activity_code(Activity(probabilities, column_seconds=2.0, spans=())) == ("Ag/A", 2.0)
+    letters, step = activity_code(Activity(np.tile(probabilities, 500), column_seconds=2.0, spans=()))
+    assert (len(letters), step) == (400, 10.0)
+    assert activity_code(Activity(probabilities[3:], column_seconds=2.0, spans=())) == ("", 0.0)
 
 
 def test_the_colours_get_lighter_all_the_way() -> None:
