@@ -12,6 +12,7 @@ from uss_ray.errors import WeightsError
 from uss_ray.separation.engine import build_engine
 from uss_ray.separation.mixture import ArraySource
 from uss_ray.separation.settings import SeparationSettings
+from uss_ray.separation.targets import SeparationPlan, targets_for_classes
 from uss_ray.training.export import check_tagger, export_separator
 from uss_ray.training.fit import Fit
 from uss_ray.training.separator import SeparatorTask
@@ -141,6 +142,54 @@ def test_a_query_net_goes_into_the_weights(
     settings = SeparationSettings(segment_seconds=1)
     condition = engine.condition_of_examples([source], settings=settings)
     assert condition.shape == (size,)
+
+
+def test_a_network_of_two_parts_that_follows_the_detector_separates_as_it_was_trained(
+    synthetic_set: SyntheticSet, tmp_path: Path
+) -> None:
+    recipe = {
+        "separator": {
+            "architecture": "band-split",
+            "condition_size": 4,
+            "band_widths": [2, 4],
+            "bands_of_width": [16, 8],
+            "channels": 4,
+            "hidden_channels": 4,
+            "trunk_blocks": 1,
+            "film": {"framewise": True, "kind": "scale-shift"},
+            "window_samples": 128,
+            "hop_samples": 64,
+            "sample_rate": 8000,
+        },
+        "fit": {"steps": 2, "checkpoint_steps": 2, "optimiser": {"learning_rate": 1e-1}},
+    }
+    tagger = read_folder(synthetic_set.weights).tagger
+    task = SeparatorTask(
+        small_recipe(**recipe), synthetic_set.open(), vocabulary=synthetic_set.vocabulary, tagger=tagger
+    )
+    keeper = Kept()
+    Fit(task, settings=task.recipe.fit, lanes=range(2), lane_count=2, keeper=keeper).run()
+    weights = export(synthetic_set, task, keeper, tmp_path / "weights", dtype="float32")
+    assert weights.class_means is not None
+    assert weights.tagger is not None
+    vocabulary = synthetic_set.vocabulary
+    settings = SeparationSettings(
+        segment_seconds=1, joins="hard", context_seconds=0.0, fade_seconds=0.0, condition="class-mean"
+    )
+    mixture = 0.1 * np.random.default_rng(0).standard_normal((1, 8000)).astype(np.float32)
+    plan = SeparationPlan(targets_for_classes(vocabulary, names=["High whistle"]))
+    engine = build_engine(weights, vocabulary=vocabulary)
+    [block] = engine.stream(ArraySource(mixture, sample_rate=8000), plan, settings=settings)
+    [found] = block.estimates.values()
+    heard = torch.from_numpy(mixture)
+    with torch.no_grad():
+        frames = weights.tagger(heard).framewise_probs
+        assert frames is not None
+        expected = task.module.eval().separator(heard, weights.class_means[1][None], frames[:, :, 1])
+        all_the_time = task.module.separator(heard, weights.class_means[1][None])
+    # The engine lays 256 places over the window in between the detector's frames.
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-3 * float(np.abs(found).max()))
+    assert np.abs(found - all_the_time.numpy()).max() > 1e-2 * np.abs(found).max()
 
 
 def test_a_tagger_that_did_not_mine_is_refused(synthetic_set: SyntheticSet, tmp_path: Path) -> None:
