@@ -60,6 +60,7 @@ def test_exported_weights_load_and_say_what_they_are(synthetic_set: SyntheticSet
     card = (tmp_path / "weights" / "MODEL_CARD.md").read_text()
     assert "160 anchors of 0.5 s" in card
     assert "6 steps of 4 items" in card
+    assert "film shift, False;" in card
 
 
 def test_the_average_is_what_is_exported(synthetic_set: SyntheticSet, tmp_path: Path) -> None:

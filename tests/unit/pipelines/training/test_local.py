@@ -32,7 +32,12 @@ def last_state(run: Path):
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bits(synthetic_set: SyntheticSet, tmp_path: Path) -> None:
-    values = {"fit": {"log_steps": 1, "ema_decay": 0.9}}
+    values = {  # all that can have a state: an average, norms, dropout, a query net that is trained
+        "fit": {"log_steps": 1, "ema_decay": 0.9},
+        "query": {"trunk": "finetuned", "shortcut": True},
+        "separator": {"condition_size": 8},
+        "mixtures": {"conditions": {"own": 0.5, "masked": 0.0, "class_mean": 0.5}},
+    }
     assert train_here(training_of(synthetic_set, tmp_path / "whole", **values)) == 6
     broken = training_of(synthetic_set, tmp_path / "broken", **values)
     killed = subprocess.run(
