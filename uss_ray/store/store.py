@@ -210,6 +210,14 @@ class Store:
                 return False
             return True
 
+    def is_gone(self) -> bool:
+        """Tell whether nothing is at the place, not even a link that leads nowhere; false where that cannot be told."""
+        if not self.is_remote:
+            return not os.path.lexists(self.root)
+        with suppress(UssRayError):
+            return not self.exists()
+        return False
+
     def size(self) -> int:
         """Measure a file or object in bytes.
 

@@ -7,7 +7,6 @@ the networks' libraries.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from uss_ray.api.publisher import check_before_work, parts_folder
 from uss_ray.api.request import SeparationRequest
 from uss_ray.audio.codec import RecordingReader
-from uss_ray.errors import OutputError, RecordingError, UssRayError
+from uss_ray.errors import OutputError, RecordingError
 from uss_ray.pipelines.archive.ledger import done_parts
 from uss_ray.pipelines.archive.packets import PacketBuilder, Sounding, Unit, UnitStatus
 from uss_ray.pipelines.runtime.metrics import peak_memory_bytes
@@ -181,17 +180,12 @@ def decode_recording(
                 if unit.part is not None:
                     facts = replace(facts, part=unit.part + 1)
     except (OutputError, RecordingError) as error:
-        is_innocent = is_infrastructure(error) or (was_listed and _has_vanished(place, error))
+        is_innocent = is_infrastructure(error) or (was_listed and is_missing(error) and place.is_gone())
         status: UnitStatus = "unfinished" if is_innocent else "failed"
         yield (
             replace(facts, status=status, reason=error.reason, is_last=True),
             np.zeros((max(1, facts.channels), 0), dtype=np.float32),
         )
-
-
-def _has_vanished(place: Store, error: UssRayError) -> bool:
-    """Tell whether nothing is at a place; a link that leads nowhere is something."""
-    return is_missing(error) and (place.is_remote or not os.path.lexists(place.local_path()))
 
 
 def _units(

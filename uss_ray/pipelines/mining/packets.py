@@ -20,8 +20,9 @@ from uss_ray.errors import RecordingError
 from uss_ray.pipelines.mining.clips import NO_ROW
 from uss_ray.pipelines.runtime.packing import pack, packet_schema, unpack
 from uss_ray.records import content_key
-from uss_ray.store.faults import is_infrastructure
+from uss_ray.store.faults import is_infrastructure, is_missing
 from uss_ray.store.options import StoreOptions
+from uss_ray.store.store import Store
 from uss_ray.wording import plain
 
 logger = logging.getLogger(__name__)
@@ -102,12 +103,15 @@ def decode_item(item: Clip, *, sample_rate: int, storage: StoreOptions | None = 
     try:
         decoded = decode_clip(item, sample_rate=sample_rate, storage=storage)
     except RecordingError as error:
-        status: ClipStatus = "unfinished" if is_infrastructure(error) else "broken"
+        # Its file was listed a moment ago: it is removed, or the disk with the audio is away.
+        has_vanished = is_missing(error) and Store(item.audio.location, storage).is_gone()
+        status: ClipStatus = "unfinished" if has_vanished or is_infrastructure(error) else "broken"
         return replace(clip, status=status, reason=error.reason), nothing
     except Exception as error:
         logger.exception("%s: unexpected error", plain(item.audio.location))
         reason = plain(f"unexpected {type(error).__name__}: {error}")
-        return replace(clip, status="broken", reason=reason), nothing
+        status = "unfinished" if is_infrastructure(error) else "broken"
+        return replace(clip, status=status, reason=reason), nothing
     clip = replace(clip, decode_seconds=time.monotonic() - began)
     return clip, decoded.waveform[: decoded.real_samples]
 

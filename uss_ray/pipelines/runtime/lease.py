@@ -177,6 +177,8 @@ def take_turn(output: Store, *, job: str, shard: Shard | None) -> Iterator[None]
         return
     place, began, told = _place(output, TURN_FOLDER), time.monotonic(), False
     lease = Lease.of_this_process(job=job, shard=None)
+    if not place.is_remote:
+        sweep_half_written(place.local_path())
     while True:
         others = _others(place, lease)
         if not others and _is_taken(place, lease):

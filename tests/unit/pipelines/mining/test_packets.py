@@ -68,5 +68,8 @@ def test_what_is_wrong_is_told_by_the_status(monkeypatch):
     def away(*_args, **_keywords):
         raise RecordingError("a", expected="an answer", found="none") from ConnectionResetError()
 
+    clip = clip_with(None)
+    gone = LabelledClip(clip.record, ClipAudio("a", "/no/such/folder/a.wav"), clip.holds, clip.row)
+    assert decode_item(gone, sample_rate=RATE)[0].status == "unfinished"  # it was listed
     monkeypatch.setattr(packets, "decode_clip", away)
     assert decode_item(clip_with(b""), sample_rate=RATE)[0].status == "unfinished"
