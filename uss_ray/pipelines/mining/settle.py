@@ -130,21 +130,21 @@ def settle(
     ledger = ledger_of(receipts, output=output, clips=len(table))
     taken = np.zeros(len(table), np.bool_)
     kept: list[Receipt] = []
+    partly: list[tuple[Receipt, dict[int, int]]] = []
     for receipt in reversed(in_time(receipts)):
         rows = np.array(receipt.rows, np.int64)
         stale = taken[rows]
         taken[rows[~stale]] = True
-        if stale.any():
-            contents = receipt.contents or (0,) * len(rows)
-            stays = {
-                row: content
-                for row, content, is_stale in zip(receipt.rows, contents, stale, strict=True)
-                if not is_stale
-            }
-            reduced = _reduce(receipt, rows=stays, output=output, table=table)
-            kept += [] if reduced is None else [reduced]
-        else:
+        if not stale.any():
             kept.append(receipt)
+        elif stale.all():
+            _remove(receipt, output)
+        else:
+            contents = receipt.contents or (0,) * len(rows)
+            told = zip(receipt.rows, contents, stale, strict=True)
+            partly.append((receipt, {row: content for row, content, is_stale in told if not is_stale}))
+    # Only now: what is left of a packet may have the name of one that is gone.
+    kept += [_reduce(receipt, rows=stays, output=output, table=table) for receipt, stays in partly]
     if is_alone:
         _remove_orphans(output, names={receipt.name for receipt in kept})
     shards = [receipt.shard for receipt in kept if receipt.shard is not None]
@@ -164,31 +164,31 @@ def settle(
     )
 
 
-def _reduce(
-    receipt: Receipt, *, rows: Mapping[int, int], output: Store, table: SegmentTable
-) -> Receipt | None:
+def _reduce(receipt: Receipt, *, rows: Mapping[int, int], output: Store, table: SegmentTable) -> Receipt:
     """Take clips out of a packet of which a later one tells; rows, with what they held, are what stays."""
-    reduced: Receipt | None = None
-    if rows:
-        names = {excerpt_id(table, row) for row in rows}
-        rejects = [
-            Reject(**values)
-            for values in _records(receipt_place(output, receipt.name))
-            if values["clip_id"] in names
-        ]
-        name, made_at = packet_name(rows), receipt.made_at
-        if receipt.is_failed:
-            reduced = commit_failed(rejects, output=output, name=name, rows=rows, made_at=made_at)
-        else:
-            anchors = []
-            if receipt.shard is not None:
-                with shard_place(output, receipt.name).open() as file:
-                    anchors = [item for item in read_anchors(pq.read_table(file)) if item.clip_id in names]
-            reduced = commit_packet(anchors, rejects, output=output, name=name, rows=rows, made_at=made_at)
+    names = {excerpt_id(table, row) for row in rows}
+    rejects = [
+        Reject(**values)
+        for values in _records(receipt_place(output, receipt.name))
+        if values["clip_id"] in names
+    ]
+    name, made_at = packet_name(rows), receipt.made_at
+    if receipt.is_failed:
+        reduced = commit_failed(rejects, output=output, name=name, rows=rows, made_at=made_at)
+    else:
+        anchors = []
+        if receipt.shard is not None:
+            with shard_place(output, receipt.name).open() as file:
+                anchors = [item for item in read_anchors(pq.read_table(file)) if item.clip_id in names]
+        reduced = commit_packet(anchors, rejects, output=output, name=name, rows=rows, made_at=made_at)
+    _remove(receipt, output)
+    return reduced
+
+
+def _remove(receipt: Receipt, output: Store) -> None:
     receipt_place(output, receipt.name).remove()
     if receipt.shard is not None:
         shard_place(output, receipt.name).remove()
-    return reduced
 
 
 def _remove_orphans(output: Store, *, names: set[str]) -> None:

@@ -81,3 +81,18 @@ def test_of_a_clip_that_was_mined_again_the_later_anchors_stay(output, table):
     ledger = read_ledger(output, clips=len(table))
     assert ledger.contents[:3].tolist() == [7, 8, 9]
     assert ledger.failed.tolist()[:3] == [False, False, True]
+
+
+def test_what_a_packet_is_reduced_to_may_have_the_name_of_an_older_one(output, table, tmp_path):
+    mined(output, [0, 1], content=7, made_at=1.0)
+    mined(output, [0, 1, 2], content=8, made_at=2.0)
+    mined(output, [2], content=9, made_at=3.0)
+    totals = settled(output, table)
+    assert (totals.clips, totals.anchors, totals.shards) == (3, 3, 2)
+    shards = (tmp_path / "out" / "anchors").glob("*.parquet")
+    assert sorted(name for shard in shards for name in pq.read_table(shard)["clip_id"].to_pylist()) == [
+        "clip0",
+        "clip1",
+        "clip2",
+    ]
+    assert read_ledger(output, clips=len(table)).contents[:3].tolist() == [8, 8, 9]
