@@ -11,8 +11,10 @@ from pydantic import Field, field_validator, model_validator
 
 from uss_ray.config import Location, Settings, canonical_json
 from uss_ray.errors import ConfigError, OutputError
+from uss_ray.ontology.source import ClassListFile, OntologyFile
 from uss_ray.results.options import WriteOptions
 from uss_ray.separation.settings import NetworkSettings, SeparationSettings
+from uss_ray.store.options import Storage
 from uss_ray.store.store import Store, StoreOptions
 from uss_ray.weights import STARTER
 from uss_ray.wording import without_secrets
@@ -127,19 +129,15 @@ class SoundRequest(Settings):
     device: Device = Field(
         default="auto", description="Where the networks run: auto takes a GPU where there is one."
     )
-    ontology: Location | None = Field(
-        default=None, description="Another ontology, in AudioSet's JSON format; without it AudioSet's own."
-    )
-    class_list: Location | None = Field(
-        default=None, description="Its classes, in AudioSet's CSV format; without it AudioSet's own."
-    )
+    ontology: OntologyFile = None
+    class_list: ClassListFile = None
     span_seconds: int = Field(
         default=300,
         ge=1,
         description="Longest span of a recording that an archive's worker separates at a time; a longer recording is "
         "shared.",
     )
-    storage: StoreOptions = Field(default_factory=StoreOptions, description="How an object store is reached.")
+    storage: Storage = StoreOptions()
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:

@@ -12,7 +12,7 @@ from uss_ray.cli.command import JSON, STORAGE_NAME, Command
 from uss_ray.cli.notes import note, note_loading, write_json
 from uss_ray.config import Location, Settings
 from uss_ray.errors import ConfigError
-from uss_ray.store.options import StoreOptions
+from uss_ray.store.options import Storage, StoreOptions
 from uss_ray.weights import STARTER
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Calibrate(Settings):
     output: Location | None = Field(
         default=None, description="Weights folder to write; without it, what it would hold is only told."
     )
-    storage: StoreOptions = Field(default_factory=StoreOptions, description="How an object store is reached.")
+    storage: Storage = StoreOptions()
 
 
 COMMAND: Final = Command(

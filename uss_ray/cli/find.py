@@ -15,8 +15,9 @@ from uss_ray.cli.command import STORAGE_NAME, Command
 from uss_ray.cli.notes import note, write_json
 from uss_ray.config import Location, Settings
 from uss_ray.errors import ConfigError, OutputError
+from uss_ray.ontology.source import ClassListFile, OntologyFile
 from uss_ray.results.options import LabelFormat
-from uss_ray.store.options import StoreOptions
+from uss_ray.store.options import Storage, StoreOptions
 from uss_ray.wording import plain
 
 if TYPE_CHECKING:
@@ -82,11 +83,9 @@ class FindSounds(Settings):
     labels_folder: Location | None = Field(
         default=None, description="Folder or URI for these labels instead, a folder a recording in it."
     )
-    ontology: Location | None = Field(
-        default=None, description="Another ontology, in AudioSet's JSON format."
-    )
-    class_list: Location | None = Field(default=None, description="Its classes, in AudioSet's CSV format.")
-    storage: StoreOptions = Field(default_factory=StoreOptions, description="How an object store is reached.")
+    ontology: OntologyFile = None
+    class_list: ClassListFile = None
+    storage: Storage = StoreOptions()
 
 
 COMMAND: Final = Command(

@@ -10,6 +10,7 @@ from pydantic import Field
 from uss_ray.cli.command import JSON, Command
 from uss_ray.cli.notes import write_json
 from uss_ray.config import Location, Settings
+from uss_ray.ontology.source import ClassListFile, OntologyFile
 
 
 class ShowOntology(Settings):
@@ -20,10 +21,8 @@ class ShowOntology(Settings):
     weights: Location | None = Field(
         default=None, description="Mark the nodes that these weights do not know: name, folder or URI."
     )
-    ontology: Location | None = Field(
-        default=None, description="Another ontology, in AudioSet's JSON format."
-    )
-    class_list: Location | None = Field(default=None, description="Its classes, in AudioSet's CSV format.")
+    ontology: OntologyFile = None
+    class_list: ClassListFile = None
 
 
 COMMAND: Final = Command(name="ontology", model=ShowOntology, extras={"json": JSON})

@@ -9,14 +9,14 @@ from pydantic import Field
 
 from uss_ray.cli.command import STORAGE_NAME, Command
 from uss_ray.config import Location, Settings
-from uss_ray.store.options import StoreOptions
+from uss_ray.store.options import Storage, StoreOptions
 
 
 class ReportOutput(Settings):
     """Write index.html of an output: its sounds and recordings, to be searched, heard, and called right or wrong."""
 
     output: Location = Field(description="Folder or URI that `archive` or `separate` wrote.")
-    storage: StoreOptions = Field(default_factory=StoreOptions, description="How an object store is reached.")
+    storage: Storage = StoreOptions()
 
 
 COMMAND: Final = Command(

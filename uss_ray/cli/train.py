@@ -13,7 +13,7 @@ from uss_ray.config import Location, Settings
 from uss_ray.errors import ConfigError
 from uss_ray.pipelines.training.options import TrainOptions
 from uss_ray.pipelines.training.request import SeparatorTraining, TaggerTraining, Training
-from uss_ray.store.options import StoreOptions
+from uss_ray.store.options import Storage, StoreOptions
 from uss_ray.weights import STARTER
 
 
@@ -56,7 +56,7 @@ class ShowRun(Settings):
     """Tell how far a training run is, from its files alone."""
 
     run: Location = Field(description="Folder or URI of the run.")
-    storage: StoreOptions = Field(default_factory=StoreOptions, description="How an object store is reached.")
+    storage: Storage = StoreOptions()
 
 
 class ExportRun(Settings):
@@ -66,7 +66,7 @@ class ExportRun(Settings):
     output: Location = Field(description="Weights folder to write.")
     step: int | None = Field(default=None, ge=0, description="Of the checkpoint; without it the last.")
     best: bool = Field(default=False, description="The checkpoint whose validation is the best.")
-    storage: StoreOptions = Field(default_factory=StoreOptions, description="How an object store is reached.")
+    storage: Storage = StoreOptions()
 
     @model_validator(mode="after")
     def _choose_one(self) -> Self:

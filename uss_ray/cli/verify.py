@@ -9,7 +9,7 @@ from pydantic import Field
 
 from uss_ray.cli.command import STORAGE_NAME, Command
 from uss_ray.config import Location, Settings
-from uss_ray.store.options import StoreOptions
+from uss_ray.store.options import Storage, StoreOptions
 
 _SHOWN = 100
 _NOT_AS_IT_SHOULD_BE = 8
@@ -29,7 +29,7 @@ class VerifyOutput(Settings):
         "written out of the index: the next run separates them again.",
     )
     as_json: bool = Field(default=False, description="All findings as a JSON object.")
-    storage: StoreOptions = Field(default_factory=StoreOptions, description="How an object store is reached.")
+    storage: Storage = StoreOptions()
 
 
 COMMAND: Final = Command(

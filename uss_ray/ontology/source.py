@@ -8,8 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import Field
+
+from uss_ray.config import Location
 from uss_ray.errors import DataError
+
+OntologyFile = Annotated[
+    Location | None,
+    Field(description="Another ontology, in AudioSet's JSON format; without it AudioSet's own."),
+]
+ClassListFile = Annotated[
+    Location | None, Field(description="Its classes, in AudioSet's CSV format; without it AudioSet's own.")
+]
 
 
 @dataclass(frozen=True, slots=True)

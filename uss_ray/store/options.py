@@ -53,3 +53,7 @@ class StoreOptions(Settings):
     patience_seconds: float | None = Field(
         default=None, ge=0, description="How long a passing fault of the store is waited out; 0 tries once."
     )
+
+
+Storage = Annotated[StoreOptions, Field(description="How an object store is reached.")]
+"""Type of a field of a request."""

@@ -12,6 +12,8 @@ from uss_ray.datasets.containers.options import Container, ParquetColumns
 from uss_ray.errors import DataError, OutputError
 from uss_ray.mining.settings import MiningSettings
 from uss_ray.models.precision import Precision
+from uss_ray.ontology.source import ClassListFile, OntologyFile
+from uss_ray.store.options import Storage
 from uss_ray.store.store import Store, StoreOptions
 from uss_ray.weights import STARTER
 
@@ -60,13 +62,9 @@ class MiningRequest(Settings):
     )
     overwrite: bool = Field(default=False, description="Replace the results of an earlier run.")
     report: bool = Field(default=True, description="Write the HTML page.")
-    ontology: Location | None = Field(
-        default=None, description="Another ontology, in AudioSet's JSON format; without it AudioSet's own."
-    )
-    class_list: Location | None = Field(
-        default=None, description="Its classes, in AudioSet's CSV format; without it AudioSet's own."
-    )
-    storage: StoreOptions = Field(default_factory=StoreOptions, description="How an object store is reached.")
+    ontology: OntologyFile = None
+    class_list: ClassListFile = None
+    storage: Storage = StoreOptions()
 
     @property
     def output_store(self) -> Store:

@@ -13,7 +13,7 @@ from uss_ray.api.request import Device
 from uss_ray.config import Count, Location, Settings, overlay, read_overlays
 from uss_ray.errors import ConfigError, OutputError
 from uss_ray.pipelines.training.request import SeparatorTraining
-from uss_ray.store.options import StoreOptions
+from uss_ray.store.options import Storage, StoreOptions
 from uss_ray.store.store import Store
 
 BASE_ARM = "base"
@@ -34,7 +34,7 @@ class AblationRequest(Settings):
     device: Device | None = Field(
         default=None, description="Where the networks are trained; off: as in BASE."
     )
-    storage: StoreOptions = Field(default_factory=StoreOptions, description="How an object store is reached.")
+    storage: Storage = StoreOptions()
 
     @property
     def output_store(self) -> Store:

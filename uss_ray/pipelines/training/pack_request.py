@@ -8,6 +8,7 @@ from pydantic import Field
 
 from uss_ray.config import Location, Settings
 from uss_ray.errors import DataError, OutputError
+from uss_ray.store.options import Storage
 from uss_ray.store.store import Store, StoreOptions
 
 
@@ -19,7 +20,7 @@ class PackRequest(Settings):
     shard_mebibytes: int = Field(default=128, ge=1, description="Size at which a shard ends.")
     seed: int = Field(default=0, ge=0, description="Of the order of anchors within a class.")
     overwrite: bool = Field(default=False, description="Replace a pack that is there.")
-    storage: StoreOptions = Field(default_factory=StoreOptions, description="How an object store is reached.")
+    storage: Storage = StoreOptions()
 
     @property
     def anchor_store(self) -> Store:

@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 from uss_ray.api.request import Device
 from uss_ray.config import Count, Location, Settings
 from uss_ray.errors import ConfigError, DataError, OutputError
+from uss_ray.ontology.source import ClassListFile, OntologyFile
+from uss_ray.store.options import Storage
 from uss_ray.store.store import Store, StoreOptions
 from uss_ray.training.recipe import SeparatorRecipe, TaggerRecipe
 from uss_ray.weights import STARTER
@@ -26,16 +28,12 @@ class _Training(Settings):
     cache_mebibytes: int = Field(
         default=1024, ge=1, description="Most that row groups of anchors take in the memory of a worker."
     )
-    ontology: Location | None = Field(
-        default=None, description="Another ontology, in AudioSet's JSON format; without it AudioSet's own."
-    )
-    class_list: Location | None = Field(
-        default=None, description="Its classes, in AudioSet's CSV format; without it AudioSet's own."
-    )
+    ontology: OntologyFile = None
+    class_list: ClassListFile = None
     tensorboard: bool = Field(
         default=False, description="Write event files for TensorBoard; needs the extra `tensorboard`."
     )
-    storage: StoreOptions = Field(default_factory=StoreOptions, description="How an object store is reached.")
+    storage: Storage = StoreOptions()
 
     @model_validator(mode="after")
     def _find_tensorboard(self) -> Self:
