@@ -144,7 +144,7 @@ def show_archive(result: ArchiveResult, *, has_reports: bool) -> None:
 def show_plan(asked: SeparateArchive, *, trial: bool = False) -> None:
     """Print what there is to do, without doing it."""
     from uss_ray.api.staging import check_apart
-    from uss_ray.cli.display import say
+    from uss_ray.cli.display import say, show_matches
     from uss_ray.pipelines.archive.ledger import read_ledger
     from uss_ray.pipelines.archive.plan import plan_archive
     from uss_ray.sources.listing import open_listing
@@ -158,7 +158,12 @@ def show_plan(asked: SeparateArchive, *, trial: bool = False) -> None:
     )
     ledger = read_ledger(request.output_store)
     plan = plan_archive(
-        listing, request=request, ledger=ledger, retry_failed=options.retry_failed, trial=trial
+        listing,
+        request=request,
+        ledger=ledger,
+        retry_failed=options.retry_failed,
+        trial=trial,
+        on_matches=show_matches,
     )
     for line in plan.lines():
         say(line)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import nlargest
 from itertools import groupby, islice
@@ -23,12 +25,13 @@ from uss_ray.wording import plain
 if TYPE_CHECKING:
     from uss_ray.ontology.known import KnownNodes
     from uss_ray.ontology.vocabulary import Vocabulary
-    from uss_ray.results.index.find import Finding
+    from uss_ray.results.index.find import Finding, Wanted
     from uss_ray.results.index.table import Status
     from uss_ray.store.store import Store
 
 _TABLE_ROWS = 100
 _SPANS_SHOWN = 3
+_ROWS_COUNTED = 10_000  # of what is not found: an archive has a row of it for each recording
 CSV_COLUMNS = (
     "recording_id",
     "recording_uri",
@@ -132,7 +135,7 @@ def run(arguments: Sequence[str]) -> int:
         statuses=cast("tuple[Status, ...]", asked.statuses),
         recordings=asked.recordings if recording is None else (recording,),
     )
-    findings = _sorted(find(root, wanted=wanted), asked)
+    findings = _sorted(_told_if_none(find(root, wanted=wanted), root=root, wanted=wanted), asked)
     if asked.labels:
         place = Store(asked.labels_folder, asked.storage, OutputError) if asked.labels_folder else root
         chosen = islice(findings, asked.limit)
@@ -154,6 +157,29 @@ def _known(vocabulary: Vocabulary, *, weights_sha256: str | None) -> KnownNodes:
     from uss_ray.weights.locate import known_classes_here
 
     return KnownNodes(vocabulary, known_classes_here(weights_sha256) if weights_sha256 else None)
+
+
+def _told_if_none(findings: Iterator[Finding], *, root: Store, wanted: Wanted) -> Iterator[Finding]:
+    """Say of what is not found what the index has of it: that it is absent, or that nobody could have found it."""
+    first = next(findings, None)
+    if first is not None:
+        yield first
+        yield from findings
+    elif wanted.node_ids is not None:
+        from uss_ray.results.index.find import find
+        from uss_ray.results.index.table import INDEX_STATUSES
+
+        others = tuple(status for status in INDEX_STATUSES if status not in wanted.statuses)
+        asked = dataclasses.replace(wanted, statuses=others, min_probability=None, min_seconds=None)
+        rows = islice(find(root, wanted=asked) if others else (), _ROWS_COUNTED)
+        counts = Counter(finding.status for finding in rows)
+        told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+        told = f"{told}, and more" if counts.total() == _ROWS_COUNTED else told
+        note(
+            f"Nothing of it; the index has of it: {told} (--status)"
+            if told
+            else "The index has no row of it."
+        )
 
 
 def _sorted(findings: Iterator[Finding], asked: FindSounds) -> Iterator[Finding]:

@@ -103,6 +103,12 @@ def test_of_two_sounds_that_fit_the_one_that_the_weights_know_is_meant(command, 
     assert "is taken as Child singing" in ran.err
 
 
+def test_of_what_is_not_found_it_is_said_what_the_index_has(command, output):
+    ran = command("find", output, "--class", "Dog", "--status", "unknown")
+    assert "Nothing of it; the index has of it: 2 written (--status)" in ran.err
+    assert "The index has no row of it." in command("find", output, "--class", "Siren", "--json").err
+
+
 def test_a_table_says_when_it_is_not_all(command, output):
     ran = command("find", output, "--limit", 1)
     assert ran.out.count("field/å") >= 1

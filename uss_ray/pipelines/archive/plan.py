@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -20,6 +21,7 @@ import pyarrow.compute as pc
 from uss_ray.api.request import SeparationRequest
 from uss_ray.api.separator import RecordingSeparator
 from uss_ray.errors import RecordingError
+from uss_ray.ontology.vocabulary import TextMatch
 from uss_ray.pipelines.archive.ledger import Ledger
 from uss_ray.pipelines.archive.missing import WhatToDo, content_tags, sort_out, without_duplicates
 from uss_ray.pipelines.archive.plan_trial import EXCERPT_SECONDS, Trial, run_trials
@@ -123,11 +125,11 @@ class ArchivePlan:
         if self.hours is None:
             return "unknown: no header tells a length" if self.to_do else "none"
         if not self.headers:
-            return f"{self.hours:,.1f} h, as the listing says"
+            return f"{_time(self.hours)}, as the listing says"
         unreadable = f", {self.unreadable} of them unreadable" if self.unreadable else ""
         if self.is_extrapolated:
-            return f"about {self.hours:,.1f} h, from {self.headers} headers{unreadable}"
-        return f"{self.hours:,.1f} h, from all {self.headers} headers{unreadable}"
+            return f"about {_time(self.hours)}, from {self.headers} headers{unreadable}"
+        return f"{_time(self.hours)}, from all {self.headers} headers{unreadable}"
 
     def _output(self) -> str:
         if self.output_bytes is None:
@@ -137,7 +139,7 @@ class ArchivePlan:
     def _engine(self) -> str:
         if self.engine_hours is None:
             return "unknown: --trial separates excerpts to find out" if self.to_do else "none"
-        return f"about {self.engine_hours:,.2f} h of one worker like this machine, {self._measure('')}"
+        return f"about {_time(self.engine_hours)} of one worker like this machine, {self._measure('')}"
 
     def _measure(self, otherwise: str) -> str:
         if not self.trials:
@@ -153,6 +155,7 @@ def plan_archive(
     retry_failed: bool = False,
     trial: bool = False,
     headers: int = _HEADERS,
+    on_matches: Callable[[tuple[tuple[str, TextMatch], ...]], None] | None = None,
 ) -> ArchivePlan:
     """Find out what a job would do.
 
@@ -170,6 +173,8 @@ def plan_archive(
         Separate excerpts of a few recordings, into a folder that is removed, to measure size and time.
     headers : int, default=200
         Most headers to read, of recordings whose length the listing does not tell.
+    on_matches : callable, optional
+        Called with each free text and what it was resolved to.
 
     Raises
     ------
@@ -186,11 +191,15 @@ def plan_archive(
     read = _read_headers(counted.sample, storage=request.storage)
     hours = _hours(counted, read)
     trials: list[Trial] = []
+    if counted.to_do and (request.query.texts or not trial):
+        separator = RecordingSeparator(
+            request.replace(device="cpu")
+        )  # what is wrong with the request shows here too
+        if on_matches is not None:
+            on_matches(separator.matches)
     if counted.to_do and trial:
         drawn = (_recording(row) for row in counted.sample or counted.first)
         trials = run_trials(drawn, request=request, wanted=_TRIALS)
-    elif counted.to_do:
-        RecordingSeparator(request.replace(device="cpu"))  # what is wrong with the request shows here too
     return ArchivePlan(
         kind=listing.kind,
         recordings=counted.recordings,
@@ -270,6 +279,12 @@ class _Header:
     byte_count: int | None
     channels: int = 1
     is_unreadable: bool = False
+
+
+def _time(hours: float) -> str:
+    if hours >= 1.0:
+        return f"{hours:,.1f} h"
+    return f"{60 * hours:.1f} min" if hours >= 1 / 60 else f"{_HOUR_SECONDS * hours:.1f} s"
 
 
 def _read_headers(rows: list[dict[str, Any]], *, storage: StoreOptions) -> list[_Header]:
