@@ -78,6 +78,7 @@ COMMANDS: Final = {
     "evaluate check": Entry(
         "benchmarks", "check_benchmark", "CHECK", "Tell how much of a benchmark's data is there."
     ),
+    "evaluate run": Entry("evaluate_run", "run", "RUN", "Score systems on the list of a benchmark."),
     "evaluate mining": Entry(
         "evaluate", "evaluate_mining", "MINING", "Measure how much of an anchor its event covers."
     ),

@@ -16,7 +16,7 @@ _SEED = 0
 
 
 class Average(Settings):
-    """A figure with its 95 % bootstrap interval; null where nothing is defined."""
+    """A figure with its 95 % bootstrap interval; null where nothing is defined, or there is one item a class."""
 
     value: float | None = Field(default=None)
     low: float | None = Field(default=None)
@@ -55,8 +55,10 @@ def _average(groups: Sequence[np.ndarray], statistic: Callable[..., Any], draws:
     again = np.zeros(draws)
     for own in groups:
         again += statistic(own[rng.integers(len(own), size=(draws, len(own)))], axis=1)
-    low, high = np.percentile(again / len(groups), _INTERVAL)
     value = np.mean([statistic(own) for own in groups])
+    if all(len(own) == 1 for own in groups):
+        return Average(value=float(value), items=len(groups))
+    low, high = np.percentile(again / len(groups), _INTERVAL)
     return Average(value=float(value), low=float(low), high=float(high), items=sum(map(len, groups)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +58,7 @@ class SoundShelf:
 
     def __init__(self, data: Store) -> None:
         self._data = data.raising(DataError)
-        self._kept: OrderedDict[tuple[str, int], tuple[Waveform, int]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int, int, Protocol | None], tuple[Waveform, int]] = OrderedDict()
 
     def read(self, path: str, *, track: int = 0) -> tuple[Waveform, int]:
         """Give a file as (samples,), the mean of its channels, and its rate.
@@ -67,17 +68,32 @@ class SoundShelf:
         DataError
             If it is missing, cut off or no audio.
         """
-        key = path, track
-        if key not in self._kept:
-            place = self._data / path
-            try:
-                self._kept[key] = _read_track(place, track) if path.endswith(".mp4") else _read(place)
-            except RecordingError as error:
-                raise DataError(error.item, expected=error.expected, found=error.found) from error
-            while len(self._kept) > 1 and sum(w.nbytes for w, _ in self._kept.values()) > _SHELF_BYTES:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return self._kept[key]
+        return self._held((path, track, 0, None), lambda: self._decoded(path, track))
+
+    def _decoded(self, path: str, track: int) -> tuple[Waveform, int]:
+        place = self._data / path
+        try:
+            return _read_track(place, track) if path.endswith(".mp4") else _read(place)
+        except RecordingError as error:
+            raise DataError(error.item, expected=error.expected, found=error.found) from error
+
+    def _converted(self, source: ItemSource, rate: int, protocol: Protocol) -> Waveform:
+        waveform, own_rate = self.read(source.path, track=source.track)
+        if own_rate == rate:
+            return waveform
+        return self._held(
+            (source.path, source.track, rate, protocol),
+            lambda: (_at_rate(waveform, own_rate, rate, protocol), rate),
+        )[0]
+
+    def _held(
+        self, key: tuple[str, int, int, Protocol | None], make: Callable[[], tuple[Waveform, int]]
+    ) -> tuple[Waveform, int]:
+        found = self._kept.pop(key, None) or make()
+        self._kept[key] = found
+        while len(self._kept) > 1 and sum(w.nbytes for w, _ in self._kept.values()) > _SHELF_BYTES:
+            self._kept.popitem(last=False)
+        return found
 
     def piece(self, source: ItemSource, *, sample_rate: int, protocol: Protocol) -> tuple[Waveform, int]:
         """Give the sound of a source, without its gain, and its rate.
@@ -105,10 +121,10 @@ class SoundShelf:
             )
         if source.is_cut_first:
             start = round(source.start_seconds * own_rate)
-            waveform = waveform[start : start + round(source.seconds * own_rate)]
-        converted = _at_rate(waveform, own_rate, rate, protocol)
-        if not source.is_cut_first:
-            converted = converted[round(source.start_seconds * rate) :]
+            cut = waveform[start : start + round(source.seconds * own_rate)]
+            converted = _at_rate(cut, own_rate, rate, protocol)
+        else:
+            converted = self._converted(source, rate, protocol)[round(source.start_seconds * rate) :]
         if source.seconds:
             # A file that is too short is repeated, in both protocols.
             converted = np.resize(converted, round(source.seconds * rate))

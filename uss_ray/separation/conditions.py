@@ -124,16 +124,20 @@ class Conditioner:
         bottlenecks[:, kept] = class_probs[:, kept]
         return self._query_net.adapt(bottlenecks)
 
-    def _fixed_condition(self, target: Target) -> Tensor | None:
-        """Find what does not depend on the segment: the target's own condition, or its class mean."""
-        if target.condition is not None or self._kind == "detected":
-            return target.condition
+    def class_mean(self, target: Target) -> Tensor | None:
+        """Give the mean condition of a target's own classes, or of all of them; None where there is none."""
         # A node that was never an anchor itself is the average of its descendants.
         for indexes in (target.own_indexes, target.class_indexes):
             means = [self._class_means[index] for index in indexes if index in self._class_means]
             if means:
                 return torch.stack(means).mean(dim=0)
         return None
+
+    def _fixed_condition(self, target: Target) -> Tensor | None:
+        """Find what does not depend on the segment: the target's own condition, or its class mean."""
+        if target.condition is not None or self._kind == "detected":
+            return target.condition
+        return self.class_mean(target)
 
 
 def condition_of_examples(

@@ -27,7 +27,7 @@ from uss_ray.separation.networks import Networks, rows_in_a_forward
 from uss_ray.separation.scheduler import Scheduler, Session, SessionEnd
 from uss_ray.separation.session import EstimateBlock, RecordingSession, SessionNetworks
 from uss_ray.separation.settings import ConditionKind, NetworkSettings, SeparationSettings
-from uss_ray.separation.targets import SeparationPlan
+from uss_ray.separation.targets import SeparationPlan, Target
 from uss_ray.separation.windows import Span, WindowGrid
 
 Network = TypeVar("Network")
@@ -94,6 +94,15 @@ class SeparationEngine:
     def sample_rate(self) -> int:
         """Of the networks, in Hz."""
         return self._separator.sample_rate
+
+    @property
+    def condition_size(self) -> int:
+        """How many numbers a condition has."""
+        return self._separator.condition_size
+
+    def class_mean(self, target: Target) -> Tensor | None:
+        """Give the mean condition that steers to a target's classes; None where the weights have none."""
+        return self._conditioner("class-mean").class_mean(target)
 
     def span_context_seconds(self, settings: SeparationSettings) -> int:
         """Tell how many whole seconds a `PartSource` holds before and after a span, at rates from 256 Hz on.

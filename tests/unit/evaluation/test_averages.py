@@ -20,7 +20,9 @@ def test_a_figure_is_the_mean_of_medians_and_its_interval_is_that_of_the_normal_
     assert plain == plain_mean(values["a"])
 
 
-def test_nothing_has_no_figure() -> None:
+def test_nothing_has_no_figure_and_one_item_a_class_no_interval() -> None:
+    alone = class_median_mean({"a": [1.0], "b": [3.0]})
+    assert (alone.value, alone.low, alone.items) == (2.0, None, 2)
     assert class_median_mean({"a": []}).value is None
     assert plain_mean([]).value is None
 

@@ -40,8 +40,12 @@ class Card:
     splits : tuple of str
         The first is what is scored.
     protocols : tuple of str
+    measures : tuple of str
+        What is scored beside the ratios that all benchmarks have; see `measures.MEASURES`.
     published : float or None, default=None
         What the paper reports, for the published protocol.
+    published_score : str, default=""
+        The measure of that; empty: the main score.
     assumed : str, default=""
         What could not be verified.
     """
@@ -57,7 +61,9 @@ class Card:
     sample_rate: int
     splits: tuple[str, ...] = ("test", "train")
     protocols: tuple[Protocol, ...] = ("published", "strict")
+    measures: tuple[str, ...] = ()
     published: float | None = None
+    published_score: str = ""
     assumed: str = ""
 
 

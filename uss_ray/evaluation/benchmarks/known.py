@@ -72,23 +72,43 @@ def draw_list(
         As of `Benchmark.list`.
     """
     chosen = protocol or benchmark.card.protocols[-1]
-    sounds = SoundShelf(data)
-    vocabulary = Vocabulary.load()
-    files = Files.of(data)
-
-    def gain(target: ItemSource, other: ItemSource) -> float:
-        one, two = (
-            sounds.piece(source, sample_rate=MODEL_RATE, protocol=chosen)[0] for source in (target, other)
-        )
-        return float(matching_gain(one, two))
-
-    draw = Draw(
-        data=data,
-        files=files,
+    draw = draw_of(
+        data,
         split=split or benchmark.card.splits[0],
         protocol=chosen,
         seed=seed if seed is not None else (PUBLISHED_SEED if chosen == "published" else 0),
-        vocabulary=vocabulary,
-        gain=gain,
     )
     return benchmark.list(draw, allow_missing=allow_missing)
+
+
+def draw_of(
+    data: Store, *, split: str, protocol: Protocol, seed: int, vocabulary: Vocabulary | None = None
+) -> Draw:
+    """List a data set, for lists to be drawn of it.
+
+    Parameters
+    ----------
+    data : Store
+        Its root.
+    split : str
+    protocol : {"published", "strict"}
+    seed : int
+    vocabulary : Vocabulary, optional
+    """
+    sounds = SoundShelf(data)
+
+    def gain(target: ItemSource, other: ItemSource) -> float:
+        one, two = (
+            sounds.piece(source, sample_rate=MODEL_RATE, protocol=protocol)[0] for source in (target, other)
+        )
+        return float(matching_gain(one, two))
+
+    return Draw(
+        data=data,
+        files=Files.of(data),
+        split=split,
+        protocol=protocol,
+        seed=seed,
+        vocabulary=vocabulary or Vocabulary.load(),
+        gain=gain,
+    )

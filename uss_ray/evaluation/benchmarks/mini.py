@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -68,7 +69,7 @@ def clip_paths(files: Files, split: str) -> dict[str, str]:
     return {path.rpartition("/")[2].rpartition(".")[0]: path for path in files.below(f"audio/{split}")}
 
 
-def items_of_pairs(pairs: list[EvaluationPair], draw: Draw) -> list[Item]:
+def items_of_pairs(pairs: Sequence[EvaluationPair], draw: Draw) -> list[Item]:
     """Turn pairs of clips into items, at equal energy."""
     paths = clip_paths(draw.files, draw.split)
     labels = draw.vocabulary.ontology

@@ -27,7 +27,9 @@ class Musdb18Hq(Benchmark):
         citation="Rafii et al. 2019, MUSDB18-HQ: an uncompressed version of MUSDB18",
         layout="{train,test}/<artist - title>/{mixture,vocals,drums,bass,other}.wav",
         sample_rate=44_100,
+        measures=("bss_sdr", "bss_sdri", "bss_sdr_swapped", "bss_sdri_swapped"),
         published=8.12,
+        published_score="bss_sdr_swapped",
         assumed="The released script gives museval estimate and reference in each other's place, and so does the "
         "published protocol (measure bss_sdr_swapped); in it everything is mono at 32 kHz.",
     )
@@ -85,7 +87,9 @@ class Musdb18(Musdb18Hq):
         citation="Rafii et al. 2017, The MUSDB18 corpus for music separation",
         layout="{train,test}/<artist - title>.stem.mp4: mixture, drums, bass, other, vocals",
         sample_rate=44_100,
+        measures=("bss_sdr", "bss_sdri", "bss_sdr_swapped", "bss_sdri_swapped"),
         published=8.12,
+        published_score="bss_sdr_swapped",
         assumed="As of musdb18-hq; which of the two the paper's figure is for is not said.",
     )
 

@@ -26,6 +26,7 @@ class Voicebank(Benchmark):
         citation="Valentini-Botinhao 2017, Noisy speech database for training speech enhancement algorithms",
         layout="{clean,noisy}_testset_wav/*.wav, {clean,noisy}_trainset_28spk_wav/*.wav (or without 28spk)",
         sample_rate=48_000,
+        measures=("ssnr", "pesq", "stoi", "csig", "cbak", "covl"),
         published=9.00,
         assumed="Speech is separated at 32 kHz and scored at 16 kHz, as in the released script.",
     )

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from uss_ray.cli.evaluate_run import figure
+from uss_ray.evaluation.averages import Average
+
+
+@pytest.fixture
+def esc50(tmp_path: Path) -> Path:
+    data = tmp_path / "ESC-50-master"
+    (data / "audio").mkdir(parents=True)
+    (data / "meta").mkdir()
+    rows = ["filename,fold,category"]
+    for place, label in enumerate(("dog", "rain")):
+        sound = 0.1 * np.sin(np.arange(64_000) * (0.1 + place))
+        soundfile.write(data / "audio" / f"{label}.wav", sound, 32_000)
+        rows.append(f"{label}.wav,5,{label}")
+    (data / "meta" / "esc50.csv").write_text("\n".join(rows) + "\n")
+    return data
+
+
+def louder(mixture: np.ndarray, sample_rate: int, labels: list[str]) -> np.ndarray:
+    return np.stack([mixture * 2 for _ in labels])
+
+
+def test_a_run_is_shown_and_written(command, esc50: Path, tmp_path: Path, tiny_weights: Path) -> None:
+    ran = command(
+        "evaluate", "run", "esc50", "--data", esc50, "--weights", tiny_weights, "--query", "oracle",
+        "--system", "engine", f"{__name__}:louder", "--limit", 2, "-o", tmp_path / "run",
+    )  # fmt: skip
+    assert ran.exit_code == 0, ran.err
+    table = {line.split("\t")[0]: line.split("\t")[2] for line in ran.out.splitlines() if "\t" in line}
+    assert (table["mixture"], table["half"]) == ("0.00", "3.01")
+    assert table[f"{__name__}:louder"].startswith("-")
+    written = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert written["scored"] == 2
+    assert written["list_sha256"][:12] in ran.out
+
+
+def test_a_query_that_cannot_be_asked_is_one_line(
+    command, esc50: Path, tmp_path: Path, tiny_weights: Path
+) -> None:
+    ran = command(
+        "evaluate", "run", "esc50", "--data", esc50, "--weights", tiny_weights, "--query", "examples",
+        "-o", tmp_path / "run",
+    )  # fmt: skip
+    assert ran.exit_code == 2
+    assert ran.err == "error: examples query: expected a training list (--train-list), found none\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_figure_has_its_interval_where_there_is_one() -> None:
+    assert figure(Average()) == "–"
+    assert figure(Average(value=1.0)) == "1.00"
+    assert figure(Average(value=1.0, low=0.5, high=1.5)) == "1.00 [0.50, 1.50]"

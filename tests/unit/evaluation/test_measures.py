@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from uss_ray.evaluation.measures import ALWAYS, score
+
+RATE = 16_000
+TIME = np.arange(RATE) / RATE
+TARGET = (0.2 * np.sin(2 * np.pi * 440 * TIME)).astype(np.float32)
+OTHER = (0.2 * np.sin(2 * np.pi * 1000 * TIME)).astype(np.float32)
+
+
+def scored(estimate: np.ndarray, *more: str) -> dict[str, float | None]:
+    return score(estimate, TARGET, TARGET + OTHER, sample_rate=RATE, more=more)
+
+
+def test_doing_nothing_is_worth_nothing_and_half_three_decibels() -> None:
+    nothing, half = scored(TARGET + OTHER), scored((TARGET + OTHER) / 2)
+    assert (nothing["sdri"], nothing["si_sdri"]) == pytest.approx((0.0, 0.0), abs=0.01)
+    assert half["sdri"] == pytest.approx(3.01, abs=0.05)
+    assert half["si_sdri"] == pytest.approx(0.0, abs=0.01)
+
+
+def test_of_a_silent_target_nothing_is_defined() -> None:
+    assert score(OTHER, TARGET * 0, OTHER, sample_rate=RATE) == dict.fromkeys(ALWAYS)
+
+
+def test_both_orders_of_bsseval_are_named() -> None:
+    pytest.importorskip("museval")
+    found = scored(TARGET + 0.1 * OTHER, "bss_sdr")
+    assert found["bss_sdr"] == pytest.approx(20.0, abs=0.01)
+    assert found["bss_sdri"] == pytest.approx(20.0, abs=0.01)
+    # the released order: the estimate's energy against the difference
+    assert found["bss_sdr_swapped"] == pytest.approx(10 * np.log10(1.01 / 0.01), abs=0.01)
+
+
+def test_speech_is_scored_at_its_own_rate() -> None:
+    pytest.importorskip("pesq")
+    rng = np.random.default_rng(0)
+    speech = rng.standard_normal(32_000 * 2).astype(np.float32) * 0.1
+    found = score(speech, speech, speech * 2, sample_rate=32_000, more=("ssnr", "pesq"))
+    assert found["ssnr"] == 35.0
+    assert {"pesq", "stoi", "csig", "cbak", "covl"} <= found.keys()

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.evaluation.conftest import DOG, PIANO, RAIN
+from uss_ray.errors import ConfigError, DataError
+from uss_ray.evaluation.benchmarks.known import draw_list, find_benchmark
+from uss_ray.evaluation.items import EvaluationList
+from uss_ray.evaluation.request import EvaluationRequest
+from uss_ray.evaluation.result import by_system
+from uss_ray.evaluation.run import (
+    Evaluator,
+    ScoreRow,
+    chunk_name,
+    open_list,
+    rows_from_parquet,
+    rows_to_parquet,
+)
+from uss_ray.store.store import Store
+
+
+@pytest.fixture(scope="module")
+def listed(two_sources: Path) -> EvaluationList:
+    return draw_list(find_benchmark("mini"), Store(two_sources))
+
+
+def ask(data: Path, weights: Path, tmp_path: Path, listed: EvaluationList | None = None, **values: object):
+    told: dict[str, object] = {"queries": ("oracle",), "limit": 3, "weights": str(weights)}
+    if listed is not None:
+        (tmp_path / "list.parquet").write_bytes(listed.to_parquet())
+        told["list"] = str(tmp_path / "list.parquet")
+    return EvaluationRequest(
+        benchmark="mini", data=str(data), output=str(tmp_path / "run"), **(told | values)
+    )
+
+
+def test_every_system_scores_every_item(two_sources, two_means, tmp_path, listed) -> None:
+    request = ask(
+        two_sources, two_means, tmp_path, listed, systems=("engine", "bare"), queries=("oracle", "detected")
+    )
+    evaluator = Evaluator(request=request, scored=open_list(request))
+    with pytest.raises(ConfigError, match="expected a query with a condition"):
+        evaluator.systems  # noqa: B018 - before any work
+    request = request.replace(systems=("engine", "bare"), queries=("oracle",))
+    scored = open_list(request)
+    assert (len(scored.items), scored.chunks, scored.missing) == (3, 1, 0)
+    evaluator = Evaluator(request=request, scored=scored)
+    rows = evaluator.rows(scored.chunk(0))
+    parts = by_system(rows)
+    assert list(parts) == [
+        ("mixture", ""), ("half", ""), ("ideal-ratio-mask", ""), ("wiener-mask", ""),
+        ("engine", "oracle"), ("bare", "oracle"), ("engine", "random-class"),
+    ]  # fmt: skip
+    assert [row.scores["sdri"] for row in parts["mixture", ""]] == pytest.approx([0, 0, 0], abs=0.01)
+    assert [row.scores["sdri"] for row in parts["half", ""]] == pytest.approx([3.01] * 3, abs=0.05)
+    assert all(row.input_sdr == pytest.approx(0.0, abs=0.01) for row in rows)
+    assert rows_from_parquet(rows_to_parquet(rows), item="a") == rows
+    assert rows_to_parquet(evaluator.rows(scored.chunk(0))) == rows_to_parquet(rows)
+    assert min(evaluator.spent.reading, evaluator.spent.separating, evaluator.spent.scoring) > 0
+
+
+def test_a_file_that_is_gone_ends_the_run_or_is_left_out(two_sources, two_means, tmp_path, listed) -> None:
+    import shutil
+
+    data = tmp_path / "data"
+    shutil.copytree(two_sources, data)
+    (data / "audio" / "eval" / "clip0.wav").unlink()
+    with pytest.raises(DataError, match=r"clip0.wav: expected every file of the list .* found 83.3% of 6"):
+        open_list(ask(data, two_means, tmp_path, listed))
+    scored = open_list(ask(data, two_means, tmp_path, listed, allow_missing=True, limit=None))
+    assert scored.missing == len(listed.items) - len(scored.items) > 0
+    (data / "audio" / "eval" / "clip1.wav").write_bytes(b"RIFF")
+    request = ask(
+        data, two_means, tmp_path, listed, allow_missing=True, limit=None, systems=(f"{__name__}:nothing",)
+    )
+    evaluator = Evaluator(request=request, scored=scored)
+    rows = evaluator.rows([item for item in scored.items if "clip1.wav" in item.sources[0].path][:1])
+    assert len(rows) == 5
+    assert all("clip1.wav" in (row.reason or "") for row in rows)
+
+
+def nothing(mixture, sample_rate, labels):
+    return mixture[None] * 0
+
+
+def test_what_trains_is_not_scored(two_sources, two_means, tmp_path, listed) -> None:
+    path = tmp_path / "train.parquet"
+    path.write_bytes(listed.to_parquet())
+    with pytest.raises(DataError, match="expected no file that is scored, found audio/eval/clip"):
+        open_list(ask(two_sources, two_means, tmp_path, listed, train_list=str(path)))
+
+
+def test_a_list_of_another_benchmark_is_refused(two_sources, two_means, tmp_path, listed) -> None:
+    request = ask(two_sources, two_means, tmp_path, listed).replace(benchmark="esc50")
+    with pytest.raises(ConfigError, match="expected a list of esc50, found one of mini"):
+        open_list(request)
+
+
+def test_what_are_no_rows_is_refused() -> None:
+    with pytest.raises(DataError, match="expected scores of an evaluation"):
+        rows_from_parquet(b"no", item="a")
+    assert chunk_name(3) == "items/000003.parquet"
+    assert ScoreRow(item_id="a", label="b", system="c", query="", scores={}).undefined == ()
+    assert len({DOG, RAIN, PIANO}) == 3

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from uss_ray.errors import UssRayError
+from uss_ray.evaluation.request import EvaluationRequest
+from uss_ray.evaluation.run import Evaluator
+from uss_ray.pipelines.evaluation.job import evaluate_here, missing_chunks, read_rows
+from uss_ray.store.store import Store
+
+
+def nothing(mixture, sample_rate, labels):
+    return np.stack([mixture * 0 for _ in labels])
+
+
+def make_request(
+    tmp_path: Path, tiny_weights: Path, output: str = "run", **values: object
+) -> EvaluationRequest:
+    data = tmp_path / "data"
+    if not data.exists():
+        (data / "audio").mkdir(parents=True)
+        (data / "meta").mkdir()
+        rows = ["filename,fold,category"]
+        for place, label in enumerate(("dog", "rain")):
+            soundfile.write(
+                data / "audio" / f"{label}.wav", 0.1 * np.sin(np.arange(4000) * (0.1 + place)), 32_000
+            )
+            rows.append(f"{label}.wav,5,{label}")
+        (data / "meta" / "esc50.csv").write_text("\n".join(rows) + "\n")
+    told = {"systems": (f"{__name__}:nothing",), "weights": str(tiny_weights)}
+    return EvaluationRequest(
+        benchmark="esc50", data=str(data), output=str(tmp_path / output), **(told | values)
+    )
+
+
+def without_times(result: Path) -> dict[str, object]:
+    told = json.loads(result.read_text())
+    return {key: value for key, value in told.items() if key != "made"}
+
+
+def test_a_run_that_was_killed_twice_ends_in_the_same_bytes(tmp_path, tiny_weights, monkeypatch) -> None:
+    whole = evaluate_here(make_request(tmp_path, tiny_weights))
+    assert (whole.scored, whole.listed) == (20, 20)
+    rows, begun = Evaluator.rows, []
+
+    def dies(self: Evaluator, items):
+        begun.append(len(items))
+        if len(begun) in (1, 3):
+            raise KeyboardInterrupt
+        return rows(self, items)
+
+    monkeypatch.setattr(Evaluator, "rows", dies)
+    request = make_request(tmp_path, tiny_weights, "killed")
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            evaluate_here(request)
+    evaluate_here(request)
+    assert begun == [16, 16, 4, 4]  # what is done is not done again
+    for name in ("000000.parquet", "000001.parquet"):
+        one, other = (tmp_path / run / "items" / name for run in ("run", "killed"))
+        assert one.read_bytes() == other.read_bytes()
+    assert without_times(tmp_path / "run" / "result.json") == without_times(
+        tmp_path / "killed" / "result.json"
+    )
+    output = Store(tmp_path / "run")
+    assert missing_chunks(output, chunks=3) == [2]
+    assert len(read_rows(output, chunks=2)) == 20 * 5
+
+
+def test_results_of_another_run_are_in_the_way(tmp_path, tiny_weights) -> None:
+    evaluate_here(make_request(tmp_path, tiny_weights, limit=2))
+    with pytest.raises(UssRayError, match="found results with limit 2"):
+        evaluate_here(make_request(tmp_path, tiny_weights))
+    assert evaluate_here(make_request(tmp_path, tiny_weights, overwrite=True)).scored == 20

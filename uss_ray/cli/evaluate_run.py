@@ -1,0 +1,140 @@
+"""`uss-ray evaluate run`: systems scored on the list of a benchmark, here or with Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from pydantic import Field
+
+from uss_ray.cli.command import JSON, STORAGE_NAME, VERSION, Command
+from uss_ray.cli.notes import note_loading
+from uss_ray.config import Settings
+from uss_ray.evaluation.request import EvaluationRequest
+from uss_ray.pipelines.runtime.options import JobOptions
+
+if TYPE_CHECKING:
+    from uss_ray.evaluation.averages import Average
+    from uss_ray.evaluation.result import EvaluationResult
+
+
+class EvaluateRun(Settings):
+    """Score systems on the list of a benchmark, or go on where the same command ended before.
+
+    Beside them always: the mixture, its half, ideal masks, and a class that is not there. The exit code is 8 if items
+    are missing or broken.
+    """
+
+    request: EvaluationRequest = Field(description="What is scored, and with what.")
+    with_ray: bool = Field(
+        default=False, description="Let workers of a Ray cluster do it; the scores are the same."
+    )
+    options: JobOptions = Field(default_factory=JobOptions, description="How the job runs, with Ray.")
+
+
+RUN: Final = Command(
+    name="evaluate run",
+    model=EvaluateRun,
+    positionals={"request.benchmark": "BENCHMARK"},
+    short={"request.output": "-o"},
+    names={
+        "request.queries": "query",
+        "request.systems": "system",
+        "request.storage": STORAGE_NAME,
+        "request.settings.condition": None,
+        "request.settings.silence.untagged_below_rms_dbfs": "silence",
+        "request.settings.silence.stem_silent_below_peak_dbfs": None,
+        "request.settings.hierarchy": None,
+        "request.settings.channel_mode": None,
+        "with_ray": "ray",
+        "options.limit": None,
+        "options.shard": None,
+        "options.retry_failed": None,
+        "options.follow_links": None,
+        "options.max_failed_fraction": None,
+    },
+    lists=("request.queries", "request.systems"),
+    extras={"json": JSON, "version": VERSION},
+    takes_file=True,
+)
+
+_INCOMPLETE = 8
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Score, show, and give the exit code."""
+    asked, extras = RUN.read(arguments)
+
+    note_loading("Ray" if asked.with_ray else "the networks")
+    from uss_ray.cli.display import progress_bar, say
+    from uss_ray.cli.run_progress import run_progress
+    from uss_ray.evaluation.result import read_result
+    from uss_ray.pipelines.evaluation.job import evaluate_archive, evaluate_here
+
+    request = asked.request
+    if asked.with_ray:
+        with run_progress("chunks") as on_progress:
+            ran = evaluate_archive(request, options=asked.options, on_progress=on_progress)
+        if ran.exit_code:
+            say(f"Not all is scored ({ran.counters.unfinished_reason}); the same command goes on.")
+            return ran.exit_code
+        result = read_result(request.output_store)
+    else:
+        with progress_bar("Scoring", unit="items") as advance:
+            result = evaluate_here(request, on_progress=advance)
+    if extras.get("json"):
+        say(result.to_json())
+    else:
+        show_result(result)
+        say(f"Result: {request.output}/result.json; rows: {request.output}/items/*.parquet")
+    return _INCOMPLETE if result.missing or result.broken else 0
+
+
+def show_result(result: EvaluationResult) -> None:
+    """Print a table of the systems, and what is to be known of it."""
+    from uss_ray.cli.display import say, show_table
+
+    main, sdri = result.main_score, "sdri"
+    measures = [main] if main == sdri else [main, sdri]
+    columns = ("System", "Query", *measures, "Mean", "SI-SDRi", "Undefined", "Detected")
+    rows = []
+    for one in result.systems:
+        of_main, own = one.measures.get(main), one.measures
+        rows.append(
+            (
+                one.system,
+                one.query,
+                *(figure(own[name].class_median_mean) if name in own else "" for name in measures),
+                figure(of_main.mean) if of_main else "",
+                figure(own["si_sdri"].class_median_mean) if "si_sdri" in own else "",
+                str(of_main.undefined + one.failed if of_main else one.failed),
+                "" if one.detected is None else f"{one.detected:.0%}",
+            )
+        )
+    say(
+        f"{result.title}, {result.protocol}, {result.split}; {result.weights}; "
+        f"{result.scored} of {result.listed} items, list {result.list_sha256[:12]}"
+    )
+    show_table(
+        columns, rows, title="Median in a class, mean over classes, with 95 % intervals", right=columns[2:]
+    )
+    if result.published is not None:
+        say(f"The paper: {result.published:g} {result.unit} ({result.published_score})")
+    for count, what in ((result.missing, "missing"), (result.broken, "broken")):
+        if count:
+            say(f"{count} items are {what}, and not scored")
+    for reason, count in result.reasons.items():
+        say(f"{count} × {reason}")
+    if result.condition is not None:
+        say(f"Above a random class: {result.condition.difference_db:.2f} dB SDRi")
+        if result.condition.is_blind:
+            say("WARNING: the separator hardly hears its condition: a random class does as well.")
+
+
+def figure(average: Average) -> str:
+    """Write a figure with its interval."""
+    if average.value is None:
+        return "–"
+    if average.low is None or average.high is None:
+        return f"{average.value:z.2f}"
+    return f"{average.value:z.2f} [{average.low:z.2f}, {average.high:z.2f}]"

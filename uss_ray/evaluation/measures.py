@@ -1,0 +1,98 @@
+"""The measures of an estimate by name: which there are, and how one estimate is scored with all that are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uss_ray.audio.resample import BlockResampler
+from uss_ray.evaluation.bss_metrics import bss_sdr
+from uss_ray.evaluation.metrics import is_silent, sdr, si_sdr, snr
+from uss_ray.evaluation.speech_metrics import SPEECH_RATE, composites, pesq_wide_band, segmental_snr, stoi
+
+Waveform = NDArray[np.float32]
+
+ALWAYS: Final = ("sdr", "sdri", "si_sdr", "si_sdri", "snr")
+_BSS: Final = ("bss_sdr", "bss_sdri", "bss_sdr_swapped", "bss_sdri_swapped")
+_SPEECH: Final = ("ssnr", "pesq", "stoi", "csig", "cbak", "covl")
+MEASURES: Final = (*ALWAYS, *_BSS, *_SPEECH)
+
+UNITS: Final = {name: "" if name in ("pesq", "stoi", "csig", "cbak", "covl") else "dB" for name in MEASURES}
+
+Ratio = Callable[[Waveform, Waveform], float]
+
+
+def score(
+    estimate: Waveform,
+    reference: Waveform,
+    mixture: Waveform,
+    *,
+    sample_rate: int,
+    more: Collection[str] = (),
+) -> dict[str, float | None]:
+    """Score an estimate.
+
+    Parameters
+    ----------
+    estimate, reference, mixture : ndarray of shape (samples,), dtype=float32
+    sample_rate : int
+        In Hz.
+    more : collection of str, default=()
+        Measures beside `ALWAYS`.
+
+    Returns
+    -------
+    dict of str to (float or None)
+        None where a measure is not defined, as of silence.
+    """
+    if is_silent(reference):
+        return dict.fromkeys((*ALWAYS, *more))
+    found: dict[str, float | None] = {}
+    for name, ratio in (("sdr", sdr), ("si_sdr", si_sdr)):
+        found[name] = float(ratio(estimate, reference))
+        found[f"{name}i"] = found[name] - float(ratio(mixture, reference))  # type: ignore[operator]
+    found["snr"] = float(snr(estimate, reference))
+    if set(more) & set(_BSS):
+        found |= _bss_scores(estimate, reference, mixture, sample_rate)
+    if set(more) & set(_SPEECH):
+        found |= _speech_scores(estimate, reference, sample_rate)
+    return found
+
+
+def _bss_scores(
+    estimate: Waveform, reference: Waveform, mixture: Waveform, sample_rate: int
+) -> dict[str, float | None]:
+    """Give both orders; the released script takes the estimate for the reference, of the mixture too."""
+
+    def ratio(one: Waveform, other: Waveform) -> float | None:
+        return bss_sdr(one, other, sample_rate=sample_rate)
+
+    right, swapped = ratio(estimate, reference), ratio(reference, estimate)
+    return {
+        "bss_sdr": right,
+        "bss_sdri": _difference(right, ratio(mixture, reference)),
+        "bss_sdr_swapped": swapped,
+        "bss_sdri_swapped": _difference(swapped, ratio(mixture, estimate)),
+    }
+
+
+def _difference(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one - other
+
+
+def _speech_scores(estimate: Waveform, reference: Waveform, sample_rate: int) -> dict[str, float | None]:
+    to_speech = BlockResampler(sample_rate, SPEECH_RATE)
+    found, true = (to_speech.resample(sound[None])[0] for sound in (estimate, reference))
+    pesq = pesq_wide_band(found, true)
+    opinions: tuple[float | None, ...] = (None, None, None)
+    if pesq is not None:
+        opinions = composites(found, true, sample_rate=SPEECH_RATE, pesq=pesq)
+    return {
+        "ssnr": segmental_snr(found, true, sample_rate=SPEECH_RATE),
+        "pesq": pesq,
+        "stoi": stoi(found, true),
+        **dict(zip(("csig", "cbak", "covl"), opinions, strict=True)),
+    }

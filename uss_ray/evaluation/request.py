@@ -1,0 +1,109 @@
+"""What an evaluation is asked to do, as plain values that travel to a worker."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final, Literal
+
+from pydantic import Field
+
+from uss_ray.config import Count, Location, Settings, canonical_json
+from uss_ray.errors import ConfigError, DataError, OutputError
+from uss_ray.separation.settings import SeparationSettings
+from uss_ray.store.options import StoreOptions
+from uss_ray.store.store import Store
+from uss_ray.weights import STARTER
+
+QueryName = Literal["class-mean", "oracle", "detected", "class-index", "examples", "text"]
+OWN_SYSTEMS: Final = ("engine", "bare", "published")
+
+
+class EvaluationRequest(Settings):
+    """Score systems on the list of a benchmark.
+
+    Raises
+    ------
+    ConfigError
+        If a system or query is unknown, or comes twice.
+    """
+
+    benchmark: str = Field(
+        description="One of audioset, esc50, fsd50k, fsdkaggle2018, mini, musdb18, musdb18-hq, scenes, slakh2100, "
+        "voicebank."
+    )
+    data: Location = Field(description="Folder or URI of its data.")
+    list: Location | None = Field(
+        default=None,
+        description="List of uss-ray evaluate list; without it the one that is drawn of the data.",
+    )
+    protocol: Literal["published", "strict"] | None = Field(
+        default=None, description="Of a list that is drawn; without it strict."
+    )
+    weights: Location = Field(default=STARTER, description="Name, folder or URI of the weights.")
+    systems: tuple[str, ...] = Field(
+        default=("engine",),
+        min_length=1,
+        description="engine: as users run it. bare: the network alone, on hard blocks. published: the engine with "
+        "--profile published. module:function: called with mixture, rate and labels, gives estimates.",
+    )
+    queries: tuple[QueryName, ...] = Field(
+        default=("class-mean",),
+        min_length=1,
+        description="What steers them. class-mean: the mean of the class, of the weights or of a training list. "
+        "oracle: the target itself. detected: what the tagger hears of it in the mixture. class-index: the class's "
+        "place. examples: some sounds of a training list. text: the label in words.",
+    )
+    train_list: Location | None = Field(
+        default=None,
+        description="List of a training split, for class means and examples; no file of it is scored.",
+    )
+    examples: Count = Field(default=5, description="Sounds a class, for the query by examples.")
+    settings: SeparationSettings = Field(
+        default_factory=SeparationSettings,
+        description="How mixtures are separated; the query decides the condition.",
+    )
+    limit: Count | None = Field(default=None, description="Score so many items only, spread over the list.")
+    allow_missing: bool = Field(
+        default=False, description="Leave out items whose files are missing, and say so."
+    )
+    output: Location = Field(description="Folder or URI of the run.")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the networks run.")
+    overwrite: bool = Field(default=False, description="Replace an earlier run.")
+    storage: StoreOptions = Field(default_factory=StoreOptions, description="How an object store is reached.")
+
+    def model_post_init(self, _: Any, /) -> None:
+        """Check what no type says."""
+        for name, values in (("systems", self.systems), ("queries", self.queries)):
+            if len(set(values)) < len(values):
+                raise ConfigError(f"evaluation {name}", expected="each once", found=", ".join(values))
+        for system in self.systems:
+            if system not in OWN_SYSTEMS and ":" not in system:
+                raise ConfigError(
+                    "evaluation systems",
+                    expected=" or ".join((*OWN_SYSTEMS, "module:function")),
+                    found=system,
+                )
+
+    @property
+    def output_store(self) -> Store:
+        """The folder of the run, as a place whose faults are those of an output."""
+        return Store(self.output, self.storage, OutputError)
+
+    @property
+    def data_store(self) -> Store:
+        """The data, as a place whose faults are those of a data set."""
+        return Store(self.data, self.storage, DataError)
+
+    def described(self, *, list_sha256: str, train_sha256: str | None) -> dict[str, Any]:
+        """Give what shapes the scores as JSON values: not places."""
+        shaping = {"benchmark", "systems", "queries", "examples", "settings", "limit", "allow_missing"}
+        return {
+            "list_sha256": list_sha256,
+            "train_sha256": train_sha256,
+            **self.model_dump(mode="json", include=shaping),
+        }
+
+    def run_id(self, described: dict[str, Any], *, weights_sha256: str) -> str:
+        """Name a run by what shapes its scores."""
+        text = canonical_json({**described, "weights_sha256": weights_sha256})
+        return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,262 @@
+"""What `result.json` says of a run: figures with intervals, what is not defined, and what they are of."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from typing import Any, Final
+
+import numpy as np
+from pydantic import Field
+
+from uss_ray.config import Location, Settings, parse_json
+from uss_ray.errors import DataError
+from uss_ray.evaluation.averages import Average, class_median_mean, plain_mean
+from uss_ray.evaluation.benchmarks.benchmark import Card
+from uss_ray.evaluation.measures import MEASURES
+from uss_ray.evaluation.queries import RANDOM_CLASS
+from uss_ray.evaluation.request import EvaluationRequest
+from uss_ray.evaluation.run import Scored, ScoreRow
+from uss_ray.store.store import Store
+
+RESULT_NAME: Final = "result.json"
+RESULT_VERSION: Final = 1
+
+BLIND_BELOW_DB: Final = 0.5
+"""A class mean that is less above a random class has not been heard."""
+
+_REASONS = 20
+
+
+class MeasureResult(Settings):
+    """One measure of one system."""
+
+    class_median_mean: Average = Field(description="Median in a class, mean over classes.")
+    mean: Average = Field(description="Mean over items.")
+    undefined: int = Field(description="Targets for which it is not defined; they are in no average.")
+
+
+class ClassResult(Settings):
+    """One class under one system."""
+
+    label: str
+    targets: int
+    medians: dict[str, float] = Field(description="By measure.")
+
+
+class SystemResult(Settings):
+    """One system with one kind of query."""
+
+    system: str
+    query: str
+    targets: int
+    failed: int = Field(description="Targets without an estimate.")
+    detected: float | None = Field(
+        default=None, description="Share of targets that were detected, where it is told."
+    )
+    measures: dict[str, MeasureResult]
+    classes: tuple[ClassResult, ...]
+
+
+class Condition(Settings):
+    """Whether the separator hears its condition."""
+
+    difference_db: float = Field(description="SDRi of the first query minus that of a random class.")
+    is_blind: bool = Field(description=f"Whether that is under {BLIND_BELOW_DB:g} dB.")
+
+
+class EvaluationResult(Settings):
+    """Result of an evaluation."""
+
+    version: int = RESULT_VERSION
+    benchmark: str
+    title: str
+    revision: str
+    licence: str
+    citation: str
+    assumed: str
+    main_score: str
+    unit: str
+    published: float | None = Field(
+        description="The paper's figure, where the protocol is the published one."
+    )
+    published_score: str | None = None
+    split: str
+    protocol: str
+    seed: int
+    list_sha256: str
+    listed: int = Field(description="Items of the list.")
+    scored: int = Field(description="Items that were mixed and scored.")
+    missing: int = Field(description="Items whose files are not there.")
+    broken: int = Field(description="Items that could not be mixed.")
+    is_limited: bool
+    train_list_sha256: str | None = None
+    weights: str
+    weights_sha256: str
+    settings: dict[str, Any]
+    systems: tuple[SystemResult, ...]
+    condition: Condition | None = None
+    reasons: dict[str, int] = Field(description="Why there is no estimate, with counts.")
+    made: dict[str, Any] = Field(default_factory=dict, description="When, how long, and with what.")
+
+    def to_json(self) -> str:
+        """Write it as JSON; it has no NaN."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    def find(self, system: str, query: str) -> SystemResult | None:
+        """Give the figures of a system with a query."""
+        return next((one for one in self.systems if (one.system, one.query) == (system, query)), None)
+
+
+def read_result(location: Location | Store) -> EvaluationResult:
+    """Read a result; of a folder of a run, the one in it.
+
+    Raises
+    ------
+    DataError
+        If it is missing, or does not follow the schema.
+    """
+    place = Store.of(location, DataError)
+    if not str(place).endswith(".json"):
+        place = place / RESULT_NAME
+    return parse_json(place.read(), EvaluationResult, item=str(place))
+
+
+def make_result(
+    rows: Sequence[ScoreRow],
+    *,
+    request: EvaluationRequest,
+    scored: Scored,
+    card: Card,
+    weights: tuple[str, str],
+    made: dict[str, Any] | None = None,
+) -> EvaluationResult:
+    """Sum up the rows of a run.
+
+    Parameters
+    ----------
+    rows : sequence of ScoreRow
+        In the order of the list.
+    request : EvaluationRequest
+    scored : Scored
+    card : Card
+    weights : tuple of (str, str)
+        Name and sha256.
+    made : dict, optional
+        When, how long, and with what; no part of what two runs have in common.
+    """
+    listed = scored.listed
+    is_published = listed.protocol == "published"
+    systems = tuple(summarise_system(own) for own in by_system(rows).values())
+    broken = {row.item_id for row in rows if row.reason is not None and not row.seconds}
+    reasons: dict[str, int] = {}
+    for row in rows:
+        if row.reason is not None:
+            reasons[row.reason] = reasons.get(row.reason, 0) + 1
+    return EvaluationResult(
+        benchmark=card.name,
+        title=card.title,
+        revision=card.revision,
+        licence=card.licence,
+        citation=card.citation,
+        assumed=card.assumed,
+        main_score=card.main_score,
+        unit=card.unit,
+        published=card.published if is_published else None,
+        published_score=(card.published_score or card.main_score)
+        if is_published and card.published
+        else None,
+        split=listed.split,
+        protocol=listed.protocol,
+        seed=listed.seed,
+        list_sha256=listed.sha256,
+        listed=len(listed.items) + listed.missing,
+        scored=len(scored.items) - len(broken),
+        missing=scored.missing,
+        broken=len(broken),
+        is_limited=request.limit is not None,
+        train_list_sha256=None if scored.train is None else scored.train.sha256,
+        weights=weights[0],
+        weights_sha256=weights[1],
+        settings=request.settings.model_dump(mode="json"),
+        systems=systems,
+        condition=_condition(systems),
+        reasons=dict(sorted(reasons.items(), key=lambda reason: (-reason[1], reason[0]))[:_REASONS]),
+        made=made or {},
+    )
+
+
+def by_system(rows: Iterable[ScoreRow]) -> dict[tuple[str, str], list[ScoreRow]]:
+    """Part rows by system and query, in the order of their first row."""
+    parts: dict[tuple[str, str], list[ScoreRow]] = {}
+    for row in rows:
+        parts.setdefault((row.system, row.query), []).append(row)
+    return parts
+
+
+def values_of(rows: Iterable[ScoreRow], measure: str) -> dict[str, list[float]]:
+    """Give the values of a measure by class, without what is not defined."""
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        if measure in row.scores:
+            values.setdefault(row.label, []).append(row.scores[measure])
+    return values
+
+
+def summarise_system(rows: Sequence[ScoreRow]) -> SystemResult:
+    """Sum up the rows of one system and query."""
+    measures = [name for name in MEASURES if any(name in row.scores or name in row.undefined for row in rows)]
+    told = [row.is_detected for row in rows if row.is_detected is not None]
+    values = {name: values_of(rows, name) for name in measures}
+    return SystemResult(
+        system=rows[0].system,
+        query=rows[0].query,
+        targets=len(rows),
+        failed=sum(row.reason is not None for row in rows),
+        detected=sum(told) / len(told) if told else None,
+        measures={
+            name: MeasureResult(
+                class_median_mean=class_median_mean(values[name]),
+                mean=plain_mean([value for own in values[name].values() for value in own]),
+                undefined=sum(name in row.undefined for row in rows),
+            )
+            for name in measures
+        },
+        classes=tuple(
+            ClassResult(
+                label=label,
+                targets=sum(row.label == label for row in rows),
+                medians={
+                    name: float(np.median(values[name][label])) for name in measures if label in values[name]
+                },
+            )
+            for label in sorted({row.label for row in rows})
+        ),
+    )
+
+
+def _condition(systems: Sequence[SystemResult]) -> Condition | None:
+    own = [one for one in systems if one.system == "engine" and "sdri" in one.measures]
+    asked = next((one for one in own if one.query != RANDOM_CLASS), None)
+    random = next((one for one in own if one.query == RANDOM_CLASS), None)
+    if asked is None or random is None:
+        return None
+    figures = [one.measures["sdri"].class_median_mean.value for one in (asked, random)]
+    if figures[0] is None or figures[1] is None:
+        return None
+    difference = figures[0] - figures[1]
+    return Condition(difference_db=difference, is_blind=difference < BLIND_BELOW_DB)
+
+
+def environment() -> dict[str, Any]:
+    """Say what a run is made with."""
+    return {
+        "software_version": version("uss-ray"),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "torch": version("torch"),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+    }

@@ -1,0 +1,370 @@
+"""A run over a list: items in chunks go through all systems, and every estimate becomes a row.
+
+Owns what a chunk is and what is in its rows. Who does the chunks, this process or workers, changes no byte of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from uss_ray.arrow import schema_of
+from uss_ray.errors import ConfigError, DataError
+from uss_ray.evaluation.benchmarks.benchmark import Benchmark, Files
+from uss_ray.evaluation.benchmarks.known import draw_list, find_benchmark
+from uss_ray.evaluation.items import EvaluationList, Item, read_list
+from uss_ray.evaluation.measures import score
+from uss_ray.evaluation.metrics import is_silent, sdr
+from uss_ray.evaluation.queries import (
+    ByCondition,
+    ByIndex,
+    ByNode,
+    ByText,
+    Oracle,
+    Query,
+    RandomClass,
+    conditions_of_list,
+)
+from uss_ray.evaluation.request import OWN_SYSTEMS, EvaluationRequest
+from uss_ray.evaluation.sounds import MixedItem, SoundShelf, mix
+from uss_ray.evaluation.systems import BASELINES, BareSystem, EngineSystem, ForeignSystem, Separated, System
+from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.separation.engine import SeparationEngine, build_engine
+from uss_ray.separation.settings import SeparationSettings
+from uss_ray.weights.folder import Weights
+from uss_ray.weights.locate import load_weights
+
+CHUNK_ITEMS = 16
+ITEMS_FOLDER = "items"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreRow:
+    """What one system's estimate of one target is worth.
+
+    Parameters
+    ----------
+    item_id, label : str
+        The label is what scores are grouped by.
+    system, query : str
+    scores : dict of str to float
+        What is defined, by measure.
+    undefined : tuple of str
+        Measures that are not.
+    is_detected : bool or None
+        Whether the target reached the threshold anywhere, of systems that tell.
+    input_sdr : float or None
+        Of the mixture, in dB.
+    sources : int
+        In the item.
+    seconds : float
+    reason : str or None
+        Why there is no estimate: the item could not be mixed, or not be asked for.
+    """
+
+    item_id: str
+    label: str
+    system: str
+    query: str
+    scores: dict[str, float]
+    undefined: tuple[str, ...] = ()
+    is_detected: bool | None = None
+    input_sdr: float | None = None
+    sources: int = 0
+    seconds: float = 0.0
+    reason: str | None = None
+
+
+@dataclass
+class Spent:
+    """Seconds of a run by what they went into."""
+
+    reading: float = 0.0
+    separating: float = 0.0
+    scoring: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """The list that a run scores, and which of its items.
+
+    Parameters
+    ----------
+    listed : EvaluationList
+    items : tuple of Item
+        What is there, and within the limit.
+    missing : int
+        Items of the list whose files are not there.
+    train : EvaluationList or None
+    """
+
+    listed: EvaluationList
+    items: tuple[Item, ...]
+    missing: int
+    train: EvaluationList | None = None
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks they make."""
+        return -(-len(self.items) // CHUNK_ITEMS)
+
+    def chunk(self, number: int) -> tuple[Item, ...]:
+        """Give the items of a chunk."""
+        return self.items[number * CHUNK_ITEMS : (number + 1) * CHUNK_ITEMS]
+
+
+def open_list(request: EvaluationRequest) -> Scored:
+    """Read or draw the list of a run, and see what of it is there.
+
+    Raises
+    ------
+    ConfigError
+        If the list is of another benchmark.
+    DataError
+        If it cannot be read or drawn, files are missing and that is not allowed, or a file of the training list is
+        scored.
+    """
+    benchmark = find_benchmark(request.benchmark)
+    if request.list is None:
+        listed = draw_list(
+            benchmark, request.data_store, protocol=request.protocol, allow_missing=request.allow_missing
+        )
+    else:
+        listed = read_list(request.list)
+    if listed.benchmark != request.benchmark:
+        raise ConfigError(
+            str(request.list), expected=f"a list of {request.benchmark}", found=f"one of {listed.benchmark}"
+        )
+    train = None if request.train_list is None else read_list(request.train_list)
+    leaked = sorted(listed.paths & train.paths) if train is not None else []
+    if leaked:
+        raise DataError(str(request.train_list), expected="no file that is scored", found=leaked[0])
+    there = Files.of(request.data_store).sizes
+    items = [item for item in listed.items if all(source.path in there for source in item.sources)]
+    missing = len(listed.items) - len(items)
+    if missing and not request.allow_missing:
+        lost = sorted(path for path in listed.paths if path not in there)
+        share = 1 - len(lost) / len(listed.paths)
+        raise DataError(
+            str(request.data_store / lost[0]),
+            expected="every file of the list (--allow-missing leaves items out)",
+            found=f"{share:.1%} of {len(listed.paths)}",
+        )
+    if not items:
+        raise DataError(str(request.data), expected="files of the list", found="none")
+    if request.limit is not None and request.limit < len(items):
+        places = np.unique(np.linspace(0, len(items) - 1, request.limit).round().astype(int))
+        items = [items[place] for place in places]
+    return Scored(listed=listed, items=tuple(items), missing=missing + listed.missing, train=train)
+
+
+@dataclass(kw_only=True)
+class Evaluator:
+    """The systems of a run, ready to do chunks.
+
+    Parameters
+    ----------
+    request : EvaluationRequest
+    scored : Scored
+    vocabulary : Vocabulary, optional
+
+    Attributes
+    ----------
+    spent : Spent
+    """
+
+    request: EvaluationRequest
+    scored: Scored
+    vocabulary: Vocabulary = field(default_factory=Vocabulary.load)
+    spent: Spent = field(default_factory=Spent)
+
+    @cached_property
+    def benchmark(self) -> Benchmark:
+        """The benchmark."""
+        return find_benchmark(self.request.benchmark)
+
+    @cached_property
+    def weights(self) -> Weights:
+        """The weights, loaded."""
+        weights = load_weights(self.request.weights)
+        weights.check_classes(self.vocabulary.classes.ids)
+        return weights
+
+    @cached_property
+    def engine(self) -> SeparationEngine:
+        """The engine."""
+        return build_engine(self.weights, vocabulary=self.vocabulary, device=_device(self.request.device))
+
+    @cached_property
+    def sounds(self) -> SoundShelf:
+        """The data."""
+        return SoundShelf(self.request.data_store)
+
+    @cached_property
+    def systems(self) -> tuple[System, ...]:
+        """What is evaluated, and what is beside it always.
+
+        Raises
+        ------
+        ConfigError, WeightsError
+            If a query cannot be asked.
+        """
+        request = self.request
+        found: list[System] = list(BASELINES)
+        own = [name for name in request.systems if name in OWN_SYSTEMS]
+        for name in own:
+            settings = SeparationSettings.published() if name == "published" else request.settings
+            for query in (self._query(kind, settings) for kind in request.queries):
+                query.check(self.scored.items)
+                if name == "bare":
+                    separator = self.weights.separator
+                    assert separator is not None  # the engine has been built
+                    seconds = self.weights.specifications.segment_seconds
+                    found.append(BareSystem(separator, query, segment_seconds=seconds))
+                else:
+                    found.append(EngineSystem(name, query))
+        conditions = self._conditions
+        if own and len(conditions) > 1:
+            found.append(
+                EngineSystem("engine", RandomClass(self.engine, request.settings, conditions=conditions))
+            )
+        return (*found, *(ForeignSystem(name) for name in request.systems if name not in OWN_SYSTEMS))
+
+    def rows(self, items: Sequence[Item]) -> list[ScoreRow]:
+        """Separate and score some items with all systems."""
+        rows: list[ScoreRow] = []
+        mixed: list[MixedItem] = []
+        began = time.monotonic()
+        for item in items:
+            try:
+                mixed.append(mix(item, self.sounds))
+            except DataError as error:
+                rows += [_lost(item, system, error.reason) for system in self.systems]
+        self.spent.reading += time.monotonic() - began
+        for system in self.systems:
+            began = time.monotonic()
+            found = system.separate(mixed)
+            self.spent.separating += time.monotonic() - began
+            began = time.monotonic()
+            for one, separated in zip(mixed, found, strict=True):
+                rows += self._score(one, separated, system)
+            self.spent.scoring += time.monotonic() - began
+        return rows
+
+    def _score(self, mixed: MixedItem, separated: Separated, system: System) -> list[ScoreRow]:
+        rows = []
+        more = self.benchmark.card.measures
+        for label, target in mixed.targets.items():
+            estimate = separated.estimates.get(label)
+            scores: dict[str, float | None] = {}
+            if estimate is not None:
+                scores = score(estimate, target, mixed.mixture, sample_rate=mixed.sample_rate, more=more)
+            rows.append(
+                ScoreRow(
+                    item_id=mixed.item.item_id,
+                    label=label,
+                    system=system.name,
+                    query=system.query,
+                    scores={name: value for name, value in scores.items() if value is not None},
+                    undefined=tuple(name for name, value in scores.items() if value is None),
+                    is_detected=separated.detected.get(label),
+                    input_sdr=None if is_silent(target) else float(sdr(mixed.mixture, target)),
+                    sources=len({source.label for source in mixed.item.sources if source.role != "mixture"}),
+                    seconds=len(mixed.mixture) / mixed.sample_rate,
+                    reason=separated.reasons.get(label),
+                )
+            )
+        return rows
+
+    @cached_property
+    def _conditions(self) -> dict[str, Tensor]:
+        """Conditions by label or node: of the training list, or the weights' class means."""
+        if self.scored.train is not None:
+            return self._of_train(None)
+        ids = self.vocabulary.classes.ids
+        return {ids[index]: mean for index, mean in (self.weights.class_means or {}).items()}
+
+    def _of_train(self, most: int | None) -> dict[str, Tensor]:
+        if self.scored.train is None:
+            raise ConfigError("examples query", expected="a training list (--train-list)", found="none")
+        return conditions_of_list(
+            self.scored.train,
+            self.sounds,
+            engine=self.engine,
+            settings=self.request.settings,
+            most=most,
+        )
+
+    def _query(self, name: str, settings: SeparationSettings) -> Query:
+        if name == "oracle":
+            return Oracle(self.engine, settings)
+        if name == "text":
+            return ByText(self.engine, settings)
+        if name == "class-index":
+            return ByIndex(self.engine, settings)
+        if name == "examples":
+            conditions = self._of_train(self.request.examples)
+            return ByCondition(self.engine, settings, name=name, conditions=conditions)
+        if name == "class-mean" and self.scored.train is not None:
+            return ByCondition(self.engine, settings, name=name, conditions=self._conditions)
+        return ByNode(self.engine, settings, name="detected" if name == "detected" else "class-mean")
+
+
+def _lost(item: Item, system: System, reason: str) -> ScoreRow:
+    return ScoreRow(
+        item_id=item.item_id,
+        label=item.label,
+        system=system.name,
+        query=system.query,
+        scores={},
+        reason=reason,
+    )
+
+
+def _device(name: str) -> str:
+    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+
+
+_SCHEMA = schema_of(ScoreRow)
+
+
+def rows_to_parquet(rows: Sequence[ScoreRow]) -> bytes:
+    """Give the file of a chunk."""
+    records = [{**dataclasses.asdict(row), "scores": sorted(row.scores.items())} for row in rows]
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(records, schema=_SCHEMA), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def rows_from_parquet(content: bytes, *, item: str) -> list[ScoreRow]:
+    """Read the file of a chunk.
+
+    Raises
+    ------
+    DataError
+        If it is none.
+    """
+    try:
+        table = pq.read_table(io.BytesIO(content))
+        records = table.to_pylist()
+        return [
+            ScoreRow(**{**record, "scores": dict(record["scores"]), "undefined": tuple(record["undefined"])})
+            for record in records
+        ]
+    except (pa.ArrowException, OSError, KeyError, TypeError) as error:
+        raise DataError(item, expected="scores of an evaluation", found=repr(error)) from error
+
+
+def chunk_name(number: int) -> str:
+    """Name the file of a chunk, below the folder of the run."""
+    return f"{ITEMS_FOLDER}/{number:06d}.parquet"

@@ -1,0 +1,356 @@
+"""Score a list: with Ray, or in this process. Begun or resumed; the same scores either way."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import pyarrow as pa
+import ray
+import ray.data
+import torch
+
+from uss_ray.api.staging import check_apart, check_output, remove_folder
+from uss_ray.arrow import schema_of
+from uss_ray.config import canonical_json
+from uss_ray.errors import DataError, UssRayError
+from uss_ray.evaluation.request import EvaluationRequest
+from uss_ray.evaluation.result import RESULT_NAME, EvaluationResult, environment, make_result
+from uss_ray.evaluation.run import (
+    ITEMS_FOLDER,
+    Evaluator,
+    Scored,
+    ScoreRow,
+    chunk_name,
+    open_list,
+    rows_from_parquet,
+    rows_to_parquet,
+)
+from uss_ray.pipelines.runtime.counters import Increment
+from uss_ray.pipelines.runtime.identity import RunIdentity, open_run
+from uss_ray.pipelines.runtime.job import Job, JobResult, RunReport, run_job
+from uss_ray.pipelines.runtime.lease import hold_lease
+from uss_ray.pipelines.runtime.options import JobOptions
+from uss_ray.pipelines.runtime.progress import ProgressHook
+from uss_ray.pipelines.runtime.retry import POISON_REASON
+from uss_ray.pipelines.runtime.run_state import is_stopping
+from uss_ray.pipelines.runtime.stages import Pass, map_with_actors, run_on_worker
+from uss_ray.results.index.table import RunFacts
+from uss_ray.store.store import Store
+
+LIST_NAME = "list.parquet"
+_CHUNK_SCHEMA = pa.schema([pa.field("chunk", pa.int32(), False)])
+_STOPPED = "the job was stopped before it began"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkReport:
+    """What became of a chunk."""
+
+    done: int = 0
+    unfinished: int = 0
+    items: int = 0
+    reading_seconds: float = 0.0
+    separating_seconds: float = 0.0
+    scoring_seconds: float = 0.0
+    reason: str | None = None
+
+
+_REPORT_SCHEMA = schema_of(ChunkReport)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSummary:
+    """What `summary.json` says of a run."""
+
+    chunks: int
+    chunks_done: int
+    unfinished: int
+    wall_seconds: float
+    software_version: str
+    started_at: str
+    ended_at: str
+
+    def to_json(self) -> str:
+        """Write it as JSON."""
+        return json.dumps(dataclasses.asdict(self), indent=2, allow_nan=False) + "\n"
+
+
+def evaluate_here(
+    request: EvaluationRequest, *, on_progress: Callable[[float, float | None], None] | None = None
+) -> EvaluationResult:
+    """Score in this process, without Ray, or go on where an earlier run of the same request ended.
+
+    Parameters
+    ----------
+    request : EvaluationRequest
+    on_progress : callable, optional
+        Called with items done and in all.
+
+    Raises
+    ------
+    UssRayError
+        If data, list, weights or queries are wrong, results of another run are in the way, or the output cannot be
+        written.
+    """
+    began, started_at = time.monotonic(), datetime.now(UTC)
+    check_output(request.output_store)
+    check_apart(request.data_store, request.output_store)
+    scored = open_list(request)
+    evaluator = Evaluator(request=request, scored=scored)
+    assert evaluator.systems  # what cannot be asked is refused before any work
+    output = request.output_store
+    lost: list[Exception] = []
+    with hold_lease(output, job="evaluate", shard=None, on_lost=lost.append):
+        open_run(
+            RunIdentity.of(request.data, run=_facts(request, evaluator), threads=torch.get_num_threads()),
+            output=output,
+            results_folder=ITEMS_FOLDER,
+            start_over=partial(_start_over, output) if request.overwrite else None,
+        )
+        (output / LIST_NAME).put(scored.listed.to_parquet())
+        for number in missing_chunks(output, chunks=scored.chunks):
+            if lost:
+                raise lost[0]
+            rows = evaluator.rows(scored.chunk(number))
+            (output / chunk_name(number)).put(rows_to_parquet(rows))
+            if on_progress is not None:
+                done = min(len(scored.items), sum(len(scored.chunk(n)) for n in range(number + 1)))
+                on_progress(done, len(scored.items))
+        wall = time.monotonic() - began
+        made = {
+            **environment(),
+            "started_at": started_at.isoformat(),
+            "wall_seconds": round(wall, 3),
+            "seconds": {name: round(value, 3) for name, value in dataclasses.asdict(evaluator.spent).items()},
+        }
+        return finish(request, scored, evaluator, made)
+
+
+def evaluate_archive(
+    request: EvaluationRequest, *, options: JobOptions | None = None, on_progress: ProgressHook | None = None
+) -> JobResult[EvaluationSummary]:
+    """Score with Ray, or go on where an earlier run of the same request ended; errors as of `evaluate_here`.
+
+    Parameters
+    ----------
+    request : EvaluationRequest
+    options : JobOptions, optional
+        How the job runs.
+    on_progress : callable, optional
+        Called as chunks are done.
+    """
+    check_output(request.output_store)
+    check_apart(request.data_store, request.output_store)
+    return run_job(EvaluationJob(request=request), options=options or JobOptions(), on_progress=on_progress)
+
+
+@dataclass(kw_only=True)
+class EvaluationJob(Job[EvaluationSummary]):
+    """Scoring of a list; an item of the job is a chunk of it."""
+
+    kind = "evaluate"
+    stages = ("list", "score")
+    results_folder = ITEMS_FOLDER
+
+    request: EvaluationRequest
+    _chunks: int = field(default=0)
+    _list: Any = field(default=None)
+
+    @property
+    def source(self) -> str:
+        """See `Job`."""
+        return self.request.data
+
+    def facts(self) -> RunFacts:
+        """See `Job`; what cannot be asked is refused here."""
+        request = self.request
+
+        def look() -> tuple[Scored, RunFacts]:
+            scored = open_list(request)
+            evaluator = Evaluator(request=request, scored=scored)
+            assert evaluator.systems
+            return scored, _facts(request, evaluator)
+
+        scored, facts = run_on_worker(look, tells=self.tells)
+        self._chunks = scored.chunks
+        self._list = ray.put(scored)
+        return facts
+
+    def start_over(self) -> None:
+        """See `Job`."""
+        _start_over(self.output)
+
+    def ledger_reader(self) -> Callable[[], tuple[Any, Increment]]:
+        """See `Job`; the ledger is which chunks are missing."""
+        output, chunks = self.output, self._chunks
+
+        def read() -> tuple[list[int], Increment]:
+            missing = missing_chunks(output, chunks=chunks)
+            return missing, Increment(skipped=chunks - len(missing))
+
+        return read
+
+    def pipeline(self, run: Pass) -> ray.data.Dataset:
+        """Stream the numbers of missing chunks; actors score them."""
+        numbers = run.read([_MissingChunks(run)], schema=_CHUNK_SCHEMA, name="Chunks")
+        return map_with_actors(
+            numbers,
+            ScoreChunks,
+            pool=run.pool,
+            state=run.state,
+            is_isolated=run.is_isolated,
+            request=self.request,
+            threads=run.pool.threads,
+            scored=[self._list],
+        )
+
+    def is_one_by_one(self, run: Pass) -> bool:  # noqa: ARG002
+        """See `Job`: a packet is a chunk."""
+        return True
+
+    def read(self, record: dict[str, Any]) -> Iterator[Increment]:
+        """See `Job`."""
+        report = ChunkReport(**record)
+        yield Increment(
+            done=report.done,
+            unfinished=report.unfinished,
+            unfinished_reason=report.reason,
+            got_done=bool(report.done),
+            amounts={"items": report.items},
+            stage_seconds={"score": report.separating_seconds + report.scoring_seconds},
+        )
+
+    def quarantine(self, run: Pass) -> Iterator[Increment]:  # noqa: ARG002
+        """See `Job`; a result without some of its items is none."""
+        raise DataError(self.request.data, expected="items that can be scored", found=POISON_REASON)
+
+    def finalise(self, *, is_complete: bool) -> Iterator[Increment]:
+        """See `Job`; the rows become the result."""
+        if is_complete:
+            request, held = self.request, self._list
+
+            def sum_up() -> None:
+                scored: Scored = ray.get(held)
+                (request.output_store / LIST_NAME).put(scored.listed.to_parquet())
+                finish(request, scored, Evaluator(request=request, scored=scored), environment())
+
+            run_on_worker(sum_up, tells=self.tells)
+        yield from ()
+
+    def summary(self, report: RunReport) -> EvaluationSummary:
+        """See `Job`."""
+        return EvaluationSummary(
+            chunks=self._chunks,
+            chunks_done=report.counters.done,
+            unfinished=report.counters.unfinished,
+            wall_seconds=report.wall_seconds,
+            software_version=version("uss-ray"),
+            started_at=report.started_at.isoformat(),
+            ended_at=report.ended_at.isoformat(),
+        )
+
+
+class ScoreChunks:
+    """The actor: loads the weights once, and scores chunks."""
+
+    def __init__(self, request: EvaluationRequest, threads: int, scored: list[Any], state: Any) -> None:
+        torch.set_num_threads(threads)
+        self._scored: Scored = ray.get(scored[0])
+        self._evaluator = Evaluator(request=request, scored=self._scored)
+        self._output = request.output_store
+        self._state = state
+
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        """Give a report for each chunk."""
+        for number in batch["chunk"].to_pylist():
+            yield pa.Table.from_pylist([dataclasses.asdict(self._score(number))], schema=_REPORT_SCHEMA)
+
+    def _score(self, number: int) -> ChunkReport:
+        if is_stopping(self._state):
+            return ChunkReport(unfinished=1, reason=_STOPPED)
+        spent = self._evaluator.spent
+        before = dataclasses.replace(spent)
+        items = self._scored.chunk(number)
+        try:
+            rows = self._evaluator.rows(items)
+            (self._output / chunk_name(number)).put(rows_to_parquet(rows))
+        except UssRayError as error:
+            return ChunkReport(unfinished=1, reason=error.reason)
+        return ChunkReport(
+            done=1,
+            items=len(items),
+            reading_seconds=spent.reading - before.reading,
+            separating_seconds=spent.separating - before.separating,
+            scoring_seconds=spent.scoring - before.scoring,
+        )
+
+
+class _MissingChunks:
+    """Lists what is to be scored."""
+
+    def __init__(self, run: Pass) -> None:
+        self._ledger, self._state = run.ledger, run.state
+
+    def __call__(self) -> Iterator[pa.Table]:
+        missing = ray.get(self._ledger)
+        ray.get(self._state.add_found.remote(len(missing)))
+        yield pa.table({"chunk": missing}, schema=_CHUNK_SCHEMA)
+
+
+def missing_chunks(output: Store, *, chunks: int) -> list[int]:
+    """Name the chunks that are not done, in order."""
+    folder = output / ITEMS_FOLDER
+    done = {found.place.name for found in folder.files()} if folder.exists() else set()
+    return [number for number in range(chunks) if chunk_name(number).rpartition("/")[2] not in done]
+
+
+def read_rows(output: Store, *, chunks: int) -> list[ScoreRow]:
+    """Read the rows of a run, in the order of its list."""
+    rows: list[ScoreRow] = []
+    for number in range(chunks):
+        place = (output / chunk_name(number)).raising(DataError)
+        rows += rows_from_parquet(place.read(), item=str(place))
+    return rows
+
+
+def finish(
+    request: EvaluationRequest, scored: Scored, evaluator: Evaluator, made: dict[str, Any]
+) -> EvaluationResult:
+    """Sum the rows up, and write the result."""
+    weights = evaluator.weights
+    result = make_result(
+        read_rows(request.output_store, chunks=scored.chunks),
+        request=request,
+        scored=scored,
+        card=evaluator.benchmark.card,
+        weights=(weights.name, weights.sha256),
+        made=made,
+    )
+    (request.output_store / RESULT_NAME).put(result.to_json().encode())
+    return result
+
+
+def _facts(request: EvaluationRequest, evaluator: Evaluator) -> RunFacts:
+    scored, weights = evaluator.scored, evaluator.weights
+    train = None if scored.train is None else scored.train.sha256
+    described = request.described(list_sha256=scored.listed.sha256, train_sha256=train)
+    return RunFacts(
+        run_id=request.run_id(described, weights_sha256=weights.sha256),
+        weights_name=weights.name,
+        weights_sha256=weights.sha256,
+        settings=canonical_json(described),
+    )
+
+
+def _start_over(output: Store) -> None:
+    for name in (RESULT_NAME, LIST_NAME):
+        (output / name).remove()
+    remove_folder(output, ITEMS_FOLDER)
