@@ -60,7 +60,7 @@ def test_a_row_leads_to_its_page_and_plays_at_its_event(dogs: Any) -> None:
     (row,) = dogs.locator("#rows li").all()
     row.locator(".event").first.click()
     dogs.wait_for_function("document.getElementById('stop').getAttribute('aria-label') === 'Pause'")
-    assert dogs.inner_text("#playing").startswith(f"Dog in {NAME}, 0:00–0:03")
+    assert dogs.inner_text("#playing").startswith(f"Dog in {NAME}, 0:00.0–0:03.0")
     row.locator(".where").click()
     dogs.wait_for_selector(".uss-tree")
     dogs.click("text=All recordings")

@@ -40,7 +40,7 @@ _TRIALS = 4
 _OPENED_AT_A_TIME = 16
 _HOUR_SECONDS = 3600.0
 # Bytes of stems and residuals that a level gives for a second of a channel: what `uss-ray archive examples/archive OUT
-# --format F` writes with the starter weights at levels 1 to 3, of six recordings, 148 s of channels (opus: of one).
+# --format F` wrote with the starter weights at levels 1 to 3, of six recordings, 148 s of channels (opus: of one).
 _LEVEL_BYTES_PER_SECOND = {"flac": 66_000, "wav": 575_000, "ogg": 16_500, "opus": 20_400, "mp3": 40_100}
 _EVENTS_AS_LEVELS = 1.5  # of harbour.ogg
 

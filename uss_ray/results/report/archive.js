@@ -21,6 +21,11 @@
     const hours = Math.floor(whole / 3600), rest = `${Math.floor(whole / 60) % 60}:${two(whole % 60)}`;
     return hours ? `${hours}:${rest.padStart(5, '0')}` : rest;
   };
+  // An event of a second or two would begin and end in the same one.
+  const stretch = (start, end) => [start, end].map(seconds => {
+    const tenths = Math.round(10 * seconds);
+    return end - start < 10 ? `${clock(tenths / 10)}.${tenths % 10}` : clock(seconds);
+  }).join('–');
   const address = path => path.split('/').map(encodeURIComponent).join('/');
 
   let corrections = new Map(JSON.parse(store('getItem') ?? '[]'));
@@ -161,7 +166,7 @@
     const chips = row.spans.map(([start, end, file]) => make('button', {
       type: 'button',
       className: 'event',
-      textContent: `▶ ${clock(start)}–${clock(end)}`,
+      textContent: `▶ ${stretch(start, end)}`,
       onclick: () => play({ folder, file: file ?? row.stem, start, end, isOwn: Boolean(file), title: `${chosen.label} in ${recording}` }),
     }));
     if (!row.spans.length && status !== 'absent') {
@@ -216,7 +221,7 @@
       sound.currentTime = at;
     };
     sound.play().catch(() => {});
-    told(`${title}, ${clock(start)}${end === undefined ? '' : `–${clock(end)}`}`);
+    told(`${title}, ${end === undefined ? clock(start) : stretch(start, end)}`);
   }
 
   function told(text) {
