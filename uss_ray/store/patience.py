@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -22,7 +22,6 @@ from tenacity import (
     RetryCallState,
     Retrying,
     retry_if_exception,
-    stop_after_delay,
     wait_random_exponential,
 )
 
@@ -179,6 +178,23 @@ def waiting_line(waits: Collection[Wait], *, now: float, wall: float) -> str | N
     return f"waiting for the store since {since} ({found}), at most until {until} before it counts as a fault"
 
 
+_hurried = threading.Event()
+_asks: Callable[[], bool] | None = None
+
+
+def hurry_if(asked: Callable[[], bool] | None) -> None:
+    """Let the requests of this process have no patience any more once somebody wants the end.
+
+    Parameters
+    ----------
+    asked : callable or None
+        Tells it; asked every two seconds as long as a request waits. None: nobody will want it.
+    """
+    global _asks
+    _asks = asked
+    _hurried.clear()
+
+
 _waits: dict[int, Wait] = {}
 _watched_in: int | None = None
 
@@ -206,6 +222,7 @@ def _watch() -> None:
     last = -math.inf
     while True:
         time.sleep(_LOOK_SECONDS)
+        _look_whether_to_hurry()
         line = waiting_line(list(_waits.values()), now=time.monotonic(), wall=time.time())
         if line is not None and time.monotonic() - last >= _REPEAT_SECONDS:
             last = time.monotonic()
@@ -214,12 +231,21 @@ def _watch() -> None:
             last = -math.inf
 
 
+def _look_whether_to_hurry() -> None:
+    oldest = min((wait.since for wait in list(_waits.values())), default=math.inf)
+    if _asks is not None and not _hurried.is_set() and time.monotonic() - oldest >= _LOOK_SECONDS:
+        with suppress(Exception):  # who would know is gone
+            if _asks():
+                _hurried.set()
+
+
 def _policy(
     worth_repeating: Callable[[BaseException], bool], seconds: float | None, wait: Wait
 ) -> dict[str, Any]:
+    most = patience_seconds(seconds)
     return {
         "retry": retry_if_exception(worth_repeating),
-        "stop": stop_after_delay(patience_seconds(seconds)),
+        "stop": lambda state: _hurried.is_set() or (state.seconds_since_start or 0.0) >= most,
         # Full jitter: many workers meet the same fault at the same moment.
         "wait": wait_random_exponential(multiplier=_FIRST_WAIT_SECONDS, max=_LONGEST_WAIT_SECONDS),
         "before_sleep": partial(_tell, wait),

@@ -92,6 +92,30 @@ def test_patience_ends_with_its_last_fault(clock: Clock) -> None:
     assert len(tried) > 3
 
 
+def test_nothing_is_waited_for_once_the_end_is_wanted(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    monkeypatch.setattr(patience, "_LOOK_SECONDS", 0.0)
+    wanted = []
+    patience.hurry_if(lambda: bool(wanted))
+    try:
+        tried = []
+
+        def act() -> None:
+            tried.append(clock.now)
+            wanted.extend([True] * (len(tried) == 3))
+            patience._look_whether_to_hurry()
+            raise ConnectionResetError
+
+        with pytest.raises(ConnectionResetError):
+            patiently(act)
+        assert len(tried) == 3
+        patience.hurry_if(None)  # the next run
+        with pytest.raises(ConnectionResetError):
+            patiently(act)
+        assert len(tried) > 6
+    finally:
+        patience.hurry_if(None)
+
+
 def test_no_patience_is_one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USS_RAY_STORAGE_PATIENCE_SECONDS", "0")
     act, tried = failing(ConnectionResetError(), times=1)

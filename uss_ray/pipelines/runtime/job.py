@@ -10,7 +10,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -35,6 +35,7 @@ from uss_ray.pipelines.runtime.session import ray_session
 from uss_ray.pipelines.runtime.stages import Pass, StalledError, TableStream, split_on_worker
 from uss_ray.pipelines.runtime.stopping import StopRequest, stop_on_signals
 from uss_ray.results.index.table import RunFacts
+from uss_ray.store.patience import hurry_if
 from uss_ray.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -248,6 +249,7 @@ def run_job(
         ray_session(options.address, verbose=options.verbose),
         quiet_ray_data(verbose=options.verbose) as run.lost_blocks,
         stop_on_signals(run.end_by_signal) as run.stop,
+        _no_patience_after(run.stop),
     ):
         plan(read_resources())  # refuses what there will never be room for
         run.begin()
@@ -293,6 +295,15 @@ def run_job(
                 if result.exit_code == 0:
                     end_overwriting(job.output, shard=options.shard)
     return result
+
+
+@contextmanager
+def _no_patience_after(stop: StopRequest) -> Iterator[None]:
+    hurry_if(lambda: bool(stop))
+    try:
+        yield
+    finally:
+        hurry_if(None)
 
 
 @dataclass(kw_only=True)

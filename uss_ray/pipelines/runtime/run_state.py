@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from uss_ray.pipelines.runtime.listed_keys import ListedKeys
 from uss_ray.results.passed_over import PassedOver
+from uss_ray.store.patience import hurry_if
 from uss_ray.wording import log_plainly, plain
 
 _ASK_SECONDS = 0.5
@@ -273,8 +275,12 @@ class _ToDriver(logging.Handler):
 
 
 def begin_telling(state: Any) -> None:
-    """Let what this worker's store warns of come to the driver, and be plain in its own log."""
+    """Let what this worker's store warns of come to the driver, and be plain in its own log.
+
+    Once the run is to stop, it waits for no store any more.
+    """
     log_plainly()
+    hurry_if(partial(is_stopping, state))
     store = logging.getLogger("uss_ray.store")
     for handler in list(store.handlers):
         if isinstance(handler, _ToDriver):

@@ -102,8 +102,11 @@ def test_an_actor_that_dies_again_and_again_is_found(ray_says, ours, found):
 def clock(monkeypatch):
     """Time passes by sleeping."""
     now = [0.0]
-    monkeypatch.setattr(cluster.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(cluster.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    # Not of the whole process: threads of others sleep too.
+    passing = SimpleNamespace(
+        monotonic=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds)
+    )
+    monkeypatch.setattr(cluster, "time", passing)
     return now
 
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -161,7 +162,8 @@ def test_by_another_clock_a_lease_is_dead_only_if_nobody_renews_it_while_it_is_w
         if renews:
             put(output, replace(there, renewed_at=there.renewed_at + 20))
 
-    monkeypatch.setattr(lease_module.time, "sleep", watch)
+    clock = SimpleNamespace(time=time.time, strftime=time.strftime, gmtime=time.gmtime, sleep=watch)
+    monkeypatch.setattr(lease_module, "time", clock)
     if renews:
         with pytest.raises(OutputError, match="process 7 on elsewhere"), hold(output):
             pass
@@ -173,7 +175,10 @@ def test_by_another_clock_a_lease_is_dead_only_if_nobody_renews_it_while_it_is_w
 
 def test_a_clock_that_jumps_makes_no_process_of_this_machine_dead(holder, tmp_path, monkeypatch):
     now = time.time()
-    monkeypatch.setattr(lease_module.time, "time", lambda: now + 86_400)
+    clock = SimpleNamespace(
+        time=lambda: now + 86_400, strftime=time.strftime, gmtime=time.gmtime, sleep=time.sleep
+    )
+    monkeypatch.setattr(lease_module, "time", clock)
     with pytest.raises(OutputError, match=f"process {holder.pid} on"), hold(Store(tmp_path / "out")):
         pass
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from functools import partial
 from types import SimpleNamespace
 
@@ -126,7 +127,10 @@ def test_what_the_store_of_a_task_warns_of_is_said_while_it_is_waited_for(monkey
             state.note(store.name, f"away since {now[0]:.0f}", "process 7")
         return (references, []) if now[0] > 20.0 else ([], references)
 
-    monkeypatch.setattr(stages.time, "monotonic", lambda: now[0])
+    clock = SimpleNamespace(
+        monotonic=lambda: now[0], time=time.time, strftime=time.strftime, gmtime=time.gmtime
+    )
+    monkeypatch.setattr(stages, "time", clock)
     monkeypatch.setattr(stages.ray, "remote", lambda _function: Task())
     monkeypatch.setattr(stages.ray, "wait", wait)
     monkeypatch.setattr(
