@@ -79,6 +79,8 @@ COMMANDS: Final = {
         "benchmarks", "check_benchmark", "CHECK", "Tell how much of a benchmark's data is there."
     ),
     "evaluate run": Entry("evaluate_run", "run", "RUN", "Score systems on the list of a benchmark."),
+    "evaluate compare": Entry("evaluate_show", "compare", "COMPARE", "Compare two runs on one list."),
+    "evaluate report": Entry("evaluate_show", "report", "REPORT", "Write runs as a page and as Markdown."),
     "evaluate mining": Entry(
         "evaluate", "evaluate_mining", "MINING", "Measure how much of an anchor its event covers."
     ),

@@ -81,5 +81,7 @@ def paired_difference(one: Mapping[str, Sequence[float]], other: Mapping[str, Se
         items += len(first)
     if not values:
         return Average()
+    if items == len(values):
+        return Average(value=float(np.mean(values)), items=items)
     low, high = np.percentile(again / len(values), _INTERVAL)
     return Average(value=float(np.mean(values)), low=float(low), high=float(high), items=items)

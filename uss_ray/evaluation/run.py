@@ -41,6 +41,7 @@ from uss_ray.evaluation.systems import BASELINES, BareSystem, EngineSystem, Fore
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.engine import SeparationEngine, build_engine
 from uss_ray.separation.settings import SeparationSettings
+from uss_ray.store.store import Location, Store
 from uss_ray.weights.folder import Weights
 from uss_ray.weights.locate import load_weights
 
@@ -368,3 +369,24 @@ def rows_from_parquet(content: bytes, *, item: str) -> list[ScoreRow]:
 def chunk_name(number: int) -> str:
     """Name the file of a chunk, below the folder of the run."""
     return f"{ITEMS_FOLDER}/{number:06d}.parquet"
+
+
+def read_rows(output: Location | Store) -> list[ScoreRow]:
+    """Read the rows of a run, in the order of its list.
+
+    Parameters
+    ----------
+    output : Store, str or path
+        Folder of the run, or its `result.json`.
+
+    Raises
+    ------
+    DataError
+        If there are none.
+    """
+    place = Store.of(output, DataError)
+    folder = (place.parent if str(place).endswith(".json") else place) / ITEMS_FOLDER
+    rows: list[ScoreRow] = []
+    for chunk in sorted((found.place for found in folder.files()), key=lambda chunk: chunk.name):
+        rows += rows_from_parquet(chunk.read(), item=str(chunk))
+    return rows

@@ -27,10 +27,9 @@ from uss_ray.evaluation.run import (
     ITEMS_FOLDER,
     Evaluator,
     Scored,
-    ScoreRow,
     chunk_name,
     open_list,
-    rows_from_parquet,
+    read_rows,
     rows_to_parquet,
 )
 from uss_ray.pipelines.runtime.counters import Increment
@@ -312,22 +311,13 @@ def missing_chunks(output: Store, *, chunks: int) -> list[int]:
     return [number for number in range(chunks) if chunk_name(number).rpartition("/")[2] not in done]
 
 
-def read_rows(output: Store, *, chunks: int) -> list[ScoreRow]:
-    """Read the rows of a run, in the order of its list."""
-    rows: list[ScoreRow] = []
-    for number in range(chunks):
-        place = (output / chunk_name(number)).raising(DataError)
-        rows += rows_from_parquet(place.read(), item=str(place))
-    return rows
-
-
 def finish(
     request: EvaluationRequest, scored: Scored, evaluator: Evaluator, made: dict[str, Any]
 ) -> EvaluationResult:
     """Sum the rows up, and write the result."""
     weights = evaluator.weights
     result = make_result(
-        read_rows(request.output_store, chunks=scored.chunks),
+        read_rows(request.output_store),
         request=request,
         scored=scored,
         card=evaluator.benchmark.card,

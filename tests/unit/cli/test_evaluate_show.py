@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.unit.evaluation.test_compare import ROWS
+from tests.unit.evaluation.test_result import result_of
+from uss_ray.evaluation.run import rows_to_parquet
+
+
+def make_run(folder: Path) -> Path:
+    (folder / "items").mkdir(parents=True)
+    (folder / "items" / "000000.parquet").write_bytes(rows_to_parquet(ROWS))
+    (folder / "result.json").write_text(result_of(ROWS).to_json())
+    return folder
+
+
+def test_runs_are_compared_and_reported(command, tmp_path: Path) -> None:
+    one, other = make_run(tmp_path / "one"), make_run(tmp_path / "other")
+    ran = command("evaluate", "compare", one, other / "result.json")
+    assert ran.exit_code == 0, ran.err
+    assert "engine\tclass-mean\t9.50" in ran.out
+    assert "undecided" in ran.out
+    assert "On 40 targets" in ran.out
+    ran = command("evaluate", "report", one, other)
+    assert ran.exit_code == 0, ran.err
+    assert (one / "report.html").read_text().count("<h2>") == 2
+    assert "| engine | class-mean |" in (one / "report.md").read_text()
+
+
+def test_what_is_no_run_is_one_line(command, tmp_path: Path) -> None:
+    ran = command("evaluate", "report", tmp_path)
+    assert ran.exit_code == 7
+    assert "result.json" in ran.err

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.evaluation.test_result import result_of, row
+from uss_ray.errors import DataError
+from uss_ray.evaluation.compare import compare_runs
+
+ROWS = [row(f"{label}/{number}", float(number)) for label in "ab" for number in range(20)]
+
+
+def test_a_small_difference_of_the_same_items_is_seen_and_the_undefined_left_out() -> None:
+    better = [replace(one, scores={"sdri": one.scores["sdri"] + 0.1}) for one in ROWS]
+    better[3] = replace(better[3], scores={}, undefined=("sdri",))
+    [found] = compare_runs((result_of(ROWS), result_of(better)), (ROWS, better), measure="sdri")
+    assert found.difference.items == 39
+    assert found.difference.value == pytest.approx(0.1)
+    assert found.verdict == "better"
+    [back] = compare_runs((result_of(better), result_of(ROWS)), (better, ROWS), measure="sdri")
+    assert back.verdict == "worse"
+    [same] = compare_runs((result_of(ROWS), result_of(ROWS)), (ROWS, ROWS), measure="sdri")
+    assert same.verdict == "undecided"
+
+
+def test_runs_of_other_lists_or_without_a_measure_in_common_are_refused() -> None:
+    with pytest.raises(DataError, match="expected one list"):
+        compare_runs((result_of(ROWS), result_of(ROWS, protocol="strict")), (ROWS, ROWS), measure="sdri")
+    with pytest.raises(DataError, match="expected a system with pesq in both"):
+        compare_runs((result_of(ROWS), result_of(ROWS)), (ROWS, ROWS), measure="pesq")

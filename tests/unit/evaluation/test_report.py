@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from tests.unit.evaluation.test_result import result_of, row
+from uss_ray.evaluation.report import report_html, report_markdown
+from uss_ray.ontology.vocabulary import Vocabulary
+
+ROWS = [
+    row("Dog/0", 5.0, input_sdr=0.0, is_detected=True, sources=2),
+    row("Dog/1", 7.0, input_sdr=-12.0, is_detected=False, sources=3),
+    row("Rain/0", -1.0, input_sdr=20.0, is_detected=False, sources=2),
+    row("Dog/0", 4.8, query="random-class"),
+    row("Dog/0", 0.0, system="mixture", query=""),
+]
+
+
+def test_both_say_figures_the_paper_s_and_that_a_separator_is_blind(vocabulary: Vocabulary) -> None:
+    result = result_of(ROWS)
+    page = report_html([(result, ROWS)], vocabulary=vocabulary)
+    text = report_markdown([(result, ROWS)], vocabulary=vocabulary)
+    for told in (page, text):
+        assert "hardly hears its condition" in told.replace("\n", " ")
+        assert "10.57" in told
+    assert "| engine | class-mean | 2.50 [2.00, 3.00] |" in text
+    assert "| -20 … -10 | 1 | 7.00 |" in text
+    assert "| 0 … 5 | 1 | 5.00 |" in text
+    assert "| 10 … | 1 | -1.00 |" in text
+    assert "| detected | 1 | 5.00 |" in text
+    assert "| 3 | 1 | 7.00 |" in text
+    assert "| Animal | 2 | 6.00 |" in text
+
+
+def test_names_of_data_are_no_markup(vocabulary: Vocabulary) -> None:
+    rows = [row("<b>|/0", 5.0), row("c/0", None, reason="<script>")]
+    result = result_of(rows)
+    page = report_html([(result, rows)], vocabulary=vocabulary)
+    assert "<script>" not in page
+    assert "&lt;b&gt;|" in page

@@ -1,0 +1,104 @@
+"""`uss-ray evaluate compare`, `report`: what runs say, beside each other and on a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from pydantic import Field
+
+from uss_ray.cli.command import STORAGE_NAME, Command
+from uss_ray.config import Location, Settings
+from uss_ray.errors import DataError
+from uss_ray.store.options import StoreOptions
+from uss_ray.store.store import Store
+
+_STORAGE = "How an object store is reached."
+
+
+class CompareRuns(Settings):
+    """Compare two runs on one list, item by item, with intervals of the difference."""
+
+    one: Location = Field(description="Folder of a run, or its result.json.")
+    other: Location = Field(description="Another, on the same list.")
+    measure: str | None = Field(
+        default=None, description="What to compare; without it the benchmark's main score."
+    )
+    storage: StoreOptions = Field(default_factory=StoreOptions, description=_STORAGE)
+
+
+class ReportRuns(Settings):
+    """Write runs as a page, report.html, and as report.md."""
+
+    runs: tuple[Location, ...] = Field(min_length=1, description="Folders of runs, or their result.json.")
+    output: Location | None = Field(
+        default=None, description="Folder for the two; without it that of the first run."
+    )
+    storage: StoreOptions = Field(default_factory=StoreOptions, description=_STORAGE)
+
+
+COMPARE: Final = Command(
+    name="evaluate compare",
+    model=CompareRuns,
+    positionals={"one": "RUN", "other": "RUN"},
+    names={"storage": STORAGE_NAME},
+)
+REPORT: Final = Command(
+    name="evaluate report",
+    model=ReportRuns,
+    positionals={"runs": "RUN..."},
+    short={"output": "-o"},
+    names={"storage": STORAGE_NAME},
+)
+
+
+def compare(arguments: Sequence[str]) -> int:
+    """Compare, and show it."""
+    asked, _ = COMPARE.read(arguments)
+
+    from uss_ray.cli.display import say, show_table
+    from uss_ray.cli.evaluate_run import figure
+    from uss_ray.evaluation.compare import compare_runs
+    from uss_ray.evaluation.result import read_result
+    from uss_ray.evaluation.run import read_rows
+
+    one, other = (Store(place, asked.storage, DataError) for place in (asked.one, asked.other))
+    results = read_result(one), read_result(other)
+    measure = asked.measure or results[0].main_score
+    found = compare_runs(results, (read_rows(one), read_rows(other)), measure=measure)
+    columns = ("System", "Query", "First", "Second", "Difference", "Second is")
+    show_table(
+        columns,
+        [
+            (row.system, row.query, figure(row.one), figure(row.other), figure(row.difference), row.verdict)
+            for row in found
+        ],
+        title=f"{results[0].title}: {results[0].weights} against {results[1].weights}, {measure}",
+        right=columns[2:5],
+    )
+    say(f"On {found[0].difference.items} targets of list {results[0].list_sha256[:12]}, drawn in pairs")
+    return 0
+
+
+def report(arguments: Sequence[str]) -> int:
+    """Write the page and the Markdown, and say where they are."""
+    asked, _ = REPORT.read(arguments)
+
+    from uss_ray.cli.display import say
+    from uss_ray.evaluation.report import report_html, report_markdown
+    from uss_ray.evaluation.result import read_result
+    from uss_ray.evaluation.run import read_rows
+    from uss_ray.ontology.vocabulary import Vocabulary
+
+    places = [Store(place, asked.storage, DataError) for place in asked.runs]
+    runs = [(read_result(place), read_rows(place)) for place in places]
+    first = places[0].parent if str(places[0]).endswith(".json") else places[0]
+    folder = first if asked.output is None else Store(asked.output, asked.storage)
+    vocabulary = Vocabulary.load()
+    for name, text in (
+        ("report.html", report_html(runs, vocabulary=vocabulary)),
+        ("report.md", report_markdown(runs, vocabulary=vocabulary)),
+    ):
+        (folder / name).put(text.encode())
+        say(f"Report: {folder / name}")
+    return 0

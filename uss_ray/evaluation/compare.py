@@ -1,0 +1,91 @@
+"""Two runs on one list, item by item: who is better, and whether that is more than chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from uss_ray.errors import DataError
+from uss_ray.evaluation.averages import Average, class_median_mean, paired_difference
+from uss_ray.evaluation.result import EvaluationResult, by_system, values_of
+from uss_ray.evaluation.run import ScoreRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """One system and query in both runs.
+
+    Parameters
+    ----------
+    system, query : str
+    one, other : Average
+        On the targets for which both are defined.
+    difference : Average
+        The other minus the one, drawn in pairs.
+    """
+
+    system: str
+    query: str
+    one: Average
+    other: Average
+    difference: Average
+
+    @property
+    def verdict(self) -> str:
+        """Say what the interval of the difference allows to say."""
+        low, high = self.difference.low, self.difference.high
+        if low is None or high is None or low <= 0 <= high:
+            return "undecided"
+        return "better" if low > 0 else "worse"
+
+
+def compare_runs(
+    results: tuple[EvaluationResult, EvaluationResult],
+    rows: tuple[Sequence[ScoreRow], Sequence[ScoreRow]],
+    *,
+    measure: str,
+) -> list[Comparison]:
+    """Compare what both runs have.
+
+    Parameters
+    ----------
+    results : tuple of (EvaluationResult, EvaluationResult)
+    rows : tuple of (sequence of ScoreRow, sequence of ScoreRow)
+    measure : str
+
+    Raises
+    ------
+    DataError
+        If they are of different lists, or have nothing in common.
+    """
+    one, other = results
+    if one.list_sha256 != other.list_sha256:
+        raise DataError(
+            "runs", expected=f"one list, {one.list_sha256[:12]}", found=f"another, {other.list_sha256[:12]}"
+        )
+    first, second = (by_system(own) for own in rows)
+    found = []
+    for key in first.keys() & second.keys():
+        theirs = {(row.item_id, row.label): row for row in second[key]}
+        pairs = [
+            (row, theirs[row.item_id, row.label])
+            for row in first[key]
+            if (row.item_id, row.label) in theirs
+            and measure in row.scores
+            and measure in theirs[row.item_id, row.label].scores
+        ]
+        if pairs:
+            mine, yours = (values_of((pair[place] for pair in pairs), measure) for place in (0, 1))
+            found.append(
+                Comparison(
+                    system=key[0],
+                    query=key[1],
+                    one=class_median_mean(mine),
+                    other=class_median_mean(yours),
+                    difference=paired_difference(mine, yours),
+                )
+            )
+    if not found:
+        raise DataError("runs", expected=f"a system with {measure} in both", found="none")
+    order = list(first)
+    return sorted(found, key=lambda comparison: order.index((comparison.system, comparison.query)))

@@ -1,0 +1,208 @@
+"""Runs as a page and as Markdown: systems with intervals, classes, levels, input SNR, sources, detection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jinja2
+import numpy as np
+
+from uss_ray.evaluation.averages import Average
+from uss_ray.evaluation.queries import RANDOM_CLASS
+from uss_ray.evaluation.result import EvaluationResult, SystemResult, by_system
+from uss_ray.evaluation.run import ScoreRow
+from uss_ray.evaluation.systems import BASELINES
+from uss_ray.ontology.vocabulary import Vocabulary
+
+TITLE: Final = "Evaluation"
+
+_BARS_LEFT, _BARS_WIDTH = 240, 600
+_INPUT_EDGES_DB = (-20.0, -10.0, -5.0, 0.0, 5.0, 10.0)
+_BESIDE = {system.name for system in BASELINES}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Targets parted by something, with the median SDRi of each part."""
+
+    title: str
+    what: str
+    rows: list[tuple[str, int, str]]
+
+
+def report_html(
+    runs: Sequence[tuple[EvaluationResult, Sequence[ScoreRow]]], *, vocabulary: Vocabulary
+) -> str:
+    """Write the page; it is whole in itself.
+
+    Parameters
+    ----------
+    runs : sequence of (EvaluationResult, sequence of ScoreRow)
+    vocabulary : Vocabulary
+        For levels and branches of the classes.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("uss_ray.evaluation"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    told = [_page_of(result, rows, vocabulary) for result, rows in runs]
+    return environment.get_template("report.html").render(title=TITLE, runs=told)
+
+
+def report_markdown(
+    runs: Sequence[tuple[EvaluationResult, Sequence[ScoreRow]]], *, vocabulary: Vocabulary
+) -> str:
+    """Write the same tables as Markdown, for a log or a card."""
+    lines = [f"# {TITLE}", ""]
+    for result, rows in runs:
+        page = _page_of(result, rows, vocabulary)
+        limited = ", a part of the list" if result.is_limited else ""
+        lines += [
+            f"## {result.title}, {result.weights}",
+            "",
+            f"{result.protocol}, {result.split}; {result.scored} of {result.listed} items{limited}; "
+            f"list {result.list_sha256[:12]}, weights {result.weights_sha256[:12]}",
+            "",
+            *_table(
+                ("System", "Query", *page["measures"], "Undefined", "Detected"),
+                [
+                    (
+                        row["system"],
+                        row["query"],
+                        *(f"{value} {interval}".strip() for value, interval in row["figures"]),
+                        row["undefined"],
+                        row["detected"],
+                    )
+                    for row in page["rows"]
+                ],
+            ),
+        ]
+        if result.condition is not None:
+            warning = "**The separator hardly hears its condition.** " if result.condition.is_blind else ""
+            lines += [f"{warning}Above a random class: {result.condition.difference_db:.2f} dB.", ""]
+        if result.published is not None:
+            lines += [f"The paper: {result.published:g} {result.unit} ({result.published_score}).", ""]
+        for group in page["groups"]:
+            lines += [f"### {group.title}", "", *_table((group.what, "Targets", "SDRi, median"), group.rows)]
+    return "\n".join(lines)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
+    return [
+        f"| {' | '.join(columns)} |",
+        f"|{'---|' * len(columns)}",
+        *(f"| {' | '.join(row)} |" for row in cells),
+        "",
+    ]
+
+
+def _page_of(result: EvaluationResult, rows: Sequence[ScoreRow], vocabulary: Vocabulary) -> dict[str, Any]:
+    measures = list(dict.fromkeys(name for one in result.systems for name in one.measures))
+    chosen = next(
+        (one for one in result.systems if one.system not in _BESIDE and one.query != RANDOM_CLASS),
+        result.systems[-1],
+    )
+    own = by_system(rows).get((chosen.system, chosen.query), [])
+    return {
+        "result": result,
+        "measures": measures,
+        "rows": [_row(one, measures, main=result.main_score) for one in result.systems],
+        "chosen": f"{chosen.system}, {chosen.query}".rstrip(", "),
+        "groups": _groups(own, vocabulary),
+        "zero": _BARS_LEFT,
+        "bars": _bars(chosen),
+    }
+
+
+def _row(one: SystemResult, measures: Sequence[str], *, main: str) -> dict[str, Any]:
+    of_main = one.measures.get(main)
+    return {
+        "system": one.system,
+        "query": one.query,
+        "is_own": one.system not in _BESIDE and one.query != RANDOM_CLASS,
+        "figures": [
+            _figure(one.measures[name].class_median_mean) if name in one.measures else ("", "")
+            for name in measures
+        ],
+        "undefined": one.failed + (of_main.undefined if of_main else 0),
+        "detected": "" if one.detected is None else f"{one.detected:.0%}",
+    }
+
+
+def _figure(average: Average) -> tuple[str, str]:
+    if average.value is None:
+        return "–", ""
+    if average.low is None or average.high is None:
+        return f"{average.value:z.2f}", ""
+    return f"{average.value:z.2f}", f"[{average.low:z.2f}, {average.high:z.2f}]"
+
+
+def _groups(rows: Sequence[ScoreRow], vocabulary: Vocabulary) -> list[Group]:
+    nodes = {node.label: node for node in vocabulary.ontology.nodes.values()}
+
+    def level(row: ScoreRow) -> str | None:
+        node = nodes.get(row.label)
+        return None if node is None else f"level {node.level}"
+
+    def branch(row: ScoreRow) -> str | None:
+        node = nodes.get(row.label)
+        return None if node is None else vocabulary.ontology.main_line(node.node_id)[0].label
+
+    def detected(row: ScoreRow) -> str | None:
+        return None if row.is_detected is None else "detected" if row.is_detected else "not detected"
+
+    parted = (
+        ("By SDR of the mixture", "SDR in dB", _input_range),
+        ("By number of sources", "Sources", lambda row: str(row.sources)),
+        ("By level of the ontology", "Level", level),
+        ("By branch", "Branch", branch),
+        ("Detection against separation", "", detected),
+    )
+    groups = (Group(title, what, _parts(rows, key)) for title, what, key in parted)
+    return [group for group in groups if len(group.rows) > 1]
+
+
+def _input_range(row: ScoreRow) -> str | None:
+    if row.input_sdr is None:
+        return None
+    place = int(np.searchsorted(_INPUT_EDGES_DB, round(row.input_sdr, 1), side="right"))
+    low = "" if place == 0 else f"{_INPUT_EDGES_DB[place - 1]:g}"
+    high = "" if place == len(_INPUT_EDGES_DB) else f"{_INPUT_EDGES_DB[place]:g}"
+    return f"{low} … {high}".strip()
+
+
+def _parts(rows: Sequence[ScoreRow], key: Callable[[ScoreRow], str | None]) -> list[tuple[str, int, str]]:
+    parts: dict[str, list[ScoreRow]] = {}
+    for row in rows:
+        name = key(row)
+        if name is not None and "sdri" in row.scores:
+            parts.setdefault(name, []).append(row)
+    ordered = sorted(
+        parts.items(), key=lambda part: (float(np.median([r.input_sdr or 0.0 for r in part[1]])), part[0])
+    )
+    if key is not _input_range:
+        ordered = sorted(parts.items())
+    return [
+        (name, len(own), f"{np.median([row.scores['sdri'] for row in own]):z.2f}") for name, own in ordered
+    ]
+
+
+def _bars(chosen: SystemResult) -> list[dict[str, Any]]:
+    classes = sorted(
+        ((one.medians["sdri"], one) for one in chosen.classes if "sdri" in one.medians),
+        key=lambda one: -one[0],
+    )
+    most = max((abs(value) for value, _ in classes), default=1.0) or 1.0
+    return [
+        {
+            "label": one.label,
+            "value": value,
+            "shown": f"{value:z.2f}",
+            "targets": one.targets,
+            "x": _BARS_LEFT,
+            "width": round(_BARS_WIDTH * max(0.0, value) / most, 1),
+        }
+        for value, one in classes
+    ]
