@@ -102,6 +102,11 @@ class MixturePlan:
         drawn = self.draws.anchors(step, lane)
         return [self._item(step, lane, place, drawn) for place in range(len(drawn))]
 
+    def share_alone(self, steps: int) -> float:
+        """Tell how many of the items of the first lane in some steps find no partner, as a share."""
+        items = [item for step in range(steps) for item in self.items(step, 0)]
+        return sum(not item.partners for item in items) / len(items)
+
     def conflicts(self, one: int, other: int) -> bool:
         """Tell whether one of two anchors may hold what the other one stands for."""
         catalogue = self._catalogue
@@ -120,7 +125,7 @@ class MixturePlan:
         return bool(
             related[catalogue.class_indexes[row]]
             or related[catalogue.labels.of(row)].any()
-            or related[catalogue.heard.of(row)].any()
+            or (self.settings.partners != "labels" and related[catalogue.heard.of(row)].any())
         )
 
     def _item(self, step: int, lane: int, place: int, drawn: NDArray[np.int64]) -> Item:

@@ -6,6 +6,7 @@ The loop is `fit`'s, the items are `mixing`'s; here they become batches, conditi
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -32,7 +33,11 @@ from uss_ray.training.plan import DrawPlan
 from uss_ray.training.recipe import QuerySettings, SeparatorRecipe
 from uss_ray.training.render import render
 
+_log = logging.getLogger(__name__)
+
 _NOTHING = np.zeros(0, np.float32)
+_LOOKED_AT_STEPS = 8
+_MOST_ALONE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +168,13 @@ class SeparatorTask(Task[SeparatorBatch]):
             related=vocabulary.relatives(),
             by_example=trunk is not None,
         )
+        alone = self.mixtures.share_alone(_LOOKED_AT_STEPS)
+        if alone > _MOST_ALONE:
+            _log.warning(
+                "%.0f %% of the items find no partner and are their target alone: nothing is learned from them. Where "
+                "the detector hears a little of each class everywhere, mixtures.partners: labels goes by labels alone",
+                100 * alone,
+            )
         self.class_means = stored_means(anchors, recipe.query, classes=len(vocabulary.classes))
         self.module = ConditionedSeparator(separator, adaptor, trunk, settings=recipe.query).to(self.device)
         # Beside the module: it is not trained, and no checkpoint needs it.

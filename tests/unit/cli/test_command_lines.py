@@ -165,6 +165,84 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
     ),
     "train show runs/a": {"run": "runs/a"},
     "train export runs/a -o my-weights/a": {"run": "runs/a", "output": "my-weights/a"},
+    "mine unbalanced_train_segments.csv s3://BUCKET/audio s3://BUCKET/anchors --weights DETECTOR --conditions both": {
+        "request": {
+            "segments": ("unbalanced_train_segments.csv",),
+            "audio": "s3://BUCKET/audio",
+            "output": "s3://BUCKET/anchors",
+            "weights": "DETECTOR",
+            "settings": {"conditions": "both"},
+        }
+    },
+    "anchors pack s3://BUCKET/anchors s3://BUCKET/packed": {
+        "request": {"anchors": "s3://BUCKET/anchors", "output": "s3://BUCKET/packed"}
+    },
+    "train separator configs/train/base.yaml --anchors s3://BUCKET/packed --weights DETECTOR -o s3://BUCKET/runs/a "
+    "--validation.data EVAL --workers 8": overlay(
+        read_overlays(ROOT / "configs/train/base.yaml"),
+        {
+            "request": {
+                "anchors": "s3://BUCKET/packed",
+                "weights": "DETECTOR",
+                "output": "s3://BUCKET/runs/a",
+                "validation": {"data": "EVAL"},
+            },
+            "options": {"workers": "8"},
+        },
+    ),
+    "train show s3://BUCKET/runs/a": {"run": "s3://BUCKET/runs/a"},
+    "train export s3://BUCKET/runs/a -o my-weights/a --best": {
+        "run": "s3://BUCKET/runs/a",
+        "output": "my-weights/a",
+        "best": True,
+    },
+    "ablate my-base.yaml configs/ablations -o s3://BUCKET/ablations --seeds 3 --workers 8": {
+        "request": {
+            "base": "my-base.yaml",
+            "overlays": ("configs/ablations",),
+            "output": "s3://BUCKET/ablations",
+            "seeds": 3,
+        },
+        "options": {"workers": 8},
+    },
+    "train tagger examples/bioacoustics/tagger.yaml": read_overlays(
+        ROOT / "examples/bioacoustics/tagger.yaml"
+    ),
+    "train export animals/runs/ear -o animals/ear": {"run": "animals/runs/ear", "output": "animals/ear"},
+    "mine animals/metadata/train_segments.csv animals/audio/train animals/anchors --weights animals/ear --ontology "
+    "animals/ontology.json --class-list animals/classes.csv --conditions soft --anchors-per-label 2": {
+        "request": {
+            "segments": ("animals/metadata/train_segments.csv",),
+            "audio": "animals/audio/train",
+            "output": "animals/anchors",
+            "weights": "animals/ear",
+            "ontology": "animals/ontology.json",
+            "class_list": "animals/classes.csv",
+            "settings": {"conditions": "soft", "anchors_per_label": 2},
+        }
+    },
+    "anchors pack animals/anchors animals/packed": {
+        "request": {"anchors": "animals/anchors", "output": "animals/packed"}
+    },
+    "train separator examples/bioacoustics/separator.yaml": read_overlays(
+        ROOT / "examples/bioacoustics/separator.yaml"
+    ),
+    "train export animals/runs/separator -o animals/weights --best": {
+        "run": "animals/runs/separator",
+        "output": "animals/weights",
+        "best": True,
+    },
+    "separate animals/audio/eval/eval-frog-0.flac -o animals/out --weights animals/weights --ontology "
+    "animals/ontology.json --class-list animals/classes.csv --classes Frog": {
+        "recording": ("animals/audio/eval/eval-frog-0.flac",),
+        "request": {
+            "output": "animals/out",
+            "weights": "animals/weights",
+            "ontology": "animals/ontology.json",
+            "class_list": "animals/classes.csv",
+            "query": {"classes": ("Frog",)},
+        },
+    },
     "train starter ANCHORS --weights DETECTOR -o FOLDER": {
         "source": "ANCHORS",
         "weights": "DETECTOR",

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from uss_ray.anchors.catalogue import CATALOGUE_SCHEMA, AnchorCatalogue
+from uss_ray.anchors.catalogue import CATALOGUE_SCHEMA, AnchorCatalogue, Lists
 from uss_ray.errors import ConfigError
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.training.mixing import MixturePlan
@@ -103,6 +105,18 @@ def test_the_published_partner_is_the_next_in_the_lane_whatever_it_is(audioset, 
     drawn = plan.draws.anchors(4, 1)
     assert [item.target for item in plan.items(4, 1)] == drawn.tolist()
     assert [item.partners for item in plan.items(4, 1)] == [(row,) for row in np.roll(drawn, -1).tolist()]
+
+
+def test_a_detector_that_hears_all_everywhere_leaves_targets_alone_unless_labels_decide(audioset, vocabulary):
+    everywhere = np.tile(np.arange(527, dtype=np.int16), len(audioset))
+    ends = np.arange(len(audioset) + 1) * 527
+    heard = replace(audioset, heard=Lists(values=everywhere, ends=ends))
+    assert plan_of(heard, vocabulary).share_alone(1) == 1.0
+    by_labels = plan_of(heard, vocabulary, partners="labels")
+    assert by_labels.share_alone(1) == 0.0
+    for item in by_labels.items(0, 0):
+        labels = set(audioset.labels.of(item.target)) & set(audioset.labels.of(item.partners[0]))
+        assert not labels
 
 
 def test_items_are_the_same_from_any_position_and_conditions_keep_their_shares(audioset, vocabulary):

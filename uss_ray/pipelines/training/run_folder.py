@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from uss_ray.config import Settings, canonical_json, to_yaml
-from uss_ray.errors import ConfigError, DataError
+from uss_ray.errors import ConfigError, DataError, OutputError
 from uss_ray.pipelines.training.checkpoints import (
     find_checkpoints,
     read_checkpoint,
@@ -31,6 +32,8 @@ from uss_ray.pipelines.training.curve import draw_curve
 from uss_ray.pipelines.training.request import SETTINGS_NAME
 from uss_ray.store.store import Store
 from uss_ray.training.fit import TrainingState
+
+_log = logging.getLogger(__name__)
 
 IDENTITY_NAME = "identity.json"
 METRICS_NAME = "metrics.jsonl"
@@ -111,10 +114,16 @@ class RunFolder:
         return [line["step"] for line in self._validations]
 
     def add_metrics(self, line: Mapping[str, Any]) -> None:
-        """Add a line to the metrics; in an object store it shows within half a minute."""
+        """Add a line to the metrics; in an object store it shows within half a minute.
+
+        A store that is away is no reason to end: the lines are kept, and the next checkpoint says so.
+        """
         self._lines.append({**line, "at": round(time.time(), 3)})
         if not self.place.is_remote or time.monotonic() - self._written_at >= _REMOTE_SECONDS:
-            self.flush()
+            try:
+                self.flush()
+            except OutputError as error:
+                _log.warning("%s", error)
 
     def flush(self) -> None:
         """Write the metrics."""

@@ -1,0 +1,44 @@
+"""A training run whose store goes away: for a while, and for good."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.servers.faulty_proxy import FaultyProxy
+from tests.synthetic_set import make_synthetic_set, training_of
+from uss_ray.errors import OutputError
+from uss_ray.pipelines.training.checkpoints import find_checkpoints, read_checkpoint
+from uss_ray.pipelines.training.local import train_here
+from uss_ray.pipelines.training.run_folder import read_lines
+from uss_ray.store.store import Store
+
+
+def at_step_4(deed: Callable[[], None]) -> Callable[..., None]:
+    return lambda step, _: deed() if step == 4 else None
+
+
+def test_a_store_that_goes_away_is_waited_for_or_leaves_the_state_here(
+    faulty_s3: FaultyProxy,
+    s3_root: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = training_of(make_synthetic_set(tmp_path), Path()).replace(output=f"{s3_root}/waited")
+    assert train_here(run, on_step=at_step_4(lambda: faulty_s3.refuse(503, seconds=3))) == 6
+    assert [line["step"] for line in read_lines(run.run_store / "metrics.jsonl")] == [2, 4, 6]
+    lost = run.replace(output=f"{s3_root}/lost")
+    monkeypatch.setenv("USS_RAY_STORAGE_PATIENCE_SECONDS", "1")
+    with pytest.raises(OutputError) as caught:
+        train_here(lost, on_step=at_step_4(lambda: faulty_s3.refuse(503)))
+    assert caught.value.exit_code == 6
+    kept = re.search(r"a local copy is kept in (\S+)", str(caught.value))
+    assert kept is not None
+    facts, state = read_checkpoint(Store(kept[1]))
+    assert (facts.step, state.step) == (6, 6)
+    faulty_s3.heal()
+    assert [place.name for place in find_checkpoints(lost.run_store)] == ["step-000000003"]
+    assert train_here(lost) == 6
