@@ -129,17 +129,19 @@ def progress_bar(title: str, *, unit: str) -> Iterator[Advance]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn(f"{{task.completed:.0f}}/{{task.total}} {unit}"),
+        TextColumn("{task.fields[told]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=is_quiet() or not console.is_terminal) as progress:
-        task = progress.add_task(escape(plain(title)), total=None)
+        task = progress.add_task(escape(plain(title)), total=None, told="")
 
         def advance(done: float, total: float | None, /) -> None:
             check_stopped()
-            progress.update(task, completed=done, total=None if total is None else round(total))
+            whole = None if total is None else round(total)
+            told = f"{done:.0f}{'' if whole is None else f'/{whole}'} {unit}"
+            progress.update(task, completed=done, total=whole, told=told)
 
         yield advance
 

@@ -144,11 +144,15 @@ def _run(asked: SeparateOne, folder: Path, files: ExitStack, *, as_json: bool) -
             _tell(separated, as_json=as_json)
         return 0
     counts = Counter[str]()
-    for number, given in enumerate(recordings, start=1):
-        title = f"{number}/{len(recordings)} {given.recording.recording_id}"
-        with progress_bar(title, unit="s") as advance:
-            (outcome,) = separate_each(separator, [given], progress=advance)
-        counts[_tell_of_several(outcome, as_json=as_json)] += 1
+    try:
+        for number, given in enumerate(recordings, start=1):
+            title = f"{number}/{len(recordings)} {given.recording.recording_id}"
+            with progress_bar(title, unit="s") as advance:
+                (outcome,) = separate_each(separator, [given], progress=advance)
+            counts[_tell_of_several(outcome, as_json=as_json)] += 1
+    except SystemExit:
+        note(f"Stopped: {counts.total()} of {len(recordings)} are done; the same command goes on.")
+        raise
     if counts["separated"]:
         write_page(request.output_store, write=request.write, tell=note)
     settle_failures(request.output_store)

@@ -278,3 +278,19 @@ def test_only_one_stem_fits_into_a_pipe(command, make_recording):
         ran = command("separate", recording, "-o", "-", *asked)
         assert ran.exit_code == 2
         assert "-o -: expected one sound to be asked for" in ran.err
+
+
+def test_who_stops_several_is_told_how_many_are_done(
+    command, make_recording, tiny_weights, tmp_path, out, monkeypatch
+):
+    def stopped(*_args, **_options):
+        raise SystemExit(130)
+
+    make_recording("tapes/a.wav", seconds=1.0)
+    make_recording("tapes/b.wav", seconds=1.0)
+    monkeypatch.setattr("uss_ray.api.several.separate_each", stopped)
+    ran = command(
+        "separate", tmp_path / "in" / "tapes", "-o", out, "--class", "Dog", "--weights", tiny_weights
+    )
+    assert ran.exit_code == 130
+    assert "Stopped: 0 of 2 are done; the same command goes on." in ran.err
