@@ -10,7 +10,7 @@ _NEEDS_RAY = re.compile(r"\bimport ray\b|separate_archive")
 
 
 def blocks_of(page: str, *, with_ray: bool) -> list[str]:
-    """Give the blocks of a page in their order; of the README those of the part on Python.
+    """Give the blocks of a page in their order.
 
     Parameters
     ----------
@@ -20,7 +20,5 @@ def blocks_of(page: str, *, with_ray: bool) -> list[str]:
         Those that start Ray; or all others.
     """
     text = (ROOT / page).read_text(encoding="utf-8")
-    if page == "README.md":
-        text = text.partition("**From Python**")[2].partition("\n**")[0]
     blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
     return [block for block in blocks if bool(_NEEDS_RAY.search(block)) == with_ray]

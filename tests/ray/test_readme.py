@@ -1,0 +1,324 @@
+"""Every command and snippet of README gives what README says, and the demo's stems are of sounds that are there.
+
+What is left out stands in `NOT_HERE`: a line of README is in one of the two tables, or the first test fails.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import soundfile as sf
+
+from tests.pages import ROOT
+from tests.truth import compare, read_truth, stems_of
+from uss_ray.cli.main import COMMANDS, run
+from uss_ray.ontology.graph import Ontology
+from uss_ray.results.index.table import read_index
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+STATION = "examples/archive/station.flac"
+RECORDINGS = {sound.recording for sound in read_truth(ROOT / "examples/archive/truth.csv")}
+DEMO = "archive examples/archive out/demo --events --overwrite"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command said."""
+
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+def told(output: str, *statuses: str) -> list[dict[str, Any]]:
+    """Rows of an output, of all statuses but "absent", "unknown" and "explained" if none are named."""
+    rows = read_index(Path(output)).to_pylist()
+    left_out = {"absent", "unknown", "explained"}
+    return [row for row in rows if (row["status"] in statuses if statuses else row["status"] not in left_out)]
+
+
+def has(output: str, *labels: str, kinds: set[str], recordings: set[str] | None = None) -> None:
+    """See that stems of these sounds are there, of these kinds, and their files."""
+    rows = told(output)
+    assert {row["status"] for row in rows} == {"written"}
+    assert {row["kind"] for row in rows} == kinds
+    assert {row["recording_id"] for row in rows} == (recordings or {"station.flac"})
+    assert {row["label"] for row in rows} >= set(labels)
+    assert all((Path(output) / row["stem_uri"]).is_file() for row in rows)
+
+
+def events(ran: Ran) -> None:
+    has("out/events", "Male speech, man speaking", "Clang", kinds={"event", "residual"})
+
+
+def levels(output: str, recordings: set[str] | None = None) -> Callable[[Ran], None]:
+    def check(ran: Ran) -> None:
+        has(output, "Music", "Human voice", "Speech", kinds={"node", "residual"}, recordings=recordings)
+        assert {row["level"] for row in told(output)} == {1, 2, 3}
+
+    return check
+
+
+def several(ran: Ran) -> None:
+    has("out/several", "Male speech, man speaking", kinds={"text", "residual"}, recordings=RECORDINGS)
+    assert {line["recording_id"] for line in ran.lines} == RECORDINGS
+    assert "'a man speaking' is taken as Male speech, man speaking" in ran.err
+
+
+def piped(ran: Ran) -> None:
+    speech, station = sf.info("out/speech.wav"), sf.info(STATION)
+    assert (speech.frames, speech.samplerate) == (station.frames, station.samplerate)
+    assert speech.format == "WAV"
+
+
+def planned(ran: Ran) -> None:
+    for line in ("recordings +6 in the folder, 0 done, 6 to do", "sound +2.0 min", "output +about .* MB"):
+        assert re.search(line, ran.out)
+    assert re.search("engine time +unknown: --trial", ran.out)
+    assert not Path("out/archive").exists()
+
+
+def only_an_index(ran: Ran) -> None:
+    assert {row["status"] for row in told("out/index")} == {"detected"}
+    assert list(Path("out/index").rglob("*.flac")) == []
+
+
+def speech_found(ran: Ran) -> None:
+    _, *found = (line.split("\t") for line in ran.out.splitlines())
+    assert found
+    assert all(
+        "peech" in sound and float(probability.rstrip("?")) >= 0.5
+        for _, sound, _, _, probability, *_ in found
+    )
+
+
+def water_found(ran: Ran) -> None:
+    assert {line["label"] for line in ran.lines} - {"Water"} == {"Stream"}
+    assert "'water running' is taken as Water" in ran.err
+
+
+def sorted_by_probability(ran: Ran) -> None:
+    _, *found = (line.split("\t") for line in ran.out.splitlines())
+    probabilities = [float(probability.rstrip("?")) for _, _, _, _, probability, *_ in found if probability]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert {recording for recording, *_ in found} == {"harbour.ogg"}
+
+
+def classes(ran: Ran) -> None:
+    has("out/classes", "Speech", "Clang", kinds={"class", "residual"})
+
+
+def text(ran: Ran) -> None:
+    has(
+        "out/text",
+        "Male speech, man speaking",
+        kinds={"text", "residual"},
+        recordings={"farm by the brook.ogg"},
+    )
+
+
+def dogs(ran: Ran) -> None:
+    assert "/m/0bt9lr" in ran.out
+    assert "Dog" in ran.out
+
+
+def level_two(ran: Ran) -> None:
+    assert "Musical instrument" in ran.out
+
+
+def labels(ran: Ran) -> None:
+    folder = Path("out/labels/station.flac")
+    assert "Clang" in (folder / "labels.txt").read_text(encoding="utf-8")
+    assert "Clang" in (folder / "labels.selections.txt").read_text(encoding="utf-8")
+
+
+def speech_labels(ran: Ran) -> None:
+    (made,) = Path("out/speech").rglob("*.rttm")
+    assert "peech" in made.read_text(encoding="utf-8")
+
+
+def sounds_it_knows(ran: Ran) -> None:
+    assert "Female speech, woman speaking" in ran.out
+    assert "Siren" not in ran.out
+
+
+CHECKS: dict[str, Callable[[Ran], None]] = {
+    f"separate {STATION} -o out/events": events,
+    f"separate {STATION} -o out/one --levels 1 2 3": levels("out/one"),
+    'separate examples/archive -o out/several --text "a man speaking" --json': several,
+    f"separate - -o - --class Speech --format wav < {STATION} > out/speech.wav": piped,
+    "archive examples/archive out/archive --levels 1 2 3": levels("out/archive", RECORDINGS),
+    "archive examples/archive out/archive --dry-run": planned,
+    "archive configs/archive/index_only.yaml --threshold 0.3": only_an_index,
+    "find out/demo --class Speech --min-probability 0.5": speech_found,
+    'find out/demo --text "water running" --json': water_found,
+    "find out/demo/harbour.ogg --sort probability": sorted_by_probability,
+    "report out/demo": lambda ran: None,
+    f"separate {STATION} -o out/classes --classes Speech /m/07rv4dm --exclude Music": classes,
+    'separate "examples/archive/farm by the brook.ogg" -o out/text --text "a man speaking"': text,
+    f"separate {STATION} -o out/example --query-dir out/wanted": lambda ran: has(
+        "out/example", "wanted", kinds={"example", "residual"}
+    ),
+    f"separate {STATION} -o out/without --exclude Speech": lambda ran: has(
+        "out/without", "Everything but Speech", kinds={"rest", "residual"}
+    ),
+    "ontology --find dog": dogs,
+    "ontology --level 2 --weights starter": level_two,
+    f"separate {STATION} -o out/labels --labels audacity raven": labels,
+    "find out/labels --class Speech --labels rttm --labels-folder out/speech": speech_labels,
+    "weights list": lambda ran: None,
+    "weights show starter --classes": sounds_it_knows,
+    "completion bash": lambda ran: None,
+    "verify OUT": lambda ran: None,
+}
+"""What README says of a command beyond that it succeeds; `OUT` is the demo's output."""
+
+NOT_HERE = {
+    "make demo": "its command is what the fixture runs",
+    "make test": "this is it",
+    "separate RECORDING -o OUT --weights uss-resunet30": "published weights, 1.1 GB",
+    "weights fetch uss-resunet30": "published weights: tests/unit/weights, with a server of its own",
+    "weights import Cnn14_mAP=0.431.pth -o my-weights/cnn14": "published weights: tests/unit/weights",
+    "archive s3://BUCKET/recordings s3://BUCKET/separated --levels 1 2 --format opus "
+    "--storage-endpoint https://s3.example.org": "a bucket: tests/storage, tests/faults",
+    "ray up --yes cluster.yaml": "machines: the file is checked by tests/unit/test_cluster_launch.py",
+    "ray dashboard cluster.yaml &": "machines",
+    "RAY_AUTH_MODE=token ray job submit --address http://127.0.0.1:8265 -- python -m uss_ray.jobs.separate_archive "
+    "s3://BUCKET/archive s3://BUCKET/separated --levels 1 2 3 --actors 32 --device cuda": "machines",
+    "data check balanced_train_segments.csv s3://BUCKET/audio": "AudioSet: tests/unit/cli/test_data.py",
+    "mine balanced_train_segments.csv unbalanced_train_segments.csv s3://BUCKET/audio s3://BUCKET/anchors "
+    "--conditions both": "AudioSet: tests/ray/test_mine.py",
+    "mine SEGMENTS_CSV AUDIO anchors --detector DETECTOR --conditions soft": "a set: tests/ray/test_mine.py",
+    "train starter DATA -o my-weights/starter": "a set: tests/unit/pipelines/test_starter.py",
+    "train starter ANCHORS --weights DETECTOR -o FOLDER": "a set: tests/unit/pipelines/test_starter.py",
+    "anchors pack anchors packed": "anchors: tests/unit/cli/test_anchors.py",
+    "train separator configs/train/base.yaml configs/train/small.yaml --anchors packed --weights DETECTOR "
+    "-o runs/a": "anchors: tests/unit/cli/test_train.py",
+    "train show runs/a": "a run: tests/unit/cli/test_train.py",
+    "train export runs/a -o my-weights/a": "a run: tests/unit/cli/test_train.py",
+    "evaluate separation DATA --query class-mean -o result.json": "a set: tests/unit/cli/test_evaluate.py",
+    "evaluate separation DATA --query class-mean": "a set: tests/unit/cli/test_evaluate.py",
+    "evaluate mining DATA": "a set: tests/unit/cli/test_evaluate.py",
+}
+
+
+def fences(kind: str) -> list[str]:
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+    return [block for of, block in blocks if of == kind]
+
+
+def lines_of_readme() -> list[str]:
+    """Commands in the order of the page: those in blocks, then those in the text; without `uss-ray` and comments."""
+    blocks = [block.replace("\\\n", " ") for block in fences("") if not is_listing(block)]
+    lines = [line for block in blocks for line in block.splitlines()]
+    named = re.findall(r"[`(]uss-ray ([^`|…)]+ [^`|…)]+)[`)]", README)
+    lines += [line for line in named if line not in COMMANDS]
+    words = (" ".join(re.sub(r"\s+#.*", "", line).removeprefix("uss-ray ").split()) for line in lines)
+    return [line for line in dict.fromkeys(words) if line]
+
+
+def is_listing(block: str) -> bool:
+    """Tell whether the lines of a block are paths, each with a remark."""
+    return (
+        all(re.match(r"\S.*?  +\S", line) for line in block.splitlines())
+        and "uss-ray " not in block
+        and "make " not in block
+    )
+
+
+def run_line(line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ran:
+    words = shlex.split(line.replace("OUT", "out/demo"))
+    if "<" in words:
+        came, went = words[words.index("<") + 1], words[words.index(">") + 1]
+        with Path(came).open("rb") as source, Path(went).open("wb") as target, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdin", SimpleNamespace(buffer=source, isatty=lambda: False))
+            patch.setattr(sys, "stdout", io.TextIOWrapper(target))
+            assert run(words[: words.index("<")]) == 0
+    else:
+        assert run(words) == 0, line
+    captured = capsys.readouterr()
+    return Ran(captured.out, captured.err)
+
+
+@pytest.fixture(scope="module")
+def demo(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder like a checkout, with the results of `make demo`; commands run in it."""
+    checkout = tmp_path_factory.mktemp("checkout")
+    for name in ("examples", "configs"):
+        (checkout / name).symlink_to(ROOT / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(checkout)
+        assert run(shlex.split(DEMO)) == 0
+        yield checkout / "out" / "demo"
+
+
+def test_every_line_of_readme_is_run_or_left_out_by_name():
+    lines = [line for line in lines_of_readme() if not line.startswith("mkdir -p ")]
+    assert [line for line in lines if line not in {*CHECKS, *NOT_HERE}] == []
+    assert {*CHECKS, *NOT_HERE} - set(lines) == set()
+
+
+def test_make_demo_is_what_is_tested():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (recipe,) = re.findall(r"uss-ray (archive .*)", makefile)
+    (place,) = re.findall(r"^DEMO +:= (.*)", makefile, flags=re.MULTILINE)
+    assert recipe.replace("$(DEMO)", place) == DEMO
+
+
+def test_the_demo_finds_what_is_there_and_little_else(demo):
+    archive = ROOT / "examples" / "archive"
+    truth = read_truth(archive / "truth.csv")
+    compared = compare(truth, stems_of(demo, archive), ontology=Ontology.load())
+    assert compared.precision >= 0.8, compared.false
+    assert compared.recall >= 0.7, compared.missed
+    assert [stem for stem in compared.false if stem.level_db > -20] == []
+
+
+def test_the_demo_leaves_the_files_that_readme_shows(demo):
+    (listing,) = (block for block in fences("") if "report.html" in block)
+    for line in listing.splitlines():
+        assert list(demo.glob(line.split("  ")[0])), line
+    places = next(block for block in fences("") if "uss_ray/ontology" in block)
+    for line in places.splitlines():
+        for name in line.split("  ")[0].split(", "):
+            assert (ROOT / name).exists(), line
+
+
+def test_every_command_gives_what_readme_says(demo, monkeypatch, capsys):
+    capsys.readouterr()
+    for line in lines_of_readme():
+        if line.startswith("mkdir -p "):
+            *_, source, folder = shlex.split(line)
+            Path(folder).mkdir()
+            shutil.copy(source, folder)
+        elif line in CHECKS:
+            CHECKS[line](run_line(line, monkeypatch, capsys))
+
+
+def test_every_snippet_runs_and_gives_what_readme_says(demo, capsys):
+    known: dict[str, Any] = {}
+    said = []
+    for block in fences("python"):
+        exec(compile(block, "README.md", "exec"), known)
+        said.append(capsys.readouterr().out)
+    arrays, files, archive, index = said
+    assert "'Speech': (" in arrays
+    assert "('Male speech, man speaking', 'written')" in files
+    assert int(archive) > 4
+    assert "Clang" in index
