@@ -128,7 +128,6 @@ def _start(address: str | None, *, verbose: bool) -> None:
         # Ray's core says on stderr that it was told to be quiet.
         with nullcontext() if verbose else c_libraries_silenced():
             ray.init(log_to_driver=verbose, logging_level=level, **where)
-            ray.cluster_resources()  # whose first call says so too
     except Exception as error:  # Ray raises plain ones too
         item, expected = (
             (f"Ray address {address}", "a running cluster")

@@ -29,7 +29,6 @@ def started(monkeypatch):
         monkeypatch.delenv(name)
     monkeypatch.setattr(session.ray, "is_initialized", lambda: False)
     monkeypatch.setattr(session.ray, "init", init)
-    monkeypatch.setattr(session.ray, "cluster_resources", dict)
     monkeypatch.setattr(session.ray, "shutdown", lambda: calls.append("shutdown"))
     monkeypatch.setattr(session, "_forget_token", lambda: None)
     return calls
