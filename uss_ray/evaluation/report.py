@@ -18,6 +18,13 @@ from uss_ray.ontology.vocabulary import Vocabulary
 
 TITLE: Final = "Evaluation"
 
+_NAMES: Final = {
+    "sdri": "SDRi",
+    "si_sdri": "SI-SDRi",
+    "bss_sdr": "BSSEval SDR",
+    "bss_sdr_swapped": "the same, swapped",
+}
+_IN_ROWS_ALONE = {"sdr", "si_sdr", "snr", "bss_sdri", "bss_sdri_swapped"}
 _BARS_LEFT, _BARS_WIDTH = 240, 600
 _INPUT_EDGES_DB = (-20.0, -10.0, -5.0, 0.0, 5.0, 10.0)
 _BESIDE = {system.name for system in BASELINES}
@@ -65,7 +72,7 @@ def report_markdown(
             f"list {result.list_sha256[:12]}, weights {result.weights_sha256[:12]}",
             "",
             *_table(
-                ("System", "Query", *page["measures"], "Undefined", "Detected"),
+                ("System", "Query", *page["headings"], "Undefined", "Detected"),
                 [
                     (
                         row["system"],
@@ -99,7 +106,8 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
 
 
 def _page_of(result: EvaluationResult, rows: Sequence[ScoreRow], vocabulary: Vocabulary) -> dict[str, Any]:
-    measures = list(dict.fromkeys(name for one in result.systems for name in one.measures))
+    named = dict.fromkeys((result.main_score, *(name for one in result.systems for name in one.measures)))
+    measures = [name for name in named if name not in _IN_ROWS_ALONE]
     chosen = next(
         (one for one in result.systems if one.system not in _BESIDE and one.query != RANDOM_CLASS),
         result.systems[-1],
@@ -107,7 +115,7 @@ def _page_of(result: EvaluationResult, rows: Sequence[ScoreRow], vocabulary: Voc
     own = by_system(rows).get((chosen.system, chosen.query), [])
     return {
         "result": result,
-        "measures": measures,
+        "headings": [_NAMES.get(name, name.upper()) for name in measures],
         "rows": [_row(one, measures, main=result.main_score) for one in result.systems],
         "chosen": f"{chosen.system}, {chosen.query}".rstrip(", "),
         "groups": _groups(own, vocabulary),

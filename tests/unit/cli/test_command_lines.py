@@ -251,6 +251,33 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
     "train starter DATA -o FOLDER": {"source": "DATA", "output": "FOLDER"},
     "evaluate separation DATA --query class-mean -o result.json": {"data": "DATA", "output": "result.json"},
     "evaluate separation DATA --query class-mean": {"data": "DATA"},
+    "evaluate check fsd50k --data FSD50K": {"benchmark": "fsd50k", "data": "FSD50K"},
+    "evaluate list fsd50k --data FSD50K --protocol published -o fsd50k.parquet": {
+        "benchmark": "fsd50k",
+        "data": "FSD50K",
+        "protocol": "published",
+        "output": "fsd50k.parquet",
+    },
+    "evaluate list fsd50k --data FSD50K --protocol published --split train -o fsd50k-train.parquet": {
+        "benchmark": "fsd50k",
+        "data": "FSD50K",
+        "protocol": "published",
+        "split": "train",
+        "output": "fsd50k-train.parquet",
+    },
+    "evaluate run fsd50k --data FSD50K --list fsd50k.parquet --train-list fsd50k-train.parquet "
+    "--query class-mean oracle -o RUN": {
+        "request": {
+            "benchmark": "fsd50k",
+            "data": "FSD50K",
+            "list": "fsd50k.parquet",
+            "train_list": "fsd50k-train.parquet",
+            "queries": ("class-mean", "oracle"),
+            "output": "RUN",
+        }
+    },
+    "evaluate compare RUN OTHER": {"one": "RUN", "other": "OTHER"},
+    "evaluate report RUN OTHER -o PAGES": {"runs": ("RUN", "OTHER"), "output": "PAGES"},
     "evaluate mining DATA": {"data": "DATA"},
     "calibrate --data DATA --corrections corrections.json -o better": {
         "data": ("DATA",),
