@@ -241,3 +241,10 @@ def test_a_shared_trunk_is_counted_once():
     )
     assert whole > 0
     assert each == again > 0
+
+
+def test_reading_for_training_is_compared_with_stepping():
+    read, trained, ratio = map(
+        float, table(run("training.py", "reader", "--anchors", "32", "--turns", "2"))[0].values()
+    )
+    assert ratio == pytest.approx(read / trained, rel=0.1)

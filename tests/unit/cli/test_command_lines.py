@@ -205,6 +205,14 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
         },
         "options": {"workers": 8},
     },
+    "ablate my-base.yaml configs/ablations -o runs/ablations --seeds 3": {
+        "request": {
+            "base": "my-base.yaml",
+            "overlays": ("configs/ablations",),
+            "output": "runs/ablations",
+            "seeds": 3,
+        },
+    },
     "train tagger examples/bioacoustics/tagger.yaml": read_overlays(
         ROOT / "examples/bioacoustics/tagger.yaml"
     ),

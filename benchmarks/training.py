@@ -1,0 +1,279 @@
+"""Training a separator: reading beside stepping, the released step, workers, Ray, memory, the way to the first step.
+
+python benchmarks/training.py reader [--place s3://BUCKET/x]  items/s read over items/s trained     ≥ 2
+python benchmarks/training.py step [--network small]          the released step over ours           ≥ 1.3
+python benchmarks/training.py workers                         two workers over one, and Ray's one
+                                                              over this process                     ≥ 1.7; ≥ 0.95
+python benchmarks/training.py memory                          100,000 packed anchors over 1,000     flat
+python benchmarks/training.py start                           seconds to the first step             ≤ 15
+
+Each ratio is of one run, turn by turn. Anchors are noise; the separator is the starter's but for `step`, whose
+default is ResUNet30. The released step hears the detector on 10 s and the query net on 2 s for each item, and lays
+tensors out as PyTorch does by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from tables import table
+
+from uss_ray.anchors.anchor import Anchor
+from uss_ray.anchors.manifest import MiningManifest, write_manifest
+from uss_ray.anchors.packed_reader import PackedAnchors
+from uss_ray.anchors.shards import write_anchor_shard
+from uss_ray.config import overlay, to_yaml
+from uss_ray.models.panns import Panns
+from uss_ray.models.panns_settings import PannsConfig
+from uss_ray.models.specifications import ClassListId
+from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.pipelines.training.local import train_here
+from uss_ray.pipelines.training.pack_request import PackRequest
+from uss_ray.pipelines.training.packing import pack_here
+from uss_ray.pipelines.training.request import SeparatorTraining
+from uss_ray.pipelines.training.run_folder import METRICS_NAME, read_lines
+from uss_ray.store.store import Store
+from uss_ray.training.recipe import SeparatorRecipe
+from uss_ray.training.separator import SeparatorTask
+from uss_ray.training.starter import starter_separator
+from uss_ray.weights.locate import load_weights
+
+RATE = 32000
+CLASSES = 32
+_PER_SHARD = 5000
+
+
+def make_pack(root: Path, place: str, *, anchors: int, seconds: float) -> str:
+    """Write a pack of noise of some classes, as if the starter weights had mined it."""
+    weights, vocabulary = load_weights("starter"), Vocabulary.load()
+    rng = np.random.default_rng(0)
+    sounds = rng.integers(-8000, 8000, (64, round(seconds * RATE)), np.int16)
+    soft = rng.random((CLASSES, len(vocabulary.classes))).astype(np.float32)
+    shards = []
+    for start in range(0, anchors, _PER_SHARD):
+        part = [
+            Anchor(
+                clip_id=f"clip{number}",
+                class_index=number % CLASSES,
+                start_sample=0,
+                sample_rate=RATE,
+                score=0.9,
+                purity=1.0,
+                intruder_index=None,
+                level_db=-20.0,
+                label_indexes=(number % CLASSES,),
+                prob_indexes=(number % CLASSES,),
+                probs=np.array([0.9], np.float32),
+                waveform=sounds[number % len(sounds)],
+                soft=soft[number % CLASSES],
+            )
+            for number in range(start, min(start + _PER_SHARD, anchors))
+        ]
+        shards.append(write_anchor_shard(part, root / "mined" / "anchors" / f"{start}.parquet"))
+    write_manifest(
+        MiningManifest.of(
+            shards,
+            rejects={},
+            weights_name="starter",
+            weights_sha256=weights.sha256,
+            class_list_sha256=ClassListId.of(vocabulary.classes.ids).sha256,
+            settings={},
+            sample_rate=RATE,
+            clips=anchors,
+        ),
+        root / "mined",
+    )
+    pack_here(PackRequest(anchors=str(root / "mined"), output=place))
+    return place
+
+
+def recipe_of(**values: Any) -> SeparatorRecipe:
+    """Give the starter's recipe in one lane of 8, changed."""
+    given = starter_separator().model_dump() | {"name": "benchmark"}
+    small = {"mixtures": {"partners": "labels"}, "fit": {"log_steps": 5, "optimiser": {"warmup_steps": 2}}}
+    return SeparatorRecipe(**overlay(overlay(given, small), values))
+
+
+def task_of(pack: str, recipe: SeparatorRecipe) -> SeparatorTask:
+    """Open a pack for a recipe."""
+    return SeparatorTask(recipe, PackedAnchors(pack), vocabulary=Vocabulary.load())
+
+
+def step_of(task: SeparatorTask, optimiser: torch.optim.Optimizer) -> Callable[[Any], None]:
+    """Make a step of a batch."""
+
+    def step(batch: Any) -> None:
+        optimiser.zero_grad(set_to_none=True)
+        task.loss(batch).backward()
+        optimiser.step()
+
+    return step
+
+
+def seconds_of(run: Callable[[], object]) -> float:
+    """Time a call."""
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+def reader(root: Path, options: argparse.Namespace) -> None:
+    """Read batches with the threads of a run, and step on them, turn by turn."""
+    pack = make_pack(root, options.place or str(root / "packed"), anchors=options.anchors, seconds=2.0)
+    task = task_of(pack, recipe_of())
+    step = step_of(task, torch.optim.AdamW(task.module.parameters(), 1e-4))
+    reading, stepping = [], []
+    with ThreadPoolExecutor(2) as pool:
+        for turn in range(options.turns):
+            numbers = range(turn * 8, turn * 8 + 8)
+            reading.append(
+                seconds_of(lambda numbers=numbers: list(pool.map(lambda n: task.load(n, 0), numbers)))
+            )
+            batch = task.load(turn, 0)
+            stepping.append(seconds_of(lambda batch=batch: step(batch)))
+    read, trained = 64 / statistics.median(reading[1:]), 8 / statistics.median(stepping[1:])
+    rows = [(f"{read:.1f}", f"{trained:.1f}", f"{read / trained:.1f}")]
+    table(("read, items/s", "trained, items/s", "ratio (≥ 2)"), rows)
+
+
+def released_step(root: Path, options: argparse.Namespace) -> None:
+    """Step as ours does, and as the released program: detector and query net inside."""
+    pack = make_pack(root, str(root / "packed"), anchors=64, seconds=2.0)
+    changed: dict[str, Any] = {"plan": {"batch_size": options.batch}}
+    recipe = recipe_of(**changed)
+    if options.network == "resunet30":
+        recipe = recipe.replace(separator={"architecture": "resunet"}, samples=None)
+    task, plain = task_of(pack, recipe), task_of(pack, recipe)
+    plain.module.to(memory_format=torch.contiguous_format)
+    detector, query = Panns(PannsConfig(head="frame")).eval(), Panns(PannsConfig()).eval()
+    ours, theirs = (
+        step_of(one, torch.optim.AdamW(one.module.parameters(), 1e-4, amsgrad=True)) for one in (task, plain)
+    )
+    clips = torch.randn(options.batch, 10 * RATE) * 0.1
+
+    def released(batch: Any) -> None:
+        with torch.no_grad():
+            detector(clips)
+            query(batch.targets)
+        theirs(batch)
+
+    times: dict[str, list[float]] = {"ours": [], "released": []}
+    for turn in range(options.turns):
+        batch = task.load(turn, 0)
+        times["ours"].append(seconds_of(lambda batch=batch: ours(batch)))
+        times["released"].append(seconds_of(lambda batch=batch: released(batch)))
+    one, other = (statistics.median(times[name][1:]) for name in ("ours", "released"))
+    rows = [(options.network, f"{one:.2f}", f"{other:.2f}", f"{other / one:.2f}")]
+    table(("network", "ours, s", "released, s", "ratio (≥ 1.3)"), rows)
+
+
+def workers(root: Path, options: argparse.Namespace) -> None:
+    """Train in this process, with one Ray worker and with two, and compare the pace after the start."""
+    from uss_ray.pipelines.runtime.session import ray_session
+    from uss_ray.pipelines.training.job import train_on_ray
+    from uss_ray.pipelines.training.options import TrainOptions
+
+    pack = make_pack(root, str(root / "packed"), anchors=options.anchors, seconds=2.0)
+    torch.set_num_threads(1)
+
+    def pace(name: str, train: Callable[[SeparatorTraining], object]) -> float:
+        recipe = recipe_of(plan={"lanes": 2}, fit={"steps": options.steps, "checkpoint_steps": options.steps})
+        request = SeparatorTraining(anchors=pack, output=str(root / name), recipe=recipe, device="cpu")
+        train(request)
+        lines = read_lines(Store(root / name / METRICS_NAME))[1:]
+        return statistics.median(line["items_per_second"] for line in lines)
+
+    with ray_session():
+        here = pace("here", train_here)
+        one, two = (
+            pace(
+                f"ray{count}",
+                lambda request, count=count: train_on_ray(request, TrainOptions(workers=str(count))),
+            )
+            for count in (1, 2)
+        )
+    rows = [(f"{here:.1f}", f"{one:.1f}", f"{two:.1f}", f"{one / here:.2f}", f"{two / one:.2f}")]
+    table(("this process, items/s", "one worker", "two", "Ray (≥ 0.95)", "two over one (≥ 1.7)"), rows)
+
+
+def memory(root: Path, options: argparse.Namespace) -> None:
+    """Plan and read some steps of a small and of a large pack, each in a process of its own."""
+    rows = []
+    for anchors in (1000, options.anchors):
+        place = make_pack(
+            root / str(anchors), str(root / str(anchors) / "packed"), anchors=anchors, seconds=0.1
+        )
+        told = subprocess.run(
+            [sys.executable, __file__, "resident", "--place", place],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        rows.append((f"{anchors}", told.stdout.strip()))
+    rows.append(("ratio (flat)", f"{float(rows[1][1]) / float(rows[0][1]):.2f}"))
+    table(("anchors", "resident, MiB"), rows)
+
+
+def resident(_: Path, options: argparse.Namespace) -> None:
+    """Print what this process holds after planning and reading some steps."""
+    task = task_of(options.place, recipe_of(samples=3000, separator={"hop_samples": 500}))
+    for step in range(50):
+        task.load(step, 0)
+    sys.stdout.write(f"{psutil.Process().memory_info().rss / 2**20:.0f}\n")
+
+
+def start(root: Path, _: argparse.Namespace) -> None:
+    """Start the command and wait for its first step."""
+    pack = make_pack(root, str(root / "packed"), anchors=256, seconds=2.0)
+    recipe = recipe_of(fit={"steps": 1, "log_steps": 1})
+    request = SeparatorTraining(anchors=pack, output=str(root / "run"), recipe=recipe, device="cpu")
+    (root / "run.yaml").write_text("request:\n  " + to_yaml(request).replace("\n", "\n  "))
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "uss_ray.jobs.train_separator", str(root / "run.yaml")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("step 1:"):
+                table(("seconds to the first step (≤ 15)",), [(f"{time.perf_counter() - began:.1f}",)])
+
+
+RUNS = {
+    "reader": reader,
+    "step": released_step,
+    "workers": workers,
+    "memory": memory,
+    "resident": resident,
+    "start": start,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("what", choices=RUNS)
+    parser.add_argument("--place", default="", help="where the pack goes; an object store too")
+    parser.add_argument("--anchors", type=int, help="in the pack")
+    parser.add_argument("--turns", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--network", choices=("resunet30", "small"), default="resunet30")
+    options = parser.parse_args()
+    options.anchors = options.anchors or (100_000 if options.what == "memory" else 512)
+    with tempfile.TemporaryDirectory(prefix="uss_ray-benchmark-") as place:
+        RUNS[options.what](Path(place), options)
+
+
+if __name__ == "__main__":
+    main()
