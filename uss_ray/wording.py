@@ -36,7 +36,7 @@ _NAMED_VALUE = re.compile(
 )
 # Of headers, and of what a client was made with, as libraries print them.
 _HEADER_VALUE = re.compile(
-    r"(?i)\b(authorization|(?:set-)?cookie|[\w-]+-(?:token|key|signature))(['\"]?\s*:\s*['\"]?)"
+    r"(?i)\b(authorization|(?:set-)?cookie|[\w-]{1,30}-(?:token|key|signature))(['\"]?\s*:\s*['\"]?)"
     r"(?!\*\*\*)((?:basic|bearer|digest|negotiate|token)\s+)?[^\s'\"]+"
 )
 _ITEM_VALUE = re.compile(

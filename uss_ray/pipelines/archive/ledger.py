@@ -167,9 +167,10 @@ def _is_of(part: Store, *, content_tag: str | None) -> bool:
 def settle_duplicates(output: Store) -> int:
     """See to it that no recording stands in the index twice, and that all parts have the columns of today.
 
-    Of the rows of a recording those that were made last stay: two runs that wrote below one root, or a run that was
-    killed while it did a recording again, leave some. Parts of several versions are none that other programs read as
-    one table. A part is read again only if it needs it.
+    Of the rows of a recording those of the content that it has now stay, or else those that were made last: two runs
+    that wrote below one root, or a recording that was done again, leave some. The clocks of two workers may differ, so
+    where contents do the recording is asked. Parts of several versions are none that other programs read as one table.
+    A part is read again only if it needs it.
 
     Returns
     -------
@@ -188,8 +189,14 @@ def settle_duplicates(output: Store) -> int:
         return 0
     keys = np.concatenate([each.keys for each in found])
     made = np.concatenate([each.made_at for each in found])
+    contents = np.concatenate([each.contents for each in found])
     owners = np.repeat(np.arange(len(parts)), [len(each.keys) for each in found])
-    order = np.lexsort((owners, made, keys))
+    contested = _of_several_contents(keys, contents)
+    places = np.flatnonzero(is_in(keys, contested))
+    now = _contents_now(output, [parts[owner] for owner in np.unique(owners[places])], contested)
+    is_now = np.zeros(len(keys), np.bool_)
+    is_now[places] = [now.get(int(keys[place])) == contents[place] for place in places]
+    order = np.lexsort((owners, made, is_now, keys))
     keys, made, owners = keys[order], made[order], owners[order]
     is_last = np.append(keys[1:] != keys[:-1], True)
     is_twice = np.isin(keys, keys[~is_last])
@@ -204,6 +211,32 @@ def settle_duplicates(output: Store) -> int:
         if place in twice or not found[place].is_current:
             _keep_last(output, part, place=place, last=last, is_current=found[place].is_current)
     return len(last)
+
+
+def _of_several_contents(keys: Keys, contents: Keys) -> Keys:
+    """Give the keys that stand there with more than one content."""
+    known = contents != 0
+    pairs = np.unique(np.stack([keys[known], contents[known]], axis=1), axis=0)
+    several, counts = np.unique(pairs[:, 0], return_counts=True)
+    return np.asarray(several[counts > 1])
+
+
+def _contents_now(output: Store, parts: Sequence[Store], contested: Keys) -> dict[int, int]:
+    """Ask recordings what they hold now, as far as they tell."""
+    places: dict[int, str] = {}
+    for part in parts:
+        with part.open() as file:
+            table = pq.read_table(file, columns=["recording_id", "recording_uri"])
+        named = dict(zip(table["recording_id"].to_pylist(), table["recording_uri"].to_pylist(), strict=True))
+        keys = np.array([recording_key(name) for name in named], dtype=np.int64)
+        places |= {
+            int(key): uri
+            for key, uri, is_asked in zip(keys, named.values(), is_in(keys, contested), strict=True)
+            if is_asked
+        }
+    with ThreadPoolExecutor(_READERS) as pool:
+        tags = pool.map(lambda uri: Store(uri, output.options).content_tag(), places.values())
+        return {key: content_key(tag) for key, tag in zip(places, tags, strict=True) if tag is not None}
 
 
 def _keep_last(

@@ -33,6 +33,7 @@ from uss_ray.results.index.table import (
 )
 from uss_ray.results.layout import index_path
 from uss_ray.results.stems.part_files import PartFacts
+from uss_ray.store.store import Store
 
 RUN = RunFacts(run_id="r", weights_name="w", weights_sha256="0")
 
@@ -181,6 +182,24 @@ def test_no_recording_stays_in_the_index_twice(output, put):
         + [("in one part.wav", "x", late), ("same time.wav", "x", early)]
     )
     assert settle_duplicates(output) == 0
+
+
+def test_of_two_contents_the_one_that_a_recording_has_now_stays_whatever_the_clocks_said(
+    output, put, tmp_path
+):
+    place = Store(tmp_path / "a.wav")
+    place.put(b"new")
+    early, late = (datetime(year, 1, 1, tzinfo=UTC) for year in (2026, 2031))
+    row = replace(separated("a.wav"), recording_uri=str(place))
+    put("1", [replace(row, created_at=late, recording_content="3 bytes, changed 1")])
+    put("2", [replace(row, created_at=early, recording_content=place.content_tag())])
+    assert settle_duplicates(output) == 1
+    (kept,) = read_index(output).to_pylist()
+    assert kept["created_at"] == early
+    place.remove()  # who does not tell cannot decide
+    put("1", [replace(row, created_at=late, recording_content="3 bytes, changed 1")])
+    assert settle_duplicates(output) == 1
+    assert read_index(output)["created_at"].to_pylist() == [late]
 
 
 def test_reasons_are_counted_of_recordings_that_are_asked_for(output, put):
