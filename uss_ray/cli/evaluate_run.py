@@ -15,7 +15,7 @@ from uss_ray.pipelines.runtime.options import JobOptions
 
 if TYPE_CHECKING:
     from uss_ray.evaluation.averages import Average
-    from uss_ray.evaluation.result import EvaluationResult
+    from uss_ray.evaluation.result import EvaluationResult, SystemResult
 
 
 class EvaluateRun(Settings):
@@ -59,6 +59,7 @@ RUN: Final = Command(
 )
 
 _INCOMPLETE = 8
+_SCENE_FIGURES = (("CA-SDRi", "ca_sdri"), ("CAPI-SDRi", "capi_sdri"))
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -118,6 +119,9 @@ def show_result(result: EvaluationResult) -> None:
     show_table(
         columns, rows, title="Median in a class, mean over classes, with 95 % intervals", right=columns[2:]
     )
+    for one in result.systems:
+        if one.labels is not None:
+            say(f"Nothing asked for: {found_in_scenes(one)}")
     if result.published is not None:
         say(f"The paper: {result.published:g} {result.unit} ({result.published_score})")
     for count, what in ((result.missing, "missing"), (result.broken, "broken")):
@@ -129,6 +133,21 @@ def show_result(result: EvaluationResult) -> None:
         say(f"Above a random class: {result.condition.difference_db:.2f} dB SDRi")
         if result.condition.is_blind:
             say("WARNING: the separator hardly hears its condition: a random class does as well.")
+
+
+def found_in_scenes(one: SystemResult) -> str:
+    """Say what was found where nothing was asked for."""
+    labels = one.labels
+    assert labels is not None
+    told = [
+        *((name, one.measures[key].mean.value) for name, key in _SCENE_FIGURES if key in one.measures),
+        ("F1", labels.f1),
+        ("mAP", labels.mean_average_precision),
+        ("d'", labels.d_prime),
+        ("labels right", labels.source_accuracy),
+        ("scenes right", labels.mixture_accuracy),
+    ]
+    return ", ".join(f"{name} {value:z.2f}" for name, value in told if value is not None)
 
 
 def figure(average: Average) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Final
 
 import numpy as np
@@ -18,11 +18,9 @@ Waveform = NDArray[np.float32]
 ALWAYS: Final = ("sdr", "sdri", "si_sdr", "si_sdri", "snr")
 _BSS: Final = ("bss_sdr", "bss_sdri", "bss_sdr_swapped", "bss_sdri_swapped")
 _SPEECH: Final = ("ssnr", "pesq", "stoi", "csig", "cbak", "covl")
-MEASURES: Final = (*ALWAYS, *_BSS, *_SPEECH)
-
-UNITS: Final = {name: "" if name in ("pesq", "stoi", "csig", "cbak", "covl") else "dB" for name in MEASURES}
-
-Ratio = Callable[[Waveform, Waveform], float]
+OF_SCENES: Final = ("ca_sdri", "capi_sdri")
+"""Of all that was found in a scene, not of one estimate; see `label_metrics`."""
+MEASURES: Final = (*ALWAYS, *_BSS, *_SPEECH, *OF_SCENES)
 
 
 def score(

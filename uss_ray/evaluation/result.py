@@ -15,10 +15,11 @@ from uss_ray.config import Location, Settings, parse_json
 from uss_ray.errors import DataError
 from uss_ray.evaluation.averages import Average, class_median_mean, plain_mean
 from uss_ray.evaluation.benchmarks.benchmark import Card
+from uss_ray.evaluation.label_metrics import average_precision, d_prime, f1, label_accuracies
 from uss_ray.evaluation.measures import MEASURES
 from uss_ray.evaluation.queries import RANDOM_CLASS
 from uss_ray.evaluation.request import EvaluationRequest
-from uss_ray.evaluation.run import Scored, ScoreRow
+from uss_ray.evaluation.run import EVENTS, Scored, ScoreRow
 from uss_ray.store.store import Store
 
 RESULT_NAME: Final = "result.json"
@@ -46,6 +47,18 @@ class ClassResult(Settings):
     medians: dict[str, float] = Field(description="By measure.")
 
 
+class LabelResult(Settings):
+    """What was found in scenes of which nothing was asked."""
+
+    mixture_accuracy: float | None = Field(description="Share of scenes whose labels are all right.")
+    source_accuracy: float | None = Field(description="Right labels by right, false and missed ones.")
+    f1: float | None = Field(description="Of labels, over all scenes.")
+    mean_average_precision: float | None = Field(
+        description="Over events that are in a scene, by highest probability."
+    )
+    d_prime: float | None = Field(description="Mean over those for which it is defined.")
+
+
 class SystemResult(Settings):
     """One system with one kind of query."""
 
@@ -58,6 +71,7 @@ class SystemResult(Settings):
     )
     measures: dict[str, MeasureResult]
     classes: tuple[ClassResult, ...]
+    labels: LabelResult | None = None
 
 
 class Condition(Settings):
@@ -234,7 +248,31 @@ def summarise_system(rows: Sequence[ScoreRow]) -> SystemResult:
             )
             for label in sorted({row.label for row in rows})
         ),
+        labels=_label_result([row for row in rows if row.query == EVENTS and row.reason is None]),
     )
+
+
+def _label_result(rows: Sequence[ScoreRow]) -> LabelResult | None:
+    if not rows:
+        return None
+    mixture, source = label_accuracies([(row.found, row.true) for row in rows])
+    right = sum(len(set(row.found) & set(row.true)) for row in rows)
+    known = sorted({node for row in rows for node in row.true} & set(rows[0].probs))
+    scores = np.array([[row.probs[node] for node in known] for row in rows])
+    truth = np.array([[node in row.true for node in known] for row in rows])
+    columns = range(len(known))
+    return LabelResult(
+        mixture_accuracy=mixture,
+        source_accuracy=source,
+        f1=f1(right, sum(len(row.found) for row in rows), sum(len(row.true) for row in rows)),
+        mean_average_precision=_mean_of(average_precision(scores[:, at], truth[:, at]) for at in columns),
+        d_prime=_mean_of(d_prime(scores[:, at], truth[:, at]) for at in columns),
+    )
+
+
+def _mean_of(values: Iterable[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined else None
 
 
 def _condition(systems: Sequence[SystemResult]) -> Condition | None:

@@ -23,6 +23,7 @@ from uss_ray.errors import ConfigError, DataError
 from uss_ray.evaluation.benchmarks.benchmark import Benchmark, Files
 from uss_ray.evaluation.benchmarks.known import draw_list, find_benchmark
 from uss_ray.evaluation.items import EvaluationList, Item, read_list
+from uss_ray.evaluation.label_metrics import ca_sdri, capi_sdri
 from uss_ray.evaluation.measures import score
 from uss_ray.evaluation.metrics import is_silent, sdr
 from uss_ray.evaluation.queries import (
@@ -37,7 +38,15 @@ from uss_ray.evaluation.queries import (
 )
 from uss_ray.evaluation.request import OWN_SYSTEMS, EvaluationRequest
 from uss_ray.evaluation.sounds import MixedItem, SoundShelf, mix
-from uss_ray.evaluation.systems import BASELINES, BareSystem, EngineSystem, ForeignSystem, Separated, System
+from uss_ray.evaluation.systems import (
+    BASELINES,
+    BareSystem,
+    EngineSystem,
+    ForeignSystem,
+    Separated,
+    System,
+    find_events,
+)
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.engine import SeparationEngine, build_engine
 from uss_ray.separation.settings import SeparationSettings
@@ -47,6 +56,8 @@ from uss_ray.weights.locate import load_weights
 
 CHUNK_ITEMS = 16
 ITEMS_FOLDER = "items"
+EVENTS = "events"
+"""What stands for a query where nothing is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +82,10 @@ class ScoreRow:
     seconds : float
     reason : str or None
         Why there is no estimate: the item could not be mixed, or not be asked for.
+    true, found : tuple of str
+        Node ids, of a scene of which nothing was asked.
+    probs : dict of str to float
+        Highest probability of each event in such a scene.
     """
 
     item_id: str
@@ -84,6 +99,9 @@ class ScoreRow:
     sources: int = 0
     seconds: float = 0.0
     reason: str | None = None
+    true: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
+    probs: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -260,7 +278,34 @@ class Evaluator:
             for one, separated in zip(mixed, found, strict=True):
                 rows += self._score(one, separated, system)
             self.spent.scoring += time.monotonic() - began
+        if self.benchmark.card.is_of_scenes and "engine" in self.request.systems:
+            rows += [self._events(one) for one in mixed]
         return rows
+
+    def _events(self, mixed: MixedItem) -> ScoreRow:
+        """Score what a user gets who asks for nothing: false and missed sounds count."""
+        began = time.monotonic()
+        found = find_events(mixed, self.engine, settings=self.request.settings)
+        self.spent.separating += time.monotonic() - began
+        true = {str(source.class_id): [mixed.targets[source.label]] for source in mixed.item.targets}
+        stems = {key: [stem] for key, stem in found.stems.items()}
+        scores = {
+            "ca_sdri": ca_sdri(stems, true, mixed.mixture),
+            "capi_sdri": capi_sdri(stems, true, mixed.mixture),
+        }
+        return ScoreRow(
+            item_id=mixed.item.item_id,
+            label=EVENTS,
+            system="engine",
+            query=EVENTS,
+            scores={name: value for name, value in scores.items() if value is not None},
+            undefined=tuple(name for name, value in scores.items() if value is None),
+            sources=len(true),
+            seconds=len(mixed.mixture) / mixed.sample_rate,
+            true=tuple(sorted(true)),
+            found=tuple(sorted(stems)),
+            probs=dict(found.probs),
+        )
 
     def _score(self, mixed: MixedItem, separated: Separated, system: System) -> list[ScoreRow]:
         rows = []
@@ -337,11 +382,16 @@ def _device(name: str) -> str:
 
 
 _SCHEMA = schema_of(ScoreRow)
+_MAPS = ("scores", "probs")
+_LISTS = ("undefined", "true", "found")
 
 
 def rows_to_parquet(rows: Sequence[ScoreRow]) -> bytes:
     """Give the file of a chunk."""
-    records = [{**dataclasses.asdict(row), "scores": sorted(row.scores.items())} for row in rows]
+    records = [
+        {**dataclasses.asdict(row), **{name: sorted(getattr(row, name).items()) for name in _MAPS}}
+        for row in rows
+    ]
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(records, schema=_SCHEMA), buffer, compression="zstd")
     return buffer.getvalue()
@@ -359,7 +409,11 @@ def rows_from_parquet(content: bytes, *, item: str) -> list[ScoreRow]:
         table = pq.read_table(io.BytesIO(content))
         records = table.to_pylist()
         return [
-            ScoreRow(**{**record, "scores": dict(record["scores"]), "undefined": tuple(record["undefined"])})
+            ScoreRow(
+                **record
+                | {name: dict(record[name]) for name in _MAPS}
+                | {name: tuple(record[name]) for name in _LISTS}
+            )
             for record in records
         ]
     except (pa.ArrowException, OSError, KeyError, TypeError) as error:

@@ -12,15 +12,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from uss_ray.audio.level import dbfs
 from uss_ray.audio.resample import BlockResampler
 from uss_ray.errors import ConfigError, QueryError, WeightsError
 from uss_ray.evaluation.queries import Query
 from uss_ray.evaluation.sounds import MixedItem
 from uss_ray.models.protocols import Separator
 from uss_ray.models.stft import Stft
+from uss_ray.separation.engine import SeparationEngine
 from uss_ray.separation.mixture import ArraySource
 from uss_ray.separation.scheduler import SessionEnd
-from uss_ray.separation.targets import SeparationPlan, Target
+from uss_ray.separation.settings import SeparationSettings
+from uss_ray.separation.targets import SeparationPlan, Target, targets_for_events
 
 Waveform = NDArray[np.float32]
 
@@ -156,6 +159,55 @@ class EngineSystem(System):
             Separated(own, heard, reasons)
             for own, heard, (_, reasons) in zip(estimates, detected, asked, strict=True)
         ]
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What the engine finds in a recording that nothing was asked of.
+
+    Parameters
+    ----------
+    stems : dict of str to ndarray of shape (samples,), dtype=float32
+        By node id; what is below the floor of a silent stem is not there.
+    probs : dict of str to float
+        Highest probability of each event over the recording, in [0, 1].
+    """
+
+    stems: Mapping[str, Waveform]
+    probs: Mapping[str, float]
+
+
+def find_events(item: MixedItem, engine: SeparationEngine, *, settings: SeparationSettings) -> Found:
+    """Separate a mixture into events, as `uss-ray separate` does by default.
+
+    Parameters
+    ----------
+    item : MixedItem
+    engine : SeparationEngine
+    settings : SeparationSettings
+    """
+    plan = SeparationPlan(targets_for_events(engine.vocabulary, known=engine.known))
+    source = ArraySource(item.mixture, sample_rate=item.sample_rate, name=item.item.item_id)
+    probs = np.zeros(len(plan.targets))
+    stems: dict[str, Waveform] = {}
+    for block in engine.stream(source, plan, settings=settings):
+        probs = np.maximum(probs, np.nan_to_num(block.segment_probs).max(axis=0))
+        for key, estimate in block.estimates.items():
+            whole = stems.setdefault(key, np.zeros_like(item.mixture))
+            whole[block.start_frame : block.start_frame + estimate.shape[1]] = estimate[0]
+    floor = settings.silence.stem_silent_below_peak_dbfs
+    return Found(
+        {
+            key: stem
+            for key, stem in stems.items()
+            if floor is None or dbfs(float(np.abs(stem).max())) >= floor
+        },
+        {
+            target.key: float(prob)
+            for target, prob in zip(plan.targets, probs, strict=True)
+            if target.is_known
+        },
+    )
 
 
 class BareSystem(System):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,23 @@ def test_a_result_is_read_back_and_what_is_none_is_refused(tmp_path: Path) -> No
     path.write_text(json.dumps({**json.loads(result.to_json()), "sdr": 1}))
     with pytest.raises(DataError, match="sdr"):
         read_result(path)
+
+
+def test_what_was_found_in_scenes_is_summed_up() -> None:
+    def scene(number: int, true: tuple[str, ...], found: tuple[str, ...], **probs: float) -> ScoreRow:
+        told = {"query": "events", "label": "events", "true": true, "found": found, "probs": probs}
+        return replace(row(f"events/{number}", None), scores={"ca_sdri": 1.0}, undefined=(), **told)  # type: ignore[arg-type]
+
+    result = result_of([
+        scene(0, ("a", "b"), ("a", "c"), a=0.9, b=0.1, c=0.8),
+        scene(1, ("c",), ("c",), a=0.2, b=0.3, c=0.7),
+    ])  # fmt: skip
+    found = result.find("engine", "events")
+    assert found is not None
+    assert found.labels is not None
+    assert found.measures["ca_sdri"].mean.value == 1.0
+    assert (found.labels.mixture_accuracy, found.labels.source_accuracy) == (0.5, 0.5)
+    assert found.labels.f1 == pytest.approx(4 / 6)
+    # a is ranked first of two, b and c second
+    assert found.labels.mean_average_precision == pytest.approx((1 + 0.5 + 0.5) / 3)
+    assert found.labels.d_prime is None

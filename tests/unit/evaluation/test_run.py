@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.evaluation.benchmarks.test_mini import scenes_data
 from tests.unit.evaluation.conftest import DOG, PIANO, RAIN
 from uss_ray.errors import ConfigError, DataError
 from uss_ray.evaluation.benchmarks.known import draw_list, find_benchmark
@@ -59,6 +60,23 @@ def test_every_system_scores_every_item(two_sources, two_means, tmp_path, listed
     assert rows_from_parquet(rows_to_parquet(rows), item="a") == rows
     assert rows_to_parquet(evaluator.rows(scored.chunk(0))) == rows_to_parquet(rows)
     assert min(evaluator.spent.reading, evaluator.spent.separating, evaluator.spent.scoring) > 0
+
+
+def test_a_scene_is_also_scored_without_asking(two_means, tmp_path) -> None:
+    data = scenes_data(tmp_path / "data")
+    request = EvaluationRequest(
+        benchmark="scenes", data=str(data), output=str(tmp_path / "run"), weights=str(two_means), queries=("oracle",),
+        limit=1,
+    )  # fmt: skip
+    scored = open_list(request)
+    rows = Evaluator(request=request, scored=scored).rows(scored.items)
+    [events] = [row for row in rows if row.query == "events"]
+    assert events.found == (RAIN,)
+    assert set(events.true) == {source.class_id for source in scored.items[0].targets}
+    assert {"ca_sdri", "capi_sdri"} == events.scores.keys()
+    assert rows_from_parquet(rows_to_parquet(rows), item="a") == rows
+    named = [row for row in rows if (row.system, row.query) == ("engine", "oracle")]
+    assert len(named) == len(events.true)
 
 
 def test_a_file_that_is_gone_ends_the_run_or_is_left_out(two_sources, two_means, tmp_path, listed) -> None:

@@ -11,7 +11,7 @@ from uss_ray.evaluation.items import Item, ItemSource
 from uss_ray.evaluation.metrics import sdr_improvement
 from uss_ray.evaluation.queries import ByNode, Oracle
 from uss_ray.evaluation.sounds import MixedItem
-from uss_ray.evaluation.systems import BASELINES, BareSystem, EngineSystem, ForeignSystem
+from uss_ray.evaluation.systems import BASELINES, BareSystem, EngineSystem, ForeignSystem, find_events
 from uss_ray.separation.engine import SeparationEngine, build_engine
 from uss_ray.separation.mixture import ArraySource
 from uss_ray.separation.settings import SeparationSettings
@@ -75,6 +75,15 @@ def test_the_engine_gives_what_a_user_gets(engine: SeparationEngine, vocabulary)
     np.testing.assert_array_equal(other.estimates["Dog"], whole)
     assert one.detected == {"Dog": False}
     assert one.estimates["Dog"].any()
+
+
+def test_events_are_found_without_asking_and_every_known_one_has_its_probability(
+    engine: SeparationEngine,
+) -> None:
+    found = find_events(mixed_item(), engine, settings=SeparationSettings())
+    assert set(found.stems) == {RAIN}  # what the tagger always hears
+    assert found.probs[RAIN] > 0.9
+    assert all(prob <= found.probs[RAIN] for prob in found.probs.values())
 
 
 def test_the_bare_network_is_the_engine_without_context(engine: SeparationEngine, two_means: Path) -> None:

@@ -42,6 +42,8 @@ class Card:
     protocols : tuple of str
     measures : tuple of str
         What is scored beside the ratios that all benchmarks have; see `measures.MEASURES`.
+    is_of_scenes : bool, default=False
+        Whether an item has several targets, and what is found without asking is scored too.
     published : float or None, default=None
         What the paper reports, for the published protocol.
     published_score : str, default=""
@@ -62,6 +64,7 @@ class Card:
     splits: tuple[str, ...] = ("test", "train")
     protocols: tuple[Protocol, ...] = ("published", "strict")
     measures: tuple[str, ...] = ()
+    is_of_scenes: bool = False
     published: float | None = None
     published_score: str = ""
     assumed: str = ""

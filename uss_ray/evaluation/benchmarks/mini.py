@@ -122,6 +122,7 @@ class Scenes(_WithEvents):
         sample_rate=0,
         splits=("eval",),
         protocols=("strict",),
+        is_of_scenes=True,
     )
 
     def draw(self, draw: Draw) -> list[Item]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.unit.evaluation.benchmarks.conftest import drawn, mixed, mixture_sdr
+from tests.unit.evaluation.benchmarks.conftest import drawn, mixed, mixture_sdr, text, tone, write
 from uss_ray.evaluation.protocol import build_pairs
 from uss_ray.ontology.vocabulary import Vocabulary
 
@@ -21,21 +21,22 @@ def test_the_list_is_that_of_pairs(vocabulary: Vocabulary) -> None:
     assert mixture_sdr(mixed(listed, TWO_SOURCE)) == pytest.approx(0.0, abs=0.01)
 
 
-def test_a_scene_has_a_target_a_class_at_its_place(tmp_path, vocabulary: Vocabulary) -> None:
-    from tests.unit.evaluation.benchmarks.conftest import text, tone, write
-
+def scenes_data(data: Path) -> Path:
+    """Six tones of six classes, each an event of 4 s."""
     events, segments = ["segment_id\tsplit\tonset\toffset\tmid\trole"], []
     ids = ("/m/0bt9lr", "/m/06mb1", "/m/05r5c", "/m/0k4j", "/m/09x0r", "/m/03m9d0z")
     for place, class_id in enumerate(ids):
-        write(
-            tmp_path / "audio" / "eval" / f"clip{place}.wav",
-            tone(200 + 100 * place, rate=32_000, seconds=10),
-            32_000,
-        )
+        sound = tone(200 + 100 * place, rate=32_000, seconds=10)
+        write(data / "audio" / "eval" / f"clip{place}.wav", sound, 32_000)
         segments.append(f'clip{place}, 0.000, 10.000, "{class_id}"')
         events.append(f"clip{place}\teval\t3.0\t7.0\t{class_id}\ttarget")
-    text(tmp_path / "metadata" / "eval_segments.csv", *segments)
-    text(tmp_path / "metadata" / "strong_labels.tsv", *events)
+    text(data / "metadata" / "eval_segments.csv", *segments)
+    text(data / "metadata" / "strong_labels.tsv", *events)
+    return data
+
+
+def test_a_scene_has_a_target_a_class_at_its_place(tmp_path) -> None:
+    scenes_data(tmp_path)
     listed = drawn("scenes", tmp_path)
     assert len(listed.items) == 60
     item = mixed(listed, tmp_path)
