@@ -355,10 +355,10 @@ def _get(reference: Any, tells: Any) -> Any:
 
 
 def own_error(error: BaseException) -> UssRayError:
-    """Find the error of ours in what Ray wraps it into."""
+    """Find the error of ours in what Ray wraps it into; what wraps it may pass for it, and tells its traceback."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, UssRayError):
+        if isinstance(cause, UssRayError) and not isinstance(cause, RayError):
             return cause
         cause = getattr(cause, "cause", None) or cause.__cause__
     first_line = next(

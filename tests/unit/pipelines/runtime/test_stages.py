@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 from ray.data.exceptions import ExecutionTimeoutError
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 
 from tests.unit.pipelines.listening import listening
 from uss_ray.errors import ConfigError, OutputError
@@ -91,6 +91,9 @@ def test_our_own_error_is_found_below_rays():
     wrapped = RayError("task failed")
     wrapped.cause = ours
     assert own_error(wrapped) is ours
+    posing = RayTaskError("settle", "\x1b[36mray::settle()\x1b[39m\n  File ...", ours).as_instanceof_cause()
+    assert isinstance(posing, OutputError)
+    assert own_error(posing) is ours
     chained = RayError("task failed")
     chained.__cause__ = wrapped
     assert own_error(chained) is ours
