@@ -26,8 +26,6 @@ from uss_ray.cli.main import COMMANDS, run
 from uss_ray.ontology.graph import Ontology
 from uss_ray.results.index.table import read_index
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
-
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 STATION = "examples/archive/station.flac"
 RECORDINGS = {sound.recording for sound in read_truth(ROOT / "examples/archive/truth.csv")}
@@ -205,6 +203,8 @@ NOT_HERE = {
     "mine SEGMENTS_CSV AUDIO anchors --detector DETECTOR --conditions soft": "a set: tests/ray/test_mine.py",
     "train starter DATA -o my-weights/starter": "a set: tests/unit/pipelines/test_starter.py",
     "train starter ANCHORS --weights DETECTOR -o FOLDER": "a set: tests/unit/pipelines/test_starter.py",
+    "calibrate --data DATA --corrections corrections.json -o better": "a set: tests/unit/cli/test_calibrate.py",
+    "ablate my-base.yaml configs/ablations -o runs/ablations --seeds 3": "a set: tests/unit/cli/test_ablate.py",
     "anchors pack anchors packed": "anchors: tests/unit/cli/test_anchors.py",
     "train separator configs/train/base.yaml configs/train/small.yaml --anchors packed --weights DETECTOR "
     "-o runs/a": "anchors: tests/unit/cli/test_train.py",
@@ -266,6 +266,12 @@ def demo(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield checkout / "out" / "demo"
 
 
+def runs_readme(test: Callable[..., None]) -> Callable[..., None]:
+    for mark in (pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)):
+        test = mark(test)
+    return test
+
+
 def test_every_line_of_readme_is_run_or_left_out_by_name():
     lines = [line for line in lines_of_readme() if not line.startswith("mkdir -p ")]
     assert [line for line in lines if line not in {*CHECKS, *NOT_HERE}] == []
@@ -279,6 +285,7 @@ def test_make_demo_is_what_is_tested():
     assert recipe.replace("$(DEMO)", place) == DEMO
 
 
+@runs_readme
 def test_the_demo_finds_what_is_there_and_little_else(demo):
     archive = ROOT / "examples" / "archive"
     truth = read_truth(archive / "truth.csv")
@@ -288,6 +295,7 @@ def test_the_demo_finds_what_is_there_and_little_else(demo):
     assert [stem for stem in compared.false if stem.level_db > -20] == []
 
 
+@runs_readme
 def test_the_demo_leaves_the_files_that_readme_shows(demo):
     (listing,) = (block for block in fences("") if "report.html" in block)
     for line in listing.splitlines():
@@ -298,6 +306,7 @@ def test_the_demo_leaves_the_files_that_readme_shows(demo):
             assert (ROOT / name).exists(), line
 
 
+@runs_readme
 def test_every_command_gives_what_readme_says(demo, monkeypatch, capsys):
     capsys.readouterr()
     for line in lines_of_readme():
@@ -309,6 +318,7 @@ def test_every_command_gives_what_readme_says(demo, monkeypatch, capsys):
             CHECKS[line](run_line(line, monkeypatch, capsys))
 
 
+@runs_readme
 def test_every_snippet_runs_and_gives_what_readme_says(demo, capsys):
     known: dict[str, Any] = {}
     said = []

@@ -48,6 +48,11 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
         "recording": (STATION,),
         "request": {"output": "out/labels", "write": {"labels": ("audacity", "raven")}},
     },
+    "calibrate --data DATA -o FOLDER": {"data": ("DATA",), "output": "FOLDER"},
+    f"separate {STATION} -o OUT --levels 1 2 3 --write index-only": {
+        "recording": (STATION,),
+        "request": {"output": "OUT", "query": {"levels": (1, 2, 3)}, "write": {"write": "index-only"}},
+    },
     "find out/labels --class Speech --labels rttm --labels-folder out/speech": {
         "output": "out/labels",
         "classes": ("Speech",),
