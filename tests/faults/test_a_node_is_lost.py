@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from tests.faults.archive_on_two_nodes import HEAD_CPUS
 from tests.faults.conftest import UNITS
 from tests.faults.results import assert_complete
+from tests.synthetic_set import make_synthetic_set, training_of
+from uss_ray.config import to_yaml
+from uss_ray.pipelines.training.run_folder import read_lines
+from uss_ray.store.store import Store
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
@@ -33,3 +40,23 @@ def test_a_cluster_that_has_become_too_small_goes_on_with_fewer_workers(start_co
     assert command.wait() == 0, command.log.read_text()
     assert (command.gate.folder / "lost").exists()
     assert_complete(tmp_path / "out", stems=undisturbed)
+
+
+def test_elastic_training_goes_on_with_the_node_that_stays(tmp_path):
+    run = tmp_path / "run"
+    training = training_of(
+        make_synthetic_set(tmp_path), run, fit={"steps": 120, "checkpoint_steps": 20, "log_steps": 20}
+    )
+    file = tmp_path / "run.yaml"
+    file.write_text("request:\n  " + to_yaml(training).replace("\n", "\n  "))
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.faults.training_on_two_nodes", file],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    assert (run / "lost").exists()
+    assert "120 of 120 steps" in ended.stdout
+    assert [line["step"] for line in read_lines(Store(run / "metrics.jsonl"))] == list(range(20, 121, 20))

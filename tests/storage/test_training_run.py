@@ -28,7 +28,7 @@ def test_a_store_that_goes_away_is_waited_for_or_leaves_the_state_here(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run = training_of(make_synthetic_set(tmp_path), Path()).replace(output=f"{s3_root}/waited")
-    assert train_here(run, on_step=at_step_4(lambda: faulty_s3.refuse(503, seconds=3))) == 6
+    assert train_here(run, on_step=at_step_4(lambda: faulty_s3.refuse(503, seconds=1))) == 6
     assert [line["step"] for line in read_lines(run.run_store / "metrics.jsonl")] == [2, 4, 6]
     lost = run.replace(output=f"{s3_root}/lost")
     monkeypatch.setenv("USS_RAY_STORAGE_PATIENCE_SECONDS", "1")

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 
@@ -18,6 +21,7 @@ from uss_ray.pipelines.training.checkpoints import find_checkpoints, read_checkp
 from uss_ray.pipelines.training.job import train_on_ray
 from uss_ray.pipelines.training.local import train_here
 from uss_ray.pipelines.training.options import TrainOptions
+from uss_ray.pipelines.training.run_folder import read_lines
 from uss_ray.store.store import Store
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -53,25 +57,47 @@ def test_a_run_whose_output_another_one_takes_over_is_told_to_stop(
     assert told == ["stop", "train"]
 
 
-def test_two_workers_train_what_one_process_does(
+def kill_a_worker(run: Path) -> None:
+    """Kill one of the two workers of a run once it has a checkpoint."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        workers = [
+            process
+            for process in psutil.Process().children(recursive=True)
+            if "RayTrainWorker" in "".join(process.cmdline()[:1])
+        ]
+        if len(workers) == 2 and find_checkpoints(Store(run)):
+            workers[-1].kill()
+            (run / "killed").touch()
+            return
+        time.sleep(0.05)
+
+
+def test_two_workers_one_of_which_is_killed_train_what_one_process_does(
     synthetic_set: SyntheticSet,
     tmp_path: Path,
     local_ray: None,
 ) -> None:
     # A bias before a norm has no gradient but rounding, which AdamW would blow up to whole steps.
-    steady = {"fit": {"optimiser": {"epsilon": 1e-3}}}
+    steady = {"fit": {"steps": 40, "optimiser": {"epsilon": 1e-3}}}
     train_here(training_of(synthetic_set, tmp_path / "alone", **steady))
+    killer = threading.Thread(target=kill_a_worker, args=(tmp_path / "together",), daemon=True)
+    killer.start()
     done, signal_number = train_on_ray(
         training_of(synthetic_set, tmp_path / "together", **steady),
         TrainOptions(workers="2", cpus_per_worker=0.5),
     )
-    assert (done, signal_number) == (6, None)
+    killer.join()
+    assert (tmp_path / "together" / "killed").exists()
+    assert (done, signal_number) == (40, None)
     one, other = (
         read_checkpoint(find_checkpoints(Store(tmp_path / name))[-1])[1] for name in ("alone", "together")
     )
     for name, value in one.model.items():
         if not name.endswith("num_batches_tracked"):
-            assert torch.allclose(value, other.model[name], atol=1e-5), name
+            assert torch.allclose(value, other.model[name], atol=1e-4), name
+    steps = [line["step"] for line in read_lines(Store(tmp_path / "together" / "metrics.jsonl"))]
+    assert steps == list(range(2, 41, 2))
 
 
 def test_what_stops_a_worker_is_told_as_it_is_without_ray(
