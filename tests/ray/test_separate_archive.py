@@ -172,7 +172,9 @@ def test_odd_files_of_an_archive_are_taken_and_what_is_passed_over_is_told(
     assert strict.summary.recordings.failed == 1
 
 
-def test_a_run_that_is_started_again_does_only_what_is_missing(archive, request_for, tmp_path):
+def test_a_run_that_is_started_again_does_only_what_is_missing_or_mended(
+    archive, request_for, make_recording, tmp_path
+):
     first = separate_archive(str(archive), request=request_for(), options=JobOptions(limit=2))
     assert first.summary.recordings.total == 2
     out = tmp_path / "out"
@@ -194,10 +196,7 @@ def test_a_run_that_is_started_again_does_only_what_is_missing(archive, request_
     assert undisturbed.summary.recordings.separated == 3
     assert stems_of(out) == stems_of(tmp_path / "undisturbed")
 
-
-def test_a_mended_recording_leaves_the_failures(archive, request_for, make_recording, tmp_path):
-    separate_archive(str(archive), request=request_for())
-    make_recording("letter.wav")
+    make_recording("letter.wav")  # mended, it leaves the failures
     again = separate_archive(str(archive), request=request_for(), options=JobOptions(retry_failed=True))
     assert (again.summary.recordings.separated, again.summary.recordings.failed) == (1, 1)
     rows = read_index(tmp_path / "out").to_pylist()
@@ -261,24 +260,18 @@ def test_shards_share_out_an_archive(make_recording, request_for, tmp_path):
     folder = str(tmp_path / "in")
     counts = [
         separate_archive(
-            folder, request=request_for(), options=JobOptions(shard=(part, 3))
+            folder, request=request_for(), options=JobOptions(shard=(part, 2))
         ).summary.recordings.separated
-        for part in (1, 2, 3)
+        for part in (1, 2)
     ]
     assert sum(counts) == 8
     assert len({row["recording_id"] for row in read_index(tmp_path / "out").to_pylist()}) == 8
-    assert (tmp_path / "out" / "summary-3-of-3.json").exists()
+    assert (tmp_path / "out" / "summary-2-of-2.json").exists()
 
 
 def test_too_many_failures_show_in_the_exit_code(archive, request_for):
-    tolerant = separate_archive(
-        str(archive), request=request_for(), options=JobOptions(max_failed_fraction=0.5)
-    )
-    assert tolerant.exit_code == 0
     strict = separate_archive(
-        str(archive),
-        request=request_for(overwrite=True),
-        options=JobOptions(max_failed_fraction=0.1),
+        str(archive), request=request_for(), options=JobOptions(max_failed_fraction=0.1)
     )
     assert strict.exit_code == 8
 

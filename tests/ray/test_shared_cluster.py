@@ -44,8 +44,9 @@ sys.stdin.readline()
 PATIENCE_SECONDS = 400.0  # for what would hang; nothing here is a verdict on speed
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster():
+    """One for all tests, in their order: what the service leaves in it stays."""
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 200 << 20})
