@@ -78,17 +78,6 @@ class KillWorker:
 
 
 @dataclass(frozen=True)
-class OneAfterTheOther:
-    """Several deeds."""
-
-    deeds: tuple[Deed, ...]
-
-    def __call__(self, name: str) -> None:
-        for deed in self.deeds:
-            deed(name)
-
-
-@dataclass(frozen=True)
 class Gate:
     """Notes each unit of work that begins, and holds it until the gate is opened for it.
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from tests.faults.conftest import LONG, OPTIONS, SHORT
-from tests.faults.disturbances import LOOK_SECONDS, DisturbedSeparator, KillWorker, OneAfterTheOther
+from tests.faults.disturbances import LOOK_SECONDS, DisturbedSeparator, KillWorker
 from tests.faults.results import assert_complete, assert_tidy, failed, stems_of
 from uss_ray.pipelines.archive.job import separate_archive
 from uss_ray.pipelines.archive.long_recordings import LongRecordings
@@ -27,20 +27,19 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray"), pytest.mark
 CHUNKS = 1 << 22
 
 
-def test_actors_that_are_killed_in_the_middle_of_a_recording_and_of_a_span_cost_nothing(
-    archive, make_request, undisturbed, tmp_path
+@pytest.mark.parametrize("victim", ["3.wav", f"{LONG}#1"])
+def test_an_actor_that_is_killed_in_the_middle_of_a_recording_costs_nothing(
+    victim, archive, make_request, undisturbed, tmp_path
 ):
-    recording, span = (KillWorker(name, tmp_path / name) for name in ("3.wav", f"{LONG}#1"))
-    for deed in (recording, span):
-        deed.folder.mkdir()
+    marks = tmp_path / "marks"
+    marks.mkdir()
     result = separate_archive(
         str(archive),
         request=make_request(tmp_path / "out"),
         options=OPTIONS,
-        make_separator=partial(DisturbedSeparator, deed=OneAfterTheOther((recording, span))),
+        make_separator=partial(DisturbedSeparator, deed=KillWorker(victim, marks)),
     )
-    assert (recording.folder / "killed").exists()
-    assert (span.folder / "killed").exists()
+    assert (marks / "killed").exists()
     assert result.exit_code == 0
     assert result.summary.recordings.separated == SHORT + 1
     assert_complete(tmp_path / "out", stems=undisturbed)
