@@ -61,12 +61,12 @@ def test_an_m4a_on_a_disk_or_in_a_store_is_a_clip_like_any_other(root: str) -> N
     assert np.corrcoef(decoded.waveform, tone(1000, seconds=1))[0, 1] > 0.99
 
 
-def test_an_m4a_that_nothing_here_decodes_is_the_clips_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_m4a_that_nothing_here_decodes_is_no_fault_of_the_clip(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     boxes = [b"\0\0\0\x10ftypM4A \0\0\0\0", b"\0\0\0\x08mdat", b"\0\0\0\x08moov"]
     with pytest.raises(RecordingError, match="pip install 'uss-ray\\[media\\]'") as caught:
         decode_clip(labelled(b"".join(boxes)))
-    assert not is_infrastructure(caught.value)
+    assert is_infrastructure(caught.value)
 
 
 def test_channels_are_averaged() -> None:

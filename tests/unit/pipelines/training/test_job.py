@@ -12,11 +12,8 @@ import pytest
 import torch
 
 from tests.synthetic_set import SyntheticSet, training_of
-from tests.unit.pipelines.training.test_ablation import ablation_of
 from uss_ray.errors import ConfigError, OutputError, TrainingError
 from uss_ray.pipelines.training import job
-from uss_ray.pipelines.training.ablation import ablate
-from uss_ray.pipelines.training.ablation_request import AblationOptions
 from uss_ray.pipelines.training.checkpoints import find_checkpoints, read_checkpoint
 from uss_ray.pipelines.training.job import train_on_ray
 from uss_ray.pipelines.training.local import train_here
@@ -111,16 +108,3 @@ def test_what_stops_a_worker_is_told_as_it_is_without_ray(
             training_of(synthetic_set, tmp_path / "run", **wild),
             TrainOptions(workers="1", cpus_per_worker=0.5, max_failures=0),
         )
-
-
-def test_runs_of_an_ablation_share_the_cluster(
-    synthetic_set: SyntheticSet, tmp_path: Path, local_ray: None
-) -> None:
-    request = ablation_of(synthetic_set, tmp_path, seeds=1)
-    summaries = ablate(request, AblationOptions(workers=2, cpus_per_worker=0.5))
-    assert [(one.arm, one.finished, one.failed) for one in summaries] == [
-        ("base", 1, 0),
-        ("snr", 1, 0),
-        ("wild", 0, 1),
-    ]
-    assert "training step 1: expected a finite loss" in (tmp_path / "out" / "ablation.md").read_text()
