@@ -527,9 +527,13 @@ def test_the_image_gets_all_that_the_package_is_built_from(wheel: Path, version:
     names = zipfile.ZipFile(wheel).namelist()
     assert "uss_ray/cli/main.py" in names
     assert "uss_ray/weights/starter/separator.safetensors" in names
+    assert "uss_ray/evaluation/templates/report.html" in names
 
 
-@pytest.mark.parametrize(("job", "command"), [("separate_archive", "archive"), ("mine_anchors", "mine")])
+@pytest.mark.parametrize(
+    ("job", "command"),
+    [("separate_archive", "archive"), ("mine_anchors", "mine"), ("evaluate", "evaluate run")],
+)
 def test_a_job_starts_where_there_is_only_the_wheel(
     wheel: Path, tmp_path: Path, job: str, command: str
 ) -> None:

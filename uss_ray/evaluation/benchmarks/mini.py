@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
-from uss_ray.errors import DataError
+from uss_ray.errors import ConfigError, DataError
 from uss_ray.evaluation.benchmarks.benchmark import Benchmark, Card, Draw, Files, Sound
 from uss_ray.evaluation.items import MODEL_RATE, Item, ItemSource
 from uss_ray.evaluation.pairs import EvaluationPair
@@ -35,7 +36,7 @@ class _WithEvents(Benchmark):
                 tuple(classes.labels[index] for index in record.class_indexes),
                 tuple(classes.ids[index] for index in record.class_indexes),
             )
-            for record in read_split(data.local_path(), split=split, vocabulary=vocabulary)
+            for record in read_split(local_folder(data), split=split, vocabulary=vocabulary)
         ]
 
 
@@ -59,9 +60,24 @@ class Mini(_WithEvents):
     def draw(self, draw: Draw) -> list[Item]:
         """See `Benchmark`; the list that `evaluate list DATA` always drew."""
         pairs = build_pairs(
-            draw.data.local_path(), vocabulary=draw.vocabulary, segment_seconds=_PAIR_SECONDS, seed=draw.seed
+            local_folder(draw.data), vocabulary=draw.vocabulary, segment_seconds=_PAIR_SECONDS, seed=draw.seed
         )
         return items_of_pairs(pairs, draw)
+
+
+def local_folder(data: Store) -> Path:
+    """Give the folder of a set whose events are known.
+
+    Raises
+    ------
+    ConfigError
+        If it is not on this machine.
+    """
+    if data.is_remote:
+        raise ConfigError(
+            str(data), expected="a folder of this machine, for sets with known events", found="a URI"
+        )
+    return data.local_path()
 
 
 def clip_paths(files: Files, split: str) -> dict[str, str]:
@@ -128,7 +144,7 @@ class Scenes(_WithEvents):
     def draw(self, draw: Draw) -> list[Item]:
         """See `Benchmark`."""
         scenes = build_scenes(
-            [draw.data.local_path()], vocabulary=draw.vocabulary, count=_SCENES, seed=draw.seed
+            [local_folder(draw.data)], vocabulary=draw.vocabulary, count=_SCENES, seed=draw.seed
         )
         return items_of_scenes(scenes, draw)
 

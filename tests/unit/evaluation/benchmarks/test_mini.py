@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from tests.unit.evaluation.benchmarks.conftest import drawn, mixed, mixture_sdr, text, tone, write
+from uss_ray.errors import ConfigError
+from uss_ray.evaluation.benchmarks.mini import local_folder
 from uss_ray.evaluation.protocol import build_pairs
 from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.store.store import Store
 
 TWO_SOURCE = Path(__file__).parents[3] / "data" / "two_source"
 
@@ -43,3 +46,9 @@ def test_a_scene_has_a_target_a_class_at_its_place(tmp_path) -> None:
     assert 3 <= len(item.targets) <= 6
     assert len(item.mixture) == round(listed.items[0].seconds * 32_000)
     np.testing.assert_allclose(item.mixture, np.sum(list(item.targets.values()), axis=0), atol=1e-6)
+
+
+def test_a_set_with_known_events_is_on_this_machine() -> None:
+    with pytest.raises(ConfigError, match="expected a folder of this machine"):
+        local_folder(Store("s3://bucket/mini"))
+    assert local_folder(Store(TWO_SOURCE)) == TWO_SOURCE
