@@ -40,7 +40,7 @@ from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.progress import ProgressHook
 from uss_ray.pipelines.runtime.retry import POISON_REASON
 from uss_ray.pipelines.runtime.run_state import is_stopping
-from uss_ray.pipelines.runtime.stages import Pass, map_with_actors, run_on_worker
+from uss_ray.pipelines.runtime.stages import Pass, cut_blocks, map_with_actors, run_on_worker
 from uss_ray.results.index.table import RunFacts
 from uss_ray.store.store import Store
 
@@ -201,7 +201,7 @@ class EvaluationJob(Job[EvaluationSummary]):
         """Stream the numbers of missing chunks; actors score them."""
         numbers = run.read([_MissingChunks(run)], schema=_CHUNK_SCHEMA, name="Chunks")
         return map_with_actors(
-            numbers,
+            cut_blocks(numbers, rows_at_a_time=1),
             ScoreChunks,
             pool=run.pool,
             state=run.state,

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from uss_ray.errors import UssRayError
 from uss_ray.evaluation.request import EvaluationRequest
+from uss_ray.evaluation.result import read_result
 from uss_ray.evaluation.run import Evaluator, read_rows
-from uss_ray.pipelines.evaluation.job import evaluate_here, missing_chunks
+from uss_ray.pipelines.evaluation.job import evaluate_archive, evaluate_here, missing_chunks
+from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.store.store import Store
 
 
@@ -77,3 +82,30 @@ def test_results_of_another_run_are_in_the_way(tmp_path, tiny_weights) -> None:
     with pytest.raises(UssRayError, match="found results with limit 2"):
         evaluate_here(make_request(tmp_path, tiny_weights))
     assert evaluate_here(make_request(tmp_path, tiny_weights, overwrite=True)).scored == 20
+
+
+@pytest.mark.ray
+def test_two_workers_give_the_bytes_of_one_process(tmp_path, tiny_weights, local_ray) -> None:
+    own: dict[str, object] = {"systems": ("engine",), "queries": ("oracle",)}
+    with one_thread():
+        here = evaluate_here(make_request(tmp_path, tiny_weights, "here", **own))
+    request = make_request(tmp_path, tiny_weights, "there", **own)
+    ran = evaluate_archive(request, options=JobOptions(actors=2, threads=1))
+    assert (ran.exit_code, ran.counters.done) == (0, 2)
+    assert without_times(tmp_path / "here" / "result.json") == without_times(
+        tmp_path / "there" / "result.json"
+    )
+    for name in ("000000.parquet", "000001.parquet"):
+        one, other = (tmp_path / run / "items" / name for run in ("here", "there"))
+        assert one.read_bytes() == other.read_bytes()
+    again = evaluate_archive(request, options=JobOptions(actors=2, threads=1))
+    assert (again.counters.skipped, again.counters.done) == (2, 0)
+    assert read_result(request.output_store).scored == here.scored
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
