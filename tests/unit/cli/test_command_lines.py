@@ -289,6 +289,31 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
             "output": "RUN",
         }
     },
+    "evaluate list mini --data audioset_mini -o mini.parquet": {
+        "benchmark": "mini",
+        "data": "audioset_mini",
+        "output": "mini.parquet",
+    },
+    "evaluate run mini --data audioset_mini --list mini.parquet --limit 144 --query class-mean oracle detected "
+    "-o RUN": {
+        "request": {
+            "benchmark": "mini",
+            "data": "audioset_mini",
+            "list": "mini.parquet",
+            "limit": 144,
+            "queries": ("class-mean", "oracle", "detected"),
+            "output": "RUN",
+        }
+    },
+    "evaluate run scenes --data audioset_mini --limit 4 --query class-mean oracle -o RUN": {
+        "request": {
+            "benchmark": "scenes",
+            "data": "audioset_mini",
+            "limit": 4,
+            "queries": ("class-mean", "oracle"),
+            "output": "RUN",
+        }
+    },
     "evaluate compare RUN OTHER": {"one": "RUN", "other": "OTHER"},
     "evaluate report RUN OTHER -o PAGES": {"runs": ("RUN", "OTHER"), "output": "PAGES"},
     "evaluate mining DATA": {"data": "DATA"},
