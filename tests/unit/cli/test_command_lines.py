@@ -305,12 +305,14 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
             "output": "RUN",
         }
     },
-    "evaluate run scenes --data audioset_mini --limit 4 --query class-mean oracle -o RUN": {
+    "evaluate run scenes --data audioset_mini --limit 12 --query class-mean oracle --system engine published "
+    "-o RUN": {
         "request": {
             "benchmark": "scenes",
             "data": "audioset_mini",
-            "limit": 4,
+            "limit": 12,
             "queries": ("class-mean", "oracle"),
+            "systems": ("engine", "published"),
             "output": "RUN",
         }
     },
