@@ -107,9 +107,9 @@ def recipe_of(**values: Any) -> SeparatorRecipe:
     return SeparatorRecipe(**overlay(overlay(given, small), values))
 
 
-def task_of(pack: str, recipe: SeparatorRecipe) -> SeparatorTask:
+def task_of(pack: str, recipe: SeparatorRecipe, *, cache_bytes: int = 1 << 30) -> SeparatorTask:
     """Open a pack for a recipe."""
-    return SeparatorTask(recipe, PackedAnchors(pack), vocabulary=Vocabulary.load())
+    return SeparatorTask(recipe, PackedAnchors(pack, cache_bytes=cache_bytes), vocabulary=Vocabulary.load())
 
 
 def step_of(task: SeparatorTask, optimiser: torch.optim.Optimizer) -> Callable[[Any], None]:
@@ -229,7 +229,9 @@ def memory(root: Path, options: argparse.Namespace) -> None:
 
 def resident(_: Path, options: argparse.Namespace) -> None:
     """Print what this process holds after planning and reading some steps."""
-    task = task_of(options.place, recipe_of(samples=3000, separator={"hop_samples": 500}))
+    task = task_of(
+        options.place, recipe_of(samples=3000, separator={"hop_samples": 500}), cache_bytes=4 << 20
+    )
     for step in range(50):
         task.load(step, 0)
     sys.stdout.write(f"{psutil.Process().memory_info().rss / 2**20:.0f}\n")
