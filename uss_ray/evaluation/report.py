@@ -10,8 +10,9 @@ import jinja2
 import numpy as np
 
 from uss_ray.evaluation.averages import Average
+from uss_ray.evaluation.measures import OF_SCENES
 from uss_ray.evaluation.queries import RANDOM_CLASS
-from uss_ray.evaluation.result import EvaluationResult, SystemResult, by_system
+from uss_ray.evaluation.result import EvaluationResult, MeasureResult, SystemResult, by_system
 from uss_ray.evaluation.run import ScoreRow
 from uss_ray.evaluation.systems import BASELINES
 from uss_ray.ontology.vocabulary import Vocabulary
@@ -23,6 +24,8 @@ _NAMES: Final = {
     "si_sdri": "SI-SDRi",
     "bss_sdr": "BSSEval SDR",
     "bss_sdr_swapped": "the same, swapped",
+    "ca_sdri": "CA-SDRi, mean",
+    "capi_sdri": "CAPI-SDRi, mean",
 }
 _IN_ROWS_ALONE = {"sdr", "si_sdr", "snr", "bss_sdri", "bss_sdri_swapped"}
 _BARS_LEFT, _BARS_WIDTH = 240, 600
@@ -131,12 +134,16 @@ def _row(one: SystemResult, measures: Sequence[str], *, main: str) -> dict[str, 
         "query": one.query,
         "is_own": one.system not in _BESIDE and one.query != RANDOM_CLASS,
         "figures": [
-            _figure(one.measures[name].class_median_mean) if name in one.measures else ("", "")
-            for name in measures
+            _shown(one.measures[name], name) if name in one.measures else ("", "") for name in measures
         ],
         "undefined": one.failed + (of_main.undefined if of_main else 0),
         "detected": "" if one.detected is None else f"{one.detected:.0%}",
     }
+
+
+def _shown(measure: MeasureResult, name: str) -> tuple[str, str]:
+    # Scenes have no class of their own, and the challenges take the mean.
+    return _figure(measure.mean if name in OF_SCENES else measure.class_median_mean)
 
 
 def _figure(average: Average) -> tuple[str, str]:

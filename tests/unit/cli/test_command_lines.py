@@ -294,14 +294,15 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
         "data": "audioset_mini",
         "output": "mini.parquet",
     },
-    "evaluate run mini --data audioset_mini --list mini.parquet --limit 144 --query class-mean oracle detected "
-    "-o RUN": {
+    "evaluate run mini --data audioset_mini --list mini.parquet --limit 240 --query class-mean oracle detected "
+    "--system engine published -o RUN": {
         "request": {
             "benchmark": "mini",
             "data": "audioset_mini",
             "list": "mini.parquet",
-            "limit": 144,
+            "limit": 240,
             "queries": ("class-mean", "oracle", "detected"),
+            "systems": ("engine", "published"),
             "output": "RUN",
         }
     },

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.unit.evaluation.test_result import result_of, row
 from uss_ray.evaluation.report import report_html, report_markdown
 from uss_ray.ontology.vocabulary import Vocabulary
@@ -35,3 +37,13 @@ def test_names_of_data_are_no_markup(vocabulary: Vocabulary) -> None:
     page = report_html([(result, rows)], vocabulary=vocabulary)
     assert "<script>" not in page
     assert "&lt;b&gt;|" in page
+
+
+def test_what_is_of_scenes_is_their_mean(vocabulary: Vocabulary) -> None:
+    rows = [
+        replace(row(f"events/{number}", None, query="events"), scores={"ca_sdri": value}, undefined=())
+        for number, value in enumerate((0.0, 0.0, 3.0))
+    ]
+    text = report_markdown([(result_of(rows), rows)], vocabulary=vocabulary)
+    assert "CA-SDRi, mean" in text
+    assert "| engine | events |  | 1.00 [" in text
