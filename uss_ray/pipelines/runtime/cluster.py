@@ -135,16 +135,31 @@ class _Others:
         return (*named[:_MOST_HOLDERS], *([f"{more} more"] if more > 0 else []))
 
 
-def crashing(*, restarts: int) -> str | None:
-    """Name where an actor of this job was that Ray has started again so often; None if there is none."""
-    mine = ray.get_runtime_context().get_job_id()
+def own_actors() -> frozenset[str]:
+    """Give the ids of this job's actors that work, or are to."""
     with suppress(Exception):
-        for state in ("RESTARTING", "PENDING_CREATION", "ALIVE"):
-            for actor in _actors(state):
-                is_ours = actor.job_id.hex() == mine and _holds_something(actor)
-                if is_ours and actor.num_restarts >= restarts:
-                    return actor.address.ip_address or "a machine of the cluster"
+        return frozenset(actor.actor_id.hex() for actor in _own_actors())
+    return frozenset()
+
+
+def crashing(*, restarts: int, but: Collection[str] = ()) -> str | None:
+    """Name where an actor of this job was that Ray has started again so often; None if there is none.
+
+    Those of an earlier pass, which go through `but`, were ready once and died of what they did.
+    """
+    with suppress(Exception):
+        for actor in _own_actors():
+            if actor.num_restarts >= restarts and actor.actor_id.hex() not in but:
+                return actor.address.ip_address or "a machine of the cluster"
     return None
+
+
+def _own_actors() -> Iterator[Any]:
+    mine = ray.get_runtime_context().get_job_id()
+    for state in ("RESTARTING", "PENDING_CREATION", "ALIVE"):
+        for actor in _actors(state):
+            if actor.job_id.hex() == mine and _holds_something(actor):
+                yield actor
 
 
 def _holds_something(actor: Any) -> bool:

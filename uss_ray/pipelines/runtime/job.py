@@ -21,7 +21,7 @@ import ray.data
 
 from uss_ray.errors import ConfigError, OutputError
 from uss_ray.pipelines.runtime.breaker import CircuitBreaker
-from uss_ray.pipelines.runtime.cluster import crashing, living, read_resources, wait_for_pool
+from uss_ray.pipelines.runtime.cluster import crashing, living, own_actors, read_resources, wait_for_pool
 from uss_ray.pipelines.runtime.context import LostBlocks, quiet_ray_data
 from uss_ray.pipelines.runtime.counters import Counters, Increment
 from uss_ray.pipelines.runtime.identity import RunIdentity, end_overwriting, open_run
@@ -323,6 +323,7 @@ class _Run:
     _lost: OutputError | None = None
     _work_began: float | None = None
     _finished_before: int = 0
+    _earlier_actors: frozenset[str] = frozenset()
     _found: int = 0
     _found_at: float = float("-inf")
     _planning: ExitStack = field(default_factory=ExitStack)
@@ -418,6 +419,7 @@ class _Run:
         if self._lost is not None:
             raise self._lost
         self._finished_before, has_stalled = self.counters.finished, False
+        self._earlier_actors = own_actors()
         try:
             self._consume(TableStream(self.job.pipeline(run)), Standstill(run.pool))
         except StalledError as error:
@@ -489,7 +491,7 @@ class _Run:
         line = standstill.line(workers=look.workers, busy=busy, resources=read_resources)
         if line is not None:
             logger.warning("%s", line)
-            if not look.workers and (machine := crashing(restarts=_CRASHES)):
+            if not look.workers and (machine := crashing(restarts=_CRASHES, but=self._earlier_actors)):
                 self._state.give_up.remote(
                     ConfigError(
                         f"worker on {machine}",

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from uss_ray.pipelines.runtime import cluster
-from uss_ray.pipelines.runtime.cluster import crashing, living, read_resources, wait_for_pool
+from uss_ray.pipelines.runtime.cluster import crashing, living, own_actors, read_resources, wait_for_pool
 from uss_ray.pipelines.runtime.pool import LIGHT_CPUS, Resources, plan_pool
 from uss_ray.pipelines.runtime.stopping import StopRequest
 
@@ -96,6 +96,15 @@ def test_an_actor_that_dies_again_and_again_is_found(ray_says, ours, found):
         actor("Worker", "01", **ours),
     ]
     assert crashing(restarts=3) == found
+
+
+def test_actors_of_an_earlier_pass_are_not_taken_for_workers_that_are_never_ready(ray_says):
+    ray_says |= {"RESTARTING": [], "ALIVE": [actor("Worker", "01", number=7, num_restarts=3, CPU=1.0)]}
+    earlier = own_actors()
+    assert earlier == {"07"}
+    assert crashing(restarts=3, but=earlier) is None
+    ray_says["RESTARTING"] = [actor("Worker", "01", number=8, num_restarts=3, CPU=1.0)]
+    assert crashing(restarts=3, but=earlier) == "10.0.0.5"
 
 
 @pytest.fixture

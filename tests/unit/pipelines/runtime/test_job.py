@@ -135,6 +135,7 @@ class Numbers(Job[Summary]):
 def without_ray(monkeypatch):
     monkeypatch.setattr(module, "ray_session", lambda *_args, **_kwargs: nullcontext())
     monkeypatch.setattr(module, "read_resources", lambda: Resources.unshared(cpus=4.0))
+    monkeypatch.setattr(module, "own_actors", lambda: frozenset())
     monkeypatch.setattr(module, "start_run_state", Handle)
     monkeypatch.setattr(module, "TableStream", Reports)
     monkeypatch.setattr(module, "split_on_worker", lambda work, tells: work())
@@ -344,7 +345,7 @@ def test_workers_that_die_before_they_are_ready_end_the_run_and_fail_no_item(run
     monkeypatch.setattr(module, "TableStream", Nothing)
     monkeypatch.setattr(module, "Standstill", partial(module.Standstill, clock=lambda: now[0]))
     crashing = ["10.0.0.5"] if restarts >= 3 else []
-    monkeypatch.setattr(module, "crashing", lambda restarts: crashing[0] if crashing else None)
+    monkeypatch.setattr(module, "crashing", lambda restarts, but: crashing[0] if crashing else None)
     if restarts < 3:
         assert run(["done"] * 3)[1].exit_code == 0
         return
