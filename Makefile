@@ -6,7 +6,7 @@ PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check
 INDEX  ?=
 INSTALL := $(PIP) install --quiet --quiet --no-compile --constraint constraints.txt $(addprefix --extra-index-url ,$(INDEX))
 DEMO   := out/demo
-# Tests that wait for Ray run beside those that compute; those of one Ray stay together, two cores take three groups (ADR 49).
+# Tests that wait for Ray run beside those that compute; those of one Ray stay together, one after another (ADR 49).
 SIDE_BY_SIDE := --dist loadgroup --numprocesses
 
 # A run starts many Python processes; where bytecode may not be kept, each compiles torch and Ray anew.
@@ -55,7 +55,7 @@ fast: $(VENV)/.dev
 test: $(VENV)/.dev   ## all tests, with a real S3 server and browser where they can be installed
 	@export OMP_NUM_THREADS=1; \
 	if sh tests/servers/install.sh; then export USS_RAY_REQUIRE_S3=1; fi; \
-	if sh tests/browser/install.sh; then export USS_RAY_REQUIRE_BROWSER=1; fi; $(VENV)/bin/python -m pytest $(SIDE_BY_SIDE) 3
+	if sh tests/browser/install.sh; then export USS_RAY_REQUIRE_BROWSER=1; fi; $(VENV)/bin/python -m pytest $(SIDE_BY_SIDE) 2
 
 lint: $(VENV)/.dev   ## style, types and import contracts
 	@$(VENV)/bin/ruff check .

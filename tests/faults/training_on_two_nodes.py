@@ -1,4 +1,4 @@
-"""An elastic training run on a cluster of two nodes, one of which is lost once there is a checkpoint.
+"""An elastic training run on two nodes, one of which is lost once there is a checkpoint; the run waits for that.
 
 `python -m tests.faults.training_on_two_nodes FILE`: a file of settings of `uss-ray train separator`.
 """
@@ -9,16 +9,20 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
 from ray._private.node import Node
 from ray.cluster_utils import Cluster
 
+from tests.training_workers import work_until_lost
 from uss_ray.cli.main import main
 from uss_ray.cli.train import SEPARATOR
+from uss_ray.pipelines.training import job
 
 LOOK_SECONDS = 0.05
+WAITS_AT_STEP = 40
 _STORE_BYTES = 100 << 20
 
 
@@ -46,6 +50,7 @@ if __name__ == "__main__":
     )
     other = cluster.add_node(num_cpus=1, object_store_memory=_STORE_BYTES)
     threading.Thread(target=lose_with_a_checkpoint, args=(cluster, other, run), daemon=True).start()
+    job._work = partial(work_until_lost, WAITS_AT_STEP, run / "lost")
     sys.argv = [name, "train", "separator", file, "--workers", "1:2", "--address", cluster.address]
     try:
         main()
