@@ -111,8 +111,12 @@ def test_a_control_service_that_is_away_is_told_once_with_what_comes_of_it(caplo
 
 
 @pytest.mark.parametrize("verbose", [False, True])
-def test_what_ray_prints_of_failed_tasks_stays_off_stdout_unless_asked_for(started, capsys, verbose):
+def test_what_ray_prints_of_failed_tasks_stays_off_stdout_unless_asked_for(
+    started, monkeypatch, capsys, verbose
+):
     worker = session.ray._private.worker
+    # The session that other tests of this process share keeps it off.
+    monkeypatch.setattr(worker, "_worker_logs_enabled", True)
     said = {"lines": ["Task failed: bad\x1b[31mRED.wav"], "pid": "raylet", "is_err": False}
     with session.ray_session(verbose=verbose):
         worker.print_worker_logs(said, sys.stdout)
