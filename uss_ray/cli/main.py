@@ -55,7 +55,7 @@ COMMANDS: Final = {
     "weights list": Entry("weights", "list_weights", "LIST", "List the weights that can be called by name."),
     "weights show": Entry("weights", "show_weights", "SHOW", "Check weights and tell what they hold."),
     "weights fetch": Entry(
-        "weights", "fetch_weights", "FETCH", "Download published weights and import them."
+        "weights", "fetch_weights", "FETCH", "Download weights by name; published files are imported."
     ),
     "weights import": Entry("weights", "import_weights", "IMPORT", "Turn a published file into a folder."),
     "calibrate": Entry(

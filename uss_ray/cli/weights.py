@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final, cast
 
 from pydantic import Field
 
-from uss_ray.cli.command import JSON, Command
+from uss_ray.cli.command import JSON, STORAGE_NAME, Command
 from uss_ray.cli.notes import write_json
 from uss_ray.config import Location, Settings
+from uss_ray.store.options import Storage, StoreOptions
 
 if TYPE_CHECKING:
     from uss_ray.weights.known import PublishedKind
@@ -28,9 +29,15 @@ class ShowWeights(Settings):
 
 
 class FetchWeights(Settings):
-    """Download published weights into the cache, resuming an earlier try, and import them."""
+    """Download weights into the cache, resuming an earlier try; published files are imported."""
 
     name: str = Field(description="A name of `weights list`.")
+    base: Location | None = Field(
+        default=None,
+        description="Folder or URI with the weights in it, NAME/config.json or the published file. Without it what the "
+        "environment variable USS_RAY_WEIGHTS_BASE says, or where the authors of published files put them.",
+    )
+    storage: Storage = StoreOptions()
 
 
 class ImportWeights(Settings):
@@ -45,7 +52,9 @@ LIST: Final = Command(name="weights list", model=ListWeights, extras={"json": JS
 SHOW: Final = Command(
     name="weights show", model=ShowWeights, positionals={"weights": "WEIGHTS"}, extras={"json": JSON}
 )
-FETCH: Final = Command(name="weights fetch", model=FetchWeights, positionals={"name": "NAME"})
+FETCH: Final = Command(
+    name="weights fetch", model=FetchWeights, positionals={"name": "NAME"}, names={"storage": STORAGE_NAME}
+)
 IMPORT: Final = Command(
     name="weights import", model=ImportWeights, positionals={"file": "FILE"}, short={"output": "-o"}
 )
@@ -67,7 +76,7 @@ def list_weights(arguments: Sequence[str]) -> int:
             known.name,
             known.content,
             "" if known.download_bytes is None else f"{known.download_bytes / 1e6:.0f} MB",
-            str(known.folder or ("not fetched" if known.download_bytes else "missing")),
+            str(known.folder or ("missing" if known.is_packaged else "not fetched")),
         )
         for known in known_weights()
     ]
@@ -122,7 +131,7 @@ def fetch_weights(arguments: Sequence[str]) -> int:
     from uss_ray.weights.locate import fetch_named
 
     with download_bar(asked.name) as advance:
-        folder = fetch_named(asked.name, progress=advance)
+        folder = fetch_named(asked.name, base=asked.base, storage=asked.storage, progress=advance)
     say(f"Weights: {folder}")
     return 0
 

@@ -7,3 +7,6 @@ STARTER: Final = "starter"
 
 CONFIG_NAME: Final = "config.json"
 """Name of the file in a weights folder that says what the others are."""
+
+CARD_NAME: Final = "MODEL_CARD.md"
+"""Name of the file in a weights folder that tells people what they are."""

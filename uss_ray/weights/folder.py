@@ -38,11 +38,10 @@ from uss_ray.models.specifications import (
 from uss_ray.models.tagging import AudioTagger
 from uss_ray.parsing import read_json
 from uss_ray.store.fetch import file_sha256
-from uss_ray.weights import CONFIG_NAME
+from uss_ray.weights import CARD_NAME, CONFIG_NAME
 from uss_ray.weights.tensors import StoredType, check_tensors, describe_keys, read_file, read_into, to_store
 from uss_ray.weights.versions import FORMAT_VERSION, upgrade
 
-_CARD_NAME = "MODEL_CARD.md"
 _CLASS_MEANS_NAME = "class_means.safetensors"
 _READABLE = 0o644
 _NetworkSettings = dict[str, Any]
@@ -271,7 +270,7 @@ def save_calibrated(
     """
     config, _ = _read_config(weights.folder)
     contents = {name: _read_checked(weights.folder / name, sha256) for name, sha256 in config.files.items()}
-    card = weights.folder / _CARD_NAME
+    card = weights.folder / CARD_NAME
     calibrated = config.specifications.replace(calibration=tuple(calibration))
     return _write_folder(
         Path(folder),
@@ -300,7 +299,7 @@ def _class_mean_tensors(class_means: Mapping[int, Tensor], size: int) -> dict[st
 def _write_folder(
     target: Path, config: FolderConfig, contents: Mapping[str, dict[str, Tensor]], model_card: str | None
 ) -> Path:
-    known = {CONFIG_NAME, _CARD_NAME, _CLASS_MEANS_NAME} | {f"{role}.safetensors" for role in ROLES}
+    known = {CONFIG_NAME, CARD_NAME, _CLASS_MEANS_NAME} | {f"{role}.safetensors" for role in ROLES}
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     replaced = target.with_name(f".{target.name}.{os.getpid()}.old")
     try:
@@ -316,7 +315,7 @@ def _write_folder(
             (temporary / name).chmod(_READABLE)  # safetensors leaves files to their owner alone
             files[name] = file_sha256(temporary / name)
         if model_card is not None:
-            (temporary / _CARD_NAME).write_text(model_card, encoding="utf-8")
+            (temporary / CARD_NAME).write_text(model_card, encoding="utf-8")
         values = config.replace(files=files).model_dump(mode="json")
         given = {key: value for key, value in values.items() if value is not None}
         text = json.dumps(given, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

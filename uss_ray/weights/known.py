@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Final, Literal
 
 from uss_ray.store.fetch import cache_folder
+from uss_ray.store.store import Location, Store
 from uss_ray.weights import CONFIG_NAME, STARTER
 
 PublishedKind = Literal["panns-cnn14", "panns-cnn14-decision-level-max", "htsat", "uss-resunet30"]
@@ -25,9 +28,12 @@ class PublishedFile:
     ----------
     name : PublishedKind
         What users call it, and which importer reads it.
-    uri : str
-    size : int
-        In bytes.
+    file : str
+        Its name where it lies in a folder or at a base address.
+    uri : str or None
+        None where its authors give no address of it.
+    size : int or None
+        In bytes; None where it is not stated.
     sha256 : str or None
         None where no checksum is published: then the first download is trusted and held to.
     content : str
@@ -35,9 +41,32 @@ class PublishedFile:
     """
 
     name: PublishedKind
-    uri: str
-    size: int
+    file: str
+    uri: str | None
+    size: int | None
     sha256: str | None
+    content: str
+
+
+@dataclass(frozen=True)
+class NamedFolder:
+    """A weights folder that is kept, but not in the package.
+
+    Attributes
+    ----------
+    name : str
+        What users call it, and the folder's name at a base address.
+    sha256 : str
+        Of its `config.json`, which holds those of all other files.
+    size : int
+        Of all its files, in bytes.
+    content : str
+        One line for a list.
+    """
+
+    name: str
+    sha256: str
+    size: int
     content: str
 
 
@@ -46,6 +75,7 @@ PUBLISHED: Final[dict[str, PublishedFile]] = {
     for published in (
         PublishedFile(
             name="panns-cnn14",
+            file="Cnn14_mAP=0.431.pth",
             uri=f"{_ZENODO}/Cnn14_mAP%3D0.431.pth?download=1",
             size=327_428_481,
             sha256="0dc499e40e9761ef5ea061ffc77697697f277f6a960894903df3ada000e34b31",
@@ -53,13 +83,23 @@ PUBLISHED: Final[dict[str, PublishedFile]] = {
         ),
         PublishedFile(
             name="panns-cnn14-decision-level-max",
+            file="Cnn14_DecisionLevelMax_mAP=0.385.pth",
             uri=f"{_ZENODO}/Cnn14_DecisionLevelMax_mAP%3D0.385.pth?download=1",
             size=327_428_481,
             sha256="dd3b4043a87d4ec13df8082c0fcfee3fb5084151808e47e060987a95eabdd142",
             content="PANNs Cnn14_DecisionLevelMax: detector of 527 AudioSet classes, 100 frames a second",
         ),
         PublishedFile(
+            name="htsat",
+            file="HTSAT_AudioSet_Saved_1.ckpt",
+            uri=None,
+            size=None,
+            sha256=None,
+            content="HTS-AT: tagger and detector of 527 AudioSet classes",
+        ),
+        PublishedFile(
             name="uss-resunet30",
+            file="ss_model=resunet30,querynet=at_soft,data=full,devices=8,step=1000000.ckpt",
             uri=f"{_RELEASED}/ss_model%3Dresunet30%2Cquerynet%3Dat_soft%2Cdata%3Dfull%2Cdevices%3D8"
             "%2Cstep%3D1000000.ckpt",
             size=1_121_024_828,
@@ -70,8 +110,25 @@ PUBLISHED: Final[dict[str, PublishedFile]] = {
 }
 """Sizes and addresses as the published programs state them; checksums as publicly recorded for these files.
 
-The files of HTS-AT have no address of their own (their authors share a folder): they are imported from a local file.
+The files of HTS-AT have no address of their own (their authors share a folder): they are fetched from a base, or imported
+from a local file.
 """
+
+NAMED: Final[dict[str, NamedFolder]] = {
+    named.name: named
+    for named in (
+        NamedFolder(
+            name="starter-v1",
+            sha256="ba3798cea2aaeac7bfeaf6fe54175036a8c971ec901adbe6ccc029bccf3d4f92",
+            size=10_220_290,
+            content="the first starter weights, of 128 classes",
+        ),
+    )
+}
+"""Folders of other weights of this project. Their sha256 stays: who has used them can have them again, to the bit."""
+
+BASE_VARIABLE: Final = "USS_RAY_WEIGHTS_BASE"
+"""Where weights with a name lie, for who does not say it: a folder or URI with them in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,13 +141,15 @@ class KnownWeights:
         One line on what they are.
     folder : Path or None
         Where they are on this machine, if they are.
+    is_packaged : bool
     download_bytes : int or None
-        What fetching them takes; None for those in the package.
+        What fetching them takes, where it is stated; None for those in the package.
     """
 
     name: str
     content: str
     folder: Path | None
+    is_packaged: bool
     download_bytes: int | None
 
 
@@ -100,23 +159,35 @@ def starter_folder() -> Path:
 
 
 def known_weights() -> list[KnownWeights]:
-    """List the weights that can be called by name: the starter, then the published files."""
+    """List the weights that can be called by name: the starter, other folders of this project, published files."""
     starter = KnownWeights(
         name=STARTER,
         content="small weights in the package, trained on freely licensed sounds",
         folder=if_complete(starter_folder()),
+        is_packaged=True,
         download_bytes=None,
+    )
+    kept = (
+        KnownWeights(
+            name=named.name,
+            content=named.content,
+            folder=named_here(named),
+            is_packaged=False,
+            download_bytes=named.size,
+        )
+        for named in NAMED.values()
     )
     published = (
         KnownWeights(
             name=file.name,
             content=file.content,
             folder=if_complete(imports_folder() / file.name),
+            is_packaged=False,
             download_bytes=file.size,
         )
         for file in PUBLISHED.values()
     )
-    return [starter, *published]
+    return [starter, *kept, *published]
 
 
 def imports_folder() -> Path:
@@ -127,6 +198,41 @@ def imports_folder() -> Path:
 def folders_folder() -> Path:
     """Give the folder of this machine's cache that fetched weights folders are kept in."""
     return cache_folder() / "folders"
+
+
+def kept_folder(sha256: str) -> Path:
+    """Give the place in the cache of a fetched weights folder: it is named by its config, so versions never mix."""
+    return folders_folder() / sha256[:32]
+
+
+def weights_base() -> str | None:
+    """Tell where weights with a name lie: what the environment says, or the `weights` of a checkout.
+
+    Returns
+    -------
+    str or None
+        A folder or URI; None where nobody said it.
+    """
+    checkout = Path(__file__).parents[2] / "weights"
+    return os.environ.get(BASE_VARIABLE) or (str(checkout) if checkout.is_dir() else None)
+
+
+def named_here(named: NamedFolder, base: Location | None = None) -> Path | None:
+    """Give a named weights folder if it is on this machine: in the cache, or at a base that is a local folder.
+
+    Parameters
+    ----------
+    named : NamedFolder
+    base : str or path, optional
+        By default that of `weights_base`.
+    """
+    kept = if_complete(kept_folder(named.sha256))
+    place = base if base is not None else weights_base()
+    if kept is not None or place is None or Store(place).is_remote:
+        return kept
+    config = Store(place).local_path() / named.name / CONFIG_NAME
+    is_it = config.is_file() and hashlib.sha256(config.read_bytes()).hexdigest() == named.sha256
+    return config.parent if is_it else None
 
 
 def if_complete(folder: Path) -> Path | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -13,16 +15,22 @@ from uss_ray.models.registry import describe_network
 from uss_ray.store.fetch import Progress, fetch, file_sha256
 from uss_ray.store.options import StoreOptions
 from uss_ray.store.store import Location, Store
-from uss_ray.weights import CONFIG_NAME, STARTER
+from uss_ray.weights import CARD_NAME, CONFIG_NAME, STARTER
 from uss_ray.weights.folder import Weights, config_sha256, known_classes_in, listed_files, read_folder
 from uss_ray.weights.importers.published import import_published
 from uss_ray.weights.known import (
+    BASE_VARIABLE,
+    NAMED,
     PUBLISHED,
+    PublishedFile,
     folders_folder,
     if_complete,
     imports_folder,
+    kept_folder,
     known_weights,
+    named_here,
     starter_folder,
+    weights_base,
 )
 
 _PUBLISHED_SUFFIXES = (".pth", ".pt", ".ckpt")
@@ -38,7 +46,8 @@ def locate_weights(
     Parameters
     ----------
     weights : str or path
-        `starter`, the name of a published file, a local weights folder or published file, or the URI of either.
+        `starter`, another name of `uss-ray weights list`, a local weights folder or published file, or the URI of
+        either.
     storage : StoreOptions, optional
         How the store of a URI is reached.
     progress : callable, optional
@@ -66,11 +75,11 @@ def locate_weights(
                 STARTER, expected="starter weights in the package", found=f"none in {starter_folder()}"
             )
         return starter_folder()
-    if spec in PUBLISHED:
-        return fetch_named(spec, progress=progress)
+    if spec in (*NAMED, *PUBLISHED):
+        return fetch_named(spec, storage=storage, progress=progress)
     place = Store(spec, storage, WeightsError)
     if not place.is_remote:
-        known = ", ".join((STARTER, *PUBLISHED))
+        known = ", ".join((STARTER, *NAMED, *PUBLISHED))
         raise WeightsError(
             spec, expected=f"a weights folder, a published file, a URI or one of {known}", found="none"
         )
@@ -113,37 +122,84 @@ def load_weights(
     return read_folder(locate_weights(weights, storage=storage, progress=progress))
 
 
-def fetch_named(name: str, *, progress: Progress | None = None) -> Path:
-    """Download a published file and import it, once.
+def fetch_named(
+    name: str,
+    *,
+    base: Location | None = None,
+    storage: StoreOptions | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Make weights with a name local, once: a folder is fetched, a published file is fetched and imported.
 
     Parameters
     ----------
     name : str
-        A key of `PUBLISHED`.
+        `starter`, or a key of `NAMED` or `PUBLISHED`.
+    base : str or path, optional
+        Folder or URI with `NAME/config.json` or the published file in it. By default what `USS_RAY_WEIGHTS_BASE` says;
+        without it published files come from where their authors put them.
+    storage : StoreOptions, optional
+        How the store of the base is reached.
     progress : callable, optional
         Called with (bytes so far, bytes in all or None).
 
     Returns
     -------
     Path
-        The weights folder in the cache.
+        The weights folder, in the cache unless the base is a local folder.
 
     Raises
     ------
     WeightsError
-        If the name is unknown, or the file cannot be had or is not the published one.
+        If the name is unknown, nobody says where the weights lie, or they cannot be had or are not what they should be.
     """
-    published = PUBLISHED.get(name)
+    if name == STARTER:
+        return locate_weights(STARTER)
+    named, published = NAMED.get(name), PUBLISHED.get(name)
+    if named is not None:
+        here = named_here(named, base)
+        if here is not None:
+            return here
+        place = _at_base(base, name, name=name, storage=storage)
+        return _fetch_folder(place, sha256=named.sha256, progress=progress)
     if published is None:
-        raise WeightsError(
-            name, expected=f"one of {', '.join(PUBLISHED)}", found="no published file of that name"
-        )
+        known = ", ".join((STARTER, *NAMED, *PUBLISHED))
+        raise WeightsError(name, expected=f"one of {known}", found="no weights of that name")
     folder = imports_folder() / published.name
     if if_complete(folder):
         return folder
-    place = Store(published.uri, None, WeightsError)
-    file = fetch(place, sha256=published.sha256, size=published.size, progress=progress)
+    if base is None and BASE_VARIABLE not in os.environ and published.uri is not None:
+        place = Store(published.uri, None, WeightsError)
+    else:
+        place = _at_base(base, published.file, name=name, storage=storage)
+    if place.is_remote:
+        file = fetch(place, sha256=published.sha256, size=published.size, progress=progress)
+    else:
+        file = _checked(place.local_path(), published)
     return import_published(file, folder, kind=published.name)
+
+
+def _at_base(base: Location | None, path: str, *, name: str, storage: StoreOptions | None) -> Store:
+    root = base if base is not None else weights_base()
+    if root is None:
+        raise WeightsError(
+            name,
+            expected=f"where it lies, by uss-ray weights fetch --base or {BASE_VARIABLE}",
+            found="neither",
+        )
+    return Store(root, storage, WeightsError) / path
+
+
+def _checked(file: Path, published: PublishedFile) -> Path:
+    """Refuse a local file that is not the published one."""
+    if not file.is_file():
+        raise WeightsError(str(file), expected=f"the file of {published.name}", found="nothing there")
+    size = file.stat().st_size
+    if published.size not in (None, size):
+        raise WeightsError(str(file), expected=f"{published.size} bytes", found=f"{size} bytes")
+    if published.sha256 is not None and (found := file_sha256(file)) != published.sha256:
+        raise WeightsError(str(file), expected=f"sha256 {published.sha256}", found=f"sha256 {found}")
+    return file
 
 
 def describe_weights(weights: Location, *, storage: StoreOptions | None = None) -> dict[str, str]:
@@ -184,13 +240,18 @@ def describe_weights(weights: Location, *, storage: StoreOptions | None = None) 
     return facts
 
 
-def _fetch_folder(place: Store, *, progress: Progress | None) -> Path:
-    """Fetch `config.json` and every file that it lists; a folder is named by its config, so versions never mix."""
+def _fetch_folder(place: Store, *, sha256: str | None = None, progress: Progress | None) -> Path:
+    """Fetch `config.json` and every file that it lists; the config comes last, so that a folder with one is whole."""
     config = place / CONFIG_NAME
     raw = config.read(most_bytes=_MOST_CONFIG_BYTES)
-    folder = folders_folder() / config_sha256(raw)[:32]
-    for name, sha256 in listed_files(str(config), raw).items():
-        fetch(place / name, sha256=sha256, progress=progress, path=folder / name)
+    found = config_sha256(raw)
+    if sha256 not in (None, found):
+        raise WeightsError(str(config), expected=f"sha256 {sha256}", found=f"sha256 {found}")
+    folder = kept_folder(found)
+    for name, expected in listed_files(str(config), raw).items():
+        fetch(place / name, sha256=expected, progress=progress, path=folder / name)
+    with suppress(WeightsError):  # for people; nothing needs it
+        Store(folder / CARD_NAME).put((place / CARD_NAME).read(most_bytes=_MOST_CONFIG_BYTES))
     Store(folder / CONFIG_NAME).put(raw)
     return folder
 

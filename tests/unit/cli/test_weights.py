@@ -21,9 +21,9 @@ def test_weights_are_checked_and_shown(command, tiny_weights):
 
 def test_programs_get_json(command):
     listed = [json.loads(line) for line in command("weights", "list", "--json").out.splitlines()]
-    assert [known["name"] for known in listed][:2] == ["starter", "panns-cnn14"]
-    assert listed[1]["download_bytes"] > 3e8
-    shown = json.loads(command("weights", "show", "starter", "--classes", "--json").out)
+    assert [known["name"] for known in listed][:3] == ["starter", "starter-v1", "panns-cnn14"]
+    assert listed[2]["download_bytes"] > 3e8
+    shown = json.loads(command("weights", "show", "starter-v1", "--classes", "--json").out)
     assert shown["knows"] == "128 of 527 classes"
     assert shown["classes"][0] == {"index": 0, "class_id": "/m/09x0r", "label": "Speech"}
     assert len(shown["classes"]) == 128
@@ -45,7 +45,7 @@ def test_a_file_that_holds_no_weights_cannot_be_imported(command, tmp_path):
 
 
 def test_the_classes_that_weights_know_are_listed(command):
-    ran = command("weights", "show", "starter", "--classes")
+    ran = command("weights", "show", "starter-v1", "--classes")
     assert ran.exit_code == 0
     assert "128 of 527 classes" in ran.out
     assert "Speech (/m/09x0r)" in ran.out

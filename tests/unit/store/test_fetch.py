@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import re
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import fsspec
 import numpy as np
 import pytest
 
+from tests.servers.shelf import Shelf, shelf_of_files
 from uss_ray.errors import ConfigError, OutputError, RecordingError, WeightsError
 from uss_ray.store import fetch as module
 from uss_ray.store import patience
@@ -25,67 +24,14 @@ CONTENT = np.random.default_rng(5).bytes(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
-class Shelf(ThreadingHTTPServer):
-    """An HTTP server of in-memory files with faults that can be switched on."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.files: dict[str, bytes] = {"/model.pth": CONTENT}
-        self.refusals: list[int] = []
-        self.drop_after: list[int] = []
-        self.ranges: list[str | None] = []
-        self.resumable = True
-
-    def place(self, name: str) -> Store:
-        return Store(f"http://127.0.0.1:{self.server_address[1]}{name}", None, WeightsError)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Shelf
-
-    def do_GET(self) -> None:
-        shelf = self.server
-        wanted = self.headers.get("Range")
-        shelf.ranges.append(wanted)
-        if shelf.refusals:
-            self.send_error(shelf.refusals.pop(0))
-            return
-        content = shelf.files.get(self.path.partition("?")[0])
-        if content is None:
-            self.send_error(404)
-            return
-        etag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
-        start = 0
-        if wanted and shelf.resumable and self.headers.get("If-Range") == etag:
-            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
-            if start >= len(content):
-                self.send_error(416)
-                return
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        else:
-            self.send_response(200)
-        self.send_header("ETag", etag)
-        self.send_header("Content-Length", str(len(content) - start))
-        self.end_headers()
-        end = min(len(content), start + shelf.drop_after.pop(0)) if shelf.drop_after else len(content)
-        self.wfile.write(content[start:end])
-        self.close_connection = True
-
-    def log_message(self, *_: object) -> None:
-        """Keep the test's output clean."""
+def place_on(shelf: Shelf, name: str) -> Store:
+    return Store(f"{shelf.address}{name}", None, WeightsError)
 
 
 @pytest.fixture
 def shelf() -> Iterator[Shelf]:
-    server = Shelf()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with shelf_of_files({"/model.pth": CONTENT}) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -110,9 +56,9 @@ def test_the_cache_folder_is_read_when_asked_for(monkeypatch: pytest.MonkeyPatch
 def test_a_file_is_downloaded_once_and_progress_is_told(shelf: Shelf) -> None:
     told: list[tuple[int, int | None]] = []
     first = fetch(
-        shelf.place("/model.pth"), sha256=SHA256, size=len(CONTENT), progress=lambda *a: told.append(a)
+        place_on(shelf, "/model.pth"), sha256=SHA256, size=len(CONTENT), progress=lambda *a: told.append(a)
     )
-    second = fetch(shelf.place("/model.pth"), sha256=SHA256)
+    second = fetch(place_on(shelf, "/model.pth"), sha256=SHA256)
     assert first == second
     assert first.read_bytes() == CONTENT
     assert first.name == "model.pth"
@@ -123,12 +69,12 @@ def test_a_file_is_downloaded_once_and_progress_is_told(shelf: Shelf) -> None:
 
 def test_the_quoted_name_of_a_published_file_is_unquoted(shelf: Shelf) -> None:
     shelf.files["/files/Cnn14_mAP%3D0.431.pth"] = CONTENT
-    assert fetch(shelf.place("/files/Cnn14_mAP%3D0.431.pth?download=1")).name == "Cnn14_mAP=0.431.pth"
+    assert fetch(place_on(shelf, "/files/Cnn14_mAP%3D0.431.pth?download=1")).name == "Cnn14_mAP=0.431.pth"
 
 
 def test_a_dropped_connection_is_taken_up_where_it_stopped(shelf: Shelf) -> None:
     shelf.drop_after = [100_000, 50_000]
-    assert fetch(shelf.place("/model.pth"), sha256=SHA256).read_bytes() == CONTENT
+    assert fetch(place_on(shelf, "/model.pth"), sha256=SHA256).read_bytes() == CONTENT
     assert shelf.ranges == [None, "bytes=100000-", "bytes=150000-"]
 
 
@@ -136,9 +82,9 @@ def test_a_later_run_resumes_what_an_earlier_one_left(shelf: Shelf, monkeypatch:
     monkeypatch.setenv("USS_RAY_STORAGE_PATIENCE_SECONDS", "0")
     shelf.drop_after = [120_000]
     with pytest.raises(WeightsError, match="120000 of 300000 bytes"):
-        fetch(shelf.place("/model.pth"), sha256=SHA256)
+        fetch(place_on(shelf, "/model.pth"), sha256=SHA256)
     assert len(leftovers()) == 2
-    assert fetch(shelf.place("/model.pth"), sha256=SHA256).read_bytes() == CONTENT
+    assert fetch(place_on(shelf, "/model.pth"), sha256=SHA256).read_bytes() == CONTENT
     assert shelf.ranges[-1] == "bytes=120000-"
 
 
@@ -146,51 +92,51 @@ def test_a_file_that_changed_meanwhile_is_begun_again(shelf: Shelf, monkeypatch:
     monkeypatch.setenv("USS_RAY_STORAGE_PATIENCE_SECONDS", "0")
     shelf.drop_after = [120_000]
     with pytest.raises(WeightsError):
-        fetch(shelf.place("/model.pth"))
+        fetch(place_on(shelf, "/model.pth"))
     shelf.files["/model.pth"] = CONTENT[::-1]
-    assert fetch(shelf.place("/model.pth")).read_bytes() == CONTENT[::-1]
+    assert fetch(place_on(shelf, "/model.pth")).read_bytes() == CONTENT[::-1]
 
 
 def test_a_server_that_cannot_resume_is_downloaded_from_the_start(shelf: Shelf) -> None:
     shelf.resumable = False
     shelf.drop_after = [100_000]
-    assert fetch(shelf.place("/model.pth"), sha256=SHA256).read_bytes() == CONTENT
+    assert fetch(place_on(shelf, "/model.pth"), sha256=SHA256).read_bytes() == CONTENT
 
 
 def test_a_partial_file_longer_than_the_whole_is_begun_again(shelf: Shelf) -> None:
-    path = fetch(shelf.place("/model.pth"))
+    path = fetch(place_on(shelf, "/model.pth"))
     etag = f'"{SHA256[:16]}"'
     path.with_name("model.pth.part").write_bytes(CONTENT + b"more")
     path.with_name("model.pth.part.etag").write_text(etag)
     path.unlink()
-    assert fetch(shelf.place("/model.pth"), sha256=SHA256).read_bytes() == CONTENT
+    assert fetch(place_on(shelf, "/model.pth"), sha256=SHA256).read_bytes() == CONTENT
 
 
 def test_a_damaged_half_from_an_earlier_run_is_fetched_again(shelf: Shelf) -> None:
-    path = fetch(shelf.place("/model.pth"))
+    path = fetch(place_on(shelf, "/model.pth"))
     path.with_name("model.pth.part").write_bytes(b"\0" * 1000)
     path.with_name("model.pth.part.etag").write_text(f'"{SHA256[:16]}"')
     path.unlink()
-    assert fetch(shelf.place("/model.pth"), sha256=SHA256).read_bytes() == CONTENT
+    assert fetch(place_on(shelf, "/model.pth"), sha256=SHA256).read_bytes() == CONTENT
     assert shelf.ranges == [None, "bytes=1000-", None]
 
 
 def test_a_busy_server_is_asked_again(shelf: Shelf) -> None:
     shelf.refusals = [503, 502, 429]
-    assert fetch(shelf.place("/model.pth"), sha256=SHA256).read_bytes() == CONTENT
+    assert fetch(place_on(shelf, "/model.pth"), sha256=SHA256).read_bytes() == CONTENT
 
 
 def test_a_server_that_stays_busy_is_given_up_in_one_line(shelf: Shelf) -> None:
     shelf.refusals = [503] * 10_000
     with pytest.raises(WeightsError, match="HTTP 503") as caught:
-        fetch(shelf.place("/model.pth"))
+        fetch(place_on(shelf, "/model.pth"))
     assert "\n" not in str(caught.value)
     assert len(shelf.ranges) > 2
 
 
 def test_a_missing_file_is_not_asked_for_twice(shelf: Shelf) -> None:
     with pytest.raises(WeightsError, match="HTTP 404"):
-        fetch(shelf.place("/nothing.pth"))
+        fetch(place_on(shelf, "/nothing.pth"))
     assert len(shelf.ranges) == 1
 
 
@@ -203,7 +149,7 @@ def test_no_network_is_a_one_line_error() -> None:
 def test_wrong_content_names_both_hashes_and_leaves_nothing(shelf: Shelf) -> None:
     expected = "0" * 64
     with pytest.raises(WeightsError, match=f"expected sha256 {expected}, found sha256 {SHA256}"):
-        fetch(shelf.place("/model.pth"), sha256=expected)
+        fetch(place_on(shelf, "/model.pth"), sha256=expected)
     assert leftovers() == []
     assert not list(cache_folder().rglob("model.pth"))
 
@@ -211,19 +157,19 @@ def test_wrong_content_names_both_hashes_and_leaves_nothing(shelf: Shelf) -> Non
 def test_a_wrong_size_is_refused_before_the_download(shelf: Shelf) -> None:
     told: list[object] = []
     with pytest.raises(WeightsError, match="expected 7 bytes, found 300000 bytes"):
-        fetch(shelf.place("/model.pth"), size=7, progress=lambda *a: told.append(a))
+        fetch(place_on(shelf, "/model.pth"), size=7, progress=lambda *a: told.append(a))
     assert told == []
 
 
 def test_the_first_download_is_trusted_and_held_to(shelf: Shelf) -> None:
-    path = fetch(shelf.place("/model.pth"))
+    path = fetch(place_on(shelf, "/model.pth"))
     assert path.with_name("model.pth.sha256").read_text() == f"{SHA256}  model.pth\n"
     path.write_bytes(b"altered")
-    assert fetch(shelf.place("/model.pth")).read_bytes() == CONTENT
+    assert fetch(place_on(shelf, "/model.pth")).read_bytes() == CONTENT
     path.write_bytes(b"altered")
     shelf.files["/model.pth"] = b"another file"
     with pytest.raises(WeightsError, match=SHA256):
-        fetch(shelf.place("/model.pth"))
+        fetch(place_on(shelf, "/model.pth"))
 
 
 def test_a_malformed_sha256_is_refused() -> None:
@@ -233,8 +179,8 @@ def test_a_malformed_sha256_is_refused() -> None:
 
 def test_two_addresses_with_one_name_do_not_meet(shelf: Shelf) -> None:
     shelf.files["/other/model.pth"] = b"other"
-    assert fetch(shelf.place("/model.pth")).read_bytes() == CONTENT
-    assert fetch(shelf.place("/other/model.pth")).read_bytes() == b"other"
+    assert fetch(place_on(shelf, "/model.pth")).read_bytes() == CONTENT
+    assert fetch(place_on(shelf, "/other/model.pth")).read_bytes() == b"other"
 
 
 def _fetch_in_process(place: Store, path: str) -> None:
@@ -245,7 +191,8 @@ def test_two_processes_download_once(shelf: Shelf, tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     workers = [
         context.Process(
-            target=_fetch_in_process, args=(shelf.place("/model.pth"), str(tmp_path / "shared" / "model.pth"))
+            target=_fetch_in_process,
+            args=(place_on(shelf, "/model.pth"), str(tmp_path / "shared" / "model.pth")),
         )
         for _ in range(2)
     ]
@@ -261,7 +208,7 @@ def test_a_cache_that_cannot_be_written_is_an_output_error(shelf: Shelf, tmp_pat
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
     with pytest.raises(OutputError, match="file"):
-        fetch(shelf.place("/model.pth"), path=blocked / "model.pth")
+        fetch(place_on(shelf, "/model.pth"), path=blocked / "model.pth")
 
 
 def test_an_object_store_is_fetched_and_resumed_through_fsspec(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,7 +224,7 @@ def test_an_object_store_is_fetched_and_resumed_through_fsspec(monkeypatch: pyte
 
 def test_the_place_decides_the_kind_of_error_and_the_patience(shelf: Shelf) -> None:
     shelf.refusals = [503] * 10
-    hurried = Store(str(shelf.place("/model.pth")), StoreOptions(patience_seconds=0), RecordingError)
+    hurried = Store(str(place_on(shelf, "/model.pth")), StoreOptions(patience_seconds=0), RecordingError)
     with pytest.raises(RecordingError, match="HTTP 503"):
         fetch(hurried)
     assert len(shelf.ranges) == 1

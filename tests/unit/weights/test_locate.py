@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from uss_ray.store.options import StoreOptions
 from uss_ray.store.store import Store
 from uss_ray.weights import locate
 from uss_ray.weights.folder import config_sha256
-from uss_ray.weights.known import PUBLISHED, starter_folder
+from uss_ray.weights.known import NAMED, PUBLISHED, NamedFolder, starter_folder
 from uss_ray.weights.locate import describe_weights, fetch_named, known_classes_here, locate_weights
 
 CONTENT = b"tensors"
@@ -38,7 +39,7 @@ def shelf() -> Iterator[Any]:
 
 
 def test_what_weights_know_is_told_if_they_are_on_this_machine() -> None:
-    known = known_classes_here(config_sha256((starter_folder() / "config.json").read_bytes()))
+    known = known_classes_here(NAMED["starter-v1"].sha256)
     assert known is not None
     assert len(known) == 128
     assert known_classes_here("ab" * 32) is None
@@ -109,6 +110,80 @@ def test_a_malformed_list_of_files_is_refused(shelf: Any, config: bytes) -> None
 
 
 @pytest.fixture
+def named(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> NamedFolder:
+    """Let a name stand for the tiny weights, and no checkout be beside the package."""
+    sha256 = config_sha256((tiny_weights / "config.json").read_bytes())
+    one = NamedFolder(name="tiny", sha256=sha256, size=1, content="")
+    monkeypatch.setitem(NAMED, "tiny", one)
+    monkeypatch.setattr("uss_ray.weights.known.weights_base", lambda: None)
+    monkeypatch.setattr(locate, "weights_base", lambda: None)
+    return one
+
+
+def test_a_named_folder_is_fetched_from_a_base_once(
+    named: NamedFolder, tiny_weights: Path, shelf: Any
+) -> None:
+    with pytest.raises(
+        WeightsError, match=r"tiny: expected where it lies, by .* --base or USS_RAY_WEIGHTS_BASE"
+    ):
+        locate_weights("tiny")
+    shelf.put(str(tiny_weights), "/shelf/tiny", recursive=True)
+    shelf.pipe("/shelf/tiny/MODEL_CARD.md", b"# tiny")
+    folder = fetch_named("tiny", base="memory://shelf")
+    assert folder.is_relative_to(cache_folder())
+    assert (folder / "MODEL_CARD.md").read_text() == "# tiny"
+    shelf.rm("/shelf", recursive=True)
+    assert locate_weights("tiny") == fetch_named("tiny", base="memory://shelf") == folder
+    assert describe_weights("tiny")["sha256"] == named.sha256
+
+
+def test_other_weights_under_a_name_are_refused(named: NamedFolder, shelf: Any, tmp_path: Path) -> None:
+    put(shelf, json.dumps({"files": {"tagger.safetensors": SHA256}}).encode())
+    shelf.mv("/shelf/mine", "/shelf/tiny", recursive=True)
+    with pytest.raises(WeightsError, match=f"tiny/config.json: expected sha256 {named.sha256}"):
+        fetch_named("tiny", base="memory://shelf")
+    assert not list(cache_folder().rglob("*.safetensors"))
+    with pytest.raises(WeightsError, match=r"tiny/config\.json"):
+        fetch_named("tiny", base=tmp_path)
+
+
+def test_a_named_folder_that_lies_on_this_machine_stays_there(
+    named: NamedFolder, tiny_weights: Path, tmp_path: Path
+) -> None:
+    assert tiny_weights.name == named.name
+    assert fetch_named("tiny", base=tiny_weights.parent) == tiny_weights
+    assert not cache_folder().exists()
+
+
+def test_the_starter_of_before_can_be_had_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kept = Path(__file__).parents[3] / "weights"
+    monkeypatch.setenv("USS_RAY_WEIGHTS_BASE", str(kept))
+    assert locate_weights("starter-v1") == kept / "starter-v1"
+    facts = NAMED["starter-v1"]
+    assert describe_weights("starter-v1")["sha256"] == facts.sha256
+    assert sum(file.stat().st_size for file in (kept / "starter-v1").iterdir()) == facts.size
+    monkeypatch.setenv("USS_RAY_WEIGHTS_BASE", str(tmp_path))
+    with pytest.raises(WeightsError, match=r"starter-v1/config\.json"):
+        locate_weights("starter-v1")
+
+
+def test_a_published_file_in_a_folder_is_held_to_its_size_and_checksum(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = PUBLISHED["panns-cnn14"]
+    with pytest.raises(WeightsError, match="the file of panns-cnn14, found nothing there"):
+        fetch_named("panns-cnn14", base=tmp_path)
+    (tmp_path / known.file).write_bytes(CONTENT)
+    with pytest.raises(WeightsError, match=f"expected {known.size} bytes, found 7 bytes"):
+        fetch_named("panns-cnn14", base=tmp_path)
+    monkeypatch.setitem(PUBLISHED, "panns-cnn14", replace(known, size=len(CONTENT)))
+    with pytest.raises(WeightsError, match=f"expected sha256 {known.sha256}"):
+        fetch_named("panns-cnn14", base=tmp_path)
+
+
+@pytest.fixture
 def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None, int | None]]:
     """Let downloads and imports leave traces instead of bytes."""
     asked: list[tuple[str, str | None, int | None]] = []
@@ -137,7 +212,7 @@ def test_a_name_is_fetched_and_imported_once(downloads: list[Any]) -> None:
     known = PUBLISHED["panns-cnn14"]
     assert downloads == [(known.uri, known.sha256, known.size)]
     assert json.loads((first / "config.json").read_text())["kind"] == "panns-cnn14"
-    with pytest.raises(WeightsError, match="expected one of panns-cnn14"):
+    with pytest.raises(WeightsError, match="expected one of starter, starter-v1, panns-cnn14"):
         fetch_named("other")
 
 
@@ -164,13 +239,13 @@ def test_how_a_store_is_reached_travels_with_the_place(monkeypatch: pytest.Monke
 
 def test_an_unknown_name_is_an_error_that_names_the_known_ones() -> None:
     with pytest.raises(
-        WeightsError, match=r"no-such-weights: expected .* starter, panns-cnn14, .* found none"
+        WeightsError, match=r"no-such-weights: expected .* starter, starter-v1, panns-cnn14, .* found none"
     ):
         locate_weights("no-such-weights")
 
 
 def test_weights_are_described_by_what_they_were_trained_on(tiny_weights: Path) -> None:
-    facts = describe_weights("starter")
+    facts = describe_weights("starter-v1")
     assert facts["condition"] == "soft, 527 numbers"
     assert facts["trained at"] == "-35 to -15 dBFS"
     assert facts["tagger"].startswith("panns, ")

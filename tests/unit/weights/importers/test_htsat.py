@@ -11,10 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.published_files import published_htsat
 from uss_ray.errors import WeightsError
 from uss_ray.models.htsat import Htsat
 from uss_ray.models.htsat_settings import HtsatConfig
-from uss_ray.models.swin import relative_positions, shift_mask
+from uss_ray.models.swin import relative_positions
 from uss_ray.weights.folder import read_folder
 from uss_ray.weights.importers.htsat import load_htsat
 from uss_ray.weights.importers.published import import_published
@@ -31,43 +32,6 @@ NARROW = HtsatConfig(
 )
 
 
-def published(config: HtsatConfig = NARROW) -> dict[str, Tensor]:
-    """A state as the published program names it, with the tables that it stores beside its weights."""
-    width, last = config.channels, config.embedding_size
-    state: dict[str, Tensor] = {"logmel_extractor.melW": Htsat(config).log_mel.filters.clone()}
-
-    def layer(name: str, *shape: int) -> None:
-        state[f"{name}.weight"], state[f"{name}.bias"] = torch.rand(shape), torch.rand(shape[0])
-
-    layer("bn0", config.mel_bins)
-    state |= {"bn0.running_mean": torch.rand(config.mel_bins), "bn0.running_var": torch.rand(config.mel_bins)}
-    state["bn0.num_batches_tracked"] = torch.tensor(7)
-    layer("patch_embed.proj", width, 1, config.patch_size, config.patch_size)
-    layer("patch_embed.norm", width)
-    for stage, blocks in enumerate(config.stage_blocks):
-        channels, side = width * 2**stage, config.stage_sides[stage]
-        for index in range(blocks):
-            name = f"layers.{stage}.blocks.{index}"
-            for norm in ("norm1", "norm2"):
-                layer(f"{name}.{norm}", channels)
-            layer(f"{name}.attn.qkv", 3 * channels, channels)
-            layer(f"{name}.attn.proj", channels, channels)
-            layer(f"{name}.mlp.fc1", 4 * channels, channels)
-            layer(f"{name}.mlp.fc2", channels, 4 * channels)
-            table = ((2 * config.window_patches - 1) ** 2, config.stage_heads[stage])
-            state[f"{name}.attn.relative_position_bias_table"] = torch.rand(table)
-            state[f"{name}.attn.relative_position_index"] = relative_positions(config.window_patches)
-            if index % 2:
-                state[f"{name}.attn_mask"] = shift_mask(side, window=config.window_patches, shift=2)
-        if stage < len(config.stage_blocks) - 1:
-            layer(f"layers.{stage}.downsample.norm", 4 * channels)
-            state[f"layers.{stage}.downsample.reduction.weight"] = torch.rand(2 * channels, 4 * channels)
-    layer("norm", last)
-    layer("tscam_conv", config.classes, last, config.stage_sides[-1] // config.folds, 3)
-    layer("head", config.classes, config.classes)
-    return state
-
-
 @pytest.fixture
 def narrow_published(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the importer expect a narrow network."""
@@ -75,7 +39,7 @@ def narrow_published(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_tensor_arrives_under_our_name() -> None:
-    state = published()
+    state = published_htsat(NARROW)
     own = load_htsat("file", state, NARROW).state_dict()
     pairs = {
         "norm_mel.running_var": "bn0.running_var",
@@ -117,7 +81,7 @@ def test_every_tensor_arrives_under_our_name() -> None:
     ],
 )
 def test_a_wrong_tensor_is_refused_by_name(key: str, value: Tensor | None, message: str) -> None:
-    state = published()
+    state = published_htsat(NARROW)
     if value is None:
         del state[key]
     else:
@@ -128,7 +92,7 @@ def test_a_wrong_tensor_is_refused_by_name(key: str, value: Tensor | None, messa
 
 @pytest.mark.usefixtures("narrow_published")
 def test_an_averaged_file_becomes_a_tagger_that_detects(tmp_path: Path) -> None:
-    state = {f"sed_model.{key}": value.float() for key, value in published().items()}
+    state = {f"sed_model.{key}": value.float() for key, value in published_htsat(NARROW).items()}
     torch.save({"state_dict": state}, tmp_path / "HTSAT_AudioSet_Saved_1.ckpt")
     folder = import_published(tmp_path / "HTSAT_AudioSet_Saved_1.ckpt", tmp_path / "out")
     weights = read_folder(folder)
@@ -155,7 +119,7 @@ def test_a_training_checkpoint_may_name_the_class_of_its_callback(
         name = ".".join(parts[:count])
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     vars(sys.modules[saver.__module__]).update(ModelCheckpoint=saver, LearningRateMonitor=other)
-    state = {f"sed_model.{key}": value for key, value in published().items()}
+    state = {f"sed_model.{key}": value for key, value in published_htsat(NARROW).items()}
     torch.save({"state_dict": state, "callbacks": {saver: {"best": torch.tensor(0.4)}}}, tmp_path / "a.ckpt")
     torch.save({"state_dict": state, "callbacks": {other: {}}}, tmp_path / "b.ckpt")
     monkeypatch.undo()
@@ -166,7 +130,9 @@ def test_a_training_checkpoint_may_name_the_class_of_its_callback(
 
 
 def test_a_stray_key_beside_the_network_is_refused(tmp_path: Path) -> None:
-    state = {f"sed_model.{key}": value for key, value in published().items()} | {"teacher.x": torch.zeros(1)}
+    state = {f"sed_model.{key}": value for key, value in published_htsat(NARROW).items()} | {
+        "teacher.x": torch.zeros(1)
+    }
     torch.save({"state_dict": state}, tmp_path / "some.ckpt")
     with pytest.raises(
         WeightsError, match=r"expected keys under sed_model\., found 1 unknown \(teacher\.x\)"

@@ -5,7 +5,6 @@ That the numbers are the published ones is the business of `tests/parity`.
 
 from __future__ import annotations
 
-import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.published_files import counted, published_panns, published_resunet
 from uss_ray.errors import WeightsError
-from uss_ray.models.panns import Panns
+from uss_ray.models.network_settings import ResUNetConfig
 from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.models.specifications import ClassListId, Condition
 from uss_ray.weights.folder import read_folder
@@ -28,44 +28,6 @@ from uss_ray.weights.importers.published import (
 )
 
 NARROW = PannsConfig(classes=6, block_channels=(4, 8), embedding_size=10, window_samples=256, mel_bins=16)
-
-
-def norm(prefix: str, width: int) -> dict[str, Tensor]:
-    values = {name: torch.rand(width) for name in ("weight", "bias", "running_mean", "running_var")}
-    return {f"{prefix}.{name}": value for name, value in values.items()} | {
-        f"{prefix}.num_batches_tracked": torch.tensor(7)
-    }
-
-
-def published_panns(config: PannsConfig) -> dict[str, Tensor]:
-    """A state as the published program names it, with its Fourier kernels and mel matrix."""
-    bins = config.window_samples // 2 + 1
-    window = torch.hann_window(config.window_samples, dtype=torch.float64)
-    angle = (
-        torch.arange(bins)[:, None]
-        * torch.arange(config.window_samples)
-        * 2
-        * math.pi
-        / config.window_samples
-    )
-    state = {
-        "spectrogram_extractor.stft.conv_real.weight": (angle.cos() * window).float()[:, None],
-        "spectrogram_extractor.stft.conv_imag.weight": (-angle.sin() * window).float()[:, None],
-        "logmel_extractor.melW": Panns(config).log_mel.filters.clone(),
-        **norm("bn0", config.mel_bins),
-    }
-    widths = (1, *config.block_channels)
-    for block, (before, after) in enumerate(itertools.pairwise(widths), start=1):
-        for conv, width in ((1, before), (2, after)):
-            state[f"conv_block{block}.conv{conv}.weight"] = torch.rand(after, width, 3, 3)
-            state |= norm(f"conv_block{block}.bn{conv}", after)
-    sizes = {
-        "fc1": (config.embedding_size, widths[-1]),
-        "fc_audioset": (config.classes, config.embedding_size),
-    }
-    for name, shape in sizes.items():
-        state |= {f"{name}.weight": torch.rand(shape), f"{name}.bias": torch.rand(shape[0])}
-    return state
 
 
 def test_every_tensor_of_a_tagger_arrives_under_our_name() -> None:
@@ -121,45 +83,8 @@ def test_a_wrong_tensor_of_a_tagger_is_refused_by_name(key: str, value: Tensor |
         load_panns("file", state, NARROW)
 
 
-def published_resunet(condition_size: int) -> dict[str, Tensor]:
-    """A state as the published program names it; values that take no memory where they are large."""
-    state: dict[str, Tensor] = {**norm("base.bn0", 1025)}
-    draw = iter(range(1, 10_000))
-
-    def fill(*shape: int) -> Tensor:
-        return torch.tensor(float(next(draw))).expand(shape)
-
-    def film(name: str, width: int) -> None:
-        state[f"film.{name}.weight"], state[f"film.{name}.bias"] = fill(width, condition_size), fill(width)
-
-    def residual(stage: str, block: str, before: int, after: int) -> None:
-        for part, width in ((1, before), (2, after)):
-            state.update(norm(f"base.{stage}.{block}.bn{part}", width))
-            state[f"base.{stage}.{block}.conv{part}.weight"] = fill(after, width, 3, 3)
-            film(f"{stage}->{block}->beta{part}", width)
-        if before != after:
-            state[f"base.{stage}.{block}.shortcut.weight"] = fill(after, before, 1, 1)
-            state[f"base.{stage}.{block}.shortcut.bias"] = fill(after)
-
-    channels = (32, 32, 64, 128, 256, 384, 384)
-    for index in range(6):
-        residual(f"encoder_block{index + 1}", "conv_block1", channels[index], channels[index + 1])
-    residual("conv_block7a", "conv_block1", 384, 384)
-    down = (384, *reversed(channels[1:]))
-    for index in range(6):
-        stage, before, after = f"decoder_block{index + 1}", down[index], down[index + 1]
-        for part in (1, 2):
-            state.update(norm(f"base.{stage}.bn{part}", before))
-            film(f"{stage}->beta{part}", before)
-        state[f"base.{stage}.conv1.weight"] = fill(before, after, *((1, 2) if index == 0 else (2, 2)))
-        residual(stage, "conv_block2", 2 * after, after)
-    for name, shape in (("pre_conv", (32, 1, 1, 1)), ("after_conv", (3, 32, 1, 1))):
-        state[f"base.{name}.weight"], state[f"base.{name}.bias"] = fill(*shape), fill(shape[0])
-    return state
-
-
 def test_every_tensor_of_a_separator_arrives_under_our_name() -> None:
-    state = published_resunet(5)
+    state = published_resunet(ResUNetConfig(condition_size=5), counted())
     module = load_resunet("file", state)
     own = module.state_dict()
     pairs = {
@@ -189,7 +114,7 @@ def test_every_tensor_of_a_separator_arrives_under_our_name() -> None:
     ],
 )
 def test_a_missing_tensor_of_a_separator_is_refused_even_where_it_is_unused(key: str) -> None:
-    state = published_resunet(5)
+    state = published_resunet(ResUNetConfig(condition_size=5), counted())
     del state[key]
     with pytest.raises(WeightsError, match="1 missing") as caught:
         load_resunet("file", state)
@@ -284,7 +209,10 @@ def test_the_file_name_tells_the_two_panns_files_apart(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("narrow_published")
 def test_a_uss_checkpoint_gives_a_complete_folder_with_its_adaptor(tmp_path: Path) -> None:
-    state = {f"ss_model.{key}": value for key, value in published_resunet(3).items()}
+    state = {
+        f"ss_model.{key}": value
+        for key, value in published_resunet(ResUNetConfig(condition_size=3), counted()).items()
+    }
     panns = published_panns(NARROW)
     state |= {f"query_net.base.{key}": value for key, value in panns.items()}
     state |= {f"anchor_segment_detector.sed_model.{key}": value for key, value in panns.items()}
