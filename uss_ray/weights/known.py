@@ -110,8 +110,8 @@ PUBLISHED: Final[dict[str, PublishedFile]] = {
 }
 """Sizes and addresses as the published programs state them; checksums as publicly recorded for these files.
 
-The files of HTS-AT have no address of their own (their authors share a folder): they are fetched from a base, or imported
-from a local file.
+The files of HTS-AT have no address of their own (their authors share a folder): they are fetched from a base, or
+imported from a local file.
 """
 
 NAMED: Final[dict[str, NamedFolder]] = {
