@@ -1,6 +1,8 @@
 """Levels against events, segments against frames, and what tagging doubtful stems again tells: scenes of a list.
 
-python benchmarks/scene_events.py DATA... [--scenes 24] [--list benchmarks/lists/scenes.jsonl] [--set NAME=VALUE]
+python benchmarks/scene_events.py DATA [--scenes 24] [--list benchmarks/lists/scenes.parquet] [--set NAME=VALUE]
+
+DATA is the folder that holds audioset_mini and audioset_mini2.
 
 A name is true if it is the class of a source of the scene or lies above one. Precision, recall and F1 are of names with
 all names above them, abstract ones left out; times are those of true names, in steps of 50 ms. A name is torn where a
@@ -23,15 +25,16 @@ import torch
 from numpy.typing import NDArray
 from tables import table
 
-from uss_ray.evaluation.scenes import ClipShelf, MixedScene, Scene, list_sha256, mix_scene, read_scenes
+from uss_ray.evaluation.items import read_list
+from uss_ray.evaluation.sounds import MixedItem, SoundShelf, mix
 from uss_ray.ontology.graph import Ontology
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.engine import SeparationEngine, build_engine
 from uss_ray.separation.mixture import ArraySource
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import SeparationPlan, Target, targets_for_events, targets_for_levels
-from uss_ray.weights.folder import read_folder
-from uss_ray.weights.locate import locate_weights
+from uss_ray.store.store import Store
+from uss_ray.weights.locate import load_weights
 
 _STEPS_PER_SECOND = 20
 _LEAST_SHARE = 1e-3
@@ -68,10 +71,11 @@ class Tally:
 class Judge:
     """Compares what a way gives of a scene with what is in it."""
 
-    def __init__(self, vocabulary: Vocabulary, scene: Scene, mixed: MixedScene, *, sample_rate: int) -> None:
+    def __init__(self, vocabulary: Vocabulary, mixed: MixedItem) -> None:
         self._ontology = vocabulary.ontology
-        self._scene, self._mixed, self._rate = scene, mixed, sample_rate
-        self._above = {class_id: _with_above(self._ontology, class_id) for class_id in scene.class_ids}
+        self._mixed, self._rate = mixed, mixed.sample_rate
+        self._sources = {str(source.class_id): mixed.targets[source.label] for source in mixed.item.targets}
+        self._above = {class_id: _with_above(self._ontology, class_id) for class_id in self._sources}
         self._truth = set().union(*self._above.values())
 
     def take(
@@ -84,7 +88,7 @@ class Judge:
         stems: dict[int, NDArray[np.float64]] = {}
         heard: dict[int, NDArray[np.bool_]] = {}
         sure: dict[int, bool] = {}
-        steps = self._scene.seconds * _STEPS_PER_SECOND
+        steps = round(self._mixed.item.seconds) * _STEPS_PER_SECOND
         actives: list[NDArray[np.bool_]] = []
         for block in engine.stream(source, plan, settings=settings):
             where = slice(block.start_frame, block.start_frame + block.mixture.shape[1])
@@ -116,7 +120,7 @@ class Judge:
         tally.stems += len(stems)
         tally.names += len(names)
         tally.torn += self._torn(active, targets)
-        tally.exact += len(names & set(self._scene.class_ids))
+        tally.exact += len(names & self._sources.keys())
         tally.true += len(names & self._truth)
         tally.shared += len(told & self._truth)
         tally.told += len(told)
@@ -163,7 +167,7 @@ class Judge:
     def _is_there(self, name: str, part: slice) -> bool:
         sound = np.zeros(len(self._mixed.mixture[part]))
         for class_id in self._below(name):
-            sound = sound + self._mixed.sources[class_id][part]
+            sound = sound + self._sources[class_id][part]
         return float(np.square(sound).sum()) > _LEAST_SHARE * float(
             np.square(self._mixed.mixture[part]).sum()
         )
@@ -171,7 +175,7 @@ class Judge:
     def _times(self, name: str, steps: int) -> NDArray[np.bool_]:
         below = self._below(name)
         times = np.zeros(steps, np.bool_)
-        for piece in self._scene.pieces:
+        for piece in self._mixed.item.sources:
             if piece.class_id in below:
                 for start, end in piece.sounds:
                     times[round(start * _STEPS_PER_SECOND) : round(end * _STEPS_PER_SECOND)] = True
@@ -224,24 +228,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("data", nargs="+", type=Path)
-    parser.add_argument("--list", type=Path, default=Path(__file__).parent / "lists" / "scenes.jsonl")
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--list", type=Path, default=Path(__file__).parent / "lists" / "scenes.parquet")
     parser.add_argument("--scenes", type=int, default=24)
     parser.add_argument("--weights", default="starter")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     vocabulary = Vocabulary.load()
-    listed = read_scenes(asked.list)
-    scenes = listed[: asked.scenes]
-    weights = read_folder(locate_weights(asked.weights))
-    rate = weights.specifications.sample_rate
-    clips = ClipShelf.load(
-        asked.data,
-        clip_ids={piece.clip_id for scene in scenes for piece in scene.pieces},
-        vocabulary=vocabulary,
-        sample_rate=rate,
-    )
+    listed = read_list(asked.list)
+    scenes = listed.items[: asked.scenes]
+    weights = load_weights(asked.weights)
+    sounds = SoundShelf(Store(asked.data))
     engine = build_engine(weights, vocabulary=vocabulary)
     settings = SeparationSettings(
         **{name: json.loads(value) for name, value in (text.split("=", 1) for text in asked.set)}
@@ -259,13 +257,13 @@ def main() -> None:
     tallies = {name: Tally() for name in ways}
     took = dict.fromkeys(ways, 0.0)
     for scene in scenes:
-        judge = Judge(vocabulary, scene, mix_scene(scene, clips), sample_rate=rate)
+        judge = Judge(vocabulary, mix(scene, sounds))
         for name, (targets, chosen) in ways.items():
             began = time.process_time()
             judge.take(tallies[name], engine, targets, chosen)
             took[name] += time.process_time() - began
     print(
-        f"{weights.name}, {len(scenes)} scenes of a list of {len(listed)} (sha256 {list_sha256(listed)[:12]})"
+        f"{weights.name}, {len(scenes)} scenes of a list of {len(listed.items)} (sha256 {listed.sha256[:12]})"
     )
     table(("way", *COLUMNS, "CPU s"), ([name, *cells(tallies[name]), f"{took[name]:.0f}"] for name in ways))
 

@@ -10,12 +10,12 @@ from pydantic import Field
 from uss_ray.cli.command import JSON, STORAGE_NAME, VERSION, Command
 from uss_ray.cli.notes import note_loading
 from uss_ray.config import Settings
-from uss_ray.evaluation.request import EvaluationRequest
+from uss_ray.evaluation.request import OWN_SYSTEMS, EvaluationRequest
 from uss_ray.pipelines.runtime.options import JobOptions
 
 if TYPE_CHECKING:
     from uss_ray.evaluation.averages import Average
-    from uss_ray.evaluation.result import EvaluationResult, SystemResult
+    from uss_ray.evaluation.result import ClassResult, EvaluationResult, SystemResult
 
 
 class EvaluateRun(Settings):
@@ -59,7 +59,16 @@ RUN: Final = Command(
 )
 
 _INCOMPLETE = 8
-_SCENE_FIGURES = (("CA-SDRi", "ca_sdri"), ("CAPI-SDRi", "capi_sdri"))
+LEAST_TARGETS: Final = 5
+"""Fewer say nothing of a class."""
+_SCENE_FIGURES = (
+    ("CA-SDRi", "ca_sdri"),
+    ("CAPI-SDRi", "capi_sdri"),
+    ("SDRi of what is there", "sdri"),
+    ("energy in the residual", "residual"),
+    ("in false stems", "false_stems"),
+    ("missed", "missed"),
+)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -121,7 +130,14 @@ def show_result(result: EvaluationResult) -> None:
     )
     for one in result.systems:
         if one.labels is not None:
-            say(f"Nothing asked for: {found_in_scenes(one)}")
+            asked = one.query.replace("-", " ") if one.level else "nothing asked for"
+            say(f"{asked[0].upper()}{asked[1:]}: {found_in_scenes(one)}")
+    worst = lowest_class(result)
+    if worst is not None:
+        say(
+            f"Lowest class of {LEAST_TARGETS} targets or more: {worst.label}, "
+            f"{worst.medians['sdri']:z.2f} dB SDRi"
+        )
     if result.published is not None:
         say(f"The paper: {result.published:g} {result.unit} ({result.published_score})")
     for count, what in ((result.missing, "missing"), (result.broken, "broken")):
@@ -130,9 +146,19 @@ def show_result(result: EvaluationResult) -> None:
     for reason, count in result.reasons.items():
         say(f"{count} × {reason}")
     if result.condition is not None:
-        say(f"Above a random class: {result.condition.difference_db:.2f} dB SDRi")
+        level = result.condition.absent_level_db
+        leaks = "" if level is None else f"; what is given for that: {level:z.2f} dB of the mixture"
+        say(f"Above a random class: {result.condition.difference_db:.2f} dB SDRi{leaks}")
         if result.condition.is_blind:
             say("WARNING: the separator hardly hears its condition: a random class does as well.")
+
+
+def lowest_class(result: EvaluationResult) -> ClassResult | None:
+    """Find the class that the first query does worst."""
+    asked = next((one for one in result.systems if one.system in OWN_SYSTEMS), None)
+    classes = [] if asked is None else asked.classes
+    enough = [one for one in classes if one.targets >= LEAST_TARGETS and "sdri" in one.medians]
+    return min(enough, key=lambda one: one.medians["sdri"], default=None)
 
 
 def found_in_scenes(one: SystemResult) -> str:
@@ -142,11 +168,19 @@ def found_in_scenes(one: SystemResult) -> str:
     told = [
         *((name, one.measures[key].mean.value) for name, key in _SCENE_FIGURES if key in one.measures),
         ("F1", labels.f1),
+        ("precision", labels.precision),
+        ("recall", labels.recall),
         ("mAP", labels.mean_average_precision),
         ("d'", labels.d_prime),
         ("labels right", labels.source_accuracy),
         ("scenes right", labels.mixture_accuracy),
     ]
+    if one.level is not None:
+        told += [
+            ("stems taken twice", one.level.taken_twice),
+            ("louder than their parent", one.level.louder),
+            ("parents overdrawn", one.level.overdrawn),
+        ]
     return ", ".join(f"{name} {value:z.2f}" for name, value in told if value is not None)
 
 

@@ -32,6 +32,7 @@ def class_median_mean(values: Mapping[str, Sequence[float]], *, draws: int = _DR
     values : mapping of str to sequence of float
         Scores by class; finite. Classes without any are left out.
     draws : int, default=1000
+        Of the interval; 0 gives none.
     """
     return _average([np.asarray(own) for _, own in sorted(values.items()) if len(own)], np.median, draws)
 
@@ -56,8 +57,8 @@ def _average(groups: Sequence[np.ndarray], statistic: Callable[..., Any], draws:
     for own in groups:
         again += statistic(own[rng.integers(len(own), size=(draws, len(own)))], axis=1)
     value = np.mean([statistic(own) for own in groups])
-    if all(len(own) == 1 for own in groups):
-        return Average(value=float(value), items=len(groups))
+    if not draws or all(len(own) == 1 for own in groups):
+        return Average(value=float(value), items=sum(map(len, groups)))
     low, high = np.percentile(again / len(groups), _INTERVAL)
     return Average(value=float(value), low=float(low), high=float(high), items=sum(map(len, groups)))
 

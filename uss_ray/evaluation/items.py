@@ -55,6 +55,8 @@ class ItemSource:
         Of a file with several sound tracks; otherwise 0.
     size_bytes : int or None
         Of the file, where the store tells.
+    sounds : tuple of (float, float)
+        Start and end of each time in which it sounds, in seconds of the item; empty where that is not known.
     """
 
     role: Role
@@ -69,6 +71,7 @@ class ItemSource:
     is_cut_first: bool = False
     track: int = 0
     size_bytes: int | None = None
+    sounds: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +145,8 @@ class EvaluationList:
             plain = dataclasses.asdict(item)
             for source in plain["sources"]:
                 del source["size_bytes"]
+                if not source["sounds"]:  # lists that were written before there were any keep their name
+                    del source["sounds"]
             digest.update(canonical_json(plain).encode())
         return digest.hexdigest()
 
@@ -196,4 +201,6 @@ def read_list(location: Location | Store) -> EvaluationList:
 
 def _item(row: dict[str, Any]) -> Item:
     sources = cast(Sequence[dict[str, Any]], row.pop("sources"))
+    for source in sources:
+        source["sounds"] = tuple(tuple(times) for times in source.get("sounds", ()))
     return Item(**row, sources=tuple(ItemSource(**source) for source in sources))

@@ -15,11 +15,12 @@ from uss_ray.evaluation.speech_metrics import SPEECH_RATE, composites, pesq_wide
 
 Waveform = NDArray[np.float32]
 
-ALWAYS: Final = ("sdr", "sdri", "si_sdr", "si_sdri", "snr")
+ALWAYS: Final = ("sdr", "sdri", "si_sdr", "si_sdri", "snr", "level")
 _BSS: Final = ("bss_sdr", "bss_sdri", "bss_sdr_swapped", "bss_sdri_swapped")
 _SPEECH: Final = ("ssnr", "pesq", "stoi", "csig", "cbak", "covl")
-OF_SCENES: Final = ("ca_sdri", "capi_sdri")
-"""Of all that was found in a scene, not of one estimate; see `label_metrics`."""
+_LEAST_LEVEL_DB = -60.0
+OF_SCENES: Final = ("ca_sdri", "capi_sdri", "residual", "false_stems", "missed")
+"""Of all that was found in a scene, not of one estimate: see `label_metrics`, and shares of the mixture's energy."""
 MEASURES: Final = (*ALWAYS, *_BSS, *_SPEECH, *OF_SCENES)
 
 
@@ -46,9 +47,10 @@ def score(
     dict of str to (float or None)
         None where a measure is not defined, as of silence.
     """
+    found: dict[str, float | None] = dict.fromkeys((*ALWAYS, *more))
+    found["level"] = level_db(estimate, mixture)
     if is_silent(reference):
-        return dict.fromkeys((*ALWAYS, *more))
-    found: dict[str, float | None] = {}
+        return found
     for name, ratio in (("sdr", sdr), ("si_sdr", si_sdr)):
         found[name] = float(ratio(estimate, reference))
         found[f"{name}i"] = found[name] - float(ratio(mixture, reference))  # type: ignore[operator]
@@ -58,6 +60,17 @@ def score(
     if set(more) & set(_SPEECH):
         found |= _speech_scores(estimate, reference, sample_rate)
     return found
+
+
+def level_db(estimate: Waveform, mixture: Waveform) -> float | None:
+    """Give the energy of an estimate by that of its mixture, in dB, not below -60; None of a silent mixture.
+
+    Where the target is not there this is what leaks.
+    """
+    if is_silent(mixture):
+        return None
+    one, whole = (float(np.square(sound, dtype=np.float64).sum()) for sound in (estimate, mixture))
+    return max(_LEAST_LEVEL_DB, 10 * float(np.log10(max(one / whole, 1e-12))))
 
 
 def _bss_scores(

@@ -78,7 +78,16 @@ class Oracle(Query):
 
 
 class ByNode(Query):
-    """The ontology node by its name, steered to as the settings say."""
+    """The ontology node by its name, steered to as the settings say.
+
+    Parameters
+    ----------
+    engine : SeparationEngine
+    settings : SeparationSettings
+    name : {"class-mean", "detected"}
+    allow_unknown : bool, default=False
+        Whether a node without a class mean is a target that cannot be asked for, and not the end of the run.
+    """
 
     def __init__(
         self,
@@ -86,27 +95,40 @@ class ByNode(Query):
         settings: SeparationSettings,
         *,
         name: Literal["class-mean", "detected"],
+        allow_unknown: bool = False,
     ) -> None:
         super().__init__(engine, settings.replace(condition=name))
         self.name = name
+        self._allow_unknown = allow_unknown
 
     def target(self, mixed: MixedItem, source: ItemSource) -> Target:  # noqa: ARG002
         """See `Query`."""
+        target = self._named(source)
+        if not self._is_known(target):
+            raise QueryError("target", expected="a class that the weights have a mean of", found="none")
+        return target
+
+    def _named(self, source: ItemSource) -> Target:
         asking = Asking(only_detected=self.settings.only_detected)
         return targets_for_classes(
             self.engine.vocabulary, names=[node_of(source, self.engine.vocabulary)], asking=asking
         )[0]
 
+    def _is_known(self, target: Target) -> bool:
+        return self.name != "class-mean" or self.engine.class_mean(target) is not None
+
     def check(self, items: Sequence[Item]) -> None:
         """See `Query`; the engine would fall back to a detected condition where a class mean is missing."""
-        for source in targets_of(items):
-            [target] = targets_for_classes(
-                self.engine.vocabulary, names=[node_of(source, self.engine.vocabulary)]
+        targets = [self._named(source) for source in targets_of(items)]
+        unknown = [target for target in targets if not self._is_known(target)]
+        if unknown and not (self._allow_unknown and len(unknown) < len(targets)):
+            raise WeightsError(
+                "weights",
+                expected="a class mean of each class (--allow-unknown counts the others as failed)",
+                found=f"none of {unknown[0].key} and {len(unknown) - 1} more"
+                if len(unknown) > 1
+                else f"none of {unknown[0].key}",
             )
-            if self.name == "class-mean" and self.engine.class_mean(target) is None:
-                raise WeightsError(
-                    "weights", expected="a class mean of each class", found=f"none of {target.key}"
-                )
 
 
 class ByText(Query):

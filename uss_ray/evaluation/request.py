@@ -66,6 +66,10 @@ class EvaluationRequest(Settings):
     allow_missing: bool = Field(
         default=False, description="Leave out items whose files are missing, and say so."
     )
+    allow_unknown: bool = Field(
+        default=False,
+        description="Count targets that the weights have no class mean of as failed; otherwise they end the run.",
+    )
     output: Location = Field(description="Folder or URI of the run.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the networks run.")
     overwrite: bool = Field(default=False, description="Replace an earlier run.")
@@ -97,6 +101,8 @@ class EvaluationRequest(Settings):
     def described(self, *, list_sha256: str, train_sha256: str | None) -> dict[str, Any]:
         """Give what shapes the scores as JSON values: not places."""
         shaping = {"benchmark", "systems", "queries", "examples", "settings", "limit", "allow_missing"}
+        if self.allow_unknown:
+            shaping.add("allow_unknown")
         return {
             "list_sha256": list_sha256,
             "train_sha256": train_sha256,

@@ -19,7 +19,7 @@ from uss_ray.evaluation.label_metrics import average_precision, d_prime, f1, lab
 from uss_ray.evaluation.measures import MEASURES
 from uss_ray.evaluation.queries import RANDOM_CLASS
 from uss_ray.evaluation.request import EvaluationRequest
-from uss_ray.evaluation.run import EVENTS, Scored, ScoreRow
+from uss_ray.evaluation.run import LEVEL, Scored, ScoreRow
 from uss_ray.store.store import Store
 
 RESULT_NAME: Final = "result.json"
@@ -53,10 +53,26 @@ class LabelResult(Settings):
     mixture_accuracy: float | None = Field(description="Share of scenes whose labels are all right.")
     source_accuracy: float | None = Field(description="Right labels by right, false and missed ones.")
     f1: float | None = Field(description="Of labels, over all scenes.")
+    precision: float | None = Field(default=None, description="Right labels by found ones.")
+    recall: float | None = Field(default=None, description="Right labels by true ones.")
     mean_average_precision: float | None = Field(
         description="Over events that are in a scene, by highest probability."
     )
     d_prime: float | None = Field(description="Mean over those for which it is defined.")
+
+
+class LevelResult(Settings):
+    """How the stems of a level agree with the mixture, the residual and the level above; over all scenes."""
+
+    unknown: int = Field(description="True nodes that the weights do not know; they count nowhere.")
+    written_sdr: float | None = Field(description="Mean SDR in dB of true nodes that are written.")
+    written_sdri: float | None = Field(description="Mean SDRi in dB of those.")
+    taken_twice: float | None = Field(
+        description="Share of stems whose sound the residual has lost more than once."
+    )
+    least_left: float | None = Field(description="The worst of them, as a factor of the stem.")
+    louder: float | None = Field(description="Share of children that are louder than each parent.")
+    overdrawn: float | None = Field(description="Share of parents that hold less than their children.")
 
 
 class SystemResult(Settings):
@@ -72,6 +88,7 @@ class SystemResult(Settings):
     measures: dict[str, MeasureResult]
     classes: tuple[ClassResult, ...]
     labels: LabelResult | None = None
+    level: LevelResult | None = None
 
 
 class Condition(Settings):
@@ -79,6 +96,10 @@ class Condition(Settings):
 
     difference_db: float = Field(description="SDRi of the first query minus that of a random class.")
     is_blind: bool = Field(description=f"Whether that is under {BLIND_BELOW_DB:g} dB.")
+    absent_level_db: float | None = Field(
+        default=None,
+        description="Level of what is given for a class that is not there, by that of the mixture: what leaks.",
+    )
 
 
 class EvaluationResult(Settings):
@@ -196,7 +217,7 @@ def make_result(
         weights_sha256=weights[1],
         settings=request.settings.model_dump(mode="json"),
         systems=systems,
-        condition=_condition(systems),
+        condition=_condition(rows),
         reasons=dict(sorted(reasons.items(), key=lambda reason: (-reason[1], reason[0]))[:_REASONS]),
         made=made or {},
     )
@@ -221,13 +242,15 @@ def values_of(rows: Iterable[ScoreRow], measure: str) -> dict[str, list[float]]:
 
 def summarise_system(rows: Sequence[ScoreRow]) -> SystemResult:
     """Sum up the rows of one system and query."""
+    of_scenes = [row for row in rows if row.label == row.query]
+    targets = [row for row in rows if row.label != row.query] or of_scenes
     measures = [name for name in MEASURES if any(name in row.scores or name in row.undefined for row in rows)]
     told = [row.is_detected for row in rows if row.is_detected is not None]
     values = {name: values_of(rows, name) for name in measures}
     return SystemResult(
         system=rows[0].system,
         query=rows[0].query,
-        targets=len(rows),
+        targets=len(targets),
         failed=sum(row.reason is not None for row in rows),
         detected=sum(told) / len(told) if told else None,
         measures={
@@ -241,14 +264,15 @@ def summarise_system(rows: Sequence[ScoreRow]) -> SystemResult:
         classes=tuple(
             ClassResult(
                 label=label,
-                targets=sum(row.label == label for row in rows),
+                targets=sum(row.label == label for row in targets),
                 medians={
                     name: float(np.median(values[name][label])) for name in measures if label in values[name]
                 },
             )
-            for label in sorted({row.label for row in rows})
+            for label in sorted({row.label for row in targets})
         ),
-        labels=_label_result([row for row in rows if row.query == EVENTS and row.reason is None]),
+        labels=_label_result([row for row in of_scenes if row.reason is None]),
+        level=_level_result(rows) if rows[0].query.startswith(LEVEL) else None,
     )
 
 
@@ -257,6 +281,7 @@ def _label_result(rows: Sequence[ScoreRow]) -> LabelResult | None:
         return None
     mixture, source = label_accuracies([(row.found, row.true) for row in rows])
     right = sum(len(set(row.found) & set(row.true)) for row in rows)
+    predicted, there = sum(len(row.found) for row in rows), sum(len(row.true) for row in rows)
     known = sorted({node for row in rows for node in row.true} & set(rows[0].probs))
     scores = np.array([[row.probs[node] for node in known] for row in rows])
     truth = np.array([[node in row.true for node in known] for row in rows])
@@ -264,9 +289,34 @@ def _label_result(rows: Sequence[ScoreRow]) -> LabelResult | None:
     return LabelResult(
         mixture_accuracy=mixture,
         source_accuracy=source,
-        f1=f1(right, sum(len(row.found) for row in rows), sum(len(row.true) for row in rows)),
+        f1=f1(right, predicted, there),
+        precision=right / predicted if predicted else None,
+        recall=right / there if there else None,
         mean_average_precision=_mean_of(average_precision(scores[:, at], truth[:, at]) for at in columns),
         d_prime=_mean_of(d_prime(scores[:, at], truth[:, at]) for at in columns),
+    )
+
+
+def _level_result(rows: Sequence[ScoreRow]) -> LevelResult:
+    counts: dict[str, float] = {}
+    for row in rows:
+        for name, value in row.counts.items():
+            counts[name] = counts.get(name, 0.0) + value
+    written = [row.scores for row in rows if row.is_detected]
+
+    def share(part: str, whole: str) -> float | None:
+        return counts[part] / counts[whole] if counts.get(whole) else None
+
+    return LevelResult(
+        unknown=round(counts.get("unknown", 0.0)),
+        written_sdr=_mean_of(scores["sdr"] for scores in written),
+        written_sdri=_mean_of(scores["sdri"] for scores in written),
+        taken_twice=share("taken_twice", "stems"),
+        least_left=min(
+            (row.counts["least_left"] for row in rows if "least_left" in row.counts), default=None
+        ),
+        louder=share("louder", "children"),
+        overdrawn=share("overdrawn", "parents"),
     )
 
 
@@ -275,17 +325,28 @@ def _mean_of(values: Iterable[float | None]) -> float | None:
     return float(np.mean(defined)) if defined else None
 
 
-def _condition(systems: Sequence[SystemResult]) -> Condition | None:
-    own = [one for one in systems if one.system == "engine" and "sdri" in one.measures]
-    asked = next((one for one in own if one.query != RANDOM_CLASS), None)
-    random = next((one for one in own if one.query == RANDOM_CLASS), None)
-    if asked is None or random is None:
-        return None
-    figures = [one.measures["sdri"].class_median_mean.value for one in (asked, random)]
+def _condition(rows: Sequence[ScoreRow]) -> Condition | None:
+    """Compare the first query with a random class, on the targets that both were scored on."""
+    own = {
+        query: {(row.item_id, row.label): row for row in found if "sdri" in row.scores}
+        for (system, query), found in by_system(rows).items()
+        if system == "engine"
+    }
+    random = own.pop(RANDOM_CLASS, {})
+    asked = next((found for found in own.values() if found), {})
+    shared = asked.keys() & random.keys()
+    figures = [
+        class_median_mean(values_of((found[key] for key in shared), "sdri"), draws=0).value
+        for found in (asked, random)
+    ]
     if figures[0] is None or figures[1] is None:
         return None
     difference = figures[0] - figures[1]
-    return Condition(difference_db=difference, is_blind=difference < BLIND_BELOW_DB)
+    return Condition(
+        difference_db=difference,
+        is_blind=difference < BLIND_BELOW_DB,
+        absent_level_db=class_median_mean(values_of(random.values(), "level"), draws=0).value,
+    )
 
 
 def environment() -> dict[str, Any]:

@@ -10,7 +10,7 @@ import io
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +37,8 @@ from uss_ray.evaluation.queries import (
     conditions_of_list,
 )
 from uss_ray.evaluation.request import OWN_SYSTEMS, EvaluationRequest
+from uss_ray.evaluation.scene_run import separate_levels
+from uss_ray.evaluation.scene_scores import TAKEN_TWICE, LevelScore
 from uss_ray.evaluation.sounds import MixedItem, SoundShelf, mix
 from uss_ray.evaluation.systems import (
     BASELINES,
@@ -58,6 +60,8 @@ CHUNK_ITEMS = 16
 ITEMS_FOLDER = "items"
 EVENTS = "events"
 """What stands for a query where nothing is asked for."""
+LEVEL = "level-"
+"""What stands for a query where all nodes of a level are asked for, with its number behind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +90,8 @@ class ScoreRow:
         Node ids, of a scene of which nothing was asked.
     probs : dict of str to float
         Highest probability of each event in such a scene.
+    counts : dict of str to float
+        Of a level of a scene, what is summed up over scenes; see `level_rows`.
     """
 
     item_id: str
@@ -102,6 +108,7 @@ class ScoreRow:
     true: tuple[str, ...] = ()
     found: tuple[str, ...] = ()
     probs: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -279,8 +286,18 @@ class Evaluator:
                 rows += self._score(one, separated, system)
             self.spent.scoring += time.monotonic() - began
         if self.benchmark.card.is_of_scenes and "engine" in self.request.systems:
-            rows += [self._events(one) for one in mixed]
+            rows += [row for one in mixed for row in (self._events(one), *self._levels(one))]
         return rows
+
+    def _levels(self, mixed: MixedItem) -> list[ScoreRow]:
+        """Score what a user gets who asks for the levels of the ontology."""
+        began = time.monotonic()
+        scores = separate_levels(mixed, engine=self.engine, settings=self.request.settings)
+        self.spent.separating += time.monotonic() - began
+        seconds = len(mixed.mixture) / mixed.sample_rate
+        return [
+            row for score in scores for row in level_rows(score, sources=len(mixed.targets), seconds=seconds)
+        ]
 
     def _events(self, mixed: MixedItem) -> ScoreRow:
         """Score what a user gets who asks for nothing: false and missed sounds count."""
@@ -363,7 +380,68 @@ class Evaluator:
             return ByCondition(self.engine, settings, name=name, conditions=conditions)
         if name == "class-mean" and self.scored.train is not None:
             return ByCondition(self.engine, settings, name=name, conditions=self._conditions)
-        return ByNode(self.engine, settings, name="detected" if name == "detected" else "class-mean")
+        return ByNode(
+            self.engine,
+            settings,
+            name="detected" if name == "detected" else "class-mean",
+            allow_unknown=self.request.allow_unknown,
+        )
+
+
+def level_rows(level: LevelScore, *, sources: int, seconds: float) -> list[ScoreRow]:
+    """Give a row for the level of a scene, and one for each node that is there and that the weights know.
+
+    Parameters
+    ----------
+    level : LevelScore
+    sources : int
+        In the scene.
+    seconds : float
+        Of the scene.
+    """
+    row = partial(
+        ScoreRow,
+        item_id=level.scene_id,
+        system="engine",
+        query=f"{LEVEL}{level.level}",
+        sources=sources,
+        seconds=seconds,
+    )
+    known = [node for node in level.nodes if node.is_known]
+    lefts = [node.left for node in level.nodes if node.left is not None]
+    scores = {
+        "ca_sdri": level.ca_sdri_db,
+        "residual": level.residual_share,
+        "false_stems": sum(node.share for node in level.nodes if not node.is_true),
+        "missed": sum(node.share for node in known if not node.is_written),
+    }
+    counts = {
+        "unknown": sum(node.is_true and not node.is_known for node in level.nodes),
+        "stems": len(lefts),
+        "taken_twice": sum(left < TAKEN_TWICE for left in lefts),
+        **({"least_left": min(lefts)} if lefts else {}),
+        **{name: getattr(level, name) for name in ("children", "louder", "parents", "overdrawn")},
+    }
+    of_scene = row(
+        label=f"{LEVEL}{level.level}",
+        scores={name: value for name, value in scores.items() if value is not None},
+        undefined=tuple(name for name, value in scores.items() if value is None),
+        true=tuple(sorted(node.node_id for node in known if node.is_true)),
+        found=tuple(sorted(node.node_id for node in known if node.is_written)),
+        counts={name: float(value) for name, value in counts.items()},
+    )
+    return [
+        of_scene,
+        *(
+            row(
+                label=node.node_id,
+                scores={"sdr": node.sdr_db, "sdri": node.sdri_db},
+                is_detected=node.is_written,
+            )
+            for node in known
+            if node.sdr_db is not None and node.sdri_db is not None
+        ),
+    ]
 
 
 def _lost(item: Item, system: System, reason: str) -> ScoreRow:
@@ -382,7 +460,7 @@ def _device(name: str) -> str:
 
 
 _SCHEMA = schema_of(ScoreRow)
-_MAPS = ("scores", "probs")
+_MAPS = ("scores", "probs", "counts")
 _LISTS = ("undefined", "true", "found")
 
 
@@ -411,7 +489,7 @@ def rows_from_parquet(content: bytes, *, item: str) -> list[ScoreRow]:
         return [
             ScoreRow(
                 **record
-                | {name: dict(record[name]) for name in _MAPS}
+                | {name: dict(record.get(name, ())) for name in _MAPS}
                 | {name: tuple(record[name]) for name in _LISTS}
             )
             for record in records

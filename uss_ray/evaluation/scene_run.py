@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from uss_ray.audio.level import dbfs
 from uss_ray.evaluation.scene_scores import LevelScore, SeparatedScene, score_scene
-from uss_ray.evaluation.scenes import ClipShelf, MixedScene, Scene, mix_scene
+from uss_ray.evaluation.sounds import MixedItem
 from uss_ray.separation.engine import SeparationEngine
 from uss_ray.separation.mixture import ArraySource
 from uss_ray.separation.networks import TagRow
@@ -20,23 +20,21 @@ from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import SeparationPlan, targets_for_levels
 
 
-def run_scenes(
-    scenes: Sequence[Scene],
-    clips: ClipShelf,
+def separate_levels(
+    mixed: MixedItem,
     *,
     engine: SeparationEngine,
     settings: SeparationSettings,
     levels: Sequence[int] = (1, 2, 3),
     is_oracle: bool = False,
     forwards: Counter[str] | None = None,
-) -> Iterator[list[LevelScore]]:
-    """Separate and score scenes one after the other.
+) -> list[LevelScore]:
+    """Separate a scene at levels of the ontology, and score each.
 
     Parameters
     ----------
-    scenes : sequence of Scene
-    clips : ClipShelf
-        At any rate.
+    mixed : MixedItem
+        Its targets with their classes.
     engine : SeparationEngine
     settings : SeparationSettings
     levels : sequence of int, default=(1, 2, 3)
@@ -44,26 +42,22 @@ def run_scenes(
         Ask for the nodes that are there, and wherever there is sound; otherwise for all, as the detector finds them.
     forwards : Counter, optional
         Counts rows of the tagger as "tags" and of the separator as "separations".
-
-    Yields
-    ------
-    list of LevelScore
-        Of one scene.
     """
-    for scene in scenes:
-        mixed = mix_scene(scene, clips)
-        plan = _plan(mixed, engine, settings=settings, levels=levels, is_oracle=is_oracle)
-        session = engine.open_session(
-            ArraySource(mixed.mixture, sample_rate=clips.sample_rate), plan, settings=settings
-        )
-        if forwards is not None:
-            session = _counted(session, forwards)
-        separated = _separate(mixed, session, plan=plan, engine=engine, settings=settings)
-        yield score_scene(scene.scene_id, separated, targets=plan.targets, vocabulary=engine.vocabulary)
+    classes = engine.vocabulary.classes
+    sources = {
+        classes.index(str(source.class_id)): mixed.targets[source.label] for source in mixed.item.targets
+    }
+    plan = _plan(sources, engine, settings=settings, levels=levels, is_oracle=is_oracle)
+    source = ArraySource(mixed.mixture, sample_rate=mixed.sample_rate, name=mixed.item.item_id)
+    session = engine.open_session(source, plan, settings=settings)
+    if forwards is not None:
+        session = _counted(session, forwards)
+    separated = _separate(mixed.mixture, sources, session, plan=plan, engine=engine, settings=settings)
+    return score_scene(mixed.item.item_id, separated, targets=plan.targets, vocabulary=engine.vocabulary)
 
 
 def _plan(
-    mixed: MixedScene,
+    sources: Mapping[int, np.ndarray],
     engine: SeparationEngine,
     *,
     settings: SeparationSettings,
@@ -75,18 +69,18 @@ def _plan(
     )
     if not is_oracle:
         return SeparationPlan(targets)
-    there = {engine.vocabulary.classes.index(class_id) for class_id in mixed.sources}
     return SeparationPlan(
         tuple(
             replace(target, is_gated=False)
             for target in targets
-            if target.is_known and there.intersection(target.class_indexes)
+            if target.is_known and sources.keys() & set(target.class_indexes)
         )
     )
 
 
 def _separate(
-    mixed: MixedScene,
+    mixture: np.ndarray,
+    sources: Mapping[int, np.ndarray],
     session: Session[EstimateBlock],
     *,
     plan: SeparationPlan,
@@ -98,7 +92,7 @@ def _separate(
     keys = [target.key for target in plan.targets]
     for block in engine.drive(session):
         for key, estimate in block.estimates.items():
-            whole = estimates.setdefault(key, np.zeros_like(mixed.mixture))
+            whole = estimates.setdefault(key, np.zeros_like(mixture))
             whole[block.start_frame : block.start_frame + estimate.shape[1]] = estimate[0]
         held_by.update(
             (keys[place], keys[block.held_by[segment, place]])
@@ -115,13 +109,7 @@ def _separate(
         if key not in estimates and key not in stem_of and holder in stems:
             stem_of[key] = holder
             stems[key] = stems[holder]
-    classes = engine.vocabulary.classes
-    return SeparatedScene(
-        mixed.mixture,
-        {classes.index(class_id): sound for class_id, sound in mixed.sources.items()},
-        stems,
-        stem_of,
-    )
+    return SeparatedScene(mixture, sources, stems, stem_of)
 
 
 def _counted(session: Session[EstimateBlock], forwards: Counter[str]) -> Session[EstimateBlock]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from uss_ray.evaluation.label_metrics import ca_sdri
 from uss_ray.evaluation.metrics import sdr
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.targets import Target
@@ -59,7 +60,7 @@ class NodeScore:
     sdr_db, sdri_db : float or None
         Against the sum of the true sources below the node; of one that is not written, of silence. None of a false one.
     share : float
-        Energy of the stem by that of the mixture, in [0, inf).
+        Energy of the stem by that of the mixture, in [0, inf); of one that is true and not written, of its sources.
     left : float or None
         What the residual of the level holds of the stem's sound, as a factor of the stem; None without a stem.
     """
@@ -87,6 +88,8 @@ class LevelScore:
     nodes : tuple of NodeScore
     residual_share : float
         Energy of mixture minus stems by that of the mixture.
+    ca_sdri_db : float or None
+        Class-aware SDRi of the nodes that the weights know.
     children, louder : int
         Stems of this level with a parent in the level above that was asked for; and how many of them are more than
         1 dB louder than each parent, or have no parent with a stem.
@@ -99,6 +102,7 @@ class LevelScore:
     level: int
     nodes: tuple[NodeScore, ...]
     residual_share: float
+    ca_sdri_db: float | None
     children: int
     louder: int
     parents: int
@@ -165,6 +169,7 @@ def _score_level(
         level,
         nodes=tuple(node for node in nodes if node.is_true or node.is_written),
         residual_share=energy(residual) / max(energy(separated.mixture), _FLOOR),
+        ca_sdri_db=_class_aware(separated, [target for target in targets if target.is_known]),
         children=len(children),
         louder=louder,
         parents=len(below),
@@ -176,11 +181,10 @@ def _score_node(
     scene_id: str, level: int, target: Target, separated: SeparatedScene, residual: Waveform
 ) -> NodeScore:
     mixture = separated.mixture
-    below = [sound for index, sound in separated.sources.items() if index in target.class_indexes]
+    truth = _truth(separated, target)
     stem = separated.stems.get(target.key)
     sdr_db = sdri_db = None
-    if below:
-        truth = np.sum(below, axis=0)
+    if truth is not None:
         sdr_db = float(sdr(np.zeros_like(mixture) if stem is None else stem, truth))
         sdri_db = sdr_db - float(sdr(mixture, truth))
     return NodeScore(
@@ -188,12 +192,26 @@ def _score_node(
         level,
         target.key,
         is_known=target.is_known,
-        is_true=bool(below),
+        is_true=truth is not None,
         is_written=stem is not None,
         sdr_db=sdr_db,
         sdri_db=sdri_db,
-        share=energy(stem) / max(energy(mixture), _FLOOR),
+        share=energy(truth if stem is None else stem) / max(energy(mixture), _FLOOR),
         left=None if stem is None else projection(residual, stem),
+    )
+
+
+def _truth(separated: SeparatedScene, target: Target) -> Waveform | None:
+    below = [sound for index, sound in separated.sources.items() if index in target.class_indexes]
+    return np.sum(below, axis=0) if below else None
+
+
+def _class_aware(separated: SeparatedScene, targets: Sequence[Target]) -> float | None:
+    truths = {target.key: _truth(separated, target) for target in targets}
+    return ca_sdri(
+        {key: [separated.stems[key]] for key in truths if key in separated.stems},
+        {key: [truth] for key, truth in truths.items() if truth is not None},
+        separated.mixture,
     )
 
 
@@ -211,92 +229,3 @@ def energy(waveform: Waveform | None) -> float:
 def projection(waveform: Waveform, onto: Waveform) -> float:
     """Tell how much of a sound another holds, as a factor of it: 1 if it holds it, 0 if nothing, -1 its opposite."""
     return float(np.dot(waveform.astype(np.float64), onto)) / max(energy(onto), _FLOOR)
-
-
-@dataclass(frozen=True)
-class SceneSummary:
-    """Scores of one level over scenes.
-
-    Parameters
-    ----------
-    level : int
-    precision, recall, f1 : float or None
-        Of nodes that the weights know; None where there are none to count.
-    unknown : int
-        True nodes that the weights do not know.
-    sdr_db, sdri_db : float or None
-        Mean over true nodes that are written.
-    sdr_all_db, sdri_all_db : float or None
-        Mean over all true nodes that the weights know; what is missed counts as silence.
-    residual : float
-        Mean share of the energy in the residual.
-    false_share : float
-        Mean share of the energy in false stems, of a scene.
-    taken_twice : float or None
-        Share of stems whose sound the residual has lost more than once.
-    least_left : float or None
-        The worst of them, as a factor of the stem.
-    louder, overdrawn : float or None
-        Share of children louder than their parents, and of parents that hold less than their children.
-    """
-
-    level: int
-    precision: float | None
-    recall: float | None
-    f1: float | None
-    unknown: int
-    sdr_db: float | None
-    sdri_db: float | None
-    sdr_all_db: float | None
-    sdri_all_db: float | None
-    residual: float
-    false_share: float
-    taken_twice: float | None
-    least_left: float | None
-    louder: float | None
-    overdrawn: float | None
-
-
-def summarise(scores: Sequence[LevelScore]) -> list[SceneSummary]:
-    """Sum up scenes, level by level."""
-    return [
-        _summary(level, [score for score in scores if score.level == level])
-        for level in sorted({score.level for score in scores})
-    ]
-
-
-def _summary(level: int, scores: Sequence[LevelScore]) -> SceneSummary:
-    nodes = [node for score in scores for node in score.nodes]
-    known = [node for node in nodes if node.is_known]
-    right = sum(node.is_true and node.is_written for node in known)
-    written, true = sum(node.is_written for node in known), sum(node.is_true for node in known)
-    lefts = [node.left for node in nodes if node.left is not None]
-    false = sum(node.share for node in nodes if not node.is_true)
-    heard = [node for node in known if node.is_true and node.is_written]
-    all_true = [node for node in known if node.is_true]
-    return SceneSummary(
-        level,
-        precision=_share(right, written),
-        recall=_share(right, true),
-        f1=_share(2 * right, written + true),
-        unknown=sum(node.is_true and not node.is_known for node in nodes),
-        sdr_db=_mean(node.sdr_db for node in heard),
-        sdri_db=_mean(node.sdri_db for node in heard),
-        sdr_all_db=_mean(node.sdr_db for node in all_true),
-        sdri_all_db=_mean(node.sdri_db for node in all_true),
-        residual=float(np.mean([score.residual_share for score in scores])),
-        false_share=false / len(scores),
-        taken_twice=_share(sum(left < TAKEN_TWICE for left in lefts), len(lefts)),
-        least_left=min(lefts, default=None),
-        louder=_share(sum(score.louder for score in scores), sum(score.children for score in scores)),
-        overdrawn=_share(sum(score.overdrawn for score in scores), sum(score.parents for score in scores)),
-    )
-
-
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None

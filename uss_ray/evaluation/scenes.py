@@ -1,27 +1,25 @@
-"""Scenes: lists of recordings whose sources are known, drawn from labelled clips and mixed while they are read.
+"""Scenes: recordings whose sources are known, drawn from labelled clips.
 
-Owns the drawing, the JSON Lines of a list and the mixing. What a separation of a scene is worth is `scene_scores`'.
+Owns the drawing. `benchmarks.mini` makes items of them; what a separation of a scene is worth is `scene_scores`'.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
 
 from uss_ray.datasets.clips import LoadedClips
 from uss_ray.errors import DataError
+from uss_ray.evaluation.items import MODEL_RATE
 from uss_ray.evaluation.pairs import Event, read_events
 from uss_ray.evaluation.protocol import read_split
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.store.store import Location, Store
 
 Waveform = NDArray[np.float32]
 
@@ -31,7 +29,8 @@ _LEVELS_DB = (-12.0, 12.0)
 _TIMES_MOST = 3
 _LEVEL_OF_ZERO_DBFS = -30.0
 _LOUDEST_PEAK = 0.9
-_EDGE_SECONDS = 0.05
+EDGE_SECONDS: Final = 0.05
+"""What of a clip is taken before and after what sounds, and how long it fades."""
 _TRIES = 200
 
 
@@ -104,125 +103,6 @@ class PieceCandidate:
     peak: float
 
 
-class ClipShelf:
-    """Clips of several data sets by their ids.
-
-    Parameters
-    ----------
-    loaded : sequence of LoadedClips
-        Of one sample rate; no clip in two of them.
-
-    Raises
-    ------
-    DataError
-        If a clip is in two of them.
-    """
-
-    def __init__(self, loaded: Sequence[LoadedClips]) -> None:
-        self._places: dict[str, tuple[LoadedClips, int]] = {}
-        for clips in loaded:
-            for row, record in enumerate(clips.records):
-                if record.clip_id in self._places:
-                    raise DataError(
-                        record.clip_id, expected="a clip of one data set", found="the same id in two"
-                    )
-                self._places[record.clip_id] = clips, row
-        self.sample_rate = loaded[0].sample_rate
-
-    @classmethod
-    def load(
-        cls,
-        data: Sequence[Path],
-        *,
-        clip_ids: Iterable[str],
-        vocabulary: Vocabulary,
-        sample_rate: int,
-        split: str = "eval",
-    ) -> ClipShelf:
-        """Decode some clips of one split of data sets in audioset_mini's layout.
-
-        Raises
-        ------
-        DataError
-            If one of them is in none of the sets, or cannot be decoded.
-        """
-        wanted = set(clip_ids)
-        loaded = []
-        for folder in data:
-            records = [
-                record
-                for record in read_split(folder, split=split, vocabulary=vocabulary)
-                if record.clip_id in wanted
-            ]
-            wanted.difference_update(record.clip_id for record in records)
-            if records:
-                loaded.append(
-                    LoadedClips.load(
-                        records,
-                        folder / "audio" / split,
-                        classes=len(vocabulary.classes),
-                        sample_rate=sample_rate,
-                    )
-                )
-        if wanted or not loaded:
-            raise DataError(
-                min(wanted, default="scenes"),
-                expected=f"a clip of {', '.join(map(str, data))}",
-                found="none of that name",
-            )
-        return cls(loaded)
-
-    def waveform(self, clip_id: str) -> Waveform:
-        """Give a whole clip, of shape (samples,)."""
-        clips, row = self._places[clip_id]
-        return clips.waveform(row)
-
-
-@dataclass(frozen=True, eq=False)
-class MixedScene:
-    """A scene as sound.
-
-    Parameters
-    ----------
-    mixture : ndarray of shape (samples,), dtype=float32
-        The sum of the sources.
-    sources : dict of str to ndarray of shape (samples,), dtype=float32
-        Class id -> all its pieces.
-    """
-
-    mixture: Waveform
-    sources: dict[str, Waveform]
-
-
-def mix_scene(scene: Scene, clips: ClipShelf) -> MixedScene:
-    """Cut the pieces of a scene from their clips, with short fades, and add them up.
-
-    Parameters
-    ----------
-    scene : Scene
-    clips : ClipShelf
-    """
-    rate = clips.sample_rate
-    sources = {class_id: np.zeros(scene.seconds * rate, np.float32) for class_id in scene.class_ids}
-    for piece in scene.pieces:
-        cut = _cut(clips.waveform(piece.clip_id), piece.start_seconds, piece.seconds, sample_rate=rate)
-        start = round(piece.position_seconds * rate)
-        source = sources[piece.class_id]
-        kept = cut[: len(source) - start]
-        source[start : start + len(kept)] += np.float32(10 ** (piece.gain_db / 20)) * kept
-    return MixedScene(np.sum(list(sources.values()), axis=0), sources)
-
-
-def _cut(clip: Waveform, start_seconds: float, seconds: float, *, sample_rate: int) -> Waveform:
-    start = round(start_seconds * sample_rate)
-    cut = clip[start : start + round(seconds * sample_rate)].copy()
-    edge = min(round(_EDGE_SECONDS * sample_rate), len(cut) // 2)
-    ramp = ((np.arange(edge) + 0.5) / max(1, edge)).astype(np.float32)
-    cut[:edge] *= ramp
-    cut[len(cut) - edge :] *= ramp[::-1]
-    return cut
-
-
 def build_scenes(data: Sequence[Path], *, vocabulary: Vocabulary, count: int, seed: int = 0) -> list[Scene]:
     """Draw scenes from the eval splits of data sets whose events are known.
 
@@ -242,21 +122,33 @@ def build_scenes(data: Sequence[Path], *, vocabulary: Vocabulary, count: int, se
     DataError
         If a table or a clip cannot be read, or there are too few clips.
     """
-    sounds: dict[str, list[Event]] = {}
+    candidates: dict[str, PieceCandidate] = {}
     for folder in data:
-        for event in read_events(folder / "metadata" / "strong_labels.tsv", split="eval"):
-            sounds.setdefault(event.clip_id, []).append(event)
-    pure = {
-        clip_id: events
-        for clip_id, events in sounds.items()
-        if len({event.class_id for event in events}) == 1
-    }
-    shelf = ClipShelf.load(data, clip_ids=pure, vocabulary=vocabulary, sample_rate=32_000)
-    candidates = [
-        _candidate(events, shelf.waveform(clip_id), sample_rate=shelf.sample_rate)
-        for clip_id, events in pure.items()
+        found = _candidates(folder, vocabulary=vocabulary)
+        twice = sorted(candidates.keys() & found.keys())
+        if twice:
+            raise DataError(twice[0], expected="a clip of one data set", found="the same id in two")
+        candidates |= found
+    return draw_scenes(candidates.values(), related=vocabulary.ontology.related, count=count, seed=seed)
+
+
+def _candidates(data: Path, *, vocabulary: Vocabulary) -> dict[str, PieceCandidate]:
+    """Decode the clips of a data set in which a single class sounds."""
+    sounds: dict[str, list[Event]] = {}
+    for event in read_events(data / "metadata" / "strong_labels.tsv", split="eval"):
+        sounds.setdefault(event.clip_id, []).append(event)
+    pure = [
+        record
+        for record in read_split(data, split="eval", vocabulary=vocabulary)
+        if len({event.class_id for event in sounds.get(record.clip_id, ())}) == 1
     ]
-    return draw_scenes(candidates, related=vocabulary.ontology.related, count=count, seed=seed)
+    clips = LoadedClips.load(
+        pure, data / "audio" / "eval", classes=len(vocabulary.classes), sample_rate=MODEL_RATE
+    )
+    return {
+        record.clip_id: _candidate(sounds[record.clip_id], clips.waveform(row), sample_rate=MODEL_RATE)
+        for row, record in enumerate(pure)
+    }
 
 
 def _candidate(events: Sequence[Event], clip: Waveform, *, sample_rate: int) -> PieceCandidate:
@@ -344,8 +236,8 @@ def _place(
     candidate: PieceCandidate, level_db: float, scene_seconds: int, rng: np.random.Generator
 ) -> tuple[ScenePiece, float]:
     """Give a piece somewhere in a scene, and its peak there."""
-    start = max(0.0, candidate.sounds[0][0] - _EDGE_SECONDS)
-    seconds = max(off for _, off in candidate.sounds) + _EDGE_SECONDS - start
+    start = max(0.0, candidate.sounds[0][0] - EDGE_SECONDS)
+    seconds = max(off for _, off in candidate.sounds) + EDGE_SECONDS - start
     position = round(float(rng.uniform(0.0, scene_seconds - seconds)), 2)
     gain_db = _LEVEL_OF_ZERO_DBFS + level_db - candidate.level_dbfs
     moved = position - start
@@ -359,33 +251,3 @@ def _place(
         sounds=tuple((round(on + moved, 3), round(off + moved, 3)) for on, off in candidate.sounds),
     )
     return piece, candidate.peak * 10 ** (gain_db / 20)
-
-
-def scenes_jsonl(scenes: Iterable[Scene]) -> str:
-    """Give a list as JSON Lines, a scene a line."""
-    return "".join(json.dumps(asdict(scene), separators=(",", ":")) + "\n" for scene in scenes)
-
-
-def list_sha256(scenes: Iterable[Scene]) -> str:
-    """Name a list by what it says."""
-    return hashlib.sha256(scenes_jsonl(scenes).encode()).hexdigest()
-
-
-def read_scenes(location: Location | Store) -> list[Scene]:
-    """Read a list that `scenes_jsonl` gave.
-
-    Raises
-    ------
-    DataError
-        If it cannot be read, or a line is no scene.
-    """
-    place = Store.of(location, DataError)
-    checked = TypeAdapter(Scene)
-    scenes = []
-    for number, line in enumerate(place.read().decode().splitlines(), start=1):
-        try:
-            scenes.append(checked.validate_json(line))
-        except ValidationError as error:
-            found = error.errors()[0]["msg"]
-            raise DataError(f"{place}, line {number}", expected="a scene", found=found) from error
-    return scenes

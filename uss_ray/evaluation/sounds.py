@@ -123,6 +123,8 @@ class SoundShelf:
             start = round(source.start_seconds * own_rate)
             cut = waveform[start : start + round(source.seconds * own_rate)]
             converted = _at_rate(cut, own_rate, rate, protocol)
+        elif protocol == "strict" and source.seconds:
+            converted = _cut_at_rate(waveform, own_rate, rate, source)
         else:
             converted = self._converted(source, rate, protocol)[round(source.start_seconds * rate) :]
         if source.seconds:
@@ -191,6 +193,22 @@ def _at_rate(waveform: Waveform, from_rate: int, to_rate: int, protocol: Protoco
     samples = -(-len(waveform) * to_rate // from_rate)
     converted = soxr.resample(waveform, from_rate, to_rate, quality="HQ").astype(np.float32)
     return np.pad(converted[:samples], (0, max(0, samples - len(converted))))
+
+
+def _cut_at_rate(waveform: Waveform, from_rate: int, to_rate: int, source: ItemSource) -> Waveform:
+    """Give what a cut of the whole file, converted, would be; only the cut and what the filter hears is converted."""
+    resampler = BlockResampler(from_rate, to_rate)
+    first = round(source.start_seconds * to_rate)
+    count = min(round(source.seconds * to_rate), resampler.output_frames(len(waveform)) - first)
+    grid, reach = resampler.grid_frames, resampler.context_frames
+    before = first * from_rate // to_rate // grid * grid
+    left = min(before, reach)
+    kept = -(-(first + count) * from_rate // to_rate) - before
+    block = waveform[before - left : before + kept + reach]
+    right = max(0, len(block) - left - kept)
+    converted = resampler.resample(block[None], left_context=left, right_context=right)[0]
+    skipped = first - before * to_rate // from_rate
+    return converted[skipped : skipped + count]
 
 
 def _placed(piece: Waveform, start: int, samples: int) -> Waveform:

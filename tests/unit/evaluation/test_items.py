@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import io
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from uss_ray.errors import DataError
@@ -44,6 +48,18 @@ def test_a_list_is_read_back(tmp_path) -> None:
     assert make_list().paths == {"0.wav", "1.wav", "2.wav", "rain.wav"}
 
 
+def test_a_list_that_was_written_before_sources_had_times_is_read(tmp_path) -> None:
+    listed = make_list()
+    assert listed.sha256 == "f6808507adeb0087a9bd730fd96259605a3373abdec2781c8c2d47be5a4e8669"
+    table = pq.read_table(io.BytesIO(listed.to_parquet()))
+    rows = table.to_pylist()
+    for source in (source for row in rows for source in row["sources"]):
+        del source["sounds"]
+    old = pa.Table.from_pylist(rows).replace_schema_metadata(table.schema.metadata)
+    pq.write_table(old, tmp_path / "list.parquet")
+    assert read_list(tmp_path / "list.parquet") == listed
+
+
 def test_what_is_no_list_is_refused(tmp_path) -> None:
     (tmp_path / "list.parquet").write_bytes(b"no")
     with pytest.raises(DataError, match="expected an evaluation list in Parquet"):
@@ -51,9 +67,6 @@ def test_what_is_no_list_is_refused(tmp_path) -> None:
 
 
 def test_a_list_that_was_changed_is_refused(tmp_path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     path = tmp_path / "list.parquet"
     path.write_bytes(make_list().to_parquet())
     table = pq.read_table(path)

@@ -23,7 +23,10 @@ def test_doing_nothing_is_worth_nothing_and_half_three_decibels() -> None:
 
 
 def test_of_a_silent_target_nothing_is_defined() -> None:
-    assert score(OTHER, TARGET * 0, OTHER, sample_rate=RATE) == dict.fromkeys(ALWAYS)
+    found = score(0.1 * OTHER, TARGET * 0, OTHER, sample_rate=RATE)
+    assert found == dict.fromkeys(ALWAYS) | {"level": pytest.approx(-20.0)}  # but for what leaks
+    assert score(OTHER * 0, TARGET, OTHER, sample_rate=RATE)["level"] == -60.0
+    assert score(OTHER, TARGET, OTHER * 0, sample_rate=RATE)["level"] is None
 
 
 def test_both_orders_of_bsseval_are_named() -> None:

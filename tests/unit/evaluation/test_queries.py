@@ -54,6 +54,12 @@ def test_a_class_without_a_mean_is_refused_before_any_work(engine: SeparationEng
     with pytest.raises(WeightsError, match=f"found none of {PIANO}"):
         query.check(asked(PIANO, "Piano"))
     ByNode(engine, SeparationSettings(), name="detected").check(asked(PIANO, "Piano"))
+    lenient = ByNode(engine, SeparationSettings(), name="class-mean", allow_unknown=True)
+    lenient.check([*asked(PIANO, "Piano"), *asked(DOG, "Dog")])
+    with pytest.raises(QueryError, match="expected a class that the weights have a mean of"):
+        lenient.target(mixed_item(), replace(DOG_SOURCE, class_id=PIANO))
+    with pytest.raises(WeightsError, match=f"found none of {PIANO}"):
+        lenient.check(asked(PIANO, "Piano"))
 
 
 def test_an_index_a_text_and_a_training_list_ask_for_the_same_class(

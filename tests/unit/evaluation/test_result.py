@@ -62,8 +62,11 @@ def test_medians_means_and_what_is_not_defined_are_told_apart() -> None:
 
 @pytest.mark.parametrize(("random", "is_blind"), [(0.2, False), (4.8, True)])
 def test_a_separator_that_does_not_hear_its_condition_is_seen(random: float, is_blind: bool) -> None:
-    result = result_of([row("a/0", 5.0), row("a/0", random, query="random-class")])
+    leaks = replace(row("a/0", random, query="random-class"), scores={"sdri": random, "level": -7.0})
+    # what the first query was not scored on says nothing of the difference
+    result = result_of([row("a/0", 5.0), leaks, row("b/0", 40.0, query="random-class")])
     assert result.condition is not None
+    assert result.condition.absent_level_db == -7.0
     assert result.condition.difference_db == pytest.approx(5.0 - random)
     assert result.condition.is_blind is is_blind
 
@@ -104,6 +107,7 @@ def test_what_was_found_in_scenes_is_summed_up() -> None:
     assert found.measures["ca_sdri"].mean.value == 1.0
     assert (found.labels.mixture_accuracy, found.labels.source_accuracy) == (0.5, 0.5)
     assert found.labels.f1 == pytest.approx(4 / 6)
+    assert (found.labels.precision, found.labels.recall) == pytest.approx((2 / 3, 2 / 3))
     # a is ranked first of two, b and c second
     assert found.labels.mean_average_precision == pytest.approx((1 + 0.5 + 0.5) / 3)
     assert found.labels.d_prime is None

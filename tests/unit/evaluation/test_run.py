@@ -76,6 +76,11 @@ def test_a_scene_is_also_scored_without_asking(two_means, tmp_path) -> None:
     assert events.found == (RAIN,)
     assert set(events.true) == {source.class_id for source in scored.items[0].targets}
     assert {"ca_sdri", "capi_sdri"} == events.scores.keys()
+    of_levels = {row.query: row for row in rows if row.label == row.query != "events"}
+    assert of_levels.keys() == {"level-1", "level-2", "level-3"}
+    assert of_levels["level-1"].scores.keys() == {"ca_sdri", "residual", "false_stems", "missed"}
+    assert of_levels["level-1"].scores["residual"] > 0
+    assert sum(row.query == "level-1" for row in rows) == 1 + len(of_levels["level-1"].true)
     assert rows_from_parquet(rows_to_parquet(rows), item="a") == rows
     named = [row for row in rows if (row.system, row.query) == ("engine", "oracle")]
     assert len(named) == len(events.true)

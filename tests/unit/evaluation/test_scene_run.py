@@ -6,28 +6,40 @@ from pathlib import Path
 import pytest
 
 from tests.unit.evaluation.conftest import DOG, RAIN
-from uss_ray.evaluation.scene_run import run_scenes
-from uss_ray.evaluation.scenes import ClipShelf, Scene, ScenePiece
+from uss_ray.evaluation.items import Item, ItemSource
+from uss_ray.evaluation.scene_run import separate_levels
+from uss_ray.evaluation.sounds import MixedItem, SoundShelf, mix
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.engine import SeparationEngine, build_engine
 from uss_ray.separation.settings import SeparationSettings
+from uss_ray.store.store import Store
 from uss_ray.weights.folder import read_folder
 
-SCENE = Scene(
-    "one",
-    4,
-    (
-        ScenePiece("clip0", DOG, 3.0, 2.0, 0.0, 0.0, ((0.0, 2.0),)),
-        ScenePiece("clip1", RAIN, 3.0, 2.0, 2.0, 0.0, ((2.0, 4.0),)),
-    ),
-)
+
+def source(label: str, class_id: str, clip: str, position_seconds: float) -> ItemSource:
+    return ItemSource(
+        role="target",
+        path=f"audio/eval/{clip}.wav",
+        label=label,
+        class_id=class_id,
+        start_seconds=3.0,
+        seconds=2.0,
+        position_seconds=position_seconds,
+    )
 
 
 @pytest.fixture(scope="module")
-def clips(two_sources: Path, vocabulary: Vocabulary) -> ClipShelf:
-    return ClipShelf.load(
-        [two_sources], clip_ids=["clip0", "clip1"], vocabulary=vocabulary, sample_rate=32_000
+def scene(two_sources: Path) -> MixedItem:
+    item = Item(
+        item_id="one",
+        label="",
+        seconds=4.0,
+        sample_rate=32_000,
+        protocol="strict",
+        seed=0,
+        sources=(source("Dog", DOG, "clip0", 0.0), source("Rain", RAIN, "clip1", 2.0)),
     )
+    return mix(item, SoundShelf(Store(two_sources)))
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +47,10 @@ def engine(two_means: Path, vocabulary: Vocabulary) -> SeparationEngine:
     return build_engine(read_folder(two_means), vocabulary=vocabulary)
 
 
-def test_what_the_detector_hears_is_separated_and_counted(clips: ClipShelf, engine: SeparationEngine) -> None:
+def test_what_the_detector_hears_is_separated_and_counted(scene: MixedItem, engine: SeparationEngine) -> None:
     forwards: Counter[str] = Counter()
-    (levels,) = run_scenes(
-        [SCENE], clips, engine=engine, settings=SeparationSettings(), levels=[1, 2], forwards=forwards
+    levels = separate_levels(
+        scene, engine=engine, settings=SeparationSettings(), levels=[1, 2], forwards=forwards
     )
     # The tagger hears rain alone, in both segments.
     written = {node.node_id for level in levels for node in level.nodes if node.is_written}
@@ -46,9 +58,8 @@ def test_what_the_detector_hears_is_separated_and_counted(clips: ClipShelf, engi
     assert forwards["tags"] == 2
     # Rain is separated once for both levels.
     assert forwards["separations"] == 2
-    (levels,) = run_scenes(
-        [SCENE],
-        clips,
+    separate_levels(
+        scene,
         engine=engine,
         settings=SeparationSettings(composition="nodes"),
         levels=[1, 2],
@@ -57,9 +68,9 @@ def test_what_the_detector_hears_is_separated_and_counted(clips: ClipShelf, engi
     assert forwards["separations"] == 2 + 2 * len(written)
 
 
-def test_an_oracle_asks_for_what_is_there(clips: ClipShelf, engine: SeparationEngine) -> None:
-    ((level,),) = run_scenes(
-        [SCENE], clips, engine=engine, settings=SeparationSettings(), levels=[1], is_oracle=True
+def test_an_oracle_asks_for_what_is_there(scene: MixedItem, engine: SeparationEngine) -> None:
+    (level,) = separate_levels(
+        scene, engine=engine, settings=SeparationSettings(), levels=[1], is_oracle=True
     )
     labels = {engine.vocabulary.ontology.node(node.node_id).label for node in level.nodes if node.is_written}
     assert labels == {"Animal", "Natural sounds"}

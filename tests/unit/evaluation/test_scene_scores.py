@@ -3,7 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from uss_ray.evaluation.scene_scores import LevelScore, SeparatedScene, projection, score_scene, summarise
+from uss_ray.evaluation.result import SystemResult, summarise_system
+from uss_ray.evaluation.run import level_rows
+from uss_ray.evaluation.scene_scores import LevelScore, SeparatedScene, projection, score_scene
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.targets import Target, targets_for_levels
 
@@ -52,6 +54,10 @@ def scored(
     )
 
 
+def summed(*levels: LevelScore) -> SystemResult:
+    return summarise_system([row for level in levels for row in level_rows(level, sources=2, seconds=1.0)])
+
+
 def test_nodes_are_true_where_a_source_lies_below_them(vocabulary: Vocabulary) -> None:
     one, two = scored(vocabulary, {"Animal": DOG, "Channel, environment and background": 0.1 * PIANO})
     by_label = {vocabulary.ontology.node(node.node_id).label: node for node in one.nodes}
@@ -61,26 +67,42 @@ def test_nodes_are_true_where_a_source_lies_below_them(vocabulary: Vocabulary) -
     assert by_label["Music"].sdr_db == 0
     assert not by_label["Music"].is_written
     assert by_label["Channel, environment and background"].sdr_db is None
-    first, second = summarise([one, two])
-    assert (first.precision, first.recall, first.f1) == (0.5, 0.5, 0.5)
-    assert first.false_share == pytest.approx(0.01 / 5)
-    assert first.sdr_db == pytest.approx(100)
-    assert first.sdr_all_db == pytest.approx(50)
-    assert first.residual == pytest.approx((1.9**2) / 5)
-    assert (second.precision, second.recall) == (None, 0.0)
+    first, second = summed(one), summed(two)
+    assert first.labels is not None
+    assert second.labels is not None
+    assert first.level is not None
+    assert (first.labels.precision, first.labels.recall, first.labels.f1) == (0.5, 0.5, 0.5)
+    means = {name: measure.mean.value for name, measure in first.measures.items()}
+    assert means["false_stems"] == pytest.approx(0.01 / 5)
+    assert means["missed"] == pytest.approx(4 / 5)
+    assert means["residual"] == pytest.approx((1.9**2) / 5)
+    assert means["sdr"] == pytest.approx(50)
+    # of three names one is right
+    gain = 10 * np.log10((1 + 1.1920929e-07) / 1.1920929e-07) + 10 * np.log10(4)
+    assert means["ca_sdri"] == pytest.approx(gain / 3, abs=0.01)
+    assert first.level.written_sdr == pytest.approx(100)
+    assert (first.targets, first.detected) == (2, 0.5)
+    assert [one.label for one in first.classes] == sorted(
+        key(vocabulary, name) for name in ("Animal", "Music")
+    )
+    assert (second.labels.precision, second.labels.recall) == (None, 0.0)
 
 
 def test_a_true_node_that_the_weights_cannot_know_is_counted_apart(vocabulary: Vocabulary) -> None:
-    first, _ = summarise(scored(vocabulary, {"Animal": DOG}, unknown="Music"))
-    assert (first.precision, first.recall, first.unknown) == (1.0, 1.0, 1)
+    first = summed(scored(vocabulary, {"Animal": DOG}, unknown="Music")[0])
+    assert first.labels is not None
+    assert first.level is not None
+    assert (first.labels.precision, first.labels.recall, first.level.unknown) == (1.0, 1.0, 1)
 
 
 def test_a_sound_in_two_stems_is_lost_twice_unless_they_are_one(vocabulary: Vocabulary) -> None:
     stems = {"Animal": DOG, "Music": DOG}
-    first, _ = summarise(scored(vocabulary, stems))
+    first = summed(scored(vocabulary, stems)[0]).level
+    assert first is not None
     assert first.taken_twice == 1.0
     assert first.least_left == pytest.approx(-1.0)
-    first, _ = summarise(scored(vocabulary, stems, stem_of={"Music": "Animal"}))
+    first = summed(scored(vocabulary, stems, stem_of={"Music": "Animal"})[0]).level
+    assert first is not None
     assert first.taken_twice == 0.0
     assert first.least_left == pytest.approx(0.0)
 
@@ -96,8 +118,9 @@ def test_a_child_is_compared_with_its_parent(vocabulary: Vocabulary) -> None:
     assert (orphan.children, orphan.louder, orphan.parents) == (1, 1, 0)
     _, within = scored(vocabulary, {"Animal": DOG + CAT, pets: DOG})
     assert (within.louder, within.overdrawn) == (0, 0)
-    summary = summarise([*scored(vocabulary, {"Animal": DOG, pets: 1.2 * DOG}), within])
-    assert summary[1].louder == 0.5
+    both = summed(louder, within).level
+    assert both is not None
+    assert both.louder == 0.5
 
 
 def test_a_projection_is_a_factor() -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from uss_ray.audio.resample import BlockResampler
 from uss_ray.errors import DataError
 from uss_ray.evaluation.items import Item, ItemSource
 from uss_ray.evaluation.sounds import SoundShelf, mix, rounded
@@ -57,6 +59,25 @@ def test_the_published_protocol_rounds_and_clips(shelf: SoundShelf) -> None:
     loud = mix(item(source("ramp.wav", gain=2.0), protocol="published"), shelf)
     assert loud.mixture.max() == pytest.approx(1.0, abs=1e-4)
     np.testing.assert_array_equal(rounded(loud.mixture), loud.mixture)
+
+
+@pytest.mark.parametrize("rate", [44_100, 48_000, 22_050, 16_000])
+@pytest.mark.parametrize("start_seconds", [0.0, 1.2345, 2.0])
+def test_a_cut_has_the_samples_of_the_whole_converted(
+    tmp_path: Path, rate: int, start_seconds: float
+) -> None:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 3 * rate + 17).astype(np.float32)
+    soundfile.write(tmp_path / "noise.wav", noise, rate, subtype="FLOAT")
+    piece = source("noise.wav", start_seconds=start_seconds, seconds=0.7)
+    found, own_rate = SoundShelf(Store(tmp_path)).piece(piece, sample_rate=32_000, protocol="strict")
+    whole = BlockResampler(rate, 32_000).resample(noise[None])[0]
+    first = round(start_seconds * 32_000)
+    assert own_rate == 32_000
+    np.testing.assert_allclose(found, whole[first : first + 22_400], atol=2e-6)
+    beyond, _ = SoundShelf(Store(tmp_path)).piece(
+        replace(piece, start_seconds=2.9), sample_rate=32_000, protocol="strict"
+    )
+    np.testing.assert_allclose(beyond, np.resize(whole[round(2.9 * 32_000) :], 22_400), atol=2e-6)
 
 
 @pytest.mark.parametrize(

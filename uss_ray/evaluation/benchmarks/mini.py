@@ -12,14 +12,17 @@ from uss_ray.evaluation.benchmarks.benchmark import Benchmark, Card, Draw, Files
 from uss_ray.evaluation.items import MODEL_RATE, Item, ItemSource
 from uss_ray.evaluation.pairs import EvaluationPair
 from uss_ray.evaluation.protocol import build_pairs, read_split
-from uss_ray.evaluation.scenes import Scene, build_scenes
+from uss_ray.evaluation.scenes import EDGE_SECONDS, Scene, build_scenes
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.store.store import Store
 
 _PAIR_SECONDS = 2.0
-_EDGE_SECONDS = 0.05
 _SCENES = 60
-_LAYOUT = "audio/{train,eval}/<id>.ogg; metadata/{train,eval}_segments.csv, strong_labels.tsv"
+_EVENTS = "metadata/strong_labels.tsv"
+_LAYOUT = (
+    "audio/{train,eval}/<id>.ogg; metadata/{train,eval}_segments.csv, strong_labels.tsv; "
+    "or a folder of several such sets"
+)
 
 
 class _WithEvents(Benchmark):
@@ -29,15 +32,18 @@ class _WithEvents(Benchmark):
         """See `Benchmark`."""
         vocabulary = Vocabulary.load()
         classes = vocabulary.classes
-        paths = clip_paths(files, split)
-        return [
-            Sound(
-                paths.get(record.clip_id, f"audio/{split}/{record.clip_id}.ogg"),
-                tuple(classes.labels[index] for index in record.class_indexes),
-                tuple(classes.ids[index] for index in record.class_indexes),
-            )
-            for record in read_split(local_folder(data), split=split, vocabulary=vocabulary)
-        ]
+        root, found = local_folder(data), []
+        for folder in sets_below(root):
+            paths = clip_paths(files, split, folder=folder)
+            found += [
+                Sound(
+                    paths.get(record.clip_id, f"{folder}audio/{split}/{record.clip_id}.ogg"),
+                    tuple(classes.labels[index] for index in record.class_indexes),
+                    tuple(classes.ids[index] for index in record.class_indexes),
+                )
+                for record in read_split(root / folder, split=split, vocabulary=vocabulary)
+            ]
+        return found
 
 
 class Mini(_WithEvents):
@@ -58,11 +64,14 @@ class Mini(_WithEvents):
     )
 
     def draw(self, draw: Draw) -> list[Item]:
-        """See `Benchmark`; the list that `evaluate list DATA` always drew."""
-        pairs = build_pairs(
-            local_folder(draw.data), vocabulary=draw.vocabulary, segment_seconds=_PAIR_SECONDS, seed=draw.seed
-        )
-        return items_of_pairs(pairs, draw)
+        """See `Benchmark`; of several sets, the list of each."""
+        root, items = local_folder(draw.data), []
+        for folder in sets_below(root):
+            pairs = build_pairs(
+                root / folder, vocabulary=draw.vocabulary, segment_seconds=_PAIR_SECONDS, seed=draw.seed
+            )
+            items += items_of_pairs(pairs, draw, folder=folder)
+        return items
 
 
 def local_folder(data: Store) -> Path:
@@ -80,14 +89,31 @@ def local_folder(data: Store) -> Path:
     return data.local_path()
 
 
-def clip_paths(files: Files, split: str) -> dict[str, str]:
-    """Find the file of each clip by its name."""
-    return {path.rpartition("/")[2].rpartition(".")[0]: path for path in files.below(f"audio/{split}")}
+def sets_below(root: Path) -> list[str]:
+    """Name the sets with known events below a folder, each with its slash; the folder itself is an empty name.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    if (root / _EVENTS).is_file():
+        return [""]
+    found = sorted(f"{place.parents[1].name}/" for place in root.glob(f"*/{_EVENTS}"))
+    if not found:
+        raise DataError(str(root / _EVENTS), expected="a table of true events", found="none")
+    return found
 
 
-def items_of_pairs(pairs: Sequence[EvaluationPair], draw: Draw) -> list[Item]:
-    """Turn pairs of clips into items, at equal energy."""
-    paths = clip_paths(draw.files, draw.split)
+def clip_paths(files: Files, split: str, *, folder: str = "") -> dict[str, str]:
+    """Find the file of each clip of a set by its name."""
+    paths = files.below(f"{folder}audio/{split}")
+    return {path.rpartition("/")[2].rpartition(".")[0]: path for path in paths}
+
+
+def items_of_pairs(pairs: Sequence[EvaluationPair], draw: Draw, *, folder: str = "") -> list[Item]:
+    """Turn pairs of clips of a set into items, at equal energy."""
+    paths = clip_paths(draw.files, draw.split, folder=folder)
     labels = draw.vocabulary.ontology
     items: list[Item] = []
     numbers: dict[str, int] = {}
@@ -96,7 +122,7 @@ def items_of_pairs(pairs: Sequence[EvaluationPair], draw: Draw) -> list[Item]:
         target, other = (
             ItemSource(
                 role="target" if is_target else "other",
-                path=paths.get(clip_id, f"audio/{draw.split}/{clip_id}.ogg"),
+                path=paths.get(clip_id, f"{folder}audio/{draw.split}/{clip_id}.ogg"),
                 label=labels.node(class_id).label,
                 class_id=class_id,
                 start_seconds=start,
@@ -111,7 +137,7 @@ def items_of_pairs(pairs: Sequence[EvaluationPair], draw: Draw) -> list[Item]:
         gain = draw.gain(target, other) if {target.path, other.path} <= draw.files.sizes.keys() else 1.0
         items.append(
             Item(
-                item_id=f"{target.label}/{number:03d}",
+                item_id=f"{folder}{target.label}/{number:03d}",
                 label=target.label,
                 seconds=_PAIR_SECONDS,
                 sample_rate=MODEL_RATE,
@@ -134,7 +160,7 @@ class Scenes(_WithEvents):
         unit="dB",
         licence="of each source, in the set's LICENSES.md",
         citation="this project",
-        layout=f"{_LAYOUT}; or folders of several such sets",
+        layout=_LAYOUT,
         sample_rate=0,
         splits=("eval",),
         protocols=("strict",),
@@ -143,15 +169,17 @@ class Scenes(_WithEvents):
 
     def draw(self, draw: Draw) -> list[Item]:
         """See `Benchmark`."""
-        scenes = build_scenes(
-            [local_folder(draw.data)], vocabulary=draw.vocabulary, count=_SCENES, seed=draw.seed
-        )
+        root = local_folder(draw.data)
+        folders = [root / folder for folder in sets_below(root)]
+        scenes = build_scenes(folders, vocabulary=draw.vocabulary, count=_SCENES, seed=draw.seed)
         return items_of_scenes(scenes, draw)
 
 
 def items_of_scenes(scenes: list[Scene], draw: Draw) -> list[Item]:
     """Turn scenes into items with a target a source."""
-    paths = clip_paths(draw.files, draw.split)
+    paths: dict[str, str] = {}
+    for folder in sets_below(local_folder(draw.data)):
+        paths |= clip_paths(draw.files, draw.split, folder=folder)
     lacking = [piece.clip_id for scene in scenes for piece in scene.pieces if piece.clip_id not in paths]
     if lacking:
         raise DataError(lacking[0], expected=f"a clip of that name in {draw.data}", found="none")
@@ -173,7 +201,8 @@ def items_of_scenes(scenes: list[Scene], draw: Draw) -> list[Item]:
                     seconds=piece.seconds,
                     position_seconds=piece.position_seconds,
                     gain=10 ** (piece.gain_db / 20),
-                    fade_seconds=_EDGE_SECONDS,
+                    fade_seconds=EDGE_SECONDS,
+                    sounds=piece.sounds,
                 )
                 for piece in scene.pieces
             ),

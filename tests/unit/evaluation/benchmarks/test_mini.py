@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.unit.evaluation.benchmarks.conftest import drawn, mixed, mixture_sdr, text, tone, write
-from uss_ray.errors import ConfigError
+from uss_ray.errors import ConfigError, DataError
 from uss_ray.evaluation.benchmarks.mini import local_folder
 from uss_ray.evaluation.protocol import build_pairs
 from uss_ray.ontology.vocabulary import Vocabulary
@@ -46,6 +46,21 @@ def test_a_scene_has_a_target_a_class_at_its_place(tmp_path) -> None:
     assert 3 <= len(item.targets) <= 6
     assert len(item.mixture) == round(listed.items[0].seconds * 32_000)
     np.testing.assert_allclose(item.mixture, np.sum(list(item.targets.values()), axis=0), atol=1e-6)
+
+
+def test_of_several_sets_each_gives_its_list(tmp_path: Path) -> None:
+    import shutil
+
+    for name in ("one", "two"):
+        shutil.copytree(TWO_SOURCE, tmp_path / name)
+    alone, both = drawn("mini", TWO_SOURCE), drawn("mini", tmp_path)
+    assert [item.item_id for item in both.items] == [
+        f"{name}/{item.item_id}" for name in ("one", "two") for item in alone.items
+    ]
+    first, second = (mixed(both, tmp_path, place).mixture for place in (0, len(alone.items)))
+    np.testing.assert_array_equal(first, second)
+    with pytest.raises(DataError, match="expected a table of true events"):
+        drawn("mini", tmp_path / "one" / "audio")
 
 
 def test_a_set_with_known_events_is_on_this_machine() -> None:
