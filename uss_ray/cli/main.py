@@ -27,7 +27,7 @@ _READER_GONE = 128 + 13
 # What only lists has done its work when whoever reads the list has enough, as `head` has.
 _LISTINGS = (*_HELP, "--version", "find", "ontology", "weights", "data", "completion")
 _GROUPS = {
-    "weights": "List, show, fetch and import weights.",
+    "weights": "List, show, fetch, import and describe weights.",
     "data": "Look at labelled data sets.",
     "anchors": "Prepare mined anchors for training.",
     "train": "Train weights from weak labels.",
@@ -58,6 +58,9 @@ COMMANDS: Final = {
         "weights", "fetch_weights", "FETCH", "Download weights by name; published files are imported."
     ),
     "weights import": Entry("weights", "import_weights", "IMPORT", "Turn a published file into a folder."),
+    "weights card": Entry(
+        "weights", "write_model_card", "CARD", "Write the model card of weights, by class."
+    ),
     "calibrate": Entry(
         "calibrate", "run", "COMMAND", "Compare probabilities with the truth, and calibrate weights."
     ),

@@ -1,4 +1,4 @@
-"""`uss-ray weights`: list, show, fetch and import them."""
+"""`uss-ray weights`: list, show, fetch and import them, and write their card."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from uss_ray.cli.command import JSON, STORAGE_NAME, Command
 from uss_ray.cli.notes import write_json
 from uss_ray.config import Location, Settings
 from uss_ray.store.options import Storage, StoreOptions
+from uss_ray.weights import CARD_NAME
 
 if TYPE_CHECKING:
     from uss_ray.weights.known import PublishedKind
@@ -48,6 +49,31 @@ class ImportWeights(Settings):
     kind: str | None = Field(default=None, description="What the file is, if its name does not say.")
 
 
+class CardOfWeights(Settings):
+    """Write the model card of weights: classes known, thin and unknown, licences, scores by class and level."""
+
+    weights: Location = Field(description="Name, folder or URI.")
+    results: tuple[Location, ...] = Field(
+        default=(), description="Runs of `evaluate run` with these weights: pairs, scenes."
+    )
+    data: tuple[Location, ...] = Field(
+        default=(), description="Data sets that they were trained on, with metadata/sources.tsv."
+    )
+    hours: str | None = Field(default=None, description="How long training took.")
+    hardware: str | None = Field(default=None, description="What it took that long on.")
+    made_with: str | None = Field(default=None, description="The command that makes these weights again.")
+    output: Location | None = Field(
+        default=None, description="Markdown file to write; without it MODEL_CARD.md of the weights."
+    )
+    storage: Storage = StoreOptions()
+
+    @property
+    def told(self) -> dict[str, str | None]:
+        """What no file says, by what the card calls it."""
+        command = self.made_with and f"`{self.made_with}`"
+        return {"Hours": self.hours, "Hardware": self.hardware, "Made again with": command}
+
+
 LIST: Final = Command(name="weights list", model=ListWeights, extras={"json": JSON})
 SHOW: Final = Command(
     name="weights show", model=ShowWeights, positionals={"weights": "WEIGHTS"}, extras={"json": JSON}
@@ -57,6 +83,14 @@ FETCH: Final = Command(
 )
 IMPORT: Final = Command(
     name="weights import", model=ImportWeights, positionals={"file": "FILE"}, short={"output": "-o"}
+)
+CARD: Final = Command(
+    name="weights card",
+    model=CardOfWeights,
+    positionals={"weights": "WEIGHTS"},
+    short={"output": "-o"},
+    names={"storage": STORAGE_NAME},
+    lists=("results", "data"),
 )
 
 
@@ -145,4 +179,35 @@ def import_weights(arguments: Sequence[str]) -> int:
 
     folder = import_published(asked.file, asked.output, kind=cast("PublishedKind | None", asked.kind))
     say(f"Weights: {folder}")
+    return 0
+
+
+def write_model_card(arguments: Sequence[str]) -> int:
+    """Write, and say where it is."""
+    asked, _ = CARD.read(arguments)
+
+    from uss_ray.cli.display import say
+    from uss_ray.errors import DataError
+    from uss_ray.evaluation.card import read_training_data, write_card
+    from uss_ray.evaluation.result import read_result
+    from uss_ray.evaluation.run import read_rows
+    from uss_ray.ontology.vocabulary import Vocabulary
+    from uss_ray.store.store import Store
+    from uss_ray.weights.locate import load_weights
+
+    vocabulary, weights = Vocabulary.load(), load_weights(asked.weights, storage=asked.storage)
+    weights.check_classes(vocabulary.classes.ids)
+    places = [Store(place, asked.storage, DataError) for place in asked.results]
+    data = [Store(place, asked.storage, DataError) for place in asked.data]
+    text = write_card(
+        weights,
+        [(read_result(place), read_rows(place)) for place in places],
+        read_training_data(data, vocabulary=vocabulary),
+        names=[str(place).rstrip("/").rpartition("/")[2] for place in data],
+        vocabulary=vocabulary,
+        told={name: value for name, value in asked.told.items() if value},
+    )
+    output = asked.output or str(weights.folder / CARD_NAME)
+    Store(output, asked.storage).put(text.encode())
+    say(f"Model card: {output}")
     return 0

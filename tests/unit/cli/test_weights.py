@@ -50,3 +50,12 @@ def test_the_classes_that_weights_know_are_listed(command):
     assert "128 of 527 classes" in ran.out
     assert "Speech (/m/09x0r)" in ran.out
     assert "Siren (" not in ran.out
+
+
+def test_the_card_of_weights_is_written(command, tiny_weights, tmp_path):
+    ran = command("weights", "card", tiny_weights, "--hours", "1.5", "-o", tmp_path / "card.md")
+    assert ran.exit_code == 0
+    assert "- Hours: 1.5" in (tmp_path / "card.md").read_text()
+    ran = command("weights", "card", tiny_weights, "--data", tmp_path, "-o", tmp_path / "card.md")
+    assert ran.exit_code == 7
+    assert "metadata/train_segments.csv" in ran.err
