@@ -50,13 +50,17 @@ FORBIDDEN: dict[str, dict[str, str]] = {
     "pipelines.training": {"pipelines.archive pipelines.mining": PARALLEL_JOBS},
     "pipelines.archive.decode": {"torch": "the core knows no torch"},
     "pipelines.mining.decode": {"torch": "the core knows no torch"},
+    "service": {
+        "ray uss_ray.training": "a service separates, and knows neither Ray nor how weights are made"
+    },
+    "service.decoder": {"torch": "the core knows no torch"},
     "cli": {"torch ray pyarrow": "the command line loads nothing heavy"},
     "jobs": {"torch soundfile numpy": "jobs only start pipelines"},
 }
 WITH_RAY = {"pipelines", "cli", "jobs"}
 WITH_TORCH = {
-    "api", "cli", "evaluation", "jobs", "mining", "mixtures", "models", "pipelines", "separation", "training",
-    "weights",
+    "api", "cli", "evaluation", "jobs", "mining", "mixtures", "models", "pipelines", "separation", "service",
+    "training", "weights",
 }  # fmt: skip
 
 

@@ -96,6 +96,11 @@ class SeparationEngine:
         return self._separator.sample_rate
 
     @property
+    def device(self) -> torch.device:
+        """Where the networks run."""
+        return self._device
+
+    @property
     def condition_size(self) -> int:
         """How many numbers a condition has."""
         return self._separator.condition_size

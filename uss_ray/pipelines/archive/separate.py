@@ -19,6 +19,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from uss_ray.api.block_queue import BlockQueue, MachineError
 from uss_ray.api.publisher import Publisher
 from uss_ray.api.request import SeparationRequest
 from uss_ray.api.separator import RecordingSeparator
@@ -26,7 +27,6 @@ from uss_ray.api.staging import sweep_staging
 from uss_ray.audio.spec import AudioSpec
 from uss_ray.audio.tags import RecordingTags
 from uss_ray.errors import OutputError, UssRayError
-from uss_ray.pipelines.archive.block_queue import BlockQueue
 from uss_ray.pipelines.archive.ledger import FAILED_PREFIX
 from uss_ray.pipelines.archive.metrics import ArchiveMetrics
 from uss_ray.pipelines.archive.outcome import (
@@ -241,10 +241,6 @@ class SeparatePackets:
                 for outcome in outcomes
             ]
         return list(outcomes)
-
-
-class MachineError(Exception):
-    """What went wrong is no recording's fault."""
 
 
 def _known(unit: Unit) -> Outcome:

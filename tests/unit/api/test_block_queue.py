@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from uss_ray.pipelines.archive.block_queue import BlockQueue
+from uss_ray.api.block_queue import BlockQueue
 
 
 def test_blocks_come_in_order_and_end():

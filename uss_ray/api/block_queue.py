@@ -12,6 +12,10 @@ _HELD_BLOCKS = 2
 _LOOK_SECONDS = 0.5
 
 
+class MachineError(Exception):
+    """What went wrong is no recording's fault."""
+
+
 class BlockQueue:
     """The blocks of one recording: `put` by one thread, iterated over by another.
 

@@ -1,0 +1,90 @@
+"""A service with tiny weights under plain uvicorn, for all tests of the room."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from uss_ray.api.separator import LoadedEngine, load_engine
+from uss_ray.service.app import create_app
+from uss_ray.service.backend import Backend
+from uss_ray.service.in_process import InProcessBackend
+from uss_ray.service.settings import Limits, ServiceSettings
+
+TOKEN, OTHER_TOKEN = "a token of the tests", "another token"
+AUTH = {"authorization": f"Bearer {TOKEN}"}
+
+
+@dataclass
+class Running:
+    """A service that answers."""
+
+    url: str
+    backend: Any
+    app: Any
+
+    def client(self, *, token: str | None = TOKEN) -> httpx.Client:
+        headers = {} if token is None else {"authorization": f"Bearer {token}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=120.0)
+
+
+@contextmanager
+def running(settings: ServiceSettings, backend: Backend) -> Iterator[Running]:
+    app = create_app(backend, settings)
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_until(lambda: server.started or not thread.is_alive())
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield Running(f"http://127.0.0.1:{port}", backend, app)
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="session")
+def token_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tokens") / "tokens.yaml"
+    lines = ["tokens:"]
+    for token, tenant in ((TOKEN, "one"), (OTHER_TOKEN, "two")):
+        lines.append(f"  - {{sha256: {hashlib.sha256(token.encode()).hexdigest()}, tenant: {tenant}}}")
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_settings(tiny_weights: Path, token_file: Path) -> ServiceSettings:
+    limits = Limits(decoded_seconds=20, example_seconds=5, decoder_seconds=60)
+    return ServiceSettings(
+        weights=str(tiny_weights), tokens=str(token_file), device="cpu", limits=limits, decoders=1
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_engine(tiny_settings: ServiceSettings) -> LoadedEngine:
+    return load_engine(tiny_settings.sounds())
+
+
+@pytest.fixture(scope="session")
+def service(tiny_settings: ServiceSettings, tiny_engine: LoadedEngine) -> Iterator[Running]:
+    with ExitStack() as stack:
+        backend = InProcessBackend(tiny_engine, limits=tiny_settings.limits)
+        yield stack.enter_context(running(tiny_settings, backend))

@@ -1,0 +1,179 @@
+"""The HTTP face from outside: what it answers, and to whom."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from tests.conftest import MakeRecording
+from tests.unit.service.conftest import Running, wait_until
+from uss_ray.api.pretrained import separate
+from uss_ray.service.gate import OPEN_PATHS
+
+
+def _unzipped(content: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    return json.loads(files.pop("index.json")), files
+
+
+def test_the_answer_is_that_of_the_command_line(
+    service: Running, make_recording: MakeRecording, tiny_weights: Path, tmp_path: Path
+) -> None:
+    recording = make_recording(seconds=5.0, channels=2)
+    with service.client() as client:
+        answer = client.post(
+            "/v1/separate", params={"level": [1, 2], "format": "wav"}, content=recording.read_bytes()
+        )
+    assert answer.status_code == 200, answer.text
+    index, files = _unzipped(answer.content)
+    separated = separate(
+        recording,
+        output=tmp_path / "out",
+        weights=tiny_weights,
+        device="cpu",
+        levels=(1, 2),
+        stem_format="wav",
+        report=False,
+    )
+    assert len(index["rows"]) == len(separated.rows)
+    expected = [(row.node_id, row.level, row.status, row.stem_sha256) for row in separated.rows]
+    assert [
+        (row["node_id"], row["level"], row["status"], row["stem_sha256"]) for row in index["rows"]
+    ] == expected
+    written = [row for row in index["rows"] if row["status"] == "written"]
+    assert written
+    assert {row["stem_uri"] for row in written} == set(files)
+    found, rate = sf.read(io.BytesIO(files[written[0]["stem_uri"]]), always_2d=True)
+    assert (found.shape, rate) == ((5 * 32_000, 2), 32_000)
+
+
+def test_tags_say_what_sounds_when(service: Running, make_recording: MakeRecording) -> None:
+    with service.client() as client:
+        answer = client.post("/v1/tag?top=2", content=make_recording(seconds=5.0).read_bytes()).json()
+    assert len(answer["nodes"]) == 2
+    node = answer["nodes"][0]
+    assert len(node["segments"]) == 3
+    assert max(node["segments"]) == pytest.approx(node["probability"], abs=1e-3)
+    assert node["active_spans"]
+
+
+def test_examples_and_options_come_in_parts(service: Running, make_recording: MakeRecording) -> None:
+    recording, example = make_recording(), make_recording("example.wav", seconds=2.0)
+    files = [("audio", recording.read_bytes()), ("example", example.read_bytes())]
+    options = json.dumps({"write": {"stem_format": "wav", "residual": False}})
+    with service.client() as client:
+        answer = client.post(
+            "/v1/separate",
+            files=[(name, (f"{name}.wav", content)) for name, content in files],
+            data={"options": options},
+        )
+        assert answer.status_code == 200, answer.text
+        index, stems = _unzipped(answer.content)
+        assert [row["kind"] for row in index["rows"]] == ["example"]
+        assert all(name.endswith(".wav") for name in stems)
+        wrong = client.post(
+            "/v1/separate",
+            files=[("audio", ("a.wav", recording.read_bytes())), ("other", ("b", b"x"))],
+        )
+        assert wrong.status_code == 422
+
+
+def test_one_class_that_is_none_does_not_fail_the_rest(
+    service: Running, make_recording: MakeRecording
+) -> None:
+    content = make_recording().read_bytes()
+    with service.client() as client:
+        answer = client.post("/v1/separate?class=Speech&class=Spech", content=content)
+        index, _ = _unzipped(answer.content)
+        statuses = {row["label"]: row["status"] for row in index["rows"]}
+        assert statuses["Speech"] == "written"
+        assert statuses["Spech"] == "failed"
+        alone = client.post("/v1/separate?class=Spech", content=content)
+    assert alone.status_code == 422
+    assert "Speech" in alone.json()["expected"]
+
+
+@pytest.mark.parametrize(
+    ("call", "content", "status", "item"),
+    [
+        ("/v1/separate", b"no sound at all", 422, "recording"),
+        ("/v1/separate", b"", 400, "request"),
+        ("/v1/separate?threshold=7", b"x", 422, "query.threshold"),
+        ("/v1/separate?level=99", None, 422, "level 99"),
+        ("/v1/separate?class=" + "&class=".join(map(str, range(65))), b"x", 422, "query"),
+        ("/v1/nothing", b"x", 404, "request"),
+        ("/v1/info", b"x", 405, "request"),
+    ],
+)
+def test_what_is_wrong_is_a_problem(
+    service: Running, make_recording: MakeRecording, call: str, content: bytes | None, status: int, item: str
+) -> None:
+    with service.client() as client:
+        answer = client.post(call, content=make_recording().read_bytes() if content is None else content)
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert (answer.status_code, problem["status"]) == (status, status), problem
+    assert item in problem["item"]
+    assert problem["request_id"] == answer.headers["x-request-id"]
+
+
+def test_what_a_client_may_not_choose_is_refused(service: Running, make_recording: MakeRecording) -> None:
+    content = make_recording().read_bytes()
+    with service.client() as client:
+        for options in (
+            {"query": {"example_folder": "/etc"}},
+            {"settings": {"context_seconds": 1e6}},
+            {"networks": {"batch_size": 1000}},
+            [],
+        ):
+            answer = client.post(
+                "/v1/separate",
+                files={"audio": ("a.wav", content)},
+                data={"options": json.dumps(options)},
+            )
+            assert answer.status_code == 422, options
+        typed = client.post("/v1/separate", content=content, headers={"content-type": "text/html"})
+        assert typed.status_code == 415
+        accepted = client.post("/v1/separate", content=content, headers={"accept": "text/html"})
+        assert accepted.status_code == 406
+
+
+def test_a_recording_that_is_too_long_is_refused_while_it_is_decoded(
+    service: Running, tmp_path: Path
+) -> None:
+    path = tmp_path / "long.flac"
+    sf.write(path, np.zeros((60 * 8000, 2)), 8000)
+    with service.client() as client:
+        answer = client.post("/v1/separate", content=path.read_bytes())
+    assert answer.status_code == 413
+    problem = answer.json()
+    assert problem["limit"] == "decoded_seconds"
+    assert "archive" in problem["expected"]
+
+
+def test_every_route_asks_for_a_token(service: Running) -> None:
+    paths = {*service.app.openapi()["paths"], service.app.openapi_url}
+    assert {"/v1/separate", "/v1/info"} <= paths
+    with service.client(token="wrong") as client:
+        for path in paths - OPEN_PATHS:
+            for method in ("GET", "POST", "DELETE", "HEAD"):
+                answer = client.request(method, path.format(node_id="x"))
+                assert answer.status_code == 401, path
+                assert answer.headers["www-authenticate"] == "Bearer"
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/readyz").json() == {"status": "ready", "missing": {}}
+
+
+def test_a_client_that_goes_frees_its_session(service: Running, make_recording: MakeRecording) -> None:
+    recording = make_recording(seconds=19.0, channels=2)
+    with service.client() as client, pytest.raises(Exception, match="timed out"):
+        client.post("/v1/separate?level=1&level=2&level=3", content=recording.read_bytes(), timeout=1.0)
+    wait_until(lambda: len(service.backend) == 0)

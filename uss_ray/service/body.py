@@ -1,0 +1,142 @@
+"""What a request brings: a recording as its body, or with examples and options in several parts."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from starlette.datastructures import FormData, UploadFile
+from starlette.requests import Request
+
+from uss_ray.errors import ConfigError
+from uss_ray.parsing import read_json
+from uss_ray.service.problems import Refusal
+from uss_ray.service.settings import Limits
+
+RECORDING = "recording"
+_MULTIPART = "multipart/form-data"
+_FORM = "application/x-www-form-urlencoded"  # what curl says of --data-binary
+_SOUND = ("audio/", "video/")
+_BYTES = ("application/octet-stream", "application/ogg", _FORM, "")
+_FIELDS = 64
+
+
+@dataclass
+class Received:
+    """What came, as files.
+
+    Attributes
+    ----------
+    audio : Path
+    sha256 : str
+        Of the recording.
+    examples : list of Path
+    options : dict
+        What the part `options` says.
+    """
+
+    audio: Path
+    sha256: str = ""
+    examples: list[Path] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+async def receive(request: Request, *, folder: Path, limits: Limits) -> Received:
+    """Read a request to files.
+
+    Parameters
+    ----------
+    request : Request
+    folder : Path
+        Empty; of this request alone.
+    limits : Limits
+
+    Raises
+    ------
+    Refusal
+        If it is of another type, has too much of something, or no recording.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    received = Received(folder / RECORDING)
+    if kind == _MULTIPART:
+        await _parts(request, received, limits=limits)
+    elif kind.startswith(_SOUND) or kind in _BYTES:
+        with received.audio.open("wb") as file:
+            async for chunk in request.stream():
+                await asyncio.to_thread(file.write, chunk) if len(chunk) > 1 << 20 else file.write(chunk)
+    else:
+        raise Refusal(
+            "content type",
+            expected="audio/*, application/octet-stream or multipart/form-data",
+            found=kind[:100],
+            status=415,
+        )
+    if not received.audio.stat().st_size:
+        raise Refusal("request", expected="a recording", found="no bytes", status=400)
+    received.sha256 = await asyncio.to_thread(_sha256, received.audio)
+    return received
+
+
+async def _parts(request: Request, received: Received, *, limits: Limits) -> None:
+    async with request.form(
+        max_files=1 + limits.examples, max_fields=_FIELDS, max_part_size=limits.json_bytes
+    ) as form:
+        _check_names(form)
+        await _save(_only(form, "audio"), received.audio)
+        for number, example in enumerate(form.getlist("example")):
+            path = received.audio.with_name(f"example-{number}")
+            await _save(_file(example, "example"), path)
+            received.examples.append(path)
+        options = form.get("options")
+        if isinstance(options, UploadFile):
+            options = (await options.read(limits.json_bytes)).decode(errors="replace")
+        if options:
+            received.options = _object(options)
+
+
+def _check_names(form: FormData) -> None:
+    for name in form:
+        if name not in ("audio", "example", "options"):
+            raise Refusal("part", expected="audio, example or options", found=repr(name[:100]), status=422)
+
+
+def _only(form: FormData, name: str) -> UploadFile:
+    found = form.getlist(name)
+    if len(found) != 1:
+        raise Refusal("request", expected=f"one part {name}", found=str(len(found)), status=422)
+    return _file(found[0], name)
+
+
+def _file(part: UploadFile | str, name: str) -> UploadFile:
+    if isinstance(part, str):
+        raise Refusal(f"part {name}", expected="a file", found="a text", status=422)
+    return part
+
+
+async def _save(part: UploadFile, path: Path) -> None:
+    def copy(source: BinaryIO) -> None:
+        with path.open("wb") as file:
+            shutil.copyfileobj(source, file, 1 << 20)
+
+    await asyncio.to_thread(copy, part.file)
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = read_json(text)
+    except ValueError as error:
+        raise Refusal(
+            "part options", expected="JSON", found=" ".join(str(error).split())[:200], status=400
+        ) from error
+    if not isinstance(found, dict):
+        raise ConfigError("part options", expected="an object", found=type(found).__name__)
+    return found
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

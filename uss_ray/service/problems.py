@@ -1,0 +1,134 @@
+"""Errors as answers: which status each kind has, and its words as ``application/problem+json`` (RFC 9457)."""
+
+from __future__ import annotations
+
+import http
+import math
+from typing import Any, Final
+
+from uss_ray.errors import (
+    ConfigError,
+    DataError,
+    OutputError,
+    QueryError,
+    RecordingError,
+    UssRayError,
+    WeightsError,
+)
+
+MEDIA_TYPE: Final = "application/problem+json"
+_STATUS: Final[dict[type[UssRayError], int]] = {
+    ConfigError: 422,
+    QueryError: 422,
+    RecordingError: 422,
+    DataError: 422,
+    OutputError: 503,
+    WeightsError: 503,
+}
+_RETRY_SECONDS = 10
+_NO_SPACE = "No space left"
+
+
+class Refusal(UssRayError):  # noqa: N818 - that is what a client meets
+    """A request that is not answered, for no fault of its sound or its query.
+
+    Parameters
+    ----------
+    item, expected, found : str
+        As of every error.
+    status : int
+        Of the answer.
+    limit : str, optional
+        Field of `Limits` that it meets.
+    retry_after : float, optional
+        Seconds after which it may be answered.
+    """
+
+    def __init__(
+        self,
+        item: str,
+        *,
+        expected: str,
+        found: str,
+        status: int,
+        limit: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(item, expected=expected, found=found)
+        self.status = status
+        self.limit = limit
+        self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[object, ...]:
+        said = (self.item, self.expected, self.found, self.status, self.limit, self.retry_after)
+        return _refusal, said
+
+
+def _refusal(
+    item: str, expected: str, found: str, status: int, limit: str | None, retry_after: float | None
+) -> Refusal:
+    return Refusal(item, expected=expected, found=found, status=status, limit=limit, retry_after=retry_after)
+
+
+def internal() -> Refusal:
+    """Say that the fault is ours; what it was stands in the log, under the id of the request."""
+    return Refusal(
+        "request", expected="an answer", found="an error of the service; its log has the id", status=500
+    )
+
+
+def status_of(error: UssRayError) -> int:
+    """Give the status that an error is answered with."""
+    if isinstance(error, Refusal):
+        return error.status
+    if isinstance(error, OutputError) and _NO_SPACE in error.found:
+        return 507
+    return next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
+
+
+def as_problem(error: UssRayError, *, request_id: str) -> tuple[int, dict[str, str], dict[str, Any]]:
+    """Put an error into the words of an answer.
+
+    Returns
+    -------
+    int
+        The status.
+    dict of str to str
+        Headers besides that of the type.
+    dict
+        The body. Of what goes wrong inside the service it holds no place and no name of it.
+    """
+    status = status_of(error)
+    if status >= 500 and not isinstance(error, Refusal):
+        shown: UssRayError = Refusal(
+            "service",
+            expected="a place with room for results, weights and a store that answer",
+            found="none now; the log of the service has the id",
+            status=status,
+        )
+    else:
+        shown = error
+    body: dict[str, Any] = {
+        "type": f"urn:uss-ray:{_kind(error)}",
+        "title": http.HTTPStatus(status).phrase,
+        "status": status,
+        "detail": str(shown),
+        "item": shown.item,
+        "expected": shown.expected,
+        "found": shown.found,
+        "request_id": request_id,
+    }
+    headers: dict[str, str] = {}
+    if isinstance(shown, Refusal) and shown.limit is not None:
+        body["limit"] = shown.limit
+    if status in (429, 503):
+        wanted = shown.retry_after if isinstance(shown, Refusal) else None
+        headers["retry-after"] = str(max(1, math.ceil(_RETRY_SECONDS if wanted is None else wanted)))
+    if status == 401:
+        headers["www-authenticate"] = "Bearer"
+    return status, headers, body
+
+
+def _kind(error: UssRayError) -> str:
+    name = type(error).__name__
+    return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name).strip("-")

@@ -1,0 +1,228 @@
+"""The calls that separate and tag one recording, and answer at once."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import zipfile
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from uss_ray.api.publisher import check_before_work
+from uss_ray.audio.spec import StemFormat
+from uss_ray.results.options import WriteMode
+from uss_ray.service.asking import asked_for
+from uss_ray.service.backend import Answer, Work
+from uss_ray.service.body import RECORDING, receive
+from uss_ray.service.problems import Refusal
+from uss_ray.service.service import Service, service_of
+
+router = APIRouter()
+
+INDEX = "index.json"
+TAGGED_LEVELS = (1, 2, 3)
+_CHUNK_BYTES = 1 << 18
+_SAID = ("application/zip", "application/*", "*/*")
+
+Levels = Annotated[list[int] | None, Query(description="Ontology levels, one stem a node.")]
+Classes = Annotated[
+    list[str] | None, Query(alias="class", description="Classes by index, id or label, one stem each.")
+]
+Texts = Annotated[list[str] | None, Query(description="A few words each, such as 'dog barking'.")]
+Excluded = Annotated[list[str] | None, Query(description="Classes to leave out of every stem.")]
+Threshold = Annotated[float | None, Query(ge=0.0, le=1.0, description="Probability from which on.")]
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["audio"],
+                    "properties": {
+                        "audio": {"type": "string", "format": "binary"},
+                        "example": {"type": "array", "items": {"type": "string", "format": "binary"}},
+                        "options": {
+                            "type": "string",
+                            "description": "JSON: an object with query, settings and write.",
+                        },
+                    },
+                }
+            },
+        },
+    }
+}
+
+
+@router.post(
+    "/v1/separate",
+    openapi_extra=_BODY,
+    response_class=Response,
+    responses={200: {"content": {"application/zip": {}}, "description": "Stems and index.json, stored."}},
+)
+async def separate(
+    request: Request,
+    level: Levels = None,
+    class_: Classes = None,
+    text: Texts = None,
+    exclude: Excluded = None,
+    union: Annotated[bool | None, Query(description="One stem of all classes together.")] = None,
+    format: Annotated[StemFormat | None, Query(description="Container of the stems.")] = None,
+    write: Annotated[WriteMode | None, Query(description="What is written.")] = None,
+    residual: Annotated[bool | None, Query(description="The mixture minus the stems too.")] = None,
+    threshold: Threshold = None,
+) -> Response:
+    """Separate a recording; nothing of it is kept."""
+    _check_accepted(request)
+    query = {"levels": level, "classes": class_, "texts": text, "exclude": exclude, "union": union}
+    written = {"stem_format": format, "write": write, "residual": residual}
+    _, answer = await _answered(
+        request, _given(query=query, write=written, settings={"threshold": threshold}), segments=False
+    )
+    content = await asyncio.to_thread(zipped, answer)
+    return StreamingResponse(
+        _chunks(content),
+        media_type="application/zip",
+        headers={
+            "content-length": str(len(content)),
+            "content-disposition": 'attachment; filename="stems.zip"',
+            "cache-control": "no-store",
+        },
+    )
+
+
+@router.post("/v1/tag", openapi_extra=_BODY)
+async def tag(
+    request: Request,
+    level: Levels = None,
+    class_: Classes = None,
+    text: Texts = None,
+    threshold: Threshold = None,
+    top: Annotated[int | None, Query(ge=1, description="Only the most probable.")] = None,
+) -> JSONResponse:
+    """Tell what sounds when, without separating."""
+    query = {"levels": level, "classes": class_, "texts": text}
+    if not any(query.values()):
+        query["levels"] = list(TAGGED_LEVELS)
+    asked = _given(query=query, write={"write": "index-only"}, settings={"threshold": threshold})
+    work, answer = await _answered(request, asked, segments=True)
+    found = [row for row in answer.rows if row["status"] in ("detected", "failed")]
+    found.sort(key=lambda row: -(row["probability"] or 0.0))
+    nodes = [
+        {
+            **{
+                name: row[name]
+                for name in ("node_id", "label", "level", "kind", "status", "reason", "probability")
+            },
+            "certainty": row["certainty"],
+            "active_seconds": row["active_seconds"],
+            "active_spans": [
+                {name: span[name] for name in ("start_seconds", "end_seconds")}
+                for span in row["active_spans"] or ()
+            ],
+            "segments": _as_json(answer.probabilities.get(row["node_id"] or "")),
+        }
+        for row in found[:top]
+    ]
+    return JSONResponse(
+        {
+            "seconds": work.seconds,
+            "sha256": work.sha256,
+            "segment_seconds": answer.segment_seconds,
+            "run": dict(answer.run),
+            "nodes": nodes,
+        },
+        headers={"cache-control": "no-store"},
+    )
+
+
+async def _answered(
+    request: Request, parameters: Mapping[str, Mapping[str, Any]], *, segments: bool
+) -> tuple[Work, Answer]:
+    service = service_of(request)
+    with TemporaryDirectory(prefix="uss-ray-") as folder:
+        work = await _work(request, service, Path(folder), parameters=parameters, segments=segments)
+    return work, await service.backend.answer(work)
+
+
+async def _work(
+    request: Request,
+    service: Service,
+    folder: Path,
+    *,
+    parameters: Mapping[str, Mapping[str, Any]],
+    segments: bool,
+) -> Work:
+    limits = service.settings.limits
+    # What is asked for wrongly is refused before anything is read.
+    asked_for(service.sounds, parameters=parameters, options={}, limits=limits)
+    received = await receive(request, folder=folder, limits=limits)
+    sounds = asked_for(
+        service.sounds,
+        parameters=parameters,
+        options=received.options,
+        limits=limits,
+        examples=len(received.examples),
+    )
+    spec, samples = await service.decoders.recording(received.audio, name=RECORDING)
+    check_before_work(spec, name=RECORDING, write=sounds.write)
+    examples = [await service.decoders.example(path, name=path.name) for path in received.examples]
+    return Work(
+        sounds=sounds,
+        name=RECORDING,
+        spec=spec,
+        samples=samples,
+        sha256=received.sha256,
+        examples=tuple(examples),
+        segments=segments,
+    )
+
+
+def zipped(answer: Answer) -> bytes:
+    """Put an answer into one ZIP file, stored: the index first, then stems by name."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as archive:
+        index = {"run": dict(answer.run), "rows": list(answer.rows)}
+        archive.writestr(_entry(INDEX), json.dumps(index, allow_nan=False))
+        for name, content in answer.files.items():
+            archive.writestr(_entry(name), content)
+    return written.getvalue()
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    return zipfile.ZipInfo(name)  # of 1980: equal answers are equal files
+
+
+async def _chunks(content: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), _CHUNK_BYTES):
+        yield content[start : start + _CHUNK_BYTES]
+
+
+def _given(**parts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Leave out what was not said."""
+    said = {
+        part: {name: value for name, value in fields.items() if value is not None}
+        for part, fields in parts.items()
+    }
+    return {part: fields for part, fields in said.items() if fields}
+
+
+def _check_accepted(request: Request) -> None:
+    accepted = request.headers.get("accept", "*/*")
+    kinds = [kind.partition(";")[0].strip() for kind in accepted.split(",")]
+    if not any(kind in _SAID for kind in kinds):
+        raise Refusal("accept", expected="application/zip", found=accepted[:100], status=406)
+
+
+def _as_json(probabilities: Any) -> list[float | None] | None:
+    if probabilities is None:
+        return None
+    return [None if np.isnan(value) else round(float(value), 4) for value in probabilities]

@@ -1,0 +1,83 @@
+"""What all calls of a service share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from starlette.requests import Request
+
+from uss_ray.api.request import SoundRequest
+from uss_ray.api.staging import check_output
+from uss_ray.errors import OutputError, UssRayError
+from uss_ray.ontology.known import KnownNodes
+from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.service.backend import Backend, EngineFacts
+from uss_ray.service.decoders import Decoders
+from uss_ray.service.settings import ServiceSettings
+from uss_ray.store.store import Store
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Service:
+    """Who separates, and what of.
+
+    Attributes
+    ----------
+    settings : ServiceSettings
+    backend : Backend
+    decoders : Decoders
+    """
+
+    settings: ServiceSettings
+    backend: Backend
+    decoders: Decoders
+    _facts: EngineFacts | None = field(default=None, init=False)
+
+    @cached_property
+    def sounds(self) -> SoundRequest:
+        """What is asked for where a call says nothing."""
+        return self.settings.sounds()
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The classes there are."""
+        return Vocabulary.load(ontology_path=self.settings.ontology, classes_path=self.settings.class_list)
+
+    @cached_property
+    def store(self) -> Store | None:
+        """Where it keeps what it keeps."""
+        place = self.settings.store
+        return None if place is None else Store(place, self.settings.storage, OutputError)
+
+    async def facts(self) -> EngineFacts:
+        """Tell what it separates with; asked once."""
+        if self._facts is None:
+            self._facts = await self.backend.facts()
+        return self._facts
+
+    async def missing(self) -> Mapping[str, str]:
+        """Tell what keeps it from working, by the name of the part."""
+        missing = dict(await self.backend.missing())
+        if self.store is not None:
+            try:
+                await asyncio.to_thread(check_output, self.store)
+            except UssRayError as error:
+                logger.warning("the store cannot be written: %s", error.reason)
+                missing["store"] = "cannot be written"
+        return missing
+
+    async def known(self) -> KnownNodes:
+        """Tell which nodes the weights know."""
+        return KnownNodes(self.vocabulary, (await self.facts()).known_classes)
+
+
+def service_of(request: Request) -> Service:
+    """Give the service that a request came to."""
+    service: Service = request.app.state.service
+    return service

@@ -1,0 +1,120 @@
+"""What a service is: its weights, who may ask it, where it listens, and every limit of what may be asked."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from uss_ray.api.request import Device, SoundRequest
+from uss_ray.config import Count, Location, Settings
+from uss_ray.errors import ConfigError
+from uss_ray.ontology.source import ClassListFile, OntologyFile
+from uss_ray.separation.settings import NetworkSettings
+from uss_ray.store.options import Storage
+from uss_ray.store.store import StoreOptions
+from uss_ray.weights import STARTER
+
+
+class Limits(Settings):
+    """How much may be asked of a service; `/v1/info` shows all of them."""
+
+    body_bytes: Count = Field(default=200_000_000, description="Bytes of a request.")
+    json_bytes: Count = Field(default=1_000_000, description="Bytes of JSON in a request.")
+    decoded_seconds: Count = Field(default=600, description="Seconds of sound, counted while it is decoded.")
+    decoded_bytes: Count = Field(
+        default=512_000_000, description="Bytes of sound as float32, counted while it is decoded."
+    )
+    channels: Count = Field(default=8, description="Channels of a recording.")
+    lowest_rate: Count = Field(default=256, description="Lowest rate of a recording in Hz.")
+    highest_rate: Count = Field(default=192_000, description="Highest rate of a recording in Hz.")
+    classes: Count = Field(default=64, description="Classes that are named in a request, left-out ones too.")
+    texts: Count = Field(default=5, description="Texts in a request.")
+    examples: Count = Field(default=8, description="Example recordings in a request.")
+    example_seconds: Count = Field(default=30, description="Seconds of an example.")
+    answer_bytes: Count = Field(default=1_000_000_000, description="Bytes of stems in an answer.")
+    deadline_seconds: float = Field(
+        default=120.0, gt=0.0, description="Seconds from the first byte of a request until its answer begins."
+    )
+    queue_seconds: float = Field(
+        default=60.0, gt=0.0, description="Seconds of work that may wait; beyond, a request is put off."
+    )
+    at_once: Count = Field(default=8, description="Requests of one token at a time.")
+    decoder_memory_bytes: Count = Field(
+        default=2_000_000_000, description="Memory that a decoder's process may take for a recording."
+    )
+    decoder_seconds: Count = Field(
+        default=60, description="Seconds that decoding a recording may take, of a core and of the clock."
+    )
+
+
+class ServiceSettings(Settings):
+    """A service and its limits.
+
+    Raises
+    ------
+    ConfigError
+        If there are no tokens, unless that is wanted and nobody else can reach the address.
+    """
+
+    host: str = Field(default="127.0.0.1", description="Address to listen at.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen at; 0: any that is free.")
+    tokens: Location | None = Field(
+        default=None, description="File of those who may ask: sha256 of their tokens, tenants, prefixes."
+    )
+    no_auth: bool = Field(
+        default=False,
+        description="Answer without tokens; only at a loopback address, which nobody else reaches.",
+    )
+    weights: Location = Field(default=STARTER, description="Name, folder or URI of the weights.")
+    networks: NetworkSettings = Field(
+        default_factory=NetworkSettings, description="How the networks of the engine work."
+    )
+    device: Device = Field(
+        default="auto", description="Where the networks run: auto takes a GPU where there is one."
+    )
+    ontology: OntologyFile = None
+    class_list: ClassListFile = None
+    store: Location | None = Field(
+        default=None, description="Folder or URI of what the service keeps; without one it keeps nothing."
+    )
+    storage: Storage = StoreOptions()
+    decoders: Count = Field(default=2, description="Processes that decode.")
+    limits: Limits = Field(default_factory=Limits, description="How much may be asked.")
+
+    @model_validator(mode="after")
+    def _closed(self) -> Self:
+        if self.tokens is None and not self.no_auth:
+            raise ConfigError(
+                "service tokens",
+                expected="a file of tokens, or no_auth=True at a loopback address",
+                found="none",
+            )
+        if self.no_auth and self.tokens is not None:
+            raise ConfigError("service", expected="tokens or no_auth", found="both")
+        if self.no_auth and not _is_loopback(self.host):
+            raise ConfigError(
+                "service host", expected="a loopback address without tokens", found=self.host or "all"
+            )
+        return self
+
+    def sounds(self) -> SoundRequest:
+        """Give what is asked for where a request says nothing."""
+        return SoundRequest(
+            weights=self.weights,
+            networks=self.networks,
+            device=self.device,
+            ontology=self.ontology,
+            class_list=self.class_list,
+            storage=self.storage,
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
