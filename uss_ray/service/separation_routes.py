@@ -14,9 +14,11 @@ from typing import Annotated, Any
 import numpy as np
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic import Field
 
 from uss_ray.api.publisher import check_before_work
 from uss_ray.audio.spec import StemFormat
+from uss_ray.config import Settings
 from uss_ray.results.options import WriteMode
 from uss_ray.service.asking import asked_for
 from uss_ray.service.backend import Answer, Work
@@ -31,13 +33,37 @@ TAGGED_LEVELS = (1, 2, 3)
 _CHUNK_BYTES = 1 << 18
 _SAID = ("application/zip", "application/*", "*/*")
 
-Levels = Annotated[list[int] | None, Query(description="Ontology levels, one stem a node.")]
-Classes = Annotated[
-    list[str] | None, Query(alias="class", description="Classes by index, id or label, one stem each.")
-]
-Texts = Annotated[list[str] | None, Query(description="A few words each, such as 'dog barking'.")]
-Excluded = Annotated[list[str] | None, Query(description="Classes to leave out of every stem.")]
-Threshold = Annotated[float | None, Query(ge=0.0, le=1.0, description="Probability from which on.")]
+
+class TagParameters(Settings):
+    """What the address of a call may say."""
+
+    level: tuple[int, ...] = Field(default=(), description="Ontology levels: 1 2 3.")
+    class_: tuple[str, ...] = Field(default=(), alias="class", description="Classes by index, id or label.")
+    text: tuple[str, ...] = Field(default=(), description="A few words each, such as 'dog barking'.")
+    threshold: float | None = Field(
+        default=None, ge=0.0, le=1.0, description="Probability from which on a sound is there."
+    )
+    top: int | None = Field(default=None, ge=1, description="Only so many, the most probable.")
+
+
+class SeparateParameters(Settings):
+    """What the address of a call may say."""
+
+    level: tuple[int, ...] = Field(default=(), description="Ontology levels, one stem a node: 1 2 3.")
+    class_: tuple[str, ...] = Field(
+        default=(), alias="class", description="Classes by index, id or label, one stem each."
+    )
+    text: tuple[str, ...] = Field(default=(), description="A few words each, such as 'dog barking'.")
+    exclude: tuple[str, ...] = Field(default=(), description="Classes to leave out of every stem.")
+    union: bool | None = Field(default=None, description="One stem of all classes together.")
+    format: StemFormat | None = Field(default=None, description="Container of the stems.")
+    write: WriteMode | None = Field(default=None, description="What is written.")
+    residual: bool | None = Field(default=None, description="The mixture minus the stems too.")
+    threshold: float | None = Field(
+        default=None, ge=0.0, le=1.0, description="Probability from which on a sound is there."
+    )
+
+
 _BODY = {
     "requestBody": {
         "required": True,
@@ -68,25 +94,16 @@ _BODY = {
     response_class=Response,
     responses={200: {"content": {"application/zip": {}}, "description": "Stems and index.json, stored."}},
 )
-async def separate(
-    request: Request,
-    level: Levels = None,
-    class_: Classes = None,
-    text: Texts = None,
-    exclude: Excluded = None,
-    union: Annotated[bool | None, Query(description="One stem of all classes together.")] = None,
-    format: Annotated[StemFormat | None, Query(description="Container of the stems.")] = None,
-    write: Annotated[WriteMode | None, Query(description="What is written.")] = None,
-    residual: Annotated[bool | None, Query(description="The mixture minus the stems too.")] = None,
-    threshold: Threshold = None,
-) -> Response:
+async def separate(request: Request, said: Annotated[SeparateParameters, Query()]) -> Response:
     """Separate a recording; nothing of it is kept."""
     _check_accepted(request)
-    query = {"levels": level, "classes": class_, "texts": text, "exclude": exclude, "union": union}
-    written = {"stem_format": format, "write": write, "residual": residual}
-    _, answer = await _answered(
-        request, _given(query=query, write=written, settings={"threshold": threshold}), segments=False
+    query = {"classes": said.class_, "exclude": said.exclude, "union": said.union}
+    asked = _given(
+        query={"levels": said.level, "texts": said.text, **query},
+        write={"stem_format": said.format, "write": said.write, "residual": said.residual},
+        settings={"threshold": said.threshold},
     )
+    _, answer = await _answered(request, asked, segments=False)
     content = await asyncio.to_thread(zipped, answer)
     return StreamingResponse(
         _chunks(content),
@@ -100,19 +117,18 @@ async def separate(
 
 
 @router.post("/v1/tag", openapi_extra=_BODY)
-async def tag(
-    request: Request,
-    level: Levels = None,
-    class_: Classes = None,
-    text: Texts = None,
-    threshold: Threshold = None,
-    top: Annotated[int | None, Query(ge=1, description="Only the most probable.")] = None,
-) -> JSONResponse:
+async def tag(request: Request, said: Annotated[TagParameters, Query()]) -> JSONResponse:
     """Tell what sounds when, without separating."""
-    query = {"levels": level, "classes": class_, "texts": text}
-    if not any(query.values()):
-        query["levels"] = list(TAGGED_LEVELS)
-    asked = _given(query=query, write={"write": "index-only"}, settings={"threshold": threshold})
+    is_open = not (said.level or said.class_ or said.text)
+    asked = _given(
+        query={
+            "levels": TAGGED_LEVELS if is_open else said.level,
+            "classes": said.class_,
+            "texts": said.text,
+        },
+        write={"write": "index-only"},
+        settings={"threshold": said.threshold},
+    )
     work, answer = await _answered(request, asked, segments=True)
     found = [row for row in answer.rows if row["status"] in ("detected", "failed")]
     found.sort(key=lambda row: -(row["probability"] or 0.0))
@@ -130,7 +146,7 @@ async def tag(
             ],
             "segments": _as_json(answer.probabilities.get(row["node_id"] or "")),
         }
-        for row in found[:top]
+        for row in found[: said.top]
     ]
     return JSONResponse(
         {
@@ -209,7 +225,7 @@ async def _chunks(content: bytes) -> AsyncIterator[bytes]:
 def _given(**parts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Leave out what was not said."""
     said = {
-        part: {name: value for name, value in fields.items() if value is not None}
+        part: {name: value for name, value in fields.items() if value not in (None, ())}
         for part, fields in parts.items()
     }
     return {part: fields for part, fields in said.items() if fields}
