@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import threading
 import time
 from functools import partial
@@ -110,6 +112,26 @@ def test_a_store_that_is_away_ends_a_run_that_goes_on_when_it_is_back(
     result, _ = go_on(output, source=source, storage=storage)
     assert result.exit_code == 0
     assert_complete(fetch(output, tmp_path / "second"), stems=undisturbed)
+
+
+def test_a_store_that_never_answers_holds_no_stop(archive, make_request, faulty_s3, s3_root):
+    """It takes every request from the first recording on; the client itself would wait for a minute."""
+    source, output = put(archive, s3_root), str(Store(s3_root) / "out")
+    held = threading.Event()
+
+    def hold_and_stop(_progress):
+        if not held.is_set():
+            held.set()
+            faulty_s3.delay(600.0)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(OutputError, match="no answer, and the run is to end"):
+        separate_archive(
+            source,
+            request=make_request(output, storage=StoreOptions(endpoint=faulty_s3.endpoint)),
+            options=OPTIONS,
+            on_progress=hold_and_stop,
+        )
 
 
 def test_a_store_that_refuses_one_recording_leaves_it_to_do_and_fails_none(

@@ -273,8 +273,10 @@ def test_ray_of_the_cluster_is_shut_from_outside_and_asks_for_a_token(cluster: d
 
 def test_images_are_of_the_pinned_ray_and_python(pinned: dict[str, str], cluster: dict[str, Any]) -> None:
     image = f"rayproject/ray:{pinned['ray']}-py311-cpu"
-    assert cluster["docker"]["image"] == image
-    assert re.findall(r"^ARG BASE=(\S+)$", DOCKERFILE.read_text(), re.MULTILINE) == [image]
+    assert cluster["docker"]["image"].split("@sha256:")[0] == image
+    assert re.findall(r"^ARG BASE=(\S+)$", DOCKERFILE.read_text(), re.MULTILINE) == [
+        cluster["docker"]["image"]
+    ]
     assert re.findall(r"^FROM (\S+)$", DOCKERFILE.read_text(), re.MULTILINE) == ["${BASE}"]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert any(
@@ -364,34 +366,51 @@ def test_every_pod_runs_the_image_of_this_version(
 
 
 def test_the_documented_commands_pin_every_image_by_its_digest(tmp_path: Path, version: str) -> None:
-    """`docker` is a stand-in that gives each image the digest of its name."""
+    """`docker` is a stand-in that gives each image the digest of its name; a second time, when tags mean another."""
     shutil.copy(CLUSTER, tmp_path)
     shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
     docker = tmp_path / "docker"
     docker.write_text(
         'for name; do :; done\n[ "$1" = inspect ] || exit 0\n'
-        """echo "${name%:*}@sha256:$(printf %s "$name" | sha256sum | cut -c-64)"\n"""
+        """echo "${name%:*}@sha256:$(printf %s "$name$DAY" | sha256sum | cut -c-64)"\n"""
     )
-    text = (ROOT / "docs/clusters.md").read_text()
-    (block,) = (block for block in re.findall(r"```\n(.*?)```", text, re.DOTALL) if "RepoDigests" in block)
-    path = f"{tmp_path}:{os.environ['PATH']}"
     docker.chmod(0o755)
-    subprocess.run(["sh", "-euc", block], cwd=tmp_path, env={**os.environ, "PATH": path}, check=True)
-    named = {
-        CLUSTER.name: "rayproject/ray:2.60.0-py311-cpu",
-        "deploy/Dockerfile": "rayproject/ray:2.60.0-py311-cpu",
-        "deploy/rayjob.yaml": f"REGISTRY/uss-ray:{version}",
-    }
-    for file, name in named.items():
-        digest = hashlib.sha256(name.encode()).hexdigest()
-        assert f"{name.partition(':')[0]}@sha256:{digest}" in (tmp_path / file).read_text(), file
-    (job,) = (
-        each
-        for each in yaml.safe_load_all((tmp_path / "deploy/rayjob.yaml").read_text())
-        if each["kind"] == "RayJob"
+    text = (ROOT / "docs/clusters.md").read_text()
+    (block,) = (block for block in re.findall(r"```\n(.*?)```", text, re.DOTALL) if "pin.sh" in block)
+    base = "rayproject/ray:2.60.0-py311-cpu"
+    for day in ("", "later"):
+        environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "DAY": day}
+        subprocess.run(["sh", "-euc", block], cwd=tmp_path, env=environment, check=True)
+        digests = {
+            name: hashlib.sha256(f"{name}{day}".encode()).hexdigest()
+            for name in (base, f"REGISTRY/uss-ray:{version}")
+        }
+        by_digest = [f"{name}@sha256:{digest}" for name, digest in digests.items()]
+        cluster = yaml.safe_load((tmp_path / "cluster.yaml").read_text())
+        assert cluster["docker"]["image"] == by_digest[0]
+        assert f"ARG BASE={by_digest[0]}\n" in (tmp_path / "deploy/Dockerfile").read_text()
+        documents = list(yaml.safe_load_all((tmp_path / "deploy/rayjob.yaml").read_text()))
+        (job,) = (each for each in documents if each["kind"] == "RayJob")
+        jsonschema.validate(job, RAYJOB_SCHEMA)
+        assert {
+            container["image"] for pod in all_pods_of(job) for container in pod["containers"]
+        } == {by_digest[1]}
+
+
+def test_an_image_without_a_digest_pins_nothing(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
+    (tmp_path / "docker").write_text("echo '<no value>'\n")
+    (tmp_path / "docker").chmod(0o755)
+    done = subprocess.run(
+        ["sh", "deploy/pin.sh", "uss-ray:mine"],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
     )
-    images = {container["image"] for pod in all_pods_of(job) for container in pod["containers"]}
-    assert len(images) == 1
+    assert done.returncode == 1
+    assert "error: uss-ray:mine: expected a digest" in done.stderr
+    assert (tmp_path / "deploy/rayjob.yaml").read_text() == RAYJOB.read_text()
 
 
 def test_pods_ask_for_what_they_use_and_gpu_pods_for_a_gpu(rayjob: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ from filelock import FileLock
 
 from uss_ray.errors import OutputError, UssRayError
 from uss_ray.store.faults import client_errors, is_transient, wording
-from uss_ray.store.patience import patience_seconds, patiently
+from uss_ray.store.patience import CutShortError, patience_seconds, patiently
 from uss_ray.store.store import Store
 from uss_ray.wording import without_secrets
 
@@ -229,6 +229,8 @@ def _download(wanted: _Wanted, partial: Path, progress: Progress | None) -> None
                 raise wanted.wrong(
                     expected="a file that stays the same", found="another at every try"
                 ) from None
+        except CutShortError as error:
+            raise wanted.wrong(expected="a complete download", found=str(error)) from error
         except _TransientError as error:
             if _size(partial) <= before or not patience_seconds(patience):
                 raise wanted.wrong(expected="a complete download", found=str(error)) from error

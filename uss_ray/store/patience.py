@@ -1,17 +1,20 @@
 """Patience with a store: what failed for a passing reason is tried again, until a set time is over.
 
 One loop around every request, with one clock. The clients' own retries are switched off below it: they count attempts
-instead of seconds, and would multiply.
+instead of seconds, and would multiply. Once the run is to end, a request that gets no answer is given up as well.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -39,6 +42,10 @@ _LONGEST_WAIT_SECONDS = 15.0
 _QUIET_SECONDS = 8.0
 _REPEAT_SECONDS = 30.0
 _LOOK_SECONDS = 2.0
+_GLANCE_SECONDS = 0.5
+_LAST_SECONDS = 7.0  # that a request may take once the run is to end: 8 MB over a slow line
+_SILENT_SECONDS = 3.0  # and where there was no answer for long, or the one before was given up
+_SILENCE_SECONDS = 15.0
 
 
 def patience_seconds(given: float | None = None) -> float:
@@ -103,7 +110,7 @@ def patiently(
         What `action` raised last, unchanged: at once if it is there to stay, else when the patience is at its end.
     """
     with _waiting(seconds, is_short=is_short) as wait:
-        return Retrying(**_policy(worth_repeating, seconds, wait))(action)
+        return Retrying(**_policy(worth_repeating, seconds, wait))(partial(_answered, action))
 
 
 async def patiently_awaited(
@@ -133,7 +140,7 @@ async def patiently_awaited(
     """
 
     async def attempt() -> _T:
-        return await action()
+        return await (_answer_awaited(action()) if is_short else action())
 
     with _waiting(seconds, is_short=is_short) as wait:
         return await AsyncRetrying(**_policy(worth_repeating, seconds, wait))(attempt)
@@ -178,8 +185,16 @@ def waiting_line(waits: Collection[Wait], *, now: float, wall: float) -> str | N
     return f"waiting for the store since {since} ({found}), at most until {until} before it counts as a fault"
 
 
+class CutShortError(ConnectionError):
+    """The run is to end, and a request has no answer yet; what becomes of it nobody will hear."""
+
+    def __init__(self) -> None:
+        super().__init__("no answer, and the run is to end")
+
+
 _hurried = threading.Event()
 _asks: Callable[[], bool] | None = None
+_answered_at = -math.inf
 
 
 def hurry_if(asked: Callable[[], bool] | None) -> None:
@@ -229,6 +244,54 @@ def _watch() -> None:
             logger.warning("%s", line)
         elif line is None:
             last = -math.inf
+
+
+def _answered(action: Callable[[], _T]) -> _T:
+    """Do it, in a thread that can be left alone where a run may want the end."""
+    if _asks is None:
+        return action()
+    answer: Future[_T] = Future()
+
+    def act() -> None:
+        try:
+            answer.set_result(action())
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            answer.set_exception(error)
+
+    began = time.monotonic()
+    threading.Thread(target=act, name="request", daemon=True).start()
+    while not wait_for([answer], timeout=_GLANCE_SECONDS).done:
+        _refuse_to_wait(began)
+    _note_answer()
+    return answer.result()
+
+
+async def _answer_awaited(action: Awaitable[_T]) -> _T:
+    if _asks is None:
+        return await action
+    answer = asyncio.ensure_future(action)
+    began = time.monotonic()
+    try:
+        while not (await asyncio.wait({answer}, timeout=_GLANCE_SECONDS))[0]:
+            _refuse_to_wait(began)
+        _note_answer()
+        return answer.result()
+    finally:
+        answer.cancel()
+
+
+def _refuse_to_wait(began: float) -> None:
+    global _answered_at
+    now = time.monotonic()
+    most = _LAST_SECONDS if now - _answered_at < _SILENCE_SECONDS else _SILENT_SECONDS
+    if _hurried.is_set() and now - began >= most:
+        _answered_at = -math.inf
+        raise CutShortError
+
+
+def _note_answer() -> None:
+    global _answered_at
+    _answered_at = time.monotonic()
 
 
 def _look_whether_to_hurry() -> None:

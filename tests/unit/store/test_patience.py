@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import tenacity
@@ -114,6 +115,49 @@ def test_nothing_is_waited_for_once_the_end_is_wanted(monkeypatch: pytest.Monkey
         assert len(tried) > 6
     finally:
         patience.hurry_if(None)
+
+
+@pytest.fixture
+def stopping(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A run that is to end, and waits for no answer long."""
+    monkeypatch.setattr(patience, "_GLANCE_SECONDS", 0.01)
+    monkeypatch.setattr(patience, "_LAST_SECONDS", 0.1)
+    monkeypatch.setattr(patience, "_SILENT_SECONDS", 0.05)
+    patience.hurry_if(lambda: True)
+    patience._hurried.set()
+    yield
+    patience.hurry_if(None)
+
+
+@pytest.mark.usefixtures("stopping")
+def test_a_request_without_an_answer_is_given_up_once_the_end_is_wanted() -> None:
+    never, ended = threading.Event(), []
+
+    async def hang() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.append(True)
+
+    async def run() -> None:
+        await patiently_awaited(hang)
+
+    for wait in (lambda: patiently(never.wait), lambda: asyncio.run(run())):
+        with pytest.raises(patience.CutShortError, match="the run is to end"):
+            wait()
+        assert patience._answered_at == -math.inf  # so the next one is waited for less long
+        assert patiently(lambda: "an answer") == "an answer"
+        assert patience._answered_at > 0
+    never.set()
+    assert ended == [True]
+
+
+@pytest.mark.usefixtures("stopping")
+def test_a_fault_of_a_request_is_raised_as_it_is_in_a_run_that_is_to_end() -> None:
+    act, tried = failing(ConnectionResetError(), times=3)
+    with pytest.raises(ConnectionResetError):
+        patiently(act)
+    assert len(tried) == 1
 
 
 def test_no_patience_is_one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:

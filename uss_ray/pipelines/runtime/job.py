@@ -10,7 +10,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -35,7 +35,6 @@ from uss_ray.pipelines.runtime.session import ray_session
 from uss_ray.pipelines.runtime.stages import Pass, StalledError, TableStream, split_on_worker
 from uss_ray.pipelines.runtime.stopping import StopRequest, stop_on_signals
 from uss_ray.results.index.table import RunFacts
-from uss_ray.store.patience import hurry_if
 from uss_ray.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -243,18 +242,19 @@ def run_job(
     plan = partial(
         plan_pool, actors=options.actors, device=job.request.device, actors_per_gpu=options.actors_per_gpu
     )
-    turn = partial(take_turn, job.output, job=job.kind, shard=options.shard)
     run = _Run(job=job, options=options, on_progress=on_progress)
     with (
         ray_session(options.address, verbose=options.verbose),
         quiet_ray_data(verbose=options.verbose) as run.lost_blocks,
         stop_on_signals(run.end_by_signal) as run.stop,
-        _no_patience_after(run.stop),
     ):
+        turn = partial(take_turn, job.output, job=job.kind, shard=options.shard, sleep=run.stop.sleep)
         plan(read_resources())  # refuses what there will never be room for
         run.begin()
         facts = job.facts()
-        with hold_lease(job.output, job=job.kind, shard=options.shard, on_lost=run.give_up):
+        with hold_lease(
+            job.output, job=job.kind, shard=options.shard, on_lost=run.give_up, sleep=run.stop.sleep
+        ):
             with turn():
                 identity, is_resumed = open_run(
                     RunIdentity.of(job.source, run=facts, threads=options.threads or 1),
@@ -295,15 +295,6 @@ def run_job(
                 if result.exit_code == 0:
                     end_overwriting(job.output, shard=options.shard)
     return result
-
-
-@contextmanager
-def _no_patience_after(stop: StopRequest) -> Iterator[None]:
-    hurry_if(lambda: bool(stop))
-    try:
-        yield
-    finally:
-        hurry_if(None)
 
 
 @dataclass(kw_only=True)

@@ -44,6 +44,7 @@ _held_here: set[str] = (
 )  # by this process; another lease with its id is of a run that could not release it
 
 Shard = tuple[int, int]
+Sleep = Callable[[float], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +127,12 @@ class Lease:
 
 @contextmanager
 def hold_lease(
-    output: Store, *, job: str, shard: Shard | None = None, on_lost: Callable[[OutputError], None]
+    output: Store,
+    *,
+    job: str,
+    shard: Shard | None = None,
+    on_lost: Callable[[OutputError], None],
+    sleep: Sleep | None = None,
 ) -> Iterator[Lease]:
     """Hold the lease of an output root, or of a shard of it, while the block runs.
 
@@ -139,6 +145,8 @@ def hold_lease(
         None excludes everybody else.
     on_lost : callable
         Told, in a thread of its own, that another run has taken the lease over.
+    sleep : callable, optional
+        Waits some seconds, as `time.sleep`; raises where nothing is to be waited for any more.
 
     Yields
     ------
@@ -149,14 +157,16 @@ def hold_lease(
     OutputError
         If somebody else holds it, or the output cannot be written.
     """
-    place = _place(output, LEASE_FOLDER)
-    lease = _take(place, output=output, lease=Lease.of_this_process(job=job, shard=shard))
+    place, sleep = _place(output, LEASE_FOLDER), sleep or time.sleep
+    lease = _take(place, output=output, lease=Lease.of_this_process(job=job, shard=shard), sleep=sleep)
     with _kept(place, output, lease, on_lost):
         yield lease
 
 
 @contextmanager
-def take_turn(output: Store, *, job: str, shard: Shard | None) -> Iterator[None]:
+def take_turn(
+    output: Store, *, job: str, shard: Shard | None, sleep: Sleep | None = None
+) -> Iterator[None]:
     """Be the only one of several shards that brings the output into order, while the block runs; waits for the others.
 
     Parameters
@@ -166,6 +176,8 @@ def take_turn(output: Store, *, job: str, shard: Shard | None) -> Iterator[None]
         For messages to others.
     shard : (int, int) or None
         None holds the lease of all, and need not wait.
+    sleep : callable, optional
+        As for `hold_lease`.
 
     Raises
     ------
@@ -176,19 +188,20 @@ def take_turn(output: Store, *, job: str, shard: Shard | None) -> Iterator[None]
         yield
         return
     place, began, told = _place(output, TURN_FOLDER), time.monotonic(), False
+    sleep = sleep or time.sleep
     lease = Lease.of_this_process(job=job, shard=None)
     if not place.is_remote:
         sweep_half_written(place.local_path())
     while True:
-        others = _others(place, lease)
-        if not others and _is_taken(place, lease):
+        others = _others(place, lease, sleep=sleep)
+        if not others and _is_taken(place, lease, sleep=sleep):
             break
         if others and not told and time.monotonic() - began >= _QUIET_SECONDS:
             told = True
             logger.warning(
                 "waiting for another shard that brings the output into order: %s", others[0].holder()
             )
-        time.sleep(random.uniform(0.1, _TURN_SECONDS))
+        sleep(random.uniform(0.1, _TURN_SECONDS))
     with _kept(place, output, lease, lambda _: None):
         yield
 
@@ -241,34 +254,39 @@ def process_started(pid: int) -> int | None:
     return None if fields[0] == "Z" else int(fields[19])
 
 
-def _take(place: Store, *, output: Store, lease: Lease) -> Lease:
+def _take(place: Store, *, output: Store, lease: Lease, sleep: Sleep) -> Lease:
     if not place.is_remote:
         for folder in (output.local_path(), place.local_path()):
             sweep_half_written(folder)
     for attempt in range(_ATTEMPTS):
-        _refuse_if_held(place, output=output, lease=lease)
-        if _is_taken(place, lease):
+        _refuse_if_held(place, output=output, lease=lease, sleep=sleep)
+        if _is_taken(place, lease, sleep=sleep):
             return lease
-        time.sleep(random.uniform(0.1, 0.5) * (attempt + 1))
-    _refuse_if_held(place, output=output, lease=lease)
+        sleep(random.uniform(0.1, 0.5) * (attempt + 1))
+    _refuse_if_held(place, output=output, lease=lease, sleep=sleep)
     raise OutputError(
         str(output), expected="an output that no other run writes to", found="several that start"
     )
 
 
-def _is_taken(place: Store, lease: Lease) -> bool:
+def _is_taken(place: Store, lease: Lease, *, sleep: Sleep) -> bool:
     """Write a lease, and let go of it again if there is another by then."""
     _held_here.add(lease.token)
     _write(place, lease)
-    if not _others(place, lease):
+    try:
+        others = _others(place, lease, sleep=sleep)
+    except BaseException:
+        _release(place, lease)
+        raise
+    if not others:
         return True
     # Two have come at the same moment: neither may go on, for the other may have looked before it wrote.
     _release(place, lease)
     return False
 
 
-def _refuse_if_held(place: Store, *, output: Store, lease: Lease) -> None:
-    others = _others(place, lease)
+def _refuse_if_held(place: Store, *, output: Store, lease: Lease, sleep: Sleep) -> None:
+    others = _others(place, lease, sleep=sleep)
     if others:
         raise OutputError(
             str(output),
@@ -277,7 +295,7 @@ def _refuse_if_held(place: Store, *, output: Store, lease: Lease) -> None:
         )
 
 
-def _others(place: Store, lease: Lease) -> list[Lease]:
+def _others(place: Store, lease: Lease, *, sleep: Sleep) -> list[Lease]:
     """Give the live leases that exclude one; removes those of the dead."""
     alive: list[Lease] = []
     unsure: list[Lease] = []
@@ -295,7 +313,7 @@ def _others(place: Store, lease: Lease) -> list[Lease]:
             _WATCH_SECONDS,
             unsure[0].holder(),
         )
-        time.sleep(_WATCH_SECONDS)
+        sleep(_WATCH_SECONDS)
         renewed = {found.token: found.renewed_at for found in read_leases(place)}
         for other in unsure:
             if renewed.get(other.token, other.renewed_at) != other.renewed_at:

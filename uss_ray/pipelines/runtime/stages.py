@@ -23,12 +23,12 @@ from ray.data.exceptions import ExecutionTimeoutError
 from ray.exceptions import RayError
 from ray.util.annotations import RayDeprecationWarning
 
-from uss_ray.errors import ConfigError, UssRayError
+from uss_ray.errors import ConfigError, OutputError, UssRayError
 from uss_ray.pipelines.runtime.context import pipeline_context
 from uss_ray.pipelines.runtime.guarded import guard
 from uss_ray.pipelines.runtime.pool import LISTING_CPUS, WorkerPool
 from uss_ray.pipelines.runtime.progress import Warnings
-from uss_ray.pipelines.runtime.run_state import begin_telling, keep_telling
+from uss_ray.pipelines.runtime.run_state import begin_telling, is_stopping, keep_telling
 from uss_ray.pipelines.runtime.source import TableReader, read_tables
 
 _TASK_RETRIES = 2
@@ -36,6 +36,7 @@ _POLL_SECONDS = 60.0
 _LOOK_SECONDS = 2.0
 _QUIET_SECONDS = 8.0  # before the driver says that it waits
 _REPEAT_SECONDS = 30.0
+_LAST_SECONDS = 20.0  # for reading or settling an output once the run is to end
 
 logger = logging.getLogger(__name__)
 
@@ -340,10 +341,18 @@ def _told(work: Callable[..., _T], tells: Any, *arguments: Any) -> _T:
 
 def _get(reference: Any, tells: Any) -> Any:
     """Wait for a task; say what its store waits for, and now and then that it is waited for itself."""
-    told, began, last = Warnings(), time.monotonic(), -_REPEAT_SECONDS
+    told, began, last, stopped = Warnings(), time.monotonic(), -_REPEAT_SECONDS, None
     try:
         while not ray.wait([reference], timeout=_LOOK_SECONDS)[0]:
             told.say(ray.get(tells.look.remote()))
+            if stopped is None and is_stopping(tells):
+                stopped = time.monotonic()
+            if stopped is not None and time.monotonic() - stopped >= _LAST_SECONDS:
+                raise OutputError(
+                    "the end of a stopped run",
+                    expected="an output that is read or settled soon (the next run does it)",
+                    found=f"a worker that was still at it after {_LAST_SECONDS:.0f} s",
+                )
             waited = time.monotonic() - began
             if waited >= _QUIET_SECONDS and waited - last >= _REPEAT_SECONDS:
                 last = waited

@@ -205,6 +205,24 @@ def test_shards_bring_an_output_into_order_one_after_the_other(output, monkeypat
         assert read_leases(output.raising(OutputError) / TURN_FOLDER) == []
 
 
+@pytest.mark.parametrize("waits_for", ["watching", "a turn"])
+def test_whoever_is_stopped_waits_for_no_lease(output, waits_for):
+    def stopped(_seconds):
+        raise SystemExit(143)
+
+    if waits_for == "watching":
+        there = foreign(renewed_at=time.time() - 600)
+        put(output, there)
+        with pytest.raises(SystemExit), hold(output, sleep=stopped):
+            pass
+        assert leases(output) == [there]
+    else:
+        with take_turn(output, job="archive", shard=(1, 2)) as _:
+            with pytest.raises(SystemExit), take_turn(output, job="archive", shard=(2, 2), sleep=stopped):
+                pass
+            assert len(read_leases(output.raising(OutputError) / TURN_FOLDER)) == 1
+
+
 def test_two_that_come_at_the_same_moment_do_not_both_hold_it(output, monkeypatch):
     """The other's lease appears after the first look, and before the second."""
     other = foreign()

@@ -113,8 +113,9 @@ def test_what_a_stages_store_warns_of_comes_to_the_driver():
     assert [text for _, text, _ in notes.taken] == ["away since 12:00"] * 2
 
 
-def test_what_the_store_of_a_task_warns_of_is_said_while_it_is_waited_for(monkeypatch, caplog):
-    """Work that takes 20 s, of which its store is away from the third on; then it ends."""
+@pytest.fixture
+def slow_task(monkeypatch):
+    """Let a task take 60 s of a clock of its own, of which its store is away from the third on."""
     now, state, store = [0.0], RunState(), logging.getLogger("uss_ray.store.patience")
 
     class Task:
@@ -128,7 +129,7 @@ def test_what_the_store_of_a_task_warns_of_is_said_while_it_is_waited_for(monkey
         now[0] += timeout
         if now[0] > 2.0:
             state.note(store.name, f"away since {now[0]:.0f}", "process 7")
-        return (references, []) if now[0] > 20.0 else ([], references)
+        return (references, []) if now[0] > 60.0 else ([], references)
 
     clock = SimpleNamespace(
         monotonic=lambda: now[0], time=time.time, strftime=time.strftime, gmtime=time.gmtime
@@ -139,8 +140,19 @@ def test_what_the_store_of_a_task_warns_of_is_said_while_it_is_waited_for(monkey
     monkeypatch.setattr(
         stages.ray, "get", lambda reference: reference() if callable(reference) else reference
     )
-    told = SimpleNamespace(look=SimpleNamespace(remote=state.look), note=SimpleNamespace(remote=state.note))
+    calls = {name: SimpleNamespace(remote=getattr(state, name)) for name in ("look", "note", "is_stopping")}
     with listening():
-        assert run_on_worker(lambda number: number + 1, 1, tells=told) == 2
+        yield SimpleNamespace(tells=SimpleNamespace(**calls), state=state, now=now)
+
+
+def test_what_the_store_of_a_task_warns_of_is_said_while_it_is_waited_for(slow_task, caplog):
+    assert run_on_worker(lambda number: number + 1, 1, tells=slow_task.tells) == 2
     assert caplog.messages[0] == "away since 4"
-    assert sum("waiting since" in line for line in caplog.messages) == 1
+    assert sum("waiting since" in line for line in caplog.messages) == 2
+
+
+def test_a_run_that_is_stopped_waits_for_no_task_without_end(slow_task):
+    slow_task.state.stop()
+    with pytest.raises(OutputError, match="still at it after 20 s"):
+        run_on_worker(lambda number: number + 1, 1, tells=slow_task.tells)
+    assert slow_task.now[0] == 22.0

@@ -8,7 +8,8 @@ import threading
 
 import pytest
 
-from uss_ray.pipelines.runtime.stopping import stop_on_signals
+from uss_ray.pipelines.runtime import stopping
+from uss_ray.pipelines.runtime.stopping import StopRequest, stop_on_signals
 
 
 def test_the_first_signal_asks_once_in_a_thread_of_its_own():
@@ -38,3 +39,25 @@ def test_outside_the_main_thread_no_signal_is_caught():
     thread.start()
     thread.join()
     assert seen == [(True, False)]
+
+
+def test_others_are_waited_for_a_little_while_after_a_stop(monkeypatch, caplog):
+    monkeypatch.setattr(stopping, "_GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(stopping, "_GLANCE_SECONDS", 0.01)
+    stop = StopRequest()
+    stop.sleep(0.02)
+    stop.ask(signal.SIGTERM)
+    stop.sleep(0.02)
+    with pytest.raises(SystemExit, match="143"):
+        stop.sleep(3600)
+    assert "the same command goes on" in caplog.text
+
+
+def test_a_stop_leaves_no_patience_with_a_store(monkeypatch):
+    asked = []
+    monkeypatch.setattr(stopping, "hurry_if", asked.append)
+    with stop_on_signals(lambda: None) as stop:
+        assert not asked[0]()
+        stop.ask(signal.SIGINT)
+        assert asked[0]()
+    assert asked[1:] == [None]
