@@ -7,6 +7,7 @@ instead of seconds, and would multiply. Once the run is to end, a request that g
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import math
 import os
@@ -189,7 +190,7 @@ class CutShortError(ConnectionError):
     """The run is to end, and a request has no answer yet; what becomes of it nobody will hear."""
 
     def __init__(self) -> None:
-        super().__init__("no answer, and the run is to end")
+        super().__init__(errno.ETIMEDOUT, "no answer, and the run is to end")
 
 
 _hurried = threading.Event()

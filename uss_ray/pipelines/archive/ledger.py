@@ -54,12 +54,15 @@ class Ledger:
         Sorted keys of recordings; one that failed first and was separated later counts as separated.
     content_keys, contents : ndarray of shape (n,), dtype=int64
         Sorted keys of those whose content at that time is known, and a hash of its tag for each.
+    spoilt : ndarray of shape (n,), dtype=int64
+        Sorted hashes of key and content of separated ones that have changed since, and failed.
     """
 
     separated: Keys
     failed: Keys
     content_keys: Keys = field(default_factory=lambda: np.zeros(0, np.int64))
     contents: Keys = field(default_factory=lambda: np.zeros(0, np.int64))
+    spoilt: Keys = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def known(self) -> Keys:
@@ -74,6 +77,15 @@ class Ledger:
         then = np.where(self.content_keys[places] == keys, self.contents[places], 0)
         now = np.array([content_key(tag) for tag in content_tags], np.int64)
         return np.asarray((then != 0) & (now != 0) & (then != now))
+
+    def is_spoilt(self, keys: Keys, content_tags: Sequence[str | None]) -> NDArray[np.bool_]:
+        """Tell of each key whether its recording is separated, but has failed with the content that it has now."""
+        now = np.array([content_key(tag) for tag in content_tags], np.int64)
+        return (now != 0) & is_in(_hash_of(keys, now), self.spoilt)
+
+
+def _hash_of(keys: Keys, contents: Keys) -> Keys:
+    return np.asarray((keys * np.int64(0x5851F42D4C957F2D)) ^ contents)  # wraps around
 
 
 def read_ledger(output: Store) -> Ledger:
@@ -95,7 +107,7 @@ def read_ledger(output: Store) -> Ledger:
     """
     found = _last_rows(output)
     keys, well, contents = found.keys, found.is_well, found.contents
-    return Ledger(keys[well], keys[~well], keys[contents != 0], contents[contents != 0])
+    return Ledger(keys[well], keys[~well], keys[contents != 0], contents[contents != 0], found.spoilt)
 
 
 @dataclass(frozen=True)
@@ -106,6 +118,7 @@ class _LastRows:
     is_well: NDArray[np.bool_]
     contents: Keys
     made_at: Keys
+    spoilt: Keys
 
 
 def _last_rows(output: Store) -> _LastRows:
@@ -127,7 +140,9 @@ def _last_rows(output: Store) -> _LastRows:
     order = np.lexsort((made, well, keys))
     keys, well, contents, made = keys[order], well[order].astype(np.bool_), contents[order], made[order]
     is_last = np.append(keys[1:] != keys[:-1], True)[: len(keys)]
-    return _LastRows(keys[is_last], well[is_last], contents[is_last], made[is_last])
+    fails = ~well & (contents != 0) & is_in(keys, keys[is_last & well])
+    spoilt = np.unique(_hash_of(keys[fails], contents[fails]))
+    return _LastRows(keys[is_last], well[is_last], contents[is_last], made[is_last], spoilt)
 
 
 def is_in(keys: Keys, found: Keys) -> NDArray[np.bool_]:

@@ -165,6 +165,10 @@ def sort_out(
     keys = table["recording_key"].to_numpy()
     failed, separated = is_in(keys, known.failed), is_in(keys, known.separated)
     is_changed = known.has_changed(keys, content_tags)
+    if changed == "redo":
+        # What broke after it was separated has failed, and is no new content at each run.
+        is_spoilt = known.is_spoilt(keys, content_tags) & is_changed
+        failed, separated, is_changed = failed | is_spoilt, separated & ~is_spoilt, is_changed & ~is_spoilt
     again = is_changed if changed == "redo" else np.zeros(len(keys), np.bool_)
     wanted = failed if retry_failed else ~(failed | separated) | again
     # An id that a table gives twice is separated once.

@@ -142,16 +142,18 @@ def own_actors() -> frozenset[str]:
     return frozenset()
 
 
-def crashing(*, restarts: int, but: Collection[str] = ()) -> str | None:
-    """Name where an actor of this job was that Ray has started again so often; None if there is none.
+def crashing(*, restarts: int, but: Collection[str] = ()) -> dict[str, int]:
+    """Name machines where Ray has started an actor of this job again so often, each with how often it has died.
 
     Those of an earlier pass, which go through `but`, were ready once and died of what they did.
     """
+    found: dict[str, int] = {}
     with suppress(Exception):
         for actor in _own_actors():
             if actor.num_restarts >= restarts and actor.actor_id.hex() not in but:
-                return actor.address.ip_address or "a machine of the cluster"
-    return None
+                machine = actor.address.ip_address or "a machine of the cluster"
+                found[machine] = max(found.get(machine, 0), int(actor.num_restarts) + 1)
+    return found
 
 
 def _own_actors() -> Iterator[Any]:

@@ -43,6 +43,7 @@ _POLL_SECONDS = 1.0
 _ABANDON_SECONDS = 10.0  # after a stop or a fault of the run, when no worker is at anything
 _CRASHES = 3
 _MOST_POISON = 20  # of items that a run has tried, none of which was done
+_CRASHES_SECONDS = 15.0  # between two looks for workers that crash beside others
 _COUNT_SECONDS = 0.5  # between two questions how much was found
 
 
@@ -317,6 +318,7 @@ class _Run:
     _earlier_actors: frozenset[str] = frozenset()
     _found: int = 0
     _found_at: float = float("-inf")
+    _crashes_at: float = field(default_factory=time.monotonic)
     _planning: ExitStack = field(default_factory=ExitStack)
     _warnings: Warnings = field(default_factory=Warnings)
 
@@ -461,6 +463,7 @@ class _Run:
                     break
             for increment in self.job.trailing(seconds=0.0):
                 self._count(increment)
+            self._tell_who_crashes()
         standstill.note_sign()
         while self.job.has_trailing:
             came = list(self.job.trailing(seconds=_POLL_SECONDS))
@@ -470,6 +473,12 @@ class _Run:
                 came = list(self.job.abandon())
             for increment in came:
                 self._count(increment)
+
+    def _tell_who_crashes(self) -> None:
+        now = time.monotonic()
+        if now - self._crashes_at >= _CRASHES_SECONDS:
+            self._crashes_at = now
+            self._warnings.say_who_crashes(crashing(restarts=_CRASHES))
 
     def _is_abandoned(self, standstill: Standstill, look: Look) -> bool:
         """Say what the run waits for, if it stands still; after a stop it waits for nobody but busy workers.
@@ -482,7 +491,9 @@ class _Run:
         line = standstill.line(workers=look.workers, busy=busy, resources=read_resources)
         if line is not None:
             logger.warning("%s", line)
-            if not look.workers and (machine := crashing(restarts=_CRASHES, but=self._earlier_actors)):
+            machines = crashing(restarts=_CRASHES, but=self._earlier_actors) if not look.workers else {}
+            if machines:
+                machine = next(iter(machines))
                 self._state.give_up.remote(
                     ConfigError(
                         f"worker on {machine}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from uss_ray.pipelines.runtime.cluster import living
@@ -122,6 +122,7 @@ class Warnings:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._last: dict[str, float] = {}
+        self._deaths: dict[str, int] = {}
 
     def say(self, look: Look) -> None:
         """Log what a look has brought."""
@@ -134,6 +135,24 @@ class Warnings:
             others = f", and {len(silent) - 1} more," if len(silent) > 1 else ""
             line = f"{where}{others} does not answer since {since}: stopped, or its machine is away"
             self._say("silent", f"{line}; without any progress the pass ends after half an hour")
+
+    def say_who_crashes(self, machines: Mapping[str, int]) -> None:
+        """Log where workers died again and again although others work; of a machine when it has become twice as often.
+
+        Parameters
+        ----------
+        machines : mapping of str to int
+            How often a worker has died there.
+        """
+        for machine, deaths in machines.items():
+            if deaths >= 2 * self._deaths.get(machine, 0):
+                self._deaths[machine] = deaths
+                logger.warning(
+                    "a worker on %s has died %d times, while others work: recordings that kill it, too little memory, or"
+                    " a library that crashes (the logs of Ray on that machine have its last words)",
+                    machine,
+                    deaths,
+                )
 
     def _say(self, kind: str, line: str) -> None:
         if self._clock() - self._last.get(kind, float("-inf")) >= _AGAIN_SECONDS:

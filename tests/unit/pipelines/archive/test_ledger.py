@@ -108,6 +108,8 @@ def test_a_recording_that_changed_and_failed_since_is_told_beside_its_former_ste
     assert [row.reason for row in settle_failures(output)] == ["cut"]
     ledger = read_ledger(output)
     assert (len(ledger.separated), len(ledger.failed)) == (1, 0)
+    tags = ["new", "old", "another", None]
+    assert ledger.is_spoilt(np.repeat(ledger.separated, 4), tags).tolist() == [True, False, False, False]
     put("two", [replace(separated("a.wav"), recording_content="new")])
     settle_duplicates(output)
     assert settle_failures(output) == []

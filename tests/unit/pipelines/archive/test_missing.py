@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from uss_ray.pipelines.archive.ledger import Ledger, content_key
+from uss_ray.pipelines.archive.ledger import Ledger, _hash_of, content_key
 from uss_ray.pipelines.archive.missing import Changed, TellState, WhatToDo, content_tags, sort_out
 from uss_ray.pipelines.runtime.run_state import Earlier
 from uss_ray.store.options import StoreOptions
@@ -85,6 +85,28 @@ def test_what_has_changed_is_done_again_or_told(
     assert earlier.changed.examples == told
     assert earlier.skipped == skipped
     assert earlier.failed_keys.tolist() == failed
+
+
+@pytest.mark.parametrize(
+    ("retry_failed", "tag", "left", "failed"),
+    [(False, "broken", [], [2]), (True, "broken", [0], []), (False, "mended", [0], [])],
+)
+def test_what_broke_after_it_was_separated_has_failed_until_it_changes_again(
+    retry_failed: bool, tag: str, left: list[int], failed: list[int]
+) -> None:
+    known = replace(KNOWN, spoilt=_hash_of(np.array([2]), np.array([content_key("broken")])))
+    earlier = Earlier()
+    kept = sort_out(
+        table(2),
+        known=known,
+        content_tags=[tag],
+        retry_failed=retry_failed,
+        changed="redo",
+        earlier=earlier,
+    )
+    assert kept["place"].to_pylist() == left
+    assert earlier.failed_keys.tolist() == failed
+    assert earlier.changed.count == (tag == "mended")
 
 
 def test_a_place_is_asked_for_what_its_listing_does_not_tell(tmp_path: Path) -> None:

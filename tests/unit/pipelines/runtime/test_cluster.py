@@ -85,9 +85,9 @@ def test_actors_at_work_count_while_they_live(ray_says):
 @pytest.mark.parametrize(
     ("ours", "found"),
     [
-        ({"num_restarts": 3, "CPU": 1.0}, "10.0.0.5"),
-        ({"num_restarts": 2, "CPU": 1.0}, None),
-        ({"num_restarts": 9}, None),  # the state of the run
+        ({"num_restarts": 3, "CPU": 1.0}, {"10.0.0.5": 4}),
+        ({"num_restarts": 2, "CPU": 1.0}, {}),
+        ({"num_restarts": 9}, {}),  # the state of the run
     ],
 )
 def test_an_actor_that_dies_again_and_again_is_found(ray_says, ours, found):
@@ -102,9 +102,9 @@ def test_actors_of_an_earlier_pass_are_not_taken_for_workers_that_are_never_read
     ray_says |= {"RESTARTING": [], "ALIVE": [actor("Worker", "01", number=7, num_restarts=3, CPU=1.0)]}
     earlier = own_actors()
     assert earlier == {"07"}
-    assert crashing(restarts=3, but=earlier) is None
+    assert crashing(restarts=3, but=earlier) == {}
     ray_says["RESTARTING"] = [actor("Worker", "01", number=8, num_restarts=3, CPU=1.0)]
-    assert crashing(restarts=3, but=earlier) == "10.0.0.5"
+    assert crashing(restarts=3, but=earlier) == {"10.0.0.5": 4}
 
 
 @pytest.fixture

@@ -344,14 +344,21 @@ def test_workers_that_die_before_they_are_ready_end_the_run_and_fail_no_item(run
 
     monkeypatch.setattr(module, "TableStream", Nothing)
     monkeypatch.setattr(module, "Standstill", partial(module.Standstill, clock=lambda: now[0]))
-    crashing = ["10.0.0.5"] if restarts >= 3 else []
-    monkeypatch.setattr(module, "crashing", lambda restarts, but: crashing[0] if crashing else None)
+    crashing = {"10.0.0.5": 4} if restarts >= 3 else {}
+    monkeypatch.setattr(module, "crashing", lambda restarts, but=(): crashing)
     if restarts < 3:
         assert run(["done"] * 3)[1].exit_code == 0
         return
     with pytest.raises(ConfigError, match=r"10\.0\.0\.5: expected one that gets ready.*died 4 times"):
         run(["done"] * 3)
     assert now[0] < 40.0
+
+
+def test_a_worker_that_crashes_again_and_again_beside_others_is_told(run, monkeypatch, caplog):
+    monkeypatch.setattr(module, "_CRASHES_SECONDS", 0.0)
+    monkeypatch.setattr(module, "crashing", lambda restarts: {"10.0.0.5": restarts + 1})
+    assert run(["done"] * 3)[1].exit_code == 0
+    assert sum("a worker on 10.0.0.5 has died 4 times" in line for line in caplog.messages) == 1
 
 
 def test_a_job_has_somebody_to_tell_from_its_first_task_on(run):

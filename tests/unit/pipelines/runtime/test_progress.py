@@ -103,6 +103,15 @@ def test_what_workers_warn_of_is_said_once_in_a_while(clock, caplog):
     assert state.look().notes == ()
 
 
+def test_workers_that_crash_are_told_when_it_has_become_twice_as_often(clock, caplog):
+    warnings = Warnings(clock=clock)
+    for deaths in (4, 5, 7, 8, 15, 16):
+        warnings.say_who_crashes({"10.0.0.5": deaths})
+    assert [line.partition(" times")[0] for line in caplog.messages] == [
+        f"a worker on 10.0.0.5 has died {deaths}" for deaths in (4, 8, 16)
+    ]
+
+
 def test_notes_are_no_sign_of_life():
     state = RunState()
     before = state.look()
