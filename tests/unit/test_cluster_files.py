@@ -392,9 +392,9 @@ def test_the_documented_commands_pin_every_image_by_its_digest(tmp_path: Path, v
         documents = list(yaml.safe_load_all((tmp_path / "deploy/rayjob.yaml").read_text()))
         (job,) = (each for each in documents if each["kind"] == "RayJob")
         jsonschema.validate(job, RAYJOB_SCHEMA)
-        assert {
-            container["image"] for pod in all_pods_of(job) for container in pod["containers"]
-        } == {by_digest[1]}
+        assert {container["image"] for pod in all_pods_of(job) for container in pod["containers"]} == {
+            by_digest[1]
+        }
 
 
 def test_an_image_without_a_digest_pins_nothing(tmp_path: Path) -> None:

@@ -42,9 +42,9 @@ _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 15.0
 _QUIET_SECONDS = 8.0
 _REPEAT_SECONDS = 30.0
-_LOOK_SECONDS = 2.0
+_LOOK_SECONDS = 1.0
 _GLANCE_SECONDS = 0.5
-_LAST_SECONDS = 7.0  # that a request may take once the run is to end: 8 MB over a slow line
+_LAST_SECONDS = 6.0  # that a request may take once the run is to end: 8 MB over a slow line
 _SILENT_SECONDS = 3.0  # and where there was no answer for long, or the one before was given up
 _SILENCE_SECONDS = 15.0
 
@@ -204,7 +204,7 @@ def hurry_if(asked: Callable[[], bool] | None) -> None:
     Parameters
     ----------
     asked : callable or None
-        Tells it; asked every two seconds as long as a request waits. None: nobody will want it.
+        Tells it; asked every second as long as a request waits. None: nobody will want it.
     """
     global _asks
     _asks = asked

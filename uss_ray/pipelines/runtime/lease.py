@@ -164,9 +164,7 @@ def hold_lease(
 
 
 @contextmanager
-def take_turn(
-    output: Store, *, job: str, shard: Shard | None, sleep: Sleep | None = None
-) -> Iterator[None]:
+def take_turn(output: Store, *, job: str, shard: Shard | None, sleep: Sleep | None = None) -> Iterator[None]:
     """Be the only one of several shards that brings the output into order, while the block runs; waits for the others.
 
     Parameters

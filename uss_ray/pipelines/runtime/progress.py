@@ -148,8 +148,8 @@ class Warnings:
             if deaths >= 2 * self._deaths.get(machine, 0):
                 self._deaths[machine] = deaths
                 logger.warning(
-                    "a worker on %s has died %d times, while others work: recordings that kill it, too little memory, or"
-                    " a library that crashes (the logs of Ray on that machine have its last words)",
+                    "a worker on %s has died %d times, while others work: recordings that kill it, too little memory,"
+                    " or a library that crashes (the logs of Ray on that machine have its last words)",
                     machine,
                     deaths,
                 )
