@@ -210,8 +210,9 @@ NOT_HERE = {
     "-o runs/a": "anchors: tests/unit/cli/test_train.py",
     "train show runs/a": "a run: tests/unit/cli/test_train.py",
     "train export runs/a -o my-weights/a": "a run: tests/unit/cli/test_train.py",
-    "evaluate separation DATA --query class-mean -o result.json": "a set: tests/unit/cli/test_evaluate.py",
-    "evaluate separation DATA --query class-mean": "a set: tests/unit/cli/test_evaluate.py",
+    "evaluate run mini --data DATA --query class-mean -o RUN": "a set: tests/unit/cli/test_evaluate.py",
+    "evaluate run mini --data DATA --system engine gated --query class-mean detected oracle -o RUN": "a set: "
+    "tests/unit/cli/test_evaluate.py",
     "evaluate mining DATA": "a set: tests/unit/cli/test_evaluate.py",
 }
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 _SOME_MISSING = 8
 _NONE_THERE = 9
 _LABELS_SHOWN = 12
-_PAIRS_SUFFIX = ".csv"
-_OLD_BENCHMARK = "mini"
 
 _BENCHMARK = (
     "One of audioset, esc50, fsd50k, fsdkaggle2018, mini, musdb18, musdb18-hq, scenes, slakh2100, voicebank."
@@ -86,11 +84,11 @@ def draw_benchmark_list(arguments: Sequence[str]) -> int:
     asked, _ = LIST.read(arguments)
 
     from uss_ray.cli.display import say
-    from uss_ray.evaluation.benchmarks.known import draw_list
+    from uss_ray.evaluation.benchmarks.known import PAIRS_BENCHMARK, PAIRS_SUFFIX, draw_list
     from uss_ray.evaluation.protocol import write_list
 
     benchmark, data = find(asked.benchmark, asked.data)
-    if benchmark.card.name == _OLD_BENCHMARK and asked.output.casefold().endswith(_PAIRS_SUFFIX):
+    if benchmark.card.name == PAIRS_BENCHMARK and asked.output.casefold().endswith(PAIRS_SUFFIX):
         say(f"{write_list(Path(data), Path(asked.output), seed=asked.seed or 0)} pairs: {asked.output}")
         return 0
     listed = draw_list(
@@ -110,14 +108,14 @@ def draw_benchmark_list(arguments: Sequence[str]) -> int:
 
 def find(name: str, data: str | None) -> tuple[Benchmark, str]:
     """Give the benchmark and where its data are; a folder alone stands for mini."""
-    from uss_ray.evaluation.benchmarks.known import BENCHMARKS, find_benchmark
+    from uss_ray.evaluation.benchmarks.known import BENCHMARKS, PAIRS_BENCHMARK, find_benchmark
 
     if data is None:
         if name in BENCHMARKS:
             raise ConfigError(
                 "uss-ray evaluate --data", expected="where the data of the benchmark are", found="none"
             )
-        return find_benchmark(_OLD_BENCHMARK), name
+        return find_benchmark(PAIRS_BENCHMARK), name
     return find_benchmark(name), data
 
 

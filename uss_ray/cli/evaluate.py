@@ -1,40 +1,21 @@
-"""`uss-ray evaluate`: from weights to figures."""
+"""`uss-ray evaluate mining`: how good the anchors are that weights mine."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from pydantic import Field
 
 from uss_ray.cli.command import Command
 from uss_ray.config import Location, Settings
 from uss_ray.mining.settings import MiningSettings
-from uss_ray.separation.settings import SeparationSettings
 from uss_ray.weights import STARTER
 
 _DATA = "Data set folder: audio/<split>, metadata/<split>_segments.csv."
 _WEIGHTS = "Name, folder or URI of the weights."
 _RESULT = "JSON file for the result."
-
-
-class EvaluateSeparation(Settings):
-    """Score weights on two-source mixtures of the eval split: SDRi by class, and its mean."""
-
-    data: Location = Field(description=_DATA)
-    weights: Location = Field(default=STARTER, description=_WEIGHTS)
-    query: Literal["class-mean", "detected", "oracle"] = Field(
-        default="class-mean", description="What steers the separator."
-    )
-    pairs: Location | None = Field(
-        default=None, description="List to score; without it the one drawn from the eval split."
-    )
-    settings: SeparationSettings = Field(
-        default_factory=SeparationSettings,
-        description="How mixtures are separated; the query decides the condition.",
-    )
-    output: Location | None = Field(default=None, description=_RESULT)
 
 
 class EvaluateMining(Settings):
@@ -47,20 +28,6 @@ class EvaluateMining(Settings):
     output: Location | None = Field(default=None, description=_RESULT)
 
 
-SEPARATION: Final = Command(
-    name="evaluate separation",
-    model=EvaluateSeparation,
-    positionals={"data": "DATA"},
-    short={"output": "-o"},
-    names={
-        "settings.condition": None,
-        "settings.only_detected": None,
-        "settings.silence.untagged_below_rms_dbfs": "silence",
-        "settings.silence.stem_silent_below_peak_dbfs": None,
-        "settings.hierarchy": None,
-        "settings.channel_mode": None,
-    },
-)
 MINING: Final = Command(
     name="evaluate mining",
     model=EvaluateMining,
@@ -68,50 +35,6 @@ MINING: Final = Command(
     short={"output": "-o"},
     names={"settings.silence.anchor_rejected_below_rms_dbfs": "silence"},
 )
-
-
-def evaluate_separation(arguments: Sequence[str]) -> int:
-    """Score, show, and write the result."""
-    asked, _ = SEPARATION.read(arguments)
-
-    from uss_ray.cli.display import progress_bar, say, show_table
-    from uss_ray.evaluation import separation
-    from uss_ray.ontology.vocabulary import Vocabulary
-    from uss_ray.store.store import Store
-
-    vocabulary = Vocabulary.load()
-    with progress_bar("Separating", unit="mixtures") as advance:
-        result = separation.evaluate_separation(
-            Path(asked.data),
-            weights=asked.weights,
-            query=asked.query,
-            pairs=None if asked.pairs is None else Path(asked.pairs),
-            settings=asked.settings,
-            vocabulary=vocabulary,
-            progress=advance,
-        )
-    rows = [
-        (
-            vocabulary.ontology.node(score.class_id).label,
-            f"{score.sdri_db:z.2f}",
-            f"{score.gated_sdri_db:z.2f}",
-            f"{score.detected:.0%}",
-            str(score.pairs),
-        )
-        for score in sorted(result.classes, key=lambda score: -score.sdri_db)
-    ]
-    columns = ("Class", "SDRi dB", "Gated", "Detected", "Pairs")
-    show_table(columns, rows, title=f"{result.weights}, {asked.query} query", right=columns[1:])
-    say(
-        f"Mean over {len(rows)} classes: {result.mean_sdri_db:z.2f} dB asked for by name; "
-        f"{result.gated_mean_sdri_db:z.2f} dB with --only-detected, "
-        f"where {result.detected:.0%} of the targets are detected ({result.pairs} mixtures)"
-    )
-    say(result.metric)
-    if asked.output is not None:
-        Store(asked.output).put(result.to_json().encode())
-        say(f"Result: {asked.output}")
-    return 0
 
 
 def evaluate_mining(arguments: Sequence[str]) -> int:

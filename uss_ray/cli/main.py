@@ -74,9 +74,6 @@ COMMANDS: Final = {
     "train show": Entry("train", "show_run", "SHOW", "Tell how far a training run is."),
     "train export": Entry("train", "export_run", "EXPORT", "Write the weights folder of a run."),
     "ablate": Entry("ablate", "run", "COMMAND", "Compare recipes: overlays over a base, with some seeds."),
-    "evaluate separation": Entry(
-        "evaluate", "evaluate_separation", "SEPARATION", "Score weights on two-source mixtures."
-    ),
     "evaluate list": Entry("benchmarks", "draw_benchmark_list", "LIST", "Draw the list of a benchmark."),
     "evaluate check": Entry(
         "benchmarks", "check_benchmark", "CHECK", "Tell how much of a benchmark's data is there."

@@ -194,29 +194,27 @@ def write_pairs(pairs: Iterable[EvaluationPair], place: Location | Store) -> Non
     Store.of(place).put(pairs_csv(pairs).encode())
 
 
-def read_pairs(path: Path) -> list[EvaluationPair]:
+def read_pairs(location: Location | Store) -> list[EvaluationPair]:
     """Read a list written by `write_pairs`.
 
     Raises
     ------
     DataError
-        If the file cannot be read, a column is missing or a time is no number.
+        If it cannot be read, a column is missing or a time is no number.
     """
+    place = Store.of(location, DataError)
+    lines = io.StringIO(place.read().decode(errors="replace"))
     try:
-        with path.open(encoding="utf-8", newline="") as lines:
-            return [
-                EvaluationPair(
-                    row["class_id"],
-                    row["target_clip_id"],
-                    float(row["target_start_seconds"]),
-                    row["other_class_id"],
-                    row["other_clip_id"],
-                    float(row["other_start_seconds"]),
-                )
-                for row in csv.DictReader(lines)
-            ]
-    except OSError as error:
-        found = error.strerror or str(error)
-        raise DataError(str(path), expected="a list of evaluation pairs", found=found) from error
+        return [
+            EvaluationPair(
+                row["class_id"],
+                row["target_clip_id"],
+                float(row["target_start_seconds"]),
+                row["other_class_id"],
+                row["other_clip_id"],
+                float(row["other_start_seconds"]),
+            )
+            for row in csv.DictReader(lines)
+        ]
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(str(path), expected="a list of evaluation pairs", found=repr(error)) from error
+        raise DataError(str(place), expected="a list of evaluation pairs", found=repr(error)) from error

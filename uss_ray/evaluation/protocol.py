@@ -1,14 +1,11 @@
-"""The evaluation protocol: the two-source list of a data set, and the three kinds of query it is scored with."""
+"""The labels of a data set in AudioSet's format, and the two-source list that is drawn of its true events."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
-from uss_ray.datasets.clips import LoadedClips
 from uss_ray.datasets.segments import ClipRecord, read_segments
-from uss_ray.errors import ConfigError, DataError, WeightsError
+from uss_ray.errors import DataError
 from uss_ray.evaluation.pairs import (
     Candidate,
     EvaluationPair,
@@ -18,14 +15,6 @@ from uss_ray.evaluation.pairs import (
     write_pairs,
 )
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.separation.engine import SeparationEngine
-from uss_ray.separation.mixture import Source
-from uss_ray.separation.settings import SeparationSettings
-from uss_ray.separation.targets import SeparationPlan, target_for_condition, targets_for_classes
-from uss_ray.weights.folder import Weights
-
-QueryKind = Literal["class-mean", "detected", "oracle"]
-QUERY_KINDS: tuple[QueryKind, ...] = ("class-mean", "detected", "oracle")
 
 
 def read_split(data: Path, *, split: str, vocabulary: Vocabulary) -> list[ClipRecord]:
@@ -101,76 +90,3 @@ def write_list(
     drawn = build_pairs(data, vocabulary=vocabulary, segment_seconds=segment_seconds, seed=seed)
     write_pairs(drawn, output)
     return len(drawn)
-
-
-def load_eval_clips(
-    data: Path, *, vocabulary: Vocabulary, sample_rate: int, pairs: Sequence[EvaluationPair] | None = None
-) -> LoadedClips:
-    """Decode the eval split, or those of its clips that a list names."""
-    records = read_split(data, split="eval", vocabulary=vocabulary)
-    if pairs is not None:
-        named = {clip for pair in pairs for clip in (pair.target_clip_id, pair.other_clip_id)}
-        records = [record for record in records if record.clip_id in named]
-        missing = named - {record.clip_id for record in records}
-        if missing:
-            raise DataError(str(data), expected=f"clip {min(missing)} of the list", found="none")
-    return LoadedClips.load(
-        records, data / "audio" / "eval", classes=len(vocabulary.classes), sample_rate=sample_rate
-    )
-
-
-def check_query(
-    query: QueryKind, *, pairs: Sequence[EvaluationPair], weights: Weights, vocabulary: Vocabulary
-) -> None:
-    """Refuse what cannot be scored; the engine would fall back to a detected condition where a class mean is missing.
-
-    Raises
-    ------
-    ConfigError
-        If `query` is unknown.
-    WeightsError
-        If the weights lack the mean of a class that is asked for.
-    """
-    if query not in QUERY_KINDS:
-        raise ConfigError("evaluation query", expected=" or ".join(QUERY_KINDS), found=str(query))
-    if query == "class-mean":
-        means = weights.class_means or {}
-        missing = [pair.class_id for pair in pairs if vocabulary.classes.index(pair.class_id) not in means]
-        if missing:
-            raise WeightsError(
-                f"weights {weights.name}",
-                expected="a class mean of each class",
-                found=f"none of {missing[0]}",
-            )
-
-
-def settings_for(query: QueryKind, settings: SeparationSettings) -> SeparationSettings:
-    """Let the query decide the condition; an oracle brings its own."""
-    return settings if query == "oracle" else settings.replace(condition=query)
-
-
-def plan_for_pair(
-    pair: EvaluationPair,
-    *,
-    query: QueryKind,
-    target: Source,
-    engine: SeparationEngine,
-    settings: SeparationSettings,
-) -> SeparationPlan:
-    """Ask for the target of a pair.
-
-    Parameters
-    ----------
-    pair : EvaluationPair
-    query : {"class-mean", "detected", "oracle"}
-        The class by its name, steered to by its mean condition or by what the tagger hears of it in the mixture; or
-        the target itself as an example, an upper bound that no user has.
-    target : Source
-        The clean target, for the oracle alone.
-    engine : SeparationEngine
-    settings : SeparationSettings
-    """
-    if query == "oracle":
-        condition = engine.condition_of_examples([target], settings=settings)
-        return SeparationPlan((target_for_condition(pair.class_id, condition=condition),))
-    return SeparationPlan(targets_for_classes(engine.vocabulary, names=[pair.class_id]))

@@ -15,7 +15,7 @@ from uss_ray.store.store import Store
 from uss_ray.weights import STARTER
 
 QueryName = Literal["class-mean", "oracle", "detected", "class-index", "examples", "text"]
-OWN_SYSTEMS: Final = ("engine", "bare", "published")
+OWN_SYSTEMS: Final = ("engine", "gated", "bare", "published")
 
 
 class EvaluationRequest(Settings):
@@ -34,7 +34,7 @@ class EvaluationRequest(Settings):
     data: Location = Field(description="Folder or URI of its data.")
     list: Location | None = Field(
         default=None,
-        description="List of uss-ray evaluate list; without it the one that is drawn of the data.",
+        description="List of uss-ray evaluate list, mini's as CSV too; without it the one that is drawn of the data.",
     )
     protocol: Literal["published", "strict"] | None = Field(
         default=None, description="Of a list that is drawn; without it strict."
@@ -43,8 +43,9 @@ class EvaluationRequest(Settings):
     systems: tuple[str, ...] = Field(
         default=("engine",),
         min_length=1,
-        description="engine: as users run it. bare: the network alone, on hard blocks. published: the engine with "
-        "--profile published. module:function: called with mixture, rate and labels, gives estimates.",
+        description="engine: as users run it. gated: the same, only where targets are detected. bare: the network "
+        "alone, on hard blocks. published: the engine with --profile published. module:function: called with mixture, "
+        "rate and labels, gives estimates.",
     )
     queries: tuple[QueryName, ...] = Field(
         default=("class-mean",),

@@ -21,7 +21,13 @@ from torch import Tensor
 from uss_ray.arrow import schema_of
 from uss_ray.errors import ConfigError, DataError
 from uss_ray.evaluation.benchmarks.benchmark import Benchmark, Files
-from uss_ray.evaluation.benchmarks.known import draw_list, find_benchmark
+from uss_ray.evaluation.benchmarks.known import (
+    PAIRS_BENCHMARK,
+    PAIRS_SUFFIX,
+    draw_list,
+    find_benchmark,
+    list_of_pairs,
+)
 from uss_ray.evaluation.items import EvaluationList, Item, read_list
 from uss_ray.evaluation.label_metrics import ca_sdri, capi_sdri
 from uss_ray.evaluation.measures import score
@@ -165,6 +171,8 @@ def open_list(request: EvaluationRequest) -> Scored:
         listed = draw_list(
             benchmark, request.data_store, protocol=request.protocol, allow_missing=request.allow_missing
         )
+    elif request.benchmark == PAIRS_BENCHMARK and request.list.casefold().endswith(PAIRS_SUFFIX):
+        listed = list_of_pairs(request.list, request.data_store)
     else:
         listed = read_list(request.list)
     if listed.benchmark != request.benchmark:
@@ -249,7 +257,7 @@ class Evaluator:
         found: list[System] = list(BASELINES)
         own = [name for name in request.systems if name in OWN_SYSTEMS]
         for name in own:
-            settings = SeparationSettings.published() if name == "published" else request.settings
+            settings = _settings_of(name, request.settings)
             for query in (self._query(kind, settings) for kind in request.queries):
                 query.check(self.scored.items)
                 if name == "bare":
@@ -453,6 +461,12 @@ def _lost(item: Item, system: System, reason: str) -> ScoreRow:
         scores={},
         reason=reason,
     )
+
+
+def _settings_of(system: str, settings: SeparationSettings) -> SeparationSettings:
+    if system == "published":
+        return SeparationSettings.published()
+    return settings.replace(only_detected=True) if system == "gated" else settings
 
 
 def _device(name: str) -> str:

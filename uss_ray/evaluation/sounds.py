@@ -54,9 +54,12 @@ class SoundShelf:
     ----------
     data : Store
         Its root.
+    keep_bytes : int, default=256 MiB
+        How much of them is kept.
     """
 
-    def __init__(self, data: Store) -> None:
+    def __init__(self, data: Store, *, keep_bytes: int = _SHELF_BYTES) -> None:
+        self._keep_bytes = keep_bytes
         self._data = data.raising(DataError)
         self._kept: OrderedDict[tuple[str, int, int, Protocol | None], tuple[Waveform, int]] = OrderedDict()
 
@@ -91,7 +94,7 @@ class SoundShelf:
     ) -> tuple[Waveform, int]:
         found = self._kept.pop(key, None) or make()
         self._kept[key] = found
-        while len(self._kept) > 1 and sum(w.nbytes for w, _ in self._kept.values()) > _SHELF_BYTES:
+        while len(self._kept) > 1 and sum(w.nbytes for w, _ in self._kept.values()) > self._keep_bytes:
             self._kept.popitem(last=False)
         return found
 

@@ -262,8 +262,36 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
         "output": "FOLDER",
     },
     "train starter DATA -o FOLDER": {"source": "DATA", "output": "FOLDER"},
-    "evaluate separation DATA --query class-mean -o result.json": {"data": "DATA", "output": "result.json"},
-    "evaluate separation DATA --query class-mean": {"data": "DATA"},
+    "evaluate run mini --data DATA --query class-mean -o RUN": {
+        "request": {"benchmark": "mini", "data": "DATA", "queries": ("class-mean",), "output": "RUN"}
+    },
+    "evaluate run mini --data DATA --system engine gated --query class-mean detected oracle -o RUN": {
+        "request": {
+            "benchmark": "mini",
+            "data": "DATA",
+            "systems": ("engine", "gated"),
+            "queries": ("class-mean", "detected", "oracle"),
+            "output": "RUN",
+        }
+    },
+    **{
+        f"evaluate run {name} --data SETS --weights W --allow-unknown -o {run}": {
+            "request": {
+                "benchmark": name,
+                "data": "SETS",
+                "weights": "W",
+                "allow_unknown": True,
+                "output": run,
+            }
+        }
+        for name, run in (("mini", "PAIRS-W"), ("scenes", "SCENES-W"))
+    },
+    "evaluate compare PAIRS-W PAIRS-V": {"one": "PAIRS-W", "other": "PAIRS-V"},
+    "evaluate compare SCENES-W SCENES-V --measure ca_sdri": {
+        "one": "SCENES-W",
+        "other": "SCENES-V",
+        "measure": "ca_sdri",
+    },
     "evaluate check fsd50k --data FSD50K": {"benchmark": "fsd50k", "data": "FSD50K"},
     "evaluate list fsd50k --data FSD50K --protocol published -o fsd50k.parquet": {
         "benchmark": "fsd50k",

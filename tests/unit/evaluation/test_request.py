@@ -13,7 +13,7 @@ def make(**values: object) -> EvaluationRequest:
 def test_an_unknown_system_or_one_twice_is_refused() -> None:
     assert make(systems=("bare", "my.module:f")).systems == ("bare", "my.module:f")
     with pytest.raises(
-        ConfigError, match="expected engine or bare or published or module:function, found best"
+        ConfigError, match="expected engine or gated or bare or published or module:function, found best"
     ):
         make(systems=("best",))
     with pytest.raises(ConfigError, match="expected each once"):

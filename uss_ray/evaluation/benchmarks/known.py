@@ -8,10 +8,11 @@ from typing import Final, cast
 from uss_ray.errors import ConfigError
 from uss_ray.evaluation.benchmarks.benchmark import Benchmark, Draw, Files
 from uss_ray.evaluation.items import MODEL_RATE, EvaluationList, ItemSource, Protocol
+from uss_ray.evaluation.pairs import read_pairs
 from uss_ray.evaluation.sounds import SoundShelf
 from uss_ray.mixtures import matching_gain
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.store.store import Store
+from uss_ray.store.store import Location, Store
 
 BENCHMARKS: Final = {
     "audioset": ("audioset", "AudioSet"),
@@ -25,6 +26,10 @@ BENCHMARKS: Final = {
     "slakh2100": ("slakh2100", "Slakh2100"),
     "voicebank": ("voicebank", "Voicebank"),
 }
+
+PAIRS_BENCHMARK: Final = "mini"
+PAIRS_SUFFIX: Final = ".csv"
+"""What its lists may be written as too."""
 
 PUBLISHED_SEED: Final = 1234
 
@@ -81,8 +86,32 @@ def draw_list(
     return benchmark.list(draw, allow_missing=allow_missing)
 
 
+def list_of_pairs(location: Location, data: Store) -> EvaluationList:
+    """Read a list of pairs in CSV, as `uss-ray evaluate list` writes it of mini, and name its files below the data.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
+    from uss_ray.evaluation.benchmarks.mini import Mini, items_of_pairs
+
+    card = Mini.card
+    draw = draw_of(data, split=card.splits[0], protocol=card.protocols[0], seed=0)
+    items = items_of_pairs(read_pairs(location), draw)
+    return EvaluationList(
+        benchmark=card.name, split=draw.split, protocol=draw.protocol, seed=draw.seed, items=tuple(items)
+    )
+
+
 def draw_of(
-    data: Store, *, split: str, protocol: Protocol, seed: int, vocabulary: Vocabulary | None = None
+    data: Store,
+    *,
+    split: str,
+    protocol: Protocol,
+    seed: int,
+    vocabulary: Vocabulary | None = None,
+    sounds: SoundShelf | None = None,
 ) -> Draw:
     """List a data set, for lists to be drawn of it.
 
@@ -94,12 +123,14 @@ def draw_of(
     protocol : {"published", "strict"}
     seed : int
     vocabulary : Vocabulary, optional
+    sounds : SoundShelf, optional
+        What gains are made from; without it one of its own.
     """
-    sounds = SoundShelf(data)
+    shelf = sounds or SoundShelf(data)
 
     def gain(target: ItemSource, other: ItemSource) -> float:
         one, two = (
-            sounds.piece(source, sample_rate=MODEL_RATE, protocol=protocol)[0] for source in (target, other)
+            shelf.piece(source, sample_rate=MODEL_RATE, protocol=protocol)[0] for source in (target, other)
         )
         return float(matching_gain(one, two))
 

@@ -111,8 +111,26 @@ def clip_paths(files: Files, split: str, *, folder: str = "") -> dict[str, str]:
     return {path.rpartition("/")[2].rpartition(".")[0]: path for path in paths}
 
 
-def items_of_pairs(pairs: Sequence[EvaluationPair], draw: Draw, *, folder: str = "") -> list[Item]:
-    """Turn pairs of clips of a set into items, at equal energy."""
+def items_of_pairs(
+    pairs: Sequence[EvaluationPair],
+    draw: Draw,
+    *,
+    folder: str = "",
+    seconds: float = _PAIR_SECONDS,
+    sample_rate: int = MODEL_RATE,
+) -> list[Item]:
+    """Turn pairs of clips of a set into items, at equal energy.
+
+    Parameters
+    ----------
+    pairs : sequence of EvaluationPair
+    draw : Draw
+    folder : str, default=""
+        Of the set below the root, with its slash.
+    seconds : float, default=2
+    sample_rate : int, default=32000
+        In Hz.
+    """
     paths = clip_paths(draw.files, draw.split, folder=folder)
     labels = draw.vocabulary.ontology
     items: list[Item] = []
@@ -126,7 +144,7 @@ def items_of_pairs(pairs: Sequence[EvaluationPair], draw: Draw, *, folder: str =
                 label=labels.node(class_id).label,
                 class_id=class_id,
                 start_seconds=start,
-                seconds=_PAIR_SECONDS,
+                seconds=seconds,
                 gain=1.0,
             )
             for is_target, clip_id, class_id, start in (
@@ -139,8 +157,8 @@ def items_of_pairs(pairs: Sequence[EvaluationPair], draw: Draw, *, folder: str =
             Item(
                 item_id=f"{folder}{target.label}/{number:03d}",
                 label=target.label,
-                seconds=_PAIR_SECONDS,
-                sample_rate=MODEL_RATE,
+                seconds=seconds,
+                sample_rate=sample_rate,
                 protocol=draw.protocol,
                 seed=draw.seed,
                 sources=(target, replace(other, gain=gain)),

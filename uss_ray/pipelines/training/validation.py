@@ -13,24 +13,36 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from uss_ray.anchors.audio import encode_flac
 from uss_ray.anchors.packed import clip_key
 from uss_ray.anchors.packed_reader import PackedAnchors
 from uss_ray.audio.pcm import to_int16
-from uss_ray.datasets.clips import LoadedClips
 from uss_ray.errors import DataError
+from uss_ray.evaluation.averages import class_median_mean
+from uss_ray.evaluation.benchmarks.known import draw_of
+from uss_ray.evaluation.benchmarks.mini import items_of_pairs
+from uss_ray.evaluation.items import Item
+from uss_ray.evaluation.metrics import sdr_improvement
 from uss_ray.evaluation.pairs import EvaluationPair, pairs_csv, read_pairs
-from uss_ray.evaluation.protocol import build_pairs, load_eval_clips, settings_for
-from uss_ray.evaluation.separation import PairScores, SeparatedPairs, scores_by_class, separate_pairs
+from uss_ray.evaluation.protocol import build_pairs
+from uss_ray.evaluation.queries import ByNode, Oracle, Query
+from uss_ray.evaluation.sounds import MixedItem, SoundShelf, mix
+from uss_ray.evaluation.systems import EngineSystem
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.training.request import ValidationSettings
 from uss_ray.pipelines.training.run_folder import RunFolder
-from uss_ray.separation.engine import build_engine
+from uss_ray.separation.engine import SeparationEngine, build_engine
 from uss_ray.separation.settings import SeparationSettings
+from uss_ray.store.store import Store
 from uss_ray.training.fit import TrainingState
 from uss_ray.training.world import World
 from uss_ray.weights.folder import read_folder
+
+# All clips of a list of some hundreds: they are heard again at each validation.
+_SHELF_BYTES = 1 << 30
+_AT_A_TIME = 16
 
 
 class SeparatorValidation:
@@ -71,7 +83,7 @@ class SeparatorValidation:
         manifest = anchors.manifest
         data = Path(settings.data)
         self.pairs = (
-            read_pairs(Path(settings.pairs))
+            read_pairs(settings.pairs)
             if settings.pairs
             else build_pairs(
                 data, vocabulary=vocabulary, segment_seconds=manifest.samples / manifest.sample_rate
@@ -81,17 +93,28 @@ class SeparatorValidation:
         self._vocabulary, self._folder, self._export = vocabulary, folder, export
         self._steps, self._every = steps, settings.every_steps or checkpoint_steps
         self._device, self._sample_rate = device, manifest.sample_rate
-        self._clips: LoadedClips | None = None
-        self._engine_settings = settings_for(settings.query, SeparationSettings())
+        self._seconds = manifest.samples / manifest.sample_rate
+        self._sounds = SoundShelf(Store(settings.data), keep_bytes=_SHELF_BYTES)
+        self._items: list[Item] = []
 
     def load(self) -> None:
-        """Decode the clips of the list."""
-        self._clips = load_eval_clips(
-            Path(self.settings.data),
+        """Decode the clips of the list, and bring the sources of each mixture to one energy."""
+        draw = draw_of(
+            Store(self.settings.data),
+            split="eval",
+            protocol="strict",
+            seed=0,
             vocabulary=self._vocabulary,
-            sample_rate=self._sample_rate,
-            pairs=self.pairs,
+            sounds=self._sounds,
         )
+        self._items = items_of_pairs(self.pairs, draw, seconds=self._seconds, sample_rate=self._sample_rate)
+        lacking = sorted(
+            {source.path for item in self._items for source in item.sources} - draw.files.sizes.keys()
+        )
+        if lacking:
+            raise DataError(
+                self.settings.data, expected=f"clip {Path(lacking[0]).stem} of the list", found="none"
+            )
 
     def is_due(self, step: int) -> bool:
         """Whether a state of that step is scored."""
@@ -99,54 +122,62 @@ class SeparatorValidation:
 
     def score(self, state: TrainingState, *, world: World) -> None:
         """Score a state and leave what was found in the run's folder; called on every worker."""
-        assert self._clips is not None  # whoever trains has called `load`
         with tempfile.TemporaryDirectory(prefix="uss_ray-validation-") as place:
             weights = read_folder(self._export(state, Path(place) / "weights"))
         engine = build_engine(weights, vocabulary=self._vocabulary, device=self._device)
+        opened, gated = (
+            EngineSystem("engine", self._query(engine, only_detected=is_on)) for is_on in (False, True)
+        )
         own = range(world.rank, len(self.pairs), world.size)
-        scores = PairScores()
         wanted = set(_evenly(len(own), self.settings.heard)) if world.is_first else set()
         heard: dict[str, bytes] = {}
-        for scored in separate_pairs(
-            [self.pairs[number] for number in own],
-            self._clips,
-            engine=engine,
-            query=self.settings.query,
-            settings=self._engine_settings,
-            segment_seconds=weights.specifications.segment_seconds,
-        ):
-            for place_in_batch in range(len(scored.pairs)):
-                if len(scores) + place_in_batch in wanted:
-                    heard |= self._sound(scored, place_in_batch, number=len(heard) // 3)
-            scores.add(scored.pairs, scored.separated, targets=scored.targets, mixtures=scored.mixtures)
+        found: list[tuple[float, float, bool]] = []
+        for start in range(0, len(own), _AT_A_TIME):
+            mixed = [mix(self._items[number], self._sounds) for number in own[start : start + _AT_A_TIME]]
+            for item, one, other in zip(mixed, opened.separate(mixed), gated.separate(mixed), strict=True):
+                [(label, target)] = item.targets.items()
+                estimates = [separated.estimates[label] for separated in (one, other)]
+                if len(found) in wanted:
+                    heard |= self._sound(item, estimates[0], number=len(heard) // 3)
+                scores = [float(sdr_improvement(estimate, target, item.mixture)) for estimate in estimates]
+                # an oracle is no class that could be detected
+                found.append((scores[0], scores[1], one.detected.get(label, True)))
         figures = torch.zeros(len(self.pairs), 3, dtype=torch.float64, device=self._device)
-        figures[list(own)] = torch.from_numpy(scores.figures).to(self._device)
+        figures[list(own)] = torch.tensor(found, dtype=torch.float64, device=self._device).reshape(-1, 3)
         world.sum([figures])
         if world.is_first:
             self._folder.add_validation(self._line(state.step, figures.cpu().numpy()), heard=heard)
         world.wait()
 
+    def _query(self, engine: SeparationEngine, *, only_detected: bool) -> Query:
+        settings = SeparationSettings(only_detected=only_detected)
+        if self.settings.query == "oracle":
+            return Oracle(engine, settings)
+        return ByNode(engine, settings, name=self.settings.query)
+
     def _line(self, step: int, figures: np.ndarray) -> dict[str, Any]:
-        classes = scores_by_class([pair.class_id for pair in self.pairs], figures)
+        by_class: list[dict[str, list[float]]] = [{}, {}]
+        for pair, values in zip(self.pairs, figures, strict=True):
+            for own, value in zip(by_class, values, strict=False):
+                own.setdefault(pair.class_id, []).append(float(value))
+        opened, gated = (class_median_mean(own, draws=0).value for own in by_class)
         return {
             "step": step,
-            "sdri_db": float(np.mean([score.sdri_db for score in classes])),
-            "gated_sdri_db": float(np.mean([score.gated_sdri_db for score in classes])),
+            "sdri_db": opened,
+            "gated_sdri_db": gated,
             "detected": float(figures[:, 2].mean()),
             "query": self.settings.query,
             "pairs": len(self.pairs),
             "list_sha256": hashlib.sha256(pairs_csv(self.pairs).encode()).hexdigest(),
-            "classes": {score.class_id: score.sdri_db for score in classes},
+            "classes": {
+                class_id: float(np.median(values)) for class_id, values in sorted(by_class[0].items())
+            },
         }
 
-    def _sound(self, scored: SeparatedPairs, place: int, *, number: int) -> dict[str, bytes]:
-        label = self._vocabulary.ontology.node(scored.pairs[place].class_id).label
+    def _sound(self, item: MixedItem, estimate: NDArray[np.float32], *, number: int) -> dict[str, bytes]:
+        [(label, target)] = item.targets.items()
         stem = f"{number}-{''.join(sign if sign.isalnum() else '_' for sign in label)}"
-        triple = {
-            "mixture": scored.mixtures[place],
-            "target": scored.targets[place],
-            "estimate": scored.separated.opened[place],
-        }
+        triple = {"mixture": item.mixture, "target": target, "estimate": estimate}
         return {
             f"{stem}-{kind}.flac": encode_flac(to_int16(waveform), sample_rate=self._sample_rate)
             for kind, waveform in triple.items()

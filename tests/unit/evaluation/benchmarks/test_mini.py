@@ -48,12 +48,12 @@ def test_a_scene_has_a_target_a_class_at_its_place(tmp_path) -> None:
     np.testing.assert_allclose(item.mixture, np.sum(list(item.targets.values()), axis=0), atol=1e-6)
 
 
-def test_of_several_sets_each_gives_its_list(tmp_path: Path) -> None:
+def test_of_several_sets_each_gives_its_list(two_sources: Path, tmp_path: Path) -> None:
     import shutil
 
     for name in ("one", "two"):
-        shutil.copytree(TWO_SOURCE, tmp_path / name)
-    alone, both = drawn("mini", TWO_SOURCE), drawn("mini", tmp_path)
+        shutil.copytree(two_sources, tmp_path / name)
+    alone, both = drawn("mini", two_sources), drawn("mini", tmp_path)
     assert [item.item_id for item in both.items] == [
         f"{name}/{item.item_id}" for name in ("one", "two") for item in alone.items
     ]
