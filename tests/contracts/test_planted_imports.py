@@ -44,6 +44,7 @@ FORBIDDEN: dict[str, dict[str, str]] = {
         "pipelines": LAYERS,
     },
     "audio": {"ontology store fsspec": "audio knows no labels and no object store", "results": LAYERS},
+    "client": {"numpy pyarrow pydantic soundfile": "the client is light"},
     "pipelines.runtime": {"pipelines.archive pipelines.mining": PARALLEL_JOBS},
     "pipelines.archive": {"pipelines.mining pipelines.training": PARALLEL_JOBS},
     "pipelines.mining": {"pipelines.archive pipelines.training": PARALLEL_JOBS},

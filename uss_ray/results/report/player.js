@@ -5,7 +5,10 @@
  *
  * Two ways to play, with the same buttons. Where the files may be fetched and fit into memory, they are decoded and
  * scheduled on one clock of Web Audio: every stem is where it belongs to the sample, so what cancels, cancels. Elsewhere
- * (pages opened as files, which may not fetch; hours of sound) media elements are kept in step with each other.
+ * (pages opened as files, which may not fetch; hours of sound) media elements are kept in step with each other. Whoever
+ * mounts a player may bring a third way, an engine of its own with the same methods.
+ *
+ * What hangs on numbers (places of ticks, depth in the tree) is in data attributes: a strict policy forbids style ones.
  */
 (() => {
   'use strict';
@@ -43,6 +46,7 @@
   class Decoded {
     constructor(data, onTrouble) {
       this.name = 'decoded';
+      this.isExact = true;
       this.data = data;
       this.onTrouble = onTrouble;
       this.volumes = new Map();
@@ -174,6 +178,7 @@
   class Elements {
     constructor(data, onTrouble) {
       this.name = 'elements';
+      this.isExact = false;
       this.data = data;
       this.onTrouble = onTrouble;
       this.volumes = new Map();
@@ -294,7 +299,7 @@
   }
 
   class Player {
-    constructor(root) {
+    constructor(root, { engine } = {}) {
       this.root = root;
       this.data = JSON.parse(root.querySelector('.uss-data').textContent);
       this.lanes = [...root.querySelectorAll('[data-lane]')];
@@ -308,8 +313,10 @@
       this.loop = null;
       this.isLooping = false;
       this.zoom = 1;
-      this.group = this.data.adds[0];
-      this.engine = new (this.fits() ? Decoded : Elements)(this.data, (lane, error) => this.trouble(lane, error));
+      this.group = this.data.adds[0] ?? this.data.lanes.find(lane => lane.groups.length)?.groups[0];
+      const onTrouble = (lane, error) => this.trouble(lane, error);
+      this.engine = engine ? engine(this.data, onTrouble) : new (this.fits() ? Decoded : Elements)(this.data, onTrouble);
+      this.place();
       this.bind();
       this.refresh();
       this.say(this.mode(), '.uss-mode');
@@ -326,7 +333,7 @@
     mode() {
       if (!this.data.lanes.some(lane => lane.files.length)) return this.data.words.none;
       if (SIGNED.test(location.search)) return 'This page was opened by a signed address, which is good for the page alone: what lies beside it plays from a copy of its folder, or where the folder itself may be read.';
-      if (this.engine.name === 'decoded') return 'All sounds play on one clock, exact to the sample.';
+      if (this.engine.isExact) return 'All sounds play on one clock, exact to the sample.';
       const why = location.protocol === 'file:'
         ? 'a page that is opened as a file may only play what lies beside it. From a web server they play exact to the sample'
         : 'they are too long to be held in memory';
@@ -359,7 +366,7 @@
       const isMix = this.muted.size > 0 || members.some(lane => (this.faders.get(lane) ?? 1) !== 1);
       const hasRecording = this.data.lanes[RECORDING].files.length > 0 && !this.failed.has(RECORDING);
       const isWhole = this.data.adds.includes(this.group);
-      if (isMix || !hasRecording || (isWhole && this.engine.name === 'decoded')) {
+      if (isMix || !hasRecording || (isWhole && this.engine.isExact)) {
         return members.filter(lane => !this.muted.has(lane));
       }
       return [RECORDING];
@@ -512,6 +519,12 @@
     }
 
     /* what is seen */
+
+    place() {
+      for (const [name, property] of [['depth', '--depth'], ['left', 'left'], ['bottom', 'bottom']]) {
+        for (const one of this.root.querySelectorAll(`[data-${name}]`)) one.style.setProperty(property, one.dataset[name]);
+      }
+    }
 
     button(name) {
       return this.root.querySelector(`.uss-${name}`);
@@ -713,7 +726,7 @@
     }
 
     key(event) {
-      if (event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return;
+      if (event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented || !this.root.isConnected) return;
       const target = event.target instanceof Element ? event.target : document.body;
       if (target.closest('input, textarea, select, [contenteditable]')) return;
       const digit = /^(?:Digit|Numpad)([0-9])$/.exec(event.code)?.[1];
@@ -746,8 +759,8 @@
 
   globalThis.UssRayPlayer = {
     /** Bring the markup of a player to life; the player is given back. */
-    mount(root) {
-      const player = new Player(root);
+    mount(root, options) {
+      const player = new Player(root, options);
       players.add(player);
       return player;
     },

@@ -1,0 +1,201 @@
+"""The client against answers that a service gives, and those that it should not."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.unit.client.conftest import ROWS, zipped
+from uss_ray.client import Client, ServiceError
+
+STEMS = zipped({"query/dog.flac": "woof"})
+
+
+class Service:
+    """Answers in turn, and what was asked."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.asked: list[Any] = []
+
+    def __call__(self, request: Any) -> Any:
+        request.read()
+        self.asked.append(request)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    return waits
+
+
+@pytest.fixture
+def client_of() -> Callable[..., Client]:
+    def make(service: Service, **options: Any) -> Client:
+        return Client("http://service/base/", "secret", transport=httpx.MockTransport(service), **options)
+
+    return make
+
+
+def busy(status: int = 503, **headers: str) -> Any:
+    return httpx.Response(
+        status, headers=headers, json={"item": "queue", "expected": "room", "found": "none"}
+    )
+
+
+def test_stems_come_as_files_with_a_row_for_what_is_not_there(
+    client_of: Callable[..., Client], tmp_path: Path
+) -> None:
+    service = Service(httpx.Response(200, content=STEMS))
+    (tmp_path / "a.wav").write_bytes(b"sound")
+    client = client_of(service)
+    with client.separate(
+        tmp_path / "a.wav", classes=["dog", "cat"], residual=True, stem_format="flac"
+    ) as made:
+        assert list(made) == ["Dog"]
+        assert made["Dog"] == made["/m/0bt9lr"] == b"woof"
+        with pytest.raises(KeyError):
+            made["Cat"]
+        assert [row["status"] for row in made.rows] == ["written", "absent"]
+        assert made.stems == ("query/dog.flac",)
+        assert (made.save(tmp_path / "out") / "query/dog.flac").read_bytes() == b"woof"
+    (asked,) = service.asked
+    assert asked.url.path == "/base/v1/separate"
+    assert asked.url.params.get_list("class") == ["dog", "cat"]
+    assert (asked.url.params["residual"], asked.url.params["format"]) == ("true", "flac")
+    assert asked.headers["authorization"] == "Bearer secret"
+    assert (asked.headers["content-length"], asked.content) == ("5", b"sound")
+
+
+def test_examples_travel_beside_the_recording(client_of: Callable[..., Client]) -> None:
+    service = Service(httpx.Response(200, content=STEMS))
+    client_of(service).separate(b"sound", examples=[b"one", io.BytesIO(b"two")]).close()
+    body = service.asked[0].content
+    assert service.asked[0].headers["content-type"].startswith("multipart/form-data")
+    assert body.count(b'; name="audio"') == 1
+    assert body.count(b'; name="example"') == 2
+    assert b"two" in body
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_service_is_asked_again_when_it_says(
+    client_of: Callable[..., Client], slept: list[float], status: int
+) -> None:
+    file = io.BytesIO(b"sound")
+    service = Service(busy(status, **{"retry-after": "7"}), httpx.Response(200, content=STEMS))
+    client_of(service).separate(file).close()
+    assert slept == [7.0]
+    assert [asked.content for asked in service.asked] == [b"sound", b"sound"]
+
+
+def test_a_service_that_restarts_is_asked_again(client_of: Callable[..., Client], slept: list[float]) -> None:
+    service = Service(
+        httpx.ConnectError("refused"),
+        httpx.RemoteProtocolError("gone"),
+        httpx.Response(200, json={"version": "1"}),
+    )
+    assert client_of(service).info() == {"version": "1"}
+    assert len(slept) == 2
+
+
+def test_patience_ends(client_of: Callable[..., Client], slept: list[float]) -> None:
+    service = Service(busy(**{"retry-after": "7"}))
+    with pytest.raises(ServiceError, match="queue: expected room, found none"):
+        client_of(service, patience_seconds=5.0).info()
+    with pytest.raises(ServiceError, match="http://service/base/: expected a service that answers") as raised:
+        client_of(Service(httpx.ConnectError("refused")), patience_seconds=0.0).info()
+    assert raised.value.status == 0
+    assert slept == []
+
+
+def test_a_date_to_come_back_at_is_understood(client_of: Callable[..., Client], slept: list[float]) -> None:
+    past = "Wed, 21 Oct 2015 07:28:00 GMT"
+    service = Service(
+        busy(**{"retry-after": past}), busy(**{"retry-after": "soon"}), httpx.Response(200, json={})
+    )
+    client_of(service).info()
+    assert slept[0] == 0.0
+    assert 0.5 <= slept[1] <= 1.0  # of its own
+
+
+def test_a_refusal_is_not_asked_again_and_says_what_the_service_said(
+    client_of: Callable[..., Client],
+) -> None:
+    problem = {
+        "item": "recording", "expected": "at most 600 s", "found": "700 s", "limit": "decoded_seconds",
+        "request_id": "r1",
+    }  # fmt: skip
+    service = Service(httpx.Response(413, json=problem))
+    with pytest.raises(ServiceError, match="recording: expected at most 600 s, found 700 s") as raised:
+        client_of(service).tag(b"sound")
+    error = raised.value
+    assert (error.status, error.limit, error.request_id) == (413, "decoded_seconds", "r1")
+
+
+@pytest.mark.parametrize("body", [b"<html>Bad gateway", b"[]", b""])
+def test_an_edge_may_answer_as_it_likes(client_of: Callable[..., Client], body: bytes) -> None:
+    with pytest.raises(ServiceError, match="request: expected an answer, found status 502"):
+        client_of(Service(httpx.Response(502, content=body))).info()
+
+
+def test_tags_and_classes_are_typed(client_of: Callable[..., Client]) -> None:
+    node = {
+        "node_id": "/m/0bt9lr", "label": "Dog", "level": 3, "class_index": 74, "parent_ids": ["/m/068hy"],
+        "is_separable": True, "is_known": True,
+    }  # fmt: skip
+    service = Service(
+        httpx.Response(
+            200, json={"seconds": 4.0, "segment_seconds": 2, "nodes": [{"label": "Dog"}], "run": {}}
+        ),
+        httpx.Response(200, json={"classes": [node]}),
+    )
+    client = client_of(service)
+    tags = client.tag(b"sound", top=3, levels=[1, 2])
+    assert (tags.seconds, [one["label"] for one in tags.nodes]) == (4.0, ["Dog"])
+    assert dict(service.asked[0].url.params) | {"level": "-"} == {"level": "-", "top": "3"}
+    assert service.asked[0].url.params.get_list("level") == ["1", "2"]
+    (dog,) = client.classes(find="dog")
+    assert (dog.label, dog.parent_ids, dog.is_known) == ("Dog", ("/m/068hy",), True)
+
+
+def test_what_is_kept_is_fetched_and_removed(client_of: Callable[..., Client]) -> None:
+    kept = {"id": "ab", "expires": 5, "rows": ROWS, "links": {}}
+    service = Service(
+        httpx.Response(201, json=kept),
+        httpx.Response(200, json=kept),
+        httpx.Response(307, headers={"location": "http://elsewhere/z?sig=1"}),
+        httpx.Response(200, content=STEMS),
+        httpx.Response(200, content=b"woof"),
+        httpx.Response(204),
+    )
+    client = client_of(service)
+    made = client.separate_and_keep(b"sound", seconds=60, classes=["dog"])
+    assert service.asked[0].url.params["keep"] == "60"
+    assert client.result(made.result_id) == made
+    assert client.fetch("ab")["Dog"] == b"woof"
+    assert "authorization" not in service.asked[3].headers  # another host
+    assert client.stem("ab", "query/dog.flac") == b"woof"
+    client.remove("ab")
+    assert [(one.method, one.url.path) for one in service.asked[4:]] == [
+        ("GET", "/base/v1/results/ab/stems/query/dog.flac"),
+        ("DELETE", "/base/v1/results/ab"),
+    ]
+
+
+def test_it_loads_neither_torch_nor_ray() -> None:
+    code = "import sys, uss_ray.client; print({'torch', 'ray', 'numpy', 'pyarrow'} & sys.modules.keys())"
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert made.stdout.strip() == "set()"

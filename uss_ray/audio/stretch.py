@@ -1,0 +1,78 @@
+"""A stretch of a stem that we have encoded: found by seeking, whatever lies before it.
+
+For files of strangers `reading` is the way: seeking in those may lead anywhere, and what they say of themselves is not
+believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from uss_ray.audio.splice import SeekableReader
+from uss_ray.errors import OutputError
+
+
+def read_stretch(file: SeekableReader, *, start: int, frames: int, name: str) -> NDArray[np.float32]:
+    """Read some samples of a stem.
+
+    Parameters
+    ----------
+    file : binary file
+        At its start.
+    start : int
+        First sample, counted from the beginning of the file; >= 0.
+    frames : int
+        How many samples of each channel.
+    name : str
+        What errors call it.
+
+    Returns
+    -------
+    ndarray of shape (channels, n), dtype=float32
+        n is less than `frames` where the stem ends before.
+
+    Raises
+    ------
+    OutputError
+        If it is no longer what was written.
+    """
+    try:
+        with soundfile.SoundFile(file) as stem:
+            if start >= stem.frames:
+                return np.zeros((stem.channels, 0), np.float32)
+            stem.seek(start)
+            read = stem.read(min(frames, stem.frames - start), dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, TypeError, ValueError) as error:
+        raise OutputError(name, expected="a stem as it was written", found=str(error)) from error
+    return np.ascontiguousarray(read.T)
+
+
+def stem_blocks(file: SeekableReader, *, block_frames: int, name: str) -> Iterator[NDArray[np.float32]]:
+    """Read a stem from its start to its end.
+
+    Parameters
+    ----------
+    file, name
+        As of `read_stretch`.
+    block_frames : int
+        Samples of a channel in a block; the last may have fewer.
+
+    Yields
+    ------
+    ndarray of shape (channels, n), dtype=float32
+
+    Raises
+    ------
+    OutputError
+        If it is no longer what was written.
+    """
+    try:
+        with soundfile.SoundFile(file) as stem:
+            while (read := stem.read(block_frames, dtype="float32", always_2d=True)).size:
+                yield np.ascontiguousarray(read.T)
+    except (soundfile.SoundFileError, TypeError, ValueError) as error:
+        raise OutputError(name, expected="a stem as it was written", found=str(error)) from error

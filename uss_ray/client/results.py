@@ -1,0 +1,160 @@
+"""What a service answers with, as plain values; stems stay encoded as they came."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from uss_ray.client.errors import ServiceError
+
+Row = Mapping[str, Any]
+"""What became of one thing that was asked for; its fields are the columns of an index (`uss-ray find`)."""
+
+_INDEX = "index.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoundClass:
+    """A node of the ontology.
+
+    Attributes
+    ----------
+    node_id, label : str
+    level : int
+        Roots are 1.
+    parent_ids : tuple of str
+    is_separable : bool
+        Whether a stem can be made of it.
+    is_known : bool
+        Whether the weights of the service were trained on it.
+    """
+
+    node_id: str
+    label: str
+    level: int
+    parent_ids: tuple[str, ...]
+    is_separable: bool
+    is_known: bool
+
+    @classmethod
+    def of(cls, node: Row) -> SoundClass:
+        """Make it from an answer; what a later service says besides is left out."""
+        values = {name: node[name] for name in cls.__dataclass_fields__}
+        return cls(**{**values, "parent_ids": tuple(node["parent_ids"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tags:
+    """What sounds when in a recording.
+
+    Attributes
+    ----------
+    seconds : float
+        Length of the recording.
+    segment_seconds : float
+        Duration of a segment.
+    nodes : tuple of mapping
+        The most probable first: `node_id`, `label`, `level`, `probability`, `active_spans`, and `segments`, the
+        probability of each segment.
+    """
+
+    seconds: float
+    segment_seconds: float
+    nodes: tuple[Row, ...]
+
+
+class Separation:
+    """Stems of a recording, read from the answer as they are asked for.
+
+    Parameters
+    ----------
+    archive : binary file
+        The ZIP file that came; closed with this object.
+
+    Attributes
+    ----------
+    rows : tuple of mapping
+        One for each class that was asked for, also of those that are not there.
+    run : mapping
+        Weights, and how long it took.
+    """
+
+    def __init__(self, archive: BinaryIO) -> None:
+        self._file = archive
+        try:
+            self._zip = zipfile.ZipFile(archive)
+            index = json.loads(self._zip.read(_INDEX))
+            self.rows: tuple[Row, ...] = tuple(index["rows"])
+            self.run: Mapping[str, Any] = index["run"]
+        except (zipfile.BadZipFile, KeyError, ValueError) as error:
+            archive.close()
+            raise ServiceError(
+                "answer", expected="a ZIP file of stems", found=str(error), status=200
+            ) from error
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """Names of all files but the index."""
+        return tuple(name for name in self._zip.namelist() if name != _INDEX)
+
+    def read(self, name: str) -> bytes:
+        """Give a file by its name, a `stem_uri` of a row."""
+        return self._zip.read(name)
+
+    def __iter__(self) -> Iterator[str]:
+        """Name what has a stem."""
+        return (row["label"] for row in self.rows if row["stem_uri"] is not None)
+
+    def __getitem__(self, label: str) -> bytes:
+        """Give the stem of a sound by its label, as the file it is.
+
+        Raises
+        ------
+        KeyError
+            If there is no such sound, or it has no stem.
+        """
+        for row in self.rows:
+            if label in (row["label"], row["node_id"]) and row["stem_uri"] is not None:
+                return self.read(row["stem_uri"])
+        raise KeyError(label)
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write all files, index included, below a folder."""
+        place = Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        self._zip.extractall(place)  # which lets no name lead out of the folder
+        return place
+
+    def close(self) -> None:
+        """Let go of the answer."""
+        self._zip.close()
+        self._file.close()
+
+    def __enter__(self) -> Separation:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptResult:
+    """A result that the service keeps for a while.
+
+    Attributes
+    ----------
+    result_id : str
+    expires : int
+        Second of Unix time from which it is gone.
+    rows : tuple of mapping
+        One for each class that was asked for.
+    """
+
+    result_id: str
+    expires: int
+    rows: tuple[Row, ...]
