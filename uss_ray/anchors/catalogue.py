@@ -34,12 +34,12 @@ class Lists:
     Parameters
     ----------
     values : ndarray of shape (all,), dtype=int16
-    ends : ndarray of shape (anchors + 1,), dtype=int64
+    ends : ndarray of shape (anchors + 1,), dtype=int32
         Where each list begins, and the last one ends.
     """
 
     values: NDArray[np.int16]
-    ends: NDArray[np.int64]
+    ends: NDArray[np.int32]
 
     def of(self, row: int) -> NDArray[np.int16]:
         """Give the list of an anchor."""
@@ -70,7 +70,8 @@ class AnchorCatalogue:
     ----------
     name : str
         What errors call it.
-    class_indexes, shards, groups : ndarray of shape (anchors,), dtype=int64
+    class_indexes : ndarray of shape (anchors,), dtype=int16
+    shards, groups : ndarray of shape (anchors,), dtype=int32
     clips : ndarray of shape (anchors,), dtype=int64
         Equal for anchors of one clip.
     labels, heard : Lists
@@ -78,9 +79,9 @@ class AnchorCatalogue:
     """
 
     name: str
-    class_indexes: NDArray[np.int64]
-    shards: NDArray[np.int64]
-    groups: NDArray[np.int64]
+    class_indexes: NDArray[np.int16]
+    shards: NDArray[np.int32]
+    groups: NDArray[np.int32]
     clips: NDArray[np.int64]
     labels: Lists
     heard: Lists
@@ -92,16 +93,12 @@ class AnchorCatalogue:
     def of_table(cls, table: pa.Table, *, name: str) -> Self:
         """Make it of a table of `CATALOGUE_SCHEMA`."""
         table = table.combine_chunks()
-        columns = {
-            column: table[column].to_numpy().astype(np.int64)
-            for column in ("class_index", "shard", "group", "clip")
-        }
         return cls(
             name=name,
-            class_indexes=columns["class_index"],
-            shards=columns["shard"],
-            groups=columns["group"],
-            clips=columns["clip"],
+            class_indexes=table["class_index"].to_numpy(),
+            shards=table["shard"].to_numpy(),
+            groups=table["group"].to_numpy(),
+            clips=table["clip"].to_numpy(),
             labels=_lists(table["label_indexes"]),
             heard=_lists(table["heard_indexes"]),
         )
@@ -122,10 +119,11 @@ class AnchorCatalogue:
 
     @cached_property
     def _groups(self) -> dict[int, ClassGroups]:
-        keys = np.stack([self.class_indexes, self.shards, self.groups])
-        starts = (
-            np.flatnonzero(np.r_[True, (np.diff(keys) != 0).any(axis=0)]) if len(self) else np.zeros(0, int)
-        )
+        begins = np.zeros(len(self), np.bool_)
+        begins[:1] = True
+        for key in (self.class_indexes, self.shards, self.groups):
+            begins[1:] |= key[1:] != key[:-1]
+        starts = np.flatnonzero(begins)
         rows = np.diff(np.r_[starts, len(self)])
         classes = self.class_indexes[starts]
         return {
@@ -138,4 +136,4 @@ def _lists(column: pa.ChunkedArray) -> Lists:
     array = column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks)
-    return Lists(values=array.flatten().to_numpy(), ends=array.offsets.to_numpy().astype(np.int64))
+    return Lists(values=array.flatten().to_numpy(), ends=array.offsets.to_numpy())

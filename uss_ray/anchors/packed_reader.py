@@ -31,8 +31,9 @@ from uss_ray.errors import DataError
 from uss_ray.store.store import Location, Store
 
 _COLUMNS = ("clip_id", "class_index", "score", "samples", "soft", "latent", AUDIO_COLUMN)
-_FOOTERS_KEPT = 64
+_FOOTER_GROUPS_KEPT = 512  # a footer takes about 13 kB for each row group of its shard once it is decoded
 _READERS = 8
+_FOOTER_CODEC = "zstd"  # columns of one row group are described like those of the next: a twelfth remains
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +78,8 @@ class PackedAnchors:
         self._groups: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
         self._held = 0
         self._footers: OrderedDict[int, pq.FileMetaData] = OrderedDict()
+        # One thread, for memory that eight have freed stays with each of them.
+        self._footer_pool = ThreadPoolExecutor(1, thread_name_prefix="footers")
         self._lock = threading.Lock()
         self._fetching: dict[tuple[int, int], Future[pa.Table]] = {}
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="anchors")
@@ -125,6 +128,7 @@ class PackedAnchors:
 
     def close(self) -> None:
         """End the threads."""
+        self._footer_pool.shutdown(wait=False, cancel_futures=True)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _anchor(self, row: int) -> PackedAnchor:
@@ -173,7 +177,8 @@ class PackedAnchors:
     def _fetch(self, key: tuple[int, int]) -> pa.Table:
         shard, number = key
         try:
-            table = _read_group(shard_place(self.root, shard), self._footer(shard), number)
+            footer = self._footer_pool.submit(self._footer, shard).result()
+            table = _read_group(shard_place(self.root, shard), footer, number)
         finally:
             with self._lock:
                 self._fetching.pop(key, None)
@@ -187,20 +192,28 @@ class PackedAnchors:
         return table
 
     def _footer(self, shard: int) -> pq.FileMetaData:
-        with self._lock:
-            known = self._footers.get(shard)
+        known = self._footers.get(shard)
         if known is None:
-            known = pq.read_metadata(pa.BufferReader(self._encoded_footers[shard]))
-            with self._lock:
-                self._footers[shard] = known
-                if len(self._footers) > _FOOTERS_KEPT:
-                    self._footers.popitem(last=False)
+            size, packed = self._encoded_footers[shard]
+            encoded = pa.decompress(packed, decompressed_size=size, codec=_FOOTER_CODEC)
+            known = self._footers[shard] = pq.read_metadata(pa.BufferReader(encoded))
+            while (
+                len(self._footers) > 1
+                and sum(footer.num_row_groups for footer in self._footers.values()) > _FOOTER_GROUPS_KEPT
+            ):
+                self._footers.popitem(last=False)
+        self._footers.move_to_end(shard)
         return known
 
     @cached_property
-    def _encoded_footers(self) -> dict[int, bytes]:
+    def _encoded_footers(self) -> dict[int, tuple[int, bytes]]:
+        """The footers of all shards, compressed, with their sizes before."""
         table = _read_table(self.root / FOOTERS_NAME)
-        return dict(zip(table["shard"].to_pylist(), table["footer"].to_pylist(), strict=True))
+        return {
+            shard.as_py(): (len(buffer), pa.compress(buffer, codec=_FOOTER_CODEC, asbytes=True))
+            for shard, footer in zip(table["shard"], table["footer"], strict=True)
+            for buffer in [footer.as_buffer()]
+        }
 
 
 def _read_table(place: Store) -> pa.Table:

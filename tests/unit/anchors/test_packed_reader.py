@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 
 from tests.synthetic_set import SyntheticSet
+from uss_ray.anchors import packed_reader
+from uss_ray.anchors.pack_plan import plan_pack
+from uss_ray.anchors.packed import finish_pack, write_packed_shard
 from uss_ray.anchors.packed_reader import PackedAnchors
 from uss_ray.anchors.stream import AnchorShards
 from uss_ray.errors import DataError
+from uss_ray.store.store import Store
 
 
 def test_anchors_come_in_the_order_that_is_asked_for(synthetic_set: SyntheticSet) -> None:
@@ -53,6 +57,25 @@ def test_the_cache_is_bounded(synthetic_set: SyntheticSet) -> None:
             anchors.read([row])
     assert anchors.fetched_groups > 12
     assert len(anchors._groups) == 1
+
+
+def test_footers_of_no_more_row_groups_than_set_are_kept_decoded(
+    synthetic_set: SyntheticSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, pack = AnchorShards(synthetic_set.anchors), Store(tmp_path)
+    plan = plan_pack(source.row_groups(), seed=0, shard_bytes=60_000)
+    assert len(plan) > 3
+    for number in range(len(plan)):
+        write_packed_shard(source, plan.shard(number), pack=pack)
+    finish_pack(pack, shards=len(plan), source=source, seed=0)
+    monkeypatch.setattr(packed_reader, "_FOOTER_GROUPS_KEPT", 4)
+    anchors = PackedAnchors(pack, cache_bytes=1)
+    read = anchors.read(range(0, 160, 16))
+    assert [anchor.class_index for anchor in read] == anchors.catalogue.class_indexes[::16].tolist()
+    kept = [footer.num_row_groups for footer in anchors._footers.values()]
+    assert len(kept) < len(plan)
+    assert sum(kept) <= 4
+    anchors.close()
 
 
 def test_a_damaged_shard_is_named(synthetic_set: SyntheticSet, tmp_path: Path) -> None:
