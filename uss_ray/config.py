@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,10 @@ from uss_ray.parsing import read_json
 
 _BASE = "base"
 _ARCHITECTURE = "architecture"
+_OF_THE_DATA = ("sample_rate", "classes", "condition_size")
+"""What a network takes of its data, whatever its architecture."""
+
+_log = logging.getLogger(__name__)
 _EXPECTED = {
     "greater_than": "more than {gt:g}",
     "greater_than_equal": "at least {ge:g}",
@@ -189,7 +194,8 @@ def read_overlays(path: str | os.PathLike[str]) -> dict[str, Any]:
 def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Lay one nested mapping over another; mappings merge, everything else is replaced.
 
-    A network of another `architecture` replaces the one below, whose settings are not its own.
+    A network of another `architecture` replaces the one below: of that one's settings it takes those that say what
+    its data are (sample rate, classes, size of the condition); a warning names the others, which are not its own.
 
     Examples
     --------
@@ -199,8 +205,10 @@ def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     merged = dict(below)
     for key, value in above.items():
         known = merged.get(key)
-        if isinstance(known, Mapping) and isinstance(value, Mapping) and not _differ(known, value):
-            value = overlay(known, value)
+        if isinstance(known, Mapping) and isinstance(value, Mapping):
+            value = overlay(
+                _of_any_network(known, value, name=key) if _differ(known, value) else known, value
+            )
         merged[key] = value
     return merged
 
@@ -208,6 +216,20 @@ def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 def _differ(below: Mapping[str, Any], above: Mapping[str, Any]) -> bool:
     names = [mapping[_ARCHITECTURE] for mapping in (below, above) if _ARCHITECTURE in mapping]
     return len(names) == 2 and names[0] != names[1]
+
+
+def _of_any_network(below: Mapping[str, Any], above: Mapping[str, Any], *, name: str) -> dict[str, Any]:
+    kept = {key: value for key, value in below.items() if key in _OF_THE_DATA}
+    dropped = sorted(below.keys() - kept.keys() - {_ARCHITECTURE})
+    if dropped:
+        _log.warning(
+            "%s: %s in place of %s, whose %s it does not take over",
+            name,
+            above[_ARCHITECTURE],
+            below[_ARCHITECTURE],
+            ", ".join(dropped),
+        )
+    return kept
 
 
 def to_yaml(settings: Settings) -> str:

@@ -122,10 +122,14 @@ def test_what_is_no_such_json_is_named(text: str | bytes, message: str) -> None:
         parse_json(text, Facts, item="a.json", error=OutputError)
 
 
-def test_a_network_of_another_architecture_replaces_the_one_below() -> None:
-    below = {"separator": {"architecture": "resunet", "channels": [2, 2]}}
+def test_a_network_of_another_architecture_replaces_the_one_below(caplog: pytest.LogCaptureFixture) -> None:
+    below = {"separator": {"architecture": "resunet", "channels": [2, 2], "sample_rate": 8000}}
     other = {"architecture": "conv-tasnet", "filters": 4}
-    assert overlay(below, {"separator": other}) == {"separator": other}
     assert overlay(below, {"separator": {"architecture": "resunet", "passes": 2}}) == {
-        "separator": {"architecture": "resunet", "channels": [2, 2], "passes": 2}
+        "separator": {"architecture": "resunet", "channels": [2, 2], "sample_rate": 8000, "passes": 2}
     }
+    assert not caplog.records
+    assert overlay(below, {"separator": other}) == {"separator": other | {"sample_rate": 8000}}
+    assert caplog.messages == [
+        "separator: conv-tasnet in place of resunet, whose channels it does not take over"
+    ]

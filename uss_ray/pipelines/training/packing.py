@@ -40,7 +40,7 @@ from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.progress import ProgressHook
 from uss_ray.pipelines.runtime.retry import POISON_REASON
 from uss_ray.pipelines.runtime.run_state import is_stopping
-from uss_ray.pipelines.runtime.stages import Pass, map_with_actors, run_on_worker
+from uss_ray.pipelines.runtime.stages import Pass, cut_blocks, map_with_actors, run_on_worker
 from uss_ray.pipelines.training.pack_request import PackRequest
 from uss_ray.results.index.table import RunFacts
 from uss_ray.store.store import Store
@@ -177,7 +177,7 @@ class PackJob(Job[PackSummary]):
         """Stream the numbers of missing shards; actors write them."""
         shards = run.read([_MissingShards(run)], schema=_SHARD_SCHEMA, name="Shards")
         return map_with_actors(
-            shards,
+            cut_blocks(shards, rows_at_a_time=1),  # what comes as one block goes to one actor
             PackShards,
             pool=run.pool,
             state=run.state,

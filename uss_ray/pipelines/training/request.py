@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any, Literal, Self
 
@@ -178,6 +179,20 @@ def read_request(run: Store) -> Training:
     kind = TaggerTraining if "segments" in values else SeparatorTraining
     # The run may have been moved or mounted elsewhere since.
     return kind(**{**values, "output": str(run), "storage": run.options})
+
+
+def defaults_of(recipe: Settings) -> set[str]:
+    """Name the settings of a recipe that have their defaults, as they are called in the identity of a run."""
+    every, own = (set(_names(recipe.model_dump(mode="json", exclude_defaults=off))) for off in (False, True))
+    return every - own
+
+
+def _names(values: Mapping[str, Any], prefix: str = "recipe.") -> Iterator[str]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _names(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
 
 
 def _shaping(recipe: Settings) -> dict[str, Any]:

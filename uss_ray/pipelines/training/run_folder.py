@@ -17,7 +17,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from uss_ray.config import Settings, canonical_json, to_yaml
@@ -56,12 +56,22 @@ class RunFolder:
         Of the run.
     tensorboard : bool, default=False
         Whether an event file is kept up.
+    defaults : collection of str, default=()
+        Names in the identity, parts joined by dots, of settings that have their defaults: a run that was begun before
+        there were such settings is the same one.
     """
 
     def __init__(
-        self, place: Store, *, identity: Mapping[str, Any], seed: int, tensorboard: bool = False
+        self,
+        place: Store,
+        *,
+        identity: Mapping[str, Any],
+        seed: int,
+        tensorboard: bool = False,
+        defaults: Collection[str] = (),
     ) -> None:
         self.place = place
+        self._defaults = frozenset(defaults)
         self._tensorboard = tensorboard
         self.seed = seed
         self._identity = dict(identity)
@@ -93,8 +103,8 @@ class RunFolder:
 
     def check(self) -> None:
         """Refuse to go on with another run than this. Raises ConfigError as `open` does."""
-        place = self.place / IDENTITY_NAME
-        different = _differences(self._identity, _read_json(place)) if place.exists() else []
+        there = self._identity_there()
+        different = [] if there is None else _differences(self._identity, there, defaults=self._defaults)
         if different:
             name, mine, its = different[0]
             raise ConfigError(
@@ -105,8 +115,15 @@ class RunFolder:
 
     def reopen(self) -> None:
         """Read what is there, on a worker of a run that is open."""
+        self._identity = (
+            self._identity_there() or self._identity
+        )  # checkpoints name the one that it began with
         self._lines = read_lines(self.place / METRICS_NAME)
         self._validations = read_lines(self.place / VALIDATIONS_NAME)
+
+    def _identity_there(self) -> dict[str, Any] | None:
+        place = self.place / IDENTITY_NAME
+        return _read_json(place) if place.exists() else None
 
     @property
     def validated_steps(self) -> list[int]:
@@ -243,13 +260,22 @@ def _read_json(place: Store) -> dict[str, Any]:
     return value
 
 
-def _differences(now: Mapping[str, Any], then: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def _differences(
+    now: Mapping[str, Any], then: Mapping[str, Any], *, defaults: Collection[str]
+) -> list[tuple[str, str, str]]:
     mine, its = dict(_flat(now)), dict(_flat(then))
+    unknown_then = {name for name in defaults if not any(part in its for part in _ancestry(name))}
     return [
         (name, str(mine.get(name)), str(its.get(name)))
-        for name in sorted(mine.keys() | its.keys())
+        for name in sorted((mine.keys() | its.keys()) - unknown_then)
         if mine.get(name) != its.get(name)
     ]
+
+
+def _ancestry(name: str) -> list[str]:
+    """Give a name and those that it lies below: a part that was off has no settings that it could lack."""
+    parts = name.split(".")
+    return [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

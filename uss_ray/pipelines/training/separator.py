@@ -11,7 +11,7 @@ from uss_ray.errors import DataError
 from uss_ray.models.specifications import ClassListId
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.training.prepared import Prepared
-from uss_ray.pipelines.training.request import SeparatorTraining
+from uss_ray.pipelines.training.request import SeparatorTraining, defaults_of
 from uss_ray.pipelines.training.run_folder import RunFolder
 from uss_ray.pipelines.training.validation import SeparatorValidation
 from uss_ray.training.export import check_tagger, export_separator
@@ -43,6 +43,7 @@ def prepare_separator(request: SeparatorTraining, *, device: torch.device) -> Pr
         ),
         seed=request.recipe.plan.seed,
         tensorboard=request.tensorboard,
+        defaults=defaults_of(request.recipe),
     )
     write = partial(export_separator, weights=weights, class_ids=vocabulary.classes.ids)
     validation = None

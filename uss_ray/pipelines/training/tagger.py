@@ -17,7 +17,7 @@ from uss_ray.errors import DataError
 from uss_ray.models.specifications import ClassListId
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.training.prepared import Prepared
-from uss_ray.pipelines.training.request import TaggerTraining
+from uss_ray.pipelines.training.request import TaggerTraining, defaults_of
 from uss_ray.pipelines.training.run_folder import RunFolder
 from uss_ray.pipelines.training.separator import check_class_list
 from uss_ray.store.store import Store
@@ -56,6 +56,7 @@ def prepare_tagger(request: TaggerTraining, *, device: torch.device) -> Prepared
         ),
         seed=recipe.plan.seed,
         tensorboard=request.tensorboard,
+        defaults=defaults_of(request.recipe),
     )
     return Prepared(
         task=task,

@@ -31,6 +31,28 @@ def test_another_configuration_is_refused_by_the_field_that_differs(output: Stor
     assert json.loads((output / "identity.json").read()) == IDENTITY
 
 
+def test_a_run_that_was_begun_before_there_was_a_setting_goes_on_with_its_default(output: Store) -> None:
+    then = {"recipe": {"fit": {"steps": 6}, "adaptor": None}}
+    first = folder_of(output, then)
+    first.open(small_recipe())
+    first.save(TrainingState(3, {"weight": torch.ones(2)}, {}, {"state": {}, "param_groups": []}), keep=1)
+
+    def now(*, defaults: set[str], adaptor: object = None) -> RunFolder:
+        identity = {"recipe": {"fit": {"steps": 6, "pace": 1}, "adaptor": adaptor}}
+        return RunFolder(output.raising(OutputError), identity=identity, seed=0, defaults=defaults)
+
+    later = now(defaults={"recipe.fit.pace"})
+    later.open(small_recipe())
+    loaded = later.load()
+    assert loaded is not None
+    assert loaded.step == 3
+    assert json.loads((output / "identity.json").read()) == then
+    with pytest.raises(ConfigError, match=r"expected recipe\.fit\.pace None, .*found 1"):
+        now(defaults=set()).open(small_recipe())
+    with pytest.raises(ConfigError, match=r"recipe\.adaptor\.size"):
+        now(defaults={"recipe.fit.pace", "recipe.adaptor.size"}, adaptor={"size": 4}).open(small_recipe())
+
+
 def test_lines_of_steps_that_are_done_again_are_dropped(output: Store) -> None:
     first = folder_of(output)
     first.open(small_recipe())
