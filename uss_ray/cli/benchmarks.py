@@ -50,6 +50,10 @@ class DrawList(Settings):
         default=None, description="Of the drawing; without it 1234 (published) or 0 (strict)."
     )
     allow_missing: bool = Field(default=False, description="Leave out what is not there, and count it.")
+    classes: Location | None = Field(
+        default=None,
+        description="Keep targets of these classes of the ontology alone: a text file, a class a line, by label or id.",
+    )
     output: Location = Field(description="Parquet file to write; with .csv, mini's pairs as CSV.")
     storage: StoreOptions = Field(default_factory=StoreOptions, description=_STORAGE)
 
@@ -84,11 +88,17 @@ def draw_benchmark_list(arguments: Sequence[str]) -> int:
     asked, _ = LIST.read(arguments)
 
     from uss_ray.cli.display import say
+    from uss_ray.datasets.held_out import read_class_list
     from uss_ray.evaluation.benchmarks.known import PAIRS_BENCHMARK, PAIRS_SUFFIX, draw_list
     from uss_ray.evaluation.protocol import write_list
+    from uss_ray.ontology.vocabulary import Vocabulary
 
     benchmark, data = find(asked.benchmark, asked.data)
     if benchmark.card.name == PAIRS_BENCHMARK and asked.output.casefold().endswith(PAIRS_SUFFIX):
+        if asked.classes is not None:
+            raise ConfigError(
+                "evaluate list --classes", expected="a Parquet file to write", found=asked.output
+            )
         say(f"{write_list(Path(data), Path(asked.output), seed=asked.seed or 0)} pairs: {asked.output}")
         return 0
     listed = draw_list(
@@ -99,6 +109,9 @@ def draw_benchmark_list(arguments: Sequence[str]) -> int:
         seed=asked.seed,
         allow_missing=asked.allow_missing,
     )
+    if asked.classes is not None:
+        classes = Store(asked.classes, asked.storage, DataError)
+        listed = listed.only(read_class_list(classes, vocabulary=Vocabulary.load()))
     Store(asked.output, asked.storage).put(listed.to_parquet())
     missing = f", {listed.missing} left out" if listed.missing else ""
     say(f"{len(listed.items)} items of {benchmark.card.title}, {listed.protocol}, {listed.split}{missing}")

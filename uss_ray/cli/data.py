@@ -1,4 +1,4 @@
-"""`uss-ray data`: what there is of a labelled data set, before any work."""
+"""`uss-ray data`: what there is of a labelled data set, and what is left of it without some classes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
-from uss_ray.cli.command import Command
+from uss_ray.cli.command import STORAGE_NAME, Command
 from uss_ray.config import Location, Settings
 from uss_ray.datasets.containers.options import Container, ParquetColumns
 from uss_ray.errors import ConfigError
+from uss_ray.store.options import Storage, StoreOptions
 
 if TYPE_CHECKING:
     from uss_ray.datasets.coverage import ClipProblem, Coverage
@@ -49,11 +50,31 @@ class CheckData(Settings):
     json_lines: bool = Field(default=False, description="Print the result as JSON.")
 
 
+class HoldOut(Settings):
+    """Write segment CSVs without the clips of some classes, so that nothing is trained on these."""
+
+    segments: tuple[Location, ...] = Field(min_length=1, description="Segment CSVs in AudioSet's format.")
+    classes: Location = Field(
+        description="Text file, a class a line, by label or id; what lies below it in the ontology goes with it."
+    )
+    output: Location = Field(description="Segment CSV to write.")
+    ontology: Location | None = Field(default=None, description="Ontology, in AudioSet's JSON format.")
+    class_list: Location | None = Field(default=None, description="Classes, in AudioSet's CSV format.")
+    storage: Storage = StoreOptions()
+
+
 CHECK: Final = Command(
     name="data check",
     model=CheckData,
     positionals={"sources": "SEGMENTS_CSV|AUDIO..."},
     names={"columns.clip_id": "id-column", "columns.audio": "audio-column", "json_lines": "json"},
+)
+HOLD_OUT: Final = Command(
+    name="data hold-out",
+    model=HoldOut,
+    positionals={"segments": "SEGMENTS_CSV..."},
+    short={"output": "-o"},
+    names={"storage": STORAGE_NAME},
 )
 
 
@@ -147,3 +168,24 @@ def _problem_list(location: str | None) -> Iterator[Callable[[ClipProblem], None
                 (problem.problem, problem.clip_id, problem.location, problem.reason)
             )
         Store(location).put(path)
+
+
+def hold_out(arguments: Sequence[str]) -> int:
+    """Write, and say what is left."""
+    asked, _ = HOLD_OUT.read(arguments)
+
+    from uss_ray.cli.display import say
+    from uss_ray.datasets.held_out import read_class_list, without_classes
+    from uss_ray.errors import DataError
+    from uss_ray.ontology.vocabulary import Vocabulary
+    from uss_ray.store.store import Store
+
+    vocabulary = Vocabulary.load(ontology_path=asked.ontology, classes_path=asked.class_list)
+    classes = read_class_list(Store(asked.classes, asked.storage, DataError), vocabulary=vocabulary)
+    places = [Store(place, asked.storage, DataError) for place in asked.segments]
+    left = without_classes(places, classes, vocabulary=vocabulary)
+    Store(asked.output, asked.storage).put(left.to_csv(vocabulary))
+    say(f"{len(left.kept)} of {len(left.kept) + left.dropped} clips: {asked.output}")
+    if left.lost:
+        say(f"Without any clip now, besides: {'; '.join(left.lost)}.")
+    return 0

@@ -28,7 +28,7 @@ _READER_GONE = 128 + 13
 _LISTINGS = (*_HELP, "--version", "find", "ontology", "weights", "data", "completion")
 _GROUPS = {
     "weights": "List, show, fetch, import and describe weights.",
-    "data": "Look at labelled data sets.",
+    "data": "Look at labelled data sets, and leave classes out.",
     "anchors": "Prepare mined anchors for training.",
     "train": "Train weights from weak labels.",
     "evaluate": "Score weights.",
@@ -65,6 +65,9 @@ COMMANDS: Final = {
         "calibrate", "run", "COMMAND", "Compare probabilities with the truth, and calibrate weights."
     ),
     "data check": Entry("data", "check_data", "CHECK", "Count the clips of a labelled data set by class."),
+    "data hold-out": Entry(
+        "data", "hold_out", "HOLD_OUT", "Leave the clips of some classes out of training."
+    ),
     "anchors pack": Entry("anchors", "pack", "PACK", "Pack mined anchors for training."),
     "train separator": Entry("train", "train_separator", "SEPARATOR", "Train a separator on packed anchors."),
     "train tagger": Entry("train", "train_tagger", "TAGGER", "Train a tagger on weak labels and anchors."),

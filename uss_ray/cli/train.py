@@ -50,6 +50,10 @@ class TrainStarter(Settings):
     weights: Location = Field(
         default=STARTER, description="Those that mined ANCHORS; their tagger goes into the new ones."
     )
+    segments: Location | None = Field(
+        default=None,
+        description="Segment CSV to train on in place of that of DATA, as of `uss-ray data hold-out`.",
+    )
 
 
 class ShowRun(Settings):
@@ -166,7 +170,9 @@ def train_starter(arguments: Sequence[str]) -> int:
     if (source / MANIFEST_NAME).is_file():
         folder = starter.train_starter_from_anchors(source, output, weights=asked.weights, work=work)
     else:
-        folder = starter.train_starter(source, output, work=work)
+        folder = starter.train_starter(
+            source, output, work=work, segments=None if asked.segments is None else Path(asked.segments)
+        )
     say(f"Weights: {folder}")
     return 0
 

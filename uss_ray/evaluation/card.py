@@ -18,7 +18,7 @@ from uss_ray.errors import ConfigError, DataError
 from uss_ray.evaluation.averages import class_median_mean, plain_mean
 from uss_ray.evaluation.queries import RANDOM_CLASS
 from uss_ray.evaluation.result import EvaluationResult, by_system, values_of
-from uss_ray.evaluation.run import EVENTS, ScoreRow
+from uss_ray.evaluation.run import ScoreRow
 from uss_ray.evaluation.systems import BASELINES
 from uss_ray.models.protocols import known_classes
 from uss_ray.models.registry import describe_network
@@ -223,7 +223,7 @@ def write_card(
                 found=f"one of {result.weights}, sha256 {result.weights_sha256[:12]}",
             )
     # Scenes have targets of several levels of loudness: what a class scores is told by pairs alone.
-    pairs = [row for result, rows in runs if not _is_of_scenes(rows) for row in rows]
+    pairs = [row for result, rows in runs if not _is_of_scenes(result) for row in rows]
     systems = by_system(pairs)
     chosen = next((key for key in systems if key[0] not in _BESIDE and key[1] != RANDOM_CLASS), ("", ""))
     classes = facts_of_classes(weights, data, systems.get(chosen, []), vocabulary=vocabulary)
@@ -245,7 +245,7 @@ def write_card(
         systems=[_system(key, own) for key, own in systems.items()],
         chosen=f"{chosen[0]}, {chosen[1]}".rstrip(", "),
         levels=_levels(classes),
-        scenes=[_scenes(result, rows) for result, rows in runs if _is_of_scenes(rows)],
+        scenes=[_scenes(result) for result, _ in runs if _is_of_scenes(result)],
         classes=classes,
         states=Counter(one.state for one in classes),
     )
@@ -265,8 +265,8 @@ def _plain(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _is_of_scenes(rows: Iterable[ScoreRow]) -> bool:
-    return any(row.query == EVENTS for row in rows)
+def _is_of_scenes(result: EvaluationResult) -> bool:
+    return any(one.labels is not None for one in result.systems)
 
 
 def _system(key: tuple[str, str], rows: Sequence[ScoreRow]) -> dict[str, Any]:
@@ -297,17 +297,19 @@ def _levels(classes: Sequence[ClassFacts]) -> list[dict[str, Any]]:
     ]
 
 
-def _scenes(result: EvaluationResult, rows: Sequence[ScoreRow]) -> dict[str, Any]:
-    events = [row for row in rows if row.query == EVENTS and row.reason is None]
-    found = sum(len(row.found) for row in events)
-    right = sum(len(set(row.found) & set(row.true)) for row in events)
-    own = next((one for one in result.systems if one.query == EVENTS), None)
-    measures = {} if own is None else {name: one.mean.value for name, one in own.measures.items()}
+def _scenes(result: EvaluationResult) -> dict[str, Any]:
+    """Give what was found in scenes by what was asked for: nothing, or the nodes of a level."""
+    found = [one for one in result.systems if one.labels is not None]
     return {
         "result": result,
-        "scenes": len(events),
-        "labels": None if own is None else own.labels,
-        "false_share": 1 - right / found if found else None,
-        "ca_sdri": measures.get("ca_sdri"),
-        "capi_sdri": measures.get("capi_sdri"),
+        "found": [
+            {
+                "query": one.query,
+                "labels": one.labels,
+                "false_share": one.labels and one.labels.precision is not None and 1 - one.labels.precision,
+                "ca_sdri": one.measures["ca_sdri"].mean if "ca_sdri" in one.measures else None,
+                "written_sdri": one.level and one.level.written_sdri,
+            }
+            for one in found
+        ],
     }

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -154,6 +154,21 @@ class EvaluationList:
     def paths(self) -> set[str]:
         """Name each file that it is made of."""
         return {source.path for item in self.items for source in item.sources}
+
+    def only(self, class_ids: Set[str]) -> EvaluationList:
+        """Keep the items all of whose targets are of some classes.
+
+        Raises
+        ------
+        DataError
+            If there is none.
+        """
+        items = tuple(
+            item for item in self.items if all(source.class_id in class_ids for source in item.targets)
+        )
+        if not items:
+            raise DataError(f"list of {self.benchmark}", expected="items of these classes", found="none")
+        return dataclasses.replace(self, items=items)
 
     def _header(self) -> dict[str, Any]:
         return {

@@ -37,9 +37,9 @@ def read_split(data: Path, *, split: str, vocabulary: Vocabulary) -> list[ClipRe
 
 
 def build_pairs(
-    data: Path, *, vocabulary: Vocabulary, segment_seconds: float, seed: int = 0
+    data: Path, *, vocabulary: Vocabulary, segment_seconds: float, seed: int = 0, split: str = "eval"
 ) -> list[EvaluationPair]:
-    """Draw the two-source list of the eval split, from its true events.
+    """Draw the two-source list of a split, from its true events.
 
     Two segments are mixed only if their clips differ, neither class holds the other in the ontology, and neither
     clip is labelled with the class of the other.
@@ -51,6 +51,7 @@ def build_pairs(
     vocabulary : Vocabulary
     segment_seconds : float
     seed : int, default=0
+    split : str, default="eval"
 
     Raises
     ------
@@ -59,9 +60,9 @@ def build_pairs(
     """
     labels = {
         record.clip_id: {vocabulary.classes.ids[index] for index in record.class_indexes}
-        for record in read_split(data, split="eval", vocabulary=vocabulary)
+        for record in read_split(data, split=split, vocabulary=vocabulary)
     }
-    events = read_events(data / "metadata" / "strong_labels.tsv", split="eval")
+    events = read_events(data / "metadata" / "strong_labels.tsv", split=split)
 
     def conflict(one: Candidate, other: Candidate) -> bool:
         return (
@@ -73,7 +74,7 @@ def build_pairs(
 
     candidates = candidates_from_events(events, segment_seconds=segment_seconds)
     if not candidates:
-        raise DataError(str(data), expected="events of the eval split that fill a segment", found="none")
+        raise DataError(str(data), expected=f"events of the {split} split that fill a segment", found="none")
     return draw_pairs(candidates, conflict=conflict, seed=seed)
 
 

@@ -23,7 +23,14 @@ from uss_ray.training.starter import StarterConfig
 _log = logging.getLogger(__name__)
 
 
-def train_starter(data: Path, output: Path, *, work: Path, config: StarterConfig | None = None) -> Path:
+def train_starter(
+    data: Path,
+    output: Path,
+    *,
+    work: Path,
+    config: StarterConfig | None = None,
+    segments: Path | None = None,
+) -> Path:
     """Train from a weakly labelled data set in AudioSet's format.
 
     Parameters
@@ -35,6 +42,8 @@ def train_starter(data: Path, output: Path, *, work: Path, config: StarterConfig
     work : Path
         Folder for the two runs, the tagger and the anchors; started again with the same one, the recipe goes on.
     config : StarterConfig, optional
+    segments : Path, optional
+        Segment CSV to train on in place of the data set's, such as one without the clips of some classes.
 
     Returns
     -------
@@ -49,9 +58,10 @@ def train_starter(data: Path, output: Path, *, work: Path, config: StarterConfig
         If the work folder holds runs of other settings.
     """
     config = config or StarterConfig()
-    segments, audio = data / "metadata" / "train_segments.csv", data / "audio" / "train"
+    audio = data / "audio" / "train"
+    segments = segments or data / "metadata" / "train_segments.csv"
     if not segments.is_file():
-        raise DataError(str(data), expected="metadata/train_segments.csv in it", found="none")
+        raise DataError(str(segments), expected="a segment CSV", found="none")
     tagger = (work / "tagger").resolve()
     if not tagger.exists():
         request = TaggerTraining(

@@ -40,13 +40,7 @@ ROWS = [
     row("Rain/0", 3.0, system="half", query=""),
 ]
 SCENES = [
-    replace(
-        row("0", None, query="events"),
-        scores={"ca_sdri": 2.0},
-        undefined=(),
-        found=(BARK, RAIN),
-        true=(BARK, DOG),
-    ),
+    row("events/0", 0.0, query="events", scores={"ca_sdri": 2.0}, found=(BARK, RAIN), true=(BARK, DOG)),
     row("Rain/0", -4.0),
 ]
 
@@ -114,8 +108,7 @@ def test_the_card_has_scores_by_class_and_level_licences_and_what_no_file_says(
         assert told in lines
     (scores,) = (line for line in lines if line.startswith("| engine, class-mean |"))
     assert scores.startswith("| engine, class-mean | 3 | 2 | 3.00")
-    assert "| 0.50 | 50 % |" in card
-    assert "| 2.00 dB |" in card
+    assert "| nothing | 0.50 | 50 % | 2.00 |" in card
 
 
 def test_a_card_without_runs_and_data_is_one(weights: Weights, vocabulary: Vocabulary) -> None:

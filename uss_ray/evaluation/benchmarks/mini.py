@@ -59,7 +59,7 @@ class Mini(_WithEvents):
         citation="this project",
         layout=_LAYOUT,
         sample_rate=0,
-        splits=("eval",),
+        splits=("eval", "train"),
         protocols=("strict",),
     )
 
@@ -68,7 +68,11 @@ class Mini(_WithEvents):
         root, items = local_folder(draw.data), []
         for folder in sets_below(root):
             pairs = build_pairs(
-                root / folder, vocabulary=draw.vocabulary, segment_seconds=_PAIR_SECONDS, seed=draw.seed
+                root / folder,
+                vocabulary=draw.vocabulary,
+                segment_seconds=_PAIR_SECONDS,
+                seed=draw.seed,
+                split=draw.split,
             )
             items += items_of_pairs(pairs, draw, folder=folder)
         return items
