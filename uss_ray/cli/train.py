@@ -168,6 +168,8 @@ def train_starter(arguments: Sequence[str]) -> int:
     logging.getLogger("uss_ray").setLevel(logging.INFO)
     source, output, work = Path(asked.source), Path(asked.output), Path(asked.work)
     if (source / MANIFEST_NAME).is_file():
+        if asked.segments is not None:
+            raise ConfigError("train starter --segments", expected="a data set before it", found="anchors")
         folder = starter.train_starter_from_anchors(source, output, weights=asked.weights, work=work)
     else:
         folder = starter.train_starter(

@@ -8,6 +8,8 @@ import soundfile
 
 from uss_ray.evaluation.items import read_list
 
+TWO_SOURCE = Path(__file__).parents[2] / "data" / "two_source"
+
 
 @pytest.fixture
 def esc50(tmp_path: Path) -> Path:
@@ -48,3 +50,21 @@ def test_a_benchmark_without_data_is_one_line(command, tmp_path: Path) -> None:
     ran = command("evaluate", "list", "esc50", "-o", tmp_path / "list.parquet")
     assert ran.exit_code == 2
     assert "--data: expected where the data of the benchmark are" in ran.err
+
+
+def test_a_list_of_some_classes_is_drawn(command, tmp_path: Path) -> None:
+    held, drawn = tmp_path / "held.txt", tmp_path / "list.parquet"
+    every = read_pairs_labels(command, tmp_path / "all.parquet")
+    held.write_text(f"{sorted(every)[0]}\n")
+    words = ("evaluate", "list", "mini", "--data", TWO_SOURCE, "--classes", held)
+    ran = command(*words, "-o", drawn)
+    assert ran.exit_code == 0, ran.err
+    assert {item.label for item in read_list(drawn).items} == {sorted(every)[0]} < every
+    ran = command(*words, "-o", tmp_path / "list.csv")
+    assert ran.exit_code == 2
+    assert "--classes: expected a Parquet file to write" in ran.err
+
+
+def read_pairs_labels(command, output: Path) -> set[str]:
+    assert command("evaluate", "list", "mini", "--data", TWO_SOURCE, "-o", output).exit_code == 0
+    return {item.label for item in read_list(output).items}

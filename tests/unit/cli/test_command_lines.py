@@ -15,6 +15,7 @@ from uss_ray.config import overlay, read_overlays
 
 ROOT = Path(__file__).parents[3]
 STATION, BUCKET = "examples/archive/station.flac", "s3://BUCKET"
+HELD_OUT = "benchmarks/lists/held_out_classes.txt"
 STORE = {"endpoint": "https://s3.example.org"}
 JOB_OF_README = {
     "archive": f"{BUCKET}/archive",
@@ -140,6 +141,73 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
     "weights list": {},
     "weights show starter --classes": {"weights": "starter", "classes": True},
     "weights fetch uss-resunet30": {"name": "uss-resunet30"},
+    "weights fetch starter-v1 --base s3://BUCKET/weights": {
+        "name": "starter-v1",
+        "base": f"{BUCKET}/weights",
+    },
+    "weights fetch htsat --base https://models.example.org/published": {
+        "name": "htsat",
+        "base": "https://models.example.org/published",
+    },
+    "calibrate --weights uss-resunet30 --data DATA -o FOLDER": {
+        "weights": "uss-resunet30",
+        "data": ("DATA",),
+        "output": "FOLDER",
+    },
+    "mine SEGMENTS_CSV AUDIO OUT --weights htsat": {
+        "request": {"segments": ("SEGMENTS_CSV",), "audio": "AUDIO", "output": "OUT", "weights": "htsat"}
+    },
+    "evaluate run mini --data SETS --weights FOLDER -o PAIRS": {
+        "request": {"benchmark": "mini", "data": "SETS", "weights": "FOLDER", "output": "PAIRS"}
+    },
+    "evaluate run scenes --data SETS --weights FOLDER -o SCENES": {
+        "request": {"benchmark": "scenes", "data": "SETS", "weights": "FOLDER", "output": "SCENES"}
+    },
+    'weights card FOLDER --results PAIRS SCENES --data SETS/one SETS/two --hours 0.3 --hardware "one GPU" '
+    "--made-with COMMAND": {
+        "weights": "FOLDER",
+        "results": ("PAIRS", "SCENES"),
+        "data": ("SETS/one", "SETS/two"),
+        "hours": "0.3",
+        "hardware": "one GPU",
+        "made_with": "COMMAND",
+    },
+    f"data hold-out DATA/metadata/train_segments.csv --classes {HELD_OUT} -o known.csv": {
+        "segments": ("DATA/metadata/train_segments.csv",),
+        "classes": HELD_OUT,
+        "output": "known.csv",
+    },
+    "train starter DATA --segments known.csv -o my-weights/known --work runs/known": {
+        "source": "DATA",
+        "segments": "known.csv",
+        "output": "my-weights/known",
+        "work": "runs/known",
+    },
+    f"evaluate list mini --data DATA --classes {HELD_OUT} -o unseen.parquet": {
+        "benchmark": "mini",
+        "data": "DATA",
+        "classes": HELD_OUT,
+        "output": "unseen.parquet",
+    },
+    f"evaluate list mini --data DATA --split train --classes {HELD_OUT} -o examples.parquet": {
+        "benchmark": "mini",
+        "data": "DATA",
+        "split": "train",
+        "classes": HELD_OUT,
+        "output": "examples.parquet",
+    },
+    "evaluate run mini --data DATA --list unseen.parquet --train-list examples.parquet --query examples oracle "
+    "--weights my-weights/known -o UNSEEN": {
+        "request": {
+            "benchmark": "mini",
+            "data": "DATA",
+            "list": "unseen.parquet",
+            "train_list": "examples.parquet",
+            "queries": ("examples", "oracle"),
+            "weights": "my-weights/known",
+            "output": "UNSEEN",
+        }
+    },
     "weights import Cnn14_mAP=0.431.pth -o my-weights/cnn14": {
         "file": "Cnn14_mAP=0.431.pth",
         "output": "my-weights/cnn14",

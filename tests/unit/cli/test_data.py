@@ -73,3 +73,14 @@ def test_a_label_that_the_class_list_lacks_is_an_error_before_any_audio(command,
 def test_labels_and_audio_are_both_needed(command, data):
     assert command("data", "check", data[0]).exit_code == 2
     assert command("data", "check", data[1]).exit_code == 2
+
+
+def test_clips_of_some_classes_are_left_out(command, data, tmp_path):
+    segments, _ = data
+    (tmp_path / "held.txt").write_text("Music\n")
+    ran = command(
+        "data", "hold-out", segments, "--classes", tmp_path / "held.txt", "-o", tmp_path / "left.csv"
+    )
+    assert ran.exit_code == 0
+    assert ran.out.startswith("2 of 3 clips:")
+    assert [line.split(",")[0] for line in (tmp_path / "left.csv").read_text().splitlines()] == ["x", "z"]

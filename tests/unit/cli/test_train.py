@@ -14,10 +14,10 @@ from uss_ray.pipelines import starter
 @pytest.fixture
 def called(monkeypatch):
     """Take the place of the two ways to train, and say which was taken."""
-    calls: list[tuple[str, Path, Path, Path]] = []
+    calls: list[tuple[str | Path | None, ...]] = []
 
-    def train(source, output, *, work):
-        calls.append(("data", source, output, work))
+    def train(source, output, *, work, segments):
+        calls.append(("data", source, output, work, segments))
         return output
 
     def train_from_anchors(source, output, *, weights, work):
@@ -32,14 +32,19 @@ def called(monkeypatch):
 def test_a_data_set_is_trained_from_the_start(command, called, tmp_path):
     ran = command("train", "starter", tmp_path, "-o", "out", "--work", "w")
     assert ran.exit_code == 0
-    assert called == [("data", tmp_path, Path("out"), Path("w"))]
+    assert called == [("data", tmp_path, Path("out"), Path("w"), None)]
     assert "Weights: out" in ran.out
+    assert command("train", "starter", tmp_path, "-o", "out", "--segments", "known.csv").exit_code == 0
+    assert called[1][-1] == Path("known.csv")
 
 
 def test_anchors_are_trained_from_with_the_weights_that_mined_them(command, called, tmp_path):
     (tmp_path / "manifest.json").write_text("{}")
     assert command("train", "starter", tmp_path, "-o", "out", "--weights", "mine").exit_code == 0
     assert called == [("mine", tmp_path, Path("out"), Path("runs/starter"))]
+    ran = command("train", "starter", tmp_path, "-o", "out", "--segments", "known.csv")
+    assert ran.exit_code == 2
+    assert "--segments: expected a data set before it, found anchors" in ran.err
 
 
 @pytest.mark.slow

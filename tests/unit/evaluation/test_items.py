@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -58,6 +59,19 @@ def test_a_list_that_was_written_before_sources_had_times_is_read(tmp_path) -> N
     old = pa.Table.from_pylist(rows).replace_schema_metadata(table.schema.metadata)
     pq.write_table(old, tmp_path / "list.parquet")
     assert read_list(tmp_path / "list.parquet") == listed
+
+
+def test_items_of_some_classes_are_another_list() -> None:
+    listed = make_list()
+    items = tuple(
+        replace(item, sources=(replace(item.sources[0], class_id=class_id), item.sources[1]))
+        for item, class_id in zip(listed.items, ("/m/0bt9lr", None, "/m/06mb1"), strict=True)
+    )
+    listed = replace(listed, items=items)
+    assert listed.only({"/m/0bt9lr"}).items == items[:1]
+    assert listed.only({"/m/0bt9lr"}).sha256 != listed.sha256
+    with pytest.raises(DataError, match="items of these classes, found none"):
+        listed.only({"/m/09x0r"})
 
 
 def test_what_is_no_list_is_refused(tmp_path) -> None:

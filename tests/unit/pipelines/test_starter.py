@@ -115,6 +115,10 @@ def test_anchors_alone_train_the_same_separator(trained: tuple[Path, Path], tmp_
 def test_a_folder_that_is_no_data_set_is_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"train_segments\.csv"):
         train_starter(tmp_path, tmp_path / "w", work=tmp_path / "work", config=SMALL)
+    with pytest.raises(DataError, match=r"known\.csv: expected a segment CSV"):
+        train_starter(
+            tmp_path, tmp_path / "w", work=tmp_path / "work", config=SMALL, segments=tmp_path / "known.csv"
+        )
     assert not (tmp_path / "work").exists()
 
 

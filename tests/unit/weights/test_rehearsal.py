@@ -1,7 +1,7 @@
 """`uss-ray weights fetch` of the published files from a server of their layout: broken off, resumed, checked, used.
 
 The files are made here: the published tensors by their names, with random numbers. They are of narrow networks, unless
-`USS_RAY_FULL_SIZE` is set; then they are of the published sizes (3 GB on the disk, minutes).
+`USS_RAY_FULL_SIZE` is set; then they are of the published sizes (5 GB on the disk, a minute).
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,18 @@ def test_the_list_is_that_of_pairs(vocabulary: Vocabulary) -> None:
         (item.sources[0].start_seconds, item.sources[1].class_id) for item in listed.items
     )
     assert mixture_sdr(mixed(listed, TWO_SOURCE)) == pytest.approx(0.0, abs=0.01)
+
+
+def test_the_training_split_has_a_list_that_examples_are_taken_from(tmp_path: Path) -> None:
+    evaluated, data = drawn("mini", TWO_SOURCE), tmp_path / "set"
+    shutil.copytree(TWO_SOURCE, data)
+    (data / "audio" / "eval").rename(data / "audio" / "train")
+    (data / "metadata" / "eval_segments.csv").rename(data / "metadata" / "train_segments.csv")
+    events = data / "metadata" / "strong_labels.tsv"
+    events.write_text(events.read_text().replace("\teval\t", "\ttrain\t"))
+    listed = drawn("mini", data, split="train")
+    assert [item.item_id for item in listed.items] == [item.item_id for item in evaluated.items]
+    assert {path.rpartition("/")[0] for path in listed.paths} == {"audio/train"}
 
 
 def scenes_data(data: Path) -> Path:
@@ -49,8 +62,6 @@ def test_a_scene_has_a_target_a_class_at_its_place(tmp_path) -> None:
 
 
 def test_of_several_sets_each_gives_its_list(two_sources: Path, tmp_path: Path) -> None:
-    import shutil
-
     for name in ("one", "two"):
         shutil.copytree(two_sources, tmp_path / name)
     alone, both = drawn("mini", two_sources), drawn("mini", tmp_path)
