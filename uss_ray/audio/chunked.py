@@ -79,7 +79,7 @@ class _Chunk:
 
 
 @dataclass(frozen=True)
-class _Settled:
+class Settled:
     """How many bytes of sound there are."""
 
     size: int
@@ -89,6 +89,7 @@ class _Settled:
     def inspection(
         self, streams: tuple[Stream, ...] = (), *, kind: Kind = "media", is_for_ffmpeg: bool = False
     ) -> Inspection:
+        """Say it of a container that is read through some streams."""
         notes = (self.note,) if self.note else ()
         return Inspection(
             streams=streams, kind=kind, is_for_ffmpeg=is_for_ffmpeg, notes=notes, fault=self.fault
@@ -98,16 +99,16 @@ class _Settled:
 def inspect_riff(file: SeekableReader, *, file_bytes: int, magic: bytes) -> Inspection:
     """Look into a WAV, RF64, BW64 or RIFX file."""
     order: ByteOrder = "big" if magic == b"RIFX" else "little"
-    outer: int | None = int.from_bytes(_read_at(file, 4, 4), order)
+    outer: int | None = int.from_bytes(read_at(file, 4, 4), order)
     form = long_size = None
     for chunk in _chunks(file, start=12, stop=file_bytes, order=order):
         if chunk.chunk_id == b"ds64":
-            longs = _read_at(file, chunk.body, 16)
+            longs = read_at(file, chunk.body, 16)
             if outer == _ALL_ONES:
                 outer = int.from_bytes(longs[:8], "little")
             long_size = int.from_bytes(longs[8:16], "little")
         elif chunk.chunk_id == b"fmt ":
-            form = _read_at(file, chunk.body, min(chunk.size, 40))
+            form = read_at(file, chunk.body, min(chunk.size, 40))
         elif chunk.chunk_id == b"data":
             break
     else:
@@ -116,7 +117,7 @@ def inspect_riff(file: SeekableReader, *, file_bytes: int, magic: bytes) -> Insp
         return Inspection()
     tag, align = int.from_bytes(form[:2], order), int.from_bytes(form[12:14], order)
     stated = long_size if chunk.size == _ALL_ONES and long_size is not None else chunk.size
-    settled = _settle(
+    settled = settle(
         stated,
         body=chunk.body,
         file_bytes=file_bytes,
@@ -139,7 +140,7 @@ def inspect_riff(file: SeekableReader, *, file_bytes: int, magic: bytes) -> Insp
     return settled.inspection((Stream((head, range(chunk.body, chunk.body + whole))),))
 
 
-def _mpeg_within(file: SeekableReader, tag: int, settled: _Settled, *, body: int) -> Inspection | None:
+def _mpeg_within(file: SeekableReader, tag: int, settled: Settled, *, body: int) -> Inspection | None:
     """Look at the sound of a WAV or W64 as the MPEG audio that its format says it is."""
     if tag not in _MPEG_TAGS or settled.fault is not None:
         return None
@@ -156,7 +157,7 @@ def _mended_riff(file: SeekableReader, data: _Chunk, *, order: ByteOrder, whole:
     kept = b""
     for chunk in _chunks(file, start=12, stop=data.start, order=order):
         if chunk.chunk_id not in (b"ds64", b"JUNK", b"junk") and len(kept) + chunk.size < _MOST_HEADER_BYTES:
-            kept += _read_at(file, chunk.start, chunk.stop - chunk.start)
+            kept += read_at(file, chunk.start, chunk.stop - chunk.start)
     if len(kept) + whole + 36 < _ALL_ONES and magic in (b"RIFF", b"RIFX"):
         size = 4 + len(kept) + 8 + whole
         return magic + size.to_bytes(4, order) + b"WAVE" + kept + b"data" + whole.to_bytes(4, order)
@@ -168,7 +169,7 @@ def _mended_riff(file: SeekableReader, data: _Chunk, *, order: ByteOrder, whole:
 
 def inspect_aiff(file: SeekableReader, *, file_bytes: int) -> Inspection:
     """Look into an AIFF or AIFF-C file."""
-    outer = int.from_bytes(_read_at(file, 4, 4), "big")
+    outer = int.from_bytes(read_at(file, 4, 4), "big")
     common: _Chunk | None = None
     sound: _Chunk | None = None
     for chunk in _chunks(file, start=12, stop=file_bytes, order="big"):
@@ -178,7 +179,7 @@ def inspect_aiff(file: SeekableReader, *, file_bytes: int) -> Inspection:
             break
     if sound is None:
         return Inspection()
-    settled = _settle(
+    settled = settle(
         sound.size,
         body=sound.body,
         file_bytes=file_bytes,
@@ -188,7 +189,7 @@ def inspect_aiff(file: SeekableReader, *, file_bytes: int) -> Inspection:
     )
     if settled.note is None or common is None or common.start > sound.start:
         return settled.inspection()
-    facts = _read_at(file, common.body, 18)
+    facts = read_at(file, common.body, 18)
     align = int.from_bytes(facts[:2], "big") * ((int.from_bytes(facts[6:8], "big") + 7) // 8)
     frames = (settled.size - 8) // max(1, align)
     whole = 8 + frames * max(1, align)
@@ -207,15 +208,15 @@ def inspect_svx(file: SeekableReader, *, file_bytes: int) -> Inspection:
 
     Two channels lie one behind the other there, while libsndfile has them take turns, nor does it unpack samples.
     """
-    outer = int.from_bytes(_read_at(file, 4, 4), "big")
+    outer = int.from_bytes(read_at(file, 4, 4), "big")
     is_packed = is_stereo = False
     for chunk in _chunks(file, start=12, stop=file_bytes, order="big"):
         if chunk.chunk_id == b"VHDR":
-            is_packed = _read_at(file, chunk.body + 15, 1) not in (b"", b"\0")
+            is_packed = read_at(file, chunk.body + 15, 1) not in (b"", b"\0")
         elif chunk.chunk_id == b"CHAN":
-            is_stereo = _read_at(file, chunk.body, 4) == _SVX_BOTH
+            is_stereo = read_at(file, chunk.body, 4) == _SVX_BOTH
         elif chunk.chunk_id == b"BODY":
-            settled = _settle(
+            settled = settle(
                 chunk.size,
                 body=chunk.body,
                 file_bytes=file_bytes,
@@ -234,23 +235,23 @@ def inspect_svx(file: SeekableReader, *, file_bytes: int) -> Inspection:
 
 def inspect_w64(file: SeekableReader, *, file_bytes: int) -> Inspection:
     """Look into a Sony Wave64 file."""
-    outer = int.from_bytes(_read_at(file, 16, 8), "little")
+    outer = int.from_bytes(read_at(file, 16, 8), "little")
     data, tag = None, 0
     for chunk in _w64_chunks(file, stop=file_bytes):
         if chunk.chunk_id == b"fmt ":
-            tag = int.from_bytes(_read_at(file, chunk.body, 2), "little")
+            tag = int.from_bytes(read_at(file, chunk.body, 2), "little")
         if chunk.chunk_id == b"data":
             data = chunk
             break
     if data is None:
         return Inspection()
-    settled = _settle(
+    settled = settle(
         data.size,
         body=data.body,
         file_bytes=file_bytes,
         outer_stop=None if outer == 0 or outer >= 1 << 62 else outer,
         is_explained=lambda stop: (
-            _is_blank(file, -(-stop // 8) * 8, file_bytes=file_bytes)
+            is_blank(file, -(-stop // 8) * 8, file_bytes=file_bytes)
             or any(_w64_chunks(file, stop=file_bytes, start=-(-stop // 8) * 8))
         ),
     )
@@ -271,7 +272,7 @@ def inspect_caf(file: SeekableReader, *, file_bytes: int) -> Inspection:
     data = coding = None
     for chunk in _caf_chunks(file, start=8, stop=file_bytes):
         if chunk.chunk_id == b"desc":
-            coding = _read_at(file, chunk.body + 8, 4)
+            coding = read_at(file, chunk.body + 8, 4)
         if chunk.chunk_id == b"data":
             data = chunk
             break
@@ -283,14 +284,13 @@ def inspect_caf(file: SeekableReader, *, file_bytes: int) -> Inspection:
         patches = {data.start + 4: size.to_bytes(8, "big")}
         streams = (Stream(patched(patches, stop=file_bytes)),)
         return Inspection(streams=streams, kind="CAF", is_for_ffmpeg=is_for_ffmpeg)
-    settled = _settle(
+    settled = settle(
         data.size,
         body=data.body,
         file_bytes=file_bytes,
         outer_stop=None,
         is_explained=lambda stop: (
-            _is_blank(file, stop, file_bytes=file_bytes)
-            or any(_caf_chunks(file, start=stop, stop=file_bytes))
+            is_blank(file, stop, file_bytes=file_bytes) or any(_caf_chunks(file, start=stop, stop=file_bytes))
         ),
         empty_size=4,
     )
@@ -306,7 +306,7 @@ def inspect_au(head: bytes, *, file_bytes: int, byteorder: ByteOrder) -> Inspect
     body, stated = (int.from_bytes(head[at : at + 4], byteorder) for at in (4, 8))
     if stated == _ALL_ONES:  # the standard's way to leave it open
         return Inspection()
-    settled = _settle(
+    settled = settle(
         stated,
         body=body,
         file_bytes=file_bytes,
@@ -321,31 +321,31 @@ def inspect_au(head: bytes, *, file_bytes: int, byteorder: ByteOrder) -> Inspect
 
 def inspect_nist(file: SeekableReader, *, file_bytes: int) -> Inspection:
     """Look into a NIST SPHERE file, whose header is text; libsndfile reads to the end of any file."""
-    words = _read_at(file, 0, 16).split()
+    words = read_at(file, 0, 16).split()
     body = int(words[1]) if len(words) > 1 and words[1].isdigit() else 1024
-    lines = _read_at(file, 16, min(body, _MOST_HEADER_BYTES)).partition(b"end_head")[0].split(b"\n")
+    lines = read_at(file, 16, min(body, _MOST_HEADER_BYTES)).partition(b"end_head")[0].split(b"\n")
     facts = {line.split()[0]: line.split()[-1] for line in lines if line.strip()}
     if facts.get(b"sample_coding", b"pcm") not in (b"pcm", b"ulaw", b"mu-law", b"alaw"):
         return Inspection()
     counts = [facts.get(name, b"1") for name in (b"sample_count", b"channel_count", b"sample_n_bytes")]
     if b"sample_count" not in facts or not all(count.isdigit() for count in counts):
         return Inspection()
-    settled = _settle(
+    settled = settle(
         math.prod(map(int, counts)),
         body=body,
         file_bytes=file_bytes,
         outer_stop=None,
-        is_explained=lambda stop: _is_blank(file, stop, file_bytes=file_bytes),
+        is_explained=lambda stop: is_blank(file, stop, file_bytes=file_bytes),
     )
     return settled.inspection((Stream((range(body + settled.size),)),))
 
 
 def inspect_voc(file: SeekableReader, *, file_bytes: int) -> Inspection:
     """Look into a Creative voice file: blocks of sound, silence and text; libsndfile knows the first of sound."""
-    at = int.from_bytes(_read_at(file, 20, 2), "little")
+    at = int.from_bytes(read_at(file, 20, 2), "little")
     sounds: list[_Chunk] = []
     for _ in range(_MOST_CHUNKS):
-        head = _read_at(file, at, 4)
+        head = read_at(file, at, 4)
         if len(head) < 4 or not head[0]:
             break
         size = int.from_bytes(head[1:], "little")
@@ -355,18 +355,18 @@ def inspect_voc(file: SeekableReader, *, file_bytes: int) -> Inspection:
     if not sounds:
         return Inspection()
     last = sounds[-1]
-    settled = _settle(
+    settled = settle(
         last.size,
         body=last.body,
         file_bytes=file_bytes,
         outer_stop=None,
-        is_explained=lambda _: at + 1 >= file_bytes or _read_at(file, at, 1) == b"\0",
+        is_explained=lambda _: at + 1 >= file_bytes or read_at(file, at, 1) == b"\0",
     )
     stop = last.body + settled.size + 1  # with the mark of the end
     return settled.inspection((Stream((range(min(stop, file_bytes)),)),), is_for_ffmpeg=len(sounds) > 1)
 
 
-def _settle(
+def settle(
     stated: int,
     *,
     body: int,
@@ -374,7 +374,7 @@ def _settle(
     outer_stop: int | None,
     is_explained: Callable[[int], bool],
     empty_size: int = 0,
-) -> _Settled:
+) -> Settled:
     """Find how many bytes of sound there are.
 
     Parameters
@@ -396,10 +396,10 @@ def _settle(
     said = f"the header states {stated} bytes of audio, there are {there}: read to the end"
     if stated <= there:
         if there - stated <= _ALL_ONES and is_explained(body + stated):
-            return _Settled(stated)
-        return _Settled(there, note=said) if there > empty_size else _Settled(stated)
+            return Settled(stated)
+        return Settled(there, note=said) if there > empty_size else Settled(stated)
     if there <= empty_size:
-        return _Settled(stated, fault=(f"{stated} bytes of audio", f"{there} bytes, the rest is cut off"))
+        return Settled(stated, fault=(f"{stated} bytes of audio", f"{there} bytes, the rest is cut off"))
     stated_stop, excess = body + stated, stated - there
     is_miscounted = excess <= _MISCOUNTED_BYTES or excess in (body, body - 8)
     is_contradicted = outer_stop is not None and (
@@ -407,8 +407,8 @@ def _settle(
         or (outer_stop < file_bytes and outer_stop + _MISCOUNTED_BYTES < stated_stop)
     )
     if is_miscounted or is_contradicted or _is_placeholder(stated):
-        return _Settled(there, note=said)
-    return _Settled(stated, fault=(f"{stated} bytes of audio", f"{there} bytes, the rest is cut off"))
+        return Settled(there, note=said)
+    return Settled(stated, fault=(f"{stated} bytes of audio", f"{there} bytes, the rest is cut off"))
 
 
 def _is_placeholder(stated: int) -> bool:
@@ -434,21 +434,21 @@ def _walks_to_end(file: SeekableReader, at: int, *, file_bytes: int, order: Byte
             and chunk.stop <= file_bytes + 1
         )
         if not is_named or chunk.chunk_id[:1] == b"\0":
-            return _is_blank(file, chunk.start, file_bytes=file_bytes)
+            return is_blank(file, chunk.start, file_bytes=file_bytes)
         if is_known and chunk.stop > file_bytes:
             return True
         at = chunk.stop
-    return _is_blank(file, at, file_bytes=file_bytes)
+    return is_blank(file, at, file_bytes=file_bytes)
 
 
-def _is_blank(file: SeekableReader, at: int, *, file_bytes: int) -> bool:
+def is_blank(file: SeekableReader, at: int, *, file_bytes: int) -> bool:
     """Tell whether only a tag, zeros or a few bytes come behind an offset."""
     if at + 8 >= file_bytes:
         return True
-    if _read_at(file, at, 16).startswith(_TAGS):
+    if read_at(file, at, 16).startswith(_TAGS):
         return True
     while at < file_bytes:
-        window = _read_at(file, at, _BLANK_WINDOW)
+        window = read_at(file, at, _BLANK_WINDOW)
         if not window or window.strip(b"\0"):
             return not window
         at += len(window)
@@ -460,7 +460,7 @@ def _chunks(file: SeekableReader, *, start: int, stop: int, order: ByteOrder) ->
     for _ in range(_MOST_CHUNKS):
         if at + 8 > stop:
             return
-        head = _read_at(file, at, 8)
+        head = read_at(file, at, 8)
         size = int.from_bytes(head[4:], order)
         end = at + 8 + size + size % 2
         yield _Chunk(head[:4], at, at + 8, size, end)
@@ -472,7 +472,7 @@ def _w64_chunks(file: SeekableReader, *, stop: int, start: int = 40) -> Iterator
     for _ in range(_MOST_CHUNKS):
         if at + 24 > stop:
             return
-        head = _read_at(file, at, 24)
+        head = read_at(file, at, 24)
         size = int.from_bytes(head[16:], "little")
         if size < 24 and start != 40:
             return
@@ -488,7 +488,7 @@ def _caf_chunks(file: SeekableReader, *, start: int, stop: int) -> Iterator[_Chu
     for _ in range(_MOST_CHUNKS):
         if at + 12 > stop:
             return
-        head = _read_at(file, at, 12)
+        head = read_at(file, at, 12)
         size = int.from_bytes(head[4:], "big")
         if start != 8 and (at + 12 + size > stop or not all(byte in _NAME_BYTES for byte in head[:4])):
             return
@@ -496,6 +496,7 @@ def _caf_chunks(file: SeekableReader, *, start: int, stop: int) -> Iterator[_Chu
         at += 12 + size
 
 
-def _read_at(file: SeekableReader, offset: int, count: int) -> bytes:
+def read_at(file: SeekableReader, offset: int, count: int) -> bytes:
+    """Read bytes of a file; fewer at its end."""
     file.seek(offset)
     return file.read(count)

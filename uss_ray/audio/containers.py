@@ -3,7 +3,7 @@
 libsndfile plays a cut WAV, W64, AIFF, AU or CAF file to wherever it ends and an OGG file to its last whole page, and
 reports that as the length; FFmpeg does so with its formats. And it believes headers that were never filled in, or state
 less than there is. This module compares what a container declares with the bytes there are. It decodes nothing; the
-formats are looked into by `chunked`, `ogg_streams`, `flac_header`, `mpeg_audio` and `media_headers`.
+formats are looked into by `chunked`, `stated_length`, `ogg_streams`, `flac_header`, `mpeg_audio` and `media_headers`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from uss_ray.audio.mp4_header import boxes, is_mp4
 from uss_ray.audio.mpeg_audio import after_id3, inspect_mpeg
 from uss_ray.audio.ogg_streams import inspect_ogg
 from uss_ray.audio.splice import SeekableReader, SplicedFile
+from uss_ray.audio.stated_length import inspect_stated
 
 _W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 
@@ -90,7 +91,7 @@ def _inspect_known(file: SeekableReader, *, file_bytes: int) -> Inspection | Non
         return _inspect_mp4(file, file_bytes=file_bytes)
     if media_name(head):
         return inspect_media(file, head=head, file_bytes=file_bytes)
-    return None
+    return inspect_stated(file, file_bytes=file_bytes)
 
 
 def _inspect_mp4(file: SeekableReader, *, file_bytes: int) -> Inspection:

@@ -318,6 +318,7 @@ class _Run:
     _earlier_actors: frozenset[str] = frozenset()
     _found: int = 0
     _found_at: float = float("-inf")
+    _has_workers: bool = False
     _crashes_at: float = field(default_factory=time.monotonic)
     _planning: ExitStack = field(default_factory=ExitStack)
     _warnings: Warnings = field(default_factory=Warnings)
@@ -476,7 +477,7 @@ class _Run:
 
     def _tell_who_crashes(self) -> None:
         now = time.monotonic()
-        if now - self._crashes_at >= _CRASHES_SECONDS:
+        if self._has_workers and now - self._crashes_at >= _CRASHES_SECONDS:
             self._crashes_at = now
             self._warnings.say_who_crashes(crashing(restarts=_CRASHES))
 
@@ -540,6 +541,7 @@ class _Run:
         look: Look = ray.get(self._state.look.remote())
         self._found, self._found_at = look.found, time.monotonic()
         self._warnings.say(look)
+        self._has_workers = bool(look.workers)
         if look.workers:
             if self._work_began is None:
                 self._work_began = time.monotonic()

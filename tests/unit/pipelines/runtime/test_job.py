@@ -357,7 +357,10 @@ def test_workers_that_die_before_they_are_ready_end_the_run_and_fail_no_item(run
 def test_a_worker_that_crashes_again_and_again_beside_others_is_told(run, monkeypatch, caplog):
     monkeypatch.setattr(module, "_CRASHES_SECONDS", 0.0)
     monkeypatch.setattr(module, "crashing", lambda restarts: {"10.0.0.5": restarts + 1})
-    assert run(["done"] * 3)[1].exit_code == 0
+    state = Handle()
+    state.join.remote("another")
+    monkeypatch.setattr(module, "start_run_state", lambda: state)
+    assert run(["done"] * 3, on_progress=lambda _: None)[1].exit_code == 0
     assert sum("a worker on 10.0.0.5 has died 4 times" in line for line in caplog.messages) == 1
 
 
