@@ -21,12 +21,14 @@ _USER = re.compile(
     r"""(?<=://)(?:(?!arn:)[^/\s@:?#"']*:(?!\d{1,5}(?:[/?#"'\s]|$))[^\s@"']*(?:@[^/\s@"']*)*?|[^/\s@?#"']*)@(?=[^\s@]|$)(?![^/\s"'?#]*@)"""
 )
 _BARE_USER = re.compile(r"""(?<![^\s"'`(\[<=])[^\s"'`@:/]+:[^\s"'`@]+@(?=[\w.-])""")
-_QUERY = re.compile(r"""(://[^\s?"'<>]*\?)([^\s"'<>]+)""")
-_PARAMETER = re.compile(r"""(?i)(\bhttps?://[^\s?;"'<>]*;)([^\s"'<>?]+)""")
-_FRAGMENT = re.compile(r"""(://[^\s#"'<>]*#)([^\s"'<>]+)""")
+# A path may hold blanks and quotes.
+_QUERY = re.compile(r"""(://[^?\n]*\?)([^\s"'<>]+)""")
+_PARAMETER = re.compile(r"""(?i)(\bhttps?://[^?;\n]*;)([^\s"'<>?]+)""")
+_FRAGMENT = re.compile(r"""(://[^#\n]*#)([^\s"'<>]+)""")
 _SECRET_NAME = (
     r"(?:x-(?:amz|goog|oss|cos|ms|obs)-[\w-]*|[\w.-]*(?:signature|token|secret|credential|passw|pwd|auth|apikey|api[_-]?key|"
-    r"access[_-]?key|key-pair|session|jwt|hmac|bearer)[\w.-]*|sig|key|policy|sv|se|code|pass|user(?:name)?)"
+    r"access[_-]?key|key-pair|session|jwt|hmac|bearer)[\w.-]*|[\w.-]*key|sig|policy|sv|se|st|code|pass|pw|pin|"
+    r"user(?:name)?|[\w.-]*(?:expires?|expiry)|exp|e|h|hash|md5|sha1|sha256|digest)"
 )
 _SECRET_PAIR = re.compile(rf"(?i)(?:^|[?&;~]){_SECRET_NAME}=")
 _LONG_VALUE = re.compile(r"=[A-Za-z0-9+/_~%=-]{24,}(?:[&;]|$)")

@@ -93,7 +93,7 @@ def _mat5(head: bytes, _: int) -> _Stated | None:
     if number(head, 128, 4) != _MAT5_MATRIX or number(head, at, 4) != _MAT5_MATRIX:
         return None
     at += 8
-    for _ in ("flags", "dimensions", "name"):
+    for _ in range(3):  # flags, dimensions and name lie before the samples
         at += 8 + -(-number(head, at + 4, 4) // 8) * 8
     return _Stated(at + 8, number(head, at + 4, 4), is_packed=True) if at + 8 <= len(head) else None
 
