@@ -45,7 +45,7 @@ WITH_SECRETS = [
     "https://host/a.wav?rlkey=SECRET&dl=1",
     "https://host/a.wav?id=3&pw=SECRET",
     "https://host/a.wav?md5=SECRET&expires=1700000000",
-    "https://host/a b's \"c\" <d>.wav?sig=SECRET",
+    'https://host/a b\'s "c" <d>.wav?sig=SECRET',
     "https://host/a.wav#access_token=SECRET",
     "https://host/a.wav;jsessionid=SECRET?page=2",
     "https://host/a.wav?hdnea=exp=1~acl=*~hmac=SECRET",
