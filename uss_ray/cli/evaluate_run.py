@@ -170,6 +170,8 @@ def found_in_scenes(one: SystemResult) -> str:
         ("F1", labels.f1),
         ("precision", labels.precision),
         ("recall", labels.recall),
+        ("event F1", labels.event_f1),
+        ("frame F1", labels.frame_f1),
         ("mAP", labels.mean_average_precision),
         ("d'", labels.d_prime),
         ("labels right", labels.source_accuracy),

@@ -85,15 +85,20 @@ def report(arguments: Sequence[str]) -> int:
     asked, _ = REPORT.read(arguments)
 
     from uss_ray.cli.display import say
-    from uss_ray.evaluation.report import report_html, report_markdown
+    from uss_ray.evaluation.heard import read_heard
+    from uss_ray.evaluation.report import Run, report_html, report_markdown
     from uss_ray.evaluation.result import read_result
     from uss_ray.evaluation.run import read_rows
     from uss_ray.ontology.vocabulary import Vocabulary
 
     places = [Store(place, asked.storage, DataError) for place in asked.runs]
-    runs = [(read_result(place), read_rows(place)) for place in places]
-    first = places[0].parent if str(places[0]).endswith(".json") else places[0]
-    folder = first if asked.output is None else Store(asked.output, asked.storage)
+    folders = [place.parent if str(place).endswith(".json") else place for place in places]
+    results = [read_result(place) for place in folders]
+    runs = [
+        Run(result, read_rows(place), read_heard(place, result.heard))
+        for result, place in zip(results, folders, strict=True)
+    ]
+    folder = folders[0] if asked.output is None else Store(asked.output, asked.storage)
     vocabulary = Vocabulary.load()
     for name, text in (
         ("report.html", report_html(runs, vocabulary=vocabulary)),

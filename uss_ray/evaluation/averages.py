@@ -63,13 +63,20 @@ def _average(groups: Sequence[np.ndarray], statistic: Callable[..., Any], draws:
     return Average(value=float(value), low=float(low), high=float(high), items=sum(map(len, groups)))
 
 
-def paired_difference(one: Mapping[str, Sequence[float]], other: Mapping[str, Sequence[float]]) -> Average:
+def paired_difference(
+    one: Mapping[str, Sequence[float]],
+    other: Mapping[str, Sequence[float]],
+    *,
+    statistic: Callable[..., Any] = np.median,
+) -> Average:
     """Give the difference of two class-median means on the same items, drawn in pairs; positive: the second is better.
 
     Parameters
     ----------
     one, other : mapping of str to sequence of float
         Scores by class; the same items at the same places.
+    statistic : callable, default=np.median
+        Within a class.
     """
     rng = np.random.default_rng(_SEED)
     again, values, items = np.zeros(_DRAWS), [], 0
@@ -77,8 +84,8 @@ def paired_difference(one: Mapping[str, Sequence[float]], other: Mapping[str, Se
     for label in shared:
         first, second = np.asarray(one[label]), np.asarray(other[label])
         drawn = rng.integers(len(first), size=(_DRAWS, len(first)))
-        again += np.median(second[drawn], axis=1) - np.median(first[drawn], axis=1)
-        values.append(np.median(second) - np.median(first))
+        again += statistic(second[drawn], axis=1) - statistic(first[drawn], axis=1)
+        values.append(statistic(second) - statistic(first))
         items += len(first)
     if not values:
         return Average()

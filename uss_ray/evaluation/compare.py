@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from uss_ray.errors import DataError
-from uss_ray.evaluation.averages import Average, class_median_mean, paired_difference
+from uss_ray.evaluation.averages import Average, class_median_mean, paired_difference, plain_mean
+from uss_ray.evaluation.measures import OF_SCENES
 from uss_ray.evaluation.result import EvaluationResult, by_system, values_of
 from uss_ray.evaluation.run import ScoreRow
 
@@ -76,13 +79,20 @@ def compare_runs(
         ]
         if pairs:
             mine, yours = (values_of((pair[place] for pair in pairs), measure) for place in (0, 1))
+            is_mean = measure in OF_SCENES  # as the challenges have it
+            averages = [
+                plain_mean([value for values in own.values() for value in values])
+                if is_mean
+                else class_median_mean(own)
+                for own in (mine, yours)
+            ]
             found.append(
                 Comparison(
                     system=key[0],
                     query=key[1],
-                    one=class_median_mean(mine),
-                    other=class_median_mean(yours),
-                    difference=paired_difference(mine, yours),
+                    one=averages[0],
+                    other=averages[1],
+                    difference=paired_difference(mine, yours, statistic=np.mean if is_mean else np.median),
                 )
             )
     if not found:

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from uss_ray.evaluation.metrics import snr
 
+_COLLAR_SECONDS, _COLLAR_SHARE = 0.2, 0.2
+_STEPS_PER_SECOND = 20
+
 Sounds = Mapping[str, Sequence[NDArray[np.float32]]]
 """Label -> the sounds of that label."""
 
@@ -110,6 +113,72 @@ def label_accuracies(
     return (exact / len(scenes) if scenes else None), (right / either if either else None)
 
 
+Times = Mapping[str, Sequence[tuple[float, ...]]]
+"""Label -> start and end of each event, in seconds."""
+
+
+def event_counts(found: Times, true: Times) -> tuple[int, int, int]:
+    """Count events that are found at their time, all that are found and all that are true.
+
+    An event is right if its start is within 200 ms of a true one of its label, and its end within 200 ms or a fifth of
+    the true one's length; each true one counts once, in the matching that has the most.
+
+    Parameters
+    ----------
+    found, true : mapping of str to sequence of (float, float)
+    """
+    right = sum(_matched(found[label], true[label]) for label in found.keys() & true.keys())
+    return right, sum(map(len, found.values())), sum(map(len, true.values()))
+
+
+def _matched(found: Sequence[tuple[float, ...]], true: Sequence[tuple[float, ...]]) -> int:
+    fits = [
+        [
+            place
+            for place, (start, end) in enumerate(true)
+            if abs(one[0] - start) <= _COLLAR_SECONDS
+            and abs(one[1] - end) <= max(_COLLAR_SECONDS, _COLLAR_SHARE * (end - start))
+        ]
+        for one in found
+    ]
+    holder: dict[int, int] = {}
+
+    def place(one: int, tried: set[int]) -> bool:
+        for at in fits[one]:
+            if at not in tried:
+                tried.add(at)
+                if at not in holder or place(holder[at], tried):
+                    holder[at] = one
+                    return True
+        return False
+
+    return sum(place(one, set()) for one in range(len(found)))
+
+
+def frame_counts(found: Times, true: Times, *, seconds: float) -> tuple[int, int, int]:
+    """Count steps of 50 ms in which a label is found and true, found, and true; over all labels.
+
+    Parameters
+    ----------
+    found, true : mapping of str to sequence of (float, float)
+    seconds : float
+        Of the recording.
+    """
+    steps = round(seconds * _STEPS_PER_SECOND)
+
+    def sounding(events: Sequence[tuple[float, ...]]) -> NDArray[np.bool_]:
+        times = np.zeros(steps, np.bool_)
+        for start, end in events:
+            times[round(start * _STEPS_PER_SECOND) : round(end * _STEPS_PER_SECOND)] = True
+        return times
+
+    counts = np.zeros(3, np.int64)
+    for label in found.keys() | true.keys():
+        one, other = sounding(found.get(label, ())), sounding(true.get(label, ()))
+        counts += [(one & other).sum(), one.sum(), other.sum()]
+    return int(counts[0]), int(counts[1]), int(counts[2])
+
+
 def average_precision(scores: NDArray[np.floating], truth: NDArray[np.bool_]) -> float | None:
     """Area under the steps of precision over recall; equal scores are one step.
 
@@ -156,6 +225,6 @@ def d_prime(scores: NDArray[np.floating], truth: NDArray[np.bool_]) -> float | N
     return math.sqrt(2) * NormalDist().inv_cdf(area) if 0 < area < 1 else None
 
 
-def f1(right: int, predicted: int, true: int) -> float | None:
+def f1(right: float, predicted: float, true: float) -> float | None:
     """Harmonic mean of precision and recall; None where nothing is true and nothing predicted."""
     return 2 * right / (predicted + true) if predicted + true else None

@@ -8,18 +8,25 @@ from typing import Any, Final
 
 import jinja2
 import numpy as np
+from markupsafe import Markup
 
 from uss_ray.evaluation.averages import Average
+from uss_ray.evaluation.heard import HeardSound
 from uss_ray.evaluation.measures import OF_SCENES
 from uss_ray.evaluation.queries import RANDOM_CLASS
-from uss_ray.evaluation.result import EvaluationResult, MeasureResult, SystemResult, by_system
+from uss_ray.evaluation.result import Condition, EvaluationResult, MeasureResult, SystemResult, by_system
 from uss_ray.evaluation.run import ScoreRow
 from uss_ray.evaluation.systems import BASELINES
 from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.results.report.player import player_html
 
 TITLE: Final = "Evaluation"
 
 _NAMES: Final = {
+    "level": "Level of the estimate",
+    "residual": "In the residual",
+    "false_stems": "In false stems",
+    "missed": "Missed",
     "sdri": "SDRi",
     "si_sdri": "SI-SDRi",
     "bss_sdr": "BSSEval SDR",
@@ -28,8 +35,12 @@ _NAMES: Final = {
     "capi_sdri": "CAPI-SDRi, mean",
 }
 _IN_ROWS_ALONE = {"sdr", "si_sdr", "snr", "bss_sdri", "bss_sdri_swapped"}
+_SCENE_COLUMNS: Final = (
+    "Asked for", "Precision", "Recall", "F1", "Event F1", "Frame F1", "Taken twice", "Louder than parent", "Overdrawn",
+)  # fmt: skip
 _BARS_LEFT, _BARS_WIDTH = 240, 600
 _INPUT_EDGES_DB = (-20.0, -10.0, -5.0, 0.0, 5.0, 10.0)
+_LENGTH_EDGES_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 300.0)
 _BESIDE = {system.name for system in BASELINES}
 
 
@@ -42,30 +53,58 @@ class Group:
     rows: list[tuple[str, int, str]]
 
 
-def report_html(
-    runs: Sequence[tuple[EvaluationResult, Sequence[ScoreRow]]], *, vocabulary: Vocabulary
-) -> str:
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a report tells of a run.
+
+    Parameters
+    ----------
+    result : EvaluationResult
+    rows : sequence of ScoreRow
+    heard : sequence of HeardSound, default=()
+        Shown with spectrograms and players.
+    """
+
+    result: EvaluationResult
+    rows: Sequence[ScoreRow]
+    heard: Sequence[HeardSound] = ()
+
+
+def report_html(runs: Sequence[Run], *, vocabulary: Vocabulary) -> str:
     """Write the page; it is whole in itself.
 
     Parameters
     ----------
-    runs : sequence of (EvaluationResult, sequence of ScoreRow)
+    runs : sequence of Run
     vocabulary : Vocabulary
         For levels and branches of the classes.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("uss_ray.evaluation"), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    told = [_page_of(result, rows, vocabulary) for result, rows in runs]
+    told = [
+        {**_page_of(run.result, run.rows, vocabulary), "players": [_player(sound) for sound in run.heard]}
+        for run in runs
+    ]
     return environment.get_template("report.html").render(title=TITLE, runs=told)
 
 
-def report_markdown(
-    runs: Sequence[tuple[EvaluationResult, Sequence[ScoreRow]]], *, vocabulary: Vocabulary
-) -> str:
+def _player(sound: HeardSound) -> tuple[str, Markup]:
+    """Give a line and a player of mixture, target and estimate."""
+    heard, sounds = sound.heard, sound.sounds
+    player = player_html(
+        sounds["mixture"],
+        {"Target": sounds["target"], "Estimate": sounds["estimate"]},
+        sample_rate=sound.sample_rate,
+    )
+    line = f"{heard.which.capitalize()}: {heard.label}, {heard.sdri:z.2f} dB SDRi ({heard.item_id})"
+    return line, Markup(player)
+
+
+def report_markdown(runs: Sequence[Run], *, vocabulary: Vocabulary) -> str:
     """Write the same tables as Markdown, for a log or a card."""
     lines = [f"# {TITLE}", ""]
-    for result, rows in runs:
+    for result, rows in ((run.result, run.rows) for run in runs):
         page = _page_of(result, rows, vocabulary)
         limited = ", a part of the list" if result.is_limited else ""
         lines += [
@@ -88,14 +127,22 @@ def report_markdown(
                 ],
             ),
         ]
+        if page["scenes"]:
+            lines += ["### What was found", "", *_table(_SCENE_COLUMNS, page["scenes"])]
         if result.condition is not None:
             warning = "**The separator hardly hears its condition.** " if result.condition.is_blind else ""
-            lines += [f"{warning}Above a random class: {result.condition.difference_db:.2f} dB.", ""]
+            lines += [f"{warning}{_above_random(result.condition)}", ""]
         if result.published is not None:
             lines += [f"The paper: {result.published:g} {result.unit} ({result.published_score}).", ""]
         for group in page["groups"]:
             lines += [f"### {group.title}", "", *_table((group.what, "Targets", "SDRi, median"), group.rows)]
     return "\n".join(lines)
+
+
+def _above_random(condition: Condition) -> str:
+    level = condition.absent_level_db
+    leaks = "" if level is None else f" What is given for that class is at {level:z.2f} dB of the mixture."
+    return f"The first query is {condition.difference_db:.2f} dB above a random class.{leaks}"
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
@@ -121,6 +168,9 @@ def _page_of(result: EvaluationResult, rows: Sequence[ScoreRow], vocabulary: Voc
         "headings": [_NAMES.get(name, name.upper()) for name in measures],
         "rows": [_row(one, measures, main=result.main_score) for one in result.systems],
         "chosen": f"{chosen.system}, {chosen.query}".rstrip(", "),
+        "above_random": "" if result.condition is None else _above_random(result.condition),
+        "scene_columns": _SCENE_COLUMNS,
+        "scenes": [_scene_row(one) for one in result.systems if one.labels is not None],
         "groups": _groups(own, vocabulary),
         "zero": _BARS_LEFT,
         "bars": _bars(chosen),
@@ -139,6 +189,18 @@ def _row(one: SystemResult, measures: Sequence[str], *, main: str) -> dict[str, 
         "undefined": one.failed + (of_main.undefined if of_main else 0),
         "detected": "" if one.detected is None else f"{one.detected:.0%}",
     }
+
+
+def _scene_row(one: SystemResult) -> tuple[str, ...]:
+    labels, level = one.labels, one.level
+    assert labels is not None
+    figures = (labels.precision, labels.recall, labels.f1, labels.event_f1, labels.frame_f1)
+    shares = (None,) * 3 if level is None else (level.taken_twice, level.louder, level.overdrawn)
+    return (
+        one.query,
+        *("" if value is None else f"{value:.2f}" for value in figures),
+        *("" if value is None else f"{value:.0%}" for value in shares),
+    )
 
 
 def _shown(measure: MeasureResult, name: str) -> tuple[str, str]:
@@ -170,6 +232,7 @@ def _groups(rows: Sequence[ScoreRow], vocabulary: Vocabulary) -> list[Group]:
 
     parted = (
         ("By SDR of the mixture", "SDR in dB", _input_range),
+        ("By length", "Seconds", _length_range),
         ("By number of sources", "Sources", lambda row: str(row.sources)),
         ("By level of the ontology", "Level", level),
         ("By branch", "Branch", branch),
@@ -188,17 +251,25 @@ def _input_range(row: ScoreRow) -> str | None:
     return f"{low} … {high}".strip()
 
 
+def _length_range(row: ScoreRow) -> str | None:
+    if not row.seconds:
+        return None
+    edge = next((edge for edge in _LENGTH_EDGES_SECONDS if row.seconds <= edge), None)
+    return f"up to {edge:g}" if edge else f"over {_LENGTH_EDGES_SECONDS[-1]:g}"
+
+
 def _parts(rows: Sequence[ScoreRow], key: Callable[[ScoreRow], str | None]) -> list[tuple[str, int, str]]:
     parts: dict[str, list[ScoreRow]] = {}
     for row in rows:
         name = key(row)
         if name is not None and "sdri" in row.scores:
             parts.setdefault(name, []).append(row)
-    ordered = sorted(
-        parts.items(), key=lambda part: (float(np.median([r.input_sdr or 0.0 for r in part[1]])), part[0])
-    )
-    if key is not _input_range:
-        ordered = sorted(parts.items())
+    along: dict[Any, Callable[[ScoreRow], float]] = {
+        _input_range: lambda row: row.input_sdr or 0.0,
+        _length_range: lambda row: row.seconds,
+    }
+    value_of = along.get(key, lambda _: 0.0)
+    ordered = sorted(parts.items(), key=lambda part: (min(map(value_of, part[1])), part[0]))
     return [
         (name, len(own), f"{np.median([row.scores['sdri'] for row in own]):z.2f}") for name, own in ordered
     ]

@@ -19,7 +19,7 @@ from uss_ray.evaluation.label_metrics import average_precision, d_prime, f1, lab
 from uss_ray.evaluation.measures import MEASURES
 from uss_ray.evaluation.queries import RANDOM_CLASS
 from uss_ray.evaluation.request import EvaluationRequest
-from uss_ray.evaluation.run import LEVEL, Scored, ScoreRow
+from uss_ray.evaluation.run import EVENTS, LEVEL, Scored, ScoreRow
 from uss_ray.store.store import Store
 
 RESULT_NAME: Final = "result.json"
@@ -55,6 +55,11 @@ class LabelResult(Settings):
     f1: float | None = Field(description="Of labels, over all scenes.")
     precision: float | None = Field(default=None, description="Right labels by found ones.")
     recall: float | None = Field(default=None, description="Right labels by true ones.")
+    event_f1: float | None = Field(
+        default=None,
+        description="Of events at their times: start within 200 ms, end within that or a fifth of the length.",
+    )
+    frame_f1: float | None = Field(default=None, description="Of labels in steps of 50 ms.")
     mean_average_precision: float | None = Field(
         description="Over events that are in a scene, by highest probability."
     )
@@ -89,6 +94,15 @@ class SystemResult(Settings):
     classes: tuple[ClassResult, ...]
     labels: LabelResult | None = None
     level: LevelResult | None = None
+
+
+class Heard(Settings):
+    """A target whose sound is kept, as `heard/<which>-{mixture,target,estimate}.flac` of the run."""
+
+    which: str = Field(description="best, median or worst of the first query, by SDRi.")
+    item_id: str
+    label: str
+    sdri: float
 
 
 class Condition(Settings):
@@ -133,6 +147,7 @@ class EvaluationResult(Settings):
     settings: dict[str, Any]
     systems: tuple[SystemResult, ...]
     condition: Condition | None = None
+    heard: tuple[Heard, ...] = ()
     reasons: dict[str, int] = Field(description="Why there is no estimate, with counts.")
     made: dict[str, Any] = Field(default_factory=dict, description="When, how long, and with what.")
 
@@ -242,8 +257,8 @@ def values_of(rows: Iterable[ScoreRow], measure: str) -> dict[str, list[float]]:
 
 def summarise_system(rows: Sequence[ScoreRow]) -> SystemResult:
     """Sum up the rows of one system and query."""
-    of_scenes = [row for row in rows if row.label == row.query]
-    targets = [row for row in rows if row.label != row.query] or of_scenes
+    of_scenes = [row for row in rows if row.query == EVENTS or row.label == row.query]
+    targets = [row for row in rows if row.query != EVENTS and row.label != row.query] or of_scenes
     measures = [name for name in MEASURES if any(name in row.scores or name in row.undefined for row in rows)]
     told = [row.is_detected for row in rows if row.is_detected is not None]
     values = {name: values_of(rows, name) for name in measures}
@@ -292,9 +307,18 @@ def _label_result(rows: Sequence[ScoreRow]) -> LabelResult | None:
         f1=f1(right, predicted, there),
         precision=right / predicted if predicted else None,
         recall=right / there if there else None,
+        event_f1=_f1_of_counts(rows, "events"),
+        frame_f1=_f1_of_counts(rows, "frames"),
         mean_average_precision=_mean_of(average_precision(scores[:, at], truth[:, at]) for at in columns),
         d_prime=_mean_of(d_prime(scores[:, at], truth[:, at]) for at in columns),
     )
+
+
+def _f1_of_counts(rows: Sequence[ScoreRow], what: str) -> float | None:
+    right, found, true = (
+        sum(row.counts.get(f"{what}_{part}", 0.0) for row in rows) for part in ("right", "found", "true")
+    )
+    return f1(right, found, true)
 
 
 def _level_result(rows: Sequence[ScoreRow]) -> LevelResult:

@@ -29,7 +29,7 @@ from uss_ray.evaluation.benchmarks.known import (
     list_of_pairs,
 )
 from uss_ray.evaluation.items import EvaluationList, Item, read_list
-from uss_ray.evaluation.label_metrics import ca_sdri, capi_sdri
+from uss_ray.evaluation.label_metrics import Times, ca_sdri, capi_sdri, event_counts, frame_counts
 from uss_ray.evaluation.measures import score
 from uss_ray.evaluation.metrics import is_silent, sdr
 from uss_ray.evaluation.queries import (
@@ -66,6 +66,7 @@ CHUNK_ITEMS = 16
 ITEMS_FOLDER = "items"
 EVENTS = "events"
 """What stands for a query where nothing is asked for."""
+TIME_COUNTS = ("events_right", "events_found", "events_true", "frames_right", "frames_found", "frames_true")
 LEVEL = "level-"
 """What stands for a query where all nodes of a level are asked for, with its number behind."""
 
@@ -97,7 +98,7 @@ class ScoreRow:
     probs : dict of str to float
         Highest probability of each event in such a scene.
     counts : dict of str to float
-        Of a level of a scene, what is summed up over scenes; see `level_rows`.
+        What is summed up over scenes: of a level see `level_rows`, of events `TIME_COUNTS`.
     """
 
     item_id: str
@@ -314,6 +315,11 @@ class Evaluator:
         self.spent.separating += time.monotonic() - began
         true = {str(source.class_id): [mixed.targets[source.label]] for source in mixed.item.targets}
         stems = {key: [stem] for key, stem in found.stems.items()}
+        times: dict[str, list[tuple[float, ...]]] = {}
+        for source in mixed.item.sources:
+            if source.role == "target" and source.sounds:
+                times.setdefault(str(source.class_id), []).extend(source.sounds)
+        seconds = len(mixed.mixture) / mixed.sample_rate
         scores = {
             "ca_sdri": ca_sdri(stems, true, mixed.mixture),
             "capi_sdri": capi_sdri(stems, true, mixed.mixture),
@@ -326,10 +332,11 @@ class Evaluator:
             scores={name: value for name, value in scores.items() if value is not None},
             undefined=tuple(name for name, value in scores.items() if value is None),
             sources=len(true),
-            seconds=len(mixed.mixture) / mixed.sample_rate,
+            seconds=seconds,
             true=tuple(sorted(true)),
             found=tuple(sorted(stems)),
             probs=dict(found.probs),
+            counts=_time_counts(found.times, times, seconds=seconds) if times else {},
         )
 
     def _score(self, mixed: MixedItem, separated: Separated, system: System) -> list[ScoreRow]:
@@ -450,6 +457,13 @@ def level_rows(level: LevelScore, *, sources: int, seconds: float) -> list[Score
             if node.sdr_db is not None and node.sdri_db is not None
         ),
     ]
+
+
+def _time_counts(found: Times, true: Times, *, seconds: float) -> dict[str, float]:
+    counts = zip(
+        TIME_COUNTS, (*event_counts(found, true), *frame_counts(found, true, seconds=seconds)), strict=True
+    )
+    return {name: float(count) for name, count in counts}
 
 
 def _lost(item: Item, system: System, reason: str) -> ScoreRow:

@@ -29,6 +29,7 @@ Waveform = NDArray[np.float32]
 
 _FLOOR = 1e-10
 _WINDOW, _HOP = 2048, 320
+_JOINED_SECONDS = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,10 +172,13 @@ class Found:
         By node id; what is below the floor of a silent stem is not there.
     probs : dict of str to float
         Highest probability of each event over the recording, in [0, 1].
+    times : dict of str to list of (float, float)
+        By node id, start and end of each event in seconds.
     """
 
     stems: Mapping[str, Waveform]
     probs: Mapping[str, float]
+    times: Mapping[str, list[tuple[float, ...]]]
 
 
 def find_events(item: MixedItem, engine: SeparationEngine, *, settings: SeparationSettings) -> Found:
@@ -190,11 +194,16 @@ def find_events(item: MixedItem, engine: SeparationEngine, *, settings: Separati
     source = ArraySource(item.mixture, sample_rate=item.sample_rate, name=item.item.item_id)
     probs = np.zeros(len(plan.targets))
     stems: dict[str, Waveform] = {}
+    times: dict[str, list[tuple[float, ...]]] = {}
     for block in engine.stream(source, plan, settings=settings):
         probs = np.maximum(probs, np.nan_to_num(block.segment_probs).max(axis=0))
         for key, estimate in block.estimates.items():
             whole = stems.setdefault(key, np.zeros_like(item.mixture))
             whole[block.start_frame : block.start_frame + estimate.shape[1]] = estimate[0]
+        for segment, spans in enumerate(block.detected_spans):
+            for column, start, end in spans.tolist():
+                if block.active[segment, int(column)]:
+                    _add_span(times.setdefault(plan.targets[int(column)].key, []), start, end)
     floor = settings.silence.stem_silent_below_peak_dbfs
     return Found(
         {
@@ -207,7 +216,16 @@ def find_events(item: MixedItem, engine: SeparationEngine, *, settings: Separati
             for target, prob in zip(plan.targets, probs, strict=True)
             if target.is_known
         },
+        times,
     )
+
+
+def _add_span(times: list[tuple[float, ...]], start: float, end: float) -> None:
+    """Add a span, or go on with the last one where a segment ended in it."""
+    if times and start <= times[-1][1] + _JOINED_SECONDS:
+        times[-1] = (times[-1][0], max(end, times[-1][1]))
+    else:
+        times.append((start, end))
 
 
 class BareSystem(System):

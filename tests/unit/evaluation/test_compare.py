@@ -7,6 +7,7 @@ import pytest
 from tests.unit.evaluation.test_result import result_of, row
 from uss_ray.errors import DataError
 from uss_ray.evaluation.compare import compare_runs
+from uss_ray.evaluation.run import ScoreRow
 
 ROWS = [row(f"{label}/{number}", float(number)) for label in "ab" for number in range(20)]
 
@@ -22,6 +23,19 @@ def test_a_small_difference_of_the_same_items_is_seen_and_the_undefined_left_out
     assert back.verdict == "worse"
     [same] = compare_runs((result_of(ROWS), result_of(ROWS)), (ROWS, ROWS), measure="sdri")
     assert same.verdict == "undecided"
+
+
+def test_what_is_of_scenes_is_compared_by_its_mean() -> None:
+    def of(*values: float) -> list[ScoreRow]:
+        return [
+            replace(row(f"level-3/{place}", None), scores={"ca_sdri": value}, undefined=())
+            for place, value in enumerate(values)
+        ]
+
+    one, other = of(0.0, 0.0, 3.0), of(0.0, 1.0, 4.0)
+    [found] = compare_runs((result_of(one), result_of(other)), (one, other), measure="ca_sdri")
+    assert (found.one.value, found.other.value) == pytest.approx((1.0, 5 / 3))
+    assert found.difference.value == pytest.approx(2 / 3)
 
 
 def test_runs_of_other_lists_or_without_a_measure_in_common_are_refused() -> None:

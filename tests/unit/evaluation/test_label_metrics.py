@@ -11,7 +11,9 @@ from uss_ray.evaluation.label_metrics import (
     ca_sdri,
     capi_sdri,
     d_prime,
+    event_counts,
     f1,
+    frame_counts,
     label_accuracies,
 )
 
@@ -79,3 +81,31 @@ def test_precision_and_sensitivity_are_those_of_another_library() -> None:
 
 def test_f1_of_nothing_is_not_defined() -> None:
     assert (f1(1, 2, 2), f1(0, 0, 0)) == (0.5, None)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_events_are_matched_as_any_matching_could(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+
+    def draw(count: int) -> list[tuple[float, float]]:
+        starts = rng.uniform(0, 1, count)
+        return [
+            (start, start + length) for start, length in zip(starts, rng.uniform(0.1, 3, count), strict=True)
+        ]
+
+    found, true = draw(4), draw(3)
+    fits = np.array(
+        [
+            [abs(a - c) <= 0.2 and abs(b - d) <= max(0.2, 0.2 * (d - c)) for c, d in true]
+            for a, b in found
+        ]
+    )  # fmt: skip
+    best = max(sum(fits[one, at] for at, one in enumerate(order)) for order in permutations(range(4), 3))
+    assert event_counts({"a": found, "b": true}, {"a": true}) == (best, 7, 3)
+
+
+def test_frames_are_counted_label_by_label() -> None:
+    found = {"a": [(0.0, 1.0), (0.5, 2.0)], "b": [(0.0, 1.0)]}
+    true = {"a": [(1.5, 3.0)], "c": [(0.0, 0.5)]}
+    assert frame_counts(found, true, seconds=2.5) == (10, 40 + 20, 20 + 10)
+    assert frame_counts({}, {}, seconds=1.0) == (0, 0, 0)

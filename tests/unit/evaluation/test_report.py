@@ -2,8 +2,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from tests.unit.evaluation.test_result import result_of, row
-from uss_ray.evaluation.report import report_html, report_markdown
+from uss_ray.evaluation.heard import HeardSound
+from uss_ray.evaluation.report import Run, report_html, report_markdown
+from uss_ray.evaluation.result import Heard
 from uss_ray.ontology.vocabulary import Vocabulary
 
 ROWS = [
@@ -17,8 +21,8 @@ ROWS = [
 
 def test_both_say_figures_the_paper_s_and_that_a_separator_is_blind(vocabulary: Vocabulary) -> None:
     result = result_of(ROWS)
-    page = report_html([(result, ROWS)], vocabulary=vocabulary)
-    text = report_markdown([(result, ROWS)], vocabulary=vocabulary)
+    page = report_html([Run(result, ROWS)], vocabulary=vocabulary)
+    text = report_markdown([Run(result, ROWS)], vocabulary=vocabulary)
     for told in (page, text):
         assert "hardly hears its condition" in told.replace("\n", " ")
         assert "10.57" in told
@@ -34,9 +38,19 @@ def test_both_say_figures_the_paper_s_and_that_a_separator_is_blind(vocabulary: 
 def test_names_of_data_are_no_markup(vocabulary: Vocabulary) -> None:
     rows = [row("<b>|/0", 5.0), row("c/0", None, reason="<script>")]
     result = result_of(rows)
-    page = report_html([(result, rows)], vocabulary=vocabulary)
+    page = report_html([Run(result, rows)], vocabulary=vocabulary)
     assert "<script>" not in page
     assert "&lt;b&gt;|" in page
+
+
+def test_what_is_kept_can_be_seen_and_heard(vocabulary: Vocabulary) -> None:
+    heard = Heard(which="best", item_id="Dog/0", label="<Dog>", sdri=5.0)
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, 8000).astype(np.float32)
+    sound = HeardSound(heard, dict.fromkeys(("mixture", "target", "estimate"), noise), 8000)
+    page = report_html([Run(result_of(ROWS), ROWS, [sound])], vocabulary=vocabulary)
+    assert "Best: &lt;Dog&gt;, 5.00 dB SDRi (Dog/0)" in page
+    assert page.count("data:audio/mpeg") == page.count("data:image/png") == 3
+    assert "UssRayPlayer.mount" in page
 
 
 def test_what_is_of_scenes_is_their_mean(vocabulary: Vocabulary) -> None:
@@ -44,6 +58,6 @@ def test_what_is_of_scenes_is_their_mean(vocabulary: Vocabulary) -> None:
         replace(row(f"events/{number}", None, query="events"), scores={"ca_sdri": value}, undefined=())
         for number, value in enumerate((0.0, 0.0, 3.0))
     ]
-    text = report_markdown([(result_of(rows), rows)], vocabulary=vocabulary)
+    text = report_markdown([Run(result_of(rows), rows)], vocabulary=vocabulary)
     assert "CA-SDRi, mean" in text
     assert "| engine | events |  | 1.00 [" in text

@@ -98,8 +98,8 @@ def test_what_was_found_in_scenes_is_summed_up() -> None:
         return replace(row(f"events/{number}", None), scores={"ca_sdri": 1.0}, undefined=(), **told)  # type: ignore[arg-type]
 
     result = result_of([
-        scene(0, ("a", "b"), ("a", "c"), a=0.9, b=0.1, c=0.8),
-        scene(1, ("c",), ("c",), a=0.2, b=0.3, c=0.7),
+        replace(scene(0, ("a", "b"), ("a", "c"), a=0.9, b=0.1, c=0.8), counts={"events_right": 1, "events_found": 3}),
+        replace(scene(1, ("c",), ("c",), a=0.2, b=0.3, c=0.7), counts={"events_true": 1, "events_right": 0}),
     ])  # fmt: skip
     found = result.find("engine", "events")
     assert found is not None
@@ -108,6 +108,7 @@ def test_what_was_found_in_scenes_is_summed_up() -> None:
     assert (found.labels.mixture_accuracy, found.labels.source_accuracy) == (0.5, 0.5)
     assert found.labels.f1 == pytest.approx(4 / 6)
     assert (found.labels.precision, found.labels.recall) == pytest.approx((2 / 3, 2 / 3))
+    assert (found.labels.event_f1, found.labels.frame_f1) == (2 * 1 / 4, None)
     # a is ranked first of two, b and c second
     assert found.labels.mean_average_precision == pytest.approx((1 + 0.5 + 0.5) / 3)
     assert found.labels.d_prime is None

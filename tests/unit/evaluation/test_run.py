@@ -9,10 +9,13 @@ from tests.unit.evaluation.benchmarks.test_mini import scenes_data
 from tests.unit.evaluation.conftest import DOG, PIANO, RAIN
 from uss_ray.errors import ConfigError, DataError
 from uss_ray.evaluation.benchmarks.known import draw_list, find_benchmark
+from uss_ray.evaluation.heard import choose_heard, read_heard, sounds_to_keep
 from uss_ray.evaluation.items import EvaluationList
+from uss_ray.evaluation.measures import score
 from uss_ray.evaluation.request import EvaluationRequest
 from uss_ray.evaluation.result import by_system
 from uss_ray.evaluation.run import (
+    TIME_COUNTS,
     Evaluator,
     ScoreRow,
     chunk_name,
@@ -60,6 +63,21 @@ def test_every_system_scores_every_item(two_sources, two_means, tmp_path, listed
     assert all(row.input_sdr == pytest.approx(0.0, abs=0.01) for row in rows)
     assert rows_from_parquet(rows_to_parquet(rows), item="a") == rows
     assert rows_to_parquet(evaluator.rows(scored.chunk(0))) == rows_to_parquet(rows)
+    chosen = choose_heard(rows)
+    assert [heard.which for heard in chosen] == ["best", "median", "worst"]
+    assert chosen[0].sdri >= chosen[1].sdri >= chosen[2].sdri
+    run = Store(tmp_path / "heard")
+    for name, content in sounds_to_keep(chosen, rows, evaluator):
+        (run / name).put(content)
+    sounds = read_heard(run, chosen)
+    for sound in sounds:
+        [target] = (row for row in parts["engine", "oracle"] if row.item_id == sound.heard.item_id)
+        told = score(
+            sound.sounds["estimate"], sound.sounds["target"], sound.sounds["mixture"], sample_rate=32_000
+        )
+        assert told["sdri"] == pytest.approx(target.scores["sdri"], abs=0.05)
+    (run / "heard" / "best-target.flac").remove()
+    assert len(read_heard(run, chosen)) == 2
     assert min(evaluator.spent.reading, evaluator.spent.separating, evaluator.spent.scoring) > 0
 
 
@@ -76,6 +94,10 @@ def test_a_scene_is_also_scored_without_asking(two_means, tmp_path) -> None:
     assert events.found == (RAIN,)
     assert set(events.true) == {source.class_id for source in scored.items[0].targets}
     assert {"ca_sdri", "capi_sdri"} == events.scores.keys()
+    # the rain that is always heard is one event from the beginning to the end
+    heard = {name: events.counts[name] for name in TIME_COUNTS if name.endswith("_found")}
+    assert heard == {"events_found": 1.0, "frames_found": 80.0}
+    assert events.counts["events_true"] == len(item.sources)
     of_levels = {row.query: row for row in rows if row.label == row.query != "events"}
     assert of_levels.keys() == {"level-1", "level-2", "level-3"}
     assert of_levels["level-1"].scores.keys() == {"ca_sdri", "residual", "false_stems", "missed"}

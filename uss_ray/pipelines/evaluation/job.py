@@ -21,6 +21,7 @@ from uss_ray.api.staging import check_apart, check_output, remove_folder
 from uss_ray.arrow import schema_of
 from uss_ray.config import canonical_json
 from uss_ray.errors import DataError, UssRayError
+from uss_ray.evaluation.heard import HEARD_FOLDER, choose_heard, sounds_to_keep
 from uss_ray.evaluation.request import EvaluationRequest
 from uss_ray.evaluation.result import RESULT_NAME, EvaluationResult, environment, make_result
 from uss_ray.evaluation.run import (
@@ -314,16 +315,19 @@ def missing_chunks(output: Store, *, chunks: int) -> list[int]:
 def finish(
     request: EvaluationRequest, scored: Scored, evaluator: Evaluator, made: dict[str, Any]
 ) -> EvaluationResult:
-    """Sum the rows up, and write the result."""
-    weights = evaluator.weights
+    """Sum the rows up, and write the result; of three targets the sound."""
+    weights, rows = evaluator.weights, read_rows(request.output_store)
+    heard = choose_heard(rows)
+    for name, content in sounds_to_keep(heard, rows, evaluator):
+        (request.output_store / name).put(content)
     result = make_result(
-        read_rows(request.output_store),
+        rows,
         request=request,
         scored=scored,
         card=evaluator.benchmark.card,
         weights=(weights.name, weights.sha256),
         made=made,
-    )
+    ).replace(heard=heard)
     (request.output_store / RESULT_NAME).put(result.to_json().encode())
     return result
 
@@ -343,4 +347,5 @@ def _facts(request: EvaluationRequest, evaluator: Evaluator) -> RunFacts:
 def _start_over(output: Store) -> None:
     for name in (RESULT_NAME, LIST_NAME):
         (output / name).remove()
-    remove_folder(output, ITEMS_FOLDER)
+    for folder in (ITEMS_FOLDER, HEARD_FOLDER):
+        remove_folder(output, folder)
