@@ -65,8 +65,10 @@ def sound_of(index: int, rng: np.random.Generator) -> NDArray[np.float64]:
     return np.convolve(clicks, ring)[:SAMPLES]
 
 
-def make_synthetic_set(root: Path, *, count: int = 40, latent: bool = False) -> SyntheticSet:
-    """Write ontology, anchors and pack below a folder; anchors have latent bottlenecks too where it is asked for."""
+def make_synthetic_set(
+    root: Path, *, count: int = 40, latent: bool = False, classes: int = len(LABELS)
+) -> SyntheticSet:
+    """Write ontology, anchors of the first classes and their pack; with latent bottlenecks too if asked for."""
     ids = [f"/t/{index}" for index in range(len(LABELS))]
     nodes = [
         {"id": node, "name": label, "description": "", "citation_uri": "", "positive_examples": []}
@@ -103,7 +105,7 @@ def make_synthetic_set(root: Path, *, count: int = 40, latent: bool = False) -> 
     )
     rng = np.random.default_rng(0)
     anchors = []
-    for index in range(len(LABELS)):
+    for index in range(classes):
         for number in range(count):
             sound = sound_of(index, rng)
             soft = np.clip(0.9 * np.eye(len(LABELS))[index] + 0.05 * rng.random(len(LABELS)), 0, 1)

@@ -35,10 +35,12 @@ def test_a_store_that_goes_away_is_waited_for_or_leaves_the_state_here(
     with pytest.raises(OutputError) as caught:
         train_here(lost, on_step=at_step_4(lambda: faulty_s3.refuse(503)))
     assert caught.value.exit_code == 6
-    kept = re.search(r"a local copy is kept in (\S+)", str(caught.value))
+    kept = re.search(r"goes on from its local copy, (\S+)", str(caught.value))
     assert kept is not None
     facts, state = read_checkpoint(Store(kept[1]))
     assert (facts.step, state.step) == (6, 6)
     faulty_s3.heal()
     assert [place.name for place in find_checkpoints(lost.run_store)] == ["step-000000003"]
-    assert train_here(lost) == 6
+    for file in Path(kept[1]).iterdir():
+        (lost.run_store / "checkpoints" / "step-000000006" / file.name).put(file)
+    assert train_here(lost, on_step=lambda *_: pytest.fail("a step is done again")) == 6

@@ -123,6 +123,7 @@ TAGGER: Final = Command(
         **{f"{_RECIPE}.{part}": f"{part}.{{}}" for part in ("fit", "fit.optimiser", "plan", "tagger")},
         f"{_RECIPE}.tagger.architecture": None,
         f"{_RECIPE}.crop_seconds": None,  # two values are said in a file
+        "request.validation": "validation.{}",
         "request.storage": STORAGE_NAME,
     },
     short={"request.output": "-o"},
@@ -205,25 +206,37 @@ def show_run(arguments: Sequence[str]) -> int:
         right=("Step", "Loss", "Rate", "Items/s", "Waits for data"),
     )
     if seen.validations:
-        columns = ("Step", "SDRi dB", "Only detected", "Detected", "Best")
+        title, columns = _shown_scores(seen.validations[-1])
+        names = ("Step", *columns, "Best")
         show_table(
-            columns,
+            names,
             [
                 (
                     f"{line['step']}",
-                    f"{line['sdri_db']:z.2f}",
-                    f"{line['gated_sdri_db']:z.2f}",
-                    f"{line['detected']:.0%}",
+                    *(form.format(line[key]) for key, form in columns.values()),
                     "*" if line["step"] == seen.best else "",
                 )
                 for line in seen.validations
             ],
-            title=f"Validations, {seen.validations[-1]['query']} query, {seen.validations[-1]['pairs']} mixtures",
-            right=columns[:4],
+            title=title,
+            right=names[:-1],
         )
     say(f"{seen.name}: {seen.step} of {seen.steps} steps")
     say(seen.state)
     return 0
+
+
+def _shown_scores(validation: Mapping[str, Any]) -> tuple[str, dict[str, tuple[str, str]]]:
+    """Give the title of a table of validations, and its columns with the key and the form of each."""
+    if "sdri_db" in validation:
+        return f"Validations, {validation['query']} query, {validation['pairs']} mixtures", {
+            "SDRi dB": ("sdri_db", "{:z.2f}"),
+            "Only detected": ("gated_sdri_db", "{:z.2f}"),
+            "Detected": ("detected", "{:.0%}"),
+        }
+    return f"Validations, {validation['clips']} clips, {len(validation['classes'])} classes", {
+        "mAP": ("mean_average_precision", "{:.3f}")
+    }
 
 
 def export_run(arguments: Sequence[str]) -> int:

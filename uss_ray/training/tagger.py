@@ -8,6 +8,7 @@ classes that the detector did not rule out, sound in it too is unknown, and coun
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -120,6 +121,12 @@ class TaggerTask(Task[TaggerBatch]):
             tagger.classify.bias.fill_(_FIRST_LOGIT)
         self.module = lay_out_channels_last(tagger).to(self.device)
         self.tagger = tagger
+
+    def apart(self) -> TaggerTask:
+        """Give the same task with a network of its own, so that a state can be tried while a run goes on."""
+        other = copy.copy(self)
+        other.module = other.tagger = copy.deepcopy(self.tagger)
+        return other
 
     def load(self, step: int, lane: int) -> TaggerBatch:
         """See `Task`."""

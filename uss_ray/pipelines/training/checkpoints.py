@@ -73,13 +73,22 @@ def save_checkpoint(state: TrainingState, *, run: Store, identity_sha256: str) -
         for name, data in contents.items():
             (place / name).put(data)
     except OutputError as error:
-        kept = Path(tempfile.mkdtemp(prefix=f"uss_ray-{place.name}-"))
-        for name, data in contents.items():
-            (kept / name).write_bytes(data)
         raise OutputError(
-            error.item, expected=error.expected, found=f"{error.found}; a local copy is kept in {kept}"
+            error.item, expected=error.expected, found=f"{error.found}; {_keep_here(contents, place.name)}"
         ) from error
     return place
+
+
+def _keep_here(contents: Mapping[str, bytes], name: str) -> str:
+    """Write a checkpoint into the temporary folder of this machine; say where, or why not."""
+    try:
+        kept = Path(tempfile.mkdtemp(prefix="uss_ray-checkpoint-")) / name
+        kept.mkdir()
+        for file, data in contents.items():
+            (kept / file).write_bytes(data)
+    except OSError as error:
+        return f"no local copy of it either: {error.strerror or error}"
+    return f"once it stands in {CHECKPOINT_FOLDER} the run goes on from its local copy, {kept}"
 
 
 def find_checkpoints(run: Store) -> list[Store]:

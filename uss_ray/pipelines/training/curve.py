@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from uss_ray.pipelines.training.scores import TITLES, score_name
+
 _WIDTH, _HEIGHT, _LEFT, _GAP = 640, 200, 60, 40
 _MOST_POINTS = 500
 
@@ -14,7 +16,8 @@ def draw_curve(metrics: Sequence[Mapping[str, Any]], validations: Sequence[Mappi
     last = max([line["step"] for line in (*metrics, *validations)], default=1)
     panels = [("loss", _points(metrics, "loss"))]
     if validations:
-        panels.append(("SDRi in dB, mean over classes", _points(validations, "sdri_db")))
+        score = score_name(validations[-1])
+        panels.append((TITLES[score], _points(validations, score)))
     height = len(panels) * (_HEIGHT + _GAP) + _GAP
     drawn = [
         _panel(title, points, last=last, top=_GAP + number * (_HEIGHT + _GAP))

@@ -14,7 +14,7 @@ from uss_ray.errors import ConfigError, DataError, OutputError
 from uss_ray.ontology.source import ClassListFile, OntologyFile
 from uss_ray.store.options import Storage
 from uss_ray.store.store import Store, StoreOptions
-from uss_ray.training.recipe import SeparatorRecipe, TaggerRecipe
+from uss_ray.training.recipe import FitSettings, SeparatorRecipe, TaggerRecipe
 from uss_ray.weights import STARTER
 
 SETTINGS_NAME = "settings.yaml"
@@ -80,6 +80,23 @@ class ValidationSettings(Settings):
     )
 
 
+class TaggerValidationSettings(Settings):
+    """What a run is scored on: weakly labelled clips that it is not trained on, whole."""
+
+    segments: tuple[Location, ...] = Field(
+        min_length=1, description="Segment CSVs in AudioSet's format, local or URIs."
+    )
+    audio: Location = Field(
+        min_length=1,
+        description="Where the clips are: folder, prefix, .tar, .parquet or .h5. They are held in memory.",
+    )
+    every_steps: Count | None = Field(
+        default=None,
+        description="Steps between validations, a multiple of those between checkpoints; off: at each of them. The "
+        "last step is always one.",
+    )
+
+
 class SeparatorTraining(_Training):
     """All that decides which separator comes out, and where it goes."""
 
@@ -94,13 +111,7 @@ class SeparatorTraining(_Training):
 
     @model_validator(mode="after")
     def _validate_at_checkpoints(self) -> Self:
-        steps = self.validation and self.validation.every_steps
-        if steps and steps % self.recipe.fit.checkpoint_steps:
-            raise ConfigError(
-                "training setting validation.every_steps",
-                expected=f"a multiple of the {self.recipe.fit.checkpoint_steps} steps between checkpoints",
-                found=str(steps),
-            )
+        _check_every(self.validation, self.recipe.fit)
         return self
 
     @property
@@ -138,6 +149,14 @@ class TaggerTraining(_Training):
         default=2.0, gt=0.0, description="Length of the segments that the tagger will be asked about."
     )
     recipe: TaggerRecipe = Field(description="How the tagger is trained.")
+    validation: TaggerValidationSettings | None = Field(
+        default=None, description="What the run is scored on; off: nothing."
+    )
+
+    @model_validator(mode="after")
+    def _validate_at_checkpoints(self) -> Self:
+        _check_every(self.validation, self.recipe.fit)
+        return self
 
     @property
     def anchor_store(self) -> Store | None:
@@ -179,6 +198,16 @@ def read_request(run: Store) -> Training:
     kind = TaggerTraining if "segments" in values else SeparatorTraining
     # The run may have been moved or mounted elsewhere since.
     return kind(**{**values, "output": str(run), "storage": run.options})
+
+
+def _check_every(validation: ValidationSettings | TaggerValidationSettings | None, fit: FitSettings) -> None:
+    steps = validation and validation.every_steps
+    if steps and steps % fit.checkpoint_steps:
+        raise ConfigError(
+            "training setting validation.every_steps",
+            expected=f"a multiple of the {fit.checkpoint_steps} steps between checkpoints",
+            found=str(steps),
+        )
 
 
 def defaults_of(recipe: Settings) -> set[str]:

@@ -30,6 +30,7 @@ from uss_ray.pipelines.training.checkpoints import (
 )
 from uss_ray.pipelines.training.curve import draw_curve
 from uss_ray.pipelines.training.request import SETTINGS_NAME
+from uss_ray.pipelines.training.scores import score_name
 from uss_ray.store.store import Store
 from uss_ray.training.fit import TrainingState
 
@@ -160,7 +161,7 @@ class RunFolder:
         Parameters
         ----------
         line : mapping of str to object
-            JSON values, `step` and `sdri_db` among them.
+            JSON values, `step` and a score (see `scores`) among them.
         heard : mapping of str to bytes
             Files of sound by their names.
         """
@@ -226,7 +227,7 @@ def best_validated(run: Store) -> int:
 
 
 def _best(validations: Sequence[Mapping[str, Any]]) -> int | None:
-    best = max(validations, key=lambda line: (line["sdri_db"], line["step"]), default=None)
+    best = max(validations, key=lambda line: (line[score_name(line)], line["step"]), default=None)
     return None if best is None else int(best["step"])
 
 

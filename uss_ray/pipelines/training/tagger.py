@@ -20,6 +20,8 @@ from uss_ray.pipelines.training.prepared import Prepared
 from uss_ray.pipelines.training.request import TaggerTraining, defaults_of
 from uss_ray.pipelines.training.run_folder import RunFolder
 from uss_ray.pipelines.training.separator import check_class_list
+from uss_ray.pipelines.training.tagger_validation import TaggerValidation, check_clips_held_out
+from uss_ray.store.options import StoreOptions
 from uss_ray.store.store import Store
 from uss_ray.training.export import export_tagger
 from uss_ray.training.tagger import AnchorLabels, TaggerBatch, TaggerTask
@@ -40,7 +42,8 @@ def prepare_tagger(request: TaggerTraining, *, device: torch.device) -> Prepared
     if request.anchor_store is not None:
         anchors = PackedAnchors(request.anchor_store, cache_bytes=request.cache_bytes)
         check_class_list(anchors, classes)
-    clips = _Clips(request, _records(request, vocabulary), classes=len(vocabulary.classes))
+    records = _records(request.segments, vocabulary, storage=request.storage)
+    clips = _Clips(request, request.audio, records, classes=len(vocabulary.classes))
     task = TaggerTask(
         recipe, clips, anchors=None if anchors is None else AnchorLabels(anchors, vocabulary), device=device
     )
@@ -58,27 +61,51 @@ def prepare_tagger(request: TaggerTraining, *, device: torch.device) -> Prepared
         tensorboard=request.tensorboard,
         defaults=defaults_of(request.recipe),
     )
+    write = partial(
+        export_tagger,
+        segment_seconds=request.segment_seconds,
+        class_ids=vocabulary.classes.ids,
+        known_classes=np.flatnonzero(known).tolist(),
+    )
+    heard = [clips]
+    validation = None
+    if request.validation is not None:
+        asked = request.validation
+        held_out = _records(asked.segments, vocabulary, storage=request.storage)
+        check_clips_held_out(held_out, records, anchors, settings=asked)
+        heard.append(_Clips(request, asked.audio, held_out, classes=len(vocabulary.classes)))
+        validation = TaggerValidation(
+            asked,
+            heard[-1],
+            class_ids=vocabulary.classes.ids,
+            folder=folder,
+            export=lambda state, output: write(state, output, task=task.apart()),
+            fit=recipe.fit,
+            device=device,
+        )
     return Prepared(
         task=task,
         settings=recipe.fit,
         lanes=recipe.plan.lanes,
         folder=folder,
-        export=partial(
-            export_tagger,
-            task=task,
-            segment_seconds=request.segment_seconds,
-            class_ids=vocabulary.classes.ids,
-            known_classes=np.flatnonzero(known).tolist(),
-        ),
-        load_data=clips.load,
+        export=partial(write, task=task),
+        load_data=lambda: _load(heard),
+        validation=validation,
     )
+
+
+def _load(heard: Iterable[_Clips]) -> None:
+    for clips in heard:
+        clips.load()
 
 
 class _Clips:
     """Clips whose labels are known at once, and whose sound is decoded when a run begins."""
 
-    def __init__(self, request: TaggerTraining, records: Sequence[ClipRecord], *, classes: int) -> None:
-        self._request, self._records = request, records
+    def __init__(
+        self, request: TaggerTraining, audio: str, records: Sequence[ClipRecord], *, classes: int
+    ) -> None:
+        self._request, self._audio, self._records = request, audio, records
         self._loaded: LoadedClips | None = None
         self.samples = round(request.clip_seconds * request.recipe.tagger.sample_rate)
         self.labels = label_matrix(records, classes=classes)
@@ -88,7 +115,7 @@ class _Clips:
         request = self._request
         self._loaded = LoadedClips.load(
             self._records,
-            Store(request.audio, request.storage, DataError),
+            Store(self._audio, request.storage, DataError),
             classes=self.labels.shape[1],
             sample_rate=request.recipe.tagger.sample_rate,
             clip_seconds=request.clip_seconds,
@@ -96,19 +123,19 @@ class _Clips:
 
     def waveform(self, clips: NDArray[np.int64], /) -> NDArray[np.float32]:
         """Give some, of shape (clips, samples), in [-1, 1]."""
-        assert self._loaded is not None  # whoever trains has called `load`
+        assert self._loaded is not None  # whoever trains has loaded the data
         return self._loaded.waveform(clips)
 
 
-def _records(request: TaggerTraining, vocabulary: Vocabulary) -> list[ClipRecord]:
+def _records(segments: Sequence[str], vocabulary: Vocabulary, *, storage: StoreOptions) -> list[ClipRecord]:
     class_index = {class_id: index for index, class_id in enumerate(vocabulary.classes.ids)}
     records = _merged(
         record
-        for place in request.segments
-        for record in read_segments(Store(place, request.storage, DataError), class_index=class_index)
+        for place in segments
+        for record in read_segments(Store(place, storage, DataError), class_index=class_index)
     )
     if not records:
-        raise DataError(request.segments[0], expected="labelled clips", found="none")
+        raise DataError(segments[0], expected="labelled clips", found="none")
     return records
 
 

@@ -20,6 +20,7 @@ _TAGS = {
     "sdri_db": "validation/sdri_db",
     "gated_sdri_db": "validation/gated_sdri_db",
     "detected": "validation/detected",
+    "mean_average_precision": "validation/mean_average_precision",
 }
 
 

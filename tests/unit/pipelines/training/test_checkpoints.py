@@ -72,8 +72,13 @@ def test_what_cannot_be_written_is_kept_here(tmp_path, monkeypatch: pytest.Monke
         raise OutputError(str(self), expected="room", found="none")
 
     monkeypatch.setattr(Store, "put", refuse)
-    with pytest.raises(OutputError, match="a local copy is kept in") as caught:
+    with pytest.raises(OutputError, match="goes on from its local copy") as caught:
         save_checkpoint(state_of(7), run=Store(tmp_path, error=OutputError), identity_sha256="abc")
     folder = str(caught.value).rpartition(" ")[2]
     monkeypatch.undo()
     assert read_checkpoint(Store(folder))[1].step == 7
+    # where there is no room here either, that is told too
+    monkeypatch.setattr(Store, "put", refuse)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    with pytest.raises(OutputError, match="no local copy of it either: No such file or directory"):
+        save_checkpoint(state_of(7), run=Store(tmp_path, error=OutputError), identity_sha256="abc")

@@ -1,0 +1,129 @@
+"""Score a tagger while it is trained: its weights as they would be exported, on whole clips that nobody learned from.
+
+Each worker hears its part of the clips; what they found is put together, and the first one writes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from uss_ray.anchors.packed import clip_key
+from uss_ray.anchors.packed_reader import PackedAnchors
+from uss_ray.datasets.segments import ClipRecord
+from uss_ray.errors import DataError
+from uss_ray.evaluation.label_metrics import average_precision
+from uss_ray.pipelines.training.request import TaggerValidationSettings
+from uss_ray.pipelines.training.run_folder import RunFolder
+from uss_ray.pipelines.training.scores import MEAN_AVERAGE_PRECISION
+from uss_ray.training.fit import TrainingState
+from uss_ray.training.recipe import FitSettings
+from uss_ray.training.tagger import WeakClips
+from uss_ray.training.world import World
+from uss_ray.weights.folder import read_folder
+
+_AT_A_TIME = 8
+
+
+class TaggerValidation:
+    """The clips that a tagger is scored on.
+
+    Parameters
+    ----------
+    settings : TaggerValidationSettings
+    clips : WeakClips
+        Whose sound is there when they are scored.
+    class_ids : sequence of str
+        In the order of their indexes.
+    folder : RunFolder
+    export : callable
+        Writes the weights folder of a state, with a network of its own.
+    fit : FitSettings
+        Of the run.
+    device : device
+    """
+
+    def __init__(
+        self,
+        settings: TaggerValidationSettings,
+        clips: WeakClips,
+        *,
+        class_ids: Iterable[str],
+        folder: RunFolder,
+        export: Callable[[TrainingState, Path], Path],
+        fit: FitSettings,
+        device: torch.device,
+    ) -> None:
+        self._clips, self._class_ids = clips, list(class_ids)
+        self._folder, self._export = folder, export
+        self._steps, self._every = fit.steps, settings.every_steps or fit.checkpoint_steps
+        self._device = device
+
+    def is_due(self, step: int) -> bool:
+        """Whether a state of that step is scored."""
+        return step % self._every == 0 or step == self._steps
+
+    @torch.no_grad()
+    def score(self, state: TrainingState, *, world: World) -> None:
+        """Score a state and leave what was found in the run's folder; called on every worker."""
+        with tempfile.TemporaryDirectory(prefix="uss_ray-validation-") as place:
+            tagger = read_folder(self._export(state, Path(place) / "weights")).tagger
+        assert tagger is not None  # of a tagger's run
+        tagger = tagger.to(self._device).eval()
+        labels = self._clips.labels
+        probs = torch.zeros(labels.shape, dtype=torch.float64, device=self._device)
+        own = np.arange(world.rank, len(labels), world.size)
+        for start in range(0, len(own), _AT_A_TIME):
+            rows = own[start : start + _AT_A_TIME]
+            waveforms = torch.from_numpy(self._clips.waveform(rows)).to(self._device)
+            probs[torch.from_numpy(rows)] = tagger(waveforms).clipwise_probs.double()
+        world.sum([probs])
+        if world.is_first:
+            self._folder.add_validation(self._line(state.step, probs.cpu().numpy()), heard={})
+        world.wait()
+
+    def _line(self, step: int, probs: NDArray[np.float64]) -> dict[str, object]:
+        labels = self._clips.labels > 0
+        found = {
+            class_id: average_precision(probs[:, index], labels[:, index])
+            for index, class_id in enumerate(self._class_ids)
+        }
+        scores = {class_id: score for class_id, score in found.items() if score is not None}
+        return {
+            "step": step,
+            MEAN_AVERAGE_PRECISION: float(np.mean(list(scores.values()))),
+            "clips": len(labels),
+            "labels_sha256": hashlib.sha256(np.packbits(labels).tobytes()).hexdigest(),
+            "classes": scores,
+        }
+
+
+def check_clips_held_out(
+    held_out: Iterable[ClipRecord],
+    trained: Iterable[ClipRecord],
+    anchors: PackedAnchors | None,
+    *,
+    settings: TaggerValidationSettings,
+) -> None:
+    """Refuse clips that are trained on, as they are or as anchors.
+
+    Raises
+    ------
+    DataError
+    """
+    known = {clip_key(record.clip_id) for record in trained}
+    if anchors is not None:
+        known.update(anchors.catalogue.clips.tolist())
+    seen = sorted({record.clip_id for record in held_out if clip_key(record.clip_id) in known})
+    if seen:
+        raise DataError(
+            settings.segments[0],
+            expected="clips that are not trained on",
+            found=f"{seen[0]}, one of {len(seen)} that are",
+        )
