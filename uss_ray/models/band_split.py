@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from uss_ray.models.conditioned import SpectralSeparator
 from uss_ray.models.film import Film, Modulation
 from uss_ray.models.network_settings import BandSplitConfig
 from uss_ray.models.resunet import complex_mask
-from uss_ray.models.stft import Stft
 
 _POWER_FLOOR = 1e-10
 _COMPRESSION = 0.5
@@ -106,7 +106,7 @@ class _Block(nn.Module):
         return self.along(turned.flatten(0, 1)).view(turned.shape).transpose(1, 2)
 
 
-class BandSplit(nn.Module):
+class BandSplit(SpectralSeparator[BandSplitConfig]):
     """Separate the source that a condition describes.
 
     Parameters
@@ -121,9 +121,7 @@ class BandSplit(nn.Module):
     """
 
     def __init__(self, config: BandSplitConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.stft = Stft(window_samples=config.window_samples, hop_samples=config.hop_samples)
+        super().__init__(config)
         self.split = _BandLinear(config, to_bands=True)
         self.trunk = nn.ModuleList(_Block(config) for _ in range(config.trunk_blocks))
         self.head = nn.ModuleList(_Block(config) for _ in range(config.head_blocks))
@@ -136,26 +134,6 @@ class BandSplit(nn.Module):
         self.join = _BandLinear(config, to_bands=False)
         for bias in self.join.biases:  # the mixture's own phase, to begin with
             bias.data.unflatten(1, (-1, _MAPS))[..., 1] = 1.0
-
-    @property
-    def sample_rate(self) -> int:
-        """Rate of the waveforms in Hz."""
-        return self.config.sample_rate
-
-    @property
-    def condition_size(self) -> int:
-        """Length of a condition."""
-        return self.config.condition_size
-
-    @property
-    def hears_activity(self) -> bool:
-        """Whether it takes a third argument, when the wanted class is heard."""
-        return self.film.hears_activity
-
-    @property
-    def time_grid_samples(self) -> int:
-        """Samples between two frames: all are treated alike."""
-        return self.config.hop_samples
 
     def listen(self, spectrogram: Tensor) -> Tensor:
         """Hear a mixture, whatever will be asked for.
@@ -202,26 +180,8 @@ class BandSplit(nn.Module):
         return F.pad(complex_mask(gain, real, imag), (0, 1)).unsqueeze(1)
 
     def masks(self, spectrogram: Tensor, condition: Tensor, activity: Tensor | None = None) -> Tensor:
-        """Do both, for spectrograms and conditions in pairs."""
+        """See `SpectralSeparator`; spectrograms are heard and masks made of them, in pairs with conditions."""
         return self.masks_of(self.listen(spectrogram), condition, activity)
-
-    def forward(self, mixture: Tensor, condition: Tensor, activity: Tensor | None = None) -> Tensor:
-        """Separate.
-
-        Parameters
-        ----------
-        mixture : Tensor of shape (batch, samples)
-        condition : Tensor of shape (batch, condition_size)
-        activity : Tensor of shape (batch, any frames), optional
-            As in `masks_of`.
-
-        Returns
-        -------
-        Tensor of shape (batch, samples)
-        """
-        spectrogram = self.stft(mixture.unsqueeze(1))
-        estimate = self.masks(spectrogram, condition, activity) * spectrogram
-        return self.stft.inverse(estimate, samples=mixture.shape[-1]).squeeze(1)
 
 
 def _modulate(features: Tensor, modulation: Modulation) -> Tensor:

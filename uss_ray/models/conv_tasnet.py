@@ -8,11 +8,12 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from uss_ray.models.conditioned import ConditionedSeparator
 from uss_ray.models.film import Film
 from uss_ray.models.network_settings import ConvTasNetConfig
 
 
-class ConvTasNet(nn.Module):
+class ConvTasNet(ConditionedSeparator[ConvTasNetConfig]):
     """Separate the source that a condition describes.
 
     Parameters
@@ -25,8 +26,7 @@ class ConvTasNet(nn.Module):
     """
 
     def __init__(self, config: ConvTasNetConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.network = _Network(config)
         blocks = config.stack_blocks * config.stacks
         self.film = Film(
@@ -34,21 +34,6 @@ class ConvTasNet(nn.Module):
             layer_channels=[config.channels] * blocks,
             settings=config.film,
         )
-
-    @property
-    def sample_rate(self) -> int:
-        """Rate of the waveforms in Hz."""
-        return self.config.sample_rate
-
-    @property
-    def condition_size(self) -> int:
-        """Length of a condition."""
-        return self.config.condition_size
-
-    @property
-    def hears_activity(self) -> bool:
-        """Whether it takes a third argument, when the wanted class is heard."""
-        return self.film.hears_activity
 
     def forward(self, mixture: Tensor, condition: Tensor, activity: Tensor | None = None) -> Tensor:
         """Separate.

@@ -6,15 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from uss_ray.models.conditioned import SpectralSeparator
 from uss_ray.models.film import Film
 from uss_ray.models.network_settings import OpenUnmixConfig
-from uss_ray.models.stft import Stft
 
 _POWER_FLOOR = 1e-10
 _DROPOUT = 0.4
 
 
-class OpenUnmix(nn.Module):
+class OpenUnmix(SpectralSeparator[OpenUnmixConfig]):
     """Separate the source that a condition describes, by a real mask.
 
     Parameters
@@ -28,10 +28,8 @@ class OpenUnmix(nn.Module):
     """
 
     def __init__(self, config: OpenUnmixConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         hidden = config.hidden_channels
-        self.stft = Stft(window_samples=config.window_samples, hop_samples=config.hop_samples)
         seen = self.stft.bins - 1
         self.norm = nn.BatchNorm2d(seen)
         self.narrow = nn.Conv2d(seen, hidden, 1, bias=False)
@@ -51,42 +49,8 @@ class OpenUnmix(nn.Module):
             condition_size=config.condition_size, layer_channels=[hidden, hidden], settings=config.film
         )
 
-    @property
-    def sample_rate(self) -> int:
-        """Rate of the waveforms in Hz."""
-        return self.config.sample_rate
-
-    @property
-    def condition_size(self) -> int:
-        """Length of a condition."""
-        return self.config.condition_size
-
-    @property
-    def hears_activity(self) -> bool:
-        """Whether it takes a third argument, when the wanted class is heard."""
-        return self.film.hears_activity
-
-    @property
-    def time_grid_samples(self) -> int:
-        """Samples between two frames: all are treated alike."""
-        return self.config.hop_samples
-
     def masks(self, spectrogram: Tensor, condition: Tensor, activity: Tensor | None = None) -> Tensor:
-        """Estimate the mask of the wanted source.
-
-        Parameters
-        ----------
-        spectrogram : Tensor of shape (batch, 1, frames, bins), dtype=complex64
-            STFT of the mixture.
-        condition : Tensor of shape (batch, condition_size)
-        activity : Tensor of shape (batch, any frames), optional
-            When the wanted class is heard, in [0, 1], evenly over the time of the spectrogram.
-
-        Returns
-        -------
-        Tensor of shape (batch, 1, frames, bins), dtype=complex64
-            Real, in [0, 1]; zero in the topmost bin, which the network does not see.
-        """
+        """See `SpectralSeparator`; the masks are real."""
         first, second = self.film(condition, activity)
         power = torch.view_as_real(spectrogram).square().sum(-1)
         magnitude = power.clamp(min=_POWER_FLOOR).sqrt()[..., :-1]
@@ -97,21 +61,3 @@ class OpenUnmix(nn.Module):
         mask = torch.sigmoid(self.widen(F.relu(second(self.norm_mix(self.mix(both))))).float())
         mask = F.pad(mask.transpose(1, 3), (0, 1))
         return torch.complex(mask, torch.zeros_like(mask))
-
-    def forward(self, mixture: Tensor, condition: Tensor, activity: Tensor | None = None) -> Tensor:
-        """Separate.
-
-        Parameters
-        ----------
-        mixture : Tensor of shape (batch, samples)
-        condition : Tensor of shape (batch, condition_size)
-        activity : Tensor of shape (batch, any frames), optional
-            As in `masks`.
-
-        Returns
-        -------
-        Tensor of shape (batch, samples)
-        """
-        spectrogram = self.stft(mixture.unsqueeze(1))
-        estimate = self.masks(spectrogram, condition, activity) * spectrogram
-        return self.stft.inverse(estimate, samples=mixture.shape[-1]).squeeze(1)

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from uss_ray.models.conditioned import SpectralSeparator
 from uss_ray.models.film import Film, Modulation
 from uss_ray.models.network_settings import ResUNetConfig, UNetConfig
-from uss_ray.models.stft import Stft
 
 _NORM_MOMENTUM = 0.01
 _LEAK = 0.01
@@ -138,7 +138,7 @@ def complex_mask(gain: Tensor, real: Tensor, imag: Tensor) -> Tensor:
     return torch.complex(gain * real, gain * imag)
 
 
-class _UNet(nn.Module):
+class _UNet(SpectralSeparator[ResUNetConfig | UNetConfig]):
     """Separate the source that a condition describes.
 
     The network reads the magnitude and gives three maps: a magnitude mask (sigmoid) and a phase rotation (two tanh,
@@ -149,10 +149,8 @@ class _UNet(nn.Module):
     residual: bool
 
     def __init__(self, config: ResUNetConfig | UNetConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         blocks = config.blocks_per_stage
-        self.stft = Stft(window_samples=config.window_samples, hop_samples=config.hop_samples)
         self.norm = nn.BatchNorm2d(self.stft.bins, momentum=_NORM_MOMENTUM)
         self.stem = nn.Conv2d(1 if config.passes == 1 else 2, config.stem_channels, 1)
         widths = (config.stem_channels, *config.channels)
@@ -187,41 +185,12 @@ class _UNet(nn.Module):
                     nn.init.zeros_(module.bias)
 
     @property
-    def sample_rate(self) -> int:
-        """Rate of the waveforms in Hz."""
-        return self.config.sample_rate
-
-    @property
-    def condition_size(self) -> int:
-        """Length of a condition."""
-        return self.config.condition_size
-
-    @property
-    def hears_activity(self) -> bool:
-        """Whether it takes a third argument, when the wanted class is heard."""
-        return self.film.hears_activity
-
-    @property
     def time_grid_samples(self) -> int:
         """Samples between two positions that the pooling treats alike."""
         return self.config.hop_samples * self.config.time_pooling
 
     def masks(self, spectrogram: Tensor, condition: Tensor, activity: Tensor | None = None) -> Tensor:
-        """Estimate the complex mask of the wanted source.
-
-        Parameters
-        ----------
-        spectrogram : Tensor of shape (batch, 1, frames, bins), dtype=complex64
-            STFT of the mixture.
-        condition : Tensor of shape (batch, condition_size)
-        activity : Tensor of shape (batch, any frames), optional
-            When the wanted class is heard, in [0, 1], evenly over the time of the spectrogram.
-
-        Returns
-        -------
-        Tensor of shape (batch, 1, frames, bins), dtype=complex64
-            Magnitude in [0, 1]; zero in the topmost bin, which the network does not see.
-        """
+        """See `SpectralSeparator`; of the last pass."""
         return self._masks_of_passes(spectrogram, condition, activity)[-1]
 
     def _masks_of_passes(
@@ -254,22 +223,6 @@ class _UNet(nn.Module):
         for stage in self.decoder:
             maps = stage(maps, skipped.pop(), steered)
         return maps
-
-    def forward(self, mixture: Tensor, condition: Tensor, activity: Tensor | None = None) -> Tensor:
-        """Separate.
-
-        Parameters
-        ----------
-        mixture : Tensor of shape (batch, samples)
-        condition : Tensor of shape (batch, condition_size)
-        activity : Tensor of shape (batch, any frames), optional
-            As in `masks`.
-
-        Returns
-        -------
-        Tensor of shape (batch, samples)
-        """
-        return self.estimates_of_passes(mixture, condition, activity)[-1]
 
     def estimates_of_passes(
         self, mixture: Tensor, condition: Tensor, activity: Tensor | None = None
