@@ -148,16 +148,33 @@ def make_recording(tmp_path: Path) -> MakeRecording:
         channels: int = 1,
         subtype: str | None = None,
     ) -> Path:
-        path = tmp_path / "in" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        frames = max(1, round(seconds * sample_rate))
-        time = np.arange(frames)[:, None] / sample_rate
-        tones = 0.2 * np.sin(2 * np.pi * 440 * time) + 0.1 * np.sin(2 * np.pi * 1234 * time)
-        noise = 0.02 * np.random.default_rng(3).standard_normal((frames, channels))
-        sf.write(path, tones + noise, sample_rate, subtype=subtype)
-        return path
+        return write_recording(
+            tmp_path / "in" / name,
+            seconds=seconds,
+            sample_rate=sample_rate,
+            channels=channels,
+            subtype=subtype,
+        )
 
     return make
+
+
+def write_recording(
+    path: Path,
+    *,
+    seconds: float = 3.0,
+    sample_rate: int = 32_000,
+    channels: int = 1,
+    subtype: str | None = None,
+) -> Path:
+    """Write a recording of two tones and noise, always the same; give its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frames = max(1, round(seconds * sample_rate))
+    time = np.arange(frames)[:, None] / sample_rate
+    tones = 0.2 * np.sin(2 * np.pi * 440 * time) + 0.1 * np.sin(2 * np.pi * 1234 * time)
+    noise = 0.02 * np.random.default_rng(3).standard_normal((frames, channels))
+    sf.write(path, tones + noise, sample_rate, subtype=subtype)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,7 @@ import soundfile as sf
 
 from tests.faults.commands import PATIENCE_SECONDS, ArchiveCommand
 from tests.faults.disturbances import LOOK_SECONDS
+from tests.faults.results import failed
 from uss_ray.store.store import Store
 
 LONG = "a-long.wav"  # the first of the listing: its spans are many runs apart
@@ -154,10 +155,11 @@ class Siege:
             shutil.copyfile(self.calm / name, self.source / name)
         self.say(f"content changed: {', '.join(names or others)}", "to be done again")
 
-    def fill_the_disk(self) -> None:
-        """Run on a disk that has room for what is there and for little more."""
+    def fill_the_disk(self, wanted: dict[str, str]) -> None:
+        """Run on a disk that has room for what is there and for little more; each stem is an old or a wanted one."""
         run = self.folder / "small"
         run.mkdir()
+        before = stems_in(Store(self.output))
         shutil.move(self.output, run / "out")
         program = Path(sys.executable).with_name("uss-ray")
         arguments = [str(self.source), str(run / "disk/out"), "--levels", "1", "--no-report"]
@@ -170,6 +172,11 @@ class Siege:
         code, said = (run / "told.txt").read_text().split("\n", 1)
         assert code in ("6", "8"), said
         assert "No space left on device" in said
+        assert str(run / "disk/out") in said
+        assert ".uss-ray-" not in said
+        for name, content in stems_in(Store(self.output)).items():
+            assert content in (before.get(name), wanted.get(name)), name
+        assert not Store(self.output).exists() or not failed(Path(self.output))
         self.say("disk full in the middle of a run", f"exit {code}: No space left on device")
 
     def end(self) -> None:
@@ -296,7 +303,7 @@ def besiege(siege: Siege, *, kills: int, names: list[str]) -> dict[str, int]:
     siege.kill_in_the_middle(most_units=2)  # in the midst of the long one
     siege.change(LONG, names[1])
     if not siege.output.startswith("s3:") and may_mount():
-        siege.fill_the_disk()
+        siege.fill_the_disk(wanted)
     while siege.kills < kills:
         siege.kill_in_the_middle()
     siege.change()

@@ -22,7 +22,7 @@ from uss_ray.cli.train import SEPARATOR
 from uss_ray.pipelines.training import job
 
 LOOK_SECONDS = 0.05
-WAITS_AT_STEP = 40
+WAITS_AT_STEP = 20
 _STORE_BYTES = 100 << 20
 
 

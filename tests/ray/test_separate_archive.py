@@ -6,7 +6,10 @@ import csv
 import hashlib
 import json
 import os
+import shutil
 from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -14,32 +17,56 @@ import pandas as pd
 import pytest
 import soundfile as sf
 
+from tests.conftest import write_recording
 from tests.odd_files import encoded_media, write_odd_archive
 from uss_ray import separate
 from uss_ray.api.request import Query, request_with
 from uss_ray.cli.main import run
 from uss_ray.errors import OutputError, QueryError, RecordingError, WeightsError
-from uss_ray.pipelines.archive.job import separate_archive
+from uss_ray.pipelines.archive.job import ArchiveResult, separate_archive
 from uss_ray.pipelines.archive.verify import verify_output
 from uss_ray.pipelines.runtime.options import JobOptions
+from uss_ray.pipelines.runtime.progress import Progress
 from uss_ray.results.index.table import read_index
 from uss_ray.store.store import Store
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 
 
-@pytest.fixture
-def archive(make_recording, tmp_path):
-    """Three good recordings, two bad ones, and a file that is none."""
-    make_recording("mono.wav")
-    make_recording("tapes 1998/räume.flac", sample_rate=44_100, channels=2)
-    make_recording("tapes 1998/kurz.ogg", seconds=0.5)
-    folder = tmp_path / "in"
+@dataclass(frozen=True)
+class WholeRun:
+    """A run over an archive that nobody changes; who writes takes a copy of its output."""
+
+    archive: Path
+    output: Path
+    result: ArchiveResult
+    told: list[Progress]
+
+
+def write_archive(folder):
+    """Write three good recordings, two bad ones, and a file that is none."""
+    write_recording(folder / "mono.wav")
+    write_recording(folder / "tapes 1998/räume.flac", sample_rate=44_100, channels=2)
+    write_recording(folder / "tapes 1998/kurz.ogg", seconds=0.5)
     (folder / "letter.wav").write_text("this is a letter")
-    cut = make_recording("tapes 1998/cut.wav")
+    cut = write_recording(folder / "tapes 1998/cut.wav")
     cut.write_bytes(cut.read_bytes()[:50_000])
     (folder / "LICENSES.md").write_text("free")
     return folder
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory, tiny_weights, local_ray):
+    folder = tmp_path_factory.mktemp("whole")
+    archive, told = write_archive(folder / "in"), []
+    request = request_with(output=str(folder / "out"), query=Query(levels=(1,)), weights=str(tiny_weights))
+    result = separate_archive(str(archive), request=request, on_progress=told.append)
+    return WholeRun(archive, folder / "out", result, told)
+
+
+@pytest.fixture
+def archive(tmp_path):
+    return write_archive(tmp_path / "in")
 
 
 @pytest.fixture
@@ -65,12 +92,8 @@ def stems_of(output):
     }
 
 
-def test_bad_recordings_become_rows_and_the_others_are_separated(
-    archive, request_for, tiny_weights, tmp_path
-):
-    told = []
-    result = separate_archive(str(archive), request=request_for(report=True), on_progress=told.append)
-    out = tmp_path / "out"
+def test_bad_recordings_become_rows_and_the_others_are_separated(whole_run, tiny_weights, tmp_path):
+    archive, out, result, told = whole_run.archive, whole_run.output, whole_run.result, whole_run.told
     counts = result.summary.recordings
     assert (counts.separated, counts.failed, counts.unfinished, counts.skipped) == (3, 2, 0, 0)
     assert result.exit_code == 8
@@ -166,14 +189,9 @@ def test_odd_files_of_an_archive_are_taken_and_what_is_passed_over_is_told(
     summed = sum(sf.read(out / row["stem_uri"], dtype="float64")[0] for row in loud)
     assert np.abs(summed - 20_000 * noise[0]).max() < 0.05
 
-    strict = separate_archive(
-        str(folder / "lying.wav"), request=request_for(output=str(tmp_path / "strict"), strict=True)
-    )
-    assert strict.summary.recordings.failed == 1
-
 
 def test_a_run_that_is_started_again_does_only_what_is_missing_or_mended(
-    archive, request_for, make_recording, tmp_path
+    archive, request_for, make_recording, whole_run, tmp_path
 ):
     first = separate_archive(str(archive), request=request_for(), options=JobOptions(limit=2))
     assert first.summary.recordings.total == 2
@@ -183,18 +201,17 @@ def test_a_run_that_is_started_again_does_only_what_is_missing_or_mended(
     second = separate_archive(str(archive), request=request_for())
     counts = second.summary.recordings
     assert (counts.separated, counts.failed, counts.skipped, counts.failed_before) == (2, 1, 1, 1)
+    assert second.exit_code == 8
     assert {name: (out / name).stat().st_mtime_ns for name in begun} == begun
 
-    third = separate_archive(str(archive), request=request_for())
+    accepting = JobOptions(max_failed_fraction=0.4)
+    third = separate_archive(str(archive), request=request_for(), options=accepting)
     counts = third.summary.recordings
     assert (counts.skipped, counts.failed_before, counts.total) == (3, 2, 5)
     assert sum(third.summary.failures.values()) == 2
-    assert third.exit_code == 8
-    accepting = JobOptions(max_failed_fraction=0.4)
-    assert separate_archive(str(archive), request=request_for(), options=accepting).exit_code == 0
-    undisturbed = separate_archive(str(archive), request=request_for(output=str(tmp_path / "undisturbed")))
-    assert undisturbed.summary.recordings.separated == 3
-    assert stems_of(out) == stems_of(tmp_path / "undisturbed")
+    assert third.exit_code == 0
+    assert replace(third, max_failed_fraction=0.3).exit_code == 8
+    assert stems_of(out) == stems_of(whole_run.output)
 
     make_recording("letter.wav")  # mended, it leaves the failures
     again = separate_archive(str(archive), request=request_for(), options=JobOptions(retry_failed=True))
@@ -206,16 +223,34 @@ def test_a_run_that_is_started_again_does_only_what_is_missing_or_mended(
     assert len((tmp_path / "out" / "failed.jsonl").read_text().splitlines()) == 1
 
 
-def test_results_of_another_run_are_refused_or_replaced(archive, request_for, tiny_weights, tmp_path):
-    separate_archive(str(archive), request=request_for(), options=JobOptions(limit=2))
+def test_results_of_another_run_are_refused_or_replaced(
+    whole_run, request_for, tiny_weights, capsys, tmp_path
+):
+    """Beside them the command line writes a version of its own; each is also told what to write."""
+    archive, out = whole_run.archive, tmp_path / "out"
+    shutil.copytree(whole_run.output, out)
     with pytest.raises(OutputError, match=r"--version.*levels"):
         separate_archive(str(archive), request=request_for(query=Query(levels=(2,))))
-    elsewhere = ["archive", archive, tmp_path / "out", "--version", "v2", "--levels", "2", "--limit", "2"]
+    assert read_index(out).equals(read_index(whole_run.output))
+
+    elsewhere = ["archive", archive, out, "--version", "v2", "--levels", "2", "--write", "active-spans"]
     assert run([str(word) for word in [*elsewhere, "--weights", tiny_weights, "--no-report"]]) == 8
-    assert read_index(tmp_path / "out" / "v2").num_rows > 2
-    replaced = separate_archive(str(archive), request=request_for(query=Query(levels=(2,)), overwrite=True))
-    assert replaced.summary.recordings.total == 5
-    assert {row["level"] for row in read_index(tmp_path / "out").to_pylist()} == {2, None}
+    shown = capsys.readouterr().out
+    assert "Separated 3 of 5 recordings" in shown
+    assert "letter.wav" in shown
+    assert str(out / "v2" / "index") in shown
+    rows = [row for row in read_index(out / "v2").to_pylist() if row["recording_id"] == "mono.wav"]
+    spans = [span for row in rows for span in row["active_spans"] if row["status"] == "written"]
+    assert spans
+    assert all((out / "v2" / span["stem_uri"]).exists() for span in spans)
+
+    shutil.rmtree(out / "v2")
+    request = request_for(query=Query(levels=(2,)), overwrite=True, write="index-only")
+    assert separate_archive(str(archive), request=request).summary.recordings.total == 5
+    rows = read_index(out).to_pylist()
+    assert {row["level"] for row in rows} == {2, None}
+    assert {row["status"] for row in rows if row["recording_id"] == "mono.wav"} == {"detected", "absent"}
+    assert not stems_of(out)
 
 
 def test_a_long_recording_is_the_same_in_spans_as_in_one_piece(make_recording, request_for, tmp_path):
@@ -241,57 +276,38 @@ def test_a_long_recording_is_the_same_in_spans_as_in_one_piece(make_recording, r
     assert (spans / "long.wav" / "report.html").exists()
 
 
-@pytest.mark.parametrize("write", ["active-spans", "index-only"])
-def test_what_is_written_is_chosen(write, archive, request_for, tmp_path):
-    separate_archive(str(archive), request=request_for(write=write))
-    rows = [row for row in read_index(tmp_path / "out").to_pylist() if row["recording_id"] == "mono.wav"]
-    if write == "index-only":
-        assert not stems_of(tmp_path / "out")
-        assert {row["status"] for row in rows} == {"detected", "absent"}
-    else:
-        spans = [span for row in rows for span in row["active_spans"] if row["status"] == "written"]
-        assert spans
-        assert all((tmp_path / "out" / span["stem_uri"]).exists() for span in spans)
-
-
-def test_shards_share_out_an_archive(make_recording, request_for, tmp_path):
+def test_shards_share_out_an_archive_however_it_is_named(
+    make_recording, request_for, tiny_weights, tmp_path, monkeypatch
+):
+    """Places are meant from where the job is started; workers work in the folder in which their Ray was started."""
     for number in range(8):
         make_recording(f"{number}.wav", seconds=0.5)
-    folder = str(tmp_path / "in")
-    counts = [
-        separate_archive(
-            folder, request=request_for(), options=JobOptions(shard=(part, 2))
-        ).summary.recordings.separated
-        for part in (1, 2)
+    monkeypatch.chdir(tmp_path)
+    request = request_for(output="out", weights=os.path.relpath(tiny_weights))
+    shards = [
+        separate_archive(place, request=request, options=JobOptions(shard=(part, 2)))
+        for part, place in enumerate(("in", "./in/"), start=1)
     ]
-    assert sum(counts) == 8
-    assert len({row["recording_id"] for row in read_index(tmp_path / "out").to_pylist()}) == 8
+    assert sum(shard.summary.recordings.separated for shard in shards) == 8
+    assert {shard.output for shard in shards} == {str(tmp_path / "out")}
+    rows = read_index(tmp_path / "out")
+    assert {(row["recording_id"], row["recording_uri"]) for row in rows.to_pylist()} == {
+        (f"{number}.wav", str(tmp_path / f"in/{number}.wav")) for number in range(8)
+    }
     assert (tmp_path / "out" / "summary-2-of-2.json").exists()
 
 
-def test_too_many_failures_show_in_the_exit_code(archive, request_for):
-    strict = separate_archive(
-        str(archive), request=request_for(), options=JobOptions(max_failed_fraction=0.1)
-    )
-    assert strict.exit_code == 8
-
-
-def test_the_command_line_tells_what_became_of_each(archive, capsys, tmp_path, tiny_weights):
-    out = tmp_path / "out"
-    arguments = ["archive", archive, out, "--levels", "1", "--weights", tiny_weights, "--no-report"]
-    assert run([str(argument) for argument in arguments]) == 8
-    shown = capsys.readouterr().out
-    assert "Separated 3 of 5 recordings" in shown
-    assert "letter.wav" in shown
-    assert str(out / "index") in shown
-
-
-def test_the_job_says_when_nothing_could_be_separated(tmp_path, tiny_weights):
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "letter.wav").write_text("this is a letter")
-    arguments = [str(tmp_path / "in"), str(tmp_path / "out"), "--weights", str(tiny_weights), "--levels", "1"]
-    assert run(["archive", *arguments]) == 9
-    assert read_index(tmp_path / "out").to_pylist()[0]["status"] == "failed"
+def test_the_job_says_when_nothing_could_be_separated(make_recording, tmp_path, tiny_weights):
+    lying = make_recording("lying.wav")
+    content = bytearray(lying.read_bytes())
+    at = content.index(b"data") + 4
+    content[at : at + 4] = bytes(4)
+    lying.write_bytes(content)
+    arguments = [lying, tmp_path / "out", "--weights", tiny_weights, "--levels", "1", "--strict"]
+    assert run(["archive", *map(str, arguments)]) == 9
+    (row,) = read_index(tmp_path / "out").to_pylist()
+    assert row["status"] == "failed"
+    assert "read strictly" in row["reason"]
 
 
 @pytest.mark.parametrize(
@@ -311,8 +327,6 @@ def test_a_wrong_request_stops_the_job_before_it_starts(archive, request_for, tm
 def test_weights_that_do_not_load_stop_the_job_with_their_own_error(
     archive, request_for, tiny_weights, tmp_path
 ):
-    import shutil
-
     broken = tmp_path / "broken"
     shutil.copytree(tiny_weights, broken)
     (broken / "tagger.safetensors").write_bytes(b"")
@@ -352,20 +366,5 @@ def test_ids_that_nest_or_repeat_and_recordings_that_change(make_recording, requ
     assert lengths["s1"] == pytest.approx(0.5)
 
     make_recording("1.wav", seconds=0.9)
-    kept = separate_archive(str(manifest), request=request_for(changed="keep"))
-    assert (kept.summary.recordings.separated, kept.summary.changed["count"]) == (0, 0)
     told = separate_archive(str(manifest), request=request_for(changed="fail"))
     assert (told.summary.recordings.separated, told.summary.recordings.failed) == (0, 2)
-
-
-def test_places_are_meant_from_where_the_job_is_started_not_from_where_workers_work(
-    make_recording, request_for, tiny_weights, tmp_path, monkeypatch
-):
-    make_recording("a.wav", seconds=0.5)
-    monkeypatch.chdir(tmp_path)  # the workers' folder is that in which their Ray was started
-    weights = os.path.relpath(tiny_weights)
-    result = separate_archive("in", request=request_for(output="out", weights=weights))
-    assert result.exit_code == 0
-    assert result.output == str(tmp_path / "out")
-    assert read_index(tmp_path / "out")["recording_uri"].unique().to_pylist() == [str(tmp_path / "in/a.wav")]
-    assert separate_archive("./in/", request=request_for()).summary.recordings.skipped == 1
