@@ -230,6 +230,7 @@ def test_two_actors_are_compared_with_one(run_here, tiny_weights):
     assert "ratio" in out
 
 
+@pytest.mark.slow
 def test_a_shared_trunk_is_counted_once():
     networks = importlib.import_module("networks")
     small = {"channels": 8, "hidden_channels": 8, "trunk_blocks": 2}
@@ -243,6 +244,7 @@ def test_a_shared_trunk_is_counted_once():
     assert each == again > 0
 
 
+@pytest.mark.slow
 def test_reading_for_training_is_compared_with_stepping():
     read, trained, ratio = map(
         float, table(run("training.py", "reader", "--anchors", "32", "--turns", "2"))[0].values()

@@ -91,7 +91,10 @@ def _kind(flag: Flag) -> Any:
 def _default(flag: Flag) -> Any:
     if flag.shape is Shape.SWITCH:
         return bool(flag.default)
-    return (flag.default or get_args(flag.kind)[0]) if get_origin(flag.kind) is Literal else ""
+    if get_origin(flag.kind) is not Literal:
+        return ""
+    default = flag.default[0] if isinstance(flag.default, tuple) and flag.default else flag.default
+    return default or get_args(flag.kind)[0]
 
 
 def _hint(flag: Flag) -> str:

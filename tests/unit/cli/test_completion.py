@@ -15,10 +15,12 @@ def complete():
     bash = shutil.which("bash")
     if bash is None:
         pytest.skip("no bash")
-    script = subprocess.run(
+    told = subprocess.run(
         [sys.executable, "-c", "from uss_ray.cli.main import run; run(['completion', 'bash'])"],
         capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
+    )  # fmt: skip
+    assert told.stderr == ""
+    script = told.stdout
 
     def run_it(*words: str) -> set[str]:
         program = (
