@@ -122,7 +122,7 @@ def only_sources(folder: str, names: list[str]) -> set[str]:
 
 def copy_to(place: Path) -> Path:
     """Copy the sources of both packages and the contracts."""
-    for package in ("uss_ray", "jobs"):
+    for package in ("uss_ray", "jobs", "serve_app"):
         shutil.copytree(ROOT / package, place / package, ignore=only_sources)
     shutil.copy(ROOT / "pyproject.toml", place)
     return place

@@ -23,7 +23,7 @@ from starlette.requests import ClientDisconnect
 
 from uss_ray.errors import UssRayError
 from uss_ray.service.problems import MEDIA_TYPE, Refusal, as_problem, internal
-from uss_ray.service.settings import Limits
+from uss_ray.service.settings import Limits, is_loopback
 from uss_ray.service.tokens import LOCAL, Tenant, Tokens
 
 Message = MutableMapping[str, Any]
@@ -125,6 +125,7 @@ class Gate:
 
     def _tenant(self, call: _Call) -> Tenant:
         if self._tokens is None:
+            call.check_local()
             return LOCAL
         kind, _, token = call.header(b"authorization").partition(" ")
         tenant = self._tokens.tenant(token.strip()) if kind.lower() == "bearer" else None
@@ -165,6 +166,18 @@ class _Call:
     def header(self, name: bytes) -> str:
         value: bytes = self._headers.get(name, b"")
         return value.decode("latin-1")
+
+    def check_local(self) -> None:
+        """Refuse who comes from elsewhere, and pages of elsewhere that a browser here has open, by their host."""
+        host = self.header(b"host").rpartition(":")[0] or self.header(b"host")
+        client = (self.scope.get("client") or ("",))[0]
+        if not (is_loopback(client) and is_loopback(host)):
+            raise Refusal(
+                "request",
+                expected="one of this machine, for there are no tokens",
+                found="another",
+                status=403,
+            )
 
     def check_length(self) -> None:
         """Refuse what says itself that it is too long, before it is read."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,8 +18,9 @@ import numpy as np
 
 from uss_ray.api.inputs import ArrayReader
 from uss_ray.api.publisher import check_before_work
-from uss_ray.api.request import Query, SeparationRequest
+from uss_ray.api.request import Query, SeparationRequest, SoundRequest
 from uss_ray.api.separator import LoadedEngine, RecordingSeparator
+from uss_ray.audio.spec import AudioSpec
 from uss_ray.errors import QueryError
 from uss_ray.records import Recording, recording_id
 from uss_ray.results.index.table import IndexRow
@@ -35,6 +37,9 @@ from uss_ray.service.settings import Limits
 logger = logging.getLogger(__name__)
 
 _THREADS = 32
+_LATELY_SECONDS = 30.0
+_PROBE_SECONDS = 30.0
+_PROBE_RATE = 32_000
 _TOLD = (
     "node_id",
     "label",
@@ -66,11 +71,15 @@ class InProcessBackend:
     Parameters
     ----------
     loaded : LoadedEngine
+    sounds : SoundRequest
+        That it was loaded for.
     limits : Limits
     """
 
-    def __init__(self, loaded: LoadedEngine, *, limits: Limits) -> None:
+    def __init__(self, loaded: LoadedEngine, *, sounds: SoundRequest, limits: Limits) -> None:
         self._loaded = loaded
+        self._sounds = sounds
+        self._answered = -math.inf
         self._limits = limits
         self._loop = SeparationLoop(loaded.engine)
         self._backlog = Backlog(limits.queue_seconds)
@@ -92,21 +101,34 @@ class InProcessBackend:
         )
 
     async def missing(self) -> Mapping[str, str]:
-        """See `Backend`."""
+        """See `Backend`; where nothing was separated lately, a second of noise is."""
+        if time.monotonic() - self._answered < _LATELY_SECONDS:
+            return {}
+        try:
+            async with asyncio.timeout(_PROBE_SECONDS):
+                await self._answer(_probe(self._sounds))
+        except TimeoutError:
+            return {"separator": f"takes more than {_PROBE_SECONDS:g} s for a second of sound"}
+        except Exception:
+            logger.exception("a second of sound could not be separated")
+            return {"separator": "cannot separate a second of sound"}
         return {}
 
     async def answer(self, work: Work) -> Answer:
         """See `Backend`."""
-        call = _Call(self._loaded, self._loop, self._limits)
         with self._backlog.taken(work.seconds):
-            began, before = time.monotonic(), max(1, len(self._loop) + 1)
-            try:
-                running = asyncio.get_running_loop().run_in_executor(self._threads, call.answer, work)
-                answer = await running
-            except asyncio.CancelledError:
-                call.leave()
-                raise
-        self._backlog.learn(sound=work.seconds, work=(time.monotonic() - began) / before)
+            return await self._answer(work)
+
+    async def _answer(self, work: Work) -> Answer:
+        call = _Call(self._loaded, self._loop, self._limits)
+        began, beside = time.monotonic(), len(self._loop) + 1
+        try:
+            answer = await asyncio.get_running_loop().run_in_executor(self._threads, call.answer, work)
+        except asyncio.CancelledError:
+            call.leave()
+            raise
+        self._answered = time.monotonic()
+        self._backlog.learn(sound=work.seconds, work=(self._answered - began) / beside)
         return answer
 
     async def close(self) -> None:
@@ -199,6 +221,17 @@ class _Call:
                 limit="answer_bytes",
             )
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+def _probe(sounds: SoundRequest) -> Work:
+    samples = np.random.default_rng(0).standard_normal((1, _PROBE_RATE)) / 10
+    return Work(
+        sounds=sounds.replace(write=sounds.write.replace(report=False)),
+        name="probe",
+        spec=AudioSpec(_PROBE_RATE, 1, _PROBE_RATE, "ARRAY", "FLOAT"),
+        samples=samples.astype(np.float32),
+        sha256="",
+    )
 
 
 def _noted(blocks: Iterable[EstimateBlock], probabilities: list[Any]) -> Iterator[EstimateBlock]:

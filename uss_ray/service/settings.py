@@ -93,7 +93,7 @@ class ServiceSettings(Settings):
             )
         if self.no_auth and self.tokens is not None:
             raise ConfigError("service", expected="tokens or no_auth", found="both")
-        if self.no_auth and not _is_loopback(self.host):
+        if self.no_auth and not is_loopback(self.host):
             raise ConfigError(
                 "service host", expected="a loopback address without tokens", found=self.host or "all"
             )
@@ -111,7 +111,8 @@ class ServiceSettings(Settings):
         )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether an address or a name of one is that of this machine alone."""
     if host == "localhost":
         return True
     try:

@@ -86,5 +86,5 @@ def tiny_engine(tiny_settings: ServiceSettings) -> LoadedEngine:
 @pytest.fixture(scope="session")
 def service(tiny_settings: ServiceSettings, tiny_engine: LoadedEngine) -> Iterator[Running]:
     with ExitStack() as stack:
-        backend = InProcessBackend(tiny_engine, limits=tiny_settings.limits)
+        backend = InProcessBackend(tiny_engine, sounds=tiny_settings.sounds(), limits=tiny_settings.limits)
         yield stack.enter_context(running(tiny_settings, backend))

@@ -172,3 +172,25 @@ def test_what_is_raised_after_the_answer_began_adds_nothing_to_it(token_file: Pa
     client = Client()
     asyncio.run(client.ask(_gate(wrong, token_file)))
     assert [message["type"] for message in client.sent] == ["http.response.start"]
+
+
+@pytest.mark.parametrize(
+    ("client", "host", "status"),
+    [
+        ("127.0.0.1", b"localhost:8000", 200),
+        ("::1", b"[::1]:8000", 200),
+        ("127.0.0.1", b"evil.example:8000", 403),
+        ("10.0.0.1", b"localhost", 403),
+    ],
+)
+def test_without_tokens_this_machine_alone_is_let_in(client: str, host: bytes, status: int) -> None:
+    asking = Client(headers=((b"host", host),))
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/v1/x",
+        "headers": asking.headers,
+        "client": (client, 1),
+    }
+    asyncio.run(Gate(echo, tokens=None, limits=LIMITS)(scope, asking.receive, asking.send))
+    assert asking.status == status

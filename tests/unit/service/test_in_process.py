@@ -20,7 +20,7 @@ RATE = 32_000
 
 @asynccontextmanager
 async def _backend(loaded: LoadedEngine, limits: Limits) -> AsyncIterator[InProcessBackend]:
-    backend = InProcessBackend(loaded, limits=limits)
+    backend = InProcessBackend(loaded, sounds=ServiceSettings(no_auth=True).sounds(), limits=limits)
     try:
         yield backend
     finally:
@@ -105,7 +105,7 @@ def test_more_stems_than_fit_an_answer_are_refused(
 
 
 def test_a_name_that_stands_for_nothing_is_a_row(
-    tiny_settings: ServiceSettings, tiny_engine: LoadedEngine
+    tiny_settings: ServiceSettings, tiny_engine: LoadedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def go() -> None:
         async with _backend(tiny_engine, tiny_settings.limits) as backend:
@@ -117,6 +117,11 @@ def test_a_name_that_stands_for_nothing_is_a_row(
             assert "near: Speech" in failed["Spech"]
             facts = await backend.facts()
             assert (facts.weights_name, facts.device) == ("tiny", "cpu")
+            assert await backend.missing() == {}
+            backend._answered = 0.0
+            with monkeypatch.context() as patched:
+                patched.setattr(backend._loop._scheduler._networks, "forward", None)
+                assert (await backend.missing()).keys() == {"separator"}
             assert await backend.missing() == {}
 
     asyncio.run(go())

@@ -1,0 +1,186 @@
+"""The service on a real Ray Serve: what its calls answer, and what becomes of them when something dies."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import io
+import json
+import os
+import signal
+import socket
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import soundfile as sf
+
+from tests.unit.service.conftest import wait_until
+from uss_ray.api.pretrained import separate
+from uss_ray.service.backend import Answer, EngineFacts, Work
+from uss_ray.service.in_process import InProcessBackend
+from uss_ray.service.settings import Limits
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+KILLS, KILLS_ONCE, STAYS = 0.901, 0.902, 0.903
+"""Thresholds that ask for more than a threshold."""
+
+
+class Fragile(InProcessBackend):
+    """Dies, or does not end, when it is asked to; tells how many recordings are open."""
+
+    def __init__(self, *given: Any, folder: Path, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._folder = folder
+
+    async def facts(self) -> EngineFacts:
+        facts = await super().facts()
+        return EngineFacts(**{**vars(facts), "device": f"{self._backlog.seconds:g}"})
+
+    async def answer(self, work: Work) -> Answer:
+        threshold = work.sounds.settings.threshold
+        if threshold == KILLS or (threshold == KILLS_ONCE and not (self._folder / "died").exists()):
+            with (self._folder / "deaths").open("a") as deaths:
+                deaths.write("x")
+            (self._folder / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if threshold == STAYS:
+            with self._backlog.taken(1e6):
+                await asyncio.Event().wait()
+        return await super().answer(work)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("serving")
+
+
+@pytest.fixture(scope="module")
+def url(local_ray: None, tiny_weights: Path, folder: Path) -> Iterator[str]:
+    from uss_ray.pipelines.serving.options import ServeOptions, Serving
+    from uss_ray.pipelines.serving.running import running
+    from uss_ray.service.settings import ServiceSettings
+
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    serving = Serving(
+        service=ServiceSettings(
+            no_auth=True,
+            port=port,
+            weights=str(tiny_weights),
+            device="cpu",
+            decoders=1,
+            store=str(folder / "store"),
+            limits=Limits(deadline_seconds=300.0),
+        ),
+        options=ServeOptions(cpus=0.0, threads=1, fronts=1),
+    )
+    with running(serving, make_backend=functools.partial(Fragile, folder=folder)) as url:
+        yield url
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=url, timeout=300.0) as client:
+        yield client
+
+
+def _rows(content: bytes) -> list[dict[str, Any]]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        rows: list[dict[str, Any]] = json.loads(archive.read("index.json"))["rows"]
+    return rows
+
+
+def test_the_samples_are_those_of_the_command_line_alone_and_among_others(
+    client: httpx.Client, make_recording: Any, tiny_weights: Path, tmp_path: Path
+) -> None:
+    recordings = [make_recording(f"{n}.wav", seconds=n) for n in (3, 5, 4)]
+    wanted = {"level": [1, 2], "format": "wav"}
+
+    def ask(recording: Path) -> bytes:
+        answer = client.post("/v1/separate", params=wanted, content=recording.read_bytes())
+        assert answer.status_code == 200, answer.text
+        return answer.content
+
+    alone = _rows(ask(recordings[0]))
+    with ThreadPoolExecutor() as pool:
+        beside = [_rows(content) for content in pool.map(ask, recordings)]
+    separated = separate(
+        recordings[0],
+        output=tmp_path / "out",
+        weights=tiny_weights,
+        device="cpu",
+        levels=(1, 2),
+        stem_format="wav",
+        report=False,
+    )
+    written = {row["node_id"]: row["stem_sha256"] for row in alone if row["stem_sha256"]}
+    assert written
+    assert written == {row.node_id: row.stem_sha256 for row in separated.rows if row.stem_sha256}
+    assert written == {row["node_id"]: row["stem_sha256"] for row in beside[0] if row["stem_sha256"]}
+    assert [{row["frames"] for row in rows} for rows in beside] == [{n * 32_000} for n in (3, 5, 4)]
+    assert client.get("/readyz").json() == {"status": "ready", "missing": {}}
+    assert client.get("/v1/info").json()["weights"]["name"] == "tiny"
+    tags = client.post("/v1/tag?top=1", content=recordings[0].read_bytes()).json()
+    assert tags["nodes"]
+
+
+def test_a_separator_that_dies_costs_time_and_a_fatal_recording_is_refused(
+    client: httpx.Client, make_recording: Any, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = make_recording().read_bytes()
+    repeated = client.post("/v1/separate", params={"threshold": KILLS_ONCE}, content=content)
+    assert repeated.status_code == 200, repeated.text
+    assert (folder / "deaths").read_text() == "x"
+    fatal = make_recording("fatal.wav", seconds=2).read_bytes()
+    for _ in range(2):
+        refused = client.post("/v1/separate", params={"threshold": KILLS}, content=fatal)
+        assert refused.status_code == 422, refused.text
+        assert "ended 2 of them" in refused.json()["found"]
+    assert (folder / "deaths").read_text() == "xxx"
+    assert client.post("/v1/separate", content=content).status_code == 200
+
+
+def test_a_full_queue_puts_off_and_a_client_that_goes_makes_room(
+    url: str, client: httpx.Client, make_recording: Any
+) -> None:
+    from ray import serve
+
+    separators = serve.get_deployment_handle("Separator", "uss-ray")
+
+    def waiting() -> float:
+        return float(separators.facts.remote().result().device)
+
+    content = make_recording().read_bytes()
+    with socket.create_connection(
+        (url.rpartition("/")[2].partition(":")[0], int(url.rpartition(":")[2]))
+    ) as raw:
+        head = (
+            f"POST /v1/separate?threshold={STAYS} HTTP/1.1\r\nHost: localhost\r\n"
+            f"Content-Length: {len(content)}\r\nx-request-disconnect-disabled: ?1\r\n"
+            "x-request-timeout-seconds: 0\r\n\r\n"
+        )
+        raw.sendall(head.encode() + content)
+        wait_until(lambda: waiting() > 0, seconds=120.0)
+        full = client.post("/v1/separate", content=content)
+        assert full.status_code == 503, full.text
+        assert int(full.headers["retry-after"]) > 0
+        assert full.json()["limit"] == "queue_seconds"
+    wait_until(lambda: waiting() == 0, seconds=120.0)
+    assert client.post("/v1/separate", content=content).status_code == 200
+
+
+def test_what_is_wrong_is_told_as_under_any_server(client: httpx.Client, tmp_path: Path) -> None:
+    path = tmp_path / "long.flac"
+    sf.write(path, [[0.0]] * (8000 * 601), 8000)
+    long = client.post("/v1/separate", content=path.read_bytes())
+    assert (long.status_code, long.json()["limit"]) == (413, "decoded_seconds")
+    unknown = client.post("/v1/separate?class=Spech", content=path.read_bytes()[:1000])
+    assert unknown.headers["content-type"] == "application/problem+json"
+    assert client.get("/v1/none").status_code == 404

@@ -1,0 +1,1 @@
+"""The service on Ray Serve: fronts that speak HTTP, and separators behind them."""

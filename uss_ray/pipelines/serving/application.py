@@ -1,0 +1,88 @@
+"""The application on Ray Serve: fronts that need no CPU of their own, and separators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve.context import _get_global_client
+
+from uss_ray.errors import ConfigError
+from uss_ray.pipelines.serving.options import Serving
+from uss_ray.pipelines.serving.ray_backend import RayBackend
+from uss_ray.pipelines.serving.separator import MakeBackend, Separator
+from uss_ray.service.app import create_app
+from uss_ray.service.in_process import InProcessBackend
+from uss_ray.service.settings import ServiceSettings, is_loopback
+
+NAME = "uss-ray"
+_FRONT_REQUESTS = 256
+_SEPARATOR_REQUESTS = 64
+_REQUESTS_A_FRONT = 16
+_LONGER = 30.0
+
+
+def build(serving: Serving, *, make_backend: MakeBackend = InProcessBackend) -> serve.Application:
+    """Make the application.
+
+    Parameters
+    ----------
+    serving : Serving
+    make_backend : callable
+        Of the separators; see `Separator`.
+    """
+    options, service = serving.options, serving.service
+    # What is in flight when a replica ends, such as at a rolling update, is answered first.
+    patience = service.limits.deadline_seconds + _LONGER
+    separators = serve.deployment(
+        name="Separator",
+        num_replicas=options.replicas,
+        max_ongoing_requests=_SEPARATOR_REQUESTS,
+        graceful_shutdown_timeout_s=patience,
+        ray_actor_options={"num_cpus": options.cpus, "num_gpus": options.gpus},
+    )(Separator).bind(service, options.threads_each, make_backend)
+    fronts = serve.deployment(
+        name="Front",
+        max_ongoing_requests=_FRONT_REQUESTS,
+        graceful_shutdown_timeout_s=patience,
+        autoscaling_config={
+            "min_replicas": 1,
+            "max_replicas": options.fronts,
+            "target_ongoing_requests": _REQUESTS_A_FRONT,
+        },
+        ray_actor_options={"num_cpus": 0},
+    )(serve.ingress()(Front))
+    return fronts.bind(service, separators)
+
+
+class Front:
+    """Speaks HTTP.
+
+    Parameters
+    ----------
+    settings : ServiceSettings
+    separators : DeploymentHandle
+
+    Raises
+    ------
+    ConfigError
+        If nobody needs a token, and others than this machine reach the address.
+    """
+
+    def __init__(self, settings: ServiceSettings, separators: Any) -> None:
+        if settings.no_auth:
+            _check_loopback()
+        self._settings = settings
+        self._separators = separators
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """Make what answers."""
+        return create_app(RayBackend(self._separators), self._settings)
+
+
+def _check_loopback() -> None:
+    client: Any = _get_global_client()
+    host = client.http_config.host or "all"
+    if not is_loopback(host):
+        raise ConfigError("service", expected="tokens, or Serve at a loopback address", found=host)
