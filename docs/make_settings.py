@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from uss_ray.cli import ablate, anchors, archive, mine, separate, train
+from uss_ray.cli import ablate, anchors, archive, mine, separate, serve, train
 from uss_ray.cli.command import Command
 from uss_ray.cli.flags import type_without_none
 from uss_ray.config import Settings
@@ -22,6 +22,7 @@ COMMANDS: tuple[Command[Any], ...] = (
     train.SEPARATOR,
     train.TAGGER,
     ablate.COMMAND,
+    serve.COMMAND,
 )
 BOUNDS = {"ge": "≥ {}", "gt": "> {}", "le": "≤ {}", "lt": "< {}"}
 HEAD = """\

@@ -297,7 +297,7 @@ def test_set_up_installs_by_the_constraints_and_checks_what_it_got(
     image = " ".join(DOCKERFILE.read_text().replace("\\\n", " ").split())
     assert (
         "python -m venv /home/ray/venv && /home/ray/venv/bin/pip install --no-cache-dir --constraint"
-        " constraints.txt '.[ray,s3,media]' && /home/ray/venv/bin/pip check" in image
+        " constraints.txt '.[ray,s3,media,serve]' && /home/ray/venv/bin/pip check" in image
     )
     assert f"'{pinned['ray']}'" in base
     assert f"v('torch') != '{pinned['torch']}'" in torch
@@ -683,11 +683,11 @@ def conflicts(extras: str, base: dict[str, tuple[str, list[Requirement]]]) -> se
 
 def test_an_environment_of_its_own_agrees_with_itself_and_the_base_image_would_not() -> None:
     extras = set(re.findall(r"'\.\[([\w,]+)\]'", CLUSTER.read_text() + DOCKERFILE.read_text()))
-    assert extras == {"ray,s3,media", "ray,s3,media,aws"}
+    assert extras == {"ray,s3,media,serve", "ray,s3,media,aws"}
     for chosen in extras:
         assert not conflicts(chosen, {})
     base = requirements_of_the_base()
     assert len(base) > 50
     # why set-up and image do not install over the base's packages
-    assert ("boto3", "botocore") in conflicts("ray,s3,media", base)
+    assert ("boto3", "botocore") in conflicts("ray,s3,media,serve", base)
     assert ("pyopenssl", "cryptography") in conflicts("ray,s3,media,aws", base)

@@ -47,6 +47,7 @@ class Entry(NamedTuple):
 COMMANDS: Final = {
     "separate": Entry("separate", "run", "COMMAND", "Separate recordings into the sounds in them."),
     "archive": Entry("archive", "run", "COMMAND", "Separate every recording of an archive with Ray."),
+    "serve": Entry("serve", "run", "COMMAND", "Serve separation over HTTP with Ray Serve."),
     "mine": Entry("mine", "run", "COMMAND", "Mine anchors from weakly labelled clips with Ray."),
     "find": Entry("find", "run", "COMMAND", "Find recordings and spans by what was heard."),
     "report": Entry("report", "run", "COMMAND", "Write the page of an output, to search it and to listen."),

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from uss_ray.service import info_routes, separation_routes
 from uss_ray.service.backend import Backend
 from uss_ray.service.decoders import Decoders
-from uss_ray.service.gate import Gate, as_refusal
+from uss_ray.service.gate import Gate, Observe, as_refusal
 from uss_ray.service.problems import Refusal
 from uss_ray.service.service import Service
 from uss_ray.service.settings import ServiceSettings
@@ -23,7 +23,7 @@ from uss_ray.version import VERSION
 ROUTERS: Final[tuple[APIRouter, ...]] = (info_routes.router, separation_routes.router)
 
 
-def create_app(backend: Backend, settings: ServiceSettings) -> FastAPI:
+def create_app(backend: Backend, settings: ServiceSettings, *, observe: Observe | None = None) -> FastAPI:
     """Make the application of a service.
 
     Parameters
@@ -31,6 +31,8 @@ def create_app(backend: Backend, settings: ServiceSettings) -> FastAPI:
     backend : Backend
         Closed when the application ends.
     settings : ServiceSettings
+    observe : callable, optional
+        As of `Gate`.
 
     Raises
     ------
@@ -55,7 +57,7 @@ def create_app(backend: Backend, settings: ServiceSettings) -> FastAPI:
         app.include_router(router)
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_parameter)
-    app.add_middleware(Gate, tokens=tokens, limits=settings.limits)
+    app.add_middleware(Gate, tokens=tokens, limits=settings.limits, observe=observe)
     return app
 
 

@@ -13,7 +13,7 @@ import re
 import time
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -30,6 +30,7 @@ Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Observe = Callable[[Mapping[str, Any]], None]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
@@ -54,10 +55,15 @@ class Gate:
     tokens : Tokens or None
         None: everybody is `LOCAL`.
     limits : Limits
+    observe : callable, optional
+        Called with the line of each call.
     """
 
-    def __init__(self, app: App, *, tokens: Tokens | None, limits: Limits) -> None:
+    def __init__(
+        self, app: App, *, tokens: Tokens | None, limits: Limits, observe: Observe | None = None
+    ) -> None:
         self._app = app
+        self._observe = observe
         self._tokens = tokens
         self._limits = limits
         self._at_once: Counter[str] = Counter()
@@ -94,7 +100,10 @@ class Gate:
             logger.exception("request %s failed", call.request_id)
             await call.refuse(internal())
         finally:
-            call.log()
+            line = call.line()
+            audit.info(json.dumps(line))
+            if self._observe is not None:
+                self._observe(line)
 
     @contextmanager
     def _let_in(self, call: _Call) -> Iterator[None]:
@@ -254,10 +263,10 @@ class _Call:
         await self._write({"type": "http.response.start", "status": status, "headers": listed})
         await self._send({"type": "http.response.body", "body": content})
 
-    def log(self) -> None:
-        """Write one line of what was asked by whom; no names, no secrets."""
+    def line(self) -> dict[str, Any]:
+        """Tell in one line what was asked by whom; no names, no secrets."""
         route = getattr(self.scope.get("route"), "path", "-")
-        line = {
+        return {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "tenant": self.tenant.name if self.tenant else None,
             "id": self.request_id,
@@ -267,7 +276,6 @@ class _Call:
             "bytes": self._bytes,
             "sha256": self._digest.hexdigest() if self._bytes else None,
         }
-        audit.info(json.dumps(line))
 
     def _too_long(self, found: str) -> Refusal:
         return Refusal(
@@ -278,6 +286,16 @@ class _Call:
             status=413,
             limit="body_bytes",
         )
+
+
+def write_audit() -> None:
+    """Write the line of each call to stderr, where nobody else takes it."""
+    if not audit.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        audit.addHandler(handler)
+    audit.setLevel(logging.INFO)
+    audit.propagate = False
 
 
 def as_refusal(error: HTTPException) -> Refusal:

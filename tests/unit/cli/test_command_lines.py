@@ -236,6 +236,11 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
             {"request": {"anchors": "packed", "weights": "DETECTOR", "output": "runs/a"}},
         )
     ),
+    "serve --no-auth": {"service": {"no_auth": True}},
+    "serve --host 0.0.0.0 --tokens tokens.yaml --replicas 2": {
+        "service": {"host": "0.0.0.0", "tokens": "tokens.yaml"},
+        "options": {"replicas": 2},
+    },
     "train show runs/a": {"run": "runs/a"},
     "train export runs/a -o my-weights/a": {"run": "runs/a", "output": "my-weights/a"},
     "mine unbalanced_train_segments.csv s3://BUCKET/audio s3://BUCKET/anchors --weights DETECTOR --conditions both": {

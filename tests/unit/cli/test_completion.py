@@ -29,9 +29,7 @@ def complete():
             'COMP_WORDS=("${words[@]}"); COMP_CWORD=$((${#words[@]} - 1)); COMP_LINE="${words[*]}"\n'
             "COMP_POINT=${#COMP_LINE}; $function uss-ray; printf '%s\\n' \"${COMPREPLY[@]}\""
         )
-        done = subprocess.run(
-            [bash, "-c", program, "bash", *words], capture_output=True, text=True, check=True
-        )
+        done = subprocess.run([bash, "-s", *words], input=program, capture_output=True, text=True, check=True)
         return set(done.stdout.split())
 
     return run_it

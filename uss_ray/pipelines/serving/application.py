@@ -9,12 +9,15 @@ from ray import serve
 from ray.serve.context import _get_global_client
 
 from uss_ray.errors import ConfigError
+from uss_ray.pipelines.serving.metrics import CallMetrics
 from uss_ray.pipelines.serving.options import Serving
 from uss_ray.pipelines.serving.ray_backend import RayBackend
 from uss_ray.pipelines.serving.separator import MakeBackend, Separator
 from uss_ray.service.app import create_app
+from uss_ray.service.gate import write_audit
 from uss_ray.service.in_process import InProcessBackend
 from uss_ray.service.settings import ServiceSettings, is_loopback
+from uss_ray.service.tokens import Tokens
 
 NAME = "uss-ray"
 _FRONT_REQUESTS = 256
@@ -56,6 +59,13 @@ def build(serving: Serving, *, make_backend: MakeBackend = InProcessBackend) -> 
     return fronts.bind(service, separators)
 
 
+def app(arguments: dict[str, Any]) -> serve.Application:
+    """Make the application from the arguments of `serve run`, or from `args` of a configuration of Serve."""
+    serving = Serving.of(arguments)
+    Tokens.of(serving.service.tokens)  # or each front finds out by itself that they are wrong
+    return build(serving)
+
+
 class Front:
     """Speaks HTTP.
 
@@ -78,7 +88,8 @@ class Front:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Make what answers."""
-        return create_app(RayBackend(self._separators), self._settings)
+        write_audit()
+        return create_app(RayBackend(self._separators), self._settings, observe=CallMetrics())
 
 
 def _check_loopback() -> None:

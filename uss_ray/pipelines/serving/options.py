@@ -30,6 +30,11 @@ class ServeOptions(Settings):
         "bit of a sample may depend on it.",
     )
 
+    address: str | None = Field(
+        default=None, description="Ray cluster; without it RAY_ADDRESS, or a local Ray."
+    )
+    verbose: bool = Field(default=False, description="Let the logs of Ray and of the workers through.")
+
     @property
     def threads_each(self) -> int:
         """CPU threads of a separator, on the machine that asks."""
@@ -39,7 +44,9 @@ class ServeOptions(Settings):
 class Serving(Settings):
     """Serve separation over HTTP until it is told to end (Ctrl-C, SIGTERM)."""
 
-    service: ServiceSettings = Field(description="What is served to whom, and how much.")
+    service: ServiceSettings = Field(
+        default_factory=ServiceSettings, description="What is served to whom, and how much."
+    )
     options: ServeOptions = Field(default_factory=ServeOptions, description="With how many processes.")
 
     @classmethod

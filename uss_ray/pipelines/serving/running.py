@@ -16,16 +16,12 @@ from uss_ray.service.in_process import InProcessBackend
 from uss_ray.service.tokens import Tokens
 
 
-def serve_until_told(
-    serving: Serving, *, address: str | None = None, tell: Callable[[str], None] = print
-) -> None:
+def serve_until_told(serving: Serving, *, tell: Callable[[str], None]) -> None:
     """Serve until a signal ends the process.
 
     Parameters
     ----------
     serving : Serving
-    address : str, optional
-        Of a Ray cluster, as `ray_session` takes it.
     tell : callable
         Told where the service is once it answers.
 
@@ -34,7 +30,9 @@ def serve_until_told(
     UssRayError
         If it cannot start.
     """
-    with ray_session(address), running(serving) as url:
+    Tokens.of(serving.service.tokens)  # or Ray starts for nothing
+    options = serving.options
+    with ray_session(options.address, verbose=options.verbose), running(serving) as url:
         tell(url)
         threading.Event().wait()
 
@@ -43,7 +41,6 @@ def serve_until_told(
 def running(serving: Serving, *, make_backend: MakeBackend = InProcessBackend) -> Iterator[str]:
     """Serve on the Ray of this process while the block lasts; give the address."""
     service = serving.service
-    Tokens.of(service.tokens)  # or each front finds out by itself that they are wrong
     application = build(serving, make_backend=make_backend)
     serve.start(http_options={"host": service.host, "port": service.port})
     try:

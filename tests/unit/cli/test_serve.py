@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from uss_ray.cli.main import run
+from uss_ray.cli.serve import COMMAND
+
+
+def test_flags_are_settings_of_the_service_and_of_ray(tmp_path: Path) -> None:
+    line = f"--tokens t.yaml --host 0.0.0.0 --port 80 --store {tmp_path} --replicas 3 --device cpu --queue-seconds 9"
+    asked, _ = COMMAND.read(line.split())
+    service = asked.service
+    assert (service.tokens, service.host, service.port, service.device) == ("t.yaml", "0.0.0.0", 80, "cpu")
+    assert (service.store, service.limits.queue_seconds) == (str(tmp_path), 9.0)
+    assert asked.options.replicas == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("serve", "a file of tokens, or --no-auth at a loopback address"),
+        ("serve --no-auth --host 0.0.0.0", "loopback"),
+        ("serve --tokens none.yaml", "none.yaml"),
+    ],
+)
+def test_it_does_not_start_open_to_everybody(
+    line: str, expected: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ray.init", lambda *_, **__: pytest.fail("Ray was started"))
+    assert run(line.split()) == 2
+    assert expected in capsys.readouterr().err

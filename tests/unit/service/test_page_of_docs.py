@@ -1,0 +1,41 @@
+"""The lines of docs/serve.md do what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.unit.service.conftest import TOKEN, Running
+
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
+def test_the_lines_with_curl(service: Running, tmp_path: Path) -> None:
+    (tmp_path / ".curlrc").write_text(f'header = "Authorization: Bearer {TOKEN}"', encoding="utf-8")
+    (lines,) = re.findall(r"```sh\n(.*?)```", PAGE, flags=re.DOTALL)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    environment = os.environ | {"URL": service.url, "CURL_HOME": str(tmp_path)}
+    subprocess.run(["sh", "-e", "-c", lines], cwd=tmp_path, env=environment, check=True)
+    with zipfile.ZipFile(tmp_path / "stems.zip") as archive:
+        rows = json.loads(archive.read("index.json"))["rows"]
+        assert {"Speech", "Residual"} == {row["label"] for row in rows}
+        assert {row["stem_uri"] for row in rows} <= {*archive.namelist()}
+    assert len(json.loads((tmp_path / "tags.json").read_text())["nodes"]) == 5
+    assert json.loads((tmp_path / "dogs.json").read_text())["classes"]
+    assert json.loads((tmp_path / "info.json").read_text())["limits"]
+
+
+def test_the_statuses_that_it_names_are_those_of_rows() -> None:
+    from uss_ray.results.index.table import INDEX_STATUSES
+
+    (told,) = [line for line in PAGE.splitlines() if "`POST /v1/separate" in line]
+    assert set(re.findall(r"`(\w+)`", told)) <= {*INDEX_STATUSES}
