@@ -9,13 +9,15 @@ header lies: the sound is read to its end, and a note says so.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from typing import Literal
 
 from uss_ray.audio.inspection import Inspection, Kind, Stream
 from uss_ray.audio.mpeg_audio import inspect_mpeg
-from uss_ray.audio.splice import SeekableReader, patched
+from uss_ray.audio.splice import SeekableReader, SplicedFile, patched
 
 ByteOrder = Literal["big", "little"]
 
@@ -64,6 +66,10 @@ _KNOWN_CHUNKS = frozenset(
 _NAME_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 _-()[].")
 _VOC_SOUND = (1, 2, 3, 9)  # sound, more of it, silence, sound of another kind
 _SVX_BOTH = (6).to_bytes(4, "big")
+_RIFFS = (b"RIFF", b"RF64", b"RIFX", b"BW64")
+_WAVE = (b"WAVE",)
+_FORM = (b"FORM",)
+_AIFF = (b"AIFF", b"AIFC")
 _MPEG_TAGS = (0x50, 0x55)
 # Of `fmt `, those that libsndfile decodes; FFmpeg has the rest.
 _SNDFILE_TAGS = frozenset([0x01, 0x02, 0x03, 0x06, 0x07, 0x11, 0x31, 0x38, 0x39, 0x3A, 0x40, 0x64, 0xFFFE])
@@ -122,7 +128,10 @@ def inspect_riff(file: SeekableReader, *, file_bytes: int, magic: bytes) -> Insp
         body=chunk.body,
         file_bytes=file_bytes,
         outer_stop=None if outer in (0, _ALL_ONES) or outer is None else outer + 8,
-        is_explained=lambda stop: _is_explained(file, stop, file_bytes=file_bytes, order=order),
+        is_explained=lambda stop: (
+            _is_explained(file, stop, file_bytes=file_bytes, order=order)
+            or _begins_another(file, stop, names=_RIFFS, kinds=_WAVE)
+        ),
     )
     mpeg = _mpeg_within(file, tag, settled, body=chunk.body)
     if mpeg is not None:
@@ -133,11 +142,90 @@ def inspect_riff(file: SeekableReader, *, file_bytes: int, magic: bytes) -> Insp
     if magic == b"BW64" and settled.note is None:
         return settled.inspection((Stream(patched({0: b"RF64"}, stop=file_bytes)),))
     if settled.note is None:
-        return settled.inspection()
+        more = _sound_behind(file, chunk, stated, file_bytes=file_bytes, order=order)
+        return settled.inspection() if more is None or settled.fault is not None else more
     if whole + chunk.body > _ALL_ONES - 8 and order == "big":
         return Inspection(fault=("less than 4 GiB of sound in RIFX (convert it)", f"{whole} bytes"))
     head = _mended_riff(file, chunk, order=order, whole=whole, magic=magic)
     return settled.inspection((Stream((head, range(chunk.body, chunk.body + whole))),))
+
+
+def _sound_behind(
+    file: SeekableReader, data: _Chunk, stated: int, *, file_bytes: int, order: ByteOrder
+) -> Inspection | None:
+    """Look for more sound behind that of a WAV: another chunk of it, or other files; libsndfile reads one of them."""
+    behind = data.body + stated
+    behind += behind % 2
+    look = partial(_inspect_wav_within, file)
+    joined = _joined(file, look, _RIFFS, kinds=_WAVE, start=behind, file_bytes=file_bytes, order=order)
+    if joined is not None:
+        return joined
+    chunks = _chunks(file, start=behind, stop=file_bytes, order=order)
+    more = [
+        chunk
+        for chunk in chunks
+        if chunk.chunk_id == b"data" and chunk.size and chunk.body + chunk.size <= file_bytes
+    ]
+    if not more:
+        return None
+    magic = b"RIFX" if order == "big" else b"RIFF"
+    streams = tuple(
+        Stream(
+            (
+                _mended_riff(file, data, order=order, whole=size, magic=magic),
+                range(body, body + size),
+            )
+        )
+        for body, size in [(data.body, stated), *((chunk.body, chunk.size) for chunk in more)]
+    )
+    return Inspection(
+        streams=streams, notes=(f"{len(streams)} chunks of sound, one behind the other: all are read",)
+    )
+
+
+def _inspect_wav_within(file: SeekableReader, stretch: range) -> Inspection:
+    magic = read_at(file, stretch.start, 4)
+    return inspect_riff(SplicedFile(file, [stretch]), file_bytes=len(stretch), magic=magic)
+
+
+def _inspect_aiff_within(file: SeekableReader, stretch: range) -> Inspection:
+    return inspect_aiff(SplicedFile(file, [stretch]), file_bytes=len(stretch))
+
+
+def _begins_another(file: SeekableReader, at: int, *, names: Sequence[bytes], kinds: Sequence[bytes]) -> bool:
+    """Tell whether another file of a kind begins at an offset, or behind the padding there."""
+    heads = [read_at(file, start, 12) for start in (at, at + at % 2)]
+    return any(head[:4] in names and head[8:12] in kinds for head in heads)
+
+
+def _joined(
+    file: SeekableReader,
+    look: Callable[[range], Inspection],
+    names: Sequence[bytes],
+    *,
+    kinds: Sequence[bytes],
+    start: int,
+    file_bytes: int,
+    order: ByteOrder,
+) -> Inspection | None:
+    """Look into files of a kind that stand one behind the other, the second of them not before `start`."""
+    starts = [
+        chunk.start
+        for chunk in _chunks(file, start=start, stop=file_bytes, order=order)
+        if chunk.chunk_id in names and read_at(file, chunk.body, 4) in kinds
+    ]
+    if not starts:
+        return None
+    streams: list[Stream] = []
+    notes: list[str] = []
+    fault = None
+    for ends in pairwise([0, *starts, file_bytes]):
+        stretch = range(*ends)
+        found = look(stretch)
+        streams += found.moved(stretch.start, file_bytes=stretch.stop).streams
+        notes += found.notes
+        fault = fault or found.fault
+    return Inspection(streams=tuple(streams), notes=tuple(notes), fault=fault)
 
 
 def _mpeg_within(file: SeekableReader, tag: int, settled: Settled, *, body: int) -> Inspection | None:
@@ -184,9 +272,17 @@ def inspect_aiff(file: SeekableReader, *, file_bytes: int) -> Inspection:
         body=sound.body,
         file_bytes=file_bytes,
         outer_stop=None if outer in (0, _ALL_ONES) else outer + 8,
-        is_explained=lambda stop: _is_explained(file, stop, file_bytes=file_bytes, order="big"),
+        is_explained=lambda stop: (
+            _is_explained(file, stop, file_bytes=file_bytes, order="big")
+            or _begins_another(file, stop, names=_FORM, kinds=_AIFF)
+        ),
         empty_size=8,
     )
+    if settled.note is None and settled.fault is None:
+        look = partial(_inspect_aiff_within, file)
+        joined = _joined(file, look, _FORM, kinds=_AIFF, start=sound.stop, file_bytes=file_bytes, order="big")
+        if joined is not None:
+            return joined
     if settled.note is None or common is None or common.start > sound.start:
         return settled.inspection()
     facts = read_at(file, common.body, 18)

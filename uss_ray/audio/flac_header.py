@@ -60,8 +60,9 @@ def inspect_flac(file: SeekableReader, *, file_bytes: int) -> Inspection:
     if len(starts) > 1:
         stops = [*starts[1:], file_bytes]
         return Inspection(streams=tuple(Stream((range(*ends),)) for ends in zip(starts, stops, strict=True)))
-    if end is None or end <= info.total:
+    if end is None or end == info.total:
         return Inspection()
+    # Also of a file that has fewer: it would end in the middle of a frame if something were cut off.
     total = bytes([head[_TOTAL_AT] & 0xF0 | end >> 32]) + (end & 0xFFFFFFFF).to_bytes(4, "big")
     note = f"the header states {info.total} samples, there are {end}: read to the end"
     stop = file_bytes - _tag_bytes(file, file_bytes=file_bytes)

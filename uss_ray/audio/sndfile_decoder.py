@@ -56,7 +56,8 @@ class SndfileDecoder:
             subtype=self._file.subtype,
         )
 
-        self._left = frames
+        # Behind the last frame of a FLAC libsndfile takes a tag or padding for one that is broken.
+        self._left = stated if frames is None and self._file.format == "FLAC" and stated else frames
         if frames is not None and stated is not None and stated < frames:
             self._file.close()
             raise DecodingError(f"a guess of {stated} samples where there are {frames}")

@@ -378,6 +378,36 @@ def test_a_wav_whose_header_agrees_with_itself_is_cut_off(kept: float, junk: byt
     assert "cut off" in reason(content[: int(len(content) * kept)])
 
 
+@pytest.mark.parametrize("format", ["WAV", "AIFF"])
+@pytest.mark.parametrize("frames", [(FRAMES, 9001), (FRAMES, FRAMES, 7000)])
+def test_joined_files_are_one_recording(format: str, frames: tuple[int, ...]) -> None:
+    parts = [sound(count, seed=count) for count in frames]
+    content = b"".join(encoded(part, format=format) for part in parts)
+    spec, found = read(content)
+    assert (spec.frames, spec.note) == (sum(frames), None)
+    assert np.abs(found - np.concatenate(parts, axis=1)).max() < 1 / 32000
+    assert "cut off" in reason(content[:-2000])
+    assert "throughout" in reason(content + encoded(sound(channels=2), format=format))
+
+
+def test_many_joined_files_are_read_without_recursion() -> None:
+    content = 1500 * encoded(sound(20))
+    assert read(content)[0].frames == 30_000
+
+
+def test_all_chunks_of_sound_in_a_wav_are_read() -> None:
+    whole = encoded(sound())
+    at, cut = whole.index(b"data"), 4000
+    body = whole[at + 8 :]
+    parts = [b"data" + len(part).to_bytes(4, "little") + part for part in (body[:cut], body[cut:])]
+    content = whole[:at] + parts[0] + b"LIST\x04\0\0\0INFO" + parts[1]
+    content = content[:4] + (len(content) - 8).to_bytes(4, "little") + content[8:]
+    spec, found = read(content)
+    assert spec.frames == FRAMES
+    assert np.abs(found - sound()).max() < 1 / 32000
+    assert "2 chunks of sound" in str(spec.note)
+
+
 def test_a_wav_that_states_nothing_and_holds_nothing_has_no_sample() -> None:
     empty = wav(data=0, riff=36)[:44]
     assert "0 samples" in reason(empty)
@@ -536,8 +566,24 @@ def test_a_flac_that_states_too_few_samples_is_read_to_its_end(stated: int, tail
     reason(content, strict=True)
 
 
-def test_a_flac_that_states_too_many_samples_is_cut_off() -> None:
-    assert "cut off" in reason(flac_stating(FRAMES + 1))
+@pytest.mark.parametrize("stated", [FRAMES + 1, 2 * FRAMES])
+def test_a_flac_that_states_too_many_samples_but_ends_with_a_whole_frame_is_read_to_its_end(
+    stated: int,
+) -> None:
+    content = flac_stating(stated)
+    spec, found = read(content)
+    assert (spec.frames, found.shape[1]) == (FRAMES, FRAMES)
+    assert f"states {stated} samples" in str(spec.note)
+    reason(content, strict=True)
+    reason(content[:-100])
+
+
+@pytest.mark.parametrize(
+    "tail", [b"TAG" + bytes(125), bytes(5000), b"APETAGEX" + bytes(24), b"LYRICSBEGIN x", b"\xff\xf8" * 40]
+)
+def test_what_stands_behind_a_flac_is_no_sound_and_no_fault(tail: bytes) -> None:
+    spec, found = read(encoded(sound(), format="FLAC") + tail)
+    assert (spec.frames, spec.note, found.shape[1]) == (FRAMES, None, FRAMES)
 
 
 def test_two_flac_files_of_one_length_are_not_taken_for_the_first() -> None:
