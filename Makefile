@@ -36,7 +36,7 @@ $(VENV)/.run: $(VENV)/.created pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.run tests/peers.txt
 	@echo "Installing the test and lint tools ..."
-	@$(INSTALL) --editable '.[ray,s3,serve,hdf5,media,dev,peers]'
+	@$(INSTALL) --editable '.[ray,s3,serve,hdf5,media,evaluation,dev,peers]'
 	@$(PIP) install --quiet --quiet --no-compile --no-deps --requirement tests/peers.txt
 	@touch $@
 

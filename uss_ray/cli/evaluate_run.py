@@ -138,6 +138,9 @@ def show_result(result: EvaluationResult) -> None:
             f"Lowest class of {LEAST_TARGETS} targets or more: {worst.label}, "
             f"{worst.medians['sdri']:z.2f} dB SDRi"
         )
+    for package in sorted(set(result.not_measured.values())):
+        names = (name for name, needed in result.not_measured.items() if needed == package)
+        say(f"Not measured: {', '.join(names)}, which need {package}")
     if result.published is not None:
         say(f"The paper: {result.published:g} {result.unit} ({result.published_score})")
     for count, what in ((result.missing, "missing"), (result.broken, "broken")):

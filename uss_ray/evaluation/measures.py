@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from importlib.util import find_spec
 from typing import Final
 
 import numpy as np
@@ -18,10 +19,30 @@ Waveform = NDArray[np.float32]
 ALWAYS: Final = ("sdr", "sdri", "si_sdr", "si_sdri", "snr", "level")
 _BSS: Final = ("bss_sdr", "bss_sdri", "bss_sdr_swapped", "bss_sdri_swapped")
 _SPEECH: Final = ("ssnr", "pesq", "stoi", "csig", "cbak", "covl")
+_OF_PESQ: Final = ("pesq", "csig", "cbak", "covl")
 _LEAST_LEVEL_DB = -60.0
 OF_SCENES: Final = ("ca_sdri", "capi_sdri", "residual", "false_stems", "missed")
 """Of all that was found in a scene, not of one estimate: see `label_metrics`, and shares of the mixture's energy."""
 MEASURES: Final = (*ALWAYS, *_BSS, *_SPEECH, *OF_SCENES)
+
+
+_PACKAGES: Final = {
+    "museval": ("evaluation", _BSS),
+    "pystoi": ("evaluation", ("stoi",)),
+    "pesq": ("pesq", _OF_PESQ),
+}
+"""Package -> the extra that it comes with, and what cannot be measured without it."""
+
+
+def not_measurable(measures: Collection[str]) -> dict[str, str]:
+    """Name the measures whose package is not installed, with how to install it."""
+    return {
+        name: f"{package} (pip install 'uss-ray[{extra}]')"
+        for package, (extra, names) in _PACKAGES.items()
+        if find_spec(package) is None
+        for name in names
+        if name in measures
+    }
 
 
 def score(
@@ -58,7 +79,7 @@ def score(
     if set(more) & set(_BSS):
         found |= _bss_scores(estimate, reference, mixture, sample_rate)
     if set(more) & set(_SPEECH):
-        found |= _speech_scores(estimate, reference, sample_rate)
+        found |= _speech_scores(estimate, reference, sample_rate, set(more))
     return found
 
 
@@ -94,16 +115,20 @@ def _difference(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else one - other
 
 
-def _speech_scores(estimate: Waveform, reference: Waveform, sample_rate: int) -> dict[str, float | None]:
+def _speech_scores(
+    estimate: Waveform, reference: Waveform, sample_rate: int, wanted: set[str]
+) -> dict[str, float | None]:
     to_speech = BlockResampler(sample_rate, SPEECH_RATE)
     found, true = (to_speech.resample(sound[None])[0] for sound in (estimate, reference))
-    pesq = pesq_wide_band(found, true)
-    opinions: tuple[float | None, ...] = (None, None, None)
-    if pesq is not None:
-        opinions = composites(found, true, sample_rate=SPEECH_RATE, pesq=pesq)
-    return {
-        "ssnr": segmental_snr(found, true, sample_rate=SPEECH_RATE),
-        "pesq": pesq,
-        "stoi": stoi(found, true),
-        **dict(zip(("csig", "cbak", "covl"), opinions, strict=True)),
-    }
+    scores: dict[str, float | None] = {}
+    if "ssnr" in wanted:
+        scores["ssnr"] = segmental_snr(found, true, sample_rate=SPEECH_RATE)
+    if "stoi" in wanted:
+        scores["stoi"] = stoi(found, true)
+    if wanted & set(_OF_PESQ):
+        pesq = pesq_wide_band(found, true)
+        opinions: tuple[float | None, ...] = (None, None, None)
+        if pesq is not None:
+            opinions = composites(found, true, sample_rate=SPEECH_RATE, pesq=pesq)
+        scores |= dict(zip(_OF_PESQ, (pesq, *opinions), strict=True))
+    return scores

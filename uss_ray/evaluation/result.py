@@ -148,6 +148,9 @@ class EvaluationResult(Settings):
     systems: tuple[SystemResult, ...]
     condition: Condition | None = None
     heard: tuple[Heard, ...] = ()
+    not_measured: dict[str, str] = Field(
+        default_factory=dict, description="Measures whose package was not installed, and how it is."
+    )
     reasons: dict[str, int] = Field(description="Why there is no estimate, with counts.")
     made: dict[str, Any] = Field(default_factory=dict, description="When, how long, and with what.")
 

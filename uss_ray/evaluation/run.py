@@ -30,7 +30,7 @@ from uss_ray.evaluation.benchmarks.known import (
 )
 from uss_ray.evaluation.items import EvaluationList, Item, read_list
 from uss_ray.evaluation.label_metrics import Times, ca_sdri, capi_sdri, event_counts, frame_counts
-from uss_ray.evaluation.measures import score
+from uss_ray.evaluation.measures import not_measurable, score
 from uss_ray.evaluation.metrics import is_silent, sdr
 from uss_ray.evaluation.queries import (
     ByCondition,
@@ -229,6 +229,23 @@ class Evaluator:
         return find_benchmark(self.request.benchmark)
 
     @cached_property
+    def not_measured(self) -> dict[str, str]:
+        """Measures of the benchmark whose package is not installed, with how to install it.
+
+        Raises
+        ------
+        ConfigError
+            If the main score is one of them.
+        """
+        card = self.benchmark.card
+        lacking = not_measurable((card.main_score, *card.measures))
+        if card.main_score in lacking:
+            raise ConfigError(
+                f"measure {card.main_score}", expected=lacking[card.main_score], found="no such package"
+            )
+        return lacking
+
+    @cached_property
     def weights(self) -> Weights:
         """The weights, loaded."""
         weights = load_weights(self.request.weights)
@@ -255,6 +272,9 @@ class Evaluator:
             If a query cannot be asked.
         """
         request = self.request
+        assert (
+            self.not_measured is not None
+        )  # a main score that cannot be measured ends the run before any work
         found: list[System] = list(BASELINES)
         own = [name for name in request.systems if name in OWN_SYSTEMS]
         for name in own:
@@ -341,7 +361,7 @@ class Evaluator:
 
     def _score(self, mixed: MixedItem, separated: Separated, system: System) -> list[ScoreRow]:
         rows = []
-        more = self.benchmark.card.measures
+        more = [name for name in self.benchmark.card.measures if name not in self.not_measured]
         for label, target in mixed.targets.items():
             estimate = separated.estimates.get(label)
             scores: dict[str, float | None] = {}

@@ -1,7 +1,7 @@
 """Metrics of speech enhancement: segmental SNR, log-likelihood ratio, spectral slopes, and Loizou's composites.
 
 Owns them after their definitions (Loizou, Speech Enhancement, 2nd edition; Hu and Loizou 2008), with the frames of the
-program that the paper's figures come from. PESQ and STOI are libraries' (extra `evaluation`).
+program that the paper's figures come from. PESQ and STOI are libraries' (extras `pesq` and `evaluation`).
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def _library(name: str) -> Any:
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
-        expected = f"{name} (pip install 'uss-ray[evaluation]')"
+        expected = f"{name} (pip install 'uss-ray[{'pesq' if name == 'pesq' else 'evaluation'}]')"
         raise ConfigError("speech metrics", expected=expected, found="no such package") from error
 
 

@@ -5,7 +5,6 @@ import pytest
 
 from uss_ray.evaluation.bss_metrics import bss_sdr
 
-pytest.importorskip("museval")
 RATE = 8_000
 
 

@@ -128,6 +128,19 @@ def test_a_file_that_is_gone_ends_the_run_or_is_left_out(two_sources, two_means,
     assert all("clip1.wav" in (row.reason or "") for row in rows)
 
 
+def test_a_main_score_that_cannot_be_measured_ends_the_run_and_others_are_left_out(
+    two_sources, two_means, tmp_path, listed, monkeypatch
+) -> None:
+    monkeypatch.setattr("uss_ray.evaluation.measures.find_spec", lambda _: None)
+    request = ask(two_sources, two_means, tmp_path, listed)
+    scored = open_list(request)
+    evaluator = Evaluator(request=request.replace(benchmark="musdb18-hq"), scored=scored)
+    with pytest.raises(ConfigError, match=r"measure bss_sdr: expected museval \(pip install"):
+        evaluator.systems  # noqa: B018 - before any work
+    speech = Evaluator(request=request.replace(benchmark="voicebank"), scored=scored)
+    assert speech.not_measured.keys() == {"stoi", "pesq", "csig", "cbak", "covl"}
+
+
 def nothing(mixture, sample_rate, labels):
     return mixture[None] * 0
 

@@ -327,7 +327,7 @@ def finish(
         card=evaluator.benchmark.card,
         weights=(weights.name, weights.sha256),
         made=made,
-    ).replace(heard=heard)
+    ).replace(heard=heard, not_measured=evaluator.not_measured)
     (request.output_store / RESULT_NAME).put(result.to_json().encode())
     return result
 
