@@ -13,6 +13,7 @@ from pydantic import Field
 from uss_ray.cli.command import JSON, STORAGE_NAME, Command
 from uss_ray.config import Location, Settings
 from uss_ray.errors import ConfigError, DataError
+from uss_ray.evaluation.request import Variation
 from uss_ray.store.options import StoreOptions
 from uss_ray.store.store import Store
 
@@ -54,6 +55,9 @@ class DrawList(Settings):
         default=None,
         description="Keep targets of these classes of the ontology alone: a text file, a class a line, by label or id.",
     )
+    variation: Variation = Field(
+        default_factory=Variation, description="For curves of robustness: each mixture again, varied."
+    )
     output: Location = Field(description="Parquet file to write; with .csv, mini's pairs as CSV.")
     storage: StoreOptions = Field(default_factory=StoreOptions, description=_STORAGE)
 
@@ -72,7 +76,13 @@ LIST: Final = Command(
     model=DrawList,
     positionals={"benchmark": "BENCHMARK"},
     short={"output": "-o"},
-    names={"storage": STORAGE_NAME},
+    names={
+        "storage": STORAGE_NAME,
+        **{
+            f"variation.{name}": f"vary-{name.replace('_', '-')}" for name in ("snr_db", "sources", "seconds")
+        },
+    },
+    lists=("variation.snr_db", "variation.sources", "variation.seconds"),
 )
 CHECK: Final = Command(
     name="evaluate check",
@@ -95,10 +105,9 @@ def draw_benchmark_list(arguments: Sequence[str]) -> int:
 
     benchmark, data = find(asked.benchmark, asked.data)
     if benchmark.card.name == PAIRS_BENCHMARK and asked.output.casefold().endswith(PAIRS_SUFFIX):
-        if asked.classes is not None:
-            raise ConfigError(
-                "evaluate list --classes", expected="a Parquet file to write", found=asked.output
-            )
+        if asked.classes is not None or asked.variation != Variation():
+            flag = "--vary-…" if asked.classes is None else "--classes"
+            raise ConfigError(f"evaluate list {flag}", expected="a Parquet file to write", found=asked.output)
         say(f"{write_list(Path(data), Path(asked.output), seed=asked.seed or 0)} pairs: {asked.output}")
         return 0
     listed = draw_list(
@@ -108,6 +117,7 @@ def draw_benchmark_list(arguments: Sequence[str]) -> int:
         split=asked.split,
         seed=asked.seed,
         allow_missing=asked.allow_missing,
+        variation=asked.variation,
     )
     if asked.classes is not None:
         classes = Store(asked.classes, asked.storage, DataError)

@@ -1,9 +1,9 @@
-"""What an evaluation is asked to do, as plain values that travel to a worker."""
+"""What a list and an evaluation are asked to be, as plain values that travel to a worker."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
@@ -16,6 +16,24 @@ from uss_ray.weights import STARTER
 
 QueryName = Literal["class-mean", "oracle", "detected", "class-index", "examples", "text"]
 OWN_SYSTEMS: Final = ("engine", "gated", "bare", "published")
+
+
+class Variation(Settings):
+    """What the mixtures of two are varied in; without any of it they are as they were drawn.
+
+    Each of them is there once for each value of each kind, and the other kinds as drawn: curves, not a grid.
+    """
+
+    snr_db: tuple[Annotated[float, Field(ge=-60, le=60)], ...] = Field(
+        default=(), description="Levels of the target above all the rest, in dB."
+    )
+    sources: tuple[Annotated[int, Field(ge=2, le=16)], ...] = Field(
+        default=(),
+        description="Numbers of sources, each at the energy of the target and of an unrelated class.",
+    )
+    seconds: tuple[Annotated[float, Field(gt=0, le=600)], ...] = Field(
+        default=(), description="Lengths; what is too short is repeated."
+    )
 
 
 class EvaluationRequest(Settings):

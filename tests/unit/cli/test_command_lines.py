@@ -359,6 +359,17 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
         }
         for name, run in (("mini", "PAIRS-W"), ("scenes", "SCENES-W"))
     },
+    "evaluate list mini --data SETS --vary-snr-db -10 -5 0 5 10 --vary-sources 2 3 4 6 --vary-seconds 0.5 1 2 4 8 "
+    "-o curves.parquet": {
+        "benchmark": "mini",
+        "data": "SETS",
+        "variation": {
+            "snr_db": (-10.0, -5.0, 0.0, 5.0, 10.0),
+            "sources": (2, 3, 4, 6),
+            "seconds": (0.5, 1.0, 2.0, 4.0, 8.0),
+        },
+        "output": "curves.parquet",
+    },
     "evaluate compare PAIRS-W PAIRS-V": {"one": "PAIRS-W", "other": "PAIRS-V"},
     "evaluate compare SCENES-W SCENES-V --measure ca_sdri": {
         "one": "SCENES-W",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from typing import Final, cast
 
@@ -9,6 +10,8 @@ from uss_ray.errors import ConfigError
 from uss_ray.evaluation.benchmarks.benchmark import Benchmark, Draw, Files
 from uss_ray.evaluation.items import MODEL_RATE, EvaluationList, ItemSource, Protocol
 from uss_ray.evaluation.pairs import read_pairs
+from uss_ray.evaluation.request import Variation
+from uss_ray.evaluation.robustness import varied
 from uss_ray.evaluation.sounds import SoundShelf
 from uss_ray.mixtures import matching_gain
 from uss_ray.ontology.vocabulary import Vocabulary
@@ -56,6 +59,7 @@ def draw_list(
     split: str | None = None,
     seed: int | None = None,
     allow_missing: bool = False,
+    variation: Variation | None = None,
 ) -> EvaluationList:
     """Draw the list of a benchmark from its data.
 
@@ -70,11 +74,13 @@ def draw_list(
         By default 1234 for the published protocol, as in the released scripts, and 0 for the strict one.
     allow_missing : bool, default=False
         Leave out what is not there, and count it.
+    variation : Variation, optional
+        For curves of robustness.
 
     Raises
     ------
     ConfigError, DataError
-        As of `Benchmark.list`.
+        As of `Benchmark.list` and `robustness.varied`.
     """
     chosen = protocol or benchmark.card.protocols[-1]
     draw = draw_of(
@@ -83,7 +89,10 @@ def draw_list(
         protocol=chosen,
         seed=seed if seed is not None else (PUBLISHED_SEED if chosen == "published" else 0),
     )
-    return benchmark.list(draw, allow_missing=allow_missing)
+    listed = benchmark.list(draw, allow_missing=allow_missing)
+    if variation is None:
+        return listed
+    return replace(listed, items=tuple(varied(listed.items, variation, draw)))
 
 
 def list_of_pairs(location: Location, data: Store) -> EvaluationList:
