@@ -63,6 +63,10 @@ def chromium() -> Iterator[Any]:
             pytest.fail(f"the tests of the pages need {reason}")
         pytest.skip(f"needs {reason}")
     arguments = ["--autoplay-policy=no-user-gesture-required", "--mute-audio"]
+    arguments += [
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+    ]  # a microphone that beeps
     if os.geteuid() == 0:
         arguments.append("--no-sandbox")
     with sync_playwright() as driver:

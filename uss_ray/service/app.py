@@ -10,7 +10,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from uss_ray.service import info_routes, separation_routes
+from uss_ray.service import info_routes, kept_routes, page_routes, separation_routes
 from uss_ray.service.backend import Backend
 from uss_ray.service.decoders import Decoders
 from uss_ray.service.gate import Gate, Observe, as_refusal
@@ -20,7 +20,12 @@ from uss_ray.service.settings import ServiceSettings
 from uss_ray.service.tokens import Tokens
 from uss_ray.version import VERSION
 
-ROUTERS: Final[tuple[APIRouter, ...]] = (info_routes.router, separation_routes.router)
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    info_routes.router,
+    kept_routes.router,
+    page_routes.router,
+    separation_routes.router,
+)
 
 
 def create_app(backend: Backend, settings: ServiceSettings, *, observe: Observe | None = None) -> FastAPI:

@@ -36,10 +36,10 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 logger = logging.getLogger(__name__)
 audit = logging.getLogger("uss_ray.audit")
 
-OPEN_PATHS: Final = {"/healthz", "/readyz"}
+OPEN_PATHS: Final = {"/", "/healthz", "/readyz"}
 """What is answered without a token."""
 
-OPEN_PREFIXES: Final[list[str]] = []
+OPEN_PREFIXES: Final = ("/assets/",)
 """Beginnings of paths that are answered without a token."""
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")

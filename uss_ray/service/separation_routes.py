@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 import json
 import zipfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -23,6 +24,7 @@ from uss_ray.results.options import WriteMode
 from uss_ray.service.asking import asked_for
 from uss_ray.service.backend import Answer, Work
 from uss_ray.service.body import RECORDING, receive
+from uss_ray.service.kept import KeptResult
 from uss_ray.service.problems import Refusal
 from uss_ray.service.service import Service, service_of
 
@@ -62,6 +64,9 @@ class SeparateParameters(Settings):
     threshold: float | None = Field(
         default=None, ge=0.0, le=1.0, description="Probability from which on a sound is there."
     )
+    keep: int | None = Field(
+        default=None, ge=1, description="Seconds that the result is kept; it is not in the answer then."
+    )
 
 
 _BODY = {
@@ -92,18 +97,27 @@ _BODY = {
     "/v1/separate",
     openapi_extra=_BODY,
     response_class=Response,
-    responses={200: {"content": {"application/zip": {}}, "description": "Stems and index.json, stored."}},
+    responses={
+        200: {"content": {"application/zip": {}}, "description": "Stems and index.json, stored."},
+        201: {"content": {"application/json": {}}, "description": "Rows and links of what is kept."},
+    },
 )
 async def separate(request: Request, said: Annotated[SeparateParameters, Query()]) -> Response:
-    """Separate a recording; nothing of it is kept."""
-    _check_accepted(request)
+    """Separate a recording; nothing of it is kept, unless that is asked for."""
+    if said.keep is None:
+        _check_accepted(request)
+        keeper = None
+    else:
+        keeper = _keeper(request, said.keep)
     query = {"classes": said.class_, "exclude": said.exclude, "union": said.union}
     asked = _given(
         query={"levels": said.level, "texts": said.text, **query},
         write={"stem_format": said.format, "write": said.write, "residual": said.residual},
         settings={"threshold": said.threshold},
     )
-    _, answer = await _answered(request, asked, segments=False)
+    work, answer = await _answered(request, asked, segments=keeper is not None)
+    if keeper is not None:
+        return _made(await asyncio.to_thread(keeper, work, answer), answer)
     content = await asyncio.to_thread(zipped, answer)
     return StreamingResponse(
         _chunks(content),
@@ -229,6 +243,23 @@ def _given(**parts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         for part, fields in parts.items()
     }
     return {part: fields for part, fields in said.items() if fields}
+
+
+def _keeper(request: Request, seconds: int) -> Callable[[Work, Answer], KeptResult]:
+    """Tell how a result is kept; whether it can be is asked before any work."""
+    service = service_of(request)
+    most = service.settings.limits.kept_seconds
+    if seconds > most:
+        raise Refusal(
+            "keep", expected=f"at most {most} s", found=f"{seconds} s", status=422, limit="kept_seconds"
+        )
+    return functools.partial(service.kept.keep, tenant=request.state.tenant.name, seconds=seconds)
+
+
+def _made(kept: KeptResult, answer: Answer) -> JSONResponse:
+    content = {"id": kept.result_id, "expires": kept.expires, "rows": list(answer.rows), "links": kept.links}
+    headers = {"location": kept.links["self"], "cache-control": "no-store"}
+    return JSONResponse(content, status_code=201, headers=headers)
 
 
 def _check_accepted(request: Request) -> None:

@@ -17,6 +17,8 @@ from uss_ray.ontology.known import KnownNodes
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.service.backend import Backend, EngineFacts
 from uss_ray.service.decoders import Decoders
+from uss_ray.service.kept import KeptResults
+from uss_ray.service.problems import Refusal
 from uss_ray.service.settings import ServiceSettings
 from uss_ray.store.store import Store
 
@@ -54,6 +56,25 @@ class Service:
         """Where it keeps what it keeps."""
         place = self.settings.store
         return None if place is None else Store(place, self.settings.storage, OutputError)
+
+    @cached_property
+    def _kept(self) -> KeptResults | None:
+        return None if self.store is None else KeptResults(self.store, presign=self.settings.presign)
+
+    @property
+    def kept(self) -> KeptResults:
+        """The results that it keeps.
+
+        Raises
+        ------
+        Refusal
+            If it keeps nothing.
+        """
+        if self._kept is None:
+            raise Refusal(
+                "results", expected="a service with a store", found="one that keeps nothing", status=404
+            )
+        return self._kept
 
     async def facts(self) -> EngineFacts:
         """Tell what it separates with; asked once."""

@@ -40,6 +40,7 @@ class Limits(Settings):
     queue_seconds: float = Field(
         default=60.0, gt=0.0, description="Seconds of work that may wait; beyond, a request is put off."
     )
+    kept_seconds: Count = Field(default=3600, description="Longest time in seconds that a result is kept.")
     at_once: Count = Field(default=8, description="Requests of one token at a time.")
     decoder_memory_bytes: Count = Field(
         default=2_000_000_000, description="Memory that a decoder's process may take for a recording."
@@ -80,6 +81,10 @@ class ServiceSettings(Settings):
         default=None, description="Folder or URI of what the service keeps; without one it keeps nothing."
     )
     storage: Storage = StoreOptions()
+    presign: bool = Field(
+        default=False,
+        description="Whole results come from the store itself (S3), by addresses that are good for a minute.",
+    )
     decoders: Count = Field(default=2, description="Processes that decode.")
     limits: Limits = Field(default_factory=Limits, description="How much may be asked.")
 

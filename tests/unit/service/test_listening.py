@@ -1,0 +1,113 @@
+"""A kept result to be looked at and heard."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.unit.service.answers import DOG, answer_of, flac, row_of, work_of
+from uss_ray.errors import OutputError
+from uss_ray.service.backend import Answer
+from uss_ray.service.kept import KeptResult, KeptResults
+from uss_ray.service.listening import player_of, spectrogram_of, waveform_of
+from uss_ray.store.store import Store
+
+SOUND = (np.random.default_rng(1).integers(-9000, 9000, (2, 20_000)) / 32768).astype(np.float32)
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> KeptResults:
+    return KeptResults(Store(str(tmp_path / "store"), error=OutputError))
+
+
+@pytest.fixture
+def made(results: KeptResults) -> KeptResult:
+    return results.keep(work_of(SOUND), answer_of(SOUND), tenant="one", seconds=60)
+
+
+def data_of(markup: str) -> dict:
+    found = re.search(r'<script type="application/json" class="uss-data">(.*?)</script>', markup, re.DOTALL)
+    assert found
+    return json.loads(found[1])
+
+
+def test_the_player_has_a_lane_for_each_stem_and_its_addresses(made: KeptResult) -> None:
+    markup = player_of(made)
+    data = data_of(markup)
+    assert [lane["name"] for lane in data["lanes"]] == ["Recording", "Dog", "Cat", "Rest"]
+    root = f"v1/results/{made.result_id}"
+    assert [lane["files"][0]["url"] for lane in data["lanes"]] == [
+        f"{root}/stems/recording.flac",
+        f"{root}/stems/query/dog.flac",
+        f"{root}/stems/query/cat.flac",
+        f"{root}/stems/query/residual.flac",
+    ]
+    assert data["adds"] == ["queries"]
+    assert data["seconds"] == 2.5
+    assert f'src="{root}/spectrogram.png"' in markup
+    assert f'src="{root}/waveform.svg?stem=query%2Fdog.flac"' in markup
+    assert f'href="{root}/stems/query/dog.flac"' in markup
+    assert data["lanes"][1]["probs"][0]
+
+
+def test_nothing_in_it_needs_a_lax_policy(made: KeptResult) -> None:
+    markup = player_of(made)
+    assert not re.search(r"\sstyle=|\son[a-z]+=|<style|javascript:", markup)
+    assert re.findall(r"<script[^>]*>", markup) == ['<script type="application/json" class="uss-data">']
+
+
+def test_names_of_strangers_are_texts(results: KeptResults) -> None:
+    evil = "</script><img src=x onerror=alert(1)>"
+    answer = Answer(
+        rows=[row_of(DOG, label=evil, stem_uri="query/a&b.flac")],
+        files={"query/a&b.flac": flac(SOUND)},
+        run={},
+    )
+    markup = player_of(results.keep(work_of(SOUND), answer, tenant="one", seconds=60))
+    assert "<img src=x" not in markup
+    assert data_of(markup)["lanes"][1]["name"] == evil
+    assert "stem=query%2Fa%26b.flac" in markup
+
+
+def test_spans_are_files_of_one_lane(results: KeptResults) -> None:
+    spans = [
+        {"start_seconds": at, "end_seconds": at + 0.5, "stem_uri": f"query/dog/{at}.flac", "stem_sha256": "0",
+         "stem_bytes": 1, "stem_start_frame": int(at * 8000)}
+        for at in (0.5, 1.5)
+    ]  # fmt: skip
+    files = {span["stem_uri"]: flac(SOUND[:, :4000]) for span in spans}
+    answer = Answer(rows=[row_of(DOG, active_spans=spans)], files=files, run={})
+    made = results.keep(work_of(SOUND), answer, tenant="one", seconds=60)
+    markup = player_of(made)
+    assert [file["start"] for file in data_of(markup)["lanes"][1]["files"]] == [0.5, 1.5]
+    assert markup.count('/stems/query/dog/0.5.flac"') == 2  # a link, and what the script reads
+
+
+def test_a_result_of_failures_alone_has_a_player(results: KeptResults) -> None:
+    failed = {
+        **dict.fromkeys(row_of(DOG)),
+        "label": "Spech",
+        "kind": "class",
+        "status": "failed",
+        "reason": "no such",
+    }
+    answer = Answer(rows=[failed], files={}, run={})
+    made = results.keep(work_of(SOUND), answer, tenant="one", seconds=60)
+    assert [lane["name"] for lane in data_of(player_of(made))["lanes"]] == ["Recording"]
+
+
+def test_pictures_show_where_the_sound_is(results: KeptResults, made: KeptResult) -> None:
+    quiet = SOUND.copy()
+    quiet[:, 5000:] = 0
+    drawn = waveform_of(made, "query/dog.flac", [quiet[:, :7000], quiet[:, 7000:]])
+    path = ElementTree.fromstring(drawn)[0].attrib["d"]
+    upper = [float(point.split(",")[1]) for point in path.strip("Mz").split()[:600]]
+    assert max(upper[:149]) < 100
+    assert set(upper[151:]) == {100.0}
+    assert waveform_of(made, "query/dog.flac", [quiet]) == drawn
+    assert spectrogram_of(made, [SOUND]).startswith(b"\x89PNG")
