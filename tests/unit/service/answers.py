@@ -41,7 +41,8 @@ def row_of(
         "node_id": node_id, "label": label, "level": level, "kind": "class", "status": status, "reason": None,
         "probability": 0.75, "certainty": "sure", "stem_probability": None, "active_seconds": 1.0, "active_spans": [],
         "level_db": -20.0, "peak_db": -6.0, "stem_uri": stem_uri, "stem_sha256": None if stem_uri is None else "0" * 64,
-        "stem_bytes": None if stem_uri is None else 1, "clipped_samples": 0, "sample_rate": RATE, "format": "FLAC/PCM_16",
+        "stem_bytes": None if stem_uri is None else 1, "clipped_samples": 0, "sample_rate": RATE,
+        "format": "FLAC/PCM_16",
     }  # fmt: skip
     return row | facts
 

@@ -19,9 +19,9 @@ from uss_ray.service.settings import ServiceSettings
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    with running(ServiceSettings(no_auth=True, decoders=1), KnownAnswers()) as service:
-        with service.client(token=None) as client:
-            yield client
+    settings = ServiceSettings(no_auth=True, decoders=1)
+    with running(settings, KnownAnswers()) as service, service.client(token=None) as client:
+        yield client
 
 
 def assets(client: httpx.Client) -> list[str]:

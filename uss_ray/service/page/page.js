@@ -303,6 +303,7 @@ const loader = id => async (stems, start, frames) => {
 };
 
 async function open(id) {
+  state.player?.pause();
   const known = await ask(`v1/results/${id}`);
   const drawn = make('template');
   drawn.innerHTML = await (await call(`v1/results/${id}/player`)).text();
@@ -314,6 +315,8 @@ async function open(id) {
   state.player = UssRayPlayer.mount($('player-place').firstElementChild, {
     engine: (data, onTrouble) => new Windows(data, onTrouble, loader(id)),
   });
+  state.player.root.tabIndex = -1;
+  state.player.root.focus(); // so that its keys are at hand
   $('until').textContent = `Kept until ${new Date(1000 * known.expires).toLocaleTimeString()}, then gone.`;
   for (const [image, url] of pictures) call(url).then(picture => { image.src = URL.createObjectURL(picture); }, () => image.remove());
 }
@@ -331,7 +334,11 @@ function close() {
   history.replaceState(null, '', location.pathname);
 }
 
-on('file', 'change', () => { const [file] = $('file').files; if (file) take(file, file.name); });
+on('file', 'change', () => {
+  const [file] = $('file').files;
+  $('file').value = ''; // the same one may be chosen again
+  if (file) take(file, file.name);
+});
 on('record', 'click', attempt(record));
 on('stop', 'click', () => state.sending?.abort());
 on('view', 'pointerdown', event => { if (event.button === 0) drag(event); });
