@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from axe_playwright_python.sync_playwright import Axe
 
 from tests.browser.looks import contrast
 from tests.unit.service.answers import CAT, DOG, RATE, KnownAnswers, flac, stems_of
@@ -356,6 +355,8 @@ def test_it_fits_a_phone_by_day_and_by_night_and_can_be_read(
 
 
 def test_axe_finds_nothing_wrong(separated: Any) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
     separated.locator(".node").first.click()
     separated.locator(".uss-tree summary").first.click()
     found = Axe().run(separated).response["violations"]
@@ -374,7 +375,7 @@ def test_a_keyboard_alone_reaches_everything_and_is_seen(separated: Any) -> None
         )
         if told[0] in ("uss", "BODY") and seen:
             break
-        assert told[1], told
+        assert told[1] or told[0] == "original", told  # whose buttons are the browser's own
         seen.add(told[0])
     assert {
         "file",
