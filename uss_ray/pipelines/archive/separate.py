@@ -38,6 +38,7 @@ from uss_ray.pipelines.archive.outcome import (
 )
 from uss_ray.pipelines.archive.packets import Sounding, Unit, packets_of
 from uss_ray.pipelines.runtime.metrics import peak_memory_bytes
+from uss_ray.pipelines.runtime.retry import STOPPED_REASON
 from uss_ray.pipelines.runtime.run_state import StopSign
 from uss_ray.results.index.rows import RecordingRows
 from uss_ray.results.index.table import IndexRow
@@ -51,8 +52,6 @@ from uss_ray.store.faults import is_infrastructure
 from uss_ray.wording import plain
 
 logger = logging.getLogger(__name__)
-
-STOPPED = "the job was stopped before it began"
 
 
 class Separator(Protocol):
@@ -147,7 +146,7 @@ class SeparatePackets:
         with ThreadPoolExecutor(len(sounding), thread_name_prefix="write") as pool:
             writings, seconds = self._feed(sounding, pool)
             if not writings:
-                stopped = [_not_done(unit, reason=STOPPED, is_at_fault=False) for unit, _ in sounding]
+                stopped = [_not_done(unit, reason=STOPPED_REASON, is_at_fault=False) for unit, _ in sounding]
                 return [(outcome, None, 0.0) for outcome in stopped], 0.0
             return [writing.written.result() for writing in writings], seconds
 

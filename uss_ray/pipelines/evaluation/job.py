@@ -12,15 +12,12 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-import pyarrow as pa
 import ray
 import ray.data
 import torch
 
 from uss_ray.api.staging import check_apart, check_output, remove_folder
-from uss_ray.arrow import schema_of
 from uss_ray.config import canonical_json
-from uss_ray.errors import DataError, UssRayError
 from uss_ray.evaluation.heard import HEARD_FOLDER, choose_heard, sounds_to_keep
 from uss_ray.evaluation.request import EvaluationRequest
 from uss_ray.evaluation.result import RESULT_NAME, EvaluationResult, environment, make_result
@@ -35,35 +32,16 @@ from uss_ray.evaluation.run import (
 )
 from uss_ray.pipelines.runtime.counters import Increment
 from uss_ray.pipelines.runtime.identity import RunIdentity, open_run
-from uss_ray.pipelines.runtime.job import Job, JobResult, RunReport, run_job
+from uss_ray.pipelines.runtime.job import JobResult, RunReport, run_job
 from uss_ray.pipelines.runtime.lease import hold_lease
 from uss_ray.pipelines.runtime.options import JobOptions
+from uss_ray.pipelines.runtime.pieces import PIECE_SCHEMA, MissingPieces, PieceJob, PieceWorker
 from uss_ray.pipelines.runtime.progress import ProgressHook
-from uss_ray.pipelines.runtime.retry import POISON_REASON
-from uss_ray.pipelines.runtime.run_state import is_stopping
 from uss_ray.pipelines.runtime.stages import Pass, cut_blocks, map_with_actors, run_on_worker
 from uss_ray.results.index.table import RunFacts
 from uss_ray.store.store import Store
 
 LIST_NAME = "list.parquet"
-_CHUNK_SCHEMA = pa.schema([pa.field("chunk", pa.int32(), False)])
-_STOPPED = "the job was stopped before it began"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChunkReport:
-    """What became of a chunk."""
-
-    done: int = 0
-    unfinished: int = 0
-    items: int = 0
-    reading_seconds: float = 0.0
-    separating_seconds: float = 0.0
-    scoring_seconds: float = 0.0
-    reason: str | None = None
-
-
-_REPORT_SCHEMA = schema_of(ChunkReport)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +131,7 @@ def evaluate_archive(
 
 
 @dataclass(kw_only=True)
-class EvaluationJob(Job[EvaluationSummary]):
+class EvaluationJob(PieceJob[EvaluationSummary]):
     """Scoring of a list; an item of the job is a chunk of it."""
 
     kind = "evaluate"
@@ -200,7 +178,7 @@ class EvaluationJob(Job[EvaluationSummary]):
 
     def pipeline(self, run: Pass) -> ray.data.Dataset:
         """Stream the numbers of missing chunks; actors score them."""
-        numbers = run.read([_MissingChunks(run)], schema=_CHUNK_SCHEMA, name="Chunks")
+        numbers = run.read([MissingPieces(run, list)], schema=PIECE_SCHEMA, name="Chunks")
         return map_with_actors(
             cut_blocks(numbers, rows_at_a_time=1),
             ScoreChunks,
@@ -211,26 +189,6 @@ class EvaluationJob(Job[EvaluationSummary]):
             threads=run.pool.threads,
             scored=[self._list],
         )
-
-    def is_one_by_one(self, run: Pass) -> bool:  # noqa: ARG002
-        """See `Job`: a packet is a chunk."""
-        return True
-
-    def read(self, record: dict[str, Any]) -> Iterator[Increment]:
-        """See `Job`."""
-        report = ChunkReport(**record)
-        yield Increment(
-            done=report.done,
-            unfinished=report.unfinished,
-            unfinished_reason=report.reason,
-            got_done=bool(report.done),
-            amounts={"items": report.items},
-            stage_seconds={"score": report.separating_seconds + report.scoring_seconds},
-        )
-
-    def quarantine(self, run: Pass) -> Iterator[Increment]:  # noqa: ARG002
-        """See `Job`; a result without some of its items is none."""
-        raise DataError(self.request.data, expected="items that can be scored", found=POISON_REASON)
 
     def finalise(self, *, is_complete: bool) -> Iterator[Increment]:
         """See `Job`; the rows become the result."""
@@ -258,51 +216,22 @@ class EvaluationJob(Job[EvaluationSummary]):
         )
 
 
-class ScoreChunks:
+class ScoreChunks(PieceWorker):
     """The actor: loads the weights once, and scores chunks."""
 
     def __init__(self, request: EvaluationRequest, threads: int, scored: list[Any], state: Any) -> None:
+        super().__init__(state)
         torch.set_num_threads(threads)
         self._scored: Scored = ray.get(scored[0])
         self._evaluator = Evaluator(request=request, scored=self._scored)
         self._output = request.output_store
-        self._state = state
 
-    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """Give a report for each chunk."""
-        for number in batch["chunk"].to_pylist():
-            yield pa.Table.from_pylist([dataclasses.asdict(self._score(number))], schema=_REPORT_SCHEMA)
-
-    def _score(self, number: int) -> ChunkReport:
-        if is_stopping(self._state):
-            return ChunkReport(unfinished=1, reason=_STOPPED)
-        spent = self._evaluator.spent
-        before = dataclasses.replace(spent)
+    def make(self, number: int) -> tuple[int, int]:
+        """See `PieceWorker`."""
         items = self._scored.chunk(number)
-        try:
-            rows = self._evaluator.rows(items)
-            (self._output / chunk_name(number)).put(rows_to_parquet(rows))
-        except UssRayError as error:
-            return ChunkReport(unfinished=1, reason=error.reason)
-        return ChunkReport(
-            done=1,
-            items=len(items),
-            reading_seconds=spent.reading - before.reading,
-            separating_seconds=spent.separating - before.separating,
-            scoring_seconds=spent.scoring - before.scoring,
-        )
-
-
-class _MissingChunks:
-    """Lists what is to be scored."""
-
-    def __init__(self, run: Pass) -> None:
-        self._ledger, self._state = run.ledger, run.state
-
-    def __call__(self) -> Iterator[pa.Table]:
-        missing = ray.get(self._ledger)
-        ray.get(self._state.add_found.remote(len(missing)))
-        yield pa.table({"chunk": missing}, schema=_CHUNK_SCHEMA)
+        data = rows_to_parquet(self._evaluator.rows(items))
+        (self._output / chunk_name(number)).put(data)
+        return len(items), len(data)
 
 
 def missing_chunks(output: Store, *, chunks: int) -> list[int]:

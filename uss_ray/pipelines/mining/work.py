@@ -16,11 +16,10 @@ from uss_ray.mining.clip_miner import WeakClip
 from uss_ray.pipelines.mining.outcome import MiningReport
 from uss_ray.pipelines.mining.packets import Decoded, PacketClip
 from uss_ray.pipelines.mining.receipts import commit_failed, commit_packet, packet_name
+from uss_ray.pipelines.runtime.retry import STOPPED_REASON
 from uss_ray.store.store import Store
 
 logger = logging.getLogger(__name__)
-
-STOPPED = "the job was stopped before it began"
 
 
 class Miner(Protocol):
@@ -110,7 +109,7 @@ class PacketWork:
         began = time.monotonic()
         clips = [WeakClip(clip.clip_id, clip.class_indexes, waveform) for clip, waveform in sounding]
         if clips and self._is_stopping():
-            return [], STOPPED, 0.0
+            return [], STOPPED_REASON, 0.0
         try:
             found = self._miner.mine(clips)
         except Exception as error:

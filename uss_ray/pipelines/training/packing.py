@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
-import pyarrow as pa
 import ray
 import ray.data
 
@@ -29,40 +28,20 @@ from uss_ray.anchors.packed import (
 )
 from uss_ray.anchors.stream import AnchorShards
 from uss_ray.api.staging import check_apart, check_output, remove_folder
-from uss_ray.arrow import schema_of
 from uss_ray.config import canonical_json
-from uss_ray.errors import DataError, UssRayError
+from uss_ray.errors import DataError
 from uss_ray.pipelines.runtime.counters import Increment
 from uss_ray.pipelines.runtime.identity import RunIdentity, end_overwriting, open_run
-from uss_ray.pipelines.runtime.job import Job, JobResult, RunReport, run_job
+from uss_ray.pipelines.runtime.job import JobResult, RunReport, run_job
 from uss_ray.pipelines.runtime.lease import hold_lease
 from uss_ray.pipelines.runtime.options import JobOptions
+from uss_ray.pipelines.runtime.pieces import PIECE_SCHEMA, MissingPieces, PieceJob, PieceWorker
 from uss_ray.pipelines.runtime.progress import ProgressHook
-from uss_ray.pipelines.runtime.retry import POISON_REASON
-from uss_ray.pipelines.runtime.run_state import is_stopping
 from uss_ray.pipelines.runtime.stages import Pass, cut_blocks, map_with_actors, run_on_worker
 from uss_ray.pipelines.training.pack_request import PackRequest
 from uss_ray.results.index.table import RunFacts
 from uss_ray.store.store import Store
 from uss_ray.version import VERSION
-
-_SHARD_SCHEMA = pa.schema([pa.field("shard", pa.int32(), False)])
-_STOPPED = "the job was stopped before it began"
-
-
-@dataclass(frozen=True, kw_only=True)
-class PackReport:
-    """What became of a shard."""
-
-    done: int = 0
-    unfinished: int = 0
-    anchors: int = 0
-    bytes: int = 0
-    seconds: float = 0.0
-    reason: str | None = None
-
-
-_REPORT_SCHEMA = schema_of(PackReport)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +117,7 @@ def pack_here(
 
 
 @dataclass(kw_only=True)
-class PackJob(Job[PackSummary]):
+class PackJob(PieceJob[PackSummary]):
     """Packing of anchors; an item is a shard of the pack."""
 
     kind = "pack"
@@ -175,7 +154,7 @@ class PackJob(Job[PackSummary]):
 
     def pipeline(self, run: Pass) -> ray.data.Dataset:
         """Stream the numbers of missing shards; actors write them."""
-        shards = run.read([_MissingShards(run)], schema=_SHARD_SCHEMA, name="Shards")
+        shards = run.read([MissingPieces(run, itemgetter(1))], schema=PIECE_SCHEMA, name="Shards")
         return map_with_actors(
             cut_blocks(shards, rows_at_a_time=1),  # what comes as one block goes to one actor
             PackShards,
@@ -185,26 +164,6 @@ class PackJob(Job[PackSummary]):
             request=self.request,
             ledger=[run.ledger],
         )
-
-    def is_one_by_one(self, run: Pass) -> bool:  # noqa: ARG002
-        """See `Job`: a packet is a shard."""
-        return True
-
-    def read(self, record: dict[str, Any]) -> Iterator[Increment]:
-        """See `Job`."""
-        report = PackReport(**record)
-        yield Increment(
-            done=report.done,
-            unfinished=report.unfinished,
-            unfinished_reason=report.reason,
-            got_done=bool(report.done),
-            amounts={"anchors": report.anchors, "bytes": report.bytes},
-            stage_seconds={"pack": report.seconds},
-        )
-
-    def quarantine(self, run: Pass) -> Iterator[Increment]:  # noqa: ARG002
-        """See `Job`; a pack without one of its shards is none."""
-        raise DataError(self.request.anchors, expected="shards that can be packed", found=POISON_REASON)
 
     def finalise(self, *, is_complete: bool) -> Iterator[Increment]:
         """See `Job`; the parts become one catalogue."""
@@ -234,41 +193,19 @@ class PackJob(Job[PackSummary]):
         )
 
 
-class PackShards:
+class PackShards(PieceWorker):
     """The actor: writes shards of the pack."""
 
     def __init__(self, request: PackRequest, ledger: list[Any], state: Any) -> None:
+        super().__init__(state)
         self._plan: PackPlan = ray.get(ledger[0])[0]
         self._source = AnchorShards(request.anchor_store)
         self._output = request.output_store
-        self._state = state
 
-    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """Give a report for each shard."""
-        for number in batch["shard"].to_pylist():
-            yield pa.Table.from_pylist([dataclasses.asdict(self._pack(number))], schema=_REPORT_SCHEMA)
-
-    def _pack(self, number: int) -> PackReport:
-        if is_stopping(self._state):
-            return PackReport(unfinished=1, reason=_STOPPED)
-        began = time.monotonic()
-        try:
-            facts = write_packed_shard(self._source, self._plan.shard(number), pack=self._output)
-        except UssRayError as error:
-            return PackReport(unfinished=1, reason=error.reason)
-        return PackReport(done=1, anchors=facts.rows, bytes=facts.bytes, seconds=time.monotonic() - began)
-
-
-class _MissingShards:
-    """Lists what is to be written."""
-
-    def __init__(self, run: Pass) -> None:
-        self._ledger, self._state = run.ledger, run.state
-
-    def __call__(self) -> Iterator[pa.Table]:
-        _, missing = ray.get(self._ledger)
-        ray.get(self._state.add_found.remote(len(missing)))
-        yield pa.table({"shard": missing}, schema=_SHARD_SCHEMA)
+    def make(self, number: int) -> tuple[int, int]:
+        """See `PieceWorker`."""
+        facts = write_packed_shard(self._source, self._plan.shard(number), pack=self._output)
+        return facts.rows, facts.bytes
 
 
 def _check(request: PackRequest) -> None:

@@ -150,5 +150,5 @@ def test_a_fault_of_the_networks_is_nobodys_and_the_next_packet_is_separated(wor
 
 def test_nothing_begins_once_the_job_stops(worker_of, unit_of, tmp_path):
     outcomes = outcomes_of(worker_of(stopping=True), unit_of("a.wav"))
-    assert (outcomes["a.wav"].status, outcomes["a.wav"].reason) == ("unfinished", separate.STOPPED)
+    assert (outcomes["a.wav"].status, outcomes["a.wav"].reason) == ("unfinished", separate.STOPPED_REASON)
     assert not (tmp_path / "out" / "a.wav").exists()

@@ -9,7 +9,8 @@ from uss_ray.pipelines.mining.clips import NO_ROW
 from uss_ray.pipelines.mining.ledger import read_ledger
 from uss_ray.pipelines.mining.packets import PacketClip
 from uss_ray.pipelines.mining.receipts import read_receipts
-from uss_ray.pipelines.mining.work import STOPPED, PacketWork
+from uss_ray.pipelines.mining.work import PacketWork
+from uss_ray.pipelines.runtime.retry import STOPPED_REASON
 
 RATE = 1000
 
@@ -71,7 +72,7 @@ def test_clips_that_could_not_be_mined_are_left_to_the_next_run(output, is_stopp
     work = PacketWork(miner, output=output, sample_rate=RATE, is_stopping=lambda: is_stopping)
     report = work([clip(0), clip(1), clip(3, "broken", "no audio")])
     assert (report.mined, report.failed, report.unfinished) == (0, 1, 2)
-    assert report.reason == (STOPPED if is_stopping else "MemoryError: too much")
+    assert report.reason == (STOPPED_REASON if is_stopping else "MemoryError: too much")
     assert miner.seen == ([] if is_stopping else ["clip0", "clip1"])
     assert not read_ledger(output, clips=CLIPS).mined.any()
 
