@@ -139,6 +139,19 @@ def test_mixup_blends_an_item_with_its_mirror_image_and_their_labels() -> None:
     assert float(blended) == pytest.approx(float(expected), rel=1e-5)
 
 
+def test_blended_anchors_of_which_nothing_is_known_teach_nothing() -> None:
+    """With few classes each may be unknown in one of two anchors; the mean of nothing would end the run."""
+    task = TaggerTask(recipe_of(mixup=True), TonesAndNoise())
+    batch = task.load(0, 0)
+    labels = torch.tensor([[1.0, 0.5], [0.5, 1.0]]).repeat(6, 1)
+    loss = task.loss(replace(batch, kind="anchor", labels=labels))
+    loss.backward()
+    assert float(loss.detach()) == 0.0
+    assert not any(
+        parameter.grad.any() for parameter in task.module.parameters() if parameter.grad is not None
+    )
+
+
 class HalfSeconds(TonesAndNoise):
     """Clips of four classes at the rate of the synthetic set."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -265,6 +266,9 @@ def _facts(request: EvaluationRequest, evaluator: Evaluator) -> RunFacts:
     scored, weights = evaluator.scored, evaluator.weights
     train = None if scored.train is None else scored.train.sha256
     described = request.described(list_sha256=scored.listed.sha256, train_sha256=train)
+    if scored.missing:  # other items make other chunks: what is there has to be there still
+        names = "\n".join(item.item_id for item in scored.items)
+        described["items_sha256"] = hashlib.sha256(names.encode()).hexdigest()
     return RunFacts(
         run_id=request.run_id(described, weights_sha256=weights.sha256),
         weights_name=weights.name,

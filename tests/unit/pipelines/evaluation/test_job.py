@@ -11,6 +11,7 @@ import soundfile
 import torch
 
 from uss_ray.errors import UssRayError
+from uss_ray.evaluation.benchmarks.known import draw_list, find_benchmark
 from uss_ray.evaluation.request import EvaluationRequest
 from uss_ray.evaluation.result import read_result
 from uss_ray.evaluation.run import Evaluator, read_rows
@@ -75,6 +76,27 @@ def test_a_run_that_was_killed_twice_ends_in_the_same_bytes(tmp_path, tiny_weigh
     output = Store(tmp_path / "run")
     assert missing_chunks(output, chunks=3) == [2]
     assert len(read_rows(tmp_path / "run" / "result.json")) == len(read_rows(output)) == 20 * 5
+
+
+def test_a_run_does_not_go_on_with_other_items(tmp_path, tiny_weights) -> None:
+    """Chunks are stretches of the items that are there: a file that has come would move them."""
+    request = make_request(tmp_path, tiny_weights, list=str(tmp_path / "list.parquet"), allow_missing=True)
+    data = tmp_path / "data"
+    more = data / "audio" / "more.wav"
+    more.write_bytes((data / "audio" / "rain.wav").read_bytes())
+    with (data / "meta" / "esc50.csv").open("a") as file:
+        file.write("more.wav,5,rain\n")
+    listed = draw_list(find_benchmark("esc50"), request.data_store)
+    Store(tmp_path / "list.parquet").put(listed.to_parquet())
+
+    away = more.rename(tmp_path / "more.wav")
+    first = evaluate_here(request)
+    assert 0 < first.missing < first.listed
+    assert evaluate_here(request).scored == first.scored
+    away.rename(more)
+    with pytest.raises(UssRayError, match="items_sha256"):
+        evaluate_here(request)
+    assert evaluate_here(request.replace(output=str(tmp_path / "all"))).missing == 0
 
 
 def test_results_of_another_run_are_in_the_way(tmp_path, tiny_weights) -> None:
