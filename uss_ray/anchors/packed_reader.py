@@ -179,16 +179,18 @@ class PackedAnchors:
         try:
             footer = self._footer_pool.submit(self._footer, shard).result()
             table = _read_group(shard_place(self.root, shard), footer, number)
-        finally:
+        except BaseException:
             with self._lock:
                 self._fetching.pop(key, None)
-        with self._lock:
+            raise
+        with self._lock:  # at once, or another thread would fetch it again, and what is held be counted twice
             self.fetched_groups += 1
             self._groups[key] = table
             self._held += table.nbytes
             while self._held > self._cache_bytes and len(self._groups) > 1:
                 _, dropped = self._groups.popitem(last=False)
                 self._held -= dropped.nbytes
+            self._fetching.pop(key, None)
         return table
 
     def _footer(self, shard: int) -> pq.FileMetaData:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,23 @@ def test_the_cache_is_bounded(synthetic_set: SyntheticSet) -> None:
             anchors.read([row])
     assert anchors.fetched_groups > 12
     assert len(anchors._groups) == 1
+
+
+def test_a_group_is_held_before_it_is_no_longer_fetched(synthetic_set: SyntheticSet) -> None:
+    """Or a thread that asks between the two has it fetched again, and the cache thinks that it holds both."""
+    anchors = synthetic_set.open()
+    fetching = []
+
+    class Groups(OrderedDict):
+        def __setitem__(self, key, table):
+            fetching.append(key in anchors._fetching)
+            super().__setitem__(key, table)
+
+    anchors._groups = Groups()
+    anchors.read([0, 80, 159])
+    assert fetching == [True] * 3
+    assert not anchors._fetching
+    assert anchors._held == sum(table.nbytes for table in anchors._groups.values())
 
 
 def test_footers_of_no_more_row_groups_than_set_are_kept_decoded(
