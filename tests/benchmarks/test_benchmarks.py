@@ -206,8 +206,8 @@ def test_cpu_time_of_a_null_run_is_told_by_kind_of_process():
 
 
 @on_ray
-def test_memory_is_told_of_each_worker(tmp_path):
-    out = run("archive_memory.py", "--cases", "long", "--scale", "0.015", "--levels", "1")
+def test_memory_is_told_of_each_worker(run_here):
+    out = run_here("archive_memory", "--cases", "long", "--scale", "0.015", "--levels", "1")
     found = {row["worker"]: row for row in table(out)}
     assert {"driver", "separate"} <= set(found)
     # Whether the limit holds is the benchmark's to say; a tiny run on a busy machine does not decide it.

@@ -15,6 +15,7 @@ from uss_ray.mining.settings import MiningSettings
 from uss_ray.pipelines.mining.job import mine_archive
 from uss_ray.pipelines.mining.miners import make_miner
 from uss_ray.pipelines.mining.request import MiningRequest
+from uss_ray.pipelines.runtime import stages
 from uss_ray.pipelines.runtime.options import JobOptions
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray"), pytest.mark.timeout(300)]
@@ -68,7 +69,9 @@ def rows_in(folder):
     return [row for file in sorted(folder.glob("*.parquet")) for row in pq.read_table(file).to_pylist()]
 
 
-def test_a_clip_that_kills_its_worker_each_time_fails_alone(request_here, tmp_path):
+def test_a_clip_that_kills_its_worker_each_time_fails_alone(request_here, tmp_path, monkeypatch):
+    monkeypatch.setattr(stages, "_TASK_RETRIES", 1)  # each worker more takes seconds to start
+
     class DeadlyMiner:
         def __init__(self, request):
             self._miner = make_miner(request)

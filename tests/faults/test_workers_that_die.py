@@ -20,6 +20,7 @@ from tests.faults.results import assert_complete, assert_tidy, failed, stems_of
 from uss_ray.pipelines.archive.job import separate_archive
 from uss_ray.pipelines.archive.long_recordings import LongRecordings
 from uss_ray.pipelines.archive.outcome import Outcome
+from uss_ray.pipelines.runtime import stages
 from uss_ray.pipelines.runtime.run_state import start_run_state
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray"), pytest.mark.timeout(600)]
@@ -54,8 +55,11 @@ def _each(kills: list[KillWorker], name: str) -> None:
         kill(name)
 
 
-def test_recordings_that_kill_their_worker_each_time_fail_alone(archive, make_request, undisturbed, tmp_path):
+def test_recordings_that_kill_their_worker_each_time_fail_alone(
+    archive, make_request, undisturbed, tmp_path, monkeypatch
+):
     """One kills the actor that separates it, another the task that decodes it."""
+    monkeypatch.setattr(stages, "_TASK_RETRIES", 1)  # each worker more takes seconds to start
     copy = _copy_of(archive, tmp_path / "in")
     with _killer_of_readers(copy / "3.wav", times=None) as killed:
         result = separate_archive(
