@@ -395,7 +395,7 @@ class _Meter:
     """What is told of some steps."""
 
     def __init__(self) -> None:
-        self._began = time.monotonic()
+        self._began, self._cpu_began = time.monotonic(), time.process_time()
         self._losses: list[float] = []
         self._norms: list[float] = []
         self._waited = 0.0
@@ -415,6 +415,7 @@ class _Meter:
             "gradient_norm": sum(self._norms) / count,
             "items_per_second": items * count / seconds,
             "audio_hours_per_second": items * count * item_seconds / 3600 / seconds,
+            "cpu_seconds_per_step": (time.process_time() - self._cpu_began) / count,
             "data_wait_share": self._waited / seconds,
         }
 

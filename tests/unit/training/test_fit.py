@@ -98,6 +98,7 @@ def test_it_learns_and_tells_what_it_took() -> None:
         "gradient_norm",
         "items_per_second",
         "audio_hours_per_second",
+        "cpu_seconds_per_step",
         "data_wait_share",
     }
 

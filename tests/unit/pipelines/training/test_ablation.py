@@ -1,9 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.synthetic_set import SyntheticSet, make_held_out, training_of
 from uss_ray.config import to_yaml
@@ -12,6 +17,11 @@ from uss_ray.pipelines.training import ablation
 from uss_ray.pipelines.training.ablation import ablate
 from uss_ray.pipelines.training.ablation_request import AblationOptions, AblationRequest
 from uss_ray.pipelines.training.ablation_table import RunOutcome
+from uss_ray.pipelines.training.checkpoints import find_checkpoints, read_checkpoint
+from uss_ray.pipelines.training.local import train_here
+from uss_ray.pipelines.training.progress import look_at
+from uss_ray.store.store import Store
+from uss_ray.training.fit import TrainingState
 
 OVERLAYS = {
     "snr": "request: {recipe: {loss: {kind: snr}}}",
@@ -19,9 +29,23 @@ OVERLAYS = {
 }
 
 
-def ablation_of(synthetic_set: SyntheticSet, root: Path, *, seeds: int = 2) -> AblationRequest:
+CHILD = """
+import os, signal, sys
+from functools import partial
+from uss_ray.pipelines.training import ablation
+from uss_ray.pipelines.training.ablation_request import AblationOptions, AblationRequest
+die = lambda step, _: os.kill(os.getpid(), signal.SIGKILL) if step >= 5 else None
+ablation.train_here = partial(ablation.train_here, on_step=die)
+ablation.ablate(AblationRequest.model_validate_json(sys.stdin.read()), AblationOptions())
+"""
+
+
+def ablation_of(
+    synthetic_set: SyntheticSet, root: Path, *, seeds: int = 2, **recipe: object
+) -> AblationRequest:
     """Ask for the base and two overlays of it, one of which cannot work."""
-    training = training_of(synthetic_set, root / "unused").replace(validation=make_held_out(root / "held"))
+    training = training_of(synthetic_set, root / "unused", **recipe)
+    training = training.replace(validation=make_held_out(root / "held"))
     text = to_yaml(training).replace("\n", "\n  ")
     (root / "base.yaml").write_text(f"request:\n  {text}")
     (root / "overlays").mkdir()
@@ -78,6 +102,51 @@ def test_arms_are_run_marked_and_taken_up_again(synthetic_set: SyntheticSet, tmp
     assert len(result["runs"]) == 6
     assert result["arms"][1]["sdri_db"] == snr.sdri_db
     assert ablate(request.replace(seeds=1), options, on_run=again.append)[0].finished == 1
+
+
+def last_state(run: Path) -> TrainingState:
+    return read_checkpoint(find_checkpoints(Store(run))[-1])[1]
+
+
+@pytest.mark.slow
+def test_a_killed_ablation_goes_on_and_its_runs_end_in_the_same_bits(
+    synthetic_set: SyntheticSet, tmp_path: Path
+) -> None:
+    values = {  # all that can have a state: an average, norms, dropout, a query net that is trained
+        "fit": {"log_steps": 1, "ema_decay": 0.9},
+        "query": {"trunk": "finetuned", "shortcut": True},
+        "separator": {"condition_size": 8},
+        "mixtures": {"conditions": {"own": 0.5, "masked": 0.0, "class_mean": 0.5}},
+    }
+    whole, broken = tmp_path / "whole", tmp_path / "out" / "base" / "seed-0"
+    assert train_here(training_of(synthetic_set, whole, **values)) == 6
+    request = ablation_of(synthetic_set, tmp_path, seeds=1, **values).replace(
+        overlays=(str(tmp_path / "overlays" / "snr.yaml"),)
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", CHILD],
+        input=request.model_dump_json(),
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert last_state(broken).step == 3
+    summaries = ablate(request, AblationOptions())
+    assert [(one.arm, one.finished) for one in summaries] == [("base", 1), ("snr", 1)]
+    one, other = last_state(whole), last_state(broken)
+    assert all(torch.equal(one.model[name], other.model[name]) for name in one.model)
+    assert all(torch.equal(one.ema[name], other.ema[name]) for name in one.ema)
+    for moments, others in zip(
+        one.optimiser["state"].values(), other.optimiser["state"].values(), strict=True
+    ):
+        assert all(torch.equal(moments[name], others[name]) for name in moments)
+    lines = [
+        [(line["step"], line["loss"], line["gradient_norm"]) for line in look_at(Store(run)).curve]
+        for run in (whole, broken)
+    ]
+    assert lines[0] == lines[1]
+    assert len(lines[0]) == 6
 
 
 def test_a_run_that_was_stopped_goes_on_from_its_checkpoint(
