@@ -5,6 +5,9 @@ Owns the arithmetic and the ranges; every draw comes from the generator that is 
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
+
 import numpy as np
 import soxr
 from numpy.typing import NDArray
@@ -14,6 +17,7 @@ from uss_ray.training.recipe import AugmentationSettings
 _TILT_PIVOT_HZ = 1000.0
 _LOWEST_HZ = 50.0
 _ROOM_SECONDS = (0.1, 0.6)
+_FFT_GRAIN = 4096
 _DECAY_TO = 6.9  # natural logarithm of 60 dB in amplitude
 
 
@@ -70,11 +74,16 @@ def tilt_spectrum(
     waveform: NDArray[np.float32], *, sample_rate: int, db_per_octave: float
 ) -> NDArray[np.float32]:
     """Raise or lower high against low frequencies; 1 kHz stays as it is."""
-    spectrum = np.fft.rfft(waveform)
-    frequencies = np.fft.rfftfreq(len(waveform), 1.0 / sample_rate)
-    octaves = np.log2(np.maximum(frequencies, _LOWEST_HZ) / _TILT_PIVOT_HZ)
-    tilted = np.fft.irfft(spectrum * 10.0 ** (db_per_octave * octaves / 20.0), n=len(waveform))
-    return tilted.astype(np.float32)
+    size = len(waveform)
+    octaves = _octaves(size, sample_rate)
+    gains = np.exp(octaves * np.float32(db_per_octave * math.log(10.0) / 20.0))
+    return np.fft.irfft(np.fft.rfft(waveform) * gains, size).astype(np.float32, copy=False)
+
+
+@lru_cache(maxsize=8)
+def _octaves(samples: int, sample_rate: int) -> NDArray[np.float32]:
+    frequencies = np.fft.rfftfreq(samples, 1.0 / sample_rate)
+    return np.log2(np.maximum(frequencies, _LOWEST_HZ) / _TILT_PIVOT_HZ).astype(np.float32)
 
 
 def add_room(
@@ -83,12 +92,12 @@ def add_room(
     """Add exponentially decaying reverberation, `ratio_db` against the direct sound."""
     low, high = _ROOM_SECONDS
     length = int(sample_rate * (low + (high - low) * generator.random()))
-    decay = np.exp(-_DECAY_TO * np.arange(length) / length)
-    response = generator.standard_normal(length) * decay
-    size = len(waveform) + length
-    reverberant = np.fft.irfft(np.fft.rfft(waveform, size) * np.fft.rfft(response, size), size)[
-        : len(waveform)
-    ]
+    decay = np.exp(np.linspace(0.0, -_DECAY_TO, length, dtype=np.float32))
+    response = generator.standard_normal(length, np.float32) * decay
+    # A length with a large prime factor would take ten times as long.
+    size = -(-(len(waveform) + length) // _FFT_GRAIN) * _FFT_GRAIN
+    product = np.fft.rfft(waveform, size) * np.fft.rfft(response, size)
+    reverberant = np.fft.irfft(product, size)[: len(waveform)]
     direct, late = np.sqrt(np.mean(waveform**2)), np.sqrt(np.mean(reverberant**2))
     if late == 0.0:
         return waveform
