@@ -52,12 +52,12 @@ def check_output(output: Store) -> None:
 
 
 def check_apart(source: Store, output: Store) -> None:
-    """Refuse an output in the very place whose files are the input: its results would be taken for recordings.
+    """Refuse an output whose results would be taken for recordings: one in the very place whose files are the input.
 
     Raises
     ------
     OutputError
-        If the output is the input, or lies below it.
+        If the output is the input, lies below it, or holds it and a recording's results would lie in it.
     """
     above, below = _resolved(source), _resolved(output)
     if below == above or below.startswith(above.rstrip("/") + "/"):
@@ -66,6 +66,14 @@ def check_apart(source: Store, output: Store) -> None:
             expected="an output outside of the input, for what lies there would be separated in its turn",
             found="the input itself" if below == above else f"one below {source}",
         )
+    if above.startswith(below.rstrip("/") + "/"):
+        inner = above[len(below.rstrip("/")) + 1 :]
+        if (source / inner).exists():
+            raise OutputError(
+                str(output),
+                expected="an output in which no recording's results lie in the input",
+                found=f"one that holds the input as {inner}, which has {inner} in it itself",
+            )
 
 
 def _resolved(place: Store) -> str:

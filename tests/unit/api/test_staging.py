@@ -192,6 +192,16 @@ def test_an_output_in_the_input_is_refused(
         check_apart(Store(source), Store(output))
 
 
+@pytest.mark.parametrize("scheme", ["", "memory://"])
+def test_an_output_may_hold_its_input_unless_results_would_lie_in_it(tmp_path: Path, scheme: str) -> None:
+    root = Store(f"{scheme}{tmp_path}")
+    (root / "calls/in/a.wav").put(b"sound")
+    check_apart(root / "calls/in", root)
+    (root / "calls/in/calls/in/b.wav").put(b"sound")
+    with pytest.raises(OutputError, match="one that holds the input as calls/in"):
+        check_apart(root / "calls/in", root)
+
+
 @pytest.mark.parametrize(("there", "asked"), [("A.wav", "a.wav"), ("e\u0301.wav", "\u00e9.wav")])
 def test_a_disk_that_takes_two_names_for_one_mixes_no_recordings(tmp_path, monkeypatch, there, asked):
     """Of a case-insensitive disk, which machines of tests seldom have: names that differ in case are the same file."""

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from uss_ray.config import canonical_json
@@ -237,8 +237,9 @@ def read_leases(place: Store) -> list[Lease]:
             continue
         with suppress(OutputError, ValueError, TypeError, KeyError):
             values = read_json(file.read())
-            shard = values["shard"]
-            found.append(Lease(**{**values, "shard": None if shard is None else (shard[0], shard[1])}))
+            known = {field.name: values[field.name] for field in fields(Lease)}  # a later version has more
+            shard = known["shard"]
+            found.append(Lease(**{**known, "shard": None if shard is None else (shard[0], shard[1])}))
     return found
 
 

@@ -149,6 +149,14 @@ def test_another_machine_is_believed_while_it_renews(output):
         pass
 
 
+def test_a_lease_of_a_later_version_is_one_too(output):
+    other = foreign()
+    place = output / LEASE_FOLDER / f"{other.token}.json"
+    place.put(json.dumps(asdict(other) | {"cluster": "new"}).encode())
+    with pytest.raises(OutputError, match="process 7 on elsewhere"), hold(output):
+        pass
+
+
 @pytest.mark.parametrize("ahead", [-600.0, 600.0])
 @pytest.mark.parametrize("renews", [True, False])
 def test_by_another_clock_a_lease_is_dead_only_if_nobody_renews_it_while_it_is_watched(
