@@ -1,7 +1,7 @@
 """Formats of samplers, small computers and number crunchers whose header is one record that states a length.
 
-libsndfile reads all of them to wherever the file ends. IRCAM, PAF and PVF state none: what is cut there passes as
-whole.
+libsndfile, and FFmpeg the one of SoX, read all of them to wherever the file ends. IRCAM, PAF and PVF state none: what
+is cut there passes as whole.
 """
 
 from __future__ import annotations
@@ -87,6 +87,11 @@ def _xi(head: bytes, _: int) -> _Stated | None:
     return _Stated(338, _little(head, 298, 4)) if is_single else None
 
 
+def _sox(head: bytes, _: int) -> _Stated:
+    number = _little if head[:4] == b".SoX" else _big
+    return _Stated(4 + number(head, 4, 4), 4 * number(head, 8, 8))
+
+
 def _mat5(head: bytes, _: int) -> _Stated | None:
     number = _little if head[126:128] == b"IM" else _big
     at = 128 + 8 + number(head, 132, 4)
@@ -123,5 +128,7 @@ _FORMATS: tuple[tuple[bytes, Callable[[bytes, int], _Stated | None]], ...] = (
     (b"\x01\x04", _mpc2k),
     (b"\xf0\x7e", _sds),
     (b"Extended Instrument: ", _xi),
+    (b".SoX", _sox),
+    (b"XoS.", _sox),
     (b"MATLAB 5.0 MAT-file", _mat5),
 )

@@ -68,6 +68,16 @@ def test_a_header_that_states_too_little_is_read_to_the_end_with_a_note(kind: st
     assert inspect_container(io.BytesIO(bytes(content))).notes == ()
 
 
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_the_format_of_sox_states_its_samples(order: str) -> None:
+    magic = b".SoX" if order == "little" else b"XoS."
+    head = magic + (32).to_bytes(4, order) + FRAMES.to_bytes(8, order) + bytes(8 + 4 + 4 + 4)
+    whole = head + bytes([1] * (4 * FRAMES + 4))
+    whole = whole[: 36 + 4 * FRAMES]
+    assert inspect_container(io.BytesIO(whole)).fault is None
+    assert inspect_container(io.BytesIO(whole[:-900])).fault is not None
+
+
 def test_an_instrument_states_a_length_or_none() -> None:
     content = bytearray(made("XI", "DPCM_16"))
     assert inspect_container(io.BytesIO(bytes(content))).fault is None
