@@ -66,9 +66,11 @@ def score(
     Returns
     -------
     dict of str to (float or None)
-        None where a measure is not defined, as of silence.
+        None where a measure is not defined, as of silence, or of an estimate that is not finite.
     """
     found: dict[str, float | None] = dict.fromkeys((*ALWAYS, *more))
+    if not np.isfinite(estimate).all():
+        return found
     found["level"] = level_db(estimate, mixture)
     if is_silent(reference):
         return found
@@ -80,7 +82,7 @@ def score(
         found |= _bss_scores(estimate, reference, mixture, sample_rate)
     if set(more) & set(_SPEECH):
         found |= _speech_scores(estimate, reference, sample_rate, set(more))
-    return found
+    return {name: None if value is None or not np.isfinite(value) else value for name, value in found.items()}
 
 
 def level_db(estimate: Waveform, mixture: Waveform) -> float | None:

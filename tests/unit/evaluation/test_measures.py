@@ -29,6 +29,16 @@ def test_of_a_silent_target_nothing_is_defined() -> None:
     assert score(OTHER, TARGET, OTHER * 0, sample_rate=RATE)["level"] is None
 
 
+def test_what_is_not_finite_is_not_defined() -> None:
+    """A network that breaks down would make every average one that is none."""
+    broken = TARGET.copy()
+    broken[7] = np.nan
+    assert set(scored(broken).values()) == {None}
+    blink = slice(0, RATE // 50)  # shorter than a frame of two
+    short = score(TARGET[blink], TARGET[blink], OTHER[blink], sample_rate=RATE)
+    assert all(value is None or np.isfinite(value) for value in short.values())
+
+
 def test_both_orders_of_bsseval_are_named() -> None:
     found = scored(TARGET + 0.1 * OTHER, "bss_sdr")
     assert found["bss_sdr"] == pytest.approx(20.0, abs=0.01)
