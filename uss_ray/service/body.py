@@ -12,17 +12,23 @@ from typing import Any, BinaryIO
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
-from uss_ray.errors import ConfigError
+from uss_ray.errors import ConfigError, RecordingError
 from uss_ray.parsing import read_json
+from uss_ray.service.places import allowed_place, check_apart
 from uss_ray.service.problems import Refusal
+from uss_ray.service.service import service_of
 from uss_ray.service.settings import Limits
+from uss_ray.store.faults import is_infrastructure
+from uss_ray.store.store import Store
 
 RECORDING = "recording"
 _MULTIPART = "multipart/form-data"
+_JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"  # what curl says of --data-binary
 _SOUND = ("audio/", "video/")
 _BYTES = ("application/octet-stream", "application/ogg", _FORM, "")
 _FIELDS = 64
+_READ_BYTES = 1 << 20
 
 
 @dataclass
@@ -36,13 +42,16 @@ class Received:
         Of the recording.
     examples : list of Path
     options : dict
-        What the part `options` says.
+        What the part `options` says, or the JSON besides input and output.
+    output : str, optional
+        Where the results go, if not into the answer.
     """
 
     audio: Path
     sha256: str = ""
     examples: list[Path] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
+    output: str | None = None
 
 
 async def receive(request: Request, *, folder: Path, limits: Limits) -> Received:
@@ -64,6 +73,8 @@ async def receive(request: Request, *, folder: Path, limits: Limits) -> Received
     received = Received(folder / RECORDING)
     if kind == _MULTIPART:
         await _parts(request, received, limits=limits)
+    elif kind == _JSON:
+        await _named(request, received, limits=limits)
     elif kind.startswith(_SOUND) or kind in _BYTES:
         with received.audio.open("wb") as file:
             async for chunk in request.stream():
@@ -71,7 +82,7 @@ async def receive(request: Request, *, folder: Path, limits: Limits) -> Received
     else:
         raise Refusal(
             "content type",
-            expected="audio/*, application/octet-stream or multipart/form-data",
+            expected="audio/*, application/octet-stream, multipart/form-data or application/json",
             found=kind[:100],
             status=415,
         )
@@ -96,6 +107,54 @@ async def _parts(request: Request, received: Received, *, limits: Limits) -> Non
             options = (await options.read(limits.json_bytes)).decode(errors="replace")
         if options:
             received.options = _object(options)
+
+
+async def _named(request: Request, received: Received, *, limits: Limits) -> None:
+    """Fetch the recording that a request names, as far as its token allows."""
+    text = bytearray()
+    async for chunk in request.stream():
+        text += chunk
+        if len(text) > limits.json_bytes:
+            raise Refusal(
+                "request", expected=f"at most {limits.json_bytes} bytes of JSON", found="more", status=413,
+                limit="json_bytes",
+            )  # fmt: skip
+    said = _object(text.decode(errors="replace"), item="request")
+    prefixes = request.state.tenant.prefixes
+    place = allowed_place(_uri(said.pop("input", None), item="input"), prefixes=prefixes, item="input")
+    if "output" in said:
+        output = _uri(said.pop("output"), item="output")
+        received.output = allowed_place(output, prefixes=prefixes, item="output")
+        check_apart(received.output, source=place)
+    received.options = said
+    storage = service_of(request).settings.storage
+    await asyncio.to_thread(_fetch, Store(place, storage), received.audio, most=limits.body_bytes)
+
+
+def _uri(said: Any, *, item: str) -> str:
+    uri = said.get("uri") if isinstance(said, dict) and set(said) == {"uri"} else None
+    if not isinstance(uri, str):
+        raise Refusal(item, expected='an object {"uri": "..."}', found=repr(said)[:100], status=422)
+    return uri
+
+
+def _fetch(place: Store, path: Path, *, most: int) -> None:
+    try:
+        with place.open() as source, path.open("wb") as file:
+            while chunk := source.read(min(_READ_BYTES, most + 1)):
+                file.write(chunk)
+                if file.tell() > most:
+                    raise Refusal(
+                        "input",
+                        expected=f"at most {most} bytes",
+                        found="more",
+                        status=413,
+                        limit="body_bytes",
+                    )
+    except RecordingError as error:
+        if is_infrastructure(error):
+            raise Refusal("store", expected="a store that answers", found="none now", status=503) from error
+        raise
 
 
 def _check_names(form: FormData) -> None:
@@ -125,15 +184,13 @@ async def _save(part: UploadFile, path: Path) -> None:
     await asyncio.to_thread(copy, part.file)
 
 
-def _object(text: str) -> dict[str, Any]:
+def _object(text: str, *, item: str = "part options") -> dict[str, Any]:
     try:
         found = read_json(text)
     except ValueError as error:
-        raise Refusal(
-            "part options", expected="JSON", found=" ".join(str(error).split())[:200], status=400
-        ) from error
+        raise Refusal(item, expected="JSON", found=" ".join(str(error).split())[:200], status=400) from error
     if not isinstance(found, dict):
-        raise ConfigError("part options", expected="an object", found=type(found).__name__)
+        raise ConfigError(item, expected="an object", found=type(found).__name__)
     return found
 
 

@@ -20,6 +20,7 @@ from pydantic import Field
 from uss_ray.api.publisher import check_before_work
 from uss_ray.audio.spec import StemFormat
 from uss_ray.config import Settings
+from uss_ray.errors import OutputError
 from uss_ray.results.options import WriteMode
 from uss_ray.service.asking import asked_for
 from uss_ray.service.backend import Answer, Work
@@ -27,6 +28,7 @@ from uss_ray.service.body import RECORDING, receive
 from uss_ray.service.kept import KeptResult
 from uss_ray.service.problems import Refusal
 from uss_ray.service.service import Service, service_of
+from uss_ray.store.store import Store
 
 router = APIRouter()
 
@@ -69,11 +71,25 @@ class SeparateParameters(Settings):
     )
 
 
+_URI = {"type": "object", "required": ["uri"], "properties": {"uri": {"type": "string"}}}
 _BODY = {
     "requestBody": {
         "required": True,
         "content": {
             "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["input"],
+                    "properties": {
+                        "input": _URI,
+                        "output": _URI,
+                        "query": {"type": "object"},
+                        "settings": {"type": "object"},
+                        "write": {"type": "object"},
+                    },
+                }
+            },
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
@@ -115,7 +131,13 @@ async def separate(request: Request, said: Annotated[SeparateParameters, Query()
         write={"stem_format": said.format, "write": said.write, "residual": said.residual},
         settings={"threshold": said.threshold},
     )
-    work, answer = await _answered(request, asked, segments=keeper is not None)
+    work, answer, output = await _answered(request, asked, segments=keeper is not None)
+    if output is not None:
+        store = Store(output, service_of(request).settings.storage, OutputError)
+        await asyncio.to_thread(_put, answer, store)
+        return JSONResponse(
+            {"output": output, **_index(answer)}, status_code=201, headers={"cache-control": "no-store"}
+        )
     if keeper is not None:
         return _made(await asyncio.to_thread(keeper, work, answer), answer)
     content = await asyncio.to_thread(zipped, answer)
@@ -143,7 +165,7 @@ async def tag(request: Request, said: Annotated[TagParameters, Query()]) -> JSON
         write={"write": "index-only"},
         settings={"threshold": said.threshold},
     )
-    work, answer = await _answered(request, asked, segments=True)
+    work, answer, _ = await _answered(request, asked, segments=True)
     found = [row for row in answer.rows if row["status"] in ("detected", "failed")]
     found.sort(key=lambda row: -(row["probability"] or 0.0))
     nodes = [
@@ -176,11 +198,11 @@ async def tag(request: Request, said: Annotated[TagParameters, Query()]) -> JSON
 
 async def _answered(
     request: Request, parameters: Mapping[str, Mapping[str, Any]], *, segments: bool
-) -> tuple[Work, Answer]:
+) -> tuple[Work, Answer, str | None]:
     service = service_of(request)
     with TemporaryDirectory(prefix="uss-ray-") as folder:
-        work = await _work(request, service, Path(folder), parameters=parameters, segments=segments)
-    return work, await service.backend.answer(work)
+        work, output = await _work(request, service, Path(folder), parameters=parameters, segments=segments)
+    return work, await service.backend.answer(work), output
 
 
 async def _work(
@@ -190,7 +212,7 @@ async def _work(
     *,
     parameters: Mapping[str, Mapping[str, Any]],
     segments: bool,
-) -> Work:
+) -> tuple[Work, str | None]:
     limits = service.settings.limits
     # What is asked for wrongly is refused before anything is read.
     asked_for(service.sounds, parameters=parameters, options={}, limits=limits)
@@ -205,7 +227,7 @@ async def _work(
     spec, samples = await service.decoders.recording(received.audio, name=RECORDING)
     check_before_work(spec, name=RECORDING, write=sounds.write)
     examples = [await service.decoders.example(path, name=path.name) for path in received.examples]
-    return Work(
+    work = Work(
         sounds=sounds,
         name=RECORDING,
         spec=spec,
@@ -214,14 +236,27 @@ async def _work(
         examples=tuple(examples),
         segments=segments,
     )
+    return work, received.output
+
+
+def _put(answer: Answer, output: Store) -> None:
+    """Write stems to their place, and the index last."""
+    if (output / INDEX).exists():
+        raise Refusal("output", expected="a place without results", found=str(output), status=409)
+    for name, content in answer.files.items():
+        (output / name).put(content)
+    (output / INDEX).put(json.dumps(_index(answer), allow_nan=False).encode())
+
+
+def _index(answer: Answer) -> dict[str, Any]:
+    return {"run": dict(answer.run), "rows": list(answer.rows)}
 
 
 def zipped(answer: Answer) -> bytes:
     """Put an answer into one ZIP file, stored: the index first, then stems by name."""
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as archive:
-        index = {"run": dict(answer.run), "rows": list(answer.rows)}
-        archive.writestr(_entry(INDEX), json.dumps(index, allow_nan=False))
+        archive.writestr(_entry(INDEX), json.dumps(_index(answer), allow_nan=False))
         for name, content in answer.files.items():
             archive.writestr(_entry(name), content)
     return written.getvalue()

@@ -61,11 +61,19 @@ def wait_until(condition: Callable[[], bool], *, seconds: float = 60.0) -> None:
 
 
 @pytest.fixture(scope="session")
-def token_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the first token may name."""
+    return tmp_path_factory.mktemp("shared")
+
+
+@pytest.fixture(scope="session")
+def token_file(tmp_path_factory: pytest.TempPathFactory, shared_folder: Path) -> Path:
     path = tmp_path_factory.mktemp("tokens") / "tokens.yaml"
     lines = ["tokens:"]
     for token, tenant in ((TOKEN, "one"), (OTHER_TOKEN, "two")):
-        lines.append(f"  - {{sha256: {hashlib.sha256(token.encode()).hexdigest()}, tenant: {tenant}}}")
+        prefixes = f"[{shared_folder}]" if token == TOKEN else "[]"
+        digest = hashlib.sha256(token.encode()).hexdigest()
+        lines.append(f"  - {{sha256: {digest}, tenant: {tenant}, prefixes: {prefixes}}}")
     path.write_text("\n".join(lines), encoding="utf-8")
     return path
 

@@ -13,7 +13,7 @@ import pytest
 import soundfile as sf
 
 from tests.conftest import MakeRecording
-from tests.unit.service.conftest import Running, wait_until
+from tests.unit.service.conftest import OTHER_TOKEN, Running, wait_until
 from uss_ray.api.pretrained import separate
 from uss_ray.service.gate import OPEN_PATHS
 
@@ -178,3 +178,41 @@ def test_a_client_that_goes_frees_its_session(service: Running, make_recording: 
     with service.client() as client, pytest.raises(Exception, match="timed out"):
         client.post("/v1/separate?level=1&level=2&level=3", content=recording.read_bytes(), timeout=1.0)
     wait_until(lambda: len(service.backend) == 0)
+
+
+def test_a_recording_is_named_where_the_token_allows_it(
+    service: Running, shared_folder: Path, make_recording: MakeRecording
+) -> None:
+    recording = shared_folder / "in" / "a.wav"
+    recording.parent.mkdir(exist_ok=True)
+    recording.write_bytes(make_recording().read_bytes())
+    asked = {
+        "input": {"uri": str(recording)},
+        "query": {"classes": ["Speech"]},
+        "write": {"stem_format": "wav"},
+    }
+    with service.client() as client:
+        answer = client.post("/v1/separate", json=asked)
+        assert answer.status_code == 200, answer.text
+        index, files = _unzipped(answer.content)
+        output = {"output": {"uri": str(shared_folder / "out")}}
+        written = client.post("/v1/separate", json=asked | output)
+        assert written.status_code == 201, written.text
+        assert written.json()["rows"] == index["rows"]
+        there = {
+            path.relative_to(shared_folder / "out").as_posix(): path
+            for path in (shared_folder / "out").rglob("*.*")
+        }
+        assert {name: path.read_bytes() for name, path in there.items() if name != "index.json"} == files
+        assert client.post("/v1/separate", json=asked | output).status_code == 409
+        wrong = {
+            403: {"input": {"uri": "/etc/passwd"}},
+            422: {"input": {"uri": str(recording)}, "output": {"uri": str(recording)}},
+            413: {"input": {"uri": str(recording)}, "query": {"texts": ["x" * 1_000_000]}},
+        }
+        for status, body in wrong.items():
+            assert client.post("/v1/separate", json=body).status_code == status
+        gone = client.post("/v1/separate", json={"input": {"uri": str(shared_folder / "none.wav")}})
+        assert gone.status_code == 422
+    with service.client(token=OTHER_TOKEN) as client:
+        assert client.post("/v1/separate", json=asked).status_code == 403

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from uss_ray.service.places import allowed_place, check_apart
+from uss_ray.service.problems import Refusal
+
+PREFIXES = ("s3://archive/birds", "s3://other/")
+
+
+@pytest.mark.parametrize("uri", ["s3://archive/birds/a.wav", "s3://archive/birds", "s3://other/x/ä b%20.wav"])
+def test_what_lies_below_a_prefix_is_allowed(uri: str) -> None:
+    assert allowed_place(uri, prefixes=PREFIXES, item="input") == uri
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://archive/birds2/a.wav",
+        "s3://archive/bird",
+        "s3://archive",
+        "s3://archive2/birds/a.wav",
+        "S3://archive/birds/a.wav",
+        "s3://archive/birds/../cats/a.wav",
+        "s3://archive/birds/./a.wav",
+        "s3://archive/birds//a.wav",
+        "s3://archive/birds/%2e%2e/cats",
+        "s3://archive/birds/%2E%2E%2Fcats",
+        "s3://archive/birds\\..\\cats",
+        "s3://user:secret@archive/birds/a.wav",
+        "s3://archive:9000/birds/a.wav",
+        "s3://archive/birds/a.wav?versionId=1",
+        "s3://archive/birds/a.wav#x",
+        "s3://archive/birds/*.wav",
+        "s3://archive/birds/a\n.wav",
+        "zip://a::s3://archive/birds/a.zip",
+        "simplecache::s3://archive/birds/a.wav",
+        "http://169.254.169.254/latest/meta-data",
+        "https://archive/birds/a.wav",
+        "file:///archive/birds/a.wav",
+        "gs://archive/birds/a.wav",
+        "/etc/passwd",
+        "archive/birds/a.wav",
+        "",
+        "s3://archive/birds/" + "a" * 2000,
+    ],
+)
+def test_nothing_else_is(uri: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        allowed_place(uri, prefixes=PREFIXES, item="input")
+    assert refused.value.status in (403, 422)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_web_address_is_no_place_even_below_a_prefix() -> None:
+    with pytest.raises(Refusal):
+        allowed_place("http://a/b/c", prefixes=["http://a/b"], item="input")
+
+
+def test_a_link_does_not_lead_out_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "out")
+    prefixes = [str(tmp_path / "in")]
+    inside = f"{tmp_path}/in/a.wav"
+    assert allowed_place(inside, prefixes=prefixes, item="input") == inside
+    for outside in (f"{tmp_path}/in/link/a.wav", f"{tmp_path}/out/a.wav", f"{tmp_path}/in/../out/a.wav"):
+        with pytest.raises(Refusal):
+            allowed_place(outside, prefixes=prefixes, item="input")
+
+
+def test_an_output_does_not_lie_in_its_input() -> None:
+    check_apart("s3://archive/out", source="s3://archive/in")
+    check_apart("s3://archive/in2", source="s3://archive/in")
+    for output in ("s3://archive/in", "s3://archive/in/out"):
+        with pytest.raises(Refusal):
+            check_apart(output, source="s3://archive/in")

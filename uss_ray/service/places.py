@@ -1,0 +1,115 @@
+"""Which places a client may name: below a prefix of its token, by whole segments, and written in one way only."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from uss_ray.service.problems import Refusal
+
+_MOST_LETTERS = 1000
+_URI = re.compile(r"([a-z][a-z0-9+.-]*)://([^/]+)(/.*)?")
+# Other spellings of a separator or of a step up, of what chains file systems, and of what is no name.
+_ODD = re.compile(r"%(2e|2f|5c|00)|[\x00-\x1f\x7f\\?#*\[\]{}]|::", re.IGNORECASE)
+_REFUSED_SCHEMES = {"http", "https", "file", "local", "ftp", "data"}
+
+
+class Place(NamedTuple):
+    """A place by its parts.
+
+    Attributes
+    ----------
+    root : str
+        Scheme and bucket; empty for a path of this machine.
+    segments : tuple of str
+    """
+
+    root: str
+    segments: tuple[str, ...]
+
+    def is_below(self, other: Place) -> bool:
+        """Tell whether it is the other, or lies in it."""
+        return self.root == other.root and self.segments[: len(other.segments)] == other.segments
+
+    def __str__(self) -> str:
+        path = "/".join(self.segments)
+        return f"{self.root}/{path}" if self.root else f"/{path}"
+
+
+def place_of(location: str, *, item: str) -> Place:
+    """Take a URI or an absolute path apart.
+
+    Raises
+    ------
+    Refusal
+        If it is neither, or could be read in several ways.
+    """
+    found = _URI.fullmatch(location)
+    root, path = (f"{found[1]}://{found[2]}", found[3] or "") if found else ("", location)
+    segments = path.removeprefix("/").removesuffix("/").split("/") if path.strip("/") else []
+    is_odd = (
+        len(location) > _MOST_LETTERS
+        or _ODD.search(location) is not None
+        or any(segment in ("", ".", "..") for segment in segments)
+        or (found is not None and re.search("[@:]", found[2]) is not None)
+        or (found is None and not location.startswith("/"))
+    )
+    if is_odd:
+        raise Refusal(
+            item,
+            expected="a URI such as s3://bucket/folder/name, without user, query and steps up",
+            found=location[:100],
+            status=422,
+        )
+    return Place(root, tuple(segments))
+
+
+def allowed_place(location: str, *, prefixes: Sequence[str], item: str) -> str:
+    """Give the place that a client names, in the one way that it is written.
+
+    Parameters
+    ----------
+    location : str
+    prefixes : sequence of str
+        Folders and URIs of the token.
+    item : str
+        What errors call it.
+
+    Raises
+    ------
+    Refusal
+        If it is no place, or lies below none of them; also by a link of a folder of this machine.
+
+    Examples
+    --------
+    >>> allowed_place("s3://archive/birds/a.wav", prefixes=["s3://archive/birds/"], item="input")
+    's3://archive/birds/a.wav'
+    """
+    place = place_of(location, item=item)
+    scheme = place.root.partition(":")[0]
+    allowed = [place_of(prefix, item="prefix") for prefix in prefixes]
+    is_allowed = scheme not in _REFUSED_SCHEMES and any(place.is_below(prefix) for prefix in allowed)
+    if is_allowed and not place.root:
+        real = place_of(os.path.realpath(str(place)), item=item)
+        is_allowed = any(
+            real.is_below(place_of(os.path.realpath(str(prefix)), item="prefix"))
+            for prefix in allowed
+            if not prefix.root
+        )
+    if not is_allowed:
+        raise Refusal(item, expected="a place below a prefix of the token", found=location[:100], status=403)
+    return str(place)
+
+
+def check_apart(output: str, *, source: str) -> None:
+    """Refuse an output within what is read.
+
+    Raises
+    ------
+    Refusal
+        If it is the same place, or below it.
+    """
+    if place_of(output, item="output").is_below(place_of(source, item="input")):
+        raise Refusal("output", expected="a place that is not within the input", found=output, status=422)
