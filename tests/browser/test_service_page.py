@@ -392,6 +392,17 @@ def test_a_keyboard_alone_reaches_everything_and_is_seen(separated: Any) -> None
     } <= seen
 
 
+def test_a_service_that_keeps_nothing_gives_the_stems_away(open_page: Open, recording: Path) -> None:
+    with running(ServiceSettings(no_auth=True, decoders=1), KnownAnswers()) as forgetful:
+        page = open_page(forgetful.url)
+        choose(page, recording)
+        with page.expect_download() as download:
+            page.click("#all")
+        assert Path(download.value.path()).read_bytes().startswith(b"PK")
+        until(page, "document.getElementById('state').textContent.includes('keeps nothing')")
+        assert page.is_hidden("#result")
+
+
 def test_nobody_gets_in_without_a_token(open_page: Open, service: Running) -> None:
     page = let_in(open_page(service.url), "wrong")
     page.wait_for_selector("#door:not([hidden])")

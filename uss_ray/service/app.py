@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final, NoReturn
@@ -46,18 +47,21 @@ def create_app(backend: Backend, settings: ServiceSettings, *, observe: Observe 
     """
     tokens = Tokens.of(settings.tokens)
     decoders = Decoders(settings.limits, processes=settings.decoders)
+    service = Service(settings, backend, decoders)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        sweeping = asyncio.create_task(service.sweep())
         try:
             yield
         finally:
+            sweeping.cancel()
             decoders.close()
             await backend.close()
 
     # The pages that would draw the interface take their scripts from elsewhere.
     app = FastAPI(title="USS-Ray", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.state.service = Service(settings, backend, decoders)
+    app.state.service = service
     for router in ROUTERS:
         app.include_router(router)
     app.add_exception_handler(HTTPException, _refuse)

@@ -142,7 +142,7 @@ class KeptResults:
         self._lock = threading.Lock()
 
     def keep(self, work: Work, answer: Answer, *, tenant: str, seconds: int) -> KeptResult:
-        """Keep what came of a recording, and remove what of this tenant is over.
+        """Keep what came of a recording.
 
         Parameters
         ----------
@@ -162,7 +162,6 @@ class KeptResults:
         OutputError
             If it cannot be written.
         """
-        self.expire(tenant)
         result_id = f"{int(time.time()) + seconds:08x}{secrets.token_hex(16)}"
         with tempfile.TemporaryDirectory(prefix="uss-ray-kept-") as folder:
             recording = _recording(work, folder=Path(folder))
@@ -225,11 +224,11 @@ class KeptResults:
             self._known.pop((tenant, result_id), None)
         self._place(tenant, result_id).remove()
 
-    def expire(self, tenant: str) -> int:
-        """Remove what of a tenant is over; what the store does not let go of now goes another time."""
+    def expire(self) -> int:
+        """Remove what is over, whosever it is; what the store does not let go of now goes another time."""
         removed = 0
         try:
-            found = list(self._folder(tenant).list())
+            found = list(self._root.list())
         except UssRayError:
             return 0  # nothing was kept yet, or the store is away, which whoever writes hears next
         for place in found:

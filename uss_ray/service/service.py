@@ -24,6 +24,8 @@ from uss_ray.store.store import Store
 
 logger = logging.getLogger(__name__)
 
+_SWEEP_SECONDS = 120.0
+
 
 @dataclass
 class Service:
@@ -75,6 +77,15 @@ class Service:
                 "results", expected="a service with a store", found="one that keeps nothing", status=404
             )
         return self._kept
+
+    async def sweep(self) -> None:
+        """Remove kept results that are over, every few minutes, until it is cancelled."""
+        while self._kept is not None:
+            try:
+                await asyncio.to_thread(self._kept.expire)
+            except Exception:
+                logger.exception("what is over could not be removed")
+            await asyncio.sleep(_SWEEP_SECONDS)
 
     async def facts(self) -> EngineFacts:
         """Tell what it separates with; asked once."""

@@ -122,14 +122,17 @@ def test_it_is_gone_when_it_is_over_or_removed(
     results.remove("one", other.result_id)
     with pytest.raises(Refusal):
         results.find("one", other.result_id)
-    assert results.expire("one") == 0
+    assert results.expire() == 0
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 61)
     with pytest.raises(Refusal):
         results.find("one", made.result_id)
-    results.keep(work_of(SOUND), answer_of(SOUND), tenant="one", seconds=60)  # removes what is over
-    assert made.result_id not in {path.stem for path in (tmp_path / "store").rglob("*.zip")}
-    assert results.expire("nobody") == 0
+    assert results.expire() == 1
+    assert list((tmp_path / "store").rglob("*.zip")) == []
+
+
+def test_nothing_is_over_where_nothing_was_kept(results: KeptResults) -> None:
+    assert results.expire() == 0
 
 
 def test_a_result_that_another_process_removed_is_not_there(

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from tests.unit.service.answers import KnownAnswers, answer_of, flac, stems_of
-from tests.unit.service.conftest import OTHER_TOKEN, TOKEN, Running, running
+from tests.unit.service.conftest import OTHER_TOKEN, TOKEN, Running, running, wait_until
 from uss_ray.client import Client, ServiceError
 from uss_ray.service.settings import Limits, ServiceSettings
 
@@ -159,6 +159,16 @@ def test_the_client_keeps_fetches_and_removes(keeping: Running) -> None:
         with pytest.raises(ServiceError, match="at most 7200 s") as raised:
             client.separate_and_keep(flac(SOUND), seconds=7201)
         assert (raised.value.status, raised.value.limit) == (422, "kept_seconds")
+
+
+def test_what_is_over_is_removed_from_the_store(tmp_path: Path) -> None:
+    over = tmp_path / "kept" / "one" / f"{1:08x}{'a' * 32}.zip"
+    over.parent.mkdir(parents=True)
+    over.write_bytes(b"old")
+    (over.parent / "other.zip").write_bytes(b"not ours")
+    with running(ServiceSettings(no_auth=True, store=str(tmp_path), decoders=1), KnownAnswers()):
+        wait_until(lambda: not over.exists())
+    assert (over.parent / "other.zip").exists()
 
 
 def test_a_service_without_a_store_keeps_nothing(token_file: Path) -> None:

@@ -3,7 +3,7 @@ import './player.js';
 import { draw } from './picture.js';
 import { Windows, mixed, wav } from './windows.js';
 
-const KEPT_SECONDS = 3600;
+const KEPT_SECONDS = 3600; // or less, where a service says so
 const PATIENCE = 6; // times that a busy service is asked again
 const DECODED_BYTES = 200e6;
 const $ = id => document.getElementById(id);
@@ -71,7 +71,7 @@ async function call(path, options = {}) {
 
 const ask = async (path, options) => JSON.parse(await (await call(path, options)).text());
 
-async function send(path, { body, doing }) {
+async function send(path, { body, doing, take = ask }) {
   show('progress');
   show('stop');
   const onSent = part => {
@@ -80,7 +80,7 @@ async function send(path, { body, doing }) {
     if (part === 1) $('progress').removeAttribute('value');
   };
   try {
-    return await ask(path, { method: 'POST', body, onSent });
+    return await take(path, { method: 'POST', body, onSent });
   } finally {
     show('progress', false);
     show('stop', false);
@@ -284,14 +284,20 @@ function go(item) {
 /* what comes of it */
 
 async function separate({ ids = [], example } = {}) {
-  const asked = new URLSearchParams([['keep', KEPT_SECONDS], ['residual', true], ...ids.map(id => ['class', id])]);
+  const asked = new URLSearchParams([['residual', true], ...ids.map(id => ['class', id])]);
   let body = state.recording;
   if (example) {
     body = new FormData();
     body.append('audio', state.recording, 'audio');
     body.append('example', example, 'stretch.wav');
   }
-  const made = await send(`v1/separate?${asked}`, { body, doing: `Separating ${state.name} …` });
+  const doing = `Separating ${state.name} …`;
+  if (!state.keeps) {
+    await save(send(`v1/separate?${asked}`, { body, doing, take: call }), 'sounds.zip');
+    return say(`${state.name}: separated and saved. This service keeps nothing, so nothing plays here.`);
+  }
+  asked.set('keep', state.keeps);
+  const made = await send(`v1/separate?${asked}`, { body, doing });
   say(`${state.name}: separated.`);
   location.hash = made.id;
   return open(made.id);
@@ -374,6 +380,8 @@ for (const name of ['dragover', 'dragleave', 'drop']) {
 
 attempt(async () => {
   const info = await ask('v1/info');
-  $('about').textContent = `Version ${info.version}, weights ${info.weights.name}. Nothing leaves this service; what is separated is kept for an hour.`;
+  state.keeps = info.keeps && Math.min(KEPT_SECONDS, info.limits.kept_seconds);
+  $('about').textContent = `Version ${info.version}, weights ${info.weights.name}. What is sent stays with this service, ${
+    state.keeps ? `and what comes of it is kept for ${Math.round(state.keeps / 60)} minutes` : 'which keeps nothing'}.`;
   if (/^#[0-9a-f]{40}$/.test(location.hash)) await open(location.hash.slice(1));
 })();
