@@ -55,6 +55,7 @@ fast: $(VENV)/.dev
 test: $(VENV)/.dev   ## all tests, with a real S3 server and browser where they can be installed
 	@export OMP_NUM_THREADS=1; \
 	if sh tests/servers/install.sh; then export USS_RAY_REQUIRE_S3=1; fi; \
+	if sh tests/edge/install.sh; then export USS_RAY_REQUIRE_EDGE=1; fi; \
 	if sh tests/browser/install.sh; then export USS_RAY_REQUIRE_BROWSER=1; fi; $(VENV)/bin/python -m pytest $(SIDE_BY_SIDE) 2
 
 lint: $(VENV)/.dev   ## style, types and import contracts
