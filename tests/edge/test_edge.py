@@ -24,6 +24,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+pytestmark = pytest.mark.slow
+
 FILES = Path(__file__).parents[2] / "deploy/edge"
 PATH = f"{os.environ['PATH']}:/usr/sbin"
 LIMIT = 200_000_000
