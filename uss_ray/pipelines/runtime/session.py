@@ -50,7 +50,7 @@ def ray_session(address: str | None = None, *, verbose: bool = False) -> Iterato
     if ray.is_initialized():
         yield
         return
-    with _process_as_before(), nullcontext() if verbose else _deaf_to_ray():
+    with _process_as_before(), _ended_by_signal(), nullcontext() if verbose else _deaf_to_ray():
         address = address or os.environ.get("RAY_ADDRESS")
         _start(address, verbose=verbose)
         ended = threading.Event()
@@ -170,6 +170,17 @@ def _process_as_before() -> Iterator[None]:
         log.handlers[:], log.propagate = handlers, propagates
         if handler is not None:
             signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def _ended_by_signal() -> Iterator[None]:
+    """Give a SIGTERM while Ray starts the exit code of one: Ray's handler ends with its bare number."""
+    try:
+        yield
+    except SystemExit as end:
+        if end.code == signal.SIGTERM:
+            raise SystemExit(128 + signal.SIGTERM) from end
+        raise
 
 
 @contextmanager

@@ -99,6 +99,17 @@ def test_a_ray_that_does_not_start_is_told_in_a_line(started, monkeypatch):
         pass
 
 
+@pytest.mark.parametrize(("code", "given"), [(signal.SIGTERM, 143), (3, 3)])
+def test_a_signal_while_ray_starts_has_the_exit_code_of_a_signal(started, monkeypatch, code, given):
+    def end(**_options):
+        raise SystemExit(code)
+
+    monkeypatch.setattr(session.ray, "init", end)
+    with pytest.raises(SystemExit) as caught, ray_session():
+        pass
+    assert caught.value.code == given
+
+
 def test_a_control_service_that_is_away_is_told_once_with_what_comes_of_it(caplog):
     answers = iter([True, False, False, False, True, False])
     clock = iter(range(0, 100, 5))
