@@ -57,6 +57,8 @@ class ItemSource:
         Of the file, where the store tells.
     sounds : tuple of (float, float)
         Start and end of each time in which it sounds, in seconds of the item; empty where that is not known.
+    channel : int or None
+        What of its channels is heard; None: their mean.
     """
 
     role: Role
@@ -72,6 +74,7 @@ class ItemSource:
     track: int = 0
     size_bytes: int | None = None
     sounds: tuple[tuple[float, ...], ...] = ()
+    channel: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,8 +148,9 @@ class EvaluationList:
             plain = dataclasses.asdict(item)
             for source in plain["sources"]:
                 del source["size_bytes"]
-                if not source["sounds"]:  # lists that were written before there were any keep their name
-                    del source["sounds"]
+                for name, none in (("sounds", ()), ("channel", None)):
+                    if source[name] == none:  # lists that were written before there were any keep their name
+                        del source[name]
             digest.update(canonical_json(plain).encode())
         return digest.hexdigest()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from typing import Any, Final
@@ -298,7 +299,7 @@ def _label_result(rows: Sequence[ScoreRow]) -> LabelResult | None:
     if not rows:
         return None
     mixture, source = label_accuracies([(row.found, row.true) for row in rows])
-    right = sum(len(set(row.found) & set(row.true)) for row in rows)
+    right = sum((Counter(row.found) & Counter(row.true)).total() for row in rows)
     predicted, there = sum(len(row.found) for row in rows), sum(len(row.true) for row in rows)
     known = sorted({node for row in rows for node in row.true} & set(rows[0].probs))
     scores = np.array([[row.probs[node] for node in known] for row in rows])

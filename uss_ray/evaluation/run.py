@@ -45,7 +45,7 @@ from uss_ray.evaluation.queries import (
 from uss_ray.evaluation.request import OWN_SYSTEMS, EvaluationRequest
 from uss_ray.evaluation.scene_run import separate_levels
 from uss_ray.evaluation.scene_scores import TAKEN_TWICE, LevelScore
-from uss_ray.evaluation.sounds import MixedItem, SoundShelf, mix
+from uss_ray.evaluation.sounds import MixedItem, SoundShelf, Waveform, mix
 from uss_ray.evaluation.systems import (
     BASELINES,
     BareSystem,
@@ -315,7 +315,9 @@ class Evaluator:
                 rows += self._score(one, separated, system)
             self.spent.scoring += time.monotonic() - began
         if self.benchmark.card.is_of_scenes and "engine" in self.request.systems:
-            rows += [row for one in mixed for row in (self._events(one), *self._levels(one))]
+            rows += [self._events(one) for one in mixed]
+            if not self.benchmark.card.classes:
+                rows += [row for one in mixed for row in self._levels(one)]
         return rows
 
     def _levels(self, mixed: MixedItem) -> list[ScoreRow]:
@@ -331,9 +333,13 @@ class Evaluator:
     def _events(self, mixed: MixedItem) -> ScoreRow:
         """Score what a user gets who asks for nothing: false and missed sounds count."""
         began = time.monotonic()
-        found = find_events(mixed, self.engine, settings=self.request.settings)
+        found = find_events(
+            mixed, self.engine, settings=self.request.settings, classes=self.benchmark.card.classes
+        )
         self.spent.separating += time.monotonic() - began
-        true = {str(source.class_id): [mixed.targets[source.label]] for source in mixed.item.targets}
+        true: dict[str, list[Waveform]] = {}
+        for source in mixed.item.targets:
+            true.setdefault(str(source.class_id), []).append(mixed.targets[source.label])
         stems = {key: [stem] for key, stem in found.stems.items()}
         times: dict[str, list[tuple[float, ...]]] = {}
         for source in mixed.item.sources:
@@ -351,9 +357,9 @@ class Evaluator:
             query=EVENTS,
             scores={name: value for name, value in scores.items() if value is not None},
             undefined=tuple(name for name, value in scores.items() if value is None),
-            sources=len(true),
+            sources=len(mixed.targets),
             seconds=seconds,
-            true=tuple(sorted(true)),
+            true=tuple(sorted(key for key, sounds in true.items() for _ in sounds)),
             found=tuple(sorted(stems)),
             probs=dict(found.probs),
             counts=_time_counts(found.times, times, seconds=seconds) if times else {},

@@ -20,6 +20,7 @@ from uss_ray.sources.reading import open_stored_recording
 from uss_ray.store.store import Store
 
 Waveform = NDArray[np.float32]
+_Key = tuple[str, int, int | None, int, Protocol | None]
 
 _BLOCK_FRAMES = 1 << 18
 _SHELF_BYTES = 256 << 20
@@ -61,37 +62,35 @@ class SoundShelf:
     def __init__(self, data: Store, *, keep_bytes: int = _SHELF_BYTES) -> None:
         self._keep_bytes = keep_bytes
         self._data = data.raising(DataError)
-        self._kept: OrderedDict[tuple[str, int, int, Protocol | None], tuple[Waveform, int]] = OrderedDict()
+        self._kept: OrderedDict[_Key, tuple[Waveform, int]] = OrderedDict()
 
-    def read(self, path: str, *, track: int = 0) -> tuple[Waveform, int]:
-        """Give a file as (samples,), the mean of its channels, and its rate.
+    def read(self, path: str, *, track: int = 0, channel: int | None = None) -> tuple[Waveform, int]:
+        """Give a file as (samples,), one of its channels or their mean, and its rate.
 
         Raises
         ------
         DataError
             If it is missing, cut off or no audio.
         """
-        return self._held((path, track, 0, None), lambda: self._decoded(path, track))
+        return self._held((path, track, channel, 0, None), lambda: self._decoded(path, track, channel))
 
-    def _decoded(self, path: str, track: int) -> tuple[Waveform, int]:
+    def _decoded(self, path: str, track: int, channel: int | None) -> tuple[Waveform, int]:
         place = self._data / path
         try:
-            return _read_track(place, track) if path.endswith(".mp4") else _read(place)
+            return _read_track(place, track) if path.endswith(".mp4") else _read(place, channel)
         except RecordingError as error:
             raise DataError(error.item, expected=error.expected, found=error.found) from error
 
     def _converted(self, source: ItemSource, rate: int, protocol: Protocol) -> Waveform:
-        waveform, own_rate = self.read(source.path, track=source.track)
+        waveform, own_rate = self.read(source.path, track=source.track, channel=source.channel)
         if own_rate == rate:
             return waveform
         return self._held(
-            (source.path, source.track, rate, protocol),
+            (source.path, source.track, source.channel, rate, protocol),
             lambda: (_at_rate(waveform, own_rate, rate, protocol), rate),
         )[0]
 
-    def _held(
-        self, key: tuple[str, int, int, Protocol | None], make: Callable[[], tuple[Waveform, int]]
-    ) -> tuple[Waveform, int]:
+    def _held(self, key: _Key, make: Callable[[], tuple[Waveform, int]]) -> tuple[Waveform, int]:
         found = self._kept.pop(key, None) or make()
         self._kept[key] = found
         while len(self._kept) > 1 and sum(w.nbytes for w, _ in self._kept.values()) > self._keep_bytes:
@@ -114,7 +113,7 @@ class SoundShelf:
         DataError
             As of `read`, or if the file ends before the piece begins.
         """
-        waveform, own_rate = self.read(source.path, track=source.track)
+        waveform, own_rate = self.read(source.path, track=source.track, channel=source.channel)
         rate = sample_rate or own_rate
         if source.start_seconds * own_rate >= len(waveform):
             raise DataError(
@@ -232,9 +231,16 @@ def _faded(piece: Waveform, frames: int) -> Waveform:
     return faded
 
 
-def _read(place: Store) -> tuple[Waveform, int]:
+def _read(place: Store, channel: int | None) -> tuple[Waveform, int]:
     with open_stored_recording(place) as reader:
-        blocks = [block.mean(axis=0, dtype=np.float32) for block in reader.blocks(_BLOCK_FRAMES)]
+        if channel is not None and channel >= reader.channels:
+            raise DataError(
+                str(place), expected=f"{channel + 1} channels or more", found=str(reader.channels)
+            )
+        blocks = [
+            block.mean(axis=0, dtype=np.float32) if channel is None else block[channel]
+            for block in reader.blocks(_BLOCK_FRAMES)
+        ]
         return np.concatenate(blocks) if blocks else np.zeros(0, np.float32), reader.sample_rate
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, Final
 
@@ -23,7 +23,13 @@ from uss_ray.separation.engine import SeparationEngine
 from uss_ray.separation.mixture import ArraySource
 from uss_ray.separation.scheduler import SessionEnd
 from uss_ray.separation.settings import SeparationSettings
-from uss_ray.separation.targets import SeparationPlan, Target, targets_for_events
+from uss_ray.separation.targets import (
+    Asking,
+    SeparationPlan,
+    Target,
+    targets_for_classes,
+    targets_for_events,
+)
 
 Waveform = NDArray[np.float32]
 
@@ -131,7 +137,7 @@ class EngineSystem(System):
                 ArraySource(
                     items[place].mixture, sample_rate=items[place].sample_rate, name=items[place].item.item_id
                 ),
-                SeparationPlan(tuple(asked[place][0].values())),
+                SeparationPlan(tuple({target.key: target for target in asked[place][0].values()}.values())),
                 settings=settings,
             )
             for place in places
@@ -150,9 +156,10 @@ class EngineSystem(System):
                     raise block.error
                 continue
             place = places[number]
-            for column, (label, target) in enumerate(asked[place][0].items()):
+            columns = list(dict.fromkeys(target.key for target in asked[place][0].values()))
+            for label, target in asked[place][0].items():
                 if label in detected[place]:
-                    detected[place][label] |= bool(block.detected[:, column].any())
+                    detected[place][label] |= bool(block.detected[:, columns.index(target.key)].any())
                 if target.key in block.estimates:
                     estimate = block.estimates[target.key][0]
                     estimates[place][label][block.start_frame : block.start_frame + len(estimate)] = estimate
@@ -181,16 +188,25 @@ class Found:
     times: Mapping[str, list[tuple[float, ...]]]
 
 
-def find_events(item: MixedItem, engine: SeparationEngine, *, settings: SeparationSettings) -> Found:
-    """Separate a mixture into events, as `uss-ray separate` does by default.
+def find_events(
+    item: MixedItem, engine: SeparationEngine, *, settings: SeparationSettings, classes: Sequence[str] = ()
+) -> Found:
+    """Separate a mixture into events, as `uss-ray separate` does by default, or into some classes where detected.
 
     Parameters
     ----------
     item : MixedItem
     engine : SeparationEngine
     settings : SeparationSettings
+    classes : sequence of str, default=()
+        Labels or node ids; without them events.
     """
-    plan = SeparationPlan(targets_for_events(engine.vocabulary, known=engine.known))
+    targets = (
+        targets_for_classes(engine.vocabulary, names=classes, asking=Asking(only_detected=True))
+        if classes
+        else targets_for_events(engine.vocabulary, known=engine.known)
+    )
+    plan = SeparationPlan(targets)
     source = ArraySource(item.mixture, sample_rate=item.sample_rate, name=item.item.item_id)
     probs = np.zeros(len(plan.targets))
     stems: dict[str, Waveform] = {}
@@ -329,10 +345,17 @@ class ForeignSystem(System):
 
 
 def _asked(item: MixedItem, query: Query) -> tuple[dict[str, Target], dict[str, str]]:
-    targets, reasons = {}, {}
+    targets: dict[str, Target] = {}
+    reasons = {}
     for source in item.item.targets:
         try:
-            targets[source.label] = query.target(item, source)
+            target = query.target(item, source)
         except QueryError as error:
             reasons[source.label] = error.reason
+            continue
+        if target.condition is not None and any(target.key == other.key for other in targets.values()):
+            target = replace(
+                target, key=f"{target.key} {source.label}"
+            )  # of one class, and yet another sound
+        targets[source.label] = target
     return targets, reasons

@@ -85,6 +85,7 @@ def test_a_cut_has_the_samples_of_the_whole_converted(
     [
         ((source("none.wav"),), "none.wav"),
         ((source("cut.wav"),), "cut.wav"),
+        ((source("two.wav", channel=2),), "two.wav: expected 3 channels or more, found 2"),
         ((source("ramp.wav", start_seconds=1.0, seconds=1.0),), "expected sound at 1 s, found 1 s"),
         ((source("ramp.wav"), source("other.wav")), "expected 8000 Hz, as the rest, found 16000 Hz"),
     ],

@@ -44,6 +44,8 @@ class Card:
         What is scored beside the ratios that all benchmarks have; see `measures.MEASURES`.
     is_of_scenes : bool, default=False
         Whether an item has several targets, and what is found without asking is scored too.
+    classes : tuple of str, default=()
+        What alone is asked for in scenes; empty: all that the weights know.
     published : float or None, default=None
         What the paper reports, for the published protocol.
     published_score : str, default=""
@@ -65,6 +67,7 @@ class Card:
     protocols: tuple[Protocol, ...] = ("published", "strict")
     measures: tuple[str, ...] = ()
     is_of_scenes: bool = False
+    classes: tuple[str, ...] = ()
     published: float | None = None
     published_score: str = ""
     assumed: str = ""

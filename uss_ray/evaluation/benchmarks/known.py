@@ -19,6 +19,8 @@ from uss_ray.store.store import Location, Store
 
 BENCHMARKS: Final = {
     "audioset": ("audioset", "AudioSet"),
+    "dcase2025": ("dcase", "Dcase2025"),
+    "dcase2026": ("dcase", "Dcase2026"),
     "esc50": ("esc50", "Esc50"),
     "fsd50k": ("fsd50k", "Fsd50k"),
     "fsdkaggle2018": ("fsdkaggle2018", "FsdKaggle2018"),
