@@ -9,6 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.synthetic_set import LABELS, SyntheticSet
+from tests.unit.anchors.conftest import MakeAnchor, manifest_of
+from uss_ray.anchors.manifest import write_manifest
 from uss_ray.anchors.pack_plan import plan_pack
 from uss_ray.anchors.packed import (
     finish_pack,
@@ -19,6 +21,7 @@ from uss_ray.anchors.packed import (
     write_packed_shard,
 )
 from uss_ray.anchors.schema import read_anchors
+from uss_ray.anchors.shards import write_anchor_shard
 from uss_ray.anchors.stream import AnchorShards
 from uss_ray.errors import DataError, OutputError
 from uss_ray.store.store import Store
@@ -32,6 +35,23 @@ def pack(source: AnchorShards, root: Path, *, order: int = 1) -> Store:
         write_packed_shard(source, plan.shard(number), pack=place)
     finish_pack(place, shards=len(plan), source=source, seed=0)
     return place
+
+
+def test_anchors_of_two_lengths_make_no_pack(make_anchor: MakeAnchor, tmp_path: Path) -> None:
+    shards = [
+        write_anchor_shard(
+            [make_anchor(n, 3, samples=length) for n in range(3)],
+            tmp_path / "mined" / "anchors" / f"{length}.parquet",
+        )
+        for length in (4000, 5000)
+    ]
+    write_manifest(manifest_of(shards), tmp_path / "mined")
+    source, place = AnchorShards(tmp_path / "mined"), Store(tmp_path / "packed", error=OutputError)
+    plan = plan_pack(source.row_groups(), seed=0, shard_bytes=1 << 20)
+    write_packed_shard(source, plan.shard(0), pack=place)
+    with pytest.raises(DataError, match=r"anchors of one length and rate, found lengths \[4000, 5000\]"):
+        finish_pack(place, shards=len(plan), source=source, seed=0)
+    assert not (place / "pack.json").exists()
 
 
 def test_a_pack_holds_every_anchor_with_its_audio(synthetic_set: SyntheticSet, tmp_path: Path) -> None:

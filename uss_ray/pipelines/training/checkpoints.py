@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,11 +23,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import Tensor
+from torch import Tensor, nn
 
 from uss_ray.errors import DataError, OutputError
 from uss_ray.store.store import Store
 from uss_ray.training.fit import TrainingState
+from uss_ray.training.recipe import FitSettings
 
 CHECKPOINT_FOLDER = "checkpoints"
 _FACTS_NAME = "checkpoint.json"
@@ -89,6 +91,36 @@ def _keep_here(contents: Mapping[str, bytes], name: str) -> str:
     except OSError as error:
         return f"no local copy of it either: {error.strerror or error}"
     return f"once it stands in {CHECKPOINT_FOLDER} the run goes on from its local copy, {kept}"
+
+
+def check_room(run: Store, module: nn.Module, fit: FitSettings) -> None:
+    """Refuse to begin on a disk that the checkpoints of a run do not fit on; of an object store nobody knows.
+
+    Raises
+    ------
+    OutputError
+        Names what is needed and what is free.
+    """
+    if run.is_remote:
+        return
+    moments = 3 if fit.optimiser.amsgrad else 2
+    trained = _bytes(p for p in module.parameters() if p.requires_grad)
+    kept = _bytes(module.state_dict().values())
+    each = kept * (2 if fit.ema_decay else 1) + trained * moments
+    # A new one is written before the oldest goes.
+    needed = each * max(1, fit.keep_checkpoints + 1 - len(find_checkpoints(run)))
+    folder = run.local_path().absolute()
+    free = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
+    if free < needed:
+        raise OutputError(
+            f"training run {run}",
+            expected=f"{needed / 1e6:.0f} MB for checkpoints",
+            found=f"{free / 1e6:.0f} MB free",
+        )
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def find_checkpoints(run: Store) -> list[Store]:

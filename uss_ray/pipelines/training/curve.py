@@ -49,8 +49,9 @@ def _panel(title: str, points: Sequence[tuple[int, float]], *, last: int, top: i
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in spots)
     dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2" fill="#06c"/>' for x, y in spots[-50:])
     bottom = top + _HEIGHT
+    latest = f": {points[-1][1]:.3g} at step {points[-1][0]}" if points else ""
     return (
-        f'<text x="{_LEFT}" y="{top - 8}">{title}</text>'
+        f'<text x="{_LEFT}" y="{top - 8}">{title}{latest}</text>'
         f'<path d="M{_LEFT},{top}V{bottom}H{_LEFT + _WIDTH}" fill="none" stroke="#999"/>'
         f'<text x="{_LEFT - 6}" y="{top + 10}" text-anchor="end">{high:.3g}</text>'
         f'<text x="{_LEFT - 6}" y="{bottom}" text-anchor="end">{low:.3g}</text>'

@@ -23,7 +23,7 @@ from uss_ray.pipelines.runtime.run_state import is_stopping, start_run_state
 from uss_ray.pipelines.runtime.session import ray_session
 from uss_ray.pipelines.runtime.stages import own_error
 from uss_ray.pipelines.runtime.stopping import stop_on_signals
-from uss_ray.pipelines.training.checkpoints import find_checkpoints
+from uss_ray.pipelines.training.checkpoints import check_room, find_checkpoints
 from uss_ray.pipelines.training.options import TrainOptions
 from uss_ray.pipelines.training.request import Training
 from uss_ray.pipelines.training.worker import fit, prepare
@@ -67,6 +67,7 @@ def train_on_ray(request: Training, options: TrainOptions) -> tuple[int, int | N
         prepared = prepare(
             request, device=torch.device("cpu")
         )  # what is wrong shows before any worker starts
+        check_room(request.run_store, prepared.task.module, prepared.settings)
         lost: list[Exception] = []
         state = start_run_state()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from uss_ray.pipelines.runtime.lease import hold_lease
+from uss_ray.pipelines.training.checkpoints import check_room
 from uss_ray.pipelines.training.request import Training
 from uss_ray.pipelines.training.worker import choose_device, fit, prepare
 from uss_ray.training.world import World
@@ -39,6 +40,7 @@ def train_here(
     """
     prepared = prepare(request, device=choose_device(request.device))
     prepared.folder.check()
+    check_room(request.run_store, prepared.task.module, prepared.settings)
     prepared.load_data()
     lost: list[Exception] = []
     with hold_lease(request.run_store, job="train", shard=None, on_lost=lost.append):

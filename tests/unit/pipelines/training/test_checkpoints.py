@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from uss_ray.errors import DataError, OutputError
 from uss_ray.pipelines.training.checkpoints import (
+    check_room,
     choose_checkpoint,
     find_checkpoints,
     read_checkpoint,
@@ -13,6 +17,7 @@ from uss_ray.pipelines.training.checkpoints import (
 )
 from uss_ray.store.store import Store
 from uss_ray.training.fit import TrainingState
+from uss_ray.training.recipe import FitSettings
 
 
 def state_of(step: int) -> TrainingState:
@@ -82,3 +87,16 @@ def test_what_cannot_be_written_is_kept_here(tmp_path, monkeypatch: pytest.Monke
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
     with pytest.raises(OutputError, match="no local copy of it either: No such file or directory"):
         save_checkpoint(state_of(7), run=Store(tmp_path, error=OutputError), identity_sha256="abc")
+
+
+def test_checkpoints_that_do_not_fit_are_told_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = torch.nn.Linear(1000, 999)  # 4 MB, and three times that for its optimiser
+    fit = FitSettings(steps=1, keep_checkpoints=1)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=31_000_000))
+    with pytest.raises(OutputError, match="expected 32 MB for checkpoints, found 31 MB free"):
+        check_room(Store(tmp_path / "not" / "there"), module, fit)
+    save_checkpoint(state_of(7), run=Store(tmp_path), identity_sha256="abc")
+    check_room(Store(tmp_path), module, fit)  # one of the two is there
+    check_room(Store("memory://bucket/run"), module, fit.replace(keep_checkpoints=9))
