@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import httpx
@@ -24,13 +24,16 @@ import numpy as np
 import psutil
 import soundfile as sf
 import torch
+import uvicorn
 
 from uss_ray.api.request import request_with
-from uss_ray.api.separator import RecordingSeparator
+from uss_ray.api.separator import RecordingSeparator, load_engine
 from uss_ray.audio.codec import open_recording
 from uss_ray.pipelines.runtime.session import ray_session
 from uss_ray.pipelines.serving.options import Serving
 from uss_ray.pipelines.serving.running import running
+from uss_ray.service.app import create_app
+from uss_ray.service.in_process import InProcessBackend
 
 CLIP_SECONDS, LONG_SECONDS = 10, 600
 SOURCE = Path(__file__).parents[1] / "examples/archive/harbour.ogg"
@@ -47,9 +50,12 @@ def main() -> None:
     parser.add_argument(
         "--requests", type=int, default=0, help="after which memory is compared with after 100"
     )
+    parser.add_argument(
+        "--without-ray", action="store_true", help="under uvicorn in this process: what HTTP alone costs"
+    )
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder, ray_session():
+    with tempfile.TemporaryDirectory() as folder, nullcontext() if asked.without_ray else ray_session():
         clips = cut(Path(folder))
         with socket.socket() as found:
             found.bind(("127.0.0.1", 0))
@@ -57,8 +63,8 @@ def main() -> None:
         limits = {"at_once": 64, "queue_seconds": 600.0, "deadline_seconds": 600.0}
         service = {"no_auth": True, "port": port, "device": "cpu", "limits": limits}
         serving = Serving.of({"service": service, "options": {"threads": 1}})
-        with running(serving) as url:
-            bench = Bench(url, clips, Path(folder))
+        with under_uvicorn(serving) if asked.without_ray else running(serving) as url:
+            bench = Bench(url, clips, Path(folder), with_ray=not asked.without_ray)
             bench.ask(clips[0])
             bench.overhead(asked.rounds)
             bench.throughput()
@@ -82,10 +88,31 @@ def cut(folder: Path) -> list[Path]:
     return clips
 
 
+@contextmanager
+def under_uvicorn(serving: Serving) -> Iterator[str]:
+    """Serve without Ray, in a thread of this process."""
+    sounds = serving.service.sounds()
+    backend = InProcessBackend(load_engine(sounds), sounds=sounds, limits=serving.service.limits)
+    config = uvicorn.Config(
+        create_app(backend, serving.service), port=serving.service.port, log_level="warning"
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{serving.service.port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
 class Bench:
     """Asks a service, and does the same without it."""
 
-    def __init__(self, url: str, clips: list[Path], folder: Path) -> None:
+    def __init__(self, url: str, clips: list[Path], folder: Path, *, with_ray: bool) -> None:
+        self.names = OURS if with_ray else None
         self.client = httpx.Client(base_url=url, timeout=600.0)
         self.clips = clips
         self.folder = folder
@@ -110,14 +137,24 @@ class Bench:
                 for clip in self.clips:
                     self.bare.separate(input_of(clip))
                 bare_wall, bare_cpu = time.perf_counter() - began, time.process_time() - spent
-                before, began = serve_cpu(), time.perf_counter()
+                before, began = self.cpu(), time.perf_counter()
                 with ThreadPoolExecutor(clients) as pool:
                     list(pool.map(self.ask, self.clips))
                 wall.append((time.perf_counter() - began) / bare_wall)
-                cpu.append((serve_cpu() - before) / bare_cpu)
+                cpu.append((self.cpu() - before) / bare_cpu)
             told(f"CPU of all Serve processes / bare engine, {clients} clients", cpu)
             if clients == 1:
                 told("wall, 1 client / the same separator in this process", wall)
+
+    def cpu(self) -> float:
+        """Give the CPU seconds of all processes of the service, their decoders too."""
+        total = 0.0
+        for process in [psutil.Process()] if self.names is None else processes(*self.names):
+            for one in (process, *process.children(recursive=True)):
+                with suppress(psutil.NoSuchProcess):
+                    times = one.cpu_times()
+                    total += times.user + times.system
+        return total
 
     def throughput(self) -> None:
         """16 clients beside `stream_many` over the same, without encoding."""
@@ -194,17 +231,6 @@ def processes(*names: str) -> Iterator[psutil.Process]:
         with suppress(psutil.NoSuchProcess):
             if " ".join(process.cmdline()).startswith(names):
                 yield process
-
-
-def serve_cpu() -> float:
-    """Give the CPU seconds of all processes of Serve, their decoders too."""
-    total = 0.0
-    for process in processes(*OURS):
-        for one in (process, *process.children(recursive=True)):
-            with suppress(psutil.NoSuchProcess):
-                times = one.cpu_times()
-                total += times.user + times.system
-    return total
 
 
 def resident(process: psutil.Process) -> float:

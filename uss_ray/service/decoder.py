@@ -65,7 +65,12 @@ class Allowed:
 
 
 def confine(memory_bytes: int) -> None:
-    """Bound what this process can take: memory beside what it has, no core files, few open files."""
+    """Bound what this process can take: memory beside what it has, no core files, few open files, no words.
+
+    What C libraries print of a damaged recording would be what a stranger writes into the log.
+    """
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     most = pages * resource.getpagesize() + memory_bytes
     resource.setrlimit(resource.RLIMIT_AS, (most, most))

@@ -74,6 +74,8 @@ class Gate:
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
             await self._answer(_Call(scope, receive, send, self._limits))
+        else:
+            await send({"type": "websocket.close"})
 
     async def _answer(self, call: _Call) -> None:
         try:

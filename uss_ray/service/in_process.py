@@ -80,6 +80,7 @@ class InProcessBackend:
         self._loaded = loaded
         self._sounds = sounds
         self._answered = -math.inf
+        self._probing = asyncio.Lock()
         self._limits = limits
         self._loop = SeparationLoop(loaded.engine)
         self._backlog = Backlog(limits.queue_seconds)
@@ -102,11 +103,11 @@ class InProcessBackend:
 
     async def missing(self) -> Mapping[str, str]:
         """See `Backend`; where nothing was separated lately, a second of noise is."""
-        if time.monotonic() - self._answered < _LATELY_SECONDS:
-            return {}
         try:
-            async with asyncio.timeout(_PROBE_SECONDS):
-                await self._answer(_probe(self._sounds))
+            # Whoever may ask, one probe at a time is all that it costs.
+            async with asyncio.timeout(_PROBE_SECONDS), self._probing:
+                if time.monotonic() - self._answered >= _LATELY_SECONDS:
+                    await self._answer(_probe(self._sounds))
         except TimeoutError:
             return {"separator": f"takes more than {_PROBE_SECONDS:g} s for a second of sound"}
         except Exception:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 import soundfile as sf
 
 from tests.conftest import MakeRecording
-from tests.unit.service.conftest import OTHER_TOKEN, Running, wait_until
+from tests.unit.service.conftest import OTHER_TOKEN, TOKEN, Running, wait_until
 from uss_ray.api.pretrained import separate
 from uss_ray.service.gate import OPEN_PATHS
 
@@ -216,3 +217,28 @@ def test_a_recording_is_named_where_the_token_allows_it(
         assert gone.status_code == 422
     with service.client(token=OTHER_TOKEN) as client:
         assert client.post("/v1/separate", json=asked).status_code == 403
+
+
+def test_a_slow_reader_stops_nobody(service: Running, make_recording: MakeRecording) -> None:
+    content = make_recording(seconds=15.0, channels=2).read_bytes()
+    host, port = service.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as slow, service.client() as client:
+        head = f"POST /v1/separate?level=1&level=2&format=wav HTTP/1.1\r\nHost: {host}\r\n"
+        own = f"Authorization: Bearer {TOKEN}\r\nContent-Length: {len(content)}\r\n\r\n"
+        slow.sendall((head + own).encode() + content)
+        assert slow.recv(12) == b"HTTP/1.1 200"  # and no more than that
+        assert client.post("/v1/separate", content=make_recording().read_bytes()).status_code == 200
+
+
+def test_files_that_were_changed_somewhere_are_answered(
+    service: Running, make_recording: MakeRecording
+) -> None:
+    random = np.random.default_rng(11)
+    with service.client() as client:
+        for number in range(24):
+            name = ("a.flac", "a.wav", "a.ogg", "a.mp3")[number % 4]
+            content = bytearray(make_recording(name, seconds=1.0).read_bytes())
+            for place in random.integers(0, 200 if number % 2 else len(content), 4):
+                content[place] = int(random.integers(0, 256))
+            answer = client.post("/v1/tag", content=bytes(content))
+            assert answer.status_code in (200, 413, 422), answer.text

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -118,7 +119,13 @@ def test_a_name_that_stands_for_nothing_is_a_row(
             facts = await backend.facts()
             assert (facts.weights_name, facts.device) == ("tiny", "cpu")
             assert await backend.missing() == {}
-            backend._answered = 0.0
+            backend._answered = -1e9
+            answered = mock.AsyncMock(side_effect=backend._answer)
+            with monkeypatch.context() as patched:
+                patched.setattr(backend, "_answer", answered)
+                assert await asyncio.gather(*(backend.missing() for _ in range(5))) == [{}] * 5
+            assert answered.await_count == 1
+            backend._answered = -1e9
             with monkeypatch.context() as patched:
                 patched.setattr(backend._loop._scheduler._networks, "forward", None)
                 assert (await backend.missing()).keys() == {"separator"}

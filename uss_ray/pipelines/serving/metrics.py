@@ -16,13 +16,13 @@ class CallMetrics:
     def __init__(self) -> None:
         by_status: Any = ("call", "status")  # Ray states a tuple of one
         self._calls = metrics.Counter(
-            "uss_ray_calls", description="Calls that were answered.", tag_keys=by_status
+            "uss_ray_calls_total", description="Calls that were answered.", tag_keys=by_status
         )
         self._seconds = metrics.Histogram(
             "uss_ray_call_seconds", description="How long they took.", boundaries=_SECONDS, tag_keys=("call",)
         )
         self._bytes = metrics.Counter(
-            "uss_ray_call_bytes", description="Bytes that came.", tag_keys=("call",)
+            "uss_ray_call_bytes_total", description="Bytes that came.", tag_keys=("call",)
         )
 
     def __call__(self, line: Mapping[str, Any]) -> None:
