@@ -63,7 +63,11 @@ def walk(
         name, path, is_link, is_folder = entry
         if name.startswith(".") and not with_hidden:
             continue
-        real = os.path.realpath(path) if is_link else f"{waiting[-1].real}/{name}"
+        try:
+            real = os.path.realpath(path) if is_link else f"{waiting[-1].real}/{name}"
+        except OSError as fault:  # a link on the way that this user may not read
+            tell(os.path.relpath(path, folder), wording(fault))
+            continue
         if not _is_text(name):
             tell(os.path.relpath(path, folder), _NO_TEXT)
         elif is_link and not follow_links and not _is_within(real, top):

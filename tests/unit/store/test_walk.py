@@ -135,6 +135,27 @@ def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pyte
     assert told == {"lost+found": "no permission"}
 
 
+@pytest.mark.parametrize("follow", [True, False])
+def test_a_link_that_may_not_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, follow: bool
+) -> None:
+    """As those of other users' processes are."""
+    (tmp_path / "a.wav").touch()
+    (tmp_path / "b").symlink_to("a.wav")
+    real = os.path.realpath
+
+    def refused(path: str) -> str:
+        if str(path).endswith("/b"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr("os.path.realpath", refused)
+    told: list[tuple[str, str]] = []
+    found = walk(tmp_path, follow_links=follow, tell=lambda name, why: told.append((name, why)))
+    assert [Path(path).name for path, _ in found] == ["a.wav"]
+    assert told == [("b", "no permission")]
+
+
 def test_folders_may_be_deeper_than_python_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     def entries(folder: str) -> list[tuple[str, str, bool, bool]]:
         return [("d", f"{folder}/d", False, folder.count("/d") < 3000)]
