@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request, Security
 from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
 from uss_ray.service import info_routes, kept_routes, page_routes, separation_routes
 from uss_ray.service.backend import Backend
 from uss_ray.service.decoders import Decoders
 from uss_ray.service.gate import Gate, Observe, as_refusal
-from uss_ray.service.problems import Refusal
+from uss_ray.service.problems import MEDIA_TYPE, Problem, Refusal
 from uss_ray.service.service import Service
 from uss_ray.service.settings import ServiceSettings
 from uss_ray.service.tokens import Tokens
@@ -27,6 +28,22 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     page_routes.router,
     separation_routes.router,
 )
+
+
+_PROBLEM: Final[dict[str, Any]] = {
+    "description": "What is wrong",
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+
+
+class _App(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """Describe all calls, and what is answered where something is wrong."""
+        document = super().openapi()
+        document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = (
+            Problem.model_json_schema()
+        )
+        return document
 
 
 def create_app(backend: Backend, settings: ServiceSettings, *, observe: Observe | None = None) -> FastAPI:
@@ -60,7 +77,15 @@ def create_app(backend: Backend, settings: ServiceSettings, *, observe: Observe 
             await backend.close()
 
     # The pages that would draw the interface take their scripts from elsewhere.
-    app = FastAPI(title="USS-Ray", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = _App(
+        title="USS-Ray",
+        version=VERSION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        responses=dict.fromkeys((422, "4XX", "5XX"), _PROBLEM),
+        dependencies=[Security(HTTPBearer(auto_error=False, description="A token; the gate asks for it."))],
+    )
     app.state.service = service
     for router in ROUTERS:
         app.include_router(router)

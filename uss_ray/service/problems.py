@@ -6,6 +6,8 @@ import http
 import math
 from typing import Any, Final
 
+from pydantic import BaseModel, Field
+
 from uss_ray.errors import (
     ConfigError,
     DataError,
@@ -27,6 +29,20 @@ _STATUS: Final[dict[type[UssRayError], int]] = {
 }
 _RETRY_SECONDS = 10
 _NO_SPACE = "No space left"
+
+
+class Problem(BaseModel):
+    """What is answered where something is wrong."""
+
+    type: str = Field(description="Which kind of error, as a URN.")
+    title: str = Field(description="The status in words.")
+    status: int
+    detail: str = Field(description="The three below in one line.")
+    item: str = Field(description="What is wrong.")
+    expected: str
+    found: str
+    limit: str | None = Field(default=None, description="The limit of /v1/info that was met.")
+    request_id: str = Field(description="Under which the log has it.")
 
 
 class Refusal(UssRayError):  # noqa: N818 - that is what a client meets
@@ -108,25 +124,24 @@ def as_problem(error: UssRayError, *, request_id: str) -> tuple[int, dict[str, s
         )
     else:
         shown = error
-    body: dict[str, Any] = {
-        "type": f"urn:uss-ray:{_kind(error)}",
-        "title": http.HTTPStatus(status).phrase,
-        "status": status,
-        "detail": str(shown),
-        "item": shown.item,
-        "expected": shown.expected,
-        "found": shown.found,
-        "request_id": request_id,
-    }
+    problem = Problem(
+        type=f"urn:uss-ray:{_kind(error)}",
+        title=http.HTTPStatus(status).phrase,
+        status=status,
+        detail=str(shown),
+        item=shown.item,
+        expected=shown.expected,
+        found=shown.found,
+        limit=shown.limit if isinstance(shown, Refusal) else None,
+        request_id=request_id,
+    )
     headers: dict[str, str] = {}
-    if isinstance(shown, Refusal) and shown.limit is not None:
-        body["limit"] = shown.limit
     if status in (429, 503):
         wanted = shown.retry_after if isinstance(shown, Refusal) else None
         headers["retry-after"] = str(max(1, math.ceil(_RETRY_SECONDS if wanted is None else wanted)))
     if status == 401:
         headers["www-authenticate"] = "Bearer"
-    return status, headers, body
+    return status, headers, problem.model_dump(exclude_none=True)
 
 
 def _kind(error: UssRayError) -> str:

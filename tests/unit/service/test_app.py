@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 import soundfile as sf
@@ -242,3 +243,19 @@ def test_files_that_were_changed_somewhere_are_answered(
                 content[place] = int(random.integers(0, 256))
             answer = client.post("/v1/tag", content=bytes(content))
             assert answer.status_code in (200, 413, 422), answer.text
+
+
+def test_the_description_names_every_call_its_token_and_its_problems(service: Running) -> None:
+    with service.client() as client:
+        document = client.get("/openapi.json").json()
+        problem = client.get("/v1/classes/m/none").json()
+    jsonschema.validate(problem, document["components"]["schemas"]["Problem"])
+    assert document["openapi"].startswith("3.1")
+    for path, calls in document["paths"].items():
+        for call in calls.values():
+            assert call["security"], path
+            assert {"422", "4XX", "5XX"} <= call["responses"].keys()
+            assert "application/problem+json" in call["responses"]["422"]["content"], path
+    said = document["paths"]["/v1/separate"]["post"]
+    assert {"level", "class", "text"} <= {parameter["name"] for parameter in said["parameters"]}
+    assert said["requestBody"]["content"].keys() >= {"application/octet-stream", "application/json"}
