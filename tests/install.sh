@@ -1,4 +1,4 @@
-# Read by tests/servers/install.sh and tests/browser/install.sh, which say: $packages of Debian and Ubuntu, installed
+# Read by tests/{servers,browser,edge}/install.sh, which say: $packages of Debian and Ubuntu, installed
 # where `present` fails and this user may install them; and $what, the tests that are skipped otherwise.
 # Exit code: 0 where all is there in the end, 1 where not (with one line that says what to do).
 
