@@ -8,6 +8,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import soundfile
@@ -149,3 +150,23 @@ def test_a_damaged_object_is_a_fault_of_the_store(
     (tmp_path / "store" / "kept" / "one" / f"{made.result_id}.zip").write_bytes(b"not a zip at all")
     with pytest.raises(OutputError, match="expected a result as it was kept"):
         KeptResults(Store(str(tmp_path / "store"), error=OutputError)).find("one", made.result_id)
+
+
+def test_a_result_is_the_same_in_every_store(storage_root: str) -> None:
+    results = KeptResults(Store(storage_root, error=OutputError), presign=True)
+    made = results.keep(work_of(SOUND), answer_of(SOUND), tenant="one", seconds=60)
+    window = results.window("one", made, names=NAMES, start=7_777, frames=100)
+    assert not (window[:, 0] + window[:, 1]).any()
+    assert window.any()
+    address = results.presigned("one", made)
+    if storage_root.startswith("s3"):
+        assert address is not None
+        whole = httpx.get(address).content  # with no credentials of ours
+        assert b"".join(results.read("one", made, start=0, stop=made.size)) == whole
+        assert zipfile.is_zipfile(io.BytesIO(whole))
+    else:
+        assert address is None
+    results.remove("one", made.result_id)
+    with pytest.raises(Refusal, match="expected a result that is kept"):
+        results.find("one", made.result_id)
+    assert results.expire() == 0
