@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,16 @@ def needs_s3_server(item: pytest.Item) -> bool:
     call = getattr(item, "callspec", None)
     parameters = [value for value in call.params.values() if isinstance(value, str)] if call else []
     return "s3_server" in getattr(item, "fixturenames", ()) or "s3" in parameters
+
+
+@pytest.fixture(autouse=True)
+def _threads_as_before() -> Iterator[None]:
+    """Leave torch as many threads as it had: the last bit of a sample may depend on them, in the next test too."""
+    torch: Any = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch is not None else None
+    yield
+    if before is not None and torch.get_num_threads() != before:
+        torch.set_num_threads(before)
 
 
 TINY_ACTIVE_CLASSES = (0, 74, 137)

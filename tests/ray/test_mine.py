@@ -223,12 +223,8 @@ def test_conditions_are_those_of_the_query_net(undisturbed, weights):
 @pytest.mark.parametrize("container", ["parquet", "hdf5"])
 def test_every_container_gives_the_same_anchors(container, clip_set, request_for, undisturbed, tmp_path):
     """Without Ray, whose workers mine with the same code; that readers travel to them: unit/datasets."""
-    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    try:
-        mine_in_process(request_for(audio=str(clip_set / container)))
-    finally:
-        torch.set_num_threads(threads)
+    mine_in_process(request_for(audio=str(clip_set / container)))
     assert anchors_below(tmp_path / "out") == anchors_below(undisturbed)
 
 
