@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-_ENERGY_FLOOR = 1e-10
-_GAIN_RANGE = (0.02, 50.0)
+ENERGY_FLOOR = 1e-10
+GAIN_RANGE = (0.02, 50.0)
 
 
 def matching_gain(target: NDArray[np.float32], interference: NDArray[np.float32]) -> np.float32:
@@ -25,6 +25,6 @@ def matching_gain(target: NDArray[np.float32], interference: NDArray[np.float32]
     -----
     Kong et al. 2023, data augmentation by energy matching; limits of the released program.
     """
-    energy = max(float(np.square(interference, dtype=np.float64).sum()), _ENERGY_FLOOR)
+    energy = max(float(np.square(interference, dtype=np.float64).sum()), ENERGY_FLOOR)
     gain = np.sqrt(float(np.square(target, dtype=np.float64).sum()) / energy)
-    return np.float32(np.clip(gain, *_GAIN_RANGE))
+    return np.float32(np.clip(gain, *GAIN_RANGE))

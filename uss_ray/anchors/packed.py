@@ -41,7 +41,7 @@ PACK_VERSION: Final = 1
 CONDITIONS = ("soft", "latent")
 
 _FACTS_KEY = b"uss_ray.packed_shard"
-_WEIGHT_FLOOR = 1e-6
+WEIGHT_FLOOR = 1e-6
 _FOOTER_SCHEMA = pa.schema([pa.field("shard", pa.int32(), False), pa.field("footer", pa.binary(), False)])
 _MEANS_SCHEMA = pa.schema(
     [
@@ -271,7 +271,7 @@ class _ConditionSums:
     def add(self, group: pa.Table) -> None:
         """Add a row group, which is of one class."""
         index = group["class_index"][0].as_py()
-        weights = group["score"].to_numpy().astype(np.float64) + _WEIGHT_FLOOR
+        weights = group["score"].to_numpy().astype(np.float64) + WEIGHT_FLOOR
         self.weights[index] = self.weights.get(index, 0.0) + float(weights.sum())
         for kind in CONDITIONS:
             column = group[kind].combine_chunks()

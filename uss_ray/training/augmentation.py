@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from uss_ray.training.recipe import AugmentationSettings
 
-_TILT_PIVOT_HZ = 1000.0
-_LOWEST_HZ = 50.0
-_ROOM_SECONDS = (0.1, 0.6)
+TILT_PIVOT_HZ = 1000.0
+LOWEST_HZ = 50.0
+ROOM_SECONDS = (0.1, 0.6)
 _FFT_GRAIN = 4096
-_DECAY_TO = 6.9  # natural logarithm of 60 dB in amplitude
+DECAY_TO = 6.9  # natural logarithm of 60 dB in amplitude
 
 
 def augment(
@@ -83,16 +83,16 @@ def tilt_spectrum(
 @lru_cache(maxsize=8)
 def _octaves(samples: int, sample_rate: int) -> NDArray[np.float32]:
     frequencies = np.fft.rfftfreq(samples, 1.0 / sample_rate)
-    return np.log2(np.maximum(frequencies, _LOWEST_HZ) / _TILT_PIVOT_HZ).astype(np.float32)
+    return np.log2(np.maximum(frequencies, LOWEST_HZ) / TILT_PIVOT_HZ).astype(np.float32)
 
 
 def add_room(
     waveform: NDArray[np.float32], *, sample_rate: int, ratio_db: float, generator: np.random.Generator
 ) -> NDArray[np.float32]:
     """Add exponentially decaying reverberation, `ratio_db` against the direct sound."""
-    low, high = _ROOM_SECONDS
+    low, high = ROOM_SECONDS
     length = int(sample_rate * (low + (high - low) * generator.random()))
-    decay = np.exp(np.linspace(0.0, -_DECAY_TO, length, dtype=np.float32))
+    decay = np.exp(np.linspace(0.0, -DECAY_TO, length, dtype=np.float32))
     response = generator.standard_normal(length, np.float32) * decay
     # A length with a large prime factor would take ten times as long.
     size = -(-(len(waveform) + length) // _FFT_GRAIN) * _FFT_GRAIN

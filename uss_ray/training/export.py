@@ -13,12 +13,12 @@ import torch
 from jinja2 import Environment, StrictUndefined
 from torch import Tensor, nn
 
-from uss_ray.anchors.packed_reader import PackedAnchors
 from uss_ray.errors import WeightsError
 from uss_ray.models.registry import Role, describe_network
 from uss_ray.models.specifications import ClassListId
 from uss_ray.models.tagging import AudioTagger
 from uss_ray.silence import MiningSilence
+from uss_ray.training.anchors import TrainingAnchors
 from uss_ray.training.fit import TrainingState
 from uss_ray.training.norms import settle_norms
 from uss_ray.training.recipe import SeparatorRecipe
@@ -79,7 +79,7 @@ def export_tagger(
     )
 
 
-def check_tagger(weights: Weights, anchors: PackedAnchors) -> AudioTagger:
+def check_tagger(weights: Weights, anchors: TrainingAnchors) -> AudioTagger:
     """Give the tagger of the weights; refuse one that did not mine the anchors, or has more than itself.
 
     Raises

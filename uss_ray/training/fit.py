@@ -151,7 +151,8 @@ class Fit(Generic[B]):
         self._lanes, self._lane_count = list(lanes), lane_count
         self._trained = [p for p in task.module.parameters() if p.requires_grad]
         self._optimiser = make_optimiser(self._trained, settings.optimiser)
-        self._statistics = _NormStatistics(task.module)
+        # Of a step of one lane, running statistics are those of the lane.
+        self._statistics = _NormStatistics(task.module if lane_count > 1 else nn.Identity())
         self._ema = copy.deepcopy(task.module) if settings.ema_decay else None
         self.step = 0
         self._resume()
@@ -281,10 +282,11 @@ class Fit(Generic[B]):
             return
         # A young run's average would be of its initial values.
         decay = min(self.settings.ema_decay, (1 + self.step) / (10 + self.step))
-        for mean, value in zip(self._ema.parameters(), self.task.module.parameters(), strict=True):
-            mean.lerp_(value, 1.0 - decay)
-        for kept, buffer in zip(self._ema.buffers(), self.task.module.buffers(), strict=True):
-            kept.copy_(buffer)
+        # All at once: a call a tensor would be what a GPU waits for.
+        torch._foreach_lerp_(list(self._ema.parameters()), list(self.task.module.parameters()), 1.0 - decay)
+        buffers = list(self._ema.buffers())
+        if buffers:
+            torch._foreach_copy_(buffers, list(self.task.module.buffers()))
 
     def _refuse(self, batches: Sequence[tuple[int, B]], *, found: str) -> None:
         names = [name for _, batch in batches for name in self.task.names(batch)]

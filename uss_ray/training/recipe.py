@@ -341,6 +341,12 @@ class TaggerRecipe(Settings):
         le=1.0,
         description="How often a lane's part of a step is anchors in place of clips.",
     )
+    unknown: Literal["heard", "labels"] = Field(
+        default="heard",
+        description="What counts neither way in an anchor, beside its own class. heard: other labels of its clip, and "
+        "classes that the detector did not rule out. labels: labels alone, where clips have all of theirs or a detector "
+        "of few classes hears a little of each everywhere.",
+    )
     overlapped: float = Field(
         default=0.5,
         ge=0.0,
@@ -351,6 +357,9 @@ class TaggerRecipe(Settings):
         default=10.0,
         ge=0.0,
         description="The level of the other one lies so many dB around the first, evenly.",
+    )
+    augmentation: AugmentationSettings = Field(
+        default_factory=AugmentationSettings, description="How clips and anchors are changed."
     )
     mixup: bool = Field(
         default=False,

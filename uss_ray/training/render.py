@@ -14,8 +14,8 @@ from uss_ray.training.augmentation import augment
 from uss_ray.training.mixing import Item
 from uss_ray.training.recipe import AugmentationSettings, MixtureSettings
 
-_TEXTURE_DB = (-20.0, -10.0)
-_LOWEST_RMS = 1e-4
+TEXTURE_DB = (-20.0, -10.0)
+LOWEST_RMS = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,13 +74,13 @@ def render(
         target = target + twin * matching_gain(target, twin)
     low, high = settings.target_rms_dbfs
     level_db = low + (high - low) * generator.random()
-    rms = max(float(np.sqrt(np.mean(target**2))), _LOWEST_RMS)
+    rms = max(float(np.sqrt(np.mean(target**2))), LOWEST_RMS)
     scale = 10.0 ** (level_db / 20.0) / rms
     target = target * np.float32(scale)
     mixture = target.copy()
     for number, other in enumerate(others):
         is_texture = item.texture is not None and number == len(others) - 1
-        below, above = _TEXTURE_DB if is_texture else (-settings.snr_range_db, settings.snr_range_db)
+        below, above = TEXTURE_DB if is_texture else (-settings.snr_range_db, settings.snr_range_db)
         offset_db = below + (above - below) * generator.random()
         gain = matching_gain(target, other) if settings.levels == "matched" else scale
         mixture += other * np.float32(gain * 10.0 ** (offset_db / 20.0))

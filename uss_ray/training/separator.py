@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from uss_ray.anchors.packed_reader import PackedAnchor, PackedAnchors
+from uss_ray.anchors.packed_reader import PackedAnchor
 from uss_ray.errors import ConfigError, DataError
 from uss_ray.models.memory import lay_out_channels_last
 from uss_ray.models.protocols import Separator, hears_activity
@@ -26,6 +26,7 @@ from uss_ray.models.resunet import ResUNet, UNet
 from uss_ray.models.specifications import ConditionKind
 from uss_ray.models.tagging import AudioTagger
 from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.training.anchors import TrainingAnchors
 from uss_ray.training.fit import Task
 from uss_ray.training.losses import separation_loss
 from uss_ray.training.mixing import Item, MixturePlan
@@ -112,7 +113,7 @@ class SeparatorTask(Task[SeparatorBatch]):
     Parameters
     ----------
     recipe : SeparatorRecipe
-    anchors : PackedAnchors
+    anchors : TrainingAnchors
     vocabulary : Vocabulary
     tagger : AudioTagger, optional
         The one that mined; needed where the recipe has a trunk like it, or a separator that follows its frames.
@@ -131,7 +132,7 @@ class SeparatorTask(Task[SeparatorBatch]):
     def __init__(
         self,
         recipe: SeparatorRecipe,
-        anchors: PackedAnchors,
+        anchors: TrainingAnchors,
         *,
         vocabulary: Vocabulary,
         tagger: AudioTagger | None = None,
@@ -272,7 +273,7 @@ class SeparatorTask(Task[SeparatorBatch]):
 
 
 def check_recipe(
-    recipe: SeparatorRecipe, anchors: PackedAnchors, *, classes: int, trunk: AudioTagger | None
+    recipe: SeparatorRecipe, anchors: TrainingAnchors, *, classes: int, trunk: AudioTagger | None
 ) -> None:
     """Refuse a recipe that does not fit a pack of so many classes, before any work.
 
@@ -328,7 +329,7 @@ def check_recipe(
 
 
 def stored_means(
-    anchors: PackedAnchors, query: QuerySettings, *, classes: int
+    anchors: TrainingAnchors, query: QuerySettings, *, classes: int
 ) -> dict[int, NDArray[np.float32]]:
     """Give the mean bottleneck of each class that has anchors; none where none is stored."""
     if query.kind == "hard":

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -19,11 +19,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from uss_ray.anchors.packed_reader import PackedAnchors
 from uss_ray.errors import ConfigError
 from uss_ray.models.memory import lay_out_channels_last
 from uss_ray.models.panns import Panns
 from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.training.anchors import TrainingAnchors
+from uss_ray.training.augmentation import augment
 from uss_ray.training.fit import Task
 from uss_ray.training.plan import DrawPlan, counter_generator
 from uss_ray.training.recipe import TaggerRecipe
@@ -31,7 +32,7 @@ from uss_ray.training.recipe import TaggerRecipe
 _EPS = 1e-6
 # A classifier that starts near the base rate of a class spends no steps on learning that most classes are absent.
 _FIRST_LOGIT = -4.0
-_LEVEL_DB = (-12.0, 8.0)
+LEVEL_DB = (-12.0, 8.0)
 _UNKNOWN = 0.5  # between absent and there, so that the larger of two labels is that of their sum
 _MASKS = ((2, 8), (1, 64), (2, 8), (1, 64))  # axis and the width that a mask stays below: mel, time
 
@@ -134,13 +135,25 @@ class TaggerTask(Task[TaggerBatch]):
         generator = counter_generator(recipe.plan.seed, "clips", step, lane)
         if self._anchors is not None and generator.random() < recipe.anchor_share:
             kind, rows = "anchor", self._anchors.draws(recipe).anchors(step, lane)
-            waveforms, labels = self._anchors.read(rows)
+            waveforms, labels = self._anchors.read(rows, unknown=recipe.unknown)
         else:
             kind, rows = "clip", self._draw(step, lane, generator)
             waveforms = self._crop(self._clips.waveform(rows), generator)
             labels = self._clips.labels[rows]
-        low, high = _LEVEL_DB
+        low, high = LEVEL_DB
         gains = 10.0 ** ((low + (high - low) * generator.random((len(rows), 1))) / 20.0)
+        if not recipe.augmentation.is_off:
+            waveforms = np.stack(
+                [
+                    augment(
+                        one,
+                        sample_rate=recipe.tagger.sample_rate,
+                        settings=recipe.augmentation,
+                        generator=generator,
+                    )
+                    for one in waveforms
+                ]
+            )
         waveforms, labels = overlap_clips(
             waveforms * gains.astype(np.float32),
             labels,
@@ -159,7 +172,11 @@ class TaggerTask(Task[TaggerBatch]):
 
     def loss(self, batch: TaggerBatch) -> Tensor:
         """See `Task`; binary cross-entropy of the clip-wise probabilities, where the labels are known."""
-        log_mel = self.tagger.log_mel(batch.waveforms.to(self.device))
+        return self.loss_of(batch.waveforms.to(self.device), batch)
+
+    def loss_of(self, waveforms: Tensor, batch: TaggerBatch) -> Tensor:
+        """Compute it of what is heard, of shape (items, samples), and of the labels of a batch."""
+        log_mel = self.tagger.log_mel(waveforms)
         if self.recipe.masked:
             floor = float(log_mel.detach().mean())
             for axis, longest in _MASKS:
@@ -171,9 +188,9 @@ class TaggerTask(Task[TaggerBatch]):
             labels = shares * labels + (1.0 - shares) * labels.flip(0)
             known = known & known.flip(0)
         probs = self.tagger.tag(log_mel).clipwise_probs.float().clamp(_EPS, 1 - _EPS)
-        if not known.any():  # as of anchors of few classes that are blended
-            return probs.sum() * 0.0
-        return F.binary_cross_entropy(probs[known], labels[known])
+        with torch.autocast(self.device.type, enabled=False):  # which refuses it
+            losses = F.binary_cross_entropy(probs, labels, weight=known.to(probs), reduction="sum")
+        return losses / known.sum().clamp(min=1)  # of a batch of which nothing is known, nothing is learned
 
     def names(self, batch: TaggerBatch) -> Sequence[str]:
         """See `Task`."""
@@ -208,11 +225,11 @@ class AnchorLabels:
 
     Parameters
     ----------
-    anchors : PackedAnchors
+    anchors : TrainingAnchors
     vocabulary : Vocabulary
     """
 
-    def __init__(self, anchors: PackedAnchors, vocabulary: Vocabulary) -> None:
+    def __init__(self, anchors: TrainingAnchors, vocabulary: Vocabulary) -> None:
         self.anchors = anchors
         self._subtrees, self._related = vocabulary.subtrees(), vocabulary.relatives()
         self._draws: DrawPlan | None = None
@@ -223,19 +240,27 @@ class AnchorLabels:
             self._draws = DrawPlan(self.anchors.catalogue, settings=recipe.plan)
         return self._draws
 
-    def read(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def read(
+        self, rows: NDArray[np.int64], *, unknown: Literal["heard", "labels"] = "heard"
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Read anchors: waveforms (anchors, samples) and labels (anchors, classes)."""
         read = self.anchors.read(rows.tolist())
         return (
             np.stack([anchor.waveform for anchor in read]),
-            np.stack([self.labels(row) for row in rows.tolist()]),
+            self.labels(rows, unknown=unknown),
         )
 
-    def labels(self, row: int) -> NDArray[np.float32]:
-        """Say which classes sound in an anchor: 1, 0, or between them where nobody knows."""
+    def labels(
+        self, rows: NDArray[np.int64], *, unknown: Literal["heard", "labels"] = "heard"
+    ) -> NDArray[np.float32]:
+        """Say which classes sound in anchors, of shape (anchors, classes): 1, 0, or between where nobody knows."""
+        return np.stack([self._labels(row, unknown) for row in rows.tolist()])
+
+    def _labels(self, row: int, unknown: Literal["heard", "labels"]) -> NDArray[np.float32]:
         catalogue = self.anchors.catalogue
         index = int(catalogue.class_indexes[row])
-        may_sound = np.r_[index, catalogue.labels.of(row), catalogue.heard.of(row)]
+        heard = catalogue.heard.of(row) if unknown == "heard" else ()
+        may_sound = np.r_[index, catalogue.labels.of(row), heard].astype(np.int64)
         labels = np.where(self._related[may_sound].any(axis=0), np.float32(_UNKNOWN), np.float32(0))
         labels[self._subtrees[:, index]] = 1.0
         return labels

@@ -165,11 +165,11 @@ def test_what_an_anchor_may_hold_counts_neither_way(synthetic_set: SyntheticSet)
     anchors = AnchorLabels(synthetic_set.open(), synthetic_set.vocabulary)
     catalogue = anchors.anchors.catalogue
     row = int(np.flatnonzero(catalogue.class_indexes == 2)[0])
-    assert anchors.labels(row).tolist() == [0, 0, 1, 0]
+    assert anchors.labels(np.array([row])).tolist() == [[0, 0, 1, 0]]
     heard = catalogue.heard.values.copy()
     heard[catalogue.heard.ends[row]] = 3
     anchors.anchors.catalogue = replace(catalogue, heard=replace(catalogue.heard, values=heard))
-    assert anchors.labels(row).tolist() == [0, 0, 1, 0.5]
+    assert anchors.labels(np.array([row])).tolist() == [[0, 0, 1, 0.5]]
     recipe = recipe_of(anchor_share=1.0, overlapped=0.0, masked=False).replace(
         tagger=CONFIG.replace(classes=4, sample_rate=ANCHOR_RATE)
     )
