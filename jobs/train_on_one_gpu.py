@@ -250,7 +250,7 @@ def train_tagger(options: argparse.Namespace, data: Data, device: torch.device) 
     channels = tuple(options.channels)
     recipe = TaggerRecipe(
         name=f"{options.name}-tagger",
-        fit=_fit(options, seconds=0.45 * options.seconds, rate=options.rate or 2e-3),
+        fit=_fit(options, rate=options.rate or 2e-3),
         plan=PlanSettings(batch_size=options.batch, lanes=1),
         tagger=PannsConfig(
             block_channels=channels,
@@ -365,7 +365,7 @@ def _separator_recipe(options: argparse.Namespace, width: str, *, steps: int, mi
     pooled = hop * 32
     return SeparatorRecipe(
         name=options.name,
-        fit=_fit(options, seconds=0, rate=options.rate or 1.5e-3).model_copy(
+        fit=_fit(options, rate=options.rate or 1.5e-3).model_copy(
             update={"steps": steps, "checkpoint_steps": minute, "compiled": options.compiled}
         ),
         plan=PlanSettings(seed=options.seed, batch_size=options.batch, lanes=1),
@@ -393,8 +393,7 @@ def _separator_recipe(options: argparse.Namespace, width: str, *, steps: int, mi
     )
 
 
-def _fit(options: argparse.Namespace, *, seconds: float, rate: float) -> FitSettings:
-    del seconds
+def _fit(options: argparse.Namespace, *, rate: float) -> FitSettings:
     return FitSettings(
         steps=options.steps or 1_000_000,
         optimiser=OptimiserSettings(

@@ -344,8 +344,8 @@ class TaggerRecipe(Settings):
     unknown: Literal["heard", "labels"] = Field(
         default="heard",
         description="What counts neither way in an anchor, beside its own class. heard: other labels of its clip, and "
-        "classes that the detector did not rule out. labels: labels alone, where clips have all of theirs or a detector "
-        "of few classes hears a little of each everywhere.",
+        "classes that the detector did not rule out. labels: labels alone, where clips have all of theirs, or a "
+        "detector of few classes hears a little of each everywhere.",
     )
     overlapped: float = Field(
         default=0.5,
