@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from jobs.train_on_one_gpu import MinuteKeeper, resume
+from examples.train_on_one_gpu import MinuteKeeper, resume
 from tests.kept_run import Kept
 from tests.synthetic_set import LABELS, RATE, SAMPLES, SyntheticSet, small_recipe, sound_of
 from tests.unit.training.test_tagger import CONFIG

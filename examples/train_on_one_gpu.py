@@ -1,7 +1,7 @@
 """Train tagger and separator on one GPU within minutes, without Ray: sets of clips that fit its memory.
 
-    python jobs/train_on_one_gpu.py tagger --data SET SET --work WORK -o TAGGER --seconds 120
-    python jobs/train_on_one_gpu.py separator --data SET SET --work WORK --tagger TAGGER -o WEIGHTS --seconds 400
+    python examples/train_on_one_gpu.py tagger --data SET SET --work WORK -o TAGGER --seconds 120
+    python examples/train_on_one_gpu.py separator --data SET SET --work WORK --tagger TAGGER -o WEIGHTS --seconds 400
 
 A set has audio/train and metadata/train_segments.csv, as AudioSet. Clips are decoded once, into WORK. `tagger` learns
 from clips, mines anchors, and learns from both. `separator` mines with it, tries each of the widths that are named for
