@@ -55,6 +55,7 @@ def main() -> None:
     )
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray reads it so; the bare engine has none
     with tempfile.TemporaryDirectory() as folder, nullcontext() if asked.without_ray else ray_session():
         clips = cut(Path(folder))
         with socket.socket() as found:
