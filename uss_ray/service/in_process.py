@@ -23,7 +23,7 @@ from uss_ray.api.separator import LoadedEngine, RecordingSeparator
 from uss_ray.audio.spec import AudioSpec
 from uss_ray.errors import QueryError
 from uss_ray.records import Recording, recording_id
-from uss_ray.results.index.table import IndexRow
+from uss_ray.results.index.rows import rows_table
 from uss_ray.results.layout import recording_folder
 from uss_ray.separation.engine import SeparationEngine
 from uss_ray.separation.session import EstimateBlock
@@ -184,7 +184,9 @@ class _Call:
             blocks.abandon()
             self._loop.leave(ticket)
         folder = recording_folder(recording.recording_id)
-        told = [_told(row, folder=folder) for row in rows] + failed
+        # As a table: hundreds of rows of what was not there are one row and a column of numbers.
+        records = rows_table([rows]).select(_TOLD).to_pylist()
+        told = [_told(record, folder=folder) for record in records] + failed
         keys = separator.wanted.plan.keys
         by_segment = np.concatenate(probabilities) if probabilities else np.zeros((0, len(keys)), np.float32)
         return Answer(
@@ -241,18 +243,13 @@ def _noted(blocks: Iterable[EstimateBlock], probabilities: list[Any]) -> Iterato
         yield block
 
 
-def _told(row: IndexRow, *, folder: str) -> dict[str, Any]:
-    record = row.to_record()
-    told = {name: record[name] for name in _TOLD}
-    told["stem_uri"] = _below(folder, record["stem_uri"])
-    told["active_spans"] = [
-        {**span, "stem_uri": _below(folder, span["stem_uri"])} for span in record["active_spans"]
-    ]
-    return told
-
-
-def _below(folder: str, name: str | None) -> str | None:
-    return None if name is None else name.removeprefix(f"{folder}/")
+def _told(record: dict[str, Any], *, folder: str) -> dict[str, Any]:
+    if record["stem_uri"] is not None:
+        record["stem_uri"] = record["stem_uri"].removeprefix(f"{folder}/")
+    for span in record["active_spans"]:
+        if span["stem_uri"] is not None:
+            span["stem_uri"] = span["stem_uri"].removeprefix(f"{folder}/")
+    return record
 
 
 def _what_can_be_asked(

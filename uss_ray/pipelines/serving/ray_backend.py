@@ -19,7 +19,6 @@ from uss_ray.service.problems import Refusal
 logger = logging.getLogger(__name__)
 
 _DIED = (RayActorError, ReplicaUnavailableError)
-_FATAL = 2
 _REMEMBERED = 1000
 _ASK_SECONDS = 10.0
 
@@ -39,7 +38,7 @@ class RayBackend:
     def __init__(self, separators: Any) -> None:
         self._separators = separators
         self._suspects = asyncio.Lock()
-        self._deaths: OrderedDict[str, int] = OrderedDict()
+        self._fatal: OrderedDict[str, None] = OrderedDict()
 
     async def facts(self) -> EngineFacts:
         """See `Backend`."""
@@ -50,21 +49,20 @@ class RayBackend:
         """See `Backend`."""
         self._refuse_fatal(work.sha256)
         reference = await asyncio.to_thread(ray.put, work)
-        if work.sha256 not in self._deaths:
-            try:
-                return await self._asked(reference)
-            except _DIED:
-                self._note_death(work.sha256)
+        try:
+            return await self._asked(reference)
+        except _DIED:
+            logger.warning("a separator died with a recording of sha256 %s", work.sha256)
         async with self._suspects:
             self._refuse_fatal(work.sha256)
             try:
-                answer = await self._asked(reference)
-            except _DIED:
-                self._note_death(work.sha256)
-                self._refuse_fatal(work.sha256)
-                raise
-        self._deaths.pop(work.sha256, None)
-        return answer
+                return await self._asked(reference)
+            except _DIED as error:
+                logger.error("a recording of sha256 %s was there when a second separator died", work.sha256)
+                self._fatal[work.sha256] = None
+                while len(self._fatal) > _REMEMBERED:
+                    self._fatal.popitem(last=False)
+                raise _fatal() from error
 
     async def missing(self) -> Mapping[str, str]:
         """See `Backend`."""
@@ -95,18 +93,15 @@ class RayBackend:
             raise found
         return found
 
-    def _note_death(self, sha256: str) -> None:
-        deaths = self._deaths[sha256] = self._deaths.get(sha256, 0) + 1
-        self._deaths.move_to_end(sha256)
-        while len(self._deaths) > _REMEMBERED:
-            self._deaths.popitem(last=False)
-        logger.warning("a separator died with the recording of sha256 %s, for the %d. time", sha256, deaths)
-
     def _refuse_fatal(self, sha256: str) -> None:
-        if self._deaths.get(sha256, 0) >= _FATAL:
-            raise Refusal(
-                "recording",
-                expected="a recording that separators survive",
-                found=f"one that ended {_FATAL} of them",
-                status=422,
-            )
+        if sha256 in self._fatal:
+            raise _fatal()
+
+
+def _fatal() -> Refusal:
+    return Refusal(
+        "recording",
+        expected="a recording that separators survive",
+        found="one that ended 2 of them",
+        status=422,
+    )
