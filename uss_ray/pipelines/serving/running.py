@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ray import serve
 
+from uss_ray.errors import ConfigError
 from uss_ray.pipelines.runtime.session import ray_session
 from uss_ray.pipelines.serving.application import NAME, build
 from uss_ray.pipelines.serving.options import Serving
@@ -30,8 +33,11 @@ def serve_until_told(serving: Serving, *, tell: Callable[[str], None]) -> None:
     UssRayError
         If it cannot start.
     """
-    Tokens.of(serving.service.tokens)  # or Ray starts for nothing
-    options = serving.options
+    service, options = serving.service, serving.options
+    # Or Ray starts for nothing.
+    Tokens.of(service.tokens)
+    if not (options.address or os.environ.get("RAY_ADDRESS")):
+        free_port(service.host, service.port)
     with ray_session(options.address, verbose=options.verbose), running(serving) as url:
         tell(url)
         threading.Event().wait()
@@ -42,9 +48,31 @@ def running(serving: Serving, *, make_backend: MakeBackend = InProcessBackend) -
     """Serve on the Ray of this process while the block lasts; give the address."""
     service = serving.service
     application = build(serving, make_backend=make_backend)
-    serve.start(http_options={"host": service.host, "port": service.port})
+    port = free_port(service.host, service.port)
+    serve.start(http_options={"host": service.host, "port": port})
     try:
         serve.run(application, name=NAME, route_prefix="/")
-        yield f"http://{service.host}:{service.port}"
+        yield f"http://{service.host}:{port}"
     finally:
         serve.shutdown()
+
+
+def free_port(host: str, port: int) -> int:
+    """Give a port that nobody listens at; of 0 any.
+
+    Raises
+    ------
+    ConfigError
+        If somebody does, or the address is none of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind((host, port))
+            found: int = trial.getsockname()[1]
+    except OSError as error:
+        raise ConfigError(
+            f"{host}:{port}", expected="an address to listen at", found=error.strerror or str(error)
+        ) from error
+    return found

@@ -1,19 +1,33 @@
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
 
+from uss_ray.errors import ConfigError
 from uss_ray.pipelines.serving import running as module
 from uss_ray.pipelines.serving.options import Serving
-from uss_ray.pipelines.serving.running import running
+from uss_ray.pipelines.serving.running import free_port, running
 
 
 def test_serve_is_started_where_it_is_told_and_ended_with_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[Any] = []
+    port = free_port("127.0.0.1", 0)
     monkeypatch.setattr(module.serve, "start", lambda http_options: done.append(http_options))
     monkeypatch.setattr(module.serve, "run", lambda *_, **named: done.append(named["name"]))
     monkeypatch.setattr(module.serve, "shutdown", lambda: done.append("ended"))
-    with running(Serving.of({"service": {"no_auth": True, "port": 81}})) as url:
-        assert url == "http://127.0.0.1:81"
-    assert done == [{"host": "127.0.0.1", "port": 81}, "uss-ray", "ended"]
+    with running(Serving.of({"service": {"no_auth": True, "port": port}})) as url:
+        assert url == f"http://127.0.0.1:{port}"
+    assert done == [{"host": "127.0.0.1", "port": port}, "uss-ray", "ended"]
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"127.0.0.1:{port}"):
+            free_port("127.0.0.1", port)
+    with pytest.raises(ConfigError, match=r"192\.0\.2\.1"):
+        free_port("192.0.2.1", 0)
