@@ -78,6 +78,7 @@ def keep_noise(store: str, *, stems: int, seconds: float, rate: int) -> str:
     return kept.result_id
 
 
+PATIENCE_SECONDS = 20
 TO_SOUND = """async at => {
   const player = [...UssRayPlayer.players].at(-1);
   player.pause();
@@ -87,11 +88,11 @@ TO_SOUND = """async at => {
   const heard = () => (player.engine.name === 'elements'
     ? !player.engine.beginning && player.engine.leader?.element.currentTime > at + 0.005
     : player.engine.time() > at + 0.005);
-  while (!heard()) await new Promise(resolve => setTimeout(resolve, 2));
+  while (!heard() && performance.now() - from < 1000 * PATIENCE) await new Promise(resolve => setTimeout(resolve, 2));
   const took = performance.now() - from - 5;
   player.pause();
   return took / 1000;
-}"""
+}""".replace("PATIENCE", str(PATIENCE_SECONDS))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -119,6 +120,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(
         f"{asked.stems} stereo stems of {asked.minutes:g} min at {asked.rate} Hz, load {os.getloadavg()[0]:.1f}"
     )
+    print(f"{PATIENCE_SECONDS} s: no sound until then")
     print("| from a click to sound | first, s | others, median s | worst, s |")
     print("|---|---|---|---|")
     for name, values in measured.items():

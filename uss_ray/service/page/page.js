@@ -324,7 +324,15 @@ async function open(id) {
   state.player.root.tabIndex = -1;
   state.player.root.focus(); // so that its keys are at hand
   $('until').textContent = `Kept until ${new Date(1000 * known.expires).toLocaleTimeString()}, then gone.`;
-  for (const [image, url] of pictures) call(url).then(picture => { image.src = URL.createObjectURL(picture); }, () => image.remove());
+  fill(pictures);
+}
+
+/** Draw pictures one after the other: a browser has six connections to a service, and sound needs one of them at once. */
+async function fill(pictures) {
+  for (const [image, url] of pictures) {
+    if (!image.isConnected) return;
+    await call(url).then(picture => { image.src = URL.createObjectURL(picture); }, () => image.remove());
+  }
 }
 
 async function save(made, name) {
