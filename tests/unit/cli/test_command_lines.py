@@ -283,6 +283,9 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
         },
         "options": {"workers": 8},
     },
+    "ablate BASE OVERLAYS -o OUT --seeds 3": {
+        "request": {"base": "BASE", "overlays": ("OVERLAYS",), "output": "OUT", "seeds": 3}
+    },
     "ablate my-base.yaml configs/ablations -o runs/ablations --seeds 3": {
         "request": {
             "base": "my-base.yaml",
