@@ -66,17 +66,25 @@ def compare(arguments: Sequence[str]) -> int:
     results = read_result(one), read_result(other)
     measure = asked.measure or results[0].main_score
     found = compare_runs(results, (read_rows(one), read_rows(other)), measure=measure)
-    columns = ("System", "Query", "First", "Second", "Difference", "Second is")
+    columns = ("System", "Query", "Targets", "First", "Second", "Difference", "Second is")
     show_table(
         columns,
         [
-            (row.system, row.query, figure(row.one), figure(row.other), figure(row.difference), row.verdict)
+            (
+                row.system,
+                row.query,
+                str(row.difference.items),
+                figure(row.one),
+                figure(row.other),
+                figure(row.difference),
+                row.verdict,
+            )
             for row in found
         ],
         title=f"{results[0].title}: {results[0].weights} against {results[1].weights}, {measure}",
-        right=columns[2:5],
+        right=columns[2:6],
     )
-    say(f"On {found[0].difference.items} targets of list {results[0].list_sha256[:12]}, drawn in pairs")
+    say(f"On targets of list {results[0].list_sha256[:12]} that both have, drawn in pairs")
     return 0
 
 
