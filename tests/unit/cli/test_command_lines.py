@@ -404,6 +404,21 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
             "output": "RUN",
         }
     },
+    "evaluate list mini --data SETS -o mini.parquet": {
+        "benchmark": "mini",
+        "data": "SETS",
+        "output": "mini.parquet",
+    },
+    "evaluate run mini --data SETS --list mini.parquet --allow-unknown --limit 430 -o RUN": {
+        "request": {
+            "benchmark": "mini",
+            "data": "SETS",
+            "list": "mini.parquet",
+            "allow_unknown": True,
+            "limit": 430,
+            "output": "RUN",
+        }
+    },
     "evaluate list mini --data audioset_mini -o mini.parquet": {
         "benchmark": "mini",
         "data": "audioset_mini",
