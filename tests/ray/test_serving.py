@@ -125,6 +125,22 @@ def test_the_samples_are_those_of_the_command_line_alone_and_among_others(
     assert written == {row.node_id: row.stem_sha256 for row in separated.rows if row.stem_sha256}
     assert written == {row["node_id"]: row["stem_sha256"] for row in beside[0] if row["stem_sha256"]}
     assert [{row["frames"] for row in rows} for rows in beside] == [{n * 32_000} for n in (3, 5, 4)]
+    kept = client.post(
+        "/v1/separate", params={**wanted, "keep": 600}, content=recordings[0].read_bytes()
+    ).json()
+    again = client.get(kept["links"]["zip"])
+    assert written == {
+        row["node_id"]: row["stem_sha256"] for row in _rows(again.content) if row["stem_sha256"]
+    }
+    told = client.get(kept["links"]["self"]).json()
+    window = client.get(
+        kept["links"]["self"] + "/window",
+        params={"stems": ",".join(told["stems"]), "start": 50, "frames": 70},
+    )
+    assert (window.headers["uss-frames"], window.headers["uss-stems"]) == ("70", str(len(told["stems"])))
+    assert client.delete(kept["links"]["self"]).status_code == 204
+    assert client.get(kept["links"]["zip"]).status_code == 404
+    assert client.get("/").headers["content-type"].startswith("text/html")
     assert client.get("/readyz").json() == {"status": "ready", "missing": {}}
     assert client.get("/v1/info").json()["weights"]["name"] == "tiny"
     tags = client.post("/v1/tag?top=1", content=recordings[0].read_bytes()).json()
