@@ -240,8 +240,11 @@ def test_a_container_gives_the_same_anchors_and_changes_as_a_whole(
 
     with tarfile.open(audio / "shard-1.tar", "a") as archive:
         archive.addfile(tarfile.TarInfo("notes.txt"))
+    again = mine()
+    # The first clip lies in both archives; which one it was mined from is a matter of which was read first.
+    from_either = {"clip0"} & set(again.summary.changed["examples"])
     changed = {f"clip{number}" for number in range(1, len(GOOD), 2)}
-    assert_mined_again(mine(), changed)
+    assert_mined_again(again, changed | from_either)
     assert anchors_below(out) == anchors_below(undisturbed)
 
 
