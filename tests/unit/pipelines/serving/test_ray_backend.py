@@ -69,14 +69,17 @@ def _work(sha256: str) -> Work:
 
 
 def test_what_a_separator_took_down_with_it_is_asked_once_more() -> None:
-    deaths = 0
+    arrived, all_are_there = 0, asyncio.Event()
 
-    def dies_once(work: Work) -> Answer:
-        nonlocal deaths
-        if deaths < 4:
-            deaths += 1
-            raise RayActorError
-        return ANSWER
+    async def dies_once(work: Work) -> Answer:
+        nonlocal arrived
+        arrived += 1
+        if arrived > 4:
+            return ANSWER
+        if arrived == 4:
+            all_are_there.set()
+        await all_are_there.wait()  # so that no request meets it twice
+        raise RayActorError
 
     separators = Separators(dies_once)
 
