@@ -181,7 +181,7 @@ def edge(
 
 
 def wait_for(edge: Edge) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while True:
         try:
             edge.connect().close()

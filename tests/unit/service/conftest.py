@@ -53,7 +53,7 @@ def running(settings: ServiceSettings, backend: Backend) -> Iterator[Running]:
         thread.join()
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float = 60.0) -> None:
+def wait_until(condition: Callable[[], bool], *, seconds: float = 300.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
