@@ -18,7 +18,9 @@ from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.store.store import Location, Store
 
 BENCHMARKS: Final = {
+    "audiosep": ("text_queried", "AudioSep"),
     "audioset": ("audioset", "AudioSet"),
+    "clapsep": ("text_queried", "ClapSep"),
     "dcase2025": ("dcase", "Dcase2025"),
     "dcase2026": ("dcase", "Dcase2026"),
     "esc50": ("esc50", "Esc50"),

@@ -16,5 +16,5 @@ def test_each_benchmark_has_a_card_of_its_name(name: str) -> None:
 
 
 def test_an_unknown_name_names_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"expected audioset or dcase2025 or .*, found musdb"):
+    with pytest.raises(ConfigError, match=r"expected audiosep or audioset or clapsep or .*, found musdb"):
         find_benchmark("musdb")
