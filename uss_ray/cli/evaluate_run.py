@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import Field
 
 from uss_ray.cli.command import JSON, STORAGE_NAME, VERSION, Command
-from uss_ray.cli.notes import note_loading
+from uss_ray.cli.notes import note, note_loading
 from uss_ray.config import Settings
 from uss_ray.evaluation.request import OWN_SYSTEMS, EvaluationRequest
 from uss_ray.pipelines.runtime.options import JobOptions
@@ -90,8 +90,19 @@ def run(arguments: Sequence[str]) -> int:
             return ran.exit_code
         result = read_result(request.output_store)
     else:
+        scored = 0
+
+        def tell(done: float, total: float | None, /) -> None:
+            nonlocal scored
+            scored = round(done)
+            advance(done, total)
+
         with progress_bar("Scoring", unit="items") as advance:
-            result = evaluate_here(request, on_progress=advance)
+            try:
+                result = evaluate_here(request, on_progress=tell)
+            except (SystemExit, KeyboardInterrupt):
+                note(f"Stopped: {scored} items are scored and kept; the same command goes on.")
+                raise
     if extras.get("json"):
         say(result.to_json())
     else:

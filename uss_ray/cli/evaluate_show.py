@@ -66,7 +66,7 @@ def compare(arguments: Sequence[str]) -> int:
     results = read_result(one), read_result(other)
     measure = asked.measure or results[0].main_score
     found = compare_runs(results, (read_rows(one), read_rows(other)), measure=measure)
-    columns = ("System", "Query", "Targets", "First", "Second", "Difference", "Second is")
+    columns = ("System", "Query", "Targets", "First", "Second", "Difference", "Left out", "Second is")
     show_table(
         columns,
         [
@@ -77,14 +77,16 @@ def compare(arguments: Sequence[str]) -> int:
                 figure(row.one),
                 figure(row.other),
                 figure(row.difference),
+                f"{row.only_one} + {row.only_other}",
                 row.verdict,
             )
             for row in found
         ],
         title=f"{results[0].title}: {results[0].weights} against {results[1].weights}, {measure}",
-        right=columns[2:6],
+        right=columns[2:7],
     )
     say(f"On targets of list {results[0].list_sha256[:12]} that both have, drawn in pairs")
+    say("Left out: targets that the first alone has a score of, and those of the second alone")
     return 0
 
 

@@ -25,6 +25,8 @@ class Comparison:
         On the targets for which both are defined.
     difference : Average
         The other minus the one, drawn in pairs.
+    only_one, only_other : int
+        Targets that the other run, or the one, has no such score of; in none of the averages.
     """
 
     system: str
@@ -32,6 +34,8 @@ class Comparison:
     one: Average
     other: Average
     difference: Average
+    only_one: int
+    only_other: int
 
     @property
     def verdict(self) -> str:
@@ -69,22 +73,19 @@ def compare_runs(
     first, second = (by_system(own) for own in rows)
     found = []
     for key in first.keys() & second.keys():
-        theirs = {(row.item_id, row.label): row for row in second[key]}
-        pairs = [
-            (row, theirs[row.item_id, row.label])
-            for row in first[key]
-            if (row.item_id, row.label) in theirs
-            and measure in row.scores
-            and measure in theirs[row.item_id, row.label].scores
-        ]
+        own, theirs = (
+            {(row.item_id, row.label): row for row in rows_of[key] if measure in row.scores}
+            for rows_of in (first, second)
+        )
+        pairs = [(row, theirs[target]) for target, row in own.items() if target in theirs]
         if pairs:
             mine, yours = (values_of((pair[place] for pair in pairs), measure) for place in (0, 1))
             is_mean = measure in OF_SCENES  # as the challenges have it
             averages = [
-                plain_mean([value for values in own.values() for value in values])
+                plain_mean([value for values in scores.values() for value in values])
                 if is_mean
-                else class_median_mean(own)
-                for own in (mine, yours)
+                else class_median_mean(scores)
+                for scores in (mine, yours)
             ]
             found.append(
                 Comparison(
@@ -93,6 +94,8 @@ def compare_runs(
                     one=averages[0],
                     other=averages[1],
                     difference=paired_difference(mine, yours, statistic=np.mean if is_mean else np.median),
+                    only_one=len(own) - len(pairs),
+                    only_other=len(theirs) - len(pairs),
                 )
             )
     if not found:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import dataclasses
 import io
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -63,6 +66,10 @@ from uss_ray.weights.folder import Weights
 from uss_ray.weights.locate import load_weights
 
 CHUNK_ITEMS = 16
+_GROUP_SECONDS: Final = 640.0
+"""Of sound that is held at once, and once more while it is read ahead; an item alone may be longer."""
+_GUESSED_SECONDS: Final = 240.0
+"""Of an item that is as long as its file."""
 ITEMS_FOLDER = "items"
 EVENTS = "events"
 """What stands for a query where nothing is asked for."""
@@ -297,28 +304,89 @@ class Evaluator:
 
     def rows(self, items: Sequence[Item]) -> list[ScoreRow]:
         """Separate and score some items with all systems."""
-        rows: list[ScoreRow] = []
-        mixed: list[MixedItem] = []
-        began = time.monotonic()
-        for item in items:
+        [rows] = self.rows_of([items])
+        return rows
+
+    def rows_of(self, chunks: Iterable[Sequence[Item]]) -> Iterator[list[ScoreRow]]:
+        """Give the rows of chunks, one after the other; what comes next is read while the networks work.
+
+        Parameters
+        ----------
+        chunks : iterable of sequence of Item
+        """
+        groups = (
+            (group, place == len(parts) - 1)
+            for parts in map(_groups, chunks)
+            for place, group in enumerate(parts)
+        )
+        assert (
+            self.systems
+        )  # they may read sounds of a training list, and are made before others are read beside
+        parts: list[list[list[ScoreRow]]] = []
+        for read, is_last in self._read_ahead(groups):
+            parts.append(self._rows_of_group(read))
+            if is_last:
+                yield [row for part in zip(*parts, strict=True) for rows in part for row in rows]
+                parts = []
+
+    def _read_ahead(
+        self, groups: Iterator[tuple[Sequence[Item], bool]]
+    ) -> Iterator[tuple[list[MixedItem | _Lost], bool]]:
+        waiting: deque[tuple[Future[list[MixedItem | _Lost]], bool]] = deque()
+        with ThreadPoolExecutor(1, thread_name_prefix="reading") as reader:
             try:
-                mixed.append(mix(item, self.sounds))
-            except DataError as error:
-                rows += [_lost(item, system, error.reason) for system in self.systems]
-        self.spent.reading += time.monotonic() - began
+                while True:
+                    while len(waiting) < 2 and (group := next(groups, None)) is not None:
+                        waiting.append((reader.submit(_mixed, group[0], self.sounds), group[1]))
+                    if not waiting:
+                        return
+                    reading, is_last = waiting.popleft()
+                    began = time.monotonic()
+                    read = reading.result()
+                    self.spent.reading += time.monotonic() - began
+                    yield read, is_last
+            finally:
+                reader.shutdown(wait=False, cancel_futures=True)
+
+    def _rows_of_group(self, read: Sequence[MixedItem | _Lost]) -> list[list[ScoreRow]]:
+        """Give rows of what was lost, of each system, and of scenes of which nothing was asked."""
+        mixed = [one for one in read if isinstance(one, MixedItem)]
+        rows = [
+            [
+                _lost(one.item, system, one.reason)
+                for one in read
+                if isinstance(one, _Lost)
+                for system in self.systems
+            ]
+        ]
         for system in self.systems:
             began = time.monotonic()
             found = system.separate(mixed)
             self.spent.separating += time.monotonic() - began
             began = time.monotonic()
-            for one, separated in zip(mixed, found, strict=True):
-                rows += self._score(one, separated, system)
+            rows.append(self._scores(mixed, found, system))
             self.spent.scoring += time.monotonic() - began
-        if self.benchmark.card.is_of_scenes and "engine" in self.request.systems:
-            rows += [self._events(one) for one in mixed]
-            if not self.benchmark.card.classes:
-                rows += [row for one in mixed for row in self._levels(one)]
+        is_found = self.benchmark.card.is_of_scenes and "engine" in self.request.systems
+        rows.append([self._events(one) for one in mixed] if is_found else [])
+        has_levels = is_found and not self.benchmark.card.classes
+        rows.append([row for one in mixed for row in self._levels(one)] if has_levels else [])
         return rows
+
+    def _scores(
+        self, mixed: Sequence[MixedItem], found: Sequence[Separated], system: System
+    ) -> list[ScoreRow]:
+        """Score estimates; measures that take long, as those of BSSEval, in as many threads as the networks have."""
+        asked = [
+            (one, separated, label)
+            for one, separated in zip(mixed, found, strict=True)
+            for label in one.targets
+        ]
+        score_one = partial(self._score, system=system)
+        threads = torch.get_num_threads() if self.benchmark.card.measures else 1
+        if threads == 1:
+            return [score_one(*target) for target in asked]
+        with ThreadPoolExecutor(threads, thread_name_prefix="scoring") as scorers:
+            return list(scorers.map(lambda target: score_one(*target), asked))
 
     def _levels(self, mixed: MixedItem) -> list[ScoreRow]:
         """Score what a user gets who asks for the levels of the ontology."""
@@ -365,30 +433,25 @@ class Evaluator:
             counts=_time_counts(found.times, times, seconds=seconds) if times else {},
         )
 
-    def _score(self, mixed: MixedItem, separated: Separated, system: System) -> list[ScoreRow]:
-        rows = []
+    def _score(self, mixed: MixedItem, separated: Separated, label: str, *, system: System) -> ScoreRow:
         more = [name for name in self.benchmark.card.measures if name not in self.not_measured]
-        for label, target in mixed.targets.items():
-            estimate = separated.estimates.get(label)
-            scores: dict[str, float | None] = {}
-            if estimate is not None:
-                scores = score(estimate, target, mixed.mixture, sample_rate=mixed.sample_rate, more=more)
-            rows.append(
-                ScoreRow(
-                    item_id=mixed.item.item_id,
-                    label=label,
-                    system=system.name,
-                    query=system.query,
-                    scores={name: value for name, value in scores.items() if value is not None},
-                    undefined=tuple(name for name, value in scores.items() if value is None),
-                    is_detected=separated.detected.get(label),
-                    input_sdr=None if is_silent(target) else float(sdr(mixed.mixture, target)),
-                    sources=len({source.label for source in mixed.item.sources if source.role != "mixture"}),
-                    seconds=len(mixed.mixture) / mixed.sample_rate,
-                    reason=separated.reasons.get(label),
-                )
-            )
-        return rows
+        target, estimate = mixed.targets[label], separated.estimates.get(label)
+        scores: dict[str, float | None] = {}
+        if estimate is not None:
+            scores = score(estimate, target, mixed.mixture, sample_rate=mixed.sample_rate, more=more)
+        return ScoreRow(
+            item_id=mixed.item.item_id,
+            label=label,
+            system=system.name,
+            query=system.query,
+            scores={name: value for name, value in scores.items() if value is not None},
+            undefined=tuple(name for name, value in scores.items() if value is None),
+            is_detected=separated.detected.get(label),
+            input_sdr=None if is_silent(target) else float(sdr(mixed.mixture, target)),
+            sources=len({source.label for source in mixed.item.sources if source.role != "mixture"}),
+            seconds=len(mixed.mixture) / mixed.sample_rate,
+            reason=separated.reasons.get(label),
+        )
 
     @cached_property
     def _conditions(self) -> dict[str, Tensor]:
@@ -490,6 +553,38 @@ def _time_counts(found: Times, true: Times, *, seconds: float) -> dict[str, floa
         TIME_COUNTS, (*event_counts(found, true), *frame_counts(found, true, seconds=seconds)), strict=True
     )
     return {name: float(count) for name, count in counts}
+
+
+@dataclass(frozen=True)
+class _Lost:
+    """An item that cannot be mixed."""
+
+    item: Item
+    reason: str
+
+
+def _mixed(items: Sequence[Item], sounds: SoundShelf) -> list[MixedItem | _Lost]:
+    read: list[MixedItem | _Lost] = []
+    for item in items:
+        try:
+            read.append(mix(item, sounds))
+        except DataError as error:
+            read.append(_Lost(item, error.reason))
+    return read
+
+
+def _groups(items: Sequence[Item]) -> list[Sequence[Item]]:
+    """Part a chunk so that what is held of it at once is bounded: songs come one by one, pairs all together."""
+    groups: list[list[Item]] = [[]]
+    held = 0.0
+    for item in items:
+        seconds = item.seconds or _GUESSED_SECONDS
+        if groups[-1] and held + seconds > _GROUP_SECONDS:
+            groups.append([])
+            held = 0.0
+        groups[-1].append(item)
+        held += seconds
+    return list(groups)
 
 
 def _lost(item: Item, system: System, reason: str) -> ScoreRow:

@@ -43,6 +43,25 @@ def test_a_run_is_shown_and_written(command, esc50: Path, tmp_path: Path, tiny_w
     assert written["list_sha256"][:12] in ran.out
 
 
+def test_a_run_that_is_stopped_says_how_far_it_is_and_goes_on(
+    command, esc50: Path, tmp_path: Path, tiny_weights: Path
+) -> None:
+    asked = ("evaluate", "run", "esc50", "--data", esc50, "--weights", tiny_weights, "-o", tmp_path / "run")
+    stopped = command(*asked, "--system", f"{__name__}:stops")
+    assert stopped.exit_code == 143
+    assert stopped.err == "Stopped: 16 items are scored and kept; the same command goes on.\n"
+    assert [place.name for place in (tmp_path / "run" / "items").iterdir()] == ["000000.parquet"]
+    assert command(*asked, "--system", f"{__name__}:stops").exit_code == 0
+
+
+def stops(mixture: np.ndarray, sample_rate: int, labels: list[str], asked: list[int] = []) -> np.ndarray:  # noqa: B006
+    """Be asked to end in the second chunk, once."""
+    asked.append(1)
+    if len(asked) == 18:
+        raise SystemExit(143)
+    return mixture[None] * 0
+
+
 def test_a_query_that_cannot_be_asked_is_one_line(
     command, esc50: Path, tmp_path: Path, tiny_weights: Path
 ) -> None:

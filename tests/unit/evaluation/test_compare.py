@@ -16,7 +16,7 @@ def test_a_small_difference_of_the_same_items_is_seen_and_the_undefined_left_out
     better = [replace(one, scores={"sdri": one.scores["sdri"] + 0.1}) for one in ROWS]
     better[3] = replace(better[3], scores={}, undefined=("sdri",))
     [found] = compare_runs((result_of(ROWS), result_of(better)), (ROWS, better), measure="sdri")
-    assert found.difference.items == 39
+    assert (found.difference.items, found.only_one, found.only_other) == (39, 1, 0)
     assert found.difference.value == pytest.approx(0.1)
     assert found.verdict == "better"
     [back] = compare_runs((result_of(better), result_of(ROWS)), (better, ROWS), measure="sdri")

@@ -128,6 +128,25 @@ def test_a_file_that_is_gone_ends_the_run_or_is_left_out(two_sources, two_means,
     assert all("clip1.wav" in (row.reason or "") for row in rows)
 
 
+def test_what_is_held_of_a_chunk_is_bounded_and_changes_no_row(
+    two_sources, tmp_path, tiny_weights, listed, monkeypatch
+) -> None:
+    request = ask(two_sources, tiny_weights, tmp_path, listed, systems=(f"{__name__}:nothing",), limit=5)
+    scored = open_list(request)
+    broken = two_sources / scored.items[1].sources[0].path
+    whole, chunks = broken.read_bytes(), [scored.items[:3], scored.items[3:]]
+    broken.write_bytes(b"RIFF")
+    try:
+        together = list(Evaluator(request=request, scored=scored).rows_of(chunks))
+        monkeypatch.setattr("uss_ray.evaluation.run._GROUP_SECONDS", 2 * scored.items[0].seconds)
+        parted = list(Evaluator(request=request, scored=scored).rows_of(chunks))
+    finally:
+        broken.write_bytes(whole)
+    assert [len(rows) for rows in together] == [15, 10]
+    assert sum(row.reason is not None for row in together[0]) >= 5
+    assert parted == together
+
+
 def test_a_main_score_that_cannot_be_measured_ends_the_run_and_others_are_left_out(
     two_sources, two_means, tmp_path, listed, monkeypatch
 ) -> None:

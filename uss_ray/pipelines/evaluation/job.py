@@ -95,10 +95,10 @@ def evaluate_here(
             start_over=partial(_start_over, output) if request.overwrite else None,
         )
         (output / LIST_NAME).put(scored.listed.to_parquet())
-        for number in missing_chunks(output, chunks=scored.chunks):
+        numbers = missing_chunks(output, chunks=scored.chunks)
+        for number, rows in zip(numbers, evaluator.rows_of(map(scored.chunk, numbers)), strict=True):
             if lost:
                 raise lost[0]
-            rows = evaluator.rows(scored.chunk(number))
             (output / chunk_name(number)).put(rows_to_parquet(rows))
             if on_progress is not None:
                 done = min(len(scored.items), sum(len(scored.chunk(n)) for n in range(number + 1)))

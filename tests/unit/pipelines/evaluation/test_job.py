@@ -52,15 +52,15 @@ def without_times(result: Path) -> dict[str, object]:
 def test_a_run_that_was_killed_twice_ends_in_the_same_bytes(tmp_path, tiny_weights, monkeypatch) -> None:
     whole = evaluate_here(make_request(tmp_path, tiny_weights))
     assert (whole.scored, whole.listed) == (20, 20)
-    rows, begun = Evaluator.rows, []
+    scores, begun = Evaluator._rows_of_group, []
 
-    def dies(self: Evaluator, items):
-        begun.append(len(items))
+    def dies(self: Evaluator, read):
+        begun.append(len(read))
         if len(begun) in (1, 3):
             raise KeyboardInterrupt
-        return rows(self, items)
+        return scores(self, read)
 
-    monkeypatch.setattr(Evaluator, "rows", dies)
+    monkeypatch.setattr(Evaluator, "_rows_of_group", dies)
     request = make_request(tmp_path, tiny_weights, "killed")
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):

@@ -1,0 +1,86 @@
+"""What an evaluation costs beside the networks: wall time of `uss-ray evaluate run` over that inside their forwards.
+
+    python benchmarks/evaluation.py DATA --items 720
+
+DATA is a set with known events, or a folder of several. Both times are of the same run, so a busy machine slows both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import patch
+
+from tables import table
+
+from uss_ray.evaluation import run
+from uss_ray.evaluation.request import EvaluationRequest
+from uss_ray.pipelines.evaluation.job import evaluate_here
+from uss_ray.weights import STARTER
+from uss_ray.weights.locate import load_weights
+
+
+class Forwards:
+    """Seconds inside the networks; a network within a network counts once."""
+
+    def __init__(self, *networks: object) -> None:
+        self.seconds, self.calls, self._inside = 0.0, 0, False
+        for network in networks:
+            for name in ("forward", "masks", "listen", "masks_of"):
+                if hasattr(network, name):
+                    setattr(network, name, self._timed(getattr(network, name)))
+
+    def _timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*values: Any) -> Any:
+            if self._inside:
+                return call(*values)
+            self._inside, began = True, time.perf_counter()
+            try:
+                return call(*values)
+            finally:
+                self._inside = False
+                self.seconds += time.perf_counter() - began
+                self.calls += 1
+
+        return timed
+
+
+def main() -> None:
+    """Score pairs by class means, and print what the time went into."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data")
+    parser.add_argument("--items", type=int, default=720)
+    parser.add_argument("--weights", default=STARTER)
+    parser.add_argument("--list", default=None)
+    asked = parser.parse_args()
+    weights = load_weights(asked.weights)
+    forwards = Forwards(weights.separator, weights.tagger)
+    with tempfile.TemporaryDirectory() as folder, patch.object(run, "load_weights", lambda _: weights):
+        request = EvaluationRequest(
+            benchmark="mini",
+            data=asked.data,
+            list=asked.list,
+            weights=asked.weights,
+            limit=asked.items,
+            allow_unknown=True,
+            output=folder,
+        )
+        result = evaluate_here(request)
+    wall, spent = result.made["wall_seconds"], result.made["seconds"]
+    table(
+        ("what", "seconds", "share of wall time"),
+        [
+            (what, f"{seconds:.1f}", f"{seconds / wall:.1%}")
+            for what, seconds in (("wall", wall), ("inside the networks", forwards.seconds), *spent.items())
+        ],
+    )
+    print(
+        f"\n{result.scored} items, {forwards.calls} forwards; wall over networks: {wall / forwards.seconds:.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
