@@ -285,7 +285,7 @@ def read_rows(place: Store, *, columns: Sequence[str]) -> list[dict[str, str]]:
     Raises
     ------
     DataError
-        If it is missing, or has not the columns.
+        If it is missing, has not the columns, or a line ends before them.
     """
     text = place.raising(DataError).read().decode("utf-8-sig", errors="replace")
     reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
@@ -294,7 +294,14 @@ def read_rows(place: Store, *, columns: Sequence[str]) -> list[dict[str, str]]:
     if lacking:
         found = ", ".join(names)[:80] or "none"
         raise DataError(str(place), expected=f"a column {lacking[0]}", found=found)
-    return list(reader)
+    rows = list(reader)
+    for number, row in enumerate(rows, 2):
+        for name in columns:
+            if row[name] is None:
+                raise DataError(
+                    f"{place} line {number}", expected=f"a {name}", found="a line that ends before"
+                )
+    return rows
 
 
 PAIR_SECONDS: Final = 2.0

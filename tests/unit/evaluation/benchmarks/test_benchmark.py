@@ -35,3 +35,9 @@ def test_a_list_of_nothing_is_refused(tmp_path) -> None:
     with pytest.raises(DataError, match="found none"):
         drawn("esc50", tmp_path)
     assert len(LABELS) == 4
+
+
+def test_a_table_whose_last_line_is_cut_off_is_refused(tmp_path) -> None:
+    text(tmp_path / "meta" / "esc50.csv", "filename,fold,category", "a.wav,5,dog", "b.wav,5")
+    with pytest.raises(DataError, match=r"esc50.csv line 3: expected a category"):
+        drawn("esc50", tmp_path)
