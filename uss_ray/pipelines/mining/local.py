@@ -107,7 +107,8 @@ def mine_in_process(
             manifest_of=manifest_maker(request, weights=weights, vocabulary=vocabulary),
             is_alone=True,
         )
-        end_overwriting(output)
+        if not totals.failed:  # as `run_job`: the same command goes on with what is there, clips that fail included
+            end_overwriting(output)
         return totals
 
 

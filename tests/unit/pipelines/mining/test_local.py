@@ -106,11 +106,24 @@ def test_results_of_other_settings_are_not_mixed_with_these(request_for) -> None
     with pytest.raises(OutputError, match="min_purity"):
         mine_in_process(request_for(settings=SETTINGS.__class__(min_purity=0.5)))
     other = SETTINGS.__class__(anchor_seconds=1.0, clip_seconds=1.0, min_probability=0.0, silence=NO_SILENCE)
-    seen: list[float] = []
-    for _ in range(2):
-        again = request_for(settings=other, overwrite=True)
-        assert mine_in_process(again, on_progress=lambda done, _: seen.append(done)).anchors == 2 * CLIPS
-    assert seen.count(seen[0]) == 2  # each time anew
+    again = request_for(settings=other, overwrite=True)
+    assert mine_in_process(again).anchors == 2 * CLIPS
+
+
+def test_overwriting_begins_anew_unless_the_last_time_left_clips_that_fail(
+    request_for, tmp_path: Path
+) -> None:
+    def times_anew(request: MiningRequest) -> int:
+        seen: list[float] = []
+        for _ in range(3):
+            mine_in_process(request, on_progress=lambda done, _: seen.append(done))
+        return seen.count(seen[0])
+
+    assert times_anew(request_for(overwrite=True)) == 1
+    whole = [line for line in (tmp_path / "labels.csv").read_text().splitlines() if line.startswith("c")]
+    (tmp_path / "whole.csv").write_text("\n".join(whole) + "\n")
+    other = {"segments": (str(tmp_path / "whole.csv"),), "output": str(tmp_path / "other")}
+    assert times_anew(request_for(overwrite=True, **other)) == 3
 
 
 def test_an_output_that_another_run_writes_to_is_left_alone(request_for) -> None:
