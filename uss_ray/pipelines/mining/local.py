@@ -107,7 +107,8 @@ def mine_in_process(
             manifest_of=manifest_maker(request, weights=weights, vocabulary=vocabulary),
             is_alone=True,
         )
-        if not totals.failed:  # as `run_job`: the same command goes on with what is there, clips that fail included
+        # As `run_job`: while clips fail, the same command goes on with what is there.
+        if not totals.failed:
             end_overwriting(output)
         return totals
 
