@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import signal
 import socket
@@ -32,11 +33,14 @@ from uss_ray.audio.codec import open_recording
 from uss_ray.pipelines.runtime.session import ray_session
 from uss_ray.pipelines.serving.options import Serving
 from uss_ray.pipelines.serving.running import running
+from uss_ray.records import Recording
 from uss_ray.service.app import create_app
 from uss_ray.service.in_process import InProcessBackend
+from uss_ray.service.loop import SeparationLoop
 
 CLIP_SECONDS, LONG_SECONDS = 10, 600
 SOURCE = Path(__file__).parents[1] / "examples/archive/harbour.ogg"
+_IDLE_SECONDS = 5
 OURS = ("ray::ServeReplica", "ray::ServeController", "ray::ProxyActor")
 
 
@@ -131,45 +135,73 @@ class Bench:
         """CPU and wall of the service beside those of the engine with the same encoding."""
         from uss_ray.api.inputs import input_of
 
+        if self.names is not None:
+            before = self.cpu_by_process()
+            time.sleep(_IDLE_SECONDS)
+            idle = (self.cpu_by_process() - before).total() / _IDLE_SECONDS
+            print(f"  with nothing to do: {1000 * idle:.0f} ms of a core a second")
         for clients in (1, 4):
             cpu, wall = [], []
+            parts = Counter[str]()
             for _ in range(rounds):
                 began, spent = time.perf_counter(), time.process_time()
                 for clip in self.clips:
                     self.bare.separate(input_of(clip))
                 bare_wall, bare_cpu = time.perf_counter() - began, time.process_time() - spent
-                before, began = self.cpu(), time.perf_counter()
+                before, began = self.cpu_by_process(), time.perf_counter()
                 with ThreadPoolExecutor(clients) as pool:
                     list(pool.map(self.ask, self.clips))
                 wall.append((time.perf_counter() - began) / bare_wall)
-                cpu.append((self.cpu() - before) / bare_cpu)
+                spent_each = self.cpu_by_process() - before
+                cpu.append(spent_each.total() / bare_cpu)
+                parts.update({name: seconds / bare_cpu / rounds for name, seconds in spent_each.items()})
             told(f"CPU of all Serve processes / bare engine, {clients} clients", cpu)
+            print(f"  of it { ({name: round(part, 3) for name, part in parts.items()}) }")
             if clients == 1:
                 told("wall, 1 client / the same separator in this process", wall)
 
-    def cpu(self) -> float:
+    def cpu_by_process(self) -> Counter[str]:
         """Give the CPU seconds of all processes of the service, their decoders too."""
-        total = 0.0
+        seconds = Counter[str]()
         for process in [psutil.Process()] if self.names is None else processes(*self.names):
             for one in (process, *process.children(recursive=True)):
                 with suppress(psutil.NoSuchProcess):
                     times = one.cpu_times()
-                    total += times.user + times.system
-        return total
+                    # Ray adds the method that runs to the name of an actor.
+                    name = " ".join(process.cmdline()).partition(".")[0] if one is process else "decoders"
+                    seconds[name] += times.user + times.system  # type: ignore[assignment]
+        return seconds
 
     def throughput(self) -> None:
-        """16 clients beside `stream_many` over the same, without encoding."""
+        """16 clients beside the bare engine over the same, side by side and with the same encoding in threads."""
         clips = [*self.clips, *self.clips[:4]]
         began = time.perf_counter()
-        readers = [open_recording(clip) for clip in clips]
-        sessions = [self.bare.open_session(reader) for reader in readers]
-        for _ in self.bare.engine.stream_many(sessions):
-            pass
+        loop = SeparationLoop(self.bare.engine)
+        try:
+            with ThreadPoolExecutor(16) as pool:
+                list(pool.map(functools.partial(self._publish, loop), enumerate(clips)))
+        finally:
+            loop.close()
         bare = time.perf_counter() - began
         began = time.perf_counter()
         with ThreadPoolExecutor(16) as pool:
             list(pool.map(self.ask, clips))
-        told("throughput of 16 clients / stream_many", [bare / (time.perf_counter() - began)])
+        told(
+            "throughput of 16 clients / sessions side by side, with encoding",
+            [bare / (time.perf_counter() - began)],
+        )
+
+    def _publish(self, loop: SeparationLoop, numbered: tuple[int, Path]) -> None:
+        number, clip = numbered
+        recording = Recording(recording_uri=str(clip), recording_id=f"side-by-side-{number}")
+        with open_recording(clip) as reader:
+            ticket, blocks = loop.join(self.bare.open_session(reader))
+            try:
+                self.bare.publisher.publish(
+                    blocks, recording=recording, spec=reader.tagged_spec(), started=time.monotonic()
+                )
+            finally:
+                loop.leave(ticket)
 
     def beside_a_long_one(self) -> None:
         """How long clips take beside a long one, and would if it went first."""

@@ -9,13 +9,16 @@ import json
 import os
 import signal
 import socket
+import threading
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 import soundfile as sf
 
@@ -61,15 +64,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def url(local_ray: None, tiny_weights: Path, folder: Path) -> Iterator[str]:
+def serving(tiny_weights: Path, folder: Path) -> Any:
     from uss_ray.pipelines.serving.options import ServeOptions, Serving
-    from uss_ray.pipelines.serving.running import running
     from uss_ray.service.settings import ServiceSettings
 
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    serving = Serving(
+    return Serving(
         service=ServiceSettings(
             no_auth=True,
             port=port,
@@ -81,6 +83,12 @@ def url(local_ray: None, tiny_weights: Path, folder: Path) -> Iterator[str]:
         ),
         options=ServeOptions(cpus=0.0, threads=1, fronts=1),
     )
+
+
+@pytest.fixture(scope="module")
+def url(local_ray: None, serving: Any, folder: Path) -> Iterator[str]:
+    from uss_ray.pipelines.serving.running import running
+
     with running(serving, make_backend=functools.partial(Fragile, folder=folder)) as url:
         yield url
 
@@ -200,3 +208,68 @@ def test_what_is_wrong_is_told_as_under_any_server(client: httpx.Client, tmp_pat
     unknown = client.post("/v1/separate?class=Spech", content=path.read_bytes()[:1000])
     assert unknown.headers["content-type"] == "application/problem+json"
     assert client.get("/v1/none").status_code == 404
+
+
+def test_a_front_that_dies_takes_its_own_requests_along_and_nothing_else(
+    client: httpx.Client, make_recording: Any
+) -> None:
+    content = make_recording(seconds=10).read_bytes()
+
+    def ask(_: int) -> int:
+        try:
+            return client.post("/v1/separate", content=content).status_code
+        except httpx.TransportError:
+            return 0
+
+    before = {front.pid for front in _fronts()}
+    assert before
+    with ThreadPoolExecutor(2) as pool:
+        in_flight = pool.map(ask, range(2))
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        assert set(in_flight) <= {0, 200, 500, 503}  # HTTP lets nobody else repeat a request
+
+    def is_there_again() -> bool:
+        return ask(0) == 200
+
+    wait_until(is_there_again)
+    assert before.isdisjoint(front.pid for front in _fronts())
+
+
+def test_an_update_loses_no_request(
+    client: httpx.Client, make_recording: Any, serving: Any, folder: Path
+) -> None:
+    from ray import serve
+
+    from uss_ray.pipelines.serving.application import NAME, build
+
+    content = make_recording().read_bytes()
+    ended = threading.Event()
+
+    def ask(_: int) -> list[int]:
+        statuses = []
+        while not ended.is_set():
+            statuses.append(client.post("/v1/separate", content=content).status_code)
+        return statuses
+
+    limits = serving.service.limits.replace(classes=63)
+    changed = serving.replace(service=serving.service.replace(limits=limits))
+    with ThreadPoolExecutor(2) as pool:
+        asked = pool.map(ask, range(2))
+        try:
+            application = build(changed, make_backend=functools.partial(Fragile, folder=folder))
+            serve.run(application, name=NAME, route_prefix="/")
+            wait_until(lambda: client.get("/v1/info").json()["limits"]["classes"] == 63)
+        finally:
+            ended.set()
+        statuses = [status for some in asked for status in some]
+    assert set(statuses) == {200}
+
+
+def _fronts() -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if "ServeReplica:uss-ray:Front" in " ".join(process.cmdline()):
+                found.append(process)
+    return found

@@ -12,7 +12,7 @@ import torch
 
 from uss_ray.api.inputs import Input, Reader, StoredInput
 from uss_ray.api.publisher import Publisher, check_before_work, facts_of, index_name, refuse_existing
-from uss_ray.api.queries import plan_targets
+from uss_ray.api.queries import Plan, plan_targets
 from uss_ray.api.request import SeparationRequest, SoundRequest
 from uss_ray.api.sounds import Matches, SeparatedRecording, SeparatedSound, separated_recording
 from uss_ray.api.staging import check_output
@@ -77,6 +77,8 @@ class SoundSeparator:
         What to do with each recording.
     loaded : LoadedEngine, optional
         Of this request or of one that asks for something else of the same weights. None: loaded now.
+    plan : Plan, optional
+        Of the query and settings of this request. None: made now.
 
     Attributes
     ----------
@@ -93,11 +95,13 @@ class SoundSeparator:
         If weights, settings, query, ontology or class list are missing, wrong or do not fit each other.
     """
 
-    def __init__(self, request: SoundRequest, *, loaded: LoadedEngine | None = None) -> None:
+    def __init__(
+        self, request: SoundRequest, *, loaded: LoadedEngine | None = None, plan: Plan | None = None
+    ) -> None:
         chosen = loaded or load_engine(request)
         self.request = request
         self.engine = chosen.engine
-        self._plan = plan_targets(request, engine=chosen.engine)
+        self._plan = plan or plan_targets(request, engine=chosen.engine)
         self.wanted = StemRun(
             plan=self._plan.stems,
             facts=RunFacts(
@@ -208,7 +212,7 @@ class RecordingSeparator(SoundSeparator):
     ----------
     request : SeparationRequest
         What to do with each of them, and where the results go.
-    loaded : LoadedEngine, optional
+    loaded, plan : optional
         See `SoundSeparator`.
     scratch : Path or None, default=None
         Staging folder of the job this is a part of; see `staging.staging_folder`.
@@ -233,9 +237,10 @@ class RecordingSeparator(SoundSeparator):
         request: SeparationRequest,
         *,
         loaded: LoadedEngine | None = None,
+        plan: Plan | None = None,
         scratch: Path | None = None,
     ) -> None:
-        super().__init__(request, loaded=loaded)
+        super().__init__(request, loaded=loaded, plan=plan)
         self.publisher = Publisher(request.output_store, self.wanted, scratch=scratch)
 
     def separate(

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from uss_ray.service import info_routes, kept_routes, page_routes, separation_routes
 from uss_ray.service.backend import Backend
 from uss_ray.service.decoders import Decoders
-from uss_ray.service.gate import Gate, Observe, as_refusal
+from uss_ray.service.gate import OPEN_PATHS, Gate, Observe, as_refusal
 from uss_ray.service.problems import MEDIA_TYPE, Problem, Refusal
 from uss_ray.service.service import Service
 from uss_ray.service.settings import ServiceSettings
@@ -43,6 +43,9 @@ class _App(FastAPI):
         document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = (
             Problem.model_json_schema()
         )
+        for path in OPEN_PATHS & document["paths"].keys():
+            for call in document["paths"][path].values():
+                call["security"] = []
         return document
 
 

@@ -303,5 +303,9 @@ def write_audit() -> None:
 def as_refusal(error: HTTPException) -> Refusal:
     """Put what the framework refuses into our words."""
     return Refusal(
-        "request", expected="a call of this service", found=str(error.detail), status=error.status_code
+        "request",
+        expected="a call of this service",
+        found=str(error.detail),
+        status=error.status_code,
+        allow=(error.headers or {}).get("Allow"),
     )

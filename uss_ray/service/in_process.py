@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import math
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +19,7 @@ import numpy as np
 
 from uss_ray.api.inputs import ArrayReader
 from uss_ray.api.publisher import check_before_work
+from uss_ray.api.queries import Plan, plan_targets
 from uss_ray.api.request import Query, SeparationRequest, SoundRequest
 from uss_ray.api.separator import LoadedEngine, RecordingSeparator
 from uss_ray.audio.spec import AudioSpec
@@ -37,6 +39,7 @@ from uss_ray.service.settings import Limits
 logger = logging.getLogger(__name__)
 
 _THREADS = 32
+_PLANS = 64
 _LATELY_SECONDS = 30.0
 _PROBE_SECONDS = 30.0
 _PROBE_RATE = 32_000
@@ -85,6 +88,8 @@ class InProcessBackend:
         self._loop = SeparationLoop(loaded.engine)
         self._backlog = Backlog(limits.queue_seconds)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="answer")
+        # Most requests ask for the same; a plan is the same each time, and costs what the tagging of a clip does.
+        self._plan = functools.lru_cache(_PLANS)(functools.partial(plan_targets, engine=loaded.engine))
 
     def __len__(self) -> int:
         """Count the recordings that are being separated."""
@@ -121,7 +126,7 @@ class InProcessBackend:
             return await self._answer(work)
 
     async def _answer(self, work: Work) -> Answer:
-        call = _Call(self._loaded, self._loop, self._limits)
+        call = _Call(self._loaded, self._loop, self._limits, plan=self._plan)
         began, beside = time.monotonic(), len(self._loop) + 1
         try:
             answer = await asyncio.get_running_loop().run_in_executor(self._threads, call.answer, work)
@@ -141,8 +146,16 @@ class InProcessBackend:
 class _Call:
     """One request, in a thread of its own; whoever waits for it may leave."""
 
-    def __init__(self, loaded: LoadedEngine, loop: SeparationLoop, limits: Limits) -> None:
+    def __init__(
+        self,
+        loaded: LoadedEngine,
+        loop: SeparationLoop,
+        limits: Limits,
+        *,
+        plan: Callable[[SoundRequest], Plan],
+    ) -> None:
         self._loaded = loaded
+        self._plan = plan
         self._loop = loop
         self._limits = limits
         self._lock = threading.Lock()
@@ -164,7 +177,9 @@ class _Call:
     def _answer(self, work: Work, scratch: Path) -> Answer:
         sounds, failed = _what_can_be_asked(work, engine=self._loaded.engine, scratch=scratch)
         request = SeparationRequest.of(sounds, output=str(scratch / "out"))
-        separator = RecordingSeparator(request, loaded=self._loaded)
+        # Examples lie in a folder of this request alone.
+        plan = None if work.examples else self._plan(sounds)
+        separator = RecordingSeparator(request, loaded=self._loaded, plan=plan)
         check_before_work(work.spec, name=work.name, write=request.write)
         recording = Recording(
             recording_uri=work.name, recording_id=recording_id(work.name), sha256=work.sha256
@@ -254,7 +269,7 @@ def _told(record: dict[str, Any], *, folder: str) -> dict[str, Any]:
 
 def _what_can_be_asked(
     work: Work, *, engine: SeparationEngine, scratch: Path
-) -> tuple[Any, list[dict[str, Any]]]:
+) -> tuple[SoundRequest, list[dict[str, Any]]]:
     """Leave out names that stand for nothing, where others remain; give a row for each of them."""
     query, failed = _resolved(work.sounds.query, work=work, engine=engine)
     if work.examples:

@@ -58,6 +58,8 @@ class Refusal(UssRayError):  # noqa: N818 - that is what a client meets
         Field of `Limits` that it meets.
     retry_after : float, optional
         Seconds after which it may be answered.
+    allow : str, optional
+        Methods that there are in place of the one that was asked for.
     """
 
     def __init__(
@@ -69,11 +71,13 @@ class Refusal(UssRayError):  # noqa: N818 - that is what a client meets
         status: int,
         limit: str | None = None,
         retry_after: float | None = None,
+        allow: str | None = None,
     ) -> None:
         super().__init__(item, expected=expected, found=found)
         self.status = status
         self.limit = limit
         self.retry_after = retry_after
+        self.allow = allow
 
     def __reduce__(self) -> tuple[object, ...]:
         said = (self.item, self.expected, self.found, self.status, self.limit, self.retry_after)
@@ -141,6 +145,8 @@ def as_problem(error: UssRayError, *, request_id: str) -> tuple[int, dict[str, s
         headers["retry-after"] = str(max(1, math.ceil(_RETRY_SECONDS if wanted is None else wanted)))
     if status == 401:
         headers["www-authenticate"] = "Bearer"
+    if isinstance(shown, Refusal) and shown.allow is not None:
+        headers["allow"] = shown.allow
     return status, headers, problem.model_dump(exclude_none=True)
 
 

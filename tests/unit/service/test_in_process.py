@@ -55,6 +55,7 @@ def test_answers_are_the_same_alone_and_side_by_side(
             assert alone.files
             assert beside[0].files != alone.files
             assert len(backend) == 0
+            assert backend._plan.cache_info().misses == 1, "one plan for one query"
 
     asyncio.run(go())
 
