@@ -259,6 +259,8 @@ def _read_track(place: Store, track: int) -> tuple[Waveform, int]:
                 rate = int(tracks[track].rate)
         except av.error.FFmpegError as error:
             raise DataError(str(place), expected="a stem file in MP4", found=str(error)) from error
+    if not frames:
+        raise DataError(str(place), expected=f"sound in its track {track}", found="an empty track")
     return np.concatenate(frames, axis=1).mean(axis=0, dtype=np.float32), rate
 
 

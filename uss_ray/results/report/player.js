@@ -42,19 +42,20 @@
   const isInline = url => /^(data|blob):/.test(url);
   const mayFetch = url => isInline(url) || /^https?:$/.test(location.protocol);
 
-  /** Decoded sound on one clock. */
-  class Decoded {
-    constructor(data, onTrouble) {
-      this.name = 'decoded';
-      this.isExact = true;
-      this.data = data;
-      this.onTrouble = onTrouble;
+  /** Sound on one clock of Web Audio: what the engines that schedule buffers share. They stay together to the sample.
+   *
+   * An engine says in `begin(at)` where its buffers come from, and keeps in `begun` which lanes it has thought of. */
+  class OneClock {
+    constructor(name, data, onTrouble) {
+      Object.assign(this, { name, data, onTrouble, isExact: true, lead: LEAD_SECONDS });
       this.volumes = new Map();
-      this.buffers = new Map();
-      this.playing = new Map(); // lane -> { sources, gain }
+      this.gains = new Map(); // lane -> node
+      this.begun = new Set();
+      this.sources = [];
       this.at = 0;
+      this.until = Infinity; // what is scheduled ends there
+      this.turn = 0; // of begin: an older one has nothing more to say
       this.running = false;
-      this.turn = 0;
     }
 
     prepare() {
@@ -68,89 +69,55 @@
       this.output.connect(this.context.destination);
     }
 
-    buffer(file) {
-      if (!this.buffers.has(file.url)) {
-        const load = async () => {
-          const answer = await fetch(file.url);
-          if (!answer.ok) throw new Error(`${answer.status}`);
-          return this.context.decodeAudioData(await answer.arrayBuffer());
-        };
-        this.buffers.set(file.url, load());
-      }
-      return this.buffers.get(file.url);
-    }
-
     time() {
       if (!this.running || this.origin === undefined) return this.at;
-      return Math.max(this.at, this.context.currentTime - this.origin);
+      return Math.max(this.at, Math.min(this.until, this.context.currentTime - this.origin));
     }
 
-    hear(volumes, lead = LEAD_SECONDS) {
-      const before = this.volumes;
+    hear(volumes) {
       this.volumes = volumes;
       if (!this.running) return undefined;
-      if ([...volumes.keys()].some(lane => !this.playing.has(lane))) return this.play();
-      for (const [lane, { gain }] of this.playing) {
-        const target = volumes.get(lane) ?? 0;
-        if (target !== (before.get(lane) ?? 0)) gain.gain.setTargetAtTime(target, this.context.currentTime, lead / 6);
+      if ([...volumes.keys()].some(lane => !this.begun.has(lane))) return this.begin(this.time());
+      for (const [lane, gain] of this.gains) {
+        gain.gain.setTargetAtTime(volumes.get(lane) ?? 0, this.context.currentTime, this.lead / 6);
       }
       return undefined;
     }
 
-    async play(at) {
+    play(at = this.at) {
       this.prepare();
-      const turn = ++this.turn;
+      this.at = at;
+      this.origin = undefined;
       this.running = true;
-      if (at !== undefined) {
-        this.at = at;
-        this.origin = undefined;
-      }
-      const wanted = [...this.volumes.keys()];
-      const loaded = await Promise.all(wanted.map(lane => this.load(lane)));
-      await this.context.resume();
-      if (turn !== this.turn) return;
-      const rate = this.context.sampleRate;
-      const when = Math.ceil((this.context.currentTime + LEAD_SECONDS) * rate) / rate;
-      const from = this.origin === undefined ? this.at : when - this.origin;
-      this.halt(when);
-      // All sources of one pass start at the same instant from the same place: what they hold stays together.
-      const start = Math.round(from * rate) / rate;
-      wanted.forEach((lane, place) => {
-        if (loaded[place]) this.playing.set(lane, this.schedule(lane, loaded[place], { when, start }));
-      });
-      this.at = start;
-      this.origin = when - start;
+      return this.begin(at);
     }
 
-    async load(lane) {
-      try {
-        return await Promise.all(this.data.lanes[lane].files.map(file => this.buffer(file)));
-      } catch (error) {
-        this.onTrouble(lane, error);
-        return null;
+    gain(lane) {
+      if (!this.gains.has(lane)) {
+        const gain = this.context.createGain();
+        gain.connect(this.output);
+        this.gains.set(lane, gain);
       }
+      return this.gains.get(lane);
     }
 
-    schedule(lane, buffers, { when, start }) {
-      const gain = this.context.createGain();
-      gain.gain.value = this.volumes.get(lane) ?? 0;
-      gain.connect(this.output);
-      const sources = [];
-      this.data.lanes[lane].files.forEach((file, place) => {
-        const offset = start - file.start;
-        if (offset >= buffers[place].duration) return;
-        const source = this.context.createBufferSource();
-        source.buffer = buffers[place];
-        source.connect(gain);
-        source.start(when + Math.max(0, -offset), Math.max(0, offset));
-        sources.push(source);
-      });
-      return { sources, gain };
+    /** Bring lanes to their volumes at once: before the first of their buffers. */
+    level(lanes) {
+      for (const lane of lanes) this.gain(lane).gain.value = this.volumes.get(lane) ?? 0;
+    }
+
+    schedule(lane, buffer, { when, offset = 0 }) {
+      const source = this.context.createBufferSource();
+      source.buffer = buffer;
+      source.connect(this.gain(lane));
+      source.start(when, offset);
+      this.sources.push(source);
+      source.onended = () => { this.sources = this.sources.filter(one => one !== source); };
     }
 
     halt(when = 0) {
-      for (const { sources } of this.playing.values()) for (const source of sources) source.stop(when);
-      this.playing.clear();
+      for (const source of this.sources) source.stop(when);
+      this.sources = [];
     }
 
     pause() {
@@ -171,6 +138,59 @@
 
     spread() {
       return 0;
+    }
+  }
+
+  /** Whole files, decoded. */
+  class Decoded extends OneClock {
+    constructor(data, onTrouble) {
+      super('decoded', data, onTrouble);
+      this.buffers = new Map();
+    }
+
+    buffer(file) {
+      if (!this.buffers.has(file.url)) {
+        const load = async () => {
+          const answer = await fetch(file.url);
+          if (!answer.ok) throw new Error(`${answer.status}`);
+          return this.context.decodeAudioData(await answer.arrayBuffer());
+        };
+        this.buffers.set(file.url, load());
+      }
+      return this.buffers.get(file.url);
+    }
+
+    /** Begin at a place, or where what sounds already will be then. */
+    async begin(at) {
+      const turn = ++this.turn;
+      const wanted = [...this.volumes.keys()];
+      const loaded = await Promise.all(wanted.map(lane => this.load(lane)));
+      await this.context.resume();
+      if (turn !== this.turn) return;
+      const rate = this.context.sampleRate;
+      const when = Math.ceil((this.context.currentTime + this.lead) * rate) / rate;
+      const from = this.origin === undefined ? at : when - this.origin;
+      this.halt(when);
+      // All sources of one pass start at the same instant from the same place: what they hold stays together.
+      const start = Math.round(from * rate) / rate;
+      this.begun = new Set(wanted.filter((_, place) => loaded[place]));
+      this.level(this.begun);
+      wanted.forEach((lane, place) => (loaded[place] ?? []).forEach((buffer, number) => {
+        const offset = start - this.data.lanes[lane].files[number].start;
+        if (offset >= buffer.duration) return;
+        this.schedule(lane, buffer, { when: when + Math.max(0, -offset), offset: Math.max(0, offset) });
+      }));
+      this.at = start;
+      this.origin = when - start;
+    }
+
+    async load(lane) {
+      try {
+        return await Promise.all(this.data.lanes[lane].files.map(file => this.buffer(file)));
+      } catch (error) {
+        this.onTrouble(lane, error);
+        return null;
+      }
     }
   }
 
@@ -764,6 +784,7 @@
       players.add(player);
       return player;
     },
+    OneClock,
     players,
     correction,
     clock,

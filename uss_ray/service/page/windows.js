@@ -1,10 +1,11 @@
 /* An engine of the player that takes sound from a service: windows of PCM that hold all stems, on one clock of Web Audio.
  *
  * All stems of a window come in one answer and start at one instant, so they cannot drift, however long the recording. */
+import './player.js';
+
 const FIRST_SECONDS = 0.5; // little, so that sound begins at once
 const WINDOW_SECONDS = 2;
 const AHEAD_SECONDS = 4;
-const LEAD_SECONDS = 0.06;
 const MOST_SAMPLES = 1 << 21; // of a window, over all stems and channels
 const KEPT_WINDOWS = 12;
 const FULL_SCALE = 32767;
@@ -12,29 +13,12 @@ const FULL_SCALE = 32767;
 const pause = seconds => new Promise(resolve => setTimeout(resolve, 1000 * seconds));
 export const stemOf = url => decodeURIComponent(url.split('/stems/')[1]);
 
-export class Windows {
+export class Windows extends UssRayPlayer.OneClock {
   /** `load(stems, start, frames)` gives an Int16Array: frame by frame, stem by stem, channel by channel. */
   constructor(data, onTrouble, load) {
-    Object.assign(this, { name: 'windows', isExact: true, data, onTrouble, load });
-    this.volumes = new Map();
-    this.gains = new Map();
+    super('windows', data, onTrouble);
+    this.load = load;
     this.cache = new Map();
-    this.sources = [];
-    this.fetched = new Set();
-    this.at = 0;
-    this.turn = 0;
-    this.running = false;
-  }
-
-  prepare() {
-    if (this.context) return;
-    try {
-      this.context = new AudioContext({ sampleRate: this.data.sampleRate });
-    } catch {
-      this.context = new AudioContext();
-    }
-    this.output = this.context.createGain();
-    this.output.connect(this.context.destination);
   }
 
   /** What is heard, and what a mute or solo may bring in at once: the rest of its mix. */
@@ -44,35 +28,16 @@ export class Windows {
       (lane.files.length && (this.volumes.has(place) || lane.groups.some(group => groups.has(group))) ? [place] : []));
   }
 
-  time() {
-    if (!this.running || this.origin === undefined) return this.at;
-    return Math.max(this.at, Math.min(this.until, this.context.currentTime - this.origin));
-  }
-
-  hear(volumes) {
-    this.volumes = volumes;
-    if (!this.running) return undefined;
-    if ([...volumes.keys()].some(lane => !this.fetched.has(lane))) return this.begin(this.time());
-    for (const [lane, gain] of this.gains) {
-      gain.gain.setTargetAtTime(volumes.get(lane) ?? 0, this.context.currentTime, LEAD_SECONDS / 6);
-    }
-    return undefined;
-  }
-
-  play(at = this.at) {
-    this.prepare();
-    this.halt();
-    this.at = at;
-    this.origin = undefined;
-    this.running = true;
-    return this.begin(at);
+  play(at) {
+    this.halt(); // the first window is on its way for a while
+    return super.play(at);
   }
 
   /** Give out windows from a place on, until something else is wanted; resolved when the first is on its way. */
   begin(at) {
     const turn = ++this.turn;
     const lanes = this.wanted();
-    this.fetched = new Set(lanes);
+    this.begun = new Set(lanes);
     return new Promise(resolve => {
       this.give(turn, lanes, at, resolve).catch(error => {
         if (turn !== this.turn) return;
@@ -91,23 +56,16 @@ export class Windows {
       const sounds = await this.window(lanes, frame, frames);
       if (isFirst) await this.context.resume();
       if (turn !== this.turn) return;
-      const earliest = this.context.currentTime + LEAD_SECONDS;
-      if (isFirst || this.origin + frame / rate < earliest - LEAD_SECONDS) {
+      const earliest = this.context.currentTime + this.lead;
+      if (isFirst || this.origin + frame / rate < earliest - this.lead) {
         // The first, or one that came too late: the clock of the sound waits for it.
         this.halt(earliest);
         this.at = frame / rate;
         this.origin = earliest - frame / rate;
-        for (const lane of lanes) this.gain(lane).gain.value = this.volumes.get(lane) ?? 0;
+        this.level(lanes);
       }
       const when = this.origin + frame / rate;
-      for (const { lane, buffer } of sounds) {
-        const source = this.context.createBufferSource();
-        source.buffer = buffer;
-        source.connect(this.gain(lane));
-        source.start(when);
-        this.sources.push(source);
-        source.onended = () => { this.sources = this.sources.filter(one => one !== source); };
-      }
+      for (const { lane, buffer } of sounds) this.schedule(lane, buffer, { when });
       frame += frames;
       this.until = frame / rate;
       isFirst = false;
@@ -115,16 +73,6 @@ export class Windows {
       while (turn === this.turn && this.until - this.time() > AHEAD_SECONDS) await pause(0.1);
       if (turn !== this.turn) return;
     }
-  }
-
-  gain(lane) {
-    if (!this.gains.has(lane)) {
-      const gain = this.context.createGain();
-      gain.gain.value = this.volumes.get(lane) ?? 0;
-      gain.connect(this.output);
-      this.gains.set(lane, gain);
-    }
-    return this.gains.get(lane);
   }
 
   /** The sound of lanes in a window; what has been there lately is not asked for again, so a loop closes at once. */
@@ -158,31 +106,6 @@ export class Windows {
       }
       return { lane, buffer };
     });
-  }
-
-  halt(when = 0) {
-    for (const source of this.sources) source.stop(when);
-    this.sources = [];
-  }
-
-  pause() {
-    this.at = this.time();
-    this.turn += 1;
-    this.running = false;
-    this.origin = undefined;
-    this.halt();
-  }
-
-  seek(at) {
-    if (this.running) return this.play(at);
-    this.at = at;
-    return undefined;
-  }
-
-  tick() {}
-
-  spread() {
-    return 0;
   }
 }
 
