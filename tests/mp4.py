@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,6 +36,17 @@ def encoded_mp4(
                 file.mux(track.encode(frame))
             file.mux(track.encode(None))
         return path.read_bytes()
+
+
+def empty_mp4(*, rate: int) -> bytes:
+    """Give an MP4 with a sound track in which nothing is."""
+    import av
+
+    content = io.BytesIO()
+    with av.open(content, "w", format="mp4", options={"movflags": "empty_moov+frag_keyframe"}) as file:
+        file.add_stream("aac", rate=rate, layout="mono")
+        file.start_encoding()
+    return content.getvalue()
 
 
 def silent_video() -> bytes:

@@ -38,14 +38,21 @@ _OF_THE_ENGINE: Final = frozenset(
 
 
 class Separator:
-    """Separates with weights that are loaded once; make it with `from_pretrained`.
+    """Separates with weights that are loaded once.
 
     Parameters
     ----------
-    loaded : LoadedEngine
-        Of the request, or of one that asks for something else of the same weights.
-    sounds : SoundRequest
-        What is asked for where a call says nothing else.
+    weights : str or path, default="starter"
+        Name, folder or URI.
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        `auto` takes a GPU where there is one.
+    **options
+        As of `separate`: what is asked for where a call says nothing else.
+
+    Raises
+    ------
+    UssRayError
+        If weights, ontology, class list or device are missing, wrong or do not fit each other.
 
     Notes
     -----
@@ -53,30 +60,14 @@ class Separator:
     with the precisions `tfloat32` and `bfloat16`. A Separator does not travel to another process: make one there.
     """
 
-    def __init__(self, loaded: LoadedEngine, sounds: SoundRequest) -> None:
-        self._loaded = loaded
-        self._sounds = sounds
+    def __init__(self, weights: Location = STARTER, *, device: str = "auto", **options: Any) -> None:
+        self._sounds = sounds_with(weights=weights, device=device, **options)
+        self._loaded = load_engine(self._sounds)
 
     @classmethod
     def from_pretrained(cls, weights: Location = STARTER, *, device: str = "auto", **options: Any) -> Self:
-        """Load weights, and keep what is asked for in every call.
-
-        Parameters
-        ----------
-        weights : str or path, default="starter"
-            Name, folder or URI.
-        device : {"auto", "cpu", "cuda"}, default="auto"
-            `auto` takes a GPU where there is one.
-        **options
-            As of `separate`, for all calls.
-
-        Raises
-        ------
-        UssRayError
-            If weights, ontology, class list or device are missing, wrong or do not fit each other.
-        """
-        sounds = sounds_with(weights=weights, device=device, **options)
-        return cls(load_engine(sounds), sounds)
+        """Make one, by the name that other libraries have for it."""
+        return cls(weights, device=device, **options)
 
     @overload
     def __call__(

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.mp4 import empty_mp4
+from uss_ray.audio.media_decoder import has_media_decoder
 from uss_ray.audio.resample import BlockResampler
 from uss_ray.errors import DataError
 from uss_ray.evaluation.items import Item, ItemSource
@@ -93,3 +95,12 @@ def test_a_cut_has_the_samples_of_the_whole_converted(
 def test_bad_data_are_named(shelf: SoundShelf, sources: tuple[ItemSource, ...], what: str) -> None:
     with pytest.raises(DataError, match=what):
         mix(item(*sources), shelf)
+
+
+@pytest.mark.skipif(not has_media_decoder(), reason="PyAV is not installed")
+def test_a_stem_file_whose_track_holds_no_sound_is_named(tmp_path: Path) -> None:
+    (tmp_path / "song.stem.mp4").write_bytes(empty_mp4(rate=RATE))
+    with pytest.raises(
+        DataError, match=r"song\.stem\.mp4: expected sound in its track 0, found an empty track"
+    ):
+        SoundShelf(Store(tmp_path)).read("song.stem.mp4")
