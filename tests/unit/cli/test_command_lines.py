@@ -373,6 +373,12 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
         },
         "output": "curves.parquet",
     },
+    "evaluate list mini --data SETS --vary-snr-db -10 -5 0 5 10 -o curves.parquet": {
+        "benchmark": "mini",
+        "data": "SETS",
+        "variation": {"snr_db": (-10.0, -5.0, 0.0, 5.0, 10.0)},
+        "output": "curves.parquet",
+    },
     "evaluate compare PAIRS-W PAIRS-V": {"one": "PAIRS-W", "other": "PAIRS-V"},
     "evaluate compare SCENES-W SCENES-V --measure ca_sdri": {
         "one": "SCENES-W",
