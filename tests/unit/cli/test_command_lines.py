@@ -379,6 +379,15 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
         "variation": {"snr_db": (-10.0, -5.0, 0.0, 5.0, 10.0)},
         "output": "curves.parquet",
     },
+    "evaluate run mini --data DATA --list LIST --system engine gated -o RUN": {
+        "request": {
+            "benchmark": "mini",
+            "data": "DATA",
+            "list": "LIST",
+            "systems": ("engine", "gated"),
+            "output": "RUN",
+        }
+    },
     "evaluate compare PAIRS-W PAIRS-V": {"one": "PAIRS-W", "other": "PAIRS-V"},
     "evaluate compare SCENES-W SCENES-V --measure ca_sdri": {
         "one": "SCENES-W",
