@@ -1,12 +1,14 @@
 """What a GPU gives, without Ray: how near its stems are to a CPU's, whether they are always the same bits, how fast.
 
-Usage: python benchmarks/gpu.py [stems] [engine] [networks] [--recordings 64] [--seconds 10]
+Usage: python benchmarks/gpu.py [stems] [engine] [networks] [steps] [--recordings 64] [--seconds 10] [--items 16]
 
 stems     stems and tags of a GPU beside those of a CPU, by precision; and whether a recording has the same bits alone,
           among others and again
 engine    recordings a second through the engine, from samples to stems in memory, by rows in a forward, recordings
           side by side and precision; one thread of the CPU drives it
 networks  masks and clips a second of the networks alone, from memory to memory, by rows in a forward and precision
+steps     items a second that ResUNet30 is trained on, as the released program steps (its detector and query net inside,
+          PyTorch's own layout) and as ours does, with the share of what a large product reaches in the same precision
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import soundfile
@@ -27,12 +29,14 @@ import torch
 from archive_sounds import field_recordings
 from numpy.typing import NDArray
 from tables import table
+from torch.utils.flop_counter import FlopCounterMode
 
 from uss_ray.api.request import Query, SeparationRequest
 from uss_ray.api.separator import RecordingSeparator
 from uss_ray.models.htsat import Htsat
 from uss_ray.models.htsat_settings import HtsatConfig
 from uss_ray.models.inference import inference
+from uss_ray.models.memory import lay_out_channels_last
 from uss_ray.models.network_settings import ResUNetConfig
 from uss_ray.models.panns import Panns
 from uss_ray.models.panns_settings import PannsConfig
@@ -45,6 +49,12 @@ from uss_ray.weights.locate import load_weights
 
 Recordings = Sequence[tuple[int, NDArray[np.float32]]]
 PRECISIONS = get_args(Precision)
+NARROW: dict[str, Any] = {
+    "channels": (4, 8),
+    "bottleneck_channels": 8,
+    "stem_channels": 4,
+    "hop_samples": 1000,
+}
 
 
 @dataclass(frozen=True)
@@ -250,13 +260,95 @@ def _network_lines(
         yield name, str(batch_size), precision, f"{calls * batch_size / took:.0f}", f"{peak:.0f}"
 
 
+def measure_steps(*, items: int, device: str, narrow: bool) -> None:
+    """Time steps of training on items of 2 s; narrow networks try the script."""
+    config = ResUNetConfig(**NARROW) if narrow else ResUNetConfig()
+    listeners = PannsConfig(block_channels=(2, 4), embedding_size=4) if narrow else PannsConfig()
+    detector = Panns(listeners.replace(head="frame")).to(device).eval()
+    query = Panns(listeners).to(device).eval()
+    clips = 0.1 * torch.randn(items, 10 * config.sample_rate, device=device)
+    sounds = 0.1 * torch.randn(2, items, 2 * config.sample_rate, device=device)
+    condition = torch.rand(items, config.condition_size, device=device)
+
+    def listen() -> None:
+        with torch.no_grad():
+            detector(clips)
+            query(sounds[1])
+
+    plain, quick = ResUNet(config).to(device), lay_out_channels_last(ResUNet(config)).to(device)
+    arms: list[tuple[str, Callable[[], object], bool]] = [
+        ("released, float32", _step_of(plain, sounds, condition, before=listen), False),
+        ("ours, float32", _step_of(quick, sounds, condition), False),
+        ("ours, bfloat16", _step_of(quick, sounds, condition), True),
+    ]
+    if device == "cuda":
+        arms.append(("ours, bfloat16, compiled", _step_of(torch.compile(quick), sounds, condition), True))
+    with FlopCounterMode(display=False) as counter:
+        arms[1][1]()
+    operations = counter.get_total_flops()
+    lines, first = [], None
+    for name, step, is_narrow in arms:
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=is_narrow):
+            seconds = _seconds_of(step, device=device)
+        first = first or seconds
+        peak = _operations_of_a_product(torch.bfloat16 if is_narrow else torch.float32, device=device)
+        lines.append(
+            (
+                name,
+                f"{items / seconds:.2f}",
+                f"{first / seconds:.2f}",
+                f"{operations / seconds / 1e12:.3f}",
+                f"{100 * operations / seconds / peak:.0f}",
+            )
+        )
+    table(("step", "items/s", "over the released (≥ 3)", "TFLOP/s of ResUNet30", "% of a product's"), lines)
+
+
+def _step_of(
+    network: Callable[..., torch.Tensor],
+    sounds: torch.Tensor,
+    condition: torch.Tensor,
+    *,
+    before: Callable[[], None] = lambda: None,
+) -> Callable[[], object]:
+    parameters = list(network.parameters())  # type: ignore[attr-defined]
+    optimiser = torch.optim.AdamW(parameters, 1e-4, amsgrad=True)
+
+    def step() -> None:
+        before()
+        optimiser.zero_grad(set_to_none=True)
+        (network(sounds.sum(0), condition).float() - sounds[1]).abs().mean().backward()
+        optimiser.step()
+
+    return step
+
+
+def _operations_of_a_product(dtype: torch.dtype, *, device: str) -> float:
+    side = 8192 if device == "cuda" else 1024
+    matrix = torch.randn(side, side, device=device).to(dtype)
+    return 2 * side**3 / _seconds_of(lambda: matrix @ matrix, device=device)
+
+
+def _seconds_of(run: Callable[[], object], *, device: str) -> float:
+    """Time a call, after some that warm up."""
+    for _ in range(3 if device == "cuda" else 1):
+        run()
+    _wait(device)
+    calls, began = 0, time.monotonic()
+    while calls < 2 or time.monotonic() - began < 3 * (device == "cuda"):
+        run()
+        calls += 1
+        _wait(device)
+    return (time.monotonic() - began) / calls
+
+
 def _wait(device: str) -> None:
     if device == "cuda":
         torch.cuda.synchronize()
 
 
 def main() -> None:
-    parts = ("stems", "engine", "networks")
+    parts = ("stems", "engine", "networks", "steps")
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -265,6 +357,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rows", type=int, nargs="+", default=[4, 16, 64])
     parser.add_argument("--side-by-side", type=int, nargs="+", default=[16])
+    parser.add_argument("--items", type=int, default=16, help="in a step")
+    parser.add_argument("--narrow", action="store_true", help="small networks in steps, to try the script")
     parser.add_argument("--device", default="cuda")
     arguments = parser.parse_args()
     chosen = arguments.parts or list(parts)
@@ -284,6 +378,8 @@ def main() -> None:
         )
     if "networks" in chosen:
         measure_networks(rows=arguments.rows, device=arguments.device)
+    if "steps" in chosen:
+        measure_steps(items=arguments.items, device=arguments.device, narrow=arguments.narrow)
 
 
 if __name__ == "__main__":

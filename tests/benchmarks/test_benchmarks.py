@@ -179,11 +179,15 @@ def test_reading_the_index_of_a_resumed_run_is_timed():
 @pytest.mark.slow
 def test_stems_and_speed_of_a_device_are_told():
     told = run(
-        "gpu.py", "stems", "engine", "--device", "cpu", "--recordings", "1", "--seconds", "6", "--rows", "1"
+        *("gpu.py", "stems", "engine", "steps", "--device", "cpu", "--recordings", "1", "--seconds", "6"),
+        *("--rows", "1", "--items", "1", "--narrow"),
     )
     assert "nothing sounds" not in told
     assert told.count("| 1 of 1 | 1 of 1 |") == 6  # on a CPU every precision is float32
     assert "recordings/s" in told
+    assert [float(row["over the released (≥ 3)"]) > 0 for row in table(told[told.index("| step |") :])] == [
+        True
+    ] * 3
 
 
 @on_ray
