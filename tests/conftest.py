@@ -195,3 +195,12 @@ def local_ray() -> Iterator[None]:
 
     with ray_session():
         yield
+
+
+@pytest.fixture
+def nothing_held_afterwards(local_ray: None) -> Iterator[None]:
+    """See that a job leaves all CPUs of its Ray free, however it ends."""
+    from tests.free_cluster import wait_until_all_is_free
+
+    yield
+    wait_until_all_is_free()

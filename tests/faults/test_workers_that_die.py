@@ -23,7 +23,7 @@ from uss_ray.pipelines.archive.outcome import Outcome
 from uss_ray.pipelines.runtime import stages
 from uss_ray.pipelines.runtime.run_state import start_run_state
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("nothing_held_afterwards"), pytest.mark.timeout(600)]
 
 CHUNKS = 1 << 22
 

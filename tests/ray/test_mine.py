@@ -29,7 +29,7 @@ from uss_ray.pipelines.mining.request import MiningRequest
 from uss_ray.pipelines.runtime.options import JobOptions
 
 torch = pytest.importorskip("torch")
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("nothing_held_afterwards")]
 
 RATE = 32_000
 CLIP_SECONDS = 4

@@ -30,7 +30,7 @@ from uss_ray.pipelines.runtime.progress import Progress
 from uss_ray.results.index.table import read_index
 from uss_ray.store.store import Store
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("nothing_held_afterwards")]
 
 
 @dataclass(frozen=True)

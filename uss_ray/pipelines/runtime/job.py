@@ -10,7 +10,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import ray
 import ray.data
+from ray.exceptions import RayError
 
 from uss_ray.errors import ConfigError, OutputError
 from uss_ray.pipelines.runtime.breaker import CircuitBreaker
@@ -246,6 +247,7 @@ def run_job(
     run = _Run(job=job, options=options, on_progress=on_progress)
     with (
         ray_session(options.address, verbose=options.verbose),
+        closing(run),
         quiet_ray_data(verbose=options.verbose) as run.lost_blocks,
         stop_on_signals(run.end_by_signal) as run.stop,
     ):
@@ -309,6 +311,7 @@ class _Run:
     stop: StopRequest = field(default_factory=StopRequest)
     lost_blocks: LostBlocks = field(default_factory=LostBlocks)
     _state: Any = None
+    _states: list[Any] = field(default_factory=list)
     _pool: WorkerPool | None = None
     _decoders: int = 1
     _passes: list[PassResult] = field(default_factory=list)
@@ -341,7 +344,14 @@ class _Run:
 
     def begin(self) -> None:
         """Have a state, of which the work between the passes tells too."""
-        self._state = self.job.tells = start_run_state()
+        self._state = self.job.tells = self._new_state()
+
+    def close(self) -> None:
+        """Let nothing of the run stay on the cluster."""
+        self._state = None  # a signal may still come
+        for state in self._states:
+            with suppress(RayError):  # a Ray that is gone holds nothing
+                ray.kill(state)
 
     def end_by_signal(self) -> None:
         """Say what a signal does, and stop."""
@@ -393,7 +403,7 @@ class _Run:
                 run = Pass(
                     ledger=ledger,
                     # what was found in the passes is still asked for afterwards
-                    state=start_run_state() if step is Step.QUARANTINE else self._state,
+                    state=self._new_state() if step is Step.QUARANTINE else self._state,
                     pool=pool,
                     is_isolated=step is Step.ISOLATE,
                     missing=missing,
@@ -407,6 +417,10 @@ class _Run:
                     return
                 self._passes.append(self._pass(run))
 
+    def _new_state(self) -> Any:
+        self._states.append(start_run_state())
+        return self._states[-1]
+
     def _pass(self, run: Pass) -> PassResult:
         if self.stop:
             self.ask_to_stop()
@@ -414,11 +428,14 @@ class _Run:
             raise self._lost
         self._finished_before, has_stalled = self.counters.finished, False
         self._earlier_actors = own_actors()
+        reports = TableStream(self.job.pipeline(run))
         try:
-            self._consume(TableStream(self.job.pipeline(run)), Standstill(run.pool))
+            self._consume(reports, Standstill(run.pool))
         except StalledError as error:
             logger.warning("a pass over what is missing ends: %s", error)
             has_stalled = True
+        finally:
+            reports.abandon()
         look = self._look()
         if look.fault is not None:
             raise look.fault

@@ -11,7 +11,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeVar, cast
@@ -249,12 +249,22 @@ class TableStream:
     def __init__(self, rows: ray.data.Dataset) -> None:
         self._rows = cast(Any, rows)
         self._executor: Any = None
+        self._is_abandoned = False
         self.has_ended = False
         self._tables: queue.SimpleQueue[pa.Table | BaseException | None] = queue.SimpleQueue()
+        self._actors: list[Any] = []
         create = self._rows._create_executor
 
         def note_executor() -> Any:
             self._executor = create()
+            execute = self._executor.execute
+
+            def start(*arguments: Any, **named: Any) -> Any:
+                tables = execute(*arguments, **named)
+                self._actors = _actors_of(self._executor)
+                return tables
+
+            self._executor.execute = start
             return self._executor
 
         # Ray 2.60 tells its executor only after the first block, which may never come.
@@ -286,25 +296,52 @@ class TableStream:
 
     def __iter__(self) -> Iterator[pa.Table]:
         """Give all tables."""
-        while not self.has_ended:
-            table = self.poll(seconds=_POLL_SECONDS)
-            if table is not None:
-                yield table
+        try:
+            while not self.has_ended:
+                table = self.poll(seconds=_POLL_SECONDS)
+                if table is not None:
+                    yield table
+        finally:
+            self.abandon()
 
     def abandon(self) -> None:
-        """Give the pipeline up, with its tasks and actors."""
-        if self._executor is not None:
-            self._executor.shutdown(force=True)
+        """Give the pipeline up, with its tasks and actors; one that has ended is let be."""
+        self._is_abandoned = True
+        if self._executor is not None and not self.has_ended:
+            with suppress(RayError):  # a Ray that is gone holds nothing
+                self._executor.shutdown(force=True)
 
     def _run(self) -> None:
         try:
             # A prefetched table would hold back the one before it until it is there itself.
             for table in self._rows.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
                 self._tables.put(table)
+                if self._is_abandoned:  # before there was anything to shut down
+                    self._executor.shutdown(force=True)
         except BaseException as error:  # noqa: BLE001 - raised again where the tables are taken
-            self._tables.put(error)
+            end: BaseException | None = error
         else:
-            self._tables.put(None)
+            end = None
+        self._end_actors()
+        self._tables.put(end)
+
+    def _end_actors(self) -> None:
+        """Tell the actors to end.
+
+        Ray 2.60 forgets them and waits until nobody in this process has a handle: one in a cycle of references holds
+        its CPUs until Python collects it, which a process that waits for just these CPUs never does.
+        """
+        with suppress(RayError):  # a Ray that is gone holds nothing
+            for actor in self._actors:
+                actor.__ray_terminate__.remote()
+        self._actors.clear()
+
+
+def _actors_of(executor: Any) -> list[Any]:
+    """Give the actors that a pipeline has begun with: of ours it keeps them, whatever dies."""
+    pools = [pool for operator in executor._topology if (pool := getattr(operator, "_actor_pool", None))]
+    # In this order: one that gets ready meanwhile is in both, and none in neither.
+    return [actor for pool in pools for actor in (*pool._pending_actors.values(), *pool._running_actors)]
 
 
 def run_on_worker(work: Callable[..., _T], *arguments: Any, tells: Any) -> _T:

@@ -36,26 +36,30 @@ def run_on_ray(
         state = start_run_state()
         running: dict[Any, Arm] = {}
         has_stopped = False
-        while waiting or running:
-            if is_stopping() and not has_stopped:
-                has_stopped = True
-                waiting.clear()
-                ray.get(state.stop.remote())
-            while waiting and len(running) < options.workers:
-                arm = waiting.pop(0)
-                running[_submit(arm, options, state)] = arm
-            if not running:
-                break
-            done, _ = ray.wait(list(running), timeout=_LOOK_SECONDS)
-            for reference in done:
-                arm = running.pop(reference)
-                try:
-                    yield ray.get(reference)
-                except Exception as error:
-                    known = own_error(error)
-                    if isinstance(known, OutputError):
-                        raise known from error
-                    yield failure(arm, known)
+        try:
+            while waiting or running:
+                if is_stopping() and not has_stopped:
+                    has_stopped = True
+                    waiting.clear()
+                    ray.get(state.stop.remote())
+                while waiting and len(running) < options.workers:
+                    arm = waiting.pop(0)
+                    running[_submit(arm, options, state)] = arm
+                if not running:
+                    break
+                done, _ = ray.wait(list(running), timeout=_LOOK_SECONDS)
+                for reference in done:
+                    arm = running.pop(reference)
+                    try:
+                        yield ray.get(reference)
+                    except Exception as error:
+                        known = own_error(error)
+                        if isinstance(known, OutputError):
+                            raise known from error
+                        yield failure(arm, known)
+        finally:
+            if running:
+                state.stop.remote()  # who asks for no more must not hold the cluster
 
 
 def _submit(arm: Arm, options: AblationOptions, state: Any) -> Any:

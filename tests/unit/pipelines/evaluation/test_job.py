@@ -107,7 +107,7 @@ def test_results_of_another_run_are_in_the_way(tmp_path, tiny_weights) -> None:
 
 
 @pytest.mark.ray
-def test_two_workers_give_the_bytes_of_one_process(tmp_path, tiny_weights, local_ray) -> None:
+def test_two_workers_give_the_bytes_of_one_process(tmp_path, tiny_weights, nothing_held_afterwards) -> None:
     own: dict[str, object] = {"systems": ("engine",), "queries": ("oracle",)}
     with one_thread():
         here = evaluate_here(make_request(tmp_path, tiny_weights, "here", **own))

@@ -31,6 +31,10 @@ class Handle:
 
     def __init__(self):
         self.state = RunState()
+        self.has_ended = False
+
+    def end(self):
+        self.has_ended = True
 
     def __getattr__(self, name):
         call = getattr(self.state, name)
@@ -140,6 +144,7 @@ def without_ray(monkeypatch):
     monkeypatch.setattr(module, "TableStream", Reports)
     monkeypatch.setattr(module, "split_on_worker", lambda work, tells: work())
     monkeypatch.setattr(module.ray, "get", lambda value: value)
+    monkeypatch.setattr(module.ray, "kill", lambda handle: handle.end())
     monkeypatch.setattr(module.ray, "is_initialized", lambda: True)
 
     @contextmanager
@@ -171,6 +176,42 @@ def test_a_run_without_faults_is_one_pass(run, tmp_path):
     assert json.loads((out / "summary.json").read_text()) == {"done": 3, "failed": 0, "skipped": 0}
     assert (out / "run.json").exists()
     assert not (out / LEASE_FOLDER).exists()
+
+
+def test_nothing_of_a_run_stays_when_its_caller_has_had_enough(run, monkeypatch):
+    """Such as who interrupts the cell of a notebook, whose process goes on."""
+    streams, states = [], []
+
+    def stream(records):
+        streams.append(Reports(records))
+        return streams[-1]
+
+    def state():
+        states.append(Handle())
+        return states[-1]
+
+    def interrupt(_progress):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "TableStream", stream)
+    monkeypatch.setattr(module, "start_run_state", state)
+    with pytest.raises(KeyboardInterrupt):
+        run(["done", "done", "done"], on_progress=interrupt)
+    assert [stream.was_abandoned for stream in streams] == [True]
+    assert [state.has_ended for state in states] == [True]
+
+
+def test_every_state_of_a_run_ends_with_it(run, monkeypatch):
+    states = []
+
+    def state():
+        states.append(Handle())
+        return states[-1]
+
+    monkeypatch.setattr(module, "start_run_state", state)
+    run(["done", "done"], [], [])
+    assert len(states) > 1
+    assert all(state.has_ended for state in states)
 
 
 def test_what_is_missing_is_retried_in_isolation_and_then_in_quarantine(run):

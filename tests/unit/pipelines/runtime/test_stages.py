@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from types import SimpleNamespace
 
@@ -22,6 +23,17 @@ from uss_ray.pipelines.runtime.stages import StalledError, TableStream, _telling
 TABLE = pa.table({"number": [1]})
 
 
+class Actor:
+    """An actor whose only method is Ray's own."""
+
+    def __init__(self):
+        self.ended = 0
+        self.__ray_terminate__ = SimpleNamespace(remote=self._end)
+
+    def _end(self):
+        self.ended += 1
+
+
 class Rows:
     """A dataset that gives tables, or raises; it holds the last back until it is let go."""
 
@@ -29,6 +41,13 @@ class Rows:
         self._items = items
         self.go_on = threading.Event()
         self.shut_down = []
+        self.actors = [Actor(), Actor()]
+        self._topology = ()
+
+    def execute(self, dag):
+        pool = SimpleNamespace(_pending_actors={"ready": self.actors[0]}, _running_actors={self.actors[1]: 1})
+        self._topology = (SimpleNamespace(name="Read"), SimpleNamespace(_actor_pool=pool))
+        return dag
 
     def _create_executor(self):
         return self
@@ -38,7 +57,7 @@ class Rows:
         self.go_on.set()
 
     def iter_batches(self, **_arguments):
-        self._create_executor()
+        self._create_executor().execute("dag")
         for item in self._items:
             if item is None:
                 self.go_on.wait(10)
@@ -64,13 +83,38 @@ def test_who_waits_for_a_table_gets_none_after_a_while():
     assert stream.has_ended
 
 
+@pytest.mark.parametrize("items", [(TABLE,), (TABLE, OutputError("out", expected="room", found="none"))])
+def test_actors_are_told_to_end_with_their_pipeline(items):
+    """Whoever still has a handle."""
+    rows = Rows(*items)
+    with suppress(OutputError):
+        list(TableStream(rows))
+    assert [actor.ended for actor in rows.actors] == [1, 1]
+
+
+def test_who_takes_no_more_tables_gives_the_pipeline_up():
+    rows = Rows(TABLE, None, TABLE)
+    tables = iter(TableStream(rows))
+    assert next(tables) is TABLE
+    tables.close()
+    assert rows.shut_down[0]
+
+
+def test_a_pipeline_that_has_ended_is_let_be():
+    rows = Rows(TABLE)
+    stream = TableStream(rows)
+    list(stream)
+    stream.abandon()
+    assert rows.shut_down == []
+
+
 def test_a_pipeline_can_be_given_up_before_its_first_table():
     rows = Rows(None, TABLE)
     stream = TableStream(rows)
     while stream._executor is None:
         assert stream.poll(seconds=0.01) is None
     stream.abandon()
-    assert rows.shut_down == [True]
+    assert rows.shut_down[0]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 def test_runs_of_an_ablation_share_the_cluster(
-    synthetic_set: SyntheticSet, tmp_path: Path, local_ray: None
+    synthetic_set: SyntheticSet, tmp_path: Path, nothing_held_afterwards: None
 ) -> None:
     request = ablation_of(synthetic_set, tmp_path, seeds=1)
     summaries = ablate(request, AblationOptions(workers=2, cpus_per_worker=0.5))

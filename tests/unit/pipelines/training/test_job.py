@@ -56,7 +56,7 @@ def test_a_run_whose_output_another_one_takes_over_is_told_to_stop(
 def test_two_workers_one_of_which_is_killed_train_what_one_process_does(
     synthetic_set: SyntheticSet,
     tmp_path: Path,
-    local_ray: None,
+    nothing_held_afterwards: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # A bias before a norm has no gradient but rounding, which AdamW would blow up to whole steps.
@@ -82,7 +82,7 @@ def test_two_workers_one_of_which_is_killed_train_what_one_process_does(
 def test_what_stops_a_worker_is_told_as_it_is_without_ray(
     synthetic_set: SyntheticSet,
     tmp_path: Path,
-    local_ray: None,
+    nothing_held_afterwards: None,
 ) -> None:
     wild = {"fit": {"optimiser": {"learning_rate": 1e30, "clip_norm": None, "schedule": "constant"}}}
     with pytest.raises(TrainingError, match="training step 1: expected a finite loss"):

@@ -91,7 +91,9 @@ def test_a_pack_inside_its_anchors_is_refused(synthetic_set: SyntheticSet) -> No
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_ray_packs_to_the_same_bytes(large_set: SyntheticSet, tmp_path: Path, local_ray: None) -> None:
+def test_ray_packs_to_the_same_bytes(
+    large_set: SyntheticSet, tmp_path: Path, nothing_held_afterwards: None
+) -> None:
     alone, together = tmp_path / "alone", tmp_path / "together"
     pack_here(request_of(large_set, alone, shard_mebibytes=1))
     result = packing.pack_anchors(request_of(large_set, together, shard_mebibytes=1))
