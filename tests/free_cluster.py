@@ -6,6 +6,7 @@ import time
 
 import ray
 
+from uss_ray.pipelines.runtime.cluster import _actors as actors_of_ray
 from uss_ray.pipelines.runtime.run_state import RunState
 
 
