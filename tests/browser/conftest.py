@@ -154,7 +154,7 @@ def served(output: Output) -> Iterator[str]:
 
     handler = functools.partial(Quiet, directory=str(output.root))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

@@ -122,7 +122,7 @@ def placed(text: str, changes: dict[str, str]) -> str:
 @pytest.fixture(scope="module")
 def behind() -> Iterator[int]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield server.server_port
         server.shutdown()

@@ -43,6 +43,7 @@ def test_an_array_gives_the_bits_of_a_file_with_the_same_samples(separator, nois
     )
 
 
+@pytest.mark.slow
 def test_a_list_gives_a_list_of_what_each_gives_alone(separator, noise, make_recording):
     lengths = (5, 3, 1, 4, 2, 5, 1, 2, 3, 1)
     waveforms = [noise[0, : length * RATE] for length in lengths]
@@ -63,6 +64,7 @@ def test_progress_is_told_segment_by_segment(separator, noise):
     assert told == [(2.0, 5.0), (4.0, 5.0), (5.0, 5.0)]
 
 
+@pytest.mark.slow
 def test_threads_may_share_one(separator, noise):
     alone = {name: separator(noise, RATE, classes=name)[name] for name in ("Dog", "Speech", "Music")}
     with ThreadPoolExecutor(4) as pool:

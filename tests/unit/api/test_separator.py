@@ -197,6 +197,7 @@ def test_results_of_an_earlier_run_are_refused_before_anything_is_loaded(make_re
         separate(str(make_recording("a.wav")), output=str(tmp_path / "out"), weights="no such weights")
 
 
+@pytest.mark.slow
 def test_one_engine_serves_requests_of_other_queries_and_settings(make_recording, tiny_weights, tmp_path):
     recording = single_recording(str(make_recording("a.wav", seconds=5.0)))
     requests = [

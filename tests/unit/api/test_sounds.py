@@ -109,6 +109,7 @@ def test_what_was_asked_for_and_is_not_there_is_silence(separator, make_recordin
     assert not held[absent].any()
 
 
+@pytest.mark.slow
 def test_sounds_and_what_they_leave_sum_to_the_recording_level_by_level(separator, make_recording):
     path = make_recording("a.wav", seconds=14.5, channels=2, subtype="FLOAT")
     mixture = sf.read(path, always_2d=True, dtype="float32")[0].T

@@ -35,6 +35,7 @@ def complete():
     return run_it
 
 
+@pytest.mark.slow
 def test_bash_completes_commands_flags_and_choices(complete):
     assert complete("a") == {"ablate", "anchors", "archive"}
     assert complete("archive", "--thr") == {"--threshold", "--threads"}

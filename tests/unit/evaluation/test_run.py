@@ -41,6 +41,7 @@ def ask(data: Path, weights: Path, tmp_path: Path, listed: EvaluationList | None
     )
 
 
+@pytest.mark.slow
 def test_every_system_scores_every_item(two_sources, two_means, tmp_path, listed) -> None:
     request = ask(
         two_sources, two_means, tmp_path, listed, systems=("engine", "bare"), queries=("oracle", "detected")

@@ -75,6 +75,7 @@ def ancestors(file):
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(PATHS, min_size=1, max_size=6))
+@pytest.mark.slow
 def test_no_two_recordings_files_meet(paths):
     seen = set(OWN_OF_ROOT)
     for name in ids_of(paths):

@@ -175,6 +175,7 @@ def test_every_route_asks_for_a_token(service: Running) -> None:
         assert client.get("/readyz").json() == {"status": "ready", "missing": {}}
 
 
+@pytest.mark.slow
 def test_a_client_that_goes_frees_its_session(service: Running, make_recording: MakeRecording) -> None:
     recording = make_recording(seconds=19.0, channels=2)
     with service.client() as client, pytest.raises(Exception, match="timed out"):
@@ -220,6 +221,7 @@ def test_a_recording_is_named_where_the_token_allows_it(
         assert client.post("/v1/separate", json=asked).status_code == 403
 
 
+@pytest.mark.slow
 def test_a_slow_reader_stops_nobody(service: Running, make_recording: MakeRecording) -> None:
     content = make_recording(seconds=15.0, channels=2).read_bytes()
     host, port = service.url.removeprefix("http://").split(":")

@@ -36,6 +36,7 @@ def eat(*_: Any, **__: Any) -> AudioSpec:
     raise AssertionError
 
 
+@pytest.mark.slow
 def test_a_decoder_that_fails_harms_nobody(make_recording: MakeRecording) -> None:
     path = make_recording()
 

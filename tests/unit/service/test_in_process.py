@@ -43,6 +43,7 @@ def _work(settings: ServiceSettings, *, seconds: int = 3, seed: int = 0, **query
     )
 
 
+@pytest.mark.slow
 def test_answers_are_the_same_alone_and_side_by_side(
     tiny_settings: ServiceSettings, tiny_engine: LoadedEngine
 ) -> None:
@@ -60,6 +61,7 @@ def test_answers_are_the_same_alone_and_side_by_side(
     asyncio.run(go())
 
 
+@pytest.mark.slow
 def test_who_does_not_wait_ends_the_session(
     tiny_settings: ServiceSettings, tiny_engine: LoadedEngine
 ) -> None:
@@ -78,6 +80,7 @@ def test_who_does_not_wait_ends_the_session(
     asyncio.run(go())
 
 
+@pytest.mark.slow
 def test_beyond_the_queue_a_request_is_put_off(
     tiny_settings: ServiceSettings, tiny_engine: LoadedEngine
 ) -> None:
@@ -94,6 +97,7 @@ def test_beyond_the_queue_a_request_is_put_off(
     asyncio.run(go())
 
 
+@pytest.mark.slow
 def test_more_stems_than_fit_an_answer_are_refused(
     tiny_settings: ServiceSettings, tiny_engine: LoadedEngine
 ) -> None:

@@ -46,6 +46,7 @@ def _same(one: list[Any], other: list[Any]) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_a_session_among_others_gives_the_bits_that_it_gives_alone(
     loop: SeparationLoop, separator: SoundSeparator, tiny_engine: LoadedEngine
 ) -> None:

@@ -219,6 +219,7 @@ def test_a_manifest_without_rows_is_an_error(tmp_path):
         open_listing(str(tmp_path / "m.csv"))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_rows_of_a_row_group(tmp_path):
     rows = 100_000
     digits = np.random.default_rng(0).bytes(85 * rows).hex()

@@ -126,6 +126,7 @@ def test_a_busy_server_is_asked_again(shelf: Shelf) -> None:
     assert fetch(place_on(shelf, "/model.pth"), sha256=SHA256).read_bytes() == CONTENT
 
 
+@pytest.mark.slow
 def test_a_server_that_stays_busy_is_given_up_in_one_line(shelf: Shelf) -> None:
     shelf.refusals = [503] * 10_000
     with pytest.raises(WeightsError, match="HTTP 503") as caught:

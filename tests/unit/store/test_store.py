@@ -208,7 +208,7 @@ def test_a_web_server_without_ranges_still_gives_a_seekable_file(tmp_path: Path)
             return
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
         base = f"http://127.0.0.1:{server.server_port}"

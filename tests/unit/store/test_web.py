@@ -62,7 +62,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr(patience, "_FIRST_WAIT_SECONDS", 0.001)
     with Server(("127.0.0.1", 0), _Handler) as server:
         server.statuses, server.asked = [], []
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
         server.shutdown()

@@ -86,6 +86,7 @@ def test_a_run_that_goes_on_has_the_bits_of_one_that_was_not_interrupted() -> No
     assert values[0] == values[1]
 
 
+@pytest.mark.slow
 def test_it_learns_and_tells_what_it_took() -> None:
     keeper = Kept()
     fit_of(keeper, settings=SETTINGS.replace(steps=300)).run()

@@ -78,6 +78,7 @@ def outcomes_of(worker, *units):
     return {outcome.recording_id: outcome for outcome in PacketReport.from_record(record).outcomes}
 
 
+@pytest.mark.slow
 def test_recordings_side_by_side_have_the_stems_they_have_alone(worker_of, unit_of, tiny_weights, tmp_path):
     units = [unit_of("a.wav", seconds=5.0), unit_of("b.wav", seconds=0.7), unit_of("c.wav", seconds=9.3)]
     outcomes = outcomes_of(worker_of(), *units)

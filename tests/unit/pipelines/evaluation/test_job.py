@@ -49,6 +49,7 @@ def without_times(result: Path) -> dict[str, object]:
     return {key: value for key, value in told.items() if key != "made"}
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_twice_ends_in_the_same_bytes(tmp_path, tiny_weights, monkeypatch) -> None:
     whole = evaluate_here(make_request(tmp_path, tiny_weights))
     assert (whole.scored, whole.listed) == (20, 20)

@@ -59,6 +59,7 @@ def ablation_of(
     )
 
 
+@pytest.mark.slow
 def test_arms_are_run_marked_and_taken_up_again(synthetic_set: SyntheticSet, tmp_path: Path) -> None:
     request, options = ablation_of(synthetic_set, tmp_path), AblationOptions()
     told: list[RunOutcome] = []
@@ -149,6 +150,7 @@ def test_a_killed_ablation_goes_on_and_its_runs_end_in_the_same_bits(
     assert len(lines[0]) == 6
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_from_its_checkpoint(
     synthetic_set: SyntheticSet, tmp_path: Path
 ) -> None:

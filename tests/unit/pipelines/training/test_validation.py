@@ -28,6 +28,7 @@ def validated(
     return training_of(synthetic_set, output, **recipe).replace(validation=settings)
 
 
+@pytest.mark.slow
 def test_a_run_is_scored_by_the_engine_and_its_best_state_is_kept(
     synthetic_set: SyntheticSet, held_out: ValidationSettings, tmp_path: Path
 ) -> None:

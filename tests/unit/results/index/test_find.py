@@ -222,6 +222,7 @@ def test_row_groups_that_cannot_fit_are_not_decoded(tmp_path: Path, monkeypatch:
     assert few < read / 2
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_index_and_reading_stops_where_nobody_asks(tmp_path: Path) -> None:
     rows = [
         a_row(f"{number}.wav", DOG, "Dog", 0.5, reason=None, settings="x" * 10_000) for number in range(50)

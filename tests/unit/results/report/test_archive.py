@@ -156,6 +156,7 @@ def test_names_are_data_never_markup(tmp_path: Path) -> None:
     assert facts["sounds"][0]["label"] == evil
 
 
+@pytest.mark.slow
 def test_a_page_of_thousands_of_recordings_stays_small(tmp_path: Path) -> None:
     one = [row("00000.wav", f"/m/{node}", f"Sound {node}", probability=0.3) for node in range(20)]
     rows = [

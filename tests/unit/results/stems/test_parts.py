@@ -420,6 +420,7 @@ def test_the_length_may_be_unknown_beforehand(
     assert result.recording.frames == scene.frames == result.rows[0].frames
 
 
+@pytest.mark.slow
 def test_memory_depends_on_the_length_of_a_part_not_on_their_number(
     tmp_path: Path, run_facts: RunFacts
 ) -> None:

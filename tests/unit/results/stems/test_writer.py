@@ -429,6 +429,7 @@ def test_nothing_is_drawn_unless_it_is_wanted(result: WrittenRecording) -> None:
     assert result.portrait is None
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_recording(tmp_path: Path, run_facts: RunFacts) -> None:
     def long(n_blocks: int) -> Iterator[FakeBlock]:
         noise = np.random.default_rng(0).normal(0, 0.1, (1, RATE)).astype(np.float32)
