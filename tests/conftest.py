@@ -24,6 +24,11 @@ pytest_plugins = ["tests.servers.fixtures"]
 MakeRecording = Callable[..., Path]
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Keep files of a folder together: pytest forgets a folder's fixtures where another one is named in between."""
+    session.config.args.sort(key=lambda named: Path(named.partition("::")[0]).absolute().parts)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what asks for the S3 server; keep together what shares a server where tests run side by side."""

@@ -227,10 +227,9 @@ def test_the_job_is_compared_with_the_bare_engine(run_here, tiny_weights):
 
 
 @on_ray
-def test_two_actors_are_compared_with_one(tiny_weights):
-    # With a Ray of its own: it needs all CPUs, of which an earlier test's actors may hold one for a while.
+def test_two_actors_are_compared_with_one(run_here, tiny_weights):
     small = ["--recordings", "4", "--seconds", "2", "--repeats", "1", "--levels", "1"]
-    out = run("archive_scaling.py", *small, "--weights", str(tiny_weights))
+    out = run_here("archive_scaling", *small, "--weights", str(tiny_weights))
     assert [row["actors and cores"] for row in table(out)] == ["1", "2"]
     assert "ratio" in out
 
