@@ -18,7 +18,7 @@ from uss_ray.pipelines.mining.request import MiningRequest
 from uss_ray.pipelines.runtime import stages
 from uss_ray.pipelines.runtime.options import JobOptions
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("nothing_held_afterwards"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("nothing_held_afterwards"), pytest.mark.timeout(600)]
 
 RATE = 32_000
 CLIPS = 6

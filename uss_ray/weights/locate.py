@@ -168,7 +168,7 @@ def fetch_named(
     folder = imports_folder() / published.name
     if if_complete(folder):
         return folder
-    if base is None and BASE_VARIABLE not in os.environ and published.uri is not None:
+    if base is None and not os.environ.get(BASE_VARIABLE) and published.uri is not None:
         place = Store(published.uri, None, WeightsError)
     else:
         place = _at_base(base, published.file, name=name, storage=storage)
