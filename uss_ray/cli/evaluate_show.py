@@ -66,6 +66,9 @@ def compare(arguments: Sequence[str]) -> int:
     results = read_result(one), read_result(other)
     measure = asked.measure or results[0].main_score
     found = compare_runs(results, (read_rows(one), read_rows(other)), measure=measure)
+    names = [result.weights for result in results]
+    if names[0] == names[1]:
+        names = [f"{result.weights} {result.weights_sha256[:8]}" for result in results]
     columns = ("System", "Query", "Targets", "First", "Second", "Difference", "Left out", "Second is")
     show_table(
         columns,
@@ -82,7 +85,7 @@ def compare(arguments: Sequence[str]) -> int:
             )
             for row in found
         ],
-        title=f"{results[0].title}: {results[0].weights} against {results[1].weights}, {measure}",
+        title=f"{results[0].title}: {' against '.join(names)}, {measure}",
         right=columns[2:7],
     )
     say(f"On targets of list {results[0].list_sha256[:12]} that both have, drawn in pairs")
