@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, cast
 
 import pyarrow as pa
@@ -140,7 +141,7 @@ class EvaluationList:
     def __post_init__(self) -> None:
         object.__setattr__(self, "items", tuple(sorted(self.items, key=lambda item: item.item_id)))
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Name the list by what it says, whatever the order it was drawn in; sizes of files are no part of it."""
         digest = hashlib.sha256(canonical_json(self._header()).encode())

@@ -127,7 +127,7 @@ class ScoreRow:
 
 @dataclass
 class Spent:
-    """Seconds of a run by what they went into."""
+    """Seconds of a run by what they went into; of reading, and of baselines beside it, those that were waited for."""
 
     reading: float = 0.0
     separating: float = 0.0
@@ -308,7 +308,9 @@ class Evaluator:
         return rows
 
     def rows_of(self, chunks: Iterable[Sequence[Item]]) -> Iterator[list[ScoreRow]]:
-        """Give the rows of chunks, one after the other; what comes next is read while the networks work.
+        """Give the rows of chunks, one after the other.
+
+        What comes next is read, and the baselines of it are scored, while the networks work.
 
         Parameters
         ----------
@@ -329,15 +331,13 @@ class Evaluator:
                 yield [row for part in zip(*parts, strict=True) for rows in part for row in rows]
                 parts = []
 
-    def _read_ahead(
-        self, groups: Iterator[tuple[Sequence[Item], bool]]
-    ) -> Iterator[tuple[list[MixedItem | _Lost], bool]]:
-        waiting: deque[tuple[Future[list[MixedItem | _Lost]], bool]] = deque()
+    def _read_ahead(self, groups: Iterator[tuple[Sequence[Item], bool]]) -> Iterator[tuple[_Read, bool]]:
+        waiting: deque[tuple[Future[_Read], bool]] = deque()
         with ThreadPoolExecutor(1, thread_name_prefix="reading") as reader:
             try:
                 while True:
                     while len(waiting) < 2 and (group := next(groups, None)) is not None:
-                        waiting.append((reader.submit(_mixed, group[0], self.sounds), group[1]))
+                        waiting.append((reader.submit(self._read, group[0]), group[1]))
                     if not waiting:
                         return
                     reading, is_last = waiting.popleft()
@@ -348,18 +348,27 @@ class Evaluator:
             finally:
                 reader.shutdown(wait=False, cancel_futures=True)
 
-    def _rows_of_group(self, read: Sequence[MixedItem | _Lost]) -> list[list[ScoreRow]]:
-        """Give rows of what was lost, of each system, and of scenes of which nothing was asked."""
-        mixed = [one for one in read if isinstance(one, MixedItem)]
-        rows = [
-            [
-                _lost(one.item, system, one.reason)
-                for one in read
-                if isinstance(one, _Lost)
-                for system in self.systems
-            ]
+    def _read(self, items: Sequence[Item]) -> _Read:
+        """Mix items, and score what stands beside each system always and needs no network of ours."""
+        mixed: list[MixedItem] = []
+        lost: list[tuple[Item, str]] = []
+        for item in items:
+            try:
+                mixed.append(mix(item, self.sounds))
+            except DataError as error:
+                lost.append((item, error.reason))
+        beside = [
+            [row for one in mixed for row in self._scores([one], system.separate([one]), system)]
+            for system in BASELINES
         ]
-        for system in self.systems:
+        return _Read(mixed, lost, beside)
+
+    def _rows_of_group(self, read: _Read) -> list[list[ScoreRow]]:
+        """Give rows of what was lost, of each system, and of scenes of which nothing was asked."""
+        mixed = read.mixed
+        lost = [_lost(item, system, reason) for item, reason in read.lost for system in self.systems]
+        rows = [lost, *read.beside]
+        for system in self.systems[len(BASELINES) :]:
             began = time.monotonic()
             found = system.separate(mixed)
             self.spent.separating += time.monotonic() - began
@@ -555,22 +564,13 @@ def _time_counts(found: Times, true: Times, *, seconds: float) -> dict[str, floa
     return {name: float(count) for name, count in counts}
 
 
-@dataclass(frozen=True)
-class _Lost:
-    """An item that cannot be mixed."""
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """A group of items as sound, those that cannot be mixed with the reason, and the rows of each baseline."""
 
-    item: Item
-    reason: str
-
-
-def _mixed(items: Sequence[Item], sounds: SoundShelf) -> list[MixedItem | _Lost]:
-    read: list[MixedItem | _Lost] = []
-    for item in items:
-        try:
-            read.append(mix(item, sounds))
-        except DataError as error:
-            read.append(_Lost(item, error.reason))
-    return read
+    mixed: Sequence[MixedItem]
+    lost: Sequence[tuple[Item, str]]
+    beside: Sequence[list[ScoreRow]]
 
 
 def _groups(items: Sequence[Item]) -> list[Sequence[Item]]:
