@@ -55,6 +55,9 @@ def main() -> None:
         "--requests", type=int, default=0, help="after which memory is compared with after 100"
     )
     parser.add_argument(
+        "--load", type=float, default=0.0, help="seconds of each of 1, 2, 4 ... 64 clients at once"
+    )
+    parser.add_argument(
         "--without-ray", action="store_true", help="under uvicorn in this process: what HTTP alone costs"
     )
     asked = parser.parse_args()
@@ -76,6 +79,8 @@ def main() -> None:
             bench.beside_a_long_one()
             if asked.kills:
                 bench.killed(asked.kills)
+            if asked.load:
+                bench.load(asked.load)
             if asked.requests:
                 bench.memory(asked.requests)
 
@@ -169,7 +174,7 @@ class Bench:
                     times = one.cpu_times()
                     # Ray adds the method that runs to the name of an actor.
                     name = " ".join(process.cmdline()).partition(".")[0] if one is process else "decoders"
-                    seconds[name] += times.user + times.system  # type: ignore[assignment]
+                    seconds[name] += times.user + times.system
         return seconds
 
     def throughput(self) -> None:
@@ -245,6 +250,38 @@ class Bench:
             for one in asked:
                 one.result()
         print(f"a separator killed every 20 s, {kills} times: answers {dict(statuses)}")
+
+    def load(self, seconds: float) -> None:
+        """Let more and more clients ask one after the other, and count what they are answered."""
+        limits = httpx.Limits(max_connections=None)
+        with httpx.Client(base_url=self.client.base_url, timeout=600.0, limits=limits) as client:
+            for clients in (1, 2, 4, 8, 16, 32, 64):
+                answers, waited = Counter[str](), list[float]()
+                ends = time.monotonic() + seconds
+
+                def ask(
+                    first: int,
+                    answers: Counter[str] = answers,
+                    waited: list[float] = waited,
+                    ends: float = ends,
+                ) -> None:
+                    number = first
+                    while time.monotonic() < ends:
+                        began, number = time.perf_counter(), number + 1
+                        try:
+                            content = self.clips[number % 12].read_bytes()
+                            answers[str(client.post("/v1/separate", content=content).status_code)] += 1
+                        except httpx.TransportError as error:
+                            answers[type(error).__name__] += 1
+                        waited.append(time.perf_counter() - began)
+
+                with ThreadPoolExecutor(clients) as pool:
+                    list(pool.map(ask, range(clients)))
+                median, p95 = np.percentile(waited, (50, 95))
+                print(
+                    f"{clients} clients, {seconds:g} s: answers {dict(answers)}, {median:.2f} s, p95 {p95:.2f} s",
+                    flush=True,
+                )
 
     def memory(self, requests: int) -> None:
         """Compare what processes hold after many requests with after a hundred."""
