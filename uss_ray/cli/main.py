@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Final, NamedTuple
 
 from uss_ray.c_stderr import keep_python_apart
-from uss_ray.cli.notes import let_go_of_stdout, quiet
+from uss_ray.cli.notes import let_go_of_stdout, note, quiet
 from uss_ray.cli.stopping import end_on_signals, stopped_code
 from uss_ray.errors import ConfigError, UssRayError
 from uss_ray.threads import wait_patiently
@@ -23,6 +23,7 @@ _DEBUG, _VERBOSE, _QUIET = "--debug", "--verbose", "--quiet"
 _SHORT = {"-v": _VERBOSE, "-q": _QUIET}
 _HELP = ("-h", "--help")
 _WRONG_USAGE = 2
+_INTERRUPTED = 128 + 2
 _READER_GONE = 128 + 13
 # What only lists has done its work when whoever reads the list has enough, as `head` has.
 _LISTINGS = (*_HELP, "--version", "find", "ontology", "weights", "data", "completion")
@@ -112,6 +113,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         with quiet(_QUIET in loudness):
             code = _ended(arguments, verbose=verbose)
+            if code == stopped_code() == _INTERRUPTED:
+                note("Stopped; nothing half-written is left.")
             sys.stdout.flush()
             return code
     except BrokenPipeError:

@@ -28,6 +28,7 @@ def test_a_run_that_is_stopped_leaves_nothing_behind(make_recording, tiny_weight
         _, said = running.communicate(timeout=300)
     assert running.returncode == 128 + number
     assert "Traceback" not in said
+    assert said.endswith("Stopped; nothing half-written is left.\n") == (number == signal.SIGINT)
     assert list(out.iterdir()) == []
 
 
