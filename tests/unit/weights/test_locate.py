@@ -205,7 +205,12 @@ def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str
     return asked
 
 
-def test_a_name_is_fetched_and_imported_once(downloads: list[Any]) -> None:
+@pytest.mark.parametrize("base", ["", None])
+def test_a_name_is_fetched_and_imported_once(
+    downloads: list[Any], base: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if base is not None:
+        monkeypatch.setenv("USS_RAY_WEIGHTS_BASE", base)  # a variable that says nothing
     first = locate_weights("panns-cnn14")
     assert first == cache_folder() / "weights" / "panns-cnn14"
     assert locate_weights("panns-cnn14") == fetch_named("panns-cnn14") == first

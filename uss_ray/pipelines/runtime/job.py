@@ -10,7 +10,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -18,7 +18,6 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import ray
 import ray.data
-from ray.exceptions import RayError
 
 from uss_ray.errors import ConfigError, OutputError
 from uss_ray.pipelines.runtime.breaker import CircuitBreaker
@@ -31,7 +30,7 @@ from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.pool import WorkerPool, decoders_beside, plan_pool, refit_pool
 from uss_ray.pipelines.runtime.progress import Progress, ProgressHook, Standstill, Warnings
 from uss_ray.pipelines.runtime.retry import PassResult, Step, next_step
-from uss_ray.pipelines.runtime.run_state import Look, start_run_state
+from uss_ray.pipelines.runtime.run_state import Look, end_run_state, start_run_state
 from uss_ray.pipelines.runtime.session import ray_session
 from uss_ray.pipelines.runtime.stages import Pass, StalledError, TableStream, split_on_worker
 from uss_ray.pipelines.runtime.stopping import StopRequest, stop_on_signals
@@ -350,8 +349,7 @@ class _Run:
         """Let nothing of the run stay on the cluster."""
         self._state = None  # a signal may still come
         for state in self._states:
-            with suppress(RayError):  # a Ray that is gone holds nothing
-                ray.kill(state)
+            end_run_state(state)
 
     def end_by_signal(self) -> None:
         """Say what a signal does, and stop."""

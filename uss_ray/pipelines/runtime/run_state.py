@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import ray
 from numpy.typing import NDArray
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from uss_ray.pipelines.runtime.listed_keys import ListedKeys
@@ -245,8 +246,14 @@ class RunState:
 
 
 def start_run_state() -> Any:
-    """Start the actor that holds the state; it takes no CPU, and ends with its handles."""
+    """Start the actor that holds the state; it takes no CPU, and ends with `end_run_state`."""
     return pinned(RunState).remote()
+
+
+def end_run_state(state: Any) -> None:
+    """End it, whoever has a handle: one in a cycle of references lasts until Python collects it."""
+    with suppress(RayError):  # a Ray that is gone holds nothing
+        ray.kill(state)
 
 
 def pinned(kind: type) -> Any:

@@ -9,8 +9,8 @@ from typing import Any
 import ray
 
 from uss_ray.errors import OutputError
+from uss_ray.pipelines.runtime.run_state import end_run_state, start_run_state
 from uss_ray.pipelines.runtime.run_state import is_stopping as asked_to_stop
-from uss_ray.pipelines.runtime.run_state import start_run_state
 from uss_ray.pipelines.runtime.session import ray_session
 from uss_ray.pipelines.runtime.stages import own_error
 from uss_ray.pipelines.training.ablation import failure, run_arm
@@ -60,6 +60,8 @@ def run_on_ray(
         finally:
             if running:
                 state.stop.remote()  # who asks for no more must not hold the cluster
+            else:
+                end_run_state(state)
 
 
 def _submit(arm: Arm, options: AblationOptions, state: Any) -> Any:

@@ -19,7 +19,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from uss_ray.errors import ConfigError, UssRayError
 from uss_ray.pipelines.runtime.lease import hold_lease
-from uss_ray.pipelines.runtime.run_state import is_stopping, start_run_state
+from uss_ray.pipelines.runtime.run_state import end_run_state, is_stopping, start_run_state
 from uss_ray.pipelines.runtime.session import ray_session
 from uss_ray.pipelines.runtime.stages import own_error
 from uss_ray.pipelines.runtime.stopping import stop_on_signals
@@ -75,10 +75,13 @@ def train_on_ray(request: Training, options: TrainOptions) -> tuple[int, int | N
             lost.append(fault)
             state.stop.remote()  # another run writes there now
 
-        with hold_lease(request.run_store, job="train", shard=None, on_lost=lose):
-            prepared.folder.open(request)
-            with stop_on_signals(lambda: ray.get(state.stop.remote())) as stop:
-                _run(request, options, use_gpu=use_gpu, state=state)
+        try:
+            with hold_lease(request.run_store, job="train", shard=None, on_lost=lose):
+                prepared.folder.open(request)
+                with stop_on_signals(lambda: ray.get(state.stop.remote())) as stop:
+                    _run(request, options, use_gpu=use_gpu, state=state)
+        finally:
+            end_run_state(state)
         if lost:
             raise lost[0]
     found = find_checkpoints(request.run_store)

@@ -144,7 +144,7 @@ def without_ray(monkeypatch):
     monkeypatch.setattr(module, "TableStream", Reports)
     monkeypatch.setattr(module, "split_on_worker", lambda work, tells: work())
     monkeypatch.setattr(module.ray, "get", lambda value: value)
-    monkeypatch.setattr(module.ray, "kill", lambda handle: handle.end())
+    monkeypatch.setattr(module, "end_run_state", Handle.end)
     monkeypatch.setattr(module.ray, "is_initialized", lambda: True)
 
     @contextmanager
