@@ -173,7 +173,11 @@ class Bench:
                 with suppress(psutil.NoSuchProcess):
                     times = one.cpu_times()
                     # Ray adds the method that runs to the name of an actor.
-                    name = " ".join(process.cmdline()).partition(".")[0] if one is process else "decoders"
+                    name = (
+                        " ".join(process.cmdline()).partition(".")[0].strip()
+                        if one is process
+                        else "decoders"
+                    )
                     seconds[name] += times.user + times.system
         return seconds
 
