@@ -11,11 +11,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypedDict, TypeVar, Unpack, cast
 from urllib.parse import quote
 
 from uss_ray.client.errors import ServiceError
+from uss_ray.client.jobs import Jobs
 from uss_ray.client.results import KeptResult, Separation, SoundClass, Tags
 
 try:
@@ -152,6 +154,11 @@ class Client:
         """Tell version, weights and limits."""
         return self._json("GET", "v1/info")
 
+    @cached_property
+    def jobs(self) -> Jobs:
+        """Whole archives, separated while nobody waits."""
+        return Jobs(self._json)
+
     def result(self, result_id: str) -> KeptResult:
         """Look up a result that is kept."""
         return _kept_of(self._json("GET", f"v1/results/{quote(result_id, safe='')}"))
@@ -206,13 +213,14 @@ class Client:
         read: Callable[[httpx.Response], Answer],
         params: dict[str, Any] | None = None,
         files: Sequence[BinaryIO] = (),
+        **sent: Any,
     ) -> Answer:
         """Ask until there is an answer, or patience ends; the last that was said is raised."""
         until = time.monotonic() + self._patience_seconds
         wait = _FIRST_WAIT_SECONDS
         while True:
             try:
-                with self._sent(method, path, params=params, files=files) as answer:
+                with self._sent(method, path, params=params, files=files, sent=sent) as answer:
                     if answer.status_code < 400:
                         return read(answer)
                     fault, told = _refusal(answer), _retry_after(answer)
@@ -227,11 +235,17 @@ class Client:
 
     @contextmanager
     def _sent(
-        self, method: str, path: str, *, params: dict[str, Any] | None, files: Sequence[BinaryIO]
+        self,
+        method: str,
+        path: str,
+        *,
+        params: dict[str, Any] | None,
+        files: Sequence[BinaryIO],
+        sent: dict[str, Any],
     ) -> Iterator[httpx.Response]:
         for file in files:
             file.seek(0)
-        body: dict[str, Any] = {}
+        body = sent
         if len(files) == 1:
             size = files[0].seek(0, os.SEEK_END)
             files[0].seek(0)

@@ -158,3 +158,47 @@ class KeptResult:
     result_id: str
     expires: int
     rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A job as the service tells of it.
+
+    Attributes
+    ----------
+    job_id : str
+    status : str
+        queued, running, succeeded, failed or cancelled.
+    found, finished, failed : int
+        Recordings.
+    reason : str or None
+        Why it failed.
+    output : str
+        Where the results go.
+    """
+
+    job_id: str
+    status: str
+    found: int
+    finished: int
+    failed: int
+    reason: str | None
+    output: str
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.status in ("succeeded", "failed", "cancelled")
+
+    @classmethod
+    def of(cls, said: Row) -> Job:
+        """Make it from an answer."""
+        return cls(
+            job_id=said["id"],
+            status=said["status"],
+            found=said["found"],
+            finished=said["finished"],
+            failed=said["failed"],
+            reason=said["reason"],
+            output=said["output"]["uri"],
+        )

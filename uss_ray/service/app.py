@@ -12,10 +12,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
-from uss_ray.service import info_routes, kept_routes, page_routes, separation_routes
+from uss_ray.service import info_routes, job_routes, kept_routes, page_routes, separation_routes
 from uss_ray.service.backend import Backend
 from uss_ray.service.decoders import Decoders
 from uss_ray.service.gate import OPEN_PATHS, Gate, Observe, as_refusal
+from uss_ray.service.keeper import JobKeeping
 from uss_ray.service.problems import MEDIA_TYPE, Problem, Refusal
 from uss_ray.service.service import Service
 from uss_ray.service.settings import ServiceSettings
@@ -24,6 +25,7 @@ from uss_ray.version import VERSION
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     info_routes.router,
+    job_routes.router,
     kept_routes.router,
     page_routes.router,
     separation_routes.router,
@@ -49,7 +51,13 @@ class _App(FastAPI):
         return document
 
 
-def create_app(backend: Backend, settings: ServiceSettings, *, observe: Observe | None = None) -> FastAPI:
+def create_app(
+    backend: Backend,
+    settings: ServiceSettings,
+    *,
+    keeping: JobKeeping | None = None,
+    observe: Observe | None = None,
+) -> FastAPI:
     """Make the application of a service.
 
     Parameters
@@ -57,6 +65,8 @@ def create_app(backend: Backend, settings: ServiceSettings, *, observe: Observe 
     backend : Backend
         Closed when the application ends.
     settings : ServiceSettings
+    keeping : JobKeeping, optional
+        Who keeps its jobs, begun and closed with the application; None takes none.
     observe : callable, optional
         As of `Gate`.
 
@@ -67,16 +77,20 @@ def create_app(backend: Backend, settings: ServiceSettings, *, observe: Observe 
     """
     tokens = Tokens.of(settings.tokens)
     decoders = Decoders(settings.limits, processes=settings.decoders)
-    service = Service(settings, backend, decoders)
+    service = Service(settings, backend, decoders, keeping)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if keeping is not None:
+            await keeping.begin()
         sweeping = asyncio.create_task(service.sweep())
         try:
             yield
         finally:
             sweeping.cancel()
             decoders.close()
+            if keeping is not None:
+                await keeping.close()
             await backend.close()
 
     # The pages that would draw the interface take their scripts from elsewhere.

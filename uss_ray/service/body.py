@@ -109,8 +109,14 @@ async def _parts(request: Request, received: Received, *, limits: Limits) -> Non
             received.options = _object(options)
 
 
-async def _named(request: Request, received: Received, *, limits: Limits) -> None:
-    """Fetch the recording that a request names, as far as its token allows."""
+async def json_object(request: Request, *, limits: Limits) -> dict[str, Any]:
+    """Read a request that is an object of JSON.
+
+    Raises
+    ------
+    UssRayError
+        If it is none, or too long.
+    """
     text = bytearray()
     async for chunk in request.stream():
         text += chunk
@@ -119,11 +125,16 @@ async def _named(request: Request, received: Received, *, limits: Limits) -> Non
                 "request", expected=f"at most {limits.json_bytes} bytes of JSON", found="more", status=413,
                 limit="json_bytes",
             )  # fmt: skip
-    said = _object(text.decode(errors="replace"), item="request")
+    return _object(text.decode(errors="replace"), item="request")
+
+
+async def _named(request: Request, received: Received, *, limits: Limits) -> None:
+    """Fetch the recording that a request names, as far as its token allows."""
+    said = await json_object(request, limits=limits)
     prefixes = request.state.tenant.prefixes
-    place = allowed_place(_uri(said.pop("input", None), item="input"), prefixes=prefixes, item="input")
+    place = allowed_place(uri_of(said.pop("input", None), item="input"), prefixes=prefixes, item="input")
     if "output" in said:
-        output = _uri(said.pop("output"), item="output")
+        output = uri_of(said.pop("output"), item="output")
         received.output = allowed_place(output, prefixes=prefixes, item="output")
         check_apart(received.output, source=place)
     received.options = said
@@ -131,7 +142,14 @@ async def _named(request: Request, received: Received, *, limits: Limits) -> Non
     await asyncio.to_thread(_fetch, Store(place, storage), received.audio, most=limits.body_bytes)
 
 
-def _uri(said: Any, *, item: str) -> str:
+def uri_of(said: Any, *, item: str) -> str:
+    """Give the place of an object `{"uri": ...}`.
+
+    Raises
+    ------
+    Refusal
+        If it is something else.
+    """
     uri = said.get("uri") if isinstance(said, dict) and set(said) == {"uri"} else None
     if not isinstance(uri, str):
         raise Refusal(item, expected='an object {"uri": "..."}', found=repr(said)[:100], status=422)

@@ -88,7 +88,7 @@ class Gate:
                 Refusal(
                     "request",
                     expected=f"an answer within {self._limits.deadline_seconds:g} s; a job takes its time "
-                    "(`uss-ray archive`)",
+                    "(POST /v1/jobs)",
                     found="more work than that",
                     status=504,
                     limit="deadline_seconds",
@@ -283,7 +283,7 @@ class _Call:
         return Refusal(
             "request",
             expected=f"at most {self._limits.body_bytes} bytes; a job takes recordings of any size "
-            "(`uss-ray archive`)",
+            "(POST /v1/jobs)",
             found=found,
             status=413,
             limit="body_bytes",

@@ -47,6 +47,7 @@ async def info(request: Request) -> dict[str, Any]:
         "known_classes": len(facts.known_classes),
         "limits": service.settings.limits.model_dump(mode="json"),
         "keeps": service.store is not None,
+        "jobs": service.settings.jobs.model_dump(mode="json") if service.takes_jobs else None,
     }
 
 

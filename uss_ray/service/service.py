@@ -17,6 +17,8 @@ from uss_ray.ontology.known import KnownNodes
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.service.backend import Backend, EngineFacts
 from uss_ray.service.decoders import Decoders
+from uss_ray.service.jobs import JobTable
+from uss_ray.service.keeper import JobKeeping
 from uss_ray.service.kept import KeptResults
 from uss_ray.service.problems import Refusal
 from uss_ray.service.settings import ServiceSettings
@@ -36,11 +38,14 @@ class Service:
     settings : ServiceSettings
     backend : Backend
     decoders : Decoders
+    keeping : JobKeeping or None
+        Who keeps the jobs; None takes none.
     """
 
     settings: ServiceSettings
     backend: Backend
     decoders: Decoders
+    keeping: JobKeeping | None = None
     _facts: EngineFacts | None = field(default=None, init=False)
 
     @cached_property
@@ -78,6 +83,36 @@ class Service:
             )
         return self._kept
 
+    @cached_property
+    def _jobs(self) -> JobTable | None:
+        return None if self.store is None or self.keeping is None else JobTable(self.store)
+
+    @property
+    def takes_jobs(self) -> bool:
+        """Whether there are jobs."""
+        return self._jobs is not None
+
+    @property
+    def jobs(self) -> JobTable:
+        """The table of jobs.
+
+        Raises
+        ------
+        Refusal
+            If it takes none.
+        """
+        if self._jobs is None:
+            raise Refusal("jobs", expected="a service with a store", found="one that takes none", status=404)
+        return self._jobs
+
+    async def wake_keeper(self) -> None:
+        """Say that there is a job to look at; if nobody hears it, the keeper finds it by itself."""
+        if self.keeping is not None:
+            try:
+                await self.keeping.wake()
+            except Exception:
+                logger.warning("the keeper does not answer", exc_info=True)
+
     async def sweep(self) -> None:
         """Remove kept results that are over, every few minutes, until it is cancelled."""
         while self._kept is not None:
@@ -96,6 +131,8 @@ class Service:
     async def missing(self) -> Mapping[str, str]:
         """Tell what keeps it from working, by the name of the part."""
         missing = dict(await self.backend.missing())
+        if self._jobs is not None and self.keeping is not None:
+            missing |= await self.keeping.missing()
         if self.store is not None:
             try:
                 await asyncio.to_thread(check_output, self.store)

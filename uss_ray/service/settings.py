@@ -42,11 +42,37 @@ class Limits(Settings):
     )
     kept_seconds: Count = Field(default=3600, description="Longest time in seconds that a result is kept.")
     at_once: Count = Field(default=8, description="Requests of one token at a time.")
+    jobs: Count = Field(default=100, description="Jobs of a tenant that are not over.")
+    job_kept_seconds: Count = Field(
+        default=30 * 24 * 3600,
+        description="Seconds that a job, and what of it lies with the service, is kept.",
+    )
+    upload_seconds: Count = Field(default=24 * 3600, description="Seconds that an upload is kept.")
     decoder_memory_bytes: Count = Field(
         default=2_000_000_000, description="Memory that a decoder's process may take for a recording."
     )
     decoder_seconds: Count = Field(
         default=60, description="Seconds that decoding a recording may take, of a core and of the clock."
+    )
+
+
+class JobSettings(Settings):
+    """How a service runs its jobs."""
+
+    at_once: Count = Field(default=1, description="Jobs that run at a time; others wait, tenants in turn.")
+    actors: int | None = Field(
+        default=None, ge=1, description="Workers of a job; without a number as many as there is room for."
+    )
+    attempts: Count = Field(
+        default=5, description="Drivers of a job that may end one after the other without any progress."
+    )
+    silent_seconds: float = Field(
+        default=60.0,
+        gt=0.0,
+        description="Seconds without a sign after which a driver that nobody knows is dead.",
+    )
+    look_seconds: float = Field(
+        default=5.0, gt=0.0, description="Seconds between two looks at the table of jobs."
     )
 
 
@@ -85,6 +111,7 @@ class ServiceSettings(Settings):
         default=False,
         description="Whole results come from the store itself (S3), by addresses that are good for a minute.",
     )
+    jobs: JobSettings = Field(default_factory=JobSettings, description="How jobs run; they need a store.")
     decoders: Count = Field(default=2, description="Processes that decode.")
     limits: Limits = Field(default_factory=Limits, description="How much may be asked.")
 

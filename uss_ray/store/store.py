@@ -349,6 +349,30 @@ class Store:
             else:
                 system.put_file(str(content), path)
 
+    def create(self, content: bytes) -> bool:
+        """Write a small file if there is none; of several who try, one succeeds.
+
+        Returns
+        -------
+        bool
+            False if there is another already, which stays as it is.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        with self._output_faults(expected="a place that can be written"):
+            if not self.is_remote:
+                return _create(Path(self.root), content)
+            system, path = self.file_system()
+            try:
+                system.pipe_file(path, content, mode="create")
+            except FileExistsError:
+                # Perhaps by this very request, whose answer got lost, and which was then sent again.
+                return bool(system.cat_file(path) == content)
+            return True
+
     def remove(self) -> None:
         """Remove a file or object, not a folder; one that is not there is no fault.
 
@@ -522,6 +546,23 @@ def _commit(final: Path, content: bytes | Path) -> None:
             os.replace(temporary, final)  # still locked: `sweep_half_written` takes only what nobody writes
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _create(final: Path, content: bytes) -> bool:
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = final.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with _opened_to_write(temporary) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            try:
+                os.link(temporary, final)
+            except FileExistsError:
+                return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
 
 
 @contextmanager

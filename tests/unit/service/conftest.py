@@ -19,6 +19,7 @@ from uss_ray.api.separator import LoadedEngine, load_engine
 from uss_ray.service.app import create_app
 from uss_ray.service.backend import Backend
 from uss_ray.service.in_process import InProcessBackend
+from uss_ray.service.keeper import JobKeeping
 from uss_ray.service.settings import Limits, ServiceSettings
 
 TOKEN, OTHER_TOKEN = "a token of the tests", "another token"
@@ -39,8 +40,10 @@ class Running:
 
 
 @contextmanager
-def running(settings: ServiceSettings, backend: Backend) -> Iterator[Running]:
-    app = create_app(backend, settings)
+def running(
+    settings: ServiceSettings, backend: Backend, *, keeping: JobKeeping | None = None
+) -> Iterator[Running]:
+    app = create_app(backend, settings, keeping=keeping)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()

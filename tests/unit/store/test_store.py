@@ -382,3 +382,12 @@ def test_a_place_is_meant_wherever_a_process_works(tmp_path, monkeypatch):
     assert Store("a").absolute().error is RecordingError
     for place in ("s3://bucket/a", f"{tmp_path}/a"):
         assert Store(place).absolute() == Store(place)
+
+
+@pytest.mark.parametrize("root", ["local", "memory://created"])
+def test_of_many_who_create_a_file_one_does(root: str, tmp_path: Path) -> None:
+    place = Store(tmp_path / "a" if root == "local" else root) / "b.json"
+    assert place.create(b"one")
+    assert not place.create(b"two")
+    assert place.read() == b"one"
+    place.remove()

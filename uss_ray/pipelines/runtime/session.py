@@ -32,7 +32,9 @@ _ALSO_SET_BY_RAY = ("PYTHONBREAKPOINT",)
 
 
 @contextmanager
-def ray_session(address: str | None = None, *, verbose: bool = False) -> Iterator[None]:
+def ray_session(
+    address: str | None = None, *, verbose: bool = False, takes_jobs: bool = False
+) -> Iterator[None]:
     """Run with Ray: the one that is there, the cluster at an address, or a local one that ends with the block.
 
     Parameters
@@ -41,6 +43,8 @@ def ray_session(address: str | None = None, *, verbose: bool = False) -> Iterato
         As `ray.init` takes it; None takes `RAY_ADDRESS`, or starts a local Ray.
     verbose : bool, default=False
         Let Ray's own logs through, the workers' too.
+    takes_jobs : bool, default=False
+        Start a local Ray with its Jobs API (the dashboard).
 
     Raises
     ------
@@ -52,7 +56,7 @@ def ray_session(address: str | None = None, *, verbose: bool = False) -> Iterato
         return
     with _process_as_before(), _ended_by_signal(), nullcontext() if verbose else _deaf_to_ray():
         address = address or os.environ.get("RAY_ADDRESS")
-        _start(address, verbose=verbose)
+        _start(address, verbose=verbose, takes_jobs=takes_jobs)
         ended = threading.Event()
         watch = ControlWatch(_control_answers)
         threading.Thread(target=watch.run, args=(ended,), name="control", daemon=True).start()
@@ -110,7 +114,7 @@ def _control_answers() -> bool:
     return True
 
 
-def _start(address: str | None, *, verbose: bool) -> None:
+def _start(address: str | None, *, verbose: bool, takes_jobs: bool) -> None:
     settings = _SMALL if verbose else _SMALL | _QUIET
     if not address:
         settings = settings | PATIENT_THREADS | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
@@ -122,7 +126,9 @@ def _start(address: str | None, *, verbose: bool) -> None:
     if not address:
         logging.getLogger("ray").setLevel(level)
     where: dict[str, Any] = (
-        {"address": address, "runtime_env": {"env_vars": PATIENT_THREADS}} if address else _local_ray()
+        {"address": address, "runtime_env": {"env_vars": PATIENT_THREADS}}
+        if address
+        else _local_ray(takes_jobs=takes_jobs)
     )
     try:
         # Ray's core says on stderr that it was told to be quiet.
@@ -140,11 +146,11 @@ def _start(address: str | None, *, verbose: bool) -> None:
         signal.signal(signal.SIGTERM, handler)
 
 
-def _local_ray() -> dict[str, Any]:
+def _local_ray(*, takes_jobs: bool) -> dict[str, Any]:
     return {
         "address": "local",  # or Ray would join whatever cluster runs on this machine
         "num_cpus": len(os.sched_getaffinity(0)) + _SPARE_CPUS,
-        "include_dashboard": False,
+        "include_dashboard": takes_jobs,
         "configure_logging": False,
         "object_store_memory": _LOCAL_STORE_BYTES,
     }

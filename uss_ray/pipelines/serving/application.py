@@ -9,6 +9,7 @@ from ray import serve
 from ray.serve.context import _get_global_client
 
 from uss_ray.errors import ConfigError
+from uss_ray.pipelines.serving.keeper import JobKeeper, RayKeeping
 from uss_ray.pipelines.serving.metrics import CallMetrics
 from uss_ray.pipelines.serving.options import Serving
 from uss_ray.pipelines.serving.ray_backend import RayBackend
@@ -56,7 +57,10 @@ def build(serving: Serving, *, make_backend: MakeBackend = InProcessBackend) -> 
         },
         ray_actor_options={"num_cpus": 0},
     )(serve.ingress()(Front))
-    return fronts.bind(service, separators)
+    if service.store is None:
+        return fronts.bind(service, separators, None)
+    keeper = serve.deployment(name="Keeper", num_replicas=1, ray_actor_options={"num_cpus": 0})(JobKeeper)
+    return fronts.bind(service, separators, keeper.bind(service))
 
 
 def app(arguments: dict[str, Any]) -> serve.Application:
@@ -73,6 +77,8 @@ class Front:
     ----------
     settings : ServiceSettings
     separators : DeploymentHandle
+    keeper : DeploymentHandle or None
+        None where there is no store, and so no job.
 
     Raises
     ------
@@ -80,16 +86,20 @@ class Front:
         If nobody needs a token, and others than this machine reach the address.
     """
 
-    def __init__(self, settings: ServiceSettings, separators: Any) -> None:
+    def __init__(self, settings: ServiceSettings, separators: Any, keeper: Any = None) -> None:
         if settings.no_auth:
             _check_loopback()
         self._settings = settings
         self._separators = separators
+        self._keeper = keeper
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Make what answers."""
         write_audit()
-        return create_app(RayBackend(self._separators), self._settings, observe=CallMetrics())
+        keeping = None if self._keeper is None else RayKeeping(self._keeper)
+        return create_app(
+            RayBackend(self._separators), self._settings, keeping=keeping, observe=CallMetrics()
+        )
 
 
 def _check_loopback() -> None:

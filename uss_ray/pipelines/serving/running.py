@@ -38,7 +38,11 @@ def serve_until_told(serving: Serving, *, tell: Callable[[str], None]) -> None:
     Tokens.of(service.tokens)
     if not (options.address or os.environ.get("RAY_ADDRESS")):
         free_port(service.host, service.port)
-    with ray_session(options.address, verbose=options.verbose), running(serving) as url:
+    takes_jobs = service.store is not None
+    with (
+        ray_session(options.address, verbose=options.verbose, takes_jobs=takes_jobs),
+        running(serving) as url,
+    ):
         tell(url)
         threading.Event().wait()
 

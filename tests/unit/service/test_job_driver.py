@@ -1,0 +1,69 @@
+"""What is read for a job: rows of a manifest are checked and copied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from uss_ray.errors import OutputError
+from uss_ray.service.job_driver import JobEnd, checked_input, drive
+from uss_ray.service.jobs import JobOrder, JobRequest, JobTable
+from uss_ray.service.problems import Refusal
+from uss_ray.sources.listing import list_recordings
+from uss_ray.store.store import Store
+
+
+def _request(folder: Path, *, job_id: str = "0" * 32) -> JobRequest:
+    return JobRequest(
+        job_id=job_id,
+        tenant="one",
+        created_at=1.0,
+        digest="d",
+        input=str(folder / "list.csv"),
+        output="/out",
+        sounds={},
+        prefixes=(str(folder),),
+    )
+
+
+def test_rows_of_a_manifest_are_copied_once(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text(f"uri,id\n{tmp_path}/a.wav,first\n{tmp_path}/b.wav,second\n")
+    table = Store(tmp_path / "table", None, OutputError)
+    copy = checked_input(_request(tmp_path), folder=table)
+    assert [(found.recording_id, found.recording_uri) for found in list_recordings(copy)] == [
+        ("first", f"{tmp_path}/a.wav"),
+        ("second", f"{tmp_path}/b.wav"),
+    ]
+    (tmp_path / "list.csv").write_text("uri\n/etc/passwd\n")
+    assert checked_input(_request(tmp_path), folder=table) == copy
+
+
+@pytest.mark.parametrize(
+    "uri", ["/etc/passwd", "http://169.254.169.254/a.wav", "../a.wav", "s3://other/a.wav"]
+)
+def test_a_row_may_name_no_other_place(tmp_path: Path, uri: str) -> None:
+    (tmp_path / "list.csv").write_text(f"uri\n{tmp_path}/a.wav\n{uri}\n")
+    with pytest.raises(Refusal):
+        checked_input(_request(tmp_path), folder=Store(tmp_path / "table", None, OutputError))
+    assert not (tmp_path / "table" / "input.parquet").exists()
+
+
+def test_a_driver_that_has_a_later_one_does_nothing(tmp_path: Path) -> None:
+    table = JobTable(Store(tmp_path / "store", None, OutputError))
+    row = table.add(_request(tmp_path))
+    table.begin(row, finished=0)
+    (tmp_path / "list.csv").write_text(f"uri\n{tmp_path}/a.wav\n")
+    worked: list[str] = []
+
+    def work(request: JobRequest, source: str, tell: object) -> JobEnd:
+        worked.append(source)
+        return JobEnd(finished=0, failed=1, unfinished=0, audio_seconds=0.0, is_stopped=False)
+
+    order = JobOrder(store=str(tmp_path / "store"), tenant="one", job_id=row.request.job_id, attempt=2)
+    drive(order, work)
+    assert worked == []
+    drive(order.replace(attempt=1), work)
+    ended = table.find("one", row.request.job_id).ended
+    assert ended is not None
+    assert (len(worked), ended["status"], ended["reason"]) == (1, "failed", "no recording could be separated")

@@ -1,0 +1,249 @@
+"""Jobs from outside, on drivers that are threads and write an index of their own."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.unit.service.answers import KnownAnswers
+from tests.unit.service.conftest import OTHER_TOKEN, TOKEN, Running, running, wait_until
+from uss_ray.client import Client, ServiceError
+from uss_ray.errors import RecordingError
+from uss_ray.service.job_driver import JobEnd, Tell, drive
+from uss_ray.service.jobs import JobOrder, JobProgress, JobRequest
+from uss_ray.service.keeper import KeepingHere, Life
+from uss_ray.service.settings import JobSettings, ServiceSettings
+
+
+class Threads:
+    """An executor whose drivers are threads; `hold` keeps them at work, `crash` ends them without a word."""
+
+    def __init__(self) -> None:
+        self.orders: list[JobOrder] = []
+        self.hold = threading.Event()
+        self.hold.set()
+        self.crashes = 0
+        self._threads: dict[str, threading.Thread] = {}
+
+    def start(self, order: JobOrder) -> None:
+        self.orders.append(order)
+        thread = threading.Thread(target=self._run, args=(order,))
+        self._threads[order.name] = thread
+        thread.start()
+
+    def _run(self, order: JobOrder) -> None:
+        if self.crashes:
+            self.crashes -= 1
+            return
+        stopped = threading.Event()
+
+        def work(request: JobRequest, source: str, tell: Tell) -> JobEnd:
+            if "broken" in source:
+                raise RecordingError("input", expected="recordings", found="none")
+            tell(JobProgress(attempt=0, found=3, finished=1, audio_seconds=5.0, seconds=1.0))
+            while not self.hold.wait(0.01) and not stopped.is_set():
+                pass
+            is_stopped = stopped.is_set()
+            return JobEnd(
+                finished=2 if is_stopped else 3,
+                failed=0,
+                unfinished=1 if is_stopped else 0,
+                audio_seconds=15.0,
+                is_stopped=is_stopped,
+            )
+
+        drive(order, work, stop=stopped.set, beat_seconds=0.02)
+
+    def life(self, name: str) -> Life:
+        thread = self._threads.get(name)
+        if thread is None:
+            return "unknown"
+        return "alive" if thread.is_alive() else "ended"
+
+    def missing(self) -> str | None:
+        return None
+
+    def close(self) -> None:
+        self.hold.set()
+        for thread in self._threads.values():
+            thread.join()
+
+
+@dataclasses.dataclass
+class Jobs:
+    service: Running
+    executor: Threads
+    http: httpx.Client
+    archive: str
+
+    def submit(self, name: str = "", *, key: str | None = None, **said: Any) -> httpx.Response:
+        headers = {} if key is None else {"idempotency-key": key}
+        body = {"input": {"uri": self.archive + name}, "query": {"levels": [1]}, **said}
+        return self.http.post("/v1/jobs", json=body, headers=headers)
+
+    def state(self, job: dict[str, Any]) -> str:
+        return str(self.http.get(job["links"]["self"]).json()["status"])
+
+    def wait(self, job: dict[str, Any], state: str) -> dict[str, Any]:
+        over = ("succeeded", "failed", "cancelled")
+        wait_until(lambda: self.state(job) in (state, *over))
+        assert self.state(job) == state
+        found: dict[str, Any] = self.http.get(job["links"]["self"]).json()
+        return found
+
+
+@pytest.fixture
+def jobs(token_file: Path, shared_folder: Path, tmp_path: Path) -> Iterator[Jobs]:
+    (shared_folder / "archive").mkdir(exist_ok=True)
+    (shared_folder / "archive" / "a.wav").write_bytes(b"RIFF")
+    settings = ServiceSettings(
+        tokens=str(token_file),
+        store=str(tmp_path / "store"),
+        jobs=JobSettings(look_seconds=0.02, silent_seconds=0.2, at_once=2),
+    )
+    executor = Threads()
+    with (
+        running(settings, KnownAnswers(), keeping=KeepingHere.of(settings, executor)) as service,
+        service.client() as http,
+    ):
+        yield Jobs(service, executor, http, str(shared_folder / "archive"))
+
+
+def test_a_job_runs_to_its_end(jobs: Jobs) -> None:
+    taken = jobs.submit()
+    assert taken.status_code == 202, taken.text
+    job = taken.json()
+    assert taken.headers["location"] == job["links"]["self"]
+    ended = jobs.wait(job, "succeeded")
+    assert (ended["found"], ended["finished"], ended["failed"], ended["audio_seconds"]) == (3, 3, 0, 15.0)
+    assert [found["id"] for found in jobs.http.get("/v1/jobs?status=succeeded").json()["jobs"]] == [job["id"]]
+    assert jobs.http.get("/v1/jobs?status=failed").json() == {"jobs": [], "next": None}
+    assert jobs.http.get(job["links"]["recordings"]).json() == {"recordings": [], "next": None}
+    info = jobs.http.get("/v1/info").json()
+    assert info["jobs"]["at_once"] == 2
+    assert info["limits"]["jobs"] == 100
+
+
+def test_what_cannot_be_done_says_why(jobs: Jobs) -> None:
+    Path(jobs.archive, "broken.wav").write_bytes(b"RIFF")
+    ended = jobs.wait(jobs.submit("/broken.wav").json(), "failed")
+    assert ended["reason"] == "input: expected recordings, found none"
+
+
+def test_the_same_key_is_the_same_job(jobs: Jobs) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: jobs.submit(key="k"), range(16)))
+    assert {answer.status_code for answer in answers} <= {202, 429}  # 8 of a token at once
+    ids = {answer.json()["id"] for answer in answers if answer.status_code == 202}
+    assert len(ids) == 1
+    other = jobs.submit(key="k", query={"levels": [2]})
+    assert (other.status_code, other.json()["item"]) == (422, "idempotency-key")
+    jobs.wait(jobs.submit(key="k").json(), "succeeded")
+    assert len(jobs.executor.orders) == 1
+    assert len({jobs.submit().json()["id"] for _ in range(2)}) == 2
+
+
+def test_what_is_in_flight_is_committed_and_then_it_is_cancelled(jobs: Jobs) -> None:
+    jobs.executor.hold.clear()
+    job = jobs.submit().json()
+    wait_until(lambda: jobs.http.get(job["links"]["self"]).json()["finished"] == 1)
+    running_job = jobs.http.get(job["links"]["self"])
+    assert running_job.json()["seconds_left"] == 2.0
+    assert running_job.headers["retry-after"]
+    assert jobs.http.delete(job["links"]["self"]).status_code == 202
+    ended = jobs.wait(job, "cancelled")
+    assert ended["finished"] == 2
+    again = jobs.http.delete(job["links"]["self"])
+    assert (again.status_code, again.json()["status"]) == (200, "cancelled")
+
+
+def test_one_that_waits_is_cancelled_without_a_driver(jobs: Jobs) -> None:
+    jobs.executor.hold.clear()
+    at_work = [jobs.submit().json() for _ in range(2)]
+    for job in at_work:
+        jobs.wait(job, "running")
+    waiting = jobs.submit().json()
+    assert jobs.http.delete(waiting["links"]["self"]).status_code == 202
+    assert jobs.wait(waiting, "cancelled")["drivers"] == 0
+
+
+def test_a_driver_that_dies_is_followed_by_another(jobs: Jobs) -> None:
+    jobs.executor.crashes = 1
+    assert jobs.wait(jobs.submit().json(), "succeeded")["drivers"] == 2
+
+
+def test_drivers_that_die_without_progress_are_given_up(jobs: Jobs) -> None:
+    jobs.executor.crashes = 100
+    ended = jobs.wait(jobs.submit().json(), "failed")
+    assert (ended["drivers"], ended["reason"]) == (5, "its driver ended again and again, without progress")
+
+
+def test_events_tell_how_it_goes_on(jobs: Jobs) -> None:
+    jobs.executor.hold.clear()
+    job = jobs.submit().json()
+    seen = []
+    with jobs.http.stream("GET", job["links"]["events"]) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        for line in answer.iter_lines():
+            if line.startswith("data: "):
+                seen.append(json.loads(line.removeprefix("data: "))["status"])
+                jobs.executor.hold.set()
+    assert seen[-1] == "succeeded"
+
+
+def test_a_tenant_sees_nothing_of_another(jobs: Jobs) -> None:
+    job = jobs.submit().json()
+    with jobs.service.client(token=OTHER_TOKEN) as other:
+        for path in job["links"].values():
+            assert other.get(path).status_code == 404
+        assert other.delete(job["links"]["self"]).status_code == 404
+        assert other.get("/v1/jobs").json() == {"jobs": [], "next": None}
+    jobs.wait(job, "succeeded")
+    assert jobs.http.get("/v1/jobs/..%2f..%2fone").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ({"input": {"uri": "/etc"}}, 403),
+        ({"input": {"uri": "http://169.254.169.254/latest"}}, 403),
+        ({"output": {"uri": "/tmp/elsewhere"}}, 403),
+        ({"query": {"classes": ["Speeech"]}}, 422),
+        ({"query": {"example_folder": "/etc"}}, 422),
+        ({"weights": "/etc/passwd"}, 422),
+        ({"input": "x"}, 422),
+    ],
+)
+def test_what_a_client_may_not_is_refused_before_there_is_a_job(
+    jobs: Jobs, said: dict[str, Any], status: int
+) -> None:
+    answer = jobs.submit(**said)
+    assert answer.status_code == status, answer.text
+    assert jobs.http.get("/v1/jobs").json()["jobs"] == []
+
+
+def test_an_output_within_the_input_is_refused(jobs: Jobs) -> None:
+    answer = jobs.submit(output={"uri": f"{jobs.archive}/out"})
+    assert (answer.status_code, answer.json()["item"]) == (422, "output")
+
+
+def test_the_client_submits_waits_lists_and_cancels(jobs: Jobs) -> None:
+    with Client(jobs.service.url, TOKEN) as client:
+        job = client.jobs.submit(jobs.archive, query={"levels": [1]}, key="mine")
+        assert client.jobs.submit(jobs.archive, query={"levels": [1]}, key="mine").job_id == job.job_id
+        wait_until(lambda: client.jobs.status(job.job_id).has_ended)
+        ended = client.jobs.wait(job.job_id, seconds=60)
+        assert (ended.status, ended.finished, ended.reason) == ("succeeded", 3, None)
+        assert list(client.jobs.list(status="succeeded")) == [ended]
+        assert list(client.jobs.recordings(job.job_id, classes=["Dog"])) == []
+        assert client.jobs.cancel(job.job_id, results=True) == ended
+        with pytest.raises(ServiceError, match="prefix"):
+            client.jobs.submit("/etc")

@@ -1,0 +1,129 @@
+"""Keepers: two of them begin one driver; one that is silent is followed by another; what is over is forgotten."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.unit.service.conftest import wait_until
+from uss_ray.errors import ConfigError, OutputError
+from uss_ray.service.jobs import JobOrder, JobProgress, JobRequest, JobRow
+from uss_ray.service.keeper import Keeper, KeepingHere, Life, ProcessExecutor
+from uss_ray.service.settings import JobSettings, Limits, ServiceSettings
+from uss_ray.store.store import Store
+
+
+class Noted:
+    """Starts nothing, and knows of drivers what it is told."""
+
+    def __init__(self) -> None:
+        self.orders: list[JobOrder] = []
+        self.lives: Life = "alive"
+
+    def start(self, order: JobOrder) -> None:
+        self.orders.append(order)
+
+    def life(self, name: str) -> Life:
+        return self.lives
+
+    def missing(self) -> str | None:
+        return "nothing runs here"
+
+    def close(self) -> None:
+        pass
+
+
+def _settings(tmp_path: Path, **jobs: int) -> ServiceSettings:
+    return ServiceSettings(
+        no_auth=True, store=str(tmp_path), jobs=JobSettings(**jobs), limits=Limits(job_kept_seconds=1)
+    )
+
+
+class _Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _keeper(tmp_path: Path, executor: Noted, *, clock: _Clock | None = None, **jobs: int) -> Keeper:
+    store = Store(tmp_path, None, OutputError)
+    return Keeper(store, _settings(tmp_path, **jobs), executor, clock=clock or _Clock())
+
+
+def _add(keeper: Keeper, *, tenant: str = "one", created_at: float = 1.0) -> JobRow:
+    job_id = keeper.table.new_id(tenant, None)
+    said = {"digest": "d", "input": "/in", "output": "/out"}
+    return keeper.table.add(
+        JobRequest(job_id=job_id, tenant=tenant, created_at=created_at, sounds={}, **said)
+    )
+
+
+def test_two_keepers_begin_one_driver(tmp_path: Path) -> None:
+    executor = Noted()
+    keepers = [_keeper(tmp_path, executor) for _ in range(2)]
+    _add(keepers[0])
+    for keeper in (*keepers, *keepers):
+        keeper.look()
+    assert [order.attempt for order in executor.orders] == [1]
+
+
+def test_tenants_go_in_turn_the_oldest_first(tmp_path: Path) -> None:
+    executor = Noted()
+    keeper = _keeper(tmp_path, executor, at_once=2)
+    wanted = [_add(keeper, created_at=1.0), _add(keeper, tenant="two", created_at=3.0)]
+    _add(keeper, created_at=2.0)
+    keeper.look()
+    assert [order.job_id for order in executor.orders] == [row.request.job_id for row in wanted]
+
+
+def test_a_driver_that_nobody_knows_is_dead_when_it_has_been_silent(tmp_path: Path) -> None:
+    executor, clock = Noted(), _Clock()
+    keeper = _keeper(tmp_path, executor, clock=clock)
+    row = _add(keeper)
+    keeper.look()
+    executor.lives = "unknown"
+    keeper.look()
+    clock.now = 50.0
+    row = keeper.table.find("one", row.request.job_id)
+    keeper.table.note(row, JobProgress(attempt=1, beat=1))
+    keeper.look()
+    clock.now = 100.0
+    keeper.look()
+    assert len(executor.orders) == 1
+    clock.now = 111.0
+    keeper.look()
+    assert [order.attempt for order in executor.orders] == [1, 2]
+
+
+def test_what_is_over_is_forgotten_with_its_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keeper = _keeper(tmp_path, Noted())
+    row = _add(keeper)
+    keeper.table.end(row, "succeeded", counts={})
+    (keeper.table.results("one", row.request.job_id) / "a.flac").put(b"x")
+    keeper.look()
+    assert keeper.table.names()
+    monkeypatch.setattr("uss_ray.service.keeper.time.time", lambda: 1e12)
+    keeper.look()
+    assert not keeper.table.names()
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_it_says_what_is_missing(tmp_path: Path) -> None:
+    assert _keeper(tmp_path, Noted()).missing() == {"jobs": "nothing runs here"}
+    with pytest.raises(ConfigError, match="store"):
+        KeepingHere.of(ServiceSettings(no_auth=True), Noted())
+
+
+def test_drivers_are_processes_that_know_their_order(tmp_path: Path) -> None:
+    program = f"import os; open({str(tmp_path / 'said')!r}, 'w').write(os.environ['USS_RAY_JOB'])"
+    executor = ProcessExecutor([sys.executable, "-c", program])
+    order = JobOrder(store=str(tmp_path), tenant="one", job_id="a", attempt=1)
+    executor.start(order)
+    wait_until(lambda: executor.life(order.name) == "ended")
+    assert (tmp_path / "said").read_text() == order.canonical_json()
+    assert executor.life("another") == "unknown"
+    assert executor.missing() is None
+    executor.close()

@@ -1,0 +1,115 @@
+"""Jobs of a service: whole archives, separated while nobody waits."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from uss_ray.client.results import Job, Row
+
+Ask = Callable[..., dict[str, Any]]
+
+_LOOK_SECONDS = 2.0
+
+
+class Jobs:
+    """The jobs of a client; see `Client.jobs`.
+
+    Parameters
+    ----------
+    ask : callable
+        Sends a request, again while the service is busy, and gives its answer.
+    """
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    def submit(
+        self,
+        source: str,
+        *,
+        output: str | None = None,
+        query: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        write: Mapping[str, Any] | None = None,
+        key: str | None = None,
+    ) -> Job:
+        """Have a recording, folder, prefix or manifest separated.
+
+        Parameters
+        ----------
+        source : str
+            Its place, below a prefix of the token.
+        output : str, optional
+            Where the results go; without one the service keeps them.
+        query, settings, write : mapping, optional
+            What is wanted, by the fields of a request.
+        key : str, optional
+            The same key is the same job, however often it is submitted; without one each call is another job.
+
+        Raises
+        ------
+        ServiceError
+            If the service refuses it.
+        """
+        return Job.of(self._ask("POST", "v1/jobs", **_sent(source, output, query, settings, write, key=key)))
+
+    def status(self, job_id: str) -> Job:
+        """Tell how far a job is."""
+        return Job.of(self._ask("GET", f"v1/jobs/{job_id}"))
+
+    def list(self, *, status: str | None = None) -> Iterator[Job]:
+        """List the jobs of the token."""
+        params: dict[str, Any] = {} if status is None else {"status": status}
+        while True:
+            page = self._ask("GET", "v1/jobs", params=params)
+            yield from map(Job.of, page["jobs"])
+            if page["next"] is None:
+                return
+            params = {**params, "cursor": page["next"]}
+
+    def wait(self, job_id: str, *, seconds: float | None = None) -> Job:
+        """Wait until a job has ended.
+
+        Raises
+        ------
+        TimeoutError
+            If it has not within so many seconds.
+        """
+        until = None if seconds is None else time.monotonic() + seconds
+        while not (job := self.status(job_id)).has_ended:
+            if until is not None and time.monotonic() >= until:
+                raise TimeoutError(f"job {job_id}: {job.status}, {job.finished} of {job.found} recordings")
+            time.sleep(_LOOK_SECONDS)
+        return job
+
+    def cancel(self, job_id: str, *, results: bool = False) -> Job:
+        """End a job; what is in flight stays. `results` removes what the service keeps of one that has ended."""
+        params = {"results": True} if results else None
+        return Job.of(self._ask("DELETE", f"v1/jobs/{job_id}", params=params))
+
+    def recordings(self, job_id: str, **wanted: Any) -> Iterator[Row]:
+        """List what was heard in which recording, as `uss-ray find` does: `classes`, `min_probability`."""
+        names = {"classes": "class"}
+        params: dict[str, Any] = {names.get(name, name): value for name, value in wanted.items()}
+        while True:
+            page = self._ask("GET", f"v1/jobs/{job_id}/recordings", params=params)
+            yield from page["recordings"]
+            if page["next"] is None:
+                return
+            params = {**params, "cursor": page["next"]}
+
+
+def _sent(
+    source: str, output: str | None, *parts: Mapping[str, Any] | None, key: str | None
+) -> dict[str, Any]:
+    said: dict[str, Any] = {"input": {"uri": source}}
+    if output is not None:
+        said["output"] = {"uri": output}
+    said |= {
+        name: dict(part) for name, part in zip(("query", "settings", "write"), parts, strict=True) if part
+    }
+    # A key of its own, too, so that a request whose answer got lost is no second job.
+    return {"json": said, "headers": {"idempotency-key": key or uuid.uuid4().hex}}

@@ -1,0 +1,122 @@
+"""The keeper of jobs as a replica of Ray Serve, and drivers as Ray jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+from ray.job_submission import JobStatus, JobSubmissionClient
+
+from uss_ray.errors import OutputError
+from uss_ray.service.jobs import JobOrder
+from uss_ray.service.keeper import DRIVER, VARIABLE, Keeper, Life
+from uss_ray.service.settings import ServiceSettings
+from uss_ray.store.store import Store
+
+logger = logging.getLogger(__name__)
+
+_ASK_SECONDS = 10.0
+_MISSING = {"keeper": "does not answer"}
+
+
+class RayJobExecutor:
+    """Drivers as Ray jobs of the cluster of this process; what the Jobs API says is a hint, the table is the truth."""
+
+    def __init__(self) -> None:
+        self._known: JobSubmissionClient | None = None
+
+    def start(self, order: JobOrder) -> None:
+        """See `JobExecutor`; Ray refuses a name that it has."""
+        self._client().submit_job(
+            entrypoint=shlex.join(DRIVER),
+            submission_id=order.name,
+            runtime_env={"env_vars": {VARIABLE: order.canonical_json()}},
+        )
+
+    def life(self, name: str) -> Life:
+        """See `JobExecutor`."""
+        try:
+            status = self._client().get_job_status(name)
+        except Exception as error:  # noqa: BLE001 - it knows no such job, or is away: Ray raises plain ones
+            logger.info("Ray does not know driver %s: %s", name, type(error).__name__)
+            self._known = None
+            return "unknown"
+        return "alive" if status in (JobStatus.PENDING, JobStatus.RUNNING) else "ended"
+
+    def missing(self) -> str | None:
+        """See `JobExecutor`."""
+        try:
+            self._client().get_version()
+        except Exception as error:  # noqa: BLE001 - as above
+            logger.warning("Ray's Jobs API does not answer: %s", error)
+            self._known = None
+            return "Ray's Jobs API does not answer"
+        return None
+
+    def close(self) -> None:
+        """See `JobExecutor`; drivers live without a keeper."""
+
+    def _client(self) -> JobSubmissionClient:
+        if self._known is None:
+            # None given fails where there are two Rays on a machine.
+            self._known = JobSubmissionClient(ray.get_runtime_context().gcs_address)
+        return self._known
+
+
+class JobKeeper:
+    """Keeps the jobs of a service.
+
+    Parameters
+    ----------
+    settings : ServiceSettings
+    """
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        assert settings.store is not None
+        store = Store(settings.store, settings.storage, OutputError)
+        self._keeper = Keeper(store, settings, RayJobExecutor())
+        self._keeper.begin()
+
+    async def wake(self) -> None:
+        """Look soon."""
+        self._keeper.wake()
+
+    async def missing(self) -> Mapping[str, str]:
+        """Tell what keeps jobs from running."""
+        return await asyncio.to_thread(self._keeper.missing)
+
+
+class RayKeeping:
+    """The keeper behind a handle.
+
+    Parameters
+    ----------
+    keeper : DeploymentHandle
+        Of `JobKeeper`.
+    """
+
+    def __init__(self, keeper: Any) -> None:
+        self._keeper = keeper
+
+    async def begin(self) -> None:
+        """See `JobKeeping`; the keeper is Serve's."""
+
+    async def wake(self) -> None:
+        """See `JobKeeping`; nobody waits for it."""
+        self._keeper.wake.remote()
+
+    async def missing(self) -> Mapping[str, str]:
+        """See `JobKeeping`."""
+        try:
+            async with asyncio.timeout(_ASK_SECONDS):
+                missing: Mapping[str, str] = await self._keeper.missing.remote()
+        except Exception:  # noqa: BLE001 - it is dead, or starts
+            return _MISSING
+        return missing
+
+    async def close(self) -> None:
+        """See `JobKeeping`."""

@@ -1,0 +1,210 @@
+"""What a driver of a job does around the work: tells how far it is, hears that it shall end, says how it ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from uss_ray.errors import OutputError, UssRayError
+from uss_ray.service.jobs import JobOrder, JobProgress, JobRequest, JobTable
+from uss_ray.service.places import allowed_place
+from uss_ray.sources.listing import open_listing
+from uss_ray.sources.recordings import RECORDING_SCHEMA
+from uss_ray.store.faults import is_infrastructure
+from uss_ray.store.options import StoreOptions
+from uss_ray.store.store import Store
+from uss_ray.wording import without_secrets
+
+logger = logging.getLogger(__name__)
+
+BEAT_SECONDS = 2.0
+_MANIFEST = "input.parquet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobEnd:
+    """What became of the recordings.
+
+    Attributes
+    ----------
+    finished, failed, unfinished : int
+    audio_seconds : float
+        Of those that this driver separated.
+    is_stopped : bool
+        Whether it was asked to end.
+    """
+
+    finished: int
+    failed: int
+    unfinished: int
+    audio_seconds: float
+    is_stopped: bool
+
+
+Tell = Callable[[JobProgress], None]
+Work = Callable[[JobRequest, str, Tell], JobEnd]
+"""Separates the input at a place, and tells of how far it is: counts of its own run."""
+
+
+def end_this_process() -> None:
+    """Ask this process to end as by `kill`: what is in hand is finished and committed."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def drive(
+    order: JobOrder,
+    work: Work,
+    *,
+    stop: Callable[[], None] = end_this_process,
+    beat_seconds: float = BEAT_SECONDS,
+) -> None:
+    """Drive a job to its end, or until it shall end; one that has a later driver, or is over, is left alone.
+
+    Parameters
+    ----------
+    order : JobOrder
+    work : callable
+    stop : callable, optional
+        Asks the work to end.
+    beat_seconds : float
+        Between two signs of life.
+    """
+    table = JobTable(Store(order.store, order.storage, OutputError))
+    row = table.find(order.tenant, order.job_id)
+    if row.ended is not None or row.is_cancelled or len(row.attempts) != order.attempt:
+        return
+    before = replace(row.progress or JobProgress(attempt=order.attempt), attempt=order.attempt, trouble=None)
+    heart = _Heart(before, write=lambda progress: table.note(row, progress))
+    heart.ask = lambda: table.is_cancelled(row)
+    heart.stop = stop
+    heart.begin(beat_seconds)
+    trouble: str | None = None
+    end: JobEnd | None = None
+    try:
+        end = work(row.request, checked_input(row.request, folder=table.folder_of(row)), heart.tell)
+    except UssRayError as error:
+        trouble = without_secrets(error.reason)
+        if not (isinstance(error, OutputError) or is_infrastructure(error)):
+            heart.end()
+            table.end(row, "failed", reason=trouble, counts=heart.counts())
+            return
+        logger.warning("job %s: another driver may do better: %s", order.job_id, trouble)
+    finally:
+        heart.end()
+    if table.is_cancelled(row):
+        table.end(row, "cancelled", counts=_counts(end) if end else heart.counts())
+    elif end is not None and not end.is_stopped and not end.unfinished:
+        counts = _counts(end) | {"audio_seconds": before.audio_seconds + end.audio_seconds}
+        if end.finished:
+            table.end(row, "succeeded", counts=counts)
+        else:
+            table.end(row, "failed", reason="no recording could be separated", counts=counts)
+    else:
+        table.note(row, replace(heart.progress, trouble=trouble))
+
+
+def checked_input(request: JobRequest, *, folder: Store) -> str:
+    """Give what is read: a manifest's rows are checked one by one and copied, so that nobody changes them afterwards.
+
+    Parameters
+    ----------
+    request : JobRequest
+    folder : Store
+        Where the copy lies.
+
+    Raises
+    ------
+    Refusal
+        If a row names a place that the token may not.
+    """
+    storage = StoreOptions(**request.sounds.get("storage", {}))
+    copy = folder / _MANIFEST
+    if copy.exists():
+        return str(copy)
+    listing = open_listing(Store(request.input, storage))
+    if listing.kind not in ("manifest", "inventory"):
+        return request.input
+    with tempfile.TemporaryDirectory(prefix="uss-ray-job-") as scratch:
+        path = Path(scratch, _MANIFEST)
+        with pq.ParquetWriter(path, RECORDING_SCHEMA) as written:
+            for table in listing.tables():
+                for uri in table.column("recording_uri").to_pylist():
+                    allowed_place(uri, prefixes=request.prefixes, item="recording of the manifest")
+                written.write_table(table.cast(RECORDING_SCHEMA))
+        copy.put(path)
+    return str(copy)
+
+
+class _Heart:
+    """Beats while the work goes on."""
+
+    def __init__(self, before: JobProgress, *, write: Callable[[JobProgress], None]) -> None:
+        self._before = before
+        self._write = write
+        self.progress = before
+        self.ask: Callable[[], bool] = lambda: False
+        self.stop: Callable[[], None] = lambda: None
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def begin(self, seconds: float) -> None:
+        self._beat()
+        self._thread = threading.Thread(target=self._run, args=(seconds,), name="heart", daemon=True)
+        self._thread.start()
+
+    def tell(self, progress: JobProgress) -> None:
+        """Add what this driver has done to what was done before."""
+        before = self._before
+        self.progress = replace(
+            self.progress,
+            found=before.finished + before.failed + progress.found,
+            finished=before.finished + progress.finished,
+            failed=before.failed + progress.failed,
+            audio_seconds=before.audio_seconds + progress.audio_seconds,
+            seconds=progress.seconds,
+        )
+
+    def counts(self) -> dict[str, int | float]:
+        names = ("found", "finished", "failed", "audio_seconds")
+        return {name: getattr(self.progress, name) for name in names}
+
+    def end(self) -> None:
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self, seconds: float) -> None:
+        has_asked = False
+        while not self._ended.wait(seconds):
+            self._beat()
+            try:
+                if not has_asked and self.ask():
+                    has_asked = True
+                    self.stop()
+            except UssRayError as error:
+                logger.info("the table of jobs does not answer: %s", error.reason)
+
+    def _beat(self) -> None:
+        self.progress = replace(self.progress, beat=self.progress.beat + 1)
+        try:
+            self._write(self.progress)
+        except UssRayError as error:  # the work itself tells what is wrong with the store
+            logger.info("how far the job is could not be written: %s", error.reason)
+
+
+def _counts(end: JobEnd) -> dict[str, int | float]:
+    found = end.finished + end.failed + end.unfinished
+    return {
+        "found": found,
+        "finished": end.finished,
+        "failed": end.failed,
+        "audio_seconds": end.audio_seconds,
+    }

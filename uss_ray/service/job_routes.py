@@ -1,0 +1,320 @@
+"""`/v1/jobs/...`: whole archives, separated while nobody waits; asked for once, however often it is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import AsyncIterator
+from itertools import islice
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from uss_ray.api.request import SoundRequest
+from uss_ray.config import canonical_json
+from uss_ray.errors import DataError, UssRayError
+from uss_ray.ontology.known import KnownNodes
+from uss_ray.parsing import read_json
+from uss_ray.results.index.find import Wanted, find, nodes_named
+from uss_ray.service.asking import asked_for
+from uss_ray.service.body import json_object, uri_of
+from uss_ray.service.jobs import JobRequest, JobRow, JobTable, State, digest_of
+from uss_ray.service.keeper import DRIVER, VARIABLE, counts_of
+from uss_ray.service.places import allowed_place, check_apart
+from uss_ray.service.problems import Refusal
+from uss_ray.service.service import Service, service_of
+from uss_ray.store.store import Store
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+_PAGE = 100
+_LOOK_SECONDS = 1.0
+_QUIET_SECONDS = 15.0
+_RETRY_SECONDS = "5"
+_KEY_LETTERS = 255
+_NO_STORE = {"cache-control": "no-store"}
+_PLACE = {"type": "object", "required": ["uri"], "properties": {"uri": {"type": "string"}}}
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["input"],
+                    "properties": {
+                        "input": {**_PLACE, "description": "A recording, a folder or prefix, or a manifest."},
+                        "output": {**_PLACE, "description": "Without one the service keeps the results."},
+                        "query": {"type": "object"},
+                        "settings": {"type": "object"},
+                        "write": {"type": "object"},
+                    },
+                }
+            }
+        },
+    },
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "schema": {"type": "string", "maxLength": _KEY_LETTERS},
+            "description": "The same key is the same job, however often it is sent.",
+        }
+    ],
+}
+
+
+@router.post("", status_code=202, openapi_extra=_BODY)
+async def submit(
+    request: Request,
+    dry_run: Annotated[
+        bool, Query(description="Only say what there is to do, and what it would give.")
+    ] = False,
+) -> Response:
+    """Take a job, or say what it would do."""
+    service, tenant = service_of(request), request.state.tenant
+    table = service.jobs
+    key = request.headers.get("idempotency-key")
+    if key is not None and not 0 < len(key) <= _KEY_LETTERS:
+        raise Refusal(
+            "idempotency-key", expected=f"1 to {_KEY_LETTERS} letters", found=str(len(key)), status=422
+        )
+    said = await json_object(request, limits=service.settings.limits)
+    job_id = table.new_id(tenant.name, key)
+    asked = await _asked(service, dict(said), tenant=tenant, job_id=job_id, digest=digest_of(said))
+    if dry_run:
+        return JSONResponse(await _planned(asked), headers=_NO_STORE)
+    row = await asyncio.to_thread(_added, table, asked, service.settings.limits.jobs)
+    await service.wake_keeper()
+    shown = _shown(row)
+    headers = {"location": shown["links"]["self"], "retry-after": _RETRY_SECONDS, **_NO_STORE}
+    return JSONResponse(shown, status_code=202, headers=headers)
+
+
+@router.get("")
+def listed(
+    request: Request,
+    status: Annotated[State | None, Query(description="Only those that stand so.")] = None,
+    cursor: Annotated[str, Query(max_length=32, description="`next` of the page before.")] = "",
+) -> JSONResponse:
+    """List the jobs of the token, in the order of their ids."""
+    table, tenant = service_of(request).jobs, request.state.tenant.name
+    shown: list[dict[str, Any]] = []
+    for (_, job_id), names in table.names(tenant).items():
+        if job_id <= cursor:
+            continue
+        row = table.read(tenant, job_id, names)
+        if row is None or status not in (None, row.state):
+            continue
+        if len(shown) == _PAGE:
+            return JSONResponse({"jobs": shown, "next": shown[-1]["id"]}, headers=_NO_STORE)
+        shown.append(_shown(row))
+    return JSONResponse({"jobs": shown, "next": None}, headers=_NO_STORE)
+
+
+@router.get("/{job_id}")
+def told(request: Request, job_id: str) -> JSONResponse:
+    """Tell how far a job is."""
+    row = service_of(request).jobs.find(request.state.tenant.name, job_id)
+    headers = _NO_STORE if row.ended is not None else {"retry-after": _RETRY_SECONDS, **_NO_STORE}
+    return JSONResponse(_shown(row), headers=headers)
+
+
+@router.get(
+    "/{job_id}/events", response_class=Response, responses={200: {"content": {"text/event-stream": {}}}}
+)
+async def events(request: Request, job_id: str) -> StreamingResponse:
+    """Tell how far a job is, again whenever that changes, until it has ended (server-sent events)."""
+    table, tenant = service_of(request).jobs, request.state.tenant.name
+    first = await asyncio.to_thread(table.find, tenant, job_id)
+
+    async def stream() -> AsyncIterator[str]:
+        row, said, quiet = first, "", time.monotonic()
+        while True:
+            shown = json.dumps(_shown(row))
+            if shown != said:
+                said, quiet = shown, time.monotonic()
+                yield f"event: job\ndata: {shown}\n\n"
+            elif time.monotonic() - quiet >= _QUIET_SECONDS:
+                quiet = time.monotonic()
+                yield ": still there\n\n"
+            if row.ended is not None:
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
+            try:
+                row = await asyncio.to_thread(table.find, tenant, job_id)
+            except UssRayError:  # it was forgotten, or the store is away: who asks again hears which
+                return
+
+    return StreamingResponse(stream(), media_type="text/event-stream", headers=_NO_STORE)
+
+
+@router.delete(
+    "/{job_id}", status_code=202, responses={200: {"description": "It has ended, or was asked to before."}}
+)
+async def cancelled(
+    request: Request,
+    job_id: str,
+    results: Annotated[bool, Query(description="Remove the results that the service keeps, too.")] = False,
+) -> JSONResponse:
+    """End a job: what is in flight is finished and stays. Of one that has ended, `results` removes what is kept."""
+    service, tenant = service_of(request), request.state.tenant.name
+    table = service.jobs
+
+    def end() -> tuple[JobRow, bool]:
+        row = table.find(tenant, job_id)
+        if row.ended is None:
+            is_new = table.cancel(row)
+        else:
+            is_new = False
+            if results:
+                table.forget_results(row)
+        return table.find(tenant, job_id), is_new
+
+    row, is_new = await asyncio.to_thread(end)
+    if is_new:
+        await service.wake_keeper()
+    return JSONResponse(_shown(row), status_code=202 if is_new else 200, headers=_NO_STORE)
+
+
+@router.get("/{job_id}/recordings")
+def recordings(
+    request: Request,
+    job_id: str,
+    class_: Annotated[tuple[str, ...], Query(alias="class", description="Sounds, with all below them.")] = (),
+    min_probability: Annotated[float | None, Query(ge=0, le=1)] = None,
+    cursor: Annotated[int, Query(ge=0, description="`next` of the page before.")] = 0,
+) -> JSONResponse:
+    """List what was heard in which recording, as `uss-ray find` does; of a job that runs, what there is by now."""
+    service = service_of(request)
+    row = service.jobs.find(request.state.tenant.name, job_id)
+    wanted = Wanted(
+        node_ids=nodes_named(class_, vocabulary=service.vocabulary) if class_ else None,
+        min_probability=min_probability,
+    )
+    try:
+        found = list(islice(find(_output_of(service, row), wanted=wanted), cursor, cursor + _PAGE + 1))
+    except DataError:
+        found = []  # there is no index yet
+    content = {
+        "recordings": [finding.to_record() for finding in found[:_PAGE]],
+        "next": cursor + _PAGE if len(found) > _PAGE else None,
+    }
+    return JSONResponse(content, headers=_NO_STORE)
+
+
+def _output_of(service: Service, row: JobRow) -> Store:
+    return Store(row.request.output, service.settings.storage)
+
+
+async def _asked(
+    service: Service, said: dict[str, Any], *, tenant: Any, job_id: str, digest: str
+) -> JobRequest:
+    """Check what a client says; what is wrong is refused before there is a job."""
+    table = service.jobs
+    source = allowed_place(
+        uri_of(said.pop("input", None), item="input"), prefixes=tenant.prefixes, item="input"
+    )
+    if "output" in said:
+        output = allowed_place(
+            uri_of(said.pop("output"), item="output"), prefixes=tenant.prefixes, item="output"
+        )
+        check_apart(output, source=source)
+    else:
+        output = str(table.results(tenant.name, job_id))
+    sounds = asked_for(service.sounds, parameters={}, options=said, limits=service.settings.limits)
+    _check_sounds(sounds, known=await service.known())
+    if os.path.exists(sounds.weights):
+        sounds = sounds.replace(weights=os.path.abspath(sounds.weights))
+    return JobRequest(
+        job_id=job_id,
+        tenant=tenant.name,
+        created_at=time.time(),
+        digest=digest,
+        input=source,
+        output=output,
+        sounds=sounds.model_dump(mode="json", exclude_unset=True),
+        prefixes=tenant.prefixes,
+    )
+
+
+def _check_sounds(sounds: SoundRequest, *, known: KnownNodes) -> None:
+    """Refuse names that stand for nothing: an archive has no row for them."""
+    for name in (*sounds.query.classes, *sounds.query.exclude):
+        known.vocabulary.resolve(name)
+    for text in sounds.query.texts:
+        known.resolve_text(text)
+
+
+def _added(table: JobTable, asked: JobRequest, most: int) -> JobRow:
+    try:
+        known = table.find(asked.tenant, asked.job_id)
+    except Refusal:
+        known = None
+    if known is None:
+        unfinished = sum("status.json" not in names for names in table.names(asked.tenant).values())
+        if unfinished >= most:
+            raise Refusal(
+                "jobs of this token",
+                expected=f"at most {most} that are not over",
+                found="one more",
+                status=429,
+                limit="jobs",
+                retry_after=60.0,
+            )
+    return table.add(asked)
+
+
+async def _planned(asked: JobRequest) -> dict[str, Any]:
+    """Have the input counted in a process of its own, which ends with the call."""
+    given = {
+        "input": asked.input,
+        "output": asked.output,
+        "sounds": dict(asked.sounds),
+        "prefixes": asked.prefixes,
+    }
+    process = await asyncio.create_subprocess_exec(
+        *DRIVER,
+        "plan",
+        env={**os.environ, VARIABLE: canonical_json(given)},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        told, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    if process.returncode:
+        raise RuntimeError(f"the plan of a job ended with {process.returncode}")
+    found: dict[str, Any] = read_json(told)
+    if "fault" in found:
+        raise Refusal(**found["fault"], status=422)
+    return found
+
+
+def _shown(row: JobRow) -> dict[str, Any]:
+    request, counts = row.request, counts_of(row)
+    own = f"/v1/jobs/{request.job_id}"
+    done, progress = counts["finished"] + counts["failed"], row.progress
+    left = None
+    if row.state == "running" and progress is not None and done and progress.seconds:
+        left = round((counts["found"] - done) * progress.seconds / done, 1)
+    return {
+        "id": request.job_id,
+        "status": row.state,
+        "is_cancelled": row.is_cancelled,
+        "created_at": request.created_at,
+        "ended_at": row.ended["ended_at"] if row.ended else None,
+        "reason": row.ended["reason"] if row.ended else None,
+        **counts,
+        "seconds_left": left,
+        "drivers": len(row.attempts),
+        "input": {"uri": request.input},
+        "output": {"uri": request.output},
+        "links": {"self": own, "events": f"{own}/events", "recordings": f"{own}/recordings"},
+    }

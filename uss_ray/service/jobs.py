@@ -1,0 +1,303 @@
+"""The table of jobs: a folder a job in the store, small JSON objects in it; what it says is true.
+
+::
+
+    STORE/jobs/<tenant>/<id>/request.json        what is asked; never changes
+                             attempt-0001.json   that a driver was begun; who creates it, begins it
+                             progress.json       how far that driver is, again and again: its sign of life
+                             cancel.json         that it shall end
+                             status.json         how it ended; never changes
+    STORE/job-results/<tenant>/<id>/...          its results, where the request names no other place
+
+All but the progress are created once, by whoever is first: so no two keepers begin one attempt, and no two ends differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from uss_ray.api.staging import remove_folder
+from uss_ray.config import Settings, canonical_json
+from uss_ray.errors import OutputError, UssRayError
+from uss_ray.parsing import read_json
+from uss_ray.service.problems import Refusal
+from uss_ray.store.options import StoreOptions
+from uss_ray.store.store import Store
+
+State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+JOBS, RESULTS = "jobs", "job-results"
+REQUEST, PROGRESS, CANCEL, STATUS = "request.json", "progress.json", "cancel.json", "status.json"
+_ID = re.compile("[0-9a-f]{32}")
+_ATTEMPT = re.compile(r"attempt-(\d{4})\.json")
+_NAMESPACE = uuid.UUID("0b7c7a86-6a4b-4a39-9c1f-6d6f0f6f1a0b")
+
+
+class JobOrder(Settings):
+    """Which job a driver drives: all that it is handed; everything else stands in the table."""
+
+    store: str
+    storage: StoreOptions = StoreOptions()
+    tenant: str
+    job_id: str
+    attempt: int
+    actors: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the driver; the same for whoever begins this attempt."""
+        return f"{self.job_id}-{self.attempt}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRequest:
+    """What a job is asked.
+
+    Attributes
+    ----------
+    job_id, tenant : str
+    created_at : float
+        Seconds since 1970.
+    digest : str
+        Of what the client said.
+    input, output : str
+    sounds : mapping
+        Fields of a `SoundRequest`.
+    prefixes : tuple of str
+        Below these its recordings may lie.
+    """
+
+    job_id: str
+    tenant: str
+    created_at: float
+    digest: str
+    input: str
+    output: str
+    sounds: Mapping[str, Any]
+    prefixes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobProgress:
+    """How far a driver is.
+
+    Attributes
+    ----------
+    attempt : int
+    found, finished, failed : int
+        Recordings.
+    audio_seconds, seconds : float
+        Of sound that is done, and of work.
+    beat : int
+        Goes up as long as the driver lives.
+    trouble : str or None
+        Why the driver ended, where another one may do better.
+    """
+
+    attempt: int
+    found: int = 0
+    finished: int = 0
+    failed: int = 0
+    audio_seconds: float = 0.0
+    seconds: float = 0.0
+    beat: int = 0
+    trouble: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRow:
+    """A job as the table has it.
+
+    Attributes
+    ----------
+    request : JobRequest
+    attempts : tuple of int
+        `finished` when each driver was begun.
+    progress : JobProgress or None
+    is_cancelled : bool
+        Whether it shall end, or has ended so.
+    ended : mapping or None
+        What `status.json` says.
+    """
+
+    request: JobRequest
+    attempts: tuple[int, ...] = ()
+    progress: JobProgress | None = None
+    is_cancelled: bool = False
+    ended: Mapping[str, Any] | None = field(default=None)
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        if self.ended is not None:
+            state: State = self.ended["status"]
+            return state
+        return "running" if self.attempts else "queued"
+
+
+class JobTable:
+    """The jobs of a store.
+
+    Parameters
+    ----------
+    store : Store
+        Root of what the service keeps.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store.absolute()
+        self._root = self.store / JOBS
+
+    def new_id(self, tenant: str, key: str | None) -> str:
+        """Name a job: the same key of a tenant names the same one."""
+        return (uuid.uuid4() if key is None else uuid.uuid5(_NAMESPACE, f"{tenant}\n{key}")).hex
+
+    def results(self, tenant: str, job_id: str) -> Store:
+        """Tell where results lie that go to no other place."""
+        return self.store / RESULTS / tenant / job_id
+
+    def add(self, request: JobRequest) -> JobRow:
+        """Add a job; one that is there already and asks the same is given.
+
+        Raises
+        ------
+        Refusal
+            If that one asks something else.
+        """
+        place = self._folder(request.tenant, request.job_id) / REQUEST
+        if place.create(_json(asdict(request))):
+            return JobRow(request=request)
+        found = self.find(request.tenant, request.job_id)
+        if found.request.digest != request.digest:
+            raise Refusal(
+                "idempotency-key", expected="the request that it came with first", found="another", status=422
+            )
+        return found
+
+    def find(self, tenant: str, job_id: str) -> JobRow:
+        """Give a job.
+
+        Raises
+        ------
+        Refusal
+            If there is none of that id, or it is another tenant's.
+        """
+        if _ID.fullmatch(job_id) is None:
+            raise _no_job(job_id)
+        folder = self._folder(tenant, job_id)
+        try:
+            names = {place.name for place in folder.list()}
+        except UssRayError as error:
+            if folder.is_gone():
+                raise _no_job(job_id) from error
+            raise
+        row = self.read(tenant, job_id, names)
+        if row is None:
+            raise _no_job(job_id)
+        return row
+
+    def names(self, tenant: str | None = None) -> dict[tuple[str, str], set[str]]:
+        """List which objects each job has, in the order of the ids."""
+        root = self._root if tenant is None else self._root / tenant
+        found: dict[tuple[str, str], set[str]] = {}
+        try:
+            if not root.exists():
+                return found
+            for place in root.list():
+                parts = place.relative_to(self._root).split("/")
+                if len(parts) == 3 and _ID.fullmatch(parts[1]):
+                    found.setdefault((parts[0], parts[1]), set()).add(parts[2])
+        except UssRayError:
+            if not root.is_gone():
+                raise
+        return {key: names for key, names in sorted(found.items()) if REQUEST in names}
+
+    def read(self, tenant: str, job_id: str, names: set[str]) -> JobRow | None:
+        """Read a job whose objects were listed; None if it is gone meanwhile."""
+        folder = self._folder(tenant, job_id)
+        said = self._read(folder / REQUEST)
+        if said is None:
+            return None
+        progress = self._read(folder / PROGRESS) if PROGRESS in names else None
+        begun = sorted(name for name in names if _ATTEMPT.fullmatch(name))
+        return JobRow(
+            request=JobRequest(**{**said, "prefixes": tuple(said["prefixes"])}),
+            attempts=tuple((self._read(folder / name) or {}).get("finished", 0) for name in begun),
+            progress=None if progress is None else JobProgress(**progress),
+            is_cancelled=CANCEL in names,
+            ended=self._read(folder / STATUS) if STATUS in names else None,
+        )
+
+    def begin(self, row: JobRow, *, finished: float) -> int | None:
+        """Begin the next attempt; None if somebody else did."""
+        attempt = len(row.attempts) + 1
+        made = self.folder_of(row) / f"attempt-{attempt:04d}.json"
+        # With a mark of its own, so that nobody takes another's for what it has written itself.
+        said = {"finished": finished, "at": time.time(), "mark": uuid.uuid4().hex}
+        return attempt if made.create(_json(said)) else None
+
+    def note(self, row: JobRow, progress: JobProgress) -> None:
+        """Write how far its driver is."""
+        (self.folder_of(row) / PROGRESS).put(_json(asdict(progress)))
+
+    def is_cancelled(self, row: JobRow) -> bool:
+        """Tell whether it shall end."""
+        return (self.folder_of(row) / CANCEL).exists()
+
+    def cancel(self, row: JobRow) -> bool:
+        """Ask it to end; False if that was asked before."""
+        return (self.folder_of(row) / CANCEL).create(_json({"at": time.time(), "mark": uuid.uuid4().hex}))
+
+    def end(
+        self, row: JobRow, state: State, *, counts: Mapping[str, int | float], reason: str | None = None
+    ) -> bool:
+        """Say how it ended; False if it had ended before."""
+        said = {"status": state, "ended_at": time.time(), "reason": reason, **counts}
+        return (self.folder_of(row) / STATUS).create(_json(said))
+
+    def forget_results(self, row: JobRow) -> None:
+        """Remove the results that lie with the service."""
+        remove_folder(self.store, f"{RESULTS}/{row.request.tenant}/{row.request.job_id}", with_hidden=True)
+
+    def forget(self, row: JobRow) -> None:
+        """Remove a job, and what of it lies with the service."""
+        self.forget_results(row)
+        (self.folder_of(row) / REQUEST).remove()
+        remove_folder(self.store, f"{JOBS}/{row.request.tenant}/{row.request.job_id}", with_hidden=True)
+
+    def folder_of(self, row: JobRow) -> Store:
+        """Tell where the objects of a job lie."""
+        return self._folder(row.request.tenant, row.request.job_id)
+
+    def _folder(self, tenant: str, job_id: str) -> Store:
+        return self._root / tenant / job_id
+
+    def _read(self, place: Store) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = read_json(place.read())
+        except UssRayError:
+            if place.is_gone():
+                return None
+            raise
+        except ValueError as error:
+            raise OutputError(str(place), expected="JSON", found=str(error)) from error
+        return found
+
+
+def digest_of(said: Mapping[str, Any]) -> str:
+    """Tell requests apart by what they say."""
+    return hashlib.sha256(canonical_json(said).encode()).hexdigest()
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return canonical_json(value).encode()
+
+
+def _no_job(job_id: str) -> Refusal:
+    return Refusal(f"job {job_id[:80]}", expected="a job of this token", found="none", status=404)

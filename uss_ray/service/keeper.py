@@ -1,0 +1,303 @@
+"""Whoever begins, resumes and expires jobs: looks at the table, and at what became of the drivers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Literal, Protocol
+
+from uss_ray.errors import ConfigError, OutputError, UssRayError
+from uss_ray.service.jobs import STATUS, JobOrder, JobRow, JobTable
+from uss_ray.service.settings import ServiceSettings
+from uss_ray.store.store import Store
+
+logger = logging.getLogger(__name__)
+
+VARIABLE: Final = "USS_RAY_JOB"
+"""Of the environment of a driver: its `JobOrder` as JSON."""
+
+DRIVER: Final = (sys.executable, "-m", "uss_ray.jobs.run_job")
+"""What a driver is; nothing of a client is in it."""
+
+Life = Literal["alive", "ended", "unknown"]
+
+
+class JobExecutor(Protocol):
+    """Whatever runs drivers."""
+
+    def start(self, order: JobOrder) -> None:
+        """Start a driver; of two with the same name only one may come to be."""
+        ...
+
+    def life(self, name: str) -> Life:
+        """Tell what became of a driver."""
+        ...
+
+    def missing(self) -> str | None:
+        """Tell what keeps it from running anything."""
+        ...
+
+    def close(self) -> None:
+        """End."""
+        ...
+
+
+class ProcessExecutor:
+    """Drivers as processes of this machine. They end orderly with the service, and the next one resumes them.
+
+    Parameters
+    ----------
+    command : sequence of str
+    """
+
+    def __init__(self, command: Sequence[str] = DRIVER) -> None:
+        self._command = list(command)
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, order: JobOrder) -> None:
+        """See `JobExecutor`."""
+        environment = {**os.environ, VARIABLE: order.canonical_json()}
+        self._processes[order.name] = subprocess.Popen(
+            self._command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+
+    def life(self, name: str) -> Life:
+        """See `JobExecutor`."""
+        process = self._processes.get(name)
+        if process is None:
+            return "unknown"
+        return "alive" if process.poll() is None else "ended"
+
+    def missing(self) -> str | None:
+        """See `JobExecutor`."""
+        return None
+
+    def close(self) -> None:
+        """Ask the drivers to finish what they have in hand, and wait for them."""
+        for process in self._processes.values():
+            if process.poll() is None:
+                process.terminate()
+        for process in self._processes.values():
+            process.wait()
+
+
+class Keeper:
+    """Keeps the jobs of a store going. There may be several: an attempt is begun by one of them only.
+
+    Parameters
+    ----------
+    store : Store
+    settings : ServiceSettings
+    executor : JobExecutor
+    clock : callable, optional
+        Gives seconds, for drivers that are silent.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        settings: ServiceSettings,
+        executor: JobExecutor,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.table = JobTable(store)
+        self._settings = settings
+        self._executor = executor
+        self._clock = clock
+        self._over: dict[tuple[str, str], float] = {}
+        self._signs: dict[str, tuple[object, float]] = {}
+        self._wake = threading.Event()
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def begin(self) -> None:
+        """Look again and again, in a thread."""
+        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look soon."""
+        self._wake.set()
+
+    def missing(self) -> Mapping[str, str]:
+        """Tell what keeps jobs from running, by the name of the part."""
+        if self._thread is not None and not self._thread.is_alive():
+            return {"keeper": "has ended"}
+        found = self._executor.missing()
+        return {} if found is None else {"jobs": found}
+
+    def close(self) -> None:
+        """Look no more."""
+        self._ended.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._executor.close()
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            self._wake.clear()
+            try:
+                self.look()
+            except Exception:
+                logger.exception("the table of jobs could not be looked at")
+            self._wake.wait(self._settings.jobs.look_seconds)
+
+    def look(self) -> None:
+        """Begin what may begin, resume what has lost its driver, end what is cancelled, forget what is over."""
+        waiting: list[JobRow] = []
+        running: Counter[str] = Counter()
+        for key, names in self.table.names().items():
+            if STATUS in names and self._over.get(key, 0.0) > time.time():
+                continue
+            row = self.table.read(*key, names)
+            if row is None:
+                continue
+            if row.ended is not None:
+                self._expire(key, row)
+            elif row.attempts and self._lives(row):
+                running[row.request.tenant] += 1
+            elif row.is_cancelled:
+                self.table.end(row, "cancelled", counts=counts_of(row))
+            elif self._is_hopeless(row):
+                trouble = row.progress.trouble if row.progress else None
+                self.table.end(
+                    row,
+                    "failed",
+                    reason=trouble or "its driver ended again and again, without progress",
+                    counts=counts_of(row),
+                )
+            else:
+                waiting.append(row)
+        waiting.sort(key=lambda row: row.request.created_at)
+        while waiting and running.total() < self._settings.jobs.at_once:
+            row = min(waiting, key=lambda row: running[row.request.tenant])
+            waiting.remove(row)
+            if self._start(row):
+                running[row.request.tenant] += 1
+
+    def _start(self, row: JobRow) -> bool:
+        attempt = self.table.begin(row, finished=counts_of(row)["finished"])
+        if attempt is None:
+            return True  # somebody else has begun it
+        order = JobOrder(
+            store=str(self.table.store),
+            storage=self._settings.storage,
+            tenant=row.request.tenant,
+            job_id=row.request.job_id,
+            attempt=attempt,
+            actors=self._settings.jobs.actors,
+        )
+        logger.info("job %s: driver %d", row.request.job_id, attempt)
+        try:
+            self._executor.start(order)
+        except Exception:
+            logger.exception("driver %s could not be started", order.name)
+            return False
+        return True
+
+    def _lives(self, row: JobRow) -> bool:
+        name = f"{row.request.job_id}-{len(row.attempts)}"
+        life = self._executor.life(name)
+        if life != "unknown":
+            self._signs.pop(name, None)
+            return life == "alive"
+        sign: object = (row.progress, len(row.attempts))
+        before, since = self._signs.get(name, (None, 0.0))
+        if before != sign:
+            self._signs[name] = sign, self._clock()
+            return True
+        return self._clock() - since < self._settings.jobs.silent_seconds
+
+    def _is_hopeless(self, row: JobRow) -> bool:
+        most = self._settings.jobs.attempts
+        last = row.attempts[-most:]
+        return len(last) == most and all(finished == counts_of(row)["finished"] for finished in last)
+
+    def _expire(self, key: tuple[str, str], row: JobRow) -> None:
+        assert row.ended is not None
+        until = row.ended["ended_at"] + self._settings.limits.job_kept_seconds
+        if until > time.time():
+            self._over[key] = until
+            return
+        try:
+            self.table.forget(row)
+            self._over.pop(key, None)
+        except UssRayError as error:
+            logger.warning("job %s could not be forgotten: %s", row.request.job_id, error.reason)
+
+
+def counts_of(row: JobRow) -> dict[str, int | float]:
+    """Give what is known of how far a job is."""
+    source = row.ended if row.ended is not None else vars(row.progress) if row.progress else {}
+    names = ("found", "finished", "failed", "audio_seconds")
+    return {name: source.get(name, 0) for name in names}
+
+
+class JobKeeping(Protocol):
+    """The keeper as the HTTP face sees it: in this process, or on Ray."""
+
+    async def begin(self) -> None:
+        """Begin with the service."""
+        ...
+
+    async def wake(self) -> None:
+        """Say that there is something to do."""
+        ...
+
+    async def missing(self) -> Mapping[str, str]:
+        """Tell what keeps jobs from running."""
+        ...
+
+    async def close(self) -> None:
+        """End with the service."""
+        ...
+
+
+class KeepingHere:
+    """A keeper in this process.
+
+    Parameters
+    ----------
+    keeper : Keeper
+    """
+
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+
+    @classmethod
+    def of(cls, settings: ServiceSettings, executor: JobExecutor) -> KeepingHere:
+        """Keep the jobs of a service.
+
+        Raises
+        ------
+        ConfigError
+            If it has no store.
+        """
+        if settings.store is None:
+            raise ConfigError("service store", expected="a place for jobs", found="none")
+        return cls(Keeper(Store(settings.store, settings.storage, OutputError), settings, executor))
+
+    async def begin(self) -> None:
+        """See `JobKeeping`."""
+        self._keeper.begin()
+
+    async def wake(self) -> None:
+        """See `JobKeeping`."""
+        self._keeper.wake()
+
+    async def missing(self) -> Mapping[str, str]:
+        """See `JobKeeping`."""
+        return self._keeper.missing()
+
+    async def close(self) -> None:
+        """See `JobKeeping`."""
+        await asyncio.to_thread(self._keeper.close)
