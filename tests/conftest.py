@@ -195,10 +195,10 @@ def write_recording(
 
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
-    """One small Ray for all tests that need one."""
+    """One small Ray for all tests that need one, with its Jobs API."""
     from uss_ray.pipelines.runtime.session import ray_session
 
-    with ray_session():
+    with ray_session(takes_jobs=True):
         yield
 
 

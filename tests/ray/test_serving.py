@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import hashlib
 import io
 import json
 import os
@@ -22,8 +23,9 @@ import psutil
 import pytest
 import soundfile as sf
 
-from tests.unit.service.conftest import wait_until
+from tests.unit.service.conftest import AUTH, TOKEN, wait_until
 from uss_ray.api.pretrained import separate
+from uss_ray.client import Client
 from uss_ray.service.backend import Answer, EngineFacts, Work
 from uss_ray.service.in_process import InProcessBackend
 from uss_ray.service.settings import Limits
@@ -64,21 +66,27 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def serving(tiny_weights: Path, folder: Path) -> Any:
+def serving(tiny_weights: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     from uss_ray.pipelines.serving.options import ServeOptions, Serving
-    from uss_ray.service.settings import ServiceSettings
+    from uss_ray.service.settings import JobSettings, ServiceSettings
+
+    prefix = str(tmp_path_factory.getbasetemp())
+    token = {"sha256": hashlib.sha256(TOKEN.encode()).hexdigest(), "tenant": "one", "prefixes": [prefix]}
+    tokens = folder / "tokens.yaml"
+    tokens.write_text(json.dumps({"tokens": [token]}))
 
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
     return Serving(
         service=ServiceSettings(
-            no_auth=True,
+            tokens=str(tokens),
             port=port,
             weights=str(tiny_weights),
             device="cpu",
             decoders=1,
             store=str(folder / "store"),
+            jobs=JobSettings(actors=1, look_seconds=1.0),
             limits=Limits(deadline_seconds=300.0),
         ),
         options=ServeOptions(cpus=0.0, threads=1, fronts=1),
@@ -95,7 +103,7 @@ def url(local_ray: None, serving: Any, folder: Path) -> Iterator[str]:
 
 @pytest.fixture
 def client(url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=url, timeout=300.0) as client:
+    with httpx.Client(base_url=url, headers=AUTH, timeout=300.0) as client:
         yield client
 
 
@@ -155,6 +163,26 @@ def test_the_samples_are_those_of_the_command_line_alone_and_among_others(
     assert tags["nodes"]
 
 
+def test_a_job_ends_although_its_driver_is_killed(
+    url: str, client: httpx.Client, make_recording: Any
+) -> None:
+    for name in ("one.wav", "two.wav"):
+        source = make_recording(name).parent
+    jobs = Client(url, TOKEN).jobs
+    job = jobs.submit(str(source), query={"levels": [1]})
+    wait_until(lambda: bool(_drivers()))
+    for driver in _drivers():
+        driver.kill()
+    ended = jobs.wait(job.job_id, seconds=300.0)
+    assert (ended.status, ended.finished, ended.failed) == ("succeeded", 2, 0), ended
+    assert client.get(f"/v1/jobs/{job.job_id}").json()["drivers"] == 2
+    rows = list(jobs.recordings(job.job_id))
+    assert {row["recording_id"] for row in rows} == {"one.wav", "two.wav"}
+    again = jobs.cancel(job.job_id, results=True)
+    assert again.status == "succeeded"
+    assert list(jobs.recordings(job.job_id)) == []
+
+
 def test_a_separator_that_dies_costs_time_and_a_fatal_recording_is_refused(
     client: httpx.Client, make_recording: Any, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -187,6 +215,7 @@ def test_a_full_queue_puts_off_and_a_client_that_goes_makes_room(
     ) as raw:
         head = (
             f"POST /v1/separate?threshold={STAYS} HTTP/1.1\r\nHost: localhost\r\n"
+            f"Authorization: Bearer {TOKEN}\r\n"
             f"Content-Length: {len(content)}\r\nx-request-disconnect-disabled: ?1\r\n"
             "x-request-timeout-seconds: 0\r\n\r\n"
         )
@@ -271,5 +300,14 @@ def _fronts() -> list[psutil.Process]:
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             if "ServeReplica:uss-ray:Front" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
+def _drivers() -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if process.cmdline()[1:] == ["-m", "uss_ray.jobs.run_job"]:
                 found.append(process)
     return found

@@ -47,7 +47,6 @@ class Limits(Settings):
         default=30 * 24 * 3600,
         description="Seconds that a job, and what of it lies with the service, is kept.",
     )
-    upload_seconds: Count = Field(default=24 * 3600, description="Seconds that an upload is kept.")
     decoder_memory_bytes: Count = Field(
         default=2_000_000_000, description="Memory that a decoder's process may take for a recording."
     )
