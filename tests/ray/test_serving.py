@@ -178,9 +178,12 @@ def test_a_job_ends_although_its_driver_is_killed(
     assert client.get(f"/v1/jobs/{job.job_id}").json()["drivers"] == 2
     rows = list(jobs.recordings(job.job_id))
     assert {row["recording_id"] for row in rows} == {"one.wav", "two.wav"}
+    stems = [row["stem"] for row in rows if row["stem"]]
+    assert client.get(stems[0]).content[:4] == b"fLaC"
     again = jobs.cancel(job.job_id, results=True)
     assert again.status == "succeeded"
     assert list(jobs.recordings(job.job_id)) == []
+    assert client.get(stems[0]).status_code == 404
 
 
 def test_a_separator_that_dies_costs_time_and_a_fatal_recording_is_refused(

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from itertools import islice
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -200,10 +201,22 @@ def recordings(
     except DataError:
         found = []  # there is no index yet
     content = {
-        "recordings": [finding.to_record() for finding in found[:_PAGE]],
+        "recordings": [_reachable(service, row, finding.to_record()) for finding in found[:_PAGE]],
         "next": cursor + _PAGE if len(found) > _PAGE else None,
     }
     return JSONResponse(content, headers=_NO_STORE)
+
+
+def _reachable(service: Service, row: JobRow, record: dict[str, Any]) -> dict[str, Any]:
+    """Say of stems that lie with the service where it gives them."""
+    if not service.jobs.keeps_results(row):
+        return record
+    root = _output_of(service, row)
+    for owner in (record, *record["spans"]):
+        if owner["stem"] is not None:
+            name = Store(owner["stem"], root.options).relative_to(root)
+            owner["stem"] = f"/v1/results/{row.request.job_id}/stems/{quote(name)}"
+    return record
 
 
 def _output_of(service: Service, row: JobRow) -> Store:

@@ -162,6 +162,17 @@ class JobTable:
         """Tell where results lie that go to no other place."""
         return self.store / RESULTS / tenant / job_id
 
+    def keeps_results(self, row: JobRow) -> bool:
+        """Tell whether its results lie with the service."""
+        return row.request.output == str(self.results(row.request.tenant, row.request.job_id))
+
+    def result_of(self, row: JobRow, name: str) -> Store | None:
+        """Give the place of a file among results that lie with the service; None if the name can be none of theirs."""
+        is_odd = "\0" in name or any(part in ("", ".", "..") for part in name.split("/"))
+        if is_odd or not self.keeps_results(row):
+            return None
+        return self.results(row.request.tenant, row.request.job_id) / name
+
     def add(self, request: JobRequest) -> JobRow:
         """Add a job; one that is there already and asks the same is given.
 
@@ -188,7 +199,7 @@ class JobTable:
         Refusal
             If there is none of that id, or it is another tenant's.
         """
-        if _ID.fullmatch(job_id) is None:
+        if not is_job_id(job_id):
             raise _no_job(job_id)
         folder = self._folder(tenant, job_id)
         try:
@@ -288,6 +299,11 @@ class JobTable:
         except ValueError as error:
             raise OutputError(str(place), expected="JSON", found=str(error)) from error
         return found
+
+
+def is_job_id(name: str) -> bool:
+    """Tell whether a name may be that of a job."""
+    return _ID.fullmatch(name) is not None
 
 
 def digest_of(said: Mapping[str, Any]) -> str:

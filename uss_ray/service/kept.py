@@ -244,10 +244,7 @@ class KeptResults:
     def read(self, tenant: str, kept: KeptResult, *, start: int, stop: int) -> Iterator[bytes]:
         """Read bytes of the object, block by block."""
         with self._open(tenant, kept.result_id) as file:
-            file.seek(start)
-            while start < stop and (block := file.read(min(1 << 18, stop - start))):
-                start += len(block)
-                yield block
+            yield from blocks_between(file, start, stop)
 
     def window(
         self, tenant: str, kept: KeptResult, *, names: Sequence[str], start: int, frames: int
@@ -328,6 +325,14 @@ class KeptResults:
             raise OutputError(str(place), expected=error.expected, found=error.found) from error
         with file:
             yield file
+
+
+def blocks_between(file: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
+    """Read bytes of a file, block by block."""
+    file.seek(start)
+    while start < stop and (block := file.read(min(1 << 18, stop - start))):
+        start += len(block)
+        yield block
 
 
 def _gone(result_id: str) -> Refusal:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
+from urllib.parse import quote
 
 import anyio
 import anyio.to_thread
 from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
-from uss_ray.service.kept import KeptResult
+from uss_ray.service.jobs import is_job_id
+from uss_ray.service.kept import KeptResult, blocks_between
 from uss_ray.service.listening import player_of, spectrogram_of, waveform_of
 from uss_ray.service.problems import Refusal
 from uss_ray.service.service import service_of
+from uss_ray.store.store import Store
 
 router = APIRouter(prefix="/v1/results", tags=["results"])
 
@@ -38,6 +44,22 @@ class _Asked:
         self.tenant: str = request.state.tenant.name
         self.kept: KeptResult = self.results.find(self.tenant, result_id)
 
+    def block_reader(self, offset: int) -> Callable[[int, int], Iterator[bytes]]:
+        """Make what reads bytes of the object from an offset on."""
+        return lambda start, stop: self.results.read(
+            self.tenant, self.kept, start=offset + start, stop=offset + stop
+        )
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What is answered: reads the bytes from one place to another."""
+
+    read: Callable[[int, int], Iterator[bytes]]
+    size: int
+    tag: str
+    media_type: str
+
 
 @router.get("/{result_id}.zip")
 def whole(request: Request, result_id: str) -> Response:
@@ -46,9 +68,10 @@ def whole(request: Request, result_id: str) -> Response:
     presigned = asked.results.presigned(asked.tenant, asked.kept)
     if presigned is not None:
         return RedirectResponse(presigned, status_code=307)
-    return _bytes_of(
-        request, asked, offset=0, size=asked.kept.size, media_type="application/zip", name=f"{result_id}.zip"
+    content = _Content(
+        asked.block_reader(0), size=asked.kept.size, tag=f"{result_id}-0", media_type="application/zip"
     )
+    return _bytes_of(request, content, name=f"{result_id}.zip")
 
 
 @router.get("/{result_id}")
@@ -72,11 +95,19 @@ def removed(request: Request, result_id: str) -> Response:
 
 @router.get("/{result_id}/stems/{name:path}")
 def stem(request: Request, result_id: str, name: str) -> Response:
-    """Give a stem, or the stretch of it that `Range` asks for."""
+    """Give a stem, of a kept result or of a job whose results the service keeps, or what `Range` asks for of it."""
+    media_type = _TYPES.get(name.rpartition(".")[2])
+    if is_job_id(result_id):
+        return _bytes_of(request, _stem_of_job(request, result_id, name, media_type), name=name)
     asked = _Asked(request, result_id)
     part = asked.kept.part(name)
-    media_type = _TYPES.get(name.rpartition(".")[2], "application/octet-stream")
-    return _bytes_of(request, asked, offset=part.offset, size=part.size, media_type=media_type, name=name)
+    content = _Content(
+        asked.block_reader(part.offset),
+        size=part.size,
+        tag=f"{result_id}-{part.offset}",
+        media_type=media_type or "application/octet-stream",
+    )
+    return _bytes_of(request, content, name=name)
 
 
 @router.get("/{result_id}/window")
@@ -145,13 +176,30 @@ def _drawing(request: Request) -> anyio.CapacityLimiter:
     return limiter
 
 
-def _bytes_of(
-    request: Request, asked: _Asked, *, offset: int, size: int, media_type: str, name: str
-) -> Response:
-    """Answer with bytes of the object, or with the range of them that was asked for (RFC 9110, section 14)."""
-    tag = f'"{asked.kept.result_id}-{offset}"'
+def _stem_of_job(request: Request, job_id: str, name: str, media_type: str | None) -> _Content:
+    table = service_of(request).jobs
+    row = table.find(request.state.tenant.name, job_id)
+    place = table.result_of(row, name) if media_type else None
+    if place is None or media_type is None or place.is_gone():
+        raise Refusal(f"stem {name[:100]}", expected="a stem of this job", found="none", status=404)
+    return _Content(
+        partial(_blocks_of, place),
+        size=place.size(),
+        tag=f"{job_id}-{row.request.created_at}",
+        media_type=media_type,
+    )
+
+
+def _blocks_of(place: Store, start: int, stop: int) -> Iterator[bytes]:
+    with place.open() as file:
+        yield from blocks_between(file, start, stop)
+
+
+def _bytes_of(request: Request, content: _Content, *, name: str) -> Response:
+    """Answer with the bytes, or with the range of them that was asked for (RFC 9110, section 14)."""
+    tag, size = f'"{content.tag}"', content.size
     headers = {"accept-ranges": "bytes", "etag": tag, **_NEVER_CHANGES}
-    headers["content-disposition"] = f'attachment; filename="{name.rpartition("/")[2]}"'
+    headers["content-disposition"] = f"attachment; filename*=UTF-8''{quote(name.rpartition('/')[2])}"
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     wanted = None if request.headers.get("if-range", tag) != tag else request.headers.get("range")
@@ -163,8 +211,9 @@ def _bytes_of(
         status = 206
         headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
     headers["content-length"] = str(stop - start)
-    blocks = asked.results.read(asked.tenant, asked.kept, start=offset + start, stop=offset + stop)
-    return StreamingResponse(blocks, status_code=status, headers=headers, media_type=media_type)
+    return StreamingResponse(
+        content.read(start, stop), status_code=status, headers=headers, media_type=content.media_type
+    )
 
 
 def _stretch(first: str, last: str, *, size: int) -> tuple[int, int]:

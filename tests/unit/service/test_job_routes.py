@@ -247,3 +247,30 @@ def test_the_client_submits_waits_lists_and_cancels(jobs: Jobs) -> None:
         assert client.jobs.cancel(job.job_id, results=True) == ended
         with pytest.raises(ServiceError, match="prefix"):
             client.jobs.submit("/etc")
+
+
+def test_stems_that_the_service_keeps_are_given_by_it(jobs: Jobs, tmp_path: Path) -> None:
+    job = jobs.submit().json()
+    jobs.wait(job, "succeeded")
+    kept = tmp_path / "store" / "job-results" / "one" / job["id"]
+    (kept / "stems" / "a é").mkdir(parents=True)
+    (kept / "stems" / "a é" / "Dög.flac").write_bytes(b"0123456789")
+    (kept / "index.parquet").write_bytes(b"")
+    own = f"/v1/results/{job['id']}/stems"
+    stem = f"{own}/stems/a é/Dög.flac"
+    whole = jobs.http.get(stem)
+    assert (whole.content, whole.headers["content-type"]) == (b"0123456789", "audio/flac")
+    assert jobs.http.get(stem, headers={"range": "bytes=2-4"}).content == b"234"
+    assert jobs.http.get(stem, headers={"if-none-match": whole.headers["etag"]}).status_code == 304
+    with jobs.service.client(token=OTHER_TOKEN) as other:
+        assert other.get(stem).status_code == 404
+    outside = tmp_path / "store" / "secret.flac"
+    outside.write_bytes(b"secret")
+    for name in (
+        "none.flac",
+        "index.parquet",
+        "..%2f..%2f..%2fsecret.flac",
+        "x/..%2F..%2F..%2F..%2Fsecret.flac",
+        "a%00.flac",
+    ):
+        assert jobs.http.get(f"{own}/{name}").status_code == 404, name
