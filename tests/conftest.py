@@ -205,8 +205,7 @@ def local_ray() -> Iterator[None]:
 @pytest.fixture
 def nothing_held_afterwards(local_ray: None) -> Iterator[None]:
     """See that a job leaves all CPUs of its Ray free, however it ends."""
-    from tests.free_cluster import states_of_runs, wait_until_all_is_free
+    from tests.free_cluster import wait_until_cpus_are_free
 
-    others = states_of_runs()
     yield
-    wait_until_all_is_free(but=others)
+    wait_until_cpus_are_free()
