@@ -7,6 +7,12 @@ A set has audio/train and metadata/train_segments.csv, as AudioSet. Clips are de
 from clips, mines anchors, and learns from both. `separator` mines with it, tries each of the widths that are named for
 20 seconds, takes the widest that makes enough items in the time, and trains it; the moving average is written every
 minute, in parts of at most 15 MiB (`--resume` begins with one), and at the end a weights folder.
+
+    python examples/train_on_one_gpu.py tagger --data SET SET --work WORK --begin starter-v1 --tagger MINES \
+        --separator-of WEIGHTS --steps 2600 --batch 32 --speed 0 --crops 2 6 -o WEIGHTS_WITH_A_BETTER_TAGGER
+
+goes on with the tagger of weights that there are, on anchors that another one mines, for a separator that stays: two
+cores are enough. The class means of the separator's weights stay too, so that what steers it is the same.
 """
 
 from __future__ import annotations
@@ -37,6 +43,7 @@ from uss_ray.errors import DataError, UssRayError
 from uss_ray.mining.clip_miner import ClipMiner, WeakClip
 from uss_ray.mining.settings import MiningSettings
 from uss_ray.models.network_settings import ResUNetConfig
+from uss_ray.models.panns import Panns
 from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.models.specifications import ClassListId
 from uss_ray.ontology.vocabulary import Vocabulary
@@ -62,7 +69,8 @@ from uss_ray.training.resident import (
     ResidentTaggerTask,
 )
 from uss_ray.training.tagger import AnchorLabels
-from uss_ray.weights.folder import Weights, read_folder
+from uss_ray.weights.folder import Weights, read_folder, save_weights
+from uss_ray.weights.locate import locate_weights
 
 _SEGMENT_SECONDS = 2.0
 _CLIP_SECONDS = 10.0
@@ -142,9 +150,7 @@ def resume(module: nn.Module, folder: Path) -> None:
     state: dict[str, torch.Tensor] = {}
     for part in sorted(folder.glob("average-*.safetensors")):
         state |= load_file(part)
-    module.load_state_dict(
-        {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-    )
+    module.load_state_dict(_floats(state))
 
 
 def load_data(folders: Sequence[Path], work: Path, *, device: torch.device, most: int | None) -> Data:
@@ -246,28 +252,9 @@ def settled(task: Task[Any], state: TrainingState) -> TrainingState:
 
 
 def train_tagger(options: argparse.Namespace, data: Data, device: torch.device) -> None:
-    """Learn from clips, mine, learn from anchors and clips."""
-    channels = tuple(options.channels)
-    recipe = TaggerRecipe(
-        name=f"{options.name}-tagger",
-        fit=_fit(options, rate=options.rate or 2e-3),
-        plan=PlanSettings(batch_size=options.batch, lanes=1),
-        tagger=PannsConfig(
-            block_channels=channels,
-            embedding_size=channels[-1],
-            head="frame",
-            pooling="linear_softmax",
-            hop_samples=640,
-            block_dropout=options.dropout,
-            head_dropout=0.3,
-        ),
-        balanced=True,
-        unknown="labels",
-        crop_seconds=(3.0, 10.0),
-        overlapped=0.7,
-        augmentation=_AUGMENTATION,
-        mixup=options.mixup,
-    )
+    """Learn from clips, mine, learn from anchors and clips; with weights to mine with, the latter alone."""
+    begun = None if options.begin is None else _tagger_of(options.begin)
+    recipe = _tagger_recipe(options, begun)
     known = np.flatnonzero(data.clips.labels.any(axis=0)).tolist()
     write = partial(
         export_tagger,
@@ -275,27 +262,93 @@ def train_tagger(options: argparse.Namespace, data: Data, device: torch.device) 
         class_ids=data.vocabulary.classes.ids,
         known_classes=known,
     )
-    task = ResidentTaggerTask(recipe, data.clips, device=device)
-    recipe = _paced(recipe, task, options, seconds=0.45 * options.seconds)
-    task = ResidentTaggerTask(recipe, data.clips, device=device)
-    with _told("tagger, clips"):
-        state = settled(task, train(task, recipe.fit, folder=options.work / "tagger-1", seed=0))
-        first = write(state, options.work / "tagger-1-weights", task=task)
+    parameters = None if begun is None else _floats(begun.state_dict())
+    mines = None if options.tagger is None else locate_weights(options.tagger)
+    if mines is None:
+        task = _begun(ResidentTaggerTask(recipe, data.clips, device=device), parameters)
+        recipe = _paced(recipe, task, options, seconds=0.45 * options.seconds)
+        task = _begun(ResidentTaggerTask(recipe, data.clips, device=device), parameters)
+        with _told("tagger, clips"):
+            state = settled(task, train(task, recipe.fit, folder=options.work / "tagger-1", seed=0))
+            mines = write(state, options.work / "tagger-1-weights", task=task)
+        parameters = dict(state.model)
     with _told("mining"):
-        anchors, _ = mine(data, first, device=device)
+        anchors, _ = mine(data, mines, device=device)
         print(len(anchors.catalogue), "anchors of", len(anchors.catalogue.classes), "classes", flush=True)
     recipe = recipe.model_copy(
         update={"anchor_share": 0.6, "overlapped": 0.8, "plan": recipe.plan.model_copy(update={"seed": 1})}
     )
     labels = AnchorLabels(anchors, data.vocabulary)
-    again = ResidentTaggerTask(recipe, data.clips, anchors=labels, device=device)
-    again.module.load_state_dict(dict(state.model))
-    recipe = _paced(recipe, again, options, seconds=0.45 * options.seconds, rate=0.5)
-    task = ResidentTaggerTask(recipe, data.clips, anchors=labels, device=device)
-    task.module.load_state_dict(dict(state.model))
+    again = _begun(ResidentTaggerTask(recipe, data.clips, anchors=labels, device=device), parameters)
+    rate = 0.5 if options.tagger is None else 1.0
+    recipe = _paced(recipe, again, options, seconds=0.45 * options.seconds, rate=rate)
+    task = _begun(ResidentTaggerTask(recipe, data.clips, anchors=labels, device=device), parameters)
     with _told("tagger, anchors and clips"):
         state = settled(task, train(task, recipe.fit, folder=options.work / "tagger-2", seed=1))
-    write(state, options.output, task=task)
+    output = write(state, options.output, task=task)
+    if options.separator_of is not None:
+        join(output, read_folder(locate_weights(options.separator_of)), name=options.name)
+
+
+def _tagger_recipe(options: argparse.Namespace, begun: Panns | None) -> TaggerRecipe:
+    channels = tuple(options.channels)
+    shape = PannsConfig(
+        block_channels=channels,
+        embedding_size=channels[-1],
+        head="frame",
+        pooling="linear_softmax",
+        hop_samples=640,
+        block_dropout=options.dropout,
+        head_dropout=0.3,
+    )
+    return TaggerRecipe(
+        name=f"{options.name}-tagger",
+        fit=_fit(options, rate=options.rate or 2e-3),
+        plan=PlanSettings(batch_size=options.batch, lanes=1),
+        tagger=shape if begun is None else begun.config,
+        balanced=True,
+        unknown="labels",
+        crop_seconds=tuple(options.crops),
+        overlapped=0.7,
+        augmentation=_AUGMENTATION.model_copy(update={"speed": options.speed}),
+        mixup=options.mixup,
+    )
+
+
+def _tagger_of(weights: str) -> Panns:
+    found = read_folder(locate_weights(weights)).tagger
+    if not isinstance(found, Panns):
+        raise DataError(
+            f"weights {weights}", expected="a tagger of the PANNs family", found=type(found).__name__
+        )
+    return found
+
+
+def _begun(task: ResidentTaggerTask, parameters: Mapping[str, torch.Tensor] | None) -> ResidentTaggerTask:
+    if parameters is not None:
+        task.module.load_state_dict(dict(parameters))
+    return task
+
+
+def join(folder: Path, separating: Weights, *, name: str) -> None:
+    """Put a separator and what steers it beside the tagger of a folder."""
+    heard = read_folder(folder)
+    save_weights(
+        folder,
+        {**separating.networks, "tagger": heard.networks["tagger"]},
+        name=name,
+        specifications=separating.specifications,
+        class_means=separating.class_means,
+        dtype="float16",
+        source={
+            "tagger": heard.source,
+            "separator": {"sha256": separating.sha256, **(separating.source or {})},
+        },
+    )
+
+
+def _floats(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
 
 def _paced(
@@ -323,7 +376,7 @@ def train_separator(options: argparse.Namespace, data: Data, device: torch.devic
     """Mine, choose a width, train."""
     began = time.monotonic()
     with _told("mining"):
-        anchors, weights = mine(data, options.tagger, device=device)
+        anchors, weights = mine(data, locate_weights(options.tagger), device=device)
         print(len(anchors.catalogue), "anchors of", len(anchors.catalogue.classes), "classes", flush=True)
     chosen, steps = options.widths[0], options.steps
     if not steps:
@@ -439,7 +492,13 @@ def main() -> None:
     parser.add_argument("--channels", type=int, nargs="+", default=[32, 64, 128, 256, 384])
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--mixup", action="store_true")
-    parser.add_argument("--tagger", type=Path)
+    parser.add_argument(
+        "--speed", type=float, default=_AUGMENTATION.speed, help="largest change of a clip's speed"
+    )
+    parser.add_argument("--crops", type=float, nargs=2, default=[3.0, 10.0], help="seconds of a clip at once")
+    parser.add_argument("--begin", help="weights whose tagger is trained further")
+    parser.add_argument("--tagger", help="weights that mine anchors")
+    parser.add_argument("--separator-of", help="weights whose separator goes with the tagger")
     parser.add_argument("--widths", nargs="+", choices=sorted(_WIDTHS), default=["8", "12", "16"])
     parser.add_argument("--least-items", type=float, default=200_000)
     parser.add_argument("--trial-seconds", type=float, default=_TRIAL_SECONDS)

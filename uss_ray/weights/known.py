@@ -123,6 +123,12 @@ NAMED: Final[dict[str, NamedFolder]] = {
             size=10_220_290,
             content="the first starter weights, of 128 classes",
         ),
+        NamedFolder(
+            name="starter-large",
+            sha256="c9b31f0bd5b9a2cd8f09e54c3e2892281cc385d5be8269e6f258e41a6866d767",
+            size=17273939,
+            content="281 classes, a separator of twice the parameters",
+        ),
     )
 }
 """Folders of other weights of this project. Their sha256 stays: who has used them can have them again, to the bit."""

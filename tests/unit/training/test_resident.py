@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from examples.train_on_one_gpu import MinuteKeeper, resume
+from examples.train_on_one_gpu import MinuteKeeper, join, resume
 from tests.kept_run import Kept
 from tests.synthetic_set import LABELS, RATE, SAMPLES, SyntheticSet, small_recipe, sound_of
 from tests.unit.training.test_tagger import CONFIG
@@ -20,6 +22,7 @@ from uss_ray.training.resident import (
     ResidentTaggerTask,
 )
 from uss_ray.training.tagger import AnchorLabels
+from uss_ray.weights.folder import read_folder, save_weights
 
 CLASSES = len(LABELS)
 EACH = 4
@@ -187,3 +190,32 @@ def test_the_average_of_a_minute_is_taken_up_again(tmp_path):
     resume(other, tmp_path)
     for name, tensor in network.state_dict().items():
         assert torch.allclose(other.state_dict()[name], tensor, atol=1e-3)
+
+
+def test_a_tagger_that_learnt_more_goes_before_a_separator_that_stays(
+    tiny_weights: Path, tmp_path: Path
+) -> None:
+    separating = read_folder(tiny_weights)
+    assert separating.tagger is not None
+    with torch.no_grad():
+        for parameter in separating.tagger.parameters():
+            parameter += 0.25
+    learnt = save_weights(
+        tmp_path / "w",
+        {"tagger": separating.tagger},
+        name="ear",
+        specifications=separating.specifications,
+        source={"step": 7},
+    )
+    before = read_folder(learnt)
+    join(learnt, read_folder(tiny_weights), name="both")
+    both, kept = read_folder(learnt), read_folder(tiny_weights)
+    assert (both.name, both.source) == (
+        "both",
+        {"tagger": {"step": 7}, "separator": {"sha256": kept.sha256, **(kept.source or {})}},
+    )
+    for role, of in (("tagger", before), ("separator", kept)):
+        for name, tensor in of.networks[role].state_dict().items():
+            torch.testing.assert_close(both.networks[role].state_dict()[name], tensor, rtol=1e-3, atol=1e-3)
+    assert (both.class_means is None) == (kept.class_means is None)
+    assert both.specifications == kept.specifications

@@ -155,18 +155,19 @@ def test_a_named_folder_that_lies_on_this_machine_stays_there(
     assert not cache_folder().exists()
 
 
-def test_the_starter_of_before_can_be_had_by_its_name(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("name", list(NAMED))
+def test_weights_of_ours_can_be_had_by_their_name(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     kept = Path(__file__).parents[3] / "weights"
     monkeypatch.setenv("USS_RAY_WEIGHTS_BASE", str(kept))
-    assert locate_weights("starter-v1") == kept / "starter-v1"
-    facts = NAMED["starter-v1"]
-    assert describe_weights("starter-v1")["sha256"] == facts.sha256
-    assert sum(file.stat().st_size for file in (kept / "starter-v1").iterdir()) == facts.size
+    assert locate_weights(name) == kept / name
+    facts = NAMED[name]
+    assert describe_weights(name)["sha256"] == facts.sha256
+    assert sum(file.stat().st_size for file in (kept / name).iterdir()) == facts.size
     monkeypatch.setenv("USS_RAY_WEIGHTS_BASE", str(tmp_path))
-    with pytest.raises(WeightsError, match=r"starter-v1/config\.json"):
-        locate_weights("starter-v1")
+    with pytest.raises(WeightsError, match=rf"{name}/config\.json"):
+        locate_weights(name)
 
 
 def test_a_published_file_in_a_folder_is_held_to_its_size_and_checksum(
@@ -217,7 +218,7 @@ def test_a_name_is_fetched_and_imported_once(
     known = PUBLISHED["panns-cnn14"]
     assert downloads == [(known.uri, known.sha256, known.size)]
     assert json.loads((first / "config.json").read_text())["kind"] == "panns-cnn14"
-    with pytest.raises(WeightsError, match="expected one of starter, starter-v1, panns-cnn14"):
+    with pytest.raises(WeightsError, match="expected one of starter, starter-v1, starter-large, panns-cnn14"):
         fetch_named("other")
 
 
@@ -244,7 +245,7 @@ def test_how_a_store_is_reached_travels_with_the_place(monkeypatch: pytest.Monke
 
 def test_an_unknown_name_is_an_error_that_names_the_known_ones() -> None:
     with pytest.raises(
-        WeightsError, match=r"no-such-weights: expected .* starter, starter-v1, panns-cnn14, .* found none"
+        WeightsError, match=r"no-such-weights: expected .* starter, starter-v1, starter-large, panns-cnn14, .* found none"
     ):
         locate_weights("no-such-weights")
 
