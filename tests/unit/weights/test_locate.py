@@ -245,7 +245,8 @@ def test_how_a_store_is_reached_travels_with_the_place(monkeypatch: pytest.Monke
 
 def test_an_unknown_name_is_an_error_that_names_the_known_ones() -> None:
     with pytest.raises(
-        WeightsError, match=r"no-such-weights: expected .* starter, starter-v1, starter-large, panns-cnn14, .* found none"
+        WeightsError,
+        match=r"no-such-weights: expected .* starter, starter-v1, starter-large, panns-cnn14, .* found none",
     ):
         locate_weights("no-such-weights")
 
