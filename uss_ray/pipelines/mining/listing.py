@@ -124,10 +124,15 @@ class _ClipTables:
         self._tell(changed, table=table, ledger=ledger)
 
     def _tell(self, changed: list[int], *, table: SegmentTable, ledger: MiningLedger) -> None:
-        """Let the driver hear of clips that were done and hold something else now; those mined are no longer so."""
+        """Let the driver hear of clips that were done and hold something else now; those mined are no longer so.
+
+        A clip that lies in two containers has changed once.
+        """
         if changed:
-            names = Named(len(changed), [excerpt_id(table, row) for row in changed[:_EXAMPLES]])
-            skipped = -int(ledger.mined[changed].sum())
+            rows = np.array(changed, np.int32)
+            rows = rows[self._claim(rows)]
+            names = Named(len(rows), [excerpt_id(table, row) for row in rows[:_EXAMPLES].tolist()])
+            skipped = -int(ledger.mined[rows].sum())
             self._state.add_earlier.remote(self._number, Earlier(skipped=skipped, changed=names))
             changed.clear()
 

@@ -46,11 +46,14 @@ def test_a_run_whose_output_another_one_takes_over_is_told_to_stop(
     monkeypatch.setattr(job, "ray_session", lambda *_, **__: nullcontext())
     monkeypatch.setattr(job, "hold_lease", lost_at_once)
     monkeypatch.setattr(job, "start_run_state", lambda: state)
+    monkeypatch.setattr(
+        job, "end_run_state", lambda ended: told.append("end" if ended is state else "another")
+    )
     monkeypatch.setattr(job, "_use_gpu", lambda _: False)
     monkeypatch.setattr(job, "_run", lambda *_, **__: told.append("train"))
     with pytest.raises(OutputError, match="another run"):
         train_on_ray(training_of(synthetic_set, tmp_path / "run"), TrainOptions(workers="1"))
-    assert told == ["stop", "train"]
+    assert told == ["stop", "train", "end"]
 
 
 def test_two_workers_one_of_which_is_killed_train_what_one_process_does(
