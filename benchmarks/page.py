@@ -47,7 +47,7 @@ class NoEngine:
 
     async def answer(self, work: Work) -> Answer:
         """See `Backend`."""
-        raise RuntimeError("the page of this benchmark opens kept results; it asked to separate")
+        raise RuntimeError(f"expected a page that opens kept results, found one that asks for {work}")
 
     async def missing(self) -> Mapping[str, str]:
         """See `Backend`."""
