@@ -5,6 +5,8 @@ Owns the classes and the wording; the exit code of the command line is `exit_cod
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from uss_ray.wording import plain, plain_lines
 
 
@@ -22,6 +24,8 @@ class UssRayError(Exception):
     """
 
     exit_code = 1
+    told_besides: ClassVar[tuple[str, ...]] = ()
+    """Names of what a kind takes besides the three; it travels to other processes with them."""
 
     def __init__(self, item: str, *, expected: str, found: str) -> None:
         self.item = plain(item)
@@ -30,7 +34,8 @@ class UssRayError(Exception):
         super().__init__(f"{self.item}: expected {self.expected}, found {self.found}")
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.item, self.expected, self.found)
+        names = ("item", "expected", "found", *self.told_besides)
+        return _rebuild, (type(self), {name: getattr(self, name) for name in names})
 
     @property
     def reason(self) -> str:
@@ -38,8 +43,8 @@ class UssRayError(Exception):
         return str(self).replace("\n", " ")
 
 
-def _rebuild(kind: type[UssRayError], item: str, expected: str, found: str) -> UssRayError:
-    return kind(item, expected=expected, found=found)
+def _rebuild(kind: type[UssRayError], said: dict[str, Any]) -> UssRayError:
+    return kind(**said)
 
 
 class RecordingError(UssRayError):

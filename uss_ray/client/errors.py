@@ -23,6 +23,8 @@ class ServiceError(UssRayError):
         Which limit of `Client.info` the request meets.
     """
 
+    told_besides = ("status", "request_id", "limit")
+
     def __init__(
         self,
         item: str,
@@ -38,9 +40,6 @@ class ServiceError(UssRayError):
         self.request_id = request_id
         self.limit = limit
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return _rebuilt, (self.item, self.expected, self.found, self.status, self.request_id, self.limit)
-
     @classmethod
     def of(cls, status: int, problem: Mapping[str, Any]) -> ServiceError:
         """Make it from an answer; what lies before a service may say nothing in our words."""
@@ -52,11 +51,3 @@ class ServiceError(UssRayError):
             request_id=problem.get("request_id"),
             limit=problem.get("limit"),
         )
-
-
-def _rebuilt(
-    item: str, expected: str, found: str, status: int, request_id: str | None, limit: str | None
-) -> ServiceError:
-    return ServiceError(
-        item, expected=expected, found=found, status=status, request_id=request_id, limit=limit
-    )

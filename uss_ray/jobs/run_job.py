@@ -20,7 +20,7 @@ from uss_ray.pipelines.archive.plan import plan_archive
 from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.progress import Progress
 from uss_ray.service.job_driver import JobEnd, Tell, checked_input, drive
-from uss_ray.service.jobs import JobOrder, JobProgress, JobRequest
+from uss_ray.service.jobs import Counts, JobOrder, JobRequest
 from uss_ray.service.keeper import VARIABLE
 from uss_ray.sources.listing import open_listing
 from uss_ray.store.store import Store
@@ -30,16 +30,13 @@ def separate(request: JobRequest, source: str, tell: Tell, *, actors: int | None
     """Run the archive job of a request, or go on with it."""
 
     def told(progress: Progress) -> None:
-        tell(
-            JobProgress(
-                attempt=0,
-                found=progress.found,
-                finished=progress.finished - progress.failed,
-                failed=progress.failed,
-                audio_seconds=progress.audio_seconds,
-                seconds=progress.seconds,
-            )
+        counts = Counts(
+            found=progress.found,
+            finished=progress.finished - progress.failed,
+            failed=progress.failed,
+            audio_seconds=progress.audio_seconds,
         )
+        tell(counts, progress.seconds)
 
     result = separate_archive(
         source,
@@ -47,13 +44,16 @@ def separate(request: JobRequest, source: str, tell: Tell, *, actors: int | None
         options=JobOptions(actors=actors),
         on_progress=told,
     )
-    counts = result.summary.recordings
+    found = result.summary.recordings
+    finished, failed = found.separated + found.skipped, found.failed + found.failed_before
     return JobEnd(
-        finished=counts.separated + counts.skipped,
-        failed=counts.failed + counts.failed_before,
-        unfinished=counts.unfinished,
-        audio_seconds=result.counters.audio_seconds,
-        is_stopped=result.signal_number is not None,
+        counts=Counts(
+            found=finished + failed + found.unfinished,
+            finished=finished,
+            failed=failed,
+            audio_seconds=result.counters.audio_seconds,
+        ),
+        is_whole=result.signal_number is None and not found.unfinished,
     )
 
 
@@ -73,8 +73,7 @@ def main() -> None:
     """Do what the environment says."""
     said = read_json(os.environ[VARIABLE])
     if sys.argv[1:] == ["plan"]:
-        request = JobRequest(job_id="", tenant="", created_at=0.0, digest="", **said)
-        sys.stdout.write(json.dumps(plan(request)))
+        sys.stdout.write(json.dumps(plan(JobRequest.of(said))))
         return
     order = JobOrder(**said)
     drive(order, lambda request, source, tell: separate(request, source, tell, actors=order.actors))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from uss_ray.errors import OutputError, UssRayError
-from uss_ray.service.jobs import JobOrder, JobProgress, JobRequest, JobTable
+from uss_ray.service.jobs import Counts, JobOrder, JobProgress, JobRequest, JobTable
 from uss_ray.service.places import allowed_place
 from uss_ray.sources.listing import open_listing
 from uss_ray.sources.recordings import RECORDING_SCHEMA
@@ -35,23 +35,21 @@ class JobEnd:
 
     Attributes
     ----------
-    finished, failed, unfinished : int
-    audio_seconds : float
-        Of those that this driver separated.
-    is_stopped : bool
-        Whether it was asked to end.
+    counts : Counts
+        Of all of them; the sound is that of those which this driver separated.
+    is_whole : bool
+        Whether nothing is left to do.
     """
 
-    finished: int
-    failed: int
-    unfinished: int
-    audio_seconds: float
-    is_stopped: bool
+    counts: Counts
+    is_whole: bool
 
 
-Tell = Callable[[JobProgress], None]
+Tell = Callable[[Counts, float], None]
+"""Told what a driver has done, and in how many seconds."""
+
 Work = Callable[[JobRequest, str, Tell], JobEnd]
-"""Separates the input at a place, and tells of how far it is: counts of its own run."""
+"""Separates the input at a place, and tells how far it is."""
 
 
 def end_this_process() -> None:
@@ -94,16 +92,19 @@ def drive(
         trouble = without_secrets(error.reason)
         if not (isinstance(error, OutputError) or is_infrastructure(error)):
             heart.end()
-            table.end(row, "failed", reason=trouble, counts=heart.counts())
+            table.end(row, "failed", reason=trouble, counts=Counts.of(vars(heart.progress)))
             return
         logger.warning("job %s: another driver may do better: %s", order.job_id, trouble)
     finally:
         heart.end()
+    counts = Counts.of(vars(heart.progress))
+    if end is not None:
+        seconds = before.audio_seconds + end.counts.audio_seconds
+        counts = replace(end.counts, audio_seconds=seconds)
     if table.is_cancelled(row):
-        table.end(row, "cancelled", counts=_counts(end) if end else heart.counts())
-    elif end is not None and not end.is_stopped and not end.unfinished:
-        counts = _counts(end) | {"audio_seconds": before.audio_seconds + end.audio_seconds}
-        if end.finished:
+        table.end(row, "cancelled", counts=counts)
+    elif end is not None and end.is_whole:
+        if counts.finished:
             table.end(row, "succeeded", counts=counts)
         else:
             table.end(row, "failed", reason="no recording could be separated", counts=counts)
@@ -160,21 +161,17 @@ class _Heart:
         self._thread = threading.Thread(target=self._run, args=(seconds,), name="heart", daemon=True)
         self._thread.start()
 
-    def tell(self, progress: JobProgress) -> None:
+    def tell(self, done: Counts, seconds: float) -> None:
         """Add what this driver has done to what was done before."""
         before = self._before
         self.progress = replace(
             self.progress,
-            found=before.finished + before.failed + progress.found,
-            finished=before.finished + progress.finished,
-            failed=before.failed + progress.failed,
-            audio_seconds=before.audio_seconds + progress.audio_seconds,
-            seconds=progress.seconds,
+            found=before.finished + before.failed + done.found,
+            finished=before.finished + done.finished,
+            failed=before.failed + done.failed,
+            audio_seconds=before.audio_seconds + done.audio_seconds,
+            seconds=seconds,
         )
-
-    def counts(self) -> dict[str, int | float]:
-        names = ("found", "finished", "failed", "audio_seconds")
-        return {name: getattr(self.progress, name) for name in names}
 
     def end(self) -> None:
         self._ended.set()
@@ -198,13 +195,3 @@ class _Heart:
             self._write(self.progress)
         except UssRayError as error:  # the work itself tells what is wrong with the store
             logger.info("how far the job is could not be written: %s", error.reason)
-
-
-def _counts(end: JobEnd) -> dict[str, int | float]:
-    found = end.finished + end.failed + end.unfinished
-    return {
-        "found": found,
-        "finished": end.finished,
-        "failed": end.failed,
-        "audio_seconds": end.audio_seconds,
-    }

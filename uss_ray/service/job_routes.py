@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from itertools import islice
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -15,15 +16,14 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from uss_ray.api.request import SoundRequest
-from uss_ray.config import canonical_json
 from uss_ray.errors import DataError, UssRayError
 from uss_ray.ontology.known import KnownNodes
 from uss_ray.parsing import read_json
 from uss_ray.results.index.find import Wanted, find, nodes_named
 from uss_ray.service.asking import asked_for
 from uss_ray.service.body import json_object, uri_of
-from uss_ray.service.jobs import JobRequest, JobRow, JobTable, State, digest_of
-from uss_ray.service.keeper import DRIVER, VARIABLE, counts_of
+from uss_ray.service.jobs import STATUS, JobRequest, JobRow, JobTable, State, digest_of
+from uss_ray.service.keeper import DRIVER, VARIABLE
 from uss_ray.service.places import allowed_place, check_apart
 from uss_ray.service.problems import Refusal
 from uss_ray.service.service import Service, service_of
@@ -268,7 +268,7 @@ def _added(table: JobTable, asked: JobRequest, most: int) -> JobRow:
     except Refusal:
         known = None
     if known is None:
-        unfinished = sum("status.json" not in names for names in table.names(asked.tenant).values())
+        unfinished = sum(STATUS not in names for names in table.names(asked.tenant).values())
         if unfinished >= most:
             raise Refusal(
                 "jobs of this token",
@@ -283,16 +283,10 @@ def _added(table: JobTable, asked: JobRequest, most: int) -> JobRow:
 
 async def _planned(asked: JobRequest) -> dict[str, Any]:
     """Have the input counted in a process of its own, which ends with the call."""
-    given = {
-        "input": asked.input,
-        "output": asked.output,
-        "sounds": dict(asked.sounds),
-        "prefixes": asked.prefixes,
-    }
     process = await asyncio.create_subprocess_exec(
         *DRIVER,
         "plan",
-        env={**os.environ, VARIABLE: canonical_json(given)},
+        env={**os.environ, VARIABLE: asked.to_json()},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
@@ -311,12 +305,12 @@ async def _planned(asked: JobRequest) -> dict[str, Any]:
 
 
 def _shown(row: JobRow) -> dict[str, Any]:
-    request, counts = row.request, counts_of(row)
+    request, counts = row.request, row.counts
     own = f"/v1/jobs/{request.job_id}"
-    done, progress = counts["finished"] + counts["failed"], row.progress
+    done, progress = counts.finished + counts.failed, row.progress
     left = None
     if row.state == "running" and progress is not None and done and progress.seconds:
-        left = round((counts["found"] - done) * progress.seconds / done, 1)
+        left = round((counts.found - done) * progress.seconds / done, 1)
     return {
         "id": request.job_id,
         "status": row.state,
@@ -324,7 +318,7 @@ def _shown(row: JobRow) -> dict[str, Any]:
         "created_at": request.created_at,
         "ended_at": row.ended["ended_at"] if row.ended else None,
         "reason": row.ended["reason"] if row.ended else None,
-        **counts,
+        **asdict(counts),
         "seconds_left": left,
         "drivers": len(row.attempts),
         "input": {"uri": request.input},

@@ -3,6 +3,7 @@
 ::
 
     STORE/jobs/<tenant>/<id>/request.json        what is asked; never changes
+                             input.parquet       the rows of a manifest, checked; never changes
                              attempt-0001.json   that a driver was begun; who creates it, begins it
                              progress.json       how far that driver is, again and again: its sign of life
                              cancel.json         that it shall end
@@ -51,8 +52,8 @@ class JobOrder(Settings):
 
     @property
     def name(self) -> str:
-        """Name of the driver; the same for whoever begins this attempt."""
-        return f"{self.job_id}-{self.attempt}"
+        """Name of the driver."""
+        return driver_name(self.job_id, self.attempt)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,18 +83,48 @@ class JobRequest:
     sounds: Mapping[str, Any]
     prefixes: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> JobRequest:
+        """Make it of what JSON has of it."""
+        return cls(**{**said, "prefixes": tuple(said["prefixes"])})
+
+    def to_json(self) -> str:
+        """Give what `of` takes."""
+        return canonical_json(asdict(self))
+
 
 @dataclass(frozen=True, kw_only=True)
-class JobProgress:
+class Counts:
+    """How much of a job is done.
+
+    Attributes
+    ----------
+    found, finished, failed : int
+        Recordings.
+    audio_seconds : float
+        Of sound that is done.
+    """
+
+    found: int = 0
+    finished: int = 0
+    failed: int = 0
+    audio_seconds: float = 0.0
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> Counts:
+        """Take the counts out of what says more."""
+        return cls(**{name: said[name] for name in Counts.__dataclass_fields__ if name in said})
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobProgress(Counts):
     """How far a driver is.
 
     Attributes
     ----------
     attempt : int
-    found, finished, failed : int
-        Recordings.
-    audio_seconds, seconds : float
-        Of sound that is done, and of work.
+    seconds : float
+        Of work.
     beat : int
         Goes up as long as the driver lives.
     trouble : str or None
@@ -101,10 +132,6 @@ class JobProgress:
     """
 
     attempt: int
-    found: int = 0
-    finished: int = 0
-    failed: int = 0
-    audio_seconds: float = 0.0
     seconds: float = 0.0
     beat: int = 0
     trouble: str | None = None
@@ -139,6 +166,16 @@ class JobRow:
             state: State = self.ended["status"]
             return state
         return "running" if self.attempts else "queued"
+
+    @property
+    def counts(self) -> Counts:
+        """What is known of how far it is."""
+        return Counts.of(self.ended if self.ended is not None else vars(self.progress or Counts()))
+
+    @property
+    def driver(self) -> str:
+        """Name of its last driver."""
+        return driver_name(self.request.job_id, len(self.attempts))
 
 
 class JobTable:
@@ -182,7 +219,7 @@ class JobTable:
             If that one asks something else.
         """
         place = self._folder(request.tenant, request.job_id) / REQUEST
-        if place.create(_json(asdict(request))):
+        if place.create(request.to_json().encode()):
             return JobRow(request=request)
         found = self.find(request.tenant, request.job_id)
         if found.request.digest != request.digest:
@@ -238,7 +275,7 @@ class JobTable:
         progress = self._read(folder / PROGRESS) if PROGRESS in names else None
         begun = sorted(name for name in names if _ATTEMPT.fullmatch(name))
         return JobRow(
-            request=JobRequest(**{**said, "prefixes": tuple(said["prefixes"])}),
+            request=JobRequest.of(said),
             attempts=tuple((self._read(folder / name) or {}).get("finished", 0) for name in begun),
             progress=None if progress is None else JobProgress(**progress),
             is_cancelled=CANCEL in names,
@@ -265,11 +302,9 @@ class JobTable:
         """Ask it to end; False if that was asked before."""
         return (self.folder_of(row) / CANCEL).create(_json({"at": time.time(), "mark": uuid.uuid4().hex}))
 
-    def end(
-        self, row: JobRow, state: State, *, counts: Mapping[str, int | float], reason: str | None = None
-    ) -> bool:
+    def end(self, row: JobRow, state: State, *, counts: Counts, reason: str | None = None) -> bool:
         """Say how it ended; False if it had ended before."""
-        said = {"status": state, "ended_at": time.time(), "reason": reason, **counts}
+        said = {"status": state, "ended_at": time.time(), "reason": reason, **asdict(counts)}
         return (self.folder_of(row) / STATUS).create(_json(said))
 
     def forget_results(self, row: JobRow) -> None:
@@ -299,6 +334,11 @@ class JobTable:
         except ValueError as error:
             raise OutputError(str(place), expected="JSON", found=str(error)) from error
         return found
+
+
+def driver_name(job_id: str, attempt: int) -> str:
+    """Name a driver; the same for whoever begins this attempt."""
+    return f"{job_id}-{attempt}"
 
 
 def is_job_id(name: str) -> bool:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, Protocol
 
-from uss_ray.errors import ConfigError, OutputError, UssRayError
+from uss_ray.errors import ConfigError, UssRayError
 from uss_ray.service.jobs import STATUS, JobOrder, JobRow, JobTable
 from uss_ray.service.settings import ServiceSettings
 from uss_ray.store.store import Store
@@ -21,7 +21,7 @@ from uss_ray.store.store import Store
 logger = logging.getLogger(__name__)
 
 VARIABLE: Final = "USS_RAY_JOB"
-"""Of the environment of a driver: its `JobOrder` as JSON."""
+"""Of the environment of a driver: its `JobOrder` as JSON; of a plan: its `JobRequest`."""
 
 DRIVER: Final = (sys.executable, "-m", "uss_ray.jobs.run_job")
 """What a driver is; nothing of a client is in it."""
@@ -118,6 +118,20 @@ class Keeper:
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
+    @classmethod
+    def of(cls, settings: ServiceSettings, executor: JobExecutor) -> Keeper:
+        """Keep the jobs of a service.
+
+        Raises
+        ------
+        ConfigError
+            If it has no store.
+        """
+        store = settings.kept_at()
+        if store is None:
+            raise ConfigError("service store", expected="a place for jobs", found="none")
+        return cls(store, settings, executor)
+
     def begin(self) -> None:
         """Look again and again, in a thread."""
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -166,14 +180,14 @@ class Keeper:
             elif row.attempts and self._lives(row):
                 running[row.request.tenant] += 1
             elif row.is_cancelled:
-                self.table.end(row, "cancelled", counts=counts_of(row))
+                self.table.end(row, "cancelled", counts=row.counts)
             elif self._is_hopeless(row):
                 trouble = row.progress.trouble if row.progress else None
                 self.table.end(
                     row,
                     "failed",
                     reason=trouble or "its driver ended again and again, without progress",
-                    counts=counts_of(row),
+                    counts=row.counts,
                 )
             else:
                 waiting.append(row)
@@ -185,7 +199,7 @@ class Keeper:
                 running[row.request.tenant] += 1
 
     def _start(self, row: JobRow) -> bool:
-        attempt = self.table.begin(row, finished=counts_of(row)["finished"])
+        attempt = self.table.begin(row, finished=row.counts.finished)
         if attempt is None:
             return True  # somebody else has begun it
         order = JobOrder(
@@ -205,7 +219,7 @@ class Keeper:
         return True
 
     def _lives(self, row: JobRow) -> bool:
-        name = f"{row.request.job_id}-{len(row.attempts)}"
+        name = row.driver
         life = self._executor.life(name)
         if life != "unknown":
             self._signs.pop(name, None)
@@ -220,7 +234,7 @@ class Keeper:
     def _is_hopeless(self, row: JobRow) -> bool:
         most = self._settings.jobs.attempts
         last = row.attempts[-most:]
-        return len(last) == most and all(finished == counts_of(row)["finished"] for finished in last)
+        return len(last) == most and all(finished == row.counts.finished for finished in last)
 
     def _expire(self, key: tuple[str, str], row: JobRow) -> None:
         assert row.ended is not None
@@ -233,13 +247,6 @@ class Keeper:
             self._over.pop(key, None)
         except UssRayError as error:
             logger.warning("job %s could not be forgotten: %s", row.request.job_id, error.reason)
-
-
-def counts_of(row: JobRow) -> dict[str, int | float]:
-    """Give what is known of how far a job is."""
-    source = row.ended if row.ended is not None else vars(row.progress) if row.progress else {}
-    names = ("found", "finished", "failed", "audio_seconds")
-    return {name: source.get(name, 0) for name in names}
 
 
 class JobKeeping(Protocol):
@@ -273,19 +280,6 @@ class KeepingHere:
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
 
-    @classmethod
-    def of(cls, settings: ServiceSettings, executor: JobExecutor) -> KeepingHere:
-        """Keep the jobs of a service.
-
-        Raises
-        ------
-        ConfigError
-            If it has no store.
-        """
-        if settings.store is None:
-            raise ConfigError("service store", expected="a place for jobs", found="none")
-        return cls(Keeper(Store(settings.store, settings.storage, OutputError), settings, executor))
-
     async def begin(self) -> None:
         """See `JobKeeping`."""
         self._keeper.begin()
@@ -296,7 +290,7 @@ class KeepingHere:
 
     async def missing(self) -> Mapping[str, str]:
         """See `JobKeeping`."""
-        return self._keeper.missing()
+        return await asyncio.to_thread(self._keeper.missing)
 
     async def close(self) -> None:
         """See `JobKeeping`."""

@@ -62,6 +62,8 @@ class Refusal(UssRayError):  # noqa: N818 - that is what a client meets
         Methods that there are in place of the one that was asked for.
     """
 
+    told_besides = ("status", "limit", "retry_after", "allow")
+
     def __init__(
         self,
         item: str,
@@ -78,16 +80,6 @@ class Refusal(UssRayError):  # noqa: N818 - that is what a client meets
         self.limit = limit
         self.retry_after = retry_after
         self.allow = allow
-
-    def __reduce__(self) -> tuple[object, ...]:
-        said = (self.item, self.expected, self.found, self.status, self.limit, self.retry_after)
-        return _refusal, said
-
-
-def _refusal(
-    item: str, expected: str, found: str, status: int, limit: str | None, retry_after: float | None
-) -> Refusal:
-    return Refusal(item, expected=expected, found=found, status=status, limit=limit, retry_after=retry_after)
 
 
 def internal() -> Refusal:

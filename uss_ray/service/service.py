@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from uss_ray.api.request import SoundRequest
 from uss_ray.api.staging import check_output
-from uss_ray.errors import OutputError, UssRayError
+from uss_ray.errors import UssRayError
 from uss_ray.ontology.known import KnownNodes
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.service.backend import Backend, EngineFacts
@@ -61,8 +61,7 @@ class Service:
     @cached_property
     def store(self) -> Store | None:
         """Where it keeps what it keeps."""
-        place = self.settings.store
-        return None if place is None else Store(place, self.settings.storage, OutputError)
+        return self.settings.kept_at()
 
     @cached_property
     def _kept(self) -> KeptResults | None:

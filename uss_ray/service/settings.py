@@ -9,11 +9,11 @@ from pydantic import Field, model_validator
 
 from uss_ray.api.request import Device, SoundRequest
 from uss_ray.config import Count, Location, Settings
-from uss_ray.errors import ConfigError
+from uss_ray.errors import ConfigError, OutputError
 from uss_ray.ontology.source import ClassListFile, OntologyFile
 from uss_ray.separation.settings import NetworkSettings
 from uss_ray.store.options import Storage
-from uss_ray.store.store import StoreOptions
+from uss_ray.store.store import Store, StoreOptions
 from uss_ray.weights import STARTER
 
 
@@ -129,6 +129,10 @@ class ServiceSettings(Settings):
                 "service host", expected="a loopback address without tokens", found=self.host or "all"
             )
         return self
+
+    def kept_at(self) -> Store | None:
+        """Tell where it keeps what it keeps; None where it keeps nothing."""
+        return None if self.store is None else Store(self.store, self.storage, OutputError)
 
     def sounds(self) -> SoundRequest:
         """Give what is asked for where a request says nothing."""

@@ -13,7 +13,8 @@ from tests.conftest import MakeRecording
 from uss_ray.jobs import run_job
 from uss_ray.pipelines.runtime.progress import Progress
 from uss_ray.results.run_summary import RecordingCounts
-from uss_ray.service.jobs import JobProgress, JobRequest
+from uss_ray.service.job_driver import JobEnd
+from uss_ray.service.jobs import Counts, JobRequest
 
 
 def _request(source: Path, tmp_path: Path, weights: Path) -> JobRequest:
@@ -34,8 +35,7 @@ def test_a_plan_counts_what_there_is(
 ) -> None:  # fmt: skip
     source = make_recording(seconds=3.0)
     asked = _request(source, tmp_path, tiny_weights)
-    said = {"input": asked.input, "output": asked.output, "sounds": asked.sounds, "prefixes": []}
-    monkeypatch.setenv("USS_RAY_JOB", json.dumps(said))
+    monkeypatch.setenv("USS_RAY_JOB", asked.to_json())
     monkeypatch.setattr("sys.argv", ["run_job", "plan"])
     run_job.main()
     found = json.loads(capsys.readouterr().out)
@@ -48,7 +48,7 @@ def test_a_plan_counts_what_there_is(
 def test_counts_of_the_archive_are_those_of_the_job(
     tmp_path: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[JobProgress] = []
+    told: list[Counts] = []
 
     def archive(source: str, *, on_progress: Any, **_: Any) -> Any:
         on_progress(Progress(finished=3, failed=1, found=5, audio_seconds=9.0, seconds=2.0))
@@ -60,6 +60,7 @@ def test_counts_of_the_archive_are_those_of_the_job(
         )
 
     monkeypatch.setattr(run_job, "separate_archive", archive)
-    end = run_job.separate(_request(tmp_path, tmp_path, tiny_weights), str(tmp_path), told.append, actors=1)
-    assert (told[0].finished, told[0].failed, told[0].found) == (2, 1, 5)
-    assert (end.finished, end.failed, end.unfinished, end.is_stopped) == (6, 2, 1, True)
+    request = _request(tmp_path, tmp_path, tiny_weights)
+    end = run_job.separate(request, str(tmp_path), lambda counts, _: told.append(counts), actors=1)
+    assert told == [Counts(found=5, finished=2, failed=1, audio_seconds=9.0)]
+    assert end == JobEnd(counts=Counts(found=9, finished=6, failed=2, audio_seconds=9.0), is_whole=False)

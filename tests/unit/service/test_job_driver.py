@@ -8,7 +8,7 @@ import pytest
 
 from uss_ray.errors import OutputError
 from uss_ray.service.job_driver import JobEnd, checked_input, drive
-from uss_ray.service.jobs import JobOrder, JobRequest, JobTable
+from uss_ray.service.jobs import Counts, JobOrder, JobProgress, JobRequest, JobTable
 from uss_ray.service.problems import Refusal
 from uss_ray.sources.listing import list_recordings
 from uss_ray.store.store import Store
@@ -58,7 +58,7 @@ def test_a_driver_that_has_a_later_one_does_nothing(tmp_path: Path) -> None:
 
     def work(request: JobRequest, source: str, tell: object) -> JobEnd:
         worked.append(source)
-        return JobEnd(finished=0, failed=1, unfinished=0, audio_seconds=0.0, is_stopped=False)
+        return JobEnd(counts=Counts(found=1, failed=1), is_whole=True)
 
     order = JobOrder(store=str(tmp_path / "store"), tenant="one", job_id=row.request.job_id, attempt=2)
     drive(order, work)
@@ -67,3 +67,23 @@ def test_a_driver_that_has_a_later_one_does_nothing(tmp_path: Path) -> None:
     ended = table.find("one", row.request.job_id).ended
     assert ended is not None
     assert (len(worked), ended["status"], ended["reason"]) == (1, "failed", "no recording could be separated")
+
+
+@pytest.mark.parametrize("is_cancelled", [True, False])
+def test_what_drivers_before_have_done_counts_however_it_ends(tmp_path: Path, is_cancelled: bool) -> None:
+    table = JobTable(Store(tmp_path / "store", None, OutputError))
+    row = table.add(_request(tmp_path))
+    table.begin(row, finished=0)
+    table.note(row, JobProgress(attempt=1, found=3, finished=1, audio_seconds=10.0))
+    table.begin(table.find("one", row.request.job_id), finished=1)
+    (tmp_path / "list.csv").write_text(f"uri\n{tmp_path}/a.wav\n")
+
+    def work(request: JobRequest, source: str, tell: object) -> JobEnd:
+        if is_cancelled:
+            table.cancel(row)
+        return JobEnd(counts=Counts(found=3, finished=3, audio_seconds=20.0), is_whole=True)
+
+    drive(JobOrder(store=str(tmp_path / "store"), tenant="one", job_id=row.request.job_id, attempt=2), work)
+    ended = table.find("one", row.request.job_id)
+    assert ended.counts == Counts(found=3, finished=3, audio_seconds=30.0)
+    assert ended.state == ("cancelled" if is_cancelled else "succeeded")

@@ -18,8 +18,8 @@ from tests.unit.service.conftest import OTHER_TOKEN, TOKEN, Running, running, wa
 from uss_ray.client import Client, ServiceError
 from uss_ray.errors import RecordingError
 from uss_ray.service.job_driver import JobEnd, Tell, drive
-from uss_ray.service.jobs import JobOrder, JobProgress, JobRequest
-from uss_ray.service.keeper import KeepingHere, Life
+from uss_ray.service.jobs import Counts, JobOrder, JobRequest
+from uss_ray.service.keeper import Keeper, KeepingHere, Life
 from uss_ray.service.settings import JobSettings, ServiceSettings
 
 
@@ -48,17 +48,12 @@ class Threads:
         def work(request: JobRequest, source: str, tell: Tell) -> JobEnd:
             if "broken" in source:
                 raise RecordingError("input", expected="recordings", found="none")
-            tell(JobProgress(attempt=0, found=3, finished=1, audio_seconds=5.0, seconds=1.0))
+            tell(Counts(found=3, finished=1, audio_seconds=5.0), 1.0)
             while not self.hold.wait(0.01) and not stopped.is_set():
                 pass
             is_stopped = stopped.is_set()
-            return JobEnd(
-                finished=2 if is_stopped else 3,
-                failed=0,
-                unfinished=1 if is_stopped else 0,
-                audio_seconds=15.0,
-                is_stopped=is_stopped,
-            )
+            counts = Counts(found=3, finished=2 if is_stopped else 3, audio_seconds=15.0)
+            return JobEnd(counts=counts, is_whole=not is_stopped)
 
         drive(order, work, stop=stopped.set, beat_seconds=0.02)
 
@@ -111,7 +106,7 @@ def jobs(token_file: Path, shared_folder: Path, tmp_path: Path) -> Iterator[Jobs
     )
     executor = Threads()
     with (
-        running(settings, KnownAnswers(), keeping=KeepingHere.of(settings, executor)) as service,
+        running(settings, KnownAnswers(), keeping=KeepingHere(Keeper.of(settings, executor))) as service,
         service.client() as http,
     ):
         yield Jobs(service, executor, http, str(shared_folder / "archive"))

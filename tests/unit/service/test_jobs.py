@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from uss_ray.errors import OutputError
-from uss_ray.service.jobs import JobProgress, JobRequest, JobTable
+from uss_ray.service.jobs import Counts, JobProgress, JobRequest, JobTable
 from uss_ray.service.problems import Refusal
 from uss_ray.store.store import Store
 
-NO_COUNTS: dict[str, int | float] = {}
+NO_COUNTS = Counts()
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_a_job_goes_through_its_states(table: JobTable) -> None:
     assert table.cancel(row)
     assert not table.cancel(row)
     assert table.is_cancelled(row)
-    assert table.end(row, "cancelled", counts={"finished": 1})
+    assert table.end(row, "cancelled", counts=Counts(finished=1))
     assert not table.end(row, "succeeded", counts=NO_COUNTS)
     row = table.find("one", row.request.job_id)
     assert (row.state, row.is_cancelled, row.progress) == (

@@ -9,8 +9,8 @@ import pytest
 
 from tests.unit.service.conftest import wait_until
 from uss_ray.errors import ConfigError, OutputError
-from uss_ray.service.jobs import JobOrder, JobProgress, JobRequest, JobRow
-from uss_ray.service.keeper import Keeper, KeepingHere, Life, ProcessExecutor
+from uss_ray.service.jobs import Counts, JobOrder, JobProgress, JobRequest, JobRow
+from uss_ray.service.keeper import Keeper, Life, ProcessExecutor
 from uss_ray.service.settings import JobSettings, Limits, ServiceSettings
 from uss_ray.store.store import Store
 
@@ -101,7 +101,7 @@ def test_a_driver_that_nobody_knows_is_dead_when_it_has_been_silent(tmp_path: Pa
 def test_what_is_over_is_forgotten_with_its_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keeper = _keeper(tmp_path, Noted())
     row = _add(keeper)
-    keeper.table.end(row, "succeeded", counts={})
+    keeper.table.end(row, "succeeded", counts=Counts())
     (keeper.table.results("one", row.request.job_id) / "a.flac").put(b"x")
     keeper.look()
     assert keeper.table.names()
@@ -114,7 +114,7 @@ def test_what_is_over_is_forgotten_with_its_results(tmp_path: Path, monkeypatch:
 def test_it_says_what_is_missing(tmp_path: Path) -> None:
     assert _keeper(tmp_path, Noted()).missing() == {"jobs": "nothing runs here"}
     with pytest.raises(ConfigError, match="store"):
-        KeepingHere.of(ServiceSettings(no_auth=True), Noted())
+        Keeper.of(ServiceSettings(no_auth=True), Noted())
 
 
 def test_drivers_are_processes_that_know_their_order(tmp_path: Path) -> None:

@@ -53,6 +53,8 @@ def test_who_is_put_off_is_told_until_when() -> None:
 
 
 def test_a_refusal_travels_between_processes() -> None:
-    refusal = Refusal("q", expected="a", found="b", status=503, limit="queue_seconds", retry_after=2.2)
+    refusal = Refusal(
+        "q", expected="a", found="b", status=503, limit="queue_seconds", retry_after=2.2, allow="GET"
+    )
     back = pickle.loads(pickle.dumps(refusal))  # noqa: S301 - ours
     assert vars(back) == vars(refusal)

@@ -11,11 +11,9 @@ from typing import Any
 import ray
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-from uss_ray.errors import OutputError
 from uss_ray.service.jobs import JobOrder
-from uss_ray.service.keeper import DRIVER, VARIABLE, Keeper, Life
+from uss_ray.service.keeper import DRIVER, VARIABLE, Keeper, KeepingHere, Life
 from uss_ray.service.settings import ServiceSettings
-from uss_ray.store.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +65,8 @@ class RayJobExecutor:
         return self._known
 
 
-class JobKeeper:
-    """Keeps the jobs of a service.
+class JobKeeper(KeepingHere):
+    """Keeps the jobs of a service, as a replica of Serve.
 
     Parameters
     ----------
@@ -76,18 +74,9 @@ class JobKeeper:
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
-        assert settings.store is not None
-        store = Store(settings.store, settings.storage, OutputError)
-        self._keeper = Keeper(store, settings, RayJobExecutor())
-        self._keeper.begin()
-
-    async def wake(self) -> None:
-        """Look soon."""
-        self._keeper.wake()
-
-    async def missing(self) -> Mapping[str, str]:
-        """Tell what keeps jobs from running."""
-        return await asyncio.to_thread(self._keeper.missing)
+        keeper = Keeper.of(settings, RayJobExecutor())
+        super().__init__(keeper)
+        keeper.begin()
 
 
 class RayKeeping:
