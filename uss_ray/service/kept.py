@@ -200,6 +200,10 @@ class KeptResults:
             raise _gone(result_id)
         with self._lock:
             known = self._known.get((tenant, result_id))
+        if known is not None and self._place(tenant, result_id).is_gone():  # another front has removed it
+            with self._lock:
+                self._known.pop((tenant, result_id), None)
+            raise _gone(result_id)
         if known is None:
             with self._open(tenant, result_id) as file:
                 known = _described(file, result_id=result_id)

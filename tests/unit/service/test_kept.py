@@ -107,6 +107,15 @@ def test_what_is_no_result_is_not_there(results: KeptResults, result_id: str) ->
     assert raised.value.status == 404
 
 
+def test_what_another_front_has_removed_is_not_there(
+    results: KeptResults, made: KeptResult, tmp_path: Path
+) -> None:
+    KeptResults(Store(str(tmp_path / "store"), error=OutputError)).remove("one", made.result_id)
+    with pytest.raises(Refusal, match="expected a result that is kept") as raised:
+        results.find("one", made.result_id)
+    assert raised.value.status == 404
+
+
 def test_another_tenant_finds_nothing(results: KeptResults, made: KeptResult) -> None:
     for ask in (results.find, results.remove):
         with pytest.raises(Refusal, match="expected a result that is kept"):
