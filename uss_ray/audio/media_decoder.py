@@ -89,7 +89,7 @@ class MediaDecoder:
 
     def __init__(self, file: SeekableReader, *, kind: Kind = "media") -> None:
         self.started = False
-        self._av = _pyav()
+        self._av = pyav()
         is_cut_here = kind in ("MP4", "CAF")
         try:
             recorded = recorded_spans(file) if kind == "MP4" else None
@@ -173,12 +173,17 @@ class MediaDecoder:
         expected = _shape(self.spec.sample_rate, self.spec.channels, self._coding)
         if found != expected:
             raise DecodingError(found, expected=f"{expected} throughout")
-        samples: NDArray[Any] = frame.to_ndarray()
-        if frame.format.is_packed:
-            samples = samples.reshape(-1, self.spec.channels).T
-        form = _sample_format(frame)
-        scaled = samples.astype(np.float32) / np.float32(_FULL_SCALES[form])
-        return scaled - np.float32(1.0) if form == "u8" else scaled
+        return waveform_of(frame)
+
+
+def waveform_of(frame: Any) -> NDArray[np.float32]:
+    """Give a frame of FFmpeg as (channels, samples) of full scale 1, in whichever format it has its samples."""
+    samples: NDArray[Any] = frame.to_ndarray()
+    if frame.format.is_packed:
+        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    form = _sample_format(frame)
+    scaled = samples.astype(np.float32) / np.float32(_FULL_SCALES[form])
+    return scaled - np.float32(1.0) if form == "u8" else scaled
 
 
 def has_media_decoder() -> bool:
@@ -190,7 +195,14 @@ def has_media_decoder() -> bool:
     return True
 
 
-def _pyav() -> ModuleType:
+def pyav() -> ModuleType:
+    """Give PyAV.
+
+    Raises
+    ------
+    DecodingError
+        If it is not there, or of a version that keeps what is no part of a recording.
+    """
     try:
         av = import_module("av")
     except ImportError as error:

@@ -6,13 +6,14 @@ import io
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from uss_ray.audio.decoding import DecodingError
+from uss_ray.audio.media_decoder import pyav, waveform_of
 from uss_ray.audio.resample import BlockResampler
 from uss_ray.errors import ConfigError, DataError, RecordingError
 from uss_ray.evaluation.items import Item, ItemSource, Protocol
@@ -246,7 +247,10 @@ def _read(place: Store, channel: int | None) -> tuple[Waveform, int]:
 
 def _read_track(place: Store, track: int) -> tuple[Waveform, int]:
     """Decode one sound track of an MP4 that has several, as stems are published in."""
-    av = _pyav()
+    try:
+        av = pyav()
+    except DecodingError as error:
+        raise ConfigError("stem.mp4", expected=str(error.expected), found=error.found) from error
     with place.open() as file:
         try:
             with av.open(file) as container:
@@ -255,19 +259,10 @@ def _read_track(place: Store, track: int) -> tuple[Waveform, int]:
                     raise DataError(
                         str(place), expected=f"{track + 1} sound tracks or more", found=str(len(tracks))
                     )
-                frames = [frame.to_ndarray() for frame in container.decode(tracks[track])]
+                frames = [waveform_of(frame) for frame in container.decode(tracks[track])]
                 rate = int(tracks[track].rate)
         except av.error.FFmpegError as error:
             raise DataError(str(place), expected="a stem file in MP4", found=str(error)) from error
     if not frames:
         raise DataError(str(place), expected=f"sound in its track {track}", found="an empty track")
     return np.concatenate(frames, axis=1).mean(axis=0, dtype=np.float32), rate
-
-
-def _pyav() -> Any:
-    try:
-        import av
-    except ModuleNotFoundError as error:
-        expected = "PyAV, for stems in MP4 (pip install 'uss-ray[media]')"
-        raise ConfigError("stem.mp4", expected=expected, found="no such package") from error
-    return av

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.mp4 import empty_mp4
+from tests.mp4 import empty_mp4, encoded_mp4
 from uss_ray.audio.media_decoder import has_media_decoder
 from uss_ray.audio.resample import BlockResampler
 from uss_ray.errors import DataError
@@ -104,3 +104,12 @@ def test_a_stem_file_whose_track_holds_no_sound_is_named(tmp_path: Path) -> None
         DataError, match=r"song\.stem\.mp4: expected sound in its track 0, found an empty track"
     ):
         SoundShelf(Store(tmp_path)).read("song.stem.mp4")
+
+
+@pytest.mark.skipif(not has_media_decoder(), reason="PyAV is not installed")
+def test_integers_of_a_stem_file_are_read_at_full_scale_one(tmp_path: Path) -> None:
+    sound = np.array([[0.5, -0.25, 0.125], [0.25, -0.5, 0.125]], np.float32).repeat(4096, axis=1)
+    (tmp_path / "song.stem.mp4").write_bytes(encoded_mp4(sound, rate=RATE, coding="alac"))
+    found, rate = SoundShelf(Store(tmp_path)).read("song.stem.mp4")
+    assert rate == RATE
+    assert np.array_equal(found, sound.mean(axis=0))
