@@ -42,6 +42,7 @@ from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.mining.clip_miner import WeakClip
 from uss_ray.mining.detect import AnchorDetector
 from uss_ray.mining.settings import MiningSettings
+from uss_ray.models.device import find_device
 from uss_ray.models.htsat import Htsat
 from uss_ray.models.htsat_settings import HtsatConfig
 from uss_ray.models.panns import Panns
@@ -387,9 +388,7 @@ def estimate_cost(arguments: argparse.Namespace, *, decode_seconds: float | None
 
 def device_of(request: MiningRequest) -> str:
     """Say where the networks run."""
-    if request.device != "auto":
-        return request.device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return str(find_device(request.device))
 
 
 def main() -> None:

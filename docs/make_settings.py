@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
 from uss_ray.cli import ablate, anchors, archive, mine, separate, serve, train
 from uss_ray.cli.command import Command
-from uss_ray.cli.flags import type_without_none
+from uss_ray.cli.flags import choices_of, type_without_none
 from uss_ray.config import Settings
 
 PAGE = Path(__file__).with_name("settings.md")
@@ -104,8 +104,8 @@ def row(name: str, field: FieldInfo, options: tuple[str, ...]) -> str:
 def values(field: FieldInfo) -> str:
     """Say what a setting may hold."""
     held = kind(field)
-    if get_origin(held) is Literal:
-        return ", ".join(f"`{choice}`" for choice in get_args(held))
+    if choices := choices_of(field):
+        return ", ".join(f"`{choice}`" for choice in choices)
     text = {bool: "yes or no", int: "whole number", float: "number"}.get(held, "text")
     if get_origin(held) is tuple:
         item = type_without_none(get_args(held)[0])

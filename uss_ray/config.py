@@ -9,11 +9,12 @@ import difflib
 import json
 import logging
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from uss_ray.errors import ConfigError, DataError, UssRayError
@@ -45,6 +46,18 @@ def _as_text(value: Any) -> Any:
 
 Location = Annotated[str, BeforeValidator(_as_text)]
 """Type of a field that holds a local path (also as a `Path`), a URI or a name."""
+
+
+def _checked_device(name: str) -> str:
+    if re.fullmatch(r"auto|cpu|cuda(:\d+)?", name) is None:
+        raise ConfigError(
+            "device", expected="auto, cpu, cuda or one GPU of several, such as cuda:1", found=repr(name)
+        )
+    return name
+
+
+Device = Annotated[str, AfterValidator(_checked_device), Field(examples=["auto", "cpu", "cuda", "cuda:1"])]
+"""Type of a field that says where networks run; auto takes a GPU where there is one."""
 
 
 class Settings(BaseModel):

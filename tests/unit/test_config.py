@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 from pydantic import Field
 
-from uss_ray.config import Settings, canonical_json, load, overlay, parse_json, to_yaml
+from uss_ray.config import Device, Settings, canonical_json, load, overlay, parse_json, to_yaml
 from uss_ray.errors import ConfigError, DataError, OutputError
 
 
@@ -21,6 +21,10 @@ class Recipe(Settings):
     name: str = "base"
     floor_dbfs: float | None = None
     loss: Loss = Loss()
+
+
+class Placed(Settings):
+    device: Device = "auto"
 
 
 def test_settings_cannot_be_changed_and_are_equal_by_value():
@@ -43,6 +47,18 @@ def test_a_bad_value_is_named(values, message):
     with pytest.raises(ConfigError) as caught:
         Recipe(**values)
     assert str(caught.value).endswith(message)
+
+
+@pytest.mark.parametrize("name", ["auto", "cpu", "cuda", "cuda:1"])
+def test_a_device_is_named_or_numbered(name: str) -> None:
+    assert Placed(device=name).device == name
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:-1", "CUDA"])
+def test_no_other_name_is_a_device(name: str) -> None:
+    expected = f"device: expected auto, cpu, cuda or one GPU of several, such as cuda:1, found '{name}'"
+    with pytest.raises(ConfigError, match=expected):
+        Placed(device=name)
 
 
 def test_a_changed_copy_is_checked():

@@ -40,7 +40,8 @@ class SeparateBatch:
         A recording that cannot be read ends the pipeline, or becomes one row with the status `failed` and its reason.
     weights : str or path, default="starter"
         Name, folder or URI.
-    device : {"auto", "cpu", "cuda"}, default="auto"
+    device : str, default="auto"
+        As of `Separator`.
     **options
         As of `separate`.
 

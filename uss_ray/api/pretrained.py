@@ -44,8 +44,8 @@ class Separator:
     ----------
     weights : str or path, default="starter"
         Name, folder or URI.
-    device : {"auto", "cpu", "cuda"}, default="auto"
-        `auto` takes a GPU where there is one.
+    device : str, default="auto"
+        `auto` takes a GPU where there is one; or `cpu`, `cuda`, `cuda:1`.
     **options
         As of `separate`: what is asked for where a call says nothing else.
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
-from uss_ray.config import Location, Settings, canonical_json
+from uss_ray.config import Device, Location, Settings, canonical_json
 from uss_ray.errors import ConfigError, OutputError
 from uss_ray.ontology.source import ClassListFile, OntologyFile
 from uss_ray.results.options import WriteOptions
@@ -23,8 +23,6 @@ _FEWEST_SEGMENTS_A_SPAN = 10
 
 PUBLISHED_LEVELS: Final = (1, 2, 3)
 """What the published profile separates if nothing is asked for."""
-
-Device = Literal["auto", "cpu", "cuda"]
 
 
 class Query(Settings):

@@ -8,8 +8,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
 from uss_ray.api.inputs import Input, Reader, StoredInput
 from uss_ray.api.publisher import Publisher, check_before_work, facts_of, index_name, refuse_existing
 from uss_ray.api.queries import Plan, plan_targets
@@ -61,10 +59,7 @@ def load_engine(request: SoundRequest) -> LoadedEngine:
     vocabulary = Vocabulary.load(ontology_path=request.ontology, classes_path=request.class_list)
     weights = load_weights(request.weights, storage=request.storage)
     weights.check_classes(vocabulary.classes.ids)
-    device = request.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    engine = build_engine(weights, vocabulary=vocabulary, networks=request.networks, device=device)
+    engine = build_engine(weights, vocabulary=vocabulary, networks=request.networks, device=request.device)
     return LoadedEngine(engine, weights.name, weights.sha256)
 
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any, Final, Generic, Literal, NoReturn, TypeVar
+from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from uss_ray.cli.arguments import Shape, read_arguments
 from uss_ray.cli.flags import Flag, Leaf, leaves_of
@@ -214,9 +214,10 @@ class Command(Generic[Model]):
 
 def _extra_flag(name: str, extra: Extra) -> Flag:
     shape = Shape.SWITCH if extra.metavar is None else Shape.ONE
-    kind: Any = bool if extra.metavar is None else Literal[extra.choices] if extra.choices else str
+    kind: Any = bool if extra.metavar is None else str
     metavar = "{" + ",".join(extra.choices) + "}" if extra.choices else extra.metavar or ""
-    return Flag((f"--{name.replace('_', '-')}",), (), shape, kind, extra.help, metavar)
+    option = f"--{name.replace('_', '-')}"
+    return Flag((option,), (), shape, kind, extra.help, metavar, choices=extra.choices)
 
 
 def _words(

@@ -59,8 +59,8 @@ class Leaf:
     @property
     def metavar(self) -> str:
         """What stands for a value in the help."""
-        if get_origin(self.kind) is Literal:
-            return "{" + ",".join(get_args(self.kind)) + "}"
+        if choices := choices_of(self.field):
+            return "{" + ",".join(choices) + "}"
         if get_origin(self.kind) is tuple and not self.is_several:
             return "I/N"
         return {int: "INT", float: "FLOAT"}.get(type_without_none(self.item), "TEXT")
@@ -89,6 +89,8 @@ class Flag:
     default : object
         None: nothing to tell.
     is_required : bool
+    choices : tuple of str
+        What a shell offers; empty for any text.
     """
 
     options: tuple[str, ...]
@@ -99,6 +101,7 @@ class Flag:
     metavar: str
     default: Any = None
     is_required: bool = False
+    choices: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, leaf: Leaf, option: str, *, short: str | None = None, is_list: bool = False) -> Flag:
@@ -116,6 +119,7 @@ class Flag:
             metavar=leaf.metavar,
             default=leaf.default,
             is_required=leaf.field.is_required() and not leaf.is_optional,
+            choices=choices_of(leaf.field),
         )
 
     @property
@@ -130,8 +134,8 @@ class Flag:
         if self.shape in (Shape.NAMES, Shape.REPEATED):
             return tuple(words)
         (word,) = words
-        if not self.path and get_origin(self.kind) is Literal and word not in get_args(self.kind):
-            raise ConfigError(self.options[0], expected=" or ".join(get_args(self.kind)), found=repr(word))
+        if not self.path and self.choices and word not in self.choices:
+            raise ConfigError(self.options[0], expected=" or ".join(self.choices), found=repr(word))
         if NoneType in get_args(self.kind) and word.casefold() in _OFF:
             return None
         return _number(word) if type_without_none(self.kind) in (int, float) else word
@@ -148,6 +152,16 @@ def leaves_of(
             yield from leaves_of(leaf.kind, leaf.path, is_optional=may_be_left_out)
         else:
             yield leaf
+
+
+def choices_of(field: FieldInfo) -> tuple[str, ...]:
+    """Tell what a setting may hold, or examples of it where it may hold more; empty for any text."""
+    kind = type_without_none(field.annotation)
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    inner = (extra for part in get_args(field.annotation) for extra in getattr(part, "__metadata__", ()))
+    told = (field, *(extra for extra in inner if isinstance(extra, FieldInfo)))
+    return next((tuple(info.examples) for info in told if info.examples), ())
 
 
 def type_without_none(annotation: Any) -> Any:

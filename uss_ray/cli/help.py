@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import io
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union
 
 import tyro
 
@@ -85,16 +85,16 @@ def _annotation(flag: Flag) -> Any:
 
 def _kind(flag: Flag) -> Any:
     """Give the type of a value; a plain one is enough, for nothing is parsed, and takes tyro the least time."""
-    return flag.kind if get_origin(flag.kind) is Literal else str
+    return Literal.__getitem__(flag.choices) if flag.choices else str
 
 
 def _default(flag: Flag) -> Any:
     if flag.shape is Shape.SWITCH:
         return bool(flag.default)
-    if get_origin(flag.kind) is not Literal:
+    if not flag.choices:
         return ""
     default = flag.default[0] if isinstance(flag.default, tuple) and flag.default else flag.default
-    return default or get_args(flag.kind)[0]
+    return default or flag.choices[0]
 
 
 def _hint(flag: Flag) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from uss_ray.config import Count, Location, Settings, canonical_json
+from uss_ray.config import Count, Device, Location, Settings, canonical_json
 from uss_ray.errors import ConfigError, DataError, OutputError
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.store.options import StoreOptions
@@ -90,7 +90,7 @@ class EvaluationRequest(Settings):
         description="Count targets that the weights have no class mean of as failed; otherwise they end the run.",
     )
     output: Location = Field(description="Folder or URI of the run.")
-    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the networks run.")
+    device: Device = Field(default="auto", description="Where the networks run.")
     overwrite: bool = Field(default=False, description="Replace an earlier run.")
     storage: StoreOptions = Field(default_factory=StoreOptions, description="How an object store is reached.")
 

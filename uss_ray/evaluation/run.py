@@ -262,7 +262,7 @@ class Evaluator:
     @cached_property
     def engine(self) -> SeparationEngine:
         """The engine."""
-        return build_engine(self.weights, vocabulary=self.vocabulary, device=_device(self.request.device))
+        return build_engine(self.weights, vocabulary=self.vocabulary, device=self.request.device)
 
     @cached_property
     def sounds(self) -> SoundShelf:
@@ -602,10 +602,6 @@ def _settings_of(system: str, settings: SeparationSettings) -> SeparationSetting
     if system == "published":
         return SeparationSettings.published()
     return settings.replace(only_detected=True) if system == "gated" else settings
-
-
-def _device(name: str) -> str:
-    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
 _SCHEMA = schema_of(ScoreRow)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from uss_ray.anchors.anchor import Anchor, Reject
@@ -43,7 +44,7 @@ class ClipMiner:
         With a detector; with a tagger where conditions are asked for.
     settings : MiningSettings
     vocabulary : Vocabulary
-    device : str, default="cpu"
+    device : str or torch.device, default="cpu"
     precision : {"float32", "tfloat32", "bfloat16"}, default="float32"
         See `AnchorDetector`.
     compiled : bool, default=False
@@ -63,7 +64,7 @@ class ClipMiner:
         *,
         settings: MiningSettings,
         vocabulary: Vocabulary,
-        device: str = "cpu",
+        device: str | torch.device = "cpu",
         precision: Precision = "float32",
         compiled: bool = False,
     ) -> None:

@@ -58,7 +58,7 @@ class AnchorDetector:
         The same for conditions.
     batch_size : int, default=4
         Rows of every forward.
-    device : str, default="cpu"
+    device : str or torch.device, default="cpu"
     precision : {"float32", "tfloat32", "bfloat16"}, default="float32"
         See `models.precision`; probabilities then differ in the fourth and in the third digit. Without effect on a CPU,
         where it was measured and does not pay (ADR 22).
@@ -81,7 +81,7 @@ class AnchorDetector:
         clip_seconds: float = 10.0,
         anchor_seconds: float = 2.0,
         batch_size: int = 4,
-        device: str = "cpu",
+        device: str | torch.device = "cpu",
         precision: Precision = "float32",
         compiled: bool = False,
     ) -> None:

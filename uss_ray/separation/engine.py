@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from uss_ray.errors import ConfigError, QueryError, WeightsError
+from uss_ray.errors import QueryError, WeightsError
+from uss_ray.models.device import find_device
 from uss_ray.models.memory import lay_out_channels_last
 from uss_ray.models.protocols import QueryNetLike, Separator, WeightsLike, known_classes
 from uss_ray.ontology.known import KnownNodes
@@ -329,6 +330,7 @@ def build_engine(
     networks : NetworkSettings, optional
         None: the defaults.
     device : str or torch.device, default="cpu"
+        As of `find_device`.
 
     Returns
     -------
@@ -341,7 +343,7 @@ def build_engine(
     WeightsError
         If the weights lack a network.
     """
-    chosen = _find_device(device)
+    chosen = find_device(device)
     for network in (weights.tagger, weights.query_net, weights.separator):
         if isinstance(network, nn.Module):
             lay_out_channels_last(network.to(chosen)).eval()
@@ -354,23 +356,3 @@ def _present(network: Network | None, *, name: str) -> Network:
     if network is None:
         raise WeightsError(f"{name} of the weights", expected="one, to separate with", found="none")
     return network
-
-
-def _find_device(device: str | torch.device) -> torch.device:
-    try:
-        chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        expected = "a device of this machine (cpu, or auto, which takes a GPU where there is one)"
-        raise ConfigError(f"device {device}", expected=expected, found=_missing(device, error)) from error
-    return chosen
-
-
-def _missing(device: str | torch.device, error: Exception) -> str:
-    """Say what is missing, of a GPU in our own words."""
-    if str(device).partition(":")[0] != "cuda":
-        return str(error).splitlines()[0]
-    if torch.version.cuda is None:
-        return "a torch that was built without CUDA"
-    count = torch.cuda.device_count()
-    return f"{count} GPUs" if count else "no GPU, or no NVIDIA driver"

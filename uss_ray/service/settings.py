@@ -7,8 +7,8 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from uss_ray.api.request import Device, SoundRequest
-from uss_ray.config import Count, Location, Settings
+from uss_ray.api.request import SoundRequest
+from uss_ray.config import Count, Device, Location, Settings
 from uss_ray.errors import ConfigError, OutputError
 from uss_ray.ontology.source import ClassListFile, OntologyFile
 from uss_ray.separation.settings import NetworkSettings

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from uss_ray.cli.arguments import Shape
 from uss_ray.cli.flags import Flag, leaves_of
-from uss_ray.config import Settings
+from uss_ray.config import Device, Settings
 
 
 class Inner(Settings):
@@ -23,6 +23,8 @@ class Outer(Settings):
     numbers: tuple[int, ...] = (1, 2)
     names: tuple[str, ...] = ()
     is_on: bool = False
+    device: Device = "auto"
+    other: Device | None = None
     inner: Inner = Field(default_factory=Inner)
 
 
@@ -30,7 +32,17 @@ LEAVES = {leaf.dotted: leaf for leaf in leaves_of(Outer)}
 
 
 def test_settings_of_models_in_models_are_found_with_their_paths():
-    assert list(LEAVES) == ["name", "kind", "part", "numbers", "names", "is_on", "inner.level_dbfs"]
+    assert list(LEAVES) == [
+        "name",
+        "kind",
+        "part",
+        "numbers",
+        "names",
+        "is_on",
+        "device",
+        "other",
+        "inner.level_dbfs",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -42,6 +54,8 @@ def test_settings_of_models_in_models_are_found_with_their_paths():
         ("numbers", "INT", Shape.NUMBERS, (1, 2)),
         ("names", "TEXT", Shape.NAMES, ()),
         ("is_on", "TEXT", Shape.SWITCH, False),
+        ("device", "{auto,cpu,cuda,cuda:1}", Shape.ONE, "auto"),
+        ("other", "{auto,cpu,cuda,cuda:1}", Shape.ONE, None),
         ("inner.level_dbfs", "FLOAT", Shape.ONE, -60.0),
     ],
 )

@@ -543,8 +543,6 @@ def test_weights_and_settings_that_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match="device"):
         build_engine(weights, vocabulary=vocabulary, device="warp:0")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match=r"cuda:99: expected .*, found (a torch|no GPU|\d+ GPUs)"):
-        build_engine(weights, vocabulary=vocabulary, device="cuda:99")  # type: ignore[arg-type]
     weights.class_means = None
     with pytest.raises(WeightsError, match="class means"):
         bound(weights, vocabulary, CLASS_MEAN)

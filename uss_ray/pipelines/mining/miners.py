@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-
 from uss_ray.errors import WeightsError
 from uss_ray.mining.clip_miner import ClipMiner
+from uss_ray.models.device import find_device
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.mining.request import MiningRequest
 from uss_ray.weights.folder import Weights
@@ -45,14 +44,11 @@ def make_miner(request: MiningRequest) -> ClipMiner:
     WeightsError
         If the weights are missing or altered, lack a part or know other classes.
     """
-    device = request.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     return ClipMiner(
         load_checked_weights(request),
         settings=request.settings,
         vocabulary=load_vocabulary(request),
-        device=device,
+        device=find_device(request.device),
         precision=request.precision,
         compiled=request.compiled,
     )

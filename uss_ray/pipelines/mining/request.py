@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from uss_ray.api.request import Device
-from uss_ray.config import Location, Settings
+from uss_ray.config import Device, Location, Settings
 from uss_ray.datasets.containers.options import Container, ParquetColumns
 from uss_ray.errors import DataError, OutputError
 from uss_ray.mining.settings import MiningSettings

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import ray
 import ray.data
@@ -60,7 +60,7 @@ class JobRequest(Protocol):
     def output_store(self) -> Store: ...  # noqa: D102
 
     @property
-    def device(self) -> Literal["auto", "cpu", "cuda"]: ...  # noqa: D102
+    def device(self) -> str: ...  # noqa: D102
 
     @property
     def overwrite(self) -> bool: ...  # noqa: D102

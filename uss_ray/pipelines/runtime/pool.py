@@ -127,12 +127,27 @@ def plan_pool(
     ConfigError
         If the cluster has not enough even when nobody else is on it.
     """
+    refuse_numbered(device)
     wanted = _largest_pool(
         resources, actors=actors, threads=threads, device=device, actors_per_gpu=actors_per_gpu
     )
     if device == "cuda" and actors is not None:
         return wanted
     return _fitted(wanted, resources, is_fixed=actors is not None)
+
+
+def refuse_numbered(device: str) -> None:
+    """Refuse a GPU by its number, where Ray gives each worker its own.
+
+    Raises
+    ------
+    ConfigError
+        If it is one.
+    """
+    if ":" in device:
+        raise ConfigError(
+            f"device {device}", expected="auto, cpu or cuda: Ray chooses each worker's GPU", found="a number"
+        )
 
 
 def refit_pool(pool: WorkerPool, resources: Resources) -> WorkerPool:

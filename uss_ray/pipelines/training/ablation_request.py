@@ -9,8 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
-from uss_ray.api.request import Device
-from uss_ray.config import Count, Location, Settings, overlay, read_overlays
+from uss_ray.config import Count, Device, Location, Settings, overlay, read_overlays
 from uss_ray.errors import ConfigError, OutputError
 from uss_ray.pipelines.training.request import SeparatorTraining
 from uss_ray.store.options import Storage, StoreOptions

@@ -19,6 +19,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from uss_ray.errors import ConfigError, UssRayError
 from uss_ray.pipelines.runtime.lease import hold_lease
+from uss_ray.pipelines.runtime.pool import refuse_numbered
 from uss_ray.pipelines.runtime.run_state import end_run_state, is_stopping, start_run_state
 from uss_ray.pipelines.runtime.session import ray_session
 from uss_ray.pipelines.runtime.stages import own_error
@@ -138,6 +139,7 @@ def _work(config: Mapping[str, Any]) -> None:
 
 def _use_gpu(device: str) -> bool:
     there = ray.cluster_resources().get("GPU", 0) > 0
+    refuse_numbered(device)
     if device == "cuda" and not there:
         raise ConfigError("device cuda", expected="a GPU in the cluster", found="none")
     return device != "cpu" and there

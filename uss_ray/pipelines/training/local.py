@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from uss_ray.models.device import find_device
 from uss_ray.pipelines.runtime.lease import hold_lease
 from uss_ray.pipelines.training.checkpoints import check_room
 from uss_ray.pipelines.training.request import Training
-from uss_ray.pipelines.training.worker import choose_device, fit, prepare
+from uss_ray.pipelines.training.worker import fit, prepare
 from uss_ray.training.world import World
 
 
@@ -38,7 +39,7 @@ def train_here(
         If recipe, anchors, weights and the run's folder do not fit each other: before any work. Later if a loss is not
         finite, or the run's folder cannot be written.
     """
-    prepared = prepare(request, device=choose_device(request.device))
+    prepared = prepare(request, device=find_device(request.device))
     prepared.folder.check()
     check_room(request.run_store, prepared.task.module, prepared.settings)
     prepared.load_data()

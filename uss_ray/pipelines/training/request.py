@@ -8,8 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from uss_ray.api.request import Device
-from uss_ray.config import Count, Location, Settings
+from uss_ray.config import Count, Device, Location, Settings
 from uss_ray.errors import ConfigError, DataError, OutputError
 from uss_ray.ontology.source import ClassListFile, OntologyFile
 from uss_ray.store.options import Storage

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from uss_ray.errors import ConfigError
 from uss_ray.pipelines.training.checkpoints import choose_checkpoint, read_checkpoint
 from uss_ray.pipelines.training.prepared import Prepared
 from uss_ray.pipelines.training.request import TaggerTraining, Training
@@ -74,18 +73,3 @@ def export(request: Training, output: Path, *, step: int | None = None, best: bo
         step = best_validated(request.run_store)
     _, state = read_checkpoint(choose_checkpoint(request.run_store, step))
     return prepared.export(state, output)
-
-
-def choose_device(device: str) -> torch.device:
-    """Find the device that is asked for.
-
-    Raises
-    ------
-    ConfigError
-        If there is no GPU and one is asked for.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device cuda", expected="a GPU on this machine", found="none")
-    return torch.device(device)

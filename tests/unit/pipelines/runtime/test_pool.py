@@ -71,6 +71,11 @@ def test_a_cluster_may_start_its_gpus_later():
         plan_pool(alone(1.0), device="cuda")
 
 
+def test_ray_chooses_the_gpu_of_a_worker():
+    with pytest.raises(ConfigError, match="device cuda:1: expected auto, cpu or cuda"):
+        plan_pool(alone(4.0), device="cuda:1")
+
+
 @pytest.mark.parametrize("cpus", [1.0, 2.0, 3.0, 4.0, 16.0])
 @pytest.mark.parametrize("held", [0.0, 0.1, 0.3, 1.0, 2.5, 9.9])
 def test_what_others_hold_is_left_to_them(cpus, held):

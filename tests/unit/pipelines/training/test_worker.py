@@ -2,15 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-import torch
-
 from tests.synthetic_set import SyntheticSet, training_of
-from uss_ray.errors import ConfigError
 from uss_ray.pipelines.training.local import train_here
 from uss_ray.pipelines.training.progress import look_at
 from uss_ray.pipelines.training.request import read_request
-from uss_ray.pipelines.training.worker import choose_device, export
+from uss_ray.pipelines.training.worker import export
 from uss_ray.store.store import Store
 from uss_ray.weights.folder import read_folder
 
@@ -25,11 +21,3 @@ def test_a_finished_run_is_shown_and_exported(synthetic_set: SyntheticSet, tmp_p
     weights = read_folder(export(request, tmp_path / "weights", step=3))
     assert weights.source is not None
     assert weights.source["step"] == 3
-
-
-def test_a_device_that_is_not_there_is_refused() -> None:
-    assert choose_device("cpu").type == "cpu"
-    if not torch.cuda.is_available():
-        assert choose_device("auto").type == "cpu"
-        with pytest.raises(ConfigError, match="device cuda: expected a GPU"):
-            choose_device("cuda")
