@@ -51,8 +51,10 @@ def read_stretch(file: SeekableReader, *, start: int, frames: int, name: str) ->
     return np.ascontiguousarray(read.T)
 
 
-def stem_blocks(file: SeekableReader, *, block_frames: int, name: str) -> Iterator[NDArray[np.float32]]:
-    """Read a stem from its start to its end.
+def stem_blocks(
+    file: SeekableReader, *, block_frames: int, most_blocks: int, name: str
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Read a stem from its start to its end, or of a long one blocks that are spread over it evenly.
 
     Parameters
     ----------
@@ -60,10 +62,14 @@ def stem_blocks(file: SeekableReader, *, block_frames: int, name: str) -> Iterat
         As of `read_stretch`.
     block_frames : int
         Samples of a channel in a block; the last may have fewer.
+    most_blocks : int
+        So many at most.
 
     Yields
     ------
-    ndarray of shape (channels, n), dtype=float32
+    start : int
+        Where the block begins.
+    samples : ndarray of shape (channels, n), dtype=float32
 
     Raises
     ------
@@ -72,7 +78,11 @@ def stem_blocks(file: SeekableReader, *, block_frames: int, name: str) -> Iterat
     """
     try:
         with soundfile.SoundFile(file) as stem:
-            while (read := stem.read(block_frames, dtype="float32", always_2d=True)).size:
-                yield np.ascontiguousarray(read.T)
+            is_long = stem.frames > most_blocks * block_frames
+            for number in range(min(most_blocks, -(-stem.frames // block_frames))):
+                start = number * stem.frames // most_blocks if is_long else number * block_frames
+                if is_long:
+                    stem.seek(start)
+                yield start, np.ascontiguousarray(stem.read(block_frames, dtype="float32", always_2d=True).T)
     except (soundfile.SoundFileError, TypeError, ValueError) as error:
         raise OutputError(name, expected="a stem as it was written", found=str(error)) from error

@@ -149,14 +149,14 @@ class KeptResult:
     Attributes
     ----------
     result_id : str
-    expires : int
-        Second of Unix time from which it is gone.
+    expires : int or None
+        Second of Unix time from which it is gone; None: with its job.
     rows : tuple of mapping
         One for each class that was asked for.
     """
 
     result_id: str
-    expires: int
+    expires: int | None
     rows: tuple[Row, ...]
 
 

@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
-from uss_ray.service import info_routes, job_routes, kept_routes, page_routes, separation_routes
+from uss_ray.service import info_routes, job_routes, page_routes, result_routes, separation_routes
 from uss_ray.service.backend import Backend
 from uss_ray.service.decoders import Decoders
 from uss_ray.service.gate import OPEN_PATHS, Gate, Observe, as_refusal
@@ -26,8 +26,8 @@ from uss_ray.version import VERSION
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     info_routes.router,
     job_routes.router,
-    kept_routes.router,
     page_routes.router,
+    result_routes.router,
     separation_routes.router,
 )
 

@@ -12,6 +12,31 @@ from numpy.typing import NDArray
 from uss_ray.api.request import SoundRequest
 from uss_ray.audio.spec import AudioSpec
 
+TOLD = (
+    "node_id",
+    "label",
+    "level",
+    "kind",
+    "status",
+    "reason",
+    "probability",
+    "certainty",
+    "stem_probability",
+    "active_seconds",
+    "active_spans",
+    "level_db",
+    "peak_db",
+    "stem_uri",
+    "stem_sha256",
+    "stem_bytes",
+    "clipped_samples",
+    "sample_rate",
+    "channels",
+    "frames",
+    "format",
+)
+"""Columns of the index that a client is told."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
@@ -90,6 +115,14 @@ class EngineFacts:
     known_classes: tuple[int, ...]
     sample_rate: int
     device: str
+
+
+def told_row(record: dict[str, Any], *, folder: str) -> dict[str, Any]:
+    """Let a row name its files as they lie below the folder of its recording."""
+    for named in (record, *record["active_spans"]):
+        if named["stem_uri"] is not None:
+            named["stem_uri"] = named["stem_uri"].removeprefix(f"{folder}/")
+    return record
 
 
 class Backend(Protocol):

@@ -30,7 +30,7 @@ from uss_ray.results.layout import recording_folder
 from uss_ray.separation.engine import SeparationEngine
 from uss_ray.separation.session import EstimateBlock
 from uss_ray.separation.targets import Asking, target_for_text, targets_for_classes
-from uss_ray.service.backend import Answer, EngineFacts, Work
+from uss_ray.service.backend import TOLD, Answer, EngineFacts, Work, told_row
 from uss_ray.service.backlog import Backlog
 from uss_ray.service.loop import Abandoned, SeparationLoop
 from uss_ray.service.problems import Refusal
@@ -43,29 +43,6 @@ _PLANS = 64
 _LATELY_SECONDS = 30.0
 _PROBE_SECONDS = 30.0
 _PROBE_RATE = 32_000
-_TOLD = (
-    "node_id",
-    "label",
-    "level",
-    "kind",
-    "status",
-    "reason",
-    "probability",
-    "certainty",
-    "stem_probability",
-    "active_seconds",
-    "active_spans",
-    "level_db",
-    "peak_db",
-    "stem_uri",
-    "stem_sha256",
-    "stem_bytes",
-    "clipped_samples",
-    "sample_rate",
-    "channels",
-    "frames",
-    "format",
-)
 
 
 class InProcessBackend:
@@ -200,8 +177,8 @@ class _Call:
             self._loop.leave(ticket)
         folder = recording_folder(recording.recording_id)
         # As a table: hundreds of rows of what was not there are one row and a column of numbers.
-        records = rows_table([rows]).select(_TOLD).to_pylist()
-        told = [_told(record, folder=folder) for record in records] + failed
+        records = rows_table([rows]).select(TOLD).to_pylist()
+        told = [told_row(record, folder=folder) for record in records] + failed
         keys = separator.wanted.plan.keys
         by_segment = np.concatenate(probabilities) if probabilities else np.zeros((0, len(keys)), np.float32)
         return Answer(
@@ -258,15 +235,6 @@ def _noted(blocks: Iterable[EstimateBlock], probabilities: list[Any]) -> Iterato
         yield block
 
 
-def _told(record: dict[str, Any], *, folder: str) -> dict[str, Any]:
-    if record["stem_uri"] is not None:
-        record["stem_uri"] = record["stem_uri"].removeprefix(f"{folder}/")
-    for span in record["active_spans"]:
-        if span["stem_uri"] is not None:
-            span["stem_uri"] = span["stem_uri"].removeprefix(f"{folder}/")
-    return record
-
-
 def _what_can_be_asked(
     work: Work, *, engine: SeparationEngine, scratch: Path
 ) -> tuple[SoundRequest, list[dict[str, Any]]]:
@@ -308,5 +276,5 @@ def _told_of(name: str, kind: str, failed: list[dict[str, Any]]) -> Iterator[Non
     try:
         yield
     except QueryError as error:
-        row: dict[str, Any] = dict.fromkeys(_TOLD)
+        row: dict[str, Any] = dict.fromkeys(TOLD)
         failed.append(row | {"label": name, "kind": kind, "status": "failed", "reason": error.reason})

@@ -19,9 +19,11 @@ from uss_ray.api.request import SoundRequest
 from uss_ray.errors import DataError, UssRayError
 from uss_ray.ontology.known import KnownNodes
 from uss_ray.parsing import read_json
-from uss_ray.results.index.find import Wanted, find, nodes_named
+from uss_ray.results.index.find import Finding, Wanted, find_in_parts, nodes_named
+from uss_ray.results.layout import recording_folder
 from uss_ray.service.asking import asked_for
 from uss_ray.service.body import json_object, uri_of
+from uss_ray.service.job_results import result_id_of
 from uss_ray.service.jobs import STATUS, JobRequest, JobRow, JobTable, State, digest_of
 from uss_ray.service.keeper import DRIVER, VARIABLE
 from uss_ray.service.places import allowed_place, check_apart
@@ -197,26 +199,29 @@ def recordings(
         min_probability=min_probability,
     )
     try:
-        found = list(islice(find(_output_of(service, row), wanted=wanted), cursor, cursor + _PAGE + 1))
+        rows = find_in_parts(_output_of(service, row), wanted=wanted)
+        found = list(islice(rows, cursor, cursor + _PAGE + 1))
     except DataError:
         found = []  # there is no index yet
     content = {
-        "recordings": [_reachable(service, row, finding.to_record()) for finding in found[:_PAGE]],
+        "recordings": [_reachable(service, row, finding, part=part) for part, finding in found[:_PAGE]],
         "next": cursor + _PAGE if len(found) > _PAGE else None,
     }
     return JSONResponse(content, headers=_NO_STORE)
 
 
-def _reachable(service: Service, row: JobRow, record: dict[str, Any]) -> dict[str, Any]:
-    """Say of stems that lie with the service where it gives them."""
+def _reachable(service: Service, row: JobRow, finding: Finding, *, part: str) -> dict[str, Any]:
+    """Say of what lies with the service where it gives it."""
+    record = finding.to_record()
     if not service.jobs.keeps_results(row):
-        return record
-    root = _output_of(service, row)
+        return record | {"result": None}
+    result = f"/v1/results/{result_id_of(row.request.job_id, part, finding.recording_id)}"
+    folder = _output_of(service, row) / recording_folder(finding.recording_id)
     for owner in (record, *record["spans"]):
         if owner["stem"] is not None:
-            name = Store(owner["stem"], root.options).relative_to(root)
-            owner["stem"] = f"/v1/results/{row.request.job_id}/stems/{quote(name)}"
-    return record
+            name = Store(owner["stem"], folder.options).relative_to(folder)
+            owner["stem"] = f"{result}/stems/{quote(name)}"
+    return record | {"result": result}
 
 
 def _output_of(service: Service, row: JobRow) -> Store:

@@ -203,13 +203,6 @@ class JobTable:
         """Tell whether its results lie with the service."""
         return row.request.output == str(self.results(row.request.tenant, row.request.job_id))
 
-    def result_of(self, row: JobRow, name: str) -> Store | None:
-        """Give the place of a file among results that lie with the service; None if the name can be none of theirs."""
-        is_odd = "\0" in name or any(part in ("", ".", "..") for part in name.split("/"))
-        if is_odd or not self.keeps_results(row):
-            return None
-        return self.results(row.request.tenant, row.request.job_id) / name
-
     def add(self, request: JobRequest) -> JobRow:
         """Add a job; one that is there already and asks the same is given.
 
@@ -236,7 +229,7 @@ class JobTable:
         Refusal
             If there is none of that id, or it is another tenant's.
         """
-        if not is_job_id(job_id):
+        if _ID.fullmatch(job_id) is None:
             raise _no_job(job_id)
         folder = self._folder(tenant, job_id)
         try:
@@ -339,11 +332,6 @@ class JobTable:
 def driver_name(job_id: str, attempt: int) -> str:
     """Name a driver; the same for whoever begins this attempt."""
     return f"{job_id}-{attempt}"
-
-
-def is_job_id(name: str) -> bool:
-    """Tell whether a name may be that of a job."""
-    return _ID.fullmatch(name) is not None
 
 
 def digest_of(said: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""A kept result to be looked at and heard: the player of the report, and pictures that are drawn when asked for."""
+"""A result to be looked at and heard: the player of the report, and pictures that are drawn when asked for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from uss_ray.results.report.lanes import group_of, lanes_of
 from uss_ray.results.report.pictures import spectrogram_png
 from uss_ray.results.report.player import Lane, LaneFile, Link, Score, player_markup
 from uss_ray.results.report.spectrogram import SpectrogramMeter
-from uss_ray.service.kept import KeptResult
+from uss_ray.service.problems import Refusal
+from uss_ray.service.result import Result
 
 _ID = "recording.wav"  # rows of a page belong to a recording; where this one came from nobody knows
 _WAVE_COLUMNS = 600
@@ -31,24 +32,27 @@ _SPAN_FIELDS = {field.name for field in dataclasses.fields(ActiveSpan)}
 Floats = NDArray[np.float32]
 
 
-def player_of(kept: KeptResult) -> str:
+def player_of(result: Result) -> str:
     """Make the markup of a player of a result; `UssRayPlayer.mount` and the page's `Windows` bring it to life.
 
     Parameters
     ----------
-    kept : KeptResult
+    result : Result
 
     Returns
     -------
     str
         Addresses in it are relative to the root of the service.
     """
-    rows = [_row(record) for record in kept.index["rows"]]
-    seconds = kept.seconds
-    step = float(kept.index["segment_seconds"])
+    rows = [_row(record) for record in result.index["rows"]]
+    seconds = result.seconds
     activities = {
-        key: Activity(probabilities=np.asarray(probs, np.float32), column_seconds=step, spans=())
-        for key, probs in kept.index["probabilities"].items()
+        key: Activity(
+            probabilities=np.asarray(probs, np.float32),
+            column_seconds=float(result.index["segment_seconds"]),
+            spans=(),
+        )
+        for key, probs in result.index["probabilities"].items()
     }
     lanes = lanes_of(
         rows,
@@ -58,57 +62,62 @@ def player_of(kept: KeptResult) -> str:
         top_db=0.0,
         picture_bytes=0,
     )
-    name = kept.index["recording"]
+    name = result.index["recording"]
     whole = Lane(
         name="Recording",
-        files=(LaneFile(url=_address(kept, name)),),
-        picture=f"v1/results/{kept.result_id}/spectrogram.png",
-        links=(Link(url=_address(kept, name), text="the recording"),),
+        files=() if name is None else (LaneFile(url=_address(result, name)),),
+        picture=result.links.get("spectrogram", "").removeprefix("/"),
+        links=() if name is None else (Link(url=_address(result, name), text="the recording"),),
         is_recording=True,
     )
     score = Score(
         seconds=seconds,
-        sample_rate=kept.index["sample_rate"],
-        channels=kept.index["channels"],
-        lanes=(whole, *(_addressed(kept, lane) for lane in lanes)),
+        sample_rate=result.sample_rate,
+        channels=result.channels,
+        lanes=(whole, *(_addressed(result, lane) for lane in lanes)),
         adds=tuple(dict.fromkeys(group_of(row) for row in rows if row.kind == "residual")),
-        top_hz=kept.index["sample_rate"] / 2,
+        top_hz=result.sample_rate / 2,
+        top_db=None,
     )
     return str(player_markup(score, keys="page"))
 
 
-def spectrogram_of(kept: KeptResult, blocks: Iterable[Floats]) -> bytes:
-    """Draw a spectrogram of the recording as a PNG."""
-    meter = SpectrogramMeter(kept.index["sample_rate"], frames=kept.index["frames"])
-    for block in blocks:
+def spectrogram_of(result: Result) -> bytes:
+    """Draw a spectrogram of the recording as a PNG.
+
+    Raises
+    ------
+    Refusal
+        If its sound is not there.
+    """
+    if not result.recording:
+        raise Refusal("spectrogram", expected="a recording whose sound was kept", found="none", status=404)
+    meter = SpectrogramMeter(result.sample_rate, frames=result.seen_frames)
+    for _, block in result.seen(result.recording):
         meter.add(block)
     picture = meter.result()
     return spectrogram_png(picture, top_db=float(picture.power_db.max()))
 
 
-def waveform_of(kept: KeptResult, name: str, blocks: Iterable[Floats]) -> str:
+def waveform_of(result: Result, name: str) -> str:
     """Draw the peaks of a stem over the whole recording as an SVG, quiet sounds taller than they are (square root).
 
     Parameters
     ----------
-    kept : KeptResult
+    result : Result
     name : str
         The stem.
-    blocks : iterable of ndarray of shape (channels, n)
-        Its sound.
     """
-    frames = max(1, kept.index["frames"])
+    frames = max(1, result.frames)
     columns = min(_WAVE_COLUMNS, frames)
     highest = np.zeros(columns, np.float32)
     lowest = np.zeros(columns, np.float32)
-    at = kept.part(name).start_frame
-    for block in blocks:
+    for at, block in result.seen([name]):
         places = (np.arange(at, at + block.shape[1]) * columns // frames).clip(max=columns - 1)
         first = np.flatnonzero(np.diff(places, prepend=-1))
         touched = places[first]
         highest[touched] = np.maximum(highest[touched], np.maximum.reduceat(block.max(axis=0), first))
         lowest[touched] = np.minimum(lowest[touched], np.minimum.reduceat(block.min(axis=0), first))
-        at += block.shape[1]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {columns} {_WAVE_HEIGHT}" preserveAspectRatio="none">'
         f'<path fill="#56a380" d="{_outline(highest, lowest)}"/></svg>'
@@ -147,17 +156,17 @@ def _placed(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _addressed(kept: KeptResult, lane: Lane) -> Lane:
+def _addressed(result: Result, lane: Lane) -> Lane:
     """Let a lane's files be those of the service; `lanes_of` names them beside a page, percent-encoded."""
-    files = tuple(dataclasses.replace(file, url=_stem_address(kept, file.url)) for file in lane.files)
+    files = tuple(dataclasses.replace(file, url=_stem_address(result, file.url)) for file in lane.files)
     whole = len(files) == 1 and files[0].start_seconds == 0
     links = tuple(
         dataclasses.replace(link, url=file.url) for link, file in zip(lane.links, files, strict=False)
     )
     if not whole:
         links = tuple(_span_links(files))
-    picture = f"v1/results/{kept.result_id}/waveform.svg?stem={_quoted(files[0].url)}" if whole else ""
-    return dataclasses.replace(lane, files=files, links=links, picture=picture)
+    picture = f"v1/results/{result.result_id}/waveform.svg?stem={_quoted(files[0].url)}" if whole else ""
+    return dataclasses.replace(lane, files=files, links=links, picture=picture, is_wave=whole)
 
 
 def _quoted(url: str) -> str:
@@ -169,9 +178,9 @@ def _span_links(files: Iterable[LaneFile]) -> Iterator[Link]:
         yield Link(url=file.url, text=PurePosixPath(file.url).name)
 
 
-def _address(kept: KeptResult, name: str) -> str:
-    return _stem_address(kept, quote(name))
+def _address(result: Result, name: str) -> str:
+    return _stem_address(result, quote(name))
 
 
-def _stem_address(kept: KeptResult, quoted: str) -> str:
-    return f"v1/results/{kept.result_id}/stems/{quoted}"
+def _stem_address(result: Result, quoted: str) -> str:
+    return f"v1/results/{result.result_id}/stems/{quoted}"

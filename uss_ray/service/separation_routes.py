@@ -25,14 +25,13 @@ from uss_ray.results.options import WriteMode
 from uss_ray.service.asking import asked_for
 from uss_ray.service.backend import Answer, Work
 from uss_ray.service.body import RECORDING, receive
-from uss_ray.service.kept import KeptResult
 from uss_ray.service.problems import Refusal
+from uss_ray.service.result import INDEX, Result
 from uss_ray.service.service import Service, service_of
 from uss_ray.store.store import Store
 
 router = APIRouter()
 
-INDEX = "index.json"
 TAGGED_LEVELS = (1, 2, 3)
 _CHUNK_BYTES = 1 << 18
 _SAID = ("application/zip", "application/*", "*/*")
@@ -280,7 +279,7 @@ def _given(**parts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {part: fields for part, fields in said.items() if fields}
 
 
-def _keeper(request: Request, seconds: int) -> Callable[[Work, Answer], KeptResult]:
+def _keeper(request: Request, seconds: int) -> Callable[[Work, Answer], Result]:
     """Tell how a result is kept; whether it can be is asked before any work."""
     service = service_of(request)
     most = service.settings.limits.kept_seconds
@@ -288,10 +287,10 @@ def _keeper(request: Request, seconds: int) -> Callable[[Work, Answer], KeptResu
         raise Refusal(
             "keep", expected=f"at most {most} s", found=f"{seconds} s", status=422, limit="kept_seconds"
         )
-    return functools.partial(service.kept.keep, tenant=request.state.tenant.name, seconds=seconds)
+    return functools.partial(service.results.kept.keep, tenant=request.state.tenant.name, seconds=seconds)
 
 
-def _made(kept: KeptResult, answer: Answer) -> JSONResponse:
+def _made(kept: Result, answer: Answer) -> JSONResponse:
     content = {"id": kept.result_id, "expires": kept.expires, "rows": list(answer.rows), "links": kept.links}
     headers = {"location": kept.links["self"], "cache-control": "no-store"}
     return JSONResponse(content, status_code=201, headers=headers)

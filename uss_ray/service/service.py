@@ -19,8 +19,8 @@ from uss_ray.service.backend import Backend, EngineFacts
 from uss_ray.service.decoders import Decoders
 from uss_ray.service.jobs import JobTable
 from uss_ray.service.keeper import JobKeeping
-from uss_ray.service.kept import KeptResults
 from uss_ray.service.problems import Refusal
+from uss_ray.service.results import Results
 from uss_ray.service.settings import ServiceSettings
 from uss_ray.store.store import Store
 
@@ -64,11 +64,11 @@ class Service:
         return self.settings.kept_at()
 
     @cached_property
-    def _kept(self) -> KeptResults | None:
-        return None if self.store is None else KeptResults(self.store, presign=self.settings.presign)
+    def _results(self) -> Results | None:
+        return None if self.store is None else Results(self.store, presign=self.settings.presign)
 
     @property
-    def kept(self) -> KeptResults:
+    def results(self) -> Results:
         """The results that it keeps.
 
         Raises
@@ -76,11 +76,11 @@ class Service:
         Refusal
             If it keeps nothing.
         """
-        if self._kept is None:
+        if self._results is None:
             raise Refusal(
                 "results", expected="a service with a store", found="one that keeps nothing", status=404
             )
-        return self._kept
+        return self._results
 
     @cached_property
     def _jobs(self) -> JobTable | None:
@@ -114,9 +114,9 @@ class Service:
 
     async def sweep(self) -> None:
         """Remove kept results that are over, every few minutes, until it is cancelled."""
-        while self._kept is not None:
+        while self._results is not None:
             try:
-                await asyncio.to_thread(self._kept.expire)
+                await asyncio.to_thread(self._results.kept.expire)
             except Exception:
                 logger.exception("what is over could not be removed")
             await asyncio.sleep(_SWEEP_SECONDS)

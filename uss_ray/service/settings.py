@@ -108,7 +108,7 @@ class ServiceSettings(Settings):
     storage: Storage = StoreOptions()
     presign: bool = Field(
         default=False,
-        description="Whole results come from the store itself (S3), by addresses that are good for a minute.",
+        description="Whole results and stems of jobs come from the store itself (S3), by addresses good for a minute.",
     )
     jobs: JobSettings = Field(default_factory=JobSettings, description="How jobs run; they need a store.")
     decoders: Count = Field(default=2, description="Processes that decode.")

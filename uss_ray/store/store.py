@@ -252,8 +252,13 @@ class Store:
             return _tag(system.info(path))
         return None
 
-    def open(self) -> BinaryIO:
+    def open(self, *, ahead_bytes: int | None = None) -> BinaryIO:
         """Open for reading, seekable, in memory that does not grow with the file.
+
+        Parameters
+        ----------
+        ahead_bytes : int, optional
+            How much of an object is fetched at once; by default much, for who reads it from start to end.
 
         Returns
         -------
@@ -271,7 +276,8 @@ class Store:
                 refuse_irregular(self.root)
                 return open(self.root, "rb")
             system, path = self.file_system()
-            file = system.open(path, "rb", block_size=_READ_AHEAD_BYTES, cache_type="readahead")
+            block_bytes = ahead_bytes or _READ_AHEAD_BYTES
+            file = system.open(path, "rb", block_size=block_bytes, cache_type="readahead")
             if self.scheme not in WEB_SCHEMES or _serves_ranges(file):
                 return cast(BinaryIO, file)
             file.close()

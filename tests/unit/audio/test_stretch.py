@@ -33,16 +33,28 @@ def test_a_stretch_is_what_was_written_there(stem: Path, start: int, frames: int
 
 def test_blocks_are_the_whole_stem(stem: Path) -> None:
     with stem.open("rb") as file:
-        blocks = list(stem_blocks(file, block_frames=15_000, name="a"))
-    assert [block.shape[1] for block in blocks] == [15_000, 15_000, 10_000]
-    assert np.array_equal(np.concatenate(blocks, axis=1), SOUND)
+        blocks = list(stem_blocks(file, block_frames=15_000, most_blocks=3, name="a"))
+    assert [(start, block.shape[1]) for start, block in blocks] == [
+        (0, 15_000),
+        (15_000, 15_000),
+        (30_000, 10_000),
+    ]
+    assert np.array_equal(np.concatenate([block for _, block in blocks], axis=1), SOUND)
+
+
+def test_of_a_long_stem_blocks_are_spread_over_it(stem: Path) -> None:
+    with stem.open("rb") as file:
+        blocks = list(stem_blocks(file, block_frames=5000, most_blocks=3, name="a"))
+    assert [start for start, _ in blocks] == [0, 13_333, 26_666]
+    for start, block in blocks:
+        assert np.array_equal(block, SOUND[:, start : start + 5000])
 
 
 def test_what_is_no_stem_any_more_is_said(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"something else")
     for read in (
         lambda file: read_stretch(file, start=0, frames=1, name="dog.flac"),
-        lambda file: list(stem_blocks(file, block_frames=1, name="dog.flac")),
+        lambda file: list(stem_blocks(file, block_frames=1, most_blocks=1, name="dog.flac")),
     ):
         with (
             (tmp_path / "a").open("rb") as file,

@@ -15,12 +15,14 @@ import pytest
 
 from tests.unit.service.answers import KnownAnswers
 from tests.unit.service.conftest import OTHER_TOKEN, TOKEN, Running, running, wait_until
+from tests.unit.service.kept_job import NAMES, keep_job, result_of
 from uss_ray.client import Client, ServiceError
-from uss_ray.errors import RecordingError
+from uss_ray.errors import OutputError, RecordingError
 from uss_ray.service.job_driver import JobEnd, Tell, drive
-from uss_ray.service.jobs import Counts, JobOrder, JobRequest
+from uss_ray.service.jobs import Counts, JobOrder, JobRequest, JobTable
 from uss_ray.service.keeper import Keeper, KeepingHere, Life
 from uss_ray.service.settings import JobSettings, ServiceSettings
+from uss_ray.store.store import Store
 
 
 class Threads:
@@ -244,28 +246,38 @@ def test_the_client_submits_waits_lists_and_cancels(jobs: Jobs) -> None:
             client.jobs.submit("/etc")
 
 
-def test_stems_that_the_service_keeps_are_given_by_it(jobs: Jobs, tmp_path: Path) -> None:
-    job = jobs.submit().json()
-    jobs.wait(job, "succeeded")
-    kept = tmp_path / "store" / "job-results" / "one" / job["id"]
-    (kept / "stems" / "a é").mkdir(parents=True)
-    (kept / "stems" / "a é" / "Dög.flac").write_bytes(b"0123456789")
-    (kept / "index.parquet").write_bytes(b"")
-    own = f"/v1/results/{job['id']}/stems"
-    stem = f"{own}/stems/a é/Dög.flac"
-    whole = jobs.http.get(stem)
-    assert (whole.content, whole.headers["content-type"]) == (b"0123456789", "audio/flac")
-    assert jobs.http.get(stem, headers={"range": "bytes=2-4"}).content == b"234"
-    assert jobs.http.get(stem, headers={"if-none-match": whole.headers["etag"]}).status_code == 304
+def test_recordings_of_results_that_the_service_keeps_lead_to_them(jobs: Jobs, tmp_path: Path) -> None:
+    job = keep_job(tmp_path / "store", "one")
+    found = jobs.http.get(f"/v1/jobs/{job}/recordings?class=Dog").json()["recordings"]
+    assert sorted(row["recording_id"] for row in found) == sorted(NAMES)
+    row = next(row for row in found if row["recording_id"] == NAMES[0])
+    assert row["result"] == f"/v1/results/{result_of(job)}"
+    result = jobs.http.get(row["result"]).json()
+    assert result["name"] == NAMES[0]
+    stem = jobs.http.get(row["stem"])
+    assert stem.content.startswith(b"fLaC")
+    assert jobs.http.get(row["stem"], headers={"range": "bytes=2-4"}).content == stem.content[2:5]
+    assert jobs.http.get(row["stem"], headers={"if-none-match": stem.headers["etag"]}).status_code == 304
+    calls = [row["stem"], *result["links"].values(), f"{row['result']}/player"]
+    calls[calls.index(result["links"]["window"])] += "?stems=level-3/residual.flac"
+    assert {jobs.http.get(call).status_code for call in calls} == {200}
     with jobs.service.client(token=OTHER_TOKEN) as other:
-        assert other.get(stem).status_code == 404
-    outside = tmp_path / "store" / "secret.flac"
-    outside.write_bytes(b"secret")
-    for name in (
-        "none.flac",
-        "index.parquet",
-        "..%2f..%2f..%2fsecret.flac",
-        "x/..%2F..%2F..%2F..%2Fsecret.flac",
-        "a%00.flac",
-    ):
-        assert jobs.http.get(f"{own}/{name}").status_code == 404, name
+        assert {other.get(call).status_code for call in calls} == {404}
+    secret = tmp_path / "store" / "secret.flac"
+    secret.write_bytes(b"secret")
+    for name in ("none.flac", "..%2f..%2f..%2fsecret.flac", "a%00.flac"):
+        assert jobs.http.get(f"{row['result']}/stems/{name}").status_code == 404, name
+    assert jobs.http.delete(row["result"]).status_code == 409
+    assert jobs.http.delete(f"/v1/jobs/{job}?results=true").status_code == 200
+    assert {jobs.http.get(call).status_code for call in calls} == {404}
+
+
+def test_recordings_of_results_that_lie_elsewhere_have_none_here(jobs: Jobs, tmp_path: Path) -> None:
+    job = keep_job(tmp_path / "store", "one")
+    table = JobTable(Store(str(tmp_path / "store"), error=OutputError))
+    moved = tmp_path / "elsewhere"
+    table.results("one", job).local_path().rename(moved)
+    other = keep_job(tmp_path / "store", "one", output=str(moved))
+    (row, _) = jobs.http.get(f"/v1/jobs/{other}/recordings?class=Dog").json()["recordings"]
+    assert row["result"] is None
+    assert row["stem"].startswith(str(moved))

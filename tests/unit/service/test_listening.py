@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import xml.etree.ElementTree as ElementTree
@@ -13,8 +14,10 @@ import pytest
 from tests.unit.service.answers import DOG, answer_of, flac, row_of, work_of
 from uss_ray.errors import OutputError
 from uss_ray.service.backend import Answer
-from uss_ray.service.kept import KeptResult, KeptResults
+from uss_ray.service.kept import KeptResults
 from uss_ray.service.listening import player_of, spectrogram_of, waveform_of
+from uss_ray.service.problems import Refusal
+from uss_ray.service.result import Result
 from uss_ray.store.store import Store
 
 SOUND = (np.random.default_rng(1).integers(-9000, 9000, (2, 20_000)) / 32768).astype(np.float32)
@@ -26,7 +29,7 @@ def results(tmp_path: Path) -> KeptResults:
 
 
 @pytest.fixture
-def made(results: KeptResults) -> KeptResult:
+def made(results: KeptResults) -> Result:
     return results.keep(work_of(SOUND), answer_of(SOUND), tenant="one", seconds=60)
 
 
@@ -36,7 +39,7 @@ def data_of(markup: str) -> dict:
     return json.loads(found[1])
 
 
-def test_the_player_has_a_lane_for_each_stem_and_its_addresses(made: KeptResult) -> None:
+def test_the_player_has_a_lane_for_each_stem_and_its_addresses(made: Result) -> None:
     markup = player_of(made)
     data = data_of(markup)
     assert [lane["name"] for lane in data["lanes"]] == ["Recording", "Dog", "Cat", "Rest"]
@@ -55,7 +58,7 @@ def test_the_player_has_a_lane_for_each_stem_and_its_addresses(made: KeptResult)
     assert data["lanes"][1]["probs"][0]
 
 
-def test_nothing_in_it_needs_a_lax_policy(made: KeptResult) -> None:
+def test_nothing_in_it_needs_a_lax_policy(made: Result) -> None:
     markup = player_of(made)
     assert not re.search(r"\sstyle=|\son[a-z]+=|<style|javascript:", markup)
     assert re.findall(r"<script[^>]*>", markup) == ['<script type="application/json" class="uss-data">']
@@ -101,13 +104,18 @@ def test_a_result_of_failures_alone_has_a_player(results: KeptResults) -> None:
     assert [lane["name"] for lane in data_of(player_of(made))["lanes"]] == ["Recording"]
 
 
-def test_pictures_show_where_the_sound_is(results: KeptResults, made: KeptResult) -> None:
+def test_pictures_show_where_the_sound_is(results: KeptResults) -> None:
     quiet = SOUND.copy()
     quiet[:, 5000:] = 0
-    drawn = waveform_of(made, "query/dog.flac", [quiet[:, :7000], quiet[:, 7000:]])
+    answer = Answer(
+        rows=[row_of(DOG, stem_uri="query/dog.flac")], files={"query/dog.flac": flac(quiet)}, run={}
+    )
+    made = results.keep(work_of(SOUND), answer, tenant="one", seconds=60)
+    drawn = waveform_of(made, "query/dog.flac")
     path = ElementTree.fromstring(drawn)[0].attrib["d"]
     upper = [float(point.split(",")[1]) for point in path.strip("Mz").split()[:600]]
     assert max(upper[:149]) < 100
     assert set(upper[151:]) == {100.0}
-    assert waveform_of(made, "query/dog.flac", [quiet]) == drawn
-    assert spectrogram_of(made, [SOUND]).startswith(b"\x89PNG")
+    assert spectrogram_of(made).startswith(b"\x89PNG")
+    with pytest.raises(Refusal, match="expected a recording whose sound was kept"):
+        spectrogram_of(dataclasses.replace(made, recording=()))

@@ -283,24 +283,31 @@ def find(root: Location | Store, *, wanted: Wanted) -> Iterator[Finding]:
     OutputError
         If the store does not answer.
     """
-    output = Store.of(root, OutputError)
-    with closing(_matching_tables(output, wanted=wanted)) as tables:
-        for table in tables:
+    for _, finding in find_in_parts(Store.of(root, OutputError), wanted=wanted):
+        yield finding
+
+
+def find_in_parts(root: Store, *, wanted: Wanted) -> Iterator[tuple[str, Finding]]:
+    """Find rows as `find` does, each with the name of the part of the index that holds it."""
+    with closing(_matching_tables(root, wanted=wanted)) as tables:
+        for part, table in tables:
             for record in table.to_pylist():
-                yield _finding(record, root=output)
+                yield part, _finding(record, root=root)
 
 
-def _matching_tables(root: Store, *, wanted: Wanted) -> Generator[pa.Table, None, None]:
+def _matching_tables(root: Store, *, wanted: Wanted) -> Generator[tuple[str, pa.Table], None, None]:
     expression = wanted.expression()
     pool = ThreadPoolExecutor(_PARTS_AT_ONCE, thread_name_prefix="index")
-    ahead: deque[Future[pa.Table]] = deque()
+    ahead: deque[tuple[str, Future[pa.Table]]] = deque()
     try:
         for part in index_parts(root):
-            ahead.append(pool.submit(_read_matching, part, expression=expression))
+            name = part.place.name.removesuffix(".parquet")
+            ahead.append((name, pool.submit(_read_matching, part, expression=expression)))
             if len(ahead) == 2 * _PARTS_AT_ONCE:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+                first, table = ahead.popleft()
+                yield first, table.result()
+        for first, table in ahead:
+            yield first, table.result()
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -707,7 +707,7 @@
       const at = x * this.data.seconds;
       const lane = Number(track.closest('[data-lane]')?.dataset.lane ?? RECORDING);
       const told = [clock(at, this.data.seconds < 10 ? 2 : 1)];
-      const picture = track.querySelector('.uss-picture'), seen = picture?.getBoundingClientRect();
+      const picture = track.querySelector('.uss-picture:not(.uss-wave)'), seen = picture?.getBoundingClientRect();
       if (seen && clientY >= seen.top && clientY < seen.bottom) {
         const y = (clientY - seen.top) / seen.height;
         const hertz = MEL * ((1 + this.data.topHz / MEL) ** (1 - y) - 1);
@@ -723,7 +723,7 @@
 
     /** The level that a colour stands for; the picture is read once. */
     level(picture, x, y) {
-      if (!picture.complete || !picture.naturalWidth) return undefined;
+      if (!picture.naturalWidth || !this.data.decibels) return undefined;
       const { naturalWidth: width, naturalHeight: height } = picture;
       if (!this.pixels) this.pixels = new WeakMap();
       if (!this.pixels.has(picture)) {

@@ -95,6 +95,8 @@ class Lane:
         A short line under the name, a longer one that is folded away.
     picture : str
         Spectrogram over the whole recording as an address; empty for none, `no_picture` then says why.
+    is_wave : bool, default=False
+        Whether the picture is a waveform instead.
     strip : str
         An SVG path of its probability, from `pictures.activity_path`.
     strip_text : str
@@ -119,6 +121,7 @@ class Lane:
     note: str = ""
     facts: str = ""
     picture: str = ""
+    is_wave: bool = False
     no_picture: str = ""
     strip: str = ""
     strip_text: str = ""
@@ -163,8 +166,8 @@ class Score:
         Groups whose lanes add up to the recording, the one that is heard at first in front.
     top_hz : float
         Upper end of the axis of frequencies.
-    top_db : float
-        Level of the brightest colour of all pictures.
+    top_db : float or None
+        Level of the brightest colour of all pictures; None where each has its own.
     """
 
     seconds: float
@@ -173,7 +176,7 @@ class Score:
     lanes: tuple[Lane, ...]
     adds: tuple[str, ...] = ()
     top_hz: float = 0.0
-    top_db: float = 0.0
+    top_db: float | None = 0.0
     strip_width: int = field(default=STRIP_WIDTH, init=False)
 
     @property
@@ -244,7 +247,9 @@ class Score:
             "adds": list(self.adds),
             "words": {"none": _NO_SOUND},
             "topHz": self.top_hz,
-            "decibels": [round(self.top_db - RANGE_DB, 2), round(self.top_db, 2)],
+            "decibels": None
+            if self.top_db is None
+            else [round(self.top_db - RANGE_DB, 2), round(self.top_db, 2)],
             "colours": base64.b64encode(palette().tobytes()).decode(),
             "lanes": [
                 {

@@ -17,6 +17,7 @@ import soundfile
 from tests.unit.service.answers import KnownAnswers, answer_of, flac, stems_of
 from tests.unit.service.conftest import OTHER_TOKEN, TOKEN, Running, running, wait_until
 from uss_ray.client import Client, ServiceError
+from uss_ray.service.results import Results
 from uss_ray.service.settings import Limits, ServiceSettings
 
 SOUND = (np.random.default_rng(1).integers(-9000, 9000, (2, 20_000)) / 32768).astype(np.float32)
@@ -125,6 +126,29 @@ def test_pictures_are_drawn(keeping: Running, made: dict[str, Any]) -> None:
     assert stem.headers["content-type"] == "image/svg+xml"
     assert missing.status_code == 404
     assert 'class="uss"' in player.text
+
+
+def test_ticked_stems_come_as_a_zip(keeping: Running, made: dict[str, Any]) -> None:
+    with keeping.client() as client:
+        ticked = client.get(made["links"]["zip"], params={"stems": "query/dog.flac"})
+        missing = client.get(made["links"]["zip"], params={"stems": "query/dog.flac,query/cow.flac"})
+    with zipfile.ZipFile(io.BytesIO(ticked.content)) as archive:
+        assert archive.namelist() == ["index.json", "query/dog.flac"]
+        assert archive.read("query/dog.flac") == answer_of(SOUND).files["query/dog.flac"]
+    assert missing.status_code == 404
+
+
+def test_the_store_gives_whole_objects_itself_where_that_is_wished(
+    keeping: Running, made: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Results, "presigned", lambda _, part: f"https://store/{part.place.name}?sig")
+    with keeping.client() as client:
+        told = client.get(made["links"]["zip"])
+        stem = client.get(f"{made['links']['self']}/stems/query/dog.flac")  # a part of an object
+        ticked = client.get(made["links"]["zip"], params={"stems": "query/dog.flac"})
+        through = client.get(made["links"]["zip"], params={"redirect": False})
+    assert (told.status_code, told.headers["location"]) == (307, f"https://store/{made['id']}.zip?sig")
+    assert [stem.status_code, ticked.status_code, through.status_code] == [200, 200, 200]
 
 
 def test_another_tenant_and_nobody_see_nothing(keeping: Running, made: dict[str, Any]) -> None:

@@ -1,0 +1,203 @@
+"""`/v1/results/...`: what is kept of calls and jobs, whole, stem by stem, as windows of sound and as pictures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import chain
+from typing import Annotated
+from urllib.parse import quote
+
+import anyio
+import anyio.to_thread
+from fastapi import APIRouter, Query, Request
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+
+from uss_ray.service.listening import player_of, spectrogram_of, waveform_of
+from uss_ray.service.problems import Refusal
+from uss_ray.service.result import Part, Result
+from uss_ray.service.results import Results
+from uss_ray.service.service import service_of
+
+router = APIRouter(prefix="/v1/results", tags=["results"])
+
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_TYPES = {
+    "flac": "audio/flac",
+    "wav": "audio/wav",
+    "ogg": "audio/ogg",
+    "opus": "audio/ogg",
+    "mp3": "audio/mpeg",
+    "zip": "application/zip",
+    "": "application/octet-stream",
+}
+_NEVER_CHANGES = {"cache-control": "private, max-age=3600, immutable"}
+_NO_STORE = {"cache-control": "no-store"}
+_DRAWN_AT_ONCE = 2
+_MOST_STEMS = 64
+
+
+_Redirect = Annotated[
+    bool,
+    Query(description="Whether the answer may be an address of the store, where the service gives those."),
+]
+
+
+@router.get("/{result_id}.zip")
+def whole(
+    request: Request,
+    result_id: str,
+    stems: Annotated[
+        str | None, Query(max_length=20_000, description="Only these, with commas between them.")
+    ] = None,
+    redirect: _Redirect = True,
+) -> Response:
+    """Give all of a result as one zip, or say where the store itself has it; or some of its stems."""
+    result = _asked(request, result_id)
+    name = f"{result_id}.zip"
+    if stems is None and result.archive is not None:
+        return _file(request, result.archive, name=name, redirect=redirect)
+    content = result.zipped(list(result.parts) if stems is None else _names(stems))
+    headers = {"content-disposition": _disposition(name), **_NO_STORE}
+    return StreamingResponse(_begun(content), media_type=_TYPES["zip"], headers=headers)
+
+
+@router.get("/{result_id}")
+def described(request: Request, result_id: str) -> Response:
+    """Tell what is kept: a row for each class that was asked for, its files, and until when."""
+    result = _asked(request, result_id)
+    shown = {name: value for name, value in result.index.items() if name != "probabilities"}
+    stems = {name: {"bytes": part.size} for name, part in result.parts.items()}
+    return JSONResponse(
+        {**shown, "id": result_id, "expires": result.expires, "links": result.links, "stems": stems},
+        headers=_NO_STORE,
+    )
+
+
+@router.delete("/{result_id}", status_code=204)
+def removed(request: Request, result_id: str) -> Response:
+    """Forget a result; those of a job go with it."""
+    _results(request).remove(request.state.tenant.name, result_id)
+    return Response(status_code=204)
+
+
+@router.get("/{result_id}/stems/{name:path}")
+def stem(request: Request, result_id: str, name: str, redirect: _Redirect = True) -> Response:
+    """Give a stem, what `Range` asks for of it, or say where the store itself has it."""
+    result = _asked(request, result_id, is_remembered=True)
+    return _file(request, result.part(name), name=name, redirect=redirect and result.archive is None)
+
+
+@router.get("/{result_id}/window")
+def window(
+    request: Request,
+    result_id: str,
+    stems: Annotated[str, Query(max_length=20_000)],
+    start: Annotated[int, Query(ge=0)] = 0,
+    frames: Annotated[int, Query(ge=1)] = 1 << 16,
+) -> Response:
+    """Give a stretch of several stems as samples of 16 bits, frame by frame, in it stem by stem, channel by channel."""
+    result = _asked(request, result_id, is_remembered=True)
+    samples = result.window(_names(stems), start=start, frames=frames)
+    headers = {
+        "uss-frames": str(samples.shape[0]),
+        "uss-stems": str(samples.shape[1]),
+        "uss-channels": str(samples.shape[2]),
+        "uss-sample-rate": str(result.sample_rate),
+    }
+    content = samples.astype("<i2", copy=False).tobytes()
+    return Response(content, media_type=_TYPES[""], headers={**headers, **_NEVER_CHANGES})
+
+
+@router.get("/{result_id}/spectrogram.png")
+async def spectrogram(request: Request, result_id: str) -> Response:
+    """Draw the recording."""
+
+    def drawn() -> bytes:
+        return spectrogram_of(_asked(request, result_id, is_remembered=True))
+
+    content = await anyio.to_thread.run_sync(drawn, limiter=_drawing(request))
+    return Response(content, media_type="image/png", headers=_NEVER_CHANGES)
+
+
+@router.get("/{result_id}/waveform.svg")
+async def waveform(
+    request: Request, result_id: str, stem: Annotated[str, Query(max_length=1000)]
+) -> Response:
+    """Draw a stem."""
+
+    def drawn() -> str:
+        return waveform_of(_asked(request, result_id, is_remembered=True), stem)
+
+    content = await anyio.to_thread.run_sync(drawn, limiter=_drawing(request))
+    return Response(content, media_type="image/svg+xml", headers=_NEVER_CHANGES)
+
+
+@router.get("/{result_id}/player", include_in_schema=False)
+def player(request: Request, result_id: str) -> Response:
+    """Give the player of a result, for the page."""
+    content = player_of(_asked(request, result_id))
+    return Response(content, media_type="text/html; charset=utf-8", headers=_NO_STORE)
+
+
+def _results(request: Request) -> Results:
+    return service_of(request).results
+
+
+def _asked(request: Request, result_id: str, *, is_remembered: bool = False) -> Result:
+    return _results(request).find(request.state.tenant.name, result_id, is_remembered=is_remembered)
+
+
+def _names(stems: str) -> list[str]:
+    names = stems.split(",")
+    if len(names) > _MOST_STEMS:
+        raise Refusal("stems", expected=f"at most {_MOST_STEMS}", found=str(len(names)), status=422)
+    return names
+
+
+def _drawing(request: Request) -> anyio.CapacityLimiter:
+    """Let few pictures be drawn at once: each decodes a whole stem."""
+    state = request.app.state
+    if not hasattr(state, "drawing"):
+        state.drawing = anyio.CapacityLimiter(_DRAWN_AT_ONCE)
+    limiter: anyio.CapacityLimiter = state.drawing
+    return limiter
+
+
+def _file(request: Request, part: Part, *, name: str, redirect: bool) -> Response:
+    """Answer with a file, or with the range of it that was asked for (RFC 9110, section 14)."""
+    presigned = _results(request).presigned(part) if redirect else None
+    if presigned is not None:
+        return RedirectResponse(presigned, status_code=307)
+    tag, size = f'"{part.tag}"', part.size
+    headers = {"accept-ranges": "bytes", "etag": tag, **_NEVER_CHANGES}
+    headers["content-disposition"] = _disposition(name)
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    wanted = None if request.headers.get("if-range", tag) != tag else request.headers.get("range")
+    start, stop, status = 0, size, 200
+    if wanted is not None and (match := _RANGE.fullmatch(wanted)) and (match[1] or match[2]):
+        start, stop = _stretch(match[1], match[2], size=size)
+        if start >= stop:
+            return Response(status_code=416, headers={**headers, "content-range": f"bytes */{size}"})
+        status = 206
+        headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
+    headers["content-length"] = str(stop - start)
+    media_type = _TYPES.get(name.rpartition(".")[2], _TYPES[""])
+    blocks = _begun(part.read(start, stop))
+    return StreamingResponse(blocks, status_code=status, headers=headers, media_type=media_type)
+
+
+def _begun(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """Read the first block before there is an answer: what is gone is 404, and no answer that breaks off."""
+    return chain([next(blocks, b"")], blocks)
+
+
+def _disposition(name: str) -> str:
+    return f"attachment; filename*=UTF-8''{quote(name.rpartition('/')[2])}"
+
+
+def _stretch(first: str, last: str, *, size: int) -> tuple[int, int]:
+    if not first:
+        return max(0, size - int(last)), size
+    return int(first), min(size, int(last) + 1 if last else size)
