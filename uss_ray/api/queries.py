@@ -97,8 +97,7 @@ def plan_targets(request: SoundRequest, *, engine: SeparationEngine) -> Plan:
     if not asked:
         asked.append(("rest", target_for_rest(exclude)))
     chosen = _each_once(asked)
-    separation = SeparationPlan(tuple(target for _, target in chosen), exclude)
-    engine.check(separation, settings=settings)
+    separation = engine.fit(SeparationPlan(tuple(target for _, target in chosen), exclude), settings=settings)
     return Plan(
         separation=separation,
         stems=StemPlan(
@@ -108,8 +107,9 @@ def plan_targets(request: SoundRequest, *, engine: SeparationEngine) -> Plan:
                 level=target.level,
                 kind=kind,
                 is_known=target.is_known,
+                is_separable=target.is_separable,
             )
-            for kind, target in chosen
+            for (kind, _), target in zip(chosen, separation.targets, strict=True)
         ),
         matches=tuple(matches),
     )

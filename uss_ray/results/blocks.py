@@ -85,6 +85,8 @@ class StemRequest:
         What was asked for.
     is_known : bool, default=True
         Whether the weights were trained on it.
+    is_separable : bool, default=True
+        Whether they can be steered to it; another is only heard.
     """
 
     key: str
@@ -92,6 +94,7 @@ class StemRequest:
     level: int | None = None
     kind: Kind = "node"
     is_known: bool = True
+    is_separable: bool = True
 
     @property
     def group(self) -> int | None:

@@ -42,8 +42,8 @@ class Activity:
     sure : ndarray of shape (segments, targets), dtype=bool
         Where it is detected, and one of its classes is sure.
     active : ndarray of shape (segments, targets), dtype=bool
-        Where it is to be separated: where a gated target is detected and nothing more specific is, and another where
-        there is sound.
+        Where it is to be separated: where a gated target is detected and nothing more specific is, unless nothing
+        steers to it, and another where there is sound.
     stem_probs : ndarray of shape (segments, targets), dtype=float32
         Probability of a target in its own estimate; NaN where that is not tagged.
     spans : tuple of ndarray of shape (n, 3), dtype=float64
@@ -139,7 +139,7 @@ def find_activity(
             detected[:, column] = audible & is_there[target.is_event][:, remaining].any(axis=1)
             sure[:, column] = audible & is_sure[:, remaining].any(axis=1)
         if target.is_gated:
-            active[:, column] = detected[:, column]
+            active[:, column] = detected[:, column] & target.is_separable
         elif remaining:
             active[:, column] = audible
     kept = keep_names(detected, probs=probs, targets=targets, reach=names_reach)
@@ -173,11 +173,12 @@ def _empty(shape: tuple[int, int]) -> dict[str, Any]:
 
 
 def _leave_to_specific(active: Bools, *, detected: Bools, targets: Sequence[Target]) -> None:
-    """Take from gated targets the segments in which a more specific one is detected; in place."""
+    """Take from gated targets the segments in which a more specific one is detected and separated; in place."""
     columns = {target.key: column for column, target in enumerate(targets)}
     for column in np.flatnonzero(active.any(axis=0)).tolist():
         target = targets[column]
         below = [columns[key] for key in target.specific_keys if key in columns]
+        below = [other for other in below if targets[other].is_separable]
         if below and target.is_gated:
             active[:, column] &= ~detected[:, below].any(axis=1)
 

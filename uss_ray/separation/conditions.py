@@ -67,8 +67,12 @@ class Conditioner:
         self._kind = kind
         self._logged: set[str] = set()
 
+    def steers(self, target: Target) -> bool:
+        """Tell whether a condition can be made for a target: a class mean, or what the query net makes of tags."""
+        return target.is_everything or self._query_net.takes_tags or self._has_fixed_condition(target)
+
     def check(self, target: Target) -> None:
-        """Refuse a target that no condition can be made for, before any work is done.
+        """Refuse a target that is to be separated and that no condition can be made for, before any work is done.
 
         A target without a class mean falls back to its detected condition where the query net allows it; the log
         says so, once.
@@ -78,7 +82,10 @@ class Conditioner:
         WeightsError
             If the class means lack all classes of the target and the query net takes no probabilities.
         """
-        if target.is_everything or self._fixed_condition(target) is not None or self._kind == "detected":
+        is_never_separated = not target.is_separable or (target.is_gated and not target.is_known)
+        if is_never_separated or target.is_everything or self._kind == "detected":
+            return
+        if self._has_fixed_condition(target):
             return
         if not self._query_net.takes_tags:
             raise WeightsError(
@@ -132,6 +139,11 @@ class Conditioner:
             if means:
                 return torch.stack(means).mean(dim=0)
         return None
+
+    def _has_fixed_condition(self, target: Target) -> bool:
+        if target.condition is not None or self._kind == "detected":
+            return target.condition is not None
+        return not self._class_means.keys().isdisjoint(target.class_indexes)
 
     def _fixed_condition(self, target: Target) -> Tensor | None:
         """Find what does not depend on the segment: the target's own condition, or its class mean."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -117,10 +118,15 @@ class SeparationEngine:
         """
         return WindowGrid(settings, separator=self._separator).span_context_seconds
 
-    def check(self, plan: SeparationPlan, *, settings: SeparationSettings) -> None:
-        """Refuse what these weights cannot do, before any work is done.
+    def fit(self, plan: SeparationPlan, *, settings: SeparationSettings) -> SeparationPlan:
+        """Fit a plan to what these weights can do, and refuse what they cannot, before any work is done.
 
         Segments of another length than the networks were trained on are no fault; the log says so, once.
+
+        Returns
+        -------
+        SeparationPlan
+            Of a level and the events, what nothing steers the separator to is heard and not separated.
 
         Raises
         ------
@@ -137,7 +143,13 @@ class SeparationEngine:
             self._warned.add(seconds)
             _log.warning("segments of %d s; the weights were trained on %g s", seconds, self._trained_seconds)
         conditioner = self._conditioner(settings.condition)
-        for target in (*plan.targets, *plan.exclude):
+        targets = tuple(
+            target
+            if target.group is None or not target.is_gated or conditioner.steers(target)
+            else replace(target, is_separable=False)
+            for target in plan.targets
+        )
+        for target in (*targets, *plan.exclude):
             outside = [index for index in target.class_indexes if index >= len(self.vocabulary.classes)]
             if outside:
                 raise QueryError(
@@ -146,6 +158,7 @@ class SeparationEngine:
                     found=str(outside[0]),
                 )
             conditioner.check(target)
+        return plan if targets == plan.targets else replace(plan, targets=targets)
 
     def stream(
         self, source: Source, plan: SeparationPlan, *, settings: SeparationSettings | None = None
@@ -169,7 +182,7 @@ class SeparationEngine:
         Raises
         ------
         ConfigError, QueryError, WeightsError
-            As of `check`.
+            As of `fit`.
         """
         return self.drive(self.open_session(source, plan, settings=settings))
 
@@ -246,15 +259,14 @@ class SeparationEngine:
         Raises
         ------
         ConfigError
-            If a `PartSource` holds too little around the span (see `span_context_seconds`), and as of `check`.
+            If a `PartSource` holds too little around the span (see `span_context_seconds`), and as of `fit`.
         QueryError, WeightsError
-            As of `check`.
+            As of `fit`.
         """
         chosen = settings or SeparationSettings()
-        self.check(plan, settings=chosen)
         return RecordingSession(
             source,
-            plan,
+            self.fit(plan, settings=chosen),
             settings=chosen,
             networks=SessionNetworks(
                 separator=self._separator,

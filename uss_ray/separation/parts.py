@@ -6,7 +6,7 @@ which one is the same wherever and whenever the part sounds (docs/adr/0038).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,9 +51,18 @@ class Composer:
     vocabulary : Vocabulary
     sums : bool, default=True
         False: each target is a part of its own, and shares with nobody.
+    steers : callable, optional
+        Tells whether something steers the separator to a target; what nothing steers to is no part. None: all are.
     """
 
-    def __init__(self, targets: Sequence[Target], *, vocabulary: Vocabulary, sums: bool = True) -> None:
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        *,
+        vocabulary: Vocabulary,
+        sums: bool = True,
+        steers: Callable[[Target], bool] | None = None,
+    ) -> None:
         self._targets = targets
         self._vocabulary = vocabulary
         self._sums = sums
@@ -63,6 +72,8 @@ class Composer:
             for index in target.owned_indexes or ()
         }
         self._of_class: dict[int, Target] = {}
+        self._steers = steers
+        self._is_part: dict[int, bool] = {}
 
     def choose(self, active: NDArray[np.bool_], *, sounds: NDArray[np.bool_]) -> Parts:
         """Choose them for one segment.
@@ -121,7 +132,15 @@ class Composer:
             found.update(index for index in target.class_indexes if index < len(sounds) and sounds[index])
             if not target.is_gated:
                 found.update(target.own_indexes)
+        found = {index for index in found if self._can_be_part(index)}
         return sorted(index for index in found if not found.intersection(self._below(index)))
+
+    def _can_be_part(self, index: int) -> bool:
+        if self._steers is None:
+            return True
+        if index not in self._is_part:
+            self._is_part[index] = self._steers(self._class(index))
+        return self._is_part[index]
 
     def _below(self, index: int) -> set[int]:
         return set(self._class(index).class_indexes).difference((index,))

@@ -168,7 +168,10 @@ class RecordingSession:
         self._conditioner = networks.conditioner
         self._calibration = networks.calibration
         self._composer = Composer(
-            plan.targets, vocabulary=networks.vocabulary, sums=settings.composition == "sums"
+            plan.targets,
+            vocabulary=networks.vocabulary,
+            sums=settings.composition == "sums",
+            steers=networks.conditioner.steers,
         )
         self._held_by: dict[int, NDArray[np.int16]] = {}
         self._settings = settings

@@ -51,6 +51,8 @@ class Target:
     is_known : bool, default=True
         Whether the weights were trained on any of its classes. What they never learned has no probability, and a gate
         never opens for it.
+    is_separable : bool, default=True
+        Whether the weights can be steered to it. Another is heard and told of, and never separated.
     is_event : bool, default=False
         Whether it is one of the events, which share a mixture among them whatever their levels.
     specific_keys : tuple of str, default=()
@@ -72,6 +74,7 @@ class Target:
     condition: Tensor | None = None
     is_gated: bool = True
     is_known: bool = True
+    is_separable: bool = True
     is_event: bool = False
     specific_keys: tuple[str, ...] = ()
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import soundfile
 
-from tests.unit.separation.fakes import DOG, SPEECH, FakeWeights, snr_db, tone
+from tests.unit.separation.fakes import DOG, SPEECH, FakeWeights, LatentQueryNet, one_hot, snr_db, tone
 from uss_ray.api.queries import plan_targets
 from uss_ray.api.request import Query, SeparationRequest
 from uss_ray.errors import QueryError, WeightsError
@@ -127,6 +127,16 @@ def test_a_level_keeps_what_the_weights_do_not_know(engine):
     assert known["Animal"]
     assert not known["Source-ambiguous sounds"]
     assert [target.is_known for target in plan.separation.targets] == list(known.values())
+
+
+def test_stems_say_what_nothing_steers_to():
+    weights = FakeWeights(class_means={SPEECH: one_hot(SPEECH)})
+    weights.query_net = LatentQueryNet()
+    weights.specifications = weights.specifications.model_copy(update={"known_classes": (SPEECH, DOG)})
+    plan = plan_of(build_engine(weights, vocabulary=Vocabulary.load()), levels=(1,))
+    said = {stem.label: (stem.is_known, stem.is_separable) for stem in plan.stems}
+    assert said["Human sounds"] == (True, True)
+    assert said["Animal"] == (True, False)
 
 
 def test_weights_without_class_means_know_everything():

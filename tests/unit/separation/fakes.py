@@ -201,5 +201,5 @@ def bound(
     """Make an engine for settings that fit its weights; the rest are `NetworkSettings`."""
     chosen = settings or SeparationSettings()
     engine = build_engine(weights, vocabulary=vocabulary, networks=NetworkSettings(**networks), device=device)
-    engine.check(SeparationPlan((Target("everything", "everything"),)), settings=chosen)
+    engine.fit(SeparationPlan((Target("everything", "everything"),)), settings=chosen)
     return Bound(engine, chosen)

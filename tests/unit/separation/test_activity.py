@@ -125,6 +125,14 @@ def test_what_a_more_specific_target_explains_is_detected_and_not_separated() ->
     )
 
 
+def test_what_nothing_steers_to_is_detected_and_leaves_its_sound_to_what_is_above() -> None:
+    heard_alone = replace(LAST, is_separable=False)
+    probs = np.array([[0.0, 0.0, 0.9], [0.6, 0.0, 0.9]], np.float32)
+    found = activity(probs, targets=[ABOVE, PAIR, heard_alone], audible=np.ones(2, bool), threshold=0.5)
+    np.testing.assert_array_equal(found.detected[:, 2], [True, True])
+    np.testing.assert_array_equal(found.active, [[True, False, False], [False, True, False]])
+
+
 def test_what_was_asked_for_by_name_is_separated_whatever_explains_it() -> None:
     named = replace(ABOVE, is_gated=False)
     found = activity(PROBS, targets=[named, PAIR], audible=HEARD, threshold=0.5)

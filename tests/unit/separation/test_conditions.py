@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,6 +75,20 @@ def test_an_embedding_cannot_be_detected() -> None:
     conditioner = Conditioner(LatentQueryNet(), class_means=MEANS, kind="class-mean")
     with pytest.raises(WeightsError, match="Rare bird"):
         conditioner.check(Target(key="t", label="Rare bird", class_indexes=(2,)))
+
+
+def test_what_is_never_separated_needs_no_condition(caplog: pytest.LogCaptureFixture) -> None:
+    rare = Target(key="t", label="Rare bird", level=3, class_indexes=(2,))
+    embedding = Conditioner(LatentQueryNet(), class_means=MEANS, kind="class-mean")
+    assert not embedding.steers(rare)
+    assert embedding.steers(Target(key="t", label="t", class_indexes=(1, 2)))
+    embedding.check(replace(rare, is_separable=False))
+    embedding.check(replace(rare, is_known=False))
+    with pytest.raises(WeightsError, match="Rare bird"):
+        embedding.check(replace(rare, is_known=False, is_gated=False))
+    with caplog.at_level(logging.INFO):
+        Conditioner(soft(), class_means=MEANS, kind="class-mean").check(replace(rare, is_known=False))
+    assert not caplog.records
 
 
 def test_auto_takes_class_means_where_the_weights_have_them() -> None:

@@ -557,10 +557,31 @@ def test_segments_that_the_weights_were_not_trained_on_are_told_once(
     engine = build_engine(weights, vocabulary=vocabulary)
     plan = SeparationPlan((target_for_condition("all", condition=one_hot(SPEECH)),))
     for seconds in (2, 4, 4):
-        engine.check(plan, settings=SeparationSettings(segment_seconds=seconds))
+        engine.fit(plan, settings=SeparationSettings(segment_seconds=seconds))
     assert [record.getMessage() for record in caplog.records] == [
         "segments of 4 s; the weights were trained on 2 s"
     ]
+
+
+def test_of_a_level_what_nothing_steers_to_is_heard_and_by_name_it_is_refused(
+    vocabulary: Vocabulary, weights: FakeWeights
+) -> None:
+    weights.class_means = {SPEECH: one_hot(SPEECH)}
+    weights.query_net = LatentQueryNet()  # type: ignore[assignment]
+    engine = bound(weights, vocabulary, SeparationSettings(threshold=0.05))
+    source = ArraySource(three_tones(4.0), sample_rate=RATE)
+    targets = targets_for_levels(vocabulary, levels=[1])
+    blocks = list(engine.stream(source, targets))
+    found = {
+        target.label: (detected, active)
+        for target, detected, active in zip(
+            targets, detected_of(blocks).any(axis=0), activity_of(blocks).any(axis=0), strict=True
+        )
+        if detected
+    }
+    assert found == {"Human sounds": (True, True), "Animal": (True, False), "Music": (True, False)}
+    with pytest.raises(WeightsError, match="class mean of Music"):
+        engine.stream(source, named(vocabulary, "Music"))
 
 
 # What several nodes hold is separated once

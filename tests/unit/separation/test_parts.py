@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ def targets(vocabulary: Vocabulary) -> tuple[Target, ...]:
 
 
 def chosen(
-    vocabulary: Vocabulary, targets: tuple[Target, ...], *names: str, **options: bool
+    vocabulary: Vocabulary, targets: tuple[Target, ...], *names: str, **options: Any
 ) -> tuple[Parts, dict[str, set[str]]]:
     """What is chosen where some classes sound, and the labels of the parts of each stem."""
     sounds = np.zeros(len(vocabulary.classes), np.bool_)
@@ -47,6 +48,11 @@ def test_the_most_specific_is_separated_once_for_all_levels(
     }
     for found in by_level.values():
         assert found == [{"Bark"}, {"Piano"}]
+
+
+def test_what_nothing_steers_to_is_no_part(vocabulary: Vocabulary, targets: tuple[Target, ...]) -> None:
+    _, made = chosen(vocabulary, targets, "Dog", "Bark", "Piano", steers=lambda one: one.label != "Bark")
+    assert set.union(*made.values()) == {"Dog", "Piano"}
 
 
 def test_each_part_is_in_one_stem_of_a_level_and_a_child_within_a_parent(

@@ -79,7 +79,7 @@ class Sounding:
     detected, sure : ndarray of shape (n,), dtype=bool
         Whether the target is detected, and surely so, in the segment of the span.
     explained : ndarray of shape (n,), dtype=bool
-        Whether it is detected in the segment and not separated: something more specific is.
+        Whether it is detected in the segment and not separated.
     """
 
     targets: npt.NDArray[np.int64]
@@ -131,7 +131,8 @@ class Activities(Mapping[str, Activity]):
     spans : mapping of str to tuple of ActiveSpan
         Of the nodes that sound somewhere.
     explained : mapping of str to tuple of ActiveSpan
-        Of the nodes that are detected somewhere, and nowhere separated, for something more specific is.
+        Of the nodes that are detected somewhere, and nowhere separated: something more specific is, or nothing
+        steers to them.
     highest : ndarray of shape (nodes,), dtype=float32
         See `Activity.highest_probability`; NaN where nothing was tagged.
     certainties : mapping of str to {"sure", "doubtful"}

@@ -115,7 +115,6 @@ def render_report(written: WrittenRecording) -> str:
         script=player_script(),
         heard=len(score.lanes) > 1,
         unheard=_unheard(written.rows),
-        is_detected_only=any(row.status == "detected" for row in written.rows),
         settings=_settings_items(written.run.settings),
         is_lossless=bool(formats) and not formats & {name.upper() for name in LOSSY_FORMATS},
         adds_up=bool(score.adds),

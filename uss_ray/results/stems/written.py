@@ -91,13 +91,16 @@ def _row(track: Track, *, common: IndexRow, activities: Activities) -> IndexRow:
 
 
 def _explained(plan: StemPlan, *, common: IndexRow, activities: Activities) -> dict[int, IndexRow]:
-    """Make the rows of what is found, but nowhere more than something more specific."""
+    """Make the rows of what is found and not separated: something more specific is, or nothing steers to it."""
     rows = {}
     for key, spans in activities.explained.items():
         place, activity = plan.places[key], activities[key]
         absent = absent_row(common, plan[place], probability=activity.highest_probability)
         rows[place] = dataclasses.replace(
-            absent, status="explained", certainty=activity.certainty, active_spans=spans
+            absent,
+            status="explained" if plan[place].is_separable else "detected",
+            certainty=activity.certainty,
+            active_spans=spans,
         )
     return rows
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
+import pytest
 
 from tests.unit.results.conftest import stem_run
 from uss_ray.results.blocks import StemRequest, Stretch
@@ -61,11 +62,12 @@ def test_rows_are_those_of_the_stems_and_then_of_the_residuals(tmp_path, recordi
     assert (written.run, written.recording) == (run_facts, recording_facts)
 
 
-def test_what_something_more_specific_explains_has_a_row_that_says_so_and_no_stem(
-    tmp_path, recording_facts, run_facts
+@pytest.mark.parametrize(("is_separable", "status"), [(True, "explained"), (False, "detected")])
+def test_what_something_more_specific_explains_or_nothing_steers_to_has_a_row_that_says_so_and_no_stem(
+    tmp_path, recording_facts, run_facts, is_separable, status
 ):
     events = [
-        StemRequest(key="/m/1", label="Animal", level=1, kind="event"),
+        StemRequest(key="/m/1", label="Animal", level=1, kind="event", is_separable=is_separable),
         StemRequest(key="/m/2", label="Dog", level=3, kind="event"),
     ]
     wanted = stem_run(events, run_facts, stem_format="wav", draw=False)
@@ -87,10 +89,10 @@ def test_what_something_more_specific_explains_has_a_row_that_says_so_and_no_ste
         started=None,
     )
     assert [(row.label, row.status, row.level, row.certainty) for row in written.rows] == [
-        ("Animal", "explained", 1, "sure"),
+        ("Animal", status, 1, "sure"),
         ("Dog", "written", 3, "sure"),
         ("Residual", "written", 0, None),
     ]
     assert len(written.rows[0].active_spans) == 1
     assert (tmp_path / "a.wav/events/residual.wav").exists()
-    assert written.rows.counts == {"explained": 1, "written": 1}
+    assert written.rows.counts == {status: 1, "written": 1}
