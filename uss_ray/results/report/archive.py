@@ -18,7 +18,6 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
 
-import jinja2
 import pyarrow as pa
 import pyarrow.compute as pc
 from markupsafe import Markup
@@ -30,6 +29,7 @@ from uss_ray.results.index.table import index_parts, read_index_part
 from uss_ray.results.layout import ARCHIVE_DATA_FOLDER, ARCHIVE_PAGE_NAME, recording_folder
 from uss_ray.results.report.pictures import time_text
 from uss_ray.results.report.player import player_style
+from uss_ray.results.report.template import template
 from uss_ray.store.store import Location, Store
 
 _STATUSES = ("written", "detected", "silent", "absent")
@@ -271,7 +271,7 @@ def _render(archive: _Archive, *, chunks: dict[str, str]) -> str:
             for node_id, sound in order
         ],
     }
-    return _template().render(
+    return template("archive.html.j2").render(
         style=player_style(),
         script=_code(),
         facts=facts,
@@ -296,15 +296,3 @@ def _left_out(archive: _Archive) -> str:
 @functools.cache
 def _code() -> Markup:
     return Markup((files("uss_ray.results.report") / "archive.js").read_text(encoding="utf-8"))
-
-
-@functools.cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("uss_ray.results.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("archive.html.j2")

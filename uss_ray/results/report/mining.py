@@ -5,12 +5,10 @@ Owns what the page says; how it looks is in `templates/mining_report.html.j2`.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-import jinja2
 import numpy as np
 import pyarrow as pa
 
@@ -22,6 +20,7 @@ from uss_ray.errors import DataError
 from uss_ray.results.report.pictures import Tick, data_uri, frequency_ticks, spectrogram_png
 from uss_ray.results.report.preview import PreviewEncoder
 from uss_ray.results.report.spectrogram import SpectrogramMeter
+from uss_ray.results.report.template import template
 from uss_ray.store.store import Location, Store
 
 REPORT_NAME = "report.html"
@@ -119,7 +118,7 @@ def _render(
     top_hz = manifest.sample_rate / 2
     shown = _examples(shards, labels=labels, count=examples, seed=seed)
     counts = list(manifest.counts.values())
-    return _template().render(
+    return template("mining_report.html.j2").render(
         manifest=manifest,
         hours=f"{tally.samples / manifest.sample_rate / 3600:.2f}",
         classes=len(counts),
@@ -237,15 +236,3 @@ def _ticks(top_hz: float) -> list[Tick]:
         if not kept or tick.percent - kept[-1].percent >= _TICK_PERCENT:
             kept.append(tick)
     return kept
-
-
-@functools.cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("uss_ray.results.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("mining_report.html.j2")

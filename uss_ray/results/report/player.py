@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, Literal
 
-import jinja2
 import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
@@ -33,6 +32,7 @@ from uss_ray.results.report.pictures import (
 )
 from uss_ray.results.report.preview import PreviewEncoder
 from uss_ray.results.report.spectrogram import Spectrogram, SpectrogramMeter
+from uss_ray.results.report.template import template
 
 Floats = npt.NDArray[np.float32]
 Span = tuple[float, float]
@@ -289,7 +289,7 @@ def player_markup(score: Score, *, keys: Literal["page", "focus"] = "focus", uid
     Markup
         For `player_code` to bring to life.
     """
-    return Markup(_template().render(score=score, keys=keys, uid=uid))
+    return Markup(template("player.html.j2").render(score=score, keys=keys, uid=uid))
 
 
 def player_style() -> Markup:
@@ -390,15 +390,3 @@ def _copy(sound: Floats, sample_rate: int) -> str:
 @functools.cache
 def _text(name: str) -> str:
     return (files("uss_ray.results.report") / name).read_text(encoding="utf-8")
-
-
-@functools.cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("uss_ray.results.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("player.html.j2")

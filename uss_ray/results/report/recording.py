@@ -5,7 +5,6 @@ Owns what the page says and how much it may weigh; how it looks is in `templates
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import uuid
@@ -14,8 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
-
-import jinja2
 
 from uss_ray.audio.spec import LOSSY_FORMATS
 from uss_ray.errors import ConfigError, OutputError
@@ -32,6 +29,7 @@ from uss_ray.results.report.player import (
     player_style,
 )
 from uss_ray.results.report.portrait import Portrait
+from uss_ray.results.report.template import template
 from uss_ray.results.stems.written import WrittenRecording
 
 _PICTURE_BYTES = 1_600_000
@@ -101,7 +99,7 @@ def render_report(written: WrittenRecording) -> str:
     score = _score(written, portrait=portrait, total_seconds=total_seconds)
     formats = {row.format.split("/")[0] for row in written.rows if row.format is not None}
     name = PurePosixPath(recording.recording_id)
-    return _template().render(
+    return template("report.html.j2").render(
         name=name.name,
         folder="" if str(name.parent) == "." else str(name.parent),
         archive_page="../" * (report_path(recording.recording_id).count("/")) + ARCHIVE_PAGE_NAME,
@@ -185,15 +183,3 @@ def _flat(values: Mapping[str, Any], *, above: str = "") -> Iterator[tuple[str, 
         elif value not in (None, [], ""):
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             yield f"{above}{key}", text
-
-
-@functools.cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("uss_ray.results.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2")
