@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from tables import table
 
 from uss_ray.evaluation.items import read_list
+from uss_ray.evaluation.scene_run import true_sounds
 from uss_ray.evaluation.sounds import MixedItem, SoundShelf, mix
 from uss_ray.ontology.graph import Ontology
 from uss_ray.ontology.vocabulary import Vocabulary
@@ -74,7 +75,7 @@ class Judge:
     def __init__(self, vocabulary: Vocabulary, mixed: MixedItem) -> None:
         self._ontology = vocabulary.ontology
         self._mixed, self._rate = mixed, mixed.sample_rate
-        self._sources = {str(source.class_id): mixed.targets[source.label] for source in mixed.item.targets}
+        self._sources = {key: np.sum(sounds, axis=0) for key, sounds in true_sounds(mixed).items()}
         self._above = {class_id: _with_above(self._ontology, class_id) for class_id in self._sources}
         self._truth = set().union(*self._above.values())
 

@@ -197,7 +197,8 @@ def found_in_scenes(one: SystemResult) -> str:
             ("louder than their parent", one.level.louder),
             ("parents overdrawn", one.level.overdrawn),
         ]
-    return ", ".join(f"{name} {value:z.2f}" for name, value in told if value is not None)
+    empty = "" if labels.empty is None else f"; {labels.empty.told}"
+    return ", ".join(f"{name} {value:z.2f}" for name, value in told if value is not None) + empty
 
 
 def figure(average: Average) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from uss_ray.errors import DataError
-from uss_ray.evaluation.averages import Average, class_median_mean, paired_difference, plain_mean
+from uss_ray.evaluation.averages import Average, class_median_mean, median, paired_difference, plain_mean
 from uss_ray.evaluation.measures import OF_SCENES
 from uss_ray.evaluation.result import EvaluationResult, by_system, values_of
 from uss_ray.evaluation.run import ScoreRow
@@ -93,7 +93,7 @@ def compare_runs(
                     query=key[1],
                     one=averages[0],
                     other=averages[1],
-                    difference=paired_difference(mine, yours, statistic=np.mean if is_mean else np.median),
+                    difference=paired_difference(mine, yours, statistic=np.mean if is_mean else median),
                     only_one=len(own) - len(pairs),
                     only_other=len(theirs) - len(pairs),
                 )

@@ -18,7 +18,7 @@ def sdr(estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of shape (...)
-        10·log10(Σ reference² / Σ (estimate − reference)²) in dB.
+        10·log10(mean reference² / mean (estimate − reference)²) in dB; neither mean below 1e-10.
 
     Raises
     ------
@@ -37,8 +37,8 @@ def sdr(estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
     if estimate.shape != reference.shape:
         raise ValueError(f"estimate: expected shape {reference.shape}, found {estimate.shape}")
     reference = reference.astype(np.float64)
-    distortion = np.square(estimate.astype(np.float64) - reference).sum(axis=-1)
-    energy = np.square(reference).sum(axis=-1)
+    distortion = np.square(estimate.astype(np.float64) - reference).mean(axis=-1)
+    energy = np.square(reference).mean(axis=-1)
     return np.asarray(10 * np.log10(np.maximum(energy, _FLOOR) / np.maximum(distortion, _FLOOR)))
 
 

@@ -129,6 +129,7 @@ def report_markdown(runs: Sequence[Run], *, vocabulary: Vocabulary) -> str:
         ]
         if page["scenes"]:
             lines += ["### What was found", "", *_table(_SCENE_COLUMNS, page["scenes"])]
+            lines += [line for told in page["empty"] for line in (told, "")]
         if result.condition is not None:
             warning = "**The separator hardly hears its condition.** " if result.condition.is_blind else ""
             lines += [f"{warning}{_above_random(result.condition)}", ""]
@@ -171,6 +172,11 @@ def _page_of(result: EvaluationResult, rows: Sequence[ScoreRow], vocabulary: Voc
         "above_random": "" if result.condition is None else _above_random(result.condition),
         "scene_columns": _SCENE_COLUMNS,
         "scenes": [_scene_row(one) for one in result.systems if one.labels is not None],
+        "empty": [
+            f"{one.query.capitalize()}: {one.labels.empty.told}."
+            for one in result.systems
+            if one.labels is not None and one.labels.empty is not None
+        ],
         "groups": _groups(own, vocabulary),
         "zero": _BARS_LEFT,
         "bars": _bars(chosen),

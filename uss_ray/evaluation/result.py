@@ -48,6 +48,24 @@ class ClassResult(Settings):
     medians: dict[str, float] = Field(description="By measure.")
 
 
+class EmptyResult(Settings):
+    """What was found in scenes in which there is nothing to find."""
+
+    scenes: int
+    right: float = Field(description="Share of those in which nothing was found.")
+    false_stems: float = Field(description="False stems a scene.")
+    energy: float | None = Field(description="Mean share of the mixture's energy in them.")
+
+    @property
+    def told(self) -> str:
+        """Say it in words."""
+        share = "" if self.energy is None else f" with {self.energy:.0%} of the energy"
+        return (
+            f"of {self.scenes} scenes without a target {self.right:.0%} are left empty, "
+            f"on average {self.false_stems:.1f} false stems{share}"
+        )
+
+
 class LabelResult(Settings):
     """What was found in scenes of which nothing was asked."""
 
@@ -65,6 +83,9 @@ class LabelResult(Settings):
         description="Over events that are in a scene, by highest probability."
     )
     d_prime: float | None = Field(description="Mean over those for which it is defined.")
+    empty: EmptyResult | None = Field(
+        default=None, description="Of scenes without a target, if there are any."
+    )
 
 
 class LevelResult(Settings):
@@ -301,10 +322,16 @@ def _label_result(rows: Sequence[ScoreRow]) -> LabelResult | None:
     mixture, source = label_accuracies([(row.found, row.true) for row in rows])
     right = sum((Counter(row.found) & Counter(row.true)).total() for row in rows)
     predicted, there = sum(len(row.found) for row in rows), sum(len(row.true) for row in rows)
-    known = sorted({node for row in rows for node in row.true} & set(rows[0].probs))
-    scores = np.array([[row.probs[node] for node in known] for row in rows])
-    truth = np.array([[node in row.true for node in known] for row in rows])
-    columns = range(len(known))
+    # A node whose sound is below a scene, and no target of it, has no probability there.
+    told = {
+        node: [row for row in rows if node in row.probs]
+        for node in sorted({node for row in rows for node in row.true})
+    }
+    ranked = [
+        (np.array([row.probs[node] for row in own]), np.array([node in row.true for row in own]))
+        for node, own in told.items()
+        if own
+    ]
     return LabelResult(
         mixture_accuracy=mixture,
         source_accuracy=source,
@@ -313,8 +340,21 @@ def _label_result(rows: Sequence[ScoreRow]) -> LabelResult | None:
         recall=right / there if there else None,
         event_f1=_f1_of_counts(rows, "events"),
         frame_f1=_f1_of_counts(rows, "frames"),
-        mean_average_precision=_mean_of(average_precision(scores[:, at], truth[:, at]) for at in columns),
-        d_prime=_mean_of(d_prime(scores[:, at], truth[:, at]) for at in columns),
+        mean_average_precision=_mean_of(average_precision(*one) for one in ranked),
+        d_prime=_mean_of(d_prime(*one) for one in ranked),
+        empty=_empty_result([row for row in rows if not row.sources and not row.true]),
+    )
+
+
+def _empty_result(rows: Sequence[ScoreRow]) -> EmptyResult | None:
+    if not rows:
+        return None
+    counts = [len(row.found) for row in rows]
+    return EmptyResult(
+        scenes=len(rows),
+        right=counts.count(0) / len(rows),
+        false_stems=sum(counts) / len(rows),
+        energy=_mean_of(row.scores.get("false_stems") for row in rows),
     )
 
 

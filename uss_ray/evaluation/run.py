@@ -9,7 +9,7 @@ import dataclasses
 import io
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -46,8 +46,8 @@ from uss_ray.evaluation.queries import (
     conditions_of_list,
 )
 from uss_ray.evaluation.request import OWN_SYSTEMS, EvaluationRequest
-from uss_ray.evaluation.scene_run import separate_levels
-from uss_ray.evaluation.scene_scores import TAKEN_TWICE, LevelScore
+from uss_ray.evaluation.scene_run import separate_levels, sounds_beside, true_sounds
+from uss_ray.evaluation.scene_scores import TAKEN_TWICE, LevelScore, energy
 from uss_ray.evaluation.sounds import MixedItem, SoundShelf, Waveform, mix
 from uss_ray.evaluation.systems import (
     BASELINES,
@@ -414,18 +414,26 @@ class Evaluator:
             mixed, self.engine, settings=self.request.settings, classes=self.benchmark.card.classes
         )
         self.spent.separating += time.monotonic() - began
-        true: dict[str, list[Waveform]] = {}
-        for source in mixed.item.targets:
-            true.setdefault(str(source.class_id), []).append(mixed.targets[source.label])
-        stems = {key: [stem] for key, stem in found.stems.items()}
+        true, related = true_sounds(mixed), self.vocabulary.ontology.related
+        beside = {
+            key
+            for key in found.probs.keys() | found.stems.keys()
+            if key not in true and any(related(key, node) for node in sounds_beside(mixed))
+        }
+        stems = {key: stem for key, stem in found.stems.items() if key not in beside}
         times: dict[str, list[tuple[float, ...]]] = {}
         for source in mixed.item.sources:
             if source.role == "target" and source.sounds:
                 times.setdefault(str(source.class_id), []).extend(source.sounds)
+        found_times = {key: spans for key, spans in found.times.items() if key not in beside}
         seconds = len(mixed.mixture) / mixed.sample_rate
+        wholes = {key: np.sum(sounds, axis=0) for key, sounds in true.items()}
+        one_each = {key: [stem] for key, stem in stems.items()}
         scores = {
-            "ca_sdri": ca_sdri(stems, true, mixed.mixture),
-            "capi_sdri": capi_sdri(stems, true, mixed.mixture),
+            # One estimate is all that a class has: of several sounds of it, their sum.
+            "ca_sdri": ca_sdri(one_each, {key: [whole] for key, whole in wholes.items()}, mixed.mixture),
+            "capi_sdri": capi_sdri(one_each, true, mixed.mixture),
+            **event_shares(mixed.mixture, found.stems, judged=stems, wholes=wholes),
         }
         return ScoreRow(
             item_id=mixed.item.item_id,
@@ -438,9 +446,14 @@ class Evaluator:
             seconds=seconds,
             true=tuple(sorted(key for key, sounds in true.items() for _ in sounds)),
             found=tuple(sorted(stems)),
-            probs=dict(found.probs),
-            counts=_time_counts(found.times, times, seconds=seconds) if times else {},
+            probs={key: prob for key, prob in found.probs.items() if key not in beside},
+            counts=_time_counts(found_times, times, seconds=seconds) if self._has_times else {},
         )
+
+    @cached_property
+    def _has_times(self) -> bool:
+        """Whether it is known when targets sound; of a scene without any then too."""
+        return any(source.sounds for item in self.scored.items for source in item.sources)
 
     def _score(self, mixed: MixedItem, separated: Separated, label: str, *, system: System) -> ScoreRow:
         more = [name for name in self.benchmark.card.measures if name not in self.not_measured]
@@ -522,11 +535,12 @@ def level_rows(level: LevelScore, *, sources: int, seconds: float) -> list[Score
     )
     known = [node for node in level.nodes if node.is_known]
     lefts = [node.left for node in level.nodes if node.left is not None]
+    is_silence = level.residual_share is None
     scores = {
         "ca_sdri": level.ca_sdri_db,
         "residual": level.residual_share,
-        "false_stems": sum(node.share for node in level.nodes if not node.is_true),
-        "missed": sum(node.share for node in known if not node.is_written),
+        "false_stems": None if is_silence else sum(node.share for node in level.nodes if not node.is_true),
+        "missed": None if is_silence else sum(node.share for node in known if not node.is_written),
     }
     counts = {
         "unknown": sum(node.is_true and not node.is_known for node in level.nodes),
@@ -555,6 +569,36 @@ def level_rows(level: LevelScore, *, sources: int, seconds: float) -> list[Score
             if node.sdr_db is not None and node.sdri_db is not None
         ),
     ]
+
+
+def event_shares(
+    mixture: Waveform,
+    stems: Mapping[str, Waveform],
+    *,
+    judged: Mapping[str, Waveform],
+    wholes: Mapping[str, Waveform],
+) -> dict[str, float | None]:
+    """Give the shares of a mixture's energy in the residual, in false stems and missed; None of silence.
+
+    Parameters
+    ----------
+    mixture : ndarray of shape (samples,)
+    stems : mapping of str to ndarray of shape (samples,)
+        All that was written, by node.
+    judged : mapping of str to ndarray of shape (samples,)
+        Those that are right or false.
+    wholes : mapping of str to ndarray of shape (samples,)
+        What is true, by node.
+    """
+    if is_silent(mixture):
+        return dict.fromkeys(("residual", "false_stems", "missed"))
+    whole = energy(mixture)
+    residual = mixture - np.sum([*stems.values(), np.zeros_like(mixture)], axis=0)
+    return {
+        "residual": energy(residual) / whole,
+        "false_stems": sum(energy(stem) for key, stem in judged.items() if key not in wholes) / whole,
+        "missed": sum(energy(sound) for key, sound in wholes.items() if key not in judged) / whole,
+    }
 
 
 def _time_counts(found: Times, true: Times, *, seconds: float) -> dict[str, float]:

@@ -44,16 +44,32 @@ def separate_levels(
         Counts rows of the tagger as "tags" and of the separator as "separations".
     """
     classes = engine.vocabulary.classes
-    sources = {
-        classes.index(str(source.class_id)): mixed.targets[source.label] for source in mixed.item.targets
-    }
+    sources = {classes.index(key): np.sum(own, axis=0) for key, own in true_sounds(mixed).items()}
     plan = _plan(sources, engine, settings=settings, levels=levels, is_oracle=is_oracle)
     source = ArraySource(mixed.mixture, sample_rate=mixed.sample_rate, name=mixed.item.item_id)
     session = engine.open_session(source, plan, settings=settings)
     if forwards is not None:
         session = _counted(session, forwards)
-    separated = _separate(mixed.mixture, sources, session, plan=plan, engine=engine, settings=settings)
+    separated = replace(
+        _separate(mixed.mixture, sources, session, plan=plan, engine=engine, settings=settings),
+        beside=sounds_beside(mixed),
+    )
     return score_scene(mixed.item.item_id, separated, targets=plan.targets, vocabulary=engine.vocabulary)
+
+
+def true_sounds(mixed: MixedItem) -> dict[str, list[np.ndarray]]:
+    """Give the sounds of the targets by their node; a node may have several."""
+    true: dict[str, list[np.ndarray]] = {}
+    for source in mixed.item.targets:
+        true.setdefault(str(source.class_id), []).append(mixed.targets[source.label])
+    return true
+
+
+def sounds_beside(mixed: MixedItem) -> dict[str, np.ndarray]:
+    """Give by its node what sounds in a scene and is no target: what finds it is neither right nor wrong."""
+    nodes = {source.class_id for source in mixed.item.sources if source.role == "other"} - {None}
+    rest = mixed.mixture - np.sum([*mixed.targets.values(), np.zeros_like(mixed.mixture)], axis=0)
+    return {str(node): rest for node in nodes}
 
 
 def _plan(

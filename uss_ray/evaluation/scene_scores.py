@@ -6,13 +6,13 @@ Arrays in, figures out; who separates is `scene_run`'s business.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from uss_ray.evaluation.label_metrics import ca_sdri
-from uss_ray.evaluation.metrics import sdr
+from uss_ray.evaluation.metrics import is_silent, sdr
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.targets import Target
 
@@ -39,12 +39,16 @@ class SeparatedScene:
         Node id -> stem, only of those that are written.
     stem_of : dict of str to str
         Node id of a written stem -> that of the node whose stem it is; nodes may share one.
+    beside : dict of str to ndarray of shape (samples,), dtype=float32
+        Node id -> sound of what is there and no source, as a texture: a node that holds it, or lies below it, is
+        neither right nor false by it.
     """
 
     mixture: Waveform
     sources: Mapping[int, Waveform]
     stems: Mapping[str, Waveform]
     stem_of: Mapping[str, str]
+    beside: Mapping[str, Waveform] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,8 @@ class LevelScore:
     scene_id : str
     level : int
     nodes : tuple of NodeScore
-    residual_share : float
-        Energy of mixture minus stems by that of the mixture.
+    residual_share : float or None
+        Energy of mixture minus stems by that of the mixture; None of silence.
     ca_sdri_db : float or None
         Class-aware SDRi of the nodes that the weights know.
     children, louder : int
@@ -101,7 +105,7 @@ class LevelScore:
     scene_id: str
     level: int
     nodes: tuple[NodeScore, ...]
-    residual_share: float
+    residual_share: float | None
     ca_sdri_db: float | None
     children: int
     louder: int
@@ -138,7 +142,8 @@ def _score_level(
     targets = by_level[level]
     stems = _distinct(separated, targets)
     residual = separated.mixture - np.sum(list(stems.values()), axis=0, dtype=np.float32)
-    nodes = [_score_node(scene_id, level, target, separated, residual) for target in targets]
+    judged = [target for target in targets if not _is_beside(separated, target, vocabulary)]
+    nodes = [_score_node(scene_id, level, target, separated, residual, vocabulary) for target in judged]
     keys = {target.key for target in by_level.get(level - 1, ())}
     children = {
         key: [parent for parent in vocabulary.ontology.node(key).parent_ids if parent in keys]
@@ -168,8 +173,8 @@ def _score_level(
         scene_id,
         level,
         nodes=tuple(node for node in nodes if node.is_true or node.is_written),
-        residual_share=energy(residual) / max(energy(separated.mixture), _FLOOR),
-        ca_sdri_db=_class_aware(separated, [target for target in targets if target.is_known]),
+        residual_share=None if is_silent(separated.mixture) else energy(residual) / energy(separated.mixture),
+        ca_sdri_db=_class_aware(separated, [target for target in judged if target.is_known], vocabulary),
         children=len(children),
         louder=louder,
         parents=len(below),
@@ -177,11 +182,23 @@ def _score_level(
     )
 
 
+def _is_beside(separated: SeparatedScene, target: Target, vocabulary: Vocabulary) -> bool:
+    """Tell whether nothing that is to be found lies below a node, and something does that is there all the same."""
+    return not separated.sources.keys() & set(target.class_indexes) and any(
+        vocabulary.ontology.related(target.key, node) for node in separated.beside
+    )
+
+
 def _score_node(
-    scene_id: str, level: int, target: Target, separated: SeparatedScene, residual: Waveform
+    scene_id: str,
+    level: int,
+    target: Target,
+    separated: SeparatedScene,
+    residual: Waveform,
+    vocabulary: Vocabulary,
 ) -> NodeScore:
     mixture = separated.mixture
-    truth = _truth(separated, target)
+    truth = _truth(separated, target, vocabulary)
     stem = separated.stems.get(target.key)
     sdr_db = sdri_db = None
     if truth is not None:
@@ -201,13 +218,22 @@ def _score_node(
     )
 
 
-def _truth(separated: SeparatedScene, target: Target) -> Waveform | None:
+def _truth(separated: SeparatedScene, target: Target, vocabulary: Vocabulary) -> Waveform | None:
     below = [sound for index, sound in separated.sources.items() if index in target.class_indexes]
-    return np.sum(below, axis=0) if below else None
+    if not below:
+        return None
+    beside = [
+        sound
+        for node, sound in separated.beside.items()
+        if vocabulary.classes.index(node) in target.class_indexes
+    ]
+    return np.asarray(np.sum([*below, *beside], axis=0))
 
 
-def _class_aware(separated: SeparatedScene, targets: Sequence[Target]) -> float | None:
-    truths = {target.key: _truth(separated, target) for target in targets}
+def _class_aware(
+    separated: SeparatedScene, targets: Sequence[Target], vocabulary: Vocabulary
+) -> float | None:
+    truths = {target.key: _truth(separated, target, vocabulary) for target in targets}
     return ca_sdri(
         {key: [separated.stems[key]] for key in truths if key in separated.stems},
         {key: [truth] for key, truth in truths.items() if truth is not None},

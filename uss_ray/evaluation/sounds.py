@@ -21,7 +21,7 @@ from uss_ray.sources.reading import open_stored_recording
 from uss_ray.store.store import Store
 
 Waveform = NDArray[np.float32]
-_Key = tuple[str, int, int | None, int, Protocol | None]
+_Key = tuple[object, ...]
 
 _BLOCK_FRAMES = 1 << 18
 _SHELF_BYTES = 256 << 20
@@ -49,21 +49,35 @@ class MixedItem:
     sample_rate: int
 
 
+class _Shelf:
+    """Sounds by what they are; the latest are kept."""
+
+    def __init__(self, keep_bytes: int) -> None:
+        self._keep_bytes = keep_bytes
+        self._kept: OrderedDict[_Key, tuple[Waveform, int]] = OrderedDict()
+
+    def get(self, key: _Key, make: Callable[[], tuple[Waveform, int]]) -> tuple[Waveform, int]:
+        found = self._kept.pop(key, None) or make()
+        self._kept[key] = found
+        while len(self._kept) > 1 and sum(w.nbytes for w, _ in self._kept.values()) > self._keep_bytes:
+            self._kept.popitem(last=False)
+        return found
+
+
 class SoundShelf:
-    """Files of a data set as mono sound; the latest are kept.
+    """Files of a data set as mono sound, and pieces of them; the latest are kept.
 
     Parameters
     ----------
     data : Store
         Its root.
     keep_bytes : int, default=256 MiB
-        How much of them is kept.
+        How much is kept of files, and half as much of pieces.
     """
 
     def __init__(self, data: Store, *, keep_bytes: int = _SHELF_BYTES) -> None:
-        self._keep_bytes = keep_bytes
         self._data = data.raising(DataError)
-        self._kept: OrderedDict[_Key, tuple[Waveform, int]] = OrderedDict()
+        self._files, self._cuts = _Shelf(keep_bytes), _Shelf(keep_bytes // 2)
 
     def read(self, path: str, *, track: int = 0, channel: int | None = None) -> tuple[Waveform, int]:
         """Give a file as (samples,), one of its channels or their mean, and its rate.
@@ -73,7 +87,7 @@ class SoundShelf:
         DataError
             If it is missing, cut off or no audio.
         """
-        return self._held((path, track, channel, 0, None), lambda: self._decoded(path, track, channel))
+        return self._files.get((path, track, channel), lambda: self._decoded(path, track, channel))
 
     def _decoded(self, path: str, track: int, channel: int | None) -> tuple[Waveform, int]:
         place = self._data / path
@@ -86,17 +100,10 @@ class SoundShelf:
         waveform, own_rate = self.read(source.path, track=source.track, channel=source.channel)
         if own_rate == rate:
             return waveform
-        return self._held(
+        return self._files.get(
             (source.path, source.track, source.channel, rate, protocol),
             lambda: (_at_rate(waveform, own_rate, rate, protocol), rate),
         )[0]
-
-    def _held(self, key: _Key, make: Callable[[], tuple[Waveform, int]]) -> tuple[Waveform, int]:
-        found = self._kept.pop(key, None) or make()
-        self._kept[key] = found
-        while len(self._kept) > 1 and sum(w.nbytes for w, _ in self._kept.values()) > self._keep_bytes:
-            self._kept.popitem(last=False)
-        return found
 
     def piece(self, source: ItemSource, *, sample_rate: int, protocol: Protocol) -> tuple[Waveform, int]:
         """Give the sound of a source, without its gain, and its rate.
@@ -114,6 +121,15 @@ class SoundShelf:
         DataError
             As of `read`, or if the file ends before the piece begins.
         """
+        if not source.seconds:
+            return self._piece(source, sample_rate, protocol)
+        place = (source.start_seconds, source.seconds, source.fade_seconds, source.is_cut_first)
+        return self._cuts.get(
+            (source.path, source.track, source.channel, sample_rate, protocol, *place),
+            lambda: self._piece(source, sample_rate, protocol),
+        )
+
+    def _piece(self, source: ItemSource, sample_rate: int, protocol: Protocol) -> tuple[Waveform, int]:
         waveform, own_rate = self.read(source.path, track=source.track, channel=source.channel)
         rate = sample_rate or own_rate
         if source.start_seconds * own_rate >= len(waveform):
@@ -132,7 +148,8 @@ class SoundShelf:
             converted = self._converted(source, rate, protocol)[round(source.start_seconds * rate) :]
         if source.seconds:
             # A file that is too short is repeated, in both protocols.
-            converted = np.resize(converted, round(source.seconds * rate))
+            samples = round(source.seconds * rate)
+            converted = np.resize(converted[:samples], samples)
         return _faded(converted, round(source.fade_seconds * rate)), rate
 
 

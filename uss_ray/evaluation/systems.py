@@ -334,6 +334,8 @@ class ForeignSystem(System):
 
     def _one(self, item: MixedItem) -> Separated:
         labels = list(item.targets)
+        if not labels:  # a scene in which nothing is to be found
+            return Separated({})
         estimates = np.asarray(self._function(item.mixture, item.sample_rate, labels), np.float32)
         expected = (len(labels), len(item.mixture))
         if estimates.shape != expected or not np.isfinite(estimates).all():

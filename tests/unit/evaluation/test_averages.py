@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from uss_ray.evaluation.averages import class_median_mean, paired_difference, plain_mean
+from uss_ray.evaluation.averages import class_median_mean, median, paired_difference, plain_mean
 
 
 def test_a_figure_is_the_mean_of_medians_and_its_interval_is_that_of_the_normal_law() -> None:
@@ -18,6 +18,14 @@ def test_a_figure_is_the_mean_of_medians_and_its_interval_is_that_of_the_normal_
     plain = plain_mean(values["a"])
     assert plain.high - plain.low == pytest.approx(2 * 1.96 / np.sqrt(400), rel=0.15)
     assert plain == plain_mean(values["a"])
+
+
+def test_a_median_is_that_of_numpy_to_the_bit() -> None:
+    rng = np.random.default_rng(0)
+    for count in (1, 2, 7, 10):
+        values = rng.normal(size=(50, count))
+        np.testing.assert_array_equal(median(values, axis=1), np.median(values, axis=1))
+        assert median(values[0]) == np.median(values[0])
 
 
 def test_nothing_has_no_figure_and_one_item_a_class_no_interval() -> None:

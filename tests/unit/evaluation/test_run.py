@@ -13,7 +13,7 @@ from uss_ray.evaluation.heard import choose_heard, read_heard, sounds_to_keep
 from uss_ray.evaluation.items import EvaluationList
 from uss_ray.evaluation.measures import score
 from uss_ray.evaluation.request import EvaluationRequest
-from uss_ray.evaluation.result import by_system
+from uss_ray.evaluation.result import by_system, summarise_system
 from uss_ray.evaluation.run import (
     TIME_COUNTS,
     Evaluator,
@@ -90,15 +90,35 @@ def test_a_scene_is_also_scored_without_asking(two_means, tmp_path) -> None:
     )  # fmt: skip
     scored = open_list(request)
     item = replace(scored.items[0], seconds=4.0)  # its beginning is enough
-    rows = Evaluator(request=request, scored=scored).rows([item])
-    [events] = [row for row in rows if row.query == "events"]
+    first = replace(item.sources[0], position_seconds=0.0, role="other", label="texture")
+    empty, below = (
+        replace(item, item_id=name, seconds=2.0, sources=(replace(first, class_id=class_id),))
+        for name, class_id in (("empty", PIANO), ("below", RAIN))
+    )
+    rows_of = Evaluator(request=request, scored=scored).rows([item, empty, below])
+    rows = [row for row in rows_of if row.item_id == item.item_id]
+    events, nothing_there, rain_below = (row for row in rows_of if row.query == "events")
     assert events.found == (RAIN,)
     assert set(events.true) == {source.class_id for source in scored.items[0].targets}
-    assert {"ca_sdri", "capi_sdri"} == events.scores.keys()
+    assert events.scores.keys() == {"ca_sdri", "capi_sdri", "residual", "false_stems", "missed"}
     # the rain that is always heard is one event from the beginning to the end
     heard = {name: events.counts[name] for name in TIME_COUNTS if name.endswith("_found")}
     assert heard == {"events_found": 1.0, "frames_found": 80.0}
     assert events.counts["events_true"] == len(item.sources)
+    # where there is nothing to find, it is false, unless it sounds below
+    assert (nothing_there.true, nothing_there.found) == ((), (RAIN,))
+    assert (nothing_there.scores["ca_sdri"], nothing_there.scores["capi_sdri"]) == (0.0, 0.0)
+    assert nothing_there.scores["false_stems"] > 0
+    assert (nothing_there.counts["events_found"], nothing_there.counts["events_true"]) == (1.0, 0.0)
+    assert (rain_below.found, rain_below.undefined) == ((), ("ca_sdri", "capi_sdri"))
+    assert (rain_below.scores["false_stems"], rain_below.counts["events_found"]) == (0.0, 0.0)
+    assert RAIN not in rain_below.probs
+    levels = {row.item_id: row for row in rows_of if row.query == row.label == "level-1"}
+    assert (len(levels["empty"].found), levels["below"].found) == (1, ())
+    found = summarise_system([events, nothing_there, rain_below]).labels
+    assert found is not None
+    assert found.empty is not None
+    assert (found.empty.scenes, found.empty.right, found.empty.false_stems) == (2, 0.5, 0.5)
     of_levels = {row.query: row for row in rows if row.label == row.query != "events"}
     assert of_levels.keys() == {"level-1", "level-2", "level-3"}
     assert of_levels["level-1"].scores.keys() == {"ca_sdri", "residual", "false_stems", "missed"}

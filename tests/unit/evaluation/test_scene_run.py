@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.unit.evaluation.conftest import DOG, RAIN
 from uss_ray.evaluation.items import Item, ItemSource
-from uss_ray.evaluation.scene_run import separate_levels
+from uss_ray.evaluation.scene_run import separate_levels, true_sounds
 from uss_ray.evaluation.sounds import MixedItem, SoundShelf, mix
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.engine import SeparationEngine, build_engine
@@ -75,3 +76,18 @@ def test_an_oracle_asks_for_what_is_there(scene: MixedItem, engine: SeparationEn
     labels = {engine.vocabulary.ontology.node(node.node_id).label for node in level.nodes if node.is_written}
     assert labels == {"Animal", "Natural sounds"}
     assert all(node.is_true for node in level.nodes)
+
+
+def test_two_sounds_of_a_class_are_one_truth_of_a_node(
+    scene: MixedItem, engine: SeparationEngine, two_sources: Path
+) -> None:
+    sources = (source("Rain", RAIN, "clip1", 0.0), source("Rain (2)", RAIN, "clip4", 2.0))
+    twice = mix(replace(scene.item, sources=sources), SoundShelf(Store(two_sources)))
+    assert [len(sounds) for sounds in true_sounds(twice).values()] == [2]
+    (level,) = separate_levels(
+        twice, engine=engine, settings=SeparationSettings(), levels=[1], is_oracle=True
+    )
+    [rain] = (node for node in level.nodes if node.is_true)
+    assert rain.sdr_db is not None
+    assert rain.sdri_db is not None
+    assert rain.sdr_db - rain.sdri_db > 60  # the mixture itself is what is true

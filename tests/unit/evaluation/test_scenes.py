@@ -10,7 +10,9 @@ import pytest
 from tests.unit.evaluation.conftest import DOG, PIANO, RAIN
 from uss_ray.errors import DataError
 from uss_ray.evaluation.scenes import (
+    TEXTURE_FADE_SECONDS,
     PieceCandidate,
+    SceneMakeup,
     build_scenes,
     draw_scenes,
 )
@@ -20,6 +22,11 @@ CANDIDATES = [
     PieceCandidate(f"clip{number}", f"class{number % 8}", ((1.0, 2.0), (3.0, 4.5)), -20.0 - number, 0.5)
     for number in range(16)
 ]
+TEXTURES = [
+    PieceCandidate(f"below{number}", f"texture{number % 2}", ((0.5, 4.0 + number),), -40.0, 0.1)
+    for number in range(4)
+]
+OPEN = SceneMakeup(targets=(0, 6), repeated=0.3, textures=0.5)
 
 
 def never(one: str, other: str) -> bool:
@@ -58,6 +65,41 @@ def test_a_scene_is_as_large_as_it_says_and_holds_its_pieces() -> None:
             assert peak * len(scene.class_ids) <= 0.92
     assert max(spread) <= 24.1
     assert np.mean(spread) > 8
+
+
+def test_scenes_may_be_empty_have_a_class_twice_and_a_texture_below() -> None:
+    scenes = draw_scenes(CANDIDATES, related=never, count=80, makeup=OPEN, textures=TEXTURES)
+    assert {len({piece.source for piece in scene.pieces}) for scene in scenes} == set(range(7))
+    assert all(scene.texture for scene in scenes if not scene.pieces)
+    assert 0.4 < sum(bool(scene.texture) for scene in scenes) / len(scenes) < 0.75
+    twice = [scene for scene in scenes if len(scene.class_ids) < len({p.source for p in scene.pieces})]
+    assert 10 < len(twice) < 60
+    for scene in twice:
+        sources = {piece.source: piece.class_id for piece in scene.pieces}
+        clips = {source: {p.clip_id for p in scene.pieces if p.source == source} for source in sources}
+        for one in sources:
+            for other in sources:
+                assert one == other or not clips[one] & clips[other]
+    for scene in scenes:
+        assert len({piece.class_id for piece in scene.texture}) <= 1
+        end = TEXTURE_FADE_SECONDS
+        for piece in scene.texture:
+            assert piece.position_seconds == pytest.approx(end - TEXTURE_FADE_SECONDS, abs=0.002)
+            assert piece.start_seconds == 0.5
+            # 12 to 24 dB below what sources are around, or further down where the scene is turned down
+            assert piece.gain_db - 40.0 <= -41.9
+            end = piece.position_seconds + piece.seconds
+        assert not scene.texture or scene.seconds - end < TEXTURE_FADE_SECONDS + 0.01
+
+
+def test_a_texture_is_of_no_class_that_is_related_and_an_empty_scene_needs_one() -> None:
+    def related(one: str, other: str) -> bool:
+        return one == other or {one, other} == {"class0", "texture0"}
+
+    for scene in draw_scenes(CANDIDATES, related=related, count=40, makeup=OPEN, textures=TEXTURES):
+        assert "class0" not in scene.class_ids or {"texture0"} != {p.class_id for p in scene.texture}
+    with pytest.raises(DataError, match="expected a texture for one without targets"):
+        draw_scenes(CANDIDATES, related=never, count=1, makeup=SceneMakeup(targets=(0, 0)))
 
 
 def test_related_classes_never_share_a_scene() -> None:

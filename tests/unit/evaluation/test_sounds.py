@@ -52,6 +52,20 @@ def test_what_is_too_short_is_repeated_and_edges_are_faded(shelf: SoundShelf) ->
     assert found.mixture[-1] == pytest.approx(3_999 / RATE * 0.5 / 80)
 
 
+def test_a_piece_is_kept_when_its_file_is_not(shelf: SoundShelf, tmp_path: Path) -> None:
+    # a file is 32 kB here, a piece 2 kB
+    narrow, decoded = SoundShelf(Store(tmp_path), keep_bytes=20_000), []
+    decode = narrow._decoded
+    narrow._decoded = lambda path, *place: decoded.append(path) or decode(path, *place)  # type: ignore[method-assign, func-returns-value]
+    cuts = [source(path, start_seconds=0.5, seconds=0.0625) for path in ("ramp.wav", "two.wav", "ramp.wav")]
+    first, _, again = (narrow.piece(cut, sample_rate=0, protocol="strict")[0] for cut in cuts)
+    assert decoded == ["ramp.wav", "two.wav"]
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(first, shelf.piece(cuts[0], sample_rate=0, protocol="strict")[0])
+    narrow.piece(replace(cuts[0], start_seconds=0.25), sample_rate=0, protocol="strict")
+    assert decoded == ["ramp.wav", "two.wav", "ramp.wav"]
+
+
 def test_a_given_mixture_is_no_sum(shelf: SoundShelf) -> None:
     found = mix(item(source("ramp.wav"), source("two.wav", role="mixture")), shelf)
     np.testing.assert_allclose(found.mixture, np.arange(RATE) / RATE / 4, atol=1e-6)

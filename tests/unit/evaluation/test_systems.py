@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,8 @@ def test_a_function_of_anybodys_is_a_system() -> None:
     item = mixed_item()
     [found] = ForeignSystem(f"{__name__}:double").separate([item])
     np.testing.assert_array_equal(found.estimates["Dog"], item.mixture * 2)
+    [nothing] = ForeignSystem(f"{__name__}:wrong").separate([replace(item, targets={})])
+    assert not nothing.estimates  # it is not asked where there is nothing to find
     with pytest.raises(ConfigError, match="finite estimates of shape"):
         ForeignSystem(f"{__name__}:wrong").separate([item])
     with pytest.raises(ConfigError, match="expected module:function"):

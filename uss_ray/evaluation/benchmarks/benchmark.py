@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
@@ -253,14 +253,11 @@ class Benchmark(ABC):
             if wanted not in known:
                 raise ConfigError(f"{card.name} {what}", expected=" or ".join(known), found=wanted)
         named = {sound.path for sound in self.sounds(draw.data, draw.files, draw.split)}
-        lost = sorted(named.difference(draw.files.sizes))
-        if lost and not allow_missing:
-            raise DataError(
-                str(draw.data / lost[0]),
-                expected=f"every file of {card.name} (--allow-missing leaves items out)",
-                found=f"{1 - len(lost) / len(named):.1%} of {len(named)}",
-            )
+        if not allow_missing:
+            _refuse_missing(named, draw, card.name)
         items = [_sized(item, draw.files) for item in self.draw(draw)]
+        if not allow_missing:
+            _refuse_missing({source.path for item in items for source in item.sources}, draw, card.name)
         there = [item for item in items if all(source.path in draw.files.sizes for source in item.sources)]
         if not there:
             raise DataError(str(draw.data), expected=f"items of {card.name}", found="none")
@@ -271,6 +268,16 @@ class Benchmark(ABC):
             seed=draw.seed,
             items=tuple(there),
             missing=len(items) - len(there),
+        )
+
+
+def _refuse_missing(named: Set[str], draw: Draw, benchmark: str) -> None:
+    lost = sorted(named.difference(draw.files.sizes))
+    if lost:
+        raise DataError(
+            str(draw.data / lost[0]),
+            expected=f"every file of {benchmark} (--allow-missing leaves items out)",
+            found=f"{1 - len(lost) / len(named):.1%} of {len(named)}",
         )
 
 

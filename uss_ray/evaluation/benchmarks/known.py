@@ -29,6 +29,7 @@ BENCHMARKS: Final = {
     "mini": ("mini", "Mini"),
     "musdb18": ("musdb18", "Musdb18"),
     "musdb18-hq": ("musdb18", "Musdb18Hq"),
+    "open-scenes": ("mini", "OpenScenes"),
     "scenes": ("mini", "Scenes"),
     "slakh2100": ("slakh2100", "Slakh2100"),
     "voicebank": ("voicebank", "Voicebank"),

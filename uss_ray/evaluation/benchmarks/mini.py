@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,15 +10,23 @@ from typing import ClassVar
 
 from uss_ray.errors import ConfigError, DataError
 from uss_ray.evaluation.benchmarks.benchmark import Benchmark, Card, Draw, Files, Sound
-from uss_ray.evaluation.items import MODEL_RATE, Item, ItemSource
+from uss_ray.evaluation.items import MODEL_RATE, Item, ItemSource, Role
 from uss_ray.evaluation.pairs import EvaluationPair
 from uss_ray.evaluation.protocol import build_pairs, read_split
-from uss_ray.evaluation.scenes import EDGE_SECONDS, Scene, build_scenes
+from uss_ray.evaluation.scenes import (
+    EDGE_SECONDS,
+    TEXTURE_FADE_SECONDS,
+    Scene,
+    SceneMakeup,
+    ScenePiece,
+    build_scenes,
+)
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.store.store import Store
 
 _PAIR_SECONDS = 2.0
 _SCENES = 60
+_TEXTURE = "texture"
 _EVENTS = "metadata/strong_labels.tsv"
 _LAYOUT = (
     "audio/{train,eval}/<id>.ogg; metadata/{train,eval}_segments.csv, strong_labels.tsv; "
@@ -174,6 +183,8 @@ def items_of_pairs(
 class Scenes(_WithEvents):
     """Recordings of 20 to 40 s with 3 to 6 sources at other levels; what a user gets of them."""
 
+    _makeup: ClassVar[SceneMakeup] = SceneMakeup()
+
     card: ClassVar[Card] = Card(
         name="scenes",
         title="Scenes of a set with known events",
@@ -193,18 +204,56 @@ class Scenes(_WithEvents):
         """See `Benchmark`."""
         root = local_folder(draw.data)
         folders = [root / folder for folder in sets_below(root)]
-        scenes = build_scenes(folders, vocabulary=draw.vocabulary, count=_SCENES, seed=draw.seed)
+        scenes = build_scenes(
+            folders, vocabulary=draw.vocabulary, count=_SCENES, seed=draw.seed, makeup=self._makeup
+        )
         return items_of_scenes(scenes, draw)
 
 
+class OpenScenes(Scenes):
+    """The same with none to 6 sources, other sounds of one class, and textures below that nobody asks for.
+
+    Half of the scenes have a texture, and all of those without a source.
+    """
+
+    _makeup: ClassVar[SceneMakeup] = SceneMakeup(targets=(0, 6), repeated=0.25, textures=0.5)
+
+    card: ClassVar[Card] = replace(
+        Scenes.card,
+        name="open-scenes",
+        title="Scenes of none to six sources, with textures and classes that come twice",
+        main_score="capi_sdri",
+    )
+
+
 def items_of_scenes(scenes: list[Scene], draw: Draw) -> list[Item]:
-    """Turn scenes into items with a target a source."""
+    """Turn scenes into items with a target a source; a texture is in the mixture, and no target."""
     paths: dict[str, str] = {}
     for folder in sets_below(local_folder(draw.data)):
         paths |= clip_paths(draw.files, draw.split, folder=folder)
-    lacking = [piece.clip_id for scene in scenes for piece in scene.pieces if piece.clip_id not in paths]
+    lacking = [
+        piece.clip_id
+        for scene in scenes
+        for piece in (*scene.pieces, *scene.texture)
+        if piece.clip_id not in paths
+    ]
     if lacking:
         raise DataError(lacking[0], expected=f"a clip of that name in {draw.data}", found="none")
+
+    def of_piece(piece: ScenePiece, role: Role, label: str, fade_seconds: float) -> ItemSource:
+        return ItemSource(
+            role=role,
+            path=paths[piece.clip_id],
+            label=label,
+            class_id=piece.class_id,
+            start_seconds=piece.start_seconds,
+            seconds=piece.seconds,
+            position_seconds=piece.position_seconds,
+            gain=10 ** (piece.gain_db / 20),
+            fade_seconds=fade_seconds,
+            sounds=piece.sounds,
+        )
+
     return [
         Item(
             item_id=scene.scene_id,
@@ -213,21 +262,25 @@ def items_of_scenes(scenes: list[Scene], draw: Draw) -> list[Item]:
             sample_rate=MODEL_RATE,
             protocol=draw.protocol,
             seed=draw.seed,
-            sources=tuple(
-                ItemSource(
-                    role="target",
-                    path=paths[piece.clip_id],
-                    label=draw.vocabulary.ontology.node(piece.class_id).label,
-                    class_id=piece.class_id,
-                    start_seconds=piece.start_seconds,
-                    seconds=piece.seconds,
-                    position_seconds=piece.position_seconds,
-                    gain=10 ** (piece.gain_db / 20),
-                    fade_seconds=EDGE_SECONDS,
-                    sounds=piece.sounds,
-                )
-                for piece in scene.pieces
+            sources=(
+                *(
+                    of_piece(piece, "target", label, EDGE_SECONDS)
+                    for piece, label in zip(scene.pieces, _labels(scene, draw.vocabulary), strict=True)
+                ),
+                *(of_piece(piece, "other", _TEXTURE, TEXTURE_FADE_SECONDS) for piece in scene.texture),
             ),
         )
         for scene in scenes
     ]
+
+
+def _labels(scene: Scene, vocabulary: Vocabulary) -> list[str]:
+    """Name the target of each piece; of a class that comes again the further ones have a number."""
+    names: dict[int, str] = {}
+    counts: Counter[str] = Counter()
+    for piece in scene.pieces:
+        if piece.source not in names:
+            counts[piece.class_id] += 1
+            label, number = vocabulary.ontology.node(piece.class_id).label, counts[piece.class_id]
+            names[piece.source] = label if number == 1 else f"{label} ({number})"
+    return [names[piece.source] for piece in scene.pieces]

@@ -26,10 +26,11 @@ from uss_ray.store.store import Store
 _LOUD_ABOVE_PEAK = 0.1
 _CANDIDATES_ABOVE = 10
 _DRUMS = "Drums"
+_MIXTURE = "mixture"
 
 
 class Slakh2100(Benchmark):
-    """Stems are named from S00 or S01; one that was not rendered has no file.
+    """Stems are named from S00 or S01; one that was not rendered has no file, whatever its table says.
 
     The published protocol groups by plugin, with candidates in the order of folders and files and one state of random
     numbers for all. The strict one groups by instrument class, draws each class by itself, and takes a song's MIDI
@@ -59,11 +60,13 @@ class Slakh2100(Benchmark):
         sounds = []
         for table in tables:
             folder = table.rpartition("/")[0]
+            sounds.append(Sound(f"{folder}/mix.flac", (_MIXTURE, _MIXTURE)))
             for stem, told in self._stems(data / table).items():
-                if told.get("audio_rendered", True):
+                path = f"{folder}/stems/{stem}.flac"
+                if told.get("audio_rendered", True) or path in files.sizes:
                     label = str(told["plugin_name"])
                     kind = _DRUMS if told.get("is_drum") else str(told.get("inst_class", label))
-                    sounds.append(Sound(f"{folder}/stems/{stem}.flac", (label, kind)))
+                    sounds.append(Sound(path, (label, kind)))
         return sounds
 
     def draw(self, draw: Draw) -> list[Item]:
@@ -72,6 +75,8 @@ class Slakh2100(Benchmark):
         candidates: dict[str, list[tuple[str, int]]] = {}
         for sound in self.sounds(draw.data, draw.files, draw.split):
             label = sound.labels[0 if draw.protocol == "published" else 1]
+            if label == _MIXTURE:
+                continue
             own = candidates.setdefault(label, [])
             if sound.path in draw.files.sizes:
                 own.extend((sound.path, number) for number in loud_segments(shelf, sound.path))
@@ -95,7 +100,7 @@ class Slakh2100(Benchmark):
             ItemSource(
                 role="target" if is_target else "mixture",
                 path=path if is_target else mix,
-                label=label if is_target else "mixture",
+                label=label if is_target else _MIXTURE,
                 start_seconds=segment * PAIR_SECONDS,
                 seconds=PAIR_SECONDS,
                 is_cut_first=True,

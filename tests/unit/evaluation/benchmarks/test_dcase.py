@@ -62,7 +62,10 @@ def test_scenes_are_scored_by_the_labels_of_the_challenge_alone(
     rows = Evaluator(request=request, scored=scored).rows(scored.items)
     events = {row.item_id: row for row in rows if row.query == "events"}
     assert not events["s_1"].found  # the rain that these weights hear everywhere is none of the labels
-    assert events["s_1"].scores == {"ca_sdri": 0.0, "capi_sdri": 0.0}
+    scores = events["s_1"].scores
+    assert (scores["ca_sdri"], scores["capi_sdri"], scores["false_stems"]) == (0.0, 0.0, 0.0)
+    assert (scores["residual"], scores["missed"]) == pytest.approx((1.0, 1.0), abs=1e-3)
+    assert not events["s_1"].counts  # when they sound is not told
     assert len(events["s_1"].true) == 3
     assert events["s_3"].undefined == ("ca_sdri", "capi_sdri")
     assert not any(row.query.startswith("level") for row in rows)

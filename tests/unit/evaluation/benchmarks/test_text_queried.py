@@ -45,11 +45,27 @@ def test_audiosep_names_the_paths_of_vggsound(tmp_path) -> None:
     assert mixture_sdr(mixed(listed, tmp_path)) == pytest.approx(0.0, abs=0.01)
 
 
+def test_audiosep_names_the_files_of_audioset_from_the_root_of_its_repository(tmp_path) -> None:
+    path = "evaluation/data/audioset/class_id=0/class_id=0,index=000,{}.wav"
+    text(
+        tmp_path / "metadata" / "audioset_eval.csv",
+        "idx,caption,src_wav,noise_wav",
+        f'0,Speech,"{path.format("source")}","{path.format("mixture")}"',
+    )
+    folder = "data/audioset/class_id=0"
+    rendered(
+        tmp_path, folder, "class_id=0,index=000,source.wav", "class_id=0,index=000,mixture.wav", other=0.2
+    )
+    listed = drawn("audiosep", tmp_path, split="audioset")
+    assert listed.items[0].label == "Speech"
+    assert mixture_sdr(mixed(listed, tmp_path)) == pytest.approx(0.0, abs=0.01)
+
+
 def test_clapsep_mixes_whole_clips_at_equal_energy_over_ten_seconds(tmp_path) -> None:
     text(
         tmp_path / "metadata" / "evaluation" / "esc_eval.csv",
         "source_file,positive_caption,noise_file,negative_caption",
-        "4-218199-F-35.wav,the sound of washing machine,5-223103-A-31.wav,The sound of mouse click",
+        "4-218199-F-35.wav,the sound of washing machine,5-223103-A-31.wav,The sounds of mouse click",
     )
     folder = tmp_path / "audio" / "esc"
     write(folder / "4-218199-F-35.wav", tone(400, rate=44_100, seconds=5.0, amplitude=0.2), 44_100)
