@@ -358,7 +358,7 @@ def _place_texture(
     level_db = float(rng.uniform(*_TEXTURES_DB))
     placed, position = [], 0.0
     while scene_seconds - position > TEXTURE_FADE_SECONDS:
-        one = clips[rng.integers(len(clips))]
+        one = clips[int(rng.integers(len(clips)))]
         [(start, end)] = one.sounds
         seconds = round(min(end - start, scene_seconds - position), 3)
         gain_db = _LEVEL_OF_ZERO_DBFS + level_db - one.level_dbfs

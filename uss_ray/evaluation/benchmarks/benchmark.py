@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
@@ -271,7 +271,7 @@ class Benchmark(ABC):
         )
 
 
-def _refuse_missing(named: Set[str], draw: Draw, benchmark: str) -> None:
+def _refuse_missing(named: set[str], draw: Draw, benchmark: str) -> None:
     lost = sorted(named.difference(draw.files.sizes))
     if lost:
         raise DataError(
