@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import shlex
 from collections.abc import Mapping
@@ -11,14 +10,12 @@ from typing import Any
 import ray
 from ray.job_submission import JobStatus, JobSubmissionClient
 
+from uss_ray.pipelines.serving.missing import missing_of
 from uss_ray.service.jobs import JobOrder
 from uss_ray.service.keeper import DRIVER, VARIABLE, Keeper, KeepingHere, Life
 from uss_ray.service.settings import ServiceSettings
 
 logger = logging.getLogger(__name__)
-
-_ASK_SECONDS = 10.0
-_MISSING = {"keeper": "does not answer"}
 
 
 class RayJobExecutor:
@@ -100,12 +97,7 @@ class RayKeeping:
 
     async def missing(self) -> Mapping[str, str]:
         """See `JobKeeping`."""
-        try:
-            async with asyncio.timeout(_ASK_SECONDS):
-                missing: Mapping[str, str] = await self._keeper.missing.remote()
-        except Exception:  # noqa: BLE001 - it is dead, or starts
-            return _MISSING
-        return missing
+        return await missing_of("keeper", self._keeper)
 
     async def close(self) -> None:
         """See `JobKeeping`."""

@@ -13,6 +13,7 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import DeploymentUnavailableError, ReplicaUnavailableError
 
 from uss_ray.errors import UssRayError
+from uss_ray.pipelines.serving.missing import missing_of
 from uss_ray.service.backend import Answer, EngineFacts, Work
 from uss_ray.service.problems import Refusal
 
@@ -20,7 +21,6 @@ logger = logging.getLogger(__name__)
 
 _DIED = (RayActorError, ReplicaUnavailableError)
 _REMEMBERED = 1000
-_ASK_SECONDS = 10.0
 
 
 class RayBackend:
@@ -42,7 +42,10 @@ class RayBackend:
 
     async def facts(self) -> EngineFacts:
         """See `Backend`."""
-        facts: EngineFacts = await self._separators.facts.remote()
+        try:
+            facts: EngineFacts = await _said(self._separators.facts.remote())
+        except _DIED as error:
+            raise _nobody() from error
         return facts
 
     async def answer(self, work: Work) -> Answer:
@@ -66,29 +69,13 @@ class RayBackend:
 
     async def missing(self) -> Mapping[str, str]:
         """See `Backend`."""
-        try:
-            async with asyncio.timeout(_ASK_SECONDS):
-                missing: Mapping[str, str] = await self._separators.missing.remote()
-        except TimeoutError:
-            return {"separator": f"does not answer within {_ASK_SECONDS:g} s"}
-        except (*_DIED, DeploymentUnavailableError):
-            return {"separator": "is not there"}
-        return missing
+        return await missing_of("separator", self._separators)
 
     async def close(self) -> None:
         """See `Backend`; separators are Serve's."""
 
     async def _asked(self, reference: Any) -> Answer:
-        response = self._separators.answer.remote(reference)
-        try:
-            found: Answer | UssRayError = await response
-        except asyncio.CancelledError:
-            response.cancel()
-            raise
-        except DeploymentUnavailableError as error:
-            raise Refusal(
-                "service", expected="a separator", found="none now", status=503, retry_after=10.0
-            ) from error
+        found: Answer | UssRayError = await _said(self._separators.answer.remote(reference))
         if isinstance(found, UssRayError):
             raise found
         return found
@@ -96,6 +83,21 @@ class RayBackend:
     def _refuse_fatal(self, sha256: str) -> None:
         if sha256 in self._fatal:
             raise _fatal()
+
+
+async def _said(response: Any) -> Any:
+    """Wait for what a separator says; whoever does not wait any more cancels it."""
+    try:
+        return await response
+    except asyncio.CancelledError:
+        response.cancel()
+        raise
+    except DeploymentUnavailableError as error:
+        raise _nobody() from error
+
+
+def _nobody() -> Refusal:
+    return Refusal("service", expected="a separator", found="none now", status=503, retry_after=10.0)
 
 
 def _fatal() -> Refusal:

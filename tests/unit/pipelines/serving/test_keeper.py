@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
 from ray.job_submission import JobStatus
 
-from uss_ray.pipelines.serving.keeper import RayJobExecutor, RayKeeping
+from uss_ray.pipelines.serving.keeper import RayJobExecutor
 from uss_ray.service.jobs import JobOrder
 
 
@@ -53,7 +52,3 @@ def test_nothing_of_a_client_is_on_its_command_line(client: _Client) -> None:
     assert client.asked["entrypoint"].endswith("-m uss_ray.jobs.run_job")
     assert client.asked["submission_id"] == order.name
     assert client.asked["runtime_env"] == {"env_vars": {"USS_RAY_JOB": order.canonical_json()}}
-
-
-def test_a_keeper_that_is_dead_is_missing() -> None:
-    assert asyncio.run(RayKeeping(None).missing()) == {"keeper": "does not answer"}

@@ -29,7 +29,7 @@ class Separators:
         self._does = does
         self.asked = Counter[str]()
         self.cancelled = 0
-        self.answer = self.missing = self
+        self.answer = self.missing = self.facts = self
 
     def remote(self, work: Work | None = None) -> Any:
         if work is not None:
@@ -140,6 +140,9 @@ def test_faults_come_back_as_they_were_and_nobody_there_is_told() -> None:
 
     with pytest.raises(Refusal) as refused:
         asyncio.run(go(away))
+    assert refused.value.status == 503
+    with pytest.raises(Refusal) as refused:
+        asyncio.run(RayBackend(Separators(away)).facts())
     assert refused.value.status == 503
     assert asyncio.run(RayBackend(Separators(away)).missing()) == {"separator": "is not there"}
     assert asyncio.run(RayBackend(Separators(dict)).missing()) == {}
