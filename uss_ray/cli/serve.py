@@ -15,7 +15,7 @@ _EXTRA: Final = ("fastapi", "pebble", "python_multipart", "multipart", "starlett
 COMMAND: Final = Command(
     name="serve",
     model=Serving,
-    names={"service.storage": STORAGE_NAME, "service.jobs": "jobs-{}"},
+    names={"service.storage": STORAGE_NAME, "service.jobs": "jobs-{}", "service.webhooks": "webhooks-{}"},
     takes_file=True,
 )
 

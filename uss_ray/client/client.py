@@ -154,6 +154,48 @@ class Client:
         """Tell version, weights and limits."""
         return self._json("GET", "v1/info")
 
+    def upload(self, audio: Audio, *, name: str | None = None) -> str:
+        """Bring a recording or a manifest along, for `jobs`; what is too large for the service goes to its store.
+
+        Parameters
+        ----------
+        audio : path, bytes or binary file
+        name : str, optional
+            What it is called, with folders or without; by default as the file. The same name again replaces it.
+
+        Returns
+        -------
+        str
+            Its URI, an input of a job for as long as the service keeps it.
+
+        Raises
+        ------
+        ServiceError
+            If the service refuses it.
+        ValueError
+            If it has no name.
+        """
+        called = name or (Path(audio).name if isinstance(audio, str | os.PathLike) else None)
+        if not called:
+            raise ValueError("upload: expected a name, found none")
+        path = f"v1/uploads/{quote(called)}"
+        with ExitStack() as files:
+            file = _opened(audio, files)
+            size = file.seek(0, os.SEEK_END)
+            if size <= self.info()["limits"]["body_bytes"]:
+                put = self._call("PUT", path, read=_json_of, files=[file])
+                return str(put["uri"])
+            told = self._json("POST", path, params={"bytes": size})
+            file.seek(0)
+            try:  # not by the client of the service, for the store is not told the token
+                sent = {"content": _blocks(file), "headers": told["headers"]}
+                answer = httpx.request(told["method"], told["url"], timeout=self._http.timeout, **sent)
+            except httpx.TransportError as error:
+                raise _unreachable(error, url="the store of the service") from error
+            if not answer.is_success:
+                raise _refusal(answer)
+            return str(told["uri"])
+
     @cached_property
     def jobs(self) -> Jobs:
         """Whole archives, separated while nobody waits."""

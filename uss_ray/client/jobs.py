@@ -35,6 +35,7 @@ class Jobs:
         settings: Mapping[str, Any] | None = None,
         write: Mapping[str, Any] | None = None,
         key: str | None = None,
+        webhook: Mapping[str, str] | None = None,
     ) -> Job:
         """Have a recording, folder, prefix or manifest separated.
 
@@ -48,13 +49,26 @@ class Jobs:
             What is wanted, by the fields of a request.
         key : str, optional
             The same key is the same job, however often it is submitted; without one each call is another job.
+        webhook : mapping, optional
+            `url`, which is told once the job has ended, and `secret`, which signs that.
 
         Raises
         ------
         ServiceError
             If the service refuses it.
         """
-        return Job.of(self._ask("POST", "v1/jobs", **_sent(source, output, query, settings, write, key=key)))
+        said: dict[str, Any] = {
+            "input": {"uri": source},
+            "output": None if output is None else {"uri": output},
+            "query": query,
+            "settings": settings,
+            "write": write,
+            "webhook": webhook,
+        }
+        given = {name: dict(part) for name, part in said.items() if part}
+        # A key of its own, too, so that a request whose answer got lost is no second job.
+        headers = {"idempotency-key": key or uuid.uuid4().hex}
+        return Job.of(self._ask("POST", "v1/jobs", json=given, headers=headers))
 
     def status(self, job_id: str) -> Job:
         """Tell how far a job is."""
@@ -100,16 +114,3 @@ class Jobs:
             if page["next"] is None:
                 return
             params = {**params, "cursor": page["next"]}
-
-
-def _sent(
-    source: str, output: str | None, *parts: Mapping[str, Any] | None, key: str | None
-) -> dict[str, Any]:
-    said: dict[str, Any] = {"input": {"uri": source}}
-    if output is not None:
-        said["output"] = {"uri": output}
-    said |= {
-        name: dict(part) for name, part in zip(("query", "settings", "write"), parts, strict=True) if part
-    }
-    # A key of its own, too, so that a request whose answer got lost is no second job.
-    return {"json": said, "headers": {"idempotency-key": key or uuid.uuid4().hex}}

@@ -12,7 +12,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
-from uss_ray.service import info_routes, job_routes, page_routes, result_routes, separation_routes
+from uss_ray.service import (
+    info_routes,
+    job_routes,
+    page_routes,
+    result_routes,
+    separation_routes,
+    upload_routes,
+)
 from uss_ray.service.backend import Backend
 from uss_ray.service.decoders import Decoders
 from uss_ray.service.gate import OPEN_PATHS, Gate, Observe, as_refusal
@@ -20,7 +27,7 @@ from uss_ray.service.keeper import JobKeeping
 from uss_ray.service.problems import MEDIA_TYPE, Problem, Refusal
 from uss_ray.service.service import Service
 from uss_ray.service.settings import ServiceSettings
-from uss_ray.service.tokens import Tokens
+from uss_ray.service.tokens import LOCAL, Tenant, Tokens
 from uss_ray.version import VERSION
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
@@ -29,6 +36,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     page_routes.router,
     result_routes.router,
     separation_routes.router,
+    upload_routes.router,
 )
 
 
@@ -108,7 +116,8 @@ def create_app(
         app.include_router(router)
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_parameter)
-    app.add_middleware(Gate, tokens=tokens, limits=settings.limits, observe=observe)
+    local = Tenant(LOCAL.name, settings.prefixes)
+    app.add_middleware(Gate, tokens=tokens, limits=settings.limits, local=local, observe=observe)
     return app
 
 

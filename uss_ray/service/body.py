@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
-from uss_ray.errors import ConfigError, RecordingError
+from uss_ray.errors import ConfigError, OutputError, RecordingError
 from uss_ray.parsing import read_json
 from uss_ray.service.places import allowed_place, check_apart
 from uss_ray.service.problems import Refusal
@@ -76,9 +76,7 @@ async def receive(request: Request, *, folder: Path, limits: Limits) -> Received
     elif kind == _JSON:
         await _named(request, received, limits=limits)
     elif kind.startswith(_SOUND) or kind in _BYTES:
-        with received.audio.open("wb") as file:
-            async for chunk in request.stream():
-                await asyncio.to_thread(file.write, chunk) if len(chunk) > 1 << 20 else file.write(chunk)
+        await save_body(request, received.audio)
     else:
         raise Refusal(
             "content type",
@@ -86,10 +84,33 @@ async def receive(request: Request, *, folder: Path, limits: Limits) -> Received
             found=kind[:100],
             status=415,
         )
-    if not received.audio.stat().st_size:
-        raise Refusal("request", expected="a recording", found="no bytes", status=400)
+    check_not_empty(received.audio)
     received.sha256 = await asyncio.to_thread(_sha256, received.audio)
     return received
+
+
+async def save_body(request: Request, path: Path) -> None:
+    """Write what a request brings to a file.
+
+    Raises
+    ------
+    OutputError
+        If there is no room for it.
+    """
+    try:
+        with path.open("wb") as file:
+            async for chunk in request.stream():
+                await asyncio.to_thread(file.write, chunk) if len(chunk) > 1 << 20 else file.write(chunk)
+    except OSError as error:
+        raise OutputError(
+            "request", expected="room for it", found=error.strerror or type(error).__name__
+        ) from error
+
+
+def check_not_empty(path: Path) -> None:
+    """Refuse a request that has brought nothing."""
+    if not path.stat().st_size:
+        raise Refusal("request", expected="a recording", found="no bytes", status=400)
 
 
 async def _parts(request: Request, received: Received, *, limits: Limits) -> None:
@@ -131,15 +152,17 @@ async def json_object(request: Request, *, limits: Limits) -> dict[str, Any]:
 async def _named(request: Request, received: Received, *, limits: Limits) -> None:
     """Fetch the recording that a request names, as far as its token allows."""
     said = await json_object(request, limits=limits)
-    prefixes = request.state.tenant.prefixes
-    place = allowed_place(uri_of(said.pop("input", None), item="input"), prefixes=prefixes, item="input")
+    service, tenant = service_of(request), request.state.tenant
+    source = uri_of(said.pop("input", None), item="input")
+    place = allowed_place(source, prefixes=service.inputs_of(tenant), item="input")
     if "output" in said:
         output = uri_of(said.pop("output"), item="output")
-        received.output = allowed_place(output, prefixes=prefixes, item="output")
+        received.output = allowed_place(output, prefixes=tenant.prefixes, item="output")
         check_apart(received.output, source=place)
     received.options = said
-    storage = service_of(request).settings.storage
-    await asyncio.to_thread(_fetch, Store(place, storage), received.audio, most=limits.body_bytes)
+    await asyncio.to_thread(
+        _fetch, Store(place, service.settings.storage), received.audio, most=limits.body_bytes
+    )
 
 
 def uri_of(said: Any, *, item: str) -> str:

@@ -53,16 +53,25 @@ class Gate:
     ----------
     app : ASGI application
     tokens : Tokens or None
-        None: everybody is `LOCAL`.
+        None: everybody is `local`.
     limits : Limits
+    local : Tenant, optional
+        Who asks where no token is asked for.
     observe : callable, optional
         Called with the line of each call.
     """
 
     def __init__(
-        self, app: App, *, tokens: Tokens | None, limits: Limits, observe: Observe | None = None
+        self,
+        app: App,
+        *,
+        tokens: Tokens | None,
+        limits: Limits,
+        local: Tenant = LOCAL,
+        observe: Observe | None = None,
     ) -> None:
         self._app = app
+        self._local = local
         self._observe = observe
         self._tokens = tokens
         self._limits = limits
@@ -137,7 +146,7 @@ class Gate:
     def _tenant(self, call: _Call) -> Tenant:
         if self._tokens is None:
             call.check_local()
-            return LOCAL
+            return self._local
         kind, _, token = call.header(b"authorization").partition(" ")
         tenant = self._tokens.tenant(token.strip()) if kind.lower() == "bearer" else None
         if tenant is None:
@@ -179,10 +188,13 @@ class _Call:
         return value.decode("latin-1")
 
     def check_local(self) -> None:
-        """Refuse who comes from elsewhere, and pages of elsewhere that a browser here has open, by their host."""
-        host = self.header(b"host").rpartition(":")[0] or self.header(b"host")
+        """Refuse who comes from elsewhere, and pages of elsewhere that a browser here has open."""
+        named = self.header(b"host")
+        host = named.rpartition(":")[0] or named
         client = (self.scope.get("client") or ("",))[0]
-        if not (is_loopback(client) and is_loopback(host)):
+        origin = self.header(b"origin")  # of a page; it may send what it cannot read the answer of
+        is_own = not origin or origin.partition("://")[2] == named
+        if not (is_loopback(client) and is_loopback(host) and is_own):
             raise Refusal(
                 "request",
                 expected="one of this machine, for there are no tokens",

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -24,11 +24,12 @@ from uss_ray.results.layout import recording_folder
 from uss_ray.service.asking import asked_for
 from uss_ray.service.body import json_object, uri_of
 from uss_ray.service.job_results import result_id_of
-from uss_ray.service.jobs import STATUS, JobRequest, JobRow, JobTable, State, digest_of
+from uss_ray.service.jobs import STATUS, JobRequest, JobRow, JobTable, State, digest_of, shown
 from uss_ray.service.keeper import DRIVER, VARIABLE
 from uss_ray.service.places import allowed_place, check_apart
 from uss_ray.service.problems import Refusal
 from uss_ray.service.service import Service, service_of
+from uss_ray.service.webhooks import webhook_of
 from uss_ray.store.store import Store
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -54,6 +55,12 @@ _BODY = {
                         "query": {"type": "object"},
                         "settings": {"type": "object"},
                         "write": {"type": "object"},
+                        "webhook": {
+                            "type": "object",
+                            "required": ["url", "secret"],
+                            "properties": {"url": {"type": "string"}, "secret": {"type": "string"}},
+                            "description": "Is told once when the job has ended; signed with the secret.",
+                        },
                     },
                 }
             }
@@ -92,9 +99,9 @@ async def submit(
         return JSONResponse(await _planned(asked), headers=_NO_STORE)
     row = await asyncio.to_thread(_added, table, asked, service.settings.limits.jobs)
     await service.wake_keeper()
-    shown = _shown(row)
-    headers = {"location": shown["links"]["self"], "retry-after": _RETRY_SECONDS, **_NO_STORE}
-    return JSONResponse(shown, status_code=202, headers=headers)
+    told = shown(row)
+    headers = {"location": told["links"]["self"], "retry-after": _RETRY_SECONDS, **_NO_STORE}
+    return JSONResponse(told, status_code=202, headers=headers)
 
 
 @router.get("")
@@ -105,17 +112,17 @@ def listed(
 ) -> JSONResponse:
     """List the jobs of the token, in the order of their ids."""
     table, tenant = service_of(request).jobs, request.state.tenant.name
-    shown: list[dict[str, Any]] = []
+    page: list[dict[str, Any]] = []
     for (_, job_id), names in table.names(tenant).items():
         if job_id <= cursor:
             continue
         row = table.read(tenant, job_id, names)
         if row is None or status not in (None, row.state):
             continue
-        if len(shown) == _PAGE:
-            return JSONResponse({"jobs": shown, "next": shown[-1]["id"]}, headers=_NO_STORE)
-        shown.append(_shown(row))
-    return JSONResponse({"jobs": shown, "next": None}, headers=_NO_STORE)
+        if len(page) == _PAGE:
+            return JSONResponse({"jobs": page, "next": page[-1]["id"]}, headers=_NO_STORE)
+        page.append(shown(row))
+    return JSONResponse({"jobs": page, "next": None}, headers=_NO_STORE)
 
 
 @router.get("/{job_id}")
@@ -123,7 +130,7 @@ def told(request: Request, job_id: str) -> JSONResponse:
     """Tell how far a job is."""
     row = service_of(request).jobs.find(request.state.tenant.name, job_id)
     headers = _NO_STORE if row.ended is not None else {"retry-after": _RETRY_SECONDS, **_NO_STORE}
-    return JSONResponse(_shown(row), headers=headers)
+    return JSONResponse(shown(row), headers=headers)
 
 
 @router.get(
@@ -137,10 +144,10 @@ async def events(request: Request, job_id: str) -> StreamingResponse:
     async def stream() -> AsyncIterator[str]:
         row, said, quiet = first, "", time.monotonic()
         while True:
-            shown = json.dumps(_shown(row))
-            if shown != said:
-                said, quiet = shown, time.monotonic()
-                yield f"event: job\ndata: {shown}\n\n"
+            now = json.dumps(shown(row))
+            if now != said:
+                said, quiet = now, time.monotonic()
+                yield f"event: job\ndata: {now}\n\n"
             elif time.monotonic() - quiet >= _QUIET_SECONDS:
                 quiet = time.monotonic()
                 yield ": still there\n\n"
@@ -180,7 +187,7 @@ async def cancelled(
     row, is_new = await asyncio.to_thread(end)
     if is_new:
         await service.wake_keeper()
-    return JSONResponse(_shown(row), status_code=202 if is_new else 200, headers=_NO_STORE)
+    return JSONResponse(shown(row), status_code=202 if is_new else 200, headers=_NO_STORE)
 
 
 @router.get("/{job_id}/recordings")
@@ -233,9 +240,8 @@ async def _asked(
 ) -> JobRequest:
     """Check what a client says; what is wrong is refused before there is a job."""
     table = service.jobs
-    source = allowed_place(
-        uri_of(said.pop("input", None), item="input"), prefixes=tenant.prefixes, item="input"
-    )
+    inputs = service.inputs_of(tenant)
+    source = allowed_place(uri_of(said.pop("input", None), item="input"), prefixes=inputs, item="input")
     if "output" in said:
         output = allowed_place(
             uri_of(said.pop("output"), item="output"), prefixes=tenant.prefixes, item="output"
@@ -243,6 +249,9 @@ async def _asked(
         check_apart(output, source=source)
     else:
         output = str(table.results(tenant.name, job_id))
+    hook = None
+    if "webhook" in said:
+        hook = asdict(webhook_of(said.pop("webhook"), settings=service.settings.webhooks))
     sounds = asked_for(service.sounds, parameters={}, options=said, limits=service.settings.limits)
     _check_sounds(sounds, known=await service.known())
     if os.path.exists(sounds.weights):
@@ -255,7 +264,8 @@ async def _asked(
         input=source,
         output=output,
         sounds=sounds.model_dump(mode="json", exclude_unset=True),
-        prefixes=tenant.prefixes,
+        prefixes=inputs,
+        webhook=hook,
     )
 
 
@@ -291,7 +301,7 @@ async def _planned(asked: JobRequest) -> dict[str, Any]:
     process = await asyncio.create_subprocess_exec(
         *DRIVER,
         "plan",
-        env={**os.environ, VARIABLE: asked.to_json()},
+        env={**os.environ, VARIABLE: replace(asked, webhook=None).to_json()},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
@@ -307,26 +317,3 @@ async def _planned(asked: JobRequest) -> dict[str, Any]:
     if "fault" in found:
         raise Refusal(**found["fault"], status=422)
     return found
-
-
-def _shown(row: JobRow) -> dict[str, Any]:
-    request, counts = row.request, row.counts
-    own = f"/v1/jobs/{request.job_id}"
-    done, progress = counts.finished + counts.failed, row.progress
-    left = None
-    if row.state == "running" and progress is not None and done and progress.seconds:
-        left = round((counts.found - done) * progress.seconds / done, 1)
-    return {
-        "id": request.job_id,
-        "status": row.state,
-        "is_cancelled": row.is_cancelled,
-        "created_at": request.created_at,
-        "ended_at": row.ended["ended_at"] if row.ended else None,
-        "reason": row.ended["reason"] if row.ended else None,
-        **asdict(counts),
-        "seconds_left": left,
-        "drivers": len(row.attempts),
-        "input": {"uri": request.input},
-        "output": {"uri": request.output},
-        "links": {"self": own, "events": f"{own}/events", "recordings": f"{own}/recordings"},
-    }

@@ -8,6 +8,8 @@
                              progress.json       how far that driver is, again and again: its sign of life
                              cancel.json         that it shall end
                              status.json         how it ended; never changes
+                             webhook-0001.json   that its webhook was sent, or will be at once, by who creates it
+                             webhook.json        that nothing more is sent, and whether it was heard; never changes
     STORE/job-results/<tenant>/<id>/...          its results, where the request names no other place
 
 All but the progress are created once, by whoever is first: so no two keepers begin one attempt, and no two ends differ.
@@ -19,8 +21,8 @@ import hashlib
 import re
 import time
 import uuid
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from uss_ray.api.staging import remove_folder
@@ -35,8 +37,10 @@ State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 JOBS, RESULTS = "jobs", "job-results"
 REQUEST, PROGRESS, CANCEL, STATUS = "request.json", "progress.json", "cancel.json", "status.json"
+WEBHOOK = "webhook.json"
 _ID = re.compile("[0-9a-f]{32}")
 _ATTEMPT = re.compile(r"attempt-(\d{4})\.json")
+_SENDING = re.compile(r"webhook-(\d{4})\.json")
 _NAMESPACE = uuid.UUID("0b7c7a86-6a4b-4a39-9c1f-6d6f0f6f1a0b")
 
 
@@ -72,6 +76,8 @@ class JobRequest:
         Fields of a `SoundRequest`.
     prefixes : tuple of str
         Below these its recordings may lie.
+    webhook : mapping or None
+        Fields of a `Webhook`.
     """
 
     job_id: str
@@ -82,15 +88,19 @@ class JobRequest:
     output: str
     sounds: Mapping[str, Any]
     prefixes: tuple[str, ...] = ()
+    webhook: Mapping[str, str] | None = None
 
     @classmethod
     def of(cls, said: Mapping[str, Any]) -> JobRequest:
         """Make it of what JSON has of it."""
-        return cls(**{**said, "prefixes": tuple(said["prefixes"])})
+        return cls(**_known({**said, "prefixes": tuple(said["prefixes"])}, cls))
 
     def to_json(self) -> str:
         """Give what `of` takes."""
-        return canonical_json(asdict(self))
+        said = asdict(self)
+        if self.webhook is None:
+            del said["webhook"]  # which a service of before does not know
+        return canonical_json(said)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,13 +161,19 @@ class JobRow:
         Whether it shall end, or has ended so.
     ended : mapping or None
         What `status.json` says.
+    sent : tuple of float
+        When its webhook was sent, in seconds since 1970.
+    told : mapping or None
+        What `webhook.json` says.
     """
 
     request: JobRequest
     attempts: tuple[int, ...] = ()
     progress: JobProgress | None = None
     is_cancelled: bool = False
-    ended: Mapping[str, Any] | None = field(default=None)
+    ended: Mapping[str, Any] | None = None
+    sent: tuple[float, ...] = ()
+    told: Mapping[str, Any] | None = None
 
     @property
     def state(self) -> State:
@@ -266,22 +282,32 @@ class JobTable:
         if said is None:
             return None
         progress = self._read(folder / PROGRESS) if PROGRESS in names else None
-        begun = sorted(name for name in names if _ATTEMPT.fullmatch(name))
+        begun, sent = (
+            [self._read(folder / name) or {} for name in sorted(names) if kind.fullmatch(name)]
+            for kind in (_ATTEMPT, _SENDING)
+        )
         return JobRow(
             request=JobRequest.of(said),
-            attempts=tuple((self._read(folder / name) or {}).get("finished", 0) for name in begun),
-            progress=None if progress is None else JobProgress(**progress),
+            attempts=tuple(found.get("finished", 0) for found in begun),
+            progress=None if progress is None else JobProgress(**_known(progress, JobProgress)),
             is_cancelled=CANCEL in names,
             ended=self._read(folder / STATUS) if STATUS in names else None,
+            sent=tuple(found.get("at", 0.0) for found in sent),
+            told=self._read(folder / WEBHOOK) if WEBHOOK in names else None,
         )
+
+    def unfinished_inputs(self, tenant: str) -> Iterator[str]:
+        """Tell what the jobs of a tenant read that are not over."""
+        for (_, job_id), names in self.names(tenant).items():
+            row = None if STATUS in names else self.read(tenant, job_id, names)
+            if row is not None:
+                yield row.request.input
 
     def begin(self, row: JobRow, *, finished: float) -> int | None:
         """Begin the next attempt; None if somebody else did."""
         attempt = len(row.attempts) + 1
         made = self.folder_of(row) / f"attempt-{attempt:04d}.json"
-        # With a mark of its own, so that nobody takes another's for what it has written itself.
-        said = {"finished": finished, "at": time.time(), "mark": uuid.uuid4().hex}
-        return attempt if made.create(_json(said)) else None
+        return attempt if made.create(_marked(finished=finished)) else None
 
     def note(self, row: JobRow, progress: JobProgress) -> None:
         """Write how far its driver is."""
@@ -293,12 +319,20 @@ class JobTable:
 
     def cancel(self, row: JobRow) -> bool:
         """Ask it to end; False if that was asked before."""
-        return (self.folder_of(row) / CANCEL).create(_json({"at": time.time(), "mark": uuid.uuid4().hex}))
+        return (self.folder_of(row) / CANCEL).create(_marked())
 
     def end(self, row: JobRow, state: State, *, counts: Counts, reason: str | None = None) -> bool:
         """Say how it ended; False if it had ended before."""
         said = {"status": state, "ended_at": time.time(), "reason": reason, **asdict(counts)}
         return (self.folder_of(row) / STATUS).create(_json(said))
+
+    def begin_to_tell(self, row: JobRow) -> bool:
+        """Note that its webhook is sent now, once more; False if somebody else does."""
+        return (self.folder_of(row) / f"webhook-{len(row.sent) + 1:04d}.json").create(_marked())
+
+    def end_telling(self, row: JobRow, *, is_heard: bool) -> None:
+        """Note that its webhook is not sent any more."""
+        (self.folder_of(row) / WEBHOOK).create(_marked(is_heard=is_heard))
 
     def forget_results(self, row: JobRow) -> None:
         """Remove the results that lie with the service."""
@@ -337,6 +371,44 @@ def driver_name(job_id: str, attempt: int) -> str:
 def digest_of(said: Mapping[str, Any]) -> str:
     """Tell requests apart by what they say."""
     return hashlib.sha256(canonical_json(said).encode()).hexdigest()
+
+
+def shown(row: JobRow) -> dict[str, Any]:
+    """Say of a job what its tenant may know."""
+    request, counts = row.request, row.counts
+    own = f"/v1/jobs/{request.job_id}"
+    done, progress = counts.finished + counts.failed, row.progress
+    left = None
+    if row.state == "running" and progress is not None and done and progress.seconds:
+        left = round((counts.found - done) * progress.seconds / done, 1)
+    hook = None
+    if request.webhook is not None:
+        hook = {"sent": len(row.sent), "is_heard": row.told["is_heard"] if row.told else None}
+    return {
+        "id": request.job_id,
+        "status": row.state,
+        "is_cancelled": row.is_cancelled,
+        "created_at": request.created_at,
+        "ended_at": row.ended["ended_at"] if row.ended else None,
+        "reason": row.ended["reason"] if row.ended else None,
+        **asdict(counts),
+        "seconds_left": left,
+        "drivers": len(row.attempts),
+        "webhook": hook,
+        "input": {"uri": request.input},
+        "output": {"uri": request.output},
+        "links": {"self": own, "events": f"{own}/events", "recordings": f"{own}/recordings"},
+    }
+
+
+def _known(said: Mapping[str, Any], kind: type[JobRequest | JobProgress]) -> dict[str, Any]:
+    """Leave out what a later version has written besides."""
+    return {field.name: said[field.name] for field in fields(kind) if field.name in said}
+
+
+def _marked(**said: Any) -> bytes:
+    """Write something with a mark of its own, so that nobody takes another's for what it has written itself."""
+    return _json({**said, "at": time.time(), "mark": uuid.uuid4().hex})
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

@@ -11,11 +11,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Literal, Protocol
 
 from uss_ray.errors import ConfigError, UssRayError
-from uss_ray.service.jobs import STATUS, JobOrder, JobRow, JobTable
+from uss_ray.service.jobs import STATUS, JobOrder, JobRow, JobTable, shown
 from uss_ray.service.settings import ServiceSettings
+from uss_ray.service.webhooks import Webhook, message_of, send
 from uss_ray.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -25,6 +27,10 @@ VARIABLE: Final = "USS_RAY_JOB"
 
 DRIVER: Final = (sys.executable, "-m", "uss_ray.jobs.run_job")
 """What a driver is; nothing of a client is in it."""
+
+_TELLING = 4
+_HEARD = range(200, 300)
+_NOT_WANTED = 410
 
 Life = Literal["alive", "ended", "unknown"]
 
@@ -117,6 +123,9 @@ class Keeper:
         self._wake = threading.Event()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._telling: set[str] = set()  # tenants: each has its turn, however slow the others' receivers are
+        self._threads = ThreadPoolExecutor(_TELLING, thread_name_prefix="webhook")
 
     @classmethod
     def of(cls, settings: ServiceSettings, executor: JobExecutor) -> Keeper:
@@ -154,6 +163,7 @@ class Keeper:
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
+        self._threads.shutdown(cancel_futures=True)
         self._executor.close()
 
     def _run(self) -> None:
@@ -166,7 +176,7 @@ class Keeper:
             self._wake.wait(self._settings.jobs.look_seconds)
 
     def look(self) -> None:
-        """Begin what may begin, resume what has lost its driver, end what is cancelled, forget what is over."""
+        """Begin what may, resume what lost its driver, end what is cancelled, tell of ends, forget what is over."""
         waiting: list[JobRow] = []
         running: Counter[str] = Counter()
         for key, names in self.table.names().items():
@@ -176,7 +186,8 @@ class Keeper:
             if row is None:
                 continue
             if row.ended is not None:
-                self._expire(key, row)
+                if self._has_told(row):
+                    self._expire(key, row)
             elif row.attempts and self._lives(row):
                 running[row.request.tenant] += 1
             elif row.is_cancelled:
@@ -235,6 +246,45 @@ class Keeper:
         most = self._settings.jobs.attempts
         last = row.attempts[-most:]
         return len(last) == most and all(finished == row.counts.finished for finished in last)
+
+    def _has_told(self, row: JobRow) -> bool:
+        """Tell whether nothing of its end is left to be told; what is due is sent, in a thread of its own."""
+        if row.request.webhook is None or row.told is not None:
+            return True
+        settings, tenant = self._settings.webhooks, row.request.tenant
+        if row.sent and time.time() < row.sent[-1] + settings.wait_seconds(len(row.sent)):
+            return False
+        if len(row.sent) >= settings.attempts:
+            logger.warning("job %s: nobody has heard its webhook", row.request.job_id)
+            self.table.end_telling(row, is_heard=False)
+            return True
+        with self._lock:
+            has_room = tenant not in self._telling and len(self._telling) < _TELLING
+            if has_room:
+                self._telling.add(tenant)
+        if has_room:
+            self._threads.submit(self._tell, row)
+        return False
+
+    def _tell(self, row: JobRow) -> None:
+        """Send a webhook once; who does is settled in the table, so that keepers do not send all of them twice."""
+        job_id = row.request.job_id
+        try:
+            assert row.request.webhook is not None
+            hook = Webhook(**row.request.webhook)
+            if self.table.begin_to_tell(row):
+                status = send(
+                    hook, message_of(shown(row)), message_id=job_id, settings=self._settings.webhooks
+                )
+                logger.info("job %s: its webhook was answered with %d", job_id, status)
+                if status in _HEARD or status == _NOT_WANTED:
+                    self.table.end_telling(row, is_heard=status in _HEARD)
+        except Exception as error:  # noqa: BLE001 - whatever is at the other end; it is sent again
+            # Not what it says, for an address may hold a secret.
+            logger.warning("job %s: its webhook could not be sent: %s", job_id, type(error).__name__)
+        finally:
+            with self._lock:
+                self._telling.discard(row.request.tenant)
 
     def _expire(self, key: tuple[str, str], row: JobRow) -> None:
         assert row.ended is not None

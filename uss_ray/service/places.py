@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from uss_ray.service.problems import Refusal
 
 _MOST_LETTERS = 1000
+_SEGMENT_BYTES = 200
 _URI = re.compile(r"([a-z][a-z0-9+.-]*)://([^/]+)(/.*)?")
 # Other spellings of a separator or of a step up, of what chains file systems, and of what is no name.
 _ODD = re.compile(r"%(2e|2f|5c|00)|[\x00-\x1f\x7f\\?#*\[\]{}]|::", re.IGNORECASE)
@@ -64,6 +66,40 @@ def place_of(location: str, *, item: str) -> Place:
             status=422,
         )
     return Place(root, tuple(segments))
+
+
+def name_of(said: str, *, item: str) -> str:
+    """Give a name that a client chooses, with folders or without, in the one way that it is written.
+
+    Raises
+    ------
+    Refusal
+        If it could be read in several ways, leads elsewhere, or is hidden.
+
+    Examples
+    --------
+    >>> name_of("dawn/a.wav", item="name")
+    'dawn/a.wav'
+    """
+    name = unicodedata.normalize("NFC", said)
+    is_odd = (
+        len(name) > _MOST_LETTERS
+        or _ODD.search(name) is not None
+        or any(
+            segment.startswith(".")
+            or segment != segment.strip()
+            or not 0 < len(segment.encode(errors="replace")) <= _SEGMENT_BYTES
+            for segment in name.split("/")
+        )
+    )
+    if is_odd:
+        raise Refusal(
+            item,
+            expected=f"a name such as dawn/a.wav, each part up to {_SEGMENT_BYTES} bytes, not hidden, without steps up",
+            found=said[:100],
+            status=422,
+        )
+    return name
 
 
 def allowed_place(location: str, *, prefixes: Sequence[str], item: str) -> str:

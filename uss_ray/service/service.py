@@ -22,6 +22,8 @@ from uss_ray.service.keeper import JobKeeping
 from uss_ray.service.problems import Refusal
 from uss_ray.service.results import Results
 from uss_ray.service.settings import ServiceSettings
+from uss_ray.service.tokens import Tenant
+from uss_ray.service.uploads import Uploads
 from uss_ray.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -83,6 +85,32 @@ class Service:
         return self._results
 
     @cached_property
+    def _uploads(self) -> Uploads | None:
+        if self.store is None:
+            return None
+        return Uploads(self.store, self.settings.limits, presign=self.settings.presign)
+
+    @property
+    def uploads(self) -> Uploads:
+        """What tenants have brought along.
+
+        Raises
+        ------
+        Refusal
+            If it keeps nothing.
+        """
+        if self._uploads is None:
+            raise Refusal(
+                "uploads", expected="a service with a store", found="one that keeps nothing", status=404
+            )
+        return self._uploads
+
+    def inputs_of(self, tenant: Tenant) -> tuple[str, ...]:
+        """Tell below which places the recordings of a tenant may lie: those of its token, and its uploads."""
+        own = () if self._uploads is None else self._uploads.prefixes_of(tenant.name)
+        return (*tenant.prefixes, *own)
+
+    @cached_property
     def _jobs(self) -> JobTable | None:
         return None if self.store is None or self.keeping is None else JobTable(self.store)
 
@@ -113,10 +141,12 @@ class Service:
                 logger.warning("the keeper does not answer", exc_info=True)
 
     async def sweep(self) -> None:
-        """Remove kept results that are over, every few minutes, until it is cancelled."""
-        while self._results is not None:
+        """Remove kept results and uploads that are over, every few minutes, until it is cancelled."""
+        inputs = self._jobs.unfinished_inputs if self._jobs is not None else lambda _: ()
+        while self._results is not None and self._uploads is not None:
             try:
                 await asyncio.to_thread(self._results.kept.expire)
+                await asyncio.to_thread(self._uploads.expire, inputs)
             except Exception:
                 logger.exception("what is over could not be removed")
             await asyncio.sleep(_SWEEP_SECONDS)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Self
+import os
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -15,6 +16,8 @@ from uss_ray.separation.settings import NetworkSettings
 from uss_ray.store.options import Storage
 from uss_ray.store.store import Store, StoreOptions
 from uss_ray.weights import STARTER
+
+_ORIGIN = r"^https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$"
 
 
 class Limits(Settings):
@@ -41,6 +44,16 @@ class Limits(Settings):
         default=60.0, gt=0.0, description="Seconds of work that may wait; beyond, a request is put off."
     )
     kept_seconds: Count = Field(default=3600, description="Longest time in seconds that a result is kept.")
+    upload_seconds: Count = Field(
+        default=24 * 3600,
+        description="Seconds that an upload is kept, and as long as a job of its tenant needs it.",
+    )
+    uploads_bytes: Count = Field(
+        default=20_000_000_000, description="Bytes of all uploads of a tenant at a time."
+    )
+    presigned_bytes: Count = Field(
+        default=5_000_000_000, description="Bytes of an upload that goes to the store itself."
+    )
     at_once: Count = Field(default=8, description="Requests of one token at a time.")
     jobs: Count = Field(default=100, description="Jobs of a tenant that are not over.")
     job_kept_seconds: Count = Field(
@@ -75,6 +88,34 @@ class JobSettings(Settings):
     )
 
 
+class WebhookSettings(Settings):
+    """Whom a service tells of the end of a job."""
+
+    origins: tuple[Annotated[str, Field(pattern=_ORIGIN)], ...] = Field(
+        default=(),
+        description="Where webhooks may go, such as https://hooks.example.org; without one there are none.",
+    )
+    private: bool = Field(
+        default=False,
+        description="Whether they may go to this machine and to private networks; never to link-local addresses.",
+    )
+    attempts: Count = Field(default=6, description="How often one is sent until it is answered with a 2xx.")
+    first_wait_seconds: float = Field(
+        default=15.0,
+        gt=0.0,
+        description="Seconds between the first two attempts, then four times as long each.",
+    )
+    answer_seconds: float = Field(
+        default=10.0,
+        gt=0.0,
+        description="Seconds in which one must be answered, looking up of the name included.",
+    )
+
+    def wait_seconds(self, sent: int) -> float:
+        """Tell how long to wait after the so-manieth time that one was sent."""
+        return float(self.first_wait_seconds * 4 ** (sent - 1))
+
+
 class ServiceSettings(Settings):
     """A service and its limits.
 
@@ -93,6 +134,11 @@ class ServiceSettings(Settings):
         default=False,
         description="Answer without tokens; only at a loopback address, which nobody else reaches.",
     )
+    prefixes: tuple[Location, ...] = Field(
+        default=(),
+        description="Without tokens: folders and URIs below which inputs and outputs of whoever asks may lie. Every "
+        "user of this machine may ask, with the rights of the service.",
+    )
     weights: Location = Field(default=STARTER, description="Name, folder or URI of the weights.")
     networks: NetworkSettings = Field(
         default_factory=NetworkSettings, description="How the networks of the engine work."
@@ -108,9 +154,13 @@ class ServiceSettings(Settings):
     storage: Storage = StoreOptions()
     presign: bool = Field(
         default=False,
-        description="Whole results and stems of jobs come from the store itself (S3), by addresses good for a minute.",
+        description="Whole results and stems of jobs come from the store itself (S3), and uploads may go to it, by "
+        "addresses that are good for minutes.",
     )
     jobs: JobSettings = Field(default_factory=JobSettings, description="How jobs run; they need a store.")
+    webhooks: WebhookSettings = Field(
+        default_factory=WebhookSettings, description="Whom it tells of the end of a job."
+    )
     decoders: Count = Field(default=2, description="Processes that decode.")
     limits: Limits = Field(default_factory=Limits, description="How much may be asked.")
 
@@ -128,6 +178,13 @@ class ServiceSettings(Settings):
             raise ConfigError(
                 "service host", expected="a loopback address without tokens", found=self.host or "all"
             )
+        if self.prefixes and self.tokens is not None:
+            raise ConfigError(
+                "service prefixes", expected="prefixes of each token in the file of tokens", found="others"
+            )
+        for prefix in self.prefixes:
+            if "://" not in prefix and not os.path.isabs(prefix):
+                raise ConfigError("service prefixes", expected="absolute paths and URIs", found=prefix)
         return self
 
     def kept_at(self) -> Store | None:

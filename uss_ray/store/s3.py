@@ -21,6 +21,8 @@ _CLIENT = {
     "connect_timeout": 10,
     "read_timeout": 60,
     "retries": {"total_max_attempts": 1, "mode": "standard"},
+    # Addresses that are given away would be signed the old way, which says nothing of the size.
+    "signature_version": "s3v4",
 }
 
 

@@ -56,11 +56,14 @@ class FoundFile:
         None where the store does not tell.
     content_tag : str or None
         See `Store.content_tag`.
+    changed_at : float or None
+        Seconds since 1970, by the store's clock; None where it does not tell.
     """
 
     place: Store
     size_bytes: int | None
     content_tag: str | None = None
+    changed_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
@@ -452,14 +455,14 @@ class Store:
             is_hidden = any(part.startswith(".") for part in below.parts)
             if not key.endswith("/") and (with_hidden or not is_hidden):
                 place = self._at(f"{self.scheme}://{key.lstrip('/')}")
-                yield FoundFile(place, info.get("size"), _tag(info))
+                yield FoundFile(place, info.get("size"), _tag(info), _changed_at(info))
         if found_any:
             return
         if not system.exists(path):
             raise FileNotFoundError(self.root)
         if system.isfile(path):
             info = system.info(path)
-            yield FoundFile(self, info.get("size"), _tag(info))
+            yield FoundFile(self, info.get("size"), _tag(info), _changed_at(info))
 
     @property
     def _item(self) -> str:
@@ -488,13 +491,13 @@ def _rebuild(root: str, options: dict[str, Any], error: type[UssRayError]) -> St
     return Store(root, StoreOptions(**options) if options else None, error)
 
 
-def _local_facts(path: str) -> tuple[int | None, str | None]:
-    """Give size and tag."""
+def _local_facts(path: str) -> tuple[int | None, str | None, float | None]:
+    """Give size, tag, and when it was changed."""
     try:
         found = os.stat(path)
     except OSError:  # a link that leads nowhere is found out where it is opened
-        return None, None
-    return found.st_size, f"{found.st_size} bytes, changed {found.st_mtime_ns}"
+        return None, None, None
+    return found.st_size, f"{found.st_size} bytes, changed {found.st_mtime_ns}", found.st_mtime
 
 
 def _tag(info: dict[str, Any]) -> str | None:
@@ -505,6 +508,16 @@ def _tag(info: dict[str, Any]) -> str | None:
         if value:
             told = value.timestamp() if isinstance(value, datetime) else str(value).strip('"')
             return f"{known.get('size')} bytes, {name} {told}"
+    return None
+
+
+def _changed_at(info: dict[str, Any]) -> float | None:
+    for name in ("LastModified", "mtime", "created"):
+        value = info.get(name)
+        if isinstance(value, datetime):
+            return value.timestamp()
+        if isinstance(value, float):
+            return value
     return None
 
 
@@ -519,7 +532,8 @@ def _s3_keys(system: Any, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
     while True:
         page = system.call_s3("list_objects_v2", **request)
         for item in page.get("Contents", ()):
-            yield f"{bucket}/{item['Key']}", {"size": item["Size"], "etag": item.get("ETag")}
+            told = {"size": item["Size"], "etag": item.get("ETag"), "LastModified": item.get("LastModified")}
+            yield f"{bucket}/{item['Key']}", told
         if not page.get("IsTruncated"):
             return
         request["ContinuationToken"] = page["NextContinuationToken"]

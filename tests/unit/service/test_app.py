@@ -167,7 +167,7 @@ def test_every_route_asks_for_a_token(service: Running) -> None:
     assert {"/v1/separate", "/v1/info"} <= paths
     with service.client(token="wrong") as client:
         for path in paths - OPEN_PATHS:
-            for method in ("GET", "POST", "DELETE", "HEAD"):
+            for method in ("GET", "POST", "PUT", "DELETE", "HEAD"):
                 answer = client.request(method, path.format(node_id="x", result_id="y", job_id="j", name="z"))
                 assert answer.status_code == 401, path
                 assert answer.headers["www-authenticate"] == "Bearer"

@@ -175,16 +175,22 @@ def test_what_is_raised_after_the_answer_began_adds_nothing_to_it(token_file: Pa
 
 
 @pytest.mark.parametrize(
-    ("client", "host", "status"),
+    ("client", "host", "origin", "status"),
     [
-        ("127.0.0.1", b"localhost:8000", 200),
-        ("::1", b"[::1]:8000", 200),
-        ("127.0.0.1", b"evil.example:8000", 403),
-        ("10.0.0.1", b"localhost", 403),
+        ("127.0.0.1", b"localhost:8000", b"", 200),
+        ("127.0.0.1", b"localhost:8000", b"http://localhost:8000", 200),
+        ("::1", b"[::1]:8000", b"", 200),
+        ("127.0.0.1", b"evil.example:8000", b"", 403),
+        ("127.0.0.1", b"localhost:8000", b"https://evil.example", 403),
+        ("127.0.0.1", b"localhost:8000", b"http://localhost:3000", 403),
+        ("127.0.0.1", b"localhost:8000", b"null", 403),
+        ("10.0.0.1", b"localhost", b"", 403),
     ],
 )
-def test_without_tokens_this_machine_alone_is_let_in(client: str, host: bytes, status: int) -> None:
-    asking = Client(headers=((b"host", host),))
+def test_without_tokens_this_machine_alone_is_let_in(
+    client: str, host: bytes, origin: bytes, status: int
+) -> None:
+    asking = Client(headers=((b"host", host), (b"origin", origin)))
     scope = {
         "type": "http",
         "method": "GET",

@@ -16,12 +16,13 @@ import pytest
 from tests.unit.service.answers import KnownAnswers
 from tests.unit.service.conftest import OTHER_TOKEN, TOKEN, Running, running, wait_until
 from tests.unit.service.kept_job import NAMES, keep_job, result_of
+from tests.unit.service.receiver import SECRET, Receiver, receiving
 from uss_ray.client import Client, ServiceError
 from uss_ray.errors import OutputError, RecordingError
 from uss_ray.service.job_driver import JobEnd, Tell, drive
 from uss_ray.service.jobs import Counts, JobOrder, JobRequest, JobTable
 from uss_ray.service.keeper import Keeper, KeepingHere, Life
-from uss_ray.service.settings import JobSettings, ServiceSettings
+from uss_ray.service.settings import JobSettings, ServiceSettings, WebhookSettings
 from uss_ray.store.store import Store
 
 
@@ -97,14 +98,21 @@ class Jobs:
         return found
 
 
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[Receiver]:
+    with receiving() as server:
+        yield server
+
+
 @pytest.fixture
-def jobs(token_file: Path, shared_folder: Path, tmp_path: Path) -> Iterator[Jobs]:
+def jobs(token_file: Path, shared_folder: Path, receiver: Receiver, tmp_path: Path) -> Iterator[Jobs]:
     (shared_folder / "archive").mkdir(exist_ok=True)
     (shared_folder / "archive" / "a.wav").write_bytes(b"RIFF")
     settings = ServiceSettings(
         tokens=str(token_file),
         store=str(tmp_path / "store"),
         jobs=JobSettings(look_seconds=0.02, silent_seconds=0.2, at_once=2),
+        webhooks=WebhookSettings(origins=(receiver.url,), private=True),
     )
     executor = Threads()
     with (
@@ -183,6 +191,22 @@ def test_drivers_that_die_without_progress_are_given_up(jobs: Jobs) -> None:
     assert (ended["drivers"], ended["reason"]) == (5, "its driver ended again and again, without progress")
 
 
+def test_its_end_is_told_to_who_wants_to_hear_it(jobs: Jobs, receiver: Receiver) -> None:
+    hook = {"url": f"{receiver.url}/ended", "secret": SECRET}
+    with Client(jobs.service.url, TOKEN) as client:
+        job_id = client.jobs.submit(jobs.archive, query={"levels": [1]}, key="hook", webhook=hook).job_id
+    path = f"/v1/jobs/{job_id}"
+    wait_until(lambda: jobs.http.get(path).json()["webhook"]["is_heard"] is True)
+    (got,) = receiver.got
+    said = json.loads(got[2])
+    assert said["type"] == "job.succeeded"
+    told = jobs.http.get(path)
+    assert {**said["data"], "webhook": told.json()["webhook"]} == told.json()
+    assert SECRET not in told.text + jobs.http.get("/v1/jobs").text + got[2].decode()
+    other = jobs.submit(key="hook", webhook={**hook, "url": f"{receiver.url}/other"})
+    assert (other.status_code, other.json()["item"]) == (422, "idempotency-key")
+
+
 def test_events_tell_how_it_goes_on(jobs: Jobs) -> None:
     jobs.executor.hold.clear()
     job = jobs.submit().json()
@@ -217,6 +241,8 @@ def test_a_tenant_sees_nothing_of_another(jobs: Jobs) -> None:
         ({"query": {"example_folder": "/etc"}}, 422),
         ({"weights": "/etc/passwd"}, 422),
         ({"input": "x"}, 422),
+        ({"webhook": "https://hooks.example.org"}, 422),
+        ({"webhook": {"url": "https://hooks.example.org", "secret": SECRET}}, 403),
     ],
 )
 def test_what_a_client_may_not_is_refused_before_there_is_a_job(
@@ -244,6 +270,27 @@ def test_the_client_submits_waits_lists_and_cancels(jobs: Jobs) -> None:
         assert client.jobs.cancel(job.job_id, results=True) == ended
         with pytest.raises(ServiceError, match="prefix"):
             client.jobs.submit("/etc")
+
+
+def test_whoever_needs_no_token_submits_what_was_brought_along_or_lies_below_a_prefix(
+    shared_folder: Path, tmp_path: Path
+) -> None:
+    settings = ServiceSettings(
+        no_auth=True,
+        prefixes=(str(shared_folder),),
+        store=str(tmp_path / "store"),
+        jobs=JobSettings(look_seconds=0.02),
+    )
+    (shared_folder / "b.wav").write_bytes(b"RIFF")
+    keeping = KeepingHere(Keeper.of(settings, Threads()))
+    with running(settings, KnownAnswers(), keeping=keeping) as service, Client(service.url) as client:
+        brought = client.upload(b"RIFF", name="a.wav")
+        jobs = [client.jobs.submit(source) for source in (brought, str(shared_folder / "b.wav"))]
+        for job in jobs:
+            wait_until(lambda job_id=job.job_id: client.jobs.status(job_id).has_ended)  # type: ignore[misc]
+        assert [client.jobs.status(job.job_id).status for job in jobs] == ["succeeded", "succeeded"]
+        with pytest.raises(ServiceError, match="prefix"):
+            client.jobs.submit(str(tmp_path / "elsewhere"))
 
 
 def test_recordings_of_results_that_the_service_keeps_lead_to_them(jobs: Jobs, tmp_path: Path) -> None:

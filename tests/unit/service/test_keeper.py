@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.unit.service.conftest import wait_until
+from tests.unit.service.receiver import SECRET, receiving
 from uss_ray.errors import ConfigError, OutputError
-from uss_ray.service.jobs import Counts, JobOrder, JobProgress, JobRequest, JobRow
+from uss_ray.service.jobs import Counts, JobOrder, JobProgress, JobRequest, JobRow, shown
 from uss_ray.service.keeper import Keeper, Life, ProcessExecutor
-from uss_ray.service.settings import JobSettings, Limits, ServiceSettings
+from uss_ray.service.settings import JobSettings, Limits, ServiceSettings, WebhookSettings
 from uss_ray.store.store import Store
 
 
@@ -35,9 +38,13 @@ class Noted:
         pass
 
 
-def _settings(tmp_path: Path, **jobs: int) -> ServiceSettings:
+def _settings(tmp_path: Path, *, webhooks: WebhookSettings | None = None, **jobs: int) -> ServiceSettings:
     return ServiceSettings(
-        no_auth=True, store=str(tmp_path), jobs=JobSettings(**jobs), limits=Limits(job_kept_seconds=1)
+        no_auth=True,
+        store=str(tmp_path),
+        jobs=JobSettings(**jobs),
+        webhooks=webhooks or WebhookSettings(),
+        limits=Limits(job_kept_seconds=1 if webhooks is None else 3600),
     )
 
 
@@ -48,16 +55,18 @@ class _Clock:
         return self.now
 
 
-def _keeper(tmp_path: Path, executor: Noted, *, clock: _Clock | None = None, **jobs: int) -> Keeper:
+def _keeper(tmp_path: Path, executor: Noted, *, clock: _Clock | None = None, **jobs: Any) -> Keeper:
     store = Store(tmp_path, None, OutputError)
     return Keeper(store, _settings(tmp_path, **jobs), executor, clock=clock or _Clock())
 
 
-def _add(keeper: Keeper, *, tenant: str = "one", created_at: float = 1.0) -> JobRow:
+def _add(
+    keeper: Keeper, *, tenant: str = "one", created_at: float = 1.0, webhook: dict[str, str] | None = None
+) -> JobRow:
     job_id = keeper.table.new_id(tenant, None)
     said = {"digest": "d", "input": "/in", "output": "/out"}
     return keeper.table.add(
-        JobRequest(job_id=job_id, tenant=tenant, created_at=created_at, sounds={}, **said)
+        JobRequest(job_id=job_id, tenant=tenant, created_at=created_at, sounds={}, webhook=webhook, **said)
     )
 
 
@@ -109,6 +118,56 @@ def test_what_is_over_is_forgotten_with_its_results(tmp_path: Path, monkeypatch:
     keeper.look()
     assert not keeper.table.names()
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(("keepers", "statuses", "wait_seconds"), [(1, [500, 302], 0.001), (2, [], 3600.0)])
+def test_the_end_is_told_until_it_is_heard_and_no_more(
+    tmp_path: Path, keepers: int, statuses: list[int], wait_seconds: float
+) -> None:
+    with receiving() as receiver:
+        receiver.statuses = list(statuses)
+        hooks = WebhookSettings(origins=(receiver.url,), private=True, first_wait_seconds=wait_seconds)
+        looking = [_keeper(tmp_path, Noted(), webhooks=hooks) for _ in range(keepers)]
+        table = looking[0].table
+        row = _add(looking[0], webhook={"url": f"{receiver.url}/a", "secret": SECRET})
+        looking[0].look()
+        assert not receiver.got  # it has not ended
+        table.end(row, "failed", reason="why", counts=Counts())
+
+        def is_told() -> bool:
+            for keeper in looking:
+                keeper.look()
+            return table.find("one", row.request.job_id).told is not None
+
+        wait_until(is_told)
+        for keeper in looking:
+            keeper.close()
+        times = len(statuses) + 1
+        said = [json.loads(body) for _, _, body in receiver.got]
+        assert said == [said[0]] * times
+        assert (said[0]["type"], said[0]["data"]["reason"]) == ("job.failed", "why")
+        assert {headers["webhook-id"] for _, headers, _ in receiver.got} == {row.request.job_id}
+        hook = shown(table.find("one", row.request.job_id))["webhook"]
+        assert hook == {"sent": times, "is_heard": True}
+
+
+@pytest.mark.parametrize(("status", "sent"), [(500, 2), (410, 1)])
+def test_who_does_not_want_to_hear_it_is_left_alone(tmp_path: Path, status: int, sent: int) -> None:
+    with receiving() as receiver:
+        receiver.statuses = [status] * 9
+        hooks = WebhookSettings(origins=(receiver.url,), private=True, first_wait_seconds=0.001, attempts=2)
+        keeper = _keeper(tmp_path, Noted(), webhooks=hooks)
+        row = _add(keeper, webhook={"url": receiver.url, "secret": SECRET})
+        keeper.table.end(row, "cancelled", counts=Counts())
+
+        def told() -> Any:
+            keeper.look()
+            return keeper.table.find("one", row.request.job_id).told
+
+        wait_until(lambda: told() is not None)
+        assert told()["is_heard"] is False
+        keeper.close()
+        assert len(receiver.got) == sent
 
 
 def test_it_says_what_is_missing(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
 
-from uss_ray.service.places import allowed_place, check_apart
+from uss_ray.service.places import allowed_place, check_apart, name_of
 from uss_ray.service.problems import Refusal
 
 PREFIXES = ("s3://archive/birds", "s3://other/")
@@ -77,3 +78,34 @@ def test_an_output_does_not_lie_in_its_input() -> None:
     for output in ("s3://archive/in", "s3://archive/in/out"):
         with pytest.raises(Refusal):
             check_apart(output, source="s3://archive/in")
+
+
+@pytest.mark.parametrize("name", ["a.wav", "dawn/ä b.wav", "x" * 200])
+def test_a_name_is_written_in_one_way(name: str) -> None:
+    assert name_of(unicodedata.normalize("NFD", name), item="name") == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "/a",
+        "a/",
+        "a//b",
+        ".",
+        "a/../b",
+        ".a",
+        "a/.b",
+        " a",
+        "a ",
+        "a\nb",
+        "a?b",
+        "a*",
+        "a%2Fb",
+        "é" * 101,
+        "a/" * 600,
+    ],
+)
+def test_no_other_name_is_taken(name: str) -> None:
+    with pytest.raises(Refusal, match="name"):
+        name_of(name, item="name")

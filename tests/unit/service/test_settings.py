@@ -27,3 +27,11 @@ def test_it_is_closed_by_default() -> None:
 def test_what_is_asked_for_by_default_is_the_services() -> None:
     sounds = ServiceSettings(no_auth=True, weights="my weights", device="cpu").sounds()
     assert (sounds.weights, sounds.device, sounds.query.events) == ("my weights", "cpu", True)
+
+
+def test_prefixes_without_tokens_mean_one_place() -> None:
+    assert ServiceSettings(no_auth=True, prefixes=("/data", "s3://archive")).prefixes
+    with pytest.raises(ConfigError, match="absolute"):
+        ServiceSettings(no_auth=True, prefixes=("data",))
+    with pytest.raises(ConfigError, match="of each token"):
+        ServiceSettings(tokens="tokens.yaml", prefixes=("/data",))

@@ -255,6 +255,8 @@ def test_a_listing_tells_sizes(root: Store) -> None:
     assert found == {"a/x.bin": 5, "b.bin": 2, "empty.bin": 0}
     (alone,) = (root / "b.bin").files()
     assert (alone.place, alone.size_bytes) == (root / "b.bin", 2)
+    assert alone.changed_at is not None
+    assert alone.changed_at in [file.changed_at for file in root.files()]
 
 
 def test_a_tag_changes_with_the_content_and_is_the_same_in_a_listing(root: Store) -> None:

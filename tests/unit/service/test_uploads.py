@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from uss_ray.errors import OutputError
+from uss_ray.service.settings import Limits
+from uss_ray.service.uploads import Uploads
+from uss_ray.store.store import Store
+
+
+def _uploads(root: str | Path) -> Uploads:
+    return Uploads(Store(root, None, OutputError), Limits(), presign=False)
+
+
+def test_what_is_over_goes_unless_a_job_needs_it(tmp_path: Path) -> None:
+    uploads = _uploads(tmp_path)
+    (tmp_path / "content").write_bytes(b"x")
+    day_ago = time.time() - 24 * 3600 - 60
+    for tenant in ("one", "two"):
+        for name in ("old", "dawn/old", "new"):
+            place = uploads.place(tenant, name)
+            uploads.put(place, tmp_path / "content")
+            if name != "new":
+                os.utime(place.local_path(), (day_ago, day_ago))
+
+    def left() -> list[str]:
+        root = Store(tmp_path / "uploads")
+        return [place.relative_to(root) for place in root.list()]
+
+    reads = {"one": ["/elsewhere/in", str(tmp_path / "uploads" / "one" / "dawn")], "two": ["/elsewhere/in"]}
+    assert uploads.expire(lambda tenant: reads[tenant]) == 2
+    assert left() == ["one/dawn/old", "one/new", "one/old", "two/new"]
+    assert uploads.expire(lambda _: ()) == 2
+    assert left() == ["one/new", "two/new"]
+    assert _uploads(tmp_path / "nothing").expire(lambda _: ()) == 0
+
+
+@pytest.mark.parametrize(("root", "count"), [("/srv/store", 1), ("s3://bucket/a", 1), ("/srv/[store]", 0)])
+def test_a_store_that_nobody_could_name_has_no_prefix(root: str, count: int) -> None:
+    assert len(_uploads(root).prefixes_of("one")) == count
