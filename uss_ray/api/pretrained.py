@@ -141,9 +141,7 @@ class Separator:
             shape that came in; of a file always (channels, samples).
         """
         separator = SoundSeparator(self._asked(options), loaded=self._loaded)
-        inputs = _inputs(recording, separator.request, sample_rate=sample_rate, name=name)
-        held = separator.hold(inputs, progress=progress)
-        return held if is_several(recording) else held[0]
+        return _in_memory(recording, separator, sample_rate=sample_rate, name=name, progress=progress)
 
     def separate(
         self,
@@ -207,8 +205,8 @@ class Separator:
         """
         asked = self._asked({**options, "write": "index-only"})
         separator = SoundSeparator(asked, loaded=self._loaded)
-        (given,) = _inputs([recording], asked, sample_rate=sample_rate, name=None)
-        return separator.hold([given], progress=progress)[0].events
+        given = [recording]
+        return _in_memory(given, separator, sample_rate=sample_rate, name=None, progress=progress)[0].events
 
     def _asked(self, options: dict[str, Any]) -> SoundRequest:
         _refuse_for_the_engine(options)
@@ -324,9 +322,7 @@ def separate(
     """
     if request is None and output is None:
         separator = SoundSeparator(sounds_with(**options))
-        inputs = _inputs(recording, separator.request, sample_rate=sample_rate, name=name)
-        held = separator.hold(inputs, progress=progress)
-        return held if is_several(recording) else held[0]
+        return _in_memory(recording, separator, sample_rate=sample_rate, name=name, progress=progress)
     if output is not None:
         options["output"] = output
     chosen = request_with(request, **options)
@@ -352,6 +348,19 @@ def tag(
     """Tell what sounds when, without separating; the weights are loaded for this call. See `Separator.tag`."""
     separator = Separator.from_pretrained(weights, device=device)
     return separator.tag(recording, sample_rate, progress=progress, **options)
+
+
+def _in_memory(
+    recording: Any,
+    separator: SoundSeparator,
+    *,
+    sample_rate: float | None,
+    name: str | None,
+    progress: Progress | None,
+) -> Any:
+    inputs = _inputs(recording, separator.request, sample_rate=sample_rate, name=name)
+    held = separator.hold(inputs, progress=progress)
+    return held if is_several(recording) else held[0]
 
 
 def _to_files(

@@ -6,6 +6,7 @@ import os
 import resource
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import soundfile as sf
@@ -40,27 +41,15 @@ class Allowed:
     limit: str
 
     @classmethod
-    def recording(cls, limits: Limits) -> Allowed:
-        """Give what holds for what is to be separated."""
+    def of(cls, limits: Limits, limit: Literal["decoded_seconds", "example_seconds"]) -> Allowed:
+        """Give what holds for a recording, or for an example of what is wanted."""
         return cls(
-            limits.decoded_seconds,
+            getattr(limits, limit),
             limits.decoded_bytes,
             limits.channels,
             limits.lowest_rate,
             limits.highest_rate,
-            "decoded_seconds",
-        )
-
-    @classmethod
-    def example(cls, limits: Limits) -> Allowed:
-        """Give what holds for an example of what is wanted."""
-        return cls(
-            limits.example_seconds,
-            limits.decoded_bytes,
-            limits.channels,
-            limits.lowest_rate,
-            limits.highest_rate,
-            "example_seconds",
+            limit,
         )
 
 

@@ -62,7 +62,9 @@ class Decoders:
         """
         target = source.with_name(f"{source.name}.f32")
         try:
-            spec = await self._run(decode, source, target, name=name, allowed=Allowed.recording(self._limits))
+            spec = await self._run(
+                decode, source, target, name=name, allowed=Allowed.of(self._limits, "decoded_seconds")
+            )
             return spec, await asyncio.to_thread(_read, target, spec.channels)
         finally:
             target.unlink(missing_ok=True)
@@ -70,7 +72,9 @@ class Decoders:
     async def example(self, source: Path, *, name: str) -> bytes:
         """Decode an example; give it as a WAV file of float32. Raises as `recording`."""
         target = source.with_name(f"{source.name}.wav")
-        await self._run(decode_example, source, target, name=name, allowed=Allowed.example(self._limits))
+        await self._run(
+            decode_example, source, target, name=name, allowed=Allowed.of(self._limits, "example_seconds")
+        )
         return await asyncio.to_thread(target.read_bytes)
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from uss_ray.service.decoder import Allowed, decode, decode_example
 from uss_ray.service.problems import Refusal
 from uss_ray.service.settings import Limits
 
-ALLOWED = Allowed.recording(Limits(decoded_seconds=3))
+ALLOWED = Allowed.of(Limits(decoded_seconds=3), "decoded_seconds")
 
 
 def test_decoding_gives_what_a_reader_gives(make_recording: MakeRecording, tmp_path: Path) -> None:

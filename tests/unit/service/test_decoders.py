@@ -44,7 +44,7 @@ def test_a_decoder_that_fails_harms_nobody(make_recording: MakeRecording) -> Non
         limits = Limits(decoder_seconds=5, decoder_memory_bytes=1_000_000_000)
         decoders = Decoders(limits, processes=2)
         try:
-            allowed = Allowed.recording(limits)
+            allowed = Allowed.of(limits, "decoded_seconds")
             asked = [
                 decoders._run(function, path, path, name="a", allowed=allowed)
                 for function in (crash, eat, hang)
@@ -78,7 +78,10 @@ def test_who_does_not_wait_ends_the_decoder(make_recording: MakeRecording) -> No
         try:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(
-                    decoders._run(hang, path, path, name="a", allowed=Allowed.recording(Limits())), 0.5
+                    decoders._run(
+                        hang, path, path, name="a", allowed=Allowed.of(Limits(), "decoded_seconds")
+                    ),
+                    0.5,
                 )
             assert (await decoders.recording(Path(path), name="a"))[1].size
         finally:

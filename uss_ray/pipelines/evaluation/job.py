@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -36,7 +35,7 @@ from uss_ray.pipelines.runtime.identity import RunIdentity, open_run
 from uss_ray.pipelines.runtime.job import JobResult, RunReport, run_job
 from uss_ray.pipelines.runtime.lease import hold_lease
 from uss_ray.pipelines.runtime.options import JobOptions
-from uss_ray.pipelines.runtime.pieces import PIECE_SCHEMA, MissingPieces, PieceJob, PieceWorker
+from uss_ray.pipelines.runtime.pieces import PIECE_SCHEMA, MissingPieces, PieceJob, PieceSummary, PieceWorker
 from uss_ray.pipelines.runtime.progress import ProgressHook
 from uss_ray.pipelines.runtime.stages import Pass, cut_blocks, map_with_actors, run_on_worker
 from uss_ray.results.index.table import RunFacts
@@ -46,20 +45,11 @@ LIST_NAME = "list.parquet"
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationSummary:
+class EvaluationSummary(PieceSummary):
     """What `summary.json` says of a run."""
 
     chunks: int
     chunks_done: int
-    unfinished: int
-    wall_seconds: float
-    software_version: str
-    started_at: str
-    ended_at: str
-
-    def to_json(self) -> str:
-        """Write it as JSON."""
-        return json.dumps(dataclasses.asdict(self), indent=2, allow_nan=False) + "\n"
 
 
 def evaluate_here(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -50,6 +51,21 @@ class PieceReport:
 
 
 REPORT_SCHEMA = schema_of(PieceReport)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PieceSummary:
+    """What `summary.json` says of every such run; each job adds what it counts."""
+
+    unfinished: int
+    wall_seconds: float
+    software_version: str
+    started_at: str
+    ended_at: str
+
+    def to_json(self) -> str:
+        """Write it as JSON."""
+        return json.dumps(dataclasses.asdict(self), indent=2, allow_nan=False) + "\n"
 
 
 class MissingPieces:

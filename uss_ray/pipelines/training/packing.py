@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,7 +33,7 @@ from uss_ray.pipelines.runtime.identity import RunIdentity, end_overwriting, ope
 from uss_ray.pipelines.runtime.job import JobResult, RunReport, run_job
 from uss_ray.pipelines.runtime.lease import hold_lease
 from uss_ray.pipelines.runtime.options import JobOptions
-from uss_ray.pipelines.runtime.pieces import PIECE_SCHEMA, MissingPieces, PieceJob, PieceWorker
+from uss_ray.pipelines.runtime.pieces import PIECE_SCHEMA, MissingPieces, PieceJob, PieceSummary, PieceWorker
 from uss_ray.pipelines.runtime.progress import ProgressHook
 from uss_ray.pipelines.runtime.stages import Pass, cut_blocks, map_with_actors, run_on_worker
 from uss_ray.pipelines.training.pack_request import PackRequest
@@ -45,22 +43,13 @@ from uss_ray.version import VERSION
 
 
 @dataclass(frozen=True, kw_only=True)
-class PackSummary:
+class PackSummary(PieceSummary):
     """What `summary.json` says of a packing run."""
 
     anchors: int
     shards: int
     shards_written: int
-    unfinished: int
     bytes_written: int
-    wall_seconds: float
-    software_version: str
-    started_at: str
-    ended_at: str
-
-    def to_json(self) -> str:
-        """Write it as JSON."""
-        return json.dumps(dataclasses.asdict(self), indent=2, allow_nan=False) + "\n"
 
 
 def pack_anchors(

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -402,28 +400,23 @@ def write_index(rows: Iterable[IndexRow], *, path: Path) -> None:
 
 
 def write_index_part(table: pa.Table, *, path: Path) -> None:
-    """Write one part of the index; its name appears only when it is whole.
+    """Write one part of the index.
 
     Parameters
     ----------
     table : pyarrow.Table
         Rows of `INDEX_SCHEMA`.
     path : Path
-        A local file; folders are made.
+        A file of a staging folder, which nobody reads before it is whole; folders are made.
 
     Raises
     ------
     OutputError
         If the file cannot be written.
     """
-    temporary = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            pq.write_table(table, temporary, compression="zstd", use_dictionary=_TEXT_COLUMNS)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        pq.write_table(table, path, compression="zstd", use_dictionary=_TEXT_COLUMNS)
     except OSError as error:
         raise OutputError(str(path), expected="a place that can be written", found=_short(error)) from error
 

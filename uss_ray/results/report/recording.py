@@ -6,8 +6,6 @@ Owns what the page says and how much it may weigh; how it looks is in `templates
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -71,14 +69,9 @@ def write_report(written: WrittenRecording, *, root: Path) -> Path:
     """
     path = root / report_path(written.recording.recording_id)
     html = render_report(written)
-    temporary = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_text(html, encoding="utf-8", errors="replace", newline="\n")
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        path.write_text(html, encoding="utf-8", errors="replace", newline="\n")
     except OSError as error:
         found = error.strerror or type(error).__name__
         raise OutputError(str(path), expected="a place that can be written", found=found) from error
