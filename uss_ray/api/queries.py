@@ -19,7 +19,6 @@ from uss_ray.separation.targets import (
     SeparationPlan,
     Target,
     target_for_condition,
-    target_for_rest,
     target_for_text,
     targets_for_classes,
     targets_for_events,
@@ -94,10 +93,9 @@ def plan_targets(request: SoundRequest, *, engine: SeparationEngine) -> Plan:
     if query.example_folder is not None:
         folder = Store(query.example_folder, request.storage)
         asked.append(("example", _example_target(folder, engine, settings)))
-    if not asked:
-        asked.append(("rest", target_for_rest(exclude)))
     chosen = _each_once(asked)
     separation = engine.fit(SeparationPlan(tuple(target for _, target in chosen), exclude), settings=settings)
+    kinds: list[Kind] = [kind for kind, _ in chosen] or ["rest"]
     return Plan(
         separation=separation,
         stems=StemPlan(
@@ -109,7 +107,7 @@ def plan_targets(request: SoundRequest, *, engine: SeparationEngine) -> Plan:
                 is_known=target.is_known,
                 is_separable=target.is_separable,
             )
-            for (kind, _), target in zip(chosen, separation.targets, strict=True)
+            for kind, target in zip(kinds, separation.targets, strict=True)
         ),
         matches=tuple(matches),
     )

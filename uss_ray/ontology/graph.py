@@ -15,8 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from uss_ray.errors import DataError, QueryError
-from uss_ray.ontology.source import read_source
-from uss_ray.parsing import read_json
+from uss_ray.ontology.source import SourceText, read_source
 
 PACKAGED_ONTOLOGY = "ontology.json"
 
@@ -110,12 +109,16 @@ class Ontology:
         632
         """
         source = read_source(path, packaged=PACKAGED_ONTOLOGY)
-        return cls.parse(source.text, name=source.name)
+        return cls._of(source)
 
     @classmethod
     def parse(cls, text: str, *, name: str) -> Ontology:
         """Build the ontology from JSON text; `name` is what an error blames. Raises as `load` does."""
-        entries = _parse_entries(text, name=name)
+        return cls._of(SourceText(name, text))
+
+    @classmethod
+    def _of(cls, source: SourceText) -> Ontology:
+        entries, name = _parse_entries(source), source.name
         parents = _find_parents(entries, name=name)
         _check_acyclic(entries, name=name)
         levels = _shortest_path_levels(entries, parents=parents)
@@ -236,18 +239,11 @@ class Ontology:
         return tuple(found.values())
 
 
-def _parse_entries(text: str, *, name: str) -> dict[str, _Entry]:
-    if not text.strip():
-        raise DataError(name, expected="a JSON list of ontology nodes", found="an empty file")
-    try:
-        document = read_json(text)
-    except json.JSONDecodeError as error:
-        raise DataError(
-            name, expected="a JSON list of ontology nodes", found=f"{error.msg} in line {error.lineno}"
-        ) from error
-    if not isinstance(document, list) or not document:
-        found = "an empty list" if document == [] else f"a {type(document).__name__}"
-        raise DataError(name, expected="a JSON list of ontology nodes", found=found)
+def _parse_entries(source: SourceText) -> dict[str, _Entry]:
+    name, expected = source.name, "a JSON list of ontology nodes"
+    document = source.parsed(list, expected=expected)
+    if not document:
+        raise DataError(name, expected=expected, found="an empty list")
     entries: dict[str, _Entry] = {}
     for position, item in enumerate(document):
         entry = _parse_entry(item, where=f"{name}, item {position}")

@@ -17,7 +17,6 @@ from uss_ray.errors import DataError
 from uss_ray.ontology.graph import Node, Ontology
 from uss_ray.ontology.source import read_source
 from uss_ray.ontology.words import LIGHT_WEIGHT, stem, tokenise, weigh
-from uss_ray.parsing import read_json
 
 PACKAGED_EVERYDAY_WORDS = "everyday_words.json"
 PACKAGED_OTHER_NAMES = "other_names.json"
@@ -226,14 +225,7 @@ def load_other_names(path: str | Path | None = None) -> dict[str, tuple[str, ...
 
 def _read_lists(path: str | Path | None, *, packaged: str) -> dict[str, list[str]]:
     source = read_source(path, packaged=packaged)
-    try:
-        document = read_json(source.text)
-    except json.JSONDecodeError as error:
-        raise DataError(
-            source.name, expected="a JSON object", found=f"{error.msg} in line {error.lineno}"
-        ) from error
-    if not isinstance(document, dict):
-        raise DataError(source.name, expected="a JSON object", found=f"a {type(document).__name__}")
+    document = source.parsed(dict, expected="a JSON object")
     for word, others in document.items():
         if not isinstance(others, list) or not all(isinstance(other, str) for other in others):
             raise DataError(

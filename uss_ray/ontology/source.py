@@ -5,15 +5,19 @@ Owns where the text comes from and the errors of reading it; what the text means
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
 
 from uss_ray.config import Location
 from uss_ray.errors import DataError
+from uss_ray.parsing import read_json
+
+Parsed = TypeVar("Parsed", list[Any], dict[str, Any])
 
 OntologyFile = Annotated[
     Location | None,
@@ -38,6 +42,25 @@ class SourceText:
 
     name: str
     text: str
+
+    def parsed(self, kind: type[Parsed], *, expected: str) -> Parsed:
+        """Parse it as JSON of one kind; `expected` is what an error calls that.
+
+        Raises
+        ------
+        DataError
+            If it is empty, no JSON, or of another kind.
+        """
+        if not self.text.strip():
+            raise DataError(self.name, expected=expected, found="an empty file")
+        try:
+            document = read_json(self.text)
+        except json.JSONDecodeError as error:
+            found = f"{error.msg} in line {error.lineno}"
+            raise DataError(self.name, expected=expected, found=found) from error
+        if not isinstance(document, kind):
+            raise DataError(self.name, expected=expected, found=f"a {type(document).__name__}")
+        return document
 
 
 def read_source(path: str | Path | None, *, packaged: str) -> SourceText:

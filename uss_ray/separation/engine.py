@@ -73,19 +73,20 @@ class SeparationEngine:
         networks: NetworkSettings,
         device: torch.device,
     ) -> None:
+        tagger = _present(weights.tagger, name="tagger")
+        self._separator: Separator = _present(weights.separator, name="separator")
+        self._query_net: QueryNetLike = _present(weights.query_net, name="query net")
         self.vocabulary = vocabulary
         self.known = KnownNodes(vocabulary, known_classes(weights))
         self._settings = networks
         self._device = device
-        self._separator: Separator = _present(weights.separator, name="separator")
-        self._query_net: QueryNetLike = _present(weights.query_net, name="query net")
         self._class_means = weights.class_means
         self._trained_seconds = weights.specifications.segment_seconds
         self._calibration = weights.specifications.calibration
         self._warned: set[int] = set()
         self._conditioners: dict[ConditionKind, Conditioner] = {}
         self._networks = Networks(
-            tagger=_present(weights.tagger, name="tagger"),
+            tagger=tagger,
             separator=self._separator,
             batch_size=rows_in_a_forward(networks.batch_size, device=device),
             precision=networks.precision,

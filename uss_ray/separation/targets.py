@@ -225,8 +225,8 @@ def targets_for_events(vocabulary: Vocabulary, *, known: KnownNodes | None = Non
     events = {node.node_id for node in nodes}
     targets = []
     for node in nodes:
-        below = [one.node_id for one in vocabulary.ontology.descendants(node.node_id)[1:]]
         target = _target_for_node(vocabulary, node, level=node.level)
+        below = [one.node_id for one in vocabulary.ontology.descendants(node.node_id)[1:]]
         targets.append(
             replace(
                 target,

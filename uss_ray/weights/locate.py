@@ -119,7 +119,8 @@ def load_weights(
     Weights
         On the CPU, checked strictly.
     """
-    return read_folder(locate_weights(weights, storage=storage, progress=progress))
+    folder = locate_weights(weights, storage=storage, progress=progress)
+    return read_folder(folder)
 
 
 def fetch_named(

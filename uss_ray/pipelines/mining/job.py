@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import ray
 import ray.data
 
@@ -17,7 +16,6 @@ from uss_ray.anchors.shards import REJECT_FOLDER
 from uss_ray.api.staging import check_apart, check_output
 from uss_ray.datasets.clip_sources import open_clip_source
 from uss_ray.datasets.segment_table import SegmentTable
-from uss_ray.mining.clip_miner import ClipMiner, WeakClip
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.mining.chunking import packet_clips, retried_clips
 from uss_ray.pipelines.mining.clips import selected_clips
@@ -26,7 +24,7 @@ from uss_ray.pipelines.mining.facts import check_labels, load_labels, manifest_m
 from uss_ray.pipelines.mining.ledger import MiningLedger, read_ledger
 from uss_ray.pipelines.mining.listing import ClipListing
 from uss_ray.pipelines.mining.mine import MakeMiner, MinePackets
-from uss_ray.pipelines.mining.miners import load_checked_weights, load_vocabulary, make_miner
+from uss_ray.pipelines.mining.miners import load_vocabulary, make_miner, try_weights
 from uss_ray.pipelines.mining.outcome import STAGES, MiningReport
 from uss_ray.pipelines.mining.quarantine import quarantine_clips
 from uss_ray.pipelines.mining.request import MiningRequest
@@ -112,7 +110,7 @@ def mine_archive(
         request=request,
         options=chosen,
         vocabulary=vocabulary,
-        weights=_try_weights(request, vocabulary),
+        weights=try_weights(request, vocabulary),
         make_miner=make_miner,
     )
     result = run_job(job, options=chosen, on_progress=on_progress)
@@ -312,13 +310,3 @@ class MiningJob(Job[MiningSummary]):
         if run.is_isolated:
             return retried_clips(run.missing, batch_size=batch_size)
         return packet_clips(self._listing.clips, actors=run.pool.actors, batch_size=batch_size)
-
-
-def _try_weights(request: MiningRequest, vocabulary: Vocabulary) -> Weights:
-    """Load the weights, and mine a second of silence with them: what is wrong shows before any worker starts."""
-    weights = load_checked_weights(request)
-    settings = request.settings.replace(batch_size=1)
-    miner = ClipMiner(weights, settings=settings, vocabulary=vocabulary)
-    silence = np.zeros(round(settings.anchor_seconds * weights.specifications.sample_rate), np.float32)
-    miner.mine([WeakClip("silence", (0,), silence)])
-    return weights

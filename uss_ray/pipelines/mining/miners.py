@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from uss_ray.errors import WeightsError
-from uss_ray.mining.clip_miner import ClipMiner
+from uss_ray.mining.clip_miner import ClipMiner, WeakClip
 from uss_ray.models.device import find_device
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.mining.request import MiningRequest
@@ -52,3 +54,19 @@ def make_miner(request: MiningRequest) -> ClipMiner:
         precision=request.precision,
         compiled=request.compiled,
     )
+
+
+def try_weights(request: MiningRequest, vocabulary: Vocabulary) -> Weights:
+    """Load the weights, and mine a second of silence with them: what is wrong shows before any worker starts.
+
+    Raises
+    ------
+    WeightsError
+        As of `make_miner`.
+    """
+    weights = load_checked_weights(request)
+    settings = request.settings.replace(batch_size=1)
+    miner = ClipMiner(weights, settings=settings, vocabulary=vocabulary)
+    silence = np.zeros(round(settings.anchor_seconds * weights.specifications.sample_rate), np.float32)
+    miner.mine([WeakClip("silence", (0,), silence)])
+    return weights
