@@ -357,7 +357,8 @@ def _place_texture(
     clips = pool.textures[names[rng.integers(len(names))]]
     level_db = float(rng.uniform(*_TEXTURES_DB))
     placed, position = [], 0.0
-    while scene_seconds - position > TEXTURE_FADE_SECONDS:
+    # A piece is longer than two fades, so that each brings the next one further.
+    while not placed or scene_seconds - position > 2 * TEXTURE_FADE_SECONDS:
         one = clips[int(rng.integers(len(clips)))]
         [(start, end)] = one.sounds
         seconds = round(min(end - start, scene_seconds - position), 3)

@@ -23,7 +23,7 @@ CANDIDATES = [
     for number in range(16)
 ]
 TEXTURES = [
-    PieceCandidate(f"below{number}", f"texture{number % 2}", ((0.5, 4.0 + number),), -40.0, 0.1)
+    PieceCandidate(f"below{number}", f"texture{number % 2}", ((0.5, 3.917 + 0.7 * number),), -40.0, 0.1)
     for number in range(4)
 ]
 OPEN = SceneMakeup(targets=(0, 6), repeated=0.3, textures=0.5)
