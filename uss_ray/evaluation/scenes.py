@@ -356,7 +356,8 @@ def _place_texture(
         raise DataError("scenes", expected="a texture for one without targets", found="none")
     clips = pool.textures[names[rng.integers(len(names))]]
     level_db = float(rng.uniform(*_TEXTURES_DB))
-    placed, position = [], 0.0
+    placed: list[tuple[ScenePiece, float]] = []
+    position = 0.0
     # A piece is longer than two fades, so that each brings the next one further.
     while not placed or scene_seconds - position > 2 * TEXTURE_FADE_SECONDS:
         one = clips[int(rng.integers(len(clips)))]
