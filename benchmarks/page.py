@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -142,6 +143,7 @@ def in_browser(url: str, result_id: str, *, seconds: float, times: int) -> dict[
             if (
                 name != "windows"
             ):  # what the report does: elements with sounds that are too long to be decoded
+                page.evaluate((files("uss_ray.results.report") / "files.js").read_text(encoding="utf-8"))
                 page.evaluate("UssRayPlayer.mount(document.querySelector('#player-place .uss'))")
                 name = page.evaluate("[...UssRayPlayer.players].at(-1).engine.name")
             page.evaluate(  # all stems sound, none is the recording's own file

@@ -77,7 +77,6 @@ def player_of(result: Result) -> str:
         lanes=(whole, *(_addressed(result, lane) for lane in lanes)),
         adds=tuple(dict.fromkeys(group_of(row) for row in rows if row.kind == "residual")),
         top_hz=result.sample_rate / 2,
-        top_db=None,
     )
     return str(player_markup(score, keys="page"))
 

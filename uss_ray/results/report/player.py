@@ -1,7 +1,7 @@
 """The player: one transport for a recording and all its stems, for pages, notebooks and the service alike.
 
-Owns its markup (`templates/player.html.j2`), style (`player.css`) and behaviour (`player.js`, which needs no build and
-no other file). What the lanes show and where their sound lies is whoever's who makes a `Score`.
+Owns its markup (`templates/player.html.j2`), style (`player.css`) and behaviour (`player.js`, and `files.js` where it
+plays files; neither needs a build). What the lanes show and where their sound lies is whoever's who makes a `Score`.
 """
 
 from __future__ import annotations
@@ -166,8 +166,8 @@ class Score:
         Groups whose lanes add up to the recording, the one that is heard at first in front.
     top_hz : float
         Upper end of the axis of frequencies.
-    top_db : float or None
-        Level of the brightest colour of all pictures; None where each has its own.
+    top_db : float
+        Level of the brightest colour of all pictures.
     """
 
     seconds: float
@@ -176,7 +176,7 @@ class Score:
     lanes: tuple[Lane, ...]
     adds: tuple[str, ...] = ()
     top_hz: float = 0.0
-    top_db: float | None = 0.0
+    top_db: float = 0.0
     strip_width: int = field(default=STRIP_WIDTH, init=False)
 
     @property
@@ -247,9 +247,7 @@ class Score:
             "adds": list(self.adds),
             "words": {"none": _NO_SOUND},
             "topHz": self.top_hz,
-            "decibels": None
-            if self.top_db is None
-            else [round(self.top_db - RANGE_DB, 2), round(self.top_db, 2)],
+            "decibels": [round(self.top_db - RANGE_DB, 2), round(self.top_db, 2)],
             "colours": base64.b64encode(palette().tobytes()).decode(),
             "lanes": [
                 {
@@ -298,8 +296,8 @@ def player_style() -> Markup:
 
 
 def player_script() -> Markup:
-    """Give the script of the player; it defines `UssRayPlayer`, once however often it runs."""
-    return Markup(_text("player.js"))
+    """Give the script of a player of files; it defines `UssRayPlayer`, once however often it runs."""
+    return Markup(_text("player.js") + _text("files.js"))
 
 
 def player_html(

@@ -1,23 +1,26 @@
 /* The page of a service: a recording goes in, its sounds are found, ticked, separated and heard. */
 import './player.js';
 import { draw } from './picture.js';
-import { Windows, mixed, wav } from './windows.js';
+import { Windows, mixed, pause, pcm, wav } from './windows.js';
 
 const KEPT_SECONDS = 3600; // or less, where a service says so
 const PATIENCE = 6; // times that a busy service is asked again
 const DECODED_BYTES = 200e6;
 const $ = id => document.getElementById(id);
-const on = (id, event, action) => $(id).addEventListener(event, action);
+const on = (id, event, action, options) => $(id).addEventListener(event, action, options);
 const show = (id, is = true) => { $(id).hidden = !is; };
 const say = text => { $('state').textContent = text; };
 const make = (name, facts = {}, ...inner) => {
-  const one = document.createElementNS(/^(svg|path)$/.test(name) ? 'http://www.w3.org/2000/svg' : 'http://www.w3.org/1999/xhtml', name);
+  const one = document.createElement(name);
   for (const [key, value] of Object.entries(facts)) one.setAttribute(key, value);
   one.append(...inner);
   return one;
 };
-const wait = seconds => new Promise(resolve => setTimeout(resolve, 1000 * seconds));
-const state = { recording: null, name: '', sound: null, nodes: [], ticked: new Set(), result: null, player: null, sending: null };
+const seconds = text => Number($(text).value);
+const state = { ticked: new Set() };
+/** Markup of our own, in which words of strangers are texts already. */
+const markup = text => Object.assign(make('template'), { innerHTML: text }).content;
+const note = text => make('span', { class: 'uss-note' }, text);
 let token = sessionStorage.getItem('uss-token') ?? '';
 
 /* the service */
@@ -31,7 +34,7 @@ function letIn() {
     sessionStorage.setItem('uss-token', token);
     show('door', false);
     resolve();
-  }));
+  }, { once: true }));
 }
 
 /** One request; `onSent` hears which part of the body has gone. */
@@ -55,15 +58,15 @@ async function call(path, options = {}) {
     const answer = await once(path, options);
     if (answer.status < 400) return answer.response;
     if (answer.status === 401) {
+      if (token) $('trouble').textContent = 'This service does not know the token.';
       await letIn();
+      $('trouble').textContent = '';
     } else if ([429, 503].includes(answer.status) && tries < PATIENCE) {
       const seconds = Number(answer.getResponseHeader('retry-after')) || 1;
       if (options.body) say(`The service is busy; asked again in ${seconds} s.`);
-      await wait(seconds);
+      await pause(seconds);
     } else {
-      const text = await new Response(answer.response).text();
-      let said = {};
-      try { said = JSON.parse(text); } catch { /* an edge answers as it likes */ }
+      const said = await new Response(answer.response).json().catch(() => ({})); // an edge answers as it likes
       throw new Error(said.detail ?? `The service answered ${answer.status}.`);
     }
   }
@@ -72,8 +75,7 @@ async function call(path, options = {}) {
 const ask = async (path, options) => JSON.parse(await (await call(path, options)).text());
 
 async function send(path, { body, doing, take = ask }) {
-  show('progress');
-  show('stop');
+  show('sending');
   const onSent = part => {
     $('progress').value = part;
     say(part < 1 ? `Sending ${state.name}: ${Math.round(100 * part)} %` : doing);
@@ -82,8 +84,7 @@ async function send(path, { body, doing, take = ask }) {
   try {
     return await take(path, { method: 'POST', body, onSent });
   } finally {
-    show('progress', false);
-    show('stop', false);
+    show('sending', false);
     state.sending = null;
   }
 }
@@ -108,7 +109,8 @@ const take = attempt(async (recording, name) => {
   mark();
   URL.revokeObjectURL($('original').src);
   $('original').src = URL.createObjectURL(recording);
-  for (const id of ['heard', 'found']) show(id, id === 'heard');
+  show('heard');
+  show('found', false);
   const drawn = look();
   const told = await send('v1/tag', { body: recording, doing: `Listening to ${name} …` });
   await drawn;
@@ -135,13 +137,11 @@ async function record() {
   if (recorder) {
     const { context, stream, blocks } = recorder;
     recorder = null;
-    $('record').setAttribute('aria-pressed', 'false');
-    $('record').textContent = 'Record';
+    Object.assign($('record'), { ariaPressed: false, textContent: 'Record' });
     for (const track of stream.getTracks()) track.stop();
     await context.close();
     const channels = blocks[0]?.length ?? 1;
-    const parts = blocks.map(block => Int16Array.from({ length: block[0].length * channels }, (_, at) =>
-      32767 * Math.max(-1, Math.min(1, block[at % channels][Math.floor(at / channels)]))));
+    const parts = blocks.map(block => pcm(block[0].length * channels, at => block[at % channels][Math.floor(at / channels)]));
     return take(wav(parts, { channels, rate: context.sampleRate }), 'what was recorded');
   }
   const stream = await navigator.mediaDevices.getUserMedia({
@@ -153,67 +153,53 @@ async function record() {
   node.port.onmessage = ({ data }) => blocks.push(data);
   context.createMediaStreamSource(stream).connect(node);
   recorder = { context, stream, blocks };
-  $('record').setAttribute('aria-pressed', 'true');
-  $('record').textContent = 'Stop recording';
+  Object.assign($('record'), { ariaPressed: true, textContent: 'Stop recording' });
   return say('Recording …');
 }
 
 /* a stretch of it */
 
 function mark() {
-  const from = Number($('from').value), to = Number($('to').value), seconds = state.sound?.duration ?? 0;
-  const is = to - from >= 0.1 && to <= seconds + 0.1;
+  const from = seconds('from'), to = seconds('to'), all = state.sound?.duration ?? 0;
+  const is = to - from >= 0.1 && to <= all + 0.1;
   $('more').disabled = !is;
   show('mark', is);
-  if (is) Object.assign($('mark').style, { left: `${100 * from / seconds}%`, right: `${Math.max(0, 100 - 100 * to / seconds)}%` });
-}
-
-function drag(event) {
-  const box = $('view').getBoundingClientRect();
-  const place = ({ clientX }) => Math.max(0, Math.min(1, (clientX - box.left) / box.width)) * state.sound.duration;
-  const first = place(event);
-  const move = moved => {
-    const [from, to] = [first, place(moved)].sort((a, b) => a - b);
-    $('from').value = from.toFixed(1);
-    $('to').value = to.toFixed(1);
-    mark();
-  };
-  const end = () => { removeEventListener('pointermove', move); removeEventListener('pointerup', end); };
-  addEventListener('pointermove', move);
-  addEventListener('pointerup', end);
+  if (is) Object.assign($('mark').style, { left: `${100 * from / all}%`, right: `${Math.max(0, 100 - 100 * to / all)}%` });
 }
 
 function stretch() {
-  const rate = state.sound.sampleRate, at = id => Math.round(Number($(id).value) * rate);
-  const samples = state.sound.getChannelData(0).subarray(at('from'), at('to'));
-  return wav([Int16Array.from(samples, value => 32767 * Math.max(-1, Math.min(1, value)))], { channels: 1, rate });
+  const { sampleRate: rate, numberOfChannels: count, length } = state.sound, start = Math.round(seconds('from') * rate);
+  const channels = Array.from({ length: count }, (_, channel) => state.sound.getChannelData(channel));
+  const samples = pcm(Math.min(length, Math.round(seconds('to') * rate)) - start, at =>
+    channels.reduce((sum, channel) => sum + channel[start + at], 0) / count);
+  return wav([samples], { channels: 1, rate });
 }
 
 /* what was found */
 
-function showFound({ seconds, nodes }, known) {
-  const found = new Map(nodes.map(node => [node.node_id, { ...node, inner: [] }]));
-  const roots = [];
+function showFound({ seconds: length, nodes }, known) {
+  const found = new Map(nodes.map(node => [node.node_id, { ...node, inner: [] }])), roots = [];
   for (const node of found.values()) {
-    let above = known.get(node.node_id)?.parent_ids ?? [];
-    while (above.length && !above.some(id => found.has(id))) above = above.flatMap(id => known.get(id)?.parent_ids ?? []);
-    const parent = above.find(id => found.has(id));
-    (parent ? found.get(parent).inner : roots).push(node);
+    let above = [node.node_id], parent;
+    while (above.length && !parent) {
+      above = above.flatMap(id => known.get(id)?.parent_ids ?? []);
+      parent = found.get(above.find(id => found.has(id)));
+    }
+    (parent?.inner ?? roots).push(node);
   }
-  state.nodes = [...found.values()];
   const items = (list, depth) => list.map((node, place) => {
-    const text = `${node.label}, probability ${(node.probability ?? 0).toFixed(2)}`;
+    const p = (node.probability ?? 0).toFixed(2), active = node.active_spans.reduce((sum, { start_seconds: start, end_seconds: end }) => sum + end - start, 0);
     const row = make('div', { class: 'node' },
       make('span', {}, make('i', { 'aria-hidden': 'true' }, node.inner.length ? '▾' : ''), make('b', { 'aria-hidden': 'true' }), node.label),
-      make('span', { class: 'uss-note' }, (node.probability ?? 0).toFixed(2) + (node.certainty === 'doubtful' ? '?' : '')),
-      strip(node, seconds));
+      note(p + (node.certainty === 'doubtful' ? '?' : '')),
+      strip(node, length));
     row.style.setProperty('--depth', depth);
     const item = make('li', {
       role: 'treeitem', tabindex: '-1', 'aria-level': depth + 1, 'aria-setsize': list.length, 'aria-posinset': place + 1,
-      'aria-checked': 'false', 'aria-label': text, 'data-node': node.node_id,
+      'aria-label': `${node.label}, probability ${p}, heard for ${active.toFixed(1)} s`, 'data-node': node.node_id,
     }, row);
     if (node.inner.length) {
-      item.setAttribute('aria-expanded', 'true');
+      item.ariaExpanded = true;
       item.append(make('ul', { role: 'group' }, ...items(node.inner, depth + 1)));
     }
     return item;
@@ -226,18 +212,18 @@ function showFound({ seconds, nodes }, known) {
   tick();
 }
 
-function strip({ active_spans: spans, segments }, seconds) {
-  const x = at => (1000 * Math.min(1, at / seconds)).toFixed(1), step = segments?.length ? seconds / segments.length : 0;
+function strip({ active_spans: spans, segments }, length) {
+  const x = at => (1000 * Math.min(1, at / length)).toFixed(1), step = segments?.length ? length / segments.length : 0;
   const bars = (segments ?? []).map((p, place) => (p > 0.03 ? `M${x(place * step)} 12v${(-12 * p).toFixed(1)}H${x((place + 1) * step)}V12z` : ''));
   const lines = spans.map(one => `M${x(one.start_seconds)} 16v-3H${x(one.end_seconds)}v3z`);
-  return make('svg', { class: 'uss-strip', viewBox: '0 0 1000 16', preserveAspectRatio: 'none', 'aria-hidden': 'true' },
-    make('path', { class: 'uss-probability', d: bars.join('') }), make('path', { class: 'uss-spans', d: lines.join('') }));
+  return markup(`<svg class="uss-strip" viewBox="0 0 1000 16" preserveAspectRatio="none" aria-hidden="true">
+    <path class="uss-probability" d="${bars.join('')}"/><path class="uss-spans" d="${lines.join('')}"/></svg>`);
 }
 
 function tick() {
-  for (const item of $('tree').querySelectorAll('[role=treeitem]')) {
-    const inner = [...item.querySelectorAll('[role=treeitem]')].some(one => state.ticked.has(one.dataset.node));
-    item.setAttribute('aria-checked', state.ticked.has(item.dataset.node) ? 'true' : inner ? 'mixed' : 'false');
+  for (const item of $('tree').querySelectorAll('li')) {
+    const inner = [...item.querySelectorAll('li')].some(one => state.ticked.has(one.dataset.node));
+    item.ariaChecked = state.ticked.has(item.dataset.node) || (inner && 'mixed');
   }
   $('ticked').disabled = !state.ticked.size;
 }
@@ -248,24 +234,24 @@ function toggle(item) {
 }
 
 function unfold(item, isOpen) {
-  if (!item.hasAttribute('aria-expanded')) return;
-  item.setAttribute('aria-expanded', String(isOpen));
+  if (!item.ariaExpanded) return;
+  item.ariaExpanded = isOpen;
   item.querySelector(':scope > ul').hidden = !isOpen;
   item.querySelector('i').textContent = isOpen ? '▾' : '▸';
 }
 
 function walk(event) {
-  const item = event.target.closest('[role=treeitem]');
+  const item = event.target.closest('li');
   if (!item || event.ctrlKey || event.altKey || event.metaKey) return;
-  const seen = [...$('tree').querySelectorAll('[role=treeitem]')].filter(one => !one.parentElement.closest('[hidden]'));
-  const at = seen.indexOf(item), isOpen = item.getAttribute('aria-expanded') === 'true';
+  const seen = [...$('tree').querySelectorAll('li')].filter(one => !one.parentElement.closest('[hidden]'));
+  const at = seen.indexOf(item), isOpen = item.ariaExpanded === 'true';
   const to = {
     ArrowDown: () => seen[at + 1],
     ArrowUp: () => seen[at - 1],
     Home: () => seen[0],
     End: () => seen.at(-1),
-    ArrowRight: () => (isOpen ? item.querySelector('[role=treeitem]') : void unfold(item, true)),
-    ArrowLeft: () => (isOpen ? void unfold(item, false) : item.parentElement.closest('[role=treeitem]')),
+    ArrowRight: () => (isOpen ? item.querySelector('li') : void unfold(item, true)),
+    ArrowLeft: () => (isOpen ? void unfold(item, false) : item.parentElement.closest('li')),
     ' ': () => void toggle(item),
     Enter: () => void toggle(item),
   }[event.key];
@@ -276,9 +262,46 @@ function walk(event) {
 
 function go(item) {
   if (!item) return;
-  $('tree').querySelector('[tabindex="0"]')?.setAttribute('tabindex', '-1');
-  item.setAttribute('tabindex', '0');
+  for (const one of $('tree').querySelectorAll('[tabindex="0"]')) one.tabIndex = -1;
+  item.tabIndex = 0;
   item.focus();
+}
+
+/* jobs: archives that were separated before */
+
+async function showJobs() {
+  const jobs = [];
+  for (let cursor = ''; cursor !== null;) {
+    const page = await ask(`v1/jobs?cursor=${cursor}`);
+    jobs.push(...page.jobs);
+    cursor = page.next;
+  }
+  jobs.sort((a, b) => b.created_at - a.created_at);
+  $('job-list').replaceChildren(...jobs.map(job => make('li', {}, make('button', { 'data-job': job.id }, job.input.uri),
+    note(` ${job.status}, ${job.finished} of ${job.found} recordings${job.failed ? `, ${job.failed} failed` : ''} · ${new Date(1000 * job.created_at).toLocaleString()}`))));
+  show('no-jobs', !jobs.length);
+  show('of-job', false);
+}
+
+/** Rows of the index: those of a recording stand together. */
+async function showRecordings(cursor = 0, job = state.job) {
+  state.job = job;
+  for (const one of $('job-list').querySelectorAll('button')) one.ariaPressed = one.dataset.job === job;
+  const asked = new URLSearchParams({ cursor }), sound = $('sound').value.trim();
+  if (sound) asked.set('class', sound);
+  const page = await ask(`v1/jobs/${job}/recordings?${asked}`), list = $('recordings');
+  if (!cursor) list.replaceChildren();
+  for (const { recording_id: name, result, label, probability, stem } of page.recordings) {
+    if (list.lastChild?.dataset.name !== name) {
+      const way = result ? make('button', { 'data-result': result.split('/').at(-1) }, name) : name;
+      list.append(make('li', { 'data-name': name }, way, note(result ? '' : ` (its sounds lie at ${stem ?? 'its output'})`)));
+    }
+    list.lastChild.lastChild.append(` · ${label} ${(probability ?? 0).toFixed(2)}`);
+  }
+  state.next = page.next;
+  show('further', page.next !== null);
+  show('no-recordings', !list.children.length);
+  show('of-job');
 }
 
 /* what comes of it */
@@ -299,7 +322,6 @@ async function separate({ ids = [], example } = {}) {
   asked.set('keep', state.keeps);
   const made = await send(`v1/separate?${asked}`, { body, doing });
   say(`${state.name}: separated.`);
-  location.hash = made.id;
   return open(made.id);
 }
 
@@ -310,12 +332,12 @@ const loader = id => async (stems, start, frames) => {
 
 async function open(id) {
   state.player?.pause();
-  const known = await ask(`v1/results/${id}`);
-  const drawn = make('template');
-  drawn.innerHTML = await (await call(`v1/results/${id}/player`)).text();
-  const pictures = [...drawn.content.querySelectorAll('img')].map(image => [image, image.getAttribute('src')]);
+  location.hash = id;
+  const known = await ask(`v1/results/${id}`), drawn = markup(await (await call(`v1/results/${id}/player`)).text());
+  if (location.hash !== `#${id}`) return; // another was opened meanwhile
+  const pictures = [...drawn.querySelectorAll('img')].map(image => [image, image.getAttribute('src')]);
   for (const [image] of pictures) image.removeAttribute('src');
-  $('player-place').replaceChildren(drawn.content);
+  $('player-place').replaceChildren(drawn);
   show('result');
   state.result = id;
   state.player = UssRayPlayer.mount($('player-place').firstElementChild, {
@@ -323,7 +345,9 @@ async function open(id) {
   });
   state.player.root.tabIndex = -1;
   state.player.root.focus(); // so that its keys are at hand
-  $('until').textContent = `Kept until ${new Date(1000 * known.expires).toLocaleTimeString()}, then gone.`;
+  $('result-title').textContent = known.expires ? 'Sounds' : known.name;
+  $('until').textContent = known.expires ? `Kept until ${new Date(1000 * known.expires).toLocaleTimeString()}, then gone.` : 'Kept as long as its job.';
+  show('forget', Boolean(known.expires));
   fill(pictures);
 }
 
@@ -355,28 +379,36 @@ on('file', 'change', () => {
 });
 on('record', 'click', attempt(record));
 on('stop', 'click', () => state.sending?.abort());
-on('view', 'pointerdown', event => { if (event.button === 0) drag(event); });
+UssRayPlayer.drag($('view'), (...ends) => {
+  [$('from').value, $('to').value] = ends.map(end => (end * state.sound.duration).toFixed(1));
+  mark();
+});
 for (const id of ['from', 'to']) on(id, 'input', mark);
 on('more', 'click', attempt(() => separate({ ids: [...state.ticked], example: stretch() })));
 on('ticked', 'click', attempt(() => separate({ ids: [...state.ticked] })));
 on('all', 'click', attempt(() => separate()));
 on('tree', 'keydown', walk);
 on('tree', 'click', event => {
-  const item = event.target.closest('[role=treeitem]');
+  const item = event.target.closest('li');
   if (!item) return;
-  if (event.target.matches('i') && event.target.textContent) unfold(item, item.getAttribute('aria-expanded') !== 'true');
+  if (event.target.matches('i') && event.target.textContent) unfold(item, item.ariaExpanded !== 'true');
   else toggle(item);
   go(item);
 });
-on('zip', 'click', attempt(() => save(call(`v1/results/${state.result}.zip`), 'sounds.zip')));
+on('zip', 'click', attempt(() => save(call(`v1/results/${state.result}.zip?redirect=false`), 'sounds.zip')));
 on('mix', 'click', attempt(() => save(mixed(state.player.data, state.player.audible(), loader(state.result)), 'mix.wav')));
 on('forget', 'click', attempt(async () => { await call(`v1/results/${state.result}`, { method: 'DELETE' }); close(); }));
 on('player-place', 'click', event => {
-  const link = event.target.closest('a');
-  if (!link) return;
+  const href = event.target.closest('a')?.getAttribute('href');
+  if (!href) return;
   event.preventDefault();
-  attempt(() => save(call(link.getAttribute('href')), link.getAttribute('href').split('/').at(-1)))();
+  attempt(() => save(call(`${href}?redirect=false`), decodeURIComponent(href.split('/').at(-1))))();
 });
+on('jobs', 'toggle', attempt(() => $('jobs').open && showJobs()));
+on('job-list', 'click', attempt(({ target: { dataset } }) => dataset.job && showRecordings(0, dataset.job)));
+on('filter', 'submit', event => { event.preventDefault(); attempt(showRecordings)(); });
+on('further', 'click', attempt(() => showRecordings(state.next)));
+on('recordings', 'click', attempt(({ target: { dataset } }) => dataset.result && open(dataset.result)));
 for (const name of ['dragover', 'dragleave', 'drop']) {
   addEventListener(name, event => {
     event.preventDefault();
@@ -391,5 +423,6 @@ attempt(async () => {
   state.keeps = info.keeps && Math.min(KEPT_SECONDS, info.limits.kept_seconds);
   $('about').textContent = `Version ${info.version}, weights ${info.weights.name}. What is sent stays with this service, ${
     state.keeps ? `and what comes of it is kept for ${Math.round(state.keeps / 60)} minutes` : 'which keeps nothing'}.`;
-  if (/^#[0-9a-f]{40}$/.test(location.hash)) await open(location.hash.slice(1));
+  show('jobs', Boolean(info.jobs));
+  if (/^#[0-9a-f-]{40,66}$/.test(location.hash)) await open(location.hash.slice(1));
 })();

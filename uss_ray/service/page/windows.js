@@ -1,16 +1,17 @@
-/* An engine of the player that takes sound from a service: windows of PCM that hold all stems, on one clock of Web Audio.
- *
- * All stems of a window come in one answer and start at one instant, so they cannot drift, however long the recording. */
+/* An engine of the player that takes sound from a service: windows of PCM on one clock of Web Audio. All stems of a
+ * window come in one answer and start at one instant, so they cannot drift, however long the recording. */
 import './player.js';
 
 const FIRST_SECONDS = 0.5; // little, so that sound begins at once
 const WINDOW_SECONDS = 2;
 const AHEAD_SECONDS = 4;
-const MOST_SAMPLES = 1 << 21; // of a window, over all stems and channels
-const KEPT_WINDOWS = 12;
+const MOST_SAMPLES = 1 << 23; // of a window, over all stems and channels
+const KEPT_SAMPLES = 1 << 25;
+const MOST_STEMS = 64; // that a service gives at once
 const FULL_SCALE = 32767;
+const WAV_BYTES = 2 ** 32 - 64;
 
-const pause = seconds => new Promise(resolve => setTimeout(resolve, 1000 * seconds));
+export const pause = seconds => new Promise(resolve => setTimeout(resolve, 1000 * seconds));
 export const stemOf = url => decodeURIComponent(url.split('/stems/')[1]);
 
 export class Windows extends UssRayPlayer.OneClock {
@@ -42,7 +43,7 @@ export class Windows extends UssRayPlayer.OneClock {
       this.give(turn, lanes, at, resolve).catch(error => {
         if (turn !== this.turn) return;
         this.pause();
-        for (const lane of lanes) this.onTrouble(lane, error);
+        for (const lane of lanes) this.onTrouble(lane, error.message.replace(/\.$/, ''));
       }).finally(resolve);
     });
   }
@@ -82,22 +83,27 @@ export class Windows extends UssRayPlayer.OneClock {
       const made = this.fetchWindow(lanes, start, frames);
       made.catch(() => this.cache.delete(key));
       this.cache.set(key, made);
-      if (this.cache.size > KEPT_WINDOWS) this.cache.delete(this.cache.keys().next().value);
+      const kept = Math.max(4, KEPT_SAMPLES / (frames * lanes.length * this.data.channels));
+      if (this.cache.size > kept) this.cache.delete(this.cache.keys().next().value);
     }
     return this.cache.get(key);
   }
 
   async fetchWindow(lanes, start, frames) {
-    const { sampleRate: rate, channels } = this.data;
-    const from = start / rate, to = (start + frames) / rate;
+    const from = start / this.data.sampleRate, to = (start + frames) / this.data.sampleRate;
     const files = lanes.flatMap(lane => this.data.lanes[lane].files
       .filter(file => file.start < to && (file.end ?? Infinity) > from)
       .map(file => ({ lane, stem: stemOf(file.url) })));
-    if (!files.length) return [];
+    const turns = Array.from({ length: Math.ceil(files.length / MOST_STEMS) }, (_, turn) => files.slice(turn * MOST_STEMS, (turn + 1) * MOST_STEMS));
+    return (await Promise.all(turns.map(some => this.buffers(some, start, frames)))).flat();
+  }
+
+  async buffers(files, start, frames) {
+    const { sampleRate, channels } = this.data;
     const samples = await this.load(files.map(file => file.stem), start, frames);
     const step = files.length * channels, count = samples.length / step;
     return files.map(({ lane }, place) => {
-      const buffer = this.context.createBuffer(channels, count, rate);
+      const buffer = this.context.createBuffer(channels, count, sampleRate);
       for (let channel = 0; channel < channels; channel += 1) {
         const values = buffer.getChannelData(channel);
         for (let frame = 0, at = place * channels + channel; frame < count; frame += 1, at += step) {
@@ -110,32 +116,32 @@ export class Windows extends UssRayPlayer.OneClock {
 }
 
 /** What is heard, from its start to its end, as a WAV file of 16 bits. */
-export async function mixed(data, volumes, load) {
-  const files = [...volumes].flatMap(([lane, volume]) =>
-    data.lanes[lane].files.map(file => ({ volume, stem: stemOf(file.url) })));
-  const { channels, sampleRate: rate } = data, total = Math.round(data.seconds * rate);
-  const parts = [], most = Math.max(1, Math.floor(MOST_SAMPLES / (files.length * channels)));
+export async function mixed({ lanes, channels, sampleRate: rate, seconds }, volumes, load) {
+  const files = [...volumes].flatMap(([lane, volume]) => lanes[lane].files.map(file => ({ volume, stem: stemOf(file.url) })));
+  const total = Math.round(seconds * rate), most = Math.floor(MOST_SAMPLES / (Math.max(1, files.length) * channels)), parts = [];
+  if (total * channels * 2 > WAV_BYTES) throw new Error('This is longer than a WAV file can be: save its stems.');
   for (let start = 0; start < total; start += most) {
-    const samples = await load(files.map(file => file.stem), start, Math.min(most, total - start));
-    const mix = new Int16Array(samples.length / files.length);
-    for (let at = 0; at < mix.length; at += 1) {
-      const frame = Math.floor(at / channels), channel = at % channels;
-      let sum = 0;
-      files.forEach(({ volume }, place) => { sum += volume * samples[(frame * files.length + place) * channels + channel]; });
-      mix[at] = Math.max(-FULL_SCALE, Math.min(FULL_SCALE, Math.round(sum)));
+    const mix = new Float32Array(Math.min(most, total - start) * channels);
+    for (let first = 0; first < files.length; first += MOST_STEMS) {
+      const some = files.slice(first, first + MOST_STEMS), step = some.length * channels;
+      const samples = await load(some.map(file => file.stem), start, mix.length / channels);
+      some.forEach(({ volume }, place) => {
+        for (let at = 0; at < mix.length; at += 1) {
+          mix[at] += volume * samples[Math.floor(at / channels) * step + place * channels + at % channels] / FULL_SCALE;
+        }
+      });
     }
-    parts.push(mix);
+    parts.push(pcm(mix.length, at => mix[at]));
   }
   return wav(parts, { channels, rate });
 }
 
+/** Samples of 16 bits of values in [-1, 1]. */
+export const pcm = (length, value) => Int16Array.from({ length }, (_, at) => Math.round(FULL_SCALE * Math.max(-1, Math.min(1, value(at)))));
+
 /** Samples of 16 bits, in pieces, as a WAV file. */
 export function wav(parts, { channels, rate }) {
-  const bytes = parts.reduce((sum, part) => sum + part.byteLength, 0), head = new DataView(new ArrayBuffer(44));
-  const word = (at, text) => [...text].forEach((letter, place) => head.setUint8(at + place, letter.charCodeAt(0)));
-  word(0, 'RIFF'); head.setUint32(4, 36 + bytes, true); word(8, 'WAVEfmt '); head.setUint32(16, 16, true);
-  head.setUint16(20, 1, true); head.setUint16(22, channels, true); head.setUint32(24, rate, true);
-  head.setUint32(28, rate * channels * 2, true); head.setUint16(32, channels * 2, true); head.setUint16(34, 16, true);
-  word(36, 'data'); head.setUint32(40, bytes, true);
-  return new Blob([head, ...parts], { type: 'audio/wav' });
+  const bytes = parts.reduce((sum, part) => sum + part.byteLength, 0);
+  const words = [36 + bytes, 0x45564157, 0x20746d66, 16, 1 + (channels << 16), rate, 2 * rate * channels, 2 * channels + (16 << 16), 0x61746164, bytes];
+  return new Blob(['RIFF', Uint32Array.from(words), ...parts], { type: 'audio/wav' }); // the words 'WAVE', 'fmt ', 'data' among them
 }
