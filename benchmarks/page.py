@@ -61,12 +61,12 @@ class NoEngine:
 def keep_noise(store: str, *, stems: int, seconds: float, rate: int) -> str:
     """Keep a result of noise, the last stem of which is called the residual; its id is given."""
     noise = np.random.default_rng(0).uniform(-0.1, 0.1, (round(seconds * rate), 2)).astype(np.float32)
-    rows, files = [], {}
+    rows, contents = [], {}
     for number in range(stems):
         name = f"query/sound-{number}.flac"
         made = io.BytesIO()
         soundfile.write(made, np.roll(noise, 1000 * number, axis=0), rate, format="FLAC", subtype="PCM_16")
-        files[name] = made.getvalue()
+        contents[name] = made.getvalue()
         kind = "residual" if number == stems - 1 else "class"
         rows.append(
             {"node_id": f"/m/{number}", "label": f"Sound {number}", "level": None, "kind": kind, "status": "written",
@@ -74,7 +74,7 @@ def keep_noise(store: str, *, stems: int, seconds: float, rate: int) -> str:
         )  # fmt: skip
     spec = AudioSpec(sample_rate=rate, channels=2, frames=len(noise), format="WAV", subtype="PCM_16")
     work = Work(sounds=SoundRequest(), name="noise", spec=spec, samples=noise.T.copy(), sha256="0" * 64)
-    answer = Answer(rows=rows, files=files, run={})
+    answer = Answer(rows=rows, files=contents, run={})
     kept = KeptResults(Store(store, error=OutputError)).keep(work, answer, tenant="local", seconds=3600)
     return kept.result_id
 
