@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -19,6 +19,7 @@ from uss_ray.ontology.source import SourceText, read_source
 
 PACKAGED_ONTOLOGY = "ontology.json"
 
+_EXPECTED = "a JSON list of ontology nodes"
 _MOST_LEVELS = 100  # AudioSet has six; what goes down through them is called as deep
 
 
@@ -109,16 +110,16 @@ class Ontology:
         632
         """
         source = read_source(path, packaged=PACKAGED_ONTOLOGY)
-        return cls._of(source)
+        return cls._of(source.parsed(list, expected=_EXPECTED), name=source.name)
 
     @classmethod
     def parse(cls, text: str, *, name: str) -> Ontology:
         """Build the ontology from JSON text; `name` is what an error blames. Raises as `load` does."""
-        return cls._of(SourceText(name, text))
+        return cls._of(SourceText(name, text).parsed(list, expected=_EXPECTED), name=name)
 
     @classmethod
-    def _of(cls, source: SourceText) -> Ontology:
-        entries, name = _parse_entries(source), source.name
+    def _of(cls, document: Sequence[object], *, name: str) -> Ontology:
+        entries = _parse_entries(document, name=name)
         parents = _find_parents(entries, name=name)
         _check_acyclic(entries, name=name)
         levels = _shortest_path_levels(entries, parents=parents)
@@ -239,11 +240,9 @@ class Ontology:
         return tuple(found.values())
 
 
-def _parse_entries(source: SourceText) -> dict[str, _Entry]:
-    name, expected = source.name, "a JSON list of ontology nodes"
-    document = source.parsed(list, expected=expected)
+def _parse_entries(document: Sequence[object], *, name: str) -> dict[str, _Entry]:
     if not document:
-        raise DataError(name, expected=expected, found="an empty list")
+        raise DataError(name, expected=_EXPECTED, found="an empty list")
     entries: dict[str, _Entry] = {}
     for position, item in enumerate(document):
         entry = _parse_entry(item, where=f"{name}, item {position}")
