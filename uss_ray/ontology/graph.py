@@ -110,7 +110,8 @@ class Ontology:
         632
         """
         source = read_source(path, packaged=PACKAGED_ONTOLOGY)
-        return cls._of(source.parsed(list, expected=_EXPECTED), name=source.name)
+        document = source.parsed(list, expected=_EXPECTED)
+        return cls._of(document, name=source.name)
 
     @classmethod
     def parse(cls, text: str, *, name: str) -> Ontology:
