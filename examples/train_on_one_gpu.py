@@ -137,9 +137,11 @@ class MinuteKeeper:
     def forget_after(self, step: int) -> None:
         """See `Keeper`."""
 
-    def keep_bad_batch(self, step: int, *, names: Sequence[str], rank: int) -> str:
+    def keep_bad_batch(
+        self, step: int, *, names: Sequence[str], tensors: Mapping[str, torch.Tensor], rank: int
+    ) -> str:
         """See `Keeper`."""
-        del rank
+        del tensors, rank
         place = self.folder / f"bad-{step}.txt"
         place.write_text("\n".join(names))
         return str(place)

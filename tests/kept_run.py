@@ -38,7 +38,9 @@ class Kept:
     def forget_after(self, step: int) -> None:
         self.lines = [line for line in self.lines if line["step"] <= step]
 
-    def keep_bad_batch(self, step: int, *, names: Sequence[str], rank: int) -> str:
+    def keep_bad_batch(
+        self, step: int, *, names: Sequence[str], tensors: Mapping[str, torch.Tensor], rank: int
+    ) -> str:
         self.bad.append(names)
         return f"bad {step} {rank}"
 

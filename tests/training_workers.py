@@ -24,7 +24,7 @@ def work_and_die_once(at_step: int, died: Path, config: Mapping[str, Any]) -> No
             died.touch()
             os.kill(os.getpid(), signal.SIGKILL)
 
-    _work(config, at_report=die)
+    _work(config, at_step=die)
 
 
 def work_until_lost(at_step: int, lost: Path, config: Mapping[str, Any]) -> None:
@@ -34,7 +34,7 @@ def work_until_lost(at_step: int, lost: Path, config: Mapping[str, Any]) -> None
         while step >= at_step and ray.train.get_context().get_world_size() > 1 and not lost.exists():
             time.sleep(_LOOK_SECONDS)
 
-    _work(config, at_report=wait)
+    _work(config, at_step=wait)
 
 
 def _is_last() -> bool:
@@ -42,15 +42,14 @@ def _is_last() -> bool:
     return context.get_world_rank() == context.get_world_size() - 1
 
 
-def _work(config: Mapping[str, Any], *, at_report: Callable[[int], None]) -> None:
-    tell = ray.train.report
+def _work(config: Mapping[str, Any], *, at_step: Callable[[int], None]) -> None:
+    train = job.fit
 
-    def report(line: dict[str, Any]) -> None:
-        at_report(int(line["step"]))
-        tell(line)
+    def fit(*arguments: Any, **options: Any) -> int:
+        return train(*arguments, on_step=lambda step, _: at_step(step), **options)
 
-    ray.train.report = report
+    job.fit = fit
     try:
         job._work(config)
     finally:
-        ray.train.report = tell
+        job.fit = train

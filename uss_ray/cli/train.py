@@ -267,7 +267,7 @@ def _train(request: Training, options: TrainOptions) -> int:
     else:
         from uss_ray.pipelines.training.job import train_on_ray
 
-        done, signal_number = train_on_ray(request, options)
+        done, signal_number = train_on_ray(request, options, on_step=_tell)
     steps = request.recipe.fit.steps
     say(f"Run: {request.output}, {done} of {steps} steps")
     if done < steps:

@@ -6,8 +6,6 @@ size gives others. So every batch is full; rows without a clip are zeros.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, get_args
 
@@ -19,6 +17,7 @@ from torch import Tensor
 from uss_ray.errors import ConfigError, WeightsError
 from uss_ray.mining.detection import Detection
 from uss_ray.mining.settings import Conditions
+from uss_ray.models.compiled import compile_here
 from uss_ray.models.inference import inference
 from uss_ray.models.precision import Precision
 from uss_ray.models.specifications import Specifications
@@ -172,13 +171,7 @@ class AnchorDetector:
 
     def _ready(self, network: torch.nn.Module, *, compiled: bool) -> Callable[[Tensor], Tagging]:
         network = network.to(self._device).eval()
-        if not compiled:
-            return network
-        compiler = os.environ.get("CXX", "g++")
-        if shutil.which(compiler) is None:
-            raise ConfigError("compiled networks", expected=f"the C++ compiler {compiler}", found="none")
-        faster: Callable[[Tensor], Tagging] = torch.compile(network, dynamic=False)
-        return faster
+        return compile_here(network) if compiled else network
 
     def _forward(self, network: Callable[[Tensor], Tagging], batch: Tensor) -> Tagging:
         with inference(self._precision, device=self._device):

@@ -27,6 +27,7 @@ from uss_ray.training.tagger import TaggerTask
 from uss_ray.weights.folder import Weights, save_weights, specify
 from uss_ray.weights.tensors import StoredType
 
+_NOTHING_TOLD: Mapping[str, Any] = {}
 _NO_SILENCE = MiningSilence(anchor_rejected_below_rms_dbfs=None)
 _ADAPT_AT_ONCE = 64
 
@@ -39,6 +40,7 @@ def export_tagger(
     segment_seconds: float,
     class_ids: Sequence[str],
     known_classes: Sequence[int],
+    told: Mapping[str, Any] = _NOTHING_TOLD,
 ) -> Path:
     """Write the weights folder of a tagger, that anchors can be mined with.
 
@@ -56,6 +58,8 @@ def export_tagger(
         In the order of their indexes.
     known_classes : sequence of int
         Indexes of those that it was trained on.
+    told : mapping, optional
+        JSON values: licence, hardware and validation.
     """
     recipe = task.recipe
     task.module.load_state_dict(dict(state.ema or state.model))
@@ -75,6 +79,7 @@ def export_tagger(
             "step": state.step,
             "clips in a step": recipe.plan.batch_size,
             "peak rate": recipe.fit.optimiser.learning_rate,
+            **told,
         },
     )
 
@@ -107,6 +112,7 @@ def export_separator(
     task: SeparatorTask,
     weights: Weights,
     class_ids: Sequence[str],
+    told: Mapping[str, Any] = _NOTHING_TOLD,
     dtype: StoredType = "float16",
 ) -> Path:
     """Write the weights folder of a checkpoint.
@@ -123,6 +129,8 @@ def export_separator(
         Those that mined: their tagger goes into the folder.
     class_ids : sequence of str
         In the order of their indexes.
+    told : mapping, optional
+        JSON values: licence, hardware and validation.
     dtype : {"float32", "float16", "bfloat16"}, default="float16"
         Storage of matrices.
 
@@ -157,6 +165,7 @@ def export_separator(
         "anchors": manifest.anchors,
         "anchors_sha256": manifest.data_sha256,
         "clips": manifest.clips,
+        **told,
     }
     return save_weights(
         output,
@@ -197,7 +206,6 @@ def describe(
         classes=len(task.anchors.catalogue.classes),
         seconds=manifest.samples / manifest.sample_rate,
         sources=json.dumps(manifest.mining, sort_keys=True),
-        device=str(task.device),
         torch_version=torch.__version__,
     )
 

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
@@ -63,6 +63,11 @@ class Task(ABC, Generic[B]):
     def names(self, batch: B) -> Sequence[str]:
         """Name the items of a batch, for whoever looks for a fault."""
 
+    def tensors(self, batch: B) -> Mapping[str, Tensor]:
+        """Give what a batch holds, for the same; those that are fields of it, if it has fields."""
+        names = [field.name for field in fields(batch)] if is_dataclass(batch) else []
+        return {name: value for name in names if isinstance(value := getattr(batch, name), Tensor)}
+
     def set_training(self) -> None:
         """Bring the networks into the mode that they are trained in."""
         self.module.train()
@@ -109,8 +114,10 @@ class Keeper(Protocol):
         """Drop what was told of later steps: they are done again."""
         ...
 
-    def keep_bad_batch(self, step: int, *, names: Sequence[str], rank: int) -> str:
-        """Keep the names of the items of a step; say where."""
+    def keep_bad_batch(
+        self, step: int, *, names: Sequence[str], tensors: Mapping[str, Tensor], rank: int
+    ) -> str:
+        """Keep the items of a worker's part of a step and their names; say where."""
         ...
 
 
@@ -251,17 +258,17 @@ class Fit(Generic[B]):
             (loss / (self._lane_count * accumulate)).backward()
             total[0] += loss.detach().float()
             self._statistics.end_lane()
-        self.world.sum([total])
+        is_whole = (self.step + 1) % accumulate == 0
+        # One exchange: each is a wait for the slowest worker.
+        self.world.sum([total, *self._statistics.sums, *(self._gradients() if is_whole else [])])
         mean = float(total[0]) / self._lane_count
         norm = 0.0
-        is_whole = (self.step + 1) % accumulate == 0
         if math.isfinite(mean) and is_whole:
-            self.world.sum(self._gradients())
             limit = settings.optimiser.clip_norm
             norm = float(nn.utils.clip_grad_norm_(self._trained, limit if limit is not None else math.inf))
         if not (math.isfinite(mean) and math.isfinite(norm)):
             self._refuse(batches, found=f"loss {mean}, gradient norm {norm}")
-        self._statistics.end(self.world, lanes=self._lane_count)
+        self._statistics.end(lanes=self._lane_count)
         if is_whole:
             self._optimiser.step()
             self._average()
@@ -290,7 +297,12 @@ class Fit(Generic[B]):
 
     def _refuse(self, batches: Sequence[tuple[int, B]], *, found: str) -> None:
         names = [name for _, batch in batches for name in self.task.names(batch)]
-        place = self.keeper.keep_bad_batch(self.step, names=names, rank=self.world.rank)
+        tensors = {
+            f"lane-{lane}.{name}": tensor
+            for lane, batch in batches
+            for name, tensor in self.task.tensors(batch).items()
+        }
+        place = self.keeper.keep_bad_batch(self.step, names=names, tensors=tensors, rank=self.world.rank)
         raise TrainingError(
             f"training step {self.step}",
             expected="a finite loss and gradient",
@@ -326,12 +338,12 @@ class _NormStatistics:
             if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.track_running_stats
         ]
         self._before: list[Tensor] = []
-        self._sums: list[Tensor] = []
+        self.sums: list[Tensor] = []
 
     def begin(self) -> None:
         """Remember what was before the step."""
         self._before = [tensor.clone() for tensor in self._tensors()]
-        self._sums = [torch.zeros_like(tensor) for tensor in self._before]
+        self.sums = [torch.zeros_like(tensor) for tensor in self._before]
 
     @torch.no_grad()
     def begin_lane(self) -> None:
@@ -342,14 +354,13 @@ class _NormStatistics:
     @torch.no_grad()
     def end_lane(self) -> None:
         """Add what a lane has made of it."""
-        for total, tensor in zip(self._sums, self._tensors(), strict=True):
+        for total, tensor in zip(self.sums, self._tensors(), strict=True):
             total += tensor
 
     @torch.no_grad()
-    def end(self, world: World, *, lanes: int) -> None:
-        """Take the mean."""
-        world.sum(self._sums)
-        for tensor, total in zip(self._tensors(), self._sums, strict=True):
+    def end(self, *, lanes: int) -> None:
+        """Take the mean, once the sums are those of all workers."""
+        for tensor, total in zip(self._tensors(), self.sums, strict=True):
             tensor.copy_(total / lanes)
 
     def _tensors(self) -> list[Tensor]:

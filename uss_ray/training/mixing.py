@@ -169,9 +169,11 @@ class MixturePlan:
         found: list[int] = []
         for later in range(_PARTNER_STEPS):
             candidates = (
-                np.roll(drawn, -place - 1)[:-1] if not later else self.draws.anchors(step + later, lane)
+                [*drawn[place + 1 :].tolist(), *drawn[:place].tolist()]
+                if not later
+                else self.draws.anchors(step + later, lane).tolist()
             )
-            for candidate in candidates.tolist():
+            for candidate in candidates:
                 is_free = candidate != target and candidate not in found
                 if is_free and (self.settings.partners == "any" or not self.conflicts(target, candidate)):
                     found.append(candidate)

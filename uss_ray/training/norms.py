@@ -25,7 +25,8 @@ def settle_norms(
     batches : int
     seed : int, default=0
     """
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    model.train()
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d) and module.training]
     if not norms:
         model.eval()
         return
@@ -34,7 +35,6 @@ def settle_norms(
         norm.reset_running_stats()
         norm.momentum = None  # a cumulative mean
     generator = torch.Generator().manual_seed(seed)
-    model.train()
     with torch.no_grad():
         for _ in range(batches):
             forward(generator)

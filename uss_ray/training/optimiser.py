@@ -19,4 +19,5 @@ def make_optimiser(parameters: Iterable[nn.Parameter], settings: OptimiserSettin
         weight_decay=settings.weight_decay,
         eps=settings.epsilon,
         amsgrad=settings.amsgrad,
+        fused=True,
     )

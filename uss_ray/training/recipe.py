@@ -213,6 +213,11 @@ class FitSettings(Settings):
     )
     bfloat16: bool = Field(default=False, description="Compute forwards in bfloat16 where that is safe.")
     compiled: bool = Field(default=False, description="Compile the networks; needs a C++ compiler.")
+    channels_last: bool = Field(
+        default=True,
+        description="Lay the weights of convolutions out channels last, which their kernels run faster on; off: as "
+        "PyTorch does by itself.",
+    )
     checkpoint_steps: Count = Field(default=500, description="Steps between checkpoints.")
     keep_checkpoints: Count = Field(default=2, description="Newest checkpoints that stay.")
     log_steps: Count = Field(default=50, description="Steps between lines of the metrics.")
@@ -236,14 +241,15 @@ class QuerySettings(Settings):
     kind: ConditionKind = Field(
         default="soft", description="Bottleneck: one class alone, class probabilities, or an embedding."
     )
-    trunk: Literal["frozen", "finetuned", "scratch"] = Field(
+    trunk: Literal["frozen", "finetuned", "scratch", "random"] = Field(
         default="frozen",
         description="What makes the bottleneck. frozen: the tagger that mined, whose bottlenecks are stored with the "
         "anchors. finetuned: a copy of it that is trained with the separator. scratch: a network that begins with "
-        "random parameters and is trained with the separator.",
+        "random parameters and is trained with the separator. random: such a network that stays as it is.",
     )
     network: TaggerConfig | None = Field(
-        default=None, description="Of a trunk from scratch; off: one like the tagger that mined."
+        default=None,
+        description="Of a trunk from scratch or a random one; off: one like the tagger that mined.",
     )
     adaptor: AdaptorConfig | None = Field(
         default=None,
@@ -259,18 +265,18 @@ class QuerySettings(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        is_trained = self.trunk != "frozen"
+        has_trunk = self.trunk != "frozen"
         checks = (
             (
                 "network",
-                self.network is None or self.trunk == "scratch",
+                self.network is None or self.trunk in ("scratch", "random"),
                 "off where the trunk is not from scratch",
             ),
-            ("trunk", not is_trained or self.kind != "hard", "frozen: no network makes a class alone"),
+            ("trunk", not has_trunk or self.kind != "hard", "frozen: no network makes a class alone"),
             (
                 "shortcut",
-                not self.shortcut or is_trained or self.adaptor is not None,
-                "off without an adaptor or a trunk that is trained",
+                not self.shortcut or has_trunk or self.adaptor is not None,
+                "off without an adaptor or a trunk of its own",
             ),
         )
         for name, holds, expected in checks:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from uss_ray.anchors.packed_reader import PackedAnchor
 from uss_ray.errors import ConfigError, DataError
+from uss_ray.models.compiled import compile_here
 from uss_ray.models.memory import lay_out_channels_last
 from uss_ray.models.protocols import Separator, hears_activity
 from uss_ray.models.query_net import Adaptor, bottleneck_of, bottleneck_size, make_condition
@@ -71,7 +72,7 @@ class ConditionedSeparator(nn.Module):
         See `models.protocols.Separator`.
     adaptor : Adaptor, optional
     query : AudioTagger, optional
-        The trunk of the query net, where it is trained.
+        The trunk of the query net, where it is another than the tagger that mined.
     settings : QuerySettings
     """
 
@@ -88,6 +89,13 @@ class ConditionedSeparator(nn.Module):
         self.adaptor: Adaptor | None = adaptor
         self.query: AudioTagger | None = query
         self._settings = settings
+
+    def train(self, mode: bool = True) -> ConditionedSeparator:
+        """See `Module`; a trunk that stays as it is stays in evaluation."""
+        super().train(mode)
+        if self.query is not None and self._settings.trunk == "random":
+            self.query.eval()
+        return self
 
     def conditions(self, bottlenecks: Tensor, queries: Tensor) -> Tensor:
         """Make conditions of shape (batch, condition_size) of what is stored and heard."""
@@ -139,7 +147,7 @@ class SeparatorTask(Task[SeparatorBatch]):
         device: torch.device | str = "cpu",
     ) -> None:
         torch.manual_seed(recipe.plan.seed)
-        separator = lay_out_channels_last(build_network("separator", recipe.separator.model_dump()))
+        separator = build_network("separator", recipe.separator.model_dump())
         adaptor = None if recipe.query.adaptor is None else Adaptor(recipe.query.adaptor)
         trunk = _make_trunk(recipe.query, tagger)
         follows = hears_activity(cast(Separator, separator))
@@ -177,10 +185,13 @@ class SeparatorTask(Task[SeparatorBatch]):
                 100 * alone,
             )
         self.class_means = stored_means(anchors, recipe.query, classes=len(vocabulary.classes))
-        self.module = ConditionedSeparator(separator, adaptor, trunk, settings=recipe.query).to(self.device)
+        module = ConditionedSeparator(separator, adaptor, trunk, settings=recipe.query)
+        if recipe.fit.channels_last:
+            lay_out_channels_last(module)
+        self.module = module.to(self.device)
         # Beside the module: it is not trained, and no checkpoint needs it.
         self._detector = tagger.to(self.device).eval() if follows and tagger is not None else None
-        self._forward = torch.compile(self.module) if recipe.fit.compiled else self.module
+        self._forward = compile_here(self.module) if recipe.fit.compiled else self.module
 
     def apart(self) -> SeparatorTask:
         """Give the same task with networks of its own, so that a state can be tried while a run goes on."""
@@ -358,7 +369,7 @@ def _make_trunk(query: QuerySettings, tagger: AudioTagger | None) -> AudioTagger
     trunk = cast(AudioTagger, build_network("tagger", settings))
     if query.trunk == "finetuned" and tagger is not None:
         trunk.load_state_dict(tagger.state_dict())
-    return lay_out_channels_last(trunk)
+    return trunk.requires_grad_(query.trunk != "random")
 
 
 def _require(name: str, found: int, *, of_anchors: int) -> None:

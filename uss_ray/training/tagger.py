@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from uss_ray.errors import ConfigError
+from uss_ray.models.compiled import compile_here
 from uss_ray.models.memory import lay_out_channels_last
 from uss_ray.models.panns import Panns
 from uss_ray.ontology.vocabulary import Vocabulary
@@ -120,13 +121,17 @@ class TaggerTask(Task[TaggerBatch]):
         tagger = Panns(recipe.tagger)
         with torch.no_grad():
             tagger.classify.bias.fill_(_FIRST_LOGIT)
-        self.module = lay_out_channels_last(tagger).to(self.device)
-        self.tagger = tagger
+        if recipe.fit.channels_last:
+            lay_out_channels_last(tagger)
+        self.module = self.tagger = tagger.to(self.device)
+        # Excerpts of many lengths would otherwise be compiled one by one.
+        self._tag = compile_here(tagger.tag, dynamic=True) if recipe.fit.compiled else tagger.tag
 
     def apart(self) -> TaggerTask:
         """Give the same task with a network of its own, so that a state can be tried while a run goes on."""
         other = copy.copy(self)
         other.module = other.tagger = copy.deepcopy(self.tagger)
+        other._tag = other.tagger.tag
         return other
 
     def load(self, step: int, lane: int) -> TaggerBatch:
@@ -187,7 +192,7 @@ class TaggerTask(Task[TaggerBatch]):
             log_mel = shares[..., None] * log_mel + (1.0 - shares[..., None]) * log_mel.flip(0)
             labels = shares * labels + (1.0 - shares) * labels.flip(0)
             known = known & known.flip(0)
-        probs = self.tagger.tag(log_mel).clipwise_probs.float().clamp(_EPS, 1 - _EPS)
+        probs = self._tag(log_mel).clipwise_probs.float().clamp(_EPS, 1 - _EPS)
         with torch.autocast(self.device.type, enabled=False):  # which refuses it
             losses = F.binary_cross_entropy(probs, labels, weight=known.to(probs), reduction="sum")
         return losses / known.sum().clamp(min=1)  # of a batch of which nothing is known, nothing is learned

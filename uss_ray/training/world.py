@@ -32,7 +32,7 @@ class World:
         """Replace tensors of one type by their sums over all workers, in one exchange."""
         if self.size == 1:
             return
-        listed = [tensor.detach() for tensor in tensors]
+        listed = [_as_it_lies(tensor.detach()) for tensor in tensors]
         if not listed:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in listed])
@@ -40,10 +40,17 @@ class World:
         offset = 0
         for tensor in listed:
             count = tensor.numel()
-            tensor.copy_(flat[offset : offset + count].reshape(tensor.shape))
+            tensor.copy_(flat[offset : offset + count].view(tensor.shape))
             offset += count
 
     def wait(self) -> None:
         """Wait until all workers are here."""
         if self.size > 1:
             torch.distributed.barrier()
+
+
+def _as_it_lies(tensor: Tensor) -> Tensor:
+    """Order the axes of a tensor as its values follow each other in memory: to copy them then is to read on."""
+    if tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
+        return tensor.permute(0, 2, 3, 1)
+    return tensor

@@ -90,6 +90,7 @@ def test_class_means_go_through_the_adaptor(synthetic_set: SyntheticSet, tmp_pat
     [
         ({"kind": "hard"}, 4),
         ({"trunk": "scratch"}, 4),
+        ({"trunk": "random"}, 4),
         (
             {
                 "trunk": "finetuned",
@@ -100,7 +101,7 @@ def test_class_means_go_through_the_adaptor(synthetic_set: SyntheticSet, tmp_pat
             7,
         ),
     ],
-    ids=["hard", "scratch", "finetuned"],
+    ids=["hard", "scratch", "random", "finetuned"],
 )
 def test_a_query_net_goes_into_the_weights(
     synthetic_set: SyntheticSet, tmp_path: Path, query: dict[str, object], size: int

@@ -105,6 +105,13 @@ QUERY_NETS = {
         ("query.classify",),
     ),
     "soft, scratch, shortcut": ({"trunk": "scratch", "network": CNN, "shortcut": True}, 8, ("query",), ()),
+    "soft, random": ({"trunk": "random", "network": CNN}, 4, ("query",), ("query",)),
+    "latent, random, adaptor, shortcut": (
+        {"kind": "latent", "trunk": "random", "adaptor": adaptor(4), "shortcut": True},
+        7,
+        ("query", "adaptor"),
+        ("query",),
+    ),
     "latent, scratch, HTS-AT": (
         {"kind": "latent", "trunk": "scratch", "network": HTSAT},
         8,
@@ -142,7 +149,10 @@ def test_exactly_what_is_trained_changes(described_set: SyntheticSet, name: str)
     # Parameters, norm statistics and their counters alike; what stays is what no condition hangs on, and mel filters.
     fixed = ("query.log_mel", *without_part)
     assert unchanged == {key for key in before if key.startswith(fixed)}
-    assert all(part.training for part in task.module.modules())
+    stays = task.recipe.query.trunk == "random"
+    assert all(
+        part.training != (stays and name.startswith("query")) for name, part in task.module.named_modules()
+    )
     batch = task.load(0, 0)
     assert (batch.queries.numel() > 0) == ("query" in trained)
     assert (batch.bottlenecks.numel() > 0) == (task.recipe.query.kind == "hard" or bool(task.class_means))
@@ -183,7 +193,7 @@ def test_a_query_net_that_is_trained_goes_on_bit_for_bit(described_set: Syntheti
             {"kind": "hard", "trunk": "scratch"},
             "query.trunk: expected frozen: no network makes a class alone",
         ),
-        ({"shortcut": True}, "query.shortcut: expected off without an adaptor or a trunk"),
+        ({"shortcut": True}, "query.shortcut: expected off without an adaptor or a trunk of its own"),
         ({"trunk": "finetuned", "network": CNN}, "query.network: expected off where the trunk is not from"),
         ({"trunk": "scratch"}, "masked: expected 0 without stored class probabilities"),
     ],

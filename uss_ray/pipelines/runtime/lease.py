@@ -243,6 +243,16 @@ def read_leases(place: Store) -> list[Lease]:
     return found
 
 
+def holders_of(output: Store) -> list[Lease]:
+    """Give the leases of an output whose holders run, as far as one look tells; nothing is changed."""
+    machine = _this_machine()
+    return [
+        lease
+        for lease in read_leases(output.raising(OutputError) / LEASE_FOLDER)
+        if lease.is_alive(now=time.time(), machine=machine, started=process_started)
+    ]
+
+
 def process_started(pid: int) -> int | None:
     """Tell when a process of this machine started, in clock ticks since boot; None if it is gone, or a zombie."""
     try:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import ray
 
 from uss_ray.errors import OutputError
-from uss_ray.pipelines.runtime.run_state import end_run_state, start_run_state
-from uss_ray.pipelines.runtime.run_state import is_stopping as asked_to_stop
+from uss_ray.pipelines.runtime.run_state import StopSign, end_run_state, start_run_state
 from uss_ray.pipelines.runtime.session import ray_session
 from uss_ray.pipelines.runtime.stages import own_error
 from uss_ray.pipelines.training.ablation import failure, run_arm
@@ -71,4 +69,4 @@ def _submit(arm: Arm, options: AblationOptions, state: Any) -> Any:
 
 
 def _run_arm(arm: Arm, state: Any) -> RunOutcome:
-    return run_arm(arm, is_stopping=partial(asked_to_stop, state))
+    return run_arm(arm, is_stopping=StopSign(state).__bool__)

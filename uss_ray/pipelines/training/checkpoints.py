@@ -25,6 +25,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from uss_ray.config import canonical_json
 from uss_ray.errors import DataError, OutputError
 from uss_ray.store.store import Store
 from uss_ray.training.fit import TrainingState
@@ -44,10 +45,13 @@ class CheckpointFacts(BaseModel):
     checkpoint_version: int = _VERSION
     step: int = Field(ge=0, description="Steps that are done.")
     identity_sha256: str = Field(description="Of the run that made it.")
+    identity: dict[str, Any] | None = Field(
+        default=None, description="What shaped it, settings and data; older checkpoints lack it."
+    )
     files: dict[str, str] = Field(description="Sha256 by file name.")
 
 
-def save_checkpoint(state: TrainingState, *, run: Store, identity_sha256: str) -> Store:
+def save_checkpoint(state: TrainingState, *, run: Store, identity: Mapping[str, Any]) -> Store:
     """Write a checkpoint; it counts when its last file is there.
 
     Returns
@@ -60,14 +64,15 @@ def save_checkpoint(state: TrainingState, *, run: Store, identity_sha256: str) -
     OutputError
         If it cannot be written; the error names a local copy that was kept.
     """
-    place = run / CHECKPOINT_FOLDER / _name(state.step)
-    contents = {_MODEL: save_tensors(_plain(state.model))}
+    place = run / CHECKPOINT_FOLDER / checkpoint_name(state.step)
+    contents = {_MODEL: tensor_bytes(state.model)}
     if state.ema:
-        contents[_EMA] = save_tensors(_plain(state.ema))
+        contents[_EMA] = tensor_bytes(state.ema)
     contents[_OPTIMISER] = _torch_bytes(state.optimiser)
     facts = CheckpointFacts(
         step=state.step,
-        identity_sha256=identity_sha256,
+        identity_sha256=identity_sha256_of(identity),
+        identity=dict(identity),
         files={name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
     )
     contents[_FACTS_NAME] = facts.model_dump_json(indent=2).encode()
@@ -79,6 +84,11 @@ def save_checkpoint(state: TrainingState, *, run: Store, identity_sha256: str) -
             error.item, expected=error.expected, found=f"{error.found}; {_keep_here(contents, place.name)}"
         ) from error
     return place
+
+
+def identity_sha256_of(identity: Mapping[str, Any]) -> str:
+    """Give the checksum of an identity."""
+    return hashlib.sha256(canonical_json(dict(identity)).encode()).hexdigest()
 
 
 def _keep_here(contents: Mapping[str, bytes], name: str) -> str:
@@ -187,7 +197,7 @@ def read_checkpoint(
 def remove_old_checkpoints(run: Store, *, keep: int, also: int | None = None) -> None:
     """Leave the newest checkpoints, and that of one step; what says that one is whole goes first."""
     for place in find_checkpoints(run)[:-keep]:
-        if also is not None and place.name == _name(also):
+        if also is not None and place.name == checkpoint_name(also):
             continue
         for name in (_FACTS_NAME, _MODEL, _EMA, _OPTIMISER):
             (place / name).remove()
@@ -195,7 +205,8 @@ def remove_old_checkpoints(run: Store, *, keep: int, also: int | None = None) ->
             place.local_path().rmdir()
 
 
-def _name(step: int) -> str:
+def checkpoint_name(step: int) -> str:
+    """Name the folder of a step's checkpoint."""
     return f"step-{step:09d}"
 
 
@@ -215,8 +226,9 @@ def _read_checked(place: Store, sha256: str) -> bytes:
     return data
 
 
-def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+def tensor_bytes(tensors: Mapping[str, Tensor]) -> bytes:
+    """Give the content of a safetensors file."""
+    return save_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
 
 
 def _torch_bytes(value: Any) -> bytes:

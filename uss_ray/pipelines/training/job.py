@@ -1,13 +1,15 @@
 """Train on Ray Train: workers share the lanes of each step, and go on after a loss from the run's own checkpoint.
 
-Ray starts, watches and restarts the workers; what they go on with is in the run's folder, the same as without Ray.
+Ray starts, watches and restarts the workers; what they go on with is in the run's folder, the same as without Ray. They
+do not report to Ray: it takes a report every two seconds, and who has one more waits (docs/adr/0076).
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
-from functools import partial
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import pyarrow.fs
@@ -20,26 +22,35 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from uss_ray.errors import ConfigError, UssRayError
 from uss_ray.pipelines.runtime.lease import hold_lease
 from uss_ray.pipelines.runtime.pool import refuse_numbered
-from uss_ray.pipelines.runtime.run_state import end_run_state, is_stopping, start_run_state
+from uss_ray.pipelines.runtime.run_state import StopSign, end_run_state, start_run_state
 from uss_ray.pipelines.runtime.session import ray_session
 from uss_ray.pipelines.runtime.stages import own_error
 from uss_ray.pipelines.runtime.stopping import stop_on_signals
 from uss_ray.pipelines.training.checkpoints import check_room, find_checkpoints
 from uss_ray.pipelines.training.options import TrainOptions
 from uss_ray.pipelines.training.request import Training
+from uss_ray.pipelines.training.run_folder import METRICS_NAME, read_lines
 from uss_ray.pipelines.training.worker import fit, prepare
+from uss_ray.store.store import Store
 from uss_ray.training.world import World
 
 _RAY_FOLDER = "ray"
+_LOOK_SECONDS, _LOOK_AWAY_SECONDS = 1.0, 30.0
+
+OnStep = Callable[[int, Mapping[str, Any]], None]
 
 
-def train_on_ray(request: Training, options: TrainOptions) -> tuple[int, int | None]:
+def train_on_ray(
+    request: Training, options: TrainOptions, *, on_step: OnStep = lambda *_: None
+) -> tuple[int, int | None]:
     """Train with many workers, or go on where an earlier run of the same request ended.
 
     Parameters
     ----------
     request : SeparatorTraining or TaggerTraining
     options : TrainOptions
+    on_step : callable, optional
+        Told of each line of the metrics, in a thread, soon after it stands in the run's folder.
 
     Returns
     -------
@@ -79,7 +90,10 @@ def train_on_ray(request: Training, options: TrainOptions) -> tuple[int, int | N
         try:
             with hold_lease(request.run_store, job="train", shard=None, on_lost=lose):
                 prepared.folder.open(request)
-                with stop_on_signals(lambda: ray.get(state.stop.remote())) as stop:
+                with (
+                    stop_on_signals(lambda: ray.get(state.stop.remote())) as stop,
+                    _lines_told(request.run_store, on_step),
+                ):
                     _run(request, options, use_gpu=use_gpu, state=state)
         finally:
             end_run_state(state)
@@ -87,6 +101,32 @@ def train_on_ray(request: Training, options: TrainOptions) -> tuple[int, int | N
             raise lost[0]
     found = find_checkpoints(request.run_store)
     return int(found[-1].name.removeprefix("step-")) if found else 0, stop.signal_number
+
+
+@contextmanager
+def _lines_told(run: Store, on_step: OnStep) -> Iterator[None]:
+    """Tell of the lines that come to the metrics of a run while the block runs."""
+    ended, place = threading.Event(), run / METRICS_NAME
+    told = max((line["step"] for line in read_lines(place)), default=0)
+
+    def tell() -> None:
+        nonlocal told
+        is_over = False
+        while not is_over:
+            is_over = ended.wait(_LOOK_AWAY_SECONDS if run.is_remote else _LOOK_SECONDS)
+            with suppress(UssRayError):  # a store that is away; the next look sees more
+                for line in read_lines(place):
+                    if line["step"] > told:
+                        told = line["step"]
+                        on_step(told, line)
+
+    thread = threading.Thread(target=tell, name="lines", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _run(request: Training, options: TrainOptions, *, use_gpu: bool, state: Any) -> None:
@@ -132,8 +172,7 @@ def _work(config: Mapping[str, Any]) -> None:
     fit(
         prepared,
         world=world,
-        is_stopping=partial(is_stopping, config["state"]),
-        on_step=lambda step, line: ray.train.report({**line, "step": step}),
+        is_stopping=StopSign(config["state"]).__bool__,
     )
 
 

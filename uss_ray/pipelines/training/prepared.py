@@ -40,7 +40,8 @@ class Prepared(Generic[B]):
     folder : RunFolder
         Not yet opened.
     export : callable
-        Writes the weights folder of a state; the networks of the task are overwritten.
+        Given a state, a folder, and `told`, what a run tells of it: writes its weights; the networks of the task are
+        overwritten.
     load_data : callable, optional
         Brings into memory what is kept there; whoever trains calls it first.
     validation : Validation, optional
@@ -51,6 +52,6 @@ class Prepared(Generic[B]):
     settings: FitSettings
     lanes: int
     folder: RunFolder
-    export: Callable[[TrainingState, Path], Path]
+    export: Callable[..., Path]
     load_data: Callable[[], None] = lambda: None
     validation: Validation | None = None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from uss_ray.pipelines.training.checkpoints import find_checkpoints
+from uss_ray.pipelines.runtime.lease import holders_of
+from uss_ray.pipelines.training.checkpoints import checkpoint_name, find_checkpoints
 from uss_ray.pipelines.training.request import read_request
 from uss_ray.pipelines.training.run_folder import (
     BAD_BATCH_PREFIX,
@@ -71,14 +73,28 @@ def look_at(run: Store) -> RunProgress:
         curve=curve,
         validations=validations,
         best=best_validated(run) if validations else None,
-        state=_state(run, step=step, steps=steps),
+        state=_state(run, lines, step=step, steps=steps),
     )
 
 
-def _state(run: Store, *, step: int, steps: int) -> str:
+def _state(run: Store, lines: Sequence[Mapping[str, Any]], *, step: int, steps: int) -> str:
     found = find_checkpoints(run)
     kept = f"last checkpoint {found[-1].name}" if found else "no checkpoint yet"
-    bad = sorted(place.name for place in run.list() if place.name.startswith(BAD_BATCH_PREFIX))
-    if bad:
+    bad = sorted(
+        place.name
+        for place in run.list()
+        if place.name.startswith(BAD_BATCH_PREFIX) and place.name.endswith(".json")
+    )
+    if bad and int(bad[-1].removeprefix(BAD_BATCH_PREFIX).split("-")[0]) >= step:
         return f"Stopped at a loss that is not finite ({bad[-1]}); {kept}."
-    return f"Finished; {kept}." if step >= steps else f"{step} of {steps} steps are told; {kept}."
+    if found and found[-1].name == checkpoint_name(steps):
+        return f"Finished; {kept}."
+    holders = holders_of(run)
+    if not holders:
+        return f"Nobody trains it: the same command goes on; {kept}."
+    told = (
+        f"its last line is {max(0.0, time.time() - lines[-1]['at']):.0f} s old"
+        if lines and "at" in lines[-1]
+        else "no line yet"
+    )
+    return f"Trained by {holders[0].holder()}; {told}; {kept}."

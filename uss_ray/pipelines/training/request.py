@@ -33,6 +33,10 @@ class _Training(Settings):
     tensorboard: bool = Field(
         default=False, description="Write event files for TensorBoard; needs the extra `tensorboard`."
     )
+    licence: str | None = Field(
+        default=None,
+        description="Licences of the recordings that are trained on; stands in the model card of exported weights.",
+    )
     storage: Storage = StoreOptions()
 
     @model_validator(mode="after")

@@ -7,26 +7,30 @@ validations.jsonl a line a validation
 validations/      sound of some mixtures of each: mixture, target, estimate
 curve.svg         losses and scores, as they were at the last checkpoint
 tensorboard/      the same as an event file, where it was asked for
-bad_batch-*.json  the items of a step whose loss was not finite
+bad_batch-*.json  the items of a step whose loss was not finite; their sound and conditions beside it as safetensors
+hardware.jsonl    a line a start: from which step, on how many workers of which kind
 checkpoints/      see `checkpoints`
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from uss_ray.config import Settings, canonical_json, to_yaml
+from torch import Tensor
+
+from uss_ray.config import Settings, to_yaml
 from uss_ray.errors import ConfigError, DataError, OutputError
 from uss_ray.pipelines.training.checkpoints import (
     find_checkpoints,
+    identity_sha256_of,
     read_checkpoint,
     remove_old_checkpoints,
     save_checkpoint,
+    tensor_bytes,
 )
 from uss_ray.pipelines.training.curve import draw_curve
 from uss_ray.pipelines.training.request import SETTINGS_NAME
@@ -42,6 +46,7 @@ VALIDATIONS_NAME = "validations.jsonl"
 VALIDATION_FOLDER = "validations"
 CURVE_NAME = "curve.svg"
 BAD_BATCH_PREFIX = "bad_batch-"
+HARDWARE_NAME = "hardware.jsonl"
 _REMOTE_SECONDS = 30.0  # between two uploads of the metrics
 
 
@@ -79,11 +84,6 @@ class RunFolder:
         self._lines: list[dict[str, Any]] = []
         self._validations: list[dict[str, Any]] = []
         self._written_at = float("-inf")
-
-    @property
-    def identity_sha256(self) -> str:
-        """Checksum of the identity."""
-        return hashlib.sha256(canonical_json(self._identity).encode()).hexdigest()
 
     def open(self, settings: Settings) -> None:
         """Begin the run, or find that the same one is there.
@@ -192,22 +192,35 @@ class RunFolder:
         if not found:
             return None
         facts, state = read_checkpoint(found[-1])
-        if facts.identity_sha256 != self.identity_sha256:
+        if facts.identity_sha256 != identity_sha256_of(self._identity):
+            different = (
+                [] if facts.identity is None else _differences(self._identity, facts.identity, defaults=())
+            )
+            name, mine, its = different[0] if different else ("configuration", "this one", "another")
             raise DataError(
-                str(found[-1]), expected="a checkpoint of this run", found="one of another configuration"
+                str(found[-1]), expected=f"a checkpoint of this run, of {name} {mine}", found=f"one of {its}"
             )
         return state
 
     def save(self, state: TrainingState, *, keep: int) -> None:
         """Write a checkpoint and the metrics, and remove the oldest ones."""
-        save_checkpoint(state, run=self.place, identity_sha256=self.identity_sha256)
+        save_checkpoint(state, run=self.place, identity=self._identity)
         self.flush()
         self._show()
         remove_old_checkpoints(self.place, keep=keep, also=_best(self._validations))
 
-    def keep_bad_batch(self, step: int, *, names: Sequence[str], rank: int) -> str:
-        """Write the items of a step; give the file."""
+    def add_hardware(self, step: int, *, workers: int, kind: str) -> None:
+        """Tell what the run is done on from a step on."""
+        place = self.place / HARDWARE_NAME
+        before = [line for line in read_lines(place) if line["step"] < step]
+        place.put(_lines([*before, {"step": step, "workers": workers, "kind": kind}]))
+
+    def keep_bad_batch(
+        self, step: int, *, names: Sequence[str], tensors: Mapping[str, Tensor], rank: int
+    ) -> str:
+        """Write the items of a worker's part of a step; give the file that names them."""
         place = self.place / f"{BAD_BATCH_PREFIX}{step:09d}-{rank}.json"
+        (self.place / f"{BAD_BATCH_PREFIX}{step:09d}-{rank}.safetensors").put(tensor_bytes(tensors))
         place.put((json.dumps({"step": step, "items": list(names)}, indent=2) + "\n").encode())
         return str(place)
 
@@ -229,6 +242,18 @@ def best_validated(run: Store) -> int:
 def _best(validations: Sequence[Mapping[str, Any]]) -> int | None:
     best = max(validations, key=lambda line: (line[score_name(line)], line["step"]), default=None)
     return None if best is None else int(best["step"])
+
+
+def told_at(run: Store, step: int) -> dict[str, Any]:
+    """Give what a run's files tell of a state, as JSON values: what it was made on, and how it was scored."""
+    used = [line for line in read_lines(run / HARDWARE_NAME) if line["step"] < max(step, 1)]
+    told: dict[str, Any] = {
+        "hardware": "; ".join(f"{line['workers']} × {line['kind']} from step {line['step']}" for line in used)
+    }
+    scored = [line for line in read_lines(run / VALIDATIONS_NAME) if line["step"] == step]
+    if scored:
+        told["validation"] = {name: value for name, value in scored[-1].items() if name != "classes"}
+    return {name: value for name, value in told.items() if value}
 
 
 def read_lines(place: Store) -> list[dict[str, Any]]:

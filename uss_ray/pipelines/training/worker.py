@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import torch
 from uss_ray.pipelines.training.checkpoints import choose_checkpoint, read_checkpoint
 from uss_ray.pipelines.training.prepared import Prepared
 from uss_ray.pipelines.training.request import TaggerTraining, Training
-from uss_ray.pipelines.training.run_folder import best_validated
+from uss_ray.pipelines.training.run_folder import best_validated, told_at
 from uss_ray.pipelines.training.separator import prepare_separator
 from uss_ray.pipelines.training.tagger import prepare_tagger
 from uss_ray.training.fit import Fit, TrainingState
@@ -50,6 +52,8 @@ def fit(
         world=world,
     )
     validation, folder = prepared.validation, prepared.folder
+    if world.is_first and run.step < prepared.settings.steps:
+        folder.add_hardware(run.step, workers=world.size, kind=_kind_of(prepared.task.device))
 
     def validate(state: TrainingState) -> None:
         if validation is not None and validation.is_due(state.step):
@@ -68,8 +72,28 @@ def export(request: Training, output: Path, *, step: int | None = None, best: bo
     UssRayError
         If there is no such checkpoint, or data or weights are not there any more.
     """
-    prepared = prepare(request, device=torch.device("cpu"))
+    recipe = request.recipe.replace(fit=request.recipe.fit.replace(compiled=False))  # some forwards only
+    prepared = prepare(request.replace(recipe=recipe), device=torch.device("cpu"))
     if best:
         step = best_validated(request.run_store)
     _, state = read_checkpoint(choose_checkpoint(request.run_store, step))
-    return prepared.export(state, output)
+    told = told_at(request.run_store, state.step)
+    if request.licence is not None:
+        told["licence"] = request.licence
+    return prepared.export(state, output, told=told)
+
+
+def _kind_of(device: torch.device) -> str:
+    """Name what a worker computes on."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    names = [line for line in _cpu_facts() if line.startswith("model name")]
+    name = names[0].partition(":")[2].strip() if names else platform.machine()
+    return f"{torch.get_num_threads()} of {os.cpu_count()} cores, {name}"
+
+
+def _cpu_facts() -> list[str]:
+    try:
+        return Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return []

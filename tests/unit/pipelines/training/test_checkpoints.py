@@ -35,9 +35,9 @@ def state_of(step: int) -> TrainingState:
 
 def test_a_checkpoint_is_read_as_it_was_written(output: Store) -> None:
     run = output.raising(OutputError)
-    place = save_checkpoint(state_of(7), run=run, identity_sha256="abc")
+    place = save_checkpoint(state_of(7), run=run, identity={"name": "abc"})
     facts, state = read_checkpoint(place)
-    assert (facts.step, facts.identity_sha256, state.step) == (7, "abc", 7)
+    assert (facts.step, facts.identity, state.step) == (7, {"name": "abc"}, 7)
     assert torch.equal(state.model["weight"], state_of(7).model["weight"])
     assert torch.equal(state.ema["weight"], torch.zeros(3))
     moments = state.optimiser["state"][0]
@@ -47,7 +47,7 @@ def test_a_checkpoint_is_read_as_it_was_written(output: Store) -> None:
 def test_only_finished_checkpoints_count_and_old_ones_go(output: Store) -> None:
     run = output.raising(OutputError)
     for step in (10, 5, 20):
-        save_checkpoint(state_of(step), run=run, identity_sha256="abc")
+        save_checkpoint(state_of(step), run=run, identity={"name": "abc"})
     (run / "checkpoints" / "step-000000030" / "model.safetensors").put(b"cut off")
     assert [place.name for place in find_checkpoints(run)] == [f"step-0000000{n}" for n in ("05", "10", "20")]
     remove_old_checkpoints(run, keep=2)
@@ -66,7 +66,7 @@ def test_a_run_without_checkpoints_says_so(output: Store) -> None:
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimiser.pt", "checkpoint.json"])
 def test_an_altered_file_is_told(output: Store, name: str) -> None:
-    place = save_checkpoint(state_of(7), run=output.raising(OutputError), identity_sha256="abc")
+    place = save_checkpoint(state_of(7), run=output.raising(OutputError), identity={"name": "abc"})
     (place / name).put((place / name).read()[:-9] + b"123456789")
     with pytest.raises(DataError, match=name if name != "checkpoint.json" else "expected a checkpoint"):
         read_checkpoint(place)
@@ -78,7 +78,7 @@ def test_what_cannot_be_written_is_kept_here(tmp_path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(Store, "put", refuse)
     with pytest.raises(OutputError, match="goes on from its local copy") as caught:
-        save_checkpoint(state_of(7), run=Store(tmp_path, error=OutputError), identity_sha256="abc")
+        save_checkpoint(state_of(7), run=Store(tmp_path, error=OutputError), identity={"name": "abc"})
     folder = str(caught.value).rpartition(" ")[2]
     monkeypatch.undo()
     assert read_checkpoint(Store(folder))[1].step == 7
@@ -86,7 +86,7 @@ def test_what_cannot_be_written_is_kept_here(tmp_path, monkeypatch: pytest.Monke
     monkeypatch.setattr(Store, "put", refuse)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
     with pytest.raises(OutputError, match="no local copy of it either: No such file or directory"):
-        save_checkpoint(state_of(7), run=Store(tmp_path, error=OutputError), identity_sha256="abc")
+        save_checkpoint(state_of(7), run=Store(tmp_path, error=OutputError), identity={"name": "abc"})
 
 
 def test_checkpoints_that_do_not_fit_are_told_before_any_work(
@@ -97,6 +97,6 @@ def test_checkpoints_that_do_not_fit_are_told_before_any_work(
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=31_000_000))
     with pytest.raises(OutputError, match="expected 32 MB for checkpoints, found 31 MB free"):
         check_room(Store(tmp_path / "not" / "there"), module, fit)
-    save_checkpoint(state_of(7), run=Store(tmp_path), identity_sha256="abc")
+    save_checkpoint(state_of(7), run=Store(tmp_path), identity={"name": "abc"})
     check_room(Store(tmp_path), module, fit)  # one of the two is there
     check_room(Store("memory://bucket/run"), module, fit.replace(keep_checkpoints=9))

@@ -66,9 +66,11 @@ def test_two_workers_one_of_which_is_killed_train_what_one_process_does(
     steady = {"fit": {"steps": 12, "optimiser": {"epsilon": 1e-3}}}
     train_here(training_of(synthetic_set, tmp_path / "alone", **steady))
     monkeypatch.setattr(job, "_work", partial(work_and_die_once, 8, tmp_path / "died"))
+    told: list[int] = []
     done, signal_number = train_on_ray(
         training_of(synthetic_set, tmp_path / "together", **steady),
         TrainOptions(workers="2", cpus_per_worker=0.5),
+        on_step=lambda step, _: told.append(step),
     )
     assert (tmp_path / "died").exists()
     assert (done, signal_number) == (12, None)
@@ -79,7 +81,7 @@ def test_two_workers_one_of_which_is_killed_train_what_one_process_does(
         if not name.endswith("num_batches_tracked"):
             assert torch.allclose(value, other.model[name], atol=1e-5), name
     steps = [line["step"] for line in read_lines(Store(tmp_path / "together" / "metrics.jsonl"))]
-    assert steps == list(range(2, 13, 2))
+    assert told == steps == list(range(2, 13, 2))
 
 
 def test_what_stops_a_worker_is_told_as_it_is_without_ray(

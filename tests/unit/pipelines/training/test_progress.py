@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from tests.synthetic_set import SyntheticSet, training_of
 from uss_ray.config import to_yaml
 from uss_ray.errors import DataError
+from uss_ray.pipelines.training.local import train_here
 from uss_ray.pipelines.training.progress import look_at
 from uss_ray.store.store import Store
 
@@ -21,7 +24,18 @@ def test_a_long_curve_is_shown_evenly_with_its_last_line(synthetic_set: Syntheti
     steps = [line["step"] for line in seen.curve]
     assert (len(steps), steps[-1], seen.step, seen.steps) == (20, 390, 390, 600)
     assert len({later - earlier for earlier, later in pairwise(steps)}) == 1
-    assert seen.state == "390 of 600 steps are told; no checkpoint yet."
+    assert seen.state == "Nobody trains it: the same command goes on; no checkpoint yet."
+
+
+def test_a_run_is_looked_at_while_it_is_trained(synthetic_set: SyntheticSet, tmp_path: Path) -> None:
+    seen: list[str] = []
+    train_here(
+        training_of(synthetic_set, tmp_path), on_step=lambda *_: seen.append(look_at(Store(tmp_path)).state)
+    )
+    begun = f"Trained by process {os.getpid()} on "
+    assert [state.startswith(begun) for state in seen] == [True] * 3
+    assert re.search(r"; its last line is \d+ s old; no checkpoint yet\.$", seen[0])
+    assert seen[2].endswith("last checkpoint step-000000003.")
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:

@@ -4,10 +4,11 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load
 
 from tests.synthetic_set import small_recipe
 from uss_ray.errors import ConfigError, DataError, OutputError
-from uss_ray.pipelines.training.run_folder import RunFolder, read_lines
+from uss_ray.pipelines.training.run_folder import RunFolder, read_lines, told_at
 from uss_ray.store.store import Store
 from uss_ray.training.fit import TrainingState
 
@@ -77,13 +78,32 @@ def test_a_state_is_loaded_by_the_run_that_made_it_alone(output: Store) -> None:
     loaded = folder_of(output).load()
     assert loaded is not None
     assert loaded.step == 3
-    with pytest.raises(DataError, match="found one of another configuration"):
-        folder_of(output, {"other": 1}).load()
+    other = {"anchors_sha256": "b", "recipe": IDENTITY["recipe"]}
+    with pytest.raises(
+        DataError, match="expected a checkpoint of this run, of anchors_sha256 b, found one of a"
+    ):
+        folder_of(output, other).load()
 
 
 def test_items_of_a_bad_batch_are_kept(output: Store) -> None:
-    place = folder_of(output).keep_bad_batch(12, names=["item 1", "item 2"], rank=0)
+    tensors = {"lane-1.mixtures": torch.ones(2, 3)}
+    place = folder_of(output).keep_bad_batch(12, names=["item 1", "item 2"], tensors=tensors, rank=0)
     assert json.loads(Store(place).read()) == {"step": 12, "items": ["item 1", "item 2"]}
+    kept = load((output / "bad_batch-000000012-0.safetensors").read())
+    assert torch.equal(kept["lane-1.mixtures"], torch.ones(2, 3))
+
+
+def test_what_a_state_was_made_on_is_told_of_steps_that_were_not_done_again(output: Store) -> None:
+    folder = folder_of(output)
+    for step, workers in ((0, 1), (4, 2), (8, 4), (6, 8)):
+        folder.add_hardware(step, workers=workers, kind="GPU")
+    assert told_at(output, 6) == {"hardware": "1 × GPU from step 0; 2 × GPU from step 4"}
+    folder.add_validation({"step": 9, "sdri_db": 5.0, "classes": {"/t/0": 5.0}}, heard={})
+    assert told_at(output, 9) == {
+        "hardware": "1 × GPU from step 0; 2 × GPU from step 4; 8 × GPU from step 6",
+        "validation": {"step": 9, "sdri_db": 5.0},
+    }
+    assert told_at(output / "none", 9) == {}
 
 
 def test_what_is_no_json_is_told(output: Store) -> None:

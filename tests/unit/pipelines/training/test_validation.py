@@ -49,6 +49,8 @@ def test_a_run_is_scored_by_the_engine_and_its_best_state_is_kept(
     weights = read_folder(export(run, tmp_path / "weights", best=True))
     assert weights.source is not None
     assert weights.source["step"] == seen.best
+    assert weights.source["validation"]["sdri_db"] == best["sdri_db"]
+    assert f"sdri_db {best['sdri_db']:.3f}" in (tmp_path / "weights" / "MODEL_CARD.md").read_text()
     # a run learns the same whether it is scored or not
     losses = [
         [line["loss"] for line in read_lines(Store(tmp_path / name / "metrics.jsonl"))]
