@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from uss_ray.client.results import Job, Row
@@ -76,13 +76,7 @@ class Jobs:
 
     def list(self, *, status: str | None = None) -> Iterator[Job]:
         """List the jobs of the token."""
-        params: dict[str, Any] = {} if status is None else {"status": status}
-        while True:
-            page = self._ask("GET", "v1/jobs", params=params)
-            yield from map(Job.of, page["jobs"])
-            if page["next"] is None:
-                return
-            params = {**params, "cursor": page["next"]}
+        yield from map(Job.of, self._pages("v1/jobs", "jobs", status=status))
 
     def wait(self, job_id: str, *, seconds: float | None = None) -> Job:
         """Wait until a job has ended.
@@ -104,13 +98,19 @@ class Jobs:
         params = {"results": True} if results else None
         return Job.of(self._ask("DELETE", f"v1/jobs/{job_id}", params=params))
 
-    def recordings(self, job_id: str, **wanted: Any) -> Iterator[Row]:
-        """List what was heard in which recording, as `uss-ray find` does: `classes`, `min_probability`."""
-        names = {"classes": "class"}
-        params: dict[str, Any] = {names.get(name, name): value for name, value in wanted.items()}
+    def recordings(
+        self, job_id: str, *, classes: Sequence[str] = (), min_probability: float | None = None
+    ) -> Iterator[Row]:
+        """List what was heard in which recording, as `uss-ray find` does."""
+        asked = {"class": [*classes] or None, "min_probability": min_probability}
+        yield from self._pages(f"v1/jobs/{job_id}/recordings", "recordings", **asked)
+
+    def _pages(self, path: str, name: str, **asked: Any) -> Iterator[Row]:
+        """Give what is listed page by page under a name."""
+        params = {key: value for key, value in asked.items() if value is not None}
         while True:
-            page = self._ask("GET", f"v1/jobs/{job_id}/recordings", params=params)
-            yield from page["recordings"]
+            page = self._ask("GET", path, params=params)
+            yield from page[name]
             if page["next"] is None:
                 return
-            params = {**params, "cursor": page["next"]}
+            params["cursor"] = page["next"]

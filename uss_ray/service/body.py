@@ -7,19 +7,26 @@ import hashlib
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
 from uss_ray.errors import ConfigError, OutputError, RecordingError
 from uss_ray.parsing import read_json
+from uss_ray.service.asking import PARTS
 from uss_ray.service.places import allowed_place, check_apart
 from uss_ray.service.problems import Refusal
 from uss_ray.service.service import service_of
 from uss_ray.service.settings import Limits
 from uss_ray.store.faults import is_infrastructure
 from uss_ray.store.store import Store
+
+PLACE_SCHEMA: Final = {"type": "object", "required": ["uri"], "properties": {"uri": {"type": "string"}}}
+"""How the description of the service says what `uri_of` takes."""
+
+PARTS_SCHEMA: Final = {name: {"type": "object"} for name in PARTS}
+"""How it says what `asking.asked_for` takes."""
 
 RECORDING = "recording"
 _MULTIPART = "multipart/form-data"

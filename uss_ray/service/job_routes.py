@@ -22,7 +22,7 @@ from uss_ray.parsing import read_json
 from uss_ray.results.index.find import Finding, Wanted, find_in_parts, nodes_named
 from uss_ray.results.layout import recording_folder
 from uss_ray.service.asking import asked_for
-from uss_ray.service.body import json_object, uri_of
+from uss_ray.service.body import PARTS_SCHEMA, PLACE_SCHEMA, json_object, uri_of
 from uss_ray.service.job_results import result_id_of
 from uss_ray.service.jobs import STATUS, JobRequest, JobRow, JobTable, State, digest_of, shown
 from uss_ray.service.keeper import DRIVER, VARIABLE
@@ -40,7 +40,6 @@ _QUIET_SECONDS = 15.0
 _RETRY_SECONDS = "5"
 _KEY_LETTERS = 255
 _NO_STORE = {"cache-control": "no-store"}
-_PLACE = {"type": "object", "required": ["uri"], "properties": {"uri": {"type": "string"}}}
 _BODY = {
     "requestBody": {
         "required": True,
@@ -50,11 +49,15 @@ _BODY = {
                     "type": "object",
                     "required": ["input"],
                     "properties": {
-                        "input": {**_PLACE, "description": "A recording, a folder or prefix, or a manifest."},
-                        "output": {**_PLACE, "description": "Without one the service keeps the results."},
-                        "query": {"type": "object"},
-                        "settings": {"type": "object"},
-                        "write": {"type": "object"},
+                        "input": {
+                            **PLACE_SCHEMA,
+                            "description": "A recording, a folder or prefix, or a manifest.",
+                        },
+                        "output": {
+                            **PLACE_SCHEMA,
+                            "description": "Without one the service keeps the results.",
+                        },
+                        **PARTS_SCHEMA,
                         "webhook": {
                             "type": "object",
                             "required": ["url", "secret"],

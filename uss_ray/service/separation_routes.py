@@ -24,7 +24,7 @@ from uss_ray.errors import OutputError
 from uss_ray.results.options import WriteMode
 from uss_ray.service.asking import asked_for
 from uss_ray.service.backend import Answer, Work
-from uss_ray.service.body import RECORDING, receive
+from uss_ray.service.body import PARTS_SCHEMA, PLACE_SCHEMA, RECORDING, receive
 from uss_ray.service.problems import Refusal
 from uss_ray.service.result import INDEX, Result
 from uss_ray.service.service import Service, service_of
@@ -70,7 +70,6 @@ class SeparateParameters(Settings):
     )
 
 
-_URI = {"type": "object", "required": ["uri"], "properties": {"uri": {"type": "string"}}}
 _BODY = {
     "requestBody": {
         "required": True,
@@ -81,11 +80,9 @@ _BODY = {
                     "type": "object",
                     "required": ["input"],
                     "properties": {
-                        "input": _URI,
-                        "output": _URI,
-                        "query": {"type": "object"},
-                        "settings": {"type": "object"},
-                        "write": {"type": "object"},
+                        "input": PLACE_SCHEMA,
+                        "output": PLACE_SCHEMA,
+                        **PARTS_SCHEMA,
                     },
                 }
             },
