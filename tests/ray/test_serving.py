@@ -163,21 +163,55 @@ def test_the_samples_are_those_of_the_command_line_alone_and_among_others(
     assert tags["nodes"]
 
 
-def test_a_job_ends_although_its_driver_is_killed(
-    url: str, client: httpx.Client, make_recording: Any
+def test_a_job_ends_although_keeper_and_front_and_then_its_driver_is_killed(
+    url: str, client: httpx.Client, serving: Any, make_recording: Any
 ) -> None:
-    for name in ("one.wav", "two.wav"):
+    import ray
+
+    from uss_ray.pipelines.serving.keeper import JobKeeper
+
+    names = {f"{number}.wav" for number in range(4)}
+    for name in names:
         source = make_recording(name).parent
+    other_keeper = ray.remote(num_cpus=0)(JobKeeper).remote(serving.service)
+    assert ray.get(other_keeper.missing.remote()) == {}
     jobs = Client(url, TOKEN).jobs
+    before = {worker.pid for worker in _workers()}
     job = jobs.submit(str(source), query={"levels": [1]})
-    wait_until(lambda: bool(_drivers()))
-    for driver in _drivers():
+
+    def at_work() -> list[psutil.Process]:
+        return [worker for worker in _workers() if worker.pid not in before]
+
+    wait_until(lambda: bool(at_work()))
+    workers = at_work()
+    for worker in workers:
+        worker.suspend()  # so that the driver is in the middle of it, whatever comes
+    try:
+        (driver,) = _drivers()
+        dead = {process.pid for process in (*_fronts(), *_keepers())}
+        assert len(dead) == 2
+        for pid in dead:
+            os.kill(pid, signal.SIGKILL)
+
+        def are_there_again() -> bool:
+            with suppress(httpx.TransportError):
+                return dead.isdisjoint(k.pid for k in _keepers()) and client.get("/readyz").status_code == 200
+            return False
+
+        wait_until(are_there_again)
+        seen = client.get(f"/v1/jobs/{job.job_id}").json()
+        assert (seen["status"], seen["drivers"], seen["finished"] < len(names)) == ("running", 1, True)
         driver.kill()
+    finally:
+        for worker in workers:
+            with suppress(psutil.NoSuchProcess):
+                worker.resume()
     ended = jobs.wait(job.job_id, seconds=300.0)
-    assert (ended.status, ended.finished, ended.failed) == ("succeeded", 2, 0), ended
-    assert client.get(f"/v1/jobs/{job.job_id}").json()["drivers"] == 2
+    assert (ended.status, ended.finished, ended.failed) == ("succeeded", len(names), 0), ended
+    assert client.get(f"/v1/jobs/{job.job_id}").json()["drivers"] == 2  # no keeper has begun one too many
+    ray.kill(other_keeper)
     rows = list(jobs.recordings(job.job_id))
-    assert {row["recording_id"] for row in rows} == {"one.wav", "two.wav"}
+    assert {row["recording_id"] for row in rows} == names
     stems = [row["stem"] for row in rows if row["stem"]]
     assert client.get(stems[0]).content[:4] == b"fLaC"
     again = jobs.cancel(job.job_id, results=True)
@@ -299,18 +333,25 @@ def test_an_update_loses_no_request(
 
 
 def _fronts() -> list[psutil.Process]:
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.NoSuchProcess):
-            if "ServeReplica:uss-ray:Front" in " ".join(process.cmdline()):
-                found.append(process)
-    return found
+    return _processes("ray::ServeReplica:uss-ray:Front")
+
+
+def _keepers() -> list[psutil.Process]:
+    return _processes("ray::ServeReplica:uss-ray:Keeper")
+
+
+def _workers() -> list[psutil.Process]:
+    return _processes("ray::MapWorker")
 
 
 def _drivers() -> list[psutil.Process]:
+    return _processes("-m uss_ray.jobs.run_job", beginning=1)  # without the shell that Ray begins it with
+
+
+def _processes(words: str, *, beginning: int = 0) -> list[psutil.Process]:
     found = []
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            if process.cmdline()[1:] == ["-m", "uss_ray.jobs.run_job"]:
+            if " ".join(process.cmdline()[beginning:]).startswith(words):
                 found.append(process)
     return found
