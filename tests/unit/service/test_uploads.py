@@ -4,6 +4,7 @@ import os
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from uss_ray.errors import OutputError
@@ -12,8 +13,8 @@ from uss_ray.service.uploads import Uploads
 from uss_ray.store.store import Store
 
 
-def _uploads(root: str | Path) -> Uploads:
-    return Uploads(Store(root, None, OutputError), Limits(), presign=False)
+def _uploads(root: str | Path, *, presign: bool = False) -> Uploads:
+    return Uploads(Store(root, None, OutputError), Limits(), presign=presign)
 
 
 def test_what_is_over_goes_unless_a_job_needs_it(tmp_path: Path) -> None:
@@ -42,3 +43,16 @@ def test_what_is_over_goes_unless_a_job_needs_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("root", "count"), [("/srv/store", 1), ("s3://bucket/a", 1), ("/srv/[store]", 0)])
 def test_a_store_that_nobody_could_name_has_no_prefix(root: str, count: int) -> None:
     assert len(_uploads(root).prefixes_of("one")) == count
+
+
+def test_the_store_takes_just_the_size_that_was_asked_for(s3_root: str) -> None:
+    uploads = _uploads(s3_root, presign=True)
+    place = uploads.place("one", "dawn/a é.wav")
+    url = uploads.presigned(place, size=5)
+    assert httpx.put(url, content=b"123456").status_code == 403
+    assert not place.exists()
+    assert httpx.put(url, content=b"12345").status_code == 200
+    assert place.read() == b"12345"
+    assert uploads.expire(lambda _: ()) == 0
+    uploads.remove(place)
+    assert not place.exists()
