@@ -17,6 +17,9 @@ import soundfile
 from tests.browser.looks import contrast
 from tests.unit.service.answers import CAT, DOG, RATE, KnownAnswers, flac, stems_of
 from tests.unit.service.conftest import Running, running, wait_until
+from tests.unit.service.kept_job import NAMES, keep_job, sounds_of
+from tests.unit.service.test_keeper import Noted
+from uss_ray.service.keeper import Keeper, KeepingHere
 from uss_ray.service.problems import Refusal
 from uss_ray.service.settings import ServiceSettings
 
@@ -48,7 +51,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     digest = hashlib.sha256(TOKEN.encode()).hexdigest()
     (place / "tokens.yaml").write_text(f"tokens:\n  - {{sha256: {digest}, tenant: one}}\n")
     settings = ServiceSettings(tokens=str(place / "tokens.yaml"), store=str(place / "store"), decoders=1)
-    with running(settings, Moods()) as running_service:
+    keep_job(place / "store", "one")
+    keeping = KeepingHere(Keeper.of(settings, Noted()))
+    with running(settings, Moods(), keeping=keeping) as running_service:
         yield running_service
 
 
@@ -197,7 +202,7 @@ def test_stems_that_cancel_are_silence_while_they_play_and_after_a_seek(separate
     assert not captured(page, 1.0).any()
 
 
-def test_it_plays_to_the_end_and_in_a_loop(separated: Any) -> None:
+def test_it_plays_to_the_end_in_a_loop_and_not_what_is_gone(separated: Any) -> None:
     page = separated
     ask(page, "p.seek(5.2)")
     page.keyboard.press("Space")
@@ -208,14 +213,39 @@ def test_it_plays_to_the_end_and_in_a_loop(separated: Any) -> None:
     page.keyboard.press("Space")
     assert not ask(page, "p.isPlaying")
 
-
-def test_a_window_that_fails_is_said_and_ends_the_sound(separated: Any) -> None:
-    page = separated
     page.route("**/window?*", lambda route: route.fulfill(status=404, body="{}"))
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowLeft")
     page.keyboard.press("Space")
-    until(page, "document.querySelector('.uss-trouble').textContent.includes('cannot be played')")
+    gone = "cannot be played: The service answered 404."
+    until(page, f"document.querySelector('#result .uss-trouble').textContent.endsWith('{gone}')")
     assert not ask(page, "p.isPlaying")
     page.troubles.clear()
+
+
+def test_a_recording_of_a_job_is_found_opened_and_heard(page: Any) -> None:
+    page.click("#jobs > summary")
+    page.click("#job-list button")
+    page.wait_for_selector("#recordings li")
+    assert sorted(page.locator("#recordings li").all_inner_texts()) == [
+        f"{name} · Dog 0.75 · Cat 0.75" for name in sorted(NAMES)
+    ]
+    page.fill("#sound", "Kat")
+    page.press("#sound", "Enter")
+    until(page, "document.getElementById('trouble').textContent.includes('Kat')")
+    page.troubles.clear()  # a browser tells of the 422 itself
+    page.fill("#sound", "Cat")
+    page.click("#filter button")
+    until(page, "document.querySelector('#recordings li').innerText.endsWith('wav · Cat 0.75')")
+    page.locator("#recordings button", has_text=NAMES[0]).click()
+    page.wait_for_selector(".uss-tree")
+    assert page.inner_text("#result-title") == NAMES[0]
+    assert page.is_hidden("#forget")
+    page.keyboard.press("1")
+    assert page.inner_text(".uss-say") == "You hear: Dog"
+    assert error_against(captured(page, 1.0), sounds_of()["/m/0bt9lr"]) < 3 / 32767
+    page.keyboard.press("0")
+    assert error_against(captured(page, 1.0), sounds_of()["mixture"]) < 4 / 32767
 
 
 def test_the_tree_is_walked_and_ticked_by_keys(page: Any, recording: Path) -> None:
@@ -363,17 +393,18 @@ def test_it_fits_a_phone_by_day_and_by_night_and_can_be_read(
         assert page.evaluate(f"{moving}.length") == 0
 
 
-def test_axe_finds_nothing_wrong(separated: Any) -> None:
+def test_axe_finds_nothing_wrong_and_a_keyboard_reaches_everything(separated: Any) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    separated.locator(".node").first.click()
-    separated.locator(".uss-tree summary").first.click()
-    found = Axe().run(separated).response["violations"]
+    page = separated
+    page.locator(".node").first.click()
+    page.locator(".uss-tree summary").first.click()
+    page.click("#jobs > summary")
+    page.click("#job-list button")
+    page.wait_for_selector("#recordings li")
+    found = Axe().run(page).response["violations"]
     assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
 
-
-def test_a_keyboard_alone_reaches_everything_and_is_seen(separated: Any) -> None:
-    page = separated
     page.focus("#file")
     seen = {"file"}
     for _ in range(60):
@@ -389,6 +420,7 @@ def test_a_keyboard_alone_reaches_everything_and_is_seen(separated: Any) -> None
     assert {
         "file",
         "record",
+        "sound",
         "from",
         "to",
         "all",
@@ -414,7 +446,7 @@ def test_a_service_that_keeps_nothing_gives_the_stems_away(open_page: Open, reco
 
 def test_nobody_gets_in_without_a_token(open_page: Open, service: Running) -> None:
     page = let_in(open_page(service.url), "wrong")
-    page.wait_for_selector("#door:not([hidden])")
+    until(page, "document.getElementById('trouble').textContent.includes('token')")
     let_in(page, TOKEN)
     until(page, "document.getElementById('about').textContent.includes('known')")
     assert page.evaluate("sessionStorage.getItem('uss-token')") == TOKEN

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from uss_ray.audio.pcm import to_int16
+from uss_ray.audio.pcm import to_float, to_int16
 from uss_ray.audio.splice import SplicedFile
 from uss_ray.audio.stretch import read_stretch, stem_blocks
 from uss_ray.errors import OutputError, UssRayError
@@ -30,6 +31,10 @@ WINDOW_SAMPLES = 1 << 23
 INDEX = "index.json"
 
 _CHUNK_BYTES = 1 << 18
+_SAMPLE_BYTES = 2
+_MIXED_FRAMES = 1 << 18
+_WAV_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
+_MOST_WAV_BYTES = (1 << 32) - 1 - _WAV_HEADER.size
 _AT_ONCE = 16  # of a store that is far away
 _SEEN_BLOCKS = 600  # as many columns as a picture has
 _BLOCK_FRAMES = 1 << 15  # many windows of a spectrogram: none reaches from one stretch into the next
@@ -230,6 +235,48 @@ class Result:
             for blocks in zip(*stems, strict=False):
                 start = parts[0].start_frame + blocks[0][0]
                 yield start, sum((block for _, block in blocks[1:]), start=blocks[0][1])
+
+    def mixed(self, gains: Mapping[str, float]) -> tuple[int, Iterator[bytes]]:
+        """Add up stems as a WAV file of 16 bits, as they are read.
+
+        Parameters
+        ----------
+        gains : mapping of str to float
+            By the names of the stems; at least one.
+
+        Returns
+        -------
+        size : int
+            Bytes.
+        blocks : iterator of bytes
+
+        Raises
+        ------
+        Refusal
+            If a stem is not there, or a WAV file cannot be so long.
+        """
+        for name in gains:
+            self.part(name)
+        size = self.frames * self.channels * _SAMPLE_BYTES
+        if size > _MOST_WAV_BYTES:
+            raise Refusal(
+                "mix", expected=f"at most {_MOST_WAV_BYTES} bytes of sound", found=str(size), status=413
+            )
+        return _WAV_HEADER.size + size, self._mixed(gains, size=size)
+
+    def _mixed(self, gains: Mapping[str, float], *, size: int) -> Iterator[bytes]:
+        rate, channels = self.sample_rate, self.channels
+        bytes_a_frame = channels * _SAMPLE_BYTES
+        yield _WAV_HEADER.pack(
+            b"RIFF", _WAV_HEADER.size - 8 + size, b"WAVE", b"fmt ", 16, 1, channels, rate,
+            rate * bytes_a_frame, bytes_a_frame, 8 * _SAMPLE_BYTES, b"data", size,
+        )  # fmt: skip
+        factors = np.array(list(gains.values()), np.float32)
+        step = max(1, min(_MIXED_FRAMES, WINDOW_SAMPLES // (len(gains) * channels)))
+        for start in range(0, self.frames, step):
+            window = self.window(list(gains), start=start, frames=step)
+            mix = np.tensordot(to_float(window), factors, axes=(1, 0))
+            yield to_int16(mix).astype("<i2", copy=False).tobytes()
 
     def zipped(self, names: Sequence[str]) -> Iterator[bytes]:
         """Give the index and some files as one zip without compression, as they are read.

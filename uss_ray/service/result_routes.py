@@ -34,7 +34,8 @@ _TYPES = {
 _NEVER_CHANGES = {"cache-control": "private, max-age=3600, immutable"}
 _NO_STORE = {"cache-control": "no-store"}
 _DRAWN_AT_ONCE = 2
-_MOST_STEMS = 64
+_MOST_STEMS = 500
+_MOST_GAIN = 10.0
 
 
 _Redirect = Annotated[
@@ -107,6 +108,28 @@ def window(
     }
     content = samples.astype("<i2", copy=False).tobytes()
     return Response(content, media_type=_TYPES[""], headers={**headers, **_NEVER_CHANGES})
+
+
+@router.get("/{result_id}/mix.wav")
+def mix(
+    request: Request,
+    result_id: str,
+    stems: Annotated[str, Query(max_length=20_000)],
+    gains: Annotated[str, Query(max_length=2000, description="One for each stem; without, 1.")] = "",
+) -> Response:
+    """Give several stems added up, as a WAV file of 16 bits."""
+    names = _names(stems)
+    try:
+        factors = [float(gain) for gain in gains.split(",")] if gains else [1.0] * len(names)
+        is_wrong = len(factors) != len(names) or not all(0 <= gain <= _MOST_GAIN for gain in factors)
+    except ValueError:
+        is_wrong = True
+    if is_wrong:
+        expected = f"a number in [0, {_MOST_GAIN}] for each stem"
+        raise Refusal("gains", expected=expected, found=gains[:100], status=422)
+    size, blocks = _asked(request, result_id).mixed(dict(zip(names, factors, strict=True)))
+    headers = {"content-length": str(size), "content-disposition": _disposition("mix.wav"), **_NO_STORE}
+    return StreamingResponse(_begun(blocks), media_type=_TYPES["wav"], headers=headers)
 
 
 @router.get("/{result_id}/spectrogram.png")

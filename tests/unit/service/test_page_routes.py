@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 from collections.abc import Iterator
 from importlib.resources import files
@@ -45,9 +44,9 @@ def test_everything_it_loads_is_there_and_nothing_else_is_shipped(client: httpx.
 
 def test_it_is_small_and_comes_from_nowhere_else(client: httpx.Client) -> None:
     texts = [client.get("/").text, *(client.get(f"/assets/{name}").text for name in assets(client))]
-    assert sum(len(gzip.compress(text.encode(), 9)) for text in texts) < 30_000
+    assert sum(len(text.encode()) for text in texts) < 60_000
     addresses = {url for text in texts for url in re.findall(r"https?://[\w./]+", text)}
-    assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xhtml"}
+    assert addresses == set()
     assert not any(re.search(r"\bstyle=|\son[a-z]+=", text) for text in texts[:1])
 
 

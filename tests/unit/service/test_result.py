@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import zipfile
@@ -99,3 +100,9 @@ def test_what_is_drawn_of_a_long_recording_is_a_part_of_it(
     assert [start for start, _ in stretches] == [0, 5000, 10_000, 15_000]
     for start, block in stretches:  # dog and cat cancel
         assert np.abs(block - SOUND[:, start : start + 1000]).max() < 1e-4
+
+
+def test_what_no_wav_file_can_hold_is_not_mixed(made: Result) -> None:
+    hours = dataclasses.replace(made, index={**made.index, "frames": 1 << 30})
+    with pytest.raises(Refusal, match="mix: expected at most"):
+        hours.mixed({NAMES[0]: 1.0})

@@ -1,9 +1,8 @@
 /* The player of USS-Ray: one transport for a recording and all its stems. No dependency, no build step.
  *
- * A page puts the file into a <script>, or imports it for its effect as an ES module, and calls UssRayPlayer.mount for
- * each markup that player.html.j2 makes. Where sound comes from is an engine's business: `files.js` plays files, and
- * whoever mounts a player may bring another. What hangs on numbers (places of ticks, depth in the tree) is in data
- * attributes: a strict policy forbids style ones. */
+ * A page puts the file into a <script>, or imports it as an ES module, and calls UssRayPlayer.mount for each markup of
+ * player.html.j2. Sound comes from an engine: `files.js` plays files, and who mounts a player may bring another. Numbers
+ * such as places of ticks are data attributes: a strict policy forbids style ones. */
 (() => {
 'use strict';
 if (globalThis.UssRayPlayer) return;
@@ -12,7 +11,6 @@ const RECORDING = 0; // the place of the recording among the lanes
 const LEAD_SECONDS = 0.06; // what a graph of many nodes needs to start at once
 const TICK_MILLISECONDS = 100;
 const MEL = 700; // the axis of frequencies, as in spectrogram.py
-const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 
 const clamp = (value, most = 1) => Math.min(most, Math.max(0, value));
 
@@ -24,8 +22,8 @@ function clock(seconds, decimals = 1) {
   return decimals ? `${text}.${String(units % 10 ** decimals).padStart(decimals, '0')}` : text;
 }
 
-/** Call `moved` with the two places in [0, 1] between which a pointer is drawn over an element, and `ended` with
- * where it was let go, and whether it had been drawn at all. */
+/** `moved` hears between which places in [0, 1] a pointer is drawn over an element, `ended` where it is let go, and
+ * whether it had been drawn at all. */
 function drag(element, moved, ended) {
   element.addEventListener('pointerdown', begun => {
     if (begun.button !== 0) return;
@@ -44,9 +42,8 @@ function drag(element, moved, ended) {
   });
 }
 
-/** Sound on one clock of Web Audio: what the engines that schedule buffers share. They stay together to the sample.
- *
- * An engine says in `begin(at)` where its buffers come from, and keeps in `begun` which lanes it has thought of. */
+/** Buffers on one clock of Web Audio, which stay together to the sample. An engine says in `begin(at)` where they come
+ * from, and keeps in `begun` which lanes it has thought of. */
 class OneClock {
   isExact = true;
   words = 'All sounds play on one clock, exact to the sample.';
@@ -158,8 +155,7 @@ class Player {
     // Keys 1 to 9 are the first nine that sound, as in player.py.
     this.digits = this.data.lanes.flatMap((lane, place) => (place === RECORDING || lane.files.length ? [place] : []));
     this.group = this.data.adds[0] ?? this.data.lanes.find(lane => lane.groups.length)?.groups[0];
-    const onTrouble = (lane, why) => this.trouble(lane, why);
-    this.engine = (engine ?? globalThis.UssRayPlayer.engine)(this.data, onTrouble);
+    this.engine = (engine ?? UssRayPlayer.engine)(this.data, (lane, why) => this.trouble(lane, why));
     this.place();
     this.bind();
     this.refresh();
@@ -359,10 +355,8 @@ class Player {
   }
 
   draw() {
-    const at = this.now, { seconds } = this.data;
-    this.root.style.setProperty('--at', seconds ? at / seconds : 0);
-    this.root.style.setProperty('--from', this.loop ? this.loop.start / seconds : 0);
-    this.root.style.setProperty('--to', this.loop ? this.loop.end / seconds : 0);
+    const at = this.now, { seconds } = this.data, places = { '--at': at, '--from': this.loop?.start, '--to': this.loop?.end };
+    for (const [name, place] of Object.entries(places)) this.root.style.setProperty(name, (place ?? 0) / (seconds || 1));
     this.root.classList.toggle('is-playing', this.isPlaying);
     this.root.classList.toggle('has-loop', Boolean(this.loop));
     this.say(clock(at), '.uss-now');
@@ -386,8 +380,7 @@ class Player {
   }
 
   setZoom(zoom) {
-    const most = Math.max(1, 2 ** Math.ceil(Math.log2(this.data.seconds / 8)));
-    this.zoom = Math.min(Math.min(64, most), Math.max(1, zoom));
+    this.zoom = Math.max(1, Math.min(zoom, 64, 2 ** Math.ceil(Math.log2(this.data.seconds / 8))));
     this.root.style.setProperty('--zoom', this.zoom);
     this.say(`${this.zoom}×`, '.uss-zoom-is');
     const score = this.button('score'), track = this.button('ruler');
@@ -449,7 +442,7 @@ class Player {
 
   unfold(button, isOpen = button.ariaExpanded !== 'true') {
     button.ariaExpanded = isOpen;
-    this.root.querySelector(`#${CSS.escape(button.getAttribute('aria-controls'))}`).hidden = !isOpen;
+    document.getElementById(button.getAttribute('aria-controls')).hidden = !isOpen;
   }
 
   bindTrack(track) {
@@ -485,7 +478,7 @@ class Player {
     }
     const [letters, step] = lanes[track.closest('[data-lane]')?.dataset.lane ?? RECORDING].probs;
     const letter = letters[Math.floor(at / step)];
-    if (letter && track.matches('.uss-track')) told.push(`p ${(LETTERS.indexOf(letter) / (LETTERS.length - 1)).toFixed(2)}`);
+    if (letter && track.matches('.uss-track')) told.push(`p ${((atob(`${letter}AAA`).charCodeAt(0) >> 2) / 63).toFixed(2)}`);
     return told.join(' · ');
   }
 
@@ -493,7 +486,7 @@ class Player {
     if (event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented || !this.root.isConnected) return;
     const target = event.target instanceof Element ? event.target : document.body;
     if (target.closest('input, textarea, select, [contenteditable]')) return;
-    const digit = /^(?:Digit|Numpad)([0-9])$/.exec(event.code)?.[1];
+    const digit = /^(?:Digit|Numpad)(\d)$/.exec(event.code)?.[1];
     const isButton = target.closest('button, a, summary') && (event.key === ' ' || event.key === 'Enter');
     const step = this.data.seconds < 60 ? 1 : 5;
     const actions = {

@@ -1,9 +1,8 @@
 /* The page of a service: a recording goes in, its sounds are found, ticked, separated and heard. */
-import './player.js';
 import { draw } from './picture.js';
-import { Windows, mixed, pause, pcm, wav } from './windows.js';
+import { Windows, pause, pcm, stemOf, wav } from './windows.js';
 
-const KEPT_SECONDS = 3600; // or less, where a service says so
+const KEPT_SECONDS = 3600; // or less
 const PATIENCE = 6; // times that a busy service is asked again
 const DECODED_BYTES = 200e6;
 const $ = id => document.getElementById(id);
@@ -85,7 +84,6 @@ async function send(path, { body, doing, take = ask }) {
     return await take(path, { method: 'POST', body, onSent });
   } finally {
     show('sending', false);
-    state.sending = null;
   }
 }
 
@@ -127,7 +125,7 @@ async function look() {
     draw($('picture'), state.sound);
     $('from').max = $('to').max = state.sound.duration.toFixed(1);
   } catch {
-    state.sound = null; // a format that the service reads and this browser does not: it is separated all the same
+    state.sound = null; // what this browser cannot read, the service may
   }
   for (const id of ['view', 'stretch', 'original']) show(id, Boolean(state.sound));
 }
@@ -163,8 +161,8 @@ function mark() {
   const from = seconds('from'), to = seconds('to'), all = state.sound?.duration ?? 0;
   const is = to - from >= 0.1 && to <= all + 0.1;
   $('more').disabled = !is;
-  show('mark', is);
-  if (is) Object.assign($('mark').style, { left: `${100 * from / all}%`, right: `${Math.max(0, 100 - 100 * to / all)}%` });
+  $('view').classList.toggle('has-loop', is);
+  $('view').style.cssText = `--from: ${from / all}; --to: ${Math.min(1, to / all)}`;
 }
 
 function stretch() {
@@ -271,11 +269,7 @@ function go(item) {
 
 async function showJobs() {
   const jobs = [];
-  for (let cursor = ''; cursor !== null;) {
-    const page = await ask(`v1/jobs?cursor=${cursor}`);
-    jobs.push(...page.jobs);
-    cursor = page.next;
-  }
+  for (let page = { next: '' }; page.next !== null; jobs.push(...page.jobs)) page = await ask(`v1/jobs?cursor=${page.next}`);
   jobs.sort((a, b) => b.created_at - a.created_at);
   $('job-list').replaceChildren(...jobs.map(job => make('li', {}, make('button', { 'data-job': job.id }, job.input.uri),
     note(` ${job.status}, ${job.finished} of ${job.found} recordings${job.failed ? `, ${job.failed} failed` : ''} · ${new Date(1000 * job.created_at).toLocaleString()}`))));
@@ -283,7 +277,7 @@ async function showJobs() {
   show('of-job', false);
 }
 
-/** Rows of the index: those of a recording stand together. */
+/** The rows of a recording stand together. */
 async function showRecordings(cursor = 0, job = state.job) {
   state.job = job;
   for (const one of $('job-list').querySelectorAll('button')) one.ariaPressed = one.dataset.job === job;
@@ -351,7 +345,7 @@ async function open(id) {
   fill(pictures);
 }
 
-/** Draw pictures one after the other: a browser has six connections to a service, and sound needs one of them at once. */
+/** One after the other: of a browser's six connections to a service, sound needs one at once. */
 async function fill(pictures) {
   for (const [image, url] of pictures) {
     if (!image.isConnected) return;
@@ -363,13 +357,6 @@ async function save(made, name) {
   const url = URL.createObjectURL(await made);
   make('a', { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
-}
-
-function close() {
-  state.player?.pause();
-  $('player-place').replaceChildren();
-  show('result', false);
-  history.replaceState(null, '', location.pathname);
 }
 
 on('file', 'change', () => {
@@ -396,8 +383,18 @@ on('tree', 'click', event => {
   go(item);
 });
 on('zip', 'click', attempt(() => save(call(`v1/results/${state.result}.zip?redirect=false`), 'sounds.zip')));
-on('mix', 'click', attempt(() => save(mixed(state.player.data, state.player.audible(), loader(state.result)), 'mix.wav')));
-on('forget', 'click', attempt(async () => { await call(`v1/results/${state.result}`, { method: 'DELETE' }); close(); }));
+on('mix', 'click', attempt(() => {
+  const files = [...state.player.audible()].flatMap(([lane, gain]) => state.player.data.lanes[lane].files.map(file => [stemOf(file.url), gain]));
+  const asked = new URLSearchParams({ stems: files.map(([stem]) => stem).join(), gains: files.map(([, gain]) => gain).join() });
+  return save(call(`v1/results/${state.result}/mix.wav?${asked}`), 'mix.wav');
+}));
+on('forget', 'click', attempt(async () => {
+  await call(`v1/results/${state.result}`, { method: 'DELETE' });
+  state.player.pause();
+  $('player-place').replaceChildren();
+  show('result', false);
+  history.replaceState(null, '', location.pathname);
+}));
 on('player-place', 'click', event => {
   const href = event.target.closest('a')?.getAttribute('href');
   if (!href) return;

@@ -43,15 +43,13 @@ export function draw(canvas, buffer) {
   }
   const level = power.map(value => 10 * Math.log10(value + 1e-9)), loudest = level.reduce((a, b) => Math.max(a, b));
   // A browser raises the rate of what it decodes: the empty bands above a recording's own are left out.
-  const isHeard = level.reduce((heard, value, at) => { heard[at % BANDS] ||= value > loudest - RANGE_DB; return heard; }, []);
-  const height = 1 + Math.max(isHeard.lastIndexOf(true), BANDS / 4);
+  const height = 1 + level.reduce((top, value, at) => (value > loudest - RANGE_DB ? Math.max(top, at % BANDS) : top), BANDS / 4);
   Object.assign(canvas, { width: columns, height });
   const context = canvas.getContext('2d'), image = context.createImageData(columns, height);
   level.forEach((value, at) => {
     if (at % BANDS >= height) return;
     const place = 4 * ((height - 1 - at % BANDS) * columns + Math.floor(at / BANDS));
-    const [r, g, b] = colour(Math.max(0, Math.min(1, (value - loudest) / RANGE_DB + 1)));
-    image.data.set([r, g, b, 255], place);
+    image.data.set([...colour(Math.max(0, (value - loudest) / RANGE_DB + 1)), 255], place);
   });
   context.putImageData(image, 0, 0);
 }

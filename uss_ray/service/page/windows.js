@@ -7,22 +7,21 @@ const WINDOW_SECONDS = 2;
 const AHEAD_SECONDS = 4;
 const MOST_SAMPLES = 1 << 23; // of a window, over all stems and channels
 const KEPT_SAMPLES = 1 << 25;
-const MOST_STEMS = 64; // that a service gives at once
 const FULL_SCALE = 32767;
-const WAV_BYTES = 2 ** 32 - 64;
 
 export const pause = seconds => new Promise(resolve => setTimeout(resolve, 1000 * seconds));
 export const stemOf = url => decodeURIComponent(url.split('/stems/')[1]);
 
 export class Windows extends UssRayPlayer.OneClock {
+  cache = new Map();
+
   /** `load(stems, start, frames)` gives an Int16Array: frame by frame, stem by stem, channel by channel. */
   constructor(data, onTrouble, load) {
     super('windows', data, onTrouble);
     this.load = load;
-    this.cache = new Map();
   }
 
-  /** What is heard, and what a mute or solo may bring in at once: the rest of its mix. */
+  /** What is heard, and what a mute or solo may bring in at once. */
   wanted() {
     const groups = new Set([...this.volumes.keys()].flatMap(lane => this.data.lanes[lane].groups));
     return this.data.lanes.flatMap((lane, place) =>
@@ -34,7 +33,7 @@ export class Windows extends UssRayPlayer.OneClock {
     return super.play(at);
   }
 
-  /** Give out windows from a place on, until something else is wanted; resolved when the first is on its way. */
+  /** Give out windows until something else is wanted; resolved when the first is on its way. */
   begin(at) {
     const turn = ++this.turn;
     const lanes = this.wanted();
@@ -90,16 +89,11 @@ export class Windows extends UssRayPlayer.OneClock {
   }
 
   async fetchWindow(lanes, start, frames) {
-    const from = start / this.data.sampleRate, to = (start + frames) / this.data.sampleRate;
+    const { sampleRate, channels } = this.data, from = start / sampleRate, to = (start + frames) / sampleRate;
     const files = lanes.flatMap(lane => this.data.lanes[lane].files
       .filter(file => file.start < to && (file.end ?? Infinity) > from)
       .map(file => ({ lane, stem: stemOf(file.url) })));
-    const turns = Array.from({ length: Math.ceil(files.length / MOST_STEMS) }, (_, turn) => files.slice(turn * MOST_STEMS, (turn + 1) * MOST_STEMS));
-    return (await Promise.all(turns.map(some => this.buffers(some, start, frames)))).flat();
-  }
-
-  async buffers(files, start, frames) {
-    const { sampleRate, channels } = this.data;
+    if (!files.length) return [];
     const samples = await this.load(files.map(file => file.stem), start, frames);
     const step = files.length * channels, count = samples.length / step;
     return files.map(({ lane }, place) => {
@@ -115,33 +109,12 @@ export class Windows extends UssRayPlayer.OneClock {
   }
 }
 
-/** What is heard, from its start to its end, as a WAV file of 16 bits. */
-export async function mixed({ lanes, channels, sampleRate: rate, seconds }, volumes, load) {
-  const files = [...volumes].flatMap(([lane, volume]) => lanes[lane].files.map(file => ({ volume, stem: stemOf(file.url) })));
-  const total = Math.round(seconds * rate), most = Math.floor(MOST_SAMPLES / (Math.max(1, files.length) * channels)), parts = [];
-  if (total * channels * 2 > WAV_BYTES) throw new Error('This is longer than a WAV file can be: save its stems.');
-  for (let start = 0; start < total; start += most) {
-    const mix = new Float32Array(Math.min(most, total - start) * channels);
-    for (let first = 0; first < files.length; first += MOST_STEMS) {
-      const some = files.slice(first, first + MOST_STEMS), step = some.length * channels;
-      const samples = await load(some.map(file => file.stem), start, mix.length / channels);
-      some.forEach(({ volume }, place) => {
-        for (let at = 0; at < mix.length; at += 1) {
-          mix[at] += volume * samples[Math.floor(at / channels) * step + place * channels + at % channels] / FULL_SCALE;
-        }
-      });
-    }
-    parts.push(pcm(mix.length, at => mix[at]));
-  }
-  return wav(parts, { channels, rate });
-}
-
 /** Samples of 16 bits of values in [-1, 1]. */
-export const pcm = (length, value) => Int16Array.from({ length }, (_, at) => Math.round(FULL_SCALE * Math.max(-1, Math.min(1, value(at)))));
+export const pcm = (length, value) => Int16Array.from({ length }, (_, at) => FULL_SCALE * Math.max(-1, Math.min(1, value(at))));
 
 /** Samples of 16 bits, in pieces, as a WAV file. */
 export function wav(parts, { channels, rate }) {
   const bytes = parts.reduce((sum, part) => sum + part.byteLength, 0);
   const words = [36 + bytes, 0x45564157, 0x20746d66, 16, 1 + (channels << 16), rate, 2 * rate * channels, 2 * channels + (16 << 16), 0x61746164, bytes];
-  return new Blob(['RIFF', Uint32Array.from(words), ...parts], { type: 'audio/wav' }); // the words 'WAVE', 'fmt ', 'data' among them
+  return new Blob(['RIFF', Uint32Array.from(words), ...parts], { type: 'audio/wav' }); // WAVE, fmt and data among them
 }
