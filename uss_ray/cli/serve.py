@@ -10,7 +10,7 @@ from uss_ray.cli.notes import note, note_loading
 from uss_ray.errors import ConfigError
 from uss_ray.pipelines.serving.options import Serving
 
-_EXTRA: Final = ("fastapi", "pebble", "python_multipart", "multipart", "starlette", "uvicorn")
+_EXTRA: Final = ("fastapi", "httpx", "pebble", "python_multipart", "multipart", "starlette", "uvicorn")
 
 COMMAND: Final = Command(
     name="serve",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from uss_ray.api.request import SoundRequest
 from uss_ray.config import Count, Device, Location, Settings
@@ -17,7 +18,14 @@ from uss_ray.store.options import Storage
 from uss_ray.store.store import Store, StoreOptions
 from uss_ray.weights import STARTER
 
-_ORIGIN = r"^https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$"
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+
+
+def _checked_origin(origin: str) -> str:
+    if _ORIGIN.fullmatch(origin) is None:
+        expected = "https://host or https://host:port, in small letters"
+        raise ConfigError("webhooks origins", expected=expected, found=origin)
+    return origin
 
 
 class Limits(Settings):
@@ -91,7 +99,7 @@ class JobSettings(Settings):
 class WebhookSettings(Settings):
     """Whom a service tells of the end of a job."""
 
-    origins: tuple[Annotated[str, Field(pattern=_ORIGIN)], ...] = Field(
+    origins: tuple[Annotated[str, AfterValidator(_checked_origin)], ...] = Field(
         default=(),
         description="Where webhooks may go, such as https://hooks.example.org; without one there are none.",
     )
