@@ -8,12 +8,15 @@ import hmac
 import json
 import logging
 import socket
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.servers.certificates import certificate_in
 from tests.unit.service.receiver import KEY, SECRET, Receiver, receiving
 from uss_ray.errors import ConfigError
 from uss_ray.service import webhooks
@@ -120,12 +123,30 @@ def test_another_address_of_a_host_is_tried_and_then_it_is_given_up(
                 send(hook, b"{}", message_id="a", settings=settings)
 
 
-def test_a_certificate_of_nobody_knows_whom_is_refused(receiver: Receiver) -> None:
-    hook = Webhook(f"https://127.0.0.1:{receiver.server_port}/", SECRET)
-    settings = _settings(receiver, origins=(f"https://127.0.0.1:{receiver.server_port}",))
-    with pytest.raises(httpx.ConnectError):
-        send(hook, b"{}", message_id="a", settings=settings)
-    assert not receiver.got
+def test_a_certificate_is_one_of_the_name_and_of_somebody_who_is_trusted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def looked_up(url: httpx.URL, *, is_private_allowed: bool) -> list[str]:
+        return ["127.0.0.1"]
+
+    monkeypatch.setattr(webhooks, "_addresses_of", looked_up)
+    certificate = certificate_in(tmp_path, host="hooks.example")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, tmp_path / "key.pem")
+    with receiving(tls) as receiver:
+        named, other = (f"https://{name}.example:{receiver.server_port}" for name in ("hooks", "other"))
+        settings = _settings(receiver, origins=(named, other))
+
+        def told(origin: str) -> int:
+            return send(Webhook(f"{origin}/a", SECRET), b"{}", message_id="a", settings=settings)
+
+        with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            told(named)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert told(named) == 204
+        with pytest.raises(httpx.ConnectError, match="Hostname mismatch"):
+            told(other)
+        assert len(receiver.got) == 1
 
 
 def test_an_answer_that_does_not_end_is_not_waited_for() -> None:
