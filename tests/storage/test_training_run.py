@@ -10,15 +10,36 @@ import pytest
 
 from tests.servers.faulty_proxy import FaultyProxy
 from tests.synthetic_set import make_synthetic_set, training_of
+from uss_ray.anchors.packed_reader import PackedAnchors
 from uss_ray.errors import OutputError
 from uss_ray.pipelines.training.checkpoints import find_checkpoints, read_checkpoint
 from uss_ray.pipelines.training.local import train_here
+from uss_ray.pipelines.training.pack_request import PackRequest
+from uss_ray.pipelines.training.packing import pack_here
 from uss_ray.pipelines.training.run_folder import read_lines
 from uss_ray.store.store import Store
 
 
 def at_step_4(deed: Callable[[], None]) -> Callable[..., None]:
     return lambda step, _: deed() if step == 4 else None
+
+
+def test_a_batch_takes_a_request_a_row_group(faulty_s3: FaultyProxy, s3_root: str, tmp_path: Path) -> None:
+    place = Store(f"{s3_root}/pack")
+    pack_here(PackRequest(anchors=str(make_synthetic_set(tmp_path).anchors), output=str(place)))
+    anchors = PackedAnchors(place)
+    rows = list(range(0, 160, 5)) * 4
+    assert len(anchors.catalogue) == 160
+    anchors.class_means("soft")
+    anchors.read([0])  # the footers too
+    before = len(faulty_s3.seen)
+    read = anchors.read(rows)
+    groups = {(int(anchors.catalogue.shards[row]), int(anchors.catalogue.groups[row])) for row in rows}
+    assert [anchor.class_index for anchor in read] == anchors.catalogue.class_indexes[rows].tolist()
+    asked = faulty_s3.seen[before:]
+    assert {request.method for request in asked} == {"GET"}
+    assert len(asked) == len(groups) - 1
+    anchors.close()
 
 
 def test_a_store_that_goes_away_is_waited_for_or_leaves_the_state_here(

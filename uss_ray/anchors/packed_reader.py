@@ -236,9 +236,7 @@ def _read_group(shard: Store, footer: pq.FileMetaData, number: int) -> pa.Table:
     ]
     start = min(starts)
     stop = max(begin + column.total_compressed_size for begin, column in zip(starts, columns, strict=True))
-    with shard.open() as file:
-        file.seek(start)
-        data = file.read(stop - start)
+    data = shard.read_part(start, stop)
     try:
         parquet = pq.ParquetFile(pa.PythonFile(_Stretch(data, start), mode="r"), metadata=footer)
         return parquet.read_row_group(number, columns=list(_COLUMNS), use_threads=False)

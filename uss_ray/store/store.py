@@ -322,6 +322,22 @@ class Store:
             raise self.error(self._item, expected=f"at most {most_bytes} bytes", found="more")
         return content
 
+    def read_part(self, start: int, stop: int) -> bytes:
+        """Read some bytes of a file, of an object by one request for them alone.
+
+        Raises
+        ------
+        UssRayError
+            Of the store's kind, if it is missing or cannot be read.
+        """
+        if self.is_remote and self.scheme not in WEB_SCHEMES:
+            with self._faults(expected="a readable file"):
+                system, path = self.file_system()
+                return cast(bytes, system.cat_file(path, start=start, end=stop))
+        with self.open() as file:
+            file.seek(start)
+            return file.read(stop - start)
+
     def put(self, content: bytes | Path) -> None:
         """Write a file; it is there completely or not at all, and an older one is replaced.
 

@@ -19,7 +19,7 @@ import torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from uss_ray.errors import ConfigError, UssRayError
+from uss_ray.errors import ConfigError, OutputError, UssRayError
 from uss_ray.pipelines.runtime.lease import hold_lease
 from uss_ray.pipelines.runtime.pool import refuse_numbered
 from uss_ray.pipelines.runtime.run_state import StopSign, end_run_state, start_run_state
@@ -36,6 +36,7 @@ from uss_ray.training.world import World
 
 _RAY_FOLDER = "ray"
 _LOOK_SECONDS, _LOOK_AWAY_SECONDS = 1.0, 30.0
+_LOOK_PATIENCE_SECONDS = 5.0  # for a store that is away; the end of a run waits for no more than that
 
 OnStep = Callable[[int, Mapping[str, Any]], None]
 
@@ -106,7 +107,8 @@ def train_on_ray(
 @contextmanager
 def _lines_told(run: Store, on_step: OnStep) -> Iterator[None]:
     """Tell of the lines that come to the metrics of a run while the block runs."""
-    ended, place = threading.Event(), run / METRICS_NAME
+    options = run.options.replace(patience_seconds=_LOOK_PATIENCE_SECONDS)
+    ended, place = threading.Event(), Store(run.root, options, OutputError) / METRICS_NAME
     told = max((line["step"] for line in read_lines(place)), default=0)
 
     def tell() -> None:
