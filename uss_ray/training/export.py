@@ -64,6 +64,14 @@ def export_tagger(
     recipe = task.recipe
     task.module.load_state_dict(dict(state.ema or state.model))
     networks: dict[Role, nn.Module] = {"tagger": task.module.eval()}
+    facts = {
+        "recipe": recipe.name,
+        "step": state.step,
+        "averaged": bool(state.ema),
+        "clips in a step": recipe.plan.batch_size,
+        "peak rate": recipe.fit.optimiser.learning_rate,
+        **told,
+    }
     return save_weights(
         output,
         networks,
@@ -74,13 +82,15 @@ def export_tagger(
             class_list=ClassListId.of(class_ids),
             known_classes=tuple(known_classes),
         ),
-        source={
-            "recipe": recipe.name,
-            "step": state.step,
-            "clips in a step": recipe.plan.batch_size,
-            "peak rate": recipe.fit.optimiser.learning_rate,
-            **told,
-        },
+        source=facts,
+        model_card=_card(
+            "tagger_card.md.j2",
+            facts,
+            recipe=recipe,
+            tagger=_listed(describe_network("tagger", task.module)),
+            classes=len(class_ids),
+            known=len(known_classes),
+        ),
     )
 
 
@@ -191,23 +201,42 @@ def describe(
     recipe: SeparatorRecipe, *, facts: Mapping[str, Any], weights: Weights, task: SeparatorTask
 ) -> str:
     """Write the model card: what the weights are, what they were trained on and how, what they are not for."""
-    template = (
-        resources.files("uss_ray.training").joinpath("templates/separator_card.md.j2").read_text("utf-8")
-    )
-    environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
     manifest = task.anchors.manifest
-    return environment.from_string(template).render(
+    return _card(
+        "separator_card.md.j2",
+        facts,
         recipe=recipe,
-        facts=facts,
-        tagger=describe_network("tagger", weights.networks["tagger"]),
+        tagger=_listed(describe_network("tagger", weights.networks["tagger"])),
         tagger_name=weights.name,
-        tagger_source=weights.source or {},
-        separator=recipe.separator.model_dump(),
+        tagger_source=_listed(weights.source or {}) or "see its own card",
+        separator=_listed(recipe.separator.model_dump()),
         classes=len(task.anchors.catalogue.classes),
         seconds=manifest.samples / manifest.sample_rate,
         sources=json.dumps(manifest.mining, sort_keys=True),
-        torch_version=torch.__version__,
     )
+
+
+def _card(name: str, facts: Mapping[str, Any], **values: Any) -> str:
+    template = resources.files("uss_ray.training").joinpath(f"templates/{name}").read_text("utf-8")
+    environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+    told = {
+        **facts,
+        "hardware": facts.get("hardware", ""),
+        "validation": _listed(facts.get("validation", {})),
+        "licence": facts.get("licence", "not stated by who trained on them; those of the data set hold"),
+    }
+    return environment.from_string(template).render(facts=told, torch_version=torch.__version__, **values)
+
+
+def _listed(settings: Mapping[str, Any]) -> str:
+    """Write settings or figures in a line."""
+
+    def shown(value: Any) -> str:
+        if isinstance(value, Mapping | list | tuple):
+            return ", ".join(map(str, value.values() if isinstance(value, Mapping) else value))
+        return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+    return "; ".join(f"{name} {shown(value)}" for name, value in settings.items())
 
 
 @torch.no_grad()

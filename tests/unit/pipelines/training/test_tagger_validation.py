@@ -46,6 +46,9 @@ def test_a_tagger_is_scored_on_clips_it_does_not_know_and_its_best_state_is_kept
     exported = read_folder(export(scored, tmp_path / "best", best=True))
     assert exported.source is not None
     assert exported.source["step"] == seen.best
+    card = (tmp_path / "best" / "MODEL_CARD.md").read_text()
+    assert f"mean_average_precision {exported.source['validation']['mean_average_precision']:.4g}" in card
+    assert f"Trained on {exported.source['hardware']}." in card
     assert (Path(scored.output) / "curve.svg").read_text().count("<polyline") == 2
     # the score is that of the weights that are exported
     assert exported.tagger is not None

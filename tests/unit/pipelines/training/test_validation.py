@@ -50,7 +50,7 @@ def test_a_run_is_scored_by_the_engine_and_its_best_state_is_kept(
     assert weights.source is not None
     assert weights.source["step"] == seen.best
     assert weights.source["validation"]["sdri_db"] == best["sdri_db"]
-    assert f"sdri_db {best['sdri_db']:.3f}" in (tmp_path / "weights" / "MODEL_CARD.md").read_text()
+    assert f"sdri_db {best['sdri_db']:.4g}" in (tmp_path / "weights" / "MODEL_CARD.md").read_text()
     # a run learns the same whether it is scored or not
     losses = [
         [line["loss"] for line in read_lines(Store(tmp_path / name / "metrics.jsonl"))]
