@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from typing import Final
 
@@ -45,21 +47,49 @@ def not_measurable(measures: Collection[str]) -> dict[str, str]:
     }
 
 
-def score(
-    estimate: Waveform,
-    reference: Waveform,
-    mixture: Waveform,
-    *,
-    sample_rate: int,
-    more: Collection[str] = (),
-) -> dict[str, float | None]:
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """A target in its mixture; what every estimate of it is compared with is made once.
+
+    Parameters
+    ----------
+    reference, mixture : ndarray of shape (samples,), dtype=float32
+    sample_rate : int
+        In Hz.
+    """
+
+    reference: Waveform
+    mixture: Waveform
+    sample_rate: int
+
+    @cached_property
+    def is_silent(self) -> bool:
+        """Whether no ratio to the target is defined."""
+        return is_silent(self.reference)
+
+    @cached_property
+    def mixture_sdr(self) -> float:
+        """SDR of the mixture, in dB."""
+        return float(sdr(self.mixture, self.reference))
+
+    @cached_property
+    def mixture_si_sdr(self) -> float:
+        """SI-SDR of the mixture, in dB."""
+        return float(si_sdr(self.mixture, self.reference))
+
+    @cached_property
+    def mixture_bss_sdr(self) -> float | None:
+        """SDR of BSSEval of the mixture, in dB."""
+        return bss_sdr(self.mixture, self.reference, sample_rate=self.sample_rate)
+
+
+def score(estimate: Waveform, truth: Truth, *, more: Collection[str] = ()) -> dict[str, float | None]:
     """Score an estimate.
 
     Parameters
     ----------
-    estimate, reference, mixture : ndarray of shape (samples,), dtype=float32
-    sample_rate : int
-        In Hz.
+    estimate : ndarray of shape (samples,), dtype=float32
+    truth : Truth
     more : collection of str, default=()
         Measures beside `ALWAYS`.
 
@@ -71,17 +101,21 @@ def score(
     found: dict[str, float | None] = dict.fromkeys((*ALWAYS, *more))
     if not np.isfinite(estimate).all():
         return found
-    found["level"] = level_db(estimate, mixture)
-    if is_silent(reference):
+    found["level"] = level_db(estimate, truth.mixture)
+    if truth.is_silent:
         return found
-    for name, ratio in (("sdr", sdr), ("si_sdr", si_sdr)):
-        found[name] = float(ratio(estimate, reference))
-        found[f"{name}i"] = found[name] - float(ratio(mixture, reference))  # type: ignore[operator]
-    found["snr"] = float(snr(estimate, reference))
+    own, scale_free = float(sdr(estimate, truth.reference)), float(si_sdr(estimate, truth.reference))
+    found |= {
+        "sdr": own,
+        "sdri": own - truth.mixture_sdr,
+        "si_sdr": scale_free,
+        "si_sdri": scale_free - truth.mixture_si_sdr,
+        "snr": float(snr(estimate, truth.reference)),
+    }
     if set(more) & set(_BSS):
-        found |= _bss_scores(estimate, reference, mixture, sample_rate)
+        found |= _bss_scores(estimate, truth)
     if set(more) & set(_SPEECH):
-        found |= _speech_scores(estimate, reference, sample_rate, set(more))
+        found |= _speech_scores(estimate, truth.reference, truth.sample_rate, set(more))
     return {name: None if value is None or not np.isfinite(value) else value for name, value in found.items()}
 
 
@@ -96,20 +130,18 @@ def level_db(estimate: Waveform, mixture: Waveform) -> float | None:
     return max(_LEAST_LEVEL_DB, 10 * float(np.log10(max(one / whole, 1e-12))))
 
 
-def _bss_scores(
-    estimate: Waveform, reference: Waveform, mixture: Waveform, sample_rate: int
-) -> dict[str, float | None]:
+def _bss_scores(estimate: Waveform, truth: Truth) -> dict[str, float | None]:
     """Give both orders; the released script takes the estimate for the reference, of the mixture too."""
 
     def ratio(one: Waveform, other: Waveform) -> float | None:
-        return bss_sdr(one, other, sample_rate=sample_rate)
+        return bss_sdr(one, other, sample_rate=truth.sample_rate)
 
-    right, swapped = ratio(estimate, reference), ratio(reference, estimate)
+    right, swapped = ratio(estimate, truth.reference), ratio(truth.reference, estimate)
     return {
         "bss_sdr": right,
-        "bss_sdri": _difference(right, ratio(mixture, reference)),
+        "bss_sdri": _difference(right, truth.mixture_bss_sdr),
         "bss_sdr_swapped": swapped,
-        "bss_sdri_swapped": _difference(swapped, ratio(mixture, estimate)),
+        "bss_sdri_swapped": _difference(swapped, ratio(truth.mixture, estimate)),
     }
 
 

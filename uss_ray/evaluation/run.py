@@ -33,8 +33,8 @@ from uss_ray.evaluation.benchmarks.known import (
 )
 from uss_ray.evaluation.items import EvaluationList, Item, read_list
 from uss_ray.evaluation.label_metrics import Times, ca_sdri, capi_sdri, event_counts, frame_counts
-from uss_ray.evaluation.measures import not_measurable, score
-from uss_ray.evaluation.metrics import is_silent, sdr
+from uss_ray.evaluation.measures import Truth, not_measurable, score
+from uss_ray.evaluation.metrics import is_silent
 from uss_ray.evaluation.queries import (
     ByCondition,
     ByIndex,
@@ -74,6 +74,8 @@ ITEMS_FOLDER = "items"
 EVENTS = "events"
 """What stands for a query where nothing is asked for."""
 TIME_COUNTS = ("events_right", "events_found", "events_true", "frames_right", "frames_found", "frames_true")
+_Truths = Mapping[tuple[str, str], Truth]
+"""By item and label."""
 LEVEL = "level-"
 """What stands for a query where all nodes of a level are asked for, with its number behind."""
 
@@ -357,11 +359,16 @@ class Evaluator:
                 mixed.append(mix(item, self.sounds))
             except DataError as error:
                 lost.append((item, error.reason))
+        truths = {
+            (one.item.item_id, label): Truth(target, one.mixture, one.sample_rate)
+            for one in mixed
+            for label, target in one.targets.items()
+        }
         beside = [
-            [row for one in mixed for row in self._scores([one], system.separate([one]), system)]
+            [row for one in mixed for row in self._scores([one], system.separate([one]), system, truths)]
             for system in BASELINES
         ]
-        return _Read(mixed, lost, beside)
+        return _Read(mixed, truths, lost, beside)
 
     def _rows_of_group(self, read: _Read) -> list[list[ScoreRow]]:
         """Give rows of what was lost, of each system, and of scenes of which nothing was asked."""
@@ -373,7 +380,7 @@ class Evaluator:
             found = system.separate(mixed)
             self.spent.separating += time.monotonic() - began
             began = time.monotonic()
-            rows.append(self._scores(mixed, found, system))
+            rows.append(self._scores(mixed, found, system, read.truths))
             self.spent.scoring += time.monotonic() - began
         is_found = self.benchmark.card.is_of_scenes and "engine" in self.request.systems
         rows.append([self._events(one) for one in mixed] if is_found else [])
@@ -382,7 +389,7 @@ class Evaluator:
         return rows
 
     def _scores(
-        self, mixed: Sequence[MixedItem], found: Sequence[Separated], system: System
+        self, mixed: Sequence[MixedItem], found: Sequence[Separated], system: System, truths: _Truths
     ) -> list[ScoreRow]:
         """Score estimates; measures that take long, as those of BSSEval, in as many threads as the networks have."""
         asked = [
@@ -390,7 +397,7 @@ class Evaluator:
             for one, separated in zip(mixed, found, strict=True)
             for label in one.targets
         ]
-        score_one = partial(self._score, system=system)
+        score_one = partial(self._score, system=system, truths=truths)
         threads = torch.get_num_threads() if self.benchmark.card.measures else 1
         if threads == 1:
             return [score_one(*target) for target in asked]
@@ -455,12 +462,14 @@ class Evaluator:
         """Whether it is known when targets sound; of a scene without any then too."""
         return any(source.sounds for item in self.scored.items for source in item.sources)
 
-    def _score(self, mixed: MixedItem, separated: Separated, label: str, *, system: System) -> ScoreRow:
+    def _score(
+        self, mixed: MixedItem, separated: Separated, label: str, *, system: System, truths: _Truths
+    ) -> ScoreRow:
         more = [name for name in self.benchmark.card.measures if name not in self.not_measured]
-        target, estimate = mixed.targets[label], separated.estimates.get(label)
+        truth, estimate = truths[mixed.item.item_id, label], separated.estimates.get(label)
         scores: dict[str, float | None] = {}
         if estimate is not None:
-            scores = score(estimate, target, mixed.mixture, sample_rate=mixed.sample_rate, more=more)
+            scores = score(estimate, truth, more=more)
         return ScoreRow(
             item_id=mixed.item.item_id,
             label=label,
@@ -469,7 +478,7 @@ class Evaluator:
             scores={name: value for name, value in scores.items() if value is not None},
             undefined=tuple(name for name, value in scores.items() if value is None),
             is_detected=separated.detected.get(label),
-            input_sdr=None if is_silent(target) else float(sdr(mixed.mixture, target)),
+            input_sdr=None if truth.is_silent else truth.mixture_sdr,
             sources=len({source.label for source in mixed.item.sources if source.role != "mixture"}),
             seconds=len(mixed.mixture) / mixed.sample_rate,
             reason=separated.reasons.get(label),
@@ -613,6 +622,7 @@ class _Read:
     """A group of items as sound, those that cannot be mixed with the reason, and the rows of each baseline."""
 
     mixed: Sequence[MixedItem]
+    truths: _Truths
     lost: Sequence[tuple[Item, str]]
     beside: Sequence[list[ScoreRow]]
 

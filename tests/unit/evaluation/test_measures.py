@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from uss_ray.evaluation.measures import ALWAYS, not_measurable, score
+from uss_ray.evaluation.measures import ALWAYS, Truth, not_measurable, score
 
 RATE = 16_000
 TIME = np.arange(RATE) / RATE
@@ -12,7 +12,7 @@ OTHER = (0.2 * np.sin(2 * np.pi * 1000 * TIME)).astype(np.float32)
 
 
 def scored(estimate: np.ndarray, *more: str) -> dict[str, float | None]:
-    return score(estimate, TARGET, TARGET + OTHER, sample_rate=RATE, more=more)
+    return score(estimate, Truth(TARGET, TARGET + OTHER, RATE), more=more)
 
 
 def test_doing_nothing_is_worth_nothing_and_half_three_decibels() -> None:
@@ -23,10 +23,10 @@ def test_doing_nothing_is_worth_nothing_and_half_three_decibels() -> None:
 
 
 def test_of_a_silent_target_nothing_is_defined() -> None:
-    found = score(0.1 * OTHER, TARGET * 0, OTHER, sample_rate=RATE)
+    found = score(0.1 * OTHER, Truth(TARGET * 0, OTHER, RATE))
     assert found == dict.fromkeys(ALWAYS) | {"level": pytest.approx(-20.0)}  # but for what leaks
-    assert score(OTHER * 0, TARGET, OTHER, sample_rate=RATE)["level"] == -60.0
-    assert score(OTHER, TARGET, OTHER * 0, sample_rate=RATE)["level"] is None
+    assert score(OTHER * 0, Truth(TARGET, OTHER, RATE))["level"] == -60.0
+    assert score(OTHER, Truth(TARGET, OTHER * 0, RATE))["level"] is None
 
 
 def test_what_is_not_finite_is_not_defined() -> None:
@@ -35,7 +35,7 @@ def test_what_is_not_finite_is_not_defined() -> None:
     broken[7] = np.nan
     assert set(scored(broken).values()) == {None}
     blink = slice(0, RATE // 50)  # shorter than a frame of two
-    short = score(TARGET[blink], TARGET[blink], OTHER[blink], sample_rate=RATE)
+    short = score(TARGET[blink], Truth(TARGET[blink], OTHER[blink], RATE))
     assert all(value is None or np.isfinite(value) for value in short.values())
 
 
@@ -50,7 +50,7 @@ def test_both_orders_of_bsseval_are_named() -> None:
 def test_speech_is_scored_at_its_own_rate() -> None:
     rng = np.random.default_rng(0)
     speech = rng.standard_normal(32_000 * 2).astype(np.float32) * 0.1
-    found = score(speech, speech, speech * 2, sample_rate=32_000, more=("ssnr", "stoi"))
+    found = score(speech, Truth(speech, speech * 2, 32_000), more=("ssnr", "stoi"))
     assert found["ssnr"] == 35.0
     assert found["stoi"] == pytest.approx(1.0)
     assert "pesq" not in found
@@ -60,7 +60,7 @@ def test_what_needs_a_compiler_is_scored_where_it_is_installed() -> None:
     pytest.importorskip("pesq")
     rng = np.random.default_rng(0)
     speech = rng.standard_normal(16_000 * 2).astype(np.float32) * 0.1
-    found = score(speech, speech, speech * 2, sample_rate=16_000, more=("csig",))
+    found = score(speech, Truth(speech, speech * 2, 16_000), more=("csig",))
     assert {"pesq", "csig", "cbak", "covl"} <= found.keys()
 
 

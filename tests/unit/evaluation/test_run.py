@@ -11,7 +11,7 @@ from uss_ray.errors import ConfigError, DataError
 from uss_ray.evaluation.benchmarks.known import draw_list, find_benchmark
 from uss_ray.evaluation.heard import choose_heard, read_heard, sounds_to_keep
 from uss_ray.evaluation.items import EvaluationList
-from uss_ray.evaluation.measures import score
+from uss_ray.evaluation.measures import Truth, score
 from uss_ray.evaluation.request import EvaluationRequest
 from uss_ray.evaluation.result import by_system, summarise_system
 from uss_ray.evaluation.run import (
@@ -73,9 +73,8 @@ def test_every_system_scores_every_item(two_sources, two_means, tmp_path, listed
     sounds = read_heard(run, chosen)
     for sound in sounds:
         [target] = (row for row in parts["engine", "oracle"] if row.item_id == sound.heard.item_id)
-        told = score(
-            sound.sounds["estimate"], sound.sounds["target"], sound.sounds["mixture"], sample_rate=32_000
-        )
+        truth = Truth(sound.sounds["target"], sound.sounds["mixture"], 32_000)
+        told = score(sound.sounds["estimate"], truth)
         assert told["sdri"] == pytest.approx(target.scores["sdri"], abs=0.05)
     (run / "heard" / "best-target.flac").remove()
     assert len(read_heard(run, chosen)) == 2

@@ -18,7 +18,7 @@ import yaml
 from tests.unit.evaluation.benchmarks.conftest import drawn, mixed, text, tone, write
 from uss_ray.evaluation.averages import class_median_mean
 from uss_ray.evaluation.items import EvaluationList
-from uss_ray.evaluation.measures import score
+from uss_ray.evaluation.measures import Truth, score
 
 RATE, SAMPLES, SEED, EACH = 32_000, 64_000, 1234, 100
 
@@ -159,7 +159,7 @@ def test_the_scripts_scores_are_ours_with_museval_s_arguments_swapped() -> None:
     rng = np.random.default_rng(0)
     reference, other = (rng.standard_normal(3 * RATE).astype(np.float32) * 0.1 for _ in range(2))
     estimate, mixture = reference + 0.3 * other, reference + other
-    ours = score(estimate, reference, mixture, sample_rate=RATE, more=("bss_sdr_swapped", "bss_sdri_swapped"))
+    ours = score(estimate, Truth(reference, mixture, RATE), more=("bss_sdr_swapped", "bss_sdri_swapped"))
 
     def swapped(heard: np.ndarray) -> float:
         ratios = museval.evaluate(
