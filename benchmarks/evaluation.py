@@ -3,8 +3,8 @@
     python benchmarks/evaluation.py DATA --items 720
 
 DATA is a set with known events, or a folder of several. All times are of the same run, so a busy machine slows them
-alike. Files are read, and baselines scored, in a thread beside the networks: of CPU, the thread that the networks run in
-is what an idle machine takes, and all threads together what a single core takes.
+alike. Files are read, and baselines scored, in a thread beside the networks: CPU of the thread that the networks run in
+is what an idle machine takes, that of all threads what a single core takes.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ def main() -> None:
     )
     print(
         f"\n{result.scored} items, {forwards.calls} forwards, {forwards.cpu:.0f} s of CPU; over networks: wall "
-        f"{wall / forwards.seconds:.2f}; CPU {own / forwards.cpu:.2f} beside a core that reads, {cpu / forwards.cpu:.2f} "
-        "with all that is read and scored beside"
+        f"{wall / forwards.seconds:.2f}; CPU {own / forwards.cpu:.2f} beside a core that reads, "
+        f"{cpu / forwards.cpu:.2f} with all that is read and scored beside"
     )
 
 

@@ -42,6 +42,12 @@ class Calibrate(Settings):
     held_out: str | None = Field(
         default="eval", description="Split to tell what came of it; none: only the fitted one is told of."
     )
+    precision: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Share of what is found that is to be there; without it thresholds are those of the highest F1.",
+    )
     limit: int | None = Field(
         default=None, ge=1, description="At most so many clips of each split of a data set."
     )
@@ -68,7 +74,7 @@ def run(arguments: Sequence[str]) -> int:
         raise ConfigError("uss-ray calibrate", expected="--data or --corrections", found="neither")
     note_loading("the networks")
     from uss_ray.cli.display import say, show_table
-    from uss_ray.evaluation.calibration import NOW, choose, cross_validate, fit, judge
+    from uss_ray.evaluation.calibration import NOW, THRESHOLD_WAYS, WAYS, choose, cross_validate, fit, judge
     from uss_ray.ontology.vocabulary import Vocabulary
     from uss_ray.separation.engine import build_engine
     from uss_ray.separation.settings import EVENT_THRESHOLD
@@ -80,9 +86,14 @@ def run(arguments: Sequence[str]) -> int:
     weights.check_classes(vocabulary.classes.ids)
     engine = build_engine(weights, vocabulary=vocabulary)
     seen = _seen(asked, engine=engine, weights=weights)
-    scores = cross_validate(seen, given_threshold=EVENT_THRESHOLD)
+    scores = cross_validate(
+        seen,
+        given_threshold=EVENT_THRESHOLD,
+        precision=asked.precision,
+        ways=WAYS if asked.precision is None else THRESHOLD_WAYS,
+    )
     chosen = choose(scores)
-    fitted = fit(seen, chosen.way, given_threshold=EVENT_THRESHOLD)
+    fitted = fit(seen, chosen.way, given_threshold=EVENT_THRESHOLD, precision=asked.precision)
     later = _heard(asked, split=asked.held_out, engine=engine) if asked.held_out and asked.data else None
     now = fit(seen, NOW, given_threshold=EVENT_THRESHOLD)
     held_out = [] if later is None else [judge(now, later), judge(fitted, later, way=chosen.way)]

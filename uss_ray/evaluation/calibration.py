@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -107,6 +108,8 @@ WAYS = (
     Way("class", "class"),
 )
 """From the simplest."""
+THRESHOLD_WAYS = tuple(way for way in WAYS if way.thresholds != "given")
+"""Those that can be held to a precision."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,7 @@ class Score:
     log_loss_of_folds: tuple[float, ...] = ()
 
 
-def fit(seen: Observations, way: Way, *, given_threshold: float) -> Fitted:
+def fit(seen: Observations, way: Way, *, given_threshold: float, precision: float | None = None) -> Fitted:
     """Fit a way to what was seen.
 
     Parameters
@@ -178,6 +181,8 @@ def fit(seen: Observations, way: Way, *, given_threshold: float) -> Fitted:
     way : Way
     given_threshold : float
         Of ways that fit none.
+    precision : float or None, default=None
+        Share of what is found that is to be there, in (0, 1); None: thresholds are those of the highest F1.
     """
     classes = np.unique(seen.classes).tolist()
     logits = seen.logits
@@ -198,17 +203,23 @@ def fit(seen: Observations, way: Way, *, given_threshold: float) -> Fitted:
     if way.thresholds == "given":
         return fitted
     probs = fitted.probs(seen)
-    thresholds = dict.fromkeys(classes, _threshold(probs, seen.is_there, otherwise=given_threshold))
+    threshold = partial(_threshold, precision=precision)
+    thresholds = dict.fromkeys(classes, threshold(probs, seen.is_there, otherwise=given_threshold))
     if way.thresholds == "class":
         for index in classes:
             own = seen.classes == index
             if _enough(seen.is_there[own]):
-                thresholds[index] = _threshold(probs[own], seen.is_there[own], otherwise=thresholds[index])
+                thresholds[index] = threshold(probs[own], seen.is_there[own], otherwise=thresholds[index])
     return Fitted(fitted.slopes, fitted.offsets, thresholds)
 
 
 def cross_validate(
-    seen: Observations, *, given_threshold: float, ways: Sequence[Way] = WAYS, folds: int = _FOLDS
+    seen: Observations,
+    *,
+    given_threshold: float,
+    precision: float | None = None,
+    ways: Sequence[Way] = WAYS,
+    folds: int = _FOLDS,
 ) -> list[Score]:
     """Judge ways on recordings that they were not fitted on, each recording once.
 
@@ -216,7 +227,8 @@ def cross_validate(
     ----------
     seen : Observations
     given_threshold : float
-        As of `fit`.
+    precision : float or None, default=None
+        Both as of `fit`.
     ways : sequence of Way
     folds : int, default=5
         Which of them a recording is in depends on its name alone.
@@ -245,7 +257,10 @@ def cross_validate(
         )
     scores = []
     for way in ways:
-        fitted = [fit(seen.where(fold != one), way, given_threshold=given_threshold) for one in range(folds)]
+        fitted = [
+            fit(seen.where(fold != one), way, given_threshold=given_threshold, precision=precision)
+            for one in range(folds)
+        ]
         judged = [judge(one, part) for one, part in zip(fitted, parts, strict=True)]
         counts = np.sum([_counts(one, part) for one, part in zip(fitted, parts, strict=True)], axis=0)
         weights = [len(part) for part in parts]
@@ -326,15 +341,24 @@ def _line(
     return float(line[0]), float(line[1])
 
 
-def _threshold(probs: NDArray[np.float64], is_there: NDArray[np.bool_], *, otherwise: float) -> float:
-    """Find the threshold of the highest F1, in the middle between two probabilities."""
+def _threshold(
+    probs: NDArray[np.float64], is_there: NDArray[np.bool_], *, otherwise: float, precision: float | None
+) -> float:
+    """Find the threshold of the highest F1, or that finds most at a precision, in the middle between two probabilities.
+
+    Where no threshold has the precision, it is the one that comes nearest.
+    """
     if not is_there.any():
         return otherwise
     order = np.argsort(-probs, kind="stable")
     ranked, right = probs[order], np.cumsum(is_there[order])
     is_last = np.append(ranked[1:] < ranked[:-1], True)
-    f1 = np.where(is_last, 2 * right / (np.arange(1, len(right) + 1) + right[-1]), -1.0)
-    place = int(np.argmax(f1))
+    found = np.arange(1, len(right) + 1)
+    if precision is None:
+        worth = 2 * right / (found + right[-1])
+    else:
+        worth = np.where(right >= precision * found, 1.0 + right, right / found)
+    place = int(np.argmax(np.where(is_last, worth, -1.0)))
     below = ranked[place + 1] if place + 1 < len(ranked) else 0.0
     return float((ranked[place] + below) / 2)
 

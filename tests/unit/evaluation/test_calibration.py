@@ -6,6 +6,7 @@ import pytest
 from uss_ray.errors import DataError
 from uss_ray.evaluation.calibration import (
     NOW,
+    THRESHOLD_WAYS,
     WAYS,
     Observations,
     Score,
@@ -45,6 +46,29 @@ def test_where_classes_differ_a_line_a_class_is_chosen_and_one_threshold_is_enou
     scores = cross_validate(seen, given_threshold=0.3)
     assert [score.way for score in scores] == list(WAYS)
     assert choose(scores).way == Way("class", "one")
+
+
+@pytest.mark.parametrize("way", THRESHOLD_WAYS)
+def test_thresholds_are_held_to_a_wanted_precision_and_find_most_at_it(way):
+    seen = told(recordings=600, classes=3, slope=1.0, offsets=[1.0, -1.0, 0.0])
+    best = judge(fit(seen, way, given_threshold=0.3), seen)
+    sure = judge(fit(seen, way, given_threshold=0.3, precision=0.8), seen)
+    surer = judge(fit(seen, way, given_threshold=0.3, precision=0.9), seen)
+    assert best.precision < 0.8 <= sure.precision < 0.85
+    assert 0.9 <= surer.precision < 0.95
+    assert best.recall > sure.recall > surer.recall > 0.05
+
+
+def test_a_precision_that_nothing_has_is_come_near_to():
+    rows = [
+        ("a", 0, 0.9, False),
+        ("a", 1, 0.8, True),
+        ("b", 0, 0.7, False),
+        ("b", 1, 0.6, True),
+        ("c", 0, 0.1, False),
+    ]
+    fitted = fit(Observations.of_rows(rows), Way("none", "one"), given_threshold=0.3, precision=0.9)
+    assert fitted.thresholds[0] == pytest.approx(0.75)  # one of two is right
 
 
 def test_thresholds_a_class_that_only_follow_chance_are_not_taken():

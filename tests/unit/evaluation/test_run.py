@@ -13,7 +13,7 @@ from uss_ray.evaluation.heard import choose_heard, read_heard, sounds_to_keep
 from uss_ray.evaluation.items import EvaluationList
 from uss_ray.evaluation.measures import Truth, score
 from uss_ray.evaluation.request import EvaluationRequest
-from uss_ray.evaluation.result import by_system, summarise_system
+from uss_ray.evaluation.result import by_system, make_result, summarise_system
 from uss_ray.evaluation.run import (
     TIME_COUNTS,
     Evaluator,
@@ -78,6 +78,12 @@ def test_every_system_scores_every_item(two_sources, two_means, tmp_path, listed
         assert told["sdri"] == pytest.approx(target.scores["sdri"], abs=0.05)
     (run / "heard" / "best-target.flac").remove()
     assert len(read_heard(run, chosen)) == 2
+    # networks that nobody trained hardly hear a condition, and that is said
+    told = make_result(
+        rows, request=request, scored=scored, card=evaluator.benchmark.card, weights=("tiny", "abc")
+    )
+    assert told.condition is not None
+    assert told.condition.is_blind
     assert min(evaluator.spent.reading, evaluator.spent.separating, evaluator.spent.scoring) > 0
 
 
