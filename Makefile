@@ -7,6 +7,7 @@ INDEX  ?=
 INSTALL := $(PIP) install --quiet --quiet --no-compile --constraint constraints.txt $(addprefix --extra-index-url ,$(INDEX))
 DEMO   := out/demo
 # Tests that wait for Ray run beside those that compute; those of one Ray stay together, one after another (ADR 49).
+# Beyond two, a process does what needs no Ray, with less of the CPUs (ADR 70).
 SIDE_BY_SIDE := --dist loadgroup --numprocesses
 
 # A run starts many Python processes; where bytecode may not be kept, each compiles torch and Ray anew.
@@ -14,6 +15,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # What a change is tried on while it is made: no Ray, no S3 server, no browser, no published package, nothing slow.
 FAST := not ray and not s3 and not peer and not browser and not slow and not gpu
+# Where none of these are, nothing is read either.
+NOT_FAST := $(addprefix --ignore=tests/,browser edge faults gpu parity)
 
 .PHONY: help setup demo check test lint fast format clean
 .DEFAULT_GOAL := help
@@ -50,13 +53,13 @@ check: $(VENV)/.dev  ## style, types, contracts and the fast tests, in a minute 
 	@$(MAKE) --no-print-directory --jobs 2 lint fast
 
 fast: $(VENV)/.dev
-	@OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest $(SIDE_BY_SIDE) 2 --quiet -m '$(FAST)'
+	@OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest $(SIDE_BY_SIDE) 2 --quiet $(NOT_FAST) -m '$(FAST)'
 
 test: $(VENV)/.dev   ## all tests, with a real S3 server and browser where they can be installed
 	@export OMP_NUM_THREADS=1; \
 	if sh tests/servers/install.sh; then export USS_RAY_REQUIRE_S3=1; fi; \
 	if sh tests/edge/install.sh; then export USS_RAY_REQUIRE_EDGE=1; fi; \
-	if sh tests/browser/install.sh; then export USS_RAY_REQUIRE_BROWSER=1; fi; $(VENV)/bin/python -m pytest $(SIDE_BY_SIDE) 2
+	if sh tests/browser/install.sh; then export USS_RAY_REQUIRE_BROWSER=1; fi; $(VENV)/bin/python -m pytest $(SIDE_BY_SIDE) 3
 
 lint: $(VENV)/.dev   ## style, types and import contracts
 	@$(VENV)/bin/ruff check .

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Generator, Iterator, Set
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile as sf
+from _pytest.doctest import DoctestModule
 
 from uss_ray.threads import wait_patiently
 
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
+os.environ.setdefault(
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5"
+)  # else its controller looks every two seconds
 wait_patiently()
 
 pytest_plugins = ["tests.servers.fixtures"]
@@ -26,6 +30,8 @@ MakeRecording = Callable[..., Path]
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Keep files of a folder together: pytest forgets a folder's fixtures where another one is named in between."""
+    if is_filling(os.environ.get("PYTEST_XDIST_WORKER", "")):
+        os.nice(5)
     session.config.args.sort(key=lambda named: Path(named.partition("::")[0]).absolute().parts)
 
 
@@ -53,8 +59,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             return super()._split_scope(nodeid).split("::")[0]
 
+        def _assign_work_unit(self, node: Any) -> None:
+            others = (scope for scope in self.workqueue if scope not in RAY_GROUPS)
+            if is_filling(node.gateway.id) and (first := next(others, None)) is not None:
+                self.workqueue.move_to_end(first, last=False)
+            super()._assign_work_unit(node)
+
     config.option.loadscopereorder = False
     return ByGroupOrFile(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file() -> Generator[None, list[Any], list[Any]]:
+    """Look for no doctests in tests: there are none, and it takes a second of a process."""
+    found = yield
+    return [collector for collector in found if not isinstance(collector, DoctestModule)]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -76,6 +95,12 @@ GROUPS = ("a Ray of their own", "faults", "ray", "storage")
 Tests that start a Ray of their own do so one at a time. Those of faults share a Ray and an S3 server, others on the Ray
 of the tests another one, those of storage another server.
 """
+RAY_GROUPS = GROUPS[:3]
+
+
+def is_filling(worker: str) -> bool:
+    """Tell whether a process is there to compute while others wait for Ray: two Rays at a time fill a machine."""
+    return int(worker.removeprefix("gw") or 0) >= 2
 
 
 def group_of(item: pytest.Item) -> str | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -13,11 +11,10 @@ import numpy as np
 import psutil
 import pytest
 import soundfile as sf
-from filelock import FileLock
 
 from tests.faults.commands import PATIENCE_SECONDS, ArchiveCommand
 from tests.faults.disturbances import DisturbedSeparator, Gate
-from tests.faults.results import stems_of
+from tests.faults.results import separate_here
 from uss_ray.api.request import Query, SeparationRequest, request_with
 from uss_ray.pipelines.archive.job import ArchiveResult, separate_archive
 from uss_ray.pipelines.runtime.options import JobOptions
@@ -70,24 +67,8 @@ def make_request(tiny_weights: Path) -> MakeRequest:
 def undisturbed(
     archive: Path, make_request: MakeRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str]:
-    """Checksum of every stem of an undisturbed run, by its name; done once for all processes of a test run."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        return _undisturbed(archive, make_request, tmp_path_factory.mktemp("undisturbed"))
-    told = tmp_path_factory.getbasetemp().parent / "undisturbed.json"
-    with FileLock(f"{told}.lock"):
-        if not told.exists():
-            made = _undisturbed(archive, make_request, tmp_path_factory.mktemp("undisturbed"))
-            told.write_text(json.dumps(made))
-        stems: dict[str, str] = json.loads(told.read_text())
-    return stems
-
-
-def _undisturbed(archive: Path, make_request: MakeRequest, output: Path) -> dict[str, str]:
-    """Run on the Ray of the tests where it is started, else on one for this run."""
-    result = separate_archive(str(archive), request=make_request(output), options=OPTIONS)
-    assert result.exit_code == 0
-    assert result.summary.recordings.separated == SHORT + 1
-    return stems_of(output)
+    """Checksum of every stem that the archive has where nothing happens, by its name."""
+    return separate_here(archive, request=make_request(tmp_path_factory.mktemp("undisturbed")))
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,29 @@ from collections.abc import Collection
 from pathlib import Path
 
 import soundfile as sf
+import torch
 
+from uss_ray.api.request import SeparationRequest
+from uss_ray.api.separator import RecordingSeparator
+from uss_ray.api.several import recordings_at, separate_each
+from uss_ray.api.sounds import SeparatedRecording
 from uss_ray.results.index.table import read_index
+
+
+def separate_here(archive: Path, *, request: SeparationRequest) -> dict[str, str]:
+    """Separate an archive in this process, each recording in one piece, with a worker's one thread; checksum its stems.
+
+    Nothing that a job does with Ray, spans and ledger can be wrong in what it is compared with.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        inputs = recordings_at([str(archive)], request=request)
+        separated = list(separate_each(RecordingSeparator(request), inputs))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(isinstance(one, SeparatedRecording) for one in separated)
+    return stems_of(Path(request.output))
 
 
 def stems_of(output: Path) -> dict[str, str]:

@@ -16,9 +16,13 @@ from tests.faults.conftest import OPTIONS, SHORT
 from tests.faults.disturbances import LOOK_SECONDS, DisturbedSeparator, Gate
 from tests.faults.results import assert_complete, failed, separated, stems_of
 from tests.servers.ceph import ACCESS_KEY, SECRET_KEY
+from tests.servers.faulty_proxy import FaultyProxy
 from tests.servers.fixtures import BUCKET
+from uss_ray.api.request import SeparationRequest
 from uss_ray.errors import OutputError
 from uss_ray.pipelines.archive.job import separate_archive
+from uss_ray.pipelines.runtime import lease
+from uss_ray.pipelines.runtime.progress import Progress
 from uss_ray.store.options import StoreOptions
 from uss_ray.store.store import Store
 
@@ -29,24 +33,8 @@ DROPPED = None
 TIMES = 4  # each fault, one after another; a request meets a few of them
 
 
-def test_an_archive_in_an_object_store_is_the_same_as_in_a_folder(
-    archive, make_request, undisturbed, s3_server, s3_root, tmp_path
-):
-    source, output = put(archive, s3_root), str(Store(s3_root) / "out")
-    result = separate_archive(source, request=make_request(output), options=OPTIONS)
-    assert result.exit_code == 0
-    assert result.summary.recordings.separated == SHORT + 1
-    fetched = fetch(output, tmp_path / "fetched")
-    assert_complete(fetched, stems=undisturbed)
-    assert not s3_server.client().list_multipart_uploads(Bucket=BUCKET).get("Uploads")
-    logs = list(Path(ray.nodes()[0]["RayletSocketName"]).parents[1].glob("logs/*"))
-    assert logs
-    told = [file for file in [*fetched.rglob("*"), *logs] if file.is_file()]
-    assert [file for file in told if tells_a_secret(file)] == []
-
-
-def test_a_store_that_fails_for_a_while_costs_nothing(
-    archive, make_request, undisturbed, faulty_s3, s3_root, tmp_path
+def test_an_archive_in_a_store_that_fails_for_a_while_is_the_same_as_in_a_folder(
+    archive, make_request, undisturbed, s3_server, faulty_s3, s3_root, tmp_path
 ):
     """Refusals, slow answers, connections dropped before and after the server did its work."""
     source, output = put(archive, s3_root), str(Store(s3_root) / "out")
@@ -71,19 +59,61 @@ def test_a_store_that_fails_for_a_while_costs_nothing(
     answers = [request.status for request in faulty_s3.seen]
     assert [answers.count(status) for status in (*STATUSES, DROPPED)] == [TIMES, TIMES, 2 * TIMES]
     assert result.exit_code == 0
-    assert_complete(fetch(output, tmp_path / "fetched"), stems=undisturbed)
+    assert result.summary.recordings.separated == SHORT + 1
+    fetched = fetch(output, tmp_path / "fetched")
+    assert_complete(fetched, stems=undisturbed)
+    assert not s3_server.client().list_multipart_uploads(Bucket=BUCKET).get("Uploads")
+    logs = list(Path(ray.nodes()[0]["RayletSocketName"]).parents[1].glob("logs/*"))
+    assert logs
+    told = [file for file in [*fetched.rglob("*"), *logs] if file.is_file()]
+    assert [file for file in told if tells_a_secret(file)] == []
 
 
-def test_a_store_that_is_away_ends_a_run_that_goes_on_when_it_is_back(
-    archive, make_request, go_on, undisturbed, faulty_s3, s3_root, tmp_path
+def test_a_store_that_is_away_or_silent_or_refuses_something_leaves_it_to_the_next_run(
+    archive, make_request, go_on, undisturbed, faulty_s3, s3_root, tmp_path, monkeypatch
 ):
-    """The whole store is away for longer than the patience."""
+    """One output, four runs of the same job: each does what those before have left, and fails nothing."""
     source, output = put(archive, s3_root), str(Store(s3_root) / "out")
     storage = StoreOptions(endpoint=faulty_s3.endpoint, patience_seconds=1)
-    gate = Gate(tmp_path / "gate")
+    monkeypatch.setattr(lease, "_PATIENCE_SECONDS", 1.0)  # once more, for letting go
+    _is_away(source, make_request(output, storage=storage), faulty_s3, _gate(tmp_path / "away"))
+    assert stems_of(fetch(output, tmp_path / "first")).items() <= undisturbed.items()
+
+    silent = StoreOptions(endpoint=faulty_s3.endpoint)
+    _never_answers(source, make_request(output, storage=silent), faulty_s3, _gate(tmp_path / "silent"))
+    found = fetch(output, tmp_path / "second")
+    assert stems_of(found).items() <= undisturbed.items()
+    assert separated(found)
+    assert failed(found) == {}
+
+    name = min({f"{number}.wav" for number in range(SHORT)} - separated(found))
+    faulty_s3.refuse(503, method="PUT", target=f"/{name}/")
+    result, _ = go_on(output, source=source, storage=storage)
+    assert result.exit_code == 8
+    faulty_s3.heal()
+    counts = result.summary.recordings
+    assert (counts.separated + counts.skipped, counts.failed, counts.unfinished) == (SHORT, 0, 1)
+    found = fetch(output, tmp_path / "third")
+    assert len(separated(found)) == SHORT
+    assert failed(found) == {}
+
+    result, begun = go_on(output, source=source, storage=storage)
+    assert result.exit_code == 0
+    assert begun == [name]
+    assert_complete(fetch(output, tmp_path / "fourth"), stems=undisturbed)
+
+
+def _gate(folder: Path) -> Gate:
+    """Give a gate that three units of work pass: so a recording is done, and short ones are left even by two runs."""
+    gate = Gate(folder)
     gate.folder.mkdir()
     for number in range(3):
         gate.open(number)
+    return gate
+
+
+def _is_away(source: str, request: SeparationRequest, faulty_s3: FaultyProxy, gate: Gate) -> None:
+    """The whole store is away for longer than the patience, from the fourth unit on."""
 
     def refuse() -> None:
         while len(gate.begun()) <= 3:
@@ -93,63 +123,38 @@ def test_a_store_that_is_away_ends_a_run_that_goes_on_when_it_is_back(
 
     refusing = threading.Thread(target=refuse, daemon=True)
     refusing.start()
-    with pytest.raises(OutputError, match=output) as caught:
+    with pytest.raises(OutputError, match=request.output) as caught:
         separate_archive(
             source,
-            request=make_request(output, storage=storage),
+            request=request,
             options=OPTIONS,
             make_separator=partial(DisturbedSeparator, deed=gate),
         )
     refusing.join()
     assert ACCESS_KEY not in str(caught.value)
     faulty_s3.heal()
-    found = fetch(output, tmp_path / "first")
-    assert stems_of(found).items() <= undisturbed.items()
-
-    result, _ = go_on(output, source=source, storage=storage)
-    assert result.exit_code == 0
-    assert_complete(fetch(output, tmp_path / "second"), stems=undisturbed)
 
 
-def test_a_store_that_never_answers_holds_no_stop(archive, make_request, faulty_s3, s3_root):
+def _never_answers(source: str, request: SeparationRequest, faulty_s3: FaultyProxy, gate: Gate) -> None:
     """It takes every request from the first recording on; the client itself would wait for a minute."""
-    source, output = put(archive, s3_root), str(Store(s3_root) / "out")
     held = threading.Event()
 
-    def hold_and_stop(_progress):
+    def hold_and_stop(_progress: Progress) -> None:
         if not held.is_set():
             held.set()
             faulty_s3.delay(600.0)
             os.kill(os.getpid(), signal.SIGTERM)
+            gate.open()
 
     with pytest.raises(OutputError, match="no answer, and the run is to end"):
         separate_archive(
             source,
-            request=make_request(output, storage=StoreOptions(endpoint=faulty_s3.endpoint)),
+            request=request,
             options=OPTIONS,
             on_progress=hold_and_stop,
+            make_separator=partial(DisturbedSeparator, deed=gate),
         )
-
-
-def test_a_store_that_refuses_one_recording_leaves_it_to_do_and_fails_none(
-    archive, go_on, undisturbed, faulty_s3, s3_root, tmp_path
-):
-    source, output = put(archive, s3_root), str(Store(s3_root) / "out")
-    storage = StoreOptions(endpoint=faulty_s3.endpoint, patience_seconds=1)
-    faulty_s3.refuse(503, method="PUT", target="/3.wav/")
-    result, _ = go_on(output, source=source, storage=storage)
-    assert result.exit_code == 8
     faulty_s3.heal()
-    counts = result.summary.recordings
-    assert (counts.separated, counts.failed, counts.unfinished) == (SHORT, 0, 1)
-    found = fetch(output, tmp_path / "first")
-    assert len(separated(found)) == SHORT
-    assert failed(found) == {}
-
-    result, begun = go_on(output, source=source, storage=storage)
-    assert result.exit_code == 0
-    assert begun == ["3.wav"]
-    assert_complete(fetch(output, tmp_path / "second"), stems=undisturbed)
 
 
 def put(archive: Path, root: str) -> str:

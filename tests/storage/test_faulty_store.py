@@ -109,7 +109,7 @@ def test_an_upload_given_up_is_aborted_though_the_store_is_still_shaky(
     faulty_s3: FaultyProxy, s3_server: CephServer, s3_root: str, local_file: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setenv("USS_RAY_STORAGE_PATIENCE_SECONDS", "1")
+    monkeypatch.setenv("USS_RAY_STORAGE_PATIENCE_SECONDS", "3")
     faulty_s3.refuse(503, target="partNumber=2")
     faulty_s3.drop_request(method="DELETE", times=1)
     with pytest.raises(OutputError) as caught:

@@ -161,6 +161,7 @@ def test_a_missing_bucket_is_refused_at_once(s3_server: CephServer, at_once: AtO
         list(Store("s3://no-such-bucket/archive").list())
 
 
+@pytest.mark.slow
 def test_no_credentials_are_told_at_once(tmp_path: Path) -> None:
     """In a process of its own, without the metadata service that other machines have."""
     code = """if True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -39,8 +40,11 @@ def launched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[NotingSsh
     import boto3
     from moto import mock_aws
     from ray.autoscaler._private import commands
+    from ray.autoscaler._private.aws import config as ray_aws
     from ray.autoscaler._private.aws.utils import resource_cache
 
+    # What AWS takes a while to tell all of its machines, moto knows at once.
+    monkeypatch.setattr(ray_aws, "time", SimpleNamespace(sleep=lambda _: None))
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")

@@ -131,6 +131,7 @@ def test_14_looking_up_a_sound():
     assert all(len(repr(scored.node)) < 200 for scored in match.runners_up)
 
 
+@pytest.mark.slow
 def test_15_a_notebook_shows_players(x, make_recording, asked):
     out = separate(x, sample_rate=16_000, classes=["Speech", "Dog"], **asked)
     page = out._repr_html_()
@@ -144,6 +145,7 @@ def test_15_a_notebook_shows_players(x, make_recording, asked):
     assert "Recording" in silent._repr_html_()
 
 
+@pytest.mark.slow
 def test_15_a_notebook_shows_players_of_files_too(x, make_recording, asked, tmp_path):
     path = make_recording("a.wav", seconds=2.0, channels=2)
     for write in ("stems", "active-spans", "index-only"):

@@ -48,6 +48,7 @@ def test_progress_ends_at_the_recordings_length(make_recording, tiny_weights, tm
     assert sorted(seen) == seen
 
 
+@pytest.mark.slow
 def test_recording_and_results_may_lie_in_an_object_store(make_recording, tiny_weights, tmp_path):
     store = fsspec.filesystem("memory")
     try:
@@ -77,6 +78,7 @@ def test_recording_and_results_may_lie_in_an_object_store(make_recording, tiny_w
         store.rm("/bucket", recursive=True)
 
 
+@pytest.mark.slow
 def test_a_store_of_its_own_is_used_for_everything_and_nothing_is_set_in_the_environment(
     make_recording, tiny_weights, tmp_path, monkeypatch
 ):
@@ -179,6 +181,7 @@ def test_the_same_input_gives_the_same_bytes(make_recording, tiny_weights, tmp_p
     assert first.rows[0].run_id == second.rows[0].run_id
 
 
+@pytest.mark.slow
 def test_a_fault_late_in_the_recording_leaves_nothing(tiny_weights, tmp_path):
     samples = np.random.default_rng(0).standard_normal(32_000 * 20).astype(np.float32) * 0.1
     samples[-10] = np.nan

@@ -124,6 +124,7 @@ def test_a_tagger_that_cannot_be_trained_is_refused(
     assert_refused(command("train", "tagger", file), tmp_path / "run", exit_code, words)
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_ends_a_run_and_the_state_is_kept_elsewhere(
     command, synthetic_set: SyntheticSet, tmp_path: Path, monkeypatch
 ) -> None:

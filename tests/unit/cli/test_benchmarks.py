@@ -52,6 +52,7 @@ def test_a_benchmark_without_data_is_one_line(command, tmp_path: Path) -> None:
     assert "--data: expected where the data of the benchmark are" in ran.err
 
 
+@pytest.mark.slow
 def test_a_list_of_some_classes_is_drawn(command, tmp_path: Path) -> None:
     held, drawn = tmp_path / "held.txt", tmp_path / "list.parquet"
     every = read_pairs_labels(command, tmp_path / "all.parquet")

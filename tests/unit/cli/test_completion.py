@@ -45,6 +45,7 @@ def test_bash_completes_commands_flags_and_choices(complete):
     assert "--container" in complete("data", "check", "--cont")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_other_shells_get_a_script_too(command, shell):
     ran = command("completion", shell)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 
 TWO_SOURCE = Path(__file__).parents[2] / "data" / "two_source"
@@ -47,6 +48,7 @@ def test_a_setting_out_of_range_is_one_line(command, tmp_path: Path) -> None:
     assert "--min-purity: expected at most 1, found 3" in ran.err
 
 
+@pytest.mark.slow
 def test_the_list_is_drawn_and_scored_with_the_gate_open_and_as_it_is_set(command, tmp_path: Path) -> None:
     drawn, run = tmp_path / "list.csv", tmp_path / "run"
     ran = command("evaluate", "list", TWO_SOURCE, "-o", drawn)

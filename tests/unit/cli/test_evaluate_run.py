@@ -43,6 +43,7 @@ def test_a_run_is_shown_and_written(command, esc50: Path, tmp_path: Path, tiny_w
     assert written["list_sha256"][:12] in ran.out
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_says_how_far_it_is_and_goes_on(
     command, esc50: Path, tmp_path: Path, tiny_weights: Path
 ) -> None:

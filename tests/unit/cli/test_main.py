@@ -45,6 +45,7 @@ def test_without_ray_it_is_said_what_to_install(line, tmp_path):
     assert len(ran.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line", [["--help"], ["find", "--help"], ["ontology"], ["weights", "show", "starter"]]
 )

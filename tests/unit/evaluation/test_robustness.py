@@ -40,6 +40,7 @@ def of_kind(listed: EvaluationList, data: Path, kind: str) -> list[MixedItem]:
     return [mix(item, shelf) for item in listed.items if f"/{kind} " in item.item_id][:12]
 
 
+@pytest.mark.slow
 def test_levels_numbers_and_lengths_are_varied_and_all_else_is_as_drawn(six: Path) -> None:
     plain = drawn("mini", six)
     assert drawn("mini", six, variation=Variation()) == plain

@@ -87,6 +87,7 @@ def test_every_system_scores_every_item(two_sources, two_means, tmp_path, listed
     assert min(evaluator.spent.reading, evaluator.spent.separating, evaluator.spent.scoring) > 0
 
 
+@pytest.mark.slow
 def test_a_scene_is_also_scored_without_asking(two_means, tmp_path) -> None:
     data = scenes_data(tmp_path / "data")
     request = EvaluationRequest(

@@ -203,7 +203,7 @@ def assert_tells_something(blocks: Sequence[EstimateBlock], *, targets: Sequence
 
 
 @pytest.mark.parametrize("joins", [FADED, HARD], ids=["faded", "hard"])
-@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("channels", [pytest.param(1, marks=pytest.mark.slow), 2])
 @pytest.mark.parametrize(
     "rate",
     [22050, *(pytest.param(rate, marks=pytest.mark.slow) for rate in (8000, 16000, 32000, 44100, 48000))],
@@ -222,7 +222,7 @@ def test_spans_set_end_to_end_are_the_undivided_recording(
 
 @pytest.mark.parametrize(
     "seconds",
-    [9.0001, 9.9999, *(pytest.param(seconds, marks=pytest.mark.slow) for seconds in (9.0, 9.05, 9.4))],
+    [9.0001, *(pytest.param(seconds, marks=pytest.mark.slow) for seconds in (9.0, 9.05, 9.4, 9.9999))],
 )
 @pytest.mark.parametrize("joins", [FADED, HARD], ids=["faded", "hard"])
 def test_a_recording_may_end_anywhere_in_the_context_of_a_span(
@@ -242,10 +242,10 @@ def test_a_recording_may_end_anywhere_in_the_context_of_a_span(
     ("settings", "seconds"),
     [
         (FADED.replace(segment_seconds=2), 20.0),
-        (FADED.replace(channel_mode="independent"), 13.0),
+        pytest.param(FADED.replace(channel_mode="independent"), 13.0, marks=pytest.mark.slow),
         (FADED.replace(mixture_consistency=True), 13.0),
-        (FADED.replace(context_seconds=1.3, fade_seconds=0.5), 17.0),
-        (FADED.replace(fade_seconds=0.0), 13.0),
+        pytest.param(FADED.replace(context_seconds=1.3, fade_seconds=0.5), 17.0, marks=pytest.mark.slow),
+        pytest.param(FADED.replace(fade_seconds=0.0), 13.0, marks=pytest.mark.slow),
         (FADED.replace(retag_doubtful=True, sure_probability=1.0), 13.3),
     ],
     ids=[
@@ -289,7 +289,7 @@ def test_events_keep_their_names_across_spans(networks: WeightsLike, vocabulary:
     assert (told[0.0] != told[3.0]).any(), "no name was kept"
 
 
-@pytest.mark.parametrize("held", [1, 2])
+@pytest.mark.parametrize("held", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_how_many_segments_are_held_at_a_time_changes_no_bit(
     networks: WeightsLike, vocabulary: Vocabulary, held: int
 ) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from tests.memory import least_peak_bytes
@@ -39,6 +40,7 @@ def peak_bytes(vocabulary: Vocabulary, *, seconds: int) -> int:
     return least_peak_bytes(separate, tries=2)
 
 
+@pytest.mark.slow
 def test_three_minutes_take_no_more_memory_than_half_a_minute(vocabulary: Vocabulary) -> None:
     short, long = peak_bytes(vocabulary, seconds=30), peak_bytes(vocabulary, seconds=180)
     held_if_it_grew = 150 * RATE * 2 * 4

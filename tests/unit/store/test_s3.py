@@ -51,7 +51,7 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def system() -> PatientS3FileSystem:
-    return PatientS3FileSystem(skip_instance_cache=True, patience_seconds=5)
+    return PatientS3FileSystem(skip_instance_cache=True, patience_seconds=60)
 
 
 def follow(script: Script, monkeypatch: pytest.MonkeyPatch) -> Script:

@@ -69,7 +69,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         thread.join()
 
 
-def place(server: Server, *, patience_seconds: float = 5) -> Store:
+def place(server: Server, *, patience_seconds: float = 60) -> Store:
     options = StoreOptions(patience_seconds=patience_seconds)
     return Store(f"http://127.0.0.1:{server.server_port}/a b.bin", options)
 

@@ -26,6 +26,7 @@ def test_the_list_is_that_of_pairs(vocabulary: Vocabulary) -> None:
     assert mixture_sdr(mixed(listed, TWO_SOURCE)) == pytest.approx(0.0, abs=0.01)
 
 
+@pytest.mark.slow
 def test_the_training_split_has_a_list_that_examples_are_taken_from(tmp_path: Path) -> None:
     evaluated, data = drawn("mini", TWO_SOURCE), tmp_path / "set"
     shutil.copytree(TWO_SOURCE, data)

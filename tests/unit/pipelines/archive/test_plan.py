@@ -78,6 +78,7 @@ def test_what_is_told_and_what_is_sampled_add_up(make_recording, tmp_path, reque
     assert plan.hours == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes", [{}, {"stem_format": "wav", "residual": False, "report": False}, {"write": "index-only"}]
 )

@@ -9,6 +9,7 @@ from uss_ray.pipelines.archive.plan_trial import run_trials
 from uss_ray.records import Recording
 
 
+@pytest.mark.slow
 def test_a_trial_takes_the_beginning_of_a_long_recording_and_passes_over_bad_ones(
     make_recording, request_for, tmp_path, monkeypatch
 ):
@@ -26,6 +27,7 @@ def test_a_trial_takes_the_beginning_of_a_long_recording_and_passes_over_bad_one
     assert run_trials(drawn[:2], request=request_for(), wanted=1) == []
 
 
+@pytest.mark.slow
 def test_a_trial_tells_what_was_written_and_leaves_the_output_alone(make_recording, request_for, tmp_path):
     path = make_recording("a.wav", seconds=2.0)
     drawn = [Recording(recording_uri=str(path), recording_id=name) for name in ("a.wav", "b.wav", "c.wav")]

@@ -79,6 +79,7 @@ def test_a_run_that_was_killed_twice_ends_in_the_same_bytes(tmp_path, tiny_weigh
     assert len(read_rows(tmp_path / "run" / "result.json")) == len(read_rows(output)) == 20 * 5
 
 
+@pytest.mark.slow
 def test_a_run_does_not_go_on_with_other_items(tmp_path, tiny_weights) -> None:
     """Chunks are stretches of the items that are there: a file that has come would move them."""
     request = make_request(tmp_path, tiny_weights, list=str(tmp_path / "list.parquet"), allow_missing=True)
@@ -100,6 +101,7 @@ def test_a_run_does_not_go_on_with_other_items(tmp_path, tiny_weights) -> None:
     assert evaluate_here(request.replace(output=str(tmp_path / "all"))).missing == 0
 
 
+@pytest.mark.slow
 def test_results_of_another_run_are_in_the_way(tmp_path, tiny_weights) -> None:
     evaluate_here(make_request(tmp_path, tiny_weights, limit=2))
     with pytest.raises(UssRayError, match="found results with limit 2"):

@@ -110,6 +110,7 @@ def test_results_of_other_settings_are_not_mixed_with_these(request_for) -> None
     assert mine_in_process(again).anchors == 2 * CLIPS
 
 
+@pytest.mark.slow
 def test_overwriting_begins_anew_unless_the_last_time_left_clips_that_fail(
     request_for, tmp_path: Path
 ) -> None:

@@ -60,7 +60,7 @@ class Rows:
         self._create_executor().execute("dag")
         for item in self._items:
             if item is None:
-                self.go_on.wait(10)
+                self.go_on.wait(300)
             elif isinstance(item, Exception):
                 raise item
             else:
@@ -74,12 +74,12 @@ def test_tables_come_in_order_and_end():
 def test_who_waits_for_a_table_gets_none_after_a_while():
     rows = Rows(TABLE, None, TABLE)
     stream = TableStream(rows)
-    assert stream.poll(seconds=10) is TABLE
+    assert stream.poll(seconds=60) is TABLE
     assert stream.poll(seconds=0.01) is None
     assert not stream.has_ended
     rows.go_on.set()
-    assert stream.poll(seconds=10) is TABLE
-    assert stream.poll(seconds=10) is None
+    assert stream.poll(seconds=60) is TABLE
+    assert stream.poll(seconds=60) is None
     assert stream.has_ended
 
 

@@ -32,6 +32,7 @@ def request_of(synthetic_set: SyntheticSet, output: Path, **values: object) -> P
     return PackRequest(anchors=str(synthetic_set.anchors), output=str(output), **values)
 
 
+@pytest.mark.slow
 def test_a_pack_that_was_cut_off_goes_on_to_the_same_bytes(
     large_set: SyntheticSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

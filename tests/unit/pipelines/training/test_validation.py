@@ -69,6 +69,7 @@ def test_a_run_is_scored_by_the_engine_and_its_best_state_is_kept(
     assert [place.name for place in (tmp_path / "run" / "tensorboard").iterdir()]
 
 
+@pytest.mark.slow
 def test_a_validation_that_a_kill_came_before_is_made_up_for(
     synthetic_set: SyntheticSet, held_out: ValidationSettings, tmp_path: Path
 ) -> None:

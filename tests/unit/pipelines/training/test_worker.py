@@ -11,6 +11,7 @@ from uss_ray.store.store import Store
 from uss_ray.weights.folder import read_folder
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_shown_and_exported(synthetic_set: SyntheticSet, tmp_path: Path) -> None:
     request = training_of(synthetic_set, tmp_path / "run").replace(licence="CC0-1.0, of synthetic sounds")
     train_here(request)
