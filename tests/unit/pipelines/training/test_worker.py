@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.synthetic_set import SyntheticSet, training_of
 from uss_ray.pipelines.training.local import train_here
 from uss_ray.pipelines.training.progress import look_at
