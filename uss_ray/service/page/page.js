@@ -107,7 +107,6 @@ const take = attempt(async (recording, name) => {
   mark();
   URL.revokeObjectURL($('original').src);
   $('original').src = URL.createObjectURL(recording);
-  show('heard');
   show('found', false);
   const drawn = look();
   const told = await send('v1/tag', { body: recording, doing: `Listening to ${name} …` });
@@ -127,7 +126,7 @@ async function look() {
   } catch {
     state.sound = null; // what this browser cannot read, the service may
   }
-  for (const id of ['view', 'stretch', 'original']) show(id, Boolean(state.sound));
+  show('heard', Boolean(state.sound));
 }
 
 let recorder = null;
