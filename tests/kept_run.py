@@ -29,6 +29,7 @@ class Kept:
             {name: value.clone() for name, value in state.model.items()},
             {name: value.clone() for name, value in state.ema.items()},
             torch.load(_bytes(state.optimiser), weights_only=True),
+            state.untold,
         )
         self.states = [*self.states, copy][-keep:]
 

@@ -85,12 +85,15 @@ class TrainingState:
         Parameters and buffers; `ema` is empty where no average is kept.
     optimiser : mapping
         Of `Optimizer.state_dict`.
+    untold : sequence of (float, float), default=()
+        Loss and gradient norm of the steps since the last line of the metrics, which the next one is a mean of too.
     """
 
     step: int
     model: Mapping[str, Tensor]
     ema: Mapping[str, Tensor]
     optimiser: Mapping[str, Any]
+    untold: Sequence[tuple[float, float]] = ()
 
 
 class Keeper(Protocol):
@@ -162,6 +165,7 @@ class Fit(Generic[B]):
         self._statistics = _NormStatistics(task.module if lane_count > 1 else nn.Identity())
         self._ema = copy.deepcopy(task.module) if settings.ema_decay else None
         self.step = 0
+        self._meter = _Meter()
         self._resume()
 
     @property
@@ -201,7 +205,7 @@ class Fit(Generic[B]):
             If a checkpoint cannot be written; a local copy is named.
         """
         last = min(until or self.settings.steps, self.settings.steps)
-        meter = _Meter()
+        self._meter = _Meter(self._meter.told_next)  # time begins now
         with _Feed(
             self.task, lanes=self._lanes, first=self.step, last=last, ahead=self.settings.prefetch
         ) as feed:
@@ -211,15 +215,15 @@ class Fit(Generic[B]):
                 waited = time.monotonic() - waited
                 loss, norm, rate, stopping = self._step(batches, wants_stop=is_stopping())
                 self.step += 1
-                meter.add(loss=loss, norm=norm, waited=waited)
+                self._meter.add(loss=loss, norm=norm, waited=waited)
                 if self.step % self.settings.log_steps == 0 or self.step == last:
-                    line = meter.line(
+                    line = self._meter.line(
                         self.step, rate=rate, items=self.task.items, item_seconds=self.task.item_seconds
                     )
                     if self.world.is_first:
                         self.keeper.add_metrics(line)
                     on_step(self.step, line)
-                    meter = _Meter()
+                    self._meter = _Meter()
                 if self.step % self.settings.checkpoint_steps == 0 or self.step == last or stopping:
                     self._save()
                     on_checkpoint(self.state())
@@ -234,6 +238,7 @@ class Fit(Generic[B]):
             model=self.task.module.state_dict(),
             ema=self._ema.state_dict() if self._ema is not None else {},
             optimiser=self._optimiser.state_dict(),
+            untold=tuple(self._meter.told_next),
         )
 
     def _step(
@@ -323,6 +328,7 @@ class Fit(Generic[B]):
             self._ema.load_state_dict(dict(state.ema))
         self._optimiser.load_state_dict(dict(state.optimiser))
         self.step = state.step
+        self._meter = _Meter(state.untold)
         if self.world.is_first:
             self.keeper.forget_after(self.step)
         _log.info("going on at step %d", self.step)
@@ -405,30 +411,30 @@ class _Feed(Generic[B]):
 
 
 class _Meter:
-    """What is told of some steps."""
+    """What is told of some steps, the first of which an earlier process may have done."""
 
-    def __init__(self) -> None:
+    def __init__(self, earlier: Sequence[tuple[float, float]] = ()) -> None:
         self._began, self._cpu_began = time.monotonic(), time.process_time()
-        self._losses: list[float] = []
-        self._norms: list[float] = []
+        self.told_next = list(earlier)
+        self._timed = 0
         self._waited = 0.0
 
     def add(self, *, loss: float, norm: float, waited: float) -> None:
-        self._losses.append(loss)
-        self._norms.append(norm)
+        self.told_next.append((loss, norm))
+        self._timed += 1
         self._waited += waited
 
     def line(self, step: int, *, rate: float, items: int, item_seconds: float) -> dict[str, float]:
         seconds = time.monotonic() - self._began
-        count = len(self._losses)
+        losses, norms = zip(*self.told_next, strict=True)
         return {
             "step": step,
-            "loss": sum(self._losses) / count,
+            "loss": sum(losses) / len(losses),
             "learning_rate": rate,
-            "gradient_norm": sum(self._norms) / count,
-            "items_per_second": items * count / seconds,
-            "audio_hours_per_second": items * count * item_seconds / 3600 / seconds,
-            "cpu_seconds_per_step": (time.process_time() - self._cpu_began) / count,
+            "gradient_norm": sum(norms) / len(norms),
+            "items_per_second": items * self._timed / seconds,
+            "audio_hours_per_second": items * self._timed * item_seconds / 3600 / seconds,
+            "cpu_seconds_per_step": (time.process_time() - self._cpu_began) / self._timed,
             "data_wait_share": self._waited / seconds,
         }
 

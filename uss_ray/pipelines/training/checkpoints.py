@@ -48,6 +48,9 @@ class CheckpointFacts(BaseModel):
     identity: dict[str, Any] | None = Field(
         default=None, description="What shaped it, settings and data; older checkpoints lack it."
     )
+    untold: tuple[tuple[float, float], ...] = Field(
+        default=(), description="Loss and gradient norm of the steps since the last line of the metrics."
+    )
     files: dict[str, str] = Field(description="Sha256 by file name.")
 
 
@@ -73,6 +76,7 @@ def save_checkpoint(state: TrainingState, *, run: Store, identity: Mapping[str, 
         step=state.step,
         identity_sha256=identity_sha256_of(identity),
         identity=dict(identity),
+        untold=tuple(state.untold),
         files={name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
     )
     contents[_FACTS_NAME] = facts.model_dump_json(indent=2).encode()
@@ -188,6 +192,7 @@ def read_checkpoint(
             model=load_tensors(data[_MODEL]),
             ema=load_tensors(data[_EMA]) if _EMA in data else {},
             optimiser=_from_torch_bytes(data[_OPTIMISER], device=device),
+            untold=facts.untold,
         )
     except (KeyError, SafetensorError, RuntimeError) as error:
         raise DataError(str(place), expected="a checkpoint", found=str(error)) from error

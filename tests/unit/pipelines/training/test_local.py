@@ -99,7 +99,8 @@ def last_state(run: Path) -> TrainingState:
 def test_forty_steps_are_twenty_a_kill_and_twenty_bit_for_bit(
     synthetic_set: SyntheticSet, tmp_path: Path
 ) -> None:
-    # All that can have a state: an average, norms, dropout, a query net that is trained.
+    # All that can have a state: an average, norms, dropout, a query net that is trained, and a line of three steps of
+    # which the kill comes after two.
     fit = {"steps": 40, "checkpoint_steps": 20, "log_steps": 3, "ema_decay": 0.9}
     runs = {
         name: [
