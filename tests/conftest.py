@@ -12,16 +12,21 @@ import numpy as np
 import pytest
 import soundfile as sf
 from _pytest.doctest import DoctestModule
+from hypothesis import HealthCheck, settings
 
 from uss_ray.threads import wait_patiently
 
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
-os.environ.setdefault(
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5"
-)  # else its controller looks every two seconds
+# Ray Train's controller looks every two seconds otherwise.
+os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
+# Otherwise 15: tests that need no Ray would hold up those that do.
+os.environ.setdefault("RAY_worker_niceness", "0")
 wait_patiently()
+# How long an example takes, or takes to be thought of, is a matter of who else is on the machine.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 pytest_plugins = ["tests.servers.fixtures"]
 

@@ -73,7 +73,7 @@ def ancestors(file):
     return {"/".join(parts[:depth]) for depth in range(1, len(parts))}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(PATHS, min_size=1, max_size=6))
 @pytest.mark.slow
 def test_no_two_recordings_files_meet(paths):
@@ -92,7 +92,7 @@ def test_no_two_recordings_files_meet(paths):
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(PATHS, min_size=2, max_size=5), st.data())
 def test_committing_one_again_leaves_all_others_files(paths, data):
     ids = ids_of(paths)

@@ -11,7 +11,7 @@ from uss_ray.pipelines.runtime.listed_keys import ListedKeys
 ROWS = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 2)), max_size=12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.integers(0, 2), ROWS), max_size=12))
 def test_each_key_is_first_once_and_others_that_lie_elsewhere_are_told(tables):
     listed, known = ListedKeys(), {}
