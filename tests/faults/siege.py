@@ -29,7 +29,8 @@ import soundfile as sf
 
 from tests.faults.commands import PATIENCE_SECONDS, ArchiveCommand
 from tests.faults.disturbances import LOOK_SECONDS
-from tests.faults.results import failed
+from tests.faults.results import failed, separate_here
+from uss_ray.api.request import Query, request_with
 from uss_ray.errors import DataError
 from uss_ray.store.store import Store
 
@@ -87,13 +88,11 @@ class Siege:
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
 
-    def command(
-        self, *, is_held: bool = True, output: str | None = None, source: Path | None = None
-    ) -> ArchiveCommand:
+    def command(self, *, is_held: bool = True) -> ArchiveCommand:
         """Start the command."""
         self._commands += 1
         arguments = [
-            *(str(source or self.source), output or self.output, "--levels", "1", "--no-report"),
+            *(str(self.source), self.output, "--levels", "1", "--no-report"),
             *(
                 "--span-seconds",
                 str(SPAN_SECONDS),
@@ -109,12 +108,17 @@ class Siege:
         return ArchiveCommand(arguments, self.folder / f"run-{self._commands}", is_held=is_held)
 
     def undisturbed(self, output: Path) -> dict[str, str]:
-        """Give the checksums of the stems of a run to which nothing happens."""
-        command = self.command(is_held=False, output=str(output), source=self.calm)
-        code = command.wait()
-        assert code == 0, command.log.read_text()
-        self.say("undisturbed run of the same archive", f"exit {code}")
-        return stems_in(Store(output))
+        """Give the checksums of the stems where nothing happens."""
+        request = request_with(
+            output=str(output),
+            query=Query(levels=(1,)),
+            weights=self.weights,
+            report=False,
+            span_seconds=SPAN_SECONDS,
+        )
+        stems = separate_here(self.calm, request=request)
+        self.say("the same archive, separated in one process", f"{len(stems)} stems")
+        return stems
 
     def kill_in_the_middle(self, *, most_units: int = 3) -> None:
         """Start the command, let some units pass, kill one of its workers, or not, and then itself.
