@@ -16,7 +16,7 @@ from typing import BinaryIO
 _MAGIC = b"OggS"
 _HEADER_BYTES = 27
 _SERIAL = slice(14, 18)
-_CHECKSUM = slice(22, 26)
+CHECKSUM = slice(22, 26)
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _ALL_ONES = 0xFFFFFFFF
 
@@ -43,8 +43,8 @@ class OggPage:
         """Return the header with another serial number and the checksum that belongs to it."""
         header = bytearray(self.header)
         header[_SERIAL] = serial.to_bytes(4, "little")
-        header[_CHECKSUM] = bytes(4)
-        header[_CHECKSUM] = page_checksum(bytes(header) + self.body).to_bytes(4, "little")
+        header[CHECKSUM] = bytes(4)
+        header[CHECKSUM] = page_checksum(bytes(header) + self.body).to_bytes(4, "little")
         return bytes(header)
 
 

@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from uss_ray.audio.capacity import OPUS_RATES
 from uss_ray.audio.inspection import Inspection, Stream
-from uss_ray.audio.ogg import page_checksum
+from uss_ray.audio.ogg import CHECKSUM, page_checksum
 from uss_ray.audio.splice import Piece, SeekableReader, SplicedFile, patched
 
 _MAX_PAGE_BYTES = 65307
 _HEADER_BYTES = 27
 _BEGIN_OF_STREAM = 2
 _END_OF_STREAM = 4
-_CHECKSUM = slice(22, 26)
-_OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 _FULL_RATE = 48000
 # The rate that a packet's first byte asks for, by its upper five bits (RFC 6716, table 2).
 _BANDWIDTHS = (8000,) * 4 + (12000,) * 4 + (16000,) * 4 + (24000,) * 2 + (48000,) * 2
@@ -118,7 +117,7 @@ def _sndfile_pieces(file: SeekableReader, head: _Page, *, stop: int) -> tuple[Pi
     if not body.startswith(b"OpusHead"):
         return None
     stated = int.from_bytes(body[12:16], "little")
-    if stated in _OPUS_RATES and _opus_bandwidth(file, head.stop) <= _WIDEST_FOR.get(stated, stated):
+    if stated in OPUS_RATES and _opus_bandwidth(file, head.stop) <= _WIDEST_FOR.get(stated, stated):
         return (range(head.start, stop),)
     if stated > _FULL_RATE or 24000 < stated < _FULL_RATE:
         return (range(head.start, stop),)  # libsndfile decodes these at the full rate
@@ -131,8 +130,8 @@ def _changed(file: SeekableReader, page: _Page, *, at: int, to: bytes) -> bytes:
     file.seek(page.start)
     changed = bytearray(file.read(page.stop - page.start))
     changed[at : at + len(to)] = to
-    changed[_CHECKSUM] = bytes(4)
-    changed[_CHECKSUM] = page_checksum(bytes(changed)).to_bytes(4, "little")
+    changed[CHECKSUM] = bytes(4)
+    changed[CHECKSUM] = page_checksum(bytes(changed)).to_bytes(4, "little")
     return bytes(changed)
 
 

@@ -14,7 +14,7 @@ from uss_ray.cli.command import JSON, STORAGE_NAME, Command
 from uss_ray.config import Location, Settings
 from uss_ray.errors import ConfigError, DataError
 from uss_ray.evaluation.request import Variation
-from uss_ray.store.options import StoreOptions
+from uss_ray.store.options import Storage, StoreOptions
 from uss_ray.store.store import Store
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ _BENCHMARK = (
 )
 _DATA = "Folder or URI of its data, in the layout that they are published in."
 _SPLIT = "Split of the data; without it the one that is scored."
-_STORAGE = "How an object store is reached."
 
 
 class DrawList(Settings):
@@ -60,7 +59,7 @@ class DrawList(Settings):
         default_factory=Variation, description="For curves of robustness: each mixture again, varied."
     )
     output: Location = Field(description="Parquet file to write; with .csv, mini's pairs as CSV.")
-    storage: StoreOptions = Field(default_factory=StoreOptions, description=_STORAGE)
+    storage: Storage = StoreOptions()
 
 
 class CheckBenchmark(Settings):
@@ -69,7 +68,7 @@ class CheckBenchmark(Settings):
     benchmark: str = Field(description=_BENCHMARK)
     data: Location = Field(description=_DATA)
     split: str | None = Field(default=None, description=_SPLIT)
-    storage: StoreOptions = Field(default_factory=StoreOptions, description=_STORAGE)
+    storage: Storage = StoreOptions()
 
 
 LIST: Final = Command(

@@ -10,10 +10,8 @@ from pydantic import Field
 from uss_ray.cli.command import STORAGE_NAME, Command
 from uss_ray.config import Location, Settings
 from uss_ray.errors import DataError
-from uss_ray.store.options import StoreOptions
+from uss_ray.store.options import Storage, StoreOptions
 from uss_ray.store.store import Store
-
-_STORAGE = "How an object store is reached."
 
 
 class CompareRuns(Settings):
@@ -24,7 +22,7 @@ class CompareRuns(Settings):
     measure: str | None = Field(
         default=None, description="What to compare; without it the benchmark's main score."
     )
-    storage: StoreOptions = Field(default_factory=StoreOptions, description=_STORAGE)
+    storage: Storage = StoreOptions()
 
 
 class ReportRuns(Settings):
@@ -34,7 +32,7 @@ class ReportRuns(Settings):
     output: Location | None = Field(
         default=None, description="Folder for the two; without it that of the first run."
     )
-    storage: StoreOptions = Field(default_factory=StoreOptions, description=_STORAGE)
+    storage: Storage = StoreOptions()
 
 
 COMPARE: Final = Command(

@@ -16,10 +16,11 @@ import numpy as np
 from uss_ray.datasets.segments import stream_segments
 from uss_ray.errors import ConfigError, DataError
 from uss_ray.evaluation.averages import class_median_mean, plain_mean
+from uss_ray.evaluation.benchmarks.mini import EVENTS
 from uss_ray.evaluation.queries import RANDOM_CLASS
 from uss_ray.evaluation.result import EvaluationResult, by_system, values_of
 from uss_ray.evaluation.run import ScoreRow
-from uss_ray.evaluation.systems import BASELINES
+from uss_ray.evaluation.systems import BASELINE_NAMES
 from uss_ray.models.protocols import known_classes
 from uss_ray.models.registry import describe_network
 from uss_ray.ontology.known import KnownNodes
@@ -32,10 +33,8 @@ Run = tuple[EvaluationResult, Sequence[ScoreRow]]
 
 _SOURCES = "metadata/sources.tsv"
 _SEGMENTS = "metadata/train_segments.csv"
-_EVENTS = "metadata/strong_labels.tsv"
 _TRAIN = "train"
 _SDRI = "sdri"
-_BESIDE = {system.name for system in BASELINES}
 # The file's ending, then what numbers the pieces of one recording, drum kit or instrument.
 _ENDING, _NUMBER = re.compile(r"\.[A-Za-z]\w*$"), re.compile(r"[\d_\-. ]+$")
 
@@ -131,7 +130,7 @@ def read_training_data(places: Sequence[Store], *, vocabulary: Vocabulary) -> Tr
                 raise DataError(str(place / _SOURCES), expected="classes of the ontology", found=row["class"])
             data.licences[row["licence"]] += 1
             data.sources[nodes[row["class"]]].add(row["source"])
-        for row in _training_rows(place / _EVENTS, ("segment_id", "mid")):
+        for row in _training_rows(place / EVENTS, ("segment_id", "mid")):
             own = labels.get(row["segment_id"])
             if own is not None:
                 data.implied[row["mid"]] = data.implied.get(row["mid"], own) & own
@@ -225,7 +224,9 @@ def write_card(
     # Scenes have targets of several levels of loudness: what a class scores is told by pairs alone.
     pairs = [row for result, rows in runs if not _is_of_scenes(result) for row in rows]
     systems = by_system(pairs)
-    chosen = next((key for key in systems if key[0] not in _BESIDE and key[1] != RANDOM_CLASS), ("", ""))
+    chosen = next(
+        (key for key in systems if key[0] not in BASELINE_NAMES and key[1] != RANDOM_CLASS), ("", "")
+    )
     classes = facts_of_classes(weights, data, systems.get(chosen, []), vocabulary=vocabulary)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("uss_ray.evaluation"),

@@ -21,13 +21,11 @@ from uss_ray.evaluation.queries import RANDOM_CLASS
 from uss_ray.evaluation.result import Heard, by_system
 from uss_ray.evaluation.run import Evaluator, ScoreRow
 from uss_ray.evaluation.sounds import mix
-from uss_ray.evaluation.systems import BASELINES
+from uss_ray.evaluation.systems import BASELINE_NAMES
 from uss_ray.store.store import Store
 
 HEARD_FOLDER: Final = "heard"
 KINDS: Final = ("mixture", "target", "estimate")
-
-_BESIDE = {system.name for system in BASELINES}
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +49,7 @@ class HeardSound:
 def asked_rows(rows: Sequence[ScoreRow]) -> list[ScoreRow]:
     """Give the rows of the first system and query that are no baseline; none where there is no such."""
     for (system, query), own in by_system(rows).items():
-        if system not in _BESIDE and query != RANDOM_CLASS:
+        if system not in BASELINE_NAMES and query != RANDOM_CLASS:
             return own
     return []
 

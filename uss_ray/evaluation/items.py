@@ -22,7 +22,6 @@ from uss_ray.store.store import Location, Store
 Protocol = Literal["published", "strict"]
 Role = Literal["target", "other", "mixture"]
 
-MODEL_RATE = 32_000
 """Rate in Hz at which the paper's sets are scored."""
 
 _HEADER = b"uss_ray.evaluation_list"

@@ -16,7 +16,7 @@ from uss_ray.evaluation.measures import OF_SCENES
 from uss_ray.evaluation.queries import RANDOM_CLASS
 from uss_ray.evaluation.result import Condition, EvaluationResult, MeasureResult, SystemResult, by_system
 from uss_ray.evaluation.run import ScoreRow
-from uss_ray.evaluation.systems import BASELINES
+from uss_ray.evaluation.systems import BASELINE_NAMES
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.results.report.player import player_html
 
@@ -41,7 +41,6 @@ _SCENE_COLUMNS: Final = (
 _BARS_LEFT, _BARS_WIDTH = 240, 600
 _INPUT_EDGES_DB = (-20.0, -10.0, -5.0, 0.0, 5.0, 10.0)
 _LENGTH_EDGES_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 300.0)
-_BESIDE = {system.name for system in BASELINES}
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,7 @@ def _page_of(result: EvaluationResult, rows: Sequence[ScoreRow], vocabulary: Voc
     named = dict.fromkeys((result.main_score, *(name for one in result.systems for name in one.measures)))
     measures = [name for name in named if name not in _IN_ROWS_ALONE]
     chosen = next(
-        (one for one in result.systems if one.system not in _BESIDE and one.query != RANDOM_CLASS),
+        (one for one in result.systems if one.system not in BASELINE_NAMES and one.query != RANDOM_CLASS),
         result.systems[-1],
     )
     own = by_system(rows).get((chosen.system, chosen.query), [])
@@ -188,7 +187,7 @@ def _row(one: SystemResult, measures: Sequence[str], *, main: str) -> dict[str, 
     return {
         "system": one.system,
         "query": one.query,
-        "is_own": one.system not in _BESIDE and one.query != RANDOM_CLASS,
+        "is_own": one.system not in BASELINE_NAMES and one.query != RANDOM_CLASS,
         "figures": [
             _shown(one.measures[name], name) if name in one.measures else ("", "") for name in measures
         ],

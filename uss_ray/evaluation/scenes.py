@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uss_ray.datasets.clips import LoadedClips
+from uss_ray.datasets.decode import MODEL_RATE
 from uss_ray.errors import DataError
-from uss_ray.evaluation.items import MODEL_RATE
 from uss_ray.evaluation.pairs import Event, read_events
 from uss_ray.evaluation.protocol import read_split
 from uss_ray.ontology.vocabulary import Vocabulary

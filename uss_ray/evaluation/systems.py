@@ -111,6 +111,7 @@ BASELINES: Final = (
     Baseline("ideal-ratio-mask", lambda mixture, target: _masked(mixture, target, power=1)),
     Baseline("wiener-mask", lambda mixture, target: _masked(mixture, target, power=2)),
 )
+BASELINE_NAMES: Final = frozenset(baseline.name for baseline in BASELINES)
 
 
 class EngineSystem(System):

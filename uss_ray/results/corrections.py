@@ -96,11 +96,6 @@ def read_corrections(places: Iterable[Location | Store]) -> Corrections:
     return Corrections(corrections=tuple(found))
 
 
-def corrections_schema() -> dict[str, Any]:
-    """Describe a file of corrections as a JSON Schema."""
-    return Corrections.model_json_schema()
-
-
 def _from_json(text: str, *, name: str) -> tuple[Correction, ...]:
     try:
         return Corrections(**read_json(text)).corrections

@@ -28,7 +28,7 @@ from uss_ray.service.jobs import STATUS, JobRequest, JobRow, JobTable, State, di
 from uss_ray.service.keeper import DRIVER, VARIABLE
 from uss_ray.service.places import allowed_place, check_apart
 from uss_ray.service.problems import Refusal
-from uss_ray.service.service import Service, service_of
+from uss_ray.service.service import NO_STORE, Service, service_of
 from uss_ray.service.webhooks import webhook_of
 from uss_ray.store.store import Store
 
@@ -39,7 +39,6 @@ _LOOK_SECONDS = 1.0
 _QUIET_SECONDS = 15.0
 _RETRY_SECONDS = "5"
 _KEY_LETTERS = 255
-_NO_STORE = {"cache-control": "no-store"}
 _BODY = {
     "requestBody": {
         "required": True,
@@ -99,11 +98,11 @@ async def submit(
     job_id = table.new_id(tenant.name, key)
     asked = await _asked(service, dict(said), tenant=tenant, job_id=job_id, digest=digest_of(said))
     if dry_run:
-        return JSONResponse(await _planned(asked), headers=_NO_STORE)
+        return JSONResponse(await _planned(asked), headers=NO_STORE)
     row = await asyncio.to_thread(_added, table, asked, service.settings.limits.jobs)
     await service.wake_keeper()
     told = shown(row)
-    headers = {"location": told["links"]["self"], "retry-after": _RETRY_SECONDS, **_NO_STORE}
+    headers = {"location": told["links"]["self"], "retry-after": _RETRY_SECONDS, **NO_STORE}
     return JSONResponse(told, status_code=202, headers=headers)
 
 
@@ -123,16 +122,16 @@ def listed(
         if row is None or status not in (None, row.state):
             continue
         if len(page) == _PAGE:
-            return JSONResponse({"jobs": page, "next": page[-1]["id"]}, headers=_NO_STORE)
+            return JSONResponse({"jobs": page, "next": page[-1]["id"]}, headers=NO_STORE)
         page.append(shown(row))
-    return JSONResponse({"jobs": page, "next": None}, headers=_NO_STORE)
+    return JSONResponse({"jobs": page, "next": None}, headers=NO_STORE)
 
 
 @router.get("/{job_id}")
 def told(request: Request, job_id: str) -> JSONResponse:
     """Tell how far a job is."""
     row = service_of(request).jobs.find(request.state.tenant.name, job_id)
-    headers = _NO_STORE if row.ended is not None else {"retry-after": _RETRY_SECONDS, **_NO_STORE}
+    headers = NO_STORE if row.ended is not None else {"retry-after": _RETRY_SECONDS, **NO_STORE}
     return JSONResponse(shown(row), headers=headers)
 
 
@@ -162,7 +161,7 @@ async def events(request: Request, job_id: str) -> StreamingResponse:
             except UssRayError:  # it was forgotten, or the store is away: who asks again hears which
                 return
 
-    return StreamingResponse(stream(), media_type="text/event-stream", headers=_NO_STORE)
+    return StreamingResponse(stream(), media_type="text/event-stream", headers=NO_STORE)
 
 
 @router.delete(
@@ -190,7 +189,7 @@ async def cancelled(
     row, is_new = await asyncio.to_thread(end)
     if is_new:
         await service.wake_keeper()
-    return JSONResponse(shown(row), status_code=202 if is_new else 200, headers=_NO_STORE)
+    return JSONResponse(shown(row), status_code=202 if is_new else 200, headers=NO_STORE)
 
 
 @router.get("/{job_id}/recordings")
@@ -217,7 +216,7 @@ def recordings(
         "recordings": [_reachable(service, row, finding, part=part) for part, finding in found[:_PAGE]],
         "next": cursor + _PAGE if len(found) > _PAGE else None,
     }
-    return JSONResponse(content, headers=_NO_STORE)
+    return JSONResponse(content, headers=NO_STORE)
 
 
 def _reachable(service: Service, row: JobRow, finding: Finding, *, part: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from uss_ray.service.listening import player_of, spectrogram_of, waveform_of
 from uss_ray.service.problems import Refusal
 from uss_ray.service.result import Part, Result
 from uss_ray.service.results import Results
-from uss_ray.service.service import service_of
+from uss_ray.service.service import NO_STORE, service_of
 
 router = APIRouter(prefix="/v1/results", tags=["results"])
 
@@ -32,7 +32,6 @@ _TYPES = {
     "": "application/octet-stream",
 }
 _NEVER_CHANGES = {"cache-control": "private, max-age=3600, immutable"}
-_NO_STORE = {"cache-control": "no-store"}
 _DRAWN_AT_ONCE = 2
 _MOST_STEMS = 500
 _MOST_GAIN = 10.0
@@ -59,7 +58,7 @@ def whole(
     if stems is None and result.archive is not None:
         return _file(request, result.archive, name=name, redirect=redirect)
     content = result.zipped(list(result.parts) if stems is None else _names(stems))
-    headers = {"content-disposition": _disposition(name), **_NO_STORE}
+    headers = {"content-disposition": _disposition(name), **NO_STORE}
     return StreamingResponse(_begun(content), media_type=_TYPES["zip"], headers=headers)
 
 
@@ -71,7 +70,7 @@ def described(request: Request, result_id: str) -> Response:
     stems = {name: {"bytes": part.size} for name, part in result.parts.items()}
     return JSONResponse(
         {**shown, "id": result_id, "expires": result.expires, "links": result.links, "stems": stems},
-        headers=_NO_STORE,
+        headers=NO_STORE,
     )
 
 
@@ -160,7 +159,7 @@ async def waveform(
 def player(request: Request, result_id: str) -> Response:
     """Give the player of a result, for the page."""
     content = player_of(_asked(request, result_id))
-    return Response(content, media_type="text/html; charset=utf-8", headers=_NO_STORE)
+    return Response(content, media_type="text/html; charset=utf-8", headers=NO_STORE)
 
 
 def _results(request: Request) -> Results:

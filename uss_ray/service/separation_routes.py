@@ -27,7 +27,7 @@ from uss_ray.service.backend import Answer, Work
 from uss_ray.service.body import PARTS_SCHEMA, PLACE_SCHEMA, RECORDING, receive
 from uss_ray.service.problems import Refusal
 from uss_ray.service.result import INDEX, Result
-from uss_ray.service.service import Service, service_of
+from uss_ray.service.service import NO_STORE, Service, service_of
 from uss_ray.store.store import Store
 
 router = APIRouter()
@@ -131,9 +131,7 @@ async def separate(request: Request, said: Annotated[SeparateParameters, Query()
     if output is not None:
         store = Store(output, service_of(request).settings.storage, OutputError)
         await asyncio.to_thread(_put, answer, store)
-        return JSONResponse(
-            {"output": output, **_index(answer)}, status_code=201, headers={"cache-control": "no-store"}
-        )
+        return JSONResponse({"output": output, **_index(answer)}, status_code=201, headers=NO_STORE)
     if keeper is not None:
         return _made(await asyncio.to_thread(keeper, work, answer), answer)
     content = await asyncio.to_thread(zipped, answer)
@@ -143,7 +141,7 @@ async def separate(request: Request, said: Annotated[SeparateParameters, Query()
         headers={
             "content-length": str(len(content)),
             "content-disposition": 'attachment; filename="stems.zip"',
-            "cache-control": "no-store",
+            **NO_STORE,
         },
     )
 
@@ -188,7 +186,7 @@ async def tag(request: Request, said: Annotated[TagParameters, Query()]) -> JSON
             "run": dict(answer.run),
             "nodes": nodes,
         },
-        headers={"cache-control": "no-store"},
+        headers=NO_STORE,
     )
 
 
@@ -289,7 +287,7 @@ def _keeper(request: Request, seconds: int) -> Callable[[Work, Answer], Result]:
 
 def _made(kept: Result, answer: Answer) -> JSONResponse:
     content = {"id": kept.result_id, "expires": kept.expires, "rows": list(answer.rows), "links": kept.links}
-    headers = {"location": kept.links["self"], "cache-control": "no-store"}
+    headers = {"location": kept.links["self"], **NO_STORE}
     return JSONResponse(content, status_code=201, headers=headers)
 
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Final
 
 from starlette.requests import Request
 
@@ -29,6 +30,9 @@ from uss_ray.store.store import Store
 logger = logging.getLogger(__name__)
 
 _SWEEP_SECONDS = 120.0
+
+NO_STORE: Final = {"cache-control": "no-store"}
+"""Header of what changes, or is nobody else's."""
 
 
 @dataclass

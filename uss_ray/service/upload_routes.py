@@ -13,12 +13,11 @@ from fastapi.responses import JSONResponse, Response
 
 from uss_ray.service.body import check_not_empty, save_body
 from uss_ray.service.problems import Refusal
-from uss_ray.service.service import service_of
+from uss_ray.service.service import NO_STORE, service_of
 from uss_ray.service.uploads import PRESIGNED_SECONDS
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
-_NO_STORE = {"cache-control": "no-store"}
 _BODY = {
     "requestBody": {
         "required": True,
@@ -48,7 +47,7 @@ async def put(request: Request, name: str) -> JSONResponse:
         await asyncio.to_thread(uploads.put, place, path)
     expires = int(time.time()) + service.settings.limits.upload_seconds
     return JSONResponse(
-        {"uri": str(place), "bytes": size, "expires": expires}, status_code=201, headers=_NO_STORE
+        {"uri": str(place), "bytes": size, "expires": expires}, status_code=201, headers=NO_STORE
     )
 
 
@@ -77,7 +76,7 @@ async def presigned(
         "headers": {"content-length": str(size)},
         "url_expires": int(time.time()) + PRESIGNED_SECONDS,
     }
-    return JSONResponse(content, headers=_NO_STORE)
+    return JSONResponse(content, headers=NO_STORE)
 
 
 @router.delete("/{name:path}", status_code=204)

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from uss_ray.errors import DataError
-from uss_ray.results.corrections import Correction, Corrections, corrections_schema, read_corrections
+from uss_ray.results.corrections import Correction, Corrections, read_corrections
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "corrections.schema.json"
 
@@ -100,7 +100,7 @@ def test_what_is_no_file_of_corrections_is_told_by_its_place(tmp_path: Path, tex
 
 def test_the_schema_of_the_documentation_is_that_of_the_reader() -> None:
     schema = json.loads(SCHEMA.read_text())
-    assert schema == corrections_schema()
+    assert schema == Corrections.model_json_schema()
     jsonschema.validate(json.loads(as_json(said(), said(level=None))), schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(json.loads(as_json(said(verdict="perhaps"))), schema)

@@ -6,9 +6,10 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Final, cast
 
+from uss_ray.datasets.decode import MODEL_RATE
 from uss_ray.errors import ConfigError
 from uss_ray.evaluation.benchmarks.benchmark import Benchmark, Draw, Files
-from uss_ray.evaluation.items import MODEL_RATE, EvaluationList, ItemSource, Protocol
+from uss_ray.evaluation.items import EvaluationList, ItemSource, Protocol
 from uss_ray.evaluation.pairs import read_pairs
 from uss_ray.evaluation.request import Variation
 from uss_ray.evaluation.robustness import varied

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
+from uss_ray.datasets.decode import MODEL_RATE
 from uss_ray.errors import ConfigError, DataError
-from uss_ray.evaluation.benchmarks.benchmark import Benchmark, Card, Draw, Files, Sound
-from uss_ray.evaluation.items import MODEL_RATE, Item, ItemSource, Role
+from uss_ray.evaluation.benchmarks.benchmark import PAIR_SECONDS, Benchmark, Card, Draw, Files, Sound
+from uss_ray.evaluation.items import Item, ItemSource, Role
 from uss_ray.evaluation.pairs import EvaluationPair
 from uss_ray.evaluation.protocol import build_pairs, read_split
 from uss_ray.evaluation.scenes import (
@@ -24,10 +25,9 @@ from uss_ray.evaluation.scenes import (
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.store.store import Store
 
-_PAIR_SECONDS = 2.0
 _SCENES = 60
 _TEXTURE = "texture"
-_EVENTS = "metadata/strong_labels.tsv"
+EVENTS = "metadata/strong_labels.tsv"
 _LAYOUT = (
     "audio/{train,eval}/<id>.ogg; metadata/{train,eval}_segments.csv, strong_labels.tsv; "
     "or a folder of several such sets"
@@ -79,7 +79,7 @@ class Mini(_WithEvents):
             pairs = build_pairs(
                 root / folder,
                 vocabulary=draw.vocabulary,
-                segment_seconds=_PAIR_SECONDS,
+                segment_seconds=PAIR_SECONDS,
                 seed=draw.seed,
                 split=draw.split,
             )
@@ -110,11 +110,11 @@ def sets_below(root: Path) -> list[str]:
     DataError
         If there is none.
     """
-    if (root / _EVENTS).is_file():
+    if (root / EVENTS).is_file():
         return [""]
-    found = sorted(f"{place.parents[1].name}/" for place in root.glob(f"*/{_EVENTS}"))
+    found = sorted(f"{place.parents[1].name}/" for place in root.glob(f"*/{EVENTS}"))
     if not found:
-        raise DataError(str(root / _EVENTS), expected="a table of true events", found="none")
+        raise DataError(str(root / EVENTS), expected="a table of true events", found="none")
     return found
 
 
@@ -129,7 +129,7 @@ def items_of_pairs(
     draw: Draw,
     *,
     folder: str = "",
-    seconds: float = _PAIR_SECONDS,
+    seconds: float = PAIR_SECONDS,
     sample_rate: int = MODEL_RATE,
 ) -> list[Item]:
     """Turn pairs of clips of a set into items, at equal energy.

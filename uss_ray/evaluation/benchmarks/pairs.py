@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from uss_ray.datasets.decode import MODEL_RATE
 from uss_ray.errors import DataError
 from uss_ray.evaluation.benchmarks.benchmark import (
     PAIRS_PER_CLASS,
@@ -16,7 +17,7 @@ from uss_ray.evaluation.benchmarks.benchmark import (
     generator,
     source_of,
 )
-from uss_ray.evaluation.items import MODEL_RATE, Item
+from uss_ray.evaluation.items import Item
 from uss_ray.ontology.vocabulary import Vocabulary
 
 _TRIES = 200

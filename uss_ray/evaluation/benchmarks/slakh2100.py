@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import yaml
 
+from uss_ray.datasets.decode import MODEL_RATE
 from uss_ray.errors import DataError
 from uss_ray.evaluation.benchmarks.benchmark import (
     PAIR_SECONDS,
@@ -19,7 +20,7 @@ from uss_ray.evaluation.benchmarks.benchmark import (
     Sound,
     generator,
 )
-from uss_ray.evaluation.items import MODEL_RATE, Item, ItemSource
+from uss_ray.evaluation.items import Item, ItemSource
 from uss_ray.evaluation.sounds import SoundShelf
 from uss_ray.store.store import Store
 

@@ -8,8 +8,9 @@ from typing import ClassVar, Final
 
 import numpy as np
 
+from uss_ray.datasets.decode import MODEL_RATE
 from uss_ray.evaluation.benchmarks.benchmark import Benchmark, Card, Draw, Files, Sound, read_rows
-from uss_ray.evaluation.items import MODEL_RATE, Item, ItemSource
+from uss_ray.evaluation.items import Item, ItemSource
 from uss_ray.evaluation.sounds import SoundShelf
 from uss_ray.store.store import Store
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+from uss_ray.datasets.decode import MODEL_RATE
 from uss_ray.errors import DataError
 from uss_ray.evaluation.benchmarks.benchmark import Benchmark, Card, Draw, Files, Sound
-from uss_ray.evaluation.items import MODEL_RATE, Item, ItemSource
+from uss_ray.evaluation.items import Item, ItemSource
 from uss_ray.store.store import Store
 
 _LABEL, _SPEECH = "speech", "/m/09x0r"
