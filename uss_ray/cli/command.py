@@ -151,8 +151,15 @@ class Command(Generic[Model]):
         from uss_ray.cli.help import print_help
 
         with contextlib.suppress(SystemExit):
-            print_help(self)
+            print_help(self.shown_flags(), prog=self.prog, doc=self.model.__doc__ or "")
         raise SystemExit(code)
+
+    def shown_flags(self) -> list[Flag]:
+        """Give what the help shows: the files of settings of a command that has no other positionals, and its flags."""
+        shown = "YAML files of settings, laid over each other."
+        takes_files = self.takes_file and not self.positionals
+        files = [Flag((), (), Shape.ONE, str, shown, "FILES...")] if takes_files else []
+        return [*files, *self.flags()]
 
     def flags(self) -> list[Flag]:
         """Tell what can be said: positionals first, then options in the order of the fields, then the rest."""

@@ -30,9 +30,9 @@ def run(arguments: Sequence[str]) -> int:
     from uss_ray.cli.help import completion_script
     from uss_ray.cli.main import COMMANDS
 
-    commands = {
-        name: getattr(import_module(f"uss_ray.cli.{entry.module}"), entry.command)
+    flags = {
+        name: getattr(import_module(f"uss_ray.cli.{entry.module}"), entry.command).shown_flags()
         for name, entry in COMMANDS.items()
     }
-    sys.stdout.write(completion_script(commands, shell=asked.shell))
+    sys.stdout.write(completion_script(flags, shell=asked.shell))
     return 0

@@ -5,29 +5,28 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Union
 
 import tyro
 
 from uss_ray.cli.arguments import Shape
-from uss_ray.cli.command import Command
 from uss_ray.cli.flags import Flag
 
 Shell = Literal["bash", "zsh", "fish"]
 
 
-def print_help(command: Command[Any]) -> None:
-    """Print the help of a command and end."""
-    tyro.cli(_options(command), args=["--help"], prog=command.prog, description=_description(command))
+def print_help(flags: Sequence[Flag], *, prog: str, doc: str) -> None:
+    """Print the help of a command, whose docstring is `doc`, and end."""
+    tyro.cli(_options(flags), args=["--help"], prog=prog, description=_description(doc))
 
 
-def completion_script(commands: Mapping[str, Command[Any]], *, shell: Shell) -> str:
+def completion_script(commands: Mapping[str, Sequence[Flag]], *, shell: Shell) -> str:
     """Write a script that lets a shell complete commands, flags and choices."""
     groups: dict[str, dict[str, Any]] = {}
-    for name, command in commands.items():
+    for name, flags in commands.items():
         first, _, second = name.partition(" ")
-        groups.setdefault(first, {})[second] = _options(command)
+        groups.setdefault(first, {})[second] = _options(flags)
     tree = {
         name: members[""] if "" in members else _choice(members, name="Group")
         for name, members in groups.items()
@@ -47,20 +46,13 @@ def _choice(members: Mapping[str, Any], *, name: str) -> type[Any]:
     return dataclasses.make_dataclass(name, [("command", Annotated[one_of, tyro.conf.arg(name="")])])
 
 
-def _options(command: Command[Any]) -> type[Any]:
+def _options(flags: Sequence[Flag]) -> type[Any]:
     """Make a data class that tyro reads as the flags of a command."""
     fields = [
         (f"field_{number}", _annotation(flag), dataclasses.field(default=_default(flag)))
-        for number, flag in enumerate([*_files(command), *command.flags()])
+        for number, flag in enumerate(flags)
     ]
     return dataclasses.make_dataclass("Options", fields)
-
-
-def _files(command: Command[Any]) -> list[Flag]:
-    """Show the files of settings of a command that has no other positionals."""
-    if not command.takes_file or command.positionals:
-        return []
-    return [Flag((), (), Shape.ONE, str, "YAML files of settings, laid over each other.", "FILES...")]
 
 
 def _annotation(flag: Flag) -> Any:
@@ -108,10 +100,10 @@ def _hint(flag: Flag) -> str:
     return f"(default: {' '.join(map(str, default)) if isinstance(default, tuple) else default})"
 
 
-def _description(command: Command[Any]) -> str:
+def _description(doc: str) -> str:
     """Take the first paragraphs of a docstring, without what numpydoc puts after them."""
     kept: list[str] = []
-    for paragraph in (command.model.__doc__ or "").strip().split("\n\n"):
+    for paragraph in doc.strip().split("\n\n"):
         if "---" in paragraph:
             break
         kept.append(" ".join(paragraph.split()))

@@ -127,7 +127,7 @@ def mix(
         expected = f"a number in [0, {_MOST_GAIN}] for each stem"
         raise Refusal("gains", expected=expected, found=gains[:100], status=422)
     size, blocks = _asked(request, result_id).mixed(dict(zip(names, factors, strict=True)))
-    headers = {"content-length": str(size), "content-disposition": _disposition("mix.wav"), **_NO_STORE}
+    headers = {"content-length": str(size), "content-disposition": _disposition("mix.wav"), **NO_STORE}
     return StreamingResponse(_begun(blocks), media_type=_TYPES["wav"], headers=headers)
 
 
