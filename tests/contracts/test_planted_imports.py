@@ -56,6 +56,7 @@ FORBIDDEN: dict[str, dict[str, str]] = {
     },
     "service.decoder": {"torch": "the core knows no torch"},
     "cli": {"torch ray pyarrow": "the command line loads nothing heavy"},
+    "cli.help": {"cli.command": "nothing goes round in circles"},
     "jobs": {"torch soundfile numpy": "jobs only start pipelines"},
 }
 WITH_RAY = {"pipelines", "cli", "jobs"}

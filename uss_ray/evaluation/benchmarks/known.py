@@ -9,10 +9,10 @@ from typing import Final, cast
 from uss_ray.datasets.decode import MODEL_RATE
 from uss_ray.errors import ConfigError
 from uss_ray.evaluation.benchmarks.benchmark import Benchmark, Draw, Files
+from uss_ray.evaluation.benchmarks.robustness import varied
 from uss_ray.evaluation.items import EvaluationList, ItemSource, Protocol
 from uss_ray.evaluation.pairs import read_pairs
 from uss_ray.evaluation.request import Variation
-from uss_ray.evaluation.robustness import varied
 from uss_ray.evaluation.sounds import SoundShelf
 from uss_ray.mixtures import matching_gain
 from uss_ray.ontology.vocabulary import Vocabulary

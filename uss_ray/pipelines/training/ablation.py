@@ -6,10 +6,9 @@ interrupted goes on from its checkpoint, and one that fails is told of and does 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from uss_ray.errors import OutputError, UssRayError
+from uss_ray.pipelines.training.ablation_arm import finished_run, run_arm
 from uss_ray.pipelines.training.ablation_request import AblationOptions, AblationRequest, Arm, arms_of
 from uss_ray.pipelines.training.ablation_table import (
     ArmSummary,
@@ -18,12 +17,8 @@ from uss_ray.pipelines.training.ablation_table import (
     to_json,
     to_markdown,
 )
-from uss_ray.pipelines.training.checkpoints import find_checkpoints
-from uss_ray.pipelines.training.local import train_here
-from uss_ray.pipelines.training.run_folder import METRICS_NAME, VALIDATIONS_NAME, read_lines
 from uss_ray.store.store import Store
 
-_log = logging.getLogger(__name__)
 TABLE_NAME, RESULT_NAME = "ablation.md", "ablation.json"
 
 
@@ -59,7 +54,7 @@ def ablate(
     """
     arms = arms_of(request)
     names = list(dict.fromkeys(arm.name for arm in arms))
-    outcomes = {(arm.name, arm.seed): told for arm in arms if (told := _finished(arm)) is not None}
+    outcomes = {(arm.name, arm.seed): told for arm in arms if (told := finished_run(arm)) is not None}
     left = [arm for arm in arms if (arm.name, arm.seed) not in outcomes]
     summaries = _write(request.output_store, outcomes.values(), names)
     for outcome in _run(left, options, is_stopping=is_stopping):
@@ -73,7 +68,9 @@ def _run(
     arms: Sequence[Arm], options: AblationOptions, *, is_stopping: Callable[[], bool]
 ) -> Iterator[RunOutcome]:
     if options.workers and arms:
-        from uss_ray.pipelines.training.ablation_on_ray import run_on_ray
+        from uss_ray.pipelines.training.ablation_on_ray import (
+            run_on_ray,  # without workers there need be no Ray
+        )
 
         yield from run_on_ray(arms, options, is_stopping=is_stopping)
         return
@@ -81,52 +78,6 @@ def _run(
         if is_stopping():
             return
         yield run_arm(arm, is_stopping=is_stopping)
-
-
-def run_arm(arm: Arm, *, is_stopping: Callable[[], bool]) -> RunOutcome:
-    """Run an arm and tell how it ended.
-
-    Raises
-    ------
-    OutputError
-        If its folder cannot be written, for then nor can those of others.
-    """
-    try:
-        train_here(arm.training, is_stopping=is_stopping)
-    except OutputError:
-        raise
-    except (UssRayError, RuntimeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-        _log.info("arm %s, seed %d", arm.name, arm.seed, exc_info=error)
-        return failure(arm, error)
-    return _finished(arm) or RunOutcome(arm=arm.name, seed=arm.seed, state="stopped", step=_step(arm))
-
-
-def failure(arm: Arm, error: Exception) -> RunOutcome:
-    """Tell of a run that failed."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return RunOutcome(arm=arm.name, seed=arm.seed, state="failed", step=_step(arm), error=text)
-
-
-def _finished(arm: Arm) -> RunOutcome | None:
-    """Tell how a run ended, if it is at its end and scored."""
-    run, steps = arm.training.run_store, arm.training.recipe.fit.steps
-    scored = [line for line in read_lines(run / VALIDATIONS_NAME) if line["step"] == steps]
-    if not scored or _step(arm) != steps:
-        return None
-    metrics = read_lines(run / METRICS_NAME)
-    return RunOutcome(
-        arm=arm.name,
-        seed=arm.seed,
-        state="finished",
-        step=steps,
-        sdri_db=scored[-1]["sdri_db"],
-        loss=metrics[-1]["loss"] if metrics else None,
-    )
-
-
-def _step(arm: Arm) -> int:
-    found = find_checkpoints(arm.training.run_store)
-    return int(found[-1].name.removeprefix("step-")) if found else 0
 
 
 def _write(output: Store, outcomes: Iterable[RunOutcome], names: Sequence[str]) -> list[ArmSummary]:

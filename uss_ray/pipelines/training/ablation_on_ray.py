@@ -11,7 +11,7 @@ from uss_ray.errors import OutputError
 from uss_ray.pipelines.runtime.run_state import StopSign, end_run_state, start_run_state
 from uss_ray.pipelines.runtime.session import ray_session
 from uss_ray.pipelines.runtime.stages import own_error
-from uss_ray.pipelines.training.ablation import failure, run_arm
+from uss_ray.pipelines.training.ablation_arm import failure, run_arm
 from uss_ray.pipelines.training.ablation_request import AblationOptions, Arm
 from uss_ray.pipelines.training.ablation_table import RunOutcome
 

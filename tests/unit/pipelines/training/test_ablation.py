@@ -11,7 +11,7 @@ import pytest
 from tests.synthetic_set import SyntheticSet, make_held_out, training_of
 from uss_ray.config import to_yaml
 from uss_ray.errors import OutputError
-from uss_ray.pipelines.training import ablation
+from uss_ray.pipelines.training import ablation_arm
 from uss_ray.pipelines.training.ablation import ablate
 from uss_ray.pipelines.training.ablation_request import AblationOptions, AblationRequest
 from uss_ray.pipelines.training.ablation_table import RunOutcome
@@ -26,9 +26,9 @@ OVERLAYS = {
 
 CHILD = """
 import os, signal, sys
-from uss_ray.pipelines.training import ablation
+from uss_ray.pipelines.training import ablation, ablation_arm
 from uss_ray.pipelines.training.ablation_request import AblationOptions, AblationRequest
-train = ablation.train_here
+train = ablation_arm.train_here
 
 def die(step, _):
     if step >= 45:
@@ -38,7 +38,7 @@ def train_or_die(training, **options):
     third = training.output.endswith("snr/seed-1")
     return train(training, on_step=die if third else lambda *_: None, **options)
 
-ablation.train_here = train_or_die
+ablation_arm.train_here = train_or_die
 ablation.ablate(AblationRequest.model_validate_json(sys.stdin.read()), AblationOptions())
 """
 
@@ -145,6 +145,6 @@ def test_an_output_that_cannot_be_written_ends_all(
         raise OutputError("out", expected="a place to write to", found="none")
 
     request = ablation_of(synthetic_set, tmp_path, seeds=1)
-    monkeypatch.setattr(ablation, "train_here", train)
+    monkeypatch.setattr(ablation_arm, "train_here", train)
     with pytest.raises(OutputError):
         ablate(request, AblationOptions())
