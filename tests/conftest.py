@@ -94,13 +94,13 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return f"{argname} of {len(val)} bytes" if isinstance(val, bytes) and len(val) > 40 else None
 
 
-GROUPS = ("a Ray of their own", "faults", "ray", "storage")
-"""What runs one after another in one process, longest first (ADR 49).
+RAY_GROUPS = ("a Ray of their own", "faults", "ray", "rooms on Ray")
+GROUPS = (*RAY_GROUPS, "storage")
+"""What runs one after another in one process, in the order in which it begins (ADR 49, 70).
 
-Tests that start a Ray of their own do so one at a time. Those of faults share a Ray and an S3 server, others on the Ray
-of the tests another one, those of storage another server.
+Tests that start a Ray of their own do so one at a time. Those of faults share a Ray and an S3 server, those of
+`tests/ray` another Ray, those of rooms and benchmarks a third, those of storage another server.
 """
-RAY_GROUPS = GROUPS[:3]
 
 
 def is_filling(worker: str) -> bool:
@@ -110,12 +110,14 @@ def is_filling(worker: str) -> bool:
 
 def group_of(item: pytest.Item) -> str | None:
     """Name the group of a test; None: it may run beside any other."""
-    own, faults, shared, storage = GROUPS
+    own, faults, shared, rooms, storage = GROUPS
     if not item.get_closest_marker("ray"):
         return storage if needs_s3_server(item) else None
     if "local_ray" not in getattr(item, "fixturenames", ()):
         return own
-    return faults if "/faults/" in item.nodeid else shared
+    if "/faults/" in item.nodeid:
+        return faults
+    return shared if "/ray/" in item.nodeid else rooms
 
 
 def _rank(item: pytest.Item, long_files: Set[Path]) -> int:
