@@ -1,23 +1,27 @@
 """What Ray Serve, HTTP and many clients cost beside the bare engine, each figure beside its other in one run.
 
-`python benchmarks/serving.py [--rounds 3] [--kills 6]` starts a service with the starter weights on a Ray of its own.
+    python benchmarks/serving.py [overhead throughput long] [kills] [load] [memory] [--rounds 3]
+
+starts a service with the starter weights on a Ray of its own. What a service costs while nobody asks is told apart: it
+is the same whatever a clip costs.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import math
 import os
 import signal
-import socket
 import statistics
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -27,12 +31,13 @@ import soundfile as sf
 import torch
 import uvicorn
 
+from uss_ray.api.inputs import input_of
 from uss_ray.api.request import request_with
 from uss_ray.api.separator import RecordingSeparator, load_engine
 from uss_ray.audio.codec import open_recording
 from uss_ray.pipelines.runtime.session import ray_session
 from uss_ray.pipelines.serving.options import Serving
-from uss_ray.pipelines.serving.running import running
+from uss_ray.pipelines.serving.running import free_port, running
 from uss_ray.records import Recording
 from uss_ray.service.app import create_app
 from uss_ray.service.in_process import InProcessBackend
@@ -46,43 +51,44 @@ OURS = ("ray::ServeReplica", "ray::ServeController", "ray::ProxyActor")
 
 def main() -> None:
     """Print a table of figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    figures = {
+        "overhead": lambda bench, asked: bench.overhead(asked.rounds),
+        "throughput": lambda bench, _: bench.throughput(),
+        "long": lambda bench, _: bench.beside_a_long_one(),
+        "kills": lambda bench, asked: bench.killed(asked.kills),
+        "memory": lambda bench, asked: bench.memory(asked.requests),
+        "load": lambda bench, asked: bench.load(asked.clients, asked.seconds),
+    }
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("figures", nargs="*", help=f"{', '.join(figures)}; default: the first three")
     parser.add_argument(
-        "--rounds", type=int, default=3, help="of twelve clips for each figure; the median is told"
+        "--rounds", type=int, default=3, help="of overhead, twelve clips each; the median is told"
     )
-    parser.add_argument("--kills", type=int, default=0, help="of a separator, 20 s apart")
+    parser.add_argument("--kills", type=int, default=6, help="of a separator, 20 s apart")
     parser.add_argument(
-        "--requests", type=int, default=0, help="after which memory is compared with after 100"
+        "--requests", type=int, default=1000, help="of memory; it is compared with after a hundred"
     )
-    parser.add_argument(
-        "--load", type=float, default=0.0, help="seconds of each of 1, 2, 4 ... 64 clients at once"
-    )
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64], help="of load")
+    parser.add_argument("--seconds", type=float, default=120.0, help="of load, for each number of clients")
     parser.add_argument(
         "--without-ray", action="store_true", help="under uvicorn in this process: what HTTP alone costs"
     )
     asked = parser.parse_args()
     torch.set_num_threads(1)
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray reads it so; the bare engine has none
+    # Load meets the limits that a service has, but for that of one token: all clients are one here.
+    limits = {"at_once": 64}
+    if "load" not in asked.figures:
+        limits |= {"queue_seconds": 600, "deadline_seconds": 600}
+    service = {"no_auth": True, "port": 0, "device": "cpu", "limits": limits}
+    serving = Serving.of({"service": service, "options": {"threads": 1}})
     with tempfile.TemporaryDirectory() as folder, nullcontext() if asked.without_ray else ray_session():
         clips = cut(Path(folder))
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            port = found.getsockname()[1]
-        limits = {"at_once": 64, "queue_seconds": 600.0, "deadline_seconds": 600.0}
-        service = {"no_auth": True, "port": port, "device": "cpu", "limits": limits}
-        serving = Serving.of({"service": service, "options": {"threads": 1}})
         with under_uvicorn(serving) if asked.without_ray else running(serving) as url:
             bench = Bench(url, clips, Path(folder), with_ray=not asked.without_ray)
             bench.ask(clips[0])
-            bench.overhead(asked.rounds)
-            bench.throughput()
-            bench.beside_a_long_one()
-            if asked.kills:
-                bench.killed(asked.kills)
-            if asked.load:
-                bench.load(asked.load)
-            if asked.requests:
-                bench.memory(asked.requests)
+            for figure in asked.figures or list(figures)[:3]:
+                figures[figure](bench, asked)
 
 
 def cut(folder: Path) -> list[Path]:
@@ -103,19 +109,28 @@ def under_uvicorn(serving: Serving) -> Iterator[str]:
     """Serve without Ray, in a thread of this process."""
     sounds = serving.service.sounds()
     backend = InProcessBackend(load_engine(sounds), sounds=sounds, limits=serving.service.limits)
-    config = uvicorn.Config(
-        create_app(backend, serving.service), port=serving.service.port, log_level="warning"
-    )
+    port = free_port("127.0.0.1", 0)
+    config = uvicorn.Config(create_app(backend, serving.service), port=port, log_level="warning")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
         time.sleep(0.01)
     try:
-        yield f"http://127.0.0.1:{serving.service.port}"
+        yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
         thread.join()
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Seconds for the same clips, without the service and with it."""
+
+    bare_wall: float
+    bare_cpu: float
+    wall: float
+    cpu: Counter[str]
 
 
 class Bench:
@@ -138,32 +153,34 @@ class Bench:
 
     def overhead(self, rounds: int) -> None:
         """CPU and wall of the service beside those of the engine with the same encoding."""
-        from uss_ray.api.inputs import input_of
-
-        if self.names is not None:
-            before = self.cpu_by_process()
-            time.sleep(_IDLE_SECONDS)
-            idle = (self.cpu_by_process() - before).total() / _IDLE_SECONDS
-            print(f"  with nothing to do: {1000 * idle:.0f} ms of a core a second")
+        before = self.cpu_by_process()
+        time.sleep(_IDLE_SECONDS)
+        idle = (self.cpu_by_process() - before).total() / _IDLE_SECONDS
+        print(f"with nothing to do: {1000 * idle:.0f} ms of a core a second")
         for clients in (1, 4):
-            cpu, wall = [], []
-            parts = Counter[str]()
-            for _ in range(rounds):
-                began, spent = time.perf_counter(), time.process_time()
-                for clip in self.clips:
-                    self.bare.separate(input_of(clip))
-                bare_wall, bare_cpu = time.perf_counter() - began, time.process_time() - spent
-                before, began = self.cpu_by_process(), time.perf_counter()
-                with ThreadPoolExecutor(clients) as pool:
-                    list(pool.map(self.ask, self.clips))
-                wall.append((time.perf_counter() - began) / bare_wall)
-                spent_each = self.cpu_by_process() - before
-                cpu.append(spent_each.total() / bare_cpu)
-                parts.update({name: seconds / bare_cpu / rounds for name, seconds in spent_each.items()})
-            told(f"CPU of all Serve processes / bare engine, {clients} clients", cpu)
-            print(f"  of it { ({name: round(part, 3) for name, part in parts.items()}) }")
+            turns = [self._turn(clients) for _ in range(rounds)]
+            what = f"CPU of all processes of the service / bare engine, {clients} clients"
+            told(what, [turn.cpu.total() / turn.bare_cpu for turn in turns])
+            told(
+                "  without what it takes with nothing to do",
+                [(turn.cpu.total() - idle * turn.wall) / turn.bare_cpu for turn in turns],
+            )
+            for name in turns[0].cpu:
+                told(f"  of it {name}", [turn.cpu[name] / turn.bare_cpu for turn in turns])
             if clients == 1:
-                told("wall, 1 client / the same separator in this process", wall)
+                what = "wall, 1 client / the same separator in this process"
+                told(what, [turn.wall / turn.bare_wall for turn in turns])
+
+    def _turn(self, clients: int) -> Turn:
+        began, spent = time.perf_counter(), time.process_time()
+        for clip in self.clips:
+            self.bare.separate(input_of(clip))
+        bare_wall, bare_cpu = time.perf_counter() - began, time.process_time() - spent
+        before, began = self.cpu_by_process(), time.perf_counter()
+        with ThreadPoolExecutor(clients) as pool:
+            list(pool.map(self.ask, self.clips))
+        wall = time.perf_counter() - began
+        return Turn(bare_wall, bare_cpu, wall, self.cpu_by_process() - before)
 
     def cpu_by_process(self) -> Counter[str]:
         """Give the CPU seconds of all processes of the service, their decoders too."""
@@ -172,12 +189,7 @@ class Bench:
             for one in (process, *process.children(recursive=True)):
                 with suppress(psutil.NoSuchProcess):
                     times = one.cpu_times()
-                    # Ray adds the method that runs to the name of an actor.
-                    name = (
-                        " ".join(process.cmdline()).partition(".")[0].strip()
-                        if one is process
-                        else "decoders"
-                    )
+                    name = name_of(process) if one is process else "decoders"
                     seconds[name] += times.user + times.system
         return seconds
 
@@ -255,11 +267,11 @@ class Bench:
                 one.result()
         print(f"a separator killed every 20 s, {kills} times: answers {dict(statuses)}")
 
-    def load(self, seconds: float) -> None:
-        """Let more and more clients ask one after the other, and count what they are answered."""
+    def load(self, numbers: Sequence[int], seconds: float) -> None:
+        """Let so many clients ask one after the other, and count what they are answered; put off, they come again."""
         limits = httpx.Limits(max_connections=None)
         with httpx.Client(base_url=self.client.base_url, timeout=600.0, limits=limits) as client:
-            for clients in (1, 2, 4, 8, 16, 32, 64):
+            for clients in numbers:
                 answers, waited = Counter[str](), list[float]()
                 ends = time.monotonic() + seconds
 
@@ -270,14 +282,18 @@ class Bench:
                     ends: float = ends,
                 ) -> None:
                     number = first
-                    while time.monotonic() < ends:
-                        began, number = time.perf_counter(), number + 1
+                    while (began := time.monotonic()) < ends:
+                        number += 1
                         try:
                             content = self.clips[number % 12].read_bytes()
-                            answers[str(client.post("/v1/separate", content=content).status_code)] += 1
+                            answer = client.post("/v1/separate", content=content)
                         except httpx.TransportError as error:
                             answers[type(error).__name__] += 1
-                        waited.append(time.perf_counter() - began)
+                            continue
+                        answers[str(answer.status_code)] += 1
+                        waited.append(time.monotonic() - began)
+                        if answer.status_code in (429, 503):
+                            time.sleep(float(answer.headers["retry-after"]))
 
                 with ThreadPoolExecutor(clients) as pool:
                     list(pool.map(ask, range(clients)))
@@ -289,14 +305,28 @@ class Bench:
 
     def memory(self, requests: int) -> None:
         """Compare what processes hold after many requests with after a hundred."""
-        for number in range(requests):
+        held = list[dict[str, float]]()
+        for number in range(1, requests + 1):
             self.ask(self.clips[number % 12])
-            if number == 99:
-                before = {process.pid: (process.name(), resident(process)) for process in processes(*OURS)}
+            if number in (100, requests // 2, requests):
+                held.append(self.memory_by_process())
+        for name, first in held[0].items():
+            then = [after.get(name, math.nan) / first for after in held[1:]]
+            print(
+                f"memory of {name} after {requests // 2}, {requests} requests / after 100: "
+                f"{then[0]:.3f}, {then[1]:.3f} ({first / 1e6:.0f} MB)",
+                flush=True,
+            )
+
+    def memory_by_process(self) -> dict[str, float]:
+        """Give the memory of each process's own, without what it shares; of decoders, which come and go, the most."""
+        found = dict[str, float]()
         for process in processes(*OURS):
-            if process.pid in before:
-                name, held = before[process.pid]
-                told(f"memory of {name} after {requests} / after 100", [resident(process) / held])
+            found[name_of(process)] = resident(process)
+            decoding = [resident(one) for one in process.children(recursive=True)]
+            if decoding:
+                found["decoders"] = max(decoding)
+        return found
 
 
 def processes(*names: str) -> Iterator[psutil.Process]:
@@ -305,6 +335,11 @@ def processes(*names: str) -> Iterator[psutil.Process]:
         with suppress(psutil.NoSuchProcess):
             if " ".join(process.cmdline()).startswith(names):
                 yield process
+
+
+def name_of(process: psutil.Process) -> str:
+    """Give what a process is; Ray adds the method that runs to the name of an actor."""
+    return " ".join(process.cmdline()).partition(".")[0].strip()
 
 
 def resident(process: psutil.Process) -> float:

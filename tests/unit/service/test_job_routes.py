@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
-from tests.unit.service.answers import KnownAnswers
+from tests.unit.service.answers import KnownAnswers, flac
 from tests.unit.service.conftest import OTHER_TOKEN, TOKEN, Running, running, wait_until
 from tests.unit.service.kept_job import NAMES, keep_job, result_of
 from tests.unit.service.receiver import SECRET, Receiver, receiving
@@ -105,16 +106,20 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def jobs(token_file: Path, shared_folder: Path, receiver: Receiver, tmp_path: Path) -> Iterator[Jobs]:
-    (shared_folder / "archive").mkdir(exist_ok=True)
-    (shared_folder / "archive" / "a.wav").write_bytes(b"RIFF")
-    settings = ServiceSettings(
+def settings(token_file: Path, receiver: Receiver, tmp_path: Path) -> ServiceSettings:
+    return ServiceSettings(
         tokens=str(token_file),
         store=str(tmp_path / "store"),
         jobs=JobSettings(look_seconds=0.02, silent_seconds=0.2, at_once=2),
         webhooks=WebhookSettings(origins=(receiver.url,), private=True),
         limits=Limits(at_once=16),
     )
+
+
+@pytest.fixture
+def jobs(settings: ServiceSettings, shared_folder: Path) -> Iterator[Jobs]:
+    (shared_folder / "archive").mkdir(exist_ok=True)
+    (shared_folder / "archive" / "a.wav").write_bytes(b"RIFF")
     executor = Threads()
     with (
         running(settings, KnownAnswers(), keeping=KeepingHere(Keeper.of(settings, executor))) as service,
@@ -155,6 +160,25 @@ def test_the_same_key_is_the_same_job(jobs: Jobs) -> None:
     jobs.wait(jobs.submit(key="k").json(), "succeeded")
     assert len(jobs.executor.orders) == 1
     assert len({jobs.submit().json()["id"] for _ in range(2)}) == 2
+
+
+def test_two_fronts_over_one_store_are_one_service(jobs: Jobs, settings: ServiceSettings) -> None:
+    keeping = KeepingHere(Keeper.of(settings, jobs.executor))
+    with running(settings, KnownAnswers(), keeping=keeping) as second, second.client() as http:
+        other = dataclasses.replace(jobs, http=http)
+        jobs.executor.hold.clear()
+        job = jobs.submit(key="k").json()
+        assert other.submit(key="k").json()["id"] == job["id"]
+        assert other.submit(key="k", query={"levels": [2]}).status_code == 422
+        other.wait(job, "running")
+        jobs.executor.hold.set()
+        other.wait(job, "succeeded")
+        assert len(jobs.executor.orders) == 1
+        kept = jobs.http.post("/v1/separate?keep=60", content=flac(np.zeros((1, 800), np.float32))).json()["links"]
+        assert http.get(kept["self"]).json() == jobs.http.get(kept["self"]).json()
+        assert http.get(kept["zip"]).content == jobs.http.get(kept["zip"]).content
+        assert http.delete(kept["self"]).status_code == 204
+        assert {jobs.http.get(kept[name]).status_code for name in ("self", "zip", "spectrogram")} == {404}
 
 
 def test_what_is_in_flight_is_committed_and_then_it_is_cancelled(jobs: Jobs) -> None:

@@ -25,6 +25,12 @@ _FRONT_REQUESTS = 256
 _SEPARATOR_REQUESTS = 64
 _REQUESTS_A_FRONT = 16
 _LONGER = 30.0
+_SHARED: Any = {
+    # A replica that died is missed when Serve looks; 10 s are its default.
+    "health_check_period_s": 2.0,
+    # A line a call is the audit's.
+    "logging_config": {"enable_access_log": False},
+}
 
 
 def build(serving: Serving, *, make_backend: MakeBackend = InProcessBackend) -> serve.Application:
@@ -45,6 +51,7 @@ def build(serving: Serving, *, make_backend: MakeBackend = InProcessBackend) -> 
         max_ongoing_requests=_SEPARATOR_REQUESTS,
         graceful_shutdown_timeout_s=patience,
         ray_actor_options={"num_cpus": options.cpus, "num_gpus": options.gpus},
+        **_SHARED,
     )(Separator).bind(service, options.threads_each, make_backend)
     fronts = serve.deployment(
         name="Front",
@@ -56,10 +63,13 @@ def build(serving: Serving, *, make_backend: MakeBackend = InProcessBackend) -> 
             "target_ongoing_requests": _REQUESTS_A_FRONT,
         },
         ray_actor_options={"num_cpus": 0},
+        **_SHARED,
     )(serve.ingress()(Front))
     if service.store is None:
         return fronts.bind(service, separators, None)
-    keeper = serve.deployment(name="Keeper", num_replicas=1, ray_actor_options={"num_cpus": 0})(JobKeeper)
+    keeper = serve.deployment(
+        name="Keeper", num_replicas=1, ray_actor_options={"num_cpus": 0}, **_SHARED
+    )(JobKeeper)
     return fronts.bind(service, separators, keeper.bind(service))
 
 
