@@ -33,7 +33,7 @@ from uss_ray.store.store import Store
 router = APIRouter()
 
 TAGGED_LEVELS = (1, 2, 3)
-_CHUNK_BYTES = 1 << 18
+_CHUNK_BYTES = 1 << 22
 _SAID = ("application/zip", "application/*", "*/*")
 
 
@@ -135,15 +135,15 @@ async def separate(request: Request, said: Annotated[SeparateParameters, Query()
     if keeper is not None:
         return _made(await asyncio.to_thread(keeper, work, answer), answer)
     content = await asyncio.to_thread(zipped, answer)
-    return StreamingResponse(
-        _chunks(content),
-        media_type="application/zip",
-        headers={
-            "content-length": str(len(content)),
-            "content-disposition": 'attachment; filename="stems.zip"',
-            **NO_STORE,
-        },
-    )
+    headers = {
+        "content-length": str(len(content)),
+        "content-disposition": 'attachment; filename="stems.zip"',
+        **NO_STORE,
+    }
+    # Each message is an object of its own on its way through Serve, and is held there twice.
+    if len(content) <= _CHUNK_BYTES:
+        return Response(content, media_type="application/zip", headers=headers)
+    return StreamingResponse(_chunks(content), media_type="application/zip", headers=headers)
 
 
 @router.post("/v1/tag", openapi_extra=_BODY)

@@ -12,7 +12,7 @@ from ray import serve
 
 from uss_ray.errors import ConfigError
 from uss_ray.pipelines.runtime.session import ray_session
-from uss_ray.pipelines.serving.application import NAME, build
+from uss_ray.pipelines.serving.application import LIGHT_SERVE, NAME, build
 from uss_ray.pipelines.serving.options import Serving
 from uss_ray.pipelines.serving.separator import MakeBackend
 from uss_ray.service.in_process import InProcessBackend
@@ -53,7 +53,11 @@ def running(serving: Serving, *, make_backend: MakeBackend = InProcessBackend) -
     service = serving.service
     application = build(serving, make_backend=make_backend)
     port = free_port(service.host, service.port)
-    serve.start(http_options={"host": service.host, "port": port})
+    serve.start(
+        http_options={"host": service.host, "port": port},
+        controller_options={"runtime_env": {"env_vars": LIGHT_SERVE}},
+        logging_config={"enable_access_log": False},
+    )
     try:
         serve.run(application, name=NAME, route_prefix="/")
         yield f"http://{service.host}:{port}"
