@@ -2,8 +2,8 @@
 
     python benchmarks/serving.py [overhead throughput long] [kills] [load] [memory] [--rounds 3]
 
-starts a service with the starter weights on a Ray of its own. What a service costs while nobody asks is told apart: it
-is the same whatever a clip costs.
+starts a service on a Ray of its own. What it costs while nobody asks is told apart: that is the same whatever a clip
+costs.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from uss_ray.records import Recording
 from uss_ray.service.app import create_app
 from uss_ray.service.in_process import InProcessBackend
 from uss_ray.service.loop import SeparationLoop
+from uss_ray.weights import STARTER
 
 CLIP_SECONDS, LONG_SECONDS = 10, 600
 SOURCE = Path(__file__).parents[1] / "examples/archive/harbour.ogg"
@@ -70,6 +71,7 @@ def main() -> None:
     )
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64], help="of load")
     parser.add_argument("--seconds", type=float, default=120.0, help="of load, for each number of clients")
+    parser.add_argument("--weights", default=STARTER, help="of the service, and of the engine beside it")
     parser.add_argument(
         "--without-ray", action="store_true", help="under uvicorn in this process: what HTTP alone costs"
     )
@@ -80,12 +82,21 @@ def main() -> None:
     limits = {"at_once": 64}
     if "load" not in asked.figures:
         limits |= {"queue_seconds": 600, "deadline_seconds": 600}
-    service = {"no_auth": True, "port": 0, "device": "cpu", "limits": limits}
+    service = {"no_auth": True, "port": 0, "device": "cpu", "weights": asked.weights, "limits": limits}
     serving = Serving.of({"service": service, "options": {"threads": 1}})
     with tempfile.TemporaryDirectory() as folder, nullcontext() if asked.without_ray else ray_session():
         clips = cut(Path(folder))
         with under_uvicorn(serving) if asked.without_ray else running(serving) as url:
-            bench = Bench(url, clips, Path(folder), with_ray=not asked.without_ray)
+            bare = RecordingSeparator(
+                request_with(
+                    output=Path(folder) / "out",
+                    weights=asked.weights,
+                    device="cpu",
+                    report=False,
+                    overwrite=True,
+                )
+            )
+            bench = Bench(url, clips, bare, with_ray=not asked.without_ray)
             bench.ask(clips[0])
             for figure in asked.figures or list(figures)[:3]:
                 figures[figure](bench, asked)
@@ -136,14 +147,11 @@ class Turn:
 class Bench:
     """Asks a service, and does the same without it."""
 
-    def __init__(self, url: str, clips: list[Path], folder: Path, *, with_ray: bool) -> None:
+    def __init__(self, url: str, clips: list[Path], bare: RecordingSeparator, *, with_ray: bool) -> None:
         self.names = OURS if with_ray else None
         self.client = httpx.Client(base_url=url, timeout=600.0)
         self.clips = clips
-        self.folder = folder
-        self.bare = RecordingSeparator(
-            request_with(output=folder / "out", device="cpu", report=False, overwrite=True)
-        )
+        self.bare = bare
 
     def ask(self, clip: Path) -> float:
         """Send a clip; give the seconds until its stems are there."""
@@ -226,7 +234,7 @@ class Bench:
 
     def beside_a_long_one(self) -> None:
         """How long clips take beside a long one, and would if it went first."""
-        long = self.folder / "long.flac"
+        long = self.clips[0].with_name("long.flac")
         alone = self.ask(long)
         short = statistics.median(self.ask(clip) for clip in self.clips)
         step, count = 1.0, 12

@@ -13,7 +13,7 @@ from ray.serve.schema import ServeDeploySchema
 from serve_app.app import app
 from uss_ray.errors import ConfigError
 from uss_ray.pipelines.serving import application
-from uss_ray.pipelines.serving.application import Front, build
+from uss_ray.pipelines.serving.application import LIGHT_SERVE, Front, build
 from uss_ray.pipelines.serving.options import Serving
 from uss_ray.service.settings import ServiceSettings
 
@@ -31,6 +31,8 @@ def test_separators_take_what_they_are_given_and_fronts_nothing() -> None:
     given = separators.ray_actor_options
     assert (given["num_cpus"], given["num_gpus"]) == (2, 0.25)
     assert front.ray_actor_options["num_cpus"] == 0
+    for deployment in (front, separators):
+        assert deployment.ray_actor_options["runtime_env"] == {"env_vars": LIGHT_SERVE}
 
 
 @pytest.mark.parametrize(("host", "is_refused"), [("127.0.0.1", False), ("0.0.0.0", True), ("", True)])
@@ -64,3 +66,15 @@ def test_the_configurations_are_those_of_serve_and_their_arguments_ours() -> Non
         module, _, name = deployed.import_path.partition(":")
         assert getattr(import_module(module), name) is app
         assert Serving.of(deployed.args).service.tokens == "/etc/uss-ray/tokens.yaml"
+
+
+def test_pods_give_controller_and_proxies_what_replicas_have() -> None:
+    text = (ROOT / "deploy" / "rayservice.yaml").read_text()
+    (cluster,) = (
+        document["spec"]["rayClusterConfig"]
+        for document in yaml.safe_load_all(text)
+        if document["kind"] == "RayService"
+    )
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        (container,) = group["template"]["spec"]["containers"]
+        assert {given["name"]: given["value"] for given in container["env"]} == LIGHT_SERVE
