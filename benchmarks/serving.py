@@ -37,7 +37,7 @@ from uss_ray.api.separator import RecordingSeparator, load_engine
 from uss_ray.audio.codec import open_recording
 from uss_ray.pipelines.runtime.session import ray_session
 from uss_ray.pipelines.serving.options import Serving
-from uss_ray.pipelines.serving.running import free_port, running
+from uss_ray.pipelines.serving.running import free_port, running, serve_lightly
 from uss_ray.records import Recording
 from uss_ray.service.app import create_app
 from uss_ray.service.in_process import InProcessBackend
@@ -77,6 +77,7 @@ def main() -> None:
     )
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    serve_lightly()
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray reads it so; the bare engine has none
     # Load meets the limits that a service has, but for that of one token: all clients are one here.
     limits = {"at_once": 64}

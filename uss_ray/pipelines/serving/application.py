@@ -26,14 +26,6 @@ _SEPARATOR_REQUESTS = 64
 _REQUESTS_A_FRONT = 16
 _LONGER = 30.0
 
-LIGHT_SERVE: Final = {
-    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
-    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
-    "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "2000",
-    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
-}
-"""Environment of Serve's processes: one event loop each, for nothing of ours blocks it; and they look up less often."""
-
 _SHARED: Final[dict[str, Any]] = {
     # A replica that died is missed when Serve looks; its default is each 10 s.
     "health_check_period_s": 2.0,
@@ -59,7 +51,7 @@ def build(serving: Serving, *, make_backend: MakeBackend = InProcessBackend) -> 
         num_replicas=options.replicas,
         max_ongoing_requests=_SEPARATOR_REQUESTS,
         graceful_shutdown_timeout_s=patience,
-        ray_actor_options=_actor(options.cpus, gpus=options.gpus),
+        ray_actor_options={"num_cpus": options.cpus, "num_gpus": options.gpus},
         **_SHARED,
     )(Separator).bind(service, options.threads_each, make_backend)
     fronts = serve.deployment(
@@ -71,17 +63,13 @@ def build(serving: Serving, *, make_backend: MakeBackend = InProcessBackend) -> 
             "max_replicas": options.fronts,
             "target_ongoing_requests": _REQUESTS_A_FRONT,
         },
-        ray_actor_options=_actor(0.0),
+        ray_actor_options={"num_cpus": 0},
         **_SHARED,
     )(serve.ingress()(Front))
     if service.store is None:
         return fronts.bind(service, separators, None)
-    keeper = serve.deployment(name="Keeper", num_replicas=1, ray_actor_options=_actor(0.0), **_SHARED)
+    keeper = serve.deployment(name="Keeper", num_replicas=1, ray_actor_options={"num_cpus": 0}, **_SHARED)
     return fronts.bind(service, separators, keeper(JobKeeper).bind(service))
-
-
-def _actor(cpus: float, *, gpus: float = 0.0) -> dict[str, Any]:
-    return {"num_cpus": cpus, "num_gpus": gpus, "runtime_env": {"env_vars": LIGHT_SERVE}}
 
 
 def app(arguments: dict[str, Any]) -> serve.Application:

@@ -13,8 +13,9 @@ from ray.serve.schema import ServeDeploySchema
 from serve_app.app import app
 from uss_ray.errors import ConfigError
 from uss_ray.pipelines.serving import application
-from uss_ray.pipelines.serving.application import LIGHT_SERVE, Front, build
+from uss_ray.pipelines.serving.application import Front, build
 from uss_ray.pipelines.serving.options import Serving
+from uss_ray.pipelines.serving.running import LIGHT_SERVE
 from uss_ray.service.settings import ServiceSettings
 
 ROOT = Path(__file__).parents[4]
@@ -31,8 +32,6 @@ def test_separators_take_what_they_are_given_and_fronts_nothing() -> None:
     given = separators.ray_actor_options
     assert (given["num_cpus"], given["num_gpus"]) == (2, 0.25)
     assert front.ray_actor_options["num_cpus"] == 0
-    for deployment in (front, separators):
-        assert deployment.ray_actor_options["runtime_env"] == {"env_vars": LIGHT_SERVE}
 
 
 @pytest.mark.parametrize(("host", "is_refused"), [("127.0.0.1", False), ("0.0.0.0", True), ("", True)])
@@ -68,7 +67,7 @@ def test_the_configurations_are_those_of_serve_and_their_arguments_ours() -> Non
         assert Serving.of(deployed.args).service.tokens == "/etc/uss-ray/tokens.yaml"
 
 
-def test_pods_give_controller_and_proxies_what_replicas_have() -> None:
+def test_pods_have_the_environment_of_a_local_service() -> None:
     text = (ROOT / "deploy" / "rayservice.yaml").read_text()
     (cluster,) = (
         document["spec"]["rayClusterConfig"]
