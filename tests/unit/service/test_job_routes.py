@@ -174,7 +174,9 @@ def test_two_fronts_over_one_store_are_one_service(jobs: Jobs, settings: Service
         jobs.executor.hold.set()
         other.wait(job, "succeeded")
         assert len(jobs.executor.orders) == 1
-        kept = jobs.http.post("/v1/separate?keep=60", content=flac(np.zeros((1, 800), np.float32))).json()["links"]
+        kept = jobs.http.post("/v1/separate?keep=60", content=flac(np.zeros((1, 800), np.float32))).json()[
+            "links"
+        ]
         assert http.get(kept["self"]).json() == jobs.http.get(kept["self"]).json()
         assert http.get(kept["zip"]).content == jobs.http.get(kept["zip"]).content
         assert http.delete(kept["self"]).status_code == 204
