@@ -332,6 +332,9 @@ def test_recordings_of_results_that_the_service_keeps_lead_to_them(jobs: Jobs, t
     assert stem.content.startswith(b"fLaC")
     assert jobs.http.get(row["stem"], headers={"range": "bytes=2-4"}).content == stem.content[2:5]
     assert jobs.http.get(row["stem"], headers={"if-none-match": stem.headers["etag"]}).status_code == 304
+    with Client(jobs.service.url, TOKEN) as client, client.fetch(result_of(job)) as fetched:
+        assert client.result(result_of(job)).expires is None
+        assert fetched["Dog"] == stem.content
     calls = [row["stem"], *result["links"].values(), f"{row['result']}/player"]
     calls[calls.index(result["links"]["window"])] += "?stems=level-3/residual.flac"
     assert {jobs.http.get(call).status_code for call in calls} == {200}

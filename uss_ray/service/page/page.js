@@ -383,7 +383,7 @@ on('tree', 'click', event => {
 });
 on('zip', 'click', attempt(() => save(call(`v1/results/${state.result}.zip?redirect=false`), 'sounds.zip')));
 on('mix', 'click', attempt(() => {
-  const files = [...state.player.audible()].flatMap(([lane, gain]) => state.player.data.lanes[lane].files.map(file => [stemOf(file.url), gain]));
+  const files = [...state.player.audible()].flatMap(([lane, gain]) => state.player.data.lanes[lane].files.map(file => [stemOf(file.url), gain.toFixed(3)]));
   const asked = new URLSearchParams({ stems: files.map(([stem]) => stem).join(), gains: files.map(([, gain]) => gain).join() });
   return save(call(`v1/results/${state.result}/mix.wav?${asked}`), 'mix.wav');
 }));
