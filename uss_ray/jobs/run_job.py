@@ -26,7 +26,7 @@ from uss_ray.sources.listing import open_listing
 from uss_ray.store.store import Store
 
 
-def separate(request: JobRequest, source: str, tell: Tell, *, actors: int | None) -> JobEnd:
+def separate(request: JobRequest, source: str, tell: Tell, *, options: JobOptions) -> JobEnd:
     """Run the archive job of a request, or go on with it."""
 
     def told(progress: Progress) -> None:
@@ -41,7 +41,7 @@ def separate(request: JobRequest, source: str, tell: Tell, *, actors: int | None
     result = separate_archive(
         source,
         request=_request_of(request),
-        options=JobOptions(actors=actors),
+        options=options,
         on_progress=told,
     )
     found = result.summary.recordings
@@ -76,7 +76,8 @@ def main() -> None:
         sys.stdout.write(json.dumps(plan(JobRequest.of(said))))
         return
     order = JobOrder(**said)
-    drive(order, lambda request, source, tell: separate(request, source, tell, actors=order.actors))
+    options = JobOptions(actors=order.actors, address=order.address)
+    drive(order, lambda request, source, tell: separate(request, source, tell, options=options))
 
 
 def _request_of(request: JobRequest) -> SeparationRequest:

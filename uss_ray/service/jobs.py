@@ -53,6 +53,7 @@ class JobOrder(Settings):
     job_id: str
     attempt: int
     actors: int | None = None
+    address: str | None = None
 
     @property
     def name(self) -> str:

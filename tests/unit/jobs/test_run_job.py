@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import MakeRecording
 from uss_ray.jobs import run_job
+from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.progress import Progress
 from uss_ray.results.run_summary import RecordingCounts
 from uss_ray.service.job_driver import JobEnd
@@ -61,6 +62,8 @@ def test_counts_of_the_archive_are_those_of_the_job(
 
     monkeypatch.setattr(run_job, "separate_archive", archive)
     request = _request(tmp_path, tmp_path, tiny_weights)
-    end = run_job.separate(request, str(tmp_path), lambda counts, _: told.append(counts), actors=1)
+    end = run_job.separate(
+        request, str(tmp_path), lambda counts, _: told.append(counts), options=JobOptions(actors=1)
+    )
     assert told == [Counts(found=5, finished=2, failed=1, audio_seconds=9.0)]
     assert end == JobEnd(counts=Counts(found=9, finished=6, failed=2, audio_seconds=9.0), is_whole=False)

@@ -26,6 +26,8 @@ class RayJobExecutor:
 
     def start(self, order: JobOrder) -> None:
         """See `JobExecutor`; Ray refuses a name that it has."""
+        # Ray tells a driver the cluster that was started last on its machine, which may be another one, or gone.
+        order = order.replace(address=self._address)
         self._client().submit_job(
             entrypoint=shlex.join(DRIVER),
             submission_id=order.name,
@@ -55,10 +57,14 @@ class RayJobExecutor:
     def close(self) -> None:
         """See `JobExecutor`; drivers live without a keeper."""
 
+    @property
+    def _address(self) -> str:
+        return str(ray.get_runtime_context().gcs_address)
+
     def _client(self) -> JobSubmissionClient:
         if self._known is None:
             # None given fails where there are two Rays on a machine.
-            self._known = JobSubmissionClient(ray.get_runtime_context().gcs_address)
+            self._known = JobSubmissionClient(self._address)
         return self._known
 
 
