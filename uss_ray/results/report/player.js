@@ -181,7 +181,7 @@ class Player {
     return this.playable(RECORDING) && !this.failed.has(RECORDING);
   }
 
-  /** Whether the lanes of the mix add up to the recording. */
+  /** Whether the lanes of the mix sum to it. */
   get isWhole() {
     return this.data.adds.includes(this.group);
   }
