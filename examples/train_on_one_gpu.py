@@ -13,6 +13,12 @@ minute, in parts of at most 15 MiB (`--resume` begins with one), and at the end 
 
 goes on with the tagger of weights that there are, on anchors that another one mines, for a separator that stays: two
 cores are enough. The class means of the separator's weights stay too, so that what steers it is the same.
+
+    python examples/train_on_one_gpu.py separator --data SET SET --work WORK --begin starter-v1 --tagger starter-v1 \
+        --snr-range 10 --absent 0.08 --speed 0 --steps 1500 --batch 16 --rate 0.001 --average 0.998 -o WEIGHTS
+
+goes on with a separator for a tagger that stays, on anchors of the classes that this tagger knows: names and times of
+what is found are the same to the bit, the sound of it is better.
 """
 
 from __future__ import annotations
@@ -42,9 +48,10 @@ from uss_ray.datasets.segments import ClipRecord, read_segments
 from uss_ray.errors import DataError, UssRayError
 from uss_ray.mining.clip_miner import ClipMiner, WeakClip
 from uss_ray.mining.settings import MiningSettings
-from uss_ray.models.network_settings import ResUNetConfig
+from uss_ray.models.network_settings import ResUNetConfig, UNetConfig
 from uss_ray.models.panns import Panns
 from uss_ray.models.panns_settings import PannsConfig
+from uss_ray.models.resunet import ResUNet
 from uss_ray.models.specifications import ClassListId
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.store.store import Store
@@ -190,9 +197,12 @@ def _decode(records: Sequence[ClipRecord], *, folder: Path, classes: int) -> NDA
     return loaded.audio
 
 
-def mine(data: Data, folder: Path, *, device: torch.device) -> tuple[ResidentAnchors, Weights]:
-    """Mine anchors with the tagger of a weights folder, as the starter's are."""
+def mine(
+    data: Data, folder: Path, *, device: torch.device, all_labels: bool = True
+) -> tuple[ResidentAnchors, Weights]:
+    """Mine anchors with the tagger of a weights folder, as the starter's are; of all labels, or of those it knows."""
     weights = read_folder(folder)
+    known = set(weights.class_means or {})
     settings = MiningSettings.published().replace(
         anchor_seconds=_SEGMENT_SECONDS,
         anchors_per_label=3,
@@ -204,7 +214,9 @@ def mine(data: Data, folder: Path, *, device: torch.device) -> tuple[ResidentAnc
     for first in range(0, len(data.records), 128):
         some = range(first, min(first + 128, len(data.records)))
         clips = [
-            WeakClip(str(row), data.records[row].class_indexes, to_float(data.audio[row])) for row in some
+            WeakClip(str(row), labels, to_float(data.audio[row]))
+            for row in some
+            if (labels := tuple(one for one in data.records[row].class_indexes if all_labels or one in known))
         ]
         found += [item for item in miner.mine(clips) if isinstance(item, Anchor)]
     rows = {str(row): row for row in range(len(data.records))}
@@ -378,15 +390,21 @@ def train_separator(options: argparse.Namespace, data: Data, device: torch.devic
     """Mine, choose a width, train."""
     began = time.monotonic()
     with _told("mining"):
-        anchors, weights = mine(data, locate_weights(options.tagger), device=device)
+        anchors, weights = mine(
+            data, locate_weights(options.tagger), device=device, all_labels=options.begin is None
+        )
         print(len(anchors.catalogue), "anchors of", len(anchors.catalogue.classes), "classes", flush=True)
+    begun = None if options.begin is None else _separator_of(options.begin)
     chosen, steps = options.widths[0], options.steps
     if not steps:
         chosen, a_second = _choose(options, data, anchors, device=device)
         left = options.seconds - (time.monotonic() - began) - options.end_seconds
         steps = int(a_second * left * _SPARE)
-    recipe = _separator_recipe(options, chosen, steps=steps, minute=max(1, steps // 7))
+    shape = _shape(chosen) if begun is None else begun.config
+    recipe = _separator_recipe(options, shape, steps=steps, minute=max(1, steps // 7))
     task = ResidentSeparatorTask(recipe, anchors, vocabulary=data.vocabulary, device=device)
+    if begun is not None:
+        task.module.separator.load_state_dict(_floats(begun.state_dict()))
     if options.resume is not None:
         resume(task.module, options.resume)
     with _told(f"separator {chosen}, {steps} steps"):
@@ -399,13 +417,20 @@ def train_separator(options: argparse.Namespace, data: Data, device: torch.devic
         )
 
 
+def _separator_of(weights: str) -> ResUNet:
+    found = read_folder(locate_weights(weights)).separator
+    if not isinstance(found, ResUNet):
+        raise DataError(f"weights {weights}", expected="a ResUNet that separates", found=type(found).__name__)
+    return found
+
+
 def _choose(
     options: argparse.Namespace, data: Data, anchors: ResidentAnchors, *, device: torch.device
 ) -> tuple[str, float]:
     """Try each width; give the last that makes enough items, and its steps a second."""
     found: list[tuple[str, float]] = []
     for width in options.widths:
-        recipe = _separator_recipe(options, width, steps=1_000_000, minute=1_000_000)
+        recipe = _separator_recipe(options, _shape(width), steps=1_000_000, minute=1_000_000)
         task = ResidentSeparatorTask(recipe, anchors, vocabulary=data.vocabulary, device=device)
         a_second = pace(task, recipe.fit, seconds=options.trial_seconds, folder=options.work / "pace")
         memory = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else 0.0
@@ -415,8 +440,17 @@ def _choose(
     return found[-1]
 
 
-def _separator_recipe(options: argparse.Namespace, width: str, *, steps: int, minute: int) -> SeparatorRecipe:
+def _shape(width: str) -> ResUNetConfig:
     channels, hop = _WIDTHS[width]
+    return ResUNetConfig(
+        channels=channels, bottleneck_channels=channels[-1], stem_channels=channels[0], hop_samples=hop
+    )
+
+
+def _separator_recipe(
+    options: argparse.Namespace, shape: ResUNetConfig | UNetConfig, *, steps: int, minute: int
+) -> SeparatorRecipe:
+    hop = shape.hop_samples
     pooled = hop * 32
     return SeparatorRecipe(
         name=options.name,
@@ -427,21 +461,16 @@ def _separator_recipe(options: argparse.Namespace, width: str, *, steps: int, mi
         mixtures=MixtureSettings(
             two_sources=0.8,
             three_sources=0.2,
-            snr_range_db=5.0,
+            snr_range_db=options.snr_range,
             partners="labels",
-            absent=0.12,
+            absent=options.absent,
             twins=0.1,
             textures=0.2,
             conditions=ConditionShares(own=0.2, masked=0.2, class_mean=0.6),
         ),
-        augmentation=_AUGMENTATION,
+        augmentation=_AUGMENTATION.model_copy(update={"speed": options.speed}),
         loss=LossSettings(kind="snr"),
-        separator=ResUNetConfig(
-            channels=channels,
-            bottleneck_channels=channels[-1],
-            stem_channels=channels[0],
-            hop_samples=hop,
-        ),
+        separator=shape,
         samples=round(_SEGMENT_SECONDS * _RATE) // pooled * pooled - hop,
         leaf_draws=2,
         settle_batches=_SETTLE_BATCHES,
@@ -454,7 +483,7 @@ def _fit(options: argparse.Namespace, *, rate: float) -> FitSettings:
         optimiser=OptimiserSettings(
             learning_rate=rate, warmup_steps=200, clip_norm=options.clip_norm, weight_decay=0.01
         ),
-        ema_decay=0.999,
+        ema_decay=options.average,
         bfloat16=options.bfloat16,
         checkpoint_steps=1_000_000,
         log_steps=100,
@@ -498,9 +527,12 @@ def main() -> None:
         "--speed", type=float, default=_AUGMENTATION.speed, help="largest change of a clip's speed"
     )
     parser.add_argument("--crops", type=float, nargs=2, default=[3.0, 10.0], help="seconds of a clip at once")
-    parser.add_argument("--begin", help="weights whose tagger is trained further")
+    parser.add_argument("--begin", help="weights whose tagger, or separator, is trained further")
     parser.add_argument("--tagger", help="weights that mine anchors")
     parser.add_argument("--separator-of", help="weights whose separator goes with the tagger")
+    parser.add_argument("--snr-range", type=float, default=5.0, help="dB by which levels of sources differ")
+    parser.add_argument("--absent", type=float, default=0.12, help="share of items without their target")
+    parser.add_argument("--average", type=float, default=0.999, help="decay of the moving average")
     parser.add_argument("--widths", nargs="+", choices=sorted(_WIDTHS), default=["8", "12", "16"])
     parser.add_argument("--least-items", type=float, default=200_000)
     parser.add_argument("--trial-seconds", type=float, default=_TRIAL_SECONDS)
@@ -513,6 +545,8 @@ def main() -> None:
     parser.add_argument("--compiled", action="store_true")
     parser.add_argument("--most-clips", type=int, help="of each set, for a rehearsal")
     options = parser.parse_args()
+    if options.command == "separator" and options.begin and not options.steps:
+        parser.error("--begin: a separator that is trained further needs --steps")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     # Excerpts for the tagger have many lengths, each of which would be tried.
     torch.backends.cudnn.benchmark = options.command == "separator"
