@@ -43,7 +43,7 @@ class Calibration:
         of_weights: Sequence[ClassCalibration] = (),
     ) -> None:
         used = [one for one in of_weights if settings.calibrated and one.class_index < classes]
-        self._indexes = [one.class_index for one in used]
+        self._indexes = np.array([one.class_index for one in used], np.intp)
         self._slopes = np.array([one.slope for one in used])
         self._offsets = np.array([one.offset for one in used])
         asked = settings.threshold
@@ -58,13 +58,21 @@ class Calibration:
         self.sure_from: Floats = np.maximum(np.maximum(self.detected_from, self.events_from), least)
 
     def probs(self, raw: Floats) -> Floats:
-        """Calibrate probabilities of shape (..., classes); those of classes without a calibration keep their bits."""
-        if not self._indexes:
+        """Calibrate probabilities of shape (..., classes); those of classes without a calibration keep their bits.
+
+        Parameters
+        ----------
+        raw : ndarray of shape (..., classes), dtype=float32
+            Of the first classes alone, if a query needs no others.
+        """
+        there = self._indexes < raw.shape[-1]
+        indexes = self._indexes[there]
+        if not indexes.size:
             return raw
-        some = raw[..., self._indexes].astype(np.float64)
+        some = raw[..., indexes].astype(np.float64)
         with np.errstate(divide="ignore", over="ignore"):
             logits = np.log(some) - np.log1p(-some)
-            calibrated = 1.0 / (1.0 + np.exp(-(self._slopes * logits + self._offsets)))
+            calibrated = 1.0 / (1.0 + np.exp(-(self._slopes[there] * logits + self._offsets[there])))
         probs = raw.copy()
-        probs[..., self._indexes] = calibrated.astype(np.float32)
+        probs[..., indexes] = calibrated.astype(np.float32)
         return probs

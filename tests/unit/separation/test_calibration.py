@@ -46,3 +46,14 @@ def test_a_calibration_can_be_left_alone() -> None:
     assert unused.detected_from[1] == np.float32(0.2)
     published = Calibration(SeparationSettings.published(), classes=4, of_weights=of_weights)
     assert published.probs(RAW) is RAW
+
+
+def test_a_query_may_need_the_first_classes_alone() -> None:
+    calibration = Calibration(
+        SeparationSettings(),
+        classes=8,
+        of_weights=[ClassCalibration(class_index=index, offset=-1.0) for index in (1, 6)],
+    )
+    raw = np.full((2, 4), 0.5, np.float32)
+    assert calibration.probs(raw)[0].tolist() == pytest.approx([0.5, 1 / (1 + np.e), 0.5, 0.5])
+    assert np.array_equal(calibration.probs(raw[:, :1]), raw[:, :1])
