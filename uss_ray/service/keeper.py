@@ -119,6 +119,7 @@ class Keeper:
         self._executor = executor
         self._clock = clock
         self._over: dict[tuple[str, str], float] = {}
+        self._unstarted: dict[str, JobOrder] = {}
         self._signs: dict[str, tuple[object, float]] = {}
         self._wake = threading.Event()
         self._ended = threading.Event()
@@ -222,17 +223,26 @@ class Keeper:
             actors=self._settings.jobs.actors,
         )
         logger.info("job %s: driver %d", row.request.job_id, attempt)
+        return self._has_started(order)
+
+    def _has_started(self, order: JobOrder) -> bool:
         try:
             self._executor.start(order)
         except Exception:
             logger.exception("driver %s could not be started", order.name)
+            self._unstarted[order.name] = order  # the next look tries again: its attempt is begun
             return False
+        self._unstarted.pop(order.name, None)
         return True
 
     def _lives(self, row: JobRow) -> bool:
         name = row.driver
         life = self._executor.life(name)
+        if life == "unknown" and name in self._unstarted:
+            self._has_started(self._unstarted[name])
+            return True
         if life != "unknown":
+            self._unstarted.pop(name, None)
             self._signs.pop(name, None)
             return life == "alive"
         sign: object = (row.progress, len(row.attempts))

@@ -107,6 +107,27 @@ def test_a_driver_that_nobody_knows_is_dead_when_it_has_been_silent(tmp_path: Pa
     assert [order.attempt for order in executor.orders] == [1, 2]
 
 
+def test_a_driver_that_could_not_be_started_is_started_by_the_next_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = Noted()
+    executor.lives = "unknown"
+    keeper = _keeper(tmp_path, executor)
+    _add(keeper)
+
+    def refuse(order: JobOrder) -> None:
+        raise RuntimeError("No available agent to submit job")
+
+    with monkeypatch.context() as away:
+        away.setattr(executor, "start", refuse)
+        for _ in range(9):
+            keeper.look()
+    keeper.look()
+    executor.lives = "alive"
+    keeper.look()
+    assert [order.attempt for order in executor.orders] == [1]
+
+
 def test_what_is_over_is_forgotten_with_its_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keeper = _keeper(tmp_path, Noted())
     row = _add(keeper)
