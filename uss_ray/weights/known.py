@@ -129,6 +129,12 @@ NAMED: Final[dict[str, NamedFolder]] = {
             size=17273939,
             content="281 classes, a separator of twice the parameters",
         ),
+        NamedFolder(
+            name="starter-large-v2",
+            sha256="21834ba8206da1534d42adaf8b5d0d6f69976c5c94ba5a90d8b857ac56eb6694",
+            size=17_306_812,
+            content="the same separator, a tagger that learnt on, calibrated",
+        ),
     )
 }
 """Folders of other weights of this project. Their sha256 stays: who has used them can have them again, to the bit."""

@@ -21,13 +21,14 @@ def test_weights_are_checked_and_shown(command, tiny_weights):
 
 def test_programs_get_json(command):
     listed = [json.loads(line) for line in command("weights", "list", "--json").out.splitlines()]
-    assert [known["name"] for known in listed][:4] == [
+    assert [known["name"] for known in listed][:5] == [
         "starter",
         "starter-v1",
         "starter-large",
+        "starter-large-v2",
         "panns-cnn14",
     ]
-    assert listed[3]["download_bytes"] > 3e8
+    assert listed[4]["download_bytes"] > 3e8
     shown = json.loads(command("weights", "show", "starter-v1", "--classes", "--json").out)
     assert shown["knows"] == "128 of 527 classes"
     assert shown["classes"][0] == {"index": 0, "class_id": "/m/09x0r", "label": "Speech"}
