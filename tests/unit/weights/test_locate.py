@@ -218,7 +218,10 @@ def test_a_name_is_fetched_and_imported_once(
     known = PUBLISHED["panns-cnn14"]
     assert downloads == [(known.uri, known.sha256, known.size)]
     assert json.loads((first / "config.json").read_text())["kind"] == "panns-cnn14"
-    with pytest.raises(WeightsError, match="expected one of starter, starter-v1, starter-large, starter-large-v2, panns-cnn14"):
+    with pytest.raises(
+        WeightsError,
+        match="expected one of starter, starter-v1, starter-large, starter-large-v2, panns-cnn14",
+    ):
         fetch_named("other")
 
 
@@ -246,7 +249,7 @@ def test_how_a_store_is_reached_travels_with_the_place(monkeypatch: pytest.Monke
 def test_an_unknown_name_is_an_error_that_names_the_known_ones() -> None:
     with pytest.raises(
         WeightsError,
-        match=r"no-such-weights: expected .* starter, starter-v1, starter-large, starter-large-v2, panns-cnn14, .* found none",
+        match=r"no-such-weights: expected .* starter-v1, starter-large, starter-large-v2, panns-cnn14, .* found none",
     ):
         locate_weights("no-such-weights")
 
