@@ -318,6 +318,10 @@ class JobTable:
         """Tell whether it shall end."""
         return (self.folder_of(row) / CANCEL).exists()
 
+    def has_ended(self, row: JobRow) -> bool:
+        """Tell whether it is over by now."""
+        return (self.folder_of(row) / STATUS).exists()
+
     def cancel(self, row: JobRow) -> bool:
         """Ask it to end; False if that was asked before."""
         return (self.folder_of(row) / CANCEL).create(_marked())

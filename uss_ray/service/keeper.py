@@ -191,6 +191,8 @@ class Keeper:
                     self._expire(key, row)
             elif row.attempts and self._lives(row):
                 running[row.request.tenant] += 1
+            elif row.attempts and self.table.has_ended(row):
+                continue  # its driver said so after the table was listed
             elif row.is_cancelled:
                 self.table.end(row, "cancelled", counts=row.counts)
             elif self._is_hopeless(row):

@@ -128,6 +128,20 @@ def test_a_driver_that_could_not_be_started_is_started_by_the_next_look(
     assert [order.attempt for order in executor.orders] == [1]
 
 
+def test_a_driver_that_ends_while_the_table_is_looked_at_has_no_successor(tmp_path: Path) -> None:
+    class Ending(Noted):
+        def life(self, name: str) -> Life:
+            keeper.table.end(row, "succeeded", counts=Counts(finished=1))
+            return "ended"
+
+    executor = Ending()
+    keeper = _keeper(tmp_path, executor)
+    row = _add(keeper)
+    for _ in range(3):
+        keeper.look()
+    assert [order.attempt for order in executor.orders] == [1]
+
+
 def test_what_is_over_is_forgotten_with_its_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keeper = _keeper(tmp_path, Noted())
     row = _add(keeper)
