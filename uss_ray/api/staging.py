@@ -284,8 +284,9 @@ def remove_folder(output: Store, name: str, *, with_hidden: bool = False) -> Non
     if not output.is_remote:
         folder = output.local_path() / name
         try:
-            if folder.exists():
-                shutil.rmtree(folder)
+            while folder.exists():
+                with suppress(FileNotFoundError):  # somebody else removes it, too
+                    shutil.rmtree(folder)
         except OSError as error:
             raise OutputError(
                 str(folder), expected="a folder that can be removed", found=error.strerror or str(error)

@@ -10,11 +10,23 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import pyarrow.parquet as pq
 
 from uss_ray.errors import OutputError, UssRayError
-from uss_ray.service.jobs import Counts, JobOrder, JobProgress, JobRequest, JobTable
+from uss_ray.service.jobs import (
+    CANCEL,
+    MANIFEST,
+    REQUEST,
+    STATUS,
+    Counts,
+    JobOrder,
+    JobProgress,
+    JobRequest,
+    JobTable,
+    attempts_among,
+)
 from uss_ray.service.places import allowed_place
 from uss_ray.sources.listing import open_listing
 from uss_ray.sources.recordings import RECORDING_SCHEMA
@@ -26,7 +38,6 @@ from uss_ray.wording import without_secrets
 logger = logging.getLogger(__name__)
 
 BEAT_SECONDS = 2.0
-_MANIFEST = "input.parquet"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +58,8 @@ class JobEnd:
 
 Tell = Callable[[Counts, float], None]
 """Told what a driver has done, and in how many seconds."""
+
+Wish = Literal["go on", "end", "leave"]
 
 Work = Callable[[JobRequest, str, Tell], JobEnd]
 """Separates the input at a place, and tells how far it is."""
@@ -81,35 +94,47 @@ def drive(
         return
     before = replace(row.progress or JobProgress(attempt=order.attempt), attempt=order.attempt, trouble=None)
     heart = _Heart(before, write=lambda progress: table.note(row, progress))
-    heart.ask = lambda: table.is_cancelled(row)
+    heart.ask = lambda: _wish(table.objects(row), attempt=order.attempt)
     heart.stop = stop
     heart.begin(beat_seconds)
     trouble: str | None = None
+    is_hopeless = False
     end: JobEnd | None = None
     try:
         end = work(row.request, checked_input(row.request, folder=table.folder_of(row)), heart.tell)
     except UssRayError as error:
         trouble = without_secrets(error.reason)
-        if not (isinstance(error, OutputError) or is_infrastructure(error)):
-            heart.end()
-            table.end(row, "failed", reason=trouble, counts=Counts.of(vars(heart.progress)))
-            return
-        logger.warning("job %s: another driver may do better: %s", order.job_id, trouble)
+        is_hopeless = not (isinstance(error, OutputError) or is_infrastructure(error))
+        if not is_hopeless:
+            logger.warning("job %s: another driver may do better: %s", order.job_id, trouble)
     finally:
         heart.end()
+    is_whole = end is not None and end.is_whole
     counts = Counts.of(vars(heart.progress))
     if end is not None:
         seconds = before.audio_seconds + end.counts.audio_seconds
         counts = replace(end.counts, audio_seconds=seconds)
-    if table.is_cancelled(row):
+    names = table.objects(row)
+    is_last = attempts_among(names) == order.attempt
+    if REQUEST not in names or STATUS in names or not (is_last or is_whole):
+        return  # it is gone, or over, or another one drives it
+    if is_hopeless:
+        table.end(row, "failed", reason=trouble, counts=counts)
+    elif CANCEL in names:
         table.end(row, "cancelled", counts=counts)
-    elif end is not None and end.is_whole:
-        if counts.finished:
-            table.end(row, "succeeded", counts=counts)
-        else:
-            table.end(row, "failed", reason="no recording could be separated", counts=counts)
+    elif is_whole and counts.finished:
+        table.end(row, "succeeded", counts=counts)
+    elif is_whole:
+        table.end(row, "failed", reason="no recording could be separated", counts=counts)
     else:
         table.note(row, replace(heart.progress, trouble=trouble))
+
+
+def _wish(names: set[str], *, attempt: int) -> Wish:
+    """Tell what the table wants of a driver: one that was taken for dead leaves the job to the next."""
+    if REQUEST not in names or STATUS in names or attempts_among(names) != attempt:
+        return "leave"
+    return "end" if CANCEL in names else "go on"
 
 
 def checked_input(request: JobRequest, *, folder: Store) -> str:
@@ -127,14 +152,14 @@ def checked_input(request: JobRequest, *, folder: Store) -> str:
         If a row names a place that the token may not.
     """
     storage = StoreOptions(**request.sounds.get("storage", {}))
-    copy = folder / _MANIFEST
+    copy = folder / MANIFEST
     if copy.exists():
         return str(copy)
     listing = open_listing(Store(request.input, storage))
     if listing.kind not in ("manifest", "inventory"):
         return request.input
     with tempfile.TemporaryDirectory(prefix="uss-ray-job-") as scratch:
-        path = Path(scratch, _MANIFEST)
+        path = Path(scratch, MANIFEST)
         with pq.ParquetWriter(path, RECORDING_SCHEMA) as written:
             for table in listing.tables():
                 for uri in table.column("recording_uri").to_pylist():
@@ -151,7 +176,7 @@ class _Heart:
         self._before = before
         self._write = write
         self.progress = before
-        self.ask: Callable[[], bool] = lambda: False
+        self.ask: Callable[[], Wish] = lambda: "go on"
         self.stop: Callable[[], None] = lambda: None
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -179,15 +204,17 @@ class _Heart:
             self._thread.join()
 
     def _run(self, seconds: float) -> None:
-        has_asked = False
+        wish: Wish = "go on"
         while not self._ended.wait(seconds):
-            self._beat()
+            if wish != "leave":  # how far it is, the next driver says
+                self._beat()
             try:
-                if not has_asked and self.ask():
-                    has_asked = True
-                    self.stop()
+                before, wish = wish, self.ask()
             except UssRayError as error:
                 logger.info("the table of jobs does not answer: %s", error.reason)
+                continue
+            if before == "go on" != wish:
+                self.stop()
 
     def _beat(self) -> None:
         self.progress = replace(self.progress, beat=self.progress.beat + 1)

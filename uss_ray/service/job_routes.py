@@ -178,13 +178,12 @@ async def cancelled(
 
     def end() -> tuple[JobRow, bool]:
         row = table.find(tenant, job_id)
+        is_new = row.ended is None and table.cancel(row)
         if row.ended is None:
-            is_new = table.cancel(row)
-        else:
-            is_new = False
-            if results:
-                table.forget_results(row)
-        return table.find(tenant, job_id), is_new
+            row = table.find(tenant, job_id)  # it may have ended by itself
+        if row.ended is not None and results:
+            table.forget_results(row)
+        return row, is_new and row.ended is None
 
     row, is_new = await asyncio.to_thread(end)
     if is_new:

@@ -13,6 +13,8 @@
     STORE/job-results/<tenant>/<id>/...          its results, where the request names no other place
 
 All but the progress are created once, by whoever is first: so no two keepers begin one attempt, and no two ends differ.
+What a listing says may be over when it is acted on; whoever acts reads again first, by `again` (ADR 85). A folder
+without a request is what is left of a job that is being forgotten.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
@@ -31,16 +34,17 @@ from uss_ray.errors import OutputError, UssRayError
 from uss_ray.parsing import read_json
 from uss_ray.service.problems import Refusal
 from uss_ray.store.options import StoreOptions
-from uss_ray.store.store import Store
+from uss_ray.store.store import Store, sweep_half_written
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 JOBS, RESULTS = "jobs", "job-results"
 REQUEST, PROGRESS, CANCEL, STATUS = "request.json", "progress.json", "cancel.json", "status.json"
-WEBHOOK = "webhook.json"
+WEBHOOK, MANIFEST = "webhook.json", "input.parquet"
 _ID = re.compile("[0-9a-f]{32}")
 _ATTEMPT = re.compile(r"attempt-(\d{4})\.json")
 _SENDING = re.compile(r"webhook-(\d{4})\.json")
+_TRIES = 5
 _NAMESPACE = uuid.UUID("0b7c7a86-6a4b-4a39-9c1f-6d6f0f6f1a0b")
 
 
@@ -226,17 +230,26 @@ class JobTable:
         Raises
         ------
         Refusal
-            If that one asks something else.
+            If that one asks something else, or is being forgotten.
         """
-        place = self._folder(request.tenant, request.job_id) / REQUEST
-        if place.create(request.to_json().encode()):
-            return JobRow(request=request)
-        found = self.find(request.tenant, request.job_id)
-        if found.request.digest != request.digest:
-            raise Refusal(
-                "idempotency-key", expected="the request that it came with first", found="another", status=422
-            )
-        return found
+        folder = self._folder(request.tenant, request.job_id)
+        for _ in range(_TRIES):
+            names = self._names_in(folder)
+            if REQUEST in names:
+                found = self.read(request.tenant, request.job_id, names)
+                if found is not None:
+                    return _same(found, request)
+            elif names:
+                break
+            elif (folder / REQUEST).create(request.to_json().encode()):
+                return JobRow(request=request)
+        raise Refusal(
+            "idempotency-key",
+            expected="one that is free, or whose job is kept",
+            found="that of a job which is just being forgotten",
+            status=503,
+            retry_after=10.0,
+        )
 
     def find(self, tenant: str, job_id: str) -> JobRow:
         """Give a job.
@@ -248,20 +261,22 @@ class JobTable:
         """
         if _ID.fullmatch(job_id) is None:
             raise _no_job(job_id)
-        folder = self._folder(tenant, job_id)
-        try:
-            names = {place.name for place in folder.list()}
-        except UssRayError as error:
-            if folder.is_gone():
-                raise _no_job(job_id) from error
-            raise
-        row = self.read(tenant, job_id, names)
+        row = self.read(tenant, job_id, self._names_in(self._folder(tenant, job_id)))
         if row is None:
             raise _no_job(job_id)
         return row
 
+    def again(self, row: JobRow) -> JobRow | None:
+        """Read a job anew, for what was read of it may be over; None if it is gone."""
+        request = row.request
+        return self.read(request.tenant, request.job_id, self.objects(row))
+
     def names(self, tenant: str | None = None) -> dict[tuple[str, str], set[str]]:
         """List which objects each job has, in the order of the ids."""
+        return {key: names for key, names in self.folders(tenant).items() if REQUEST in names}
+
+    def folders(self, tenant: str | None = None) -> dict[tuple[str, str], set[str]]:
+        """List which objects each folder has, also those without a request; see `clear`."""
         root = self._root if tenant is None else self._root / tenant
         found: dict[tuple[str, str], set[str]] = {}
         try:
@@ -274,35 +289,40 @@ class JobTable:
         except UssRayError:
             if not root.is_gone():
                 raise
-        return {key: names for key, names in sorted(found.items()) if REQUEST in names}
+        return dict(sorted(found.items()))
 
     def read(self, tenant: str, job_id: str, names: set[str]) -> JobRow | None:
-        """Read a job whose objects were listed; None if it is gone meanwhile."""
+        """Read a job whose objects were listed; None if it is gone, or going: one of those that never change is."""
         folder = self._folder(tenant, job_id)
-        said = self._read(folder / REQUEST)
+        said = self._read(folder / REQUEST) if REQUEST in names else None
         if said is None:
             return None
         progress = self._read(folder / PROGRESS) if PROGRESS in names else None
         begun, sent = (
-            [self._read(folder / name) or {} for name in sorted(names) if kind.fullmatch(name)]
+            [self._read(folder / name) for name in sorted(names) if kind.fullmatch(name)]
             for kind in (_ATTEMPT, _SENDING)
         )
+        ended, told = (self._read(folder / name) if name in names else None for name in (STATUS, WEBHOOK))
+        if None in (*begun, *sent) or (STATUS in names and ended is None):
+            return None
         return JobRow(
             request=JobRequest.of(said),
-            attempts=tuple(found.get("finished", 0) for found in begun),
+            attempts=tuple(found.get("finished", 0) for found in begun if found is not None),
             progress=None if progress is None else JobProgress(**_known(progress, JobProgress)),
             is_cancelled=CANCEL in names,
-            ended=self._read(folder / STATUS) if STATUS in names else None,
-            sent=tuple(found.get("at", 0.0) for found in sent),
-            told=self._read(folder / WEBHOOK) if WEBHOOK in names else None,
+            ended=ended,
+            sent=tuple(found.get("at", 0.0) for found in sent if found is not None),
+            told=told,
         )
 
-    def unfinished_inputs(self, tenant: str) -> Iterator[str]:
-        """Tell what the jobs of a tenant read that are not over."""
+    def unfinished_inputs(self, tenant: str) -> Iterator[str | None]:
+        """Tell what the jobs of a tenant read that are not over; None of one that reads rows of a manifest, or may."""
         for (_, job_id), names in self.names(tenant).items():
             row = None if STATUS in names else self.read(tenant, job_id, names)
             if row is not None:
-                yield row.request.input
+                # Whether its input is a manifest, its name need not tell: the first driver finds out.
+                is_looked_at = MANIFEST not in names and row.counts.found > 0
+                yield row.request.input if is_looked_at else None
 
     def begin(self, row: JobRow, *, finished: float) -> int | None:
         """Begin the next attempt; None if somebody else did."""
@@ -314,13 +334,9 @@ class JobTable:
         """Write how far its driver is."""
         (self.folder_of(row) / PROGRESS).put(_json(asdict(progress)))
 
-    def is_cancelled(self, row: JobRow) -> bool:
-        """Tell whether it shall end."""
-        return (self.folder_of(row) / CANCEL).exists()
-
-    def has_ended(self, row: JobRow) -> bool:
-        """Tell whether it is over by now."""
-        return (self.folder_of(row) / STATUS).exists()
+    def objects(self, row: JobRow) -> set[str]:
+        """List which objects it has by now."""
+        return self._names_in(self.folder_of(row))
 
     def cancel(self, row: JobRow) -> bool:
         """Ask it to end; False if that was asked before."""
@@ -344,10 +360,25 @@ class JobTable:
         remove_folder(self.store, f"{RESULTS}/{row.request.tenant}/{row.request.job_id}", with_hidden=True)
 
     def forget(self, row: JobRow) -> None:
-        """Remove a job, and what of it lies with the service."""
+        """Remove a job, and what of it lies with the service; one that was added since with the same id stays."""
+        if self.again(row) != row:
+            return
         self.forget_results(row)
         (self.folder_of(row) / REQUEST).remove()
-        remove_folder(self.store, f"{JOBS}/{row.request.tenant}/{row.request.job_id}", with_hidden=True)
+        self.clear(row.request.tenant, row.request.job_id)
+
+    def clear(self, tenant: str, job_id: str) -> None:
+        """Remove what is left in the folder of a job that has no request any more."""
+        folder = self._folder(tenant, job_id)
+        names = self._names_in(folder)
+        if REQUEST in names:
+            return
+        for name in names:  # and no others: as soon as there are none, a job may be added here
+            (folder / name).remove()
+        if not folder.is_remote:
+            sweep_half_written(folder.local_path())
+            with suppress(OSError):
+                folder.local_path().rmdir()
 
     def folder_of(self, row: JobRow) -> Store:
         """Tell where the objects of a job lie."""
@@ -355,6 +386,17 @@ class JobTable:
 
     def _folder(self, tenant: str, job_id: str) -> Store:
         return self._root / tenant / job_id
+
+    def _names_in(self, folder: Store) -> set[str]:
+        for left in reversed(range(_TRIES)):
+            try:
+                return {place.name for place in folder.list()}
+            except UssRayError as error:
+                if folder.is_gone():
+                    break
+                if not left or not isinstance(error.__cause__, FileNotFoundError):
+                    raise  # or else it has come just now
+        return set()
 
     def _read(self, place: Store) -> dict[str, Any] | None:
         try:
@@ -376,6 +418,11 @@ def driver_name(job_id: str, attempt: int) -> str:
 def digest_of(said: Mapping[str, Any]) -> str:
     """Tell requests apart by what they say."""
     return hashlib.sha256(canonical_json(said).encode()).hexdigest()
+
+
+def attempts_among(names: set[str]) -> int:
+    """Count the attempts among the objects of a job."""
+    return sum(_ATTEMPT.fullmatch(name) is not None for name in names)
 
 
 def shown(row: JobRow) -> dict[str, Any]:
@@ -418,6 +465,14 @@ def _marked(**said: Any) -> bytes:
 
 def _json(value: Mapping[str, Any]) -> bytes:
     return canonical_json(value).encode()
+
+
+def _same(found: JobRow, request: JobRequest) -> JobRow:
+    if found.request.digest != request.digest:
+        raise Refusal(
+            "idempotency-key", expected="the request that it came with first", found="another", status=422
+        )
+    return found
 
 
 def _no_job(job_id: str) -> Refusal:

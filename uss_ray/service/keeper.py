@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Literal, Protocol
 
 from uss_ray.errors import ConfigError, UssRayError
-from uss_ray.service.jobs import STATUS, JobOrder, JobRow, JobTable, shown
+from uss_ray.service.jobs import REQUEST, STATUS, JobOrder, JobRow, JobTable, shown
 from uss_ray.service.settings import ServiceSettings
 from uss_ray.service.webhooks import Webhook, message_of, send
 from uss_ray.store.store import Store
@@ -180,7 +180,10 @@ class Keeper:
         """Begin what may, resume what lost its driver, end what is cancelled, tell of ends, forget what is over."""
         waiting: list[JobRow] = []
         running: Counter[str] = Counter()
-        for key, names in self.table.names().items():
+        for key, names in self.table.folders().items():
+            if REQUEST not in names:
+                self.table.clear(*key)  # whoever was forgetting it has died
+                continue
             if STATUS in names and self._over.get(key, 0.0) > time.time():
                 continue
             row = self.table.read(*key, names)
@@ -191,20 +194,22 @@ class Keeper:
                     self._expire(key, row)
             elif row.attempts and self._lives(row):
                 running[row.request.tenant] += 1
-            elif row.attempts and self.table.has_ended(row):
-                continue  # its driver said so after the table was listed
-            elif row.is_cancelled:
-                self.table.end(row, "cancelled", counts=row.counts)
-            elif self._is_hopeless(row):
-                trouble = row.progress.trouble if row.progress else None
+            elif not (row.attempts or row.is_cancelled):
+                waiting.append(row)
+            elif (now := self._unchanged(row)) is None:
+                continue
+            elif now.is_cancelled:
+                self.table.end(now, "cancelled", counts=now.counts)
+            elif self._is_hopeless(now):
+                trouble = now.progress.trouble if now.progress else None
                 self.table.end(
-                    row,
+                    now,
                     "failed",
                     reason=trouble or "its driver ended again and again, without progress",
-                    counts=row.counts,
+                    counts=now.counts,
                 )
             else:
-                waiting.append(row)
+                waiting.append(now)
         waiting.sort(key=lambda row: row.request.created_at)
         while waiting and running.total() < self._settings.jobs.at_once:
             row = min(waiting, key=lambda row: running[row.request.tenant])
@@ -212,8 +217,23 @@ class Keeper:
             if self._start(row):
                 running[row.request.tenant] += 1
 
+    def _unchanged(self, row: JobRow) -> JobRow | None:
+        """Read a job anew that nobody seems to drive; None if it ended meanwhile, or somebody else has gone on.
+
+        What its driver did at last stands in the table before the driver is gone, and whoever begins one after its
+        `cancel.json` begins one that does nothing: so what is read now is what there is to go by.
+        """
+        now = self.table.again(row)
+        if now is None or now.ended is not None or len(now.attempts) != len(row.attempts):
+            return None
+        return now
+
     def _start(self, row: JobRow) -> bool:
-        attempt = self.table.begin(row, finished=row.counts.finished)
+        """Begin a driver; tell whether there is one now."""
+        now = self._unchanged(row)
+        if now is None or now.is_cancelled:
+            return False  # the next look sees what became of it
+        attempt = self.table.begin(now, finished=now.counts.finished)
         if attempt is None:
             return True  # somebody else has begun it
         order = JobOrder(

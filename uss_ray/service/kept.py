@@ -69,7 +69,6 @@ class KeptResults:
         OutputError
             If it cannot be written.
         """
-        result_id = f"{int(time.time()) + seconds:08x}{secrets.token_hex(16)}"
         with tempfile.TemporaryDirectory(prefix="uss-ray-kept-") as folder:
             recording = _recording(work, folder=Path(folder))
             index = {
@@ -92,8 +91,9 @@ class KeptResults:
                 for name, content in answer.files.items():
                     archive.writestr(zipfile.ZipInfo(name), content)
                 archive.write(recording, recording.name)
+            result_id = f"{int(time.time()) + seconds:08x}{secrets.token_hex(16)}"
             self._place(tenant, result_id).put(made)
-        return self.find(tenant, result_id)
+        return self._read(tenant, result_id)  # it is there, though it may be over by now
 
     def find(self, tenant: str, result_id: str) -> Result:
         """Give a result that is there.
@@ -105,6 +105,9 @@ class KeptResults:
         """
         if _expires(result_id) <= time.time():
             raise gone(result_id)
+        return self._read(tenant, result_id)
+
+    def _read(self, tenant: str, result_id: str) -> Result:
         place = self._place(tenant, result_id)
         with opened(place, ahead_bytes=_HEADER_READ_AHEAD_BYTES, name=result_id) as file:
             return _described(file, place=place, result_id=result_id)

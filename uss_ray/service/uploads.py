@@ -138,13 +138,14 @@ class Uploads:
             system.sign(path, expiration=PRESIGNED_SECONDS, client_method="put_object", ContentLength=size)
         )
 
-    def expire(self, inputs_of: Callable[[str], Iterable[str]]) -> int:
+    def expire(self, inputs_of: Callable[[str], Iterable[str | None]]) -> int:
         """Remove what is over, whosever it is; what the store does not let go of now goes another time.
 
         Parameters
         ----------
         inputs_of : callable
-            Tells what the jobs of a tenant read that are not over: of a tenant with one that reads uploads all stay.
+            Tells what the jobs of a tenant read that are not over, None where that may be anything: of a tenant with
+            one that reads uploads, or may, all stay.
         """
         over: dict[str, list[Store]] = defaultdict(list)
         until = time.time() - self._limits.upload_seconds
@@ -156,12 +157,16 @@ class Uploads:
             return 0  # the store is away, which whoever writes hears next
         removed = 0
         for tenant, places in over.items():
-            if any(self._reads(source, tenant) for source in inputs_of(tenant)):
+            if any(source is None or self._reads(source, tenant) for source in inputs_of(tenant)):
                 continue
             for place in places:
                 try:
+                    # One that came again since it was listed has the same name.
+                    now = next(iter(self._found(place)), None)
+                    if now is None or now.changed_at is None or now.changed_at >= until:
+                        continue
                     place.remove()
-                except OutputError:
+                except UssRayError:
                     continue
                 removed += 1
         return removed

@@ -39,6 +39,7 @@ _READ_AHEAD_BYTES = 8 << 20
 # way when a failed upload is aborted, and a worker holds one part.
 _PART_BYTES = 8 << 20
 _MOST_PARTS = 10_000
+_TRIES = 20
 _FROM_ENVIRONMENT = StoreOptions()
 
 HALF_WRITTEN = re.compile(r"\.[0-9a-f]+\.part")
@@ -603,8 +604,18 @@ def _create(final: Path, content: bytes) -> bool:
 
 @contextmanager
 def _opened_to_write(path: Path) -> Iterator[BinaryIO]:
+    tries = 0
     while True:
-        with open(path, "xb") as file:
+        try:
+            file = open(path, "xb")  # noqa: SIM115
+        except FileNotFoundError:
+            tries += 1
+            if tries > _TRIES:
+                raise
+            # Whoever found the folder empty has removed it.
+            path.parent.mkdir(parents=True, exist_ok=True)
+            continue
+        with file:
             with suppress(OSError):  # a file system without locks
                 fcntl.flock(file, fcntl.LOCK_SH)
             if os.fstat(file.fileno()).st_nlink:

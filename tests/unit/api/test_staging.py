@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -9,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from uss_ray.api.staging import check_apart, check_output, commit, staging_folder, sweep_staging
+from uss_ray.api.staging import (
+    check_apart,
+    check_output,
+    commit,
+    remove_folder,
+    staging_folder,
+    sweep_staging,
+)
 from uss_ray.errors import OutputError
 from uss_ray.results.layout import is_own_file
 from uss_ray.store.store import Store, StoreOptions
@@ -142,6 +150,21 @@ def test_what_a_killed_process_left_is_swept_away_and_the_work_of_a_live_one_is_
         stage(live, "a.wav", {"dog.flac": "woof"})
         commit(live, output=output, name="a.wav")
     assert content_of(output, "a.wav") == {"dog.flac": "woof"}
+
+
+@pytest.mark.parametrize("takes_all", [True, False])
+def test_a_folder_that_two_remove_is_removed(tmp_path, monkeypatch, takes_all):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    remove = shutil.rmtree
+
+    def removed_before(folder):
+        monkeypatch.setattr(shutil, "rmtree", remove)
+        remove(folder if takes_all else folder / "b")
+        raise FileNotFoundError(folder)
+
+    monkeypatch.setattr(shutil, "rmtree", removed_before)
+    remove_folder(Store(tmp_path), "a")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_output_is_checked_without_leaving_anything(output, tmp_path):

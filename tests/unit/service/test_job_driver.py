@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,38 @@ def test_what_drivers_before_have_done_counts_however_it_ends(tmp_path: Path, is
     ended = table.find("one", row.request.job_id)
     assert ended.counts == Counts(found=3, finished=3, audio_seconds=30.0)
     assert ended.state == ("cancelled" if is_cancelled else "succeeded")
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+@pytest.mark.parametrize("act", ["another begins", "is ended", "is forgotten"])
+def test_a_driver_that_was_taken_for_dead_leaves_the_job_to_others(
+    tmp_path: Path, act: str, is_whole: bool
+) -> None:
+    table = JobTable(Store(tmp_path / "store", None, OutputError))
+    row = table.add(_request(tmp_path))
+    table.begin(row, finished=0)
+    (tmp_path / "list.csv").write_text(f"uri\n{tmp_path}/a.wav\n")
+    next_one = JobProgress(attempt=2, found=3, finished=2, beat=7)
+    stopped = threading.Event()
+
+    def work(request: JobRequest, source: str, tell: object) -> JobEnd:
+        if act == "another begins":
+            table.begin(table.find("one", row.request.job_id), finished=0)
+        else:
+            table.end(row, "failed", counts=Counts(), reason="why")
+        assert stopped.wait(300.0)
+        if act == "is forgotten":
+            table.forget(table.find("one", row.request.job_id))
+        else:
+            table.note(row, next_one)
+        return JobEnd(counts=Counts(found=3, finished=3 if is_whole else 1), is_whole=is_whole)
+
+    order = JobOrder(store=str(tmp_path / "store"), tenant="one", job_id=row.request.job_id, attempt=1)
+    drive(order, work, stop=stopped.set, beat_seconds=0.01)
+    if act == "is forgotten":
+        assert table.folders() == {}
+        return
+    found = table.find("one", row.request.job_id)
+    assert found.progress == next_one
+    wanted = "failed" if act == "is ended" else "succeeded" if is_whole else "running"
+    assert found.state == wanted

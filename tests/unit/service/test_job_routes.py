@@ -21,7 +21,7 @@ from tests.unit.service.receiver import SECRET, Receiver, receiving
 from uss_ray.client import Client, ServiceError
 from uss_ray.errors import OutputError, RecordingError
 from uss_ray.service.job_driver import JobEnd, Tell, drive
-from uss_ray.service.jobs import Counts, JobOrder, JobRequest, JobTable
+from uss_ray.service.jobs import Counts, JobOrder, JobRequest, JobRow, JobTable
 from uss_ray.service.keeper import Keeper, KeepingHere, Life
 from uss_ray.service.settings import JobSettings, Limits, ServiceSettings, WebhookSettings
 from uss_ray.store.store import Store
@@ -195,6 +195,24 @@ def test_what_is_in_flight_is_committed_and_then_it_is_cancelled(jobs: Jobs) -> 
     assert ended["finished"] == 2
     again = jobs.http.delete(job["links"]["self"])
     assert (again.status_code, again.json()["status"]) == (200, "cancelled")
+
+
+def test_one_that_ends_while_it_is_cancelled_has_ended(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs.executor.hold.clear()
+    job = jobs.submit().json()
+    jobs.wait(job, "running")
+    table = jobs.service.app.state.service.jobs
+    cancel = table.cancel
+
+    def ended_before(row: JobRow) -> bool:
+        (table.results("one", job["id"]) / "a.flac").put(b"x")
+        assert table.end(row, "succeeded", counts=Counts(finished=3))
+        return bool(cancel(row))
+
+    monkeypatch.setattr(table, "cancel", ended_before)
+    answer = jobs.http.delete(job["links"]["self"] + "?results=true")
+    assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")
+    assert not (table.results("one", job["id"]) / "a.flac").exists()
 
 
 def test_one_that_waits_is_cancelled_without_a_driver(jobs: Jobs) -> None:

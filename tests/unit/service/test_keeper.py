@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from tests.unit.service.conftest import wait_until
 from tests.unit.service.receiver import SECRET, receiving
 from uss_ray.errors import ConfigError, OutputError
-from uss_ray.service.jobs import Counts, JobOrder, JobProgress, JobRequest, JobRow, shown
+from uss_ray.service.jobs import Counts, JobOrder, JobProgress, JobRequest, JobRow, JobTable, shown
 from uss_ray.service.keeper import Keeper, Life, ProcessExecutor
 from uss_ray.service.settings import JobSettings, Limits, ServiceSettings, WebhookSettings
 from uss_ray.store.store import Store
@@ -128,18 +129,105 @@ def test_a_driver_that_could_not_be_started_is_started_by_the_next_look(
     assert [order.attempt for order in executor.orders] == [1]
 
 
-def test_a_driver_that_ends_while_the_table_is_looked_at_has_no_successor(tmp_path: Path) -> None:
-    class Ending(Noted):
-        def life(self, name: str) -> Life:
-            keeper.table.end(row, "succeeded", counts=Counts(finished=1))
-            return "ended"
+class Between(Noted):
+    """Does something between a look at the table and what is done about it, once."""
 
-    executor = Ending()
+    def __init__(self, act: Callable[[], object]) -> None:
+        super().__init__()
+        self._acts = [act]
+
+    def life(self, name: str) -> Life:
+        if self._acts:
+            self._acts.pop()()
+        return "ended"
+
+
+def _end(table: JobTable, row: JobRow) -> None:
+    table.end(row, "succeeded", counts=Counts(finished=1))
+
+
+def _begin_another(table: JobTable, row: JobRow) -> None:
+    table.begin(table.find("one", row.request.job_id), finished=0)
+    _end(table, row)
+
+
+@pytest.mark.parametrize(
+    ("act", "state", "drivers"),
+    [
+        (_end, "succeeded", 1),
+        (lambda table, row: table.cancel(row), "cancelled", 1),
+        (_begin_another, "succeeded", 2),
+        (lambda table, row: table.forget(table.find("one", row.request.job_id)), None, None),
+    ],
+    ids=["ends", "is cancelled", "another keeper begins one", "is forgotten"],
+)
+def test_what_happens_while_a_driver_ends_is_seen_before_another_is_begun(
+    tmp_path: Path, act: Callable[[JobTable, JobRow], object], state: str | None, drivers: int | None
+) -> None:
+    executor = Between(lambda: act(keeper.table, row))
     keeper = _keeper(tmp_path, executor)
     row = _add(keeper)
     for _ in range(3):
         keeper.look()
     assert [order.attempt for order in executor.orders] == [1]
+    assert [(found.state, len(found.attempts)) for found in _rows(keeper)] == (
+        [] if state is None else [(state, drivers)]
+    )
+    assert all("request.json" in names for names in keeper.table.folders().values())
+
+
+def test_a_driver_that_got_on_at_last_has_a_successor_that_knows(tmp_path: Path) -> None:
+    got_on = JobProgress(attempt=2, found=5, finished=4)
+    executor = Between(lambda: keeper.table.note(row, got_on))
+    keeper = _keeper(tmp_path, executor, attempts=2)
+    row = _add(keeper)
+    for _ in range(2):
+        keeper.table.begin(keeper.table.find("one", row.request.job_id), finished=3)
+    keeper.table.note(row, JobProgress(attempt=2, found=5, finished=3))
+    keeper.look()
+    assert keeper.table.find("one", row.request.job_id).attempts == (3, 3, 4)
+
+
+@pytest.mark.parametrize("is_driven", [True, False])
+def test_one_that_is_cancelled_before_its_driver_begins_has_none_too_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_driven: bool
+) -> None:
+    """It is cancelled after the listing; or another keeper, whose listing was older, has begun it before that."""
+    executor = Noted()
+    keeper = _keeper(tmp_path, executor)
+    row = _add(keeper)
+    if is_driven:
+        keeper.table.cancel(row)
+    read = keeper.table.read
+
+    def read_early(*given: Any) -> JobRow | None:
+        found = read(*given)
+        monkeypatch.setattr(keeper.table, "read", read)
+        if is_driven:
+            keeper.table.begin(row, finished=0)
+        else:
+            keeper.table.cancel(row)
+        return found
+
+    monkeypatch.setattr(keeper.table, "read", read_early)
+    keeper.look()
+    assert (executor.orders, [found.ended for found in _rows(keeper)]) == ([], [None])
+    executor.lives = "ended"
+    keeper.look()
+    assert (executor.orders, [found.state for found in _rows(keeper)]) == ([], ["cancelled"])
+
+
+def test_what_a_keeper_that_died_has_left_of_a_forgotten_job_goes(tmp_path: Path) -> None:
+    keeper = _keeper(tmp_path, Noted())
+    row = _add(keeper)
+    keeper.table.end(row, "succeeded", counts=Counts())
+    (keeper.table.folder_of(row) / "request.json").remove()
+    keeper.look()
+    assert keeper.table.folders() == {}
+
+
+def _rows(keeper: Keeper) -> list[JobRow]:
+    return [keeper.table.find(*key) for key in keeper.table.names()]
 
 
 def test_what_is_over_is_forgotten_with_its_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

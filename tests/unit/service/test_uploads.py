@@ -8,6 +8,8 @@ import httpx
 import pytest
 
 from uss_ray.errors import OutputError
+from uss_ray.service.job_driver import checked_input
+from uss_ray.service.jobs import Counts, JobProgress, JobRequest, JobTable
 from uss_ray.service.settings import Limits
 from uss_ray.service.uploads import Uploads
 from uss_ray.store.store import Store
@@ -32,12 +34,51 @@ def test_what_is_over_goes_unless_a_job_needs_it(tmp_path: Path) -> None:
         root = Store(tmp_path / "uploads")
         return [place.relative_to(root) for place in root.list()]
 
+    assert uploads.expire(lambda _: [None]) == 0  # perhaps rows of a manifest
     reads = {"one": ["/elsewhere/in", str(tmp_path / "uploads" / "one" / "dawn")], "two": ["/elsewhere/in"]}
     assert uploads.expire(lambda tenant: reads[tenant]) == 2
     assert left() == ["one/dawn/old", "one/new", "one/old", "two/new"]
     assert uploads.expire(lambda _: ()) == 2
     assert left() == ["one/new", "two/new"]
     assert _uploads(tmp_path / "nothing").expire(lambda _: ()) == 0
+
+
+def test_what_comes_again_while_the_old_is_about_to_go_stays(tmp_path: Path) -> None:
+    uploads = _uploads(tmp_path)
+    (tmp_path / "content").write_bytes(b"x")
+    place = uploads.place("one", "a.wav")
+    uploads.put(place, tmp_path / "content")
+    os.utime(place.local_path(), (1e9, 1e9))
+
+    def inputs_of(_: str) -> list[str]:
+        uploads.put(place, tmp_path / "content")
+        return []
+
+    assert uploads.expire(inputs_of) == 0
+    assert place.exists()
+
+
+@pytest.mark.parametrize("is_begun", [True, False])
+def test_what_only_a_manifest_elsewhere_names_stays_as_long_as_its_job(
+    tmp_path: Path, is_begun: bool
+) -> None:
+    uploads = _uploads(tmp_path / "store")
+    table = JobTable(Store(tmp_path / "store", None, OutputError))
+    (tmp_path / "content").write_bytes(b"x")
+    place = uploads.place("one", "a.wav")
+    uploads.put(place, tmp_path / "content")
+    os.utime(place.local_path(), (1e9, 1e9))
+    manifest = tmp_path / "list.csv"
+    manifest.write_text(f"uri\n{place}\n")
+    said = {"digest": "d", "input": str(manifest), "output": "/out", "sounds": {}}
+    prefixes = (str(tmp_path),)
+    row = table.add(JobRequest(job_id="0" * 32, tenant="one", created_at=1.0, prefixes=prefixes, **said))  # type: ignore[arg-type]
+    if is_begun:
+        checked_input(row.request, folder=table.folder_of(row))
+        table.note(row, JobProgress(attempt=1, found=1))
+    assert uploads.expire(table.unfinished_inputs) == 0
+    table.end(row, "succeeded", counts=Counts())
+    assert uploads.expire(table.unfinished_inputs) == 1
 
 
 @pytest.mark.parametrize(("root", "count"), [("/srv/store", 1), ("s3://bucket/a", 1), ("/srv/[store]", 0)])

@@ -386,6 +386,23 @@ def test_a_place_is_meant_wherever_a_process_works(tmp_path, monkeypatch):
         assert Store(place).absolute() == Store(place)
 
 
+@pytest.mark.parametrize("write", [Store.put, Store.create])
+def test_a_folder_that_goes_while_a_file_is_put_there_comes_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Any
+) -> None:
+    place = Store(tmp_path / "a" / "b", None, OutputError)
+    names = iter("12")
+
+    def named_late(_: int) -> str:
+        if (tmp_path / "a").is_dir():
+            (tmp_path / "a").rmdir()
+        return next(names)
+
+    monkeypatch.setattr(store_module.secrets, "token_hex", named_late)
+    write(place, b"x")
+    assert place.read() == b"x"
+
+
 @pytest.mark.parametrize("root", ["local", "memory://created"])
 def test_of_many_who_create_a_file_one_does(root: str, tmp_path: Path) -> None:
     place = Store(tmp_path / "a" if root == "local" else root) / "b.json"

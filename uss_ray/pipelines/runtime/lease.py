@@ -229,10 +229,18 @@ def _kept(
 
 def read_leases(place: Store) -> list[Lease]:
     """Read the leases that lie in a folder; those that are no lease, or vanish meanwhile, are passed over."""
-    if not place.exists():
+    while place.exists():
+        try:
+            files = list(place.list())
+            break
+        except OutputError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            # Its last holder has let go of it; perhaps there is another by now.
+    else:
         return []
     found = []
-    for file in list(place.list()):
+    for file in files:
         if not file.name.endswith(_SUFFIX):
             continue
         with suppress(OutputError, ValueError, TypeError, KeyError):
@@ -346,7 +354,7 @@ def _renew(
 ) -> None:
     while not ended.wait(_RENEW_SECONDS):
         try:
-            if not _file(place, lease).exists():
+            if not _file(place, lease).exists() or _has_successor(place, lease):
                 on_lost(
                     OutputError(
                         str(output),
@@ -359,6 +367,18 @@ def _renew(
                 _write(place, replace(lease, renewed_at=time.time()))
         except OutputError as error:  # the run itself tells what is wrong with the store
             logger.info("the lease could not be renewed: %s", error)
+
+
+def _has_successor(place: Store, lease: Lease) -> bool:
+    """Tell whether a later run holds what this one does: it took over while a renewal brought this lease back.
+
+    Who only tries has renewed nothing.
+    """
+    return any(
+        other.excludes(lease) and other.taken_at > lease.taken_at and other.renewed_at > other.taken_at
+        for other in read_leases(place)
+        if other.token != lease.token
+    )
 
 
 def _write(place: Store, lease: Lease) -> None:

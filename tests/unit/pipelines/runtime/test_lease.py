@@ -276,6 +276,31 @@ def test_it_is_renewed_and_its_loss_is_noticed(output, monkeypatch):
     assert "taken over" in str(lost[0])
 
 
+@pytest.mark.parametrize("holds", [True, False])
+def test_who_brought_its_lease_back_while_it_was_taken_over_gives_way_to_who_holds_it(
+    output, monkeypatch, holds
+):
+    """Two holders were there: the file was gone between a renewal's look and its writing."""
+    monkeypatch.setattr(lease_module, "_RENEW_SECONDS", 0.01)
+    lost = threading.Event()
+    with hold(output, on_lost=lambda _: lost.set()) as lease:
+        later = foreign(taken_at=lease.taken_at + 1, renewed_at=lease.taken_at + (21 if holds else 1))
+        put(output, later)
+        if holds:
+            assert lost.wait(300.0)
+        else:  # it only tries
+            looks = max(found.renewed_at for found in leases(output) if found.token == lease.token)
+            while not any(found.renewed_at > looks for found in leases(output) if found.token == lease.token):
+                time.sleep(0.01)
+            assert not lost.is_set()
+
+
+def test_a_folder_that_goes_while_it_is_looked_at_holds_nothing(tmp_path, monkeypatch):
+    looks = iter([True, False])
+    monkeypatch.setattr(Store, "exists", lambda _: next(looks))
+    assert read_leases(Store(tmp_path / LEASE_FOLDER, None, OutputError)) == []
+
+
 def test_a_file_that_is_no_lease_is_passed_over(output):
     (output / LEASE_FOLDER / "notes.json").put(b"{")
     (output / LEASE_FOLDER / "other.json").put(b'{"token": 1}')
