@@ -56,7 +56,14 @@ def _checked_device(name: str) -> str:
     return name
 
 
-Device = Annotated[str, AfterValidator(_checked_device), Field(examples=["auto", "cpu", "cuda", "cuda:1"])]
+Device = Annotated[
+    str,
+    AfterValidator(_checked_device),
+    Field(
+        examples=["auto", "cpu", "cuda", "cuda:1"],
+        description="Where the networks run: auto takes a GPU where there is one.",
+    ),
+]
 """Type of a field that says where networks run; auto takes a GPU where there is one."""
 
 

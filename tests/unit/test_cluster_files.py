@@ -546,7 +546,7 @@ def test_the_image_gets_all_that_the_package_is_built_from(wheel: Path, version:
     names = zipfile.ZipFile(wheel).namelist()
     assert "uss_ray/cli/main.py" in names
     assert "uss_ray/weights/starter/separator.safetensors" in names
-    assert "uss_ray/evaluation/templates/report.html" in names
+    assert "uss_ray/evaluation/templates/report.html.j2" in names
 
 
 @pytest.mark.parametrize(

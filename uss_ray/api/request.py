@@ -13,10 +13,10 @@ from uss_ray.config import Device, Location, Settings, canonical_json
 from uss_ray.errors import ConfigError, OutputError
 from uss_ray.ontology.source import ClassListFile, OntologyFile
 from uss_ray.results.options import WriteOptions
-from uss_ray.separation.settings import NetworkSettings, SeparationSettings
+from uss_ray.separation.settings import EngineNetworks, NetworkSettings, SeparationSettings
 from uss_ray.store.options import Storage
 from uss_ray.store.store import Store, StoreOptions
-from uss_ray.weights import STARTER
+from uss_ray.weights import STARTER, WeightsName
 from uss_ray.wording import without_secrets
 
 _FEWEST_SEGMENTS_A_SPAN = 10
@@ -113,20 +113,16 @@ class SoundRequest(Settings):
     """
 
     query: Query = Field(default_factory=Query, description="What to separate.")
-    weights: Location = Field(default=STARTER, description="Name, folder or URI of the weights.")
+    weights: WeightsName = STARTER
     settings: SeparationSettings = Field(default_factory=SeparationSettings, description="How to separate.")
-    networks: NetworkSettings = Field(
-        default_factory=NetworkSettings, description="How the networks of the engine work."
-    )
+    networks: EngineNetworks = NetworkSettings()
     write: WriteOptions = Field(default_factory=WriteOptions, description="What is written.")
     strict: bool = Field(
         default=False,
         description="Refuse a recording whose header states another length than it has; otherwise it is read to its "
         "end, and the index says so.",
     )
-    device: Device = Field(
-        default="auto", description="Where the networks run: auto takes a GPU where there is one."
-    )
+    device: Device = "auto"
     ontology: OntologyFile = None
     class_list: ClassListFile = None
     span_seconds: int = Field(

@@ -13,7 +13,7 @@ from uss_ray.cli.notes import note, note_loading, write_json
 from uss_ray.config import Location, Settings
 from uss_ray.errors import ConfigError
 from uss_ray.store.options import Storage, StoreOptions
-from uss_ray.weights import STARTER
+from uss_ray.weights import STARTER, WeightsName
 
 if TYPE_CHECKING:
     from uss_ray.evaluation.calibration import Observations, Score
@@ -28,7 +28,7 @@ class Calibrate(Settings):
     others; the simplest way that does as well as any is taken, which may be the weights as they are.
     """
 
-    weights: Location = Field(default=STARTER, description="Name, folder or URI of the weights.")
+    weights: WeightsName = STARTER
     data: tuple[Location, ...] = Field(
         default=(),
         description="Labelled data sets, such as those the weights were trained on: audio/<split>, "

@@ -11,10 +11,9 @@ from pydantic import Field
 from uss_ray.cli.command import Command
 from uss_ray.config import Location, Settings
 from uss_ray.mining.settings import MiningSettings
-from uss_ray.weights import STARTER
+from uss_ray.weights import STARTER, WeightsName
 
 _DATA = "Data set folder: audio/<split>, metadata/<split>_segments.csv."
-_WEIGHTS = "Name, folder or URI of the weights."
 _RESULT = "JSON file for the result."
 
 
@@ -22,7 +21,7 @@ class EvaluateMining(Settings):
     """Measure how much of an anchor its true event covers, mined against random, where events are known."""
 
     data: Location = Field(description=_DATA)
-    weights: Location = Field(default=STARTER, description=_WEIGHTS)
+    weights: WeightsName = STARTER
     split: str = Field(default="eval", description="Split to mine; choose settings on train.")
     settings: MiningSettings = Field(default_factory=MiningSettings, description="How anchors are mined.")
     output: Location | None = Field(default=None, description=_RESULT)

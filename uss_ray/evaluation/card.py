@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import jinja2
 import numpy as np
 
 from uss_ray.datasets.segments import stream_segments
@@ -25,6 +24,7 @@ from uss_ray.models.protocols import known_classes
 from uss_ray.models.registry import describe_network
 from uss_ray.ontology.known import KnownNodes
 from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.results.report.template import template
 from uss_ray.store.store import Store
 from uss_ray.weights.folder import Weights
 
@@ -228,15 +228,7 @@ def write_card(
         (key for key in systems if key[0] not in BASELINE_NAMES and key[1] != RANDOM_CLASS), ("", "")
     )
     classes = facts_of_classes(weights, data, systems.get(chosen, []), vocabulary=vocabulary)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("uss_ray.evaluation"),
-        autoescape=False,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("model_card.md.j2").render(
+    return template("model_card.md.j2", package="uss_ray.evaluation").render(
         weights=weights,
         networks={role: _described(role, network) for role, network in weights.networks.items()},
         data=data,

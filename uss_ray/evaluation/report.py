@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 
@@ -19,6 +18,7 @@ from uss_ray.evaluation.run import ScoreRow
 from uss_ray.evaluation.systems import BASELINE_NAMES
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.results.report.player import player_html
+from uss_ray.results.report.template import template
 
 TITLE: Final = "Evaluation"
 
@@ -78,14 +78,11 @@ def report_html(runs: Sequence[Run], *, vocabulary: Vocabulary) -> str:
     vocabulary : Vocabulary
         For levels and branches of the classes.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("uss_ray.evaluation"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
     told = [
         {**_page_of(run.result, run.rows, vocabulary), "players": [_player(sound) for sound in run.heard]}
         for run in runs
     ]
-    return environment.get_template("report.html").render(title=TITLE, runs=told)
+    return template("report.html.j2", package="uss_ray.evaluation").render(title=TITLE, runs=told)
 
 
 def _player(sound: HeardSound) -> tuple[str, Markup]:

@@ -10,9 +10,9 @@ from pydantic import Field
 from uss_ray.config import Count, Device, Location, Settings, canonical_json
 from uss_ray.errors import ConfigError, DataError, OutputError
 from uss_ray.separation.settings import SeparationSettings
-from uss_ray.store.options import StoreOptions
+from uss_ray.store.options import Storage, StoreOptions
 from uss_ray.store.store import Store
-from uss_ray.weights import STARTER
+from uss_ray.weights import STARTER, WeightsName
 
 QueryName = Literal["class-mean", "oracle", "detected", "class-index", "examples", "text"]
 OWN_SYSTEMS: Final = ("engine", "gated", "bare", "published")
@@ -57,7 +57,7 @@ class EvaluationRequest(Settings):
     protocol: Literal["published", "strict"] | None = Field(
         default=None, description="Of a list that is drawn; without it strict."
     )
-    weights: Location = Field(default=STARTER, description="Name, folder or URI of the weights.")
+    weights: WeightsName = STARTER
     systems: tuple[str, ...] = Field(
         default=("engine",),
         min_length=1,
@@ -90,9 +90,9 @@ class EvaluationRequest(Settings):
         description="Count targets that the weights have no class mean of as failed; otherwise they end the run.",
     )
     output: Location = Field(description="Folder or URI of the run.")
-    device: Device = Field(default="auto", description="Where the networks run.")
+    device: Device = "auto"
     overwrite: bool = Field(default=False, description="Replace an earlier run.")
-    storage: StoreOptions = Field(default_factory=StoreOptions, description="How an object store is reached.")
+    storage: Storage = StoreOptions()
 
     def model_post_init(self, _: Any, /) -> None:
         """Check what no type says."""
@@ -116,6 +116,10 @@ class EvaluationRequest(Settings):
     def data_store(self) -> Store:
         """The data, as a place whose faults are those of a data set."""
         return Store(self.data, self.storage, DataError)
+
+    def listed_at(self, place: Location) -> Store:
+        """Give the place of a list."""
+        return Store(place, self.storage, DataError)
 
     def described(self, *, list_sha256: str, train_sha256: str | None) -> dict[str, Any]:
         """Give what shapes the scores as JSON values: not places."""

@@ -182,14 +182,14 @@ def open_list(request: EvaluationRequest) -> Scored:
             benchmark, request.data_store, protocol=request.protocol, allow_missing=request.allow_missing
         )
     elif request.benchmark == PAIRS_BENCHMARK and request.list.casefold().endswith(PAIRS_SUFFIX):
-        listed = list_of_pairs(request.list, request.data_store)
+        listed = list_of_pairs(request.listed_at(request.list), request.data_store)
     else:
-        listed = read_list(request.list)
+        listed = read_list(request.listed_at(request.list))
     if listed.benchmark != request.benchmark:
         raise ConfigError(
             str(request.list), expected=f"a list of {request.benchmark}", found=f"one of {listed.benchmark}"
         )
-    train = None if request.train_list is None else read_list(request.train_list)
+    train = None if request.train_list is None else read_list(request.listed_at(request.train_list))
     leaked = sorted(listed.paths & train.paths) if train is not None else []
     if leaked:
         raise DataError(str(request.train_list), expected="no file that is scored", found=leaked[0])
@@ -257,7 +257,7 @@ class Evaluator:
     @cached_property
     def weights(self) -> Weights:
         """The weights, loaded."""
-        weights = load_weights(self.request.weights)
+        weights = load_weights(self.request.weights, storage=self.request.storage)
         weights.check_classes(self.vocabulary.classes.ids)
         return weights
 

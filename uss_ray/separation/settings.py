@@ -47,6 +47,10 @@ class NetworkSettings(Settings):
     )
 
 
+EngineNetworks = Annotated[NetworkSettings, Field(description="How the networks of the engine work.")]
+"""Type of a field of a request."""
+
+
 class SeparationSettings(Settings):
     """How a recording is separated.
 

@@ -15,6 +15,7 @@ from uss_ray.service.settings import Limits
 
 EXAMPLES: Final = "examples"
 PARTS: Final = ("query", "settings", "write")
+_NAMING: Final = {"events", "levels", "classes", "texts"}
 _NOT_A_CLIENTS: Final = {
     "query": {"example_folder"},
     "settings": {"segment_seconds", "joins", "context_seconds", "fade_seconds"},
@@ -30,6 +31,7 @@ def asked_for(
     options: Mapping[str, Any],
     limits: Limits,
     examples: int = 0,
+    open_levels: Sequence[int] = (),
 ) -> SoundRequest:
     """Make the request of a call.
 
@@ -44,6 +46,8 @@ def asked_for(
     limits : Limits
     examples : int, default=0
         How many examples came with it.
+    open_levels : sequence of int, default=()
+        What is asked for where nothing is named; none: the events.
 
     Raises
     ------
@@ -63,7 +67,10 @@ def asked_for(
             raise ConfigError(f"option {part}.{name}", expected="what a client can choose", found=name)
     # The examples travel beside the request; whoever separates puts them into a folder of its own.
     place: dict[str, Any] = {"example_folder": EXAMPLES} if examples else {}
-    query = Query(**chosen.get("query", {}), **place)
+    asked = dict(chosen.get("query", {}))
+    if open_levels and not _NAMING & asked.keys():
+        asked["levels"] = tuple(open_levels)
+    query = Query(**asked, **place)
     _check_counts(query, limits=limits, examples=examples)
     return base.replace(
         query=query,

@@ -195,7 +195,7 @@ class _Heart:
             finished=before.finished + done.finished,
             failed=before.failed + done.failed,
             audio_seconds=before.audio_seconds + done.audio_seconds,
-            seconds=seconds,
+            seconds=before.seconds + seconds,
         )
 
     def end(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from uss_ray.errors import DataError, OutputError
 from uss_ray.records import recording_key
 from uss_ray.results.index.table import read_index_part
 from uss_ray.results.layout import index_path, recording_folder
@@ -52,7 +53,11 @@ class JobResults:
         root = self._table.results(tenant, job_id)
         place = root / index_path(part)
         with opened(place, name=result_id) as file:
-            table = read_index_part(io.BytesIO(file.read()), name=str(place))
+            content = file.read()
+        try:
+            table = read_index_part(io.BytesIO(content), name=str(place))
+        except DataError as error:
+            raise OutputError(error.item, expected=error.expected, found=error.found) from error
         names = table["recording_id"].unique().to_pylist()
         name = next((name for name in names if _key(name) == key), None)
         if name is None:

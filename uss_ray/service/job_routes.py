@@ -16,10 +16,10 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from uss_ray.api.request import SoundRequest
-from uss_ray.errors import DataError, UssRayError
+from uss_ray.errors import DataError, OutputError, UssRayError
 from uss_ray.ontology.known import KnownNodes
 from uss_ray.parsing import read_json
-from uss_ray.results.index.find import Finding, Wanted, find_in_parts, nodes_named
+from uss_ray.results.index.find import Finding, Wanted, find_in_parts, has_index, nodes_named
 from uss_ray.results.layout import recording_folder
 from uss_ray.service.asking import asked_for
 from uss_ray.service.body import PARTS_SCHEMA, PLACE_SCHEMA, json_object, uri_of
@@ -206,11 +206,13 @@ def recordings(
         node_ids=nodes_named(class_, vocabulary=service.vocabulary) if class_ else None,
         min_probability=min_probability,
     )
+    output = _output_of(service, row)
     try:
-        rows = find_in_parts(_output_of(service, row), wanted=wanted)
-        found = list(islice(rows, cursor, cursor + _PAGE + 1))
-    except DataError:
-        found = []  # there is no index yet
+        found = list(islice(find_in_parts(output, wanted=wanted), cursor, cursor + _PAGE + 1))
+    except DataError as error:
+        if has_index(output):  # and it is damaged, for which nobody who asks can do anything
+            raise OutputError(error.item, expected=error.expected, found=error.found) from error
+        found = []
     content = {
         "recordings": [_reachable(service, row, finding, part=part) for part, finding in found[:_PAGE]],
         "next": cursor + _PAGE if len(found) > _PAGE else None,

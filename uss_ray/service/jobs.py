@@ -139,7 +139,7 @@ class JobProgress(Counts):
     ----------
     attempt : int
     seconds : float
-        Of work.
+        Of work, of earlier drivers too.
     beat : int
         Goes up as long as the driver lives.
     trouble : str or None

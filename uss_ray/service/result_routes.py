@@ -21,7 +21,7 @@ from uss_ray.service.service import NO_STORE, service_of
 
 router = APIRouter(prefix="/v1/results", tags=["results"])
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 _TYPES = {
     "flac": "audio/flac",
     "wav": "audio/wav",

@@ -7,7 +7,7 @@ import functools
 import io
 import json
 import zipfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import Field
 
 from uss_ray.api.publisher import check_before_work
+from uss_ray.api.request import SoundRequest
 from uss_ray.audio.spec import StemFormat
 from uss_ray.config import Settings
 from uss_ray.errors import OutputError
@@ -27,7 +28,7 @@ from uss_ray.service.backend import Answer, Work
 from uss_ray.service.body import PARTS_SCHEMA, PLACE_SCHEMA, RECORDING, receive
 from uss_ray.service.problems import Refusal
 from uss_ray.service.result import INDEX, Result
-from uss_ray.service.service import NO_STORE, Service, service_of
+from uss_ray.service.service import NO_STORE, service_of
 from uss_ray.store.store import Store
 
 router = APIRouter()
@@ -149,17 +150,12 @@ async def separate(request: Request, said: Annotated[SeparateParameters, Query()
 @router.post("/v1/tag", openapi_extra=_BODY)
 async def tag(request: Request, said: Annotated[TagParameters, Query()]) -> JSONResponse:
     """Tell what sounds when, without separating."""
-    is_open = not (said.level or said.class_ or said.text)
     asked = _given(
-        query={
-            "levels": TAGGED_LEVELS if is_open else said.level,
-            "classes": said.class_,
-            "texts": said.text,
-        },
+        query={"levels": said.level, "classes": said.class_, "texts": said.text},
         write={"write": "index-only"},
         settings={"threshold": said.threshold},
     )
-    work, answer, _ = await _answered(request, asked, segments=True)
+    work, answer, _ = await _answered(request, asked, segments=True, open_levels=TAGGED_LEVELS)
     found = [row for row in answer.rows if row["status"] in ("detected", "failed")]
     found.sort(key=lambda row: -(row["probability"] or 0.0))
     nodes = [
@@ -191,33 +187,40 @@ async def tag(request: Request, said: Annotated[TagParameters, Query()]) -> JSON
 
 
 async def _answered(
-    request: Request, parameters: Mapping[str, Mapping[str, Any]], *, segments: bool
+    request: Request,
+    parameters: Mapping[str, Mapping[str, Any]],
+    *,
+    segments: bool,
+    open_levels: Sequence[int] = (),
 ) -> tuple[Work, Answer, str | None]:
     service = service_of(request)
+    # What is asked for wrongly is refused before anything is read.
+    asked = functools.partial(
+        asked_for,
+        service.sounds,
+        parameters=parameters,
+        limits=service.settings.limits,
+        open_levels=open_levels,
+    )
+    asked(options={})
     with TemporaryDirectory(prefix="uss-ray-") as folder:
-        work, output = await _work(request, service, Path(folder), parameters=parameters, segments=segments)
+        work, output = await _work(request, Path(folder), asked=asked, segments=segments)
     return work, await service.backend.answer(work), output
 
 
 async def _work(
-    request: Request,
-    service: Service,
-    folder: Path,
-    *,
-    parameters: Mapping[str, Mapping[str, Any]],
-    segments: bool,
+    request: Request, folder: Path, *, asked: Callable[..., SoundRequest], segments: bool
 ) -> tuple[Work, str | None]:
-    limits = service.settings.limits
-    # What is asked for wrongly is refused before anything is read.
-    asked_for(service.sounds, parameters=parameters, options={}, limits=limits)
-    received = await receive(request, folder=folder, limits=limits)
-    sounds = asked_for(
-        service.sounds,
-        parameters=parameters,
-        options=received.options,
-        limits=limits,
-        examples=len(received.examples),
-    )
+    service = service_of(request)
+    received = await receive(request, folder=folder, limits=service.settings.limits)
+    sounds = asked(options=received.options, examples=len(received.examples))
+    if segments and received.output is not None:
+        raise Refusal(
+            "output",
+            expected="none, for tags are told in the answer, and what is kept lies with the service",
+            found="one",
+            status=422,
+        )
     spec, samples = await service.decoders.recording(received.audio, name=RECORDING)
     check_before_work(spec, name=RECORDING, write=sounds.write)
     examples = [await service.decoders.example(path, name=path.name) for path in received.examples]

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
+from typing import Final, TypeVar
 
 from starlette.requests import Request
 
@@ -30,6 +30,8 @@ from uss_ray.store.store import Store
 logger = logging.getLogger(__name__)
 
 _SWEEP_SECONDS = 120.0
+
+_T = TypeVar("_T")
 
 NO_STORE: Final = {"cache-control": "no-store"}
 """Header of what changes, or is nobody else's."""
@@ -82,11 +84,7 @@ class Service:
         Refusal
             If it keeps nothing.
         """
-        if self._results is None:
-            raise Refusal(
-                "results", expected="a service with a store", found="one that keeps nothing", status=404
-            )
-        return self._results
+        return _there(self._results, "results", found="one that keeps nothing")
 
     @cached_property
     def _uploads(self) -> Uploads | None:
@@ -103,11 +101,7 @@ class Service:
         Refusal
             If it keeps nothing.
         """
-        if self._uploads is None:
-            raise Refusal(
-                "uploads", expected="a service with a store", found="one that keeps nothing", status=404
-            )
-        return self._uploads
+        return _there(self._uploads, "uploads", found="one that keeps nothing")
 
     def inputs_of(self, tenant: Tenant) -> tuple[str, ...]:
         """Tell below which places the recordings of a tenant may lie: those of its token, and its uploads."""
@@ -132,9 +126,7 @@ class Service:
         Refusal
             If it takes none.
         """
-        if self._jobs is None:
-            raise Refusal("jobs", expected="a service with a store", found="one that takes none", status=404)
-        return self._jobs
+        return _there(self._jobs, "jobs", found="one that takes none")
 
     async def wake_keeper(self) -> None:
         """Say that there is a job to look at; if nobody hears it, the keeper finds it by itself."""
@@ -177,6 +169,13 @@ class Service:
     async def known(self) -> KnownNodes:
         """Tell which nodes the weights know."""
         return KnownNodes(self.vocabulary, (await self.facts()).known_classes)
+
+
+def _there(part: _T | None, item: str, *, found: str) -> _T:
+    """Give what a service without a store has not."""
+    if part is None:
+        raise Refusal(item, expected="a service with a store", found=found, status=404)
+    return part
 
 
 def service_of(request: Request) -> Service:

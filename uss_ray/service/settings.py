@@ -13,10 +13,10 @@ from uss_ray.api.request import SoundRequest
 from uss_ray.config import Count, Device, Location, Settings
 from uss_ray.errors import ConfigError, OutputError
 from uss_ray.ontology.source import ClassListFile, OntologyFile
-from uss_ray.separation.settings import NetworkSettings
+from uss_ray.separation.settings import EngineNetworks, NetworkSettings
 from uss_ray.store.options import Storage
 from uss_ray.store.store import Store, StoreOptions
-from uss_ray.weights import STARTER
+from uss_ray.weights import STARTER, WeightsName
 
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
@@ -147,13 +147,9 @@ class ServiceSettings(Settings):
         description="Without tokens: folders and URIs below which inputs and outputs of whoever asks may lie. Every "
         "user of this machine may ask, with the rights of the service.",
     )
-    weights: Location = Field(default=STARTER, description="Name, folder or URI of the weights.")
-    networks: NetworkSettings = Field(
-        default_factory=NetworkSettings, description="How the networks of the engine work."
-    )
-    device: Device = Field(
-        default="auto", description="Where the networks run: auto takes a GPU where there is one."
-    )
+    weights: WeightsName = STARTER
+    networks: EngineNetworks = NetworkSettings()
+    device: Device = "auto"
     ontology: OntologyFile = None
     class_list: ClassListFile = None
     store: Location | None = Field(

@@ -1,9 +1,16 @@
 """Weights: the folder they are kept in, where they come from, and imports of published files."""
 
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from uss_ray.config import Location
 
 STARTER: Final = "starter"
 """Name of the weights in the package: what is used where no others are asked for."""
+
+WeightsName = Annotated[Location, Field(description="Name, folder or URI of the weights.")]
+"""Type of a field that says which weights are taken."""
 
 CONFIG_NAME: Final = "config.json"
 """Name of the file in a weights folder that says what the others are."""

@@ -8,6 +8,7 @@ import pytest
 from tests.unit.evaluation.benchmarks.test_mini import scenes_data
 from tests.unit.evaluation.conftest import DOG, PIANO, RAIN
 from uss_ray.errors import ConfigError, DataError
+from uss_ray.evaluation import run as run_of_list
 from uss_ray.evaluation.benchmarks.known import draw_list, find_benchmark
 from uss_ray.evaluation.heard import choose_heard, read_heard, sounds_to_keep
 from uss_ray.evaluation.items import EvaluationList
@@ -23,7 +24,9 @@ from uss_ray.evaluation.run import (
     rows_from_parquet,
     rows_to_parquet,
 )
-from uss_ray.store.store import Store
+from uss_ray.store.store import Store, StoreOptions
+from uss_ray.weights.folder import Weights
+from uss_ray.weights.locate import load_weights
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +213,23 @@ def test_what_are_no_rows_is_refused() -> None:
     assert chunk_name(3) == "items/000003.parquet"
     assert ScoreRow(item_id="a", label="b", system="c", query="", scores={}).undefined == ()
     assert len({DOG, RAIN, PIANO}) == 3
+
+
+def test_lists_and_weights_are_reached_as_the_data_are(
+    two_sources, two_means, tmp_path, listed, monkeypatch
+) -> None:
+    request = ask(two_sources, two_means, tmp_path, listed, storage=StoreOptions(endpoint="http://elsewhere"))
+    told = []
+
+    def read(place: Store) -> EvaluationList:
+        told.append(place.options)
+        return listed
+
+    def load(name: str, *, storage: StoreOptions) -> Weights:
+        told.append(storage)
+        return load_weights(name)
+
+    monkeypatch.setattr(run_of_list, "read_list", read)
+    monkeypatch.setattr(run_of_list, "load_weights", load)
+    assert Evaluator(request=request, scored=open_list(request)).weights.name == "tiny"
+    assert told == [request.storage, request.storage]

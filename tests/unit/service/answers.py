@@ -20,6 +20,9 @@ DOG, CAT = "/m/0bt9lr", "/m/01yrx"
 
 Floats = NDArray[np.float32]
 
+SOUND: Floats = (np.random.default_rng(1).integers(-9000, 9000, (2, 20_000)) / 32768).astype(np.float32)
+NAMES = ["query/dog.flac", "query/cat.flac", "query/residual.flac"]
+
 
 def flac(samples: Floats) -> bytes:
     made = io.BytesIO()

@@ -15,12 +15,17 @@ import httpx
 import pytest
 import uvicorn
 
+from tests.unit.service.answers import SOUND, answer_of, work_of
 from uss_ray.api.separator import LoadedEngine, load_engine
+from uss_ray.errors import OutputError
 from uss_ray.service.app import create_app
 from uss_ray.service.backend import Backend
 from uss_ray.service.in_process import InProcessBackend
 from uss_ray.service.keeper import JobKeeping
+from uss_ray.service.kept import KeptResults
+from uss_ray.service.result import Result
 from uss_ray.service.settings import Limits, ServiceSettings
+from uss_ray.store.store import Store
 
 TOKEN, OTHER_TOKEN = "a token of the tests", "another token"
 AUTH = {"authorization": f"Bearer {TOKEN}"}
@@ -99,3 +104,14 @@ def service(tiny_settings: ServiceSettings, tiny_engine: LoadedEngine) -> Iterat
     with ExitStack() as stack:
         backend = InProcessBackend(tiny_engine, sounds=tiny_settings.sounds(), limits=tiny_settings.limits)
         yield stack.enter_context(running(tiny_settings, backend))
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> KeptResults:
+    return KeptResults(Store(str(tmp_path / "store"), error=OutputError))
+
+
+@pytest.fixture
+def made(results: KeptResults) -> Result:
+    """A result of two stems that cancel, and a residual that is all of `SOUND`."""
+    return results.keep(work_of(SOUND), answer_of(SOUND), tenant="one", seconds=60)

@@ -208,6 +208,9 @@ def test_a_recording_is_named_where_the_token_allows_it(
         }
         assert {name: path.read_bytes() for name, path in there.items() if name != "index.json"} == files
         assert client.post("/v1/separate", json=asked | output).status_code == 409
+        tags = client.post("/v1/tag", json={"input": asked["input"], "query": {"levels": [1]}})
+        assert {node["level"] for node in tags.json()["nodes"]} == {1}
+        assert client.post("/v1/tag", json=asked | output).json()["item"] == "output"
         wrong = {
             403: {"input": {"uri": "/etc/passwd"}},
             422: {"input": {"uri": str(recording)}, "output": {"uri": str(recording)}},

@@ -38,6 +38,17 @@ def test_nothing_asks_for_the_events_and_an_example_for_itself() -> None:
     assert not _asked(examples=1).query.events
 
 
+def test_levels_for_who_names_nothing_take_no_other_ones_place() -> None:
+    def levels(options: dict[str, Any]) -> tuple[int, ...]:
+        return asked_for(
+            SoundRequest(), parameters={}, options={"query": options}, limits=Limits(), open_levels=(1, 2, 3)
+        ).query.levels
+
+    assert levels({}) == levels({"exclude": ["Speech"]}) == (1, 2, 3)
+    assert levels({"levels": [2]}) == (2,)
+    assert levels({"classes": ["Dog"]}) == levels({"events": True}) == ()
+
+
 @pytest.mark.parametrize(
     "options",
     [

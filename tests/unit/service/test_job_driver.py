@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from uss_ray.errors import OutputError
-from uss_ray.service.job_driver import JobEnd, checked_input, drive
-from uss_ray.service.jobs import Counts, JobOrder, JobProgress, JobRequest, JobTable
+from uss_ray.service.job_driver import JobEnd, Tell, checked_input, drive
+from uss_ray.service.jobs import Counts, JobOrder, JobProgress, JobRequest, JobTable, shown
 from uss_ray.service.problems import Refusal
 from uss_ray.sources.listing import list_recordings
 from uss_ray.store.store import Store
@@ -123,3 +123,19 @@ def test_a_driver_that_was_taken_for_dead_leaves_the_job_to_others(
     assert found.progress == next_one
     wanted = "failed" if act == "is ended" else "succeeded" if is_whole else "running"
     assert found.state == wanted
+
+
+def test_the_time_that_is_left_is_told_by_all_that_was_done(tmp_path: Path) -> None:
+    table = JobTable(Store(tmp_path / "store", None, OutputError))
+    row = table.add(_request(tmp_path))
+    table.begin(row, finished=0)
+    table.note(row, JobProgress(attempt=1, found=100, finished=90, seconds=900.0))
+    table.begin(table.find("one", row.request.job_id), finished=90)
+    (tmp_path / "list.csv").write_text(f"uri\n{tmp_path}/a.wav\n")
+
+    def work(request: JobRequest, source: str, tell: Tell) -> JobEnd:
+        tell(Counts(found=10, finished=1), 10.0)
+        return JobEnd(counts=Counts(found=100, finished=91), is_whole=False)
+
+    drive(JobOrder(store=str(tmp_path / "store"), tenant="one", job_id=row.request.job_id, attempt=2), work)
+    assert shown(table.find("one", row.request.job_id))["seconds_left"] == 90.0

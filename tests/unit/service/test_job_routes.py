@@ -376,3 +376,13 @@ def test_recordings_of_results_that_lie_elsewhere_have_none_here(jobs: Jobs, tmp
     (row, _) = jobs.http.get(f"/v1/jobs/{other}/recordings?class=Dog").json()["recordings"]
     assert row["result"] is None
     assert row["stem"].startswith(str(moved))
+
+
+def test_an_index_that_is_damaged_is_no_empty_one(jobs: Jobs, tmp_path: Path) -> None:
+    job = keep_job(tmp_path / "store", "one")
+    for part in (tmp_path / "store" / "job-results").rglob("*.parquet"):
+        part.write_bytes(b"not Parquet")
+    for call in (f"/v1/jobs/{job}/recordings", f"/v1/results/{result_of(job)}"):
+        answer = jobs.http.get(call)
+        assert answer.status_code == 503
+        assert str(tmp_path) not in answer.text

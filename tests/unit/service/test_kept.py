@@ -12,25 +12,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.unit.service.answers import CAT, DOG, answer_of, work_of
+from tests.unit.service.answers import CAT, DOG, NAMES, SOUND, answer_of, work_of
 from uss_ray.errors import OutputError
 from uss_ray.service.kept import KeptResults
 from uss_ray.service.problems import Refusal
 from uss_ray.service.result import Result
 from uss_ray.store.store import Store
-
-SOUND = (np.random.default_rng(1).integers(-9000, 9000, (2, 20_000)) / 32768).astype(np.float32)
-NAMES = ["query/dog.flac", "query/cat.flac", "query/residual.flac"]
-
-
-@pytest.fixture
-def results(tmp_path: Path) -> KeptResults:
-    return KeptResults(Store(str(tmp_path / "store"), error=OutputError))
-
-
-@pytest.fixture
-def made(results: KeptResults) -> Result:
-    return results.keep(work_of(SOUND), answer_of(SOUND), tenant="one", seconds=60)
 
 
 def test_a_result_is_one_object_that_anybody_can_unpack(

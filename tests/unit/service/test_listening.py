@@ -6,31 +6,15 @@ import dataclasses
 import json
 import re
 import xml.etree.ElementTree as ElementTree
-from pathlib import Path
 
-import numpy as np
 import pytest
 
-from tests.unit.service.answers import DOG, answer_of, flac, row_of, work_of
-from uss_ray.errors import OutputError
+from tests.unit.service.answers import DOG, SOUND, flac, row_of, work_of
 from uss_ray.service.backend import Answer
 from uss_ray.service.kept import KeptResults
 from uss_ray.service.listening import player_of, spectrogram_of, waveform_of
 from uss_ray.service.problems import Refusal
 from uss_ray.service.result import Result
-from uss_ray.store.store import Store
-
-SOUND = (np.random.default_rng(1).integers(-9000, 9000, (2, 20_000)) / 32768).astype(np.float32)
-
-
-@pytest.fixture
-def results(tmp_path: Path) -> KeptResults:
-    return KeptResults(Store(str(tmp_path / "store"), error=OutputError))
-
-
-@pytest.fixture
-def made(results: KeptResults) -> Result:
-    return results.keep(work_of(SOUND), answer_of(SOUND), tenant="one", seconds=60)
 
 
 def data_of(markup: str) -> dict:

@@ -6,32 +6,16 @@ import dataclasses
 import io
 import json
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.unit.service.answers import DOG, answer_of, flac, row_of, stems_of, work_of
-from uss_ray.errors import OutputError
+from tests.unit.service.answers import DOG, NAMES, SOUND, answer_of, flac, row_of, stems_of, work_of
 from uss_ray.service import result
 from uss_ray.service.backend import Answer
 from uss_ray.service.kept import KeptResults
 from uss_ray.service.problems import Refusal
 from uss_ray.service.result import Result
-from uss_ray.store.store import Store
-
-SOUND = (np.random.default_rng(1).integers(-9000, 9000, (2, 20_000)) / 32768).astype(np.float32)
-NAMES = ["query/dog.flac", "query/cat.flac", "query/residual.flac"]
-
-
-@pytest.fixture
-def results(tmp_path: Path) -> KeptResults:
-    return KeptResults(Store(str(tmp_path / "store"), error=OutputError))
-
-
-@pytest.fixture
-def made(results: KeptResults) -> Result:
-    return results.keep(work_of(SOUND), answer_of(SOUND), tenant="one", seconds=60)
 
 
 def test_stems_are_read_in_place(made: Result) -> None:

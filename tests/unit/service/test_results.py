@@ -8,19 +8,15 @@ import zipfile
 from pathlib import Path
 
 import httpx
-import numpy as np
 import pytest
 
-from tests.unit.service.answers import answer_of, work_of
+from tests.unit.service.answers import NAMES, SOUND, answer_of, work_of
 from tests.unit.service.kept_job import NAMES as RECORDINGS
 from tests.unit.service.kept_job import keep_job, result_of
 from uss_ray.errors import OutputError
 from uss_ray.service.problems import Refusal
 from uss_ray.service.results import Results
 from uss_ray.store.store import Store
-
-SOUND = (np.random.default_rng(1).integers(-9000, 9000, (2, 20_000)) / 32768).astype(np.float32)
-NAMES = ["query/dog.flac", "query/cat.flac", "query/residual.flac"]
 
 
 def test_what_was_looked_at_is_remembered_until_it_is_over(

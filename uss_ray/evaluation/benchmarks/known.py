@@ -101,7 +101,7 @@ def draw_list(
     return replace(listed, items=tuple(varied(listed.items, variation, draw)))
 
 
-def list_of_pairs(location: Location, data: Store) -> EvaluationList:
+def list_of_pairs(location: Location | Store, data: Store) -> EvaluationList:
     """Read a list of pairs in CSV, as `uss-ray evaluate list` writes it of mini, and name its files below the data.
 
     Raises

@@ -51,9 +51,7 @@ class MiningRequest(Settings):
     compiled: bool = Field(
         default=False, description="Compile the networks on each worker; needs a C++ compiler there."
     )
-    device: Device = Field(
-        default="auto", description="Where the networks run: auto takes a GPU where there is one."
-    )
+    device: Device = "auto"
     changed: Changed = Field(
         default="redo",
         description="Clips in a file with another size, ETag or time of change than when they were mined are mined "

@@ -10,6 +10,7 @@ from uss_ray.pipelines.training.ablation_request import Arm
 from uss_ray.pipelines.training.ablation_table import RunOutcome
 from uss_ray.pipelines.training.checkpoints import find_checkpoints
 from uss_ray.pipelines.training.local import train_here
+from uss_ray.pipelines.training.request import read_request, shaping
 from uss_ray.pipelines.training.run_folder import METRICS_NAME, VALIDATIONS_NAME, read_lines
 
 _log = logging.getLogger(__name__)
@@ -40,10 +41,12 @@ def failure(arm: Arm, error: Exception) -> RunOutcome:
 
 
 def finished_run(arm: Arm) -> RunOutcome | None:
-    """Tell how a run ended, if it is at its end and scored."""
+    """Tell how a run ended, if it is at its end and scored; one of another recipe is refused where it would go on."""
     run, steps = arm.training.run_store, arm.training.recipe.fit.steps
     scored = [line for line in read_lines(run / VALIDATIONS_NAME) if line["step"] == steps]
     if not scored or _step(arm) != steps:
+        return None
+    if shaping(read_request(run).recipe) != shaping(arm.training.recipe):
         return None
     metrics = read_lines(run / METRICS_NAME)
     return RunOutcome(

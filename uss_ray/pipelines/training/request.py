@@ -128,7 +128,7 @@ class SeparatorTraining(_Training):
             "anchors_sha256": anchors_sha256,
             "weights_sha256": weights_sha256,
             "class_list_sha256": class_list_sha256,
-            "recipe": _shaping(self.recipe),
+            "recipe": shaping(self.recipe),
         }
 
 
@@ -173,7 +173,7 @@ class TaggerTraining(_Training):
         return {
             "labels_sha256": labels_sha256,
             "class_list_sha256": class_list_sha256,
-            "recipe": _shaping(self.recipe),
+            "recipe": shaping(self.recipe),
         } | ({} if anchors_sha256 is None else {"anchors_sha256": anchors_sha256})
 
 
@@ -227,8 +227,8 @@ def _names(values: Mapping[str, Any], prefix: str = "recipe.") -> Iterator[str]:
             yield f"{prefix}{name}"
 
 
-def _shaping(recipe: Settings) -> dict[str, Any]:
-    """Leave out how often a checkpoint or a line of metrics is written, and how far data is read ahead."""
+def shaping(recipe: Settings) -> dict[str, Any]:
+    """Give a recipe as JSON values, without what shapes no parameter: paces of checkpoints, metrics and reading."""
     values = recipe.model_dump(mode="json")
     for name in ("checkpoint_steps", "keep_checkpoints", "log_steps", "prefetch"):
         values["fit"].pop(name)

@@ -218,7 +218,7 @@ def root_of(folder: Store) -> tuple[Store, str | None]:
     """
     root = folder
     for _ in range(_FOLDERS_UP):
-        if _has_index(root):
+        if has_index(root):
             name = folder.relative_to(root) if root != folder else None
             return root, None if name is None else unquote(name)
         if root.parent == root:
@@ -248,7 +248,8 @@ def weights_of(root: Store) -> str | None:
     return None
 
 
-def _has_index(root: Store) -> bool:
+def has_index(root: Store) -> bool:
+    """Tell whether there is an index that can be listed."""
     try:
         return next(index_parts(root), None) is not None
     except UssRayError:

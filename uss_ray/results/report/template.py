@@ -1,4 +1,4 @@
-"""The templates of pages: where they lie, and the rules they all share."""
+"""The templates of pages and cards: where they lie, and the rules they all share."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import jinja2
 
 
 @functools.cache
-def template(name: str) -> jinja2.Template:
-    """Give a template; what it is filled with is escaped, and what it lacks is an error."""
+def template(name: str, *, package: str = "uss_ray.results.report") -> jinja2.Template:
+    """Give a template of a package; what it lacks is an error, and in a page what it is filled with is escaped."""
+    is_page = name.endswith(".html.j2")
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("uss_ray.results.report"),
-        autoescape=True,
+        loader=jinja2.PackageLoader(package),
+        autoescape=is_page,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=not is_page,
     )
     return environment.get_template(name)
