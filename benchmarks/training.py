@@ -2,8 +2,9 @@
 
 python benchmarks/training.py reader [--place s3://BUCKET/x]  items/s read over items/s trained     ≥ 2
 python benchmarks/training.py step [--network small]          the released step over ours           ≥ 1.3
-python benchmarks/training.py workers                         two workers over one, and Ray's one
-                                                              over this process                     ≥ 1.7; ≥ 0.95
+python benchmarks/training.py workers                         two workers over one on one core, two
+                                                              loops that exchange nothing over one,
+                                                              Ray's one over a loop without Ray     ≥ 1.7; ≥ 0.95
 python benchmarks/training.py memory                          100,000 packed anchors over 1,000     flat
 python benchmarks/training.py start                           seconds to the first step             ≤ 15
 
@@ -196,35 +197,75 @@ def released_step(root: Path, options: argparse.Namespace) -> None:
 
 
 def workers(root: Path, options: argparse.Namespace) -> None:
-    """Train in this process, with one Ray worker and with two, and compare the pace after the start."""
-    from uss_ray.pipelines.runtime.session import ray_session
-    from uss_ray.pipelines.training.job import train_on_ray
-    from uss_ray.pipelines.training.options import TrainOptions
+    """Train in a loop without Ray, in two that exchange nothing, with one Ray worker and with two, on one core and two.
 
+    What runs on one core runs there with all that it starts, Ray's own processes too.
+    """
     pack = make_pack(root, str(root / "packed"), anchors=options.anchors, seconds=2.0)
-    torch.set_num_threads(1)
-
-    def pace(name: str, train: Callable[[SeparatorTraining], object]) -> NDArray[np.float64]:
-        recipe = recipe_of(plan={"lanes": 2}, fit={"steps": options.steps, "checkpoint_steps": options.steps})
-        request = SeparatorTraining(anchors=pack, output=str(root / name), recipe=recipe, device="cpu")
-        train(request)
-        lines = read_lines(Store(root / name / METRICS_NAME))[1:]
-        items = recipe.plan.batch_size
-        steps = [(items / line["items_per_second"], line["cpu_seconds_per_step"]) for line in lines]
-        return np.median(steps, axis=0)
-
-    with ray_session():
-        here = pace("here", train_here)
-        one, two = (
-            pace(
-                f"ray{count}",
-                lambda request, count=count: train_on_ray(request, TrainOptions(workers=str(count))),
+    cases = {
+        "a loop, one core": (0, 1, 1),
+        "two loops that exchange nothing": (0, 2, 2),
+        "one worker, one core": (1, 1, 1),
+        "two workers": (2, 2, 1),
+        "a loop, two cores": (0, 2, 1),
+        "one worker, two cores": (1, 2, 1),
+    }
+    paces = {name: np.zeros(2) for name in cases}
+    for name, (count, cores, loops) in cases.items():
+        told = [
+            subprocess.Popen(
+                [sys.executable, __file__, "pace", "--place", pack, "--steps", str(options.steps)]
+                + ["--workers", str(count), "--cores", str(cores), "--parts", str(loops)],
+                stdout=subprocess.PIPE,
+                text=True,
             )
-            for count in (1, 2)
-        )
-    figures = (*(shown(each, 3) for each in (here, one, two)), shown(here / one, 2), shown(one / two, 2))
-    rows = [(by, *cells) for by, *cells in zip(CLOCKS, *figures, strict=True)]
-    table(("by", "this process, s a step", "one worker", "two", "Ray (≥ 0.95)", "two over one (≥ 1.7)"), rows)
+            for _ in range(loops)
+        ]
+        lines = [process.communicate()[0].splitlines()[-1] for process in told]
+        paces[name] = np.mean([[float(word) for word in line.split()] for line in lines], axis=0)
+    table(("s a step by", *CLOCKS), [(name, *shown(pace, 3)) for name, pace in paces.items()])
+    ratios = {
+        "two workers over one on one core (≥ 1.7)": ("one worker, one core", "two workers"),
+        "two loops that exchange nothing over one": ("a loop, one core", "two loops that exchange nothing"),
+        "two workers over one with two cores": ("one worker, two cores", "two workers"),
+        "Ray's worker over the loop (≥ 0.95)": ("a loop, two cores", "one worker, two cores"),
+    }
+    table(
+        ("ratio", *CLOCKS),
+        [(name, *shown(paces[one] / paces[other], 2)) for name, (one, other) in ratios.items()],
+    )
+
+
+def pace(root: Path, options: argparse.Namespace) -> None:
+    """Train on some cores, with or without Ray, and print seconds a step by clock and by CPU.
+
+    Of several parts a step has as many times fewer items: each does as much as a worker of so many.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
+    torch.set_num_threads(1)
+    lanes = 2 // options.parts
+    recipe = recipe_of(
+        plan={"batch_size": 4 * lanes, "lanes": lanes},
+        fit={"steps": options.steps, "checkpoint_steps": options.steps},
+    )
+    request = SeparatorTraining(
+        anchors=options.place, output=str(root / "run"), recipe=recipe, device="cpu"
+    )
+    if options.workers == "0":
+        train_here(request)
+    else:
+        from uss_ray.pipelines.runtime.session import ray_session
+        from uss_ray.pipelines.training.job import train_on_ray
+        from uss_ray.pipelines.training.options import TrainOptions
+
+        with ray_session():
+            train_on_ray(request, TrainOptions(workers=options.workers))
+    lines = read_lines(Store(root / "run" / METRICS_NAME))[1:]
+    items = recipe.plan.batch_size
+    steps = [(items / line["items_per_second"], line["cpu_seconds_per_step"]) for line in lines]
+    clock, cpu = np.median(steps, axis=0)
+    sys.stdout.write(f"\n{clock} {cpu}\n")
 
 
 def memory(root: Path, options: argparse.Namespace) -> None:
@@ -274,6 +315,7 @@ RUNS = {
     "reader": reader,
     "step": released_step,
     "workers": workers,
+    "pace": pace,
     "memory": memory,
     "resident": resident,
     "start": start,
@@ -288,6 +330,9 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=8)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--workers", default="0", help="of pace, which `workers` starts")
+    parser.add_argument("--cores", type=int, default=2, help="of pace")
+    parser.add_argument("--parts", type=int, default=1, help="of pace")
     parser.add_argument("--network", choices=("resunet30", "small"), default="resunet30")
     options = parser.parse_args()
     options.anchors = options.anchors or (100_000 if options.what == "memory" else 512)

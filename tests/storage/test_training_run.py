@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+import tenacity
 
 from tests.servers.faulty_proxy import FaultyProxy
 from tests.synthetic_set import make_synthetic_set, training_of
@@ -17,7 +20,10 @@ from uss_ray.pipelines.training.local import train_here
 from uss_ray.pipelines.training.pack_request import PackRequest
 from uss_ray.pipelines.training.packing import pack_here
 from uss_ray.pipelines.training.run_folder import read_lines
+from uss_ray.store import patience
 from uss_ray.store.store import Store
+
+PATIENCE_SECONDS = 300
 
 
 def at_step_4(deed: Callable[[], None]) -> Callable[..., None]:
@@ -42,19 +48,56 @@ def test_a_batch_takes_a_request_a_row_group(faulty_s3: FaultyProxy, s3_root: st
     anchors.close()
 
 
+class OutageClock:
+    """A clock that only waiting for the store moves; the store comes back at a time of its."""
+
+    def __init__(self, proxy: FaultyProxy) -> None:
+        self.now = 0.0
+        self._proxy = proxy
+        self._back_at = math.inf
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def outage(self, seconds: float) -> None:
+        self._back_at = self.now + seconds
+        self._proxy.refuse(503)
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        if self.now >= self._back_at:
+            self._proxy.heal()
+
+    async def sleep_awaited(self, seconds: float) -> None:
+        self.sleep(seconds)
+
+
+@pytest.fixture
+def clock(faulty_s3: FaultyProxy, monkeypatch: pytest.MonkeyPatch) -> OutageClock:
+    clock = OutageClock(faulty_s3)
+    monkeypatch.setattr(tenacity, "time", clock)
+    monkeypatch.setattr(tenacity.nap, "time", clock)
+    monkeypatch.setattr(
+        patience, "AsyncRetrying", partial(tenacity.AsyncRetrying, sleep=clock.sleep_awaited)
+    )
+    monkeypatch.setenv("USS_RAY_STORAGE_PATIENCE_SECONDS", str(PATIENCE_SECONDS))
+    return clock
+
+
 def test_a_store_that_goes_away_is_waited_for_or_leaves_the_state_here(
-    faulty_s3: FaultyProxy,
-    s3_root: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    faulty_s3: FaultyProxy, s3_root: str, tmp_path: Path, clock: OutageClock
 ) -> None:
     run = training_of(make_synthetic_set(tmp_path), Path()).replace(output=f"{s3_root}/waited")
-    assert train_here(run, on_step=at_step_4(lambda: faulty_s3.refuse(503, seconds=1))) == 6
+    # As long as patience allows: a wait is 15 s at most, and so is what the lease's adds to it.
+    almost = PATIENCE_SECONDS - 20
+    assert train_here(run, on_step=at_step_4(lambda: clock.outage(almost))) == 6
+    assert clock.now >= almost
     assert [line["step"] for line in read_lines(run.run_store / "metrics.jsonl")] == [2, 4, 6]
     lost = run.replace(output=f"{s3_root}/lost")
-    monkeypatch.setenv("USS_RAY_STORAGE_PATIENCE_SECONDS", "1")
+    before = clock.now
     with pytest.raises(OutputError) as caught:
-        train_here(lost, on_step=at_step_4(lambda: faulty_s3.refuse(503)))
+        train_here(lost, on_step=at_step_4(lambda: clock.outage(math.inf)))
+    assert clock.now - before >= PATIENCE_SECONDS
     assert caught.value.exit_code == 6
     kept = re.search(r"goes on from its local copy, (\S+)", str(caught.value))
     assert kept is not None

@@ -221,7 +221,8 @@ def show_run(arguments: Sequence[str]) -> int:
             title=title,
             right=names[:-1],
         )
-    say(f"{seen.name}: {seen.step} of {seen.steps} steps")
+    later = f", the curve tells of {seen.told}" if seen.told < seen.step else ""
+    say(f"{seen.name}: {seen.step} of {seen.steps} steps{later}")
     say(seen.state)
     return 0
 

@@ -15,7 +15,7 @@ from uss_ray.anchors.anchor import Anchor, Reason, Reject
 from uss_ray.audio.level import dbfs, rms
 from uss_ray.audio.pcm import to_int16
 from uss_ray.mining.detection import Detection
-from uss_ray.mining.positions import AnchorGrid, mined_starts, random_starts
+from uss_ray.mining.positions import AnchorGrid, mined_starts, outside_starts, random_starts
 from uss_ray.mining.purity import measure_purity
 from uss_ray.mining.settings import MiningSettings
 
@@ -73,7 +73,11 @@ class AnchorMiner:
             return
         kept = np.flatnonzero(detection.clipwise_probs >= settings.keep_probability)
         for class_index in class_indexes:
-            for start in self._starts(clip_id, class_index=class_index, grid=grid, detection=detection):
+            starts = self._starts(clip_id, class_index=class_index, grid=grid, detection=detection)
+            if not starts:
+                found = f"no room beside the anchor in {grid.clip_samples / self.sample_rate:.3f} s"
+                yield Reject(clip_id=clip_id, reason="short", class_index=class_index, found=found)
+            for start in starts:
                 frames = detection.framewise_probs[grid.frames_of(start)]
                 purity = measure_purity(frames, class_index=class_index, related=self._related)
                 cut = waveform[start : start + grid.anchor_samples]
@@ -100,6 +104,15 @@ class AnchorMiner:
                 clip_id, class_index=class_index, grid=grid, count=count, seed=self.settings.seed
             )
         probs = detection.framewise_probs[:, class_index]
+        if self.settings.mode == "outside":
+            return outside_starts(
+                mined_starts(probs, grid=grid),
+                clip_id=clip_id,
+                class_index=class_index,
+                grid=grid,
+                count=count,
+                seed=self.settings.seed,
+            )
         return mined_starts(probs, grid=grid, count=count, min_share=self.settings.min_share)
 
     def _judged(self, anchor: Anchor) -> Anchor | Reject:

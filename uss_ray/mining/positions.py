@@ -1,4 +1,4 @@
-"""Where the anchors of a clip lie: mined or random, in samples and in frames.
+"""Where the anchors of a clip lie: mined, random or beside what is mined, in samples and in frames.
 
 Owns the geometry: frame `f` of a detector is centred at sample `f * hop_samples`.
 """
@@ -6,6 +6,7 @@ Owns the geometry: frame `f` of a detector is centred at sample `f * hop_samples
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,10 +106,54 @@ def random_starts(
     list of int
         First samples, ascending; a function of the arguments alone.
     """
-    digest = hashlib.sha256(f"{seed}\0{class_index}\0{clip_id}".encode()).digest()
-    generator = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
+    generator = _generator(clip_id, class_index=class_index, seed=seed)
     room = min(count, grid.clip_samples // grid.anchor_samples)
     # Cut the anchors out of the clip and draw where in what is left they go back in.
     slack = grid.clip_samples - room * grid.anchor_samples
     places = np.sort(generator.integers(0, slack, size=room, endpoint=True))
     return [int(place) + number * grid.anchor_samples for number, place in enumerate(places)]
+
+
+def outside_starts(
+    mined: Sequence[int], *, clip_id: str, class_index: int, grid: AnchorGrid, count: int = 1, seed: int = 0
+) -> list[int]:
+    """Draw places that overlap neither the mined ones nor each other, each as likely as any other that is left.
+
+    Parameters
+    ----------
+    mined : sequence of int
+        First samples of the places to leave out.
+    clip_id, class_index, grid, count, seed
+        See `random_starts`.
+
+    Returns
+    -------
+    list of int
+        First samples as they were drawn, a function of the arguments alone; none where there is no room.
+    """
+    generator = _generator(clip_id, class_index=class_index, seed=seed)
+    found: list[int] = []
+    while len(found) < count:
+        free = _starts_beside([*mined, *found], grid=grid)
+        rooms = np.cumsum([len(starts) for starts in free])
+        if not free:
+            break
+        place = int(generator.integers(rooms[-1]))
+        number = int(np.searchsorted(rooms, place, side="right"))
+        found.append(free[number][place - int(rooms[number])])  # counted from the end of its stretch
+    return found
+
+
+def _starts_beside(taken: Sequence[int], *, grid: AnchorGrid) -> list[range]:
+    """List the stretches of first samples at which an anchor overlaps none of some others."""
+    free, first = [], 0
+    for start in sorted(taken):
+        free.append(range(first, start - grid.anchor_samples + 1))
+        first = max(first, start + grid.anchor_samples)
+    free.append(range(first, grid.last_start + 1))
+    return [starts for starts in free if starts]
+
+
+def _generator(clip_id: str, *, class_index: int, seed: int) -> np.random.Generator:
+    digest = hashlib.sha256(f"{seed}\0{class_index}\0{clip_id}".encode()).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))

@@ -10,7 +10,7 @@ from uss_ray.config import Settings
 from uss_ray.errors import ConfigError
 from uss_ray.silence import MiningSilence
 
-Mode = Literal["paper", "random"]
+Mode = Literal["paper", "random", "outside"]
 Conditions = Literal["none", "soft", "latent", "both"]
 
 
@@ -26,7 +26,8 @@ class MiningSettings(Settings):
     mode: Mode = Field(
         default="paper",
         description="paper: where the mean detector probability of the class is largest. random: anywhere in the clip "
-        "with the same chance, drawn from seed, clip id and class, so that order and sharding change nothing.",
+        "with the same chance, drawn from seed, clip id and class, so that order and sharding change nothing. outside: drawn likewise, but beside the place where "
+        "the class is most probable; needs min_probability 0.",
     )
     anchor_seconds: float = Field(default=2.0, gt=0.0, description="Length of an anchor.")
     clip_seconds: float = Field(
@@ -63,7 +64,7 @@ class MiningSettings(Settings):
     batch_size: int = Field(
         default=4, ge=1, description="Clips in one forward of the detector; always full (docs/adr/0021)."
     )
-    seed: int = Field(default=0, ge=0, description="Of the random mode.")
+    seed: int = Field(default=0, ge=0, description="Of the modes that draw.")
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:

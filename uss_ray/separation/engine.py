@@ -28,7 +28,12 @@ from uss_ray.separation.mixture import MixtureReader, Source
 from uss_ray.separation.networks import Networks, rows_in_a_forward
 from uss_ray.separation.scheduler import Scheduler, Session, SessionEnd
 from uss_ray.separation.session import EstimateBlock, RecordingSession, SessionNetworks
-from uss_ray.separation.settings import ConditionKind, NetworkSettings, SeparationSettings
+from uss_ray.separation.settings import (
+    ConditionKind,
+    NetworkSettings,
+    SeparationSettings,
+    nearest_segment_seconds,
+)
 from uss_ray.separation.targets import SeparationPlan, Target
 from uss_ray.separation.windows import Span, WindowGrid
 
@@ -140,7 +145,7 @@ class SeparationEngine:
         """
         WindowGrid(settings, separator=self._separator)
         seconds = settings.segment_seconds
-        if seconds != self._trained_seconds and seconds not in self._warned:
+        if seconds != nearest_segment_seconds(self._trained_seconds) and seconds not in self._warned:
             self._warned.add(seconds)
             _log.warning("segments of %d s; the weights were trained on %g s", seconds, self._trained_seconds)
         conditioner = self._conditioner(settings.condition)

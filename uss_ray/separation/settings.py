@@ -199,5 +199,16 @@ class SeparationSettings(Settings):
         )
 
 
+def nearest_segment_seconds(seconds: float) -> int:
+    """Give the step of the segment grid that is nearest to a length; the grid has whole seconds.
+
+    Examples
+    --------
+    >>> nearest_segment_seconds(0.5), nearest_segment_seconds(1.97)
+    (1, 2)
+    """
+    return max(1, round(seconds))
+
+
 def _unfit(name: str, expected: str, found: float) -> ConfigError:
     return ConfigError(f"separation setting {name}", expected=expected, found=str(found))

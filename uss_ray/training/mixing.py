@@ -41,6 +41,12 @@ class Item:
         Whether what is asked for is not there.
     example : int or None
         Another anchor of the class that is asked for, which a query net hears where there is no class mean.
+    companion : int or None
+        A source of another class that is part of the target, and asked for with it.
+    companion_class : int
+        Its class; -1 where there is none.
+    companion_example : int or None
+        As `example`, of its class.
     """
 
     step: int
@@ -54,12 +60,24 @@ class Item:
     condition_class: int
     is_absent: bool
     example: int | None = None
+    companion: int | None = None
+    companion_class: int = -1
+    companion_example: int | None = None
 
     @property
     def anchors(self) -> tuple[int, ...]:
         """All that sounds in it, the target first."""
-        more = (self.twin, *self.partners, self.texture)
+        more = (self.twin, self.companion, *self.partners, self.texture)
         return (self.target, *(row for row in more if row is not None))
+
+    @property
+    def asked(self) -> tuple[tuple[int, int], ...]:
+        """What is asked for: each class, and the anchor whose bottleneck or sound may describe it."""
+        asked = ((self.condition_class, self.target if self.example is None else self.example),)
+        if self.companion is None:
+            return asked
+        other = self.companion if self.companion_example is None else self.companion_example
+        return (*asked, (self.companion_class, other))
 
     def generator(self, seed: int, purpose: str) -> np.random.Generator:
         """Make its random numbers for one purpose."""
@@ -136,7 +154,8 @@ class MixturePlan:
         shares = (settings.two_sources, settings.three_sources, settings.four_sources)
         wanted = 1 + int(dice.choice(len(shares), p=shares))
         has_texture = bool(dice.random() < settings.textures)
-        found = self._partners(step, lane, place, drawn, count=wanted + has_texture)
+        is_couple = wanted > 1 and self._is_couple(step, lane, place)
+        found = self._partners(step, lane, place, drawn, count=wanted + has_texture, is_couple=is_couple)
         has_texture = has_texture and len(found) > 1
         partners = tuple(found[: len(found) - has_texture])
         twin = self._twin(target, dice) if dice.random() < settings.twins else None
@@ -145,26 +164,40 @@ class MixturePlan:
             absent = self._absent_class((target, *found, *([] if twin is None else [twin])), dice)
         if absent is not None:
             condition, index = "class-mean", absent
+        hears_examples = self._by_example and condition == "class-mean"
+        companion = partners[0] if is_couple and absent is None and len(partners) > 1 else None
+        companion_class = -1 if companion is None else int(self._catalogue.class_indexes[companion])
         return Item(
             step=step,
             lane=lane,
             place=place,
             target=target,
             twin=twin,
-            partners=partners,
+            partners=partners if companion is None else partners[1:],
             texture=found[-1] if has_texture else None,
             condition=condition,
             condition_class=index,
             is_absent=absent is not None,
-            example=self._example(index, not_of=target, key=(step, lane, place))
-            if self._by_example and condition == "class-mean"
+            example=self._example(index, not_of=target, key=(step, lane, place)) if hears_examples else None,
+            companion=companion,
+            companion_class=companion_class,
+            companion_example=self._example(companion_class, not_of=companion, key=(step, lane, place))
+            if hears_examples and companion is not None
             else None,
         )
 
+    def _is_couple(self, step: int, lane: int, place: int) -> bool:
+        # Dice of its own: what is drawn without couples stays as it was.
+        dice = counter_generator(self._seed, "couple", step, lane, place)
+        return bool(dice.random() < self.settings.couples)
+
     def _partners(
-        self, step: int, lane: int, place: int, drawn: NDArray[np.int64], *, count: int
+        self, step: int, lane: int, place: int, drawn: NDArray[np.int64], *, count: int, is_couple: bool
     ) -> list[int]:
-        """Find partners among the next in the lane, beginning with the ring of this step."""
+        """Find partners among the next in the lane, beginning with the ring of this step.
+
+        Of a couple, the first one belongs to the target, and the others must not hold it either.
+        """
         target = int(drawn[place])
         found: list[int] = []
         for later in range(_PARTNER_STEPS):
@@ -175,7 +208,11 @@ class MixturePlan:
             )
             for candidate in candidates:
                 is_free = candidate != target and candidate not in found
-                if is_free and (self.settings.partners == "any" or not self.conflicts(target, candidate)):
+                wanted = (target, *found[:is_couple])
+                if is_free and (
+                    self.settings.partners == "any"
+                    or not any(self.conflicts(one, candidate) for one in wanted)
+                ):
                     found.append(candidate)
                     if len(found) == count:
                         return found

@@ -102,6 +102,12 @@ class MixtureSettings(Settings):
     twins: float = Field(
         default=0.0, ge=0.0, le=1.0, description="Share of targets that are two events of a class."
     )
+    couples: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+        description="Of mixtures of three or four, share whose target is two of the sources, asked for together.",
+    )
     textures: float = Field(
         default=0.0,
         ge=0.0,
@@ -118,6 +124,12 @@ class MixtureSettings(Settings):
     @model_validator(mode="after")
     def _check(self) -> Self:
         _check_sum("shares of sources", self.two_sources, self.three_sources, self.four_sources)
+        if self.couples and not self.three_sources + self.four_sources:
+            raise ConfigError(
+                "training setting mixtures.couples",
+                expected="0 without mixtures of three or four sources",
+                found=f"{self.couples:g}",
+            )
         low, high = self.target_rms_dbfs
         if low > high:
             raise ConfigError(
@@ -241,11 +253,12 @@ class QuerySettings(Settings):
     kind: ConditionKind = Field(
         default="soft", description="Bottleneck: one class alone, class probabilities, or an embedding."
     )
-    trunk: Literal["frozen", "finetuned", "scratch", "random"] = Field(
+    trunk: Literal["frozen", "finetuned", "scratch", "random", "foreign"] = Field(
         default="frozen",
         description="What makes the bottleneck. frozen: the tagger that mined, whose bottlenecks are stored with the "
         "anchors. finetuned: a copy of it that is trained with the separator. scratch: a network that begins with "
-        "random parameters and is trained with the separator. random: such a network that stays as it is.",
+        "random parameters and is trained with the separator. random: such a network that stays as it is. foreign: the "
+        "tagger of query_weights, made for something else, which stays as it is; of kind latent.",
     )
     network: TaggerConfig | None = Field(
         default=None,
@@ -273,6 +286,7 @@ class QuerySettings(Settings):
                 "off where the trunk is not from scratch",
             ),
             ("trunk", not has_trunk or self.kind != "hard", "frozen: no network makes a class alone"),
+            ("kind", self.trunk != "foreign" or self.kind == "latent", "latent: its classes are others"),
             (
                 "shortcut",
                 not self.shortcut or has_trunk or self.adaptor is not None,
@@ -285,6 +299,11 @@ class QuerySettings(Settings):
                     f"training setting query.{name}", expected=expected, found=str(getattr(self, name))
                 )
         return self
+
+    @property
+    def trunk_stays(self) -> bool:
+        """Whether the trunk runs in the step, and is not trained."""
+        return self.trunk in ("random", "foreign")
 
     @property
     def stored(self) -> ConditionKind | None:

@@ -72,17 +72,23 @@ def render(
     if item.twin is not None:
         twin, *others = others
         target = target + twin * matching_gain(target, twin)
+    first = target  # what the others are levelled to
+    if item.companion is not None:
+        companion, *others = others
+        target = target + companion * (
+            matching_gain(first, companion) if settings.levels == "matched" else np.float32(1)
+        )
     low, high = settings.target_rms_dbfs
     level_db = low + (high - low) * generator.random()
     rms = max(float(np.sqrt(np.mean(target**2))), LOWEST_RMS)
     scale = 10.0 ** (level_db / 20.0) / rms
-    target = target * np.float32(scale)
+    target, first = target * np.float32(scale), first * np.float32(scale)
     mixture = target.copy()
     for number, other in enumerate(others):
         is_texture = item.texture is not None and number == len(others) - 1
         below, above = TEXTURE_DB if is_texture else (-settings.snr_range_db, settings.snr_range_db)
         offset_db = below + (above - below) * generator.random()
-        gain = matching_gain(target, other) if settings.levels == "matched" else scale
+        gain = matching_gain(first, other) if settings.levels == "matched" else scale
         mixture += other * np.float32(gain * 10.0 ** (offset_db / 20.0))
     wanted = np.zeros_like(target) if item.is_absent else target
     return RenderedItem(mixture=mixture, target=wanted)

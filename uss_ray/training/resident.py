@@ -178,7 +178,8 @@ class ResidentSeparatorTask(SeparatorTask):
     def load(self, step: int, lane: int) -> SeparatorBatch:
         """See `Task`."""
         items = self.mixtures.items(step, lane)
-        bottlenecks = [self._bottleneck(item, self.anchors.described(item.target)) for item in items]
+        described = {row: self.anchors.described(row) for item in items for _, row in item.asked}
+        bottlenecks = [self._bottleneck(item, described) for item in items]
         nothing = torch.zeros(len(items), 0)
         return SeparatorBatch(
             items=items,
@@ -199,7 +200,7 @@ class ResidentSeparatorTask(SeparatorTask):
         settings, device = self.recipe.mixtures, self.device
         most = max(len(item.anchors) for item in items)
         rows = np.zeros((len(items), most), np.int64)
-        # What each source is: 0 nothing, 1 target, 2 twin, 3 partner, 4 texture.
+        # What each source is: 0 nothing, 1 target, 2 twin, 3 partner, 4 texture, 5 companion.
         kinds = np.zeros((len(items), most), np.int64)
         for place, item in enumerate(items):
             count = len(item.anchors)
@@ -208,6 +209,8 @@ class ResidentSeparatorTask(SeparatorTask):
             kinds[place, 0] = 1
             if item.twin is not None:
                 kinds[place, 1] = 2
+            if item.companion is not None:
+                kinds[place, 1 if item.twin is None else 2] = 5
             if item.texture is not None:
                 kinds[place, count - 1] = 4
         sources = self.anchors.cut(rows.reshape(-1), self.samples)
@@ -217,19 +220,23 @@ class ResidentSeparatorTask(SeparatorTask):
         kind = torch.from_numpy(kinds).to(device)[..., None]
         target = sources[:, 0]
         twins = (sources * (kind == 2)).sum(dim=1)
-        target = target + twins * _matching_gains(target, twins)
+        first = target = target + twins * _matching_gains(target, twins)
+        companions = (sources * (kind == 5)).sum(dim=1)
+        target = first + companions * (
+            _matching_gains(first, companions) if settings.levels == "matched" else 1.0
+        )
         low, high = settings.target_rms_dbfs
         levels_db = low + (high - low) * torch.rand(len(items), 1, device=device)
         rms = target.square().mean(dim=1, keepdim=True).sqrt().clamp(min=LOWEST_RMS)
         scale = 10.0 ** (levels_db / 20.0) / rms
-        target = target * scale
-        gains = _matching_gains(target[:, None], sources) if settings.levels == "matched" else scale[:, None]
+        target, first = target * scale, first * scale
+        gains = _matching_gains(first[:, None], sources) if settings.levels == "matched" else scale[:, None]
         dice = torch.rand(*rows.shape, 1, device=device)
         below, above = TEXTURE_DB
         texture_db = below + (above - below) * dice
         partner_db = settings.snr_range_db * (2.0 * dice - 1.0)
         offsets_db = torch.where(kind == 4, texture_db, partner_db)
-        others = sources * gains * 10.0 ** (offsets_db / 20.0) * (kind >= 3)
+        others = sources * gains * 10.0 ** (offsets_db / 20.0) * ((kind == 3) | (kind == 4))
         absent = torch.tensor([item.is_absent for item in items], device=device)[:, None]
         return target + others.sum(dim=1), target * ~absent
 

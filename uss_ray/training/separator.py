@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from uss_ray.anchors.packed_reader import PackedAnchor
 from uss_ray.errors import ConfigError, DataError
+from uss_ray.mixtures import matching_gain
 from uss_ray.models.compiled import compile_here
 from uss_ray.models.memory import lay_out_channels_last
 from uss_ray.models.protocols import Separator, hears_activity
@@ -93,7 +94,7 @@ class ConditionedSeparator(nn.Module):
     def train(self, mode: bool = True) -> ConditionedSeparator:
         """See `Module`; a trunk that stays as it is stays in evaluation."""
         super().train(mode)
-        if self.query is not None and self._settings.trunk == "random":
+        if self.query is not None and self._settings.trunk_stays:
             self.query.eval()
         return self
 
@@ -125,6 +126,8 @@ class SeparatorTask(Task[SeparatorBatch]):
     vocabulary : Vocabulary
     tagger : AudioTagger, optional
         The one that mined; needed where the recipe has a trunk like it, or a separator that follows its frames.
+    foreign : AudioTagger, optional
+        The trunk of a recipe that has a foreign one.
     device : device, default="cpu"
 
     Raises
@@ -144,12 +147,13 @@ class SeparatorTask(Task[SeparatorBatch]):
         *,
         vocabulary: Vocabulary,
         tagger: AudioTagger | None = None,
+        foreign: AudioTagger | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         torch.manual_seed(recipe.plan.seed)
         separator = build_network("separator", recipe.separator.model_dump())
         adaptor = None if recipe.query.adaptor is None else Adaptor(recipe.query.adaptor)
-        trunk = _make_trunk(recipe.query, tagger)
+        trunk = _make_trunk(recipe.query, tagger, foreign)
         follows = hears_activity(cast(Separator, separator))
         check_recipe(recipe, anchors, classes=len(vocabulary.classes), trunk=trunk)
         if follows and (tagger is None or tagger.config.head != "frame"):
@@ -203,8 +207,8 @@ class SeparatorTask(Task[SeparatorBatch]):
     def load(self, step: int, lane: int) -> SeparatorBatch:
         """See `Task`."""
         items = self.mixtures.items(step, lane)
-        heard = [item.target if item.example is None else item.example for item in items]
-        rows = list(dict.fromkeys([*(row for item in items for row in item.anchors), *heard]))
+        asked = [row for item in items for _, row in item.asked]
+        rows = list(dict.fromkeys([*(row for item in items for row in item.anchors), *asked]))
         read = dict(zip(rows, self.anchors.read(rows), strict=True))
         rendered = [
             render(
@@ -218,9 +222,9 @@ class SeparatorTask(Task[SeparatorBatch]):
             )
             for item in items
         ]
-        bottlenecks = [self._bottleneck(item, read[row]) for item, row in zip(items, heard, strict=True)]
+        bottlenecks = [self._bottleneck(item, read) for item in items]
         hears = self.module.query is not None
-        queries = [read[row].waveform if hears else _NOTHING for row in heard]
+        queries = [_sum_of([read[row] for _, row in item.asked]) if hears else _NOTHING for item in items]
         return SeparatorBatch(
             items=items,
             mixtures=torch.from_numpy(np.stack([each.mixture for each in rendered])),
@@ -266,20 +270,27 @@ class SeparatorTask(Task[SeparatorBatch]):
         with torch.autocast(self.device.type, enabled=False):
             frames = self._detector(mixtures).framewise_probs
         assert frames is not None  # of a tagger with a frame head
-        wanted = torch.from_numpy(self._subtrees[[item.condition_class for item in items]])
+        wanted = torch.from_numpy(
+            np.stack([self._subtrees[[index for index, _ in item.asked]].any(axis=0) for item in items])
+        )
         return (frames * wanted.to(frames).unsqueeze(1)).amax(dim=2)
 
-    def _bottleneck(self, item: Item, heard: PackedAnchor) -> NDArray[np.float32]:
+    def _bottleneck(self, item: Item, described: Mapping[int, PackedAnchor]) -> NDArray[np.float32]:
+        """Describe what is asked for; two classes by the mean of both, as the engine does."""
+        made = [self._bottleneck_of(item, index, described[row]) for index, row in item.asked]
+        return made[0] if len(made) == 1 else np.mean(made, axis=0, dtype=np.float32)
+
+    def _bottleneck_of(self, item: Item, class_index: int, described: PackedAnchor) -> NDArray[np.float32]:
         query = self.recipe.query
         if query.kind == "hard":
-            return self.class_means[item.condition_class]
+            return self.class_means[class_index]
         if query.stored is None:
             return _NOTHING
         if item.condition == "class-mean" and item.example is None:
-            return self.class_means[item.condition_class]
-        own = _stored(heard, query.kind)
+            return self.class_means[class_index]
+        own = _stored(described, query.kind)
         if item.condition == "masked":
-            return np.where(self._subtrees[item.condition_class], own, np.float32(0))
+            return np.where(self._subtrees[class_index], own, np.float32(0))
         return own
 
 
@@ -354,7 +365,25 @@ def _stored(anchor: PackedAnchor, kind: ConditionKind) -> NDArray[np.float32]:
     return own
 
 
-def _make_trunk(query: QuerySettings, tagger: AudioTagger | None) -> AudioTagger | None:
+def _sum_of(anchors: Sequence[PackedAnchor]) -> NDArray[np.float32]:
+    """Mix what a query net hears, all at the energy of the first."""
+    first, *others = (anchor.waveform for anchor in anchors)
+    for other in others:
+        first = first + other * np.float32(matching_gain(first, other))
+    return first
+
+
+def _make_trunk(
+    query: QuerySettings, tagger: AudioTagger | None, foreign: AudioTagger | None
+) -> AudioTagger | None:
+    if (query.trunk == "foreign") != (foreign is not None):
+        raise ConfigError(
+            "training setting query.trunk",
+            expected="foreign with query_weights, and not without",
+            found=f"{query.trunk} {'without' if foreign is None else 'with'} them",
+        )
+    if foreign is not None:
+        return foreign.requires_grad_(False)
     if query.trunk == "frozen":
         return None
     if tagger is None and query.network is None:
@@ -369,7 +398,7 @@ def _make_trunk(query: QuerySettings, tagger: AudioTagger | None) -> AudioTagger
     trunk = cast(AudioTagger, build_network("tagger", settings))
     if query.trunk == "finetuned" and tagger is not None:
         trunk.load_state_dict(tagger.state_dict())
-    return trunk.requires_grad_(query.trunk != "random")
+    return trunk.requires_grad_(not query.trunk_stays)
 
 
 def _require(name: str, found: int, *, of_anchors: int) -> None:

@@ -101,3 +101,14 @@ def test_random_anchors_do_not_follow_the_detector_but_are_measured_by_it() -> N
         scores.append(anchor.score)
     assert max(starts) > 6 * RATE
     assert scores[int(np.argmin(starts))] > scores[int(np.argmax(starts))]
+
+
+def test_an_anchor_beside_the_mined_one_does_not_hold_its_event() -> None:
+    found = detection(c1=(400, 600, 0.9))
+    settings = MiningSettings(mode="outside", min_probability=0.0)
+    [anchor] = mine(settings, found, [1])
+    assert isinstance(anchor, Anchor)
+    assert anchor.score < 0.2
+    [reject] = mine(settings, found, [1], noise(2.5))
+    assert isinstance(reject, Reject)
+    assert (reject.reason, reject.class_index) == ("short", 1)

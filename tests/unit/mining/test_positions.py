@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import importlib.util
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-from uss_ray.mining.positions import AnchorGrid, mined_starts, random_starts
+from uss_ray.mining.positions import AnchorGrid, mined_starts, outside_starts, random_starts
 
 RATE = 32_000
 GRID = AnchorGrid(clip_samples=10 * RATE, anchor_samples=2 * RATE, hop_samples=320)
@@ -118,3 +118,25 @@ def test_several_random_positions_do_not_overlap(count: int) -> None:
         assert all(b - a >= 2 * RATE for a, b in pairwise(starts))
         assert starts[0] >= 0
         assert starts[-1] <= 8 * RATE
+
+
+@pytest.mark.parametrize("mined", [0, 3 * RATE, 8 * RATE])
+def test_places_beside_the_mined_one_overlap_nothing_and_cover_what_is_left(mined: int) -> None:
+    drawn = [
+        outside_starts([mined], clip_id=str(clip), class_index=0, grid=GRID, count=2) for clip in range(400)
+    ]
+    for starts in drawn:
+        assert all(abs(b - a) >= 2 * RATE for a, b in combinations([mined, *starts], 2))
+    firsts = np.array([starts[0] for starts in drawn])
+    free = np.array([start for start in range(0, 8 * RATE + 1, 320) if abs(start - mined) >= 2 * RATE])
+    assert firsts.min() >= free.min()
+    assert firsts.max() <= free.max()
+    assert abs(np.median(firsts) - np.median(free)) < RATE
+    assert drawn[7] == outside_starts([mined], clip_id="7", class_index=0, grid=GRID, count=2)
+
+
+def test_a_clip_that_is_full_has_no_place_beside_the_mined_one() -> None:
+    grid = AnchorGrid(clip_samples=5 * RATE, anchor_samples=2 * RATE, hop_samples=320)
+    middle = round(1.5 * RATE)
+    assert outside_starts([middle], clip_id="a", class_index=0, grid=grid) == []
+    assert len(outside_starts([3 * RATE], clip_id="a", class_index=0, grid=grid, count=9)) == 1

@@ -77,12 +77,13 @@ def shrunk(recipe: Mapping[str, Any]) -> dict[str, Any]:
 COMPARISONS = {
     "query": "soft_adaptor soft_finetuned soft_scratch soft_htsat latent latent_adaptor latent_adaptor_shortcut "
     "latent_finetuned latent_finetuned_adaptor latent_finetuned_shortcut latent_htsat latent_random latent_scratch "
-    "latent_scratch_cnn10 latent_scratch_htsat latent_scratch_shortcut hard hard_adaptor own class_mean",
+    "latent_scratch_cnn10 latent_scratch_htsat latent_scratch_shortcut hard hard_adaptor own class_mean "
+    "foreign_openl3 foreign_speaker foreign_wav2vec",
     "separator": "resunet60 resunet_half unet conv_tasnet open_unmix band_split",
     "seconds": "0.5 1 4 6 8 10",
-    "anchors": "random balanced",
+    "anchors": "random outside balanced",
     "steps": "1000000",
-    "sources": "3 4 2_to_4",
+    "sources": "3 4 2_to_4 3_to_2",
     "augmentation": "none",
     "levels": "matched 10 recorded recorded_20",
     "film": "scale_shift framewise bottleneck",
@@ -110,9 +111,18 @@ def test_an_overlay_asks_for_something_else_and_can_be_trained(
     recipe = type(TrainSeparator(**read_overlays(BASE)).request.recipe)(**shrunk(asked["recipe"]))
     tagger = read_folder(described_set.weights).tagger
     anchors = described_set.open()
-    task = SeparatorTask(recipe, anchors, vocabulary=described_set.vocabulary, tagger=tagger)
+    task = SeparatorTask(
+        recipe,
+        anchors,
+        vocabulary=described_set.vocabulary,
+        tagger=tagger,
+        foreign=tagger if asked["query_weights"] else None,
+    )
     assert torch.isfinite(task.loss(task.load(0, 0)))
     anchors.close()
+
+
+FOREIGN_SIZES = {"query_foreign_openl3": 512, "query_foreign_speaker": 192, "query_foreign_wav2vec": 768}
 
 
 @pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.stem)
@@ -121,7 +131,7 @@ def test_conditions_are_as_long_as_the_published_networks_make_them(path: Path) 
     query = recipe["query"]
     classes, embedding = 527, 2048 if "htsat" not in path.stem else 768
     stored = embedding if query["kind"] == "latent" else classes
-    network = query["network"] or {}
+    network = query["network"] or {"embedding_size": FOREIGN_SIZES.get(path.stem, stored)}
     learned = stored
     if query["kind"] == "latent":
         learned = network.get("embedding_size", learned)

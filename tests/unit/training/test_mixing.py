@@ -106,6 +106,28 @@ def test_what_is_absent_is_nowhere_in_the_mixture(audioset, vocabulary):
             assert item.condition_class == audioset.class_indexes[item.target]
 
 
+def test_a_couple_is_asked_for_together_and_nobody_else_may_hold_either(audioset, vocabulary):
+    shares = {"two_sources": 0.2, "three_sources": 0.8, "textures": 0.2, "absent": 0.1}
+    plan = plan_of(audioset, vocabulary, couples=1.0, **shares)
+    items = [item for step in range(30) for item in plan.items(step, 0)]
+    couples = [item for item in items if item.companion is not None]
+    assert 0.6 < len(couples) / len(items) < 0.8
+    for item in couples:
+        assert not item.is_absent
+        assert [index for index, _ in item.asked] == audioset.class_indexes[
+            [item.target, item.companion]
+        ].tolist()
+        others = [row for row in item.anchors if row not in (item.target, item.twin, item.companion)]
+        assert len(item.partners) == 1
+        assert not any(plan.conflicts(row, other) for row in (item.target, item.companion) for other in others)
+    # What is drawn without them is what was drawn before there were any.
+    without = plan_of(audioset, vocabulary, **shares)
+    some = [item for step in range(30) for item in without.items(step, 0)]
+    assert [item.target for item in some] == [item.target for item in items]
+    assert [item.is_absent for item in some] == [item.is_absent for item in items]
+    assert {item.companion for item in some} == {None}
+
+
 def test_a_twin_is_another_clip_of_the_class(audioset, vocabulary):
     plan = plan_of(audioset, vocabulary, twins=1.0)
     items = [item for step in range(30) for item in plan.items(step, 0)]
@@ -147,8 +169,14 @@ def test_items_are_the_same_from_any_position_and_conditions_keep_their_shares(a
 
 
 @pytest.mark.parametrize(
-    "values", [{"two_sources": 0.5}, {"conditions": {"own": 0.5}}, {"target_rms_dbfs": (-10.0, -20.0)}]
+    "values",
+    [
+        {"two_sources": 0.5},
+        {"couples": 0.5},
+        {"conditions": {"own": 0.5}},
+        {"target_rms_dbfs": (-10.0, -20.0)},
+    ],
 )
-def test_shares_that_do_not_sum_to_one_and_swapped_levels_are_refused(values):
+def test_shares_that_do_not_sum_to_one_couples_of_two_and_swapped_levels_are_refused(values):
     with pytest.raises(ConfigError):
         MixtureSettings(**values)

@@ -92,6 +92,17 @@ def test_a_twin_is_part_of_the_target():
     assert np.corrcoef(made.target, SOURCES[3].waveform)[0, 1] == pytest.approx(0.7, abs=0.05)
 
 
+def test_a_companion_is_half_of_the_target_and_the_others_are_as_loud_as_one_of_both():
+    made = rendered(item(companion=2, companion_class=2))
+    rest = made.mixture - made.target
+    for source in (0, 2):
+        assert np.corrcoef(made.target, SOURCES[source].waveform)[0, 1] == pytest.approx(0.7, abs=0.05)
+    assert energy(made.target) / energy(rest) == pytest.approx(2, rel=0.1)
+    assert np.corrcoef(rest, SOURCES[1].waveform)[0, 1] == pytest.approx(1)
+    recorded = rendered(item(companion=3, companion_class=3), levels="recorded").target
+    assert np.corrcoef(recorded, SOURCES[0].waveform + SOURCES[3].waveform)[0, 1] == pytest.approx(1)
+
+
 def test_the_same_item_is_the_same_sound_and_another_seed_another():
     assert (rendered(item()).mixture == rendered(item()).mixture).all()
     assert (rendered(item()).mixture != rendered(item(), seed=1).mixture).any()

@@ -10,6 +10,8 @@ from tests.kept_run import Kept
 from tests.synthetic_set import LABELS, RATE, SyntheticSet, make_synthetic_set, small_recipe, sound_of
 from uss_ray.errors import ConfigError, DataError
 from uss_ray.evaluation.metrics import sdr_improvement
+from uss_ray.models.panns import Panns
+from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.training.fit import Fit
 from uss_ray.training.norms import settle_norms
 from uss_ray.training.separator import SeparatorTask, drawn_classes
@@ -42,6 +44,18 @@ def test_a_masked_condition_is_zero_outside_the_class(synthetic_set: SyntheticSe
     for item, bottleneck in zip(batch.items, batch.bottlenecks, strict=True):
         assert torch.count_nonzero(bottleneck) == 1
         assert bottleneck[item.condition_class] > 0.8
+
+
+def test_two_that_are_asked_for_together_are_steered_to_by_the_mean_of_both(
+    synthetic_set: SyntheticSet,
+) -> None:
+    mixtures = {"two_sources": 0, "three_sources": 1, "couples": 1, "conditions": MEANS}
+    batch = task_of(synthetic_set, mixtures=mixtures).load(0, 0)
+    means = synthetic_set.open().class_means("soft")
+    for item, bottleneck in zip(batch.items, batch.bottlenecks, strict=True):
+        assert item.companion is not None
+        wanted = (means[item.condition_class] + means[item.companion_class]) / 2
+        np.testing.assert_allclose(bottleneck.numpy(), wanted, rtol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +126,7 @@ QUERY_NETS = {
         ("query", "adaptor"),
         ("query",),
     ),
+    "latent, foreign": ({"kind": "latent", "trunk": "foreign"}, 5, ("query",), ("query",)),
     "latent, scratch, HTS-AT": (
         {"kind": "latent", "trunk": "scratch", "network": HTSAT},
         8,
@@ -134,7 +149,14 @@ def queried(described_set: SyntheticSet, name: str, **values: object) -> Separat
     )
     torch.manual_seed(0)
     tagger = read_folder(described_set.weights).tagger
-    return SeparatorTask(recipe, described_set.open(), vocabulary=described_set.vocabulary, tagger=tagger)
+    foreign = None if recipe.query.trunk != "foreign" else Panns(PannsConfig(**CNN))
+    return SeparatorTask(
+        recipe,
+        described_set.open(),
+        vocabulary=described_set.vocabulary,
+        tagger=tagger,
+        foreign=foreign,
+    )
 
 
 @pytest.mark.parametrize("name", QUERY_NETS)
@@ -149,7 +171,7 @@ def test_exactly_what_is_trained_changes(described_set: SyntheticSet, name: str)
     # Parameters, norm statistics and their counters alike; what stays is what no condition hangs on, and mel filters.
     fixed = ("query.log_mel", *without_part)
     assert unchanged == {key for key in before if key.startswith(fixed)}
-    stays = task.recipe.query.trunk == "random"
+    stays = task.recipe.query.trunk_stays
     assert all(
         part.training != (stays and name.startswith("query")) for name, part in task.module.named_modules()
     )
@@ -195,6 +217,8 @@ def test_a_query_net_that_is_trained_goes_on_bit_for_bit(described_set: Syntheti
         ),
         ({"shortcut": True}, "query.shortcut: expected off without an adaptor or a trunk of its own"),
         ({"trunk": "finetuned", "network": CNN}, "query.network: expected off where the trunk is not from"),
+        ({"trunk": "foreign"}, "query.kind: expected latent"),
+        ({"kind": "latent", "trunk": "foreign"}, "query.trunk: expected foreign with query_weights"),
         ({"trunk": "scratch"}, "masked: expected 0 without stored class probabilities"),
     ],
 )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from uss_ray.errors import OutputError, UssRayError
 from uss_ray.pipelines.training.ablation_request import Arm
 from uss_ray.pipelines.training.ablation_table import RunOutcome
-from uss_ray.pipelines.training.checkpoints import find_checkpoints
+from uss_ray.pipelines.training.checkpoints import find_checkpoints, step_of
 from uss_ray.pipelines.training.local import train_here
 from uss_ray.pipelines.training.request import read_request, shaping
 from uss_ray.pipelines.training.run_folder import METRICS_NAME, VALIDATIONS_NAME, read_lines
@@ -61,4 +61,4 @@ def finished_run(arm: Arm) -> RunOutcome | None:
 
 def _step(arm: Arm) -> int:
     found = find_checkpoints(arm.training.run_store)
-    return int(found[-1].name.removeprefix("step-")) if found else 0
+    return step_of(found[-1]) if found else 0

@@ -155,7 +155,7 @@ def choose_checkpoint(run: Store, step: int | None) -> Store:
         If there is none; names those that are there.
     """
     found = find_checkpoints(run)
-    steps = [int(place.name.removeprefix("step-")) for place in found]
+    steps = [step_of(place) for place in found]
     if step is None and found:
         return found[-1]
     if step in steps:
@@ -213,6 +213,11 @@ def remove_old_checkpoints(run: Store, *, keep: int, also: int | None = None) ->
 def checkpoint_name(step: int) -> str:
     """Name the folder of a step's checkpoint."""
     return f"step-{step:09d}"
+
+
+def step_of(place: Store) -> int:
+    """Give the step of a checkpoint by its name."""
+    return int(place.name.removeprefix("step-"))
 
 
 def _read_facts(place: Store) -> CheckpointFacts:

@@ -26,7 +26,7 @@ from uss_ray.pipelines.runtime.run_state import StopSign, end_run_state, start_r
 from uss_ray.pipelines.runtime.session import ray_session
 from uss_ray.pipelines.runtime.stages import own_error
 from uss_ray.pipelines.runtime.stopping import stop_on_signals
-from uss_ray.pipelines.training.checkpoints import check_room, find_checkpoints
+from uss_ray.pipelines.training.checkpoints import check_room, find_checkpoints, step_of
 from uss_ray.pipelines.training.options import TrainOptions
 from uss_ray.pipelines.training.request import Training
 from uss_ray.pipelines.training.run_folder import METRICS_NAME, read_lines
@@ -101,7 +101,7 @@ def train_on_ray(
         if lost:
             raise lost[0]
     found = find_checkpoints(request.run_store)
-    return int(found[-1].name.removeprefix("step-")) if found else 0, stop.signal_number
+    return step_of(found[-1]) if found else 0, stop.signal_number
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from uss_ray.pipelines.runtime.lease import holders_of
-from uss_ray.pipelines.training.checkpoints import checkpoint_name, find_checkpoints
+from uss_ray.pipelines.training.checkpoints import checkpoint_name, find_checkpoints, step_of
 from uss_ray.pipelines.training.request import read_request
 from uss_ray.pipelines.training.run_folder import (
     BAD_BATCH_PREFIX,
@@ -31,7 +31,9 @@ class RunProgress:
     name : str
         Of the weights.
     step, steps : int
-        Done, and in all.
+        Done, by the last line or a checkpoint after it, and in all.
+    told : int
+        Step of the last line.
     curve : sequence of mapping
         Lines of the metrics, evenly over the run, the last among them.
     validations : sequence of mapping
@@ -45,6 +47,7 @@ class RunProgress:
     name: str
     step: int
     steps: int
+    told: int
     curve: Sequence[Mapping[str, Any]]
     validations: Sequence[Mapping[str, Any]]
     best: int | None
@@ -64,37 +67,43 @@ def look_at(run: Store) -> RunProgress:
     validations = read_lines(run / VALIDATIONS_NAME)
     every = max(1, -(-len(lines) // _LINES))
     curve = lines[::-1][::every][::-1]
-    step = lines[-1]["step"] if lines else 0
+    found = find_checkpoints(run)
+    kept = step_of(found[-1]) if found else None
+    told = lines[-1]["step"] if lines else 0
+    # A run that is stopped keeps its state between two lines.
+    step = max(told, kept or 0)
     steps = request.recipe.fit.steps
     return RunProgress(
         name=request.recipe.name,
         step=step,
         steps=steps,
+        told=told,
         curve=curve,
         validations=validations,
         best=best_validated(run) if validations else None,
-        state=_state(run, lines, step=step, steps=steps),
+        state=_state(run, lines, kept=kept, step=step, steps=steps),
     )
 
 
-def _state(run: Store, lines: Sequence[Mapping[str, Any]], *, step: int, steps: int) -> str:
-    found = find_checkpoints(run)
-    kept = f"last checkpoint {found[-1].name}" if found else "no checkpoint yet"
+def _state(
+    run: Store, lines: Sequence[Mapping[str, Any]], *, kept: int | None, step: int, steps: int
+) -> str:
+    checkpoint = "no checkpoint yet" if kept is None else f"last checkpoint {checkpoint_name(kept)}"
     bad = sorted(
         place.name
         for place in run.list()
         if place.name.startswith(BAD_BATCH_PREFIX) and place.name.endswith(".json")
     )
     if bad and int(bad[-1].removeprefix(BAD_BATCH_PREFIX).split("-")[0]) >= step:
-        return f"Stopped at a loss that is not finite ({bad[-1]}); {kept}."
-    if found and found[-1].name == checkpoint_name(steps):
-        return f"Finished; {kept}."
+        return f"Stopped at a loss that is not finite ({bad[-1]}); {checkpoint}."
+    if kept == steps:
+        return f"Finished; {checkpoint}."
     holders = holders_of(run)
     if not holders:
-        return f"Nobody trains it: the same command goes on; {kept}."
+        return f"Nobody trains it: the same command goes on at step {kept or 0}; {checkpoint}."
     told = (
         f"its last line is {max(0.0, time.time() - lines[-1]['at']):.0f} s old"
         if lines and "at" in lines[-1]
         else "no line yet"
     )
-    return f"Trained by {holders[0].holder()}; {told}; {kept}."
+    return f"Trained by {holders[0].holder()}; {told}; {checkpoint}."

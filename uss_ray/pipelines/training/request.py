@@ -107,6 +107,10 @@ class SeparatorTraining(_Training):
     weights: Location = Field(
         default=STARTER, description="Those that mined the anchors; their tagger goes into the exported ones."
     )
+    query_weights: Location | None = Field(
+        default=None,
+        description="Those whose tagger hears queries, where the recipe has a foreign trunk.",
+    )
     recipe: SeparatorRecipe = Field(description="How the separator is trained.")
     validation: ValidationSettings | None = Field(
         default=None, description="What the run is scored on; off: nothing."
@@ -122,14 +126,21 @@ class SeparatorTraining(_Training):
         """The pack, as a place whose faults are those of a data set."""
         return Store(self.anchors, self.storage, DataError)
 
-    def identity(self, *, anchors_sha256: str, weights_sha256: str, class_list_sha256: str) -> dict[str, Any]:
+    def identity(
+        self,
+        *,
+        anchors_sha256: str,
+        weights_sha256: str,
+        class_list_sha256: str,
+        query_weights_sha256: str | None = None,
+    ) -> dict[str, Any]:
         """Give what shapes the parameters as JSON values: recipe, data, classes, not places."""
         return {
             "anchors_sha256": anchors_sha256,
             "weights_sha256": weights_sha256,
             "class_list_sha256": class_list_sha256,
             "recipe": shaping(self.recipe),
-        }
+        } | ({} if query_weights_sha256 is None else {"query_weights_sha256": query_weights_sha256})
 
 
 class TaggerTraining(_Training):

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 
 from uss_ray.anchors.packed_reader import PackedAnchors
-from uss_ray.errors import DataError
+from uss_ray.errors import DataError, WeightsError
 from uss_ray.models.specifications import ClassListId
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.training.prepared import Prepared
@@ -33,13 +33,26 @@ def prepare_separator(request: SeparatorTraining, *, device: torch.device) -> Pr
     check_class_list(anchors, classes)
     weights = load_weights(request.weights, storage=request.storage)
     tagger = check_tagger(weights, anchors)
-    task = SeparatorTask(request.recipe, anchors, vocabulary=vocabulary, tagger=tagger, device=device)
+    foreign = None
+    if request.query_weights is not None:
+        foreign = load_weights(request.query_weights, storage=request.storage)
+        if foreign.tagger is None:
+            raise WeightsError(f"weights {foreign.name}", expected="a tagger to hear queries", found="none")
+    task = SeparatorTask(
+        request.recipe,
+        anchors,
+        vocabulary=vocabulary,
+        tagger=tagger,
+        foreign=None if foreign is None else foreign.tagger,
+        device=device,
+    )
     folder = RunFolder(
         request.run_store,
         identity=request.identity(
             anchors_sha256=anchors.manifest.data_sha256,
             weights_sha256=weights.sha256,
             class_list_sha256=classes.sha256,
+            query_weights_sha256=None if foreign is None else foreign.sha256,
         ),
         seed=request.recipe.plan.seed,
         tensorboard=request.tensorboard,

@@ -34,7 +34,7 @@ from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.training.request import ValidationSettings
 from uss_ray.pipelines.training.run_folder import RunFolder
 from uss_ray.separation.engine import SeparationEngine, build_engine
-from uss_ray.separation.settings import SeparationSettings
+from uss_ray.separation.settings import SeparationSettings, nearest_segment_seconds
 from uss_ray.store.store import Store
 from uss_ray.training.fit import TrainingState
 from uss_ray.training.world import World
@@ -150,7 +150,9 @@ class SeparatorValidation:
         world.wait()
 
     def _query(self, engine: SeparationEngine, *, only_detected: bool) -> Query:
-        settings = SeparationSettings(only_detected=only_detected)
+        settings = SeparationSettings(
+            only_detected=only_detected, segment_seconds=nearest_segment_seconds(self._seconds)
+        )
         if self.settings.query == "oracle":
             return Oracle(engine, settings)
         return ByNode(engine, settings, name=self.settings.query)

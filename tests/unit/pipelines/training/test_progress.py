@@ -24,7 +24,19 @@ def test_a_long_curve_is_shown_evenly_with_its_last_line(synthetic_set: Syntheti
     steps = [line["step"] for line in seen.curve]
     assert (len(steps), steps[-1], seen.step, seen.steps) == (20, 390, 390, 600)
     assert len({later - earlier for earlier, later in pairwise(steps)}) == 1
-    assert seen.state == "Nobody trains it: the same command goes on; no checkpoint yet."
+    assert seen.state == "Nobody trains it: the same command goes on at step 0; no checkpoint yet."
+
+
+def test_what_a_stop_keeps_and_what_the_lines_tell_are_both_told(
+    synthetic_set: SyntheticSet, tmp_path: Path
+) -> None:
+    asked = iter([False, False, True])
+    assert train_here(training_of(synthetic_set, tmp_path), is_stopping=lambda: next(asked)) == 3
+    seen = look_at(Store(tmp_path))
+    assert (seen.step, seen.told) == (3, 2)
+    assert seen.state == (
+        "Nobody trains it: the same command goes on at step 3; last checkpoint step-000000003."
+    )
 
 
 def test_a_run_is_looked_at_while_it_is_trained(synthetic_set: SyntheticSet, tmp_path: Path) -> None:

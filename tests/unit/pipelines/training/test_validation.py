@@ -30,7 +30,10 @@ def validated(
 
 @pytest.mark.slow
 def test_a_run_is_scored_by_the_engine_and_its_best_state_is_kept(
-    synthetic_set: SyntheticSet, held_out: ValidationSettings, tmp_path: Path
+    synthetic_set: SyntheticSet,
+    held_out: ValidationSettings,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     plain = training_of(synthetic_set, tmp_path / "plain")
     run = validated(synthetic_set, tmp_path / "run", held_out, fit={"keep_checkpoints": 1}).replace(
@@ -38,6 +41,7 @@ def test_a_run_is_scored_by_the_engine_and_its_best_state_is_kept(
     )
     train_here(run)
     train_here(plain)
+    assert not [record for record in caplog.records if "were trained on" in record.message]
     seen = look_at(Store(tmp_path / "run"))
     assert [line["step"] for line in seen.validations] == [3, 6]
     best = max(seen.validations, key=lambda line: line["sdri_db"])
