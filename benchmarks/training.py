@@ -212,13 +212,10 @@ def workers(root: Path, options: argparse.Namespace) -> None:
     }
     paces = {name: np.zeros(2) for name in cases}
     for name, (count, cores, loops) in cases.items():
+        asked = {"place": pack, "steps": options.steps, "workers": count, "cores": cores, "parts": loops}
+        words = [word for name, value in asked.items() for word in (f"--{name}", str(value))]
         told = [
-            subprocess.Popen(
-                [sys.executable, __file__, "pace", "--place", pack, "--steps", str(options.steps)]
-                + ["--workers", str(count), "--cores", str(cores), "--parts", str(loops)],
-                stdout=subprocess.PIPE,
-                text=True,
-            )
+            subprocess.Popen([sys.executable, __file__, "pace", *words], stdout=subprocess.PIPE, text=True)
             for _ in range(loops)
         ]
         lines = [process.communicate()[0].splitlines()[-1] for process in told]
@@ -249,9 +246,7 @@ def pace(root: Path, options: argparse.Namespace) -> None:
         plan={"batch_size": 4 * lanes, "lanes": lanes},
         fit={"steps": options.steps, "checkpoint_steps": options.steps},
     )
-    request = SeparatorTraining(
-        anchors=options.place, output=str(root / "run"), recipe=recipe, device="cpu"
-    )
+    request = SeparatorTraining(anchors=options.place, output=str(root / "run"), recipe=recipe, device="cpu")
     if options.workers == "0":
         train_here(request)
     else:

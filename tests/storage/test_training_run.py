@@ -77,9 +77,7 @@ def clock(faulty_s3: FaultyProxy, monkeypatch: pytest.MonkeyPatch) -> OutageCloc
     clock = OutageClock(faulty_s3)
     monkeypatch.setattr(tenacity, "time", clock)
     monkeypatch.setattr(tenacity.nap, "time", clock)
-    monkeypatch.setattr(
-        patience, "AsyncRetrying", partial(tenacity.AsyncRetrying, sleep=clock.sleep_awaited)
-    )
+    monkeypatch.setattr(patience, "AsyncRetrying", partial(tenacity.AsyncRetrying, sleep=clock.sleep_awaited))
     monkeypatch.setenv("USS_RAY_STORAGE_PATIENCE_SECONDS", str(PATIENCE_SECONDS))
     return clock
 

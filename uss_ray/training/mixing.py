@@ -7,6 +7,7 @@ one item serves others too. An item for which none fits is the target alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -199,6 +200,8 @@ class MixturePlan:
         Of a couple, the first one belongs to the target, and the others must not hold it either.
         """
         target = int(drawn[place])
+        if self.settings.partners == "clip":
+            return self._others_of_clip(target, key=(step, lane, place))[:count]
         found: list[int] = []
         for later in range(_PARTNER_STEPS):
             candidates = (
@@ -217,6 +220,20 @@ class MixturePlan:
                     if len(found) == count:
                         return found
         return found
+
+    def _others_of_clip(self, target: int, *, key: tuple[int, int, int]) -> list[int]:
+        """Give the other anchors of a clip that stand for the same class, in a drawn order; they do not overlap."""
+        clips, classes = self._catalogue.clips, self._catalogue.class_indexes
+        first, after = (
+            np.searchsorted(clips, clips[target], side, sorter=self._by_clip) for side in ("left", "right")
+        )
+        rows = self._by_clip[first:after]
+        others = rows[(rows != target) & (classes[rows] == classes[target])]
+        return counter_generator(self._seed, "clip", *key).permutation(others).tolist()
+
+    @cached_property
+    def _by_clip(self) -> NDArray[np.int64]:
+        return np.argsort(self._catalogue.clips, kind="stable")
 
     def _twin(self, target: int, dice: np.random.Generator) -> int | None:
         """Choose another anchor of the target's row group, of another clip."""

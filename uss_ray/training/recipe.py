@@ -87,11 +87,12 @@ class MixtureSettings(Settings):
         ge=0.0,
         description="After that, each partner's level is moved by so many dB up or down, evenly.",
     )
-    partners: Literal["unrelated", "labels", "any"] = Field(
+    partners: Literal["unrelated", "labels", "any", "clip"] = Field(
         default="unrelated",
         description="unrelated: partners whose clip has no label, and in which the detector heard no class, that is "
         "the target's, holds it or lies below it, nor the other way round. labels: the same by labels alone, where a "
-        "detector of few classes hears a little of each everywhere. any: the next anchor, whatever it is.",
+        "detector of few classes hears a little of each everywhere. any: the next anchor, whatever it is. clip: "
+        "another anchor of the target's clip and class, where there is one.",
     )
     absent: float = Field(
         default=0.0,

@@ -89,7 +89,7 @@ COMPARISONS = {
     "film": "scale_shift framewise bottleneck",
     "passes": "2",
     "loss": "l1 l1_relative l1_stft snr_silent",
-    "partners": "any",
+    "partners": "any clip",
     "absent": "none",
 }
 

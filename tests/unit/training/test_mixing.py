@@ -119,7 +119,9 @@ def test_a_couple_is_asked_for_together_and_nobody_else_may_hold_either(audioset
         ].tolist()
         others = [row for row in item.anchors if row not in (item.target, item.twin, item.companion)]
         assert len(item.partners) == 1
-        assert not any(plan.conflicts(row, other) for row in (item.target, item.companion) for other in others)
+        assert not any(
+            plan.conflicts(row, other) for row in (item.target, item.companion) for other in others
+        )
     # What is drawn without them is what was drawn before there were any.
     without = plan_of(audioset, vocabulary, **shares)
     some = [item for step in range(30) for item in without.items(step, 0)]
@@ -143,6 +145,23 @@ def test_the_published_partner_is_the_next_in_the_lane_whatever_it_is(audioset, 
     drawn = plan.draws.anchors(4, 1)
     assert [item.target for item in plan.items(4, 1)] == drawn.tolist()
     assert [item.partners for item in plan.items(4, 1)] == [(row,) for row in np.roll(drawn, -1).tolist()]
+
+
+def test_a_partner_of_the_clip_is_another_place_of_it_for_the_same_class(audioset, vocabulary):
+    clips = np.arange(len(audioset)) // 4  # most have several anchors of a class
+    paired = replace(audioset, clips=clips)
+    plan = plan_of(paired, vocabulary, partners="clip", two_sources=0.5, three_sources=0.5)
+    items = [item for step in range(20) for item in plan.items(step, 0)]
+    assert sum(bool(item.partners) for item in items) > 0.9 * len(items)
+    for item in items:
+        others = np.flatnonzero(
+            (clips == clips[item.target]) & (paired.class_indexes == paired.class_indexes[item.target])
+        )
+        assert set(item.partners) <= {*others.tolist()} - {item.target}
+        assert len(set(item.partners)) == len(item.partners) <= 2
+    assert plan_of(paired, vocabulary, partners="clip", two_sources=0.5, three_sources=0.5).items(7, 1) == (
+        plan.items(7, 1)
+    )
 
 
 def test_a_detector_that_hears_all_everywhere_leaves_targets_alone_unless_labels_decide(audioset, vocabulary):

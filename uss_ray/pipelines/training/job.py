@@ -171,11 +171,9 @@ def _work(config: Mapping[str, Any]) -> None:
     prepared = prepare(config["request"], device=device)
     prepared.folder.reopen()
     prepared.load_data()
-    fit(
-        prepared,
-        world=world,
-        is_stopping=StopSign(config["state"]).__bool__,
-    )
+    stop = StopSign(config["state"])
+    # One asks for all: what it hears is part of the exchange, and each question is a wait of everybody.
+    fit(prepared, world=world, is_stopping=lambda: world.is_first and bool(stop))
 
 
 def _use_gpu(device: str) -> bool:

@@ -85,9 +85,7 @@ def look_at(run: Store) -> RunProgress:
     )
 
 
-def _state(
-    run: Store, lines: Sequence[Mapping[str, Any]], *, kept: int | None, step: int, steps: int
-) -> str:
+def _state(run: Store, lines: Sequence[Mapping[str, Any]], *, kept: int | None, step: int, steps: int) -> str:
     checkpoint = "no checkpoint yet" if kept is None else f"last checkpoint {checkpoint_name(kept)}"
     bad = sorted(
         place.name

@@ -65,7 +65,7 @@ def test_a_network_made_for_something_else_hears_queries_and_goes_into_the_weigh
     request = training_of(
         synthetic_set,
         tmp_path / "run",
-        query={"kind": "latent", "trunk": "foreign"},
+        query={"kind": "latent", "trunk": "foreign", "mean_anchors": 1},
         separator={"condition_size": 16},
         mixtures={"conditions": {"own": 0.5, "masked": 0, "class_mean": 0.5}},
         fit={"steps": 2, "checkpoint_steps": 2},
@@ -93,4 +93,3 @@ def test_query_weights_without_a_tagger_are_refused(synthetic_set: SyntheticSet,
     request = training_of(synthetic_set, tmp_path / "run").replace(query_weights=str(folder))
     with pytest.raises(WeightsError, match="deaf: expected a tagger to hear queries, found none"):
         prepare_separator(request, device=torch.device("cpu"))
-
