@@ -4,7 +4,8 @@
 
 DATA is a set with known events, or a folder of several. All times are of the same run, so a busy machine slows them
 alike. Files are read, and baselines scored, in a thread beside the networks: CPU of the thread that the networks run in
-is what an idle machine takes, that of all threads what a single core takes.
+is what an idle machine takes, that of all threads what a single core takes. A forward of a separator goes from a
+waveform to a waveform, so its STFT and the way back are part of it, wherever the engine calls them.
 """
 
 from __future__ import annotations
@@ -35,8 +36,11 @@ class Forwards:
             for name in ("forward", "masks", "listen", "masks_of"):
                 if hasattr(network, name):
                     setattr(network, name, self._timed(getattr(network, name)))
+            transform = getattr(network, "stft", None)
+            for name in ("forward", "inverse") if transform is not None else ():
+                setattr(transform, name, self._timed(getattr(transform, name), is_forward=False))
 
-    def _timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
+    def _timed(self, call: Callable[..., Any], *, is_forward: bool = True) -> Callable[..., Any]:
         def timed(*values: Any) -> Any:
             if self._inside:
                 return call(*values)
@@ -47,7 +51,7 @@ class Forwards:
                 self._inside = False
                 self.seconds += time.perf_counter() - began
                 self.cpu += time.thread_time() - cpu
-                self.calls += 1
+                self.calls += is_forward
 
         return timed
 

@@ -26,7 +26,7 @@ _LABELS_SHOWN = 12
 
 _BENCHMARK = (
     "One of audiosep, audioset, clapsep, dcase2025, dcase2026, esc50, fsd50k, fsdkaggle2018, mini, musdb18, "
-    "musdb18-hq, open-scenes, scenes, slakh2100, voicebank."
+    "musdb18-hq, open-scenes, scenes, slakh2100, tagging, voicebank."
 )
 _DATA = "Folder or URI of its data, in the layout that they are published in."
 _SPLIT = "Split of the data; without it the one that is scored."

@@ -114,9 +114,15 @@ def run(arguments: Sequence[str]) -> int:
 def show_result(result: EvaluationResult) -> None:
     """Print a table of the systems, and what is to be known of it."""
     from uss_ray.cli.display import say, show_table
+    from uss_ray.evaluation.measures import OF_TAGS
+    from uss_ray.evaluation.tagging import TAGS
 
     main, sdri = result.main_score, "sdri"
-    measures = [main] if main == sdri else [main, sdri]
+    measures = [
+        name
+        for name in dict.fromkeys((main, sdri, *OF_TAGS))
+        if any(name in one.measures for one in result.systems)
+    ]
     columns = ("System", "Query", *measures, "Mean", "SI-SDRi", "Undefined", "Detected")
     rows = []
     for one in result.systems:
@@ -142,6 +148,8 @@ def show_result(result: EvaluationResult) -> None:
     for one in result.systems:
         if one.labels is not None:
             asked = one.query.replace("-", " ") if one.level else "nothing asked for"
+            if one.query == TAGS:
+                asked = f"{one.system}, clips tagged"
             say(f"{asked[0].upper()}{asked[1:]}: {found_in_scenes(one)}")
     worst = lowest_class(result)
     if worst is not None:

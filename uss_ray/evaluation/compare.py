@@ -8,10 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from uss_ray.errors import DataError
-from uss_ray.evaluation.averages import Average, class_median_mean, median, paired_difference, plain_mean
-from uss_ray.evaluation.measures import OF_SCENES
+from uss_ray.evaluation.averages import (
+    Average,
+    average_of_draws,
+    class_median_mean,
+    median,
+    paired_difference,
+    plain_mean,
+)
+from uss_ray.evaluation.measures import OF_SCENES, OF_TAGS
 from uss_ray.evaluation.result import EvaluationResult, by_system, values_of
 from uss_ray.evaluation.run import ScoreRow
+from uss_ray.evaluation.tagging import TAGS, score_tags
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +34,7 @@ class Comparison:
     difference : Average
         The other minus the one, drawn in pairs.
     only_one, only_other : int
-        Targets that the other run, or the one, has no such score of; in none of the averages.
+        Targets that the other run, or the one, has no such score of; in none of the averages. Of tags: classes.
     """
 
     system: str
@@ -73,6 +81,9 @@ def compare_runs(
     first, second = (by_system(own) for own in rows)
     found = []
     for key in first.keys() & second.keys():
+        if measure in OF_TAGS and key[1] == TAGS:
+            found.append(_compare_tags(key, first[key], second[key], measure=measure))
+            continue
         own, theirs = (
             {(row.item_id, row.label): row for row in rows_of[key] if measure in row.scores}
             for rows_of in (first, second)
@@ -102,3 +113,30 @@ def compare_runs(
         raise DataError("runs", expected=f"a system with {measure} in both", found="none")
     order = list(first)
     return sorted(found, key=lambda comparison: order.index((comparison.system, comparison.query)))
+
+
+def _compare_tags(
+    key: tuple[str, str], one: Sequence[ScoreRow], other: Sequence[ScoreRow], *, measure: str
+) -> Comparison:
+    """Compare taggers on clips that both heard and classes that both know; the same clips are drawn for both."""
+    mine, yours = ({row.item_id: row for row in rows if row.reason is None} for rows in (one, other))
+    clips = [item for item in mine if item in yours]
+    known = [set(next(iter(own.values())).probs) if own else set() for own in (mine, yours)]
+    shared = known[0] & known[1]
+    scores = [
+        score_tags(
+            [{node: own[item].probs[node] for node in shared} for item in clips],
+            [own[item].true for item in clips],
+        )
+        for own in (mine, yours)
+    ]
+    true = {node for own in (mine, yours) for row in own.values() for node in row.true}
+    return Comparison(
+        system=key[0],
+        query=key[1],
+        one=scores[0].averages[measure],
+        other=scores[1].averages[measure],
+        difference=average_of_draws(scores[1].drawn[measure] - scores[0].drawn[measure]),
+        only_one=len(known[0] & true - shared),
+        only_other=len(known[1] & true - shared),
+    )

@@ -20,9 +20,7 @@ from uss_ray.errors import DataError
 from uss_ray.store.store import Location, Store
 
 Protocol = Literal["published", "strict"]
-Role = Literal["target", "other", "mixture"]
-
-"""Rate in Hz at which the paper's sets are scored."""
+Role = Literal["target", "other", "mixture", "tag"]
 
 _HEADER = b"uss_ray.evaluation_list"
 
@@ -33,8 +31,8 @@ class ItemSource:
 
     Parameters
     ----------
-    role : {"target", "other", "mixture"}
-        What is to be found, what it is mixed with, or a mixture that comes with the data.
+    role : {"target", "other", "mixture", "tag"}
+        What is to be found, what it is mixed with, a mixture that comes with the data, or a label of that.
     path : str
         Below the data's root.
     label : str

@@ -192,14 +192,28 @@ def average_precision(scores: NDArray[np.floating], truth: NDArray[np.bool_]) ->
     float or None
         In [0, 1]; None where nothing is true.
     """
-    if not truth.any():
-        return None
+    return _defined(average_precisions(scores, truth, np.ones((1, len(scores)), np.int64)))
+
+
+def average_precisions(
+    scores: NDArray[np.floating], truth: NDArray[np.bool_], counts: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Give `average_precision` of several draws of the items; NaN where none that is true was drawn.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (items,)
+    truth : ndarray of shape (items,), dtype=bool
+    counts : ndarray of shape (draws, items)
+        How often each item was drawn.
+    """
     order = np.argsort(-scores, kind="stable")
-    ranked, true = scores[order], truth[order]
-    ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
-    right = np.cumsum(true)[ends]
-    precision, recall = right / (ends + 1), right / right[-1]
-    return float(np.sum(np.diff(recall, prepend=0.0) * precision))
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    ranked = counts[:, order]
+    right, drawn = np.cumsum(ranked * truth[order], axis=1)[:, ends], np.cumsum(ranked, axis=1)[:, ends]
+    with np.errstate(invalid="ignore"):
+        precision, recall = right / np.maximum(drawn, 1), right / right[:, -1:]
+    return np.asarray(np.sum(np.diff(recall, axis=1, prepend=0.0) * precision, axis=1))
 
 
 def d_prime(scores: NDArray[np.floating], truth: NDArray[np.bool_]) -> float | None:
@@ -215,14 +229,41 @@ def d_prime(scores: NDArray[np.floating], truth: NDArray[np.bool_]) -> float | N
     float or None
         None where all or none are true, or the area is 0 or 1.
     """
-    positive, negative = scores[truth], scores[~truth]
-    if not len(positive) or not len(negative):
-        return None
-    order = np.sort(negative)
-    below = np.searchsorted(order, positive, side="left").sum()
-    upto = np.searchsorted(order, positive, side="right").sum()
-    area = (below + upto) / 2 / (len(positive) * len(negative))
-    return math.sqrt(2) * NormalDist().inv_cdf(area) if 0 < area < 1 else None
+    return _defined(d_primes(areas_under_roc(scores, truth, np.ones((1, len(scores)), np.int64))))
+
+
+def areas_under_roc(
+    scores: NDArray[np.floating], truth: NDArray[np.bool_], counts: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Give the area under the ROC curve of several draws, in [0, 1]; NaN where all or none that were drawn are true.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (items,)
+    truth : ndarray of shape (items,), dtype=bool
+    counts : ndarray of shape (draws, items)
+        How often each item was drawn.
+    """
+    positive, order = counts[:, truth], np.argsort(scores[~truth], kind="stable")
+    negative = np.cumsum(counts[:, ~truth][:, order], axis=1)
+    negative = np.concatenate((np.zeros((len(counts), 1), negative.dtype), negative), axis=1)
+    ranked = scores[~truth][order]
+    below, upto = (
+        (positive * negative[:, np.searchsorted(ranked, scores[truth], side=side)]).sum(axis=1)
+        for side in ("left", "right")
+    )
+    with np.errstate(invalid="ignore"):
+        return np.asarray((below + upto) / 2 / (positive.sum(axis=1) * negative[:, -1]))
+
+
+def d_primes(areas: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give `d_prime` of areas under ROC curves; NaN of 0, 1 and NaN."""
+    quantile = NormalDist().inv_cdf
+    return np.array([math.sqrt(2) * quantile(area) if 0 < area < 1 else math.nan for area in areas.tolist()])
+
+
+def _defined(values: NDArray[np.float64]) -> float | None:
+    return float(values[0]) if np.isfinite(values[0]) else None
 
 
 def f1(right: float, predicted: float, true: float) -> float | None:

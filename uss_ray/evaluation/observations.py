@@ -125,6 +125,17 @@ def _with_above(records: Sequence[ClipRecord], vocabulary: Vocabulary) -> NDArra
     return np.asarray((labels.astype(np.float32) @ vocabulary.subtrees().T.astype(np.float32)) > 0)
 
 
+def each_class(engine: SeparationEngine, classes: Sequence[int]) -> SeparationPlan:
+    """Ask for classes of the class list one by one, by their indexes."""
+    listed = engine.vocabulary.classes
+    return SeparationPlan(
+        tuple(
+            Target(listed.ids[index], listed.labels[index], class_indexes=(index,), own_indexes=(index,))
+            for index in classes
+        )
+    )
+
+
 def _highest(
     engine: SeparationEngine,
     waveforms: Sequence[NDArray[np.float32]],
@@ -133,13 +144,7 @@ def _highest(
     classes: Sequence[int],
 ) -> list[NDArray[np.float32]]:
     """Give the highest probability of each class in each recording, as the tagger says it of segments."""
-    listed = engine.vocabulary.classes
-    plan = SeparationPlan(
-        tuple(
-            Target(listed.ids[index], listed.labels[index], class_indexes=(index,), own_indexes=(index,))
-            for index in classes
-        )
-    )
+    plan = each_class(engine, classes)
     settings = SeparationSettings(calibrated=False, times="segments")
     sessions = [
         engine.open_session(

@@ -33,6 +33,8 @@ _NAMES: Final = {
     "bss_sdr_swapped": "the same, swapped",
     "ca_sdri": "CA-SDRi, mean",
     "capi_sdri": "CAPI-SDRi, mean",
+    "map": "mAP",
+    "d_prime": "d′",
 }
 _IN_ROWS_ALONE = {"sdr", "si_sdr", "snr", "bss_sdri", "bss_sdri_swapped"}
 _SCENE_COLUMNS: Final = (

@@ -47,7 +47,7 @@ class EvaluationRequest(Settings):
 
     benchmark: str = Field(
         description="One of audiosep, audioset, clapsep, dcase2025, dcase2026, esc50, fsd50k, fsdkaggle2018, mini, "
-        "musdb18, musdb18-hq, open-scenes, scenes, slakh2100, voicebank."
+        "musdb18, musdb18-hq, open-scenes, scenes, slakh2100, tagging, voicebank."
     )
     data: Location = Field(description="Folder or URI of its data.")
     list: Location | None = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import platform
 from collections import Counter
@@ -21,6 +22,7 @@ from uss_ray.evaluation.measures import MEASURES
 from uss_ray.evaluation.queries import RANDOM_CLASS
 from uss_ray.evaluation.request import EvaluationRequest
 from uss_ray.evaluation.run import EVENTS, LEVEL, Scored, ScoreRow
+from uss_ray.evaluation.tagging import TAGS, score_tags
 from uss_ray.store.store import Store
 
 RESULT_NAME: Final = "result.json"
@@ -282,6 +284,8 @@ def values_of(rows: Iterable[ScoreRow], measure: str) -> dict[str, list[float]]:
 
 def summarise_system(rows: Sequence[ScoreRow]) -> SystemResult:
     """Sum up the rows of one system and query."""
+    if rows[0].query == TAGS:
+        return _summarise_tags(rows)
     of_scenes = [row for row in rows if row.query == EVENTS or row.label == row.query]
     targets = [row for row in rows if row.query != EVENTS and row.label != row.query] or of_scenes
     measures = [name for name in MEASURES if any(name in row.scores or name in row.undefined for row in rows)]
@@ -313,6 +317,30 @@ def summarise_system(rows: Sequence[ScoreRow]) -> SystemResult:
         ),
         labels=_label_result([row for row in of_scenes if row.reason is None]),
         level=_level_result(rows) if rows[0].query.startswith(LEVEL) else None,
+    )
+
+
+def _summarise_tags(rows: Sequence[ScoreRow]) -> SystemResult:
+    """Sum up tagged clips: scores of classes over clips; labels that the weights do not know are counted."""
+    clips = [row for row in rows if row.reason is None]
+    scores = score_tags([row.probs for row in clips], [row.true for row in clips])
+    known = [
+        dataclasses.replace(row, true=tuple(node for node in row.true if node in row.probs)) for row in clips
+    ]
+    return SystemResult(
+        system=rows[0].system,
+        query=rows[0].query,
+        targets=len(clips),
+        failed=len(rows) - len(clips),
+        measures={
+            name: MeasureResult(class_median_mean=average, mean=average, undefined=scores.undefined[name])
+            for name, average in scores.averages.items()
+        },
+        classes=tuple(
+            ClassResult(label=node, targets=scores.positives[node], medians=dict(own))
+            for node, own in scores.classes.items()
+        ),
+        labels=_label_result(known),
     )
 
 

@@ -9,7 +9,7 @@ import dataclasses
 import io
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -57,6 +57,14 @@ from uss_ray.evaluation.systems import (
     Separated,
     System,
     find_events,
+)
+from uss_ray.evaluation.tagging import (
+    CONSTANT,
+    TAGS,
+    Tags,
+    tags_of_chance,
+    tags_of_engine,
+    tags_of_network,
 )
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.engine import SeparationEngine, build_engine
@@ -271,9 +279,43 @@ class Evaluator:
         """The data."""
         return SoundShelf(self.request.data_store)
 
+    def prepare(self) -> None:
+        """Load what is needed, and refuse what cannot be asked or measured, before any work.
+
+        Raises
+        ------
+        ConfigError, WeightsError
+        """
+        _ = self.not_measured, self.systems
+        if self.benchmark.card.is_of_tags:
+            _ = self.engine, self.taggers
+
+    @cached_property
+    def taggers(self) -> Mapping[str, Callable[[Sequence[MixedItem]], list[Tags]]]:
+        """What tags clips, by system, and what is beside it always.
+
+        Raises
+        ------
+        ConfigError
+            If a system cannot tag.
+        """
+        engine, tagger = self.engine, self.weights.tagger
+        assert tagger is not None  # the engine has been built
+        known = {
+            "engine": partial(tags_of_engine, engine=engine, settings=self.request.settings),
+            "bare": partial(tags_of_network, engine=engine, tagger=tagger),
+        }
+        unknown = [name for name in self.request.systems if name not in known]
+        if unknown:
+            raise ConfigError("system that tags", expected=" or ".join(known), found=unknown[0])
+        return {
+            CONSTANT: partial(tags_of_chance, engine=engine),
+            **{name: known[name] for name in self.request.systems},
+        }
+
     @cached_property
     def systems(self) -> tuple[System, ...]:
-        """What is evaluated, and what is beside it always.
+        """What separates, and what is beside it always; none where clips are tagged.
 
         Raises
         ------
@@ -281,9 +323,8 @@ class Evaluator:
             If a query cannot be asked.
         """
         request = self.request
-        assert (
-            self.not_measured is not None
-        )  # a main score that cannot be measured ends the run before any work
+        if self.benchmark.card.is_of_tags:
+            return ()
         found: list[System] = list(BASELINES)
         own = [name for name in request.systems if name in OWN_SYSTEMS]
         for name in own:
@@ -323,9 +364,7 @@ class Evaluator:
             for parts in map(_groups, chunks)
             for place, group in enumerate(parts)
         )
-        assert (
-            self.systems
-        )  # they may read sounds of a training list, and are made before others are read beside
+        self.prepare()  # systems may read sounds of a training list, and are made before others are read beside
         parts: list[list[list[ScoreRow]]] = []
         for read, is_last in self._read_ahead(groups):
             parts.append(self._rows_of_group(read))
@@ -359,6 +398,8 @@ class Evaluator:
                 mixed.append(mix(item, self.sounds))
             except DataError as error:
                 lost.append((item, error.reason))
+        if self.benchmark.card.is_of_tags:
+            return _Read(mixed, {}, lost, [])
         truths = {
             (one.item.item_id, label): Truth(target, one.mixture, one.sample_rate)
             for one in mixed
@@ -373,7 +414,13 @@ class Evaluator:
     def _rows_of_group(self, read: _Read) -> list[list[ScoreRow]]:
         """Give rows of what was lost, of each system, and of scenes of which nothing was asked."""
         mixed = read.mixed
-        lost = [_lost(item, system, reason) for item, reason in read.lost for system in self.systems]
+        if self.benchmark.card.is_of_tags:
+            return self._tag_rows(read)
+        lost = [
+            _lost(item, system.name, system.query, reason)
+            for item, reason in read.lost
+            for system in self.systems
+        ]
         rows = [lost, *read.beside]
         for system in self.systems[len(BASELINES) :]:
             began = time.monotonic()
@@ -403,6 +450,38 @@ class Evaluator:
             return [score_one(*target) for target in asked]
         with ThreadPoolExecutor(threads, thread_name_prefix="scoring") as scorers:
             return list(scorers.map(lambda target: score_one(*target), asked))
+
+    def _tag_rows(self, read: _Read) -> list[list[ScoreRow]]:
+        """Tag clips, and give a row of each; of classes that the weights know."""
+        lost = [_lost(item, name, TAGS, reason) for item, reason in read.lost for name in self.taggers]
+        rows = [lost]
+        for name, tag in self.taggers.items():
+            began = time.monotonic()
+            said = tag(read.mixed)
+            self.spent.separating += time.monotonic() - began
+            rows.append([self._tag_row(one, tags, name) for one, tags in zip(read.mixed, said, strict=True)])
+        return rows
+
+    def _tag_row(self, mixed: MixedItem, tags: Tags, system: str) -> ScoreRow:
+        labels = {
+            str(source.class_id): source.sounds for source in mixed.item.sources if source.role == "tag"
+        }
+        true = {node: times for node, times in labels.items() if node in tags.probs}
+        seconds = len(mixed.mixture) / mixed.sample_rate
+        has_times = self._has_times and tags.times is not None
+        return ScoreRow(
+            item_id=mixed.item.item_id,
+            label=TAGS,
+            system=system,
+            query=TAGS,
+            scores={},
+            sources=len(labels),
+            seconds=seconds,
+            true=tuple(sorted(labels)),
+            found=tags.found,
+            probs=dict(tags.probs),
+            counts=_time_counts(tags.times or {}, true, seconds=seconds) if has_times else {},
+        )
 
     def _levels(self, mixed: MixedItem) -> list[ScoreRow]:
         """Score what a user gets who asks for the levels of the ontology."""
@@ -641,12 +720,12 @@ def _groups(items: Sequence[Item]) -> list[Sequence[Item]]:
     return list(groups)
 
 
-def _lost(item: Item, system: System, reason: str) -> ScoreRow:
+def _lost(item: Item, system: str, query: str, reason: str) -> ScoreRow:
     return ScoreRow(
         item_id=item.item_id,
         label=item.label,
-        system=system.name,
-        query=system.query,
+        system=system,
+        query=query,
         scores={},
         reason=reason,
     )

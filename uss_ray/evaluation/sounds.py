@@ -166,15 +166,14 @@ def mix(item: Item, sounds: SoundShelf) -> MixedItem:
     DataError
         If a file is missing, broken, or of another length or rate than the others of a recording.
     """
-    pieces = [
-        sounds.piece(source, sample_rate=item.sample_rate, protocol=item.protocol) for source in item.sources
-    ]
+    heard = [source for source in item.sources if source.role != "tag"]
+    pieces = [sounds.piece(source, sample_rate=item.sample_rate, protocol=item.protocol) for source in heard]
     waveform, rate = pieces[0]
     samples = round(item.seconds * rate) if item.seconds else len(waveform)
     targets: dict[str, Waveform] = {}
     given: Waveform | None = None
     summed = np.zeros(samples, np.float32)
-    for source, (piece, own_rate) in zip(item.sources, pieces, strict=True):
+    for source, (piece, own_rate) in zip(heard, pieces, strict=True):
         if own_rate != rate:
             raise DataError(source.path, expected=f"{rate} Hz, as the rest", found=f"{own_rate} Hz")
         if not item.seconds and abs(len(piece) - samples) > _LENGTHS_APART * rate:

@@ -22,6 +22,7 @@ from uss_ray.models.stft import Stft
 from uss_ray.separation.engine import SeparationEngine
 from uss_ray.separation.mixture import ArraySource
 from uss_ray.separation.scheduler import SessionEnd
+from uss_ray.separation.session import EstimateBlock
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.separation.targets import (
     Asking,
@@ -32,6 +33,8 @@ from uss_ray.separation.targets import (
 )
 
 Waveform = NDArray[np.float32]
+Spans = dict[str, list[tuple[float, ...]]]
+"""By node id, start and end of each event in seconds."""
 
 _FLOOR = 1e-10
 _WINDOW, _HOP = 2048, 320
@@ -211,16 +214,13 @@ def find_events(
     source = ArraySource(item.mixture, sample_rate=item.sample_rate, name=item.item.item_id)
     probs = np.zeros(len(plan.targets))
     stems: dict[str, Waveform] = {}
-    times: dict[str, list[tuple[float, ...]]] = {}
+    times: Spans = {}
     for block in engine.stream(source, plan, settings=settings):
         probs = np.maximum(probs, np.nan_to_num(block.segment_probs).max(axis=0))
         for key, estimate in block.estimates.items():
             whole = stems.setdefault(key, np.zeros_like(item.mixture))
             whole[block.start_frame : block.start_frame + estimate.shape[1]] = estimate[0]
-        for segment, spans in enumerate(block.detected_spans):
-            for column, start, end in spans.tolist():
-                if block.active[segment, int(column)]:
-                    _add_span(times.setdefault(plan.targets[int(column)].key, []), start, end)
+        add_spans(times, block, plan.targets)
     floor = settings.silence.stem_silent_below_peak_dbfs
     return Found(
         {
@@ -235,6 +235,23 @@ def find_events(
         },
         times,
     )
+
+
+def add_spans(times: Spans, block: EstimateBlock, targets: Sequence[Target]) -> None:
+    """Add when the active targets of a block are heard.
+
+    Parameters
+    ----------
+    times : dict of str to list of (float, float)
+        By key of the target; grows.
+    block : EstimateBlock
+    targets : sequence of Target
+        Of the plan.
+    """
+    for segment, spans in enumerate(block.detected_spans):
+        for column, start, end in spans.tolist():
+            if block.active[segment, int(column)]:
+                _add_span(times.setdefault(targets[int(column)].key, []), start, end)
 
 
 def _add_span(times: list[tuple[float, ...]], start: float, end: float) -> None:

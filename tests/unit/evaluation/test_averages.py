@@ -28,11 +28,30 @@ def test_a_median_is_that_of_numpy_to_the_bit() -> None:
         assert median(values[0]) == np.median(values[0])
 
 
-def test_nothing_has_no_figure_and_one_item_a_class_no_interval() -> None:
-    alone = class_median_mean({"a": [1.0], "b": [3.0]})
-    assert (alone.value, alone.low, alone.items) == (2.0, None, 2)
+def test_nothing_has_no_figure_and_one_item_no_interval() -> None:
+    alone = class_median_mean({"a": [1.0]})
+    assert (alone.value, alone.low, alone.items) == (1.0, None, 1)
     assert class_median_mean({"a": []}).value is None
     assert plain_mean([]).value is None
+
+
+@pytest.mark.parametrize(
+    "sizes", [(1,) * 40, (1,) * 60 + (2,) * 12 + (3,) * 8, (2,) * 30, (1, *(6,) * 20), (30,) * 4]
+)
+def test_intervals_hold_the_truth_as_often_as_they_say_however_few_items_a_class_has(
+    sizes: tuple[int, ...],
+) -> None:
+    rng = np.random.default_rng(0)
+    held = paired = 0
+    for _ in range(60):
+        truth = rng.normal(0, 2.0, len(sizes))
+        one = {f"{place:03d}": rng.normal(truth[place], 3.0, count) for place, count in enumerate(sizes)}
+        other = {label: own + rng.normal(1.0, 2.0, len(own)) for label, own in one.items()}
+        found, difference = class_median_mean(one, draws=200), paired_difference(one, other)
+        held += found.low <= truth.mean() <= found.high
+        paired += difference.low <= 1.0 <= difference.high
+    assert held >= 53  # of 60; drawn within classes alone, 24 where most have one item
+    assert paired >= 53
 
 
 def test_pairs_tell_what_intervals_of_their_own_do_not() -> None:

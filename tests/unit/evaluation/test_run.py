@@ -185,7 +185,7 @@ def test_a_main_score_that_cannot_be_measured_ends_the_run_and_others_are_left_o
     scored = open_list(request)
     evaluator = Evaluator(request=request.replace(benchmark="musdb18-hq"), scored=scored)
     with pytest.raises(ConfigError, match=r"measure bss_sdr: expected museval \(pip install"):
-        evaluator.systems  # noqa: B018 - before any work
+        evaluator.prepare()
     speech = Evaluator(request=request.replace(benchmark="voicebank"), scored=scored)
     assert speech.not_measured.keys() == {"stoi", "pesq", "csig", "cbak", "covl"}
 

@@ -44,6 +44,8 @@ class Card:
         What is scored beside the ratios that all benchmarks have; see `measures.MEASURES`.
     is_of_scenes : bool, default=False
         Whether an item has several targets, and what is found without asking is scored too.
+    is_of_tags : bool, default=False
+        Whether an item is a clip that is tagged; then nothing is separated.
     classes : tuple of str, default=()
         What alone is asked for in scenes; empty: all that the weights know.
     published : float or None, default=None
@@ -67,6 +69,7 @@ class Card:
     protocols: tuple[Protocol, ...] = ("published", "strict")
     measures: tuple[str, ...] = ()
     is_of_scenes: bool = False
+    is_of_tags: bool = False
     classes: tuple[str, ...] = ()
     published: float | None = None
     published_score: str = ""

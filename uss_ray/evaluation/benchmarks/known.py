@@ -33,6 +33,7 @@ BENCHMARKS: Final = {
     "open-scenes": ("mini", "OpenScenes"),
     "scenes": ("mini", "Scenes"),
     "slakh2100": ("slakh2100", "Slakh2100"),
+    "tagging": ("tagging", "Tagging"),
     "voicebank": ("voicebank", "Voicebank"),
 }
 

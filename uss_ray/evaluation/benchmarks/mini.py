@@ -34,15 +34,25 @@ _LAYOUT = (
 )
 
 
-class _WithEvents(Benchmark):
+class WithLabels(Benchmark):
     """What is in AudioSet's format."""
+
+    def sets(self, data: Store, split: str) -> list[str]:  # noqa: ARG002
+        """Name the sets below the root, each with its slash; the root itself is an empty name.
+
+        Raises
+        ------
+        DataError
+            If there is none.
+        """
+        return sets_below(local_folder(data))
 
     def sounds(self, data: Store, files: Files, split: str) -> list[Sound]:
         """See `Benchmark`."""
         vocabulary = Vocabulary.load()
         classes = vocabulary.classes
         root, found = local_folder(data), []
-        for folder in sets_below(root):
+        for folder in self.sets(data, split):
             paths = clip_paths(files, split, folder=folder)
             found += [
                 Sound(
@@ -55,7 +65,7 @@ class _WithEvents(Benchmark):
         return found
 
 
-class Mini(_WithEvents):
+class Mini(WithLabels):
     """Two seconds that a class fills best, against those of an unrelated one, at equal energy."""
 
     card: ClassVar[Card] = Card(
@@ -180,7 +190,7 @@ def items_of_pairs(
     return items
 
 
-class Scenes(_WithEvents):
+class Scenes(WithLabels):
     """Recordings of 20 to 40 s with 3 to 6 sources at other levels; what a user gets of them."""
 
     _makeup: ClassVar[SceneMakeup] = SceneMakeup()

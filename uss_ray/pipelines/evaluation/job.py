@@ -74,7 +74,7 @@ def evaluate_here(
     check_apart(request.data_store, request.output_store)
     scored = open_list(request)
     evaluator = Evaluator(request=request, scored=scored)
-    assert evaluator.systems  # what cannot be asked is refused before any work
+    evaluator.prepare()
     output = request.output_store
     lost: list[Exception] = []
     with hold_lease(output, job="evaluate", shard=None, on_lost=lost.append):
@@ -145,7 +145,7 @@ class EvaluationJob(PieceJob[EvaluationSummary]):
         def look() -> tuple[Scored, RunFacts]:
             scored = open_list(request)
             evaluator = Evaluator(request=request, scored=scored)
-            assert evaluator.systems
+            evaluator.prepare()
             return scored, _facts(request, evaluator)
 
         scored, facts = run_on_worker(look, tells=self.tells)

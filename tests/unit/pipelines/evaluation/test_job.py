@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +18,7 @@ from uss_ray.errors import UssRayError
 from uss_ray.evaluation.benchmarks.known import draw_list, find_benchmark
 from uss_ray.evaluation.request import EvaluationRequest
 from uss_ray.evaluation.result import read_result
-from uss_ray.evaluation.run import Evaluator, read_rows
+from uss_ray.evaluation.run import read_rows
 from uss_ray.pipelines.evaluation.job import evaluate_archive, evaluate_here, missing_chunks
 from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.store.store import Store
@@ -49,25 +53,50 @@ def without_times(result: Path) -> dict[str, object]:
     return {key: value for key, value in told.items() if key != "made"}
 
 
+DYING = """
+import os, signal
+
+calls = 0
+
+
+def nothing(mixture, sample_rate, labels):
+    global calls
+    calls += 1
+    if calls == int(os.environ.get("DIES_AT", "0")):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return [mixture * 0 for _ in labels]
+"""
+
+
 @pytest.mark.slow
 def test_a_run_that_was_killed_twice_ends_in_the_same_bytes(tmp_path, tiny_weights, monkeypatch) -> None:
-    whole = evaluate_here(make_request(tmp_path, tiny_weights))
+    (tmp_path / "dying.py").write_text(DYING)
+    monkeypatch.syspath_prepend(tmp_path)
+    request = make_request(tmp_path, tiny_weights, systems=("dying:nothing",))
+    whole = evaluate_here(request)
     assert (whole.scored, whole.listed) == (20, 20)
-    scores, begun = Evaluator._rows_of_group, []
 
-    def dies(self: Evaluator, read):
-        begun.append(len(read.mixed))
-        if len(begun) in (1, 3):
-            raise KeyboardInterrupt
-        return scores(self, read)
+    def killed_at(call: int) -> None:
+        ran = subprocess.run(
+            [sys.executable, "-c", "from uss_ray.cli.main import main; main()", "evaluate", "run", "esc50",
+             "--data", request.data, "--weights", request.weights, "--system", "dying:nothing",
+             "-o", str(tmp_path / "killed")],
+            env=os.environ | {
+                "PYTHONPATH": os.pathsep.join((str(tmp_path), *filter(None, sys.path))),
+                "OMP_NUM_THREADS": str(torch.get_num_threads()),
+                "DIES_AT": str(call),
+            },
+            capture_output=True, check=False, timeout=300,
+        )  # fmt: skip
+        assert ran.returncode == -signal.SIGKILL, ran.stderr.decode()
 
-    monkeypatch.setattr(Evaluator, "_rows_of_group", dies)
-    request = make_request(tmp_path, tiny_weights, "killed")
-    for _ in range(2):
-        with pytest.raises(KeyboardInterrupt):
-            evaluate_here(request)
-    evaluate_here(request)
-    assert begun == [16, 16, 4, 4]  # what is done is not done again
+    done = tmp_path / "killed" / "items" / "000000.parquet"
+    killed_at(10)
+    assert not done.exists()
+    killed_at(18)
+    was_done = done.stat().st_mtime_ns
+    evaluate_here(request.replace(output=str(tmp_path / "killed")))
+    assert done.stat().st_mtime_ns == was_done  # what is done is not done again
     for name in ("000000.parquet", "000001.parquet"):
         one, other = (tmp_path / run / "items" / name for run in ("run", "killed"))
         assert one.read_bytes() == other.read_bytes()

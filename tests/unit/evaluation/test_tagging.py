@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.unit.evaluation.conftest import DOG, PIANO, RAIN
+from uss_ray.errors import ConfigError
+from uss_ray.evaluation.compare import compare_runs
+from uss_ray.evaluation.label_metrics import average_precision, d_prime
+from uss_ray.evaluation.request import EvaluationRequest
+from uss_ray.evaluation.result import EvaluationResult, make_result
+from uss_ray.evaluation.run import Evaluator, ScoreRow, open_list, rows_from_parquet, rows_to_parquet
+from uss_ray.evaluation.tagging import _spans, score_tags
+
+
+def tagged(data: Path, weights: Path, **told: object) -> tuple[EvaluationResult, list[ScoreRow]]:
+    request = EvaluationRequest(
+        benchmark="tagging", data=str(data), weights=str(weights), output=str(data / "run"),
+        **({"systems": ("engine", "bare")} | told),
+    )  # fmt: skip
+    scored = open_list(request)
+    evaluator = Evaluator(request=request, scored=scored)
+    rows = evaluator.rows(scored.chunk(0))
+    card = evaluator.benchmark.card
+    return make_result(rows, request=request, scored=scored, card=card, weights=("tiny", "abc")), rows
+
+
+@pytest.mark.slow
+def test_clips_are_tagged_by_the_engine_the_bare_network_and_by_chance(two_sources, two_means) -> None:
+    result, rows = tagged(two_sources, two_means)
+    assert [(one.system, one.query, one.targets) for one in result.systems] == [
+        ("constant", "tags", 6), ("engine", "tags", 6), ("bare", "tags", 6),
+    ]  # fmt: skip
+    chance, engine, bare = result.systems
+    # two of six clips are of each class; a piano is what these weights do not know
+    assert chance.measures["map"].mean.value == pytest.approx(1 / 3)
+    assert chance.measures["d_prime"].mean.value == pytest.approx(0.0)
+    assert [one.measures["map"].undefined for one in result.systems] == [1, 1, 1]
+    assert {one.label: one.targets for one in engine.classes} == {DOG: 2, RAIN: 2}
+    # rain is heard everywhere and nothing else: two of six are right, and two of four are found
+    for one in (engine, bare):
+        assert one.labels is not None
+        assert (one.labels.precision, one.labels.recall) == pytest.approx((1 / 3, 1 / 2))
+        # 2 clips × 4 s of rain are true, of 6 × 10 s that are found and 8 + 8 s of what is known
+        assert one.labels.frame_f1 == pytest.approx(2 * 8 / (60 + 16), abs=1e-6)
+        assert one.labels.event_f1 == 0.0
+    [clip] = (row for row in rows if (row.item_id, row.system) == ("clip2", "engine"))
+    assert (clip.true, clip.found, set(clip.probs)) == ((PIANO,), (RAIN,), {DOG, RAIN})
+    assert rows_from_parquet(rows_to_parquet(rows), item="a") == rows
+    same = compare_runs((result, result), (rows, rows), measure="map")
+    assert [(one.system, one.difference.value, one.verdict) for one in same] == [
+        ("constant", 0.0, "undecided"), ("engine", 0.0, "undecided"), ("bare", 0.0, "undecided"),
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match="expected engine or bare, found published"):
+        tagged(two_sources, two_means, systems=("published",))
+
+
+def test_scores_are_those_of_classes_over_clips_and_their_intervals_of_clips_drawn_again() -> None:
+    rng = np.random.default_rng(0)
+    true = [tuple(name for name in "abc" if rng.random() < 0.4) for _ in range(80)]
+    probs = [{name: float(rng.normal(name in own)) for name in "ab"} for own in true]
+    found = score_tags(probs, true)
+    for name in "ab":
+        scores, truth = np.array([own[name] for own in probs]), np.array([name in own for own in true])
+        assert found.classes[name]["map"] == pytest.approx(average_precision(scores, truth))
+        assert found.classes[name]["d_prime"] == pytest.approx(d_prime(scores, truth))
+    assert found.undefined == {"map": 1, "d_prime": 1}
+    average = found.averages["d_prime"]
+    assert average.value == pytest.approx(np.mean([own["d_prime"] for own in found.classes.values()]))
+    # of two unit normals one apart the index is 1; Hanley and McNeil's error of it is some 0.3 a class
+    assert 0.5 < average.high - average.low < 1.2
+    assert average.low < 1.0 < average.high
+    nothing = score_tags([{"a": 0.5}, {"a": 0.1}], [(), ()])
+    assert nothing.averages["map"].value is None
+    assert score_tags([], []).averages["map"].value is None
+
+
+def test_times_lie_between_frames_and_end_with_the_clip() -> None:
+    heard = np.array([1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1], np.bool_)
+    assert _spans(heard, 10.0) == [(0.0, 1.5), (3.5, 4.5), (9.5, 10.0)]
+    assert _spans(np.zeros(3, np.bool_), 1.0) == []
