@@ -52,7 +52,7 @@ def read_stretch(file: SeekableReader, *, start: int, frames: int, name: str) ->
 
 
 def stem_blocks(
-    file: SeekableReader, *, block_frames: int, most_blocks: int, name: str
+    file: SeekableReader, *, block_frames: int, most_blocks: int, name: str, share: tuple[int, int] = (0, 1)
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Read a stem from its start to its end, or of a long one blocks that are spread over it evenly.
 
@@ -64,6 +64,8 @@ def stem_blocks(
         Samples of a channel in a block; the last may have fewer.
     most_blocks : int
         So many at most.
+    share : (int, int), default=(0, 1)
+        (i, n): every n-th block, from the i-th on, for several who read side by side.
 
     Yields
     ------
@@ -79,9 +81,9 @@ def stem_blocks(
     try:
         with soundfile.SoundFile(file) as stem:
             is_long = stem.frames > most_blocks * block_frames
-            for number in range(min(most_blocks, -(-stem.frames // block_frames))):
+            for number in range(share[0], min(most_blocks, -(-stem.frames // block_frames)), share[1]):
                 start = number * stem.frames // most_blocks if is_long else number * block_frames
-                if is_long:
+                if is_long or share[1] > 1:
                     stem.seek(start)
                 yield start, np.ascontiguousarray(stem.read(block_frames, dtype="float32", always_2d=True).T)
     except (soundfile.SoundFileError, TypeError, ValueError) as error:

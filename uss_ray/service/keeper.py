@@ -156,6 +156,8 @@ class Keeper:
         if self._thread is not None and not self._thread.is_alive():
             return {"keeper": "has ended"}
         found = self._executor.missing()
+        if found is None and self._unstarted:
+            found = "a driver could not be started; the log has why"
         return {} if found is None else {"jobs": found}
 
     def close(self) -> None:
@@ -178,6 +180,7 @@ class Keeper:
 
     def look(self) -> None:
         """Begin what may, resume what lost its driver, end what is cancelled, tell of ends, forget what is over."""
+        self._start_again()
         waiting: list[JobRow] = []
         running: Counter[str] = Counter()
         for key, names in self.table.folders().items():
@@ -211,7 +214,8 @@ class Keeper:
             else:
                 waiting.append(now)
         waiting.sort(key=lambda row: row.request.created_at)
-        while waiting and running.total() < self._settings.jobs.at_once:
+        # As long as none can be started, none is begun: each would count as one that did nothing.
+        while waiting and not self._unstarted and running.total() < self._settings.jobs.at_once:
             row = min(waiting, key=lambda row: running[row.request.tenant])
             waiting.remove(row)
             if self._start(row):
@@ -247,6 +251,13 @@ class Keeper:
         logger.info("job %s: driver %d", row.request.job_id, attempt)
         return self._has_started(order)
 
+    def _start_again(self) -> None:
+        """Start what could not be started before; a driver that has a later one by now does nothing."""
+        for name, order in list(self._unstarted.items()):
+            if self._executor.life(name) != "unknown" or self._has_started(order):
+                self._unstarted.pop(name, None)
+                self._signs.clear()  # that of others nothing was heard meant nothing
+
     def _has_started(self, order: JobOrder) -> bool:
         try:
             self._executor.start(order)
@@ -254,17 +265,14 @@ class Keeper:
             logger.exception("driver %s could not be started", order.name)
             self._unstarted[order.name] = order  # the next look tries again: its attempt is begun
             return False
-        self._unstarted.pop(order.name, None)
         return True
 
     def _lives(self, row: JobRow) -> bool:
         name = row.driver
         life = self._executor.life(name)
         if life == "unknown" and name in self._unstarted:
-            self._has_started(self._unstarted[name])
-            return True
+            return not row.is_cancelled  # one that starts after all sees that, too
         if life != "unknown":
-            self._unstarted.pop(name, None)
             self._signs.pop(name, None)
             return life == "alive"
         sign: object = (row.progress, len(row.attempts))

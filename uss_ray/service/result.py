@@ -31,6 +31,7 @@ WINDOW_SAMPLES = 1 << 23
 INDEX = "index.json"
 
 _CHUNK_BYTES = 1 << 18
+_LEAST_AHEAD_BYTES = 1 << 16
 _SAMPLE_BYTES = 2
 _MIXED_FRAMES = 1 << 18
 _WAV_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
@@ -221,20 +222,42 @@ class Result:
             `seen_frames` in all of a stem that is as long as the recording.
         """
         parts = [self.part(name) for name in names]
-        ahead = None if self.seen_frames == self.frames else _CHUNK_BYTES
+        is_far = any(part.place.is_remote for part in parts) and self.seen_frames < self.frames
+        readers = _AT_ONCE if is_far else 1
         with ExitStack() as files:
-            stems = [
-                stem_blocks(
-                    files.enter_context(part.opened(ahead_bytes=ahead)),
-                    block_frames=_BLOCK_FRAMES,
-                    most_blocks=_SEEN_BLOCKS,
-                    name=name,
-                )
-                for name, part in zip(names, parts, strict=True)
+            shares = [
+                self._seen_share(dict(zip(names, parts, strict=True)), share=(number, readers), files=files)
+                for number in range(readers)
             ]
-            for blocks in zip(*stems, strict=False):
-                start = parts[0].start_frame + blocks[0][0]
-                yield start, sum((block for _, block in blocks[1:]), start=blocks[0][1])
+            if not is_far:
+                yield from shares[0]
+                return
+            # What lies far away is asked for side by side; no more of it is held than that.
+            with ThreadPoolExecutor(readers, thread_name_prefix="picture") as pool:
+                while found := [each for each in pool.map(_next_of, shares) if each is not None]:
+                    yield from found
+
+    def _seen_share(
+        self, parts: Mapping[str, Part], *, share: tuple[int, int], files: ExitStack
+    ) -> Iterator[tuple[int, Floats]]:
+        is_long = self.seen_frames < self.frames
+        stems = [
+            stem_blocks(
+                files.enter_context(part.opened(ahead_bytes=self._ahead_bytes(part) if is_long else None)),
+                block_frames=_BLOCK_FRAMES,
+                most_blocks=_SEEN_BLOCKS,
+                name=name,
+                share=share,
+            )
+            for name, part in parts.items()
+        ]
+        first = next(iter(parts.values())).start_frame
+        for blocks in zip(*stems, strict=False):
+            yield first + blocks[0][0], sum((block for _, block in blocks[1:]), start=blocks[0][1])
+
+    def _ahead_bytes(self, part: Part) -> int:
+        """Tell how much is fetched at once of a stem of which stretches are read: about one of them."""
+        return max(_LEAST_AHEAD_BYTES, 5 * part.size * _BLOCK_FRAMES // (4 * self.frames))
 
     def mixed(self, gains: Mapping[str, float]) -> tuple[int, Iterator[bytes]]:
         """Add up stems as a WAV file of 16 bits, as they are read.
@@ -288,6 +311,10 @@ class Result:
         """
         parts = {name: self.part(name) for name in dict.fromkeys(names)}
         return _zip_of(self.index, parts)
+
+
+def _next_of(blocks: Iterator[tuple[int, Floats]]) -> tuple[int, Floats] | None:
+    return next(blocks, None)
 
 
 def _zip_of(index: Mapping[str, Any], parts: Mapping[str, Part]) -> Iterator[bytes]:

@@ -42,6 +42,22 @@ def test_blocks_are_the_whole_stem(stem: Path) -> None:
     assert np.array_equal(np.concatenate([block for _, block in blocks], axis=1), SOUND)
 
 
+@pytest.mark.parametrize(("block_frames", "most_blocks"), [(15_000, 3), (5000, 3), (5000, 40)])
+def test_who_read_side_by_side_read_all_blocks(stem: Path, block_frames: int, most_blocks: int) -> None:
+    def read(share: tuple[int, int]) -> list[tuple[int, np.ndarray]]:
+        with stem.open("rb") as file:
+            return list(
+                stem_blocks(file, block_frames=block_frames, most_blocks=most_blocks, name="a", share=share)
+            )
+
+    shares = [block for number in range(2) for block in read((number, 2))]
+    for (start, block), (wanted, whole) in zip(
+        sorted(shares, key=lambda each: each[0]), read((0, 1)), strict=True
+    ):
+        assert start == wanted
+        assert np.array_equal(block, whole)
+
+
 def test_of_a_long_stem_blocks_are_spread_over_it(stem: Path) -> None:
     with stem.open("rb") as file:
         blocks = list(stem_blocks(file, block_frames=5000, most_blocks=3, name="a"))

@@ -108,25 +108,62 @@ def test_a_driver_that_nobody_knows_is_dead_when_it_has_been_silent(tmp_path: Pa
     assert [order.attempt for order in executor.orders] == [1, 2]
 
 
-def test_a_driver_that_could_not_be_started_is_started_by_the_next_look(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    executor = Noted()
-    executor.lives = "unknown"
-    keeper = _keeper(tmp_path, executor)
+class Refusing(Noted):
+    """Starts no driver as long as it is away, as a Ray whose agent found its port taken."""
+
+    is_away = True
+
+    def start(self, order: JobOrder) -> None:
+        if self.is_away:
+            raise RuntimeError("No available agent to submit job")
+        super().start(order)
+
+    def life(self, name: str) -> Life:
+        return "alive" if name in [order.name for order in self.orders] else "unknown"
+
+    def missing(self) -> str | None:
+        return None
+
+
+def test_a_driver_that_could_not_be_started_is_started_by_the_next_look(tmp_path: Path) -> None:
+    executor, clock = Refusing(), _Clock()
+    keeper = _keeper(tmp_path, executor, clock=clock)
     _add(keeper)
-
-    def refuse(order: JobOrder) -> None:
-        raise RuntimeError("No available agent to submit job")
-
-    with monkeypatch.context() as away:
-        away.setattr(executor, "start", refuse)
-        for _ in range(9):
-            keeper.look()
-    keeper.look()
-    executor.lives = "alive"
-    keeper.look()
+    for _ in range(9):
+        clock.now += 100.0
+        keeper.look()
+    assert "could not be started" in keeper.missing()["jobs"]
+    executor.is_away = False
+    for _ in range(2):
+        keeper.look()
     assert [order.attempt for order in executor.orders] == [1]
+    assert keeper.missing() == {}
+
+
+def test_a_job_is_not_given_up_because_none_of_its_drivers_could_be_started(tmp_path: Path) -> None:
+    executor, clock = Refusing(), _Clock()
+    keepers = [_keeper(tmp_path, executor, clock=clock) for _ in range(2)]
+    row = _add(keepers[0])
+    for _ in range(9):
+        clock.now += 100.0
+        for keeper in keepers:
+            keeper.look()
+    executor.is_away = False
+    for keeper in keepers:
+        keeper.look()
+    found = keepers[0].table.find("one", row.request.job_id)
+    assert (found.state, found.attempts) == ("running", (0, 0))  # one of each
+    assert sorted(order.attempt for order in executor.orders) == [1, 2]
+
+
+def test_a_job_whose_driver_cannot_be_started_can_be_cancelled(tmp_path: Path) -> None:
+    executor = Refusing()
+    keeper = _keeper(tmp_path, executor)
+    row = _add(keeper)
+    keeper.look()
+    keeper.table.cancel(row)
+    keeper.look()
+    assert keeper.table.find("one", row.request.job_id).state == "cancelled"
 
 
 class Between(Noted):

@@ -86,6 +86,19 @@ def test_what_is_drawn_of_a_long_recording_is_a_part_of_it(
         assert np.abs(block - SOUND[:, start : start + 1000]).max() < 1e-4
 
 
+@pytest.mark.parametrize("blocks", [4, 19])
+def test_of_a_long_recording_that_lies_far_away_stretches_are_read_side_by_side(
+    made: Result, monkeypatch: pytest.MonkeyPatch, blocks: int
+) -> None:
+    far = KeptResults(Store("memory://far", error=OutputError))
+    there = far.keep(work_of(SOUND), answer_of(SOUND), tenant="one", seconds=60)
+    monkeypatch.setattr(result, "_BLOCK_FRAMES", 1000)
+    monkeypatch.setattr(result, "_SEEN_BLOCKS", blocks)
+    for (start, block), (wanted, here) in zip(there.seen(NAMES), made.seen(NAMES), strict=True):
+        assert start == wanted
+        assert np.array_equal(block, here)
+
+
 def test_what_no_wav_file_can_hold_is_not_mixed(made: Result) -> None:
     hours = dataclasses.replace(made, index={**made.index, "frames": 1 << 30})
     with pytest.raises(Refusal, match="mix: expected at most"):

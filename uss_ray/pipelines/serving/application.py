@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fastapi import FastAPI
 from ray import serve
-from ray.serve.context import _get_global_client
 
-from uss_ray.errors import ConfigError
-from uss_ray.pipelines.serving.keeper import JobKeeper, RayKeeping
-from uss_ray.pipelines.serving.metrics import CallMetrics
+from uss_ray.pipelines.serving.front import Front
+from uss_ray.pipelines.serving.keeper import JobKeeper
 from uss_ray.pipelines.serving.options import Serving
-from uss_ray.pipelines.serving.ray_backend import RayBackend
 from uss_ray.pipelines.serving.separator import MakeBackend, Separator
-from uss_ray.service.app import create_app
-from uss_ray.service.gate import write_audit
 from uss_ray.service.in_process import InProcessBackend
-from uss_ray.service.settings import ServiceSettings, is_loopback
 from uss_ray.service.tokens import Tokens
 
 NAME = "uss-ray"
@@ -77,42 +70,3 @@ def app(arguments: dict[str, Any]) -> serve.Application:
     serving = Serving.of(arguments)
     Tokens.of(serving.service.tokens)  # or each front finds out by itself that they are wrong
     return build(serving)
-
-
-class Front:
-    """Speaks HTTP.
-
-    Parameters
-    ----------
-    settings : ServiceSettings
-    separators : DeploymentHandle
-    keeper : DeploymentHandle or None
-        None where there is no store, and so no job.
-
-    Raises
-    ------
-    ConfigError
-        If nobody needs a token, and others than this machine reach the address.
-    """
-
-    def __init__(self, settings: ServiceSettings, separators: Any, keeper: Any = None) -> None:
-        if settings.no_auth:
-            _check_loopback()
-        self._settings = settings
-        self._separators = separators
-        self._keeper = keeper
-
-    def __serve_build_asgi_app__(self) -> FastAPI:
-        """Make what answers."""
-        write_audit()
-        keeping = None if self._keeper is None else RayKeeping(self._keeper)
-        return create_app(
-            RayBackend(self._separators), self._settings, keeping=keeping, observe=CallMetrics()
-        )
-
-
-def _check_loopback() -> None:
-    client: Any = _get_global_client()
-    host = client.http_config.host or "all"
-    if not is_loopback(host):
-        raise ConfigError("service", expected="tokens, or Serve at a loopback address", found=host)

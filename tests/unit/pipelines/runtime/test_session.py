@@ -9,6 +9,8 @@ import sys
 from contextlib import suppress
 
 import pytest
+from ray._private import parameter
+from ray._private.parameter import RayParams
 
 from uss_ray.errors import ConfigError
 from uss_ray.pipelines.runtime import session
@@ -21,7 +23,14 @@ def started(monkeypatch):
     calls = []
 
     def init(**arguments):
-        calls.append({**arguments, "environment": dict(os.environ)})
+        ports = RayParams(), parameter.RayParams()
+        calls.append(
+            {
+                **arguments,
+                "environment": dict(os.environ),
+                "agent_ports": [given.dashboard_agent_listen_port for given in ports],
+            }
+        )
         os.environ["RAY_AUTH_MODE"] = "token"
         signal.signal(signal.SIGTERM, lambda *_: None)
 
@@ -55,6 +64,9 @@ def test_the_process_is_as_before_also_after_a_fault(started, address, verbose):
     assert after == before
     assert started[-1] == "shutdown"
     told = started[0]
+    assert parameter.RayParams is RayParams
+    # Where another Ray on the machine has it already, no job could be submitted.
+    assert told["agent_ports"] == [52365, 52365 if address else 0]
     assert told["address"] == (address or "local")
     assert told["log_to_driver"] is verbose
     assert told["logging_level"] == (logging.INFO if verbose else logging.ERROR)

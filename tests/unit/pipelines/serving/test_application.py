@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,14 +11,11 @@ from ray.serve.schema import ServeDeploySchema
 
 from serve_app.app import app
 from uss_ray.errors import ConfigError
-from uss_ray.pipelines.serving import application
-from uss_ray.pipelines.serving.application import Front, build
+from uss_ray.pipelines.serving.application import build
 from uss_ray.pipelines.serving.options import Serving
 from uss_ray.pipelines.serving.running import LIGHT_SERVE
-from uss_ray.service.settings import ServiceSettings
 
 ROOT = Path(__file__).parents[4]
-OPEN = ServiceSettings(no_auth=True)
 
 
 def test_separators_take_what_they_are_given_and_fronts_nothing() -> None:
@@ -32,19 +28,6 @@ def test_separators_take_what_they_are_given_and_fronts_nothing() -> None:
     given = separators.ray_actor_options
     assert (given["num_cpus"], given["num_gpus"]) == (2, 0.25)
     assert front.ray_actor_options["num_cpus"] == 0
-
-
-@pytest.mark.parametrize(("host", "is_refused"), [("127.0.0.1", False), ("0.0.0.0", True), ("", True)])
-def test_without_tokens_a_front_starts_at_a_loopback_address_alone(
-    monkeypatch: pytest.MonkeyPatch, host: str, is_refused: bool
-) -> None:
-    client = SimpleNamespace(http_config=SimpleNamespace(host=host))
-    monkeypatch.setattr(application, "_get_global_client", lambda: client)
-    if is_refused:
-        with pytest.raises(ConfigError, match="loopback"):
-            Front(OPEN, None)
-    else:
-        Front(OPEN, None)
 
 
 def test_arguments_of_serve_run_are_checked_before_anything_starts() -> None:
