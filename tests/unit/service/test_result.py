@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from tests.unit.service.answers import DOG, NAMES, SOUND, answer_of, flac, row_of, stems_of, work_of
+from uss_ray.errors import OutputError
 from uss_ray.service import result
 from uss_ray.service.backend import Answer
 from uss_ray.service.kept import KeptResults
 from uss_ray.service.problems import Refusal
 from uss_ray.service.result import Result
+from uss_ray.store.store import Store
 
 
 def test_stems_are_read_in_place(made: Result) -> None:
