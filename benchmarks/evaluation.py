@@ -41,12 +41,12 @@ class Forwards:
                 setattr(transform, name, self._timed(getattr(transform, name), is_forward=False))
 
     def _timed(self, call: Callable[..., Any], *, is_forward: bool = True) -> Callable[..., Any]:
-        def timed(*values: Any) -> Any:
+        def timed(*values: Any, **named: Any) -> Any:
             if self._inside:
-                return call(*values)
+                return call(*values, **named)
             self._inside, began, cpu = True, time.perf_counter(), time.thread_time()
             try:
-                return call(*values)
+                return call(*values, **named)
             finally:
                 self._inside = False
                 self.seconds += time.perf_counter() - began
