@@ -36,7 +36,7 @@ def test_a_run_is_shown_and_written(command, esc50: Path, tmp_path: Path, tiny_w
     )  # fmt: skip
     assert ran.exit_code == 0, ran.err
     table = {line.split("\t")[0]: line.split("\t")[2] for line in ran.out.splitlines() if "\t" in line}
-    assert (table["mixture"], table["half"]) == ("0.00", "3.01")
+    assert (table["mixture"], table["half"]) == ("0.00 [0.00, 0.00]", "3.01 [3.01, 3.01]")
     assert table[f"{__name__}:louder"].startswith("-")
     written = json.loads((tmp_path / "run" / "result.json").read_text())
     assert written["scored"] == 2
