@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
-from tests.browser.blocks import least_error
+from tests.browser.blocks import is_heard
 from tests.browser.conftest import NAME, RATE, SECONDS, Output, make_output
 from tests.browser.looks import contrast
+from tests.browser.seen import becomes, forgive, sees, until
 from uss_ray.results.report.player import (
     Lane,
     LaneFile,
@@ -35,25 +37,24 @@ def ask(page: Any, what: str) -> Any:
     return page.evaluate(f"(async () => {{ const p = {PLAYER}; return {what}; }})()")
 
 
-def hears(page: Any) -> str:
-    return str(page.inner_text(".uss-say"))
+def hears(page: Any, what: str) -> None:
+    sees(page.locator(".uss-say")).to_have_text(f"You hear: {what}")
 
 
 def test_a_page_opened_as_a_file_plays_in_step_and_says_why(open_page: Open, output: Output) -> None:
     page = open_page(output.url(PAGE))
     assert ask(page, "p.engine.name") == "elements"
-    assert "opened as a file" in page.inner_text(".uss-mode")
+    sees(page.locator(".uss-mode")).to_contain_text("opened as a file")
     names = [name.split("\n")[-1] for name in page.locator(".uss-tree .uss-name b").all_inner_texts()]
     assert set(names) == set(LANES)
     page.keyboard.press("Shift+Digit2")
     ask(page, "p.seek(4.5)")
-    page.wait_for_function(
-        f"{PLAYER}.engine.wanted(4.5).length === 2 && {PLAYER}.engine.wanted(4.5)"
-        ".every(one => one.element.readyState > 1 && !one.element.seeking)"
-    )
-    assert ask(page, "p.engine.wanted(p.now).map(one => one.element.currentTime)") == [4.5, 4.5]
+    is_there = "one.readyState > 1 && !one.seeking"
+    where = f"p.engine.wanted(p.now).map(({{ element: one }}) => {is_there} && one.currentTime)"
+    becomes(lambda: ask(page, where), [4.5, 4.5])
+    ask(page, "p.toggleLoop(true)")  # it must not be over before the key
     page.keyboard.press("Space")
-    page.wait_for_function(f"{PLAYER}.now > 4.7")
+    until(page, f"{PLAYER}.now > 4.7")
     page.keyboard.press("Space")
     assert ask(page, "p.isPlaying") is False
 
@@ -62,23 +63,23 @@ def test_keys_and_buttons_do_the_same(open_page: Open, output: Output) -> None:
     page = open_page(output.url(PAGE))
     lanes = page.locator(".uss-tree .uss-lane")
     first = lanes.first.locator(".uss-name b").first.inner_text()
-    assert hears(page) == "You hear: the recording"
+    hears(page, "the recording")
     page.keyboard.press("1")
-    assert hears(page) == f"You hear: {first}"
-    assert lanes.first.locator(".uss-solo").first.get_attribute("aria-pressed") == "true"
+    hears(page, first)
+    sees(lanes.first.locator(".uss-solo").first).to_have_attribute("aria-pressed", "true")
     lanes.first.locator(".uss-solo").first.click()
-    assert hears(page) == "You hear: the recording"
+    hears(page, "the recording")
     page.keyboard.press("Shift+Digit1")
-    assert hears(page) == f"You hear: the recording, without {first}"
+    hears(page, f"the recording, without {first}")
     page.keyboard.press("Digit0")
     lanes.first.locator(".uss-without").first.click()
-    assert hears(page) == f"You hear: the recording, without {first}"
-    assert lanes.first.locator(".uss-mute").first.get_attribute("aria-pressed") == "true"
+    hears(page, f"the recording, without {first}")
+    sees(lanes.first.locator(".uss-mute").first).to_have_attribute("aria-pressed", "true")
     page.keyboard.press("Escape")
-    assert hears(page) == "You hear: the recording"
+    hears(page, "the recording")
     for key, told in (("l", "true"), ("l", "false")):
         page.keyboard.press(key)
-        assert page.get_attribute(".uss-loop", "aria-pressed") == told
+        sees(page.locator(".uss-loop")).to_have_attribute("aria-pressed", told)
     for key, at in (
         ("ArrowRight", 1),
         ("ArrowRight", 2),
@@ -88,9 +89,9 @@ def test_keys_and_buttons_do_the_same(open_page: Open, output: Output) -> None:
         (".", 2),
     ):
         page.keyboard.press(key)
-        assert ask(page, "p.now") == at
+        becomes(lambda: ask(page, "p.now"), at)
     page.fill(".uss-volume", "0.5")
-    assert ask(page, "[...p.audible().values()]") == [0.5]
+    becomes(lambda: ask(page, "[...p.audible().values()]"), [0.5])
 
 
 def test_keys_are_of_those_that_sound(open_page: Open, tmp_path: Path) -> None:
@@ -103,12 +104,13 @@ def test_keys_are_of_those_that_sound(open_page: Open, tmp_path: Path) -> None:
         f"<!doctype html><meta charset=utf-8><style>{player_style()}</style>{player_markup(score, keys='page')}"
         f"<script>{player_script()}\nUssRayPlayer.mount(document.getElementById('player'))</script>"
     )
-    page = open_page((tmp_path / "p.html").as_uri())
+    page = forgive(
+        open_page((tmp_path / "p.html").as_uri()), "Failed to load resource"
+    )  # there is no such file
     page.keyboard.press("1")
-    assert hears(page) == "You hear: Dog"
+    hears(page, "Dog")
     page.keyboard.press("2")
-    assert hears(page) == "You hear: Dog"
-    page.troubles.clear()  # there is no such file
+    hears(page, "Dog")
 
 
 def test_muting_on_another_level_begins_with_all_of_that_level(open_page: Open, output: Output) -> None:
@@ -116,42 +118,8 @@ def test_muting_on_another_level_begins_with_all_of_that_level(open_page: Open, 
     ask(page, "(p.toggleMute(2), p.toggleMute(3))")
     assert ask(page, "[...p.audible().keys()].length") == 1  # the rest of level 3
     ask(page, "p.toggleMute(1)")
-    assert hears(page) == "You hear: the recording, without Animal"
+    hears(page, "the recording, without Animal")
     assert ask(page, "[...p.audible().keys()].map(lane => p.data.lanes[lane].name)") == ["Rest of level 1"]
-
-
-def captured(page: Any, at: float) -> np.ndarray:
-    """Take 4096 samples of what is heard after `at` seconds; those of a block belong together, however busy it is."""
-    return np.array(
-        page.evaluate(
-            """async at => {
-              const player = [...UssRayPlayer.players][0];
-              player.pause();
-              await player.seek(at);
-              await player.play();
-              const { context, output } = player.engine;
-              const tap = context.createScriptProcessor(4096, 2, 2);
-              output.connect(tap);
-              tap.connect(context.destination);
-              const block = await new Promise(resolve => {
-                tap.onaudioprocess = ({ inputBuffer }) => {
-                  const channels = [0, 1].map(channel => [...inputBuffer.getChannelData(channel)]);
-                  if (channels[0][0] !== 0 && channels[0][4095] !== 0) resolve(channels);
-                };
-              });
-              tap.onaudioprocess = null;
-              output.disconnect(tap);
-              player.pause();
-              return block;
-            }""",
-            at,
-        )
-    )
-
-
-def is_heard(page: Any, at: float, expected: np.ndarray) -> bool:
-    """Tell whether what is heard after `at` seconds is a piece of a sound, to the rounding of Web Audio."""
-    return least_error(lambda: captured(page, at), expected, below=1e-5) < 1e-5
 
 
 def test_what_is_heard_from_a_web_server_is_exact_to_the_sample(
@@ -159,32 +127,32 @@ def test_what_is_heard_from_a_web_server_is_exact_to_the_sample(
 ) -> None:
     page = open_page(f"{served}/{quote(PAGE)}")
     assert ask(page, "p.engine.name") == "decoded"
-    assert "exact to the sample" in page.inner_text(".uss-mode")
+    sees(page.locator(".uss-mode")).to_contain_text("exact to the sample")
     cat = next(n for n in (1, 2, 3) if ask(page, f"p.data.lanes[{n}].name") == "Cat")
-    assert is_heard(page, 0.5, output.mixture)
+    assert is_heard(page, 0.5, output.mixture, within=1e-5)  # the rounding of Web Audio
     ask(page, f"p.toggleMute({cat}, true)")
-    assert is_heard(page, 2.6, output.mixture - output.stems["/m/01yrx"])
-    assert is_heard(page, 0.3, output.mixture - output.stems["/m/01yrx"])
+    for at in (2.6, 0.3):
+        assert is_heard(page, at, output.mixture - output.stems["/m/01yrx"], within=1e-5)
     ask(page, f"p.toggleSolo({cat})")
-    assert is_heard(page, 4.0, output.stems["/m/01yrx"])
+    assert is_heard(page, 4.0, output.stems["/m/01yrx"], within=1e-5)
 
 
 def test_a_click_goes_to_that_place_and_a_drag_marks_a_loop(open_page: Open, output: Output) -> None:
     page = open_page(output.url(PAGE))
     box = page.locator(".uss-large").bounding_box()
     page.mouse.click(box["x"] + box["width"] * 0.75, box["y"] + 20)
-    assert ask(page, "p.now") == pytest.approx(0.75 * SECONDS, abs=0.02)
+    becomes(lambda: ask(page, "p.now"), pytest.approx(0.75 * SECONDS, abs=0.02))
     track = page.locator(".uss-tree .uss-track").nth(1).bounding_box()
     page.mouse.move(track["x"] + track["width"] * 0.25, track["y"] + 5)
     page.mouse.down()
     page.mouse.move(track["x"] + track["width"] * 0.5, track["y"] + 8, steps=4)
     page.mouse.up()
+    becomes(lambda: ask(page, "p.isLooping"), True)
     assert ask(page, "[p.loop.start, p.loop.end]") == pytest.approx([1.5, 3.0], abs=0.02)
-    assert ask(page, "p.isLooping") is True
     assert ask(page, "p.now") == pytest.approx(1.5, abs=0.02)
     page.locator(".uss-tree details").first.locator("summary").first.click()
     page.locator(".uss-chips button").first.click()
-    assert ask(page, "p.isPlaying") is True
+    becomes(lambda: ask(page, "p.isPlaying"), True)  # and goes on: it loops
 
 
 def test_all_rows_have_one_axis_of_time_at_any_width_and_zoom(open_page: Open, output: Output) -> None:
@@ -257,13 +225,14 @@ def test_a_keyboard_alone_reaches_everything_and_is_seen(open_page: Open, output
     assert {"uss-play", "uss-ruler", "uss-solo", "uss-mute", "uss-without", "uss-fader", "uss-branch"} <= seen
     page.focus(".uss-ruler")
     page.keyboard.press("ArrowRight")
-    assert page.get_attribute(".uss-ruler", "aria-valuenow") == "1"
+    sees(page.locator(".uss-ruler")).to_have_attribute("aria-valuenow", "1")
+    ask(page, "p.toggleLoop(true)")  # it plays on
     page.focus(".uss-play")
     page.keyboard.press("Space")  # of the button, once
-    assert ask(page, "p.isPlaying") is True
+    becomes(lambda: ask(page, "p.isPlaying"), True)
     page.locator(".uss-branch").first.click()
-    assert page.locator(".uss-branch").first.get_attribute("aria-expanded") == "false"
-    assert page.locator(".uss-tree ul").first.is_hidden()
+    sees(page.locator(".uss-branch").first).to_have_attribute("aria-expanded", "false")
+    sees(page.locator(".uss-tree ul").first).to_be_hidden()
 
 
 def test_who_wants_less_motion_gets_none(open_page: Open, output: Output) -> None:
@@ -281,19 +250,16 @@ def test_what_is_not_beside_the_page_is_said_and_the_rest_plays(open_page: Open,
     (moved.root / NAME / "report.mp3").unlink()
     (dog,) = (moved.root / NAME).rglob("dog*.flac")
     dog.unlink()
-    page = open_page(moved.url(PAGE))
-    page.wait_for_function("document.querySelector('.uss-trouble').textContent !== ''")
-    assert "Recording cannot be played: it is not beside this page" in page.inner_text(".uss-trouble")
+    page = forgive(open_page(moved.url(PAGE)), "Failed to load resource")
+    trouble = page.locator(".uss-trouble")
+    sees(trouble).to_contain_text("Recording cannot be played: it is not beside this page")
     assert ask(page, "p.failed.has(0)") is True
     assert (
         ask(page, "[...p.audible().keys()].includes(0)") is False
     )  # the stems and the rest are the recording
     number = next(n for n in (1, 2, 3) if ask(page, f"p.data.lanes[{n}].name") == "Dog")
     page.keyboard.press(str(number))
-    page.wait_for_function(
-        "document.querySelector('.uss-trouble').textContent.startsWith('Dog cannot be played')"
-    )
-    page.troubles.clear()  # a browser tells of missing files itself
+    sees(trouble).to_contain_text("Dog cannot be played")
 
 
 @pytest.mark.slow
@@ -304,7 +270,7 @@ def test_a_long_recording_is_heard_to_its_end(open_page: Open, tmp_path: Path) -
     box = page.locator(".uss-large").bounding_box()
     page.mouse.click(box["x"] + box["width"] * 0.95, box["y"] + 20)
     page.keyboard.press("Space")
-    page.wait_for_function(f"{PLAYER}.now > 570.3")
+    until(page, f"{PLAYER}.now > 570.3")
     assert ask(page, "p.engine.leader.element.currentTime") > 570
     assert ask(page, "p.engine.leader.element.error") is None
 
@@ -322,16 +288,16 @@ def test_players_of_a_notebook_share_a_page(open_page: Open, tmp_path: Path) -> 
     (tmp_path / "notebook.html").write_text("<!doctype html><meta charset=utf-8>" + "".join(outputs))
     page = open_page((tmp_path / "notebook.html").as_uri())
     assert page.evaluate("[...UssRayPlayer.players].map(p => p.engine.name)") == ["decoded", "decoded"]
+    pressed, second = page.locator(".uss-solo[aria-pressed=true]"), page.locator(".uss").nth(1)
     page.keyboard.press("1")  # a notebook's keys are its own
-    assert page.locator(".uss-solo[aria-pressed=true]").count() == 0
-    second = page.locator(".uss").nth(1)
     second.focus()
     page.keyboard.press("1")
-    assert second.locator(".uss-say").inner_text() == "You hear: Dog"
-    assert page.locator(".uss-solo[aria-pressed=true]").count() == 1
+    sees(second.locator(".uss-say")).to_have_text("You hear: Dog")
+    sees(pressed).to_have_count(1)  # the first key pressed none
     for place in (0, 1):
+        page.evaluate(f"[...UssRayPlayer.players][{place}].toggleLoop(true)")  # it plays on
         page.locator(".uss-play").nth(place).click()
-        page.wait_for_function(f"[...UssRayPlayer.players][{place}].now > 0")
+        until(page, f"[...UssRayPlayer.players][{place}].now > 0")
     assert page.evaluate("[...UssRayPlayer.players].map(p => p.isPlaying)") == [False, True]
 
 
@@ -339,22 +305,22 @@ def test_what_lies_under_the_pointer_is_read_out(open_page: Open, output: Output
     page = open_page(output.url(PAGE))
     box = page.locator(".uss-large .uss-picture").bounding_box()
     read = page.locator(".uss-read")
-    assert read.is_hidden()
+    sees(read).to_be_hidden()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.99)
-    time, low, level = read.inner_text().split(" · ")
-    assert time == f"0:0{SECONDS / 2:.2f}"
-    assert low.endswith(" Hz")
-    assert level.endswith(" dB")
+    sees(read).to_have_text(re.compile(rf"^0:0{SECONDS / 2:.2f} · \d+ Hz · (below )?−?\d+ dB$"))
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 1)
+    sees(read).to_contain_text(" kHz · ")
     top = read.inner_text().split(" · ")[1]
     assert RATE / 2000 * 0.95 <= float(top.removesuffix(" kHz")) <= RATE / 2000
     strip = page.locator(".uss-strip").first.bounding_box()
     page.mouse.move(strip["x"] + 2, strip["y"] + 2)
-    assert " · p " in read.inner_text()
+    sees(read).to_contain_text(" · p ")
     page.mouse.move(1, 1)
-    assert read.is_hidden()
+    sees(read).to_be_hidden()
 
 
 def test_a_page_behind_a_signed_address_says_what_that_is_good_for(open_page: Open, output: Output) -> None:
     page = open_page(output.url(PAGE) + "?X-Amz-Signature=ab12")
-    assert "opened by a signed address, which is good for the page alone" in page.inner_text(".uss-mode")
+    sees(page.locator(".uss-mode")).to_contain_text(
+        "opened by a signed address, which is good for the page alone"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,10 +15,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.browser.blocks import least_error
+from tests.browser.blocks import is_heard
 from tests.browser.looks import contrast
+from tests.browser.seen import becomes, forgive, holding, sees, until
 from tests.unit.service.answers import CAT, DOG, RATE, KnownAnswers, flac, stems_of
-from tests.unit.service.conftest import Running, running, wait_until
+from tests.unit.service.conftest import Running, running
 from tests.unit.service.kept_job import NAMES, keep_job, sounds_of
 from tests.unit.service.test_keeper import Noted
 from uss_ray.service.keeper import Keeper, KeepingHere
@@ -71,21 +73,30 @@ def page(open_page: Open, service: Running) -> Any:
 
 
 def let_in(page: Any, token: str) -> Any:
-    page.wait_for_selector("#door:not([hidden])")
+    forgive(page, "status of 401")  # a browser tells of the first one itself
+    sees(page.locator("#door")).to_be_visible()
     page.fill("#token", token)
     page.click("#door button")
-    page.troubles.clear()  # a browser tells of the first 401 itself
     return page
-
-
-def until(page: Any, expression: str) -> None:
-    """Wait without `eval`, which the policy of the page forbids."""
-    wait_until(lambda: bool(page.evaluate(expression)))
 
 
 def choose(page: Any, recording: Path) -> None:
     page.set_input_files("#file", recording)
-    page.wait_for_selector("#tree li")
+    sees(page.locator("#state")).to_contain_text(f"{recording.name}: ")
+    sees(page.locator("#tree li").first).to_be_visible()
+
+
+def opened(page: Any) -> Any:
+    """Wait for a result."""
+    sees(page.locator(".uss-tree")).to_be_visible()
+    return page
+
+
+def open_jobs(page: Any) -> None:
+    """Open the recordings of the job."""
+    page.click("#jobs > summary")
+    page.click("#job-list button")
+    sees(page.locator("#recordings li")).to_have_count(len(NAMES))
 
 
 @pytest.fixture
@@ -93,8 +104,7 @@ def separated(page: Any, recording: Path) -> Any:
     """The page with a result of a dog and a cat that cancel each other, and the rest, which is all of the recording."""
     choose(page, recording)
     page.click("#all")
-    page.wait_for_selector(".uss-tree")
-    return page
+    return opened(page)
 
 
 def ask(page: Any, what: str) -> Any:
@@ -106,17 +116,18 @@ def test_a_recording_goes_in_and_its_sounds_are_ticked_separated_and_saved(
 ) -> None:
     choose(page, recording)
     items = page.locator("#tree [role=treeitem]")
+    sees(page.locator("#state")).to_have_text("garden.flac: 6.0 s, 2 sounds found.")
     assert [item.get_attribute("data-node") for item in items.all()] == ["/m/0jbk", DOG]
-    assert page.inner_text("#state") == "garden.flac: 6.0 s, 2 sounds found."
-    assert page.is_disabled("#ticked")
+    sees(page.locator("#ticked")).to_be_disabled()
     items.nth(1).locator(".node").click()
-    assert [item.get_attribute("aria-checked") for item in items.all()] == ["mixed", "true"]
+    becomes(lambda: [item.get_attribute("aria-checked") for item in items.all()], ["mixed", "true"])
     page.click("#ticked")
-    page.wait_for_selector(".uss-tree")
+    opened(page)
     asked = service.backend.asked[-1].sounds
     assert asked.query.classes == (DOG,)
     assert asked.write.residual
     assert page.evaluate(f"location.hash.length === 41 && {PLAYER}.engine.name") == "windows"
+    sees(page.locator("#state")).to_have_text("garden.flac: separated.")
     until(page, "[...document.querySelectorAll('#player-place img')].every(one => one.naturalWidth > 0)")
 
     saved = {}
@@ -135,72 +146,34 @@ def test_a_recording_goes_in_and_its_sounds_are_ticked_separated_and_saved(
     assert np.abs(mix.T - stems_of(SOUND)["query/dog.flac"]).max() < 2 / 32767
 
     page.reload()  # the address has the result
-    page.wait_for_selector(".uss-tree")
+    opened(page)
     page.click("#forget")
-    page.wait_for_selector("#result", state="hidden")
+    sees(page.locator("#result")).to_be_hidden()
     assert page.evaluate("location.hash") == ""
 
 
-def captured(page: Any, at: float) -> np.ndarray:
-    """Take 1024 samples of what is heard after `at` seconds, while no window was late for some blocks."""
-    return np.array(
-        page.evaluate(
-            """async at => {
-              const player = [...UssRayPlayer.players].at(-1), { engine } = player;
-              player.pause();
-              await player.seek(at);
-              await player.play();
-              const { context, output } = engine;
-              const tap = context.createScriptProcessor(1024, 2, 2), origins = [];
-              output.connect(tap);
-              tap.connect(context.destination);
-              const block = await new Promise(resolve => {
-                tap.onaudioprocess = ({ inputBuffer, playbackTime }) => {
-                  if (!player.isPlaying) {
-                    player.seek(at);
-                    player.play();
-                  }
-                  const now = context.currentTime - engine.origin;
-                  // A call that comes late tells of sound before the origin that it sees.
-                  const isLate = playbackTime < context.currentTime;
-                  const isInTime = !isLate && now > at + 3 * 1024 / context.sampleRate && now < engine.until;
-                  origins.push(isInTime ? engine.origin : NaN);
-                  const last = origins.slice(-5);
-                  if (last.length === 5 && last.every(one => one === last[0])) {
-                    resolve([0, 1].map(channel => [...inputBuffer.getChannelData(channel)]));
-                  }
-                };
-              });
-              tap.onaudioprocess = null;
-              output.disconnect(tap);
-              player.pause();
-              return block;
-            }""",
-            at,
-        )
-    )
+STEP = 1 / 32767
+"""Of 16 bits."""
 
 
-def is_heard(page: Any, at: float, expected: np.ndarray, *, steps: float) -> bool:
-    """Tell whether what is heard after `at` seconds is a piece of a sound, to some steps of 16 bits."""
-    limit = steps / 32767
-    return least_error(lambda: captured(page, at), expected, below=limit) < limit
+def hears(page: Any, what: str) -> None:
+    sees(page.locator(".uss-say")).to_have_text(f"You hear: {what}")
 
 
 def test_stems_that_cancel_are_silence_while_they_play_and_after_a_seek(separated: Any) -> None:
     page, dog = separated, stems_of(SOUND)["query/dog.flac"]
     page.keyboard.press("1")
-    assert page.inner_text(".uss-say") == "You hear: Dog"
-    assert is_heard(page, 3.1, dog, steps=2)
+    hears(page, "Dog")
+    assert is_heard(page, 3.1, dog, within=2 * STEP)
     page.keyboard.press("2")
-    assert page.inner_text(".uss-say") == "You hear: Dog, Cat"
+    hears(page, "Dog, Cat")
     for at in (0.1, 2.7):
-        assert is_heard(page, at, np.zeros_like(dog), steps=1e-9)
+        assert is_heard(page, at, np.zeros_like(dog), within=1e-9 * STEP)
     page.keyboard.press("0")
-    assert is_heard(page, 1.0, SOUND, steps=4)
+    assert is_heard(page, 1.0, SOUND, within=4 * STEP)
     page.keyboard.press("Shift+Digit3")
-    assert page.inner_text(".uss-say") == "You hear: the recording, without Rest"
-    assert is_heard(page, 1.0, np.zeros_like(dog), steps=1e-9)
+    hears(page, "the recording, without Rest")
+    assert is_heard(page, 1.0, np.zeros_like(dog), within=1e-9 * STEP)
 
 
 def test_it_plays_to_the_end_in_a_loop_and_not_what_is_gone(separated: Any) -> None:
@@ -212,41 +185,88 @@ def test_it_plays_to_the_end_in_a_loop_and_not_what_is_gone(separated: Any) -> N
     until(page, f"{PLAYER}.engine.at === 1")  # it went back
     assert ask(page, "p.isPlaying")
     page.keyboard.press("Space")
-    assert not ask(page, "p.isPlaying")
+    becomes(lambda: ask(page, "p.isPlaying"), False)
 
-    page.route("**/window?*", lambda route: route.fulfill(status=404, body="{}"))
+    ask(page, "p.toggleLoop(false)")
+    held = holding(page, "**/window?*")
     page.keyboard.press("End")
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Space")
-    gone = "cannot be played: The service answered 404."
-    until(page, f"document.querySelector('#result .uss-trouble').textContent.endsWith('{gone}')")
-    assert not ask(page, "p.isPlaying")
-    page.troubles.clear()
+    sees(page.locator(".uss-say")).to_have_text("Reading: the recording")
+    page.route("**/window?*", lambda route: route.fulfill(status=404, body="{}"))
+    forgive(page, "status of 404")
+    becomes(lambda: len(held), 1)
+    held[0].fulfill(status=404, body="{}")
+    sees(page.locator("#result .uss-trouble")).to_contain_text("cannot be played: The service answered 404.")
+    becomes(lambda: ask(page, "p.isPlaying"), False)
 
 
 def test_a_recording_of_a_job_is_found_opened_and_heard(page: Any) -> None:
-    page.click("#jobs > summary")
-    page.click("#job-list button")
-    page.wait_for_selector("#recordings li")
-    assert sorted(page.locator("#recordings li").all_inner_texts()) == [
-        f"{name} · Dog 0.75 · Cat 0.75" for name in sorted(NAMES)
-    ]
+    rows = page.locator("#recordings li")
+    open_jobs(page)
+    assert sorted(rows.all_inner_texts()) == [f"{name} · Dog 0.75 · Cat 0.75" for name in sorted(NAMES)]
+    sees(page.locator("#recordings-say")).to_have_text("")
+    forgive(page, "status of 422")
     page.fill("#sound", "Kat")
     page.press("#sound", "Enter")
-    until(page, "document.getElementById('trouble').textContent.includes('Kat')")
-    page.troubles.clear()  # a browser tells of the 422 itself
+    sees(page.locator("#trouble")).to_contain_text("Kat")
+    sees(rows).to_have_count(0)
     page.fill("#sound", "Cat")
     page.click("#filter button")
-    until(page, "document.querySelector('#recordings li').innerText.endsWith('wav · Cat 0.75')")
+    sees(rows.first).to_have_text(re.compile("wav · Cat 0.75$"))
     page.locator("#recordings button", has_text=NAMES[0]).click()
-    page.wait_for_selector(".uss-tree")
-    assert page.inner_text("#result-title") == NAMES[0]
-    assert page.is_hidden("#forget")
+    opened(page)
+    sees(page.locator("#result-title")).to_have_text(NAMES[0])
+    sees(page.locator("#forget")).to_be_hidden()
     page.keyboard.press("1")
-    assert page.inner_text(".uss-say") == "You hear: Dog"
-    assert is_heard(page, 1.0, sounds_of()["/m/0bt9lr"], steps=3)
+    hears(page, "Dog")
+    assert is_heard(page, 1.0, sounds_of()["/m/0bt9lr"], within=3 * STEP)
     page.keyboard.press("0")
-    assert is_heard(page, 1.0, sounds_of()["mixture"], steps=4)
+    assert is_heard(page, 1.0, sounds_of()["mixture"], within=4 * STEP)
+
+
+def test_what_was_asked_for_last_is_shown_whatever_comes_later(
+    page: Any, tmp_path: Path, recording: Path
+) -> None:
+    other = tmp_path / "attic.flac"
+    other.write_bytes(recording.read_bytes())
+    tags = holding(page, "**/v1/tag")
+    page.set_input_files("#file", other)
+    becomes(lambda: len(tags), 1)
+    with page.expect_event("requestfailed"):  # nobody waits for it any more
+        choose(page, recording)
+    sees(page.locator("#state")).to_have_text("garden.flac: 6.0 s, 2 sounds found.")
+    sees(page.locator("#sending")).to_be_hidden()
+
+    rows, told = page.locator("#recordings li"), page.locator("#recordings-say")
+    open_jobs(page)
+    dogs = holding(page, "**/recordings?class=Dog*")
+    page.fill("#sound", "Dog")
+    page.click("#filter button")
+    sees(rows).to_have_count(0)  # those of any sound are not those of a dog
+    sees(told).to_have_text("Reading …")
+    sees(page.locator("#recordings")).to_have_attribute("aria-busy", "true")
+    page.fill("#sound", "Cat")
+    page.click("#filter button")
+    sees(rows).to_have_count(len(NAMES))
+    with page.expect_response("**/recordings?class=Dog*") as late:
+        dogs[0].continue_()
+    late.value.finished()
+    separations = holding(page, "**/v1/separate?*")
+    page.click("#all")
+    becomes(lambda: len(separations), 1)
+    page.locator("#recordings button", has_text=NAMES[0]).click()
+    sees(page.locator("#result-title")).to_have_text(NAMES[0])
+    assert [text.split(" · ")[1] for text in rows.all_inner_texts()] == ["Cat 0.75"] * len(NAMES)
+    separations[0].continue_()
+    ready = page.get_by_role(
+        "button", name="Open garden.flac"
+    )  # it does not push aside what was opened meanwhile
+    sees(ready).to_be_visible()
+    sees(page.locator("#result-title")).to_have_text(NAMES[0])
+    ready.click()
+    sees(page.locator("#result-title")).to_have_text("Sounds")
+    sees(ready).to_have_count(0)
 
 
 def test_the_tree_is_walked_and_ticked_by_keys(page: Any, recording: Path) -> None:
@@ -256,6 +276,7 @@ def test_the_tree_is_walked_and_ticked_by_keys(page: Any, recording: Path) -> No
     def focused() -> Any:
         return page.evaluate("document.activeElement.dataset.node")
 
+    active = page.locator("#tree [role=treeitem]:focus")
     for key, node in (
         ("ArrowDown", DOG),
         ("ArrowDown", DOG),
@@ -265,33 +286,33 @@ def test_the_tree_is_walked_and_ticked_by_keys(page: Any, recording: Path) -> No
         ("End", DOG),
     ):
         page.keyboard.press(key)
-        assert focused() == node, key
+        becomes(focused, node)
     page.keyboard.press("Space")
-    assert page.evaluate("document.activeElement.getAttribute('aria-checked')") == "true"
+    sees(active).to_have_attribute("aria-checked", "true")
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")  # folds
-    assert page.evaluate("document.activeElement.getAttribute('aria-expanded')") == "false"
-    assert page.locator(f"[data-node='{DOG}']").is_hidden()
+    sees(active).to_have_attribute("aria-expanded", "false")
+    sees(page.locator(f"[data-node='{DOG}']")).to_be_hidden()
     page.keyboard.press("ArrowDown")
-    assert focused() == "/m/0jbk"
-    assert page.locator("#tree [tabindex='0']").count() == 1
+    becomes(focused, "/m/0jbk")
+    sees(page.locator("#tree [tabindex='0']")).to_have_count(1)
 
 
 def test_more_of_a_stretch_is_asked_for_by_example(page: Any, service: Running, recording: Path) -> None:
     choose(page, recording)
-    assert page.is_disabled("#more")
+    sees(page.locator("#more")).to_be_disabled()
+    sees(page.locator("#view")).to_be_visible()
     box = page.locator("#view").bounding_box()
     page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + 20)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 30, steps=3)
     page.mouse.up()
-    assert [float(page.input_value(f"#{name}")) for name in ("from", "to")] == pytest.approx(
-        [1.5, 3.0], abs=0.11
-    )
+    marked = pytest.approx([1.5, 3.0], abs=0.11)
+    becomes(lambda: [float(page.input_value(f"#{name}")) for name in ("from", "to")], marked)
     page.fill("#from", "2")
     page.fill("#to", "3")
     page.click("#more")
-    page.wait_for_selector(".uss-tree")
+    opened(page)
     (example,) = service.backend.asked[-1].examples
     heard, rate = soundfile.read(io.BytesIO(example))
     assert len(heard) / rate == pytest.approx(1.0, abs=0.01)
@@ -299,11 +320,12 @@ def test_more_of_a_stretch_is_asked_for_by_example(page: Any, service: Running, 
 
 
 def test_what_a_microphone_hears_is_a_recording(page: Any, service: Running) -> None:
-    page.click("#record")
-    page.wait_for_selector("#record[aria-pressed=true]")
+    record = page.locator("#record")
+    record.click()
+    sees(record).to_have_attribute("aria-pressed", "true")
     time.sleep(1.2)  # the microphone of the browser beeps once a second
-    page.click("#record")
-    page.wait_for_selector("#tree li")
+    record.click()
+    sees(page.locator("#tree li").first).to_be_visible()
     heard = service.backend.asked[-1]
     assert heard.seconds > 0.5
     assert np.abs(heard.samples).max() > 0.05
@@ -314,13 +336,12 @@ def test_a_busy_service_is_waited_for_and_a_refusal_is_said(
 ) -> None:
     full = Refusal("queue", expected="room", found="none", status=503, retry_after=1)
     service.backend.refusals = [full, Refusal("recording", expected="a sound", found="a poem", status=422)]
+    forgive(page, "status of 503", "status of 422")
     page.set_input_files("#file", recording)
-    until(page, "document.getElementById('trouble').textContent !== ''")
-    assert page.inner_text("#trouble") == "recording: expected a sound, found a poem"
+    sees(page.locator("#trouble")).to_have_text("recording: expected a sound, found a poem")
     assert service.backend.refusals == []
-    page.troubles.clear()
     choose(page, recording)
-    assert page.inner_text("#trouble") == ""
+    sees(page.locator("#trouble")).to_have_text("")
 
 
 def test_names_of_strangers_are_texts_and_no_policy_is_broken(
@@ -342,10 +363,9 @@ def test_names_of_strangers_are_texts_and_no_policy_is_broken(
     told = {"seconds": 6.0, "segment_seconds": 2, "nodes": [node]}
     page.route("**/v1/tag", lambda route: route.fulfill(status=200, body=json.dumps(told)))
     page.set_input_files("#file", recording)
-    page.wait_for_selector("#tree li")
-    assert evil in page.inner_text("#tree")
+    sees(page.locator("#tree li")).to_contain_text(evil)
     page.click("#all")
-    page.wait_for_selector(".uss-tree")
+    opened(page)
     assert page.evaluate("[globalThis.evil, globalThis.broken]") == [None, None]
 
 
@@ -359,7 +379,7 @@ def test_it_works_offline_from_the_rest_of_the_world_and_asks_one_host_only(
     let_in(page, TOKEN)
     choose(page, recording)
     page.click("#all")
-    page.wait_for_selector(".uss-tree")
+    opened(page)
     elsewhere = [url for url in asked if not url.startswith((service.url, "blob:", "data:"))]
     assert elsewhere == []
 
@@ -372,7 +392,7 @@ def test_it_fits_a_phone_by_day_and_by_night_and_can_be_read(
         choose(page, recording)
         page.locator(".node").first.click()
         page.click("#ticked")
-        page.wait_for_selector(".uss-tree")
+        opened(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 320
         dim = page.evaluate(
             """() => [...document.querySelectorAll('p, h1, h2, label, button, .node span, .node b')]
@@ -400,9 +420,7 @@ def test_axe_finds_nothing_wrong_and_a_keyboard_reaches_everything(separated: An
     page = separated
     page.locator(".node").first.click()
     page.locator(".uss-tree summary").first.click()
-    page.click("#jobs > summary")
-    page.click("#job-list button")
-    page.wait_for_selector("#recordings li")
+    open_jobs(page)
     found = Axe().run(page).response["violations"]
     assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
 
@@ -441,15 +459,14 @@ def test_a_service_that_keeps_nothing_gives_the_stems_away(open_page: Open, reco
         with page.expect_download() as download:
             page.click("#all")
         assert Path(download.value.path()).read_bytes().startswith(b"PK")
-        until(page, "document.getElementById('state').textContent.includes('keeps nothing')")
-        assert page.is_hidden("#result")
+        sees(page.locator("#state")).to_contain_text("keeps nothing")
+        sees(page.locator("#result")).to_be_hidden()
 
 
 def test_nobody_gets_in_without_a_token(open_page: Open, service: Running) -> None:
     page = let_in(open_page(service.url), "wrong")
-    until(page, "document.getElementById('trouble').textContent.includes('token')")
+    sees(page.locator("#trouble")).to_contain_text("token")
     let_in(page, TOKEN)
-    until(page, "document.getElementById('about').textContent.includes('known')")
+    sees(page.locator("#about")).to_contain_text("known")
     assert page.evaluate("sessionStorage.getItem('uss-token')") == TOKEN
     assert CAT not in page.content()
-    page.troubles.clear()

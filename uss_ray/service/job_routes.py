@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
-from itertools import islice
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -19,7 +18,8 @@ from uss_ray.api.request import SoundRequest
 from uss_ray.errors import DataError, OutputError, UssRayError
 from uss_ray.ontology.known import KnownNodes
 from uss_ray.parsing import read_json
-from uss_ray.results.index.find import Finding, Wanted, find_in_parts, has_index, nodes_named
+from uss_ray.results.index.find import Finding, Page, Wanted, find_page, nodes_named
+from uss_ray.results.index.table import NoIndexError
 from uss_ray.results.layout import recording_folder
 from uss_ray.service.asking import asked_for
 from uss_ray.service.body import PARTS_SCHEMA, PLACE_SCHEMA, json_object, uri_of
@@ -197,25 +197,27 @@ def recordings(
     job_id: str,
     class_: Annotated[tuple[str, ...], Query(alias="class", description="Sounds, with all below them.")] = (),
     min_probability: Annotated[float | None, Query(ge=0, le=1)] = None,
-    cursor: Annotated[int, Query(ge=0, description="`next` of the page before.")] = 0,
+    cursor: Annotated[str, Query(max_length=300, description="`next` of the page before.")] = "",
 ) -> JSONResponse:
-    """List what was heard in which recording, as `uss-ray find` does; of a job that runs, what there is by now."""
+    """List what was heard in which recording, as `uss-ray find` does; of a job that runs, what there is by now.
+
+    A page may be short or empty and not be the last: that is the one whose `next` is null.
+    """
     service = service_of(request)
     row = service.jobs.find(request.state.tenant.name, job_id)
     wanted = Wanted(
         node_ids=nodes_named(class_, vocabulary=service.vocabulary) if class_ else None,
         min_probability=min_probability,
     )
-    output = _output_of(service, row)
     try:
-        found = list(islice(find_in_parts(output, wanted=wanted), cursor, cursor + _PAGE + 1))
-    except DataError as error:
-        if has_index(output):  # and it is damaged, for which nobody who asks can do anything
-            raise OutputError(error.item, expected=error.expected, found=error.found) from error
-        found = []
+        page = find_page(_output_of(service, row), wanted=wanted, cursor=cursor, most_rows=_PAGE)
+    except NoIndexError:
+        page = Page(rows=(), next=None)  # not yet
+    except DataError as error:  # it is damaged, for which nobody who asks can do anything
+        raise OutputError(error.item, expected=error.expected, found=error.found) from error
     content = {
-        "recordings": [_reachable(service, row, finding, part=part) for part, finding in found[:_PAGE]],
-        "next": cursor + _PAGE if len(found) > _PAGE else None,
+        "recordings": [_reachable(service, row, finding, part=part) for part, finding in page.rows],
+        "next": page.next,
     }
     return JSONResponse(content, headers=NO_STORE)
 

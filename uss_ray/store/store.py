@@ -421,13 +421,18 @@ class Store:
             yield found.place
 
     def files(
-        self, *, follow_links: bool = True, with_hidden: bool = False, tell: TellOdd = log_odd
+        self,
+        *,
+        follow_links: bool = True,
+        with_hidden: bool = False,
+        after: str = "",
+        tell: TellOdd = log_odd,
     ) -> Iterator[FoundFile]:
         """List every file below a folder or prefix with its size, as it goes; a single file lists itself.
 
         Parameters
         ----------
-        follow_links, with_hidden, tell
+        follow_links, with_hidden, after, tell
             As for `walk`; an object store has neither links nor what could not be listed. Hidden names (a dot in
             front) are such as temporary siblings.
 
@@ -444,36 +449,43 @@ class Store:
         """
         with self._faults(expected="a folder, prefix or file"):
             yield from (
-                self._files_there(with_hidden=with_hidden)
+                self._files_there(with_hidden=with_hidden, after=after)
                 if self.is_remote
-                else self._local_files(follow_links=follow_links, with_hidden=with_hidden, tell=tell)
+                else self._local_files(
+                    follow_links=follow_links, with_hidden=with_hidden, after=after, tell=tell
+                )
             )
 
-    def _local_files(self, *, follow_links: bool, with_hidden: bool, tell: TellOdd) -> Iterator[FoundFile]:
+    def _local_files(
+        self, *, follow_links: bool, with_hidden: bool, after: str, tell: TellOdd
+    ) -> Iterator[FoundFile]:
         top = Path(self.root)
         if top.is_dir():
-            for path, _ in walk(top, follow_links=follow_links, with_hidden=with_hidden, tell=tell):
+            for path, _ in walk(
+                top, follow_links=follow_links, with_hidden=with_hidden, after=after, tell=tell
+            ):
                 yield FoundFile(self._at(path), *_local_facts(path))
         elif top.exists():
             yield FoundFile(self._at(str(top)), *_local_facts(str(top)))
         else:
             raise FileNotFoundError(top)
 
-    def _files_there(self, *, with_hidden: bool) -> Iterator[FoundFile]:
+    def _files_there(self, *, with_hidden: bool, after: str) -> Iterator[FoundFile]:
         system, path = self.file_system()
         if self.scheme in WEB_SCHEMES:
             expected = "a folder, bucket or file that can be listed"
             raise self.error(self._item, expected=expected, found="a web address")
         folder = path.rstrip("/") + "/"
         found_any = False
-        for key, info in _s3_keys(system, folder) if self.scheme in S3_SCHEMES else _found(system, folder):
+        list_keys = _s3_keys if self.scheme in S3_SCHEMES else _found
+        for key, info in list_keys(system, folder, after=after):
             found_any = True
             below = PurePosixPath(key[len(folder) :])
             is_hidden = any(part.startswith(".") for part in below.parts)
             if not key.endswith("/") and (with_hidden or not is_hidden):
                 place = self._at(f"{self.scheme}://{key.lstrip('/')}")
                 yield FoundFile(place, info.get("size"), _tag(info), _changed_at(info))
-        if found_any:
+        if found_any or after:
             return
         if not system.exists(path):
             raise FileNotFoundError(self.root)
@@ -538,14 +550,17 @@ def _changed_at(info: dict[str, Any]) -> float | None:
     return None
 
 
-def _found(system: Any, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    yield from sorted(system.find(folder, detail=True).items())
+def _found(system: Any, folder: str, *, after: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    found = system.find(folder, detail=True).items()
+    yield from sorted((key, info) for key, info in found if not after or key > folder + after)
 
 
-def _s3_keys(system: Any, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _s3_keys(system: Any, folder: str, *, after: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Page through a prefix: s3fs's own listing would hold every key of it in memory."""
     bucket, _, prefix = folder.partition("/")
     request = {"Bucket": bucket, "Prefix": prefix}
+    if after:
+        request["StartAfter"] = prefix + after
     while True:
         page = system.call_s3("list_objects_v2", **request)
         for item in page.get("Contents", ()):

@@ -25,7 +25,12 @@ def log_odd(name: str, why: str) -> None:
 
 
 def walk(
-    folder: Path, *, follow_links: bool = True, with_hidden: bool = False, tell: TellOdd = log_odd
+    folder: Path,
+    *,
+    follow_links: bool = True,
+    with_hidden: bool = False,
+    after: str = "",
+    tell: TellOdd = log_odd,
 ) -> Iterator[tuple[str, int | None]]:
     """List every file below a folder, in the order of their names' code points.
 
@@ -36,6 +41,8 @@ def walk(
         Follow links that lead out of it; those within are followed in any case.
     with_hidden : bool, default=False
         List names with a dot in front as well.
+    after : str, default=""
+        List only what comes after this name, relative to the folder; what is passed over is not asked for its size.
     tell : callable, optional
         Told of folders that cannot be read, links in a circle or out of the folder, and names in no encoding; by
         default the log is.
@@ -52,6 +59,7 @@ def walk(
         If the folder itself cannot be read.
     """
     top = os.path.realpath(folder)
+    above = os.path.join(folder, "")
     # Not recursive: folders may lie deeper in each other than Python may call.
     waiting = [_Level(iter(_entries(str(folder))), top)]
     inside = {top}
@@ -75,7 +83,8 @@ def walk(
                 os.path.relpath(path, folder), f"a link that leads out, to {real} (--follow-links follows it)"
             )
         elif not is_folder:
-            yield path, _size(path)
+            if not after or path.removeprefix(above) > after:
+                yield path, _size(path)
         elif real in inside:
             tell(os.path.relpath(path, folder), _LOOP)
         else:

@@ -20,6 +20,7 @@ from tests.unit.service.kept_job import NAMES, keep_job, result_of
 from tests.unit.service.receiver import SECRET, Receiver, receiving
 from uss_ray.client import Client, ServiceError
 from uss_ray.errors import OutputError, RecordingError
+from uss_ray.service import job_routes
 from uss_ray.service.job_driver import JobEnd, Tell, drive
 from uss_ray.service.jobs import Counts, JobOrder, JobRequest, JobRow, JobTable
 from uss_ray.service.keeper import Keeper, KeepingHere, Life
@@ -365,6 +366,16 @@ def test_recordings_of_results_that_the_service_keeps_lead_to_them(jobs: Jobs, t
     assert jobs.http.delete(row["result"]).status_code == 409
     assert jobs.http.delete(f"/v1/jobs/{job}?results=true").status_code == 200
     assert {jobs.http.get(call).status_code for call in calls} == {404}
+
+
+def test_recordings_come_page_by_page(jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = keep_job(tmp_path / "store", "one")
+    whole = jobs.http.get(f"/v1/jobs/{job}/recordings").json()
+    assert whole["next"] is None
+    monkeypatch.setattr(job_routes, "_PAGE", 3)
+    with Client(jobs.service.url, TOKEN) as client:
+        assert list(client.jobs.recordings(job)) == whole["recordings"]
+    assert jobs.http.get(f"/v1/jobs/{job}/recordings?cursor=100").status_code == 422
 
 
 def test_recordings_of_results_that_lie_elsewhere_have_none_here(jobs: Jobs, tmp_path: Path) -> None:

@@ -91,6 +91,15 @@ def test_listing_is_complete_in_order_and_without_hidden_names(root: Store) -> N
     assert all(place.read() == b"x" for place in listed)
 
 
+def test_a_listing_may_begin_after_a_name(root: Store) -> None:
+    names = ["a-b/x.wav", "a.wav", "a/1.wav", "a/2.wav", "b.wav"]
+    for name in names:
+        (root / name).put(b"x")
+    for place, after in enumerate(names, start=1):
+        assert [file.place.relative_to(root) for file in root.files(after=after)] == names[place:]
+    assert len(list(root.files(after="a.wa"))) == 4
+
+
 def test_listing_a_folder_leaves_out_siblings_that_begin_alike(root: Store) -> None:
     (root / "archive/1.wav").put(b"x")
     (root / "archive-old/2.wav").put(b"x")

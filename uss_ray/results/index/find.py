@@ -47,6 +47,7 @@ _COLUMNS = [
     "frames",
 ]
 _PARTS_AT_ONCE = 8
+_PARTS_OF_A_PAGE = 1000
 _FOLDERS_UP = 9
 # One request gets a part of this size whole; of a larger one only what is needed is read.
 _SMALL_PART_BYTES = 1 << 20
@@ -218,7 +219,7 @@ def root_of(folder: Store) -> tuple[Store, str | None]:
     """
     root = folder
     for _ in range(_FOLDERS_UP):
-        if has_index(root):
+        if _has_index(root):
             name = folder.relative_to(root) if root != folder else None
             return root, None if name is None else unquote(name)
         if root.parent == root:
@@ -248,7 +249,7 @@ def weights_of(root: Store) -> str | None:
     return None
 
 
-def has_index(root: Store) -> bool:
+def _has_index(root: Store) -> bool:
     """Tell whether there is an index that can be listed."""
     try:
         return next(index_parts(root), None) is not None
@@ -284,31 +285,81 @@ def find(root: Location | Store, *, wanted: Wanted) -> Iterator[Finding]:
     OutputError
         If the store does not answer.
     """
-    for _, finding in find_in_parts(Store.of(root, OutputError), wanted=wanted):
-        yield finding
-
-
-def find_in_parts(root: Store, *, wanted: Wanted) -> Iterator[tuple[str, Finding]]:
-    """Find rows as `find` does, each with the name of the part of the index that holds it."""
-    with closing(_matching_tables(root, wanted=wanted)) as tables:
-        for part, table in tables:
+    output = Store.of(root, OutputError)
+    with closing(_matching_tables(output, wanted=wanted)) as tables:
+        for _, table in tables:
             for record in table.to_pylist():
-                yield part, _finding(record, root=root)
+                yield _finding(record, root=output)
 
 
-def _matching_tables(root: Store, *, wanted: Wanted) -> Generator[tuple[str, pa.Table], None, None]:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Page:
+    """Some of the rows that fit.
+
+    Parameters
+    ----------
+    rows : tuple of (str, Finding)
+        Each with the name of the part of the index that holds it.
+    next : str or None
+        Where the next page begins; None where this is the last. A page before it may have few rows, or none: of what
+        is rare, so many parts are looked through at a time.
+    """
+
+    rows: tuple[tuple[str, Finding], ...]
+    next: str | None
+
+
+def find_page(root: Store, *, wanted: Wanted, cursor: str = "", most_rows: int = 100) -> Page:
+    """Find rows as `find` does, a page at a time, in time and memory that hang neither on the index nor on the page.
+
+    Parameters
+    ----------
+    root : Store
+        Output root.
+    wanted : Wanted
+        What must hold, the same for all pages.
+    cursor : str, default=""
+        `Page.next` of the page before.
+    most_rows : int, default=100
+
+    Raises
+    ------
+    ConfigError
+        If the cursor is none.
+    NoIndexError, DataError, OutputError
+        As `find`.
+    """
+    first, _, given = cursor.rpartition(":")
+    if cursor and not (first and given.isdecimal() and given.isascii()):
+        raise ConfigError("cursor", expected="`next` of the page before", found=cursor)
+    rows: list[tuple[str, Finding]] = []
+    with closing(_matching_tables(root, wanted=wanted, first=first)) as tables:
+        for looked, (part, table) in enumerate(tables, start=1):
+            start = int(given) if part == first else 0
+            left = most_rows - len(rows)
+            rows += ((part, _finding(record, root=root)) for record in table.slice(start, left).to_pylist())
+            if len(table) - start > left:
+                return Page(rows=tuple(rows), next=f"{part}:{start + left}")
+            if looked == _PARTS_OF_A_PAGE:
+                return Page(rows=tuple(rows), next=f"{part}:{len(table)}")
+    return Page(rows=tuple(rows), next=None)
+
+
+def _matching_tables(
+    root: Store, *, wanted: Wanted, first: str = ""
+) -> Generator[tuple[str, pa.Table], None, None]:
     expression = wanted.expression()
     pool = ThreadPoolExecutor(_PARTS_AT_ONCE, thread_name_prefix="index")
     ahead: deque[tuple[str, Future[pa.Table]]] = deque()
     try:
-        for part in index_parts(root):
+        for part in index_parts(root, first=f"{first}.parquet" if first else ""):
             name = part.place.name.removesuffix(".parquet")
             ahead.append((name, pool.submit(_read_matching, part, expression=expression)))
             if len(ahead) == 2 * _PARTS_AT_ONCE:
-                first, table = ahead.popleft()
-                yield first, table.result()
-        for first, table in ahead:
-            yield first, table.result()
+                known, table = ahead.popleft()
+                yield known, table.result()
+        for known, table in ahead:
+            yield known, table.result()
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -449,27 +449,39 @@ def read_index(root: Location | Store) -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def index_parts(output: Store) -> Iterator[FoundFile]:
+class NoIndexError(DataError):
+    """There is no part of an index."""
+
+
+def index_parts(output: Store, *, first: str = "") -> Iterator[FoundFile]:
     """List the parts of an index in the order of their names, without empty files, which are markers.
+
+    Parameters
+    ----------
+    output : Store
+        Output root.
+    first : str, default=""
+        Name of a file: parts before it are passed over, and are not asked for anything.
 
     Raises
     ------
-    DataError
-        If there is no part.
+    NoIndexError
+        If there is no part at all.
     OutputError
         If the store cannot be asked.
     """
-    none_yet = True
+    none_yet = not first
     try:
-        for part in (output / INDEX_FOLDER).files():
-            if part.place.name.endswith(".parquet") and part.size_bytes != 0:
+        # A name that `first` begins with comes before it, and so do those between the two.
+        for part in (output / INDEX_FOLDER).files(after=first[:-1]):
+            if part.place.name.endswith(".parquet") and part.size_bytes != 0 and part.place.name >= first:
                 none_yet = False
                 yield part
     except UssRayError as error:
         if not isinstance(error.__cause__, FileNotFoundError):
             raise
     if none_yet:
-        raise DataError(str(output), expected=f"an index ({INDEX_FOLDER}/*.parquet)", found="none")
+        raise NoIndexError(str(output), expected=f"an index ({INDEX_FOLDER}/*.parquet)", found="none")
 
 
 def read_index_part(file: Any, *, name: str) -> pa.Table:

@@ -10,6 +10,7 @@
   const $ = id => document.getElementById(id);
   const facts = JSON.parse($('facts').textContent);
   const known = new Map(); // chunk -> its rows
+  const asked = new Map(); // chunk -> when it is known
   const key = `uss-ray-corrections ${facts.run}`;
   const make = (tag, values = {}, ...inner) => {
     const element = Object.assign(document.createElement(tag), values);
@@ -28,7 +29,7 @@
   }).join('–');
   const address = path => path.split('/').map(encodeURIComponent).join('/');
 
-  let corrections = new Map(JSON.parse(store('getItem') ?? '[]'));
+  let corrections = new Map();
   let chosen = null; // a sound, or 'recordings'
   let shown = ROWS;
   let playing = null;
@@ -48,13 +49,18 @@
   };
 
   function load(chunk) {
-    if (known.has(chunk)) return Promise.resolve(known.get(chunk));
-    return new Promise((resolve, reject) => {
-      const script = make('script', { src: `${facts.folder}/${chunk}.js` });
-      script.onload = () => (known.has(chunk) ? resolve(known.get(chunk)) : reject(new Error(chunk)));
-      script.onerror = () => reject(new Error(chunk));
-      document.head.append(script);
-    });
+    if (!asked.has(chunk)) {
+      asked.set(chunk, new Promise((resolve, reject) => {
+        const script = make('script', { src: `${facts.folder}/${chunk}.js` });
+        script.onload = () => (known.has(chunk) ? resolve() : script.onerror());
+        script.onerror = () => {
+          asked.delete(chunk); // the next who asks tries again
+          reject(new Error(chunk));
+        };
+        document.head.append(script);
+      }));
+    }
+    return asked.get(chunk);
   }
 
   /* the list of sounds */
@@ -77,32 +83,43 @@
   const tell = sound => STATUSES.map((status, n) => (sound.counts[n] ? `${sound.counts[n].toLocaleString()} ${status}` : ''))
     .filter(Boolean).join(', ');
 
-  async function choose(what, isFirst = false) {
+  function choose(what, isFirst = false) {
     chosen = what;
     shown = ROWS;
     $('recordings').setAttribute('aria-pressed', String(what === 'recordings'));
     listSounds();
-    await show();
+    show();
     if (!isFirst) $('title').focus();
   }
 
   /* the rows of one */
 
-  async function show() {
+  /** Rows stand only below the title that they are of: while they are read, there are none. */
+  function show() {
     if (!chosen) return;
-    const isList = chosen === 'recordings';
+    const what = chosen, isList = what === 'recordings', chunk = isList ? what : what.chunk;
     $('filters').hidden = isList;
-    $('title').textContent = isList ? 'Recordings' : chosen.label;
-    try {
-      await (isList ? showRecordings() : showRows());
-    } catch {
-      $('rows').replaceChildren();
-      $('count').textContent = `The rows are not beside this page (${facts.folder}/): copy that folder together with it.`;
-      $('more').hidden = true;
+    $('title').textContent = isList ? 'Recordings' : what.label;
+    $('rows').ariaBusy = String(!known.has(chunk));
+    if (known.has(chunk)) {
+      (isList ? showRecordings : showRows)(known.get(chunk));
+      return;
     }
+    showNone('Reading …');
+    load(chunk).then(() => chosen === what && show(), () => {
+      if (chosen !== what) return; // what was asked for last is not this
+      $('rows').ariaBusy = 'false';
+      showNone(`The rows are not beside this page (${facts.folder}/): copy that folder together with it.`);
+    });
   }
 
-  function matching(rows, recordings) {
+  function showNone(why) {
+    $('rows').replaceChildren();
+    $('count').textContent = why;
+    $('more').hidden = true;
+  }
+
+  function matching({ rows, recordings, sound }) {
     const statuses = new Set([...document.querySelectorAll('#filters [name=status]:checked')].map(box => Number(box.value)));
     const words = $('in').value.toLowerCase();
     const judged = $('judged').value, sureness = $('sureness').value;
@@ -110,7 +127,7 @@
       if (!statuses.has(row.status)) return false;
       if (sureness !== 'all' && (sureness === 'doubtful') !== Boolean(row.isDoubtful)) return false;
       if (words && !recordings[row.recording][0].toLowerCase().includes(words)) return false;
-      const verdict = corrections.get(name(row, recordings))?.verdict;
+      const verdict = corrections.get(name(recordings[row.recording][0], sound))?.verdict;
       return judged === 'all' || (judged === 'open' ? !verdict : Boolean(verdict));
     });
     const by = {
@@ -122,19 +139,18 @@
     return found.sort(by[$('order').value]);
   }
 
-  const name = (row, recordings) => `${recordings[row.recording][0]}\n${chosen.id}`;
+  const name = (recording, sound) => `${recording}\n${sound.id}`;
 
-  async function showRows() {
-    const sound = chosen, data = await load(sound.chunk);
-    if (chosen !== sound) return;
+  function showRows(data) {
+    const sound = chosen;
     const rows = data.rows.map(([recording, status, probability, level, events, spans, stem, isDoubtful]) =>
       ({ recording, status, probability, level, events, spans, stem, isDoubtful }));
-    const found = matching(rows, data.recordings);
+    const found = matching({ rows, recordings: data.recordings, sound });
     const total = sound.counts.reduce((sum, count) => sum + count, 0);
     const left = total - rows.length;
     $('count').textContent = `${found.length.toLocaleString()} of ${total.toLocaleString()} findings (${tell(sound)})`
       + (left ? `. The page holds ${rows.length.toLocaleString()}, the most certain of what was heard first; ${left.toLocaleString()} more are in the index: uss-ray find` : '');
-    $('rows').replaceChildren(...found.slice(0, shown).map(row => line(row, data.recordings)));
+    $('rows').replaceChildren(...found.slice(0, shown).map(row => line(row, data.recordings[row.recording], sound)));
     page(found.length);
   }
 
@@ -143,21 +159,21 @@
     $('more').textContent = `Show ${Math.min(ROWS, count - shown)} more of ${(count - shown).toLocaleString()}`;
   }
 
-  function line(row, recordings) {
-    const [recording, folder = recording] = recordings[row.recording];
-    const at = name(row, recordings), verdict = corrections.get(at)?.verdict;
+  function line(row, [recording, folder = recording], sound) {
+    const at = name(recording, sound), verdict = corrections.get(at)?.verdict;
     const status = STATUSES[row.status];
     const judge = (value, text) => make('button', {
       type: 'button',
       className: `verdict ${value}`,
       textContent: text,
       ariaPressed: String(verdict === value),
-      ariaLabel: `${text}: ${chosen.label} in ${recording}`,
+      ariaLabel: `${text}: ${sound.label} in ${recording}`,
       onclick: () => {
+        recall();
         if (corrections.get(at)?.verdict === value) corrections.delete(at);
-        else corrections.set(at, correction(row, recording, value));
+        else corrections.set(at, correction({ row, recording, sound, verdict: value }));
         keep();
-        const fresh = line(row, recordings);
+        const fresh = line(row, [recording, folder], sound);
         item.replaceWith(fresh);
         fresh.querySelector(`.${value}`).focus();
       },
@@ -167,10 +183,10 @@
       type: 'button',
       className: 'event',
       textContent: `▶ ${stretch(start, end)}`,
-      onclick: () => play({ folder, file: file ?? row.stem, start, end, isOwn: Boolean(file), title: `${chosen.label} in ${recording}` }),
+      onclick: () => play({ folder, file: file ?? row.stem, start, end, isOwn: Boolean(file), title: `${sound.label} in ${recording}` }),
     }));
     if (!row.spans.length && status !== 'absent') {
-      chips.push(make('button', { type: 'button', className: 'event', textContent: '▶ all', onclick: () => play({ folder, file: row.stem, start: 0, title: `${chosen.label} in ${recording}` }) }));
+      chips.push(make('button', { type: 'button', className: 'event', textContent: '▶ all', onclick: () => play({ folder, file: row.stem, start: 0, title: `${sound.label} in ${recording}` }) }));
     }
     if (status === 'absent') {
       chips.push(make('button', { type: 'button', className: 'event', textContent: '▶ recording', onclick: () => play({ folder, start: 0, title: recording }) }));
@@ -192,9 +208,7 @@
     return make('span', { className: 'bar', ariaHidden: 'true' }, inner);
   }
 
-  async function showRecordings() {
-    const data = await load('recordings');
-    if (chosen !== 'recordings') return;
+  function showRecordings(data) {
     const words = $('search').value.toLowerCase();
     const found = data.filter(([id]) => !words || id.toLowerCase().includes(words));
     const left = facts.recordings - data.length;
@@ -210,17 +224,17 @@
 
   /* sound */
 
-  const sound = new Audio();
-  sound.preload = 'auto';
+  const audio = new Audio();
+  audio.preload = 'auto';
 
   function play({ folder, file, start, end, isOwn, title }) {
     playing = { end: isOwn ? undefined : end, title };
-    sound.src = file ? `${address(folder)}/${address(file)}` : `${address(folder)}/report.mp3`;
+    audio.src = file ? `${address(folder)}/${address(file)}` : `${address(folder)}/report.mp3`;
     const at = isOwn ? 0 : Math.max(0, start - 0.3);
-    sound.onloadedmetadata = () => {
-      sound.currentTime = at;
+    audio.onloadedmetadata = () => {
+      audio.currentTime = at;
     };
-    sound.play().catch(() => {});
+    audio.play().catch(() => {});
     told(`${title}, ${end === undefined ? clock(start) : stretch(start, end)}`);
   }
 
@@ -229,25 +243,28 @@
     $('deck').hidden = false;
   }
 
-  sound.addEventListener('timeupdate', () => {
-    if (playing?.end !== undefined && sound.currentTime >= playing.end + 0.3 && !sound.paused) sound.pause();
+  audio.addEventListener('timeupdate', () => {
+    if (playing?.end !== undefined && audio.currentTime >= playing.end + 0.3 && !audio.paused) audio.pause();
   });
-  sound.addEventListener('error', () => {
+  audio.addEventListener('error', () => {
     if (playing) told(`${playing.title} cannot be played: its sound is not beside this page, or of a format this browser does not play.`);
   });
-  for (const event of ['play', 'pause', 'ended']) sound.addEventListener(event, () => {
-    $('stop').textContent = sound.paused ? '▶' : '❚❚';
-    $('stop').setAttribute('aria-label', sound.paused ? 'Play' : 'Pause');
+  const isOn = () => !audio.paused && !audio.error;
+  for (const event of ['play', 'waiting', 'playing', 'pause', 'ended', 'error']) audio.addEventListener(event, () => {
+    const waits = isOn() && audio.readyState < HTMLMediaElement.HAVE_FUTURE_DATA;
+    $('waits').hidden = !waits;
+    $('stop').textContent = isOn() ? '❚❚' : '▶';
+    $('stop').setAttribute('aria-label', isOn() ? 'Pause' : 'Play');
   });
 
   /* right and wrong */
 
-  function correction(row, recording, verdict) {
+  function correction({ row, recording, sound, verdict }) {
     return {
       recording_id: recording,
-      node_id: chosen.id,
-      label: chosen.label,
-      level: chosen.level,
+      node_id: sound.id,
+      label: sound.label,
+      level: sound.level,
       start_seconds: null,
       end_seconds: null,
       verdict,
@@ -256,6 +273,12 @@
       weights_sha256: facts.weights,
       noted_at: new Date().toISOString(),
     };
+  }
+
+  /** What was said in other windows since counts too. */
+  function recall() {
+    const kept = store('getItem');
+    if (kept) corrections = new Map(JSON.parse(kept));
   }
 
   function keep() {
@@ -289,9 +312,10 @@
     try {
       const read = JSON.parse(await file.text());
       if (read.format !== 'uss-ray-corrections') throw new Error();
+      recall();
       for (const one of read.corrections) corrections.set(`${one.recording_id}\n${one.node_id}`, one);
       keep();
-      await show();
+      show();
     } catch {
       $('said').textContent = `${file.name} is no JSON file of corrections.`;
     }
@@ -311,7 +335,11 @@
     show();
   };
   $('recordings').onclick = () => choose('recordings');
-  $('stop').onclick = () => (sound.paused ? sound.play().catch(() => {}) : sound.pause());
+  $('stop').onclick = () => {
+    if (isOn()) return audio.pause();
+    if (audio.error) audio.load(); // once more
+    return audio.play().catch(() => {});
+  };
   $('save-json').onclick = () => save('corrections.json', 'application/json', asJson());
   $('save-csv').onclick = () => save('corrections.csv', 'text/csv', asCsv());
   $('forget').onclick = () => {
@@ -320,7 +348,12 @@
     keep();
     show();
   };
-  $('load').onchange = event => take(event.target.files[0]);
+  let taken = Promise.resolve(); // files count in the order in which they were chosen
+  $('load').onchange = ({ target }) => {
+    const [file] = target.files;
+    target.value = ''; // the same one may be chosen again
+    if (file) taken = taken.then(() => take(file));
+  };
   document.addEventListener('keydown', event => {
     if (event.key === ' ' && !event.target.closest('button, a, input, select, textarea, summary') && playing) {
       event.preventDefault();
@@ -328,6 +361,15 @@
     }
   });
 
+  function refresh() {
+    recall();
+    sayCorrections();
+    show();
+  }
+  addEventListener('storage', event => event.key === key && refresh());
+  addEventListener('pageshow', event => event.persisted && refresh());
+
+  recall();
   listSounds();
   sayCorrections();
   const first = facts.sounds.find(one => heard(one)) ?? facts.sounds[0];

@@ -44,6 +44,12 @@ class Decoded extends UssRayPlayer.OneClock {
     return this.buffers.get(file.url);
   }
 
+  play(at) {
+    // What is not there yet would be late, and the rest be heard from another place until then.
+    if ([...this.volumes.keys()].some(lane => !this.begun.has(lane))) this.halt();
+    return super.play(at);
+  }
+
   /** Begin at a place, or where what sounds already will be then. */
   async begin(at) {
     const turn = ++this.turn;
@@ -66,6 +72,7 @@ class Decoded extends UssRayPlayer.OneClock {
     }));
     this.at = start;
     this.origin = when - start;
+    this.started = turn;
   }
 
   async load(lane) {
@@ -131,6 +138,11 @@ class Elements {
     }
     this.stamp = now;
     return this.at;
+  }
+
+  get isWaiting() {
+    const leader = this.leader?.element;
+    return this.running && (this.beginning > 0 || Boolean(leader && leader.readyState < 3 && !leader.ended));
   }
 
   hear(volumes) {

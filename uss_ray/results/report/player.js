@@ -1,8 +1,7 @@
-/* The player of USS-Ray: one transport for a recording and all its stems. No dependency, no build step.
+/* The player of USS-Ray: one transport for a recording and all its stems.
  *
- * A page puts the file into a <script>, or imports it as an ES module, and calls UssRayPlayer.mount for each markup of
- * player.html.j2. Sound comes from an engine: `files.js` plays files, and who mounts a player may bring another. Numbers
- * such as places of ticks are data attributes: a strict policy forbids style ones. */
+ * A page has the file as a <script> or an ES module, and calls UssRayPlayer.mount for each markup of player.html.j2. Sound
+ * comes from an engine: `files.js`, or what the mount is given. A strict policy forbids styles: numbers are data attributes. */
 (() => {
 'use strict';
 if (globalThis.UssRayPlayer) return;
@@ -22,8 +21,7 @@ function clock(seconds, decimals = 1) {
   return decimals ? `${text}.${String(units % 10 ** decimals).padStart(decimals, '0')}` : text;
 }
 
-/** `moved` hears between which places in [0, 1] a pointer is drawn over an element, `ended` where it is let go, and
- * whether it had been drawn at all. */
+/** `moved` hears between which places in [0, 1] a pointer is drawn, `ended` where it is let go, and whether it was drawn. */
 function drag(element, moved, ended) {
   element.addEventListener('pointerdown', begun => {
     if (begun.button !== 0) return;
@@ -42,8 +40,7 @@ function drag(element, moved, ended) {
   });
 }
 
-/** Buffers on one clock of Web Audio, which stay together to the sample. An engine says in `begin(at)` where they come
- * from, and keeps in `begun` which lanes it has thought of. */
+/** Buffers on one clock of Web Audio, together to the sample. An engine's `begin(at)` brings them, of the lanes in `begun`. */
 class OneClock {
   isExact = true;
   words = 'All sounds play on one clock, exact to the sample.';
@@ -54,7 +51,8 @@ class OneClock {
   sources = [];
   at = 0;
   until = Infinity; // what is scheduled ends there
-  turn = 0; // of begin: an older one has nothing more to say
+  turn = 0; // of begin
+  started = 0; // the turn that sounds
   running = false;
 
   constructor(name, data, onTrouble) {
@@ -75,6 +73,10 @@ class OneClock {
   time() {
     if (!this.running || this.origin === undefined) return this.at;
     return Math.max(this.at, Math.min(this.until, this.context.currentTime - this.origin));
+  }
+
+  get isWaiting() {
+    return this.running && (this.started !== this.turn || (this.time() >= this.until && this.until < this.data.seconds));
   }
 
   hear(volumes) {
@@ -104,7 +106,7 @@ class OneClock {
     return this.gains.get(lane);
   }
 
-  /** Bring lanes to their volumes at once: before the first of their buffers. */
+  /** Without a fade: before the first buffer. */
   level(lanes) {
     for (const lane of lanes) this.gain(lane).gain.value = this.volumes.get(lane) ?? 0;
   }
@@ -171,7 +173,6 @@ class Player {
       place !== RECORDING && lane.groups.includes(group) && lane.files.length ? [place] : []);
   }
 
-  /** Volumes of what is heard. */
   audible() {
     const lanes = this.sounding().filter(lane => !this.failed.has(lane));
     return new Map(lanes.map(lane => [lane, this.volume * (this.faders.get(lane) ?? 1)]));
@@ -218,7 +219,11 @@ class Player {
       element.classList.toggle('is-silent', this.solo.size > 0 ? lane !== RECORDING && !this.solo.has(lane) : this.muted.has(lane));
     }
     this.button('whole').ariaPressed = !this.solo.size && !this.muted.size;
-    this.say(`You hear: ${this.describe()}`, '.uss-say');
+    this.tell();
+  }
+
+  tell(waits = false) {
+    this.say(`${waits ? 'Reading' : 'You hear'}: ${this.describe()}`, '.uss-say');
   }
 
   choose(lane) {
@@ -329,6 +334,7 @@ class Player {
       players.delete(this);
       return;
     }
+    this.tell(this.engine.isWaiting);
     if (!this.isPlaying) return;
     this.engine.tick?.();
     const { start, end } = (this.isLooping && this.loop) || { start: 0, end: this.data.seconds };
@@ -454,7 +460,7 @@ class Player {
     });
   }
 
-  /** What lies under the pointer is read out: time, frequency, level and probability. */
+  /** What lies under the pointer is read out. */
   bindReading(track) {
     track.addEventListener('pointermove', event => {
       if (event.pointerType === 'touch') return;
@@ -515,7 +521,7 @@ class Player {
 const players = new Set();
 
 globalThis.UssRayPlayer = {
-  /** Bring the markup of a player to life; the player is given back. */
+  /** Bring markup to life. */
   mount(root, options) {
     const player = new Player(root, options);
     players.add(player);

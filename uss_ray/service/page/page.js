@@ -1,4 +1,4 @@
-/* The page of a service: a recording goes in, its sounds are found, ticked, separated and heard. */
+/* The page of a service. */
 import { draw } from './picture.js';
 import { Windows, pause, pcm, stemOf, wav } from './windows.js';
 
@@ -16,7 +16,8 @@ const make = (name, facts = {}, ...inner) => {
   return one;
 };
 const seconds = text => Number($(text).value);
-const state = { ticked: new Set() };
+const state = { ticked: new Set(), turn: 0 };
+const sends = new Set(), turns = {};
 /** Markup of our own, in which words of strangers are texts already. */
 const markup = text => Object.assign(make('template'), { innerHTML: text }).content;
 const note = text => make('span', { class: 'uss-note' }, text);
@@ -37,7 +38,7 @@ function letIn() {
 }
 
 /** One request; `onSent` hears which part of the body has gone. */
-function once(path, { method = 'GET', body, type = 'blob', onSent } = {}) {
+function once(path, { method = 'GET', body, type = 'blob', onSent, signal } = {}) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open(method, path);
@@ -47,16 +48,17 @@ function once(path, { method = 'GET', body, type = 'blob', onSent } = {}) {
     request.onload = () => resolve(request);
     request.onerror = () => reject(new Error('The service cannot be reached.'));
     request.onabort = () => reject(new DOMException('Stopped.', 'AbortError'));
-    if (body) state.sending = request;
+    signal?.addEventListener('abort', () => request.abort());
     request.send(body);
   });
 }
 
 async function call(path, options = {}) {
   for (let tries = 0; ; tries += 1) {
-    const answer = await once(path, options);
+    const known = token, answer = await once(path, options);
     if (answer.status < 400) return answer.response;
     if (answer.status === 401) {
+      if (known !== token) continue; // it was given meanwhile
       if (token) $('trouble').textContent = 'This service does not know the token.';
       await letIn();
       $('trouble').textContent = '';
@@ -64,6 +66,7 @@ async function call(path, options = {}) {
       const seconds = Number(answer.getResponseHeader('retry-after')) || 1;
       if (options.body) say(`The service is busy; asked again in ${seconds} s.`);
       await pause(seconds);
+      options.signal?.throwIfAborted();
     } else {
       const said = await new Response(answer.response).json().catch(() => ({})); // an edge answers as it likes
       throw new Error(said.detail ?? `The service answered ${answer.status}.`);
@@ -73,26 +76,49 @@ async function call(path, options = {}) {
 
 const ask = async (path, options) => JSON.parse(await (await call(path, options)).text());
 
-async function send(path, { body, doing, take = ask }) {
+async function about() {
+  const info = state.info ??= await ask('v1/info');
+  return { ...info, kept: info.keeps && Math.min(KEPT_SECONDS, info.limits.kept_seconds) };
+}
+
+async function send(path, { body, name, doing, take = ask, stop = new AbortController() }) {
+  sends.add(stop);
   show('sending');
   const onSent = part => {
+    if ([...sends].at(-1) !== stop) return; // the last is told
     $('progress').value = part;
-    say(part < 1 ? `Sending ${state.name}: ${Math.round(100 * part)} %` : doing);
+    say(part < 1 ? `Sending ${name}: ${Math.round(100 * part)} %` : doing);
     if (part === 1) $('progress').removeAttribute('value');
   };
   try {
-    return await take(path, { method: 'POST', body, onSent });
+    return await take(path, { method: 'POST', body, onSent, signal: stop.signal });
   } finally {
-    show('sending', false);
+    sends.delete(stop);
+    show('sending', sends.size > 0);
   }
 }
 
-/** Do something a person asked for; what goes wrong is said. */
+/** A place shows what was asked for last: an answer that comes after the next question is dropped. */
+async function latest(place, answer) {
+  const turn = turns[place] = (turns[place] ?? 0) + 1, told = $(`${place}-say`) ?? {};
+  $(place).ariaBusy = true;
+  told.textContent = 'Reading …';
+  try {
+    return await answer;
+  } finally {
+    if (turn !== turns[place]) throw new DOMException('', 'Overtaken');
+    $(place).ariaBusy = false;
+    told.textContent = '';
+  }
+}
+
+/** What goes wrong is said. */
 const attempt = action => async (...given) => {
   $('trouble').textContent = '';
   try {
     await action(...given);
   } catch (error) {
+    if (error.name === 'Overtaken') return;
     if (error.name === 'AbortError') say('Stopped.');
     else { say(''); $('trouble').textContent = error.message; }
   }
@@ -101,37 +127,39 @@ const attempt = action => async (...given) => {
 /* a recording */
 
 const take = attempt(async (recording, name) => {
-  Object.assign(state, { recording, name, sound: null });
+  state.listening?.abort();
+  const stop = new AbortController();
+  Object.assign(state, { recording, name, sound: null, listening: stop, turn: state.turn + 1 });
   state.ticked.clear();
   $('from').value = $('to').value = 0;
   mark();
   URL.revokeObjectURL($('original').src);
   $('original').src = URL.createObjectURL(recording);
+  show('heard', false);
   show('found', false);
-  const drawn = look();
-  const told = await send('v1/tag', { body: recording, doing: `Listening to ${name} …` });
-  await drawn;
-  const known = (await ask('v1/classes')).classes;
-  showFound(told, new Map(known.map(node => [node.node_id, node])));
+  const [told, { classes }] = await latest('found', Promise.all([
+    send('v1/tag', { body: recording, name, doing: `Listening to ${name} …`, stop }), ask('v1/classes'), look(recording),
+  ]));
+  showFound(told, new Map(classes.map(node => [node.node_id, node])));
   say(`${name}: ${told.seconds.toFixed(1)} s, ${told.nodes.length} sounds found.`);
 });
 
-async function look() {
+async function look(recording) {
+  let sound = null; // what this browser cannot read, the service may
   try {
-    if (state.recording.size > DECODED_BYTES) throw new Error('too large');
-    const bytes = await state.recording.arrayBuffer();
-    state.sound = await new OfflineAudioContext(1, 1, 44100).decodeAudioData(bytes);
-    draw($('picture'), state.sound);
-    $('from').max = $('to').max = state.sound.duration.toFixed(1);
-  } catch {
-    state.sound = null; // what this browser cannot read, the service may
-  }
-  show('heard', Boolean(state.sound));
+    if (recording.size < DECODED_BYTES) sound = await new OfflineAudioContext(1, 1, 44100).decodeAudioData(await recording.arrayBuffer());
+  } catch {}
+  if (recording !== state.recording) return;
+  state.sound = sound;
+  show('heard', Boolean(sound));
+  if (!sound) return;
+  draw($('picture'), sound);
+  $('from').max = $('to').max = sound.duration.toFixed(1);
 }
 
 let recorder = null;
 async function record() {
-  if (recorder) {
+  if (recorder?.context) {
     const { context, stream, blocks } = recorder;
     recorder = null;
     Object.assign($('record'), { ariaPressed: false, textContent: 'Record' });
@@ -141,15 +169,22 @@ async function record() {
     const parts = blocks.map(block => pcm(block[0].length * channels, at => block[at % channels][Math.floor(at / channels)]));
     return take(wav(parts, { channels, rate: context.sampleRate }), 'what was recorded');
   }
-  const stream = await navigator.mediaDevices.getUserMedia({
-    audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false },
-  }).catch(error => { throw new Error(`The microphone cannot be heard: ${error.message}`); });
-  const context = new AudioContext();
-  await context.audioWorklet.addModule('assets/recorder.js');
-  const node = new AudioWorkletNode(context, 'recorder'), blocks = [];
-  node.port.onmessage = ({ data }) => blocks.push(data);
-  context.createMediaStreamSource(stream).connect(node);
-  recorder = { context, stream, blocks };
+  if (recorder) return undefined; // one microphone is on its way
+  recorder = {};
+  let stream;
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
+    const context = new AudioContext();
+    await context.audioWorklet.addModule('assets/recorder.js');
+    const node = new AudioWorkletNode(context, 'recorder'), blocks = [];
+    node.port.onmessage = ({ data }) => blocks.push(data);
+    context.createMediaStreamSource(stream).connect(node);
+    recorder = { context, stream, blocks };
+  } catch (error) {
+    recorder = null;
+    for (const track of stream?.getTracks() ?? []) track.stop();
+    throw new Error(`The microphone cannot be heard: ${error.message}`);
+  }
   Object.assign($('record'), { ariaPressed: true, textContent: 'Stop recording' });
   return say('Recording …');
 }
@@ -267,23 +302,29 @@ function go(item) {
 /* jobs: archives that were separated before */
 
 async function showJobs() {
+  show('of-job', false);
   const jobs = [];
-  for (let page = { next: '' }; page.next !== null; jobs.push(...page.jobs)) page = await ask(`v1/jobs?cursor=${page.next}`);
+  for (let page = { next: '' }; page.next !== null; jobs.push(...page.jobs)) page = await latest('job-list', ask(`v1/jobs?cursor=${page.next}`));
   jobs.sort((a, b) => b.created_at - a.created_at);
   $('job-list').replaceChildren(...jobs.map(job => make('li', {}, make('button', { 'data-job': job.id }, job.input.uri),
     note(` ${job.status}, ${job.finished} of ${job.found} recordings${job.failed ? `, ${job.failed} failed` : ''} · ${new Date(1000 * job.created_at).toLocaleString()}`))));
-  show('no-jobs', !jobs.length);
-  show('of-job', false);
+  if (!jobs.length) $('job-list-say').textContent = 'None yet. Archives are separated by POST /v1/jobs.';
+}
+
+function showJob(job) {
+  state.job = job;
+  for (const one of $('job-list').querySelectorAll('button')) one.ariaPressed = one.dataset.job === job;
+  const sound = $('sound').value.trim();
+  state.asked = `v1/jobs/${job}/recordings?${new URLSearchParams(sound && { class: sound })}`;
+  $('recordings').replaceChildren();
+  show('further', false);
+  show('of-job');
+  return showMore('');
 }
 
 /** The rows of a recording stand together. */
-async function showRecordings(cursor = 0, job = state.job) {
-  state.job = job;
-  for (const one of $('job-list').querySelectorAll('button')) one.ariaPressed = one.dataset.job === job;
-  const asked = new URLSearchParams({ cursor }), sound = $('sound').value.trim();
-  if (sound) asked.set('class', sound);
-  const page = await ask(`v1/jobs/${job}/recordings?${asked}`), list = $('recordings');
-  if (!cursor) list.replaceChildren();
+async function showMore(cursor = state.next) {
+  const list = $('recordings'), page = await latest('recordings', ask(`${state.asked}&cursor=${encodeURIComponent(cursor)}`));
   for (const { recording_id: name, result, label, probability, stem } of page.recordings) {
     if (list.lastChild?.dataset.name !== name) {
       const way = result ? make('button', { 'data-result': result.split('/').at(-1) }, name) : name;
@@ -293,29 +334,30 @@ async function showRecordings(cursor = 0, job = state.job) {
   }
   state.next = page.next;
   show('further', page.next !== null);
-  show('no-recordings', !list.children.length);
-  show('of-job');
+  if (page.next !== null && !page.recordings.length) return showMore(); // of what is rare there may be none yet
+  if (!list.children.length) $('recordings-say').textContent = 'Nothing was heard.';
 }
 
 /* what comes of it */
 
 async function separate({ ids = [], example } = {}) {
+  const { recording, name } = state, turn = state.turn += 1;
   const asked = new URLSearchParams([['residual', true], ...ids.map(id => ['class', id])]);
-  let body = state.recording;
+  let body = recording;
   if (example) {
     body = new FormData();
-    body.append('audio', state.recording, 'audio');
+    body.append('audio', recording, 'audio');
     body.append('example', example, 'stretch.wav');
   }
-  const doing = `Separating ${state.name} …`;
-  if (!state.keeps) {
-    await save(send(`v1/separate?${asked}`, { body, doing, take: call }), 'sounds.zip');
-    return say(`${state.name}: separated and saved. This service keeps nothing, so nothing plays here.`);
+  const keep = (await about()).kept, given = { body, name, doing: `Separating ${name} …` };
+  if (!keep) {
+    await save(send(`v1/separate?${asked}`, { ...given, take: call }), 'sounds.zip');
+    return say(`${name}: saved. This service keeps nothing, so nothing plays here.`);
   }
-  asked.set('keep', state.keeps);
-  const made = await send(`v1/separate?${asked}`, { body, doing });
-  say(`${state.name}: separated.`);
-  return open(made.id);
+  const made = await send(`v1/separate?${asked}&keep=${keep}`, given);
+  if (turn === state.turn) await open(made.id);
+  else $('ready').append(make('button', { 'data-result': made.id }, `Open ${name}`));
+  return say(`${name}: separated.`);
 }
 
 const loader = id => async (stems, start, frames) => {
@@ -324,15 +366,19 @@ const loader = id => async (stems, start, frames) => {
 };
 
 async function open(id) {
+  state.turn += 1;
   state.player?.pause();
-  location.hash = id;
-  const known = await ask(`v1/results/${id}`), drawn = markup(await (await call(`v1/results/${id}/player`)).text());
-  if (location.hash !== `#${id}`) return; // another was opened meanwhile
-  const pictures = [...drawn.querySelectorAll('img')].map(image => [image, image.getAttribute('src')]);
+  say('Opening …');
+  const [known, text] = await latest('result', Promise.all([
+    ask(`v1/results/${id}`), call(`v1/results/${id}/player`).then(page => page.text()),
+  ]));
+  say('');
+  const drawn = markup(text), pictures = [...drawn.querySelectorAll('img')].map(image => [image, image.getAttribute('src')]);
   for (const [image] of pictures) image.removeAttribute('src');
   $('player-place').replaceChildren(drawn);
   show('result');
   state.result = id;
+  history.replaceState(null, '', `#${id}`);
   state.player = UssRayPlayer.mount($('player-place').firstElementChild, {
     engine: (data, onTrouble) => new Windows(data, onTrouble, loader(id)),
   });
@@ -344,7 +390,7 @@ async function open(id) {
   fill(pictures);
 }
 
-/** One after the other: of a browser's six connections to a service, sound needs one at once. */
+/** One after the other: sound needs one of a browser's six connections at once. */
 async function fill(pictures) {
   for (const [image, url] of pictures) {
     if (!image.isConnected) return;
@@ -353,7 +399,9 @@ async function fill(pictures) {
 }
 
 async function save(made, name) {
+  say(`Fetching ${name} …`);
   const url = URL.createObjectURL(await made);
+  say('');
   make('a', { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
@@ -364,7 +412,7 @@ on('file', 'change', () => {
   if (file) take(file, file.name);
 });
 on('record', 'click', attempt(record));
-on('stop', 'click', () => state.sending?.abort());
+on('stop', 'click', () => { for (const one of sends) one.abort(); });
 UssRayPlayer.drag($('view'), (...ends) => {
   [$('from').value, $('to').value] = ends.map(end => (end * state.sound.duration).toFixed(1));
   mark();
@@ -388,7 +436,9 @@ on('mix', 'click', attempt(() => {
   return save(call(`v1/results/${state.result}/mix.wav?${asked}`), 'mix.wav');
 }));
 on('forget', 'click', attempt(async () => {
-  await call(`v1/results/${state.result}`, { method: 'DELETE' });
+  const { result } = state;
+  await call(`v1/results/${result}`, { method: 'DELETE' });
+  if (result !== state.result) return;
   state.player.pause();
   $('player-place').replaceChildren();
   show('result', false);
@@ -401,10 +451,14 @@ on('player-place', 'click', event => {
   attempt(() => save(call(`${href}?redirect=false`), decodeURIComponent(href.split('/').at(-1))))();
 });
 on('jobs', 'toggle', attempt(() => $('jobs').open && showJobs()));
-on('job-list', 'click', attempt(({ target: { dataset } }) => dataset.job && showRecordings(0, dataset.job)));
-on('filter', 'submit', event => { event.preventDefault(); attempt(showRecordings)(); });
-on('further', 'click', attempt(() => showRecordings(state.next)));
-on('recordings', 'click', attempt(({ target: { dataset } }) => dataset.result && open(dataset.result)));
+on('job-list', 'click', attempt(({ target: { dataset } }) => dataset.job && showJob(dataset.job)));
+on('filter', 'submit', event => { event.preventDefault(); attempt(showJob)(state.job); });
+on('further', 'click', attempt(() => showMore()));
+for (const id of ['recordings', 'ready']) on(id, 'click', attempt(({ target }) => {
+  if (target.parentElement === $('ready')) target.remove();
+  return target.dataset.result && open(target.dataset.result);
+}));
+addEventListener('hashchange', () => location.reload());
 for (const name of ['dragover', 'dragleave', 'drop']) {
   addEventListener(name, event => {
     event.preventDefault();
@@ -415,10 +469,9 @@ for (const name of ['dragover', 'dragleave', 'drop']) {
 }
 
 attempt(async () => {
-  const info = await ask('v1/info');
-  state.keeps = info.keeps && Math.min(KEPT_SECONDS, info.limits.kept_seconds);
-  $('about').textContent = `Version ${info.version}, weights ${info.weights.name}. What is sent stays with this service, ${
-    state.keeps ? `and what comes of it is kept for ${Math.round(state.keeps / 60)} minutes` : 'which keeps nothing'}.`;
-  show('jobs', Boolean(info.jobs));
+  const { version, weights, jobs, kept } = await about();
+  $('about').textContent = `Version ${version}, weights ${weights.name}. What is sent stays with this service, ${
+    kept ? `and what comes of it is kept for ${Math.round(kept / 60)} minutes` : 'which keeps nothing'}.`;
+  show('jobs', Boolean(jobs));
   if (/^#[0-9a-f-]{40,66}$/.test(location.hash)) await open(location.hash.slice(1));
 })();

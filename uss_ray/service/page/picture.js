@@ -1,4 +1,4 @@
-/* A spectrogram of a recording that has not left this browser yet: mel bands, the colours and the 75 dB of the report. */
+/* A spectrogram as the report's, of a recording that has not left this browser yet. */
 const BANDS = 80, COLUMNS = 600, SIZE = 2048, RANGE_DB = 75, MEL = 700;
 const STOPS = [[9, 12, 20], [20, 34, 66], [21, 72, 104], [30, 118, 128], [86, 163, 128], [190, 200, 118], [253, 240, 196]];
 
@@ -38,11 +38,11 @@ export function draw(canvas, buffer) {
     im.fill(0);
     transform(re, im);
     for (let bin = 1; bin < bins; bin += 1) power[column * BANDS + band[bin]] += re[bin] ** 2 + im[bin] ** 2;
-    // Below the width of a band there are bands without a bin of their own.
+    // Low bands may have no bin of their own.
     for (let at = 1; at < BANDS; at += 1) power[column * BANDS + at] ||= power[column * BANDS + at - 1];
   }
   const level = power.map(value => 10 * Math.log10(value + 1e-9)), loudest = level.reduce((a, b) => Math.max(a, b));
-  // A browser raises the rate of what it decodes: the empty bands above a recording's own are left out.
+  // A browser raises the rate: bands above the recording's own are empty.
   const height = 1 + level.reduce((top, value, at) => (value > loudest - RANGE_DB ? Math.max(top, at % BANDS) : top), BANDS / 4);
   Object.assign(canvas, { width: columns, height });
   const context = canvas.getContext('2d'), image = context.createImageData(columns, height);

@@ -1,5 +1,4 @@
-/* An engine of the player that takes sound from a service: windows of PCM on one clock of Web Audio. All stems of a
- * window come in one answer and start at one instant, so they cannot drift, however long the recording. */
+/* An engine of the player that takes sound from a service: windows of PCM, all stems of one in one answer. */
 import './player.js';
 
 const FIRST_SECONDS = 0.5; // little, so that sound begins at once
@@ -33,7 +32,7 @@ export class Windows extends UssRayPlayer.OneClock {
     return super.play(at);
   }
 
-  /** Give out windows until something else is wanted; resolved when the first is on its way. */
+  /** Give out windows until something else is wanted; resolved when the first sounds. */
   begin(at) {
     const turn = ++this.turn;
     const lanes = this.wanted();
@@ -58,11 +57,12 @@ export class Windows extends UssRayPlayer.OneClock {
       if (turn !== this.turn) return;
       const earliest = this.context.currentTime + this.lead;
       if (isFirst || this.origin + frame / rate < earliest - this.lead) {
-        // The first, or one that came too late: the clock of the sound waits for it.
+        // The first, or late: the clock of the sound waits for it.
         this.halt(earliest);
         this.at = frame / rate;
         this.origin = earliest - frame / rate;
         this.level(lanes);
+        this.started = turn;
       }
       const when = this.origin + frame / rate;
       for (const { lane, buffer } of sounds) this.schedule(lane, buffer, { when });
@@ -75,7 +75,7 @@ export class Windows extends UssRayPlayer.OneClock {
     }
   }
 
-  /** The sound of lanes in a window; what has been there lately is not asked for again, so a loop closes at once. */
+  /** The sound of lanes in a window, or what has been there lately: a loop closes at once. */
   window(lanes, start, frames) {
     const key = [start, frames, ...lanes].join();
     if (!this.cache.has(key)) {

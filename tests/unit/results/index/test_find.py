@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.memory import least_peak_bytes
 from uss_ray.errors import ConfigError, DataError, QueryError
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.results.index import find as find_module
-from uss_ray.results.index.find import HEARD, FoundSpan, Wanted, find, nodes_named
+from uss_ray.results.index.find import HEARD, FoundSpan, Wanted, find, find_page, nodes_named
 from uss_ray.results.index.table import (
     ActiveSpan,
     IndexRow,
@@ -23,6 +24,7 @@ from uss_ray.results.index.table import (
     to_table,
     write_index,
 )
+from uss_ray.store import store as store_module
 from uss_ray.store.store import Store
 
 DOG, BARK, CAT = "/m/0bt9lr", "/m/05tny_", "/m/01yrx"
@@ -142,6 +144,81 @@ def test_only_what_fits_is_found(filled: str, wanted: dict[str, Any], rows: list
 def test_a_failed_recording_brings_its_reason(filled: str) -> None:
     (finding,) = find(filled, wanted=Wanted(statuses=("failed",)))
     assert (finding.reason, finding.stem, finding.spans) == ("c.wav: broken", None, ())
+
+
+def many_parts(root: Path, count: int) -> list[tuple[str, str]]:
+    """Write parts of two rows each; of a dog and a cat, but the last of a bark."""
+    for part in range(count):
+        first = (DOG, "Dog") if part < count - 1 else (BARK, "Bark")
+        rows = [a_row(f"{part}.wav", *first, 0.9), a_row(f"{part}.wav", CAT, "Cat", 0.8)]
+        write_index(rows, path=root / "index" / f"{part:04}.parquet")
+    return found(str(root))
+
+
+def pages(root: Path, **asked: Any) -> Iterator[list[tuple[str, str]]]:
+    cursor: str | None = ""
+    while cursor is not None:
+        page = find_page(Store(root), cursor=cursor, **asked)
+        yield [(finding.recording_id, finding.label) for _, finding in page.rows]
+        cursor = page.next
+
+
+def test_pages_hold_every_row_once_and_the_last_costs_what_the_first_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = many_parts(tmp_path, 60)
+    reads, asked = [0], [0]
+    read, facts = find_module._read_matching, store_module._local_facts
+
+    def reading(part: Any, *, expression: Any) -> Any:
+        reads[-1] += 1
+        return read(part, expression=expression)
+
+    def asking(path: str) -> Any:
+        asked[-1] += 1
+        return facts(path)
+
+    monkeypatch.setattr(find_module, "_read_matching", reading)
+    monkeypatch.setattr(store_module, "_local_facts", asking)
+    told = []
+    for page in pages(tmp_path, wanted=Wanted(), most_rows=7):
+        told.append(page)
+        reads.append(0)
+        asked.append(0)
+    assert [row for page in told for row in page] == rows
+    assert [len(page) for page in told] == [7] * 17 + [1]
+    most = (
+        5 + 2 * find_module._PARTS_AT_ONCE
+    )  # five parts have seven rows and the next; so many are read ahead
+    assert max(reads) <= most
+    assert max(asked) <= most
+
+
+def test_what_is_rare_is_looked_for_in_so_many_parts_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many_parts(tmp_path, 25)
+    monkeypatch.setattr(find_module, "_PARTS_OF_A_PAGE", 10)
+    bark = Wanted(node_ids=frozenset([BARK]))
+    assert list(pages(tmp_path, wanted=bark)) == [[], [], [("24.wav", "Bark")]]
+
+
+def test_pages_go_on_where_a_part_has_gone(tmp_path: Path) -> None:
+    rows = many_parts(tmp_path, 3)
+    first = find_page(Store(tmp_path), wanted=Wanted(), most_rows=3)
+    assert first.next == "0001:1"
+    (tmp_path / "index" / "0001.parquet").unlink()
+    after = find_page(Store(tmp_path), wanted=Wanted(), cursor=first.next)
+    assert [(finding.recording_id, finding.label) for _, finding in after.rows] == rows[4:]
+    assert after.next is None
+    (tmp_path / "index" / "0002.parquet").unlink()
+    assert find_page(Store(tmp_path), wanted=Wanted(), cursor=first.next).rows == ()
+
+
+@pytest.mark.parametrize("cursor", ["7", ":7", "0001:", "0001:-1", "0001:²"])
+def test_a_cursor_of_no_page_is_refused(tmp_path: Path, cursor: str) -> None:
+    with pytest.raises(ConfigError, match="cursor"):
+        find_page(Store(tmp_path), wanted=Wanted(), cursor=cursor)
 
 
 def test_an_index_without_stems_is_heard_as_well_and_a_span_may_have_its_own_stem(tmp_path: Path) -> None:
