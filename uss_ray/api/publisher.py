@@ -29,12 +29,11 @@ from uss_ray.results.index.table import (
     to_table,
     write_index_part,
 )
-from uss_ray.results.labels import LabelledRecording, label_text
+from uss_ray.results.labels import LabelledRecording, label_files
 from uss_ray.results.layout import (
     PARTS_FOLDER,
     index_path,
     is_own_file,
-    label_path,
     part_folder,
     recording_folder,
 )
@@ -243,11 +242,8 @@ class Publisher:
             write_report(written, root=staging)
         if self._wanted.options.labels:
             rows = (written.rows.common, *written.rows.own.values())
-            labelled = LabelledRecording.of_rows(rows)
-            for label_format in self._wanted.options.labels:
-                place = staging / label_path(recording.recording_id, label_format=label_format)
-                text = label_text(labelled, label_format=label_format)
-                place.write_text(text, encoding="utf-8", newline="")
+            for name, content in label_files(LabelledRecording.of_rows(rows), self._wanted.options.labels):
+                (staging / name).write_bytes(content)
         commit(
             staging,
             output=self._output,

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from uss_ray.api.inputs import Input, StoredInput, input_of
 from uss_ray.api.publisher import index_name, refuse_existing
 from uss_ray.api.request import SeparationRequest
-from uss_ray.api.separator import Progress, RecordingSeparator, check_place
+from uss_ray.api.separator import Progress, RecordingSeparator
 from uss_ray.api.sounds import SeparatedRecording
 from uss_ray.api.staging import check_apart, check_output, sweep_staging
 from uss_ray.errors import ConfigError, OutputError, RecordingError
@@ -73,9 +73,10 @@ def recordings_at(locations: Sequence[str | BinaryIO], *, request: SeparationReq
                     expected="recordings of different names, for results lie below the name",
                     found=f"the name of {earlier.recording.recording_uri}",
                 )
-    if len(found) == 1:
-        check_place([given.recording for given in found.values()], request=request)
-    return list(found.values())
+    inputs = list(found.values())
+    if len(inputs) == 1 and not request.overwrite:
+        refuse_existing(request.output_store, recording=inputs[0].recording)
+    return inputs
 
 
 def separate_each(

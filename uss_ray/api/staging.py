@@ -110,9 +110,10 @@ def staging_folder(output: Store, *, within: Path | None = None) -> Iterator[Pat
         If it cannot be made; one that is raised inside names the place below the output root.
     """
     try:
+        place = _place_of(output)
         if not output.is_remote:
-            output.local_path().mkdir(parents=True, exist_ok=True)
-        place = within if within and not output.is_remote else _place_of(output)
+            place.mkdir(parents=True, exist_ok=True)
+            place = within or place
         folder, lock = _make_locked(place)
     except OSError as error:
         raise OutputError(

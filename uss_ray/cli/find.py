@@ -199,15 +199,13 @@ def _sorted(findings: Iterator[Finding], asked: FindSounds) -> Iterator[Finding]
 
 def _write_labels(findings: Iterable[Finding], *, place: Store, formats: Sequence[LabelFormat]) -> None:
     from uss_ray.cli.display import say
-    from uss_ray.results.labels import LabelledRecording, label_text
-    from uss_ray.results.layout import label_path
+    from uss_ray.results.labels import LabelledRecording, label_files
 
     recordings = events = 0
-    for recording_id, found in groupby(findings, key=lambda finding: finding.recording_id):
+    for _, found in groupby(findings, key=lambda finding: finding.recording_id):
         labelled = LabelledRecording.of_findings(list(found))
-        for label_format in formats:
-            text = label_text(labelled, label_format=label_format)
-            (place / label_path(recording_id, label_format=label_format)).put(text.encode())
+        for name, content in label_files(labelled, formats):
+            (place / name).put(content)
         recordings += 1
         events += len(labelled.events)
     say(f"{events} labels of {recordings} recordings: {place}/<recording>/labels.*")

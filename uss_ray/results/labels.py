@@ -9,12 +9,13 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from uss_ray.results.index.find import HEARD, Finding, FoundSpan
 from uss_ray.results.index.table import ActiveSpan, IndexRow
+from uss_ray.results.layout import label_path
 from uss_ray.results.options import LabelFormat
 from uss_ray.version import VERSION
 
@@ -141,6 +142,13 @@ def label_text(recording: LabelledRecording, *, label_format: LabelFormat) -> st
     'SPEAKER yard.wav 1 1.500 2.500 <NA> <NA> Dog 0.830 <NA>\n'
     """
     return _WRITERS[label_format](recording)
+
+
+def label_files(recording: LabelledRecording, formats: Iterable[LabelFormat]) -> Iterator[tuple[str, bytes]]:
+    """Give name below the output root and content of each file of labels of a recording."""
+    for label_format in formats:
+        text = label_text(recording, label_format=label_format)
+        yield label_path(recording.recording_id, label_format=label_format), text.encode()
 
 
 def _audacity(recording: LabelledRecording) -> str:

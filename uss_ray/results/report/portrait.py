@@ -15,10 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from uss_ray.results.blocks import Geometry
+from uss_ray.results.index.table import RecordingFacts
+from uss_ray.results.layout import report_sound_path
+from uss_ray.results.options import WriteOptions
 from uss_ray.results.report.preview import SoundCopy
 from uss_ray.results.report.spectrogram import Spectrogram, SpectrogramMeter
 
 _MIXTURE_BANDS = 128
+_BEGINNING_SECONDS = 90.0
 
 StemId = tuple[int | None, str]
 """Level and key of a stem, unique within a recording; the residual of a level has the key `residual`."""
@@ -69,6 +73,21 @@ class PortraitPainter:
         self._meter = SpectrogramMeter(geometry.sample_rate, frames=frames, bands=_MIXTURE_BANDS)
         self._copy = SoundCopy(
             sound, geometry.sample_rate, channels=geometry.channels, max_seconds=max_seconds
+        )
+
+    @classmethod
+    def of(cls, recording: RecordingFacts, options: WriteOptions, *, root: Path) -> PortraitPainter | None:
+        """Begin what the report shows and plays of a recording below a local root; None where there is to be none.
+
+        Its copy to listen to is as long as the recording, or holds the beginning where no sound is to be kept.
+        """
+        if not options.report:
+            return None
+        return cls(
+            Geometry.of(recording),
+            frames=recording.frames,
+            sound=root / report_sound_path(recording.recording_id),
+            max_seconds=_BEGINNING_SECONDS if options.write == "index-only" else math.inf,
         )
 
     def add(self, mixture: Floats) -> None:

@@ -24,6 +24,7 @@ from uss_ray.results.blocks import (
     checked_blocks,
 )
 from uss_ray.results.index.table import RecordingFacts
+from uss_ray.results.report.portrait import PortraitPainter
 from uss_ray.results.stems.part_files import PART_NAME as PART_NAME
 from uss_ray.results.stems.part_files import PartFacts as PartFacts
 from uss_ray.results.stems.part_files import PartWriter
@@ -133,12 +134,11 @@ def join_parts(
     )
     check_length(timeline.frames, recording=recording)
     facts = dataclasses.replace(recording, frames=timeline.frames)
-    encoding = wanted.encoding(geometry, recording=facts, subtype=subtype)
-    tracks = Tracks(wanted, root=root, recording_id=recording.recording_id, encoding=encoding)
+    tracks = Tracks(wanted, root=root, recording=facts, subtype=subtype)
     hand_over = _Handover(root, on_file=on_file)
     activities = timeline.activities()
     with contextlib.ExitStack() as stack:
-        painter = wanted.painter(geometry, recording=facts, root=root)
+        painter = PortraitPainter.of(facts, wanted.options, root=root)
         if painter is not None:
             stack.enter_context(painter)
         on_failure = stack.enter_context(contextlib.ExitStack())

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
-from uss_ray.audio.spec import StemSubtype
-from uss_ray.results.blocks import Geometry
-from uss_ray.results.index.table import RecordingFacts, RunFacts
-from uss_ray.results.layout import report_sound_path
+from uss_ray.results.index.table import RunFacts
 from uss_ray.results.options import WriteOptions
-from uss_ray.results.report.portrait import PortraitPainter
 from uss_ray.results.stem_plan import StemPlan
-from uss_ray.results.stems.files import Encoding
 from uss_ray.silence import SeparationSilence
-
-_BEGINNING_SECONDS = 90.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,31 +40,6 @@ class StemRun:
     def spans_of(self) -> Literal["detected", "active"]:
         """What makes the spans of the index: what is detected, or where each span has a file, what was separated."""
         return "active" if self.options.write == "active-spans" else "detected"
-
-    def encoding(self, geometry: Geometry, *, recording: RecordingFacts, subtype: StemSubtype) -> Encoding:
-        """Say what all stems of a recording have in common."""
-        return Encoding(
-            geometry.sample_rate,
-            geometry.channels,
-            recording.frames,
-            self.options.stem_format,
-            subtype,
-            recording.tags if self.options.metadata else None,
-        )
-
-    def painter(self, geometry: Geometry, *, recording: RecordingFacts, root: Path) -> PortraitPainter | None:
-        """Begin what the report shows and plays of a recording below a local root; None where there is to be none.
-
-        Its copy to listen to is as long as the recording, or holds the beginning where no sound is to be kept.
-        """
-        if not self.options.report:
-            return None
-        return PortraitPainter(
-            geometry,
-            frames=recording.frames,
-            sound=root / report_sound_path(recording.recording_id),
-            max_seconds=_BEGINNING_SECONDS if self.options.write == "index-only" else math.inf,
-        )
 
     @property
     def heard_above_peak(self) -> float:

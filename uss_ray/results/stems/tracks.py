@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from uss_ray.audio.level import dbfs, peak
+from uss_ray.audio.spec import StemSubtype
 from uss_ray.errors import OutputError
-from uss_ray.results.blocks import StemRequest, Stretch
+from uss_ray.results.blocks import Geometry, StemRequest, Stretch
 from uss_ray.results.index.activity import Activities
-from uss_ray.results.index.table import ActiveSpan, IndexRow, Status
+from uss_ray.results.index.table import ActiveSpan, IndexRow, RecordingFacts, Status
 from uss_ray.results.layout import RESIDUAL_SLUG, span_stem_path, stem_path
 from uss_ray.results.report.portrait import StemId
 from uss_ray.results.report.spectrogram import Spectrogram, SpectrogramMeter
@@ -236,10 +237,10 @@ class Tracks:
         Which stems, and how.
     root : Path or None
         Output root; None: whole stems are held in memory.
-    recording_id : str
-        Names the files.
-    encoding : Encoding
-        Their format.
+    recording : RecordingFacts
+        Names the files, and has their rate and channels.
+    subtype : StemSubtype
+        Their coding.
 
     Attributes
     ----------
@@ -252,8 +253,8 @@ class Tracks:
         wanted: StemRun,
         *,
         root: Path | None,
-        recording_id: str,
-        encoding: Encoding,
+        recording: RecordingFacts,
+        subtype: StemSubtype,
     ) -> None:
         self._wanted = wanted
         self._plan = wanted.plan
@@ -264,8 +265,16 @@ class Tracks:
             except OSError as error:
                 found = error.strerror or type(error).__name__
                 raise OutputError(str(root), expected="a folder that can be made", found=found) from error
-        self._recording_id = recording_id
-        self._encoding = encoding
+        self._recording_id = recording.recording_id
+        geometry = Geometry.of(recording)
+        self._encoding = Encoding(
+            geometry.sample_rate,
+            geometry.channels,
+            recording.frames,
+            wanted.options.stem_format,
+            subtype,
+            recording.tags if wanted.options.metadata else None,
+        )
         self._write = wanted.options.write
         self._heard_above_peak = wanted.heard_above_peak
         self._by_place: dict[int, Track] = {}

@@ -23,6 +23,7 @@ from uss_ray.results.blocks import (
 )
 from uss_ray.results.index.activity import ActivityLog, Sounding
 from uss_ray.results.index.table import RecordingFacts
+from uss_ray.results.report.portrait import PortraitPainter
 from uss_ray.results.stem_plan import StemPlan
 from uss_ray.results.stems.stem_run import StemRun
 from uss_ray.results.stems.tracks import Tracks
@@ -69,12 +70,11 @@ def write_estimates(
         If a stem cannot be written.
     """
     geometry = Geometry.of(recording)
-    encoding = wanted.encoding(geometry, recording=recording, subtype=subtype)
-    tracks = Tracks(wanted, root=root, recording_id=recording.recording_id, encoding=encoding)
+    tracks = Tracks(wanted, root=root, recording=recording, subtype=subtype)
     log = ActivityLog(wanted.plan.keys)
     n_frames = 0
     with contextlib.ExitStack() as stack:
-        painter = wanted.painter(geometry, recording=recording, root=root) if root else None
+        painter = PortraitPainter.of(recording, wanted.options, root=root) if root else None
         if painter is not None:
             stack.enter_context(painter)
         on_failure = stack.enter_context(contextlib.ExitStack())

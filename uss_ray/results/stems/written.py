@@ -56,26 +56,24 @@ def assemble(
     started: float | None,
 ) -> WrittenRecording:
     """Make the rows of a recording from finished tracks; `started` as in `writer.write_estimates`."""
+    by_place, shared, held = tracks.by_place(), tracks.shared(), tracks.held()
     took_seconds = None if started is None else time.monotonic() - started
     common = blank_row(recording, run=wanted.facts, processing_seconds=took_seconds)
-    own = {
+    own = _explained(wanted.plan, common=common, activities=activities)
+    own |= {
         place: _with_decoder(_row(track, common=common, activities=activities), recording)
-        for place, track in tracks.by_place().items()
+        for place, track in by_place.items()
     }
-    own |= {place: _sharing(own[place], own[holder]) for place, holder in tracks.shared().items()}
-    rows = RecordingRows(
-        wanted.plan,
-        common=common,
-        probabilities=activities.highest,
-        own=dict(sorted((_explained(wanted.plan, common=common, activities=activities) | own).items())),
-    )
+    own |= {place: _sharing(own[place], own[holder]) for place, holder in shared.items()}
     return WrittenRecording(
         recording=recording,
         run=wanted.facts,
-        rows=rows,
+        rows=RecordingRows(
+            wanted.plan, common=common, probabilities=activities.highest, own=dict(sorted(own.items()))
+        ),
         activities=activities,
         portrait=portrait,
-        held=tracks.held(),
+        held=held,
     )
 
 

@@ -6,9 +6,12 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 
 from uss_ray.results.blocks import Geometry
+from uss_ray.results.index.table import RecordingFacts
+from uss_ray.results.options import WriteMode, WriteOptions
 from uss_ray.results.report.portrait import Portrait, PortraitPainter
 
 RATE = 8000
@@ -49,3 +52,21 @@ def test_a_painter_that_is_given_up_leaves_no_sound(tmp_path: Path) -> None:
     with PortraitPainter(Geometry(RATE, 1), frames=None, sound=tmp_path / "a.mp3") as painter:
         painter.add(np.zeros((1, RATE), np.float32))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("write", "seconds"), [("stems", 100.0), ("active-spans", 100.0), ("index-only", 90.0)]
+)
+def test_a_report_plays_all_of_a_recording_unless_no_sound_is_to_be_kept(
+    tmp_path: Path, recording_facts: RecordingFacts, write: WriteMode, seconds: float
+) -> None:
+    painter = PortraitPainter.of(recording_facts, WriteOptions(write=write), root=tmp_path)
+    assert painter is not None
+    with painter:
+        painter.add(np.zeros((2, 100 * (recording_facts.sample_rate or 0)), np.float32))
+        assert painter.result({}).heard_seconds == seconds
+    assert [path.name for path in tmp_path.rglob("*.*") if path.is_file()] == ["report.mp3"]
+
+
+def test_without_a_report_nothing_is_painted(tmp_path: Path, recording_facts: RecordingFacts) -> None:
+    assert PortraitPainter.of(recording_facts, WriteOptions(report=False), root=tmp_path) is None

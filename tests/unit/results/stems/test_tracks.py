@@ -7,8 +7,7 @@ from tests.unit.results.conftest import stem_run
 from uss_ray.results.blocks import StemRequest, Stretch
 from uss_ray.results.index.activity import ActivityLog
 from uss_ray.results.index.rows import absent_row
-from uss_ray.results.index.table import blank_row
-from uss_ray.results.stems.files import Encoding
+from uss_ray.results.index.table import RecordingFacts, blank_row
 from uss_ray.results.stems.tracks import Tracks
 
 RATE = 100
@@ -21,8 +20,10 @@ SOFT, LOUD = (np.full((1, RATE), level, np.float32) for level in (1e-5, 0.5))
 def tracks_of(tmp_path, run_facts):
     def make(**options):
         wanted = stem_run([DOG, QUERY], run_facts, **({"stem_format": "wav", "draw": False} | options))
-        encoding = Encoding(RATE, 1, 3 * RATE, "wav", "FLOAT")
-        return Tracks(wanted, root=tmp_path, recording_id="a.wav", encoding=encoding)
+        facts = RecordingFacts(
+            recording_id="a.wav", recording_uri="a.wav", sample_rate=RATE, channels=1, frames=3 * RATE
+        )
+        return Tracks(wanted, root=tmp_path, recording=facts, subtype="FLOAT")
 
     return make
 
