@@ -99,7 +99,8 @@ class Publisher:
             If the results cannot be written.
         """
         with staging_folder(self._output, within=self._scratch) as staging:
-            (staging / recording_folder(recording.recording_id)).mkdir(parents=True)
+            folder = recording_folder(recording.recording_id)
+            (staging / folder).mkdir(parents=True)
             wanted, subtype = self._encoded(spec, item=recording.recording_uri)
             written = write_estimates(
                 blocks,
@@ -109,7 +110,7 @@ class Publisher:
                 subtype=subtype,
                 started=started,
             )
-            return self._commit(written, recording=recording, staging=staging)
+            return self._commit(written, folder=folder, staging=staging)
 
     def publish_part(
         self, blocks: Iterable[EstimateBlock], *, recording: Recording, spec: AudioSpec, part: int
@@ -165,7 +166,8 @@ class Publisher:
                     commit(staging, output=output, name=uploaded[-1])
                     file.unlink()
 
-            (staging / recording_folder(recording.recording_id)).mkdir(parents=True)
+            folder = recording_folder(recording.recording_id)
+            (staging / folder).mkdir(parents=True)
             wanted, subtype = self._encoded(spec, item=recording.recording_uri)
             written = join_parts(
                 places,
@@ -178,7 +180,7 @@ class Publisher:
                 on_file=upload,
             )
             _unchanged_sha256(source, recording=recording, parts=())
-            rows = self._commit(written, recording=recording, staging=staging, uploaded=uploaded)
+            rows = self._commit(written, folder=folder, staging=staging, uploaded=uploaded)
         self.commit_recordings([rows], name=index_name(recording))
         self.forget_parts(recording)
         return rows
@@ -234,7 +236,7 @@ class Publisher:
         self,
         written: WrittenRecording,
         *,
-        recording: Recording,
+        folder: str,
         staging: Path,
         uploaded: Sequence[str] = (),
     ) -> RecordingRows:
@@ -247,7 +249,7 @@ class Publisher:
         commit(
             staging,
             output=self._output,
-            name=recording_folder(recording.recording_id),
+            name=folder,
             keep=uploaded,
             is_own=is_own_file,
         )

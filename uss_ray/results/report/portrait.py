@@ -76,7 +76,9 @@ class PortraitPainter:
         )
 
     @classmethod
-    def of(cls, recording: RecordingFacts, options: WriteOptions, *, root: Path) -> PortraitPainter | None:
+    def of(
+        cls, recording: RecordingFacts, options: WriteOptions, *, geometry: Geometry, root: Path
+    ) -> PortraitPainter | None:
         """Begin what the report shows and plays of a recording below a local root; None where there is to be none.
 
         Its copy to listen to is as long as the recording, or holds the beginning where no sound is to be kept.
@@ -84,7 +86,7 @@ class PortraitPainter:
         if not options.report:
             return None
         return cls(
-            Geometry.of(recording),
+            geometry,
             frames=recording.frames,
             sound=root / report_sound_path(recording.recording_id),
             max_seconds=_BEGINNING_SECONDS if options.write == "index-only" else math.inf,

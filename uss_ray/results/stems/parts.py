@@ -134,11 +134,11 @@ def join_parts(
     )
     check_length(timeline.frames, recording=recording)
     facts = dataclasses.replace(recording, frames=timeline.frames)
-    tracks = Tracks(wanted, root=root, recording=facts, subtype=subtype)
+    tracks = Tracks(wanted, root=root, recording=facts, geometry=geometry, subtype=subtype)
     hand_over = _Handover(root, on_file=on_file)
     activities = timeline.activities()
     with contextlib.ExitStack() as stack:
-        painter = PortraitPainter.of(facts, wanted.options, root=root)
+        painter = PortraitPainter.of(facts, wanted.options, geometry=geometry, root=root)
         if painter is not None:
             stack.enter_context(painter)
         on_failure = stack.enter_context(contextlib.ExitStack())

@@ -238,7 +238,9 @@ class Tracks:
     root : Path or None
         Output root; None: whole stems are held in memory.
     recording : RecordingFacts
-        Names the files, and has their rate and channels.
+        Names the files.
+    geometry : Geometry
+        Of the recording.
     subtype : StemSubtype
         Their coding.
 
@@ -254,6 +256,7 @@ class Tracks:
         *,
         root: Path | None,
         recording: RecordingFacts,
+        geometry: Geometry,
         subtype: StemSubtype,
     ) -> None:
         self._wanted = wanted
@@ -266,7 +269,6 @@ class Tracks:
                 found = error.strerror or type(error).__name__
                 raise OutputError(str(root), expected="a folder that can be made", found=found) from error
         self._recording_id = recording.recording_id
-        geometry = Geometry.of(recording)
         self._encoding = Encoding(
             geometry.sample_rate,
             geometry.channels,

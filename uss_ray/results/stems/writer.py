@@ -70,11 +70,13 @@ def write_estimates(
         If a stem cannot be written.
     """
     geometry = Geometry.of(recording)
-    tracks = Tracks(wanted, root=root, recording=recording, subtype=subtype)
+    tracks = Tracks(wanted, root=root, recording=recording, geometry=geometry, subtype=subtype)
     log = ActivityLog(wanted.plan.keys)
     n_frames = 0
     with contextlib.ExitStack() as stack:
-        painter = PortraitPainter.of(recording, wanted.options, root=root) if root else None
+        painter = (
+            PortraitPainter.of(recording, wanted.options, geometry=geometry, root=root) if root else None
+        )
         if painter is not None:
             stack.enter_context(painter)
         on_failure = stack.enter_context(contextlib.ExitStack())

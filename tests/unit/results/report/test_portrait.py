@@ -60,7 +60,9 @@ def test_a_painter_that_is_given_up_leaves_no_sound(tmp_path: Path) -> None:
 def test_a_report_plays_all_of_a_recording_unless_no_sound_is_to_be_kept(
     tmp_path: Path, recording_facts: RecordingFacts, write: WriteMode, seconds: float
 ) -> None:
-    painter = PortraitPainter.of(recording_facts, WriteOptions(write=write), root=tmp_path)
+    painter = PortraitPainter.of(
+        recording_facts, WriteOptions(write=write), geometry=Geometry.of(recording_facts), root=tmp_path
+    )
     assert painter is not None
     with painter:
         painter.add(np.zeros((2, 100 * (recording_facts.sample_rate or 0)), np.float32))
@@ -69,4 +71,8 @@ def test_a_report_plays_all_of_a_recording_unless_no_sound_is_to_be_kept(
 
 
 def test_without_a_report_nothing_is_painted(tmp_path: Path, recording_facts: RecordingFacts) -> None:
-    assert PortraitPainter.of(recording_facts, WriteOptions(report=False), root=tmp_path) is None
+    geometry = Geometry.of(recording_facts)
+    assert (
+        PortraitPainter.of(recording_facts, WriteOptions(report=False), geometry=geometry, root=tmp_path)
+        is None
+    )

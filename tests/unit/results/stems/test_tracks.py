@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.unit.results.conftest import stem_run
-from uss_ray.results.blocks import StemRequest, Stretch
+from uss_ray.results.blocks import Geometry, StemRequest, Stretch
 from uss_ray.results.index.activity import ActivityLog
 from uss_ray.results.index.rows import absent_row
 from uss_ray.results.index.table import RecordingFacts, blank_row
@@ -23,7 +23,7 @@ def tracks_of(tmp_path, run_facts):
         facts = RecordingFacts(
             recording_id="a.wav", recording_uri="a.wav", sample_rate=RATE, channels=1, frames=3 * RATE
         )
-        return Tracks(wanted, root=tmp_path, recording=facts, subtype="FLOAT")
+        return Tracks(wanted, root=tmp_path, recording=facts, geometry=Geometry.of(facts), subtype="FLOAT")
 
     return make
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.unit.results.conftest import stem_run
-from uss_ray.results.blocks import StemRequest, Stretch
+from uss_ray.results.blocks import Geometry, StemRequest, Stretch
 from uss_ray.results.index.activity import ActivityLog, Sounding
 from uss_ray.results.index.table import RecordingFacts
 from uss_ray.results.stems.tracks import Tracks
@@ -36,7 +36,7 @@ def heard_in(log: ActivityLog, *, probs: list[float], targets: list[int], explai
 
 def test_rows_are_those_of_the_stems_and_then_of_the_residuals(tmp_path, recording_facts, run_facts):
     wanted = stem_run(STEMS, run_facts, stem_format="wav", draw=False)
-    tracks = Tracks(wanted, root=tmp_path, recording=FACTS, subtype="FLOAT")
+    tracks = Tracks(wanted, root=tmp_path, recording=FACTS, geometry=Geometry.of(FACTS), subtype="FLOAT")
     log = ActivityLog(wanted.plan.keys)
     heard_in(log, probs=[0.25, 0.75], targets=[1], explained=[False])
     for track in (tracks.at(1), *tracks.residuals):
@@ -70,7 +70,7 @@ def test_what_something_more_specific_explains_or_nothing_steers_to_has_a_row_th
         StemRequest(key="/m/2", label="Dog", level=3, kind="event"),
     ]
     wanted = stem_run(events, run_facts, stem_format="wav", draw=False)
-    tracks = Tracks(wanted, root=tmp_path, recording=FACTS, subtype="FLOAT")
+    tracks = Tracks(wanted, root=tmp_path, recording=FACTS, geometry=Geometry.of(FACTS), subtype="FLOAT")
     log = ActivityLog(wanted.plan.keys)
     heard_in(log, probs=[0.75, 0.75], targets=[0, 1], explained=[True, False])
     for track in (tracks.at(1), *tracks.residuals):
