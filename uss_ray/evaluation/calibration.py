@@ -219,9 +219,8 @@ def cross_validate(
     given_threshold: float,
     precision: float | None = None,
     ways: Sequence[Way] = WAYS,
-    folds: int = _FOLDS,
 ) -> list[Score]:
-    """Judge ways on recordings that they were not fitted on, each recording once.
+    """Judge ways on recordings that they were not fitted on, each recording once; in which fold, its name decides.
 
     Parameters
     ----------
@@ -230,8 +229,6 @@ def cross_validate(
     precision : float or None, default=None
         Both as of `fit`.
     ways : sequence of Way
-    folds : int, default=5
-        Which of them a recording is in depends on its name alone.
 
     Returns
     -------
@@ -244,22 +241,22 @@ def cross_validate(
         If there are too few recordings, or in some fold nothing that is there.
     """
     digests = [hashlib.sha256(name.encode()).digest() for name in seen.recordings.tolist()]
-    fold = np.array([digest[0] % folds for digest in digests])
-    parts = [seen.where(fold == one) for one in range(folds)]
+    fold = np.array([digest[0] % _FOLDS for digest in digests])
+    parts = [seen.where(fold == one) for one in range(_FOLDS)]
     if not all(part.is_there.any() and not part.is_there.all() for part in parts):
         counts = (
             f"{len(np.unique(seen.recordings))} recordings, {int(seen.is_there.sum())} sounds that are there"
         )
         raise DataError(
             "calibration",
-            expected=f"sounds that are there, and that are not, in each of {folds} shares of the recordings",
+            expected=f"sounds that are there, and that are not, in each of {_FOLDS} shares of the recordings",
             found=counts,
         )
     scores = []
     for way in ways:
         fitted = [
             fit(seen.where(fold != one), way, given_threshold=given_threshold, precision=precision)
-            for one in range(folds)
+            for one in range(_FOLDS)
         ]
         judged = [judge(one, part) for one, part in zip(fitted, parts, strict=True)]
         counts = np.sum([_counts(one, part) for one, part in zip(fitted, parts, strict=True)], axis=0)

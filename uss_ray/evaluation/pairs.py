@@ -16,6 +16,10 @@ import numpy as np
 from uss_ray.errors import DataError
 from uss_ray.store.store import Location, Store
 
+_LEAST_COVERAGE = 0.4
+"""Share of a segment in which its class sounds."""
+_FEWEST_CANDIDATES = 2
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -71,7 +75,7 @@ def read_events(path: Path, *, split: str) -> list[Event]:
 
 
 def candidates_from_events(
-    events: Iterable[Event], *, segment_seconds: float, clip_seconds: float = 10.0, min_coverage: float = 0.4
+    events: Iterable[Event], *, segment_seconds: float, clip_seconds: float = 10.0
 ) -> list[Candidate]:
     """Choose for each clip the segment that its target class fills best.
 
@@ -79,8 +83,6 @@ def candidates_from_events(
     ----------
     events : iterable of Event
     segment_seconds, clip_seconds : float
-    min_coverage : float, default=0.4
-        Least share of the segment in which the class sounds, in [0, 1].
 
     Returns
     -------
@@ -103,7 +105,7 @@ def candidates_from_events(
         )
         value = np.round(own - 0.5 * others, 6)
         best = int(value.argmax())
-        if own[best] >= min_coverage:
+        if own[best] >= _LEAST_COVERAGE:
             chosen.append(Candidate(clip_id, class_id, float(grid[best])))
     return chosen
 
@@ -125,7 +127,6 @@ def draw_pairs(
     *,
     conflict: Callable[[Candidate, Candidate], bool],
     pairs_per_class: int = 10,
-    min_candidates: int = 2,
     seed: int = 0,
 ) -> list[EvaluationPair]:
     """Draw pairs, evenly over classes and over the classes that interfere.
@@ -133,11 +134,10 @@ def draw_pairs(
     Parameters
     ----------
     candidates : sequence of Candidate
+        Classes with a single one are left out.
     conflict : callable
         True if two candidates must not be mixed.
     pairs_per_class : int, default=10
-    min_candidates : int, default=2
-        Classes with fewer candidates are left out.
     seed : int, default=0
 
     Returns
@@ -152,7 +152,7 @@ def draw_pairs(
     pairs: list[EvaluationPair] = []
     for class_id in sorted(by_class):
         own = by_class[class_id]
-        if len(own) < min_candidates:
+        if len(own) < _FEWEST_CANDIDATES:
             continue
         for number in range(pairs_per_class):
             target = own[number % len(own)]

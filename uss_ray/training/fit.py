@@ -12,9 +12,8 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -442,14 +441,3 @@ class _Meter:
 def _counter_seed(seed: int, step: int, lane: int) -> int:
     digest = hashlib.blake2b(f"{seed}\0{step}\0{lane}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
-
-
-@contextmanager
-def deterministic() -> Iterator[None]:
-    """Compute in one order, so that a run that goes on has the bits of one that was not interrupted."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)

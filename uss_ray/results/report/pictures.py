@@ -38,6 +38,7 @@ _COLOUR_STOPS = np.array(
         [253, 240, 196],
     ]
 )
+_MOST_TICKS = 8
 _TICK_STEPS_SECONDS = (
     0.01,
     0.02,
@@ -172,7 +173,7 @@ def _place(x: float) -> str:
     return f"{min(x, STRIP_WIDTH):.1f}".removesuffix(".0")
 
 
-def time_ticks(total_seconds: float, *, at_most: int = 8) -> list[Tick]:
+def time_ticks(total_seconds: float) -> list[Tick]:
     """Choose round times for the axis of a recording.
 
     Examples
@@ -180,9 +181,9 @@ def time_ticks(total_seconds: float, *, at_most: int = 8) -> list[Tick]:
     >>> [tick.label for tick in time_ticks(95.0)]
     ['0:00', '0:15', '0:30', '0:45', '1:00', '1:15', '1:30']
     """
-    step = next((step for step in _TICK_STEPS_SECONDS if total_seconds / step <= at_most), None)
+    step = next((step for step in _TICK_STEPS_SECONDS if total_seconds / step <= _MOST_TICKS), None)
     if step is None:
-        step = 3600.0 * -(-total_seconds // (3600 * at_most))
+        step = 3600.0 * -(-total_seconds // (3600 * _MOST_TICKS))
     count = int(total_seconds / step) + 1
     return [Tick(100 * i * step / total_seconds, time_text(i * step, step=step)) for i in range(count)]
 
