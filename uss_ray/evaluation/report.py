@@ -16,6 +16,7 @@ from uss_ray.evaluation.queries import RANDOM_CLASS
 from uss_ray.evaluation.result import Condition, EvaluationResult, MeasureResult, SystemResult, by_system
 from uss_ray.evaluation.run import ScoreRow
 from uss_ray.evaluation.systems import BASELINE_NAMES
+from uss_ray.evaluation.tagging import TAGS
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.results.report.player import player_html
 from uss_ray.results.report.template import template
@@ -201,7 +202,7 @@ def _scene_row(one: SystemResult) -> tuple[str, ...]:
     figures = (labels.precision, labels.recall, labels.f1, labels.event_f1, labels.frame_f1)
     shares = (None,) * 3 if level is None else (level.taken_twice, level.louder, level.overdrawn)
     return (
-        one.query,
+        f"{one.system}, {one.query}" if one.query == TAGS else one.query,
         *("" if value is None else f"{value:.2f}" for value in figures),
         *("" if value is None else f"{value:.0%}" for value in shares),
     )

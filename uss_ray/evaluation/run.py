@@ -51,6 +51,7 @@ from uss_ray.evaluation.scene_scores import TAKEN_TWICE, LevelScore, energy
 from uss_ray.evaluation.sounds import MixedItem, SoundShelf, Waveform, mix
 from uss_ray.evaluation.systems import (
     BASELINES,
+    CONSTANT,
     BareSystem,
     EngineSystem,
     ForeignSystem,
@@ -59,7 +60,6 @@ from uss_ray.evaluation.systems import (
     find_events,
 )
 from uss_ray.evaluation.tagging import (
-    CONSTANT,
     TAGS,
     Tags,
     tags_of_chance,

@@ -28,8 +28,6 @@ from uss_ray.separation.settings import SeparationSettings
 
 TAGS: Final = "tags"
 """What stands for a query where clips are tagged."""
-CONSTANT: Final = "constant"
-"""The system that finds every class equally probable everywhere: what chance scores."""
 _HEARD_FROM = 0.5
 _DRAWS = 400
 

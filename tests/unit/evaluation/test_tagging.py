@@ -8,11 +8,14 @@ import pytest
 from tests.unit.evaluation.conftest import DOG, PIANO, RAIN
 from uss_ray.errors import ConfigError
 from uss_ray.evaluation.compare import compare_runs
+from uss_ray.evaluation.heard import choose_heard
 from uss_ray.evaluation.label_metrics import average_precision, d_prime
+from uss_ray.evaluation.report import Run, report_markdown
 from uss_ray.evaluation.request import EvaluationRequest
 from uss_ray.evaluation.result import EvaluationResult, make_result
 from uss_ray.evaluation.run import Evaluator, ScoreRow, open_list, rows_from_parquet, rows_to_parquet
 from uss_ray.evaluation.tagging import _spans, score_tags
+from uss_ray.ontology.vocabulary import Vocabulary
 
 
 def tagged(data: Path, weights: Path, **told: object) -> tuple[EvaluationResult, list[ScoreRow]]:
@@ -53,6 +56,10 @@ def test_clips_are_tagged_by_the_engine_the_bare_network_and_by_chance(two_sourc
     assert [(one.system, one.difference.value, one.verdict) for one in same] == [
         ("constant", 0.0, "undecided"), ("engine", 0.0, "undecided"), ("bare", 0.0, "undecided"),
     ]  # fmt: skip
+    told = report_markdown([Run(result, rows)], vocabulary=Vocabulary.load())
+    assert "| System | Query | mAP | d′ | Undefined | Detected |" in told
+    assert "| engine, tags | 0.33 | 0.50 | 0.40 |" in told
+    assert choose_heard(rows) == ()
     with pytest.raises(ConfigError, match="expected engine or bare, found published"):
         tagged(two_sources, two_means, systems=("published",))
 
