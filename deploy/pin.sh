@@ -1,7 +1,7 @@
 #!/bin/sh
 # Writes the digest that a tag means today beside it, wherever the files for clusters name the image:
 #   sh deploy/pin.sh                               the base image, in cluster.yaml and deploy/Dockerfile
-#   sh deploy/pin.sh REGISTRY/uss-ray:0.1.0        the image of the pods, once it is pushed, in deploy/rayjob.yaml
+#   sh deploy/pin.sh REGISTRY/uss-ray:0.1.0        the image of the pods, once it is pushed, in deploy/rayjob.yaml and deploy/rayservice.yaml
 # A digest is the registry's own and asked of it, so none stands in the files as they come. Run again, it looks again.
 set -eu
 cd "$(dirname "$0")/.."
@@ -20,6 +20,6 @@ if [ $# -eq 0 ]; then
     sed -i "s|^  image: .*|  image: $pinned|" cluster.yaml
 else
     pinned=$(digest "$1")
-    sed -i "s|image: &image .*|image: \&image $pinned|" deploy/rayjob.yaml
+    sed -i "s|image: &image .*|image: \&image $pinned|" deploy/rayjob.yaml deploy/rayservice.yaml
 fi
 echo "$pinned"

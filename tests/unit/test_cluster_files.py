@@ -23,10 +23,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from uss_ray.cli.archive import COMMAND
+from uss_ray.service.settings import Limits
 from uss_ray.version import VERSION
 
 ROOT = Path(__file__).parents[2]
 CLUSTER, RAYJOB, DOCKERFILE = ROOT / "cluster.yaml", ROOT / "deploy/rayjob.yaml", ROOT / "deploy/Dockerfile"
+RAYSERVICE = ROOT / "deploy/rayservice.yaml"
 GUIDE = ROOT / "docs/clusters.md"
 JOB = "python -m uss_ray.jobs.separate_archive"
 
@@ -90,7 +92,11 @@ _POD = an_object(
                     "volumeMounts": {
                         "type": "array",
                         "items": an_object(
-                            {"name": {"type": "string"}, "mountPath": {"type": "string"}},
+                            {
+                                "name": {"type": "string"},
+                                "mountPath": {"type": "string"},
+                                "readOnly": _YES_OR_NO,
+                            },
                             required=("name", "mountPath"),
                         ),
                     },
@@ -104,6 +110,7 @@ _POD = an_object(
                 {
                     "name": {"type": "string"},
                     "emptyDir": an_object({"medium": {"const": "Memory"}, "sizeLimit": {"type": "string"}}),
+                    "secret": an_object({"secretName": {"type": "string"}}, required=("secretName",)),
                 },
                 required=("name",),
             ),
@@ -112,53 +119,74 @@ _POD = an_object(
     required=("containers",),
 )
 _GROUP = {"rayStartParams": _STRINGS, "template": an_object({"spec": _POD}, required=("spec",))}
-# The part of KubeRay's ray.io/v1 that the manifest uses, by its API reference (1.7): fields, types, what is required.
-RAYJOB_SCHEMA = an_object(
+# The part of KubeRay's ray.io/v1 that the manifests use, by its API reference (1.7): fields, types, what is required.
+_RAY_CLUSTER = an_object(
     {
-        "apiVersion": {"const": "ray.io/v1"},
-        "kind": {"const": "RayJob"},
-        "metadata": an_object({"name": {"type": "string"}, "labels": _STRINGS}, required=("name",)),
-        "spec": an_object(
+        "rayVersion": {"type": "string"},
+        "authOptions": an_object({"mode": {"enum": ["disabled", "token"]}}),
+        "enableInTreeAutoscaling": {"type": "boolean"},
+        "autoscalerOptions": an_object(
             {
-                "entrypoint": {"type": "string"},
-                "jobId": {"type": "string"},
-                "runtimeEnvYAML": {"type": "string"},
-                "submissionMode": {"enum": ["K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode"]},
-                "backoffLimit": _COUNT,
-                "activeDeadlineSeconds": _COUNT,
-                "shutdownAfterJobFinishes": {"type": "boolean"},
-                "ttlSecondsAfterFinished": _COUNT,
-                "suspend": {"type": "boolean"},
-                "submitterPodTemplate": an_object({"spec": _POD}, required=("spec",)),
-                "rayClusterSpec": an_object(
-                    {
-                        "rayVersion": {"type": "string"},
-                        "authOptions": an_object({"mode": {"enum": ["disabled", "token"]}}),
-                        "enableInTreeAutoscaling": {"type": "boolean"},
-                        "autoscalerOptions": an_object(
-                            {
-                                "idleTimeoutSeconds": _COUNT,
-                                "upscalingMode": {"enum": ["Default", "Aggressive", "Conservative"]},
-                                "securityContext": _CONTAINER_SECURITY,
-                            }
-                        ),
-                        "headGroupSpec": an_object(_GROUP, required=("template",)),
-                        "workerGroupSpecs": {
-                            "type": "array",
-                            "items": an_object(
-                                _GROUP
-                                | {"groupName": {"type": "string"}}
-                                | dict.fromkeys(("replicas", "minReplicas", "maxReplicas"), _COUNT),
-                                required=("groupName", "template", "minReplicas", "maxReplicas"),
-                            ),
-                        },
-                    },
-                    required=("headGroupSpec",),
-                ),
+                "idleTimeoutSeconds": _COUNT,
+                "upscalingMode": {"enum": ["Default", "Aggressive", "Conservative"]},
+                "securityContext": _CONTAINER_SECURITY,
             }
         ),
+        "headGroupSpec": an_object(_GROUP, required=("template",)),
+        "workerGroupSpecs": {
+            "type": "array",
+            "items": an_object(
+                _GROUP
+                | {"groupName": {"type": "string"}}
+                | dict.fromkeys(("replicas", "minReplicas", "maxReplicas"), _COUNT),
+                required=("groupName", "template", "minReplicas", "maxReplicas"),
+            ),
+        },
     },
-    required=("apiVersion", "kind", "metadata", "spec"),
+    required=("headGroupSpec",),
+)
+
+
+def manifest_schema(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return an_object(
+        {
+            "apiVersion": {"const": "ray.io/v1"},
+            "kind": {"const": kind},
+            "metadata": an_object({"name": {"type": "string"}, "labels": _STRINGS}, required=("name",)),
+            "spec": spec,
+        },
+        required=("apiVersion", "kind", "metadata", "spec"),
+    )
+
+
+RAYJOB_SCHEMA = manifest_schema(
+    "RayJob",
+    an_object(
+        {
+            "entrypoint": {"type": "string"},
+            "jobId": {"type": "string"},
+            "runtimeEnvYAML": {"type": "string"},
+            "submissionMode": {"enum": ["K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode"]},
+            "backoffLimit": _COUNT,
+            "activeDeadlineSeconds": _COUNT,
+            "shutdownAfterJobFinishes": {"type": "boolean"},
+            "ttlSecondsAfterFinished": _COUNT,
+            "suspend": {"type": "boolean"},
+            "submitterPodTemplate": an_object({"spec": _POD}, required=("spec",)),
+            "rayClusterSpec": _RAY_CLUSTER,
+        }
+    ),
+)
+RAYSERVICE_SCHEMA = manifest_schema(
+    "RayService",
+    an_object(
+        {
+            "serveConfigV2": {"type": "string"},
+            "rayClusterConfig": _RAY_CLUSTER,
+            "rayClusterDeletionDelaySeconds": _COUNT,
+        },
+        required=("rayClusterConfig",),
+    ),
 )
 
 
@@ -190,6 +218,12 @@ def rayjob(manifests: list[dict[str, Any]]) -> dict[str, Any]:
     return copy.deepcopy(job)
 
 
+@pytest.fixture
+def rayservice() -> dict[str, Any]:
+    (service,) = (each for each in yaml.safe_load_all(RAYSERVICE.read_text()) if each["kind"] == "RayService")
+    return copy.deepcopy(service)
+
+
 def check_by_ray(config: dict[str, Any]) -> dict[str, Any]:
     """Fill in the defaults and validate, as `ray up` does before it starts anything."""
     from ray.autoscaler._private.util import prepare_config, validate_config
@@ -208,8 +242,10 @@ def all_pods_of(rayjob: dict[str, Any]) -> list[dict[str, Any]]:
     return [*pods_of(rayjob), rayjob["spec"]["submitterPodTemplate"]["spec"]]
 
 
-def pods_of(rayjob: dict[str, Any]) -> list[dict[str, Any]]:
-    cluster = rayjob["spec"]["rayClusterSpec"]
+def pods_of(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    (cluster,) = (
+        manifest["spec"][name] for name in ("rayClusterSpec", "rayClusterConfig") if name in manifest["spec"]
+    )
     groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
     return [group["template"]["spec"] for group in groups]
 
@@ -356,13 +392,31 @@ def test_a_mistake_in_the_manifest_would_show(rayjob: dict[str, Any], change: An
         jsonschema.validate(rayjob, RAYJOB_SCHEMA)
 
 
+def test_the_other_manifest_is_a_rayservice(rayservice: dict[str, Any]) -> None:
+    jsonschema.validate(rayservice, RAYSERVICE_SCHEMA)
+    for mistake in (
+        {"serveConfig": "x"},
+        {"rayClusterDeletionDelaySeconds": "180"},
+        {"rayClusterSpec": rayservice["spec"]["rayClusterConfig"]},
+    ):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**rayservice, "spec": rayservice["spec"] | mistake}, RAYSERVICE_SCHEMA)
+
+
+def test_what_is_in_flight_at_an_upgrade_is_answered_by_the_old_cluster(rayservice: dict[str, Any]) -> None:
+    longest = Limits().deadline_seconds + 30
+    assert rayservice["spec"]["rayClusterDeletionDelaySeconds"] >= longest
+
+
 def test_every_pod_runs_the_image_of_this_version(
-    rayjob: dict[str, Any], pinned: dict[str, str], version: str
+    rayjob: dict[str, Any], rayservice: dict[str, Any], pinned: dict[str, str], version: str
 ) -> None:
-    (image,) = {container["image"] for pod in all_pods_of(rayjob) for container in pod["containers"]}
+    pods = [*all_pods_of(rayjob), *pods_of(rayservice)]
+    (image,) = {container["image"] for pod in pods for container in pod["containers"]}
     assert image.endswith(f"/uss-ray:{version}@sha256:DIGEST")
     assert f"-t REGISTRY/uss-ray:{version} ." in DOCKERFILE.read_text()
     assert rayjob["spec"]["rayClusterSpec"]["rayVersion"] == pinned["ray"]
+    assert rayservice["spec"]["rayClusterConfig"]["rayVersion"] == pinned["ray"]
 
 
 def test_the_documented_commands_pin_every_image_by_its_digest(tmp_path: Path, version: str) -> None:
@@ -392,9 +446,10 @@ def test_the_documented_commands_pin_every_image_by_its_digest(tmp_path: Path, v
         documents = list(yaml.safe_load_all((tmp_path / "deploy/rayjob.yaml").read_text()))
         (job,) = (each for each in documents if each["kind"] == "RayJob")
         jsonschema.validate(job, RAYJOB_SCHEMA)
-        assert {container["image"] for pod in all_pods_of(job) for container in pod["containers"]} == {
-            by_digest[1]
-        }
+        documents = list(yaml.safe_load_all((tmp_path / "deploy/rayservice.yaml").read_text()))
+        (service,) = (each for each in documents if each["kind"] == "RayService")
+        pods = [*all_pods_of(job), *pods_of(service)]
+        assert {container["image"] for pod in pods for container in pod["containers"]} == {by_digest[1]}
 
 
 def test_an_image_without_a_digest_pins_nothing(tmp_path: Path) -> None:
@@ -453,8 +508,9 @@ def test_only_the_head_has_what_the_autoscaler_needs(
     assert {item["kind"] for item in manifests} == {"ServiceAccount", "RayJob"}
 
 
-def test_no_pod_may_become_more_than_it_is(rayjob: dict[str, Any]) -> None:
-    containers = [container for pod in all_pods_of(rayjob) for container in pod["containers"]]
+def test_no_pod_may_become_more_than_it_is(rayjob: dict[str, Any], rayservice: dict[str, Any]) -> None:
+    pods = [*all_pods_of(rayjob), *pods_of(rayservice)]
+    containers = [container for pod in pods for container in pod["containers"]]
     autoscaler = rayjob["spec"]["rayClusterSpec"]["autoscalerOptions"]
     for container in [*containers, autoscaler]:
         assert container["securityContext"] == {
@@ -462,7 +518,7 @@ def test_no_pod_may_become_more_than_it_is(rayjob: dict[str, Any]) -> None:
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         }
-    for pod in all_pods_of(rayjob):
+    for pod in pods:
         security = pod["securityContext"]
         assert security["runAsNonRoot"] is True
         assert security["runAsUser"] > 0
@@ -472,9 +528,9 @@ def test_no_pod_may_become_more_than_it_is(rayjob: dict[str, Any]) -> None:
 
 
 def test_pods_mount_the_volumes_they_have_and_may_write_where_they_keep_things(
-    rayjob: dict[str, Any],
+    rayjob: dict[str, Any], rayservice: dict[str, Any]
 ) -> None:
-    for pod in all_pods_of(rayjob):
+    for pod in (*all_pods_of(rayjob), *pods_of(rayservice)):
         volumes = {volume["name"] for volume in pod["volumes"]}
         mounts = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
         assert set(mounts) == volumes
@@ -484,7 +540,7 @@ def test_pods_mount_the_volumes_they_have_and_may_write_where_they_keep_things(
     assert all(place.startswith("/tmp/") for place in kept)
 
 
-@pytest.mark.parametrize("file", [CLUSTER, RAYJOB, DOCKERFILE, GUIDE], ids=lambda path: path.name)
+@pytest.mark.parametrize("file", [CLUSTER, RAYJOB, RAYSERVICE, DOCKERFILE, GUIDE], ids=lambda path: path.name)
 def test_no_secret_is_in_any_of_them(file: Path) -> None:
     text = file.read_text()
     for secret in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import signal
 import time
@@ -14,10 +15,12 @@ import pytest
 import soundfile as sf
 
 from tests.conftest import MakeRecording
+from uss_ray.audio.ogg import OggPage, read_pages
 from uss_ray.audio.spec import AudioSpec
 from uss_ray.errors import RecordingError
 from uss_ray.service.decoder import Allowed
 from uss_ray.service.decoders import Decoders
+from uss_ray.service.problems import Refusal
 from uss_ray.service.settings import Limits
 
 
@@ -86,5 +89,52 @@ def test_who_does_not_wait_ends_the_decoder(make_recording: MakeRecording) -> No
             assert (await decoders.recording(Path(path), name="a"))[1].size
         finally:
             decoders.close()
+
+    asyncio.run(go())
+
+
+MEMORY = 200_000_000
+"""Bytes that a decoder may take; each bomb is more sound than that."""
+
+
+def flac_of_silence(path: Path) -> None:
+    with sf.SoundFile(path, "w", 192_000, 8, "PCM_16", format="FLAC") as file:
+        for _ in range(40):
+            file.write(np.zeros((192_000, 8), np.int16))
+
+
+def opus_of_silence(path: Path) -> None:
+    """Write packets that say nothing but how long: two bytes for six frames of 20 ms."""
+    whole = io.BytesIO()
+    sf.write(whole, np.zeros(4800), 48_000, format="OGG", subtype="OPUS")
+    heads = list(read_pages(whole))[:2]
+    serial = heads[0].header[14:18]
+    content = b"".join(page.header + page.body for page in heads)
+    for number in range(1, 41):
+        position = number * 255 * 5760
+        fields = bytes([0, 4 * (number == 40)]) + position.to_bytes(8, "little") + serial
+        header = b"OggS" + fields + (number + 1).to_bytes(4, "little") + bytes(4) + b"\xff" + b"\2" * 255
+        page = OggPage(0, header, b"\xfb\x06" * 255)
+        content += page.with_serial(int.from_bytes(serial, "little")) + page.body
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("write", [flac_of_silence, opus_of_silence])
+def test_a_bomb_is_refused_before_it_takes_what_it_would_be(write: Any, tmp_path: Path) -> None:
+    path = tmp_path / "bomb"
+    write(path)
+    found = sf.info(path)
+    assert path.stat().st_size < 500_000 < MEMORY < found.frames * found.channels * 4
+    limits = Limits(decoded_bytes=20_000_000, decoder_memory_bytes=MEMORY)
+
+    async def go() -> None:
+        decoders = Decoders(limits, processes=1)
+        try:
+            with pytest.raises(Refusal) as refused:
+                await decoders.recording(path, name="a")
+        finally:
+            decoders.close()
+        assert (refused.value.status, refused.value.limit) == (413, "decoded_bytes")
+        assert [file.name for file in tmp_path.iterdir()] == ["bomb"]
 
     asyncio.run(go())

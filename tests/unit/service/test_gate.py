@@ -100,7 +100,9 @@ def test_every_call_ends_by_its_deadline(token_file: Path) -> None:
     async def slow(scope: Any, receive: Any, send: Any) -> None:
         await asyncio.sleep(3600)
 
-    client = Client()
+    # What Ray Serve would obey (docs/serve.md: an edge strips it) changes nothing here.
+    off = ((b"x-request-timeout-seconds", b"0"), (b"x-request-disconnect-disabled", b"?1"))
+    client = Client(headers=(BEARER, *off))
     asyncio.run(client.ask(_gate(slow, token_file, Limits(deadline_seconds=0.05))))
     assert (client.status, client.problem["limit"]) == (504, "deadline_seconds")
 
