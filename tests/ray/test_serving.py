@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import signal
 import socket
 import threading
@@ -333,6 +334,31 @@ def test_an_update_loses_no_request(
             ended.set()
         statuses = [status for some in asked for status in some]
     assert set(statuses) == {200}
+
+
+def test_what_the_dashboard_draws_is_on_the_metrics_port(client: httpx.Client) -> None:
+    import ray
+
+    assert client.post("/v1/separate", content=b"no sound").status_code == 422
+    port = ray.nodes()[0]["MetricsExportPort"]
+    board = json.loads((Path(__file__).parents[2] / "deploy/grafana-service.json").read_text())
+    queries = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    drawn = {name for query in queries for name in re.findall(r"ray_uss_ray_\w+", query)}
+    assert len(drawn) == 3
+
+    def exported() -> dict[str, set[str]]:
+        lines = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=60.0).text.splitlines()
+        found: dict[str, set[str]] = {}
+        for line in lines:
+            found.setdefault(line.partition("{")[0], set()).update(re.findall(r'(\w+)="', line))
+        return found
+
+    wait_until(lambda: drawn <= exported().keys())
+    labels = exported()
+    for query in queries:
+        (name,) = re.findall(r"ray_uss_ray_\w+", query)
+        (by,) = re.findall(r"by \(([^)]*)\)", query)
+        assert set(by.split(", ")) <= labels[name], query
 
 
 def _fronts() -> list[psutil.Process]:

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 _DIED = (RayActorError, ReplicaUnavailableError)
 _REMEMBERED = 1000
+_SMALL_BYTES = 2_500_000
 
 
 class RayBackend:
@@ -51,15 +52,16 @@ class RayBackend:
     async def answer(self, work: Work) -> Answer:
         """See `Backend`."""
         self._refuse_fatal(work.sha256)
-        reference = await asyncio.to_thread(ray.put, work)
+        # What is small travels with the call; what is large is copied once, and not by the loop that all calls share.
+        given = work if work.samples.nbytes <= _SMALL_BYTES else await asyncio.to_thread(ray.put, work)
         try:
-            return await self._asked(reference)
+            return await self._asked(given)
         except _DIED:
             logger.warning("a separator died with a recording of sha256 %s", work.sha256)
         async with self._suspects:
             self._refuse_fatal(work.sha256)
             try:
-                return await self._asked(reference)
+                return await self._asked(given)
             except _DIED as error:
                 logger.error("a recording of sha256 %s was there when a second separator died", work.sha256)
                 self._fatal[work.sha256] = None
@@ -74,8 +76,8 @@ class RayBackend:
     async def close(self) -> None:
         """See `Backend`; separators are Serve's."""
 
-    async def _asked(self, reference: Any) -> Answer:
-        found: Answer | UssRayError = await _said(self._separators.answer.remote(reference))
+    async def _asked(self, given: Any) -> Answer:
+        found: Answer | UssRayError = await _said(self._separators.answer.remote(given))
         if isinstance(found, UssRayError):
             raise found
         return found

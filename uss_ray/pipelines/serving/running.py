@@ -23,9 +23,15 @@ LIGHT_SERVE: Final = {
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
     "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
     "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "2000",
-    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "1.0",
+    "RAY_max_direct_call_object_size": "4194304",
+    "RAY_event_stats": "0",
 }
-"""Environment of Serve's processes: one event loop each, for nothing of ours blocks it; and they look up less often."""
+"""Environment of the processes of Serve and of its Ray.
+
+One event loop each, for nothing of ours blocks it; they look up less often, and do not time themselves; a recording of
+some seconds and its answer travel with the calls, and not through the object store.
+"""
 
 
 def serve_lightly() -> None:

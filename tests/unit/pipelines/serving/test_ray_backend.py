@@ -54,18 +54,42 @@ class _Response:
 
 
 @pytest.fixture(autouse=True)
-def _no_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ray.put", lambda value: value)
+def put(monkeypatch: pytest.MonkeyPatch) -> list[Work]:
+    """What was put into the store, which gives it back as it is."""
+    found: list[Work] = []
+
+    def put(value: Work) -> Work:
+        found.append(value)
+        return value
+
+    monkeypatch.setattr("ray.put", put)
+    return found
 
 
-def _work(sha256: str) -> Work:
+def _work(sha256: str, *, frames: int = 10) -> Work:
     return Work(
         sounds=SoundRequest(),
         name="recording",
-        spec=AudioSpec(32_000, 1, 10, "WAV", "FLOAT"),
-        samples=np.zeros((1, 10), np.float32),
+        spec=AudioSpec(32_000, 1, frames, "WAV", "FLOAT"),
+        samples=np.zeros((1, frames), np.float32),
         sha256=sha256,
     )
+
+
+@pytest.mark.parametrize(("seconds", "times"), [(10, 0), (60, 1)])
+def test_what_is_large_goes_into_the_store_once_and_what_is_small_with_the_call(
+    put: list[Work], seconds: int, times: int
+) -> None:
+    tries = iter([RayActorError, None])
+
+    def dies_once(_: Work) -> Answer:
+        if error := next(tries):
+            raise error
+        return ANSWER
+
+    work = _work("a", frames=seconds * 32_000)
+    assert asyncio.run(RayBackend(Separators(dies_once)).answer(work)) is ANSWER
+    assert put == [work] * times
 
 
 def test_what_a_separator_took_down_with_it_is_asked_once_more() -> None:
