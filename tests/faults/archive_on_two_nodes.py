@@ -19,13 +19,12 @@ from ray._private.node import Node
 from ray.cluster_utils import Cluster
 
 from tests.faults.disturbances import LOOK_SECONDS, DisturbedSeparator, Gate
+from tests.own_cluster import own_cluster
 from uss_ray.cli.main import main
 from uss_ray.pipelines.archive import job
 
 HEAD_CPUS = "TEST_HEAD_CPUS"
 """Name in the environment: CPUs of the node that stays."""
-
-_STORE_BYTES = 200 << 20
 
 
 def lose_when_busy(cluster: Cluster, node: Node, gate: Gate) -> None:
@@ -47,15 +46,10 @@ if __name__ == "__main__":
     name, folder, *arguments = sys.argv
     gate = Gate(Path(folder))
     head_cpus = int(os.environ.get(HEAD_CPUS, "3"))
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": head_cpus, "object_store_memory": _STORE_BYTES}
-    )
-    other = cluster.add_node(num_cpus=2, object_store_memory=_STORE_BYTES)
     make_separator = partial(DisturbedSeparator, deed=gate)
     job.separate_archive = partial(job.separate_archive, make_separator=make_separator)
-    threading.Thread(target=lose_when_busy, args=(cluster, other, gate), daemon=True).start()
-    sys.argv = [name, "archive", *arguments, "--address", cluster.address]
-    try:
+    with own_cluster(cpus=head_cpus, others=(2,)) as cluster:
+        (other,) = cluster.worker_nodes
+        threading.Thread(target=lose_when_busy, args=(cluster, other, gate), daemon=True).start()
+        sys.argv = [name, "archive", *arguments, "--address", cluster.address]
         main()
-    finally:
-        cluster.shutdown()

@@ -30,12 +30,14 @@ import soundfile as sf
 from tests.faults.commands import PATIENCE_SECONDS, ArchiveCommand
 from tests.faults.disturbances import LOOK_SECONDS
 from tests.faults.results import failed, separate_here
+from tests.own_cluster import own_cluster
 from uss_ray.api.request import Query, request_with
 from uss_ray.errors import DataError
 from uss_ray.store.store import Store
 
 LONG = "a-long.wav"  # the first of the listing: its spans are many runs apart
 SPAN_SECONDS = 20
+CPUS = 3
 UNSHARE = ("unshare", "--mount", *(() if os.geteuid() == 0 else ("--user", "--map-root-user")))
 _ROOM = "200k"
 
@@ -282,18 +284,6 @@ def compare(found: dict[str, str], wanted: dict[str, str]) -> dict[str, int]:
     }
 
 
-@contextlib.contextmanager
-def small_cluster() -> Iterator[str]:
-    """Give the address of a cluster of this process's own, with two CPUs."""
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 3, "object_store_memory": 200 << 20})
-    try:
-        yield cluster.address
-    finally:
-        cluster.shutdown()
-
-
 def may_mount() -> bool:
     """Tell whether this user may mount a disk of memory for one command."""
     if shutil.which("unshare") is None:
@@ -340,7 +330,7 @@ def main() -> None:
             write_again(folder / "in" / name)
         siege = Siege(
             folder / "in", folder / "calm", output, asked.weights, folder / "logs",
-            address=stack.enter_context(small_cluster()), seed=asked.seed,
+            address=stack.enter_context(own_cluster(cpus=CPUS)).address, seed=asked.seed,
         )  # fmt: skip
         print(f"seed {asked.seed}")  # noqa: T201
         counts = besiege(siege, kills=asked.kills, names=names)

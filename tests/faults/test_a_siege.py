@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.siege import LONG, Siege, besiege, small_cluster, write_again, write_archive
+from tests.faults.siege import CPUS, LONG, Siege, besiege, write_again, write_archive
+from tests.own_cluster import own_cluster
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
@@ -14,10 +15,10 @@ def test_after_everything_that_can_happen_the_stems_are_those_of_an_undisturbed_
     write_archive(tmp_path / "calm", short=6, spans=3, pitch=500)
     for name in (LONG, *names[1:4]):
         write_again(tmp_path / "in" / name)
-    with small_cluster() as address:
+    with own_cluster(cpus=CPUS) as cluster:
         siege = Siege(
             tmp_path / "in", tmp_path / "calm", str(tmp_path / "out"), str(tiny_weights), tmp_path / "logs",
-            address=address, seed=1,
+            address=cluster.address, seed=1,
         )  # fmt: skip
         counts = besiege(siege, kills=3, names=names)
         siege.close()

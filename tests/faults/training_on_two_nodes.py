@@ -16,6 +16,7 @@ import psutil
 from ray._private.node import Node
 from ray.cluster_utils import Cluster
 
+from tests.own_cluster import own_cluster
 from tests.training_workers import work_until_lost
 from uss_ray.cli.main import main
 from uss_ray.cli.train import SEPARATOR
@@ -23,7 +24,6 @@ from uss_ray.pipelines.training import job
 
 LOOK_SECONDS = 0.05
 WAITS_AT_STEP = 20
-_STORE_BYTES = 100 << 20
 
 
 def lose_with_a_checkpoint(cluster: Cluster, node: Node, run: Path) -> None:
@@ -45,14 +45,9 @@ def lose_with_a_checkpoint(cluster: Cluster, node: Node, run: Path) -> None:
 if __name__ == "__main__":
     name, file = sys.argv
     run = Path(SEPARATOR.read([file])[0].request.output)
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": _STORE_BYTES}
-    )
-    other = cluster.add_node(num_cpus=1, object_store_memory=_STORE_BYTES)
-    threading.Thread(target=lose_with_a_checkpoint, args=(cluster, other, run), daemon=True).start()
     job._work = partial(work_until_lost, WAITS_AT_STEP, run / "lost")
-    sys.argv = [name, "train", "separator", file, "--workers", "1:2", "--address", cluster.address]
-    try:
+    with own_cluster(cpus=1, others=(1,)) as cluster:
+        (other,) = cluster.worker_nodes
+        threading.Thread(target=lose_with_a_checkpoint, args=(cluster, other, run), daemon=True).start()
+        sys.argv = [name, "train", "separator", file, "--workers", "1:2", "--address", cluster.address]
         main()
-    finally:
-        cluster.shutdown()

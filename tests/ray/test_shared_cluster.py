@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.own_cluster import own_cluster
+
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(1200)]
 
 HOLD = """
@@ -47,11 +49,8 @@ PATIENCE_SECONDS = 400.0  # for what would hang; nothing here is a verdict on sp
 @pytest.fixture(scope="module")
 def cluster():
     """One for all tests, in their order: what the service leaves in it stays."""
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 200 << 20})
-    yield cluster
-    cluster.shutdown()
+    with own_cluster(cpus=2) as cluster:
+        yield cluster
 
 
 @pytest.fixture
