@@ -248,7 +248,9 @@ def test_a_container_gives_the_same_anchors_and_changes_as_a_whole(
     assert anchors_below(out) == anchors_below(undisturbed)
 
 
-def test_a_run_that_was_interrupted_gives_the_same_anchors(request_for, undisturbed, tmp_path):
+def test_a_run_that_was_interrupted_gives_the_same_anchors_and_later_what_changes_is_mined_again(
+    clip_set, request_for, undisturbed, tmp_path
+):
     class PowerCutError(Exception):
         pass
 
@@ -256,9 +258,12 @@ def test_a_run_that_was_interrupted_gives_the_same_anchors(request_for, undistur
         if progress.finished >= 2 * BATCH:
             raise PowerCutError
 
+    audio, out = tmp_path / "audio", tmp_path / "out"
+    shutil.copytree(clip_set / "files", audio)
+    request = request_for(audio=str(audio))
+    mine = partial(mine_archive, options=ONE_ACTOR)
     with pytest.raises(PowerCutError):
-        mine_archive(request_for(), options=ONE_ACTOR, on_progress=cut)
-    out = tmp_path / "out"
+        mine(request, on_progress=cut)
     assert not (out / "manifest.json").exists()
     receipts = sorted((out / "rejects").glob("*.parquet"))
     assert len(receipts) >= 2
@@ -266,13 +271,24 @@ def test_a_run_that_was_interrupted_gives_the_same_anchors(request_for, undistur
     begun = {path.name: path.stat().st_mtime_ns for path in (out / "anchors").glob("*.parquet")}
     del begun[receipts[0].name]
 
-    again = mine_archive(request_for(), options=ONE_ACTOR)
+    again = mine(request)
     assert again.exit_code == 0
     assert again.summary.skipped >= BATCH
-    assert anchors_below(out) == anchors_below(undisturbed)
+    assert again.summary.changed["count"] == 0
+    before = anchors_below(out)
+    assert before == anchors_below(undisturbed)
     assert {name: (out / "anchors" / name).stat().st_mtime_ns for name in begun} == begun
     manifest, whole = read_manifest(str(out)), read_manifest(str(undisturbed))
     assert (manifest.counts, manifest.clips, manifest.rejects) == (whole.counts, whole.clips, whole.rejects)
+
+    (audio / "Yclip3.wav").write_bytes(encoded(waveform_of(30)))
+    failing = mine(request.replace(changed="fail"))
+    assert (failing.exit_code, failing.summary.failed) == (8, 1)
+    assert_mined_again(mine(request), {"clip3"})
+    after = anchors_below(out)
+    assert {name for name, *_ in after} == set(GOOD)
+    assert len(after) == len(before)
+    assert after != before
 
 
 def test_shards_share_out_the_clips(request_for, undisturbed, tmp_path):
@@ -312,25 +328,6 @@ def test_bad_clips_are_listed_and_can_be_mended(clip_set, weights, capsys, tmp_p
     summary = json.loads((out / "summary.json").read_text())
     assert (summary["mined"], summary["failed"]) == (1, 1)
     assert Counter(name[0] for name in anchors_below(out))["absent"] == 1
-
-
-def test_clips_that_have_changed_are_mined_again_and_told(clip_set, request_for, undisturbed, tmp_path):
-    audio, out = tmp_path / "audio", tmp_path / "out"
-    shutil.copytree(clip_set / "files", audio)
-    request = request_for(audio=str(audio))
-    mine = partial(mine_archive, options=ONE_ACTOR)
-    assert mine(request).summary.changed["count"] == 0
-    before = anchors_below(out)
-
-    (audio / "Yclip3.wav").write_bytes(encoded(waveform_of(30)))
-    failing = mine(request.replace(changed="fail"))
-    assert (failing.exit_code, failing.summary.failed) == (8, 1)
-    assert_mined_again(mine(request), {"clip3"})
-    after = anchors_below(out)
-    assert {name for name, *_ in after} == set(GOOD)
-    assert len(after) == len(before)
-    assert after != before
-    assert mine(request.replace(changed="keep")).summary.mined == 0
 
 
 def assert_mined_again(result, changed):
