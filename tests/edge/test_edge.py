@@ -19,6 +19,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.servers.ceph import reserve_port
 from tests.servers.certificates import certificate_in
 
 pytestmark = pytest.mark.slow
@@ -76,12 +77,6 @@ class Edge:
         return trusted.wrap_socket(raw, server_hostname="127.0.0.1")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def placed(text: str, changes: dict[str, str]) -> str:
     """Move a shipped file to free ports and another folder; what is changed must be there."""
     for shipped, here in changes.items():
@@ -112,7 +107,8 @@ def edge(
             pytest.fail(f"the tests of the edge need {kind}")
         pytest.skip(f"needs {kind} (apt-get install nginx-light haproxy)")
     folder = tmp_path_factory.mktemp(kind)
-    made = Edge(kind, free_port(), free_port(), certificate_in(folder))
+    held = [reserve_port(), reserve_port()]
+    made = Edge(kind, *(port.getsockname()[1] for port in held), certificate_in(folder))
     common = {"127.0.0.1:8000": f"127.0.0.1:{behind}", "/etc/uss-ray/tls": str(folder)}
     if kind == "nginx":
         changes = {
@@ -149,6 +145,8 @@ def edge(
     finally:
         process.terminate()
         process.wait()
+        for port in held:
+            port.close()
 
 
 def wait_for(edge: Edge) -> None:

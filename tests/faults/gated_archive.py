@@ -10,28 +10,18 @@ from functools import partial
 from pathlib import Path
 
 from tests.faults.disturbances import DisturbedSeparator, Gate
+from tests.faults.stops import noting_stops
 from uss_ray.cli.main import main
 from uss_ray.pipelines.archive import job
 from uss_ray.pipelines.runtime.stopping import StopRequest
 
 TOLD = "told"
-"""File in the folder of the gate, there once a signal has been taken note of."""
-
-
-def note_signals(folder: Path) -> None:
-    """Leave a mark where a test sees that the run has been asked to stop."""
-    ask = StopRequest.ask
-
-    def ask_and_note(self: StopRequest, number: int) -> None:
-        ask(self, number)
-        (folder / TOLD).touch()
-
-    StopRequest.ask = ask_and_note  # type: ignore[method-assign]
+"""File in the folder of the gate, there once the run's workers can know that it is to stop."""
 
 
 if __name__ == "__main__":
     name, folder, *arguments = sys.argv
-    note_signals(Path(folder))
+    StopRequest.__init__ = noting_stops(Path(folder) / TOLD)  # type: ignore[method-assign]
     make_separator = partial(DisturbedSeparator, deed=Gate(Path(folder)))
     job.separate_archive = partial(job.separate_archive, make_separator=make_separator)
     sys.argv = [name, "archive", *arguments]

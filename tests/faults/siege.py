@@ -347,9 +347,8 @@ def write_again(path: Path) -> None:
 def _bucket() -> Iterator[str]:
     from tests.servers.ceph import CephServer, reserve_port
 
-    with reserve_port() as held:
-        port = held.getsockname()[1]
-    server = CephServer(port)
+    held = reserve_port()
+    server = CephServer(held.getsockname()[1])
     server.start()
     try:
         from tests.servers.ceph import ACCESS_KEY, REGION, SECRET_KEY
@@ -367,6 +366,7 @@ def _bucket() -> Iterator[str]:
         yield "s3://siege/out"
     finally:
         server.stop()
+        held.close()
 
 
 if __name__ == "__main__":

@@ -11,12 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile as sf
 
+from tests.faults.disturbances import LOOK_SECONDS
+from tests.faults.stops import noting_stops
 from uss_ray.mining.settings import MiningSettings
 from uss_ray.pipelines.mining.job import mine_archive
 from uss_ray.pipelines.mining.miners import make_miner
 from uss_ray.pipelines.mining.request import MiningRequest
 from uss_ray.pipelines.runtime import stages
 from uss_ray.pipelines.runtime.options import JobOptions
+from uss_ray.pipelines.runtime.stopping import StopRequest
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("nothing_held_afterwards"), pytest.mark.timeout(600)]
 
@@ -96,13 +99,22 @@ def test_a_clip_that_kills_its_worker_each_time_fails_alone(request_here, tmp_pa
     assert len(anchors) == 2 * CLIPS
 
 
-def test_a_job_that_is_told_to_stop_commits_what_it_has_begun_and_goes_on_later(request_here, tmp_path):
-    class SlowMiner:
+def test_a_job_that_is_told_to_stop_commits_what_it_has_begun_and_goes_on_later(
+    request_here, tmp_path, monkeypatch
+):
+    told_workers = tmp_path / "told"
+
+    class PatientMiner:
+        """Has the first clip behind it when the job is told, and the second in hand."""
+
         def __init__(self, request):
             self._miner = make_miner(request)
+            self._calls = 0
 
         def mine(self, clips):
-            time.sleep(3.0)  # and the word gets around meanwhile
+            self._calls += 1
+            while self._calls == 2 and not told_workers.exists():
+                time.sleep(LOOK_SECONDS)
             return self._miner.mine(clips)
 
     # Each clip is a packet, so that the job is told long before the last.
@@ -114,7 +126,8 @@ def test_a_job_that_is_told_to_stop_commits_what_it_has_begun_and_goes_on_later(
             told.append(progress.finished)
             os.kill(os.getpid(), signal.SIGTERM)
 
-    stopped = mine_archive(request, options=OPTIONS, on_progress=tell_once, make_miner=SlowMiner)
+    monkeypatch.setattr(StopRequest, "__init__", noting_stops(told_workers))
+    stopped = mine_archive(request, options=OPTIONS, on_progress=tell_once, make_miner=PatientMiner)
     assert stopped.exit_code == 128 + signal.SIGTERM
     assert 0 < stopped.summary.mined < CLIPS
     assert stopped.summary.failed == 0  # what was not begun is not missing

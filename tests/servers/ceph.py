@@ -26,7 +26,7 @@ PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "monmaptool", "c
 
 _CLUSTER_ID = "5e7f0000-0000-4000-8000-000000000001"
 _STORE_ID = "5e7f0000-0000-4000-8000-000000000002"
-_START_SECONDS = 60.0
+_START_SECONDS = 240.0
 _MEMORY_BYTES = 4 << 30
 
 _CONFIGURATION = """\
@@ -116,7 +116,7 @@ def missing_programs() -> tuple[str, ...]:
 
 
 def reserve_port() -> socket.socket:
-    """Hold a free port of loopback until the socket is closed."""
+    """Hold a free port of loopback until the socket is closed: a server that asks for it by name still gets it."""
     held = socket.socket()
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     held.bind(("127.0.0.1", 0))
@@ -130,6 +130,7 @@ class CephServer:
     port: int
     folder: Path = field(init=False)
     _daemons: dict[str, subprocess.Popen[bytes]] = field(init=False, default_factory=dict)
+    _monitor: socket.socket = field(init=False, default_factory=reserve_port)
 
     @property
     def endpoint(self) -> str:
@@ -177,6 +178,7 @@ class CephServer:
             # All they hold is memory, and they take long to say goodbye to it.
             daemon.kill()
             daemon.wait()
+        self._monitor.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def client(self) -> Any:
@@ -196,8 +198,7 @@ class CephServer:
     def _make_cluster(self) -> None:
         for name in ("mon", "osd", "rgw"):
             (self.folder / name).mkdir()
-        with reserve_port() as held:
-            monitor_port = held.getsockname()[1]
+        monitor_port = self._monitor.getsockname()[1]
         self._configuration.write_text(
             _CONFIGURATION.format(
                 cluster_id=_CLUSTER_ID,

@@ -65,7 +65,6 @@ def s3_server() -> Iterator[CephServer]:
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
     server = CephServer(_PORT)
-    _held_port.close()
     server.start()
     try:
         server.client().create_bucket(Bucket=BUCKET)

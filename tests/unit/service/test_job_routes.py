@@ -41,8 +41,8 @@ class Threads:
     def start(self, order: JobOrder) -> None:
         self.orders.append(order)
         thread = threading.Thread(target=self._run, args=(order,))
-        self._threads[order.name] = thread
         thread.start()
+        self._threads[order.name] = thread  # one that has not begun is not alive either
 
     def _run(self, order: JobOrder) -> None:
         if self.crashes:
@@ -111,7 +111,7 @@ def settings(token_file: Path, receiver: Receiver, tmp_path: Path) -> ServiceSet
     return ServiceSettings(
         tokens=str(token_file),
         store=str(tmp_path / "store"),
-        jobs=JobSettings(look_seconds=0.02, silent_seconds=0.2, at_once=2),
+        jobs=JobSettings(look_seconds=0.02, silent_seconds=300.0, at_once=2),
         webhooks=WebhookSettings(origins=(receiver.url,), private=True),
         limits=Limits(at_once=16),
     )

@@ -119,10 +119,10 @@ def test_nothing_is_waited_for_once_the_end_is_wanted(monkeypatch: pytest.Monkey
 
 @pytest.fixture
 def stopping(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A run that is to end, and waits for no answer long."""
+    """A run that is to end, whatever its requests take."""
     monkeypatch.setattr(patience, "_GLANCE_SECONDS", 0.01)
-    monkeypatch.setattr(patience, "_LAST_SECONDS", 0.1)
-    monkeypatch.setattr(patience, "_SILENT_SECONDS", 0.05)
+    monkeypatch.setattr(patience, "_LAST_SECONDS", 300.0)
+    monkeypatch.setattr(patience, "_SILENT_SECONDS", 300.0)
     patience.hurry_if(lambda: True)
     patience._hurried.set()
     yield
@@ -130,7 +130,9 @@ def stopping(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("stopping")
-def test_a_request_without_an_answer_is_given_up_once_the_end_is_wanted() -> None:
+def test_a_request_without_an_answer_is_given_up_once_the_end_is_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     never, ended = threading.Event(), []
 
     async def hang() -> None:
@@ -143,8 +145,11 @@ def test_a_request_without_an_answer_is_given_up_once_the_end_is_wanted() -> Non
         await patiently_awaited(hang)
 
     for wait in (lambda: patiently(never.wait), lambda: asyncio.run(run())):
-        with pytest.raises(patience.CutShortError, match="the run is to end"):
-            wait()
+        with monkeypatch.context() as hasty:
+            hasty.setattr(patience, "_LAST_SECONDS", 0.1)
+            hasty.setattr(patience, "_SILENT_SECONDS", 0.05)
+            with pytest.raises(patience.CutShortError, match="the run is to end"):
+                wait()
         assert patience._answered_at == -math.inf  # so the next one is waited for less long
         assert patiently(lambda: "an answer") == "an answer"
         assert patience._answered_at > 0
@@ -236,5 +241,5 @@ def test_a_request_that_hangs_is_told_of_while_it_hangs(monkeypatch: pytest.Monk
     monkeypatch.setattr(patience, "_LOOK_SECONDS", 0.01)
     monkeypatch.setattr(patience, "_watched_in", None)
     monkeypatch.setattr(patience.logger, "warning", lambda *_: told.set())
-    assert patiently(lambda: told.wait(10.0))
+    assert patiently(lambda: told.wait(300.0))
     assert not patience._waits

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -42,14 +43,19 @@ def test_outside_the_main_thread_no_signal_is_caught():
 
 
 def test_others_are_waited_for_a_little_while_after_a_stop(monkeypatch, caplog):
-    monkeypatch.setattr(stopping, "_GRACE_SECONDS", 0.2)
-    monkeypatch.setattr(stopping, "_GLANCE_SECONDS", 0.01)
+    now = [100.0]
+    clock = SimpleNamespace(
+        monotonic=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds)
+    )
+    monkeypatch.setattr(stopping, "time", clock)
     stop = StopRequest()
-    stop.sleep(0.02)
+    stop.sleep(3600)
     stop.ask(signal.SIGTERM)
-    stop.sleep(0.02)
+    stop.sleep(9.0)
+    assert now == [3709.0]
     with pytest.raises(SystemExit, match="143"):
         stop.sleep(3600)
+    assert now == [3710.0]
     assert "the same command goes on" in caplog.text
 
 
