@@ -4,7 +4,6 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from uss_ray.evaluation.label_metrics import (
     average_precision,
@@ -66,6 +65,8 @@ def test_accuracies_count_repeated_labels() -> None:
 
 
 def test_precision_and_sensitivity_are_those_of_another_library() -> None:
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
     scores = np.round(RNG.random(200), 1)  # with ties
     truth = RNG.random(200) < 0.2 + 0.3 * scores
     assert average_precision(scores, truth) == pytest.approx(average_precision_score(truth, scores))

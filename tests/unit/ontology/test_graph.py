@@ -5,9 +5,12 @@ import pickle
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import networkx
 import pytest
+
+if TYPE_CHECKING:
+    import networkx
 
 from uss_ray.errors import DataError, QueryError
 from uss_ray.ontology.graph import Ontology
@@ -16,6 +19,8 @@ from uss_ray.ontology.vocabulary import Vocabulary
 
 @pytest.fixture(scope="module")
 def graph(audioset: Vocabulary) -> networkx.DiGraph:
+    import networkx
+
     edges = networkx.DiGraph()
     edges.add_nodes_from(audioset.ontology.nodes)
     edges.add_edges_from(
@@ -46,20 +51,24 @@ def test_audioset_levels_by_shortest_path_hold_7_43_305_223_50_and_4_nodes(audio
 def test_levels_equal_the_shortest_paths_of_an_independent_graph_library(
     audioset: Vocabulary, graph: networkx.DiGraph
 ) -> None:
+    from networkx import multi_source_dijkstra_path_length
+
     roots = {root.node_id for root in audioset.ontology.roots}
-    distances = networkx.multi_source_dijkstra_path_length(graph, roots)
+    distances = multi_source_dijkstra_path_length(graph, roots)
     assert {node.node_id: node.level - 1 for node in audioset.ontology.nodes.values()} == distances
 
 
 def test_descendants_and_ancestors_equal_those_of_an_independent_graph_library(
     audioset: Vocabulary, graph: networkx.DiGraph
 ) -> None:
+    from networkx import ancestors, descendants
+
     for node_id in audioset.ontology.nodes:
         below = [node.node_id for node in audioset.ontology.descendants(node_id)]
         above = [node.node_id for node in audioset.ontology.ancestors(node_id)]
         assert below[0] == node_id
-        assert sorted(below) == sorted(networkx.descendants(graph, node_id) | {node_id})
-        assert sorted(above) == sorted(networkx.ancestors(graph, node_id))
+        assert sorted(below) == sorted(descendants(graph, node_id) | {node_id})
+        assert sorted(above) == sorted(ancestors(graph, node_id))
 
 
 def test_growling_is_a_descendant_of_both_cat_and_dog(

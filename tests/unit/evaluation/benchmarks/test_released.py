@@ -8,7 +8,6 @@ import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import museval
 import numpy as np
 import pytest
 import soundfile
@@ -156,6 +155,8 @@ def test_slakh_s_segments_are_drawn_with_one_state_for_all_plugins(tmp_path: Pat
 
 
 def test_the_scripts_scores_are_ours_with_museval_s_arguments_swapped() -> None:
+    import museval
+
     rng = np.random.default_rng(0)
     reference, other = (rng.standard_normal(3 * RATE).astype(np.float32) * 0.1 for _ in range(2))
     estimate, mixture = reference + 0.3 * other, reference + other

@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from uss_ray.pipelines.training.ablation_table import (
     RunOutcome,
@@ -28,6 +27,8 @@ def run(arm: str, seed: int, sdri_db: float | None) -> RunOutcome:
 
 @pytest.mark.parametrize("count", [2, 3, 5, 16])
 def test_the_interval_is_that_of_students_t(count: int) -> None:
+    from scipy import stats
+
     values = np.random.default_rng(count).normal(5.0, 0.3, count)
     mean, half_width = mean_and_interval(values.tolist())
     low, high = stats.t.interval(0.95, count - 1, loc=values.mean(), scale=stats.sem(values))

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from sklearn.metrics import average_precision_score
 
 from tests.synthetic_set import RATE, SyntheticSet, sound_of
 from tests.unit.pipelines.training.test_tagger import tagger_training
@@ -57,6 +56,8 @@ def test_a_tagger_is_scored_on_clips_it_does_not_know_and_its_best_state_is_kept
     with torch.no_grad():
         probs = exported.tagger.eval()(padded).clipwise_probs.numpy()
     truth = np.eye(4)[[0, 1, 2, 0, 1, 2]][:, :3] > 0
+    from sklearn.metrics import average_precision_score
+
     expected = np.mean([average_precision_score(truth[:, at], probs[:, at]) for at in range(3)])
     line = next(line for line in seen.validations if line["step"] == seen.best)
     assert line["mean_average_precision"] == pytest.approx(expected, abs=1e-6)
