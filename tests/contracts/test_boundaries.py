@@ -35,16 +35,6 @@ def brought(names: set[str], *modules: str) -> dict[str, str]:
     return {name: module for name, module in loaded_by(*modules).items() if name in names}
 
 
-def test_imports_point_only_where_the_architecture_says():
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
-    assert done.returncode == 0, done.stdout
-
-
 def test_the_torch_free_rooms_load_neither_torch_nor_ray():
     rooms = (
         "uss_ray", "uss_ray.errors", "uss_ray.config", "uss_ray.silence", "uss_ray.ontology.vocabulary",
@@ -52,6 +42,7 @@ def test_the_torch_free_rooms_load_neither_torch_nor_ray():
         "uss_ray.results.stems.writer", "uss_ray.results.report.recording", "uss_ray.sources.recordings",
         "uss_ray.datasets.clip_sources", "uss_ray.anchors.manifest", "uss_ray.anchors.shards",
         "uss_ray.anchors.stream", "uss_ray.mining.miner", "uss_ray.mining.purity", "uss_ray.mining.settings",
+        "uss_ray.weights.known", "uss_ray.results.index.find",
     )  # fmt: skip
     assert brought(HEAVY, *rooms) == {}
 
@@ -65,10 +56,6 @@ def test_workers_that_list_decode_and_join_do_without_torch():
     """The networks' libraries take seconds and memory to load."""
     steps = ("missing", "decode", "long_recordings")
     assert brought({"torch"}, *(f"uss_ray.pipelines.archive.{step}" for step in steps)) == {}
-
-
-def test_a_list_of_weights_and_of_findings_needs_no_torch():
-    assert brought({"torch", "ray"}, "uss_ray.weights.known", "uss_ray.results.index.find") == {}
 
 
 def test_separating_one_recording_loads_no_ray():

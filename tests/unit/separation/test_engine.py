@@ -343,7 +343,7 @@ def against_whole_db(
     return snr_db(estimate, whole)
 
 
-@pytest.mark.parametrize("seconds", [0.01, 2.0, 5.3, 9.01])
+@pytest.mark.parametrize("seconds", [0.01, 2.0, 5.3, pytest.param(9.01, marks=pytest.mark.slow)])
 def test_segments_join_to_what_the_whole_recording_would_give(
     vocabulary: Vocabulary, tiny_separator: ResUNet, seconds: float
 ) -> None:
@@ -352,6 +352,7 @@ def test_segments_join_to_what_the_whole_recording_would_give(
     assert snr > JOIN_TOLERANCE_DB
 
 
+@pytest.mark.slow
 def test_more_context_brings_segments_to_the_whole_but_for_rounding(
     vocabulary: Vocabulary, tiny_separator: ResUNet
 ) -> None:

@@ -71,6 +71,7 @@ def states_are_equal(one: TrainingState, other: TrainingState) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_has_the_bits_of_one_that_was_not_interrupted() -> None:
     whole, broken = Kept(), Kept()
     fit_of(whole).run()

@@ -41,7 +41,7 @@ def audioset() -> AnchorCatalogue:
     return catalogue_of(np.random.default_rng(0).integers(1, 400, CLASSES).tolist())
 
 
-@pytest.mark.parametrize("lanes", [1, 4, 8, 16])
+@pytest.mark.parametrize("lanes", [1, *(pytest.param(lanes, marks=pytest.mark.slow) for lanes in (4, 8)), 16])
 def test_ten_thousand_items_are_spread_evenly_over_the_classes(audioset, lanes):
     plan = DrawPlan(audioset, settings=PlanSettings(batch_size=16, lanes=lanes))
     drawn = Counter(

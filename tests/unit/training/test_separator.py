@@ -136,6 +136,16 @@ QUERY_NETS = {
 }
 
 
+EACH_PART = {
+    "hard",
+    "soft, adaptor",
+    "latent, finetuned, shortcut",
+    "soft, scratch",
+    "latent, random, adaptor, shortcut",
+}
+"""Query nets that have each kind, trunk and part once."""
+
+
 def queried(described_set: SyntheticSet, name: str, **values: object) -> SeparatorTask:
     query, size, _, _ = QUERY_NETS[name]
     recipe = small_recipe(
@@ -159,7 +169,9 @@ def queried(described_set: SyntheticSet, name: str, **values: object) -> Separat
     )
 
 
-@pytest.mark.parametrize("name", QUERY_NETS)
+@pytest.mark.parametrize(
+    "name", [name if name in EACH_PART else pytest.param(name, marks=pytest.mark.slow) for name in QUERY_NETS]
+)
 def test_exactly_what_is_trained_changes(described_set: SyntheticSet, name: str) -> None:
     _, _, trained, without_part = QUERY_NETS[name]
     task = queried(described_set, name)
@@ -195,6 +207,7 @@ def test_a_query_net_that_is_trained_hears_an_example_where_a_class_has_no_mean(
     assert {item.is_absent for batch in batches for item in batch.items} == {True, False}
 
 
+@pytest.mark.slow
 def test_a_query_net_that_is_trained_goes_on_bit_for_bit(described_set: SyntheticSet) -> None:
     name, values = (
         "soft, scratch",

@@ -20,6 +20,7 @@ from uss_ray.store.store import Store
 from uss_ray.weights.folder import read_folder
 
 
+@pytest.mark.slow
 def test_a_tagger_is_scored_on_clips_it_does_not_know_and_its_best_state_is_kept(
     synthetic_set: SyntheticSet, tmp_path: Path
 ) -> None:
