@@ -270,6 +270,7 @@ def test_spans_join_under_every_setting(
     assert_same_bits(spans, whole, targets=targets)
 
 
+@pytest.mark.slow
 def test_events_keep_their_names_across_spans(networks: WeightsLike, vocabulary: Vocabulary) -> None:
     rate = 16000
     waveform = recording(13.3, rate=rate, channels=1)
@@ -289,7 +290,8 @@ def test_events_keep_their_names_across_spans(networks: WeightsLike, vocabulary:
     assert (told[0.0] != told[3.0]).any(), "no name was kept"
 
 
-@pytest.mark.parametrize("held", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("held", [1, 2])
 def test_how_many_segments_are_held_at_a_time_changes_no_bit(
     networks: WeightsLike, vocabulary: Vocabulary, held: int
 ) -> None:

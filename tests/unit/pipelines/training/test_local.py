@@ -46,6 +46,7 @@ QUERY_NETS = {
 }
 
 
+@pytest.mark.slow
 def test_another_recipe_or_pack_on_the_same_run_is_refused(
     synthetic_set: SyntheticSet, tmp_path: Path
 ) -> None:
