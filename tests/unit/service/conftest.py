@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import threading
 import time
@@ -44,12 +45,20 @@ class Running:
         return httpx.Client(base_url=self.url, headers=headers, timeout=120.0)
 
 
+class _Prompt(uvicorn.Server):
+    """A server that looks ten times as often whether it is to end."""
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):
+            await asyncio.sleep(0.01)
+
+
 @contextmanager
 def running(
     settings: ServiceSettings, backend: Backend, *, keeping: JobKeeping | None = None
 ) -> Iterator[Running]:
     app = create_app(backend, settings, keeping=keeping)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
+    server = _Prompt(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
