@@ -39,6 +39,7 @@ def test_what_is_not_finite_is_not_defined() -> None:
     assert all(value is None or np.isfinite(value) for value in short.values())
 
 
+@pytest.mark.slow
 def test_both_orders_of_bsseval_are_named() -> None:
     found = scored(TARGET + 0.1 * OTHER, "bss_sdr")
     assert found["bss_sdr"] == pytest.approx(20.0, abs=0.01)

@@ -120,6 +120,7 @@ def test_runners_up_come_best_first_and_never_score_above_the_match(audioset: Vo
     assert "Computer keyboard" in [candidate.node.label for candidate in match.runners_up]
 
 
+@pytest.mark.slow
 def test_labels_that_can_be_separated_resolve_to_their_own_nodes_as_text(audioset: Vocabulary) -> None:
     for node in list(audioset.ontology.nodes.values())[::7]:
         if audioset.is_separable(node.node_id):

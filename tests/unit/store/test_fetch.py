@@ -188,6 +188,7 @@ def _fetch_in_process(place: Store, path: str) -> None:
     fetch(place, path=Path(path))
 
 
+@pytest.mark.slow
 def test_two_processes_download_once(shelf: Shelf, tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     workers = [

@@ -16,21 +16,22 @@ CLASSES = 527
 
 
 def catalogue_of(sizes: list[int]) -> AnchorCatalogue:
-    classes = [index for index, size in enumerate(sizes) for _ in range(size)]
-    groups = [number // 16 for size in sizes for number in range(size)]
-    lists = [[index] for index in classes]
+    classes = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+    groups = np.concatenate([np.zeros(0, np.int64), *(np.arange(size) // 16 for size in sizes)])
+    lists = pa.ListArray.from_arrays(np.arange(len(classes) + 1, dtype=np.int32), classes)
     return AnchorCatalogue.of_table(
         pa.table(
             {
                 "class_index": classes,
-                "shard": [0] * len(classes),
+                "shard": np.zeros(len(classes), np.int64),
                 "group": groups,
-                "clip": list(range(len(classes))),
+                "clip": np.arange(len(classes)),
                 "label_indexes": lists,
                 "heard_indexes": lists,
-            },
-            schema=CATALOGUE_SCHEMA,
-        ),
+            }
+        )
+        .select(CATALOGUE_SCHEMA.names)
+        .cast(CATALOGUE_SCHEMA),
         name="pack",
     )
 

@@ -154,6 +154,7 @@ def test_slakh_s_segments_are_drawn_with_one_state_for_all_plugins(tmp_path: Pat
     assert np.abs(ours.mixture - mixture).max() <= 1 / 2**15
 
 
+@pytest.mark.slow
 def test_the_scripts_scores_are_ours_with_museval_s_arguments_swapped() -> None:
     import museval
 
