@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -18,6 +18,25 @@ from uss_ray.weights import STARTER
 
 SETTINGS_NAME = "settings.yaml"
 _MEBIBYTE = 1 << 20
+
+EverySteps = Annotated[
+    Count | None,
+    Field(
+        description="Steps between validations, a multiple of those between checkpoints; off: at each of them. The "
+        "last step is always one."
+    ),
+]
+SegmentFiles = Annotated[
+    tuple[Location, ...],
+    Field(min_length=1, description="Segment CSVs in AudioSet's format, local or URIs."),
+]
+ClipsInMemory = Annotated[
+    Location,
+    Field(
+        min_length=1,
+        description="Where the clips are: folder, prefix, .tar, .parquet or .h5. They are held in memory.",
+    ),
+]
 
 
 class _Training(Settings):
@@ -70,11 +89,7 @@ class ValidationSettings(Settings):
         default=None,
         description="List of mixtures (CSV); without it the one that `uss-ray evaluate list` draws.",
     )
-    every_steps: Count | None = Field(
-        default=None,
-        description="Steps between validations, a multiple of those between checkpoints; off: at each of them. The "
-        "last step is always one.",
-    )
+    every_steps: EverySteps = None
     query: Literal["class-mean", "detected", "oracle"] = Field(
         default="class-mean", description="What steers the separator."
     )
@@ -86,18 +101,9 @@ class ValidationSettings(Settings):
 class TaggerValidationSettings(Settings):
     """What a run is scored on: weakly labelled clips that it is not trained on, whole."""
 
-    segments: tuple[Location, ...] = Field(
-        min_length=1, description="Segment CSVs in AudioSet's format, local or URIs."
-    )
-    audio: Location = Field(
-        min_length=1,
-        description="Where the clips are: folder, prefix, .tar, .parquet or .h5. They are held in memory.",
-    )
-    every_steps: Count | None = Field(
-        default=None,
-        description="Steps between validations, a multiple of those between checkpoints; off: at each of them. The "
-        "last step is always one.",
-    )
+    segments: SegmentFiles
+    audio: ClipsInMemory
+    every_steps: EverySteps = None
 
 
 class SeparatorTraining(_Training):
@@ -146,13 +152,8 @@ class SeparatorTraining(_Training):
 class TaggerTraining(_Training):
     """All that decides which tagger comes out, and where it goes."""
 
-    segments: tuple[Location, ...] = Field(
-        min_length=1, description="Segment CSVs in AudioSet's format, local or URIs."
-    )
-    audio: Location = Field(
-        min_length=1,
-        description="Where the clips are: folder, prefix, .tar, .parquet or .h5. They are held in memory.",
-    )
+    segments: SegmentFiles
+    audio: ClipsInMemory
     anchors: Location | None = Field(
         default=None, description="Pack of anchors, for a recipe that has a share for them."
     )
