@@ -16,13 +16,14 @@ import pyarrow.fs
 import ray
 import ray.train
 import torch
+from ray.exceptions import RayError
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from uss_ray.errors import ConfigError, OutputError, UssRayError
 from uss_ray.pipelines.runtime.lease import hold_lease
 from uss_ray.pipelines.runtime.pool import refuse_numbered
-from uss_ray.pipelines.runtime.run_state import StopSign, end_run_state, start_run_state
+from uss_ray.pipelines.runtime.run_state import end_run_state, is_stopping, start_run_state
 from uss_ray.pipelines.runtime.session import ray_session
 from uss_ray.pipelines.runtime.stages import own_error
 from uss_ray.pipelines.runtime.stopping import stop_on_signals
@@ -36,6 +37,7 @@ from uss_ray.training.world import World
 
 _RAY_FOLDER = "ray"
 _LOOK_SECONDS, _LOOK_AWAY_SECONDS = 1.0, 30.0
+_ASK_SECONDS = 0.5
 _LOOK_PATIENCE_SECONDS = 5.0  # for a store that is away; the end of a run waits for no more than that
 
 OnStep = Callable[[int, Mapping[str, Any]], None]
@@ -171,9 +173,22 @@ def _work(config: Mapping[str, Any]) -> None:
     prepared = prepare(config["request"], device=device)
     prepared.folder.reopen()
     prepared.load_data()
-    stop = StopSign(config["state"])
-    # One asks for all: what it hears is part of the exchange, and each question is a wait of everybody.
-    fit(prepared, world=world, is_stopping=lambda: world.is_first and bool(stop))
+    stopping, ended = threading.Event(), threading.Event()
+    if world.is_first:  # one asks for all: what it hears is part of the exchange
+        arguments = (config["state"], stopping, ended)
+        threading.Thread(target=_ask, args=arguments, name="stop", daemon=True).start()
+    try:
+        fit(prepared, world=world, is_stopping=stopping.is_set)
+    finally:
+        ended.set()
+
+
+def _ask(state: Any, stopping: threading.Event, ended: threading.Event) -> None:
+    """Ask whether to stop until it is so, beside the steps: an answer comes late where all cores are busy."""
+    with suppress(RayError):  # the state is gone: so is the run
+        while not stopping.is_set() and not ended.wait(_ASK_SECONDS):
+            if is_stopping(state):
+                stopping.set()
 
 
 def _use_gpu(device: str) -> bool:

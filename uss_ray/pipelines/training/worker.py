@@ -16,6 +16,7 @@ from uss_ray.pipelines.training.request import TaggerTraining, Training
 from uss_ray.pipelines.training.run_folder import best_validated, told_at
 from uss_ray.pipelines.training.separator import prepare_separator
 from uss_ray.pipelines.training.tagger import prepare_tagger
+from uss_ray.separation.memory import keep_freed_memory
 from uss_ray.training.fit import Fit, TrainingState
 from uss_ray.training.plan import lanes_of_worker
 from uss_ray.training.world import World
@@ -42,6 +43,7 @@ def fit(
     on_step: Callable[[int, Mapping[str, float]], None] = lambda *_: None,
 ) -> int:
     """Train this worker's lanes to the end; give the steps that are done."""
+    keep_freed_memory()  # an eighth of a step was page faults
     run = Fit(
         prepared.task,
         settings=prepared.settings,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -8,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from ray.exceptions import RayActorError
 
 from tests.synthetic_set import SyntheticSet, training_of
 from tests.training_workers import work_and_die_once
@@ -54,6 +56,23 @@ def test_a_run_whose_output_another_one_takes_over_is_told_to_stop(
     with pytest.raises(OutputError, match="another run"):
         train_on_ray(training_of(synthetic_set, tmp_path / "run"), TrainOptions(workers="1"))
     assert told == ["stop", "train", "end"]
+
+
+def test_a_worker_hears_of_a_stop_beside_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([False, True])
+    monkeypatch.setattr(job, "_ASK_SECONDS", 0)
+    monkeypatch.setattr(job, "is_stopping", lambda _: next(answers))
+    stopping = threading.Event()
+    job._ask(None, stopping, threading.Event())
+    assert stopping.is_set()
+
+    def gone(_: object) -> bool:
+        raise RayActorError
+
+    monkeypatch.setattr(job, "is_stopping", gone)
+    unheard = threading.Event()
+    job._ask(None, unheard, threading.Event())
+    assert not unheard.is_set()
 
 
 def test_two_workers_one_of_which_is_killed_train_what_one_process_does(
