@@ -80,6 +80,11 @@ class JobKeeper(KeepingHere):
         keeper = Keeper.of(settings, RayJobExecutor())
         super().__init__(keeper)
         keeper.begin()
+        self._end = keeper.close
+
+    def __del__(self) -> None:
+        """End with the replica, by Serve's call: a driver that it has begun is started before."""
+        self._end()
 
 
 class RayKeeping:

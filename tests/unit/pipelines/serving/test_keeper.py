@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ray.job_submission import JobStatus
 
-from uss_ray.pipelines.serving.keeper import RayJobExecutor
+from uss_ray.pipelines.serving.keeper import JobKeeper, RayJobExecutor
 from uss_ray.service.jobs import JobOrder
+from uss_ray.service.keeper import Keeper
+from uss_ray.service.settings import ServiceSettings
 
 
 class _Client:
@@ -54,3 +58,19 @@ def test_nothing_of_a_client_is_on_its_command_line(client: _Client) -> None:
     assert client.asked["submission_id"] == order.name
     told = order.replace(address="10.0.0.1:6379")  # whatever Ray says of clusters of the driver's machine
     assert client.asked["runtime_env"] == {"env_vars": {"USS_RAY_JOB": told.canonical_json()}}
+
+
+def test_a_replica_that_ends_first_ends_its_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, goes_on, looked = threading.Event(), threading.Event(), []
+
+    def look(_: Keeper) -> None:
+        begun.set()
+        goes_on.wait(300.0)
+        looked.append(True)
+
+    monkeypatch.setattr(Keeper, "look", look)
+    keeper = JobKeeper(ServiceSettings(no_auth=True, store=str(tmp_path)))
+    assert begun.wait(300.0)
+    threading.Timer(0.05, goes_on.set).start()
+    del keeper
+    assert looked
