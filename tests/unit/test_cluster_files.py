@@ -607,7 +607,13 @@ def test_the_image_gets_all_that_the_package_is_built_from(wheel: Path, version:
 
 @pytest.mark.parametrize(
     ("job", "command"),
-    [("separate_archive", "archive"), ("mine_anchors", "mine"), ("evaluate", "evaluate run")],
+    [
+        ("separate_archive", "archive"),
+        *(
+            pytest.param(*job, marks=pytest.mark.slow)
+            for job in (("mine_anchors", "mine"), ("evaluate", "evaluate run"))
+        ),
+    ],
 )
 def test_a_job_starts_where_there_is_only_the_wheel(
     wheel: Path, tmp_path: Path, job: str, command: str
@@ -635,6 +641,7 @@ def test_a_job_starts_where_there_is_only_the_wheel(
     assert f"uss-ray {command}" in rest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("job", ["separate_archive", "mine_anchors"])
 def test_a_job_of_a_checkout_is_that_of_the_package(job: str) -> None:
     ours, old = (
@@ -737,6 +744,7 @@ def conflicts(extras: str, base: dict[str, tuple[str, list[Requirement]]]) -> se
     }
 
 
+@pytest.mark.slow
 def test_an_environment_of_its_own_agrees_with_itself_and_the_base_image_would_not() -> None:
     extras = set(re.findall(r"'\.\[([\w,]+)\]'", CLUSTER.read_text() + DOCKERFILE.read_text()))
     assert extras == {"ray,s3,media,serve", "ray,s3,media,aws"}

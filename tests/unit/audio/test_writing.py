@@ -244,6 +244,7 @@ print(json.dumps(outcomes))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="no limit on file sizes here")
 def test_a_full_disk_is_noticed_at_any_moment_and_leaves_nothing(tmp_path: Path) -> None:
     while_writing, while_closing, at_the_first_byte = (300, 3_000_000), (2, 30_000), (2, 0)

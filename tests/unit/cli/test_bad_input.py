@@ -173,6 +173,7 @@ def test_an_output_that_is_a_file_is_refused(command, make_recording, tiny_weigh
     assert output.read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_leaves_nothing_and_the_others_unharmed(separate, make_recording, tmp_path):
     out = tmp_path / "out"
     first = make_recording("first.wav", seconds=0.5)
