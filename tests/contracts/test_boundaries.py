@@ -52,12 +52,14 @@ def test_the_command_line_loads_nothing_heavy_before_a_command_runs():
     assert brought(HEAVY | {"pyarrow"}, *modules) == {}
 
 
+@pytest.mark.slow
 def test_workers_that_list_decode_and_join_do_without_torch():
     """The networks' libraries take seconds and memory to load."""
     steps = ("missing", "decode", "long_recordings")
     assert brought({"torch"}, *(f"uss_ray.pipelines.archive.{step}" for step in steps)) == {}
 
 
+@pytest.mark.slow
 def test_separating_one_recording_loads_no_ray():
     assert (
         brought({"ray"}, "uss_ray.weights.folder", "uss_ray.separation.engine", "uss_ray.api.separator") == {}

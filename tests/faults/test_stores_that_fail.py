@@ -52,7 +52,8 @@ def test_an_archive_in_a_store_that_fails_for_a_while_is_the_same_as_in_a_folder
 
     result = separate_archive(
         source,
-        request=make_request(output, storage=StoreOptions(endpoint=faulty_s3.endpoint)),
+        # One request may meet all of them, each time after a longer wait.
+        request=make_request(output, storage=StoreOptions(endpoint=faulty_s3.endpoint, patience_seconds=300)),
         options=OPTIONS,
         on_progress=disturb,
     )

@@ -85,7 +85,7 @@ def test_a_store_of_its_own_is_used_for_everything_and_nothing_is_set_in_the_env
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("USS_RAY_CACHE", str(tmp_path / "cache"))
     with s3_in_process("shelf") as endpoint:
-        storage = StoreOptions(endpoint=endpoint, region="us-east-1", patience_seconds=1)
+        storage = StoreOptions(endpoint=endpoint, region="us-east-1", patience_seconds=60)
         shelf = Store("s3://shelf", storage)
         (shelf / "in" / "a b.wav").put(make_recording("a b.wav"))
         (shelf / "wanted" / "tone.wav").put(make_recording("tone.wav", seconds=2.0))

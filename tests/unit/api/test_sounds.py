@@ -29,7 +29,7 @@ def rows_below(folder):
 @pytest.mark.parametrize(
     "asked",
     [
-        {"levels": [1, 2]},
+        pytest.param({"levels": [1, 2]}, marks=pytest.mark.slow),
         {"texts": "a dog"},
         pytest.param({"classes": ["Dog", "Speech"], "exclude": ["Music"]}, marks=pytest.mark.slow),
         pytest.param({"labels": "csv"}, marks=pytest.mark.slow),
@@ -50,6 +50,7 @@ def test_what_is_saved_is_what_would_have_been_written(
         assert all(sf.info(path).frames == held[name].shape[1] for path in saved.paths(name))
 
 
+@pytest.mark.slow
 def test_other_formats_can_be_saved_from_the_same_sounds(separator, make_recording, tiny_weights, tmp_path):
     path = make_recording("a.wav", seconds=5.0)
     held = separator(path, classes="Dog")

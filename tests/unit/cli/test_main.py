@@ -56,7 +56,7 @@ def test_a_reader_that_has_enough_of_a_list_ends_it_without_a_word(line):
     ) as running:
         running.stdout.close()
         assert running.stderr.read() == ""
-        assert running.wait(timeout=60) == 0
+        assert running.wait(timeout=300) == 0
 
 
 def test_work_whose_reader_is_gone_ends_as_a_shell_expects(monkeypatch):

@@ -8,6 +8,7 @@ from uss_ray.evaluation.bss_metrics import bss_sdr
 RATE = 8_000
 
 
+@pytest.mark.slow
 def test_it_is_the_median_of_the_ratios_of_seconds() -> None:
     rng = np.random.default_rng(0)
     reference = rng.standard_normal(3 * RATE).astype(np.float32)

@@ -17,6 +17,7 @@ from uss_ray.weights.folder import read_folder
 RAIN, DOG, PIANO = "/m/06mb1", "/m/0bt9lr", "/m/05r5c"
 
 
+@pytest.mark.slow
 def test_the_classes_that_weights_know_are_heard_as_the_engine_hears_them(
     two_sources: Path, two_means: Path, vocabulary: Vocabulary
 ) -> None:

@@ -32,7 +32,7 @@ class File:
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "_FIRST_WAIT_SECONDS", 0.001)
-    monkeypatch.setenv("USS_RAY_STORAGE_PATIENCE_SECONDS", "0.2")
+    monkeypatch.setenv("USS_RAY_STORAGE_PATIENCE_SECONDS", "300")
 
 
 def test_dropped_and_short_answers_are_asked_for_again() -> None:
@@ -49,7 +49,8 @@ def test_the_end_of_the_file_is_no_short_answer() -> None:
     assert file.asked == 1
 
 
-def test_a_file_that_stays_short_is_given_up() -> None:
+def test_a_file_that_stays_short_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USS_RAY_STORAGE_PATIENCE_SECONDS", "0.2")
     file = File([10] * 100_000)
     make_reads_patient(file)
     with pytest.raises(ConnectionError, match="10 of"):

@@ -38,6 +38,7 @@ def test_hdf5_without_its_data_sets_is_named(tmp_path: Path) -> None:
         open_clip_source(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_program_that_met_a_failing_pack_ends_well(tmp_path: Path, tones: Tones) -> None:
     """HDF5 frees at the end of the process what was not freed before, and would call into a Python that is gone."""
     as_hdf5(tones, str(tmp_path))

@@ -27,6 +27,7 @@ def test_a_long_curve_is_shown_evenly_with_its_last_line(synthetic_set: Syntheti
     assert seen.state == "Nobody trains it: the same command goes on at step 0; no checkpoint yet."
 
 
+@pytest.mark.slow
 def test_what_a_stop_keeps_and_what_the_lines_tell_are_both_told(
     synthetic_set: SyntheticSet, tmp_path: Path
 ) -> None:
