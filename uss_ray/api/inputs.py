@@ -8,19 +8,18 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import Any, BinaryIO, Protocol, Self, cast
+from typing import Any, BinaryIO, Protocol, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from uss_ray.audio.codec import AudioSpec, open_recording
+from uss_ray.audio.codec import AudioSpec
 from uss_ray.errors import ConfigError, RecordingError
 from uss_ray.records import Recording, recording_id
 from uss_ray.separation.mixture import ArraySource, Source
-from uss_ray.sources.reading import open_digested_recording
+from uss_ray.sources.reading import digested_recording, open_digested_recording
 from uss_ray.sources.recordings import single_recording
-from uss_ray.store.digest import DigestingFile
 from uss_ray.store.store import Store, StoreOptions
 
 Floats = NDArray[np.float32]
@@ -146,9 +145,8 @@ class OpenFileInput:
         """See `Input`."""
         file = self.file if self.file.seekable() else io.BytesIO(self.file.read())
         file.seek(0)
-        digesting = DigestingFile(file)
         name = self.recording.recording_uri
-        with open_recording(cast(BinaryIO, digesting), name=name, strict=self.strict) as reader:
+        with digested_recording(file, name=name, strict=self.strict) as (reader, digesting):
             yield Opened(reader, digesting.sha256)
 
     def given_back(self, samples: Floats) -> Floats:

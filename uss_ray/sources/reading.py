@@ -29,7 +29,15 @@ def open_digested_recording(
     place: Store, *, strict: bool = False
 ) -> Iterator[tuple[RecordingReader, DigestingFile]]:
     """Open a recording that is decoded whole, and the file that knows its checksum then; as `open_stored_recording`."""
-    with place.open() as file:
-        digesting = DigestingFile(file)
-        with open_recording(cast(BinaryIO, digesting), name=str(place), strict=strict) as reader:
-            yield reader, digesting
+    with place.open() as file, digested_recording(file, name=str(place), strict=strict) as opened:
+        yield opened
+
+
+@contextmanager
+def digested_recording(
+    file: BinaryIO, *, name: str, strict: bool = False
+) -> Iterator[tuple[RecordingReader, DigestingFile]]:
+    """Do the same with a file that is open."""
+    digesting = DigestingFile(file)
+    with open_recording(cast(BinaryIO, digesting), name=name, strict=strict) as reader:
+        yield reader, digesting
