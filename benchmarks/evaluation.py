@@ -67,7 +67,10 @@ def main() -> None:
     torch.set_num_threads(1)
     weights = load_weights(asked.weights)
     forwards = Forwards(weights.separator, weights.tagger)
-    with tempfile.TemporaryDirectory() as folder, patch.object(run, "load_weights", lambda _, **_storage: weights):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        patch.object(run, "load_weights", lambda _, **_storage: weights),
+    ):
         request = EvaluationRequest(
             benchmark="mini",
             data=asked.data,

@@ -76,7 +76,9 @@ def paired_difference(
 
 
 def average_of_draws(values: np.ndarray) -> Average:
-    """Give a mean over classes whose draws are made already.
+    """Give a mean over classes whose draws are made already; the interval is that of the draws, about the figure.
+
+    A clip that is drawn twice ranks beside itself, so precision is higher in every draw (ADR 83).
 
     Parameters
     ----------
@@ -87,7 +89,7 @@ def average_of_draws(values: np.ndarray) -> Average:
     if not counts[0]:
         return Average()
     means = np.nansum(values, axis=0)[counts > 0] / counts[counts > 0]
-    low, high = np.percentile(means[1:], _INTERVAL)
+    low, high = np.percentile(means[1:], _INTERVAL) + (means[0] - means[1:].mean())
     return Average(value=float(means[0]), low=float(low), high=float(high), items=int(counts[0]))
 
 
