@@ -13,7 +13,7 @@ import signal
 import socket
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -158,59 +158,102 @@ def test_the_samples_are_those_of_the_command_line_alone_and_among_others(
     assert client.delete(kept["links"]["self"]).status_code == 204
     assert client.get(kept["links"]["zip"]).status_code == 404
     assert client.get("/").headers["content-type"].startswith("text/html")
-    assert client.get("/readyz").json() == {"status": "ready", "missing": {}}
+    ready = {"status": "ready", "missing": {}}
+    wait_until(
+        lambda: client.get("/readyz").json() == ready
+    )  # on a busy machine a part may be slow to say so
     assert client.get("/v1/info").json()["weights"]["name"] == "tiny"
     tags = client.post("/v1/tag?top=1", content=recordings[0].read_bytes()).json()
     assert tags["nodes"]
 
 
-def test_a_job_ends_although_keeper_and_front_and_then_its_driver_is_killed(
-    url: str, client: httpx.Client, serving: Any, make_recording: Any
-) -> None:
-    import ray
+@pytest.fixture
+def other_keeper(url: str, serving: Any) -> Iterator[None]:
+    """Looks at the same table all the while."""
+    from uss_ray.pipelines.serving.keeper import RayJobExecutor
+    from uss_ray.service.keeper import Keeper
 
-    from uss_ray.pipelines.serving.keeper import JobKeeper
+    keeper = Keeper.of(serving.service, RayJobExecutor())
+    keeper.begin()
+    yield
+    keeper.close()
+
+
+@pytest.mark.usefixtures("other_keeper")
+def test_a_job_goes_on_through_kills_and_a_rolling_update_that_loses_no_request(
+    url: str, client: httpx.Client, serving: Any, make_recording: Any, folder: Path
+) -> None:
+    """Keeper and front are killed, then all is replaced, then its driver is killed; other calls are answered."""
+    from ray import serve
+
+    from uss_ray.pipelines.runtime.lease import LEASE_FOLDER
+    from uss_ray.pipelines.serving.application import NAME, build
 
     names = {f"{number}.wav" for number in range(4)}
     for name in names:
         source = make_recording(name).parent
-    other_keeper = ray.remote(num_cpus=0)(JobKeeper).remote(serving.service)
-    assert ray.get(other_keeper.missing.remote()) == {}
+    content = (source / "0.wav").read_bytes()
     jobs = Client(url, TOKEN).jobs
-    before = {worker.pid for worker in _workers()}
     job = jobs.submit(str(source), query={"levels": [1]})
+    lease = folder / "store" / "job-results" / "one" / job.job_id / LEASE_FOLDER
 
-    def at_work() -> list[psutil.Process]:
-        return [worker for worker in _workers() if worker.pid not in before]
+    def told() -> dict[str, Any]:
+        found: dict[str, Any] = client.get(f"/v1/jobs/{job.job_id}").json()
+        return found
 
-    wait_until(lambda: bool(at_work()))
-    workers = at_work()
-    for worker in workers:
-        worker.suspend()  # so that the driver is in the middle of it, whatever comes
+    def has_other(processes: Callable[[], list[psutil.Process]], than: set[int]) -> bool:
+        found = {process.pid for process in processes()}
+        return bool(found) and than.isdisjoint(found)
+
+    wait_until(lambda: bool(_drivers()))
+    dead = {process.pid for process in (*_fronts(), *_keepers())}
+    assert len(dead) == 2
+    for pid in dead:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: any(lease.glob("*.json")))
+    (driver,) = _drivers()
+    driver.suspend()  # so that it is in the middle of it, whatever comes
     try:
-        (driver,) = _drivers()
-        dead = {process.pid for process in (*_fronts(), *_keepers())}
-        assert len(dead) == 2
-        for pid in dead:
-            os.kill(pid, signal.SIGKILL)
 
         def are_there_again() -> bool:
             with suppress(httpx.TransportError):
-                return dead.isdisjoint(k.pid for k in _keepers()) and client.get("/readyz").status_code == 200
+                return has_other(_keepers, dead) and client.get("/readyz").status_code == 200
             return False
 
         wait_until(are_there_again)
-        seen = client.get(f"/v1/jobs/{job.job_id}").json()
+        seen = told()
         assert (seen["status"], seen["drivers"], seen["finished"] < len(names)) == ("running", 1, True)
-        driver.kill()
+
+        ended = threading.Event()
+
+        def ask(_: int) -> list[int]:
+            statuses = []
+            while not ended.is_set():
+                statuses.append(client.post("/v1/separate", content=content).status_code)
+            return statuses
+
+        replaced = {process.pid for process in (*_fronts(), *_keepers())}
+        limits = serving.service.limits.replace(classes=63)
+        changed = serving.replace(service=serving.service.replace(limits=limits))
+        with ThreadPoolExecutor(2) as pool:
+            asked = pool.map(ask, range(2))
+            try:
+                application = build(changed, make_backend=functools.partial(Fragile, folder=folder))
+                serve.run(application, name=NAME, route_prefix="/")
+                wait_until(lambda: client.get("/v1/info").json()["limits"]["classes"] == 63)
+                wait_until(lambda: has_other(_keepers, replaced) and has_other(_fronts, replaced))
+            finally:
+                ended.set()
+            statuses = [status for some in asked for status in some]
+        assert set(statuses) == {200}
+        assert lease.exists()
+        assert (told()["status"], told()["drivers"]) == ("running", 1)
     finally:
-        for worker in workers:
-            with suppress(psutil.NoSuchProcess):
-                worker.resume()
-    ended = jobs.wait(job.job_id, seconds=300.0)
-    assert (ended.status, ended.finished, ended.failed) == ("succeeded", len(names), 0), ended
-    assert client.get(f"/v1/jobs/{job.job_id}").json()["drivers"] == 2  # no keeper has begun one too many
-    ray.kill(other_keeper)
+        driver.kill()
+    wait_until(lambda: told()["ended_at"] is not None)
+    over = told()
+    assert (over["status"], over["finished"], over["failed"]) == ("succeeded", len(names), 0), over
+    assert over["drivers"] == 2  # no keeper has begun one too many
     rows = list(jobs.recordings(job.job_id))
     assert {row["recording_id"] for row in rows} == names
     stems = [row["stem"] for row in rows if row["stem"]]
@@ -261,12 +304,12 @@ def test_a_full_queue_puts_off_and_a_client_that_goes_makes_room(
             "x-request-timeout-seconds: 0\r\n\r\n"
         )
         raw.sendall(head.encode() + content)
-        wait_until(lambda: waiting() > 0, seconds=120.0)
+        wait_until(lambda: waiting() > 0)
         full = client.post("/v1/separate", content=content)
         assert full.status_code == 503, full.text
         assert int(full.headers["retry-after"]) > 0
         assert full.json()["limit"] == "queue_seconds"
-    wait_until(lambda: waiting() == 0, seconds=120.0)
+    wait_until(lambda: waiting() == 0)
     assert client.post("/v1/separate", content=content).status_code == 200
 
 
@@ -306,36 +349,6 @@ def test_a_front_that_dies_takes_its_own_requests_along_and_nothing_else(
     assert before.isdisjoint(front.pid for front in _fronts())
 
 
-def test_an_update_loses_no_request(
-    client: httpx.Client, make_recording: Any, serving: Any, folder: Path
-) -> None:
-    from ray import serve
-
-    from uss_ray.pipelines.serving.application import NAME, build
-
-    content = make_recording().read_bytes()
-    ended = threading.Event()
-
-    def ask(_: int) -> list[int]:
-        statuses = []
-        while not ended.is_set():
-            statuses.append(client.post("/v1/separate", content=content).status_code)
-        return statuses
-
-    limits = serving.service.limits.replace(classes=63)
-    changed = serving.replace(service=serving.service.replace(limits=limits))
-    with ThreadPoolExecutor(2) as pool:
-        asked = pool.map(ask, range(2))
-        try:
-            application = build(changed, make_backend=functools.partial(Fragile, folder=folder))
-            serve.run(application, name=NAME, route_prefix="/")
-            wait_until(lambda: client.get("/v1/info").json()["limits"]["classes"] == 63)
-        finally:
-            ended.set()
-        statuses = [status for some in asked for status in some]
-    assert set(statuses) == {200}
-
-
 def test_what_the_dashboard_draws_is_on_the_metrics_port(client: httpx.Client) -> None:
     import ray
 
@@ -367,10 +380,6 @@ def _fronts() -> list[psutil.Process]:
 
 def _keepers() -> list[psutil.Process]:
     return _processes("ray::ServeReplica:uss-ray:Keeper")
-
-
-def _workers() -> list[psutil.Process]:
-    return _processes("ray::MapWorker")
 
 
 def _drivers() -> list[psutil.Process]:
