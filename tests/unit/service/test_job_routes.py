@@ -112,7 +112,7 @@ def settings(token_file: Path, receiver: Receiver, tmp_path: Path) -> ServiceSet
         tokens=str(token_file),
         store=str(tmp_path / "store"),
         jobs=JobSettings(look_seconds=0.02, silent_seconds=300.0, at_once=2),
-        webhooks=WebhookSettings(origins=(receiver.url,), private=True),
+        webhooks=WebhookSettings(origins=(receiver.url,), private=True, answer_seconds=300.0),
         limits=Limits(at_once=64),
     )
 

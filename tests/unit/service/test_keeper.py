@@ -286,7 +286,9 @@ def test_the_end_is_told_until_it_is_heard_and_no_more(
 ) -> None:
     with receiving() as receiver:
         receiver.statuses = list(statuses)
-        hooks = WebhookSettings(origins=(receiver.url,), private=True, first_wait_seconds=wait_seconds)
+        hooks = WebhookSettings(
+            origins=(receiver.url,), private=True, answer_seconds=300.0, first_wait_seconds=wait_seconds
+        )
         looking = [_keeper(tmp_path, Noted(), webhooks=hooks) for _ in range(keepers)]
         table = looking[0].table
         row = _add(looking[0], webhook={"url": f"{receiver.url}/a", "secret": SECRET})
@@ -315,7 +317,9 @@ def test_the_end_is_told_until_it_is_heard_and_no_more(
 def test_who_does_not_want_to_hear_it_is_left_alone(tmp_path: Path, status: int, sent: int) -> None:
     with receiving() as receiver:
         receiver.statuses = [status] * 9
-        hooks = WebhookSettings(origins=(receiver.url,), private=True, first_wait_seconds=0.001, attempts=2)
+        hooks = WebhookSettings(
+            origins=(receiver.url,), private=True, answer_seconds=300.0, first_wait_seconds=0.001, attempts=2
+        )
         keeper = _keeper(tmp_path, Noted(), webhooks=hooks)
         row = _add(keeper, webhook={"url": receiver.url, "secret": SECRET})
         keeper.table.end(row, "cancelled", counts=Counts())
