@@ -10,9 +10,10 @@ import io
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from threading import Event
 from typing import Final
 
 import numpy as np
@@ -239,6 +240,7 @@ class Evaluator:
     scored: Scored
     vocabulary: Vocabulary = field(default_factory=Vocabulary.load)
     spent: Spent = field(default_factory=Spent)
+    _stopped: Event = field(default_factory=Event, init=False, repr=False)
 
     @cached_property
     def benchmark(self) -> Benchmark:
@@ -374,6 +376,7 @@ class Evaluator:
 
     def _read_ahead(self, groups: Iterator[tuple[Sequence[Item], bool]]) -> Iterator[tuple[_Read, bool]]:
         waiting: deque[tuple[Future[_Read], bool]] = deque()
+        self._stopped.clear()
         with ThreadPoolExecutor(1, thread_name_prefix="reading") as reader:
             try:
                 while True:
@@ -387,6 +390,7 @@ class Evaluator:
                     self.spent.reading += time.monotonic() - began
                     yield read, is_last
             finally:
+                self._stopped.set()  # whoever stops a run does not wait for a group that nobody needs
                 reader.shutdown(wait=False, cancel_futures=True)
 
     def _read(self, items: Sequence[Item]) -> _Read:
@@ -394,6 +398,8 @@ class Evaluator:
         mixed: list[MixedItem] = []
         lost: list[tuple[Item, str]] = []
         for item in items:
+            if self._stopped.is_set():
+                raise CancelledError
             try:
                 mixed.append(mix(item, self.sounds))
             except DataError as error:
@@ -405,10 +411,13 @@ class Evaluator:
             for one in mixed
             for label, target in one.targets.items()
         }
-        beside = [
-            [row for one in mixed for row in self._scores([one], system.separate([one]), system, truths)]
-            for system in BASELINES
-        ]
+        beside: list[list[ScoreRow]] = []
+        for system in BASELINES:
+            beside.append([])
+            for one in mixed:
+                if self._stopped.is_set():
+                    raise CancelledError
+                beside[-1] += self._scores([one], system.separate([one]), system, truths)
         return _Read(mixed, truths, lost, beside)
 
     def _rows_of_group(self, read: _Read) -> list[list[ScoreRow]]:

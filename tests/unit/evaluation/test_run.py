@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -24,6 +25,7 @@ from uss_ray.evaluation.run import (
     rows_from_parquet,
     rows_to_parquet,
 )
+from uss_ray.evaluation.sounds import mix
 from uss_ray.store.store import Store, StoreOptions
 from uss_ray.weights.folder import Weights
 from uss_ray.weights.locate import load_weights
@@ -175,6 +177,29 @@ def test_what_is_held_of_a_chunk_is_bounded_and_changes_no_row(
     assert [len(rows) for rows in together] == [15, 10]
     assert sum(row.reason is not None for row in together[0]) >= 5
     assert parted == together
+
+
+def test_whoever_stops_a_run_does_not_wait_for_what_is_read_ahead(
+    two_sources, tmp_path, tiny_weights, listed, monkeypatch
+) -> None:
+    request = ask(two_sources, tiny_weights, tmp_path, listed, systems=(f"{__name__}:nothing",), limit=5)
+    scored = open_list(request)
+    evaluator, begun, ahead = Evaluator(request=request, scored=scored), [], Event()
+
+    def slow(item, sounds):
+        begun.append(item)
+        if len(begun) == 2:  # ahead of what is scored, until the run is stopped
+            ahead.set()
+            assert evaluator._stopped.wait(60)
+        return mix(item, sounds)
+
+    monkeypatch.setattr("uss_ray.evaluation.run.mix", slow)
+    rows = evaluator.rows_of([scored.items[:1], scored.items[1:]])
+    assert len(next(rows)) == 5
+    assert ahead.wait(60)
+    rows.close()
+    assert len(begun) == 2
+    assert len(evaluator.rows(scored.items[:1])) == 5  # and it can go on
 
 
 def test_a_main_score_that_cannot_be_measured_ends_the_run_and_others_are_left_out(
