@@ -128,6 +128,7 @@ def test_a_recording_goes_in_and_its_sounds_are_ticked_separated_and_saved(
     assert asked.write.residual
     assert page.evaluate(f"location.hash.length === 41 && {PLAYER}.engine.name") == "windows"
     sees(page.locator("#state")).to_have_text("garden.flac: separated.")
+    sees(page.locator("#result-title")).to_have_text("Sounds of garden.flac")
     until(page, "[...document.querySelectorAll('#player-place img')].every(one => one.naturalWidth > 0)")
 
     saved = {}
@@ -265,7 +266,7 @@ def test_what_was_asked_for_last_is_shown_whatever_comes_later(
     sees(ready).to_be_visible()
     sees(page.locator("#result-title")).to_have_text(NAMES[0])
     ready.click()
-    sees(page.locator("#result-title")).to_have_text("Sounds")
+    sees(page.locator("#result-title")).to_have_text("Sounds of garden.flac")
     sees(ready).to_have_count(0)
 
 

@@ -67,6 +67,7 @@ def player_of(result: Result) -> str:
         name="Recording",
         files=() if name is None else (LaneFile(url=_address(result, name)),),
         picture=result.links.get("spectrogram", "").removeprefix("/"),
+        no_picture="Its rest was not kept, so the recording itself is not here: its sounds play without it.",
         links=() if name is None else (Link(url=_address(result, name), text="the recording"),),
         is_recording=True,
     )

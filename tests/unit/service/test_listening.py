@@ -42,6 +42,14 @@ def test_the_player_has_a_lane_for_each_stem_and_its_addresses(made: Result) -> 
     assert data["lanes"][1]["probs"][0]
 
 
+def test_without_the_rest_it_says_that_the_recording_is_not_there(made: Result) -> None:
+    rows = [row for row in made.index["rows"] if row["kind"] != "residual"]
+    alone = dataclasses.replace(made, index={**made.index, "recording": None, "rows": rows}, recording=())
+    for words in ("the recording itself is not here", ">All sounds</button>"):
+        assert words in player_of(alone)
+        assert words not in player_of(made)
+
+
 def test_nothing_in_it_needs_a_lax_policy(made: Result) -> None:
     markup = player_of(made)
     assert not re.search(r"\sstyle=|\son[a-z]+=|<style|javascript:", markup)

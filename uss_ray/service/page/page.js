@@ -3,7 +3,7 @@ import { draw } from './picture.js';
 import { Windows, pause, pcm, stemOf, wav } from './windows.js';
 
 const KEPT_SECONDS = 3600; // or less
-const PATIENCE = 6; // times that a busy service is asked again
+const PATIENCE = 6; // with a busy service
 const DECODED_BYTES = 200e6;
 const $ = id => document.getElementById(id);
 const on = (id, event, action, options) => $(id).addEventListener(event, action, options);
@@ -22,8 +22,6 @@ const sends = new Set(), turns = {};
 const markup = text => Object.assign(make('template'), { innerHTML: text }).content;
 const note = text => make('span', { class: 'uss-note' }, text);
 let token = sessionStorage.getItem('uss-token') ?? '';
-
-/* the service */
 
 function letIn() {
   show('door');
@@ -68,7 +66,7 @@ async function call(path, options = {}) {
       await pause(seconds);
       options.signal?.throwIfAborted();
     } else {
-      const said = await new Response(answer.response).json().catch(() => ({})); // an edge answers as it likes
+      const said = await new Response(answer.response).json().catch(() => ({}));
       throw new Error(said.detail ?? `The service answered ${answer.status}.`);
     }
   }
@@ -123,8 +121,6 @@ const attempt = action => async (...given) => {
     else { say(''); $('trouble').textContent = error.message; }
   }
 };
-
-/* a recording */
 
 const take = attempt(async (recording, name) => {
   state.listening?.abort();
@@ -355,8 +351,9 @@ async function separate({ ids = [], example } = {}) {
     return say(`${name}: saved. This service keeps nothing, so nothing plays here.`);
   }
   const made = await send(`v1/separate?${asked}&keep=${keep}`, given);
-  if (turn === state.turn) await open(made.id);
-  else $('ready').append(make('button', { 'data-result': made.id }, `Open ${name}`));
+  const of = ` of ${name}`;
+  if (turn === state.turn) await open(made.id, of);
+  else $('ready').append(make('button', { 'data-result': made.id, 'data-of': of }, `Open ${name}`));
   return say(`${name}: separated.`);
 }
 
@@ -365,7 +362,7 @@ const loader = id => async (stems, start, frames) => {
   return new Int16Array(await call(`v1/results/${id}/window?${asked}`, { type: 'arraybuffer' }));
 };
 
-async function open(id) {
+async function open(id, of = '') {
   state.turn += 1;
   state.player?.pause();
   say('Opening …');
@@ -383,8 +380,8 @@ async function open(id) {
     engine: (data, onTrouble) => new Windows(data, onTrouble, loader(id)),
   });
   state.player.root.tabIndex = -1;
-  state.player.root.focus(); // so that its keys are at hand
-  $('result-title').textContent = known.expires ? 'Sounds' : known.name;
+  state.player.root.focus();
+  $('result-title').textContent = known.expires ? `Sounds${of}` : known.name;
   $('until').textContent = known.expires ? `Kept until ${new Date(1000 * known.expires).toLocaleTimeString()}, then gone.` : 'Kept as long as its job.';
   show('forget', Boolean(known.expires));
   fill(pictures);
@@ -408,7 +405,7 @@ async function save(made, name) {
 
 on('file', 'change', () => {
   const [file] = $('file').files;
-  $('file').value = ''; // the same one may be chosen again
+  $('file').value = '';
   if (file) take(file, file.name);
 });
 on('record', 'click', attempt(record));
@@ -456,7 +453,7 @@ on('filter', 'submit', event => { event.preventDefault(); attempt(showJob)(state
 on('further', 'click', attempt(() => showMore()));
 for (const id of ['recordings', 'ready']) on(id, 'click', attempt(({ target }) => {
   if (target.parentElement === $('ready')) target.remove();
-  return target.dataset.result && open(target.dataset.result);
+  return target.dataset.result && open(target.dataset.result, target.dataset.of);
 }));
 addEventListener('hashchange', () => location.reload());
 for (const name of ['dragover', 'dragleave', 'drop']) {
