@@ -250,6 +250,7 @@ def test_what_was_asked_for_last_is_shown_whatever_comes_later(
     page.fill("#sound", "Cat")
     page.click("#filter button")
     sees(rows).to_have_count(len(NAMES))
+    becomes(lambda: len(dogs), 1)
     with page.expect_response("**/recordings?class=Dog*") as late:
         dogs[0].continue_()
     late.value.finished()
