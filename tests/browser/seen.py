@@ -37,8 +37,15 @@ def forgive(page: Any, *words: str) -> Any:
     return page
 
 
-def holding(page: Any, url: str) -> list[Any]:
-    """Hold back the next request for what an address fits, for the test to answer; the list gets it."""
+def holding(page: Any, url: str) -> Callable[[], Any]:
+    """Hold back the next request for what an address fits; what is given waits for it, and gives it to be answered."""
     held: list[Any] = []
     page.route(url, lambda route: held.append(route), times=1)
-    return held
+
+    def caught() -> Any:
+        becomes(
+            lambda: page.evaluate("1") and len(held), 1
+        )  # news of a browser come while it is asked something
+        return held[0]
+
+    return caught

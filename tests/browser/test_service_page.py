@@ -194,10 +194,10 @@ def test_it_plays_to_the_end_in_a_loop_and_not_what_is_gone(separated: Any) -> N
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Space")
     sees(page.locator(".uss-say")).to_have_text("Reading: the recording")
+    first = held()
     page.route("**/window?*", lambda route: route.fulfill(status=404, body="{}"))
     forgive(page, "status of 404")
-    becomes(lambda: len(held), 1)
-    held[0].fulfill(status=404, body="{}")
+    first.fulfill(status=404, body="{}")
     sees(page.locator("#result .uss-trouble")).to_contain_text("cannot be played: The service answered 404.")
     becomes(lambda: ask(page, "p.isPlaying"), False)
 
@@ -233,7 +233,7 @@ def test_what_was_asked_for_last_is_shown_whatever_comes_later(
     other.write_bytes(recording.read_bytes())
     tags = holding(page, "**/v1/tag")
     page.set_input_files("#file", other)
-    becomes(lambda: len(tags), 1)
+    tags()
     with page.expect_event("requestfailed"):  # nobody waits for it any more
         choose(page, recording)
     sees(page.locator("#state")).to_have_text("garden.flac: 6.0 s, 2 sounds found.")
@@ -250,17 +250,17 @@ def test_what_was_asked_for_last_is_shown_whatever_comes_later(
     page.fill("#sound", "Cat")
     page.click("#filter button")
     sees(rows).to_have_count(len(NAMES))
-    becomes(lambda: len(dogs), 1)
+    of_dogs = dogs()
     with page.expect_response("**/recordings?class=Dog*") as late:
-        dogs[0].continue_()
+        of_dogs.continue_()
     late.value.finished()
     separations = holding(page, "**/v1/separate?*")
     page.click("#all")
-    becomes(lambda: len(separations), 1)
+    separation = separations()
     page.locator("#recordings button", has_text=NAMES[0]).click()
     sees(page.locator("#result-title")).to_have_text(NAMES[0])
     assert [text.split(" · ")[1] for text in rows.all_inner_texts()] == ["Cat 0.75"] * len(NAMES)
-    separations[0].continue_()
+    separation.continue_()
     ready = page.get_by_role(
         "button", name="Open garden.flac"
     )  # it does not push aside what was opened meanwhile
