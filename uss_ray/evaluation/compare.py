@@ -16,7 +16,7 @@ from uss_ray.evaluation.averages import (
     paired_difference,
     plain_mean,
 )
-from uss_ray.evaluation.measures import OF_SCENES, OF_TAGS
+from uss_ray.evaluation.measures import LESS_IS_BETTER, OF_SCENES, OF_TAGS
 from uss_ray.evaluation.result import EvaluationResult, by_system, values_of
 from uss_ray.evaluation.run import ScoreRow
 from uss_ray.evaluation.tagging import TAGS, score_tags
@@ -35,6 +35,8 @@ class Comparison:
         The other minus the one, drawn in pairs.
     only_one, only_other : int
         Targets that the other run, or the one, has no such score of; in none of the averages. Of tags: classes.
+    is_less_better : bool, default=False
+        Of shares of energy in what is wrong.
     """
 
     system: str
@@ -44,6 +46,7 @@ class Comparison:
     difference: Average
     only_one: int
     only_other: int
+    is_less_better: bool = False
 
     @property
     def verdict(self) -> str:
@@ -51,7 +54,7 @@ class Comparison:
         low, high = self.difference.low, self.difference.high
         if low is None or high is None or low <= 0 <= high:
             return "undecided"
-        return "better" if low > 0 else "worse"
+        return "better" if (low > 0) != self.is_less_better else "worse"
 
 
 def compare_runs(
@@ -107,6 +110,7 @@ def compare_runs(
                     difference=paired_difference(mine, yours, statistic=np.mean if is_mean else median),
                     only_one=len(own) - len(pairs),
                     only_other=len(theirs) - len(pairs),
+                    is_less_better=measure in LESS_IS_BETTER,
                 )
             )
     if not found:

@@ -25,6 +25,7 @@ _OF_PESQ: Final = ("pesq", "csig", "cbak", "covl")
 _LEAST_LEVEL_DB = -60.0
 OF_SCENES: Final = ("ca_sdri", "capi_sdri", "residual", "false_stems", "missed")
 """Of all that was found in a scene, not of one estimate: see `label_metrics`, and shares of the mixture's energy."""
+LESS_IS_BETTER: Final = ("residual", "false_stems", "missed")
 OF_TAGS: Final = ("map", "d_prime")
 """Of all clips together, class by class: they have no score a row."""
 MEASURES: Final = (*ALWAYS, *_BSS, *_SPEECH, *OF_SCENES)

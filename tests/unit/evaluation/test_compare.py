@@ -32,6 +32,13 @@ def test_what_is_of_scenes_is_compared_by_its_mean() -> None:
             for place, value in enumerate(values)
         ]
 
+    low, high = (
+        [replace(one, scores={"residual": one.scores["ca_sdri"]}) for one in of(*values)]
+        for values in ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    )
+    [worse] = compare_runs((result_of(low), result_of(high)), (low, high), measure="residual")
+    assert worse.verdict == "worse"  # more is left over
+
     one, other = of(0.0, 0.0, 3.0), of(0.0, 1.0, 4.0)
     [found] = compare_runs((result_of(one), result_of(other)), (one, other), measure="ca_sdri")
     assert (found.one.value, found.other.value) == pytest.approx((1.0, 5 / 3))
