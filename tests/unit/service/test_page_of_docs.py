@@ -20,7 +20,10 @@ PAGE = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
 def test_the_lines_with_curl(service: Running, tmp_path: Path) -> None:
-    (tmp_path / ".curlrc").write_text(f'header = "Authorization: Bearer {TOKEN}"', encoding="utf-8")
+    (tmp_path / ".curlrc").write_text(
+        f'header = "Authorization: Bearer {TOKEN}"\nshow-error\nretry = 5\nretry-connrefused\n',
+        encoding="utf-8",
+    )
     (lines,) = re.findall(r"```sh\n(.*?)```", PAGE, flags=re.DOTALL)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     environment = os.environ | {"URL": service.url, "CURL_HOME": str(tmp_path)}
