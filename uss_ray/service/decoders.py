@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import multiprocessing
 import os
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from uss_ray.audio.spec import AudioSpec
 from uss_ray.errors import RecordingError
 from uss_ray.service.decoder import Allowed, confine, decode, decode_example
 from uss_ray.service.settings import Limits
+
+logger = logging.getLogger(__name__)
 
 _RECORDINGS_A_PROCESS = 200
 
@@ -33,16 +37,10 @@ class Decoders:
     """
 
     def __init__(self, limits: Limits, *, processes: int) -> None:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([decode.__module__])
         self._limits = limits
-        self._pool = ProcessPool(
-            max_workers=processes,
-            max_tasks=_RECORDINGS_A_PROCESS,
-            initializer=confine,
-            initargs=[limits.decoder_memory_bytes],
-            context=context,
-        )
+        self._processes = processes
+        self._pool = self._new_pool()
+        self._is_closed = False
 
     async def recording(self, source: Path, *, name: str) -> tuple[AudioSpec, NDArray[np.float32]]:
         """Decode what is to be separated.
@@ -79,26 +77,56 @@ class Decoders:
 
     def close(self) -> None:
         """End the processes."""
-        self._pool.stop()
-        self._pool.join()
+        self._is_closed = True
+        _end(self._pool)
 
     async def _run(
         self, function: Callable[..., AudioSpec], source: Path, target: Path, *, name: str, allowed: Allowed
     ) -> AudioSpec:
         seconds = self._limits.decoder_seconds
-        asked: dict[str, Any] = {"name": name, "allowed": allowed, "cpu_seconds": seconds}
-        future = self._pool.schedule(
-            function, args=[os.fspath(source), os.fspath(target)], kwargs=asked, timeout=seconds
-        )
+
+        async def once() -> AudioSpec:
+            pool = await self._whole_pool()
+            asked: dict[str, Any] = {"name": name, "allowed": allowed, "cpu_seconds": seconds}
+            arguments = [os.fspath(source), os.fspath(target)]
+            future = pool.schedule(function, args=arguments, kwargs=asked, timeout=seconds)
+            return await asyncio.wrap_future(future)
+
         try:
-            spec: AudioSpec = await asyncio.wrap_future(future)
+            try:
+                return await once()
+            except BrokenProcessPool:
+                return await once()  # the end of another process took it along
         except TimeoutError as error:
             raise _fatal(name, f"one that takes more than {seconds} s") from error
-        except ProcessExpired as error:
+        except (ProcessExpired, BrokenProcessPool) as error:
             raise _fatal(name, "one that ended its decoder") from error
         except MemoryError as error:
             raise _fatal(name, "one that takes more memory than a decoder has") from error
-        return spec
+
+    async def _whole_pool(self) -> ProcessPool:
+        """Give the processes; new ones, where the pool has given up: it does when one ends that has nothing to do."""
+        while not (self._is_closed or (pool := self._pool).active):
+            logger.warning("the decoders have ended, and are begun anew")
+            self._pool = self._new_pool()
+            await asyncio.to_thread(_end, pool)
+        return self._pool
+
+    def _new_pool(self) -> ProcessPool:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([decode.__module__])
+        return ProcessPool(
+            max_workers=self._processes,
+            max_tasks=_RECORDINGS_A_PROCESS,
+            initializer=confine,
+            initargs=[self._limits.decoder_memory_bytes],
+            context=context,
+        )
+
+
+def _end(pool: ProcessPool) -> None:
+    pool.stop()
+    pool.join()
 
 
 def _fatal(name: str, found: str) -> RecordingError:

@@ -93,6 +93,34 @@ def test_who_does_not_wait_ends_the_decoder(make_recording: MakeRecording) -> No
     asyncio.run(go())
 
 
+def pid_of(*_: Any, **__: Any) -> int:
+    return os.getpid()
+
+
+def test_a_decoder_that_ends_with_nothing_to_do_is_replaced(make_recording: MakeRecording) -> None:
+    path, *others = (make_recording(f"{n}.wav") for n in range(4))
+
+    async def go() -> None:
+        decoders = Decoders(Limits(), processes=1)
+        try:
+            for _ in range(2):
+                pid: Any = await decoders._run(
+                    pid_of, path, path, name="a", allowed=Allowed.of(Limits(), "decoded_seconds")
+                )
+                pool = decoders._pool
+                os.kill(pid, signal.SIGKILL)
+                end = time.monotonic() + 300
+                while pool.active:  # until its end is seen
+                    assert time.monotonic() < end
+                    await asyncio.sleep(0.01)
+                found = await asyncio.gather(*(decoders.recording(other, name="a") for other in others))
+                assert all(samples.size for _, samples in found)
+        finally:
+            decoders.close()
+
+    asyncio.run(go())
+
+
 MEMORY = 200_000_000
 """Bytes that a decoder may take; each bomb is more sound than that."""
 
