@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile as sf
 
+from tests.small_tagger import save_small_tagger
 from uss_ray.anchors.manifest import read_manifest
 from uss_ray.anchors.schema import ANCHOR_SCHEMA, read_anchors
 from uss_ray.anchors.stream import AnchorShards
@@ -99,22 +100,7 @@ def as_hdf5(folder):
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    from uss_ray.models.panns import Panns
-    from uss_ray.models.panns_settings import PannsConfig
-    from uss_ray.weights.folder import save_weights, specify
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(3)
-        tagger = Panns(
-            PannsConfig(
-                block_channels=(4, 8, 8), embedding_size=12, mel_bins=16, head="frame", hop_samples=640
-            )
-        )
-    networks = {"tagger": tagger.eval()}
-    folder = tmp_path_factory.mktemp("weights") / "small"
-    return str(
-        save_weights(folder, networks, name="small", specifications=specify(networks, segment_seconds=2.0))
-    )
+    return str(save_small_tagger(tmp_path_factory.mktemp("weights") / "small"))
 
 
 @pytest.fixture(scope="module")
