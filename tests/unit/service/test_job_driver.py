@@ -9,7 +9,7 @@ import pytest
 
 from uss_ray.errors import OutputError
 from uss_ray.service.job_driver import JobEnd, Tell, checked_input, drive
-from uss_ray.service.jobs import Counts, JobOrder, JobProgress, JobRequest, JobTable, shown
+from uss_ray.service.jobs import Counts, JobOrder, JobProgress, JobRequest, JobRow, JobTable, shown
 from uss_ray.service.problems import Refusal
 from uss_ray.sources.listing import list_recordings
 from uss_ray.store.store import Store
@@ -26,6 +26,17 @@ def _request(folder: Path, *, job_id: str = "0" * 32) -> JobRequest:
         sounds={},
         prefixes=(str(folder),),
     )
+
+
+def _resumed(tmp_path: Path, done: JobProgress) -> tuple[JobTable, JobRow]:
+    """A job whose first driver has done something, and whose second is begun."""
+    table = JobTable(Store(tmp_path / "store", None, OutputError))
+    row = table.add(_request(tmp_path))
+    table.begin(row, finished=0)
+    table.note(row, done)
+    table.begin(table.find("one", row.request.job_id), finished=done.finished)
+    (tmp_path / "list.csv").write_text(f"uri\n{tmp_path}/a.wav\n")
+    return table, row
 
 
 def test_rows_of_a_manifest_are_copied_once(tmp_path: Path) -> None:
@@ -72,12 +83,7 @@ def test_a_driver_that_has_a_later_one_does_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("is_cancelled", [True, False])
 def test_what_drivers_before_have_done_counts_however_it_ends(tmp_path: Path, is_cancelled: bool) -> None:
-    table = JobTable(Store(tmp_path / "store", None, OutputError))
-    row = table.add(_request(tmp_path))
-    table.begin(row, finished=0)
-    table.note(row, JobProgress(attempt=1, found=3, finished=1, audio_seconds=10.0))
-    table.begin(table.find("one", row.request.job_id), finished=1)
-    (tmp_path / "list.csv").write_text(f"uri\n{tmp_path}/a.wav\n")
+    table, row = _resumed(tmp_path, JobProgress(attempt=1, found=3, finished=1, audio_seconds=10.0))
 
     def work(request: JobRequest, source: str, tell: object) -> JobEnd:
         if is_cancelled:
@@ -126,12 +132,7 @@ def test_a_driver_that_was_taken_for_dead_leaves_the_job_to_others(
 
 
 def test_the_time_that_is_left_is_told_by_all_that_was_done(tmp_path: Path) -> None:
-    table = JobTable(Store(tmp_path / "store", None, OutputError))
-    row = table.add(_request(tmp_path))
-    table.begin(row, finished=0)
-    table.note(row, JobProgress(attempt=1, found=100, finished=90, seconds=900.0))
-    table.begin(table.find("one", row.request.job_id), finished=90)
-    (tmp_path / "list.csv").write_text(f"uri\n{tmp_path}/a.wav\n")
+    table, row = _resumed(tmp_path, JobProgress(attempt=1, found=100, finished=90, seconds=900.0))
 
     def work(request: JobRequest, source: str, tell: Tell) -> JobEnd:
         tell(Counts(found=10, finished=1), 10.0)
