@@ -1,6 +1,6 @@
 """The driver of a job that came by HTTP: `python -m uss_ray.jobs.run_job`; which one, the environment says.
 
-With `plan` it only says what there is to do, as JSON.
+With `plan` it reads a `JobRequest` from standard input, and only says what there is to do, as JSON.
 """
 
 from __future__ import annotations
@@ -71,11 +71,10 @@ def plan(request: JobRequest) -> dict[str, Any]:
 
 def main() -> None:
     """Do what the environment says."""
-    said = read_json(os.environ[VARIABLE])
     if sys.argv[1:] == ["plan"]:
-        sys.stdout.write(json.dumps(plan(JobRequest.of(said))))
+        sys.stdout.write(json.dumps(plan(JobRequest.of(read_json(sys.stdin.buffer.read())))))
         return
-    order = JobOrder(**said)
+    order = JobOrder(**read_json(os.environ[VARIABLE]))
     options = JobOptions(actors=order.actors, address=order.address)
     drive(order, lambda request, source, tell: separate(request, source, tell, options=options))
 

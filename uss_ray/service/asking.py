@@ -90,3 +90,12 @@ def _check_counts(query: Query, *, limits: Limits, examples: int) -> None:
             raise Refusal(
                 "query", expected=f"at most {most} {name}", found=str(found), status=422, limit=name
             )
+    longest = max(map(len, (*query.classes, *query.exclude, *query.texts)), default=0)
+    if longest > limits.name_letters:
+        raise Refusal(
+            "query",
+            expected=f"classes and texts of at most {limits.name_letters} letters",
+            found=str(longest),
+            status=422,
+            limit="name_letters",
+        )

@@ -12,13 +12,15 @@ from typing import Any, BinaryIO, Final
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
+from uss_ray.config import canonical_json
 from uss_ray.errors import ConfigError, OutputError, RecordingError
 from uss_ray.parsing import read_json
 from uss_ray.service.asking import PARTS
 from uss_ray.service.places import allowed_place, check_apart
 from uss_ray.service.problems import Refusal
-from uss_ray.service.service import service_of
+from uss_ray.service.service import Service, service_of
 from uss_ray.service.settings import Limits
+from uss_ray.service.tokens import Tenant
 from uss_ray.store.faults import is_infrastructure
 from uss_ray.store.store import Store
 
@@ -160,16 +162,33 @@ async def _named(request: Request, received: Received, *, limits: Limits) -> Non
     """Fetch the recording that a request names, as far as its token allows."""
     said = await json_object(request, limits=limits)
     service, tenant = service_of(request), request.state.tenant
-    source = uri_of(said.pop("input", None), item="input")
-    place = allowed_place(source, prefixes=service.inputs_of(tenant), item="input")
-    if "output" in said:
-        output = uri_of(said.pop("output"), item="output")
-        received.output = allowed_place(output, prefixes=tenant.prefixes, item="output")
-        check_apart(received.output, source=place)
+    place, received.output = named_places(said, service=service, tenant=tenant)
     received.options = said
     await asyncio.to_thread(
         _fetch, Store(place, service.settings.storage), received.audio, most=limits.body_bytes
     )
+
+
+def named_places(said: dict[str, Any], *, service: Service, tenant: Tenant) -> tuple[str, str | None]:
+    """Take `input` and `output` out of what a request says, as far as its token allows.
+
+    Raises
+    ------
+    Refusal
+        If one is none, or not the tenant's to name, or the output lies in the input.
+    """
+    source = allowed_place(
+        uri_of(said.pop("input", None), item="input"),
+        prefixes=service.inputs_of(tenant), item="input", closed=service.closed,
+    )  # fmt: skip
+    if "output" not in said:
+        return source, None
+    output = allowed_place(
+        uri_of(said.pop("output"), item="output"),
+        prefixes=tenant.prefixes, item="output", closed=service.closed,
+    )  # fmt: skip
+    check_apart(output, source=source)
+    return source, output
 
 
 def uri_of(said: Any, *, item: str) -> str:
@@ -235,7 +254,8 @@ async def _save(part: UploadFile, path: Path) -> None:
 def _object(text: str, *, item: str = "part options") -> dict[str, Any]:
     try:
         found = read_json(text)
-    except ValueError as error:
+        canonical_json(found).encode()  # no NaN and no half of a letter, which JSON has no way to say
+    except (ValueError, RecursionError) as error:
         raise Refusal(item, expected="JSON", found=" ".join(str(error).split())[:200], status=400) from error
     if not isinstance(found, dict):
         raise ConfigError(item, expected="an object", found=type(found).__name__)

@@ -163,7 +163,10 @@ def checked_input(request: JobRequest, *, folder: Store) -> str:
         with pq.ParquetWriter(path, RECORDING_SCHEMA) as written:
             for table in listing.tables():
                 for uri in table.column("recording_uri").to_pylist():
-                    allowed_place(uri, prefixes=request.prefixes, item="recording of the manifest")
+                    allowed_place(
+                        uri,
+                        prefixes=request.prefixes, item="recording of the manifest", closed=request.closed,
+                    )  # fmt: skip
                 written.write_table(table.cast(RECORDING_SCHEMA))
         copy.put(path)
     return str(copy)

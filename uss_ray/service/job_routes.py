@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -22,11 +24,10 @@ from uss_ray.results.index.find import Finding, Page, Wanted, find_page, nodes_n
 from uss_ray.results.index.table import NoIndexError
 from uss_ray.results.layout import recording_folder
 from uss_ray.service.asking import asked_for
-from uss_ray.service.body import PARTS_SCHEMA, PLACE_SCHEMA, json_object, uri_of
+from uss_ray.service.body import PARTS_SCHEMA, PLACE_SCHEMA, json_object, named_places
 from uss_ray.service.job_results import result_id_of
 from uss_ray.service.jobs import STATUS, JobRequest, JobRow, JobTable, State, digest_of, shown
-from uss_ray.service.keeper import DRIVER, VARIABLE
-from uss_ray.service.places import allowed_place, check_apart
+from uss_ray.service.keeper import DRIVER
 from uss_ray.service.problems import Refusal
 from uss_ray.service.service import NO_STORE, Service, service_of
 from uss_ray.service.webhooks import webhook_of
@@ -35,10 +36,12 @@ from uss_ray.store.store import Store
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 _PAGE = 100
+_LOOKED = 1000  # jobs of a page, also of those that stand otherwise than is asked for
 _LOOK_SECONDS = 1.0
 _QUIET_SECONDS = 15.0
 _RETRY_SECONDS = "5"
 _KEY_LETTERS = 255
+_GREW = "~"
 _BODY = {
     "requestBody": {
         "required": True,
@@ -110,20 +113,22 @@ async def submit(
 def listed(
     request: Request,
     status: Annotated[State | None, Query(description="Only those that stand so.")] = None,
-    cursor: Annotated[str, Query(max_length=32, description="`next` of the page before.")] = "",
+    cursor: Annotated[str, Query(pattern="^([0-9a-f]{32})?$", description="`next` of the page before.")] = "",
 ) -> JSONResponse:
-    """List the jobs of the token, in the order of their ids."""
+    """List the jobs of the token, in the order of their ids.
+
+    A page may be short or empty and not be the last: that is the one whose `next` is null.
+    """
     table, tenant = service_of(request).jobs, request.state.tenant.name
     page: list[dict[str, Any]] = []
-    for (_, job_id), names in table.names(tenant).items():
-        if job_id <= cursor:
-            continue
-        row = table.read(tenant, job_id, names)
-        if row is None or status not in (None, row.state):
-            continue
-        if len(page) == _PAGE:
-            return JSONResponse({"jobs": page, "next": page[-1]["id"]}, headers=NO_STORE)
-        page.append(shown(row))
+    last = cursor
+    with closing(table.rows(tenant, after=cursor, state=status)) as rows:
+        for looked, (job_id, row) in enumerate(rows):
+            if len(page) == _PAGE or looked == _LOOKED:
+                return JSONResponse({"jobs": page, "next": last}, headers=NO_STORE)
+            last = job_id
+            if row is not None:
+                page.append(shown(row))
     return JSONResponse({"jobs": page, "next": None}, headers=NO_STORE)
 
 
@@ -136,20 +141,35 @@ def told(request: Request, job_id: str) -> JSONResponse:
 
 
 @router.get(
-    "/{job_id}/events", response_class=Response, responses={200: {"content": {"text/event-stream": {}}}}
+    "/{job_id}/events",
+    response_class=Response,
+    responses={
+        200: {"content": {"text/event-stream": {}}},
+        204: {
+            "description": "It has ended, and `Last-Event-ID` is that of its end: there is nothing to come."
+        },
+    },
 )
-async def events(request: Request, job_id: str) -> StreamingResponse:
-    """Tell how far a job is, again whenever that changes, until it has ended (server-sent events)."""
+async def events(request: Request, job_id: str) -> Response:
+    """Tell how far a job is, again whenever that changes, until it has ended (server-sent events).
+
+    Who comes back with the `Last-Event-ID` that it heard last, is told what is new since.
+    """
     table, tenant = service_of(request).jobs, request.state.tenant.name
     first = await asyncio.to_thread(table.find, tenant, job_id)
+    heard = request.headers.get("last-event-id", "")
+    if first.ended is not None and heard == _event_of(first)[0]:
+        return Response(
+            status_code=204, headers=NO_STORE
+        )  # which ends a client that would come again and again
 
     async def stream() -> AsyncIterator[str]:
-        row, said, quiet = first, "", time.monotonic()
+        row, said, quiet = first, heard, time.monotonic()
         while True:
-            now = json.dumps(shown(row))
-            if now != said:
-                said, quiet = now, time.monotonic()
-                yield f"event: job\ndata: {now}\n\n"
+            event_id, now = _event_of(row)
+            if event_id != said:
+                said, quiet = event_id, time.monotonic()
+                yield f"id: {event_id}\nevent: job\ndata: {now}\n\n"
             elif time.monotonic() - quiet >= _QUIET_SECONDS:
                 quiet = time.monotonic()
                 yield ": still there\n\n"
@@ -201,25 +221,50 @@ def recordings(
 ) -> JSONResponse:
     """List what was heard in which recording, as `uss-ray find` does; of a job that runs, what there is by now.
 
-    A page may be short or empty and not be the last: that is the one whose `next` is null.
+    A page may be short or empty and not be the last: that is the one whose `next` is null. Where the job went on while
+    pages were read, rows may be missing from them: such pages are not `is_whole`.
     """
     service = service_of(request)
     row = service.jobs.find(request.state.tenant.name, job_id)
+    place, was_whole = _place_of(cursor, mark=_mark(class_, min_probability))
+    is_whole = row.ended is not None and was_whole
     wanted = Wanted(
         node_ids=nodes_named(class_, vocabulary=service.vocabulary) if class_ else None,
         min_probability=min_probability,
     )
     try:
-        page = find_page(_output_of(service, row), wanted=wanted, cursor=cursor, most_rows=_PAGE)
+        page = find_page(_output_of(service, row), wanted=wanted, cursor=place, most_rows=_PAGE)
     except NoIndexError:
         page = Page(rows=(), next=None)  # not yet
     except DataError as error:  # it is damaged, for which nobody who asks can do anything
         raise OutputError(error.item, expected=error.expected, found=error.found) from error
     content = {
         "recordings": [_reachable(service, row, finding, part=part) for part, finding in page.rows],
-        "next": page.next,
+        "next": page.next and f"{page.next}:{_mark(class_, min_probability)}{'' if is_whole else _GREW}",
+        "is_whole": is_whole,
     }
     return JSONResponse(content, headers=NO_STORE)
+
+
+def _mark(classes: Sequence[str], min_probability: float | None) -> str:
+    """Mark a cursor with what is asked for: it counts rows of that and of nothing else."""
+    return digest_of({"class": sorted(classes), "min_probability": min_probability})[:8]
+
+
+def _place_of(cursor: str, *, mark: str) -> tuple[str, bool]:
+    """Tell where a page begins, and whether the job had ended before the first one."""
+    place, _, found = cursor.rpartition(":")
+    if cursor and found.removesuffix(_GREW) != mark:
+        raise Refusal(
+            "cursor", expected="`next` of the page before, of the same call", found=cursor, status=422
+        )
+    return place, not found.endswith(_GREW)
+
+
+def _event_of(row: JobRow) -> tuple[str, str]:
+    """Give what is told of a job, and a name of it."""
+    said = json.dumps(shown(row))
+    return hashlib.sha256(said.encode()).hexdigest()[:16], said
 
 
 def _reachable(service: Service, row: JobRow, finding: Finding, *, part: str) -> dict[str, Any]:
@@ -245,15 +290,7 @@ async def _asked(
 ) -> JobRequest:
     """Check what a client says; what is wrong is refused before there is a job."""
     table = service.jobs
-    inputs = service.inputs_of(tenant)
-    source = allowed_place(uri_of(said.pop("input", None), item="input"), prefixes=inputs, item="input")
-    if "output" in said:
-        output = allowed_place(
-            uri_of(said.pop("output"), item="output"), prefixes=tenant.prefixes, item="output"
-        )
-        check_apart(output, source=source)
-    else:
-        output = str(table.results(tenant.name, job_id))
+    source, output = named_places(said, service=service, tenant=tenant)
     hook = None
     if "webhook" in said:
         hook = asdict(webhook_of(said.pop("webhook"), settings=service.settings.webhooks))
@@ -267,9 +304,10 @@ async def _asked(
         created_at=time.time(),
         digest=digest,
         input=source,
-        output=output,
+        output=output or str(table.results(tenant.name, job_id)),
         sounds=sounds.model_dump(mode="json", exclude_unset=True),
-        prefixes=inputs,
+        prefixes=service.inputs_of(tenant),
+        closed=service.closed,
         webhook=hook,
     )
 
@@ -306,13 +344,12 @@ async def _planned(asked: JobRequest) -> dict[str, Any]:
     process = await asyncio.create_subprocess_exec(
         *DRIVER,
         "plan",
-        env={**os.environ, VARIABLE: replace(asked, webhook=None).to_json()},
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE,  # it may be longer than a variable of the environment
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        told, _ = await process.communicate()
+        told, _ = await process.communicate(replace(asked, webhook=None).to_json().encode())
     finally:
         if process.returncode is None:
             process.kill()

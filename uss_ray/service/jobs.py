@@ -23,9 +23,12 @@ import hashlib
 import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
+from itertools import groupby
 from typing import Any, Literal
 
 from uss_ray.api.staging import remove_folder
@@ -45,6 +48,7 @@ _ID = re.compile("[0-9a-f]{32}")
 _ATTEMPT = re.compile(r"attempt-(\d{4})\.json")
 _SENDING = re.compile(r"webhook-(\d{4})\.json")
 _TRIES = 5
+_READ_AT_ONCE = 16  # of a store that is far away
 _NAMESPACE = uuid.UUID("0b7c7a86-6a4b-4a39-9c1f-6d6f0f6f1a0b")
 
 
@@ -81,6 +85,8 @@ class JobRequest:
         Fields of a `SoundRequest`.
     prefixes : tuple of str
         Below these its recordings may lie.
+    closed : tuple of str
+        In these they may not, but below a prefix that lies there itself.
     webhook : mapping or None
         Fields of a `Webhook`.
     """
@@ -93,12 +99,14 @@ class JobRequest:
     output: str
     sounds: Mapping[str, Any]
     prefixes: tuple[str, ...] = ()
+    closed: tuple[str, ...] = ()
     webhook: Mapping[str, str] | None = None
 
     @classmethod
     def of(cls, said: Mapping[str, Any]) -> JobRequest:
         """Make it of what JSON has of it."""
-        return cls(**_known({**said, "prefixes": tuple(said["prefixes"])}, cls))
+        places = {name: tuple(said.get(name, ())) for name in ("prefixes", "closed")}
+        return cls(**_known({**said, **places}, cls))
 
     def to_json(self) -> str:
         """Give what `of` takes."""
@@ -315,6 +323,48 @@ class JobTable:
             told=told,
         )
 
+    def rows(
+        self, tenant: str, *, after: str = "", state: State | None = None
+    ) -> Generator[tuple[str, JobRow | None], None, None]:
+        """Read the jobs of a tenant in the order of their ids, as they are asked for.
+
+        Parameters
+        ----------
+        tenant : str
+        after : str, default=""
+            Only those whose id comes after this one; what lies before it is not read.
+        state : str, optional
+            Of which state they are to be.
+
+        Yields
+        ------
+        job_id : str
+        row : JobRow or None
+            None where it stands otherwise, or is gone.
+        """
+        ahead: deque[tuple[str, Future[JobRow | None] | None]] = deque()
+        with ThreadPoolExecutor(_READ_AT_ONCE, thread_name_prefix="jobs") as pool:
+            for job_id, names in self._names_after(tenant, after):
+                may_be = REQUEST in names and state in (None, *_states_by(names))
+                ahead.append((job_id, pool.submit(self.read, tenant, job_id, names) if may_be else None))
+                if len(ahead) > _READ_AT_ONCE:
+                    yield _read_row(ahead.popleft(), state)
+            while ahead:
+                yield _read_row(ahead.popleft(), state)
+
+    def _names_after(self, tenant: str, after: str) -> Iterator[tuple[str, set[str]]]:
+        """List which objects each job of a tenant has, as the store lists them."""
+        root = self._root / tenant
+        try:
+            places = root.files(after=f"{after}0" if after else "")  # all in its folder comes before that
+            split = (found.place.relative_to(root).split("/") for found in places)
+            for job_id, parts in groupby(split, key=lambda parts: parts[0]):
+                if _ID.fullmatch(job_id):
+                    yield job_id, {part[1] for part in parts if len(part) == 2}
+        except UssRayError:
+            if not root.is_gone():
+                raise
+
     def unfinished_inputs(self, tenant: str) -> Iterator[str | None]:
         """Tell what the jobs of a tenant read that are not over; None of one that reads rows of a manifest, or may."""
         for (_, job_id), names in self.names(tenant).items():
@@ -423,6 +473,21 @@ def digest_of(said: Mapping[str, Any]) -> str:
 def attempts_among(names: set[str]) -> int:
     """Count the attempts among the objects of a job."""
     return sum(_ATTEMPT.fullmatch(name) is not None for name in names)
+
+
+def _states_by(names: set[str]) -> tuple[State, ...]:
+    """Tell what a job with these objects may be."""
+    if STATUS in names:
+        return ("succeeded", "failed", "cancelled")
+    return ("running",) if attempts_among(names) else ("queued",)
+
+
+def _read_row(
+    asked: tuple[str, Future[JobRow | None] | None], state: State | None
+) -> tuple[str, JobRow | None]:
+    job_id, found = asked
+    row = None if found is None else found.result()
+    return job_id, row if row is not None and state in (None, row.state) else None
 
 
 def shown(row: JobRow) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from uss_ray.store.store import Store
 logger = logging.getLogger(__name__)
 
 VARIABLE: Final = "USS_RAY_JOB"
-"""Of the environment of a driver: its `JobOrder` as JSON; of a plan: its `JobRequest`."""
+"""Of the environment of a driver: its `JobOrder` as JSON."""
 
 DRIVER: Final = (sys.executable, "-m", "uss_ray.jobs.run_job")
 """What a driver is; nothing of a client is in it."""

@@ -12,6 +12,7 @@ from uss_ray.service.problems import Refusal
 
 _MOST_LETTERS = 1000
 _SEGMENT_BYTES = 200
+_NAME_BYTES = 800  # S3 takes keys of 1024, with what lies before the name
 _URI = re.compile(r"([a-z][a-z0-9+.-]*)://([^/]+)(/.*)?")
 # Other spellings of a separator or of a step up, of what chains file systems, and of what is no name.
 _ODD = re.compile(r"%(2e|2f|5c|00)|[\x00-\x1f\x7f\\?#*\[\]{}]|::", re.IGNORECASE)
@@ -83,7 +84,7 @@ def name_of(said: str, *, item: str) -> str:
     """
     name = unicodedata.normalize("NFC", said)
     is_odd = (
-        len(name) > _MOST_LETTERS
+        len(name.encode(errors="replace")) > _NAME_BYTES
         or _ODD.search(name) is not None
         or any(
             segment.startswith(".")
@@ -95,14 +96,15 @@ def name_of(said: str, *, item: str) -> str:
     if is_odd:
         raise Refusal(
             item,
-            expected=f"a name such as dawn/a.wav, each part up to {_SEGMENT_BYTES} bytes, not hidden, without steps up",
+            expected=f"a name such as dawn/a.wav, up to {_NAME_BYTES} bytes, each part up to {_SEGMENT_BYTES}, not "
+            "hidden, without steps up",
             found=said[:100],
             status=422,
         )
     return name
 
 
-def allowed_place(location: str, *, prefixes: Sequence[str], item: str) -> str:
+def allowed_place(location: str, *, prefixes: Sequence[str], item: str, closed: Sequence[str] = ()) -> str:
     """Give the place that a client names, in the one way that it is written.
 
     Parameters
@@ -112,11 +114,13 @@ def allowed_place(location: str, *, prefixes: Sequence[str], item: str) -> str:
         Folders and URIs of the token.
     item : str
         What errors call it.
+    closed : sequence of str
+        What the service keeps, of all tenants: no place holds it, or lies in it, but below a prefix that lies in it.
 
     Raises
     ------
     Refusal
-        If it is no place, or lies below none of them; also by a link of a folder of this machine.
+        If it is no place, or lies below none of the prefixes; also by a link of a folder of this machine.
 
     Examples
     --------
@@ -127,12 +131,15 @@ def allowed_place(location: str, *, prefixes: Sequence[str], item: str) -> str:
     scheme = place.root.partition(":")[0]
     allowed = [place_of(prefix, item="prefix") for prefix in prefixes]
     is_allowed = scheme not in _REFUSED_SCHEMES and any(place.is_below(prefix) for prefix in allowed)
-    if is_allowed and not place.root:
-        real = place_of(os.path.realpath(str(place)), item=item)
+    if is_allowed:
+        real = _real(place, item=item)
+        around = [
+            prefix for prefix in (_real(each, item="prefix") for each in allowed) if real.is_below(prefix)
+        ]
+        kept = [_real(place_of(each, item="store"), item="store") for each in closed]
         is_allowed = any(
-            real.is_below(place_of(os.path.realpath(str(prefix)), item="prefix"))
-            for prefix in allowed
-            if not prefix.root
+            all(prefix.is_below(own) or not (real.is_below(own) or own.is_below(real)) for own in kept)
+            for prefix in around
         )
     if not is_allowed:
         raise Refusal(item, expected="a place below a prefix of the token", found=location[:100], status=403)
@@ -145,7 +152,13 @@ def check_apart(output: str, *, source: str) -> None:
     Raises
     ------
     Refusal
-        If it is the same place, or below it.
+        If it is the same place, or below it; also by a link of a folder of this machine.
     """
-    if place_of(output, item="output").is_below(place_of(source, item="input")):
+    place, read = place_of(output, item="output"), place_of(source, item="input")
+    if place.is_below(read) or _real(place, item="output").is_below(_real(read, item="input")):
         raise Refusal("output", expected="a place that is not within the input", found=output, status=422)
+
+
+def _real(place: Place, *, item: str) -> Place:
+    """Follow the links of this machine; an object store has none."""
+    return place if place.root else place_of(os.path.realpath(str(place)), item=item)

@@ -17,11 +17,11 @@ from uss_ray.service.listening import player_of, spectrogram_of, waveform_of
 from uss_ray.service.problems import Refusal
 from uss_ray.service.result import Part, Result
 from uss_ray.service.results import Results
-from uss_ray.service.service import NO_STORE, service_of
+from uss_ray.service.service import NO_STORE, is_known, service_of
 
 router = APIRouter(prefix="/v1/results", tags=["results"])
 
-_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
 _TYPES = {
     "flac": "audio/flac",
     "wav": "audio/wav",
@@ -118,7 +118,7 @@ def mix(
         str, Query(max_length=1000, pattern="^[0-9.,]*$", description="One for each stem; without, 1.")
     ] = "",
 ) -> Response:
-    """Give several stems added up, as a WAV file of 16 bits."""
+    """Give several stems added up, as a WAV file of 16 bits; one that is named twice is added twice."""
     names = stems.split(",")
     try:
         factors = [float(gain) for gain in gains.split(",")] if gains else [1.0] * len(names)
@@ -128,7 +128,10 @@ def mix(
     if is_wrong:
         expected = f"a number in [0, {_MOST_GAIN}] for each stem"
         raise Refusal("gains", expected=expected, found=gains[:100], status=422)
-    size, blocks = _asked(request, result_id).mixed(dict(zip(names, factors, strict=True)))
+    wanted = dict.fromkeys(names, 0.0)
+    for name, factor in zip(names, factors, strict=True):
+        wanted[name] += factor
+    size, blocks = _asked(request, result_id).mixed(wanted)
     headers = {"content-length": str(size), "content-disposition": _disposition("mix.wav"), **NO_STORE}
     return StreamingResponse(_begun(blocks), media_type=_TYPES["wav"], headers=headers)
 
@@ -189,7 +192,7 @@ def _file(request: Request, part: Part, *, name: str, redirect: bool) -> Respons
     tag, size = f'"{part.tag}"', part.size
     headers = {"accept-ranges": "bytes", "etag": tag, **_NEVER_CHANGES}
     headers["content-disposition"] = _disposition(name)
-    if request.headers.get("if-none-match") == tag:
+    if is_known(request, tag):
         return Response(status_code=304, headers=headers)
     wanted = None if request.headers.get("if-range", tag) != tag else request.headers.get("range")
     start, stop, status = 0, size, 200

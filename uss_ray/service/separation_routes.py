@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import io
+import re
 import zipfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
@@ -36,6 +37,7 @@ router = APIRouter()
 TAGGED_LEVELS = (1, 2, 3)
 _CHUNK_BYTES = 1 << 22
 _SAID = ("application/zip", "application/*", "*/*")
+_NOT_WANTED = re.compile(r"(^|;)q=0(\.0*)?(;|$)")  # RFC 9110, section 12.4.2
 
 
 class TagParameters(Settings):
@@ -300,9 +302,9 @@ def _made(kept: Result, answer: Answer) -> JSONResponse:
 
 
 def _check_accepted(request: Request) -> None:
-    accepted = request.headers.get("accept", "*/*")
-    kinds = [kind.partition(";")[0].strip() for kind in accepted.split(",")]
-    if not any(kind in _SAID for kind in kinds):
+    accepted = request.headers.get("accept") or "*/*"
+    kinds = [re.sub(r"\s", "", kind).lower().partition(";") for kind in accepted.split(",")]
+    if not any(kind in _SAID and not _NOT_WANTED.search(rest) for kind, _, rest in kinds):
         raise Refusal("accept", expected="application/zip", found=accepted[:100], status=406)
 
 

@@ -20,6 +20,7 @@ from uss_ray.service.backend import Backend, EngineFacts
 from uss_ray.service.decoders import Decoders
 from uss_ray.service.jobs import JobTable
 from uss_ray.service.keeper import JobKeeping
+from uss_ray.service.places import place_of
 from uss_ray.service.problems import Refusal
 from uss_ray.service.results import Results
 from uss_ray.service.settings import ServiceSettings
@@ -109,6 +110,18 @@ class Service:
         return (*tenant.prefixes, *own)
 
     @cached_property
+    def closed(self) -> tuple[str, ...]:
+        """What lies with the service, of all tenants."""
+        if self.store is None:
+            return ()
+        root = str(self.store.absolute())
+        try:
+            place_of(root, item="store")
+        except Refusal:  # no client could name it
+            return ()
+        return (root,)
+
+    @cached_property
     def _jobs(self) -> JobTable | None:
         return None if self.store is None or self.keeping is None else JobTable(self.store)
 
@@ -176,6 +189,12 @@ def _there(part: _T | None, item: str, *, found: str) -> _T:
     if part is None:
         raise Refusal(item, expected="a service with a store", found=found, status=404)
     return part
+
+
+def is_known(request: Request, tag: str) -> bool:
+    """Tell whether a client has what it asks for, by its `If-None-Match` (RFC 9110, section 13.1.2)."""
+    said = request.headers.get("if-none-match", "").split(",")
+    return any(each.strip().removeprefix("W/") in (tag, "*") for each in said)
 
 
 def service_of(request: Request) -> Service:

@@ -42,6 +42,7 @@ class Limits(Settings):
     highest_rate: Count = Field(default=192_000, description="Highest rate of a recording in Hz.")
     classes: Count = Field(default=64, description="Classes that are named in a request, left-out ones too.")
     texts: Count = Field(default=5, description="Texts in a request.")
+    name_letters: Count = Field(default=1000, description="Letters of a class or a text in a request.")
     examples: Count = Field(default=8, description="Example recordings in a request.")
     example_seconds: Count = Field(default=30, description="Seconds of an example.")
     answer_bytes: Count = Field(default=1_000_000_000, description="Bytes of stems in an answer.")

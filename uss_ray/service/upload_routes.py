@@ -34,6 +34,10 @@ async def put(request: Request, name: str) -> JSONResponse:
     place = uploads.place(tenant.name, name)
     if request.headers.get("content-type", "").startswith("multipart/"):
         raise Refusal("content type", expected="the bytes of one file", found="multipart", status=415)
+    if "content-range" in request.headers:  # RFC 9110, section 14.5: a part of a file is no file
+        raise Refusal("content range", expected="the whole file", found="a part of it", status=400)
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Refusal("content encoding", expected="the bytes as they are", found="encoded ones", status=415)
     said = request.headers.get("content-length", "0")
     said_size = int(said) if said.isdecimal() else 0
     await asyncio.to_thread(uploads.check_room, place, tenant=tenant.name, size=said_size)

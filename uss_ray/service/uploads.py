@@ -14,6 +14,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from uss_ray.errors import OutputError, UssRayError
@@ -97,7 +98,12 @@ class Uploads:
             If a folder of it is a file, or it is a folder itself.
         """
         try:
-            place.put(content)
+            try:
+                place.put(content)
+            except OutputError as error:
+                if not isinstance(error.__cause__, FileNotFoundError):
+                    raise
+                place.put(content)  # its folder was empty and removed just then
         except OutputError as error:
             if isinstance(error.__cause__, _CLASHES):
                 raise Refusal(
@@ -116,7 +122,7 @@ class Uploads:
         """
         if not place.exists() or (not place.is_remote and place.local_path().is_dir()):
             raise Refusal("upload", expected="one that is there", found="none", status=404)
-        place.remove()
+        self._remove(place)
 
     def presigned(self, place: Store, *, size: int) -> str:
         """Give an address at which the store takes an upload of just this size.
@@ -165,11 +171,22 @@ class Uploads:
                     now = next(iter(self._found(place)), None)
                     if now is None or now.changed_at is None or now.changed_at >= until:
                         continue
-                    place.remove()
+                    self._remove(place)
                 except UssRayError:
                     continue
                 removed += 1
         return removed
+
+    def _remove(self, place: Store) -> None:
+        """Remove an upload, and folders that are empty then: their names may be those of other uploads."""
+        place.remove()
+        if place.is_remote:
+            return
+        folder, own = place.local_path().parent, self._root.local_path()
+        with suppress(OSError):  # something is in it
+            while folder != own:
+                folder.rmdir()
+                folder = folder.parent
 
     def _reads(self, source: str, tenant: str) -> bool:
         own, read = (_place(text) for text in (str(self._root / tenant), source))

@@ -34,6 +34,8 @@ _SECRET_BYTES = (24, 64)
 _ODD = re.compile(r"[\x00-\x20\x7f\\#]")
 _SECRET_SAID: Final = "whsec_ and the base64 of 24 to 64 bytes by chance"
 _PORTS = {"https": 443, "http": 80}
+# Of AWS, Alibaba, Oracle and Azure: they answer machines with what only those should know.
+_OF_CLOUDS = {"fd00:ec2::254", "100.100.100.200", "192.0.0.192", "168.63.129.16"}
 
 # It would write whole addresses, which may hold a secret.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -232,11 +234,13 @@ def is_allowed(address: str, *, is_private_allowed: bool) -> bool:
     address : str
     is_private_allowed : bool
         Whether it may be one of this machine or of a private network; link-local ones never are, for the services of
-        clouds that give keys away have such.
+        clouds that give keys away have such, and some others.
     """
     found = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(found, ipaddress.IPv6Address):
         found = found.ipv4_mapped or found.sixtofour or found
+    if str(found) in _OF_CLOUDS:
+        return False
     if found.is_loopback:
         return is_private_allowed
     if found.is_link_local or found.is_multicast or found.is_unspecified or found.is_reserved:

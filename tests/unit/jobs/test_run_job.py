@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,7 +37,7 @@ def test_a_plan_counts_what_there_is(
 ) -> None:  # fmt: skip
     source = make_recording(seconds=3.0)
     asked = _request(source, tmp_path, tiny_weights)
-    monkeypatch.setenv("USS_RAY_JOB", asked.to_json())
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(asked.to_json().encode())))
     monkeypatch.setattr("sys.argv", ["run_job", "plan"])
     run_job.main()
     found = json.loads(capsys.readouterr().out)

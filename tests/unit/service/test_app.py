@@ -147,6 +147,13 @@ def test_what_a_client_may_not_choose_is_refused(service: Running, make_recordin
         assert typed.status_code == 415
         accepted = client.post("/v1/separate", content=content, headers={"accept": "text/html"})
         assert accepted.status_code == 406
+        for accept, status in (
+            ("application/zip; Q=0.0", 406),
+            ("text/html, Application/ZIP;q=0.5", 422),
+            ("", 422),
+        ):
+            answer = client.post("/v1/separate", content=b"no sound", headers={"accept": accept})
+            assert answer.status_code == status, accept
 
 
 def test_a_recording_that_is_too_long_is_refused_while_it_is_decoded(

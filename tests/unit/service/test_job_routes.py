@@ -138,7 +138,8 @@ def test_a_job_runs_to_its_end(jobs: Jobs) -> None:
     assert (ended["found"], ended["finished"], ended["failed"], ended["audio_seconds"]) == (3, 3, 0, 15.0)
     assert [found["id"] for found in jobs.http.get("/v1/jobs?status=succeeded").json()["jobs"]] == [job["id"]]
     assert jobs.http.get("/v1/jobs?status=failed").json() == {"jobs": [], "next": None}
-    assert jobs.http.get(job["links"]["recordings"]).json() == {"recordings": [], "next": None}
+    none = {"recordings": [], "next": None, "is_whole": True}
+    assert jobs.http.get(job["links"]["recordings"]).json() == none
     info = jobs.http.get("/v1/info").json()
     assert info["jobs"]["at_once"] == 2
     assert info["limits"]["jobs"] == 100
@@ -256,14 +257,20 @@ def test_its_end_is_told_to_who_wants_to_hear_it(jobs: Jobs, receiver: Receiver)
 def test_events_tell_how_it_goes_on(jobs: Jobs) -> None:
     jobs.executor.hold.clear()
     job = jobs.submit().json()
-    seen = []
+    seen, ids = [], []
     with jobs.http.stream("GET", job["links"]["events"]) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         for line in answer.iter_lines():
             if line.startswith("data: "):
                 seen.append(json.loads(line.removeprefix("data: "))["status"])
                 jobs.executor.hold.set()
+            elif line.startswith("id: "):
+                ids.append(line.removeprefix("id: "))
     assert seen[-1] == "succeeded"
+    assert len(set(ids)) == len(seen)
+    again = jobs.http.get(job["links"]["events"], headers={"last-event-id": ids[0]})
+    assert again.text.count("event: job") == 1  # how it ended
+    assert jobs.http.get(job["links"]["events"], headers={"last-event-id": ids[-1]}).status_code == 204
 
 
 def test_a_tenant_sees_nothing_of_another(jobs: Jobs) -> None:
@@ -289,6 +296,7 @@ def test_a_tenant_sees_nothing_of_another(jobs: Jobs) -> None:
         ({"input": "x"}, 422),
         ({"webhook": "https://hooks.example.org"}, 422),
         ({"webhook": {"url": "https://hooks.example.org", "secret": SECRET}}, 403),
+        ({"query": {"texts": ["dog " * 300]}}, 422),
     ],
 )
 def test_what_a_client_may_not_is_refused_before_there_is_a_job(
@@ -297,6 +305,30 @@ def test_what_a_client_may_not_is_refused_before_there_is_a_job(
     answer = jobs.submit(**said)
     assert answer.status_code == status, answer.text
     assert jobs.http.get("/v1/jobs").json()["jobs"] == []
+
+
+@pytest.mark.parametrize("value", ["NaN", "-Infinity", "1e999", '"\\ud800"', "[" * 5000])
+def test_what_json_has_no_way_to_say_is_no_request(jobs: Jobs, value: str) -> None:
+    for call in ("/v1/jobs", "/v1/separate"):
+        content = f'{{"input": {{"uri": "{jobs.archive}"}}, "settings": {{"threshold": {value}}}}}'
+        answer = jobs.http.post(call, content=content, headers={"content-type": "application/json"})
+        assert answer.status_code == 400, answer.text
+
+
+def test_what_the_service_keeps_is_no_input_for_whoever_may_name_a_folder_around_it(
+    jobs: Jobs, settings: ServiceSettings, shared_folder: Path
+) -> None:
+    keeping = KeepingHere(Keeper.of(settings, jobs.executor))
+    inside = settings.replace(store=str(shared_folder / "kept-here"))
+    with running(inside, KnownAnswers(), keeping=keeping) as service, service.client() as http:
+        own = http.put("/v1/uploads/a.wav", content=b"RIFF").json()["uri"]
+        other = own.replace("/one/", "/two/")
+        asked = [
+            http.post("/v1/jobs", json={"input": {"uri": uri}}) for uri in (own, other, str(shared_folder))
+        ]
+        assert [answer.status_code for answer in asked] == [202, 403, 403]
+        written = {"input": {"uri": own}, "output": {"uri": f"{shared_folder}/kept-here/jobs/two"}}
+        assert http.post("/v1/separate", json=written).status_code == 403
 
 
 def test_an_output_within_the_input_is_refused(jobs: Jobs) -> None:
@@ -376,6 +408,54 @@ def test_recordings_come_page_by_page(jobs: Jobs, tmp_path: Path, monkeypatch: p
     with Client(jobs.service.url, TOKEN) as client:
         assert list(client.jobs.recordings(job)) == whole["recordings"]
     assert jobs.http.get(f"/v1/jobs/{job}/recordings?cursor=100").status_code == 422
+    first = jobs.http.get(f"/v1/jobs/{job}/recordings").json()
+    asked = {"class": "Dog", "cursor": first["next"]}
+    of_another = jobs.http.get(f"/v1/jobs/{job}/recordings", params=asked)
+    assert (of_another.status_code, of_another.json()["item"]) == (422, "cursor")
+
+
+def test_pages_that_were_begun_while_the_job_ran_say_so_to_their_end(
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_routes, "_PAGE", 3)
+    path = f"/v1/jobs/{keep_job(tmp_path / 'store', 'one')}/recordings"
+    table = jobs.service.app.state.service.jobs
+    find = table.find
+    with monkeypatch.context() as patch:
+        patch.setattr(table, "find", lambda *asked: dataclasses.replace(find(*asked), ended=None))
+        page = jobs.http.get(path).json()
+    while page["next"] is not None:
+        assert not page["is_whole"]
+        page = jobs.http.get(path, params={"cursor": page["next"]}).json()
+    assert not page["is_whole"]
+    assert jobs.http.get(path).json()["is_whole"]
+
+
+def test_jobs_are_listed_page_by_page_and_what_lies_before_is_not_read(
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = sorted(keep_job(tmp_path / "store", "one", output="/elsewhere") for _ in range(5))
+    table = jobs.service.app.state.service.jobs
+    read, was_read = table.read, []
+
+    def reading(tenant: str, job_id: str, names: set[str]) -> JobRow | None:
+        was_read.append(job_id)
+        found: JobRow | None = read(tenant, job_id, names)
+        return found
+
+    monkeypatch.setattr(table, "read", reading)
+    monkeypatch.setattr(job_routes, "_PAGE", 2)
+    with Client(jobs.service.url, TOKEN) as client:
+        assert [job.job_id for job in client.jobs.list()] == ids
+        was_read.clear()
+        assert list(client.jobs.list(status="running")) == []
+        assert was_read == []  # what they have tells that none is
+        monkeypatch.setattr(job_routes, "_LOOKED", 1)
+        assert [job.job_id for job in client.jobs.list(status="succeeded")] == ids
+    was_read.clear()
+    page = jobs.http.get(f"/v1/jobs?cursor={ids[3]}").json()
+    assert ([job["id"] for job in page["jobs"]], page["next"], was_read) == (ids[4:], None, ids[4:])
+    assert jobs.http.get("/v1/jobs?cursor=zzz").status_code == 422
 
 
 def test_recordings_of_results_that_lie_elsewhere_have_none_here(jobs: Jobs, tmp_path: Path) -> None:

@@ -80,6 +80,30 @@ def test_an_output_does_not_lie_in_its_input() -> None:
             check_apart(output, source="s3://archive/in")
 
 
+def test_a_link_does_not_lead_an_output_into_its_input(tmp_path: Path) -> None:
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    (tmp_path / "inner").symlink_to(tmp_path / "in" / "sub")
+    (tmp_path / "same").symlink_to(tmp_path / "in")
+    check_apart(f"{tmp_path}/out", source=f"{tmp_path}/same")
+    for output, source in (("inner/out", "in"), ("in/out", "same"), ("same", "in"), ("same/x", "same")):
+        with pytest.raises(Refusal):
+            check_apart(f"{tmp_path}/{output}", source=f"{tmp_path}/{source}")
+
+
+def test_what_the_service_keeps_is_named_only_by_a_prefix_in_it(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    (store / "uploads" / "one").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(store)
+    prefixes = [str(tmp_path), str(store / "uploads" / "one")]
+    for allowed in ("in/a.wav", "storehouse/a.wav", "store/uploads/one/a.wav", "link/uploads/one/a.wav"):
+        place = f"{tmp_path}/{allowed}"
+        assert allowed_place(place, prefixes=prefixes, item="input", closed=[str(store)]) == place
+    for refused in ("", "/store", "/store/uploads", "/store/uploads/two/a.wav", "/store/jobs", "/link/kept"):
+        with pytest.raises(Refusal) as raised:
+            allowed_place(f"{tmp_path}{refused}", prefixes=prefixes, item="input", closed=[str(store)])
+        assert raised.value.status == 403
+
+
 @pytest.mark.parametrize("name", ["a.wav", "dawn/ä b.wav", "x" * 200])
 def test_a_name_is_written_in_one_way(name: str) -> None:
     assert name_of(unicodedata.normalize("NFD", name), item="name") == name
@@ -104,6 +128,7 @@ def test_a_name_is_written_in_one_way(name: str) -> None:
         "a%2Fb",
         "é" * 101,
         "a/" * 600,
+        "/".join(["\N{EARTH GLOBE EUROPE-AFRICA}" * 50] * 5),
     ],
 )
 def test_no_other_name_is_taken(name: str) -> None:

@@ -132,6 +132,43 @@ def test_stems_are_added_up(keeping: Running, made: dict[str, Any]) -> None:
     assert wrong == [422, 422, 422, 404]
 
 
+def test_a_stem_that_is_named_twice_is_added_twice(keeping: Running, made: dict[str, Any]) -> None:
+    url = f"{made['links']['self']}/mix.wav"
+    with keeping.client() as client:
+        twice = client.get(url, params={"stems": "query/dog.flac,query/dog.flac", "gains": "0.25,0.5"})
+        once = client.get(url, params={"stems": "query/dog.flac", "gains": "0.75"})
+    assert twice.content == once.content
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "content"),
+    [
+        ({"range": "BYTES=1-2"}, 206, slice(1, 3)),
+        ({"range": "bytes=-3"}, 206, slice(-3, None)),
+        ({"range": "bytes=0-999999999999"}, 206, slice(None)),
+        ({"range": "bytes=-0"}, 416, slice(0)),
+        ({"range": "bytes=999999999-"}, 416, slice(0)),
+        ({"range": "bytes=0-1,4-5"}, 200, slice(None)),
+        ({"range": "lines=1-2"}, 200, slice(None)),
+        ({"range": "bytes=1-2", "if-range": '"other"'}, 200, slice(None)),
+        ({"range": "bytes=1-2", "if-range": "{tag}"}, 206, slice(1, 3)),
+        ({"range": "bytes=1-2", "if-range": "W/{tag}"}, 200, slice(None)),
+        ({"if-none-match": 'W/{tag}, "x"'}, 304, slice(0)),
+        ({"if-none-match": "*"}, 304, slice(0)),
+        ({"if-none-match": '"x"'}, 200, slice(None)),
+    ],
+)
+def test_what_is_asked_for_of_a_file_is_what_comes(
+    keeping: Running, made: dict[str, Any], asked: dict[str, str], status: int, content: slice
+) -> None:
+    with keeping.client() as client:
+        url = f"{made['links']['self']}/stems/query/dog.flac"
+        whole = client.get(url)
+        said = {name: value.format(tag=whole.headers["etag"]) for name, value in asked.items()}
+        answer = client.get(url, headers=said)
+    assert (answer.status_code, answer.content) == (status, whole.content[content])
+
+
 def test_pictures_are_drawn(keeping: Running, made: dict[str, Any]) -> None:
     with keeping.client() as client:
         whole = client.get(made["links"]["spectrogram"])

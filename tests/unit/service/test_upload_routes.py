@@ -69,6 +69,7 @@ def test_what_was_brought_along_is_an_input_of_its_tenant_alone(
     assert http.delete("/v1/uploads/dawn").status_code == 404
     assert http.delete("/v1/uploads/dawn/a%20%C3%A9.flac").status_code == 204
     assert http.post("/v1/separate", json=asked).status_code == 422
+    assert http.put("/v1/uploads/dawn", content=b"x").status_code == 201  # its folder went with it
 
 
 def test_a_name_that_could_be_another_is_refused(http: httpx.Client) -> None:
@@ -88,6 +89,8 @@ def test_what_is_too_much_is_refused_before_it_is_kept(http: httpx.Client, store
     assert not (store / "uploads" / "one" / "long").exists()
     assert http.put("/v1/uploads/empty", content=b"").status_code == 400
     assert http.put("/v1/uploads/a", files={"a": b"x"}).status_code == 415
+    for header, status in (({"content-range": "bytes 0-0/9"}, 400), ({"content-encoding": "gzip"}, 415)):
+        assert http.put("/v1/uploads/a", content=b"x", headers=header).status_code == status
     for number in (1, 2):
         assert http.put(f"/v1/uploads/{number}", content=b"x" * 2000).status_code == 201
     full = http.put("/v1/uploads/3", content=iter([b"x" * 1001]))

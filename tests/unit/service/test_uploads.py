@@ -40,7 +40,29 @@ def test_what_is_over_goes_unless_a_job_needs_it(tmp_path: Path) -> None:
     assert left() == ["one/dawn/old", "one/new", "one/old", "two/new"]
     assert uploads.expire(lambda _: ()) == 2
     assert left() == ["one/new", "two/new"]
+    assert not (tmp_path / "uploads" / "one" / "dawn").exists()
     assert _uploads(tmp_path / "nothing").expire(lambda _: ()) == 0
+
+
+def test_what_comes_while_its_empty_folder_goes_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads = _uploads(tmp_path)
+    (tmp_path / "content").write_bytes(b"x")
+    place = uploads.place("one", "dawn/dusk/a.wav")
+    mkdir = Path.mkdir
+
+    def removed_again(path: Path, *given: object, **named: object) -> None:
+        monkeypatch.undo()
+        mkdir(path, *given, **named)  # type: ignore[arg-type]
+        uploads.put(uploads.place("one", "dawn/dusk/b.wav"), tmp_path / "content")
+        uploads.remove(uploads.place("one", "dawn/dusk/b.wav"))
+        assert not path.parent.exists()
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "mkdir", removed_again)
+    uploads.put(place, tmp_path / "content")
+    assert place.exists()
 
 
 def test_what_comes_again_while_the_old_is_about_to_go_stays(tmp_path: Path) -> None:

@@ -177,6 +177,9 @@ def test_an_answer_that_does_not_end_is_not_waited_for() -> None:
         ("::", False, False),
         ("224.0.0.1", False, False),
         ("64:ff9b::a9fe:a9fe", False, False),
+        ("fd00:ec2::254", False, False),
+        ("::ffff:100.100.100.200", False, False),
+        ("168.63.129.16", False, False),
     ],
 )
 def test_which_addresses_may_be_told(address: str, is_global: bool, is_private: bool) -> None:
