@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import email.utils
 import io
-import json
 import os
 import random
 import tempfile
@@ -16,9 +15,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypedDict, TypeVar, Unpack, cast
 from urllib.parse import quote
 
-from uss_ray.client.errors import ServiceError
+from uss_ray.client.errors import ServiceError, understood
 from uss_ray.client.jobs import Jobs
-from uss_ray.client.results import KeptResult, Separation, SoundClass, Tags
+from uss_ray.client.results import KeptResult, Separation, SoundClass, Tags, written_to
+from uss_ray.errors import ConfigError
+from uss_ray.parsing import read_json
+from uss_ray.wording import without_secrets
 
 try:
     import httpx
@@ -28,11 +30,15 @@ except ModuleNotFoundError as error:
 Audio = str | os.PathLike[str] | bytes | BinaryIO
 """A recording: its place on this machine, its bytes, or a file that is open and can be sought in."""
 
-_BUSY = (429, 503)
+_PASSING = (429, 502, 503)  # the second is what an edge says of a service that restarts
+_LEAST_WAIT_SECONDS = 0.1
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
 _IN_MEMORY_BYTES = 32 << 20
 _CONNECT_SECONDS = 10.0
+
+# What no other try changes: how the request itself is written, or where it is sent.
+_FINAL = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.TooManyRedirects)
 
 Answer = TypeVar("Answer")
 
@@ -71,6 +77,11 @@ class Client:
     transport : httpx.BaseTransport, optional
         How requests travel.
 
+    Raises
+    ------
+    ConfigError
+        If the URL is none, or the token cannot be one.
+
     Notes
     -----
     Threads may share one.
@@ -86,10 +97,13 @@ class Client:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._patience_seconds = patience_seconds
+        self._answer_seconds = answer_seconds
+        if token is not None and not (token.isascii() and token.isprintable()):
+            raise ConfigError("token", expected="ASCII letters in one line", found="others")
         self._http = httpx.Client(
-            base_url=url.rstrip("/") + "/",
+            base_url=_checked_url(url.rstrip("/") + "/"),
             headers={} if token is None else {"authorization": f"Bearer {token}"},
-            timeout=httpx.Timeout(answer_seconds, connect=_CONNECT_SECONDS),
+            timeout=_time_limits(answer_seconds),
             transport=transport,
         )
 
@@ -147,8 +161,7 @@ class Client:
     def classes(self, *, find: str | None = None, level: int | None = None) -> list[SoundClass]:
         """List the nodes of the ontology, or those of a level or whose label holds a text."""
         asked = {name: value for name, value in (("find", find), ("level", level)) if value is not None}
-        found = self._json("GET", "v1/classes", params=asked)["classes"]
-        return [SoundClass.of(node) for node in found]
+        return self._call("GET", "v1/classes", read=_classes, params=asked)
 
     def info(self) -> dict[str, Any]:
         """Tell version, weights and limits."""
@@ -182,19 +195,21 @@ class Client:
         with ExitStack() as files:
             file = _opened(audio, files)
             size = file.seek(0, os.SEEK_END)
-            if size <= self.info()["limits"]["body_bytes"]:
-                put = self._call("PUT", path, read=_json_of, files=[file])
-                return str(put["uri"])
-            told = self._json("POST", path, params={"bytes": size})
-            file.seek(0)
-            try:  # not by the client of the service, for the store is not told the token
-                sent = {"content": _blocks(file), "headers": told["headers"]}
-                answer = httpx.request(told["method"], told["url"], timeout=self._http.timeout, **sent)
-            except httpx.TransportError as error:
-                raise _unreachable(error, url="the store of the service") from error
-            if not answer.is_success:
-                raise _refusal(answer)
-            return str(told["uri"])
+            most = self._call("GET", "v1/info", read=lambda told: int(_json_of(told)["limits"]["body_bytes"]))
+            if size <= most:
+                return self._call("PUT", path, read=lambda put: str(_json_of(put)["uri"]), files=[file])
+
+            def send() -> str:
+                uri, method, address, headers = self._call(
+                    "POST", path, read=_address, params={"bytes": size}
+                )
+                file.seek(0)
+                # Not by the client of the service, for the store is not told the token.
+                sent: dict[str, Any] = {"content": _blocks(file), "headers": headers}
+                _check(httpx.request(method, address, timeout=self._http.timeout, **sent))
+                return uri
+
+            return self._patiently(send, asked="the store of the service")
 
     @cached_property
     def jobs(self) -> Jobs:
@@ -203,7 +218,7 @@ class Client:
 
     def result(self, result_id: str) -> KeptResult:
         """Look up a result that is kept."""
-        return _kept_of(self._json("GET", f"v1/results/{quote(result_id, safe='')}"))
+        return self._call("GET", f"v1/results/{quote(result_id, safe='')}", read=_kept)
 
     def fetch(self, result_id: str) -> Separation:
         """Fetch all of a result that is kept; `recording.flac` in it is the recording itself."""
@@ -216,7 +231,16 @@ class Client:
 
     def remove(self, result_id: str) -> None:
         """Let the service forget a result."""
-        self._call("DELETE", f"v1/results/{quote(result_id, safe='')}", read=lambda answer: answer.read())
+        times = 0
+
+        def remove() -> None:
+            nonlocal times
+            times += 1
+            with self._sent("DELETE", f"v1/results/{quote(result_id, safe='')}") as answer:
+                if answer.status_code != httpx.codes.NOT_FOUND or times == 1:
+                    _check(answer)  # or else it is gone, and the answer that said so was lost
+
+        self._patiently(remove)
 
     def close(self) -> None:
         """Close the connections."""
@@ -253,24 +277,40 @@ class Client:
         path: str,
         *,
         read: Callable[[httpx.Response], Answer],
-        params: dict[str, Any] | None = None,
-        files: Sequence[BinaryIO] = (),
+        patience_seconds: float | None = None,
         **sent: Any,
     ) -> Answer:
-        """Ask until there is an answer, or patience ends; the last that was said is raised."""
-        until = time.monotonic() + self._patience_seconds
+        """Ask until there is an answer, or patience ends."""
+        if patience_seconds is not None:
+            sent["timeout"] = _time_limits(max(1.0, min(patience_seconds, self._answer_seconds)))
+
+        def ask() -> Answer:
+            with self._sent(method, path, **sent) as answer:
+                _check(answer)
+                with understood(status=answer.status_code):
+                    return read(answer)
+
+        return self._patiently(ask, patience_seconds=patience_seconds)
+
+    def _patiently(
+        self, ask: Callable[[], Answer], *, asked: str | None = None, patience_seconds: float | None = None
+    ) -> Answer:
+        """Ask again while what prevents an answer may pass, until patience ends; the last that was said is raised."""
+        patience = self._patience_seconds if patience_seconds is None else patience_seconds
+        until = time.monotonic() + patience
         wait = _FIRST_WAIT_SECONDS
         while True:
             try:
-                with self._sent(method, path, params=params, files=files, sent=sent) as answer:
-                    if answer.status_code < 400:
-                        return read(answer)
-                    fault, told = _refusal(answer), _retry_after(answer)
-            except httpx.TransportError as error:
-                fault, told = _unreachable(error, url=str(self._http.base_url)), None
-            passing = fault.status in (0, *_BUSY)
-            seconds = told if told is not None else wait * random.uniform(0.5, 1.0)
-            if not passing or time.monotonic() + seconds > until:
+                return ask()
+            except ServiceError as error:
+                fault, may_pass = error, error.status in (0, *_PASSING)
+            except httpx.RequestError as error:
+                fault = _unreachable(error, url=asked or str(self._http.base_url))
+                may_pass = not isinstance(error, _FINAL)
+            seconds = wait * random.uniform(0.5, 1.0)
+            if fault.retry_after is not None:
+                seconds = max(fault.retry_after, _LEAST_WAIT_SECONDS)
+            if not may_pass or time.monotonic() + seconds > until:
                 raise fault
             time.sleep(seconds)
             wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
@@ -281,9 +321,9 @@ class Client:
         method: str,
         path: str,
         *,
-        params: dict[str, Any] | None,
-        files: Sequence[BinaryIO],
-        sent: dict[str, Any],
+        params: dict[str, Any] | None = None,
+        files: Sequence[BinaryIO] = (),
+        **sent: Any,
     ) -> Iterator[httpx.Response]:
         for file in files:
             file.seek(0)
@@ -298,6 +338,26 @@ class Client:
         is_get = method == "GET"
         with self._http.stream(method, path, params=params, follow_redirects=is_get, **body) as answer:
             yield answer
+
+
+def _checked_url(url: str) -> httpx.URL:
+    try:
+        found = httpx.URL(url)
+    except httpx.InvalidURL:
+        found = httpx.URL()
+    if found.scheme not in ("http", "https") or not found.host:
+        raise ConfigError("url", expected="http://host:port or https://host", found=without_secrets(url))
+    return found
+
+
+def _time_limits(seconds: float) -> httpx.Timeout:
+    return httpx.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS))
+
+
+def _check(answer: httpx.Response) -> None:
+    """Raise what an answer says that is none."""
+    if not answer.is_success:
+        raise _refusal(answer)
 
 
 def _opened(audio: Audio, files: ExitStack) -> BinaryIO:
@@ -318,7 +378,8 @@ def _separation(answer: httpx.Response) -> Separation:
     file = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115
     try:
         for block in answer.iter_bytes(1 << 18):
-            file.write(block)
+            with written_to(tempfile.gettempdir(), expected="a folder with room for an answer"):
+                file.write(block)
     except BaseException:
         file.close()
         raise
@@ -332,25 +393,33 @@ def _tags(answer: httpx.Response) -> Tags:
     )
 
 
+def _classes(answer: httpx.Response) -> list[SoundClass]:
+    return [SoundClass.of(node) for node in _json_of(answer)["classes"]]
+
+
+def _address(answer: httpx.Response) -> tuple[str, str, str, dict[str, str]]:
+    told = _json_of(answer)
+    return told["uri"], told["method"], told["url"], told["headers"]
+
+
 def _kept(answer: httpx.Response) -> KeptResult:
-    return _kept_of(_json_of(answer))
-
-
-def _kept_of(found: dict[str, Any]) -> KeptResult:
+    found = _json_of(answer)
     return KeptResult(result_id=found["id"], expires=found["expires"], rows=tuple(found["rows"]))
 
 
 def _json_of(answer: httpx.Response) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(answer.read())
+    found: dict[str, Any] = read_json(answer.read())
     return found
 
 
 def _refusal(answer: httpx.Response) -> ServiceError:
     try:
-        problem = json.loads(answer.read())
+        problem = read_json(answer.read())
     except ValueError:
         problem = {}
-    return ServiceError.of(answer.status_code, problem if isinstance(problem, dict) else {})
+    return ServiceError.of(
+        answer.status_code, problem if isinstance(problem, dict) else {}, retry_after=_retry_after(answer)
+    )
 
 
 def _retry_after(answer: httpx.Response) -> float | None:
@@ -358,14 +427,14 @@ def _retry_after(answer: httpx.Response) -> float | None:
     said = answer.headers.get("retry-after")
     if said is None:
         return None
-    if said.isdigit():
+    if said.isdecimal() and said.isascii():
         return float(said)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(said).timestamp() - time.time())
-    except ValueError:
+    except (OverflowError, ValueError):
         return None
 
 
-def _unreachable(error: httpx.TransportError, *, url: str) -> ServiceError:
+def _unreachable(error: httpx.RequestError, *, url: str) -> ServiceError:
     found = str(error) or type(error).__name__
-    return ServiceError(url, expected="a service that answers", found=found)
+    return ServiceError(without_secrets(url), expected="a service that answers", found=found)

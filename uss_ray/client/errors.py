@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from uss_ray.errors import UssRayError
@@ -21,9 +24,11 @@ class ServiceError(UssRayError):
         Under which the log of the service has it.
     limit : str or None, default=None
         Which limit of `Client.info` the request meets.
+    retry_after : float or None, default=None
+        Seconds after which it may be answered, where the service says so.
     """
 
-    told_besides = ("status", "request_id", "limit")
+    told_besides = ("status", "request_id", "limit", "retry_after")
 
     def __init__(
         self,
@@ -34,14 +39,16 @@ class ServiceError(UssRayError):
         status: int = 0,
         request_id: str | None = None,
         limit: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(item, expected=expected, found=found)
         self.status = status
         self.request_id = request_id
         self.limit = limit
+        self.retry_after = retry_after
 
     @classmethod
-    def of(cls, status: int, problem: Mapping[str, Any]) -> ServiceError:
+    def of(cls, status: int, problem: Mapping[str, Any], *, retry_after: float | None = None) -> ServiceError:
         """Make it from an answer; what lies before a service may say nothing in our words."""
         return cls(
             str(problem.get("item", "request")),
@@ -50,4 +57,17 @@ class ServiceError(UssRayError):
             status=status,
             request_id=problem.get("request_id"),
             limit=problem.get("limit"),
+            retry_after=retry_after,
         )
+
+
+@contextmanager
+def understood(*, status: int = 200, expected: str = "one that this client understands") -> Iterator[None]:
+    """Read an answer; one that is not as a service makes it is an error of the service."""
+    try:
+        yield
+    except (
+        EOFError, KeyError, NotImplementedError, TypeError, ValueError, zipfile.BadZipFile, zlib.error
+    ) as error:  # fmt: skip
+        found = f"{type(error).__name__}: {error}"[:200]
+        raise ServiceError("answer", expected=expected, found=found, status=status) from error

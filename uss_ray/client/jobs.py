@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from uss_ray.client.errors import understood
 from uss_ray.client.results import Job, Row
 
 Ask = Callable[..., dict[str, Any]]
@@ -68,15 +70,15 @@ class Jobs:
         given = {name: dict(part) for name, part in said.items() if part}
         # A key of its own, too, so that a request whose answer got lost is no second job.
         headers = {"idempotency-key": key or uuid.uuid4().hex}
-        return Job.of(self._ask("POST", "v1/jobs", json=given, headers=headers))
+        return _job(self._ask("POST", "v1/jobs", json=given, headers=headers))
 
     def status(self, job_id: str) -> Job:
         """Tell how far a job is."""
-        return Job.of(self._ask("GET", f"v1/jobs/{job_id}"))
+        return _job(self._ask("GET", f"v1/jobs/{job_id}"))
 
     def list(self, *, status: str | None = None) -> Iterator[Job]:
         """List the jobs of the token."""
-        yield from map(Job.of, self._pages("v1/jobs", "jobs", status=status))
+        yield from map(_job, self._pages("v1/jobs", "jobs", status=status))
 
     def wait(self, job_id: str, *, seconds: float | None = None) -> Job:
         """Wait until a job has ended.
@@ -85,23 +87,32 @@ class Jobs:
         ------
         TimeoutError
             If it has not within so many seconds.
+        ServiceError
+            If the service is away for longer than the client is patient, or when the seconds are over.
         """
-        until = None if seconds is None else time.monotonic() + seconds
-        while not (job := self.status(job_id)).has_ended:
-            if until is not None and time.monotonic() >= until:
+        until = math.inf if seconds is None else time.monotonic() + seconds
+        while True:
+            left = until - time.monotonic()
+            limits = {} if seconds is None else {"patience_seconds": max(0.0, left)}
+            job = _job(self._ask("GET", f"v1/jobs/{job_id}", **limits))
+            if job.has_ended:
+                return job
+            if (left := until - time.monotonic()) <= 0:
                 raise TimeoutError(f"job {job_id}: {job.status}, {job.finished} of {job.found} recordings")
-            time.sleep(_LOOK_SECONDS)
-        return job
+            time.sleep(min(_LOOK_SECONDS, left))
 
     def cancel(self, job_id: str, *, results: bool = False) -> Job:
         """End a job; what is in flight stays. `results` removes what the service keeps of one that has ended."""
         params = {"results": True} if results else None
-        return Job.of(self._ask("DELETE", f"v1/jobs/{job_id}", params=params))
+        return _job(self._ask("DELETE", f"v1/jobs/{job_id}", params=params))
 
     def recordings(
         self, job_id: str, *, classes: Sequence[str] = (), min_probability: float | None = None
     ) -> Iterator[Row]:
-        """List what was heard in which recording, as `uss-ray find` does."""
+        """List what was heard in which recording, as `uss-ray find` does.
+
+        Of a job that runs, rows may be missing.
+        """
         asked = {"class": [*classes] or None, "min_probability": min_probability}
         yield from self._pages(f"v1/jobs/{job_id}/recordings", "recordings", **asked)
 
@@ -110,7 +121,16 @@ class Jobs:
         params = {key: value for key, value in asked.items() if value is not None}
         while True:
             page = self._ask("GET", path, params=params)
-            yield from page[name]
-            if page["next"] is None:
+            with understood():
+                rows, cursor = [*page[name]], page["next"]
+                if cursor is not None and cursor == params.get("cursor"):
+                    raise ValueError("the same page again")
+            yield from rows
+            if cursor is None:
                 return
-            params["cursor"] = page["next"]
+            params["cursor"] = cursor
+
+
+def _job(said: Row) -> Job:
+    with understood():
+        return Job.of(said)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
+import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from uss_ray.client.errors import ServiceError
+from uss_ray.client.errors import understood
+from uss_ray.errors import OutputError
+from uss_ray.parsing import read_json
 
 Row = Mapping[str, Any]
 """What became of one thing that was asked for; its fields are the columns of an index (`uss-ray find`)."""
 
 _INDEX = "index.json"
+_ZIP = "a ZIP file of stems"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,15 +91,14 @@ class Separation:
     def __init__(self, archive: BinaryIO) -> None:
         self._file = archive
         try:
-            self._zip = zipfile.ZipFile(archive)
-            index = json.loads(self._zip.read(_INDEX))
-            self.rows: tuple[Row, ...] = tuple(index["rows"])
-            self.run: Mapping[str, Any] = index["run"]
-        except (zipfile.BadZipFile, KeyError, ValueError) as error:
+            with understood(expected=_ZIP):
+                self._zip = zipfile.ZipFile(archive)
+                index = read_json(self._zip.read(_INDEX))
+                self.rows: tuple[Row, ...] = tuple(index["rows"])
+                self.run: Mapping[str, Any] = index["run"]
+        except BaseException:
             archive.close()
-            raise ServiceError(
-                "answer", expected="a ZIP file of stems", found=str(error), status=200
-            ) from error
+            raise
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -103,8 +106,18 @@ class Separation:
         return tuple(name for name in self._zip.namelist() if name != _INDEX)
 
     def read(self, name: str) -> bytes:
-        """Give a file by its name, a `stem_uri` of a row."""
-        return self._zip.read(name)
+        """Give a file by its name, a `stem_uri` of a row.
+
+        Raises
+        ------
+        KeyError
+            If there is none of that name.
+        ServiceError
+            If it has not come as it was sent.
+        """
+        entry = self._zip.getinfo(name)
+        with understood(expected=_ZIP):
+            return self._zip.read(entry)
 
     def __iter__(self) -> Iterator[str]:
         """Name what has a stem."""
@@ -124,10 +137,26 @@ class Separation:
         raise KeyError(label)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write all files, index included, below a folder."""
+        """Write all files below a folder, the index last: all that it names is there then.
+
+        Raises
+        ------
+        OutputError
+            If they cannot be written; none of them is there then.
+        ServiceError
+            If one has not come as it was sent.
+        """
         place = Path(folder)
-        place.mkdir(parents=True, exist_ok=True)
-        self._zip.extractall(place)  # which lets no name lead out of the folder
+        with written_to(str(place), expected="a folder with room for the stems"):
+            place.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".uss-ray-", dir=place) as scratch:
+                with understood(expected=_ZIP):
+                    self._zip.extractall(scratch)  # which lets no name lead out of the folder
+                made = [path for path in Path(scratch).rglob("*") if path.is_file()]
+                for path in sorted(made, key=lambda path: path.name == _INDEX):
+                    final = place / path.relative_to(scratch)
+                    final.parent.mkdir(parents=True, exist_ok=True)
+                    path.replace(final)
         return place
 
     def close(self) -> None:
@@ -140,6 +169,15 @@ class Separation:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@contextmanager
+def written_to(place: str, *, expected: str) -> Iterator[None]:
+    """Write files; what prevents it, as a disk that is full, is one kind of error."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(place, expected=expected, found=error.strerror or str(error)) from error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 from tests.unit.client.conftest import ROWS, zipped
 from uss_ray.client import Client, ServiceError
+from uss_ray.errors import ConfigError, OutputError
 
 STEMS = zipped({"query/dog.flac": "woof"})
 
@@ -127,7 +129,7 @@ def test_a_date_to_come_back_at_is_understood(client_of: Callable[..., Client], 
         busy(**{"retry-after": past}), busy(**{"retry-after": "soon"}), httpx.Response(200, json={})
     )
     client_of(service).info()
-    assert slept[0] == 0.0
+    assert slept[0] == 0.1  # not at once, for a service that says so again and again
     assert 0.5 <= slept[1] <= 1.0  # of its own
 
 
@@ -148,7 +150,7 @@ def test_a_refusal_is_not_asked_again_and_says_what_the_service_said(
 @pytest.mark.parametrize("body", [b"<html>Bad gateway", b"[]", b""])
 def test_an_edge_may_answer_as_it_likes(client_of: Callable[..., Client], body: bytes) -> None:
     with pytest.raises(ServiceError, match="request: expected an answer, found status 502"):
-        client_of(Service(httpx.Response(502, content=body))).info()
+        client_of(Service(httpx.Response(502, content=body)), patience_seconds=0.0).info()
 
 
 def test_tags_and_classes_are_typed(client_of: Callable[..., Client]) -> None:
@@ -193,6 +195,161 @@ def test_what_is_kept_is_fetched_and_removed(client_of: Callable[..., Client]) -
         ("GET", "/base/v1/results/ab/stems/query/dog.flac"),
         ("DELETE", "/base/v1/results/ab"),
     ]
+
+
+class Torn(httpx.SyncByteStream):
+    """Breaks off after some bytes."""
+
+    def __init__(self, content: bytes, fault: Exception) -> None:
+        self._content, self._fault = content, fault
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._content
+        raise self._fault
+
+
+@pytest.mark.parametrize(
+    "torn",
+    [
+        httpx.Response(200, stream=Torn(STEMS[:50], httpx.RemoteProtocolError("incomplete"))),
+        httpx.Response(200, stream=Torn(STEMS[:50], httpx.ReadTimeout("slow"))),
+        httpx.Response(200, headers={"content-encoding": "gzip"}, stream=Torn(b"no gzip", OSError())),
+        httpx.Response(502, content=b"<html>"),
+        httpx.Response(503),
+        httpx.Response(503, headers=[(b"retry-after", "²".encode("latin-1"))]),
+        httpx.Response(429, headers={"retry-after": "Fri, 31 Dec 0000 00:00:00 GMT"}),
+    ],
+)
+def test_what_is_torn_or_passes_is_asked_for_again(
+    client_of: Callable[..., Client], slept: list[float], torn: Any
+) -> None:
+    service = Service(torn, httpx.Response(200, content=STEMS))
+    with client_of(service).separate(b"sound") as made:
+        assert made["Dog"] == b"woof"
+    assert len(slept) == 1
+    assert slept[0] >= 0.1
+
+
+def test_what_stays_torn_ends_with_patience(client_of: Callable[..., Client], slept: list[float]) -> None:
+    def torn(request: Any) -> Any:
+        request.read()
+        return httpx.Response(200, stream=Torn(STEMS[:50], httpx.RemoteProtocolError("incomplete")))
+
+    with pytest.raises(ServiceError, match="found incomplete"):
+        client_of(torn, patience_seconds=0.1).separate(b"sound")  # type: ignore[arg-type]
+    assert len(slept) == 0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(200, content=STEMS[:-30]),  # by a server that closes where it ends
+        httpx.Response(200, content=STEMS[20:]),
+        httpx.Response(200, content=b"<html>Sign in"),
+        httpx.Response(301, headers={"location": "https://service/"}),
+    ],
+)
+def test_half_an_answer_is_no_result(client_of: Callable[..., Client], answer: Any) -> None:
+    with pytest.raises(ServiceError):
+        client_of(Service(answer)).separate(b"sound")
+
+
+@pytest.mark.parametrize("content", [b"<html>Sign in", b"[]", b"{}", b"null", b"[" * 100_000])
+def test_an_answer_of_somebody_else_is_an_error_of_the_service(
+    client_of: Callable[..., Client], content: bytes
+) -> None:
+    client = client_of(Service(*[httpx.Response(200, content=content) for _ in range(6)]))
+    for ask in (
+        lambda: client.tag(b"sound"),
+        lambda: client.classes(),
+        lambda: client.result("a"),
+        lambda: client.upload(b"sound", name="a"),
+        lambda: client.jobs.status("a"),
+        lambda: list(client.jobs.list()),
+    ):
+        with pytest.raises(ServiceError, match="answer: expected one that this client understands") as raised:
+            ask()
+        assert raised.value.status == 200
+
+
+@pytest.mark.parametrize("url", ["service:8000", "ftp://service", "", "http://", "http://a:b/"])
+def test_what_is_no_address_is_refused_before_anything_is_sent(url: str) -> None:
+    with pytest.raises(ConfigError, match="url: expected"):
+        Client(url)
+
+
+def test_what_is_no_token_is_refused_before_anything_is_sent() -> None:
+    for token in ("schlüssel", "a\nb"):
+        with pytest.raises(ConfigError, match="token: expected") as raised:
+            Client("http://service", token)
+        assert token not in str(raised.value)
+
+
+def test_a_request_that_cannot_be_sent_is_not_tried_again(
+    client_of: Callable[..., Client], slept: list[float]
+) -> None:
+    with pytest.raises(ServiceError, match="too little"):
+        client_of(Service(httpx.LocalProtocolError("too little"))).tag(b"sound")
+    assert slept == []
+
+
+def test_what_is_removed_by_a_try_whose_answer_got_lost_is_removed(
+    client_of: Callable[..., Client], slept: list[float]
+) -> None:
+    client_of(Service(httpx.ReadError("lost"), httpx.Response(404))).remove("a")
+    with pytest.raises(ServiceError) as raised:
+        client_of(Service(httpx.Response(404))).remove("a")
+    assert raised.value.status == 404
+
+
+def test_waiting_ends_with_its_time_where_the_service_is_away(
+    client_of: Callable[..., Client], slept: list[float]
+) -> None:
+    with pytest.raises(ServiceError) as raised:
+        client_of(Service(httpx.ConnectError("refused"))).jobs.wait("a", seconds=0.1)
+    assert (raised.value.status, slept) == (0, [])
+    said = {"id": "a", "found": 1, "finished": 1, "failed": 0, "reason": None, "output": {"uri": "/o"}}
+    came_back = [httpx.Response(200, json={**said, "status": status}) for status in ("running", "succeeded")]
+    came_back[1:1] = [httpx.ConnectError("refused"), busy(502)]  # type: ignore[list-item]
+    assert client_of(Service(*came_back)).jobs.wait("a").status == "succeeded"
+
+
+def test_a_disk_without_room_is_said_to_have_none(
+    client_of: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.BytesIO):
+        def write(self, _: Any) -> int:
+            raise OSError(28, os.strerror(28))
+
+    file = Full()
+    monkeypatch.setattr("uss_ray.client.client.tempfile.SpooledTemporaryFile", lambda _: file)
+    with pytest.raises(OutputError, match="room for an answer, found No space left"):
+        client_of(Service(httpx.Response(200, content=STEMS))).separate(b"sound")
+    assert file.closed
+
+
+def test_what_goes_to_the_store_itself_is_sent_again(
+    client_of: Callable[..., Client], slept: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"uri": "s3://b/a", "method": "PUT", "url": "https://store/a?sig=1", "headers": {}}
+    service = Service(
+        httpx.Response(200, json={"limits": {"body_bytes": 1}}),
+        *[httpx.Response(200, json=told) for _ in range(3)],
+    )
+    answers = iter([httpx.ReadError("lost"), httpx.Response(503), httpx.Response(200)])
+    came: list[bytes] = []
+
+    def store(method: str, url: str, *, content: Any, **_: Any) -> Any:
+        assert (method, url) == ("PUT", told["url"])
+        came.append(b"".join(content))
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(httpx, "request", store)
+    assert client_of(service).upload(b"sound", name="a") == "s3://b/a"
+    assert came == [b"sound"] * 3
 
 
 def test_it_loads_neither_torch_nor_ray() -> None:

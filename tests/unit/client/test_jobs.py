@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from uss_ray.client.errors import ServiceError
 from uss_ray.client.jobs import Jobs
 
 SAID = {
@@ -22,6 +23,11 @@ def test_pages_follow_each_other() -> None:
 
     assert [job.job_id for job in Jobs(ask).list(status="running")] == ["a", "a"]
     assert asked[1][2]["params"] == {"status": "running", "cursor": "a"}
+
+
+def test_pages_that_come_again_and_again_end() -> None:
+    with pytest.raises(ServiceError, match="the same page again"):
+        list(Jobs(lambda *_, **__: {"jobs": [], "next": "a"}).list())
 
 
 def test_waiting_ends_with_the_job_or_with_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
