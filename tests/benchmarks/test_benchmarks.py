@@ -54,7 +54,7 @@ def run_here(local_ray, monkeypatch, capsys):
 
     def look(observed: Observed, is_over: threading.Event) -> None:
         processes = Processes()
-        while not is_over.wait(0.1):
+        while not is_over.wait(0.25):  # a look goes through all processes
             observed.times.append(time.monotonic())
             observed.cpu.append(processes.look(os.getpid(), memory=observed.memory))
 
@@ -198,10 +198,10 @@ def test_planning_counts_every_row(run_here):
 
 
 @on_ray
-def test_cpu_time_of_a_null_run_is_told_by_kind_of_process():
-    # Processes are looked at five times a second: of a second's sound nobody would be seen decoding.
+def test_cpu_time_of_a_null_run_is_told_by_kind_of_process(run_here):
+    # Processes are looked at four times a second: of a second's sound nobody would be seen decoding.
     sound = ("--recordings", "8", "--seconds", "120", "--rate", "48000")
-    out = run("archive_null.py", *sound, "--levels", "1", "--write", "index-only")
+    out = run_here("archive_null", *sound, "--levels", "1", "--write", "index-only")
     assert "index-only: 8 recordings" in out
     found = {row["process"]: row for row in table(out)}
     for kind in ("separate", "decode"):

@@ -13,18 +13,23 @@ import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 from ray._private.node import Node
 from ray.cluster_utils import Cluster
+from ray.data._internal.execution.no_progress_guard import NoProgressGuard
 
 from tests.faults.disturbances import LOOK_SECONDS, DisturbedSeparator, Gate
 from tests.own_cluster import own_cluster
 from uss_ray.cli.main import main
 from uss_ray.pipelines.archive import job
 
+LOST = "lost"
 HEAD_CPUS = "TEST_HEAD_CPUS"
 """Name in the environment: CPUs of the node that stays."""
+STALL_SECONDS = "TEST_STALL_SECONDS"
+"""Name in the environment: how long the pass that loses the node may stand still then; otherwise half an hour."""
 
 
 def lose_when_busy(cluster: Cluster, node: Node, gate: Gate) -> None:
@@ -38,14 +43,34 @@ def lose_when_busy(cluster: Cluster, node: Node, gate: Gate) -> None:
         with suppress(psutil.NoSuchProcess):
             worker.kill()
     psutil.wait_procs(workers)
-    (gate.folder / "lost").touch()
+    (gate.folder / LOST).touch()
     gate.open()
+
+
+def give_up_after(seconds: float, *, lost: Path) -> None:
+    """End a pass that lost the node once it stands still; before the loss, and after it, a slow start is no stall."""
+    begin, look = NoProgressGuard.__init__, NoProgressGuard.check
+    losers = set()
+
+    def begin_and_note(self: NoProgressGuard, *arguments: Any, **named: Any) -> None:
+        begin(self, *arguments, **named)
+        if not lost.exists():
+            losers.add(self)
+
+    def check(self: NoProgressGuard) -> None:
+        if self in losers and lost.exists():
+            self._timeout_s = seconds
+        look(self)
+
+    NoProgressGuard.__init__, NoProgressGuard.check = begin_and_note, check  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
     name, folder, *arguments = sys.argv
     gate = Gate(Path(folder))
     head_cpus = int(os.environ.get(HEAD_CPUS, "3"))
+    if stall := os.environ.get(STALL_SECONDS):
+        give_up_after(float(stall), lost=gate.folder / LOST)
     make_separator = partial(DisturbedSeparator, deed=gate)
     job.separate_archive = partial(job.separate_archive, make_separator=make_separator)
     with own_cluster(cpus=head_cpus, others=(2,)) as cluster:

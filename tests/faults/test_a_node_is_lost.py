@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.faults.archive_on_two_nodes import HEAD_CPUS
+from tests.faults.archive_on_two_nodes import HEAD_CPUS, LOST, STALL_SECONDS
 from tests.faults.conftest import UNITS
 from tests.faults.results import assert_complete
 from tests.synthetic_set import make_synthetic_set, training_of
@@ -25,7 +25,7 @@ def test_what_a_lost_node_had_begun_is_done_by_another(start_command, undisturbe
         "--actors", "2", is_held=True, module="tests.faults.archive_on_two_nodes"
     )  # the last --actors counts
     assert command.wait() == 0, command.log.read_text()
-    assert (command.gate.folder / "lost").exists()
+    assert (command.gate.folder / LOST).exists()
     assert len(set(command.gate.nodes())) == 2
     assert set(command.gate.begun()) == UNITS
     assert len(command.gate.begun()) > len(UNITS)
@@ -34,12 +34,13 @@ def test_what_a_lost_node_had_begun_is_done_by_another(start_command, undisturbe
 
 def test_a_cluster_that_has_become_too_small_goes_on_with_fewer_workers(start_command, undisturbed, tmp_path):
     """The node that stays has as many CPUs as the actors take: none is left to decode on."""
-    environment = {HEAD_CPUS: "2", "RAY_DATA_EXECUTION_NO_PROGRESS_TIMEOUT_S": "20"}
+    environment = {HEAD_CPUS: "2", STALL_SECONDS: "5"}
     command = start_command(
         "--actors", "2", is_held=True, module="tests.faults.archive_on_two_nodes", environment=environment
     )
     assert command.wait() == 0, command.log.read_text()
-    assert (command.gate.folder / "lost").exists()
+    assert (command.gate.folder / LOST).exists()
+    assert "no progress" in command.log.read_text()
     assert_complete(tmp_path / "out", stems=undisturbed)
 
 
@@ -53,7 +54,7 @@ def test_elastic_training_goes_on_with_the_node_that_stays(tmp_path):
     # Ray finds that the node is gone while it waits for a place for two workers, which it would for a minute.
     ended = subprocess.run(
         [sys.executable, "-m", "tests.faults.training_on_two_nodes", file],
-        env=os.environ | {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "20"},
+        env=os.environ | {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "8"},
         capture_output=True,
         text=True,
         timeout=300,

@@ -115,7 +115,7 @@ def _killer_of_readers(path: Path, *, times: int | None) -> Iterator[list[int]]:
     is_over = threading.Event()
 
     def kill() -> None:
-        while not is_over.wait(LOOK_SECONDS):
+        while not is_over.wait(5 * LOOK_SECONDS):  # a look goes through the files of all processes
             for process in psutil.Process().children(recursive=True):
                 with suppress(psutil.NoSuchProcess):  # others come and go
                     if process.name().startswith("ray::") and _holds(process, long):

@@ -22,7 +22,7 @@ from uss_ray.cli.main import main
 from uss_ray.cli.train import SEPARATOR
 from uss_ray.pipelines.training import job
 
-LOOK_SECONDS = 0.05
+LOOK_SECONDS = 0.25  # a look goes through all processes
 WAITS_AT_STEP = 20
 
 

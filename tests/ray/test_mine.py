@@ -289,31 +289,40 @@ def test_shards_share_out_the_clips(request_for, undisturbed, tmp_path):
 
 
 def test_bad_clips_are_listed_and_can_be_mended(clip_set, weights, capsys, tmp_path):
+    """So are links out of the audio, which are followed on request."""
     audio, out = tmp_path / "audio", tmp_path / "out"
     shutil.copytree(clip_set / "mixed", audio)
+    (audio / "Yclip7.wav").unlink()
+    (audio / "Yclip7.wav").symlink_to(clip_set / "files" / "Yclip7.wav")
+    (audio / "loop").symlink_to(audio)
+    os.mkfifo(audio / "Ypipe.wav")
     words = [clip_set / "all.csv", audio, out, "--detector", weights, "--profile", "published"]
     words += ["--batch-size", "4", "--actors", "1", "--threads", "1", "--no-report"]
     arguments = [str(word) for word in words]
     assert command(["mine", *arguments]) == 8
     shown = capsys.readouterr().out
-    assert "missing: 1; broken: 1" in shown
+    assert "missing: 2; broken: 1" in shown
     rejects = [
         row for file in sorted((out / "rejects").glob("*.parquet")) for row in pq.read_table(file).to_pylist()
     ]
     assert {row["clip_id"]: row["reason"] for row in rejects} == {
         "absent": "missing",
+        "clip7": "missing",
         "letter": "broken",
         "short": "short",
     }
     assert read_manifest(str(out)).clips == len(GOOD) + 3
+    passed_over = json.loads((out / "summary.json").read_text())["broken_containers"]
+    assert sum("--follow-links" in line for line in passed_over) == 1
+    assert sum("a link to a folder that it lies in" in line for line in passed_over) == 1
 
     (audio / "Yabsent.wav").write_bytes(encoded(waveform_of(10)))
-    assert command(["mine", *arguments, "--retry-failed"]) == 8
+    assert command(["mine", *arguments, "--retry-failed", "--follow-links"]) == 8
     manifest = read_manifest(str(out))
     assert manifest.rejects == {"broken": 1, "short": 1}
     assert manifest.counts[74] == len(GOOD) + 1
     summary = json.loads((out / "summary.json").read_text())
-    assert (summary["mined"], summary["failed"]) == (1, 1)
+    assert (summary["mined"], summary["failed"]) == (2, 1)
     assert Counter(name[0] for name in anchors_below(out))["absent"] == 1
 
 
@@ -322,26 +331,6 @@ def assert_mined_again(result, changed):
     assert (result.exit_code, result.summary.mined) == (0, len(changed))
     assert result.summary.skipped == len(GOOD) - len(changed)
     assert set(result.summary.changed["examples"]) == changed
-
-
-def test_links_out_of_the_audio_are_told_and_followed_on_request(clip_set, request_for, tmp_path):
-    audio = tmp_path / "audio"
-    audio.mkdir()
-    for number, clip_id in enumerate(GOOD):
-        name = f"Y{clip_id}.wav"
-        if number % 2:
-            (audio / name).symlink_to(clip_set / "files" / name)
-        else:
-            (audio / name).write_bytes((clip_set / "files" / name).read_bytes())
-    (audio / "loop").symlink_to(audio)
-    os.mkfifo(audio / "Ypipe.wav")
-    request = request_for(audio=str(audio), report=False)
-    summary = mine_archive(request, options=ONE_ACTOR).summary
-    assert (summary.mined, summary.missing) == (4, 4)
-    assert sum("--follow-links" in line for line in summary.broken_containers) == 4
-    assert sum("a link to a folder that it lies in" in line for line in summary.broken_containers) == 1
-    following = ONE_ACTOR.replace(follow_links=True, retry_failed=True)
-    assert mine_archive(request, options=following).summary.mined == 4
 
 
 @pytest.mark.parametrize(

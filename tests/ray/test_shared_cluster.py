@@ -18,27 +18,21 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(1200)]
 
 HOLD = """
 import sys, ray
-ray.init(address=sys.argv[1], log_to_driver=False)
+from ray import serve
+ray.init(address=sys.argv[1], log_to_driver=False, namespace="a service")
+@serve.deployment(ray_actor_options={"num_cpus": 0.1})
+class Adder:
+    def __call__(self, number): return number + 1
 class Model:
     def ready(self): pass
+handle = serve.run(Adder.bind(), route_prefix=None)
 small = ray.remote(Model).options(num_cpus=0.1).remote()
 large = ray.remote(Model).options(num_cpus=1.5).remote()
 ray.get([small.ready.remote(), large.ready.remote()])
-print("held", flush=True)
+print("answers", handle.remote(2).result(), flush=True)
 sys.stdin.readline()
 ray.kill(large)
 print("let go", flush=True)
-sys.stdin.readline()
-"""
-SERVE = """
-import sys, ray
-from ray import serve
-ray.init(address=sys.argv[1], log_to_driver=False, namespace="a service")
-@serve.deployment(ray_actor_options={"num_cpus": 0.3})
-class Adder:
-    def __call__(self, number): return number + 1
-handle = serve.run(Adder.bind(), route_prefix=None)
-print("answers", handle.remote(2).result(), flush=True)
 sys.stdin.readline()
 print("answers", handle.remote(2).result(), flush=True)
 sys.stdin.readline()
@@ -51,20 +45,6 @@ def cluster():
     """One for all tests, in their order: what the service leaves in it stays."""
     with own_cluster(cpus=2) as cluster:
         yield cluster
-
-
-@pytest.fixture
-def holder(cluster):
-    """Somebody else on the cluster, with a model of a tenth of a CPU and one of one and a half."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, cluster.address],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout.readline() == "held\n"
-        yield process
-        process.kill()
 
 
 @pytest.fixture
@@ -113,23 +93,18 @@ def wait_until(is_so, log, process):
         time.sleep(0.1)
 
 
-def test_a_job_waits_aloud_for_what_others_hold_and_works_beside_them(start, holder, tmp_path):
-    command, log = start()
-    wait_for("waiting for 0.85 CPUs: 0.4 of 2 are free, held by 2 × Model of job", log, command)
-    holder.stdin.write("\n")
-    holder.stdin.flush()
-    assert holder.stdout.readline() == "let go\n"
-    assert command.wait(PATIENCE_SECONDS) == 0, log.read_text()
-    assert "Separated 3 of 3" in log.read_text()
+def tell(process):
+    process.stdin.write("\n")
+    process.stdin.flush()
 
 
 def test_two_jobs_with_defaults_share_two_cpus_and_both_come_to_their_end(start, tmp_path):
-    first, first_log = start("one", recordings=60)
-    second, second_log = start("two", recordings=60)
+    first, first_log = start("one", recordings=24)
+    second, second_log = start("two", recordings=24)
     assert first.wait(PATIENCE_SECONDS) == 0, first_log.read_text()
     assert second.wait(PATIENCE_SECONDS) == 0, second_log.read_text()
     for log in (first_log, second_log):
-        assert "Separated 60 of 60" in log.read_text()
+        assert "Separated 24 of 24" in log.read_text()
 
 
 def test_of_two_jobs_either_can_be_stopped_whatever_it_waits_for(start, tmp_path):
@@ -144,17 +119,21 @@ def test_of_two_jobs_either_can_be_stopped_whatever_it_waits_for(start, tmp_path
     assert not list((tmp_path / "out").glob("*/.lease/*"))
 
 
-def test_a_job_works_beside_a_service_and_the_service_goes_on(start, cluster):
+def test_a_job_waits_aloud_for_what_others_hold_and_works_beside_them(start, cluster):
+    """Beside a service, a model of a tenth of a CPU, and one of one and a half that goes."""
     with subprocess.Popen(
-        [sys.executable, "-c", SERVE, cluster.address],
+        [sys.executable, "-c", HOLD, cluster.address],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    ) as service:
-        assert service.stdout.readline() == "answers 3\n"
+    ) as holder:
+        assert holder.stdout.readline() == "answers 3\n"
         job, log = start("beside")
+        wait_for("waiting for 0.85 CPUs: 0.3 of 2 are free, held by 2 × Model of job", log, job)
+        tell(holder)
+        assert holder.stdout.readline() == "let go\n"
         assert job.wait(PATIENCE_SECONDS) == 0, log.read_text()
-        service.stdin.write("\n")
-        service.stdin.flush()
-        assert service.stdout.readline() == "answers 3\n"
-        service.kill()
+        assert "Separated 3 of 3" in log.read_text()
+        tell(holder)
+        assert holder.stdout.readline() == "answers 3\n"
+        holder.kill()

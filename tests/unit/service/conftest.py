@@ -70,11 +70,11 @@ def running(
         thread.join()
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float = 300.0) -> None:
+def wait_until(condition: Callable[[], bool], *, seconds: float = 300.0, look_seconds: float = 0.01) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
+        time.sleep(look_seconds)
 
 
 @pytest.fixture(scope="session")

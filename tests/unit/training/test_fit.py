@@ -166,11 +166,11 @@ def _worker(rank: int, size: int, folder: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [2, 3])
-def test_several_workers_give_the_parameters_of_one(workers: int, tmp_path: Any) -> None:
+def test_several_workers_give_the_parameters_of_one(tmp_path: Any) -> None:
+    """Three, of which one has more lanes than the others."""
     alone = Kept()
     fit_of(alone, settings=SETTINGS.replace(steps=10)).run()
-    torch.multiprocessing.spawn(_worker, (workers, str(tmp_path)), nprocs=workers)
+    torch.multiprocessing.spawn(_worker, (3, str(tmp_path)), nprocs=3)
     together = torch.load(tmp_path / "model.pt", weights_only=True)
     for name, value in alone.states[-1].model.items():
         if not name.endswith("num_batches_tracked"):
