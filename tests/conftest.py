@@ -99,7 +99,7 @@ GROUPS = (*RAY_GROUPS, "storage")
 """What runs one after another in one process, in the order in which it begins (ADR 49, 70).
 
 Tests that start a Ray of their own do so one at a time. Those of faults share a Ray and an S3 server, those of
-`tests/ray` another Ray, those of rooms and benchmarks a third, those of storage another server.
+`tests/ray` another Ray, those of rooms, mining and benchmarks a third, those of storage another server.
 """
 
 
@@ -117,7 +117,7 @@ def group_of(item: pytest.Item) -> str | None:
         return own
     if "/faults/" in item.nodeid:
         return faults
-    return shared if "/ray/" in item.nodeid else rooms
+    return shared if "/ray/" in item.nodeid and "/test_mine.py" not in item.nodeid else rooms
 
 
 def _rank(item: pytest.Item, long_files: Set[Path]) -> int:

@@ -179,7 +179,7 @@ def test_reading_the_index_of_a_resumed_run_is_timed():
 @pytest.mark.slow
 def test_stems_and_speed_of_a_device_are_told():
     told = run(
-        *("gpu.py", "stems", "engine", "steps", "--device", "cpu", "--recordings", "1", "--seconds", "6"),
+        *("gpu.py", "stems", "engine", "steps", "--device", "cpu", "--recordings", "1", "--seconds", "3"),
         *("--rows", "1", "--items", "1", "--narrow"),
     )
     assert "nothing sounds" not in told

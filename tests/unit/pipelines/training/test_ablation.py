@@ -31,7 +31,7 @@ from uss_ray.pipelines.training.ablation_request import AblationOptions, Ablatio
 train = ablation_arm.train_here
 
 def die(step, _):
-    if step >= 45:
+    if step >= 9:
         os.kill(os.getpid(), signal.SIGKILL)
 
 def train_or_die(training, **options):
@@ -66,7 +66,7 @@ def ablation_of(
 def test_a_killed_ablation_goes_on_and_tells_of_what_failed(
     synthetic_set: SyntheticSet, tmp_path: Path
 ) -> None:
-    fit = {"steps": 60, "checkpoint_steps": 30, "log_steps": 5}
+    fit = {"steps": 12, "checkpoint_steps": 6, "log_steps": 2}
     request = ablation_of(synthetic_set, tmp_path, fit=fit)
     killed = subprocess.run(
         [sys.executable, "-c", CHILD], input=request.model_dump_json(), text=True, check=False
@@ -77,8 +77,8 @@ def test_a_killed_ablation_goes_on_and_tells_of_what_failed(
         for arm in ("base", "snr", "wild")
         for seed in (0, 1)
     }
-    assert find_checkpoints(Store(runs["snr", 1]))[-1].name == "step-000000030"
-    before = {key: (run / "metrics.jsonl").stat().st_mtime_ns for key, run in runs.items() if done(run) == 60}
+    assert find_checkpoints(Store(runs["snr", 1]))[-1].name == "step-000000006"
+    before = {key: (run / "metrics.jsonl").stat().st_mtime_ns for key, run in runs.items() if done(run) == 12}
     assert len(before) == 3
     told: list[RunOutcome] = []
     summaries = ablate(request, AblationOptions(), on_run=told.append)
@@ -86,9 +86,9 @@ def test_a_killed_ablation_goes_on_and_tells_of_what_failed(
         key: "failed" if key[0] == "wild" else "finished" for key in runs if key not in before
     }
     assert {key: (runs[key] / "metrics.jsonl").stat().st_mtime_ns for key in before} == before
-    assert {done(run) for (arm, _), run in runs.items() if arm != "wild"} == {60}
+    assert {done(run) for (arm, _), run in runs.items() if arm != "wild"} == {12}
     steps = [json.loads(line)["step"] for line in (runs["snr", 1] / "metrics.jsonl").read_text().splitlines()]
-    assert steps == list(range(5, 61, 5))
+    assert steps == list(range(2, 13, 2))
     assert [(one.arm, one.finished, one.failed) for one in summaries] == [
         ("base", 2, 0),
         ("snr", 2, 0),
