@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
 
-def save_small_tagger(folder: Path) -> Path:
-    """Save its weights below a folder, the same each time."""
+def save_small_tagger(folder: Path, **changes: Any) -> Path:
+    """Save its weights below a folder, the same each time; `changes` make it smaller."""
     from uss_ray.models.panns import Panns
     from uss_ray.models.panns_settings import PannsConfig
     from uss_ray.weights.folder import save_weights, specify
@@ -17,7 +18,9 @@ def save_small_tagger(folder: Path) -> Path:
         torch.manual_seed(3)
         tagger = Panns(
             PannsConfig(
-                block_channels=(4, 8, 8), embedding_size=12, mel_bins=16, head="frame", hop_samples=640
+                **{"block_channels": (4, 8, 8), "embedding_size": 12, "mel_bins": 16} | changes,
+                head="frame",
+                hop_samples=640,
             )
         )
     networks = {"tagger": tagger.eval()}

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.small_tagger import save_small_tagger
 from uss_ray.errors import ConfigError, WeightsError
 from uss_ray.mining.detect import AnchorDetector
+from uss_ray.weights.folder import read_folder
 
 torch = pytest.importorskip("torch")
 RATE = 32_000
@@ -54,8 +56,6 @@ def test_conditions_are_the_query_nets_bottlenecks(weights) -> None:
 
 
 def test_a_clip_head_cannot_say_when(tiny_weights: Path) -> None:
-    from uss_ray.weights.folder import read_folder
-
     with pytest.raises(WeightsError, match=r"expected a detector, found none|frame head"):
         AnchorDetector(read_folder(tiny_weights)).detect(clips(1))
 
@@ -68,7 +68,9 @@ def test_an_unknown_precision_is_refused(weights) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
-def test_compiled_networks_say_nearly_the_same_and_a_clip_still_keeps_its_bits(weights) -> None:
+def test_compiled_networks_say_nearly_the_same_and_a_clip_still_keeps_its_bits(tmp_path: Path) -> None:
+    # One convolution in place of six: a compiler takes seconds for each.
+    weights = read_folder(save_small_tagger(tmp_path / "smaller", block_channels=(4,), convs_per_block=1))
     plain, compiled = (AnchorDetector(weights, batch_size=3, compiled=choice) for choice in (False, True))
     sounds = clips(3)
     together = compiled.detect(sounds)
