@@ -46,7 +46,7 @@ def test_without_ray_it_is_said_what_to_install(line, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("line", [["--help"], ["find", "--help"], ["ontology"], ["weights", "list"]])
+@pytest.mark.parametrize("line", [["--help"], ["find", "--help"], ["ontology"]])
 def test_a_reader_that_has_enough_of_a_list_ends_it_without_a_word(line):
     script = Path(sys.executable).with_name("uss-ray")
     with subprocess.Popen(
