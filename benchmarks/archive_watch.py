@@ -13,6 +13,7 @@ import tempfile
 import time
 from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,17 @@ KINDS = {
     "read": "ledger",
     "settle": "settle",
 }
+_COMMAND = """
+import resource, sys
+from uss_ray.cli.main import main
+sys.argv[0] = "uss-ray"
+try:
+    main()
+except SystemExit as stop:
+    status = stop.code
+print("PEAK", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+sys.exit(status)
+"""
 # Threads wait as those of the command line do.
 _ENVIRONMENT = {
     "RAY_worker_niceness": "0",
@@ -172,6 +184,17 @@ class Processes:
         self._cpu[kind] += now - spent
         self._last[name] = kind, now
         memory[kind].raise_to(_memory(process.pid))
+
+
+def peak_of_command(words: Sequence[str], *, succeeds_with: Container[int] = (0,)) -> float:
+    """Run `uss-ray` in a process of its own; give its peak resident memory in MiB, or end with what it said."""
+    done = subprocess.run(
+        [sys.executable, "-c", _COMMAND, *words], capture_output=True, text=True, check=False
+    )
+    if done.returncode not in succeeds_with:
+        sys.exit(done.stderr)
+    peak = next(line for line in done.stderr.splitlines() if line.startswith("PEAK"))
+    return int(peak.split()[1]) / 1024
 
 
 def _kind(command: list[str]) -> str:

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,20 +17,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import soxr
+from archive_watch import peak_of_command
 
 ARCHIVE = Path(__file__).parents[1] / "examples" / "archive"
 RATE = 48_000
-_SEPARATE = """
-import resource, sys
-from uss_ray.cli.main import main
-sys.argv[0] = "uss-ray"
-try:
-    main()
-except SystemExit as stop:
-    status = stop.code
-print("PEAK", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
-sys.exit(status)
-"""
 
 
 def make_recording(path: Path, *, seconds: float) -> None:
@@ -53,16 +41,8 @@ def make_recording(path: Path, *, seconds: float) -> None:
 def peak_mebibytes(recording: Path, *, output: Path, options: list[str]) -> tuple[float, float]:
     """Separate and return (peak resident memory in MiB, wall time in s)."""
     started = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", _SEPARATE, "separate", str(recording), "-o", str(output), *options],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        sys.exit(done.stderr)
-    peak = next(line for line in done.stderr.splitlines() if line.startswith("PEAK"))
-    return int(peak.split()[1]) / 1024, time.monotonic() - started
+    peak = peak_of_command(["separate", str(recording), "-o", str(output), *options])
+    return peak, time.monotonic() - started
 
 
 def main() -> None:

@@ -19,7 +19,6 @@ import argparse
 import json
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,6 +29,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
+from archive_watch import peak_of_command
 from tables import table
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -53,6 +53,7 @@ from uss_ray.pipelines.mining.job import mine_archive
 from uss_ray.pipelines.mining.miners import load_checked_weights, load_vocabulary, make_miner
 from uss_ray.pipelines.mining.receipts import commit_packet, packet_name
 from uss_ray.pipelines.mining.request import MiningRequest
+from uss_ray.pipelines.runtime.counters import PARTLY_DONE
 from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.progress import Progress
 from uss_ray.weights.locate import load_weights
@@ -63,18 +64,6 @@ MIDS = ("/m/09x0r", "/m/0bt9lr", "/m/04rlf", "/m/07yv9")
 AUDIOSET_CLIPS = 2_084_320  # lines of its three segment CSVs
 GPU_COUNTS = (1, 8, 64)
 TRAINING_BATCH = 16
-
-_MINE = """
-import resource, sys
-from uss_ray.cli.main import main
-sys.argv[0] = "uss-ray"
-try:
-    main()
-except SystemExit as stop:
-    status = stop.code
-print("PEAK", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
-sys.exit(0 if status in (0, 8, None) else status)
-"""
 
 
 def make_set(folder: Path, *, clips: int, lines: int | None = None) -> tuple[str, str]:
@@ -291,15 +280,10 @@ def measure_memory(
         segments, audio = make_set(place, clips=clips, lines=listed)
         words = ["mine", segments, audio, str(place / "out"), "--detector", request.weights, "--no-report"]
         words += ["--actors", "1", "--threads", str(threads), "--limit", str(clips)]
-        done = subprocess.run(
-            [sys.executable, "-c", _MINE, *words], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            sys.exit(done.stderr)
-        peak = next(line for line in done.stderr.splitlines() if line.startswith("PEAK"))
+        peak = peak_of_command(words, succeeds_with=(0, PARTLY_DONE))
         summary = json.loads((place / "out" / "summary.json").read_text())
         worker = max(stage["peak_memory_bytes"] or 0 for stage in summary["stages"])
-        lines.append((name, f"{int(peak.split()[1]) / 1024:.0f}", f"{worker / 2**20:.0f}"))
+        lines.append((name, f"{peak:.0f}", f"{worker / 2**20:.0f}"))
     table(("set", "driver MiB", "worker MiB"), lines)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import Any, BinaryIO, Protocol, Self
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import torch
@@ -56,11 +56,14 @@ class Opened:
 
     Parameters
     ----------
+    recording : Recording
+        With what it held just before it was opened, where there is a file whose content may change.
     reader : Reader
     sha256 : callable
         Gives the checksum of its file once it has been read; None of what is no file.
     """
 
+    recording: Recording
     reader: Reader
     sha256: Callable[[], str | None]
 
@@ -71,10 +74,6 @@ class Input(Protocol):
     @property
     def recording(self) -> Recording:
         """Its name, and what it held when it was last looked at."""
-        ...
-
-    def with_content(self) -> Self:
-        """Note what it holds now, where there is a file whose content may change."""
         ...
 
     def opened(self) -> AbstractContextManager[Opened]:
@@ -102,17 +101,13 @@ class StoredInput:
     storage: StoreOptions
     strict: bool = False
 
-    def with_content(self) -> Self:
-        """See `Input`."""
-        tag = Store(self.recording.recording_uri, self.storage).content_tag()
-        return replace(self, recording=replace(self.recording, content_tag=tag))
-
     @contextmanager
     def opened(self) -> Iterator[Opened]:
         """See `Input`."""
         place = Store(self.recording.recording_uri, self.storage)
+        recording = replace(self.recording, content_tag=place.content_tag())
         with open_digested_recording(place, strict=self.strict) as (reader, file):
-            yield Opened(reader, file.sha256)
+            yield Opened(recording, reader, file.sha256)
 
     def given_back(self, samples: Floats) -> Floats:
         """See `Input`."""
@@ -136,10 +131,6 @@ class OpenFileInput:
     file: BinaryIO
     strict: bool = False
 
-    def with_content(self) -> Self:
-        """See `Input`."""
-        return self
-
     @contextmanager
     def opened(self) -> Iterator[Opened]:
         """See `Input`."""
@@ -147,7 +138,7 @@ class OpenFileInput:
         file.seek(0)
         name = self.recording.recording_uri
         with digested_recording(file, name=name, strict=self.strict) as (reader, digesting):
-            yield Opened(reader, digesting.sha256)
+            yield Opened(self.recording, reader, digesting.sha256)
 
     def given_back(self, samples: Floats) -> Floats:
         """See `Input`."""
@@ -196,15 +187,11 @@ class ArrayInput:
     is_flat: bool
     device: torch.device | None = None
 
-    def with_content(self) -> Self:
-        """See `Input`."""
-        return self
-
     @contextmanager
     def opened(self) -> Iterator[Opened]:
         """See `Input`."""
         reader = ArrayReader(self.waveform, name=self.recording.recording_uri, spec=self.spec)
-        yield Opened(reader, lambda: None)
+        yield Opened(self.recording, reader, lambda: None)
 
     def given_back(self, samples: Floats) -> Any:
         """See `Input`."""

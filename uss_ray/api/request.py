@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
@@ -170,7 +171,7 @@ class SeparationRequest(SoundRequest, Destination):
         If the output has no name, a choice is unknown, or the span is too short.
     """
 
-    @property
+    @functools.cached_property
     def output_store(self) -> Store:
         """The output root, as a place whose faults are those of an output."""
         return Store(self.output, self.storage, OutputError)

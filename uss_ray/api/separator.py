@@ -167,7 +167,6 @@ class SoundSeparator:
 
     def _hold_together(self, inputs: Sequence[Input], *, told: _Told) -> list[SeparatedSound]:
         started = time.monotonic()
-        inputs = [given.with_content() for given in inputs]
         with ExitStack() as stack:
             opened = [stack.enter_context(given.opened()) for given in inputs]
             sessions = [
@@ -182,13 +181,14 @@ class SoundSeparator:
                     raise block.error
             specs = [one.reader.tagged_spec() for one in opened]
             facts = [
-                replace(facts_of(given.recording, spec=spec), recording_sha256=one.sha256())
-                for given, one, spec in zip(inputs, opened, specs, strict=True)
+                replace(facts_of(one.recording, spec=spec), recording_sha256=one.sha256())
+                for one, spec in zip(opened, specs, strict=True)
             ]
         wanted = replace(self.wanted, options=self.request.write.replace(report=False))
         return [
             SeparatedSound(
                 given,
+                recording=one.recording,
                 sounds=self.request,
                 wanted=self.wanted,
                 spec=spec,
@@ -196,7 +196,7 @@ class SoundSeparator:
                 made=write_estimates(found, wanted, root=None, recording=known, started=started),
                 matches=self.matches,
             )
-            for given, spec, found, known in zip(inputs, specs, blocks, facts, strict=True)
+            for given, one, spec, found, known in zip(inputs, opened, specs, blocks, facts, strict=True)
         ]
 
 
@@ -269,7 +269,6 @@ class RecordingSeparator(SoundSeparator):
             given = StoredInput(given, request.storage, request.strict)
         if not request.overwrite:
             refuse_existing(request.output_store, recording=given.recording)
-        given = given.with_content()
         with given.opened() as opened:
             reader = opened.reader
             check_before_work(reader.spec, name=reader.name, write=request.write)
@@ -277,12 +276,12 @@ class RecordingSeparator(SoundSeparator):
             session = self.open_session(reader, on_seconds=told.of(0, reader))
             rows = self.publisher.publish(
                 self.engine.drive(session),
-                recording=given.recording,
+                recording=opened.recording,
                 spec=reader.tagged_spec(),
                 started=started,
             ).with_recording_sha256(opened.sha256())
         self.publisher.commit_recordings([rows], name=index_name(given.recording))
-        return separated_recording(given.recording, rows=rows, request=request, matches=self.matches)
+        return separated_recording(opened.recording, rows=rows, request=request, matches=self.matches)
 
 
 class _Told:

@@ -279,6 +279,8 @@ class SeparatedSound(FoundSounds[Waveform]):
     ----------
     given : Input
         What was separated.
+    recording : Recording
+        The same, with what it held then.
     sounds : SoundRequest
         What was asked for.
     wanted : StemRun
@@ -299,6 +301,7 @@ class SeparatedSound(FoundSounds[Waveform]):
         self,
         given: Input,
         *,
+        recording: Recording,
         sounds: SoundRequest,
         wanted: StemRun,
         spec: AudioSpec,
@@ -306,7 +309,7 @@ class SeparatedSound(FoundSounds[Waveform]):
         made: WrittenRecording,
         matches: Matches,
     ) -> None:
-        self.recording = given.recording
+        self.recording = recording
         self.rows: RecordingRows = made.rows
         self.matches = matches
         self._given = given

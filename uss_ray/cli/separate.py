@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from uss_ray.api.sounds import SeparatedRecording
     from uss_ray.results.options import WriteOptions
 
-SOME_FAILED, ALL_FAILED = 8, 9
 _TOLD = (
     "node_id",
     "label",
@@ -128,6 +127,7 @@ def _run(asked: SeparateOne, folder: Path, files: ExitStack, *, as_json: bool) -
     from uss_ray.api.several import recordings_at, separate_each
     from uss_ray.cli.display import progress_bar, show_matches
     from uss_ray.pipelines.archive.ledger import FAILED_LIST_NAME, settle_failures
+    from uss_ray.pipelines.runtime.counters import NOTHING_DONE, PARTLY_DONE
 
     recordings = recordings_at(locations, request=request)
     if to_stdout and len(recordings) > 1:
@@ -159,7 +159,7 @@ def _run(asked: SeparateOne, folder: Path, files: ExitStack, *, as_json: bool) -
     note(", ".join(f"{count} {what}" for what, count in counts.items()))
     if counts["failed"]:
         note(f"Failed:  {request.output_store / FAILED_LIST_NAME}")
-        return SOME_FAILED if counts["failed"] < len(recordings) else ALL_FAILED
+        return PARTLY_DONE if counts["failed"] < len(recordings) else NOTHING_DONE
     return 0
 
 

@@ -9,8 +9,9 @@ from tests.unit.results.conftest import stem_run
 from uss_ray.results.blocks import Geometry, StemRequest, Stretch
 from uss_ray.results.index.activity import ActivityLog, Sounding
 from uss_ray.results.index.table import RecordingFacts
+from uss_ray.results.stems.stem_run import StemRun
 from uss_ray.results.stems.tracks import Tracks
-from uss_ray.results.stems.written import assemble
+from uss_ray.results.stems.written import WrittenRecording, assemble
 
 STEMS = [StemRequest(key="/m/1", label="Dog", level=1), StemRequest(key="/m/2", label="Cat", level=1)]
 RATE = 100
@@ -34,23 +35,25 @@ def heard_in(log: ActivityLog, *, probs: list[float], targets: list[int], explai
     )
 
 
+def assembled(
+    tracks: Tracks, wanted: StemRun, log: ActivityLog, recording: RecordingFacts, *, started: float | None
+) -> WrittenRecording:
+    """A recording of a second in which the second stem sounds."""
+    for track in (tracks.at(1), *tracks.residuals):
+        track.take(Stretch(0, RATE, np.full((1, RATE), 0.5, np.float32), active=True))
+    activities = log.result(total_seconds=1.0)
+    tracks.finish(RATE, activities=activities)
+    return assemble(
+        tracks, wanted, activities=activities, portrait=None, recording=recording, started=started
+    )
+
+
 def test_rows_are_those_of_the_stems_and_then_of_the_residuals(tmp_path, recording_facts, run_facts):
     wanted = stem_run(STEMS, run_facts, stem_format="wav", draw=False)
     tracks = Tracks(wanted, root=tmp_path, recording=FACTS, geometry=Geometry.of(FACTS), subtype="FLOAT")
     log = ActivityLog(wanted.plan.keys)
     heard_in(log, probs=[0.25, 0.75], targets=[1], explained=[False])
-    for track in (tracks.at(1), *tracks.residuals):
-        track.take(Stretch(0, RATE, np.full((1, RATE), 0.5, np.float32), active=True))
-    activities = log.result(total_seconds=1.0)
-    tracks.finish(RATE, activities=activities)
-    written = assemble(
-        tracks,
-        wanted,
-        activities=activities,
-        portrait=None,
-        recording=recording_facts,
-        started=time.monotonic() - 5.0,
-    )
+    written = assembled(tracks, wanted, log, recording_facts, started=time.monotonic() - 5.0)
     assert [(row.label, row.status, row.probability) for row in written.rows] == [
         ("Dog", "absent", 0.25),
         ("Cat", "written", 0.75),
@@ -73,18 +76,7 @@ def test_what_something_more_specific_explains_or_nothing_steers_to_has_a_row_th
     tracks = Tracks(wanted, root=tmp_path, recording=FACTS, geometry=Geometry.of(FACTS), subtype="FLOAT")
     log = ActivityLog(wanted.plan.keys)
     heard_in(log, probs=[0.75, 0.75], targets=[0, 1], explained=[True, False])
-    for track in (tracks.at(1), *tracks.residuals):
-        track.take(Stretch(0, RATE, np.full((1, RATE), 0.5, np.float32), active=True))
-    activities = log.result(total_seconds=1.0)
-    tracks.finish(RATE, activities=activities)
-    written = assemble(
-        tracks,
-        wanted,
-        activities=activities,
-        portrait=None,
-        recording=recording_facts,
-        started=None,
-    )
+    written = assembled(tracks, wanted, log, recording_facts, started=None)
     assert [(row.label, row.status, row.level, row.certainty) for row in written.rows] == [
         ("Animal", status, 1, "sure"),
         ("Dog", "written", 3, "sure"),
