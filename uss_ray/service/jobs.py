@@ -10,6 +10,7 @@
                              status.json         how it ended; never changes
                              webhook-0001.json   that its webhook was sent, or will be at once, by who creates it
                              webhook.json        that nothing more is sent, and whether it was heard; never changes
+    STORE/job-turns/00000001.json                which driver is begun next: of two keepers that saw the same, one is
     STORE/job-results/<tenant>/<id>/...          its results, where the request names no other place
 
 All but the progress are created once, by whoever is first: so no two keepers begin one attempt, and no two ends differ.
@@ -29,7 +30,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from uss_ray.api.staging import remove_folder
 from uss_ray.config import Settings, canonical_json
@@ -41,13 +42,15 @@ from uss_ray.store.store import Store, sweep_half_written
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
-JOBS, RESULTS = "jobs", "job-results"
+JOBS, RESULTS, TURNS = "jobs", "job-results", "job-turns"
 REQUEST, PROGRESS, CANCEL, STATUS = "request.json", "progress.json", "cancel.json", "status.json"
 WEBHOOK, MANIFEST = "webhook.json", "input.parquet"
 _ID = re.compile("[0-9a-f]{32}")
 _ATTEMPT = re.compile(r"attempt-(\d{4})\.json")
+_TURN = re.compile(r"\d{8}\.json")
 _SENDING = re.compile(r"webhook-(\d{4})\.json")
 _TRIES = 5
+_TURNS_KEPT = 100  # more than come while a keeper looks
 _READ_AT_ONCE = 16  # of a store that is far away
 _NAMESPACE = uuid.UUID("0b7c7a86-6a4b-4a39-9c1f-6d6f0f6f1a0b")
 
@@ -205,6 +208,26 @@ class JobRow:
     def driver(self) -> str:
         """Name of its last driver."""
         return driver_name(self.request.job_id, len(self.attempts))
+
+    @property
+    def next_driver(self) -> str:
+        """Name of the one after it."""
+        return driver_name(self.request.job_id, len(self.attempts) + 1)
+
+
+class Turn(NamedTuple):
+    """Whose turn it was to begin a driver.
+
+    Attributes
+    ----------
+    number : int
+        How many there were.
+    driver : str or None
+        Its name.
+    """
+
+    number: int
+    driver: str | None
 
 
 class JobTable:
@@ -373,6 +396,33 @@ class JobTable:
                 # Whether its input is a manifest, its name need not tell: the first driver finds out.
                 is_looked_at = MANIFEST not in names and row.counts.found > 0
                 yield row.request.input if is_looked_at else None
+
+    def turn(self) -> Turn:
+        """Tell which driver was to begin last; asked before the table is looked at."""
+        numbers = sorted(self._turn_numbers())
+        said = self._read(self._turn(numbers[-1])) if numbers else None
+        return Turn(numbers[-1] if numbers else 0, None if said is None else said["driver"])
+
+    def take_turn(self, last: Turn, row: JobRow) -> Turn | None:
+        """Take the turn to begin the next driver of a job; None if another has begun since `last` was asked for."""
+        turn = Turn(last.number + 1, row.next_driver)
+        if not self._turn(turn.number).create(_marked(driver=turn.driver)):
+            return None
+        numbers = self._turn_numbers()
+        if max(numbers) != turn.number:  # `last` is so old that what came after it has gone
+            self._turn(turn.number).remove()
+            return None
+        for number in numbers:
+            if number <= turn.number - _TURNS_KEPT:
+                self._turn(number).remove()
+        return turn
+
+    def _turn(self, number: int) -> Store:
+        return self.store / TURNS / f"{number:08d}.json"
+
+    def _turn_numbers(self) -> set[int]:
+        names = self._names_in(self.store / TURNS)
+        return {int(name[:8]) for name in names if _TURN.fullmatch(name)}
 
     def begin(self, row: JobRow, *, finished: float) -> int | None:
         """Begin the next attempt; None if somebody else did."""

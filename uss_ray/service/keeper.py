@@ -181,6 +181,7 @@ class Keeper:
     def look(self) -> None:
         """Begin what may, resume what lost its driver, end what is cancelled, tell of ends, forget what is over."""
         self._start_again()
+        last = self.table.turn()
         waiting: list[JobRow] = []
         running: Counter[str] = Counter()
         for key, names in self.table.folders().items():
@@ -216,8 +217,16 @@ class Keeper:
         waiting.sort(key=lambda row: row.request.created_at)
         # As long as none can be started, none is begun: each would count as one that did nothing.
         while waiting and not self._unstarted and running.total() < self._settings.jobs.at_once:
-            row = min(waiting, key=lambda row: running[row.request.tenant])
+            # Whoever took the last turn has died since, or is just about to begin that driver.
+            left = next((row for row in waiting if row.next_driver == last.driver), None)
+            row = left or min(waiting, key=lambda row: running[row.request.tenant])
             waiting.remove(row)
+            if left is None:
+                turn = self.table.take_turn(last, row)
+                if turn is None:  # another keeper has begun one that was not counted here
+                    self.wake()
+                    return
+                last = turn
             if self._start(row):
                 running[row.request.tenant] += 1
 

@@ -13,6 +13,7 @@ import pytest
 from tests.unit.service.conftest import wait_until
 from tests.unit.service.receiver import SECRET, receiving
 from uss_ray.errors import ConfigError, OutputError
+from uss_ray.service import jobs
 from uss_ray.service.jobs import Counts, JobOrder, JobProgress, JobRequest, JobRow, JobTable, shown
 from uss_ray.service.keeper import Keeper, Life, ProcessExecutor
 from uss_ray.service.settings import JobSettings, Limits, ServiceSettings, WebhookSettings
@@ -78,6 +79,48 @@ def test_two_keepers_begin_one_driver(tmp_path: Path) -> None:
     for keeper in (*keepers, *keepers):
         keeper.look()
     assert [order.attempt for order in executor.orders] == [1]
+
+
+@pytest.mark.parametrize("step", ["folders", "take_turn", "begin"])
+def test_two_keepers_begin_no_more_than_there_may_be_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """An older job comes, and the other keeper looks, between what the first saw and what it does."""
+    executor = Noted()
+    one, other = (_keeper(tmp_path, executor) for _ in range(2))
+    _add(one)
+    act = getattr(one.table, step)
+
+    def interrupted(*given: Any, **named: Any) -> Any:
+        monkeypatch.undo()
+        found = act(*given, **named) if step == "folders" else None
+        _add(other, created_at=0.0)
+        other.look()
+        return found if step == "folders" else act(*given, **named)
+
+    monkeypatch.setattr(one.table, step, interrupted)
+    one.look()
+    one.look()
+    assert len(executor.orders) == 1
+
+
+def test_the_turn_of_a_keeper_that_died_is_that_of_its_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = Noted()
+    keeper = _keeper(tmp_path, executor)
+    rows = [_add(keeper, created_at=float(number)) for number in range(2)]
+    table = keeper.table
+    assert table.take_turn(table.turn(), rows[1])
+    keeper.look()
+    assert [order.job_id for order in executor.orders] == [rows[1].request.job_id]
+    monkeypatch.setattr(jobs, "_TURNS_KEPT", 3)
+    old = table.turn()
+    for _ in range(5):
+        assert table.take_turn(table.turn(), rows[0])
+    assert len(list((tmp_path / "job-turns").iterdir())) == 3
+    assert table.take_turn(old, rows[0]) is None  # though what it would create has gone
+    assert table.turn().number == old.number + 5
 
 
 def test_tenants_go_in_turn_the_oldest_first(tmp_path: Path) -> None:
