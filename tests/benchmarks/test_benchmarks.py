@@ -25,7 +25,10 @@ import archive_engines  # noqa: E402
 from archive_engines import NullEngine  # noqa: E402
 from archive_sounds import field_recordings, noises  # noqa: E402
 from archive_watch import Observed, Processes, watch  # noqa: E402
+from stops import walked  # noqa: E402
 
+from uss_ray.api.request import SeparationRequest  # noqa: E402
+from uss_ray.api.staging import check_output  # noqa: E402
 from uss_ray.separation.mixture import ArraySource, PartSource  # noqa: E402
 from uss_ray.separation.windows import Span  # noqa: E402
 
@@ -129,6 +132,21 @@ def test_the_null_engine_gives_the_segments_of_a_span_at_their_place():
     sound = np.concatenate([block.mixture for block in made], axis=1)
     np.testing.assert_array_equal(sound, waveform[:, 4000:14_000])
     assert made[0].start_frame == 4000
+
+
+def test_the_stops_of_a_request_are_the_files_that_it_passes_through(tmp_path):
+    request = SeparationRequest(output=tmp_path)
+
+    def work():
+        for _ in range(2):  # a pair of caller and callee counts once
+            check_output(request.output_store)
+
+    assert [file for file, _ in walked(work, request)] == [
+        "api/request.py",
+        "store/store.py",
+        "api/staging.py",
+        "store/store.py",
+    ]
 
 
 def test_recordings_to_measure_with_are_as_long_and_as_many_as_asked_for(tmp_path):
