@@ -108,6 +108,7 @@ class SoundSeparator:
             options=request.write,
             silence=request.settings.silence,
             fade_seconds=request.settings.fade_seconds,
+            surely_absent_below=request.settings.absent_probability,
         )
 
     @property

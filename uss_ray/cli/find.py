@@ -171,9 +171,11 @@ def _told_if_none(findings: Iterator[Finding], *, root: Store, wanted: Wanted) -
 
         others = tuple(status for status in INDEX_STATUSES if status not in wanted.statuses)
         asked = dataclasses.replace(wanted, statuses=others, min_probability=None, min_seconds=None)
-        rows = islice(find(root, wanted=asked) if others else (), _ROWS_COUNTED)
+        rows = list(islice(find(root, wanted=asked) if others else (), _ROWS_COUNTED))
         counts = Counter(finding.status for finding in rows)
         told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+        unsure = sum(row.status == "absent" and row.certainty == "doubtful" for row in rows)
+        told += f" (of {unsure} it is doubtful that they are absent)" if unsure else ""
         told = f"{told}, and more" if counts.total() == _ROWS_COUNTED else told
         note(
             f"Nothing of it; the index has of it: {told} (--status)"

@@ -76,6 +76,17 @@ class Panns(AudioTagger):
         """
         return self.tag(self.log_mel(waveform))
 
+    @property
+    def pools_frames(self) -> bool:
+        """Whether what is said of a whole is made of what is said of its frames; see `protocols.FramePooling`."""
+        return self.config.head == "frame"
+
+    def pool_frames(self, framewise_probs: Tensor) -> Tensor:
+        """Make clip-wise probabilities (batch, classes) of frame-wise ones (batch, frames, classes)."""
+        if self.config.pooling == "max":
+            return framewise_probs.amax(dim=1)
+        return framewise_probs.square().sum(dim=1) / framewise_probs.sum(dim=1).clamp(min=_SMALLEST_SUM)
+
     def tag(self, log_mel: Tensor) -> Tagging:
         """Tag log-mel spectrograms of shape (batch, frames, mel_bins)."""
         frames = log_mel.shape[1]
@@ -105,10 +116,7 @@ class Panns(AudioTagger):
         smooth = F.dropout(smooth, self.config.head_dropout, self.training).transpose(1, 2)
         embedding = F.dropout(F.relu(self.embed(smooth)), self.config.head_dropout, self.training)
         coarse = to_probs(self.classify(embedding))
-        if self.config.pooling == "max":
-            clipwise = coarse.amax(dim=1)
-        else:
-            clipwise = coarse.square().sum(dim=1) / coarse.sum(dim=1).clamp(min=_SMALLEST_SUM)
+        clipwise = self.pool_frames(coarse)
         fine = coarse.repeat_interleave(self.config.time_pooling, dim=1)[:, :frames]
         tail = fine[:, -1:].expand(-1, frames - fine.shape[1], -1)
         return Tagging(clipwise, embedding.mean(dim=1), torch.cat((fine, tail), dim=1))

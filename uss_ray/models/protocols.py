@@ -40,6 +40,14 @@ class Tagger(Protocol):
         ...
 
 
+class FramePooling(Tagger, Protocol):
+    """A tagger that makes what it says of a whole of what it says of its frames, so that it can say it of a part."""
+
+    def pool_frames(self, framewise_probs: Tensor) -> Tensor:
+        """Make clip-wise probabilities (batch, classes) of frame-wise ones (batch, frames, classes)."""
+        ...
+
+
 class SpectralTransform(Protocol):
     """A centred, reflect-padded STFT: frame `f` is centred at sample `f * hop_samples`."""
 
@@ -116,6 +124,11 @@ def known_classes(weights: WeightsLike) -> frozenset[int] | None:
     if listed is not None:
         return frozenset(listed)
     return frozenset(weights.class_means) if weights.class_means else None
+
+
+def pools_frames(tagger: Tagger) -> TypeGuard[FramePooling]:
+    """Whether a tagger can say of a part of what it has heard what is in it."""
+    return bool(getattr(tagger, "pools_frames", False))
 
 
 def is_masking(separator: Separator) -> TypeGuard[MaskingSeparator]:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from uss_ray.errors import QueryError, WeightsError
 from uss_ray.models.device import find_device
 from uss_ray.models.memory import lay_out_channels_last
-from uss_ray.models.protocols import QueryNetLike, Separator, WeightsLike, known_classes
+from uss_ray.models.protocols import QueryNetLike, Separator, WeightsLike, known_classes, pools_frames
 from uss_ray.ontology.known import KnownNodes
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.calibration import Calibration
@@ -79,6 +79,7 @@ class SeparationEngine:
         device: torch.device,
     ) -> None:
         tagger = _present(weights.tagger, name="tagger")
+        self._tagger = tagger
         self._separator: Separator = _present(weights.separator, name="separator")
         self._query_net: QueryNetLike = _present(weights.query_net, name="query net")
         self.vocabulary = vocabulary
@@ -122,7 +123,11 @@ class SeparationEngine:
 
         Less is right only where the recording begins or ends; more changes nothing.
         """
-        return WindowGrid(settings, separator=self._separator).span_context_seconds
+        return WindowGrid(self._fitting(settings), separator=self._separator).span_context_seconds
+
+    def _fitting(self, settings: SeparationSettings) -> SeparationSettings:
+        """Give a tagger no sound around a segment that cannot tell of the segment alone."""
+        return settings if pools_frames(self._tagger) else settings.replace(tag_context_seconds=0.0)
 
     def fit(self, plan: SeparationPlan, *, settings: SeparationSettings) -> SeparationPlan:
         """Fit a plan to what these weights can do, and refuse what they cannot, before any work is done.
@@ -269,7 +274,7 @@ class SeparationEngine:
         QueryError, WeightsError
             As of `fit`.
         """
-        chosen = settings or SeparationSettings()
+        chosen = self._fitting(settings or SeparationSettings())
         return RecordingSession(
             source,
             self.fit(plan, settings=chosen),

@@ -13,22 +13,24 @@ from torch import Tensor
 
 from uss_ray.models.inference import inference
 from uss_ray.models.precision import Precision
-from uss_ray.models.protocols import Separator, Tagger, has_shared_trunk, is_masking
+from uss_ray.models.protocols import Separator, Tagger, has_shared_trunk, is_masking, pools_frames
 
 
 @dataclass(frozen=True)
 class TagRow:
     """A waveform of shape (samples,) to tag: answered by (1 + frames, classes) probabilities.
 
-    The first row is of the whole, the others of its frames; none of a tagger that does not say when.
+    The first row is of the whole, the others of its frames; none of a tagger that does not say when. Of the outer
+    `context_samples` on each side nothing is told: they are heard with the rest, by a tagger that pools its frames.
     """
 
     waveform: Tensor
+    context_samples: int = 0
 
     @property
     def shape(self) -> Hashable:
         """What must be the same in all rows of a batch."""
-        return TagRow, len(self.waveform)
+        return TagRow, len(self.waveform), self.context_samples
 
 
 @dataclass(frozen=True)
@@ -150,9 +152,7 @@ class Networks:
     def _answer(self, rows: Sequence[Row]) -> Tensor:
         if isinstance(rows[0], TagRow):
             waveforms = self._full_batch([row.waveform for row in rows if isinstance(row, TagRow)])
-            tags = self._tagger(waveforms)
-            whole = tags.clipwise_probs.unsqueeze(1)
-            return whole if tags.framewise_probs is None else torch.cat((whole, tags.framewise_probs), dim=1)
+            return self._tag(waveforms, context_samples=rows[0].context_samples)
         if isinstance(rows[0], ListenRow):
             assert has_shared_trunk(self._separator), "who lets it listen has seen that it can"
             heard = self._full_batch([row.spectrogram for row in rows if isinstance(row, ListenRow)])
@@ -171,6 +171,18 @@ class Networks:
         assert is_masking(self._separator), "who asks for masks has seen that there are some"
         spectrograms = self._full_batch([row.spectrogram for row in rows if isinstance(row, MaskRow)])
         return self._separator.masks(spectrograms.unsqueeze(1), *steering).squeeze(1)
+
+    def _tag(self, waveforms: Tensor, *, context_samples: int) -> Tensor:
+        tags = self._tagger(waveforms)
+        whole, frames = tags.clipwise_probs, tags.framewise_probs
+        if frames is None:
+            return whole.unsqueeze(1)
+        if context_samples:
+            assert pools_frames(self._tagger), "who gives context has seen that it can be left out again"
+            left_out = round(context_samples * (frames.shape[1] - 1) / waveforms.shape[1])
+            frames = frames[:, left_out : frames.shape[1] - left_out]
+            whole = self._tagger.pool_frames(frames)
+        return torch.cat((whole.unsqueeze(1), frames), dim=1)
 
     def _full_batch(self, rows: Sequence[Tensor]) -> Tensor:
         padding = [torch.zeros_like(rows[0])] * (self.batch_size - len(rows))

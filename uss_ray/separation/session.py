@@ -203,9 +203,10 @@ class RecordingSession:
             model_rate=separator.sample_rate,
             step_seconds=settings.segment_seconds,
             first_step=min(
-                self._grid.history(self._first) // self._grid.segment_samples,
-                max(0, self._first - self._names_reach),
-            ),
+                self._grid.history(self._first),
+                max(0, self._grid.tagged_from(self._first - self._names_reach)),
+            )
+            // self._grid.segment_samples,
         )
         self._reader.require_until(None if self._stop is None else self._reach(self._stop - 1))
         self._to_native = BlockResampler(separator.sample_rate, source.sample_rate)
@@ -248,8 +249,7 @@ class RecordingSession:
 
     def _reach(self, segment: int) -> int:
         """Tell up to which sample the recording must be known, or have ended, to tag and separate a segment."""
-        named = (segment + 1 + self._names_reach) * self._grid.segment_samples
-        return max(self._grid.reach(segment), named if self._names_reach else 0)
+        return max(self._grid.reach(segment), self._grid.tagged_until(segment + self._names_reach))
 
     def _next_segments(self, first: int) -> range:
         stop = first + self._networks.span_segments
@@ -366,9 +366,18 @@ class RecordingSession:
         for segment in segments:
             waveform = self._reader.model.view(segment * length, (segment + 1) * length)
             if floor is None or dbfs(rms(waveform[:, : known - segment * length])) >= floor:
-                rows[segment] = TagRow(to_device(reference_weights(waveform) @ waveform, self._device))
+                rows[segment] = self._tag_row(segment)
         answers = ((yield Request(list(rows.values()))) or []) if rows else []
         self._tags |= dict.fromkeys(segments) | dict(zip(rows, answers, strict=True))
+
+    def _tag_row(self, segment: int) -> TagRow:
+        """Cut a segment with the sound around it, silence where the recording has not begun or has ended."""
+        start, stop = self._grid.tagged_from(segment), self._grid.tagged_until(segment)
+        heard = self._reader.model.view(max(0, start), stop)
+        waveform = np.pad(heard, ((0, 0), (max(0, -start), 0)))
+        return TagRow(
+            to_device(reference_weights(waveform) @ waveform, self._device), self._grid.tag_context_samples
+        )
 
     def _class_count(self) -> int:
         """Count enough classes for silence, which is not tagged."""

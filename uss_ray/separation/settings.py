@@ -24,6 +24,7 @@ Composition = Literal["sums", "nodes"]
 
 DEFAULT_THRESHOLD: Final = 0.2
 EVENT_THRESHOLD: Final = 0.3
+ABSENT_PROBABILITY: Final = 0.0003
 
 
 class NetworkSettings(Settings):
@@ -75,6 +76,19 @@ class SeparationSettings(Settings):
         ge=0.0,
         le=1.0,
         description="Probability from which on what is detected is sure; below, it is doubtful.",
+    )
+    tag_context_seconds: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=10.0,
+        description="Real sound on each side of a segment that the tagger hears with it, to tell of the segment alone "
+        "what sounds in it; of taggers that pool what they say of frames. 0: it hears the segment alone "
+        "(docs/adr/0096).",
+    )
+    absent_probability: Annotated[float, Field(ge=0.0, le=1.0)] | None = Field(
+        default=ABSENT_PROBABILITY,
+        description="Highest probability in a recording below which a sound that is not found is surely absent; from it "
+        "on its absence is doubtful (docs/adr/0096). Off: nothing is said of it.",
     )
     retag_doubtful: bool = Field(
         default=False,
@@ -185,6 +199,7 @@ class SeparationSettings(Settings):
         return cls(
             threshold=DEFAULT_THRESHOLD,
             calibrated=False,
+            absent_probability=None,
             times="segments",
             names_within_seconds=0.0,
             only_detected=True,

@@ -95,6 +95,8 @@ class WindowGrid:
         Length of a segment.
     halo_segments : int
         Neighbours on each side of a segment whose fades reach into it.
+    tag_context_samples : int
+        Sound on each side of a segment that the tagger hears with it.
 
     Raises
     ------
@@ -111,6 +113,7 @@ class WindowGrid:
         self.halo_segments = int(settings.fade_seconds > 0)
         self._names_segments = settings.names_reach_segments
         self._context_samples = round(settings.context_seconds * separator.sample_rate)
+        self.tag_context_samples = round(settings.tag_context_seconds * separator.sample_rate)
         if self._grid_samples % self._hop:
             raise ConfigError(
                 "separator time_grid_samples",
@@ -140,13 +143,22 @@ class WindowGrid:
 
     def history(self, segment: int) -> int:
         """Tell from which sample on a recording must be remembered for this segment and all later ones."""
-        return max(0, segment * self.segment_samples - self._history_samples)
+        return max(0, segment * self.segment_samples - max(self._history_samples, self.tag_context_samples))
+
+    def tagged_from(self, segment: int) -> int:
+        """Tell at which sample the tagger begins to hear a segment; below 0, where that is before the recording."""
+        return segment * self.segment_samples - self.tag_context_samples
+
+    def tagged_until(self, segment: int) -> int:
+        """Tell up to which sample it hears it."""
+        return (segment + 1) * self.segment_samples + self.tag_context_samples
 
     @property
     def span_context_seconds(self) -> int:
         """Whole seconds of real sound around a span of segments that it is named and separated by, with resampling."""
         farthest = max(self._history_samples, self._reach_samples - self.segment_samples)
-        seen = max(math.ceil(farthest / self.segment_samples), self._names_segments)
+        named = self._names_segments + math.ceil(self.tag_context_samples / self.segment_samples)
+        seen = max(math.ceil(farthest / self.segment_samples), named)
         segments = self.halo_segments + seen
         return segments * self._segment_seconds + _RESAMPLING_CONTEXT_SECONDS
 

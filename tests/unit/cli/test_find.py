@@ -8,10 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pytest
 
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.results.index.table import ActiveSpan, IndexRow, write_index
+from uss_ray.results.index.table import ActiveSpan, IndexRow, read_index, write_index
 
 
 @pytest.fixture
@@ -107,6 +108,21 @@ def test_of_what_is_not_found_it_is_said_what_the_index_has(command, output):
     ran = command("find", output, "--class", "Dog", "--status", "unknown")
     assert "Nothing of it; the index has of it: 2 written (--status)" in ran.err
     assert "The index has no row of it." in command("find", output, "--class", "Siren", "--json").err
+
+
+def test_of_what_is_absent_it_is_said_how_much_is_doubtful(command, output):
+    [found] = read_index(output).filter(pc.field("label") == "Cat").to_pylist()
+    facts = {name: found[name] for name in ("run_id", "recording_uri", "weights_name", "weights_sha256")}
+    rows = [
+        IndexRow(
+            **facts, recording_id=f"{number}.wav", node_id="/m/03kmc9", label="Siren", level=2, kind="node",
+            status="absent", probability=probability, certainty=certainty,
+        )
+        for number, (probability, certainty) in enumerate([(0.1, "doubtful"), (0.0, "sure"), (0.05, "doubtful")])
+    ]  # fmt: skip
+    write_index(rows, path=output / "index" / "1.parquet")
+    told = command("find", output, "--class", "Siren").err
+    assert "the index has of it: 3 absent (of 2 it is doubtful that they are absent)" in told
 
 
 def test_a_table_says_when_it_is_not_all(command, output):

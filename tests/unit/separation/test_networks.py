@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.unit.separation.fakes import BandSeparator, BandTagger, one_hot
+from tests.unit.separation.fakes import BandSeparator, BandTagger, FakeTagging, one_hot
 from uss_ray.models.network_settings import ResUNetConfig
 from uss_ray.models.panns import Panns
 from uss_ray.models.panns_settings import PannsConfig
@@ -41,6 +41,36 @@ def test_what_does_not_fill_a_batch_is_padded_and_rows_stay_in_order() -> None:
     assert (tagger.batch_sizes, tagger.batches) == ([4], [2])
 
 
+class FramedTagger:
+    """A frame is as probable as it is loud, the first class at its own place and the second one frame later."""
+
+    pools_frames = True
+    hop = 10
+
+    def __call__(self, waveform: Tensor) -> FakeTagging:
+        frames = waveform[:, :: self.hop].abs()
+        framewise = torch.stack((frames, frames.roll(1, dims=1)), dim=2)
+        return FakeTagging(self.pool_frames(framewise), torch.zeros(len(waveform), 4), framewise)
+
+    def pool_frames(self, framewise_probs: Tensor) -> Tensor:
+        return framewise_probs.amax(dim=1)
+
+
+def test_what_is_heard_around_a_segment_is_told_of_the_segment_alone() -> None:
+    made = Networks(
+        tagger=FramedTagger(), separator=BandSeparator(8000), batch_size=1, precision="float32", device=CPU
+    )
+    waveform = torch.zeros(101)
+    waveform[[10, 50, 70]] = torch.tensor([0.9, 0.5, 0.75])
+    [alone] = made.forward([TagRow(waveform)])
+    [inside] = made.forward([TagRow(waveform, context_samples=30)])
+    assert alone.shape == (1 + 11, 2)
+    assert inside.shape == (1 + 5, 2)
+    assert torch.equal(inside[1:], alone[1 + 3 : 1 + 8])
+    assert inside[0].tolist() == [0.75, 0.5], "what lies before and after it does not count"
+    assert alone[0].tolist() == pytest.approx([0.9, 0.9])
+
+
 def test_a_separator_of_waveforms_is_asked_for_estimates() -> None:
     class Gain:
         def __call__(self, mixture: Tensor, condition: Tensor) -> Tensor:
@@ -61,10 +91,11 @@ def test_rows_of_another_kind_or_length_do_not_share_a_batch() -> None:
     shapes = {
         TagRow(torch.zeros(5)).shape,
         TagRow(torch.zeros(6)).shape,
+        TagRow(torch.zeros(6), context_samples=1).shape,
         EstimateRow(torch.zeros(5), torch.zeros(2)).shape,
         MaskRow(torch.zeros(5, 3), torch.zeros(2)).shape,
     }
-    assert len(shapes) == 4
+    assert len(shapes) == 5
 
 
 # One shape, so the same bits

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,6 +44,16 @@ HARD = FADED.replace(joins="hard", context_seconds=0.0, fade_seconds=0.0)
 @pytest.fixture(scope="module")
 def networks() -> WeightsLike:
     """The real networks with random values, small and at a low rate; what they detect steers them."""
+    return small_networks()
+
+
+@pytest.fixture(scope="module")
+def framed_networks() -> WeightsLike:
+    """The same with a tagger that says when, and so hears a segment with the sound around it."""
+    return small_networks(head="frame", pooling="linear_softmax")
+
+
+def small_networks(**of_tagger: Any) -> WeightsLike:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(11)
         tagger = Panns(
@@ -54,6 +65,7 @@ def networks() -> WeightsLike:
                 window_samples=256,
                 hop_samples=128,
                 max_hertz=4000.0,
+                **of_tagger,
             )
         )
         torch.nn.init.normal_(tagger.classify.weight, 0.0, 0.5)
@@ -268,6 +280,32 @@ def test_spans_join_under_every_setting(
     assert_tells_something(whole, targets=targets)
     spans = separate_spans(engine, waveform, rate=rate, targets=targets, spans=spans_at(4, 6))
     assert_same_bits(spans, whole, targets=targets)
+
+
+@pytest.mark.parametrize(
+    "context_seconds",
+    [0.64, pytest.param(1.5, marks=pytest.mark.slow)],
+    ids=["less than a segment", "more"],
+)
+def test_what_the_tagger_hears_around_a_segment_is_the_same_in_spans(
+    framed_networks: WeightsLike, vocabulary: Vocabulary, context_seconds: float
+) -> None:
+    rate = 16000
+    waveform = recording(13.3, rate=rate, channels=2)
+    source = ArraySource(waveform, sample_rate=rate)
+    told = []
+    for settings in (
+        FADED.replace(tag_context_seconds=context_seconds),
+        HARD.replace(tag_context_seconds=context_seconds),
+        HARD.replace(tag_context_seconds=0.0),
+    ):
+        engine, targets = engine_for(framed_networks, vocabulary, source, settings=settings)
+        whole = list(engine.stream(source, targets))
+        spans = separate_spans(engine, waveform, rate=rate, targets=targets, spans=spans_at(4, 6))
+        assert_same_bits(spans, whole, targets=targets)
+        told.append(np.concatenate([block.segment_probs for block in whole]))
+    np.testing.assert_array_equal(told[0], told[1], err_msg="the separator's context is another matter")
+    assert (told[1] != told[2]).any()
 
 
 @pytest.mark.slow

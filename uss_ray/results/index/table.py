@@ -166,7 +166,8 @@ class IndexRow:
     probability : float or None, default=None
         Highest probability over all segments, in [0, 1]; None where nothing was tagged, or the sound is unknown.
     certainty : {"sure", "doubtful"} or None, default=None
-        Whether it is sure somewhere that the sound is there; None where it is not detected.
+        Whether it is sure somewhere that the sound is there; of one that is `absent`, whether that is sure. None where
+        neither is told.
     stem_probability : float or None, default=None
         Highest probability of the sound in its own stem, where that was tagged because it is doubtful; in [0, 1].
     active_spans : tuple of ActiveSpan, default=()

@@ -28,6 +28,8 @@ class StemRun:
         from what is kept, so that the stems of a level and its residual sum to the mixture whatever this is.
     fade_seconds : float, default=0.25
         Length of the cross-fade between segments, for the files of spans.
+    surely_absent_below : float or None, default=None
+        Probability below which what is not found is surely absent, in [0, 1]; None: nothing is said of it.
     """
 
     plan: StemPlan
@@ -35,6 +37,7 @@ class StemRun:
     options: WriteOptions = field(default_factory=WriteOptions)
     silence: SeparationSilence = field(default_factory=SeparationSilence)
     fade_seconds: float = 0.25
+    surely_absent_below: float | None = None
 
     @property
     def spans_of(self) -> Literal["detected", "active"]:

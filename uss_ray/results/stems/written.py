@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from uss_ray.results.index.activity import Activities, Activity
-from uss_ray.results.index.rows import RecordingRows, absent_row
+from uss_ray.results.index.rows import RecordingRows, absent_row, certainty_of_absence
 from uss_ray.results.index.table import ActiveSpan, IndexRow, RecordingFacts, RunFacts, blank_row
 from uss_ray.results.report.portrait import Portrait
 from uss_ray.results.stem_plan import StemPlan
@@ -69,7 +69,11 @@ def assemble(
         recording=recording,
         run=wanted.facts,
         rows=RecordingRows(
-            wanted.plan, common=common, probabilities=activities.highest, own=dict(sorted(own.items()))
+            wanted.plan,
+            common=common,
+            probabilities=activities.highest,
+            own={place: _absent_for_sure(row, wanted) for place, row in sorted(own.items())},
+            sure_below=wanted.surely_absent_below,
         ),
         activities=activities,
         portrait=portrait,
@@ -86,6 +90,14 @@ def _row(track: Track, *, common: IndexRow, activities: Activities) -> IndexRow:
         absent, certainty=activity.certainty, stem_probability=activity.stem_probability
     )
     return track.row(known, spans=activity.spans)
+
+
+def _absent_for_sure(row: IndexRow, wanted: StemRun) -> IndexRow:
+    """Say of a stem that has a track and was nowhere active what is said of those that have none."""
+    if row.status != "absent":
+        return row
+    told = certainty_of_absence(row.probability, sure_below=wanted.surely_absent_below)
+    return dataclasses.replace(row, certainty=told)
 
 
 def _explained(plan: StemPlan, *, common: IndexRow, activities: Activities) -> dict[int, IndexRow]:

@@ -31,6 +31,7 @@ def rows_of(
     active: tuple[int, ...] = (),
     residual: bool = False,
     probabilities: tuple[float, ...] = (0.25, 0.5, 0.0, np.nan),
+    sure_below: float | None = None,
 ) -> RecordingRows:
     common = blank_row(recording, run=run, processing_seconds=1.5)
     spans = (ActiveSpan(start_seconds=0.0, end_seconds=2.0),)
@@ -45,7 +46,13 @@ def rows_of(
     for place, rest in enumerate(plan.residuals if residual else (), start=len(plan)):
         file = {"stem_uri": f"{place}.flac", "stem_sha256": "0", "stem_bytes": 7, "format": "FLAC/PCM_16"}
         own[place] = dataclasses.replace(absent_row(common, rest), status="written", level_db=-3.0, **file)
-    return RecordingRows(plan, common=common, probabilities=np.array(probabilities, np.float32), own=own)
+    return RecordingRows(
+        plan,
+        common=common,
+        probabilities=np.array(probabilities, np.float32),
+        own=own,
+        sure_below=sure_below,
+    )
 
 
 def test_every_stem_has_its_row_in_the_order_asked_for(
@@ -89,7 +96,14 @@ def test_a_table_holds_what_the_rows_say(recording_facts: RecordingFacts, run_fa
     recordings = [
         rows_of(next(others), run_facts, plan=plan, active=(0, 3), residual=True),
         rows_of(next(others), run_facts, plan=plan, probabilities=(np.nan, 1.0, 0.75, 0.125)),
-        rows_of(next(others), run_facts, plan=StemPlan.of(STEMS[:1]), active=(0,), probabilities=(0.5,)),
+        rows_of(
+            next(others),
+            run_facts,
+            plan=StemPlan.of(STEMS[:1]),
+            active=(0,),
+            probabilities=(0.5,),
+            sure_below=0.1,
+        ),
     ]
     table = rows_table(recordings)
     one_by_one: list[IndexRow] = [row for rows in recordings for row in rows]
@@ -97,6 +111,21 @@ def test_a_table_holds_what_the_rows_say(recording_facts: RecordingFacts, run_fa
     assert table.schema.equals(to_table([]).schema, check_metadata=True)
     assert table.to_pylist() == to_table(one_by_one).to_pylist()
     assert pa.concat_tables([rows_table([rows]) for rows in recordings]).equals(table)
+
+
+def test_what_is_hardly_probable_is_surely_absent_and_the_rest_doubtfully(
+    recording_facts: RecordingFacts, run_facts: RunFacts
+) -> None:
+    plan = StemPlan.of([dataclasses.replace(stem, is_known=stem.label != "Bird") for stem in STEMS])
+    asked = {"plan": plan, "active": (1,), "probabilities": (0.1, 0.5, 0.0, np.nan)}
+    rows = rows_of(recording_facts, run_facts, **asked, sure_below=0.1)
+    lower = rows_of(recording_facts, run_facts, **asked, sure_below=0.125)
+    silent = rows_of(recording_facts, run_facts, **asked)
+    assert [row.certainty for row in rows] == ["doubtful", None, None, None]
+    assert [row.certainty for row in lower.with_recording_sha256("0")] == ["sure", None, None, None]
+    assert {row.certainty for row in silent} == {None}
+    told = rows_table([rows, silent, lower])["certainty"].to_pylist()
+    assert told == [row.certainty for row in (*rows, *silent, *lower)]
 
 
 @pytest.mark.parametrize("probability", [-0.25, 1.5, np.inf])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import numpy as np
@@ -62,6 +63,27 @@ def test_rows_are_those_of_the_stems_and_then_of_the_residuals(tmp_path, recordi
     assert [span.end_seconds for span in written.rows[1].active_spans] == [1.0]
     assert (written.rows.common.processing_seconds or 0.0) >= 5.0
     assert (written.run, written.recording) == (run_facts, recording_facts)
+
+
+@pytest.mark.parametrize(("sure_below", "certainty"), [(0.3, "sure"), (0.25, "doubtful"), (None, None)])
+@pytest.mark.parametrize("has_track", [False, True])
+def test_what_is_absent_is_so_for_sure_or_not_whether_it_has_a_track_or_none(
+    recording_facts, run_facts, has_track, sure_below, certainty
+):
+    wanted = dataclasses.replace(stem_run(STEMS, run_facts, draw=False), surely_absent_below=sure_below)
+    tracks = Tracks(wanted, root=None, recording=FACTS, geometry=Geometry.of(FACTS), subtype="FLOAT")
+    log = ActivityLog(wanted.plan.keys)
+    heard_in(log, probs=[0.25, 0.75], targets=[1], explained=[False])
+    for place in (0, 1) if has_track else (1,):
+        tracks.at(place).take(Stretch(0, RATE, np.full((1, RATE), 0.5 * place, np.float32), active=place == 1))
+    activities = log.result(total_seconds=1.0)
+    tracks.finish(RATE, activities=activities)
+    written = assemble(
+        tracks, wanted, activities=activities, portrait=None, recording=recording_facts, started=None
+    )
+    dog, cat = written.rows[:2]
+    assert (dog.status, dog.certainty) == ("absent", certainty)
+    assert (cat.status, cat.certainty) == ("held", "sure")
 
 
 @pytest.mark.parametrize(("is_separable", "status"), [(True, "explained"), (False, "detected")])
