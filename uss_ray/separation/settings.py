@@ -87,8 +87,8 @@ class SeparationSettings(Settings):
     )
     absent_probability: Annotated[float, Field(ge=0.0, le=1.0)] | None = Field(
         default=ABSENT_PROBABILITY,
-        description="Highest probability in a recording below which a sound that is not found is surely absent; from it "
-        "on its absence is doubtful (docs/adr/0096). Off: nothing is said of it.",
+        description="Highest probability in a recording below which a sound that is not found is surely absent; from "
+        "it on its absence is doubtful (docs/adr/0096). Off: nothing is said of it.",
     )
     retag_doubtful: bool = Field(
         default=False,
