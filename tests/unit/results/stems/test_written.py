@@ -75,7 +75,9 @@ def test_what_is_absent_is_so_for_sure_or_not_whether_it_has_a_track_or_none(
     log = ActivityLog(wanted.plan.keys)
     heard_in(log, probs=[0.25, 0.75], targets=[1], explained=[False])
     for place in (0, 1) if has_track else (1,):
-        tracks.at(place).take(Stretch(0, RATE, np.full((1, RATE), 0.5 * place, np.float32), active=place == 1))
+        tracks.at(place).take(
+            Stretch(0, RATE, np.full((1, RATE), 0.5 * place, np.float32), active=place == 1)
+        )
     activities = log.result(total_seconds=1.0)
     tracks.finish(RATE, activities=activities)
     written = assemble(
