@@ -27,7 +27,7 @@ from uss_ray.service.jobs import (
     JobTable,
     attempts_among,
 )
-from uss_ray.service.places import allowed_place
+from uss_ray.service.places import allowed_place, check_links
 from uss_ray.sources.listing import open_listing
 from uss_ray.sources.recordings import RECORDING_SCHEMA
 from uss_ray.store.faults import is_infrastructure
@@ -138,7 +138,7 @@ def _wish(names: set[str], *, attempt: int) -> Wish:
 
 
 def checked_input(request: JobRequest, *, folder: Store) -> str:
-    """Give what is read: a manifest's rows are checked one by one and copied, so that nobody changes them afterwards.
+    """Give what is read, checked: of a manifest its rows, which are copied so that nobody changes them afterwards.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def checked_input(request: JobRequest, *, folder: Store) -> str:
     Raises
     ------
     Refusal
-        If a row names a place that the token may not.
+        If a row names a place that the token may not, or a link leads there.
     """
     storage = StoreOptions(**request.sounds.get("storage", {}))
     copy = folder / MANIFEST
@@ -157,6 +157,10 @@ def checked_input(request: JobRequest, *, folder: Store) -> str:
         return str(copy)
     listing = open_listing(Store(request.input, storage))
     if listing.kind not in ("manifest", "inventory"):
+        if not Store(request.input).is_remote:
+            check_links(
+                request.input, prefixes=request.prefixes, item="recording of the input", closed=request.closed
+            )
         return request.input
     with tempfile.TemporaryDirectory(prefix="uss-ray-job-") as scratch:
         path = Path(scratch, MANIFEST)

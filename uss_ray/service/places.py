@@ -132,15 +132,7 @@ def allowed_place(location: str, *, prefixes: Sequence[str], item: str, closed: 
     allowed = [place_of(prefix, item="prefix") for prefix in prefixes]
     is_allowed = scheme not in _REFUSED_SCHEMES and any(place.is_below(prefix) for prefix in allowed)
     if is_allowed:
-        real = _real(place, item=item)
-        around = [
-            prefix for prefix in (_real(each, item="prefix") for each in allowed) if real.is_below(prefix)
-        ]
-        kept = [_real(place_of(each, item="store"), item="store") for each in closed]
-        is_allowed = any(
-            all(prefix.is_below(own) or not (real.is_below(own) or own.is_below(real)) for own in kept)
-            for prefix in around
-        )
+        is_allowed = _is_open(_real(place, item=item), allowed=allowed, closed=closed)
     if not is_allowed:
         raise Refusal(item, expected="a place below a prefix of the token", found=location[:100], status=403)
     return str(place)
@@ -157,6 +149,55 @@ def check_apart(output: str, *, source: str) -> None:
     place, read = place_of(output, item="output"), place_of(source, item="input")
     if place.is_below(read) or _real(place, item="output").is_below(_real(read, item="input")):
         raise Refusal("output", expected="a place that is not within the input", found=output, status=422)
+
+
+def check_links(folder: str, *, prefixes: Sequence[str], item: str, closed: Sequence[str] = ()) -> None:
+    """Refuse a folder of this machine in which a link leads to where its tenant may not read.
+
+    Parameters
+    ----------
+    folder, prefixes, item, closed
+        As of `allowed_place`; the folder itself is allowed.
+
+    Raises
+    ------
+    Refusal
+        For the first such link.
+    """
+    allowed = [place_of(prefix, item="prefix") for prefix in prefixes]
+    waiting, seen = [folder], set()
+    while waiting:
+        current = waiting.pop()
+        try:
+            with os.scandir(current) as found:
+                entries = list(found)
+        except OSError:  # whoever lists what is to be read says why
+            continue
+        for entry in entries:
+            if entry.is_symlink():
+                real = os.path.realpath(entry.path)
+                if not _is_open(Place("", tuple(real.split("/")[1:])), allowed=allowed, closed=closed):
+                    raise Refusal(
+                        item,
+                        expected="links that lead below a prefix of the token",
+                        found=entry.path[:200],
+                        status=403,
+                    )
+                if real in seen:
+                    continue
+                seen.add(real)
+            if entry.is_dir():
+                waiting.append(entry.path)
+
+
+def _is_open(real: Place, *, allowed: Sequence[Place], closed: Sequence[str]) -> bool:
+    """Tell whether a place without links lies below a prefix, and is none of what the service keeps."""
+    around = [prefix for prefix in (_real(each, item="prefix") for each in allowed) if real.is_below(prefix)]
+    kept = [_real(place_of(each, item="store"), item="store") for each in closed]
+    return any(
+        all(prefix.is_below(own) or not (real.is_below(own) or own.is_below(real)) for own in kept)
+        for prefix in around
+    )
 
 
 def _real(place: Place, *, item: str) -> Place:

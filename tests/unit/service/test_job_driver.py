@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,20 @@ def test_a_row_may_name_no_other_place(tmp_path: Path, uri: str) -> None:
     with pytest.raises(Refusal):
         checked_input(_request(tmp_path), folder=Store(tmp_path / "table", None, OutputError))
     assert not (tmp_path / "table" / "input.parquet").exists()
+
+
+def test_a_link_in_a_folder_may_lead_to_no_other_place(tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "a.wav").touch()
+    request, table = (
+        replace(_request(folder), input=str(folder)),
+        Store(tmp_path / "table", None, OutputError),
+    )
+    assert checked_input(request, folder=table) == str(folder)
+    (folder / "b.wav").symlink_to(tmp_path / "of another")
+    with pytest.raises(Refusal, match="recording of the input"):
+        checked_input(request, folder=table)
 
 
 def test_a_driver_that_has_a_later_one_does_nothing(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from uss_ray.service.places import allowed_place, check_apart, name_of
+from uss_ray.service.places import allowed_place, check_apart, check_links, name_of
 from uss_ray.service.problems import Refusal
 
 PREFIXES = ("s3://archive/birds", "s3://other/")
@@ -88,6 +88,25 @@ def test_a_link_does_not_lead_an_output_into_its_input(tmp_path: Path) -> None:
     for output, source in (("inner/out", "in"), ("in/out", "same"), ("same", "in"), ("same/x", "same")):
         with pytest.raises(Refusal):
             check_apart(f"{tmp_path}/{output}", source=f"{tmp_path}/{source}")
+
+
+def test_a_link_in_a_folder_does_not_lead_out_of_the_prefixes(tmp_path: Path) -> None:
+    for name in ("in/sub", "more/deep", "out"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "out" / "a.wav").touch()
+    prefixes = [str(tmp_path / "in"), str(tmp_path / "more")]
+    (tmp_path / "in" / "more #?").symlink_to(tmp_path / "more")
+    (tmp_path / "more" / "back").symlink_to(tmp_path / "in")  # in a circle
+    check_links(prefixes[0], prefixes=prefixes, item="input")
+    check_links(str(tmp_path / "none"), prefixes=prefixes, item="input")
+    for link, target in (("in/sub/a.wav", "out/a.wav"), ("more/deep/x", "out"), ("in/gone", "nowhere")):
+        (tmp_path / link).symlink_to(tmp_path / target)
+        with pytest.raises(Refusal, match="input: expected links that lead below a prefix"):
+            check_links(prefixes[0], prefixes=prefixes, item="input")
+        (tmp_path / link).unlink()
+    (tmp_path / "in" / "store").symlink_to(tmp_path / "out")
+    with pytest.raises(Refusal):
+        check_links(prefixes[0], prefixes=[str(tmp_path)], item="input", closed=[str(tmp_path / "out")])
 
 
 def test_what_the_service_keeps_is_named_only_by_a_prefix_in_it(tmp_path: Path) -> None:
