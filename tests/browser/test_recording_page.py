@@ -67,6 +67,11 @@ def test_keys_and_buttons_do_the_same(open_page: Open, output: Output) -> None:
     page.keyboard.press("1")
     hears(page, first)
     sees(lanes.first.locator(".uss-solo").first).to_have_attribute("aria-pressed", "true")
+    page.emulate_media(forced_colors="active")
+    solos = lanes.locator(":scope > .uss-row .uss-solo")
+    papers = "all => all.map(one => getComputedStyle(one).backgroundColor)"
+    becomes(lambda: len(set(solos.evaluate_all(papers))), 2)  # what is pressed is seen
+    page.emulate_media(forced_colors="none")
     lanes.first.locator(".uss-solo").first.click()
     hears(page, "the recording")
     page.keyboard.press("Shift+Digit1")

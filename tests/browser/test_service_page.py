@@ -118,6 +118,9 @@ def test_a_recording_goes_in_and_its_sounds_are_ticked_separated_and_saved(
     items = page.locator("#tree [role=treeitem]")
     sees(page.locator("#state")).to_have_text("garden.flac: 6.0 s, 2 sounds found.")
     assert [item.get_attribute("data-node") for item in items.all()] == ["/m/0jbk", DOG]
+    bars = items.nth(1).locator(".uss-probability")
+    sees(bars).to_have_attribute("d", "M0.0 12v-6.0H333.3V12zM333.3 12v-1.2H666.7V12z")  # 2 s of 6 each
+    until(page, "document.getElementById('picture').naturalWidth > 0")
     sees(page.locator("#ticked")).to_be_disabled()
     items.nth(1).locator(".node").click()
     becomes(lambda: [item.get_attribute("aria-checked") for item in items.all()], ["mixed", "true"])
@@ -129,6 +132,7 @@ def test_a_recording_goes_in_and_its_sounds_are_ticked_separated_and_saved(
     assert page.evaluate(f"location.hash.length === 41 && {PLAYER}.engine.name") == "windows"
     sees(page.locator("#state")).to_have_text("garden.flac: separated.")
     sees(page.locator("#result-title")).to_have_text("Sounds of garden.flac")
+    sees(page.locator("#unheard-place li")).to_have_text("Animal 0.75")
     until(page, "[...document.querySelectorAll('#player-place img')].every(one => one.naturalWidth > 0)")
 
     saved = {}
@@ -198,8 +202,22 @@ def test_it_plays_to_the_end_in_a_loop_and_not_what_is_gone(separated: Any) -> N
     page.route("**/window?*", lambda route: route.fulfill(status=404, body="{}"))
     forgive(page, "status of 404")
     first.fulfill(status=404, body="{}")
-    sees(page.locator("#result .uss-trouble")).to_contain_text("cannot be played: The service answered 404.")
+    trouble = page.locator("#result .uss-bar .uss-trouble")
+    sees(trouble).to_have_text("Dog, Cat, Rest cannot be played: The service answered 404.")
     becomes(lambda: ask(page, "p.isPlaying"), False)
+    page.unroute("**/window?*")
+    page.click(".uss-again")
+    becomes(lambda: ask(page, "p.isPlaying && p.failed.size === 0"), True)
+    sees(trouble).to_have_text("")
+    page.keyboard.press("Space")
+
+    forgive(page, "ERR_FAILED")
+    page.route("**/window?*", lambda route: route.abort())
+    ask(page, "(p.engine.cache.clear(), p.play().then())")
+    sees(trouble).to_have_text("Dog, Cat, Rest cannot be played: The service cannot be reached.")
+    page.unroute("**/window?*")
+    becomes(lambda: ask(page, "p.failed.size"), 0)  # by itself
+    sees(page.locator(".uss-again")).to_be_hidden()
 
 
 def test_a_recording_of_a_job_is_found_opened_and_heard(page: Any) -> None:
@@ -225,13 +243,30 @@ def test_a_recording_of_a_job_is_found_opened_and_heard(page: Any) -> None:
     page.keyboard.press("0")
     assert is_heard(page, 1.0, sounds_of()["mixture"], within=4 * STEP)
 
+    made = page.evaluate(  # 90 stems of a rate that no browser plays
+        """async () => {
+          const { Windows } = await import('/assets/windows.js'), asked = [];
+          const lane = (_, n) => ({ groups: [], files: [{ url: `x/stems/${n}`, start: 0 }] });
+          const lanes = Array.from({ length: 90 }, lane);
+          const load = async ({ stems }) => {
+            asked.push(stems.length);
+            return new Int16Array(2 * stems.length).fill(32767).buffer;
+          };
+          const engine = new Windows({ sampleRate: 500, channels: 1, seconds: 1, lanes }, () => {}, { load });
+          engine.prepare();
+          const sounds = await engine.fetchWindow(lanes.map((_, n) => n), 0, 2);
+          return [asked, sounds.map(({ lane, buffer }) => [lane, buffer.sampleRate, ...buffer.getChannelData(0)])];
+        }"""
+    )
+    assert made == [[40, 40, 10], [[lane, 8000, *[1] * 32] for lane in range(90)]]
+
 
 def test_what_was_asked_for_last_is_shown_whatever_comes_later(
     page: Any, tmp_path: Path, recording: Path
 ) -> None:
     other = tmp_path / "attic.flac"
     other.write_bytes(recording.read_bytes())
-    tags = holding(page, "**/v1/tag")
+    tags = holding(page, "**/v1/tag?*")
     page.set_input_files("#file", other)
     tags()
     with page.expect_event("requestfailed"):  # nobody waits for it any more
@@ -340,9 +375,15 @@ def test_a_busy_service_is_waited_for_and_a_refusal_is_said(
     service.backend.refusals = [full, Refusal("recording", expected="a sound", found="a poem", status=422)]
     forgive(page, "status of 503", "status of 422")
     page.set_input_files("#file", recording)
-    sees(page.locator("#trouble")).to_have_text("recording: expected a sound, found a poem")
+    sees(page.locator("#trouble")).to_have_text("garden.flac: expected a sound, found a poem")
+    sees(page.locator("#again")).to_be_hidden()  # it would be refused again
     assert service.backend.refusals == []
-    choose(page, recording)
+    forgive(page, "ERR_FAILED")
+    page.route("**/v1/tag?*", lambda route: route.abort(), times=1)
+    page.set_input_files("#file", recording)
+    sees(page.locator("#trouble")).to_have_text("The service cannot be reached.")
+    page.click("#again")
+    sees(page.locator("#tree li").first).to_be_visible()
     sees(page.locator("#trouble")).to_have_text("")
 
 
@@ -361,9 +402,10 @@ def test_names_of_strangers_are_texts_and_no_policy_is_broken(
         "probability": 0.5,
         "active_spans": [],
         "segments": None,
+        "active_seconds": 0.0,
     }
-    told = {"seconds": 6.0, "segment_seconds": 2, "nodes": [node]}
-    page.route("**/v1/tag", lambda route: route.fulfill(status=200, body=json.dumps(told)))
+    told = {"seconds": 6.0, "segment_seconds": 2, "nodes": [node], "spectrogram": "data:,"}
+    page.route("**/v1/tag?*", lambda route: route.fulfill(status=200, body=json.dumps(told)))
     page.set_input_files("#file", recording)
     sees(page.locator("#tree li")).to_contain_text(evil)
     page.click("#all")

@@ -15,9 +15,11 @@ from uss_ray.results.index.activity import Activity
 from uss_ray.results.index.table import ActiveSpan, IndexRow
 from uss_ray.results.layout import recording_folder
 from uss_ray.results.report.lanes import group_of, lanes_of
-from uss_ray.results.report.pictures import spectrogram_png
+from uss_ray.results.report.pictures import data_uri, spectrogram_png
 from uss_ray.results.report.player import Lane, LaneFile, Link, Score, player_markup
 from uss_ray.results.report.spectrogram import SpectrogramMeter
+from uss_ray.results.report.unheard import unheard_markup
+from uss_ray.service.backend import Work
 from uss_ray.service.problems import Refusal
 from uss_ray.service.result import Result
 
@@ -79,7 +81,7 @@ def player_of(result: Result) -> str:
         adds=tuple(dict.fromkeys(group_of(row) for row in rows if row.kind == "residual")),
         top_hz=result.sample_rate / 2,
     )
-    return str(player_markup(score, keys="page"))
+    return str(player_markup(score, keys="page") + unheard_markup(rows, heard=len(lanes) > 0))
 
 
 def spectrogram_of(result: Result) -> bytes:
@@ -92,11 +94,22 @@ def spectrogram_of(result: Result) -> bytes:
     """
     if not result.recording:
         raise Refusal("spectrogram", expected="a recording whose sound was kept", found="none", status=404)
-    meter = SpectrogramMeter(result.sample_rate, frames=result.seen_frames)
-    for _, block in result.seen(result.recording):
+    blocks = (block for _, block in result.seen(result.recording))
+    return _drawn(blocks, sample_rate=result.sample_rate, frames=result.seen_frames)
+
+
+def spectrogram_address(work: Work) -> str:
+    """Draw a spectrogram of a recording that is not kept, as an address that holds it."""
+    drawn = _drawn([work.samples], sample_rate=work.spec.sample_rate, frames=work.samples.shape[1])
+    return data_uri(drawn, media_type="image/png")
+
+
+def _drawn(blocks: Iterable[Floats], *, sample_rate: int, frames: int) -> bytes:
+    meter = SpectrogramMeter(sample_rate, frames=frames)
+    for block in blocks:
         meter.add(block)
     picture = meter.result()
-    return spectrogram_png(picture, top_db=float(picture.power_db.max()))
+    return spectrogram_png(picture, top_db=picture.top_db)
 
 
 def waveform_of(result: Result, name: str) -> str:

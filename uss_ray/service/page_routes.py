@@ -23,7 +23,6 @@ _TYPES: Final = {
 _HOMES: Final = {
     "page.css": "uss_ray.service",
     "page.js": "uss_ray.service",
-    "picture.js": "uss_ray.service",
     "recorder.js": "uss_ray.service",
     "windows.js": "uss_ray.service",
     "player.css": "uss_ray.results.report",

@@ -27,6 +27,7 @@ from uss_ray.results.options import WriteMode
 from uss_ray.service.asking import asked_for
 from uss_ray.service.backend import Answer, Work
 from uss_ray.service.body import PARTS_SCHEMA, PLACE_SCHEMA, RECORDING, receive
+from uss_ray.service.listening import spectrogram_address
 from uss_ray.service.problems import Refusal
 from uss_ray.service.result import INDEX, Result
 from uss_ray.service.service import NO_STORE, service_of
@@ -50,6 +51,9 @@ class TagParameters(Settings):
         default=None, ge=0.0, le=1.0, description="Probability from which on a sound is there."
     )
     top: int | None = Field(default=None, ge=1, description="Only so many, the most probable.")
+    spectrogram: bool = Field(
+        default=False, description="Whether a picture of the recording is told too, as a data address."
+    )
 
 
 class SeparateParameters(Settings):
@@ -176,16 +180,16 @@ async def tag(request: Request, said: Annotated[TagParameters, Query()]) -> JSON
         }
         for row in found[: said.top]
     ]
-    return JSONResponse(
-        {
-            "seconds": work.seconds,
-            "sha256": work.sha256,
-            "segment_seconds": answer.segment_seconds,
-            "run": dict(answer.run),
-            "nodes": nodes,
-        },
-        headers=NO_STORE,
-    )
+    told = {
+        "seconds": work.seconds,
+        "sha256": work.sha256,
+        "segment_seconds": answer.segment_seconds,
+        "run": dict(answer.run),
+        "nodes": nodes,
+    }
+    if said.spectrogram:
+        told["spectrogram"] = await asyncio.to_thread(spectrogram_address, work)
+    return JSONResponse(told, headers=NO_STORE)
 
 
 async def _answered(

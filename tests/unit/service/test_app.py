@@ -60,8 +60,10 @@ def test_the_answer_is_that_of_the_command_line(
 
 def test_tags_say_what_sounds_when(service: Running, make_recording: MakeRecording) -> None:
     with service.client() as client:
-        answer = client.post("/v1/tag?top=2", content=make_recording(seconds=5.0).read_bytes()).json()
+        content = make_recording(seconds=5.0).read_bytes()
+        answer = client.post("/v1/tag?top=2&spectrogram=true", content=content).json()
     assert len(answer["nodes"]) == 2
+    assert answer["spectrogram"].startswith("data:image/png;base64,iVBOR")
     node = answer["nodes"][0]
     assert len(node["segments"]) == 3
     assert max(node["segments"]) == pytest.approx(node["probability"], abs=1e-3)

@@ -93,7 +93,9 @@ def test_a_result_of_failures_alone_has_a_player(results: KeptResults) -> None:
     }
     answer = Answer(rows=[failed], files={}, run={})
     made = results.keep(work_of(SOUND), answer, tenant="one", seconds=60)
-    assert [lane["name"] for lane in data_of(player_of(made))["lanes"]] == ["Recording"]
+    markup = player_of(made)
+    assert [lane["name"] for lane in data_of(markup)["lanes"]] == ["Recording"]
+    assert "Spech failed: no such" in markup
 
 
 def test_pictures_show_where_the_sound_is(results: KeptResults) -> None:

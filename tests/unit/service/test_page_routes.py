@@ -44,7 +44,7 @@ def test_everything_it_loads_is_there_and_nothing_else_is_shipped(client: httpx.
 
 def test_it_is_small_and_comes_from_nowhere_else(client: httpx.Client) -> None:
     texts = [client.get("/").text, *(client.get(f"/assets/{name}").text for name in assets(client))]
-    assert sum(len(text.encode()) for text in texts) < 60 * 1024
+    assert sum(len(text.encode()) for text in texts) < 60_000
     addresses = {url for text in texts for url in re.findall(r"https?://[\w./]+", text)}
     assert addresses == set()
     assert not any(re.search(r"\bstyle=|\son[a-z]+=", text) for text in texts[:1])

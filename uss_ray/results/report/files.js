@@ -39,7 +39,9 @@ class Decoded extends UssRayPlayer.OneClock {
         if (!answer.ok) throw new Error(`${answer.status}`);
         return this.context.decodeAudioData(await answer.arrayBuffer());
       };
-      this.buffers.set(file.url, load());
+      const made = load();
+      made.catch(() => this.buffers.delete(file.url));
+      this.buffers.set(file.url, made);
     }
     return this.buffers.get(file.url);
   }
@@ -108,7 +110,10 @@ class Elements {
       element = new Audio();
       element.preload = 'auto';
       element.preservesPitch = false;
-      element.addEventListener('error', () => this.onTrouble(lane, why(element.error)));
+      element.addEventListener('error', () => {
+        this.elements.delete(file.url);
+        this.onTrouble(lane, why(element.error));
+      });
       for (const event of ['canplay', 'seeked']) element.addEventListener(event, () => this.begin());
       element.src = file.url;
       this.elements.set(file.url, element);

@@ -209,7 +209,7 @@ def _example(anchor: Anchor, *, labels: Sequence[str]) -> _Example:
     meter = SpectrogramMeter(anchor.sample_rate, frames=sound.shape[1])
     meter.add(sound)
     spectrogram = meter.result()
-    picture = spectrogram_png(spectrogram, top_db=float(spectrogram.power_db.max()))
+    picture = spectrogram_png(spectrogram, top_db=spectrogram.top_db)
     with PreviewEncoder(anchor.sample_rate, channels=1, max_seconds=anchor.seconds) as encoder:
         encoder.write(sound)
         preview = encoder.result()

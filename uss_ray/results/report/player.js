@@ -1,7 +1,5 @@
-/* The player of USS-Ray: one transport for a recording and all its stems.
- *
- * A page has the file as a <script> or an ES module, and calls UssRayPlayer.mount for each markup of player.html.j2. Sound
- * comes from an engine: `files.js`, or what the mount is given. A strict policy forbids styles: numbers are data attributes. */
+/* The player: one transport for a recording and all its stems. UssRayPlayer.mount brings markup of player.html.j2 to life.
+ * Sound comes from an engine: `files.js`, or what the mount is given. A strict policy forbids styles: numbers are data attributes. */
 (() => {
 'use strict';
 if (globalThis.UssRayPlayer) return;
@@ -11,17 +9,17 @@ const LEAD_SECONDS = 0.06; // what a graph of many nodes needs to start at once
 const TICK_MILLISECONDS = 100;
 const MEL = 700; // the axis of frequencies, as in spectrogram.py
 
+const part = (lane, name) => lane.querySelector(`:scope > .uss-row .uss-${name}`);
 const clamp = (value, most = 1) => Math.min(most, Math.max(0, value));
 
 function clock(seconds, decimals = 1) {
-  const units = Math.floor(Math.max(0, seconds) * 10 ** decimals + 1e-6), whole = Math.floor(units / 10 ** decimals);
-  const two = number => String(number).padStart(2, '0');
-  const hours = Math.floor(whole / 3600), minutes = Math.floor(whole / 60) % 60;
-  const text = `${hours ? `${hours}:${two(minutes)}` : minutes}:${two(whole % 60)}`;
-  return decimals ? `${text}.${String(units % 10 ** decimals).padStart(decimals, '0')}` : text;
+  const units = 10 ** decimals, at = Math.floor(Math.max(0, seconds) * units + 1e-6) / units;
+  const hours = Math.floor(at / 3600), minutes = Math.floor(at / 60) % 60;
+  const rest = (at % 60).toFixed(decimals).padStart(decimals && decimals + 3 || 2, '0');
+  return `${hours ? `${hours}:${String(minutes).padStart(2, '0')}` : minutes}:${rest}`;
 }
 
-/** `moved` hears between which places in [0, 1] a pointer is drawn, `ended` where it is let go, and whether it was drawn. */
+/** `moved` hears between which places in [0, 1] a pointer is drawn, `ended` where it ends, and whether it was drawn. */
 function drag(element, moved, ended) {
   element.addEventListener('pointerdown', begun => {
     if (begun.button !== 0) return;
@@ -40,7 +38,7 @@ function drag(element, moved, ended) {
   });
 }
 
-/** Buffers on one clock of Web Audio, together to the sample. An engine's `begin(at)` brings them, of the lanes in `begun`. */
+/** Buffers on one clock, together to the sample; an engine's `begin(at)` brings those of the lanes in `begun`. */
 class OneClock {
   isExact = true;
   words = 'All sounds play on one clock, exact to the sample.';
@@ -81,12 +79,9 @@ class OneClock {
 
   hear(volumes) {
     this.volumes = volumes;
-    if (!this.running) return undefined;
-    if ([...volumes.keys()].some(lane => !this.begun.has(lane))) return this.begin(this.time());
-    for (const [lane, gain] of this.gains) {
-      gain.gain.setTargetAtTime(volumes.get(lane) ?? 0, this.context.currentTime, this.lead / 6);
-    }
-    return undefined;
+    if (!this.running) return;
+    if ([...volumes.keys()].some(lane => !this.begun.has(lane))) this.begin(this.time());
+    else for (const [lane, gain] of this.gains) gain.gain.setTargetAtTime(volumes.get(lane) ?? 0, this.context.currentTime, this.lead / 6);
   }
 
   play(at = this.at) {
@@ -106,7 +101,7 @@ class OneClock {
     return this.gains.get(lane);
   }
 
-  /** Without a fade: before the first buffer. */
+  /** Without a fade. */
   level(lanes) {
     for (const lane of lanes) this.gain(lane).gain.value = this.volumes.get(lane) ?? 0;
   }
@@ -154,10 +149,9 @@ class Player {
     this.root = root;
     this.data = JSON.parse(root.querySelector('.uss-data').textContent);
     this.lanes = [...root.querySelectorAll('[data-lane]')];
-    // Keys 1 to 9 are the first nine that sound, as in player.py.
     this.digits = this.data.lanes.flatMap((lane, place) => (place === RECORDING || lane.files.length ? [place] : []));
     this.group = this.data.adds[0] ?? this.data.lanes.find(lane => lane.groups.length)?.groups[0];
-    this.engine = (engine ?? UssRayPlayer.engine)(this.data, (lane, why) => this.trouble(lane, why));
+    this.engine = (engine ?? UssRayPlayer.engine)(this.data, (lane, why) => this.trouble(lane, why), isSoon => this.retry(isSoon));
     this.place();
     this.bind();
     this.refresh();
@@ -165,8 +159,6 @@ class Player {
     this.draw();
     this.timer = setInterval(() => this.tick(), TICK_MILLISECONDS);
   }
-
-  /* what is heard */
 
   members(group) {
     return this.data.lanes.flatMap((lane, place) =>
@@ -182,7 +174,6 @@ class Player {
     return this.playable(RECORDING) && !this.failed.has(RECORDING);
   }
 
-  /** Whether the lanes of the mix sum to it. */
   get isWhole() {
     return this.data.adds.includes(this.group);
   }
@@ -197,11 +188,14 @@ class Player {
     return [RECORDING];
   }
 
+  names(lanes) {
+    return [...lanes].map(lane => this.data.lanes[lane].name).join(', ');
+  }
+
   describe() {
-    const names = lanes => [...lanes].map(lane => this.data.lanes[lane].name).join(', ');
-    if (this.solo.size) return names(this.solo);
+    if (this.solo.size) return this.names(this.solo);
     const rest = 'the separated sounds, without the rest of the recording';
-    if (this.muted.size) return `${this.isWhole ? 'the recording' : rest}, without ${names(this.muted)}`;
+    if (this.muted.size) return `${this.isWhole ? 'the recording' : rest}, without ${this.names(this.muted)}`;
     return this.hasRecording || this.isWhole ? 'the recording' : rest;
   }
 
@@ -209,16 +203,13 @@ class Player {
     this.engine.hear(this.audible());
     for (const element of this.lanes) {
       const lane = Number(element.dataset.lane);
-      const press = (name, value) => {
-        const button = element.querySelector(`:scope > .uss-row .uss-${name}`);
-        if (button) button.ariaPressed = value;
-      };
-      press('solo', this.solo.has(lane));
-      press('mute', this.muted.has(lane));
-      press('without', this.isWithout(lane));
+      const states = { solo: this.solo.has(lane), mute: this.muted.has(lane), without: this.isWithout(lane) };
+      for (const [name, is] of Object.entries(states)) Object.assign(part(element, name) ?? {}, { ariaPressed: is });
+      element.classList.toggle('is-missing', this.failed.has(lane));
       element.classList.toggle('is-silent', this.solo.size > 0 ? lane !== RECORDING && !this.solo.has(lane) : this.muted.has(lane));
     }
     this.button('whole').ariaPressed = !this.solo.size && !this.muted.size;
+    this.button('again').hidden = !this.failed.size;
     this.tell();
   }
 
@@ -252,7 +243,6 @@ class Player {
     this.refresh();
   }
 
-  /** Whether what is heard is the recording minus this alone. */
   isWithout(lane) {
     return !this.solo.size && this.muted.size === 1 && this.muted.has(lane);
   }
@@ -270,12 +260,18 @@ class Player {
   trouble(lane, why) {
     if (this.failed.has(lane)) return;
     this.failed.add(lane);
-    this.say(`${this.data.lanes[lane].name} cannot be played: ${why}.`, '.uss-trouble');
-    this.lanes.find(element => Number(element.dataset.lane) === lane)?.classList.add('is-missing');
+    const { size } = this.failed;
+    this.say(`${size > 3 ? `${size} sounds` : this.names(this.failed)} cannot be played: ${why}.`, '.uss-trouble');
     this.refresh();
   }
 
-  /* the transport */
+  /** What failed is there again, or may be. */
+  retry(isPlayed = true) {
+    this.failed.clear();
+    this.say('', '.uss-trouble');
+    this.refresh();
+    if (isPlayed && !this.isPlaying) this.play();
+  }
 
   get isPlaying() {
     return this.engine.running;
@@ -290,6 +286,7 @@ class Player {
   }
 
   play() {
+    if (this.failed.size && !this.audible().size) this.retry(false);
     for (const other of players) if (other !== this) other.pause();
     const at = this.now >= this.data.seconds - 0.01 ? 0 : this.now;
     this.engine.volumes = this.audible();
@@ -329,7 +326,7 @@ class Player {
 
   tick() {
     if (!this.root.isConnected) {
-      this.pause();
+      this.engine.pause();
       clearInterval(this.timer);
       players.delete(this);
       return;
@@ -342,8 +339,6 @@ class Player {
     if (this.isLooping) this.seek(start);
     else this.pause();
   }
-
-  /* what is seen */
 
   place() {
     for (const [name, property] of [['depth', '--depth'], ['left', 'left'], ['bottom', 'bottom']]) {
@@ -378,11 +373,8 @@ class Player {
 
   follow(at) {
     if (this.zoom === 1 || !this.isPlaying) return;
-    const score = this.button('score'), track = this.button('ruler');
-    const x = track.offsetLeft + (at / this.data.seconds) * track.offsetWidth;
-    if (x < score.scrollLeft + track.offsetLeft || x > score.scrollLeft + score.clientWidth - 20) {
-      score.scrollLeft = x - track.offsetLeft - 20;
-    }
+    const score = this.button('score'), track = this.button('ruler'), x = (at / this.data.seconds) * track.offsetWidth;
+    if (x < score.scrollLeft || x > score.scrollLeft + score.clientWidth - track.offsetLeft - 20) score.scrollLeft = x - 20;
   }
 
   setZoom(zoom) {
@@ -393,13 +385,12 @@ class Player {
     score.scrollLeft = (this.now / this.data.seconds) * track.offsetWidth - (score.clientWidth - track.offsetLeft) / 2;
   }
 
-  /* what is done */
-
   bind() {
     const on = (name, action) => this.button(name)?.addEventListener('click', action);
     on('play', () => this.toggle());
     on('loop', () => this.toggleLoop());
     on('whole', () => this.whole());
+    on('again', () => this.retry());
     on('earlier', () => this.event(-1));
     on('later', () => this.event(1));
     on('zoom-in', () => this.setZoom(this.zoom * 2));
@@ -414,8 +405,7 @@ class Player {
       this.refresh();
     });
     for (const element of this.lanes) this.bindLane(element, Number(element.dataset.lane));
-    this.shown = Object.assign(document.createElement('div'), { className: 'uss-read', hidden: true, ariaHidden: 'true' });
-    this.root.append(this.shown);
+    this.shown = this.button('read');
     for (const track of this.root.querySelectorAll('.uss-track, .uss-ruler')) {
       this.bindTrack(track);
       this.bindReading(track);
@@ -425,8 +415,7 @@ class Player {
   }
 
   bindLane(element, lane) {
-    const on = (name, action, event = 'click') =>
-      element.querySelector(`:scope > .uss-row .uss-${name}`)?.addEventListener(event, action);
+    const on = (name, action, event = 'click') => part(element, name)?.addEventListener(event, action);
     on('solo', () => this.toggleSolo(lane));
     on('mute', () => this.toggleMute(lane));
     on('without', () => this.toggleMute(lane, true));
@@ -460,7 +449,6 @@ class Player {
     });
   }
 
-  /** What lies under the pointer is read out. */
   bindReading(track) {
     track.addEventListener('pointermove', event => {
       if (event.pointerType === 'touch') return;
@@ -521,7 +509,6 @@ class Player {
 const players = new Set();
 
 globalThis.UssRayPlayer = {
-  /** Bring markup to life. */
   mount(root, options) {
     const player = new Player(root, options);
     players.add(player);

@@ -334,7 +334,7 @@ def player_html(
     whole = _channels(mixture)
     sounds = {name: _channels(stem) for name, stem in stems.items()}
     picture = _spectrogram(whole, sample_rate)
-    top_db = float(picture.power_db.max())
+    top_db = picture.top_db
     is_cut = whole.shape[1] > PLAYED_SECONDS * sample_rate
     note = note or (f"The player holds the first {PLAYED_SECONDS:g} s." if is_cut else "")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,20 +27,11 @@ from uss_ray.results.report.player import (
 )
 from uss_ray.results.report.portrait import Portrait
 from uss_ray.results.report.template import template
+from uss_ray.results.report.unheard import unheard_markup
 from uss_ray.results.stems.written import WrittenRecording
 
 _PICTURE_BYTES = 1_600_000
 _STATUSES: tuple[Status, ...] = ("written", "detected", "silent", "explained", "absent", "unknown")
-_NAMED = 24  # of what was not heard, the most probable; the rest is folded away
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Unheard:
-    """What has no lane, because nothing was heard of it."""
-
-    near: list[IndexRow]
-    far: list[IndexRow]
-    unknown: list[IndexRow]
 
 
 def write_report(written: WrittenRecording, *, root: Path) -> Path:
@@ -104,8 +94,7 @@ def render_report(written: WrittenRecording) -> str:
         player=player_markup(score, keys="page"),
         style=player_style(),
         script=player_script(),
-        heard=len(score.lanes) > 1,
-        unheard=_unheard(written.rows),
+        unheard=unheard_markup(written.rows, heard=len(score.lanes) > 1),
         settings=_settings_items(written.run.settings),
         is_lossless=bool(formats) and not formats & {name.upper() for name in LOSSY_FORMATS},
         adds_up=bool(score.adds),
@@ -115,7 +104,7 @@ def render_report(written: WrittenRecording) -> str:
 def _score(written: WrittenRecording, *, portrait: Portrait, total_seconds: float) -> Score:
     recording = written.recording
     mixture = portrait.mixture_spectrogram
-    top_db = float(mixture.power_db.max())
+    top_db = mixture.top_db
     heard_seconds = portrait.heard_seconds
     is_cut = heard_seconds < total_seconds - 0.05
     note = f"plays its first {_duration_text(heard_seconds)}: no sound was to be kept" if is_cut else ""
@@ -142,14 +131,6 @@ def _score(written: WrittenRecording, *, portrait: Portrait, total_seconds: floa
         adds=tuple(dict.fromkeys(group_of(row) for row in written.rows if row.kind == "residual")),
         top_hz=mixture.top_hz,
         top_db=top_db,
-    )
-
-
-def _unheard(rows: Iterable[IndexRow]) -> _Unheard:
-    quiet = [row for row in rows if row.status in ("silent", "absent") and row.kind != "residual"]
-    quiet.sort(key=lambda row: (row.status == "absent", -(row.probability or 0.0)))
-    return _Unheard(
-        near=quiet[:_NAMED], far=quiet[_NAMED:], unknown=[row for row in rows if row.status == "unknown"]
     )
 
 

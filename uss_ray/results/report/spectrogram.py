@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 _WINDOW_SECONDS = 0.043
 _FLOOR_POWER = 1e-12
+_FLOOR_DB = -120.0
 _BATCH_WINDOWS = 256
 _HOPS_PER_WINDOW = 4
 
@@ -32,6 +33,12 @@ class Spectrogram:
 
     power_db: Floats
     top_hz: float
+
+    @property
+    def top_db(self) -> float:
+        """What its brightest colour stands for: its loudest point. Silence has none, and is dark."""
+        loudest = float(self.power_db.max())
+        return loudest if loudest > _FLOOR_DB else 0.0
 
 
 class TimePool:

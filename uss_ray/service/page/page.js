@@ -1,14 +1,13 @@
 /* The page of a service. */
-import { draw } from './picture.js';
 import { Windows, pause, pcm, stemOf, wav } from './windows.js';
 
 const KEPT_SECONDS = 3600; // or less
 const PATIENCE = 6; // with a busy service
-const DECODED_BYTES = 200e6;
 const $ = id => document.getElementById(id);
 const on = (id, event, action, options) => $(id).addEventListener(event, action, options);
 const show = (id, is = true) => { $(id).hidden = !is; };
-const say = text => { $('state').textContent = text; };
+const say = (...words) => $('state').replaceChildren(...words);
+const fault = (text, isPassing = false) => Object.assign(new Error(text), { isPassing });
 const make = (name, facts = {}, ...inner) => {
   const one = document.createElement(name);
   for (const [key, value] of Object.entries(facts)) one.setAttribute(key, value);
@@ -21,6 +20,9 @@ const sends = new Set(), turns = {};
 /** Markup of our own, in which words of strangers are texts already. */
 const markup = text => Object.assign(make('template'), { innerHTML: text }).content;
 const note = text => make('span', { class: 'uss-note' }, text);
+/** A name, whose letters may run from right to left. */
+const called = name => make('bdi', {}, name);
+const sureness = ({ probability, certainty }) => (probability ?? 0).toFixed(2) + (certainty === 'doubtful' ? '?' : '');
 let token = sessionStorage.getItem('uss-token') ?? '';
 
 function letIn() {
@@ -36,15 +38,15 @@ function letIn() {
 }
 
 /** One request; `onSent` hears which part of the body has gone. */
-function once(path, { method = 'GET', body, type = 'blob', onSent, signal } = {}) {
+function once(path, { method = 'GET', body, onSent, signal } = {}) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open(method, path);
-    request.responseType = type;
+    request.responseType = 'blob';
     if (token) request.setRequestHeader('authorization', `Bearer ${token}`);
     if (onSent) request.upload.onprogress = event => onSent(event.loaded / event.total);
     request.onload = () => resolve(request);
-    request.onerror = () => reject(new Error('The service cannot be reached.'));
+    request.onerror = () => reject(fault('The service cannot be reached.', true));
     request.onabort = () => reject(new DOMException('Stopped.', 'AbortError'));
     signal?.addEventListener('abort', () => request.abort());
     request.send(body);
@@ -67,7 +69,7 @@ async function call(path, options = {}) {
       options.signal?.throwIfAborted();
     } else {
       const said = await new Response(answer.response).json().catch(() => ({}));
-      throw new Error(said.detail ?? `The service answered ${answer.status}.`);
+      throw fault(said.detail ?? `The service answered ${answer.status}.`, answer.status === 429 || answer.status >= 500);
     }
   }
 }
@@ -79,24 +81,27 @@ async function about() {
   return { ...info, kept: info.keeps && Math.min(KEPT_SECONDS, info.limits.kept_seconds) };
 }
 
-async function send(path, { body, name, doing, take = ask, stop = new AbortController() }) {
+async function send(path, { body, name, doing, read = ask, stop = new AbortController() }) {
   sends.add(stop);
   show('sending');
   const onSent = part => {
     if ([...sends].at(-1) !== stop) return; // the last is told
     $('progress').value = part;
-    say(part < 1 ? `Sending ${name}: ${Math.round(100 * part)} %` : doing);
+    say(part < 1 ? 'Sending ' : `${doing} `, called(name), part < 1 ? `: ${Math.round(100 * part)} %` : ' …');
     if (part === 1) $('progress').removeAttribute('value');
   };
   try {
-    return await take(path, { method: 'POST', body, onSent, signal: stop.signal });
+    return await read(path, { method: 'POST', body, onSent, signal: stop.signal });
+  } catch (error) {
+    if (error.isPassing !== undefined) error.message = error.message.replace(/^re(cording|quest): /, `${name}: `);
+    throw error;
   } finally {
     sends.delete(stop);
     show('sending', sends.size > 0);
   }
 }
 
-/** A place shows what was asked for last: an answer that comes after the next question is dropped. */
+/** A place shows the answer to the last question, and drops all others. */
 async function latest(place, answer) {
   const turn = turns[place] = (turns[place] ?? 0) + 1, told = $(`${place}-say`) ?? {};
   $(place).ariaBusy = true;
@@ -110,15 +115,19 @@ async function latest(place, answer) {
   }
 }
 
-/** What goes wrong is said. */
+/** What goes wrong is said, and may be tried again. */
 const attempt = action => async (...given) => {
   $('trouble').textContent = '';
+  show('again', false);
   try {
     await action(...given);
   } catch (error) {
     if (error.name === 'Overtaken') return;
-    if (error.name === 'AbortError') say('Stopped.');
-    else { say(''); $('trouble').textContent = error.message; }
+    const isStopped = error.name === 'AbortError';
+    say(isStopped ? 'Stopped.' : '');
+    if (!isStopped) $('trouble').textContent = error.message;
+    state.again = () => attempt(action)(...given);
+    show('again', isStopped || error.isPassing);
   }
 };
 
@@ -129,37 +138,46 @@ const take = attempt(async (recording, name) => {
   state.ticked.clear();
   $('from').value = $('to').value = 0;
   mark();
-  URL.revokeObjectURL($('original').src);
-  $('original').src = URL.createObjectURL(recording);
-  show('heard', false);
-  show('found', false);
+  for (const id of ['heard', 'found', 'picture']) show(id, false);
   const [told, { classes }] = await latest('found', Promise.all([
-    send('v1/tag', { body: recording, name, doing: `Listening to ${name} …`, stop }), ask('v1/classes'), look(recording),
+    send('v1/tag?spectrogram=true', { body: recording.slice(), name, doing: 'Listening to', stop }), ask('v1/classes'), look(recording),
   ]));
+  Object.assign($('picture'), { src: told.spectrogram, hidden: false });
+  show('heard');
   showFound(told, new Map(classes.map(node => [node.node_id, node])));
-  say(`${name}: ${told.seconds.toFixed(1)} s, ${told.nodes.length} sounds found.`);
+  const count = told.nodes.length;
+  say(called(name), `: ${told.seconds.toFixed(1)} s, ${count || 'no'} sound${count === 1 ? '' : 's'} found.`);
 });
 
+const takeFirst = ([file]) => file && take(file, file.name);
+
+/** What this browser cannot read, or would not hold, the service may. */
 async function look(recording) {
-  let sound = null; // what this browser cannot read, the service may
-  try {
-    if (recording.size < DECODED_BYTES) sound = await new OfflineAudioContext(1, 1, 44100).decodeAudioData(await recording.arrayBuffer());
-  } catch {}
+  const player = $('original'), { limits } = await about();
+  URL.revokeObjectURL(player.src);
+  await new Promise(resolve => {
+    player.onloadedmetadata = player.onerror = resolve;
+    player.src = URL.createObjectURL(recording);
+  });
+  const isLong = player.duration > limits.decoded_seconds && player.duration < Infinity;
+  const sound = isLong ? null : await new OfflineAudioContext(1, 1, 44100).decodeAudioData(await recording.arrayBuffer()).catch(() => null);
   if (recording !== state.recording) return;
   state.sound = sound;
-  show('heard', Boolean(sound));
-  if (!sound) return;
-  draw($('picture'), sound);
-  $('from').max = $('to').max = sound.duration.toFixed(1);
+  for (const id of ['heard', 'original', 'stretch']) show(id, Boolean(sound));
+  if (sound) $('from').max = $('to').max = sound.duration.toFixed(1);
 }
 
 let recorder = null;
+const press = isOn => Object.assign($('record'), { ariaPressed: isOn, textContent: isOn ? 'Stop recording' : 'Record' });
+
+const letGo = stream => stream?.getTracks().forEach(track => track.stop());
+
 async function record() {
   if (recorder?.context) {
     const { context, stream, blocks } = recorder;
     recorder = null;
-    Object.assign($('record'), { ariaPressed: false, textContent: 'Record' });
-    for (const track of stream.getTracks()) track.stop();
+    press(false);
+    letGo(stream);
     await context.close();
     const channels = blocks[0]?.length ?? 1;
     const parts = blocks.map(block => pcm(block[0].length * channels, at => block[at % channels][Math.floor(at / channels)]));
@@ -178,14 +196,12 @@ async function record() {
     recorder = { context, stream, blocks };
   } catch (error) {
     recorder = null;
-    for (const track of stream?.getTracks() ?? []) track.stop();
+    letGo(stream);
     throw new Error(`The microphone cannot be heard: ${error.message}`);
   }
-  Object.assign($('record'), { ariaPressed: true, textContent: 'Stop recording' });
+  press(true);
   return say('Recording …');
 }
-
-/* a stretch of it */
 
 function mark() {
   const from = seconds('from'), to = seconds('to'), all = state.sound?.duration ?? 0;
@@ -203,9 +219,7 @@ function stretch() {
   return wav([samples], { channels: 1, rate });
 }
 
-/* what was found */
-
-function showFound({ seconds: length, nodes }, known) {
+function showFound({ nodes, ...told }, known) {
   const found = new Map(nodes.map(node => [node.node_id, { ...node, inner: [] }])), roots = [];
   for (const node of found.values()) {
     let above = [node.node_id], parent;
@@ -215,16 +229,13 @@ function showFound({ seconds: length, nodes }, known) {
     }
     (parent?.inner ?? roots).push(node);
   }
-  const items = (list, depth) => list.map((node, place) => {
-    const p = (node.probability ?? 0).toFixed(2), active = node.active_spans.reduce((sum, { start_seconds: start, end_seconds: end }) => sum + end - start, 0);
+  const items = (list, depth) => list.map(node => {
+    const p = sureness(node), hidden = { 'aria-hidden': true };
     const row = make('div', { class: 'node' },
-      make('span', {}, make('i', { 'aria-hidden': 'true' }, node.inner.length ? '▾' : ''), make('b', { 'aria-hidden': 'true' }), node.label),
-      note(p + (node.certainty === 'doubtful' ? '?' : '')),
-      strip(node, length));
+      make('span', {}, make('i', hidden, node.inner.length ? '▾' : ''), make('b', hidden), node.label), note(p), strip(node, told));
     row.style.setProperty('--depth', depth);
     const item = make('li', {
-      role: 'treeitem', tabindex: '-1', 'aria-level': depth + 1, 'aria-setsize': list.length, 'aria-posinset': place + 1,
-      'aria-label': `${node.label}, probability ${p}, heard for ${active.toFixed(1)} s`, 'data-node': node.node_id,
+      role: 'treeitem', tabindex: '-1', 'aria-label': `${node.label}, probability ${p}, heard for ${node.active_seconds.toFixed(1)} s`, 'data-node': node.node_id,
     }, row);
     if (node.inner.length) {
       item.ariaExpanded = true;
@@ -240,9 +251,9 @@ function showFound({ seconds: length, nodes }, known) {
   tick();
 }
 
-function strip({ active_spans: spans, segments }, length) {
-  const x = at => (1000 * Math.min(1, at / length)).toFixed(1), step = segments?.length ? length / segments.length : 0;
-  const bars = (segments ?? []).map((p, place) => (p > 0.03 ? `M${x(place * step)} 12v${(-12 * p).toFixed(1)}H${x((place + 1) * step)}V12z` : ''));
+function strip({ active_spans: spans, segments }, { seconds: length, segment_seconds: step }) {
+  const x = at => (1000 * Math.min(1, at / length)).toFixed(1);
+  const bars = segments?.map((p, place) => `M${x(place * step)} 12v${(-12 * p).toFixed(1)}H${x((place + 1) * step)}V12z`) ?? [];
   const lines = spans.map(one => `M${x(one.start_seconds)} 16v-3H${x(one.end_seconds)}v3z`);
   return markup(`<svg class="uss-strip" viewBox="0 0 1000 16" preserveAspectRatio="none" aria-hidden="true">
     <path class="uss-probability" d="${bars.join('')}"/><path class="uss-spans" d="${lines.join('')}"/></svg>`);
@@ -281,8 +292,7 @@ function walk(event) {
     ArrowRight: () => (isOpen ? item.querySelector('li') : void unfold(item, true)),
     ArrowLeft: () => (isOpen ? void unfold(item, false) : item.parentElement.closest('li')),
     ' ': () => void toggle(item),
-    Enter: () => void toggle(item),
-  }[event.key];
+  }[event.key.replace('Enter', ' ')];
   if (!to) return;
   event.preventDefault();
   go(to());
@@ -294,8 +304,6 @@ function go(item) {
   item.tabIndex = 0;
   item.focus();
 }
-
-/* jobs: archives that were separated before */
 
 async function showJobs() {
   show('of-job', false);
@@ -321,12 +329,13 @@ function showJob(job) {
 /** The rows of a recording stand together. */
 async function showMore(cursor = state.next) {
   const list = $('recordings'), page = await latest('recordings', ask(`${state.asked}&cursor=${encodeURIComponent(cursor)}`));
-  for (const { recording_id: name, result, label, probability, stem } of page.recordings) {
+  for (const row of page.recordings) {
+    const { recording_id: name, result, stem } = row;
     if (list.lastChild?.dataset.name !== name) {
       const way = result ? make('button', { 'data-result': result.split('/').at(-1) }, name) : name;
       list.append(make('li', { 'data-name': name }, way, note(result ? '' : ` (its sounds lie at ${stem ?? 'its output'})`)));
     }
-    list.lastChild.lastChild.append(` · ${label} ${(probability ?? 0).toFixed(2)}`);
+    list.lastChild.lastChild.append(` · ${row.label} ${sureness(row)}`);
   }
   state.next = page.next;
   show('further', page.next !== null);
@@ -334,33 +343,25 @@ async function showMore(cursor = state.next) {
   if (!list.children.length) $('recordings-say').textContent = 'Nothing was heard.';
 }
 
-/* what comes of it */
-
 async function separate({ ids = [], example } = {}) {
-  const { recording, name } = state, turn = state.turn += 1;
+  const { recording, name } = state, turn = state.turn += 1, of = ` of ${name}`;
   const asked = new URLSearchParams([['residual', true], ...ids.map(id => ['class', id])]);
-  let body = recording;
+  let body = recording.slice();
   if (example) {
     body = new FormData();
     body.append('audio', recording, 'audio');
     body.append('example', example, 'stretch.wav');
   }
-  const keep = (await about()).kept, given = { body, name, doing: `Separating ${name} …` };
+  const keep = (await about()).kept, given = { body, name, doing: 'Separating' };
   if (!keep) {
-    await save(send(`v1/separate?${asked}`, { ...given, take: call }), 'sounds.zip');
-    return say(`${name}: saved. This service keeps nothing, so nothing plays here.`);
+    await save(send(`v1/separate?${asked}`, { ...given, read: call }), 'sounds.zip');
+    return say(called(name), ': saved. This service keeps nothing, so nothing plays here.');
   }
   const made = await send(`v1/separate?${asked}&keep=${keep}`, given);
-  const of = ` of ${name}`;
   if (turn === state.turn) await open(made.id, of);
   else $('ready').append(make('button', { 'data-result': made.id, 'data-of': of }, `Open ${name}`));
-  return say(`${name}: separated.`);
+  return say(called(name), ': separated.');
 }
-
-const loader = id => async (stems, start, frames) => {
-  const asked = new URLSearchParams({ stems: stems.join(), start, frames });
-  return new Int16Array(await call(`v1/results/${id}/window?${asked}`, { type: 'arraybuffer' }));
-};
 
 async function open(id, of = '') {
   state.turn += 1;
@@ -372,12 +373,14 @@ async function open(id, of = '') {
   say('');
   const drawn = markup(text), pictures = [...drawn.querySelectorAll('img')].map(image => [image, image.getAttribute('src')]);
   for (const [image] of pictures) image.removeAttribute('src');
-  $('player-place').replaceChildren(drawn);
+  $('player-place').replaceChildren(drawn.firstElementChild);
+  $('unheard-place').replaceChildren(drawn);
   show('result');
   state.result = id;
   history.replaceState(null, '', `#${id}`);
+  const load = asked => call(`v1/results/${id}/window?${new URLSearchParams(asked)}`).then(window => window.arrayBuffer());
   state.player = UssRayPlayer.mount($('player-place').firstElementChild, {
-    engine: (data, onTrouble) => new Windows(data, onTrouble, loader(id)),
+    engine: (data, onTrouble, onBack) => new Windows(data, onTrouble, { load, onBack }),
   });
   state.player.root.tabIndex = -1;
   state.player.root.focus();
@@ -390,8 +393,9 @@ async function open(id, of = '') {
 /** One after the other: sound needs one of a browser's six connections at once. */
 async function fill(pictures) {
   for (const [image, url] of pictures) {
-    if (!image.isConnected) return;
-    await call(url).then(picture => { image.src = URL.createObjectURL(picture); }, () => image.remove());
+    while (image.isConnected && !image.src) {
+      await call(url).then(picture => { image.src = URL.createObjectURL(picture); }, error => (error.isPassing ? pause(2) : image.remove()));
+    }
   }
 }
 
@@ -404,14 +408,14 @@ async function save(made, name) {
 }
 
 on('file', 'change', () => {
-  const [file] = $('file').files;
+  takeFirst($('file').files);
   $('file').value = '';
-  if (file) take(file, file.name);
 });
 on('record', 'click', attempt(record));
+on('again', 'click', () => state.again());
 on('stop', 'click', () => { for (const one of sends) one.abort(); });
 UssRayPlayer.drag($('view'), (...ends) => {
-  [$('from').value, $('to').value] = ends.map(end => (end * state.sound.duration).toFixed(1));
+  [$('from').value, $('to').value] = ends.map(end => (end * (state.sound?.duration ?? 0)).toFixed(1));
   mark();
 });
 for (const id of ['from', 'to']) on(id, 'input', mark);
@@ -460,8 +464,7 @@ for (const name of ['dragover', 'dragleave', 'drop']) {
   addEventListener(name, event => {
     event.preventDefault();
     $('drop').classList.toggle('is-over', name === 'dragover');
-    const file = name === 'drop' && event.dataTransfer?.files[0];
-    if (file) take(file, file.name);
+    if (name === 'drop') takeFirst(event.dataTransfer.files);
   });
 }
 

@@ -1,4 +1,4 @@
-/* Runs in the thread of Web Audio: hands over what the microphone gives, as it is. */
+/* In the thread of Web Audio. */
 registerProcessor('recorder', class extends AudioWorkletProcessor {
   process([input]) {
     if (input.length) this.port.postMessage(input.map(channel => channel.slice()));

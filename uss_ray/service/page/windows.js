@@ -1,4 +1,4 @@
-/* An engine of the player that takes sound from a service: windows of PCM, all stems of one in one answer. */
+/* An engine of the player: windows of PCM from a service, all stems in one answer. */
 import './player.js';
 
 const FIRST_SECONDS = 0.5; // little, so that sound begins at once
@@ -7,6 +7,10 @@ const AHEAD_SECONDS = 4;
 const MOST_SAMPLES = 1 << 23; // of a window, over all stems and channels
 const KEPT_SAMPLES = 1 << 25;
 const FULL_SCALE = 32767;
+const RETRY_SECONDS = 2;
+const SOON_SECONDS = 30; // who waits longer is not to be startled
+const LOWEST_RATE = 8000; // of browsers
+const STEMS_AT_ONCE = 40; // a proxy takes addresses of 4 KB
 
 export const pause = seconds => new Promise(resolve => setTimeout(resolve, 1000 * seconds));
 export const stemOf = url => decodeURIComponent(url.split('/stems/')[1]);
@@ -14,10 +18,10 @@ export const stemOf = url => decodeURIComponent(url.split('/stems/')[1]);
 export class Windows extends UssRayPlayer.OneClock {
   cache = new Map();
 
-  /** `load(stems, start, frames)` gives an Int16Array: frame by frame, stem by stem, channel by channel. */
-  constructor(data, onTrouble, load) {
+  /** `load({ stems, start, frames })` gives samples of 16 bits: frame by frame, stem by stem, channel by channel. */
+  constructor(data, onTrouble, { load, onBack }) {
     super('windows', data, onTrouble);
-    this.load = load;
+    Object.assign(this, { load, onBack });
   }
 
   /** What is heard, and what a mute or solo may bring in at once. */
@@ -42,8 +46,20 @@ export class Windows extends UssRayPlayer.OneClock {
         if (turn !== this.turn) return;
         this.pause();
         for (const lane of lanes) this.onTrouble(lane, error.message.replace(/\.$/, ''));
+        if (error.isPassing) this.wait(lanes);
       }).finally(resolve);
     });
+  }
+
+  /** Until what failed is there again, or something else is wanted. */
+  async wait(lanes) {
+    const { turn } = this, since = performance.now();
+    for (let isThere = false; !isThere;) {
+      await pause(RETRY_SECONDS);
+      if (turn !== this.turn) return;
+      isThere = await this.window(lanes, Math.round(this.at * this.data.sampleRate), 1).then(() => true, error => !error.isPassing);
+    }
+    if (turn === this.turn) this.onBack(performance.now() - since < 1000 * SOON_SECONDS);
   }
 
   async give(turn, lanes, at, onBegun) {
@@ -89,19 +105,24 @@ export class Windows extends UssRayPlayer.OneClock {
   }
 
   async fetchWindow(lanes, start, frames) {
-    const { sampleRate, channels } = this.data, from = start / sampleRate, to = (start + frames) / sampleRate;
+    const { sampleRate } = this.data, from = start / sampleRate, to = (start + frames) / sampleRate, parts = [];
     const files = lanes.flatMap(lane => this.data.lanes[lane].files
       .filter(file => file.start < to && (file.end ?? Infinity) > from)
       .map(file => ({ lane, stem: stemOf(file.url) })));
-    if (!files.length) return [];
-    const samples = await this.load(files.map(file => file.stem), start, frames);
+    while (files.length) parts.push(this.sounds(files.splice(0, STEMS_AT_ONCE), start, frames));
+    return (await Promise.all(parts)).flat();
+  }
+
+  async sounds(files, start, frames) {
+    const { sampleRate, channels } = this.data, times = Math.ceil(LOWEST_RATE / sampleRate);
+    const samples = new Int16Array(await this.load({ stems: files.map(file => file.stem), start, frames }));
     const step = files.length * channels, count = samples.length / step;
     return files.map(({ lane }, place) => {
-      const buffer = this.context.createBuffer(channels, count, sampleRate);
+      const buffer = this.context.createBuffer(channels, count * times, sampleRate * times);
       for (let channel = 0; channel < channels; channel += 1) {
         const values = buffer.getChannelData(channel);
-        for (let frame = 0, at = place * channels + channel; frame < count; frame += 1, at += step) {
-          values[frame] = samples[at] / FULL_SCALE;
+        for (let to = 0; to < values.length; to += 1) {
+          values[to] = samples[Math.floor(to / times) * step + place * channels + channel] / FULL_SCALE;
         }
       }
       return { lane, buffer };
@@ -109,7 +130,6 @@ export class Windows extends UssRayPlayer.OneClock {
   }
 }
 
-/** Samples of 16 bits of values in [-1, 1]. */
 export const pcm = (length, value) => Int16Array.from({ length }, (_, at) => FULL_SCALE * Math.max(-1, Math.min(1, value(at))));
 
 /** Samples of 16 bits, in pieces, as a WAV file. */

@@ -66,6 +66,13 @@ def test_a_click_is_seen_at_its_time() -> None:
         assert column / picture.power_db.shape[1] == pytest.approx(0.75, abs=0.01)
 
 
+def test_silence_is_dark() -> None:
+    silence = np.zeros((1, RATE), np.float32)
+    picture, noise = measured(silence, block=RATE), measured(silence + 1e-4, block=RATE)
+    assert picture.power_db.max() < picture.top_db - 100
+    assert noise.top_db == noise.power_db.max()
+
+
 def test_opposite_channels_do_not_cancel() -> None:
     tone = a_tone(440.0, 0.5)
     both = measured(np.concatenate([tone, -tone]), block=RATE)
