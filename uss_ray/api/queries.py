@@ -65,7 +65,8 @@ def plan_targets(request: SoundRequest, *, engine: SeparationEngine) -> Plan:
     Raises
     ------
     QueryError
-        If a name, text or folder stands for nothing, or for what the weights do not know.
+        If a name, text or folder stands for nothing, or for what the weights do not know; or if what is asked for is
+        excluded as well.
     ConfigError, WeightsError
         If settings and weights do not fit each other.
     RecordingError
@@ -90,10 +91,11 @@ def plan_targets(request: SoundRequest, *, engine: SeparationEngine) -> Plan:
         asked.append(("text", target))
         matches.append((text, match))
     exclude = targets_for_classes(vocabulary, names=query.exclude, asking=asking) if query.exclude else ()
+    chosen = _without_excluded(_each_once(asked), exclude=exclude)
     if query.example_folder is not None:
+        # Not among what is given once: a folder that is called as a union is refused, and never passed over.
         folder = Store(query.example_folder, request.storage)
-        asked.append(("example", _example_target(folder, engine, settings)))
-    chosen = _each_once(asked)
+        chosen.append(("example", _example_target(folder, engine, settings)))
     separation = engine.fit(SeparationPlan(tuple(target for _, target in chosen), exclude), settings=settings)
     kinds: list[Kind] = [kind for kind, _ in chosen] or ["rest"]
     return Plan(
@@ -111,6 +113,31 @@ def plan_targets(request: SoundRequest, *, engine: SeparationEngine) -> Plan:
         ),
         matches=tuple(matches),
     )
+
+
+def _without_excluded(
+    asked: Sequence[tuple[Kind, Target]], *, exclude: Sequence[Target]
+) -> list[tuple[Kind, Target]]:
+    """Leave out nodes and events that are excluded whole: their rows would call absent what sounds."""
+    if not exclude:
+        return list(asked)
+    excluded = {index for target in exclude for index in target.class_indexes}
+    names = " + ".join(target.label for target in exclude)
+    kept: list[tuple[Kind, Target]] = []
+    for kind, target in asked:
+        if target.condition is not None or not excluded.issuperset(target.class_indexes):
+            kept.append((kind, target))
+        elif kind not in ("node", "event") or not target.is_gated:
+            raise QueryError(
+                target.label,
+                expected="a sound of which an exclusion leaves something",
+                found=f"both asked for and excluded, by {names}",
+            )
+    if asked and not kept:
+        raise QueryError(
+            f"exclude {names}", expected="something to be left of what is asked for", found="nothing"
+        )
+    return kept
 
 
 def _each_once(asked: Sequence[tuple[Kind, Target]]) -> list[tuple[Kind, Target]]:

@@ -54,7 +54,7 @@ class FindSounds(Settings):
     """Find recordings and spans by what was heard, from the index of an output."""
 
     output: Location = Field(
-        description="Folder or URI that `archive` or `separate` wrote, or the folder of one recording in it."
+        description="Folder or URI that `archive` or `separate` wrote, or the folder of one recording in it or of some."
     )
     classes: tuple[str, ...] = Field(
         default=(),
@@ -121,19 +121,19 @@ def run(arguments: Sequence[str]) -> int:
     from uss_ray.store.store import Store
 
     vocabulary = Vocabulary.load(ontology_path=asked.ontology, classes_path=asked.class_list)
-    root, recording = root_of(Store(asked.output, asked.storage, OutputError))
+    root, below = root_of(Store(asked.output, asked.storage, OutputError))
     known = _known(vocabulary, weights_sha256=weights_of(root)) if asked.texts else None
     matches = tuple((text, known.resolve_text(text)) for text in asked.texts) if known else ()
     show_matches(matches)
     names = [*asked.classes, *(match.node.node_id for _, match in matches)]
-    if recording is not None and asked.recordings:
-        raise ConfigError("find --recording", expected="an output root", found=f"the folder of {recording}")
+    if below and asked.recordings:
+        raise ConfigError("find --recording", expected="an output root", found=f"the folder of {below[0]}")
     wanted = Wanted(
         node_ids=nodes_named(names, vocabulary=vocabulary, exact=asked.exact) if names else None,
         min_probability=asked.min_probability,
         min_seconds=asked.min_seconds,
         statuses=cast("tuple[Status, ...]", asked.statuses),
-        recordings=asked.recordings if recording is None else (recording,),
+        recordings=asked.recordings or below,
     )
     findings = _sorted(_told_if_none(find(root, wanted=wanted), root=root, wanted=wanted), asked)
     if asked.labels:

@@ -195,7 +195,8 @@ class Vocabulary:
             )
         if not named:
             expected = f"a class index from 0 to {len(self.classes) - 1}, a node id or a label"
-            raise QueryError(text, expected=expected + _hint(self._near_labels(text)), found="no such name")
+            found = "no such name" if text else "an empty name"
+            raise QueryError(text or "query", expected=expected + _hint(self._near_labels(text)), found=found)
         return named[0]
 
     def resolve_text(self, text: str, *, prefers: Callable[[str], bool] | None = None) -> TextMatch:

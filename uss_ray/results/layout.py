@@ -26,8 +26,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -103,6 +104,43 @@ def recording_folder(recording: str) -> str:
 def former_folder(recording: str) -> str:
     """Place the folder of a recording as outputs of before have it: it may be that of another one today."""
     return "/".join(_encoded_parts(recording, taken_suffixes=RECORDING_SUFFIXES))
+
+
+def recordings_in(folder: str) -> tuple[str, ...]:
+    """Say which recordings can have their results in a folder, the other way round.
+
+    Parameters
+    ----------
+    folder : str
+        Relative to the output root.
+
+    Returns
+    -------
+    tuple of str
+        Ids whose folder it is, as outputs of now or of before have it, and patterns (``*``) of ids below it.
+
+    Examples
+    --------
+    >>> recordings_in("s1.stems"), recordings_in("a%2Ewav/10%3A00.wav")[:1]
+    (('s1', 's1.stems/*'), ('a.wav/10%3A00.wav',))
+    """
+    parts = folder.split("/")
+    names = ["/".join(name) for name in itertools.product(*map(_decoded, parts))]
+    unended = [name.removesuffix(FOLDER_SUFFIX) for name in names if name.endswith(FOLDER_SUFFIX)]
+    own = [name for name in (*names, *unended) if folder in (recording_folder(name), former_folder(name))]
+    return (*own, *(f"{name}/*" for name in names))
+
+
+def _decoded(part: str) -> Iterator[str]:
+    """Give a part of a folder's name as it is, and as it was if its first letter or its last dot was encoded."""
+    begun = [part]
+    if re.match(r"%[2-7][0-9A-F]", part):
+        begun.append(chr(int(part[1:3], 16)) + part[3:])
+    for name in begun:
+        yield name
+        stem, _, suffix = name.rpartition(encoded("."))
+        if stem:
+            yield f"{stem}.{suffix}"
 
 
 def _encoded_parts(recording: str, *, taken_suffixes: Collection[str]) -> list[str]:

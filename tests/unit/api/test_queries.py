@@ -47,6 +47,52 @@ def test_an_exclusion_alone_asks_for_the_rest(engine):
     assert [target.label for target in plan.separation.exclude] == ["Dog"]
 
 
+def test_what_is_excluded_whole_has_no_row_that_calls_it_absent(engine):
+    for asked in ({"levels": (1, 3)}, {"events": True}):
+        with_dog = plan_of(engine, **asked).stems.keys
+        plan = plan_of(engine, exclude=("Animal",), **asked)
+        left_out = set(with_dog) - set(plan.stems.keys)
+        ontology = engine.vocabulary.ontology
+        assert {"Animal" if "levels" in asked else "Bark", "Dog"} <= {
+            ontology.node(key).label for key in left_out
+        }
+        assert "Speech" in {stem.label for stem in plan.stems}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"classes": ("Dog",), "exclude": ("Dog",)},
+        {"classes": ("Speech", "Dog"), "exclude": ("Animal",)},
+        {"texts": ("a dog",), "exclude": ("Animal",)},
+        {"classes": ("Dog", "Domestic animals, pets"), "union": True, "exclude": ("Animal",)},
+        {"levels": (1,), "classes": ("Animal",), "exclude": ("Animal",)},
+    ],
+)
+def test_what_is_asked_for_and_excluded_is_refused(engine, query):
+    with pytest.raises(QueryError, match="both asked for and excluded, by"):
+        plan_of(engine, **query)
+
+
+def test_an_exclusion_that_leaves_nothing_is_refused(engine):
+    roots = tuple(stem.label for stem in plan_of(engine, levels=(1,)).stems)
+    with pytest.raises(QueryError, match="expected something to be left"):
+        plan_of(engine, levels=(1,), exclude=roots, allow_unknown=True)
+
+
+def test_a_part_of_what_is_asked_for_may_be_excluded(engine):
+    plan = plan_of(engine, classes=("Animal", "Speech"), exclude=("Dog",))
+    assert [stem.label for stem in plan.stems] == ["Animal", "Speech"]
+
+
+def test_examples_in_a_folder_that_is_called_as_a_union_are_not_passed_over(engine, tmp_path):
+    folder = tmp_path / "dog speech"
+    folder.mkdir()
+    soundfile.write(folder / "a.wav", tone(DOG, 3.0, sample_rate=RATE), RATE)
+    with pytest.raises(QueryError, match="query:dog-speech"):
+        plan_of(engine, classes=("Dog", "Speech"), union=True, example_folder=str(folder))
+
+
 def test_levels_are_those_of_the_settings_hierarchy(engine):
     graph = plan_of(engine, levels=(2,))
     published = plan_of(engine, SeparationSettings.published(), levels=(2,))

@@ -175,6 +175,8 @@ def test_the_folder_of_a_recording_is_searched_for_that_recording(command, outpu
     assert [json.loads(line)["label"] for line in command("find", folder, "--json").out.splitlines()] == [
         "Cat"
     ]
+    below = command("find", output / "field", "--json").out.splitlines()
+    assert [json.loads(line)["label"] for line in below] == ["Dog", "Bark", "Cat"]
     refused = command("find", folder, "--recording", "x")
     assert refused.exit_code == 2
     assert "the folder of field/å 4.wav" in refused.err

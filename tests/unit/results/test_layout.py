@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import get_args
 
+import pytest
+
 from uss_ray.results.layout import (
     free_slug,
     index_path,
@@ -11,6 +13,7 @@ from uss_ray.results.layout import (
     label_path,
     part_folder,
     recording_folder,
+    recordings_in,
     report_path,
     span_stem_path,
     stem_path,
@@ -55,3 +58,26 @@ def test_names_of_spans_and_parts_sort_as_they_follow_each_other() -> None:
     folders = [part_folder("00ff", number) for number in (0, 9, 10, 99_999)]
     assert folders == sorted(folders)
     assert all(folder.startswith(".parts/00ff/") for folder in folders)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tapes/a.wav",
+        "2026-01-01T10%3A00%3A00.wav",
+        "nl%0Aname.wav",
+        "s1",
+        "s1/mic1",
+        "a.wav/b.wav",
+        "a.b.wav/b",
+        "x.stems/y.stems/z.wav",
+        "run.json",
+        "a/level-1",
+        ".hidden/.a.wav",
+        ".a.wav/x.wav",
+        "100%25.wav",
+        "%69ndex/a.wav",
+    ],
+)
+def test_the_recordings_of_a_folder_are_found_from_its_name(name: str) -> None:
+    assert name in recordings_in(recording_folder(name))

@@ -13,7 +13,6 @@ from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
-from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,6 +22,7 @@ from pyarrow.parquet import ParquetFile
 from uss_ray.errors import ConfigError, DataError, OutputError, UssRayError
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.results.index.table import INDEX_STATUSES, Status, check_index_version, index_parts
+from uss_ray.results.layout import recordings_in
 from uss_ray.store.store import FoundFile, Location, Store
 
 HEARD: tuple[Status, ...] = ("written", "detected")
@@ -202,30 +202,29 @@ def nodes_named(names: Iterable[str], *, vocabulary: Vocabulary, exact: bool = F
     return frozenset(found)
 
 
-def root_of(folder: Store) -> tuple[Store, str | None]:
+def root_of(folder: Store) -> tuple[Store, tuple[str, ...]]:
     """Find the output root that a folder of results belongs to.
 
     Parameters
     ----------
     folder : Store
-        An output root, or the folder of a recording below one.
+        An output root, or the folder of a recording below one, or a folder of such folders.
 
     Returns
     -------
     root : Store
         The same, if nothing above it has an index.
-    recording_id : str or None
-        Of the recording whose folder it is; None for a root.
+    recordings : tuple of str
+        For `Wanted`: the recordings whose results lie there; none for a root.
     """
     root = folder
     for _ in range(_FOLDERS_UP):
         if _has_index(root):
-            name = folder.relative_to(root) if root != folder else None
-            return root, None if name is None else unquote(name)
+            return root, recordings_in(folder.relative_to(root)) if root != folder else ()
         if root.parent == root:
             break
         root = root.parent
-    return folder, None
+    return folder, ()
 
 
 def weights_of(root: Store) -> str | None:
@@ -260,7 +259,7 @@ def _has_index(root: Store) -> bool:
 def _pattern(recording: str) -> str:
     """Turn an id with ``*`` and ``?`` into a regular expression of RE2."""
     marks = {"*": ".*", "?": "."}
-    return "".join(marks.get(part) or f"\\Q{part}\\E" for part in re.split(r"([*?])", recording) if part)
+    return "".join(marks.get(part) or re.escape(part) for part in re.split(r"([*?])", recording) if part)
 
 
 def find(root: Location | Store, *, wanted: Wanted) -> Iterator[Finding]:
