@@ -344,7 +344,9 @@ class StemWriter:
             self._encode(piece)
         self.frames += len(interleaved)
 
-    def _encode(self, interleaved: NDArray[np.float32] | NDArray[np.int16]) -> None:
+    def _encode(self, interleaved: NDArray[np.float32] | NDArray[np.int16] | NDArray[np.int32]) -> None:
+        if self._format == "wav" and interleaved.dtype == np.float32 and self._subtype != "FLOAT":
+            interleaved = _rounded(interleaved, bits=8 * _SAMPLE_BYTES[self._subtype])
         try:
             self._encoder.write(interleaved)
         # soundfile asserts that every frame was taken; that is how a short write shows.
@@ -381,6 +383,17 @@ class StemWriter:
 
     def _wav_max_frames(self) -> int:
         return _WAV_MAX_BYTES // (self.channels * _SAMPLE_BYTES[self._subtype])
+
+
+def _rounded(samples: NDArray[np.floating], *, bits: int) -> NDArray[np.int32]:
+    """Round samples to the nearest of some bits, at the upper end of 32, as FLAC does.
+
+    libsndfile cuts the samples of a WAV down: half a bit off in each stem, and one way in all of them, so that their
+    sum is not the recording's.
+    """
+    scaled = samples * np.float32(1 << (bits - 1))
+    np.clip(np.rint(scaled, out=scaled), -(1 << (bits - 1)), (1 << (bits - 1)) - 1, out=scaled)
+    return np.asarray(scaled.astype(np.int32) << (32 - bits))
 
 
 def _checked_subtype(subtype: str | None, *, stem_format: StemFormat) -> StemSubtype:

@@ -122,13 +122,15 @@ def recordings_in(folder: str) -> tuple[str, ...]:
     Examples
     --------
     >>> recordings_in("s1.stems"), recordings_in("a%2Ewav/10%3A00.wav")[:1]
-    (('s1', 's1.stems/*'), ('a.wav/10%3A00.wav',))
+    (('s1', 's1.stems', 's1.stems/*'), ('a.wav/10%3A00.wav',))
     """
     parts = folder.split("/")
     names = ["/".join(name) for name in itertools.product(*map(_decoded, parts))]
     unended = [name.removesuffix(FOLDER_SUFFIX) for name in names if name.endswith(FOLDER_SUFFIX)]
-    own = [name for name in (*names, *unended) if folder in (recording_folder(name), former_folder(name))]
-    return (*own, *(f"{name}/*" for name in names))
+    own = [
+        name for of in (recording_folder, former_folder) for name in (*unended, *names) if of(name) == folder
+    ]
+    return tuple(dict.fromkeys((*own, *(f"{name}/*" for name in names))))
 
 
 def _decoded(part: str) -> Iterator[str]:

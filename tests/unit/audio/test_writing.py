@@ -55,6 +55,21 @@ def test_what_is_written_in_blocks_is_read_back(
     assert np.abs(read_back(path) - waveform).max() <= tolerance
 
 
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
+def test_integers_are_the_nearest_whichever_the_container(subtype: str, tmp_path: Path) -> None:
+    step = 2.0 ** (-15 if subtype == "PCM_16" else -23)
+    waveform = np.concatenate([noise(5000), 0.3 * step * noise(5000), [[1.0, -1.0, 0.0]]], axis=1)
+    found = []
+    for format in ("flac", "wav"):
+        path = tmp_path / f"stem.{format}"
+        with StemWriter(path, sample_rate=RATE, channels=1, format=format, subtype=subtype) as writer:
+            writer.write(waveform.astype(np.float32))
+        found.append(soundfile.read(path)[0])
+    np.testing.assert_array_equal(*found)
+    assert np.abs(found[1] - waveform.astype(np.float32)[0])[:-3].max() <= 0.5 * step
+    assert found[1][-3:].tolist() == [1.0 - step, -1.0, 0.0]
+
+
 def test_close_tells_what_was_committed(tmp_path: Path) -> None:
     path = tmp_path / "сова 🦉.flac"
     writer = StemWriter(path, sample_rate=RATE, channels=1)
