@@ -121,8 +121,8 @@ def recordings_in(folder: str) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> recordings_in("s1.stems"), recordings_in("a%2Ewav/10%3A00.wav")[:1]
-    (('s1', 's1.stems', 's1.stems/*'), ('a.wav/10%3A00.wav',))
+    >>> recordings_in("tapes/10%3A00.wav"), recordings_in("s1.stems")
+    (('tapes/10%3A00.wav', 'tapes/10%3A00.wav/*'), ('s1', 's1.stems', 's1.stems/*'))
     """
     parts = folder.split("/")
     names = ["/".join(name) for name in itertools.product(*map(_decoded, parts))]
