@@ -346,7 +346,9 @@ class StemWriter:
 
     def _encode(self, interleaved: NDArray[np.float32] | NDArray[np.int16] | NDArray[np.int32]) -> None:
         if self._format == "wav" and interleaved.dtype == np.float32 and self._subtype != "FLOAT":
-            interleaved = _rounded(interleaved, bits=8 * _SAMPLE_BYTES[self._subtype])
+            interleaved = _rounded(
+                interleaved.astype(np.float32, copy=False), bits=8 * _SAMPLE_BYTES[self._subtype]
+            )
         try:
             self._encoder.write(interleaved)
         # soundfile asserts that every frame was taken; that is how a short write shows.

@@ -179,6 +179,7 @@ def _for_one_stem(request: SeparationRequest, *, folder: Path) -> SeparationRequ
 
 def _stem_of(separated: SeparatedRecording, given: Input, *, folder: Path, write: WriteOptions) -> Path:
     """Give the file of the only stem; of a silent one, a file of silence that says the same of itself."""
+    from uss_ray.audio.capacity import stem_encoding
     from uss_ray.audio.codec import StemWriter
     from uss_ray.results.stems.files import stem_tags
 
@@ -187,13 +188,14 @@ def _stem_of(separated: SeparatedRecording, given: Input, *, folder: Path, write
         return Path(name)
     note(f"{row.label}: {row.status}")
     with given.opened() as opened:
-        tags = opened.reader.tagged_spec().tags if write.metadata else None
+        spec = opened.reader.tagged_spec()
     path = folder / "silence"
+    chosen, subtype = stem_encoding(spec, stem_format=write.stem_format, item=row.recording_id)
     with StemWriter(
-        path, sample_rate=row.sample_rate or 1, channels=row.channels or 1, format=write.stem_format
+        path, sample_rate=spec.sample_rate, channels=spec.channels, format=chosen, subtype=subtype
     ) as writer:
         writer.write_silence(row.frames or 0)
-        writer.close(stem_tags(tags, label=row.label, key=row.node_id))
+        writer.close(stem_tags(spec.tags if write.metadata else None, label=row.label, key=row.node_id))
     return path
 
 

@@ -263,11 +263,14 @@ def test_a_recording_comes_from_a_pipe_and_one_stem_goes_to_another(piped, make_
     assert (len(stem), rate) == (sf.info(recording).frames, sf.info(recording).samplerate)
     assert piped("-", "-o", out, "--levels", "1", "--no-report", sound=recording.read_bytes()).returncode == 0
     assert "stdin.stems/level-1/residual.flac" in stems_of(out)
-    with sf.SoundFile(recording, "w", 32_000, 1, "PCM_16") as file:
+    with sf.SoundFile(recording, "w", 32_000, 9, "PCM_24") as file:
         file.title = "The yard"
-        file.write(np.zeros(10_001))
+        file.write(np.zeros((10_001, 9)))
     with sf.SoundFile(io.BytesIO(piped(recording, "-o", "-", "--class", "Dog").stdout)) as silence:
         assert (silence.frames, silence.samplerate, np.abs(silence.read()).max()) == (10_001, 32_000, 0)
+        assert (silence.format, silence.subtype) == ("WAV", "PCM_24"), (
+            "as a stem that sounds: 9 channels are no FLAC"
+        )
         assert silence.title == "The yard"
         assert "Dog (/m/0bt9lr), separated by USS-Ray" in silence.comment
 
