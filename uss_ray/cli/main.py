@@ -5,6 +5,7 @@ Only the module of the command that was asked for is imported.
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import sys
@@ -15,7 +16,7 @@ from typing import Final, NamedTuple
 from uss_ray.c_stderr import keep_python_apart
 from uss_ray.cli.notes import let_go_of_stdout, note, quiet
 from uss_ray.cli.stopping import end_on_signals, stopped_code
-from uss_ray.errors import ConfigError, UssRayError
+from uss_ray.errors import ConfigError, OutputError, UssRayError
 from uss_ray.threads import wait_patiently
 from uss_ray.wording import log_plainly, show_exception
 
@@ -25,6 +26,7 @@ _HELP = ("-h", "--help")
 _WRONG_USAGE = 2
 _INTERRUPTED = 128 + 2
 _READER_GONE = 128 + 13
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 # What only lists has done its work when whoever reads the list has enough, as `head` has.
 _LISTINGS = (*_HELP, "--version", "find", "ontology", "weights", "data", "completion")
 _GROUPS = {
@@ -120,6 +122,13 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         let_go_of_stdout()
         return 0 if not arguments or arguments[0] in _LISTINGS or _HELP[1] in arguments else _READER_GONE
+    except OSError as error:
+        # What has a name is a file's fault, which whoever writes it words; standard output has none.
+        if debug or error.errno not in _FULL or error.filename is not None:
+            raise
+        let_go_of_stdout()
+        sys.stderr.write(f"error: standard output: expected room for more, found {error.strerror}\n")
+        return OutputError.exit_code
     except UssRayError as error:
         if debug:
             raise

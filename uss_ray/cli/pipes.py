@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from uss_ray.errors import ConfigError
+from uss_ray.errors import ConfigError, OutputError
 
 PIPE: Final = "-"
 STDIN_NAME: Final = "stdin"
@@ -20,12 +20,18 @@ def receive(folder: Path) -> Path:
     ------
     ConfigError
         If a person would have to type it.
+    OutputError
+        If there is no room for it.
     """
     if sys.stdin.isatty():
         raise ConfigError("-", expected="a recording from a pipe or a file", found="a terminal")
     path = folder / STDIN_NAME
-    with path.open("wb") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
+    try:
+        with path.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+    except OSError as error:
+        found = error.strerror or type(error).__name__
+        raise OutputError(str(path), expected="room to keep standard input", found=found) from error
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,28 @@ def test_work_whose_reader_is_gone_ends_as_a_shell_expects(monkeypatch):
     assert main.run(["separate", "a.wav", "-o", "out"]) == 141
     assert main.run(["find", "out"]) == 0
     assert let_go == [True, True]
+
+
+def test_a_full_disk_behind_standard_output_is_a_line_and_the_exit_code_of_outputs(monkeypatch, capfd):
+    monkeypatch.setattr(main, "let_go_of_stdout", lambda: None)
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main.run(["--help"]) == 6
+        monkeypatch.undo()
+        with contextlib.suppress(OSError):
+            full.close()
+    assert capfd.readouterr().err == (
+        "error: standard output: expected room for more, found No space left on device\n"
+    )
+
+
+def test_an_error_of_the_system_that_nobody_foresaw_keeps_its_traceback(monkeypatch):
+    def fail(*_: object, **__: object) -> int:
+        raise PermissionError(13, "Permission denied", "/nowhere")
+
+    monkeypatch.setattr(main, "_dispatch", fail)
+    with pytest.raises(PermissionError):
+        main.run(["find", "x"])
 
 
 def test_the_version_is_printed(command):
