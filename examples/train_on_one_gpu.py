@@ -459,8 +459,8 @@ def _separator_recipe(
         ),
         plan=PlanSettings(seed=options.seed, batch_size=options.batch, lanes=1),
         mixtures=MixtureSettings(
-            two_sources=0.8,
-            three_sources=0.2,
+            two_sources=1.0 - options.three_sources,
+            three_sources=options.three_sources,
             snr_range_db=options.snr_range,
             partners="labels",
             absent=options.absent,
@@ -531,6 +531,7 @@ def main() -> None:
     parser.add_argument("--tagger", help="weights that mine anchors")
     parser.add_argument("--separator-of", help="weights whose separator goes with the tagger")
     parser.add_argument("--snr-range", type=float, default=5.0, help="dB by which levels of sources differ")
+    parser.add_argument("--three-sources", type=float, default=0.2, help="share of items with three of them")
     parser.add_argument("--absent", type=float, default=0.12, help="share of items without their target")
     parser.add_argument("--average", type=float, default=0.999, help="decay of the moving average")
     parser.add_argument("--widths", nargs="+", choices=sorted(_WIDTHS), default=["8", "12", "16"])
