@@ -33,7 +33,7 @@ _TYPES = {
 }
 _NEVER_CHANGES = {"cache-control": "private, max-age=3600, immutable"}
 _DRAWN_AT_ONCE = 2
-_MOST_LETTERS = 14_000  # of names, hundreds of stems: a proxy before the service takes 16 KB of header
+_MOST_LETTERS = 5000  # of names: a server takes addresses of 64 KiB, and a letter may be twelve of them
 _MOST_GAIN = 10.0
 
 
@@ -115,7 +115,7 @@ def mix(
     result_id: str,
     stems: Annotated[str, Query(max_length=_MOST_LETTERS)],
     gains: Annotated[
-        str, Query(max_length=6000, pattern="^[0-9.,]*$", description="One for each stem; without, 1.")
+        str, Query(max_length=1000, pattern="^[0-9.,]*$", description="One for each stem; without, 1.")
     ] = "",
 ) -> Response:
     """Give several stems added up, as a WAV file of 16 bits; one that is named twice is added twice."""
