@@ -71,7 +71,11 @@ def test_a_job_whose_head_was_killed_goes_on_with_another_ray(
     keeper.look()
     order = ray.orders.pop()
     # Ray waits a minute for a head that comes back; none does.
-    environment = {**os.environ, VARIABLE: order.canonical_json(), "RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
+    environment = {
+        **os.environ,
+        VARIABLE: order.canonical_json(),
+        "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
+    }
     environment.pop("RAY_ADDRESS", None)
     with (tmp_path / "log").open("wb") as log:
         driver = subprocess.Popen(DRIVER, env=environment, stdout=log, stderr=log, start_new_session=True)
