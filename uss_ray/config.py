@@ -12,13 +12,16 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from uss_ray.errors import ConfigError, DataError, UssRayError
 from uss_ray.parsing import read_json
+
+if TYPE_CHECKING:
+    from yaml import Node
 
 _BASE = "base"
 _ARCHITECTURE = "architecture"
@@ -32,6 +35,7 @@ _EXPECTED = {
     "less_than": "less than {lt:g}",
     "less_than_equal": "at most {le:g}",
     "string_too_short": "a text that is not empty",
+    "union_tag_invalid": "one of {expected_tags} as {discriminator}",
 }
 
 Count = Annotated[int, Field(strict=True, ge=1)]
@@ -263,18 +267,45 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     import yaml  # not at the top: who makes settings in Python or reads a help reads no file
 
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        twice = _named_twice(yaml.compose(text, Loader=yaml.SafeLoader))
+        values = yaml.safe_load(text)
     except OSError as error:
         found = error.strerror or str(error)
         raise ConfigError(str(path), expected="a YAML file of settings", found=found) from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         found = " ".join(str(error).split())
         raise ConfigError(str(path), expected="a YAML file of settings", found=found) from error
+    if twice is not None:  # YAML lets the last one win, which drops what the others say without a word
+        raise ConfigError(f"{path} line {twice[1]}", expected="each setting once", found=f"{twice[0]} again")
     if values is None:
         return {}
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise ConfigError(str(path), expected="settings by their names", found=type(values).__name__)
     return values
+
+
+def _named_twice(root: Node | None) -> tuple[str, int] | None:
+    """Find a key that its mapping has before, and its line."""
+    from yaml import CollectionNode, MappingNode
+
+    waiting, met = [root], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if not isinstance(node, CollectionNode) or id(node) in met:  # an alias may lead to what holds it
+            continue
+        met.add(id(node))
+        if not isinstance(node, MappingNode):
+            waiting += node.value
+            continue
+        seen = set[str]()
+        for key, value in node.value:
+            name = str(key.value)
+            if name in seen:
+                return name, key.start_mark.line + 1
+            seen.add(name)
+            waiting.append(value)
+    return None
 
 
 def _config_error(model: type[Settings], error: ValidationError) -> ConfigError:

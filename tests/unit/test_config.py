@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 from pydantic import Field
@@ -21,6 +21,18 @@ class Recipe(Settings):
     name: str = "base"
     floor_dbfs: float | None = None
     loss: Loss = Loss()
+
+
+class Small(Settings):
+    architecture: Literal["small"] = "small"
+
+
+class Large(Settings):
+    architecture: Literal["large"] = "large"
+
+
+class Built(Settings):
+    network: Annotated[Small | Large, Field(discriminator="architecture")] = Small()
 
 
 class Placed(Settings):
@@ -47,6 +59,13 @@ def test_a_bad_value_is_named(values, message):
     with pytest.raises(ConfigError) as caught:
         Recipe(**values)
     assert str(caught.value).endswith(message)
+
+
+def test_an_unknown_choice_is_told_which_there_are() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^built network: expected one of 'small', 'large' as 'architecture', found"
+    ):
+        Built(network={"architecture": "huge"})
 
 
 @pytest.mark.parametrize("name", ["auto", "cpu", "cuda", "cuda:1"])
@@ -98,6 +117,12 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path):
         ("base: a.yaml\n", "a circle"),
         ("base: b.yaml\n", "No such file"),
         ("stepz: 3\n", "'steps'"),
+        (
+            "loss: {kind: snr}\nsteps: 3\nloss: {weight: 2}\n",
+            "line 3: expected each setting once, found loss again",
+        ),
+        ("loss:\n  kind: l1\n  kind: snr\n", "line 3.*kind again"),
+        ("loss: &a {kind: *a}\n", "loss"),
     ],
 )
 def test_a_bad_file_is_named(tmp_path: Path, text: str, message: str):

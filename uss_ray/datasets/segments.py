@@ -22,6 +22,7 @@ from uss_ray.store.store import Location, Store
 # Most clips share their label list with others: remembering the lists halves the time.
 _REMEMBERED_LISTS = 1 << 16
 _FIELDS = 4
+_LONGEST_SHOWN = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,9 @@ def _record(
 ) -> ClipRecord:
     if len(row) != _FIELDS:
         raise DataError(
-            where(), expected="four fields, the labels in quotes", found=f"{len(row)}: {', '.join(row)[:80]}"
+            where(),
+            expected="four fields, the labels in quotes",
+            found=f"{len(row)}: {_brief(', '.join(row))}",
         )
     clip_id, start_text, end_text, labels = row
     if not clip_id.strip():
@@ -123,12 +126,19 @@ def _record(
         start, end = math.nan, math.nan
     if not 0 <= start < end < math.inf:
         raise DataError(
-            where(), expected="start and end in seconds, 0 <= start < end", found=f"{start_text}, {end_text}"
+            where(),
+            expected="start and end in seconds, 0 <= start < end",
+            found=_brief(f"{start_text}, {end_text}"),
         )
     indexes = indexes_of(labels)
     if isinstance(indexes, str):
-        raise DataError(where(), expected="labels of the class list", found=indexes)
+        raise DataError(where(), expected="labels of the class list", found=_brief(indexes))
     return ClipRecord(clip_id.strip(), start, end, indexes)
+
+
+def _brief(found: str) -> str:
+    """Give the beginning, in one line: where a quote is never closed, a field goes on to the end of the file."""
+    return " ".join(found[:_LONGEST_SHOWN].split())
 
 
 def _label_parser(class_index: Mapping[str, int]) -> Callable[[str], tuple[int, ...] | str]:

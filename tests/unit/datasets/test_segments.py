@@ -42,6 +42,14 @@ def test_a_wrong_line_is_named(tmp_path: Path, body: str, said: str) -> None:
         read_segments(write(tmp_path, body), class_index=INDEX)
 
 
+def test_a_quote_that_is_never_closed_is_told_of_in_one_short_line(tmp_path: Path) -> None:
+    path = write(tmp_path, 'x, 0, 10, "/m/9\n' + "y, 0, 10, /m/9\n" * 100)
+    with pytest.raises(DataError) as caught:
+        read_segments(path, class_index=INDEX)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < len(str(path)) + 200
+
+
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.csv"):
         read_segments(tmp_path / "none.csv", class_index=INDEX)
