@@ -182,6 +182,12 @@ def test_what_a_person_says_is_kept_and_saved_for_the_loader(dogs: Any, tmp_path
     )  # a browser may hand over what is kept a little later than the page
     dogs.select_option("#judged", "done")
     becomes(lambda: names(dogs), ["tape 199.wav", "tape 198.wav"])
+    kept = dogs.evaluate("Object.entries(localStorage)[0]")
+    dogs.evaluate("([key]) => localStorage.setItem(key, '[]')", kept)  # of which a page has no event
+    sees(said).to_have_text("none yet")
+    dogs.evaluate("([key, text]) => localStorage.setItem(key, text)", kept)
+    sees(said).to_have_text("1 right, 1 wrong")
+    becomes(lambda: names(dogs), ["tape 199.wav", "tape 198.wav"])
     dogs.on("dialog", lambda dialog: dialog.accept())
     for _ in range(2):  # the same file may be chosen again
         dogs.click("#forget")

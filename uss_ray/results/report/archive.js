@@ -30,6 +30,7 @@
   const address = path => path.split('/').map(encodeURIComponent).join('/');
 
   let corrections = new Map();
+  let read = null; // what the browser kept of them when it was last looked at
   let chosen = null; // a sound, or 'recordings'
   let shown = ROWS;
   let playing = null;
@@ -275,14 +276,18 @@
     };
   }
 
-  /** What was said in other windows since counts too. */
+  /** What was said in other windows since counts too; tells whether there is any. */
   function recall() {
     const kept = store('getItem');
-    if (kept) corrections = new Map(JSON.parse(kept));
+    const isNew = kept !== null && kept !== read;
+    if (isNew) corrections = new Map(JSON.parse(kept));
+    read = kept;
+    return isNew;
   }
 
   function keep() {
-    store('setItem', JSON.stringify([...corrections]));
+    read = JSON.stringify([...corrections]);
+    store('setItem', read);
     sayCorrections();
   }
 
@@ -362,12 +367,13 @@
   });
 
   function refresh() {
-    recall();
+    if (!recall()) return;
     sayCorrections();
     show();
   }
   addEventListener('storage', event => event.key === key && refresh());
   addEventListener('pageshow', event => event.persisted && refresh());
+  setInterval(refresh, 2000); // a browser may hand over what it kept later than the page, and without an event
 
   recall();
   listSounds();
