@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 import soundfile
+import torch
 from numpy.typing import NDArray
 
 from uss_ray.anchors.anchor import Anchor
