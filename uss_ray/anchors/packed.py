@@ -364,7 +364,7 @@ def _read_part(place: Store) -> _Part:
     try:
         table = pq.read_table(io.BytesIO(place.raising(DataError).read()), use_threads=False)
         return _Part(table, _PartFacts.model_validate_json((table.schema.metadata or {})[_FACTS_KEY]))
-    except (pa.ArrowException, KeyError, ValidationError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValidationError) as error:
         found = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(str(place), expected="the catalogue of a packed shard", found=found) from error
 

@@ -221,7 +221,7 @@ class PackedAnchors:
 def _read_table(place: Store) -> pa.Table:
     try:
         return pq.read_table(io.BytesIO(place.read()), use_threads=False)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:
         raise DataError(str(place), expected="a Parquet file", found=_first_line(error)) from error
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from uss_ray.config import Location, Settings, load
 from uss_ray.errors import ConfigError, UssRayError
@@ -59,6 +59,18 @@ class TokenFile(Settings):
 
     tokens: tuple[Token, ...] = Field(min_length=1, description="One or more.")
 
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        known: dict[str, Token] = {}
+        for number, token in enumerate(self.tokens, start=1):
+            if (other := known.setdefault(token.sha256, token)) != token:
+                raise ConfigError(
+                    f"token {number}",
+                    expected="a sha256 of its own",
+                    found=f"that of a token of {other.tenant}",
+                )
+        return self
+
 
 class Tokens:
     """The tokens of a file, read again when it changes; a file that has become wrong leaves them as they were.
@@ -77,7 +89,7 @@ class Tokens:
         self._path = Path(path)
         self._lock = threading.Lock()
         self._seen = self._stamp()
-        self._tokens = load(self._path, TokenFile).tokens
+        self._tokens = self._read()
 
     @classmethod
     def of(cls, path: str | None) -> Self | None:
@@ -99,10 +111,20 @@ class Tokens:
                 stamp = self._stamp()
                 if stamp != self._seen:
                     self._seen = stamp
-                    self._tokens = load(self._path, TokenFile).tokens
+                    self._tokens = self._read()
             except UssRayError as error:
                 logger.error("tokens stay as they were: %s", error.reason)
             return self._tokens
+
+    def _read(self) -> tuple[Token, ...]:
+        try:
+            return load(self._path, TokenFile).tokens
+        except ConfigError as error:
+            if str(self._path) in error.item:
+                raise
+            # Of what stands where a digest should, nothing is repeated: it may be the token itself.
+            found = "something else" if error.item == "token sha256" else error.found
+            raise ConfigError(f"{self._path}, {error.item}", expected=error.expected, found=found) from None
 
     def _stamp(self) -> tuple[int, int, int]:
         try:

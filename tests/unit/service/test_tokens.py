@@ -48,7 +48,16 @@ def test_a_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
 def test_a_file_that_is_wrong_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "tokens.yaml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=r"tokens\.yaml") as refused:
+        Tokens(path)
+    assert "abc" not in str(refused.value)  # it may be a token
+
+
+@pytest.mark.parametrize("second", ["tenant: b", "tenant: a, prefixes: [/srv]"])
+def test_one_digest_is_one_tenants(tmp_path: Path, second: str) -> None:
+    path, digest = tmp_path / "tokens.yaml", "ab" * 32
+    path.write_text(f"tokens: [{{sha256: {digest}, tenant: a}}, {{sha256: {digest.upper()}, {second}}}]")
+    with pytest.raises(ConfigError, match=r"tokens\.yaml, token 2: .* that of a token of a"):
         Tokens(path)
 
 

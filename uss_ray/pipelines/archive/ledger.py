@@ -23,8 +23,10 @@ from uss_ray.errors import DataError, OutputError
 from uss_ray.records import INDEX_FOLDER, content_key, recording_key
 from uss_ray.results.index.failures import FailureTally, failed_jsonl
 from uss_ray.results.index.table import (
+    INDEX_SCHEMA,
     IndexRow,
     is_current_version,
+    parquet_of,
     read_index_part,
     write_index,
     write_index_part,
@@ -240,8 +242,12 @@ def _contents_now(output: Store, parts: Sequence[Store], contested: Keys) -> dic
     """Ask recordings what they hold now, as far as they tell."""
     places: dict[int, str] = {}
     for part in parts:
-        with part.open() as file:
+        with (
+            part.open() as file,
+            parquet_of(str(part), expected="a part of an index", error_type=OutputError),
+        ):
             table = pq.read_table(file, columns=["recording_id", "recording_uri"])
+            table.validate(full=True)
         named = dict(zip(table["recording_id"].to_pylist(), table["recording_uri"].to_pylist(), strict=True))
         keys = np.array([recording_key(name) for name in named], dtype=np.int64)
         places |= {
@@ -378,19 +384,19 @@ class _PartKeys:
 
 
 def _read_keys(part: Store) -> _PartKeys:
-    with part.open() as file:
-        try:
-            stored = pq.ParquetFile(file)
-            wanted = ["recording_id", "created_at", "recording_content"]
-            is_current = is_current_version(stored.schema_arrow)
-            table = stored.read([name for name in wanted if name in stored.schema_arrow.names])
-        except pa.ArrowInvalid as error:
-            raise OutputError(
-                str(part), expected="a part of an index", found=str(error).splitlines()[0]
-            ) from error
-    if "recording_content" not in table.column_names:  # version 1 or 2
-        table = table.append_column("recording_content", pa.nulls(len(table), pa.string()))
-    done = table.group_by(["recording_id", "created_at"]).aggregate([("recording_content", "max")])
+    with (
+        part.open() as file,
+        parquet_of(str(part), expected="a part of an index", error_type=OutputError),
+    ):
+        stored = pq.ParquetFile(file)
+        wanted = ["recording_id", "created_at", "recording_content"]
+        is_current = is_current_version(stored.schema_arrow)
+        there = [name for name in wanted if name in stored.schema_arrow.names]
+        table = stored.read(there).cast(pa.schema([INDEX_SCHEMA.field(name) for name in there]))
+        table.validate(full=True)
+        if "recording_content" not in table.column_names:  # version 1 or 2
+            table = table.append_column("recording_content", pa.nulls(len(table), pa.string()))
+        done = table.group_by(["recording_id", "created_at"]).aggregate([("recording_content", "max")])
     keys = np.array([recording_key(name) for name in done["recording_id"].to_pylist()], dtype=np.int64)
     contents = [content_key(tag) for tag in done["recording_content_max"].to_pylist()]
     return _PartKeys(

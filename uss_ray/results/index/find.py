@@ -21,7 +21,14 @@ from pyarrow.parquet import ParquetFile
 
 from uss_ray.errors import ConfigError, DataError, OutputError, UssRayError
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.results.index.table import INDEX_STATUSES, Status, check_index_version, index_parts
+from uss_ray.results.index.table import (
+    INDEX_SCHEMA,
+    INDEX_STATUSES,
+    Status,
+    check_index_version,
+    index_parts,
+    parquet_of,
+)
 from uss_ray.results.layout import recordings_in
 from uss_ray.store.store import FoundFile, Location, Store
 
@@ -238,13 +245,9 @@ def weights_of(root: Store) -> str | None:
         If the store does not answer.
     """
     for part in index_parts(root):
-        try:
-            with part.place.open() as file:
-                for batch in ParquetFile(file).iter_batches(1, columns=["weights_sha256"]):
-                    return str(batch.column(0)[0])
-        except pa.ArrowInvalid as error:
-            found = str(error).partition("\n")[0]
-            raise DataError(str(part.place), expected="a Parquet file", found=found) from error
+        with parquet_of(str(part.place)), part.place.open() as file:
+            for batch in ParquetFile(file).iter_batches(1, columns=["weights_sha256"]):
+                return str(batch.column(0)[0])
     return None
 
 
@@ -374,7 +377,7 @@ def _read_matching(part: FoundFile, *, expression: Expression) -> pa.Table:
 
 
 def _filtered(file: Any, name: str, expression: Expression) -> pa.Table:
-    try:
+    with parquet_of(name):
         fragment = ParquetFileFormat().make_fragment(file)
         schema = fragment.physical_schema
         check_index_version(schema, name=name)
@@ -382,9 +385,10 @@ def _filtered(file: Any, name: str, expression: Expression) -> pa.Table:
         if missing:
             raise DataError(name, expected="the columns of the index", found=f"missing {missing}")
         there = [column for column in _COLUMNS if column in schema.names]
-        return fragment.to_table(columns=there, filter=expression, use_threads=False)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise DataError(name, expected="a Parquet file", found=str(error).partition("\n")[0]) from error
+        table = fragment.to_table(columns=there, filter=expression, use_threads=False)
+        table = table.cast(pa.schema([INDEX_SCHEMA.field(column) for column in there]))
+        table.validate(full=True)
+        return table
 
 
 def _finding(record: dict[str, Any], *, root: Store) -> Finding:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from operator import attrgetter
 from pathlib import Path
@@ -485,6 +486,32 @@ def index_parts(output: Store, *, first: str = "") -> Iterator[FoundFile]:
         raise NoIndexError(str(output), expected=f"an index ({INDEX_FOLDER}/*.parquet)", found="none")
 
 
+@contextmanager
+def parquet_of(
+    name: str, *, expected: str = "a Parquet file", error_type: type[UssRayError] = DataError
+) -> Iterator[None]:
+    """Read Parquet: what is wrong with its bytes is an error that names it, what is wrong with the store stays.
+
+    Parameters
+    ----------
+    name, expected : str
+        For errors.
+    error_type : type of UssRayError, default=DataError
+
+    Raises
+    ------
+    UssRayError
+        If bytes are missing or others than were written. Arrow has no one word for that: by the place of the damage it
+        raises a kind of its own, a text that cannot be decoded, a key that is missing or an `OSError` without a number.
+    """
+    try:
+        yield
+    except (pa.ArrowException, KeyError, UnicodeDecodeError, OSError) as error:
+        if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
+            raise
+        raise error_type(name, expected=expected, found=_short(error)) from error
+
+
 def read_index_part(file: Any, *, name: str) -> pa.Table:
     """Read one part of an index, whichever version wrote it.
 
@@ -503,12 +530,11 @@ def read_index_part(file: Any, *, name: str) -> pa.Table:
     Raises
     ------
     DataError
-        If it is not Parquet, of an unknown version, or not of the schema.
+        If it is not Parquet, damaged, of an unknown version, or not of the schema.
     """
-    try:
+    with parquet_of(name):
         table = pq.read_table(file)
-    except pa.ArrowInvalid as error:
-        raise DataError(name, expected="a Parquet file", found=_short(error)) from error
+        table.validate(full=True)
     check_index_version(table.schema, name=name)
     for column in _LATER_COLUMNS:
         if column not in table.column_names:
@@ -519,7 +545,7 @@ def read_index_part(file: Any, *, name: str) -> pa.Table:
         raise DataError(name, expected="the columns of the index", found=f"missing {missing}, extra {extra}")
     try:
         table = table.select(INDEX_SCHEMA.names).cast(INDEX_SCHEMA)
-    except (pa.ArrowInvalid, ValueError) as error:
+    except (pa.ArrowException, ValueError) as error:
         raise DataError(name, expected="the column types of the index", found=_short(error)) from error
     for column, allowed in (("status", INDEX_STATUSES), ("kind", get_args(Kind))):
         found = sorted(set(table[column].unique().to_pylist()) - set(allowed))

@@ -14,13 +14,22 @@ from tests.memory import least_peak_bytes
 from uss_ray.errors import ConfigError, DataError, QueryError
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.results.index import find as find_module
-from uss_ray.results.index.find import HEARD, FoundSpan, Wanted, find, find_page, nodes_named
+from uss_ray.results.index.find import (
+    HEARD,
+    FoundSpan,
+    Wanted,
+    find,
+    find_page,
+    nodes_named,
+    weights_of,
+)
 from uss_ray.results.index.table import (
     ActiveSpan,
     IndexRow,
     RecordingFacts,
     RunFacts,
     failed_row,
+    read_index_part,
     to_table,
     write_index,
 )
@@ -345,6 +354,28 @@ def test_a_damaged_part_is_an_error_that_names_it(filled: str) -> None:
     (Path(filled) / "index" / "1.parquet").write_bytes(b"PAR1, or so it says")
     with pytest.raises(DataError, match=r"1\.parquet: expected a Parquet file"):
         found(filled)
+
+
+def test_a_part_with_a_bit_turned_is_read_or_named(filled: str) -> None:
+    part = Path(filled) / "index" / "1.parquet"
+    whole = part.read_bytes()
+    named = 0
+    for place in range(0, 8 * len(whole), 8 * len(whole) // 150):
+        changed = bytearray(whole)
+        changed[place // 8] ^= 1 << place % 8
+        part.write_bytes(changed)
+        for use in (found, whole_part, lambda root: weights_of(Store(root))):
+            try:
+                use(filled)
+            except DataError as error:
+                named += "1.parquet" in str(error)
+    assert named > 50
+
+
+def whole_part(root: str) -> None:
+    path = Path(root) / "index" / "1.parquet"
+    with path.open("rb") as file:
+        read_index_part(file, name=str(path))
 
 
 @pytest.mark.parametrize(
