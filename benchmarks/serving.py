@@ -47,7 +47,7 @@ from uss_ray.weights import STARTER
 CLIP_SECONDS, LONG_SECONDS = 10, 600
 SOURCE = Path(__file__).parents[1] / "examples/archive/harbour.ogg"
 _IDLE_SECONDS = 5
-OURS = ("ray::ServeReplica", "ray::ServeController", "ray::ProxyActor")
+OURS = ("ray::ServeReplica", "ray::ServeController", "ray::ProxyActor", "ray::HAProxyManager", "haproxy")
 
 
 def main() -> None:

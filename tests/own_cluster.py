@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 from ray.cluster_utils import Cluster
 
+from uss_ray.pipelines.runtime.local_start import starting_locally
+
 _NODE = {
     "object_store_memory": 200 << 20,
     # No test looks at what they do, and each is a process that takes a second to start.
@@ -23,10 +25,12 @@ _LOOKS = {"health_check_period_ms": 500, "health_check_initial_delay_ms": 500}
 def own_cluster(*, cpus: int, others: tuple[int, ...] = ()) -> Iterator[Cluster]:
     """Start a cluster of a head of so many CPUs, and of other nodes; it ends with the block."""
     head = {"num_cpus": cpus, "_system_config": _LOOKS}
-    cluster = Cluster(initialize_head=True, head_node_args=head | _NODE)
+    with starting_locally():
+        cluster = Cluster(initialize_head=True, head_node_args=head | _NODE)
     try:
-        for number in others:
-            cluster.add_node(num_cpus=number, **_NODE)
+        with starting_locally():
+            for number in others:
+                cluster.add_node(num_cpus=number, **_NODE)
         yield cluster
     finally:
         cluster.shutdown()

@@ -11,13 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from functools import partial
 from typing import Any
 
 import ray
 
 from uss_ray.c_stderr import c_libraries_silenced
 from uss_ray.errors import ConfigError
+from uss_ray.pipelines.runtime.local_start import starting_locally
 from uss_ray.threads import PATIENT_THREADS
 
 logger = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ def _start(address: str | None, *, verbose: bool, takes_jobs: bool) -> None:
         # Ray's core says on stderr that it was told to be quiet.
         with (
             nullcontext() if verbose else c_libraries_silenced(),
-            nullcontext() if address else _agent_at_any_port(),
+            nullcontext() if address else starting_locally(),
         ):
             ray.init(log_to_driver=verbose, logging_level=level, **where)
     except Exception as error:  # Ray raises plain ones too
@@ -158,21 +158,6 @@ def _local_ray(*, takes_jobs: bool) -> dict[str, Any]:
         "configure_logging": False,
         "object_store_memory": _LOCAL_STORE_BYTES,
     }
-
-
-@contextmanager
-def _agent_at_any_port() -> Iterator[None]:
-    """Have the agent of a local Ray take any port: all want the same, and the second on a machine starts no job.
-
-    `ray.init` asks for none; `ray start` does.
-    """
-    module: Any = importlib.import_module("ray._private.parameter")
-    params = module.RayParams
-    module.RayParams = partial(params, dashboard_agent_listen_port=0)
-    try:
-        yield
-    finally:
-        module.RayParams = params
 
 
 @contextmanager

@@ -50,7 +50,7 @@ def test_the_configurations_are_those_of_serve_and_their_arguments_ours() -> Non
         assert Serving.of(deployed.args).service.tokens == "/etc/uss-ray/tokens.yaml"
 
 
-def test_pods_have_the_environment_of_a_local_service() -> None:
+def test_pods_have_the_environment_of_a_local_service_and_haproxy() -> None:
     text = (ROOT / "deploy" / "rayservice.yaml").read_text()
     (cluster,) = (
         document["spec"]["rayClusterConfig"]
@@ -59,4 +59,5 @@ def test_pods_have_the_environment_of_a_local_service() -> None:
     )
     for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
         (container,) = group["template"]["spec"]["containers"]
-        assert {given["name"]: given["value"] for given in container["env"]} == LIGHT_SERVE
+        environment = {given["name"]: given["value"] for given in container["env"]}
+        assert environment == LIGHT_SERVE | {"RAY_SERVE_ENABLE_HA_PROXY": "1"}
