@@ -27,9 +27,8 @@ def starting_locally() -> Iterator[None]:
     asks, and `ray.init` does not. Ray gives its node 30 s to be known, whatever the machine has to do: here it has
     `PATIENCE_SECONDS`, as long as its raylet lives.
     """
-    parameter, services = (
-        importlib.import_module(f"ray._private.{name}") for name in ("parameter", "services")
-    )
+    parameter: Any = importlib.import_module("ray._private.parameter")
+    services: Any = importlib.import_module("ray._private.services")
     before = parameter.RayParams, services.get_node, services.start_raylet
     raylets = list[Any]()
 

@@ -33,13 +33,16 @@ One event loop each, for nothing of ours blocks it; they look up less often, and
 some seconds and its answer travel with the calls, and not through the object store.
 """
 
+_NOBODY_ELSE_TO_TELL: Final = {"RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1"}
+"""With HAProxy each front waits, before it ends, for balancers elsewhere to notice; here there is none."""
+
 
 def serve_lightly() -> None:
     """Have the Serve of a Ray that is started next do less beside the work, where nobody has chosen otherwise.
 
     As the environment of Ray, not of its actors: those with one of their own cannot have the workers that wait.
     """
-    for name, value in LIGHT_SERVE.items():
+    for name, value in (LIGHT_SERVE | _NOBODY_ELSE_TO_TELL).items():
         os.environ.setdefault(name, value)
 
 
