@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,11 +37,12 @@ def bss_sdr(
         If museval is not installed.
     """
     try:
-        ratios = _museval().evaluate(
-            references=reference[None, :, None].astype(np.float64),
-            estimates=estimate[None, :, None].astype(np.float64),
-            win=sample_rate,
+        ratios = _metrics().bss_eval(
+            reference[None, :, None].astype(np.float64),
+            estimate[None, :, None].astype(np.float64),
+            window=sample_rate,
             hop=sample_rate,
+            compute_permutation=False,
         )[0]
     except ValueError:  # all of one is silent
         return None
@@ -48,10 +52,17 @@ def bss_sdr(
     return median if np.isfinite(median) else None
 
 
-def _museval() -> Any:
-    try:
-        import museval
-    except ModuleNotFoundError as error:
+@cache
+def _metrics() -> Any:
+    """Load museval's metrics alone: the package itself wants ffmpeg on the machine, for files that nobody reads here."""
+    package = find_spec("museval")
+    if package is None or package.submodule_search_locations is None:
         expected = "museval (pip install 'uss-ray[evaluation]')"
-        raise ConfigError("BSSEval", expected=expected, found="no such package") from error
-    return museval
+        raise ConfigError("BSSEval", expected=expected, found="no such package")
+    (folder,) = package.submodule_search_locations
+    spec = spec_from_file_location("museval.metrics", Path(folder) / "metrics.py")
+    if spec is None or spec.loader is None:
+        raise ConfigError("museval", expected="metrics.py", found=f"none in {folder}")
+    metrics = module_from_spec(spec)
+    spec.loader.exec_module(metrics)
+    return metrics

@@ -3,6 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from uss_ray.errors import ConfigError
+from uss_ray.evaluation import bss_metrics
 from uss_ray.evaluation.bss_metrics import bss_sdr
 
 RATE = 8_000
@@ -29,3 +31,18 @@ def test_it_is_the_median_of_the_ratios_of_seconds() -> None:
 def test_of_silence_it_is_not_defined() -> None:
     silence, sound = np.zeros(RATE, np.float32), np.ones(RATE, np.float32)
     assert bss_sdr(sound, silence, sample_rate=RATE) is None
+
+
+def test_it_needs_no_program_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")  # museval itself does not even come up without ffmpeg
+    bss_metrics._metrics.cache_clear()
+    sound = np.ones(RATE, np.float32)
+    assert bss_sdr(sound, np.zeros(RATE, np.float32), sample_rate=RATE) is None
+
+
+def test_without_museval_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bss_metrics, "find_spec", lambda _: None)
+    bss_metrics._metrics.cache_clear()
+    sound = np.ones(RATE, np.float32)
+    with pytest.raises(ConfigError, match=r"museval \(pip install"):
+        bss_sdr(sound, sound, sample_rate=RATE)
