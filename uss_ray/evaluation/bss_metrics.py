@@ -54,7 +54,7 @@ def bss_sdr(
 
 @cache
 def _metrics() -> Any:
-    """Load museval's metrics alone: the package itself wants ffmpeg on the machine, for files that nobody reads here."""
+    """Load museval's metrics alone: the package wants ffmpeg on the machine, for files that nobody reads here."""
     package = find_spec("museval")
     if package is None or package.submodule_search_locations is None:
         expected = "museval (pip install 'uss-ray[evaluation]')"
