@@ -20,8 +20,10 @@ from ray._private.node import Node
 from ray.cluster_utils import Cluster
 from ray.data._internal.execution.no_progress_guard import NoProgressGuard
 
+from tests.faults.commands import PATIENCE_SECONDS
 from tests.faults.disturbances import LOOK_SECONDS, DisturbedSeparator, Gate
 from tests.own_cluster import own_cluster
+from tests.processes import wait_until_ended
 from uss_ray.cli.main import main
 from uss_ray.pipelines.archive import job
 
@@ -42,7 +44,7 @@ def lose_when_busy(cluster: Cluster, node: Node, gate: Gate) -> None:
     for worker in workers:
         with suppress(psutil.NoSuchProcess):
             worker.kill()
-    psutil.wait_procs(workers)
+    wait_until_ended(workers, seconds=PATIENCE_SECONDS)
     (gate.folder / LOST).touch()
     gate.open()
 

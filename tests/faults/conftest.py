@@ -15,6 +15,7 @@ import soundfile as sf
 from tests.faults.commands import PATIENCE_SECONDS, ArchiveCommand
 from tests.faults.disturbances import DisturbedSeparator, Gate
 from tests.faults.results import separate_here
+from tests.processes import wait_until_ended
 from uss_ray.api.request import Query, SeparationRequest, request_with
 from uss_ray.pipelines.archive.job import ArchiveResult, separate_archive
 from uss_ray.pipelines.runtime.options import JobOptions
@@ -76,8 +77,7 @@ def orphans() -> Iterator[list[psutil.Process]]:
     """Processes whose parent was killed: they must end by themselves, which Ray takes a minute for."""
     left: list[psutil.Process] = []
     yield left
-    _, alive = psutil.wait_procs(left, timeout=PATIENCE_SECONDS)
-    assert not alive
+    wait_until_ended(left, seconds=PATIENCE_SECONDS)
 
 
 @pytest.fixture

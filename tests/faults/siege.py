@@ -31,6 +31,7 @@ from tests.faults.commands import PATIENCE_SECONDS, ArchiveCommand
 from tests.faults.disturbances import LOOK_SECONDS
 from tests.faults.results import failed, separate_here
 from tests.own_cluster import own_cluster
+from tests.processes import wait_until_ended
 from uss_ray.api.request import Query, request_with
 from uss_ray.errors import DataError
 from uss_ray.store.store import Store
@@ -212,8 +213,7 @@ class Siege:
 
     def close(self) -> None:
         """See to it that nothing is left of it."""
-        _, alive = psutil.wait_procs(self.orphans, timeout=PATIENCE_SECONDS)
-        assert not alive
+        wait_until_ended(self.orphans, seconds=PATIENCE_SECONDS)
 
     def _let_pass(self, command: ArchiveCommand, units: int) -> bool:
         """Open the gate for some units, and wait for the next one; tell whether there was one."""

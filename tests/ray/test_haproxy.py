@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from tests.conftest import MakeRecording
+from tests.processes import wait_until_ended
 from tests.servers.ceph import reserve_port
 from tests.unit.service.conftest import wait_until
 from uss_ray.api.pretrained import separate
@@ -125,4 +126,4 @@ def test_a_signal_ends_it_and_leaves_nothing(served: Served) -> None:
     served.process.send_signal(signal.SIGTERM)
     wait_until(lambda: served.process.poll() is not None)
     assert served.process.returncode == 128 + signal.SIGTERM, served.log.read_text()
-    wait_until(lambda: not any(one.is_running() and one.status() != "zombie" for one in every))
+    wait_until_ended(every, seconds=300)
