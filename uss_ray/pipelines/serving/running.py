@@ -26,11 +26,13 @@ LIGHT_SERVE: Final = {
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "1.0",
     "RAY_max_direct_call_object_size": "4194304",
     "RAY_event_stats": "0",
+    "MALLOC_ARENA_MAX": "2",
 }
 """Environment of the processes of Serve and of its Ray.
 
 One event loop each, for nothing of ours blocks it; they look up less often, and do not time themselves; a recording of
-some seconds and its answer travel with the calls, and not through the object store.
+some seconds and its answer travel with the calls, and not through the object store. Without a limit each of Ray's
+threads gets an arena of glibc's in time, and keeps of it what a large message left.
 """
 
 _NOBODY_ELSE_TO_TELL: Final = {"RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1"}
