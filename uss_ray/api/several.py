@@ -77,7 +77,7 @@ def recordings_at(locations: Sequence[str | BinaryIO], *, request: SeparationReq
 def done_before(separator: RecordingSeparator, inputs: Sequence[Input]) -> frozenset[str]:
     """Find out before any work which recordings have results already.
 
-    Stems of which no index tells are none: a full disk, or who killed their process, kept their rows from being written.
+    Stems of which no index tells are none: a full disk, or the end of the process, kept their rows from being written.
 
     Returns
     -------

@@ -330,7 +330,9 @@ class RecordingSession:
             answers = (yield Request([row for _, _, row in again])) or []
             for (row, column, _), answer in zip(again, answers, strict=True):
                 probs = self._calibration.probs(answer[0].float().cpu().numpy())
-                classes = set(self._plan.targets[column].class_indexes).difference(self._plan.excluded_indexes)
+                classes = set(self._plan.targets[column].class_indexes).difference(
+                    self._plan.excluded_indexes
+                )
                 wanted.stem_probs[row, column] = probs[sorted(classes)].max()
 
     def _can_be_tagged(self, target: Target) -> bool:

@@ -1,6 +1,7 @@
 """What a fault of a store means: whether it may pass, whether it is the store's or the content's, and its wording.
 
-Knows the exceptions of the clients (botocore, aiohttp) and of torch without importing them: they exist only once somebody uses them.
+Knows the exceptions of the clients (botocore, aiohttp) and of torch without importing them: they exist only once
+somebody uses them.
 """
 
 from __future__ import annotations

@@ -144,5 +144,7 @@ def test_two_of_a_list_that_would_lie_in_one_folder_are_refused_before_any_work(
     one, other = make_recording("x/a.wav", seconds=0.5), make_recording("y/a.wav", seconds=0.5)
     for several, rate in (([one, other], None), ([noise, noise], RATE)):
         with pytest.raises(ConfigError, match="different names"):
-            separator.separate(several, sample_rate=rate, output=tmp_path / "out", classes="Dog", overwrite=overwrite)
+            separator.separate(
+                several, sample_rate=rate, output=tmp_path / "out", classes="Dog", overwrite=overwrite
+            )
     assert not (tmp_path / "out").exists()
