@@ -6,6 +6,7 @@ Owns which recordings those are, and that a bad one does not keep the others fro
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -26,6 +27,7 @@ from uss_ray.sources.listing import list_recordings
 from uss_ray.store.store import Store
 
 _FAILED_PART = "failed-{}"
+_READERS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +104,8 @@ def done_before(separator: RecordingSeparator, inputs: Sequence[Input]) -> froze
         elif holds_own(output / recording_folder(name)):
             untold.append(name)
     if untold:  # unless an archive's index tells of them, in parts of other names
-        with suppress(NoIndexError):
-            told = [_runs_of(part.place) for part in index_parts(output)]
+        with suppress(NoIndexError), ThreadPoolExecutor(_READERS) as pool:
+            told = list(pool.map(_runs_of, [part.place for part in index_parts(output)]))
             runs |= {name: set().union(*(part.get(name, ()) for part in told)) for name in untold}
     for name, found in runs.items():
         if found - {separator.run.run_id}:
