@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import PurePath
@@ -255,6 +255,25 @@ def input_of(
 def is_several(given: Any) -> bool:
     """Tell a list of recordings from one recording."""
     return isinstance(given, list | tuple)
+
+
+def refuse_same_names(inputs: Iterable[Input]) -> None:
+    """Refuse recordings of which one would lie in the place of another.
+
+    Raises
+    ------
+    ConfigError
+        If two have the same id.
+    """
+    named: dict[str, Input] = {}
+    for given in inputs:
+        earlier = named.setdefault(given.recording.recording_id, given)
+        if earlier is not given:
+            raise ConfigError(
+                given.recording.recording_uri,
+                expected="recordings of different names, for results lie below the name",
+                found=f"the name of {earlier.recording.recording_uri}",
+            )
 
 
 def _array_input(given: Any, *, sample_rate: float | None, name: str) -> ArrayInput:

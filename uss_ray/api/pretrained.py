@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from torch import Tensor
 
-from uss_ray.api.inputs import Input, input_of, is_several
+from uss_ray.api.inputs import Input, input_of, is_several, refuse_same_names
 from uss_ray.api.publisher import write_page
 from uss_ray.api.request import SeparationRequest, SoundRequest, request_with, sounds_with
 from uss_ray.api.separator import (
@@ -373,6 +373,7 @@ def _to_files(
     progress: Progress | None,
 ) -> Any:
     inputs = _inputs(recording, request, sample_rate=sample_rate, name=name)
+    refuse_same_names(inputs)
     check_place([given.recording for given in inputs], request=request)
     separator = RecordingSeparator(request, loaded=loaded())
     separated = [separator.separate(given, progress=progress) for given in inputs]

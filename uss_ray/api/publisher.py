@@ -292,13 +292,13 @@ def refuse_existing(output: Store, *, recording: Recording) -> None:
         If there are results of this recording below the output root.
     """
     folder = output / recording_folder(recording.recording_id)
-    if (output / index_path(index_name(recording))).exists() or _holds_own(folder):
+    if (output / index_path(index_name(recording))).exists() or holds_own(folder):
         raise OutputError(
             str(folder), expected="no results yet, or overwrite=True", found="results of an earlier run"
         )
 
 
-def _holds_own(folder: Store) -> bool:
+def holds_own(folder: Store) -> bool:
     """Tell whether anything below a folder is of its own recording, and not of one further below."""
     return folder.exists() and any(
         file != folder and is_own_file(file.relative_to(folder)) for file in folder.list()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from uss_ray.api.request import SoundRequest
 from uss_ray.audio.codec import RecordingReader
 from uss_ray.errors import QueryError
+from uss_ray.ontology.known import KnownNodes
 from uss_ray.ontology.vocabulary import TextMatch
 from uss_ray.results.blocks import StemRequest
 from uss_ray.results.index.table import Kind
@@ -91,7 +92,7 @@ def plan_targets(request: SoundRequest, *, engine: SeparationEngine) -> Plan:
         asked.append(("text", target))
         matches.append((text, match))
     exclude = targets_for_classes(vocabulary, names=query.exclude, asking=asking) if query.exclude else ()
-    chosen = _without_excluded(_each_once(asked), exclude=exclude)
+    chosen = _without_excluded(_each_once(asked), exclude=exclude, known=engine.known)
     if query.example_folder is not None:
         # Not among what is given once: a folder that is called as a union is refused, and never passed over.
         folder = Store(query.example_folder, request.storage)
@@ -116,17 +117,22 @@ def plan_targets(request: SoundRequest, *, engine: SeparationEngine) -> Plan:
 
 
 def _without_excluded(
-    asked: Sequence[tuple[Kind, Target]], *, exclude: Sequence[Target]
+    asked: Sequence[tuple[Kind, Target]], *, exclude: Sequence[Target], known: KnownNodes
 ) -> list[tuple[Kind, Target]]:
-    """Leave out nodes and events that are excluded whole: their rows would call absent what sounds."""
+    """Leave out nodes and events that are excluded whole: their rows would call absent what sounds.
+
+    Of what is left of others the weights may know nothing.
+    """
     if not exclude:
         return list(asked)
     excluded = {index for target in exclude for index in target.class_indexes}
     names = " + ".join(target.label for target in exclude)
     kept: list[tuple[Kind, Target]] = []
     for kind, target in asked:
-        if target.condition is not None or not excluded.issuperset(target.class_indexes):
+        if target.condition is not None:
             kept.append((kind, target))
+        elif left := set(target.class_indexes) - excluded:
+            kept.append((kind, replace(target, is_known=target.is_known and known.knows(left))))
         elif kind not in ("node", "event") or not target.is_gated:
             raise QueryError(
                 target.label,

@@ -240,7 +240,7 @@ class RecordingSeparator(SoundSeparator):
         self.publisher = Publisher(request.output_store, self.wanted, scratch=scratch)
 
     def separate(
-        self, recording: Recording | Input, *, progress: Progress | None = None
+        self, recording: Recording | Input, *, progress: Progress | None = None, is_checked: bool = False
     ) -> SeparatedRecording:
         """Separate one recording and commit its results: stems and report first, index rows last.
 
@@ -250,6 +250,8 @@ class RecordingSeparator(SoundSeparator):
             What to separate.
         progress : callable, optional
             Called as it goes on.
+        is_checked : bool, default=False
+            Whether somebody has seen to it that no results of an earlier run are in the way.
 
         Returns
         -------
@@ -268,7 +270,7 @@ class RecordingSeparator(SoundSeparator):
         given = recording
         if isinstance(given, Recording):
             given = StoredInput(given, request.storage, request.strict)
-        if not request.overwrite:
+        if not (request.overwrite or is_checked):
             refuse_existing(request.output_store, recording=given.recording)
         with given.opened() as opened:
             reader = opened.reader

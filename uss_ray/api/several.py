@@ -5,23 +5,29 @@ Owns which recordings those are, and that a bad one does not keep the others fro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from uss_ray.api.inputs import Input, StoredInput, input_of
-from uss_ray.api.publisher import index_name, refuse_existing
+import pyarrow.parquet as pq
+
+from uss_ray.api.inputs import Input, StoredInput, input_of, refuse_same_names
+from uss_ray.api.publisher import holds_own, index_name, refuse_existing
 from uss_ray.api.request import SeparationRequest
 from uss_ray.api.separator import Progress, RecordingSeparator
 from uss_ray.api.sounds import SeparatedRecording
 from uss_ray.api.staging import check_apart, check_output, sweep_staging
-from uss_ray.errors import ConfigError, OutputError, RecordingError
+from uss_ray.errors import OutputError, RecordingError
 from uss_ray.records import Recording
-from uss_ray.results.layout import index_path
+from uss_ray.results.index.table import NoIndexError, index_parts, parquet_of
+from uss_ray.results.layout import index_path, recording_folder
 from uss_ray.sources.listing import list_recordings
 from uss_ray.store.store import Store
 
 _FAILED_PART = "failed-{}"
+_READERS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +38,7 @@ class NotSeparated:
     ----------
     recording : Recording
     reason : str or None
-        What is wrong with it; None: it has results of an earlier run.
+        What is wrong with it; None: it has results of the same request already.
     """
 
     recording: Recording
@@ -63,20 +69,64 @@ def recordings_at(locations: Sequence[str | BinaryIO], *, request: SeparationReq
         If the output root cannot be written, is a folder of recordings or lies below one.
     """
     check_output(request.output_store)
-    found: dict[str, Input] = {}
-    for location in locations:
-        for given in _inputs_at(location, request=request):
-            earlier = found.setdefault(given.recording.recording_id, given)
-            if earlier is not given:
-                raise ConfigError(
-                    given.recording.recording_uri,
-                    expected="recordings of different names, for results lie below the name",
-                    found=f"the name of {earlier.recording.recording_uri}",
-                )
-    inputs = list(found.values())
+    inputs = [given for location in locations for given in _inputs_at(location, request=request)]
+    refuse_same_names(inputs)
     if len(inputs) == 1 and not request.overwrite:
         refuse_existing(request.output_store, recording=inputs[0].recording)
     return inputs
+
+
+def done_before(separator: RecordingSeparator, inputs: Sequence[Input]) -> frozenset[str]:
+    """Find out before any work which recordings have results already.
+
+    Stems of which no index tells are none: a full disk, or the end of the process, kept their rows from being written.
+
+    Returns
+    -------
+    frozenset of str
+        Ids of those with results of this very request, by these weights; of none that are to be overwritten.
+
+    Raises
+    ------
+    OutputError
+        If there are results of another one.
+    """
+    output = separator.request.output_store
+    if separator.request.overwrite:
+        return frozenset()
+    runs: dict[str, set[str]] = {}
+    untold: list[str] = []
+    for given in inputs:
+        name = given.recording.recording_id
+        own = output / index_path(index_name(given.recording))
+        if own.exists():
+            runs[name] = _runs_of(own).get(name, set())
+        elif holds_own(output / recording_folder(name)):
+            untold.append(name)
+    if untold:  # unless an archive's index tells of them, in parts of other names
+        with suppress(NoIndexError), ThreadPoolExecutor(_READERS) as pool:
+            told = list(pool.map(_runs_of, [part.place for part in index_parts(output)]))
+            runs |= {name: set().union(*(part.get(name, ()) for part in told)) for name in untold}
+    for name, found in runs.items():
+        if found - {separator.run.run_id}:
+            raise OutputError(
+                str(output / recording_folder(name)),
+                expected="results of the same query, settings and weights, or overwrite=True",
+                found="results of others",
+            )
+    return frozenset(name for name, found in runs.items() if found)
+
+
+def _runs_of(part: Store) -> dict[str, set[str]]:
+    """Tell by which runs the recordings in a part of an index were separated."""
+    with part.open() as file, parquet_of(str(part)):
+        table = pq.read_table(file, columns=["recording_id", "run_id", "status"])
+        table.validate(full=True)
+    runs: dict[str, set[str]] = {}
+    for row in table.group_by(table.column_names).aggregate([]).to_pylist():
+        if row["status"] != "failed":
+            runs.setdefault(row["recording_id"], set()).add(row["run_id"])
+    return runs
 
 
 def separate_each(
@@ -84,6 +134,7 @@ def separate_each(
     inputs: Sequence[Input],
     *,
     progress: Progress | None = None,
+    done: Collection[str] | None = None,
 ) -> Iterator[SeparatedRecording | NotSeparated]:
     """Separate recordings one after the other.
 
@@ -93,6 +144,8 @@ def separate_each(
     inputs : sequence of Input
     progress : callable, optional
         Called as it goes on, from the start for each of them.
+    done : collection of str, optional
+        Of `done_before`. None: found out now.
 
     Yields
     ------
@@ -106,17 +159,15 @@ def separate_each(
     """
     output = separator.request.output_store
     sweep_staging(output)
+    done = done_before(separator, inputs) if done is None else done
     for given in inputs:
         recording = given.recording
-        try:
-            if not separator.request.overwrite:
-                refuse_existing(output, recording=recording)
-        except OutputError:
+        if recording.recording_id in done:
             yield NotSeparated(recording=recording)
             continue
         failed = output / index_path(_FAILED_PART.format(index_name(recording)))
         try:
-            done = separator.separate(given, progress=progress)
+            separated = separator.separate(given, progress=progress, is_checked=True)
         except RecordingError as error:
             row = separator.publisher.failed(recording, reason=error.reason)
             separator.publisher.commit_failed([row], name=_FAILED_PART.format(index_name(recording)))
@@ -124,7 +175,7 @@ def separate_each(
             continue
         if failed.exists():
             failed.remove()
-        yield done
+        yield separated
 
 
 def _inputs_at(location: str | BinaryIO, *, request: SeparationRequest) -> list[Input]:

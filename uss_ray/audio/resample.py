@@ -17,6 +17,17 @@ _QUALITY = "VHQ"
 _CONTEXT_PERIODS = 256
 
 
+def context_seconds(sample_rate: int) -> int:
+    """Tell how many whole seconds hold `BlockResampler.context_frames` of a rate, to or from any that is not lower.
+
+    Examples
+    --------
+    >>> context_seconds(44100), context_seconds(256), context_seconds(100)
+    (1, 1, 3)
+    """
+    return math.ceil(_CONTEXT_PERIODS / sample_rate)
+
+
 class BlockResampler:
     """Convert blocks of one long recording so that they join as if it had been converted whole.
 

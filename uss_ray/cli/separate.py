@@ -124,7 +124,7 @@ def _run(asked: SeparateOne, folder: Path, files: ExitStack, *, as_json: bool) -
 
     from uss_ray.api.publisher import write_page
     from uss_ray.api.separator import RecordingSeparator
-    from uss_ray.api.several import recordings_at, separate_each
+    from uss_ray.api.several import done_before, recordings_at, separate_each
     from uss_ray.cli.display import progress_bar, show_matches
     from uss_ray.pipelines.archive.ledger import FAILED_LIST_NAME, settle_failures
     from uss_ray.pipelines.runtime.counters import NOTHING_DONE, PARTLY_DONE
@@ -144,11 +144,12 @@ def _run(asked: SeparateOne, folder: Path, files: ExitStack, *, as_json: bool) -
             _tell(separated, as_json=as_json)
         return 0
     counts = Counter[str]()
+    done = done_before(separator, recordings)
     try:
         for number, given in enumerate(recordings, start=1):
             title = f"{number}/{len(recordings)} {given.recording.recording_id}"
             with progress_bar(title, unit="s") as advance:
-                (outcome,) = separate_each(separator, [given], progress=advance)
+                (outcome,) = separate_each(separator, [given], progress=advance, done=done)
             counts[_tell_of_several(outcome, as_json=as_json)] += 1
     except SystemExit:
         note(f"Stopped: {counts.total()} of {len(recordings)} are done; the same command goes on.")

@@ -33,8 +33,8 @@ class Activity:
     Attributes
     ----------
     probs : ndarray of shape (segments, targets), dtype=float32
-        Largest probability of the target's classes, calibrated, in [0, 1]; 0 where the mixture is silent, NaN of a
-        target without classes or with none that the weights know.
+        Largest probability of the target's classes but for those that are excluded, calibrated, in [0, 1]; 0 where the
+        mixture is silent, NaN of a target without classes or with none that the weights know.
     detected : ndarray of shape (segments, targets), dtype=bool
         Where one of its classes reaches its threshold; of a target without classes, or with a condition of its own,
         where there is sound; never of one that the weights do not know. An event is detected too where it keeps the
@@ -109,8 +109,8 @@ def find_activity(
         The same of frames; the first is centred at a segment's start, the last at its end. None: a sound fills the
         segments in which it is detected.
     excluded_indexes : sequence of int, default=()
-        Classes that make no target active, nor detected: a target that has no other is never separated. They still
-        count in `probs`.
+        Classes that make no target active, nor detected, and count in no probability: it is that of what is left. A
+        target that has no other is never separated.
     names_reach : int, default=0
         How many segments away an event finds the more specific name that it keeps; see `naming.keep_names`.
 
@@ -129,8 +129,9 @@ def find_activity(
     counted: list[list[int]] = []
     for column, target in enumerate(targets):
         indexes = list(target.class_indexes) if target.is_known else []
-        probs[:, column] = np.where(audible, calibrated[:, indexes].max(axis=1), 0.0) if indexes else np.nan
         remaining = sorted(set(target.class_indexes).difference(excluded_indexes))
+        told = remaining or indexes
+        probs[:, column] = np.where(audible, calibrated[:, told].max(axis=1), 0.0) if indexes else np.nan
         counted.append(remaining if indexes and target.condition is None else [])
         if target.condition is not None or not target.class_indexes:
             detected[:, column] = active[:, column] = audible

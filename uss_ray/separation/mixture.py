@@ -94,7 +94,7 @@ class PartSource(ArraySource):
     def __init__(
         self, waveform: NDArray[np.floating], *, sample_rate: int, start_frame: int, ends_recording: bool
     ) -> None:
-        super().__init__(waveform, sample_rate=sample_rate)
+        super().__init__(waveform, sample_rate=sample_rate, name="part of a recording")
         if start_frame < 0:
             raise RecordingError(
                 "part of a recording", expected="a start_frame of at least 0", found=str(start_frame)

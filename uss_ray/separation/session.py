@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from uss_ray.audio.level import dbfs, rms
+from uss_ray.audio.level import dbfs, peak, rms
 from uss_ray.audio.resample import BlockResampler
+from uss_ray.errors import RecordingError
 from uss_ray.models.protocols import Separator, hears_activity
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.activity import Activity, find_activity
@@ -179,6 +180,7 @@ class RecordingSession:
         self._forward_rows = rows_in_a_forward(networks.settings.batch_size, device=networks.device)
         self._device = networks.device
         self._native_rate = source.sample_rate
+        self._name = str(getattr(source, "name", "recording"))
         self._segment_frames = settings.segment_seconds * source.sample_rate
         self._fade_frames = settings.fade_seconds * source.sample_rate
         self._estimates = estimates
@@ -282,7 +284,8 @@ class RecordingSession:
         )
         audible, tags = yield from self._tags_of(around)
         inside = slice(segments.start - around.start, segments.stop - around.start)
-        wanted, unwanted = (activity.cut(inside) for activity in self._find_activity(tags, audible=audible))
+        found = self._find_activity(tags, audible=audible, first=around.start)
+        wanted, unwanted = (activity.cut(inside) for activity in found)
         if not self._estimates:
             return wanted.without_estimates()
         class_probs = tags[inside, 0]
@@ -327,7 +330,10 @@ class RecordingSession:
             answers = (yield Request([row for _, _, row in again])) or []
             for (row, column, _), answer in zip(again, answers, strict=True):
                 probs = self._calibration.probs(answer[0].float().cpu().numpy())
-                wanted.stem_probs[row, column] = probs[list(self._plan.targets[column].class_indexes)].max()
+                classes = set(self._plan.targets[column].class_indexes).difference(
+                    self._plan.excluded_indexes
+                )
+                wanted.stem_probs[row, column] = probs[sorted(classes)].max()
 
     def _can_be_tagged(self, target: Target) -> bool:
         return self._settings.retag_doubtful and target.condition is None and bool(target.class_indexes)
@@ -385,8 +391,14 @@ class RecordingSession:
         indexes = (index for target in everything for index in target.class_indexes)
         return 1 + max(indexes, default=0)
 
-    def _find_activity(self, tags: Tensor, *, audible: NDArray[np.bool_]) -> tuple[Activity, Activity]:
+    def _find_activity(
+        self, tags: Tensor, *, audible: NDArray[np.bool_], first: int
+    ) -> tuple[Activity, Activity]:
         probs = tags.float().cpu().numpy()
+        overflown = np.flatnonzero(~np.isfinite(probs).all(axis=(1, 2)))
+        if overflown.size:
+            # NaN reaches no threshold: what sounds there would be called absent.
+            raise self._overflow(first + int(overflown[0]), of="tagger")
         has_frames = probs.shape[1] > 1 and self._settings.times == "frames"
         find = functools.partial(
             find_activity,
@@ -456,8 +468,20 @@ class RecordingSession:
         heard = np.interp(places, frames, probs.float().cpu().numpy())
         return torch.from_numpy(heard.astype(np.float32)).to(self._device)
 
+    def _overflow(self, segment: int, *, of: str) -> RecordingError:
+        """Say that a network gives no numbers for a segment, and how loud that is."""
+        length, seconds = self._grid.segment_samples, self._settings.segment_seconds
+        loudest = peak(self._reader.model.view(segment * length, (segment + 1) * length))
+        return RecordingError(
+            self._name,
+            expected=f"samples near full scale (1), of which the {of} can make numbers",
+            found=f"samples of up to {loudest:.4g} from {segment * seconds} s to {(segment + 1) * seconds} s",
+        )
+
     def _join(self, job: WindowJob, targets: Sequence[Target], estimates: NDArray[np.float32]) -> None:
         """Bring estimates (targets, channels, samples) of a window to the native rate and add them with their fades."""
+        if not np.isfinite(estimates).all():
+            raise self._overflow(job.segment, of="separator")
         flat = estimates.reshape(-1, estimates.shape[-1])
         pieces, start_frame = self._native_pieces(job, flat)
         first_frame, last_frame = job.segment * self._segment_frames, (job.segment + 1) * self._segment_frames

@@ -1,6 +1,7 @@
 """What a fault of a store means: whether it may pass, whether it is the store's or the content's, and its wording.
 
-Knows the exceptions of the clients (botocore, aiohttp) without importing them: they exist only once somebody uses them.
+Knows the exceptions of the clients (botocore, aiohttp) and of torch without importing them: they exist only once
+somebody uses them.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def is_infrastructure(error: BaseException) -> bool:
-    """Tell a fault of the store, the network, the disk or the credentials from a fault of the content.
+    """Tell a fault of the store, the network, the machine or the credentials from a fault of the content.
 
     Parameters
     ----------
@@ -291,6 +292,8 @@ def _is_of_the_machine(link: BaseException) -> bool:
     if store_code(link) in _CREDENTIAL_CODES:
         return True
     if isinstance(link, (socket.gaierror, ImportError)):  # a library that is missing there, or broken
+        return True
+    if isinstance(link, _known(("torch", "OutOfMemoryError"))):  # a GPU that others fill as well
         return True
     if isinstance(link, OSError) and not isinstance(link, _known(("aiohttp", "ClientConnectionError"))):
         return link.errno in _MACHINE_ERRNOS

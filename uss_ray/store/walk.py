@@ -1,4 +1,4 @@
-"""Every file below a local folder, whatever else lies there: what cannot be listed is told, and ends nothing."""
+"""Every file below a local folder, whatever else lies there: what may not be listed is told, and ends nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from uss_ray.store.faults import wording
+from uss_ray.store.faults import is_infrastructure, wording
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def walk(
     after : str, default=""
         List only what comes after this name, relative to the folder; what is passed over is not asked for its size.
     tell : callable, optional
-        Told of folders that cannot be read, links in a circle or out of the folder, and names in no encoding; by
+        Told of folders that may not be read, links in a circle or out of the folder, and names in no encoding; by
         default the log is.
 
     Yields
@@ -56,7 +56,7 @@ def walk(
     Raises
     ------
     OSError
-        If the folder itself cannot be read.
+        If the folder itself cannot be read, or one below it for a fault of the disk.
     """
     top = os.path.realpath(folder)
     above = os.path.join(folder, "")
@@ -92,6 +92,8 @@ def walk(
                 waiting.append(_Level(iter(_entries(path)), real))
                 inside.add(real)
             except OSError as fault:
+                if is_infrastructure(fault):  # it may be there the next time, with all that lies in it
+                    raise
                 tell(os.path.relpath(path, folder), wording(fault))
 
 

@@ -135,3 +135,16 @@ def test_tags_are_events_of_all_that_the_weights_know(separator, noise, tiny_wei
 def test_a_fault_of_one_of_a_list_is_raised(separator, noise):
     with pytest.raises(RecordingError, match="NaN"):
         separator([noise, noise * np.nan], RATE, classes="Dog")
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_two_of_a_list_that_would_lie_in_one_folder_are_refused_before_any_work(
+    separator, noise, make_recording, tmp_path, overwrite
+):
+    one, other = make_recording("x/a.wav", seconds=0.5), make_recording("y/a.wav", seconds=0.5)
+    for several, rate in (([one, other], None), ([noise, noise], RATE)):
+        with pytest.raises(ConfigError, match="different names"):
+            separator.separate(
+                several, sample_rate=rate, output=tmp_path / "out", classes="Dog", overwrite=overwrite
+            )
+    assert not (tmp_path / "out").exists()

@@ -80,6 +80,17 @@ def test_an_exclusion_that_leaves_nothing_is_refused(engine):
         plan_of(engine, levels=(1,), exclude=roots, allow_unknown=True)
 
 
+@pytest.mark.parametrize("query", [{"levels": (1,)}, {"events": True}, {"classes": ("Animal", "Speech")}])
+def test_of_what_an_exclusion_leaves_the_weights_may_know_nothing(engine, query):
+    """They know no animal but the dog: without it nothing can be said of *Animal*, and nothing is called absent."""
+    whole, left = (plan_of(engine, exclude=exclude, **query) for exclude in (("Music",), ("Dog",)))
+    known = {stem.label: stem.is_known for stem in whole.stems}
+    assert (known["Animal"], known["Speech" if "levels" not in query else "Human sounds"]) == (True, True)
+    known = {stem.label: stem.is_known for stem in left.stems}
+    assert (known["Animal"], known["Speech" if "levels" not in query else "Human sounds"]) == (False, True)
+    assert known == {target.label: target.is_known for target in left.separation.targets}
+
+
 def test_a_part_of_what_is_asked_for_may_be_excluded(engine):
     plan = plan_of(engine, classes=("Animal", "Speech"), exclude=("Dog",))
     assert [stem.label for stem in plan.stems] == ["Animal", "Speech"]

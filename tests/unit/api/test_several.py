@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pyarrow.parquet import read_table as read_part
 
 from uss_ray.api.request import Query, SeparationRequest
 from uss_ray.api.separator import RecordingSeparator
@@ -93,3 +94,42 @@ def test_what_a_killed_process_left_goes_with_the_next_one(
     assert left.exists()
     assert len(list(separate_each(RecordingSeparator(request_of), inputs))) == 1
     assert not left.exists()
+
+
+def test_results_of_another_request_are_refused_before_any_work_and_never_taken_for_these(
+    make_recording: Callable[..., Path], request_of: SeparationRequest, tmp_path: Path
+) -> None:
+    new, old = make_recording("a.wav", seconds=0.5), make_recording("b.wav", seconds=0.5)
+    (earlier,) = recordings_at([str(old)], request=request_of)
+    assert len(list(separate_each(RecordingSeparator(request_of), [earlier]))) == 1
+    other = request_of.replace(query=Query(classes=("Dog",)))
+    inputs = recordings_at([str(new), str(old)], request=other)
+    with pytest.raises(OutputError, match=r"b\.wav: expected results of the same"):
+        list(separate_each(RecordingSeparator(other), inputs))
+    assert not (tmp_path / "out" / "a.wav").exists()
+    replaced = list(separate_each(RecordingSeparator(other.replace(overwrite=True)), inputs))
+    assert [type(one) for one in replaced] == [SeparatedRecording, SeparatedRecording]
+    assert {row["kind"] for row in read_index(tmp_path / "out").to_pylist()} == {"class"}
+
+
+def test_stems_that_no_index_tells_of_are_made_again(
+    make_recording: Callable[..., Path], request_of: SeparationRequest, tmp_path: Path
+) -> None:
+    """A disk was full, or the process was killed, between the stems and their rows."""
+    paths = [make_recording(name, seconds=0.5) for name in ("a.wav", "b.wav")]
+    inputs = recordings_at(list(map(str, paths)), request=request_of)
+    separator = RecordingSeparator(request_of)
+    assert len(list(separate_each(separator, inputs))) == 2
+    index = tmp_path / "out" / "index"
+    [lost] = [
+        part for part in index.iterdir() if read_part(part)["recording_id"].unique().to_pylist() == ["a.wav"]
+    ]
+    lost.unlink()
+    again, done = separate_each(separator, inputs)
+    assert isinstance(again, SeparatedRecording)
+    assert isinstance(done, NotSeparated)
+    assert {row["recording_id"] for row in read_index(tmp_path / "out").to_pylist()} == {"a.wav", "b.wav"}
+
+    # Parts of an archive's index have other names.
+    lost.rename(index / "0123456789abcdef.parquet")
+    assert [type(one) for one in separate_each(separator, inputs)] == [NotSeparated, NotSeparated]

@@ -9,7 +9,7 @@ import pytest
 import soxr
 from numpy.typing import NDArray
 
-from uss_ray.audio.resample import BlockResampler
+from uss_ray.audio.resample import BlockResampler, context_seconds
 
 MODEL_RATE = 32000
 COMMON_RATES = [8000, 11025, 16000, 44100, 48000, 96000, 192000]
@@ -148,3 +148,13 @@ def test_a_context_off_the_grid_or_too_long_is_refused() -> None:
 def test_a_rate_below_one_hertz_is_refused() -> None:
     with pytest.raises(ValueError, match="1 Hz"):
         BlockResampler(0, MODEL_RATE)
+
+
+@pytest.mark.parametrize("rate", [1, 3, 99, 100, 255, 256, 257, 300, 7418, 44099, 44100, 192_000])
+def test_whole_seconds_hold_the_context_of_a_rate(rate: int) -> None:
+    for other in (rate, rate + 1, 8000, 32_000):
+        if other >= rate:
+            assert BlockResampler(rate, other).context_frames <= context_seconds(rate) * rate
+    for lower in (256, 8000, 32_000):
+        if lower < rate:
+            assert BlockResampler(rate, lower).context_frames <= rate

@@ -52,10 +52,14 @@ def test_an_audio_query_is_active_wherever_there_is_sound_and_has_no_probability
     assert np.isnan(found.probs).all()
 
 
-def test_excluded_classes_make_no_target_active_but_are_still_reported() -> None:
+def test_excluded_classes_make_no_target_active_and_are_no_part_of_its_probability() -> None:
     found = activity(PROBS, targets=[PAIR, LAST], audible=HEARD, threshold=0.2, excluded_indexes=[1, 2])
     np.testing.assert_array_equal(found.active, [[False, False], [True, False], [False, False]])
-    assert found.probs[0, 0] == np.float32(0.6)
+    left = np.where(HEARD, PROBS[:, PAIR.class_indexes[0]], 0.0)
+    np.testing.assert_array_equal(found.probs[:, 0], left)
+    assert (found.probs[~found.detected[:, 0], 0] < 0.2).all(), (
+        "what is absent has no probability of one that is there"
+    )
 
 
 def test_what_is_not_gated_is_active_wherever_there_is_sound_and_detected_where_it_is() -> None:

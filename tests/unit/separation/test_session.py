@@ -15,8 +15,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.unit.separation.fakes import Bound, RaggedSource, bound, noise, trained_on
-from uss_ray.errors import ConfigError
+from tests.unit.separation.fakes import Bound, FakeWeights, RaggedSource, bound, noise, trained_on
+from uss_ray.errors import ConfigError, RecordingError
 from uss_ray.models.network_settings import ResUNetConfig
 from uss_ray.models.panns import Panns
 from uss_ray.models.panns_settings import PannsConfig
@@ -523,3 +523,37 @@ def test_a_session_without_estimates_says_the_same_of_what_sounds_and_makes_no_m
         for span in spans_at(1, 5, 10)
     ]
     assert_same_bits(blocks_of(engine, *parts), whole, targets=[])
+
+
+@pytest.mark.parametrize("only_detected", [True, False])
+def test_samples_that_overflow_the_networks_are_an_error_and_no_absence(
+    vocabulary: Vocabulary, only_detected: bool
+) -> None:
+    """The tagger makes NaN of them, which reaches no threshold."""
+    waveform = noise(1, 8000 * 6)
+    waveform[:, 8000 * 4] = 1e30
+    targets = targets_for_classes(vocabulary, names=["Speech"], asking=Asking(only_detected=only_detected))
+    for estimates in (True, False):
+        engine = bound(FakeWeights(), vocabulary)
+        session = engine.open_session(
+            ArraySource(waveform, sample_rate=8000, name="loud.wav"), targets, estimates=estimates
+        )
+        *_, (_, end) = engine.stream_many([session])
+        assert isinstance(end, SessionEnd)
+        assert isinstance(end.error, RecordingError)
+        assert str(end.error).startswith("loud.wav: expected samples near full scale")
+        assert "up to 1e+30 from 4 s to 6 s" in str(end.error)
+
+
+def test_estimates_that_are_no_numbers_are_an_error(vocabulary: Vocabulary) -> None:
+    weights = FakeWeights()
+    make = weights.separator.masks
+    weights.separator.masks = lambda *given: make(*given) * torch.inf  # type: ignore[method-assign]
+    engine = bound(weights, vocabulary)
+    targets = targets_for_classes(vocabulary, names=["Speech"])
+    *_, (_, end) = engine.stream_many(
+        [engine.open_session(ArraySource(noise(1, 8000 * 3), sample_rate=8000), targets)]
+    )
+    assert isinstance(end, SessionEnd)
+    assert isinstance(end.error, RecordingError)
+    assert "the separator" in str(end.error)

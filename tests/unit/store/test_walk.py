@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from uss_ray.errors import RecordingError
 from uss_ray.results.passed_over import PassedOver
 from uss_ray.sources.listing import open_listing
+from uss_ray.store.faults import is_infrastructure
 from uss_ray.store.store import Store
 from uss_ray.store.walk import walk
 
@@ -133,6 +135,29 @@ def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pyte
     names, told = listed(tmp_path, follow_links=False)
     assert names == ["a.wav", "z.wav"]
     assert told == {"lost+found": "no permission"}
+
+
+@pytest.mark.parametrize("fault", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.ETIMEDOUT])
+def test_a_folder_that_a_disk_does_not_give_is_no_folder_that_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: int
+) -> None:
+    """What lies in it would be missing in the results without a word of failure."""
+    for name in ("a.wav", "tapes/b.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    scan = os.scandir
+
+    def away(folder: str) -> object:
+        if str(folder).endswith("tapes"):
+            raise OSError(fault, os.strerror(fault), folder)
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", away)
+    with pytest.raises(OSError, match=os.strerror(fault)):
+        listed(tmp_path, follow_links=False)
+    with pytest.raises(RecordingError) as raised:
+        list(open_listing(str(tmp_path)).tables())
+    assert is_infrastructure(raised.value)
 
 
 @pytest.mark.parametrize("follow", [True, False])

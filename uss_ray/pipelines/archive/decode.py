@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from uss_ray.api.publisher import check_before_work, parts_folder
 from uss_ray.api.request import SeparationRequest
 from uss_ray.audio.codec import RecordingReader
+from uss_ray.audio.resample import context_seconds
 from uss_ray.errors import OutputError, RecordingError
 from uss_ray.pipelines.archive.ledger import done_parts
 from uss_ray.pipelines.archive.packets import PacketBuilder, Sounding, Unit, UnitStatus
@@ -45,7 +46,8 @@ class SpanPlan:
     segment_seconds : int
         Step of the segment grid.
     context_seconds : int
-        Sound that a span needs before and after it; see `SeparationEngine.span_context_seconds`.
+        Sound that a span needs before and after it, at rates from 256 Hz on; see
+        `SeparationEngine.span_context_seconds`.
     span_seconds : int
         Longest span, and longest recording that stays in one piece.
     span_samples : int
@@ -61,6 +63,10 @@ class SpanPlan:
         """Tell how many segments of a recording make a span."""
         seconds = min(self.span_seconds, self.span_samples / (sample_rate * channels))
         return max(_LEAST_SEGMENTS, int(seconds // self.segment_seconds))
+
+    def context_frames(self, sample_rate: int) -> int:
+        """Tell how much sound of a recording a span needs before and after it: below 256 Hz, resampling reaches far."""
+        return (self.context_seconds - 1 + context_seconds(sample_rate)) * sample_rate
 
 
 def decode_packets(
@@ -194,7 +200,7 @@ def _units(
     segment_frames = plan.segment_seconds * facts.sample_rate
     span_segments = plan.span_segments(sample_rate=facts.sample_rate, channels=facts.channels)
     span_frames = span_segments * segment_frames
-    context_frames = plan.context_seconds * facts.sample_rate
+    context_frames = plan.context_frames(facts.sample_rate)
     window = _Window(reader)
     window.read_until(span_frames + 1)
     if window.ended and window.stop <= span_frames:

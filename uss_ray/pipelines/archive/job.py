@@ -67,6 +67,7 @@ logger = logging.getLogger(__name__)
 
 _EXAMPLES = 60
 _SAME_ID = "recording: expected an id of its own, found that of another one in the input"
+_STILL_GROWING = f"{POISON_REASON}, and others came to the input meanwhile"
 _CHANGED = "recording: expected the content that was separated, found another"
 
 
@@ -288,12 +289,18 @@ class ArchiveJob(Job[RunSummary]):
     def quarantine(self, run: Pass) -> Iterator[Increment]:
         """See `Job`; they become failed rows of the index."""
         publisher = self.separator.publisher
+        missing: list[Recording] = []
         for table in TableStream(self._undone(run)):
-            for row in table.select(["recording_uri", "recording_id"]).to_pylist():
-                recording = Recording(**row)
-                failed = publisher.failed(recording, reason=POISON_REASON)
-                publisher.commit_failed([failed], name=FAILED_PREFIX + index_name(recording))
-                yield self._noted(failed_outcome(recording, reason=POISON_REASON))
+            rows = table.select(["recording_uri", "recording_id"]).to_pylist()
+            missing += [Recording(**row) for row in rows]
+            if len(missing) > run.missing:
+                # Some have come since the last pass, and nobody tells which: the next run tries all of them.
+                yield Increment(unfinished=run.missing, unfinished_reason=_STILL_GROWING)
+                return
+        for recording in missing:
+            failed = publisher.failed(recording, reason=POISON_REASON)
+            publisher.commit_failed([failed], name=FAILED_PREFIX + index_name(recording))
+            yield self._noted(failed_outcome(recording, reason=POISON_REASON))
 
     def finalise(self, *, is_complete: bool) -> Iterator[Increment]:  # noqa: ARG002
         """See `Job`; bring the index into order, remove the spans of what is done, and count what was done before."""

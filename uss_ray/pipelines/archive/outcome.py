@@ -12,6 +12,7 @@ from uss_ray.arrow import schema_of
 from uss_ray.pipelines.runtime.counters import Increment
 from uss_ray.records import Recording, recording_key
 from uss_ray.results.index.rows import RecordingRows
+from uss_ray.results.index.table import ActiveSpan, IndexRow
 from uss_ray.wording import printable, without_bare_secrets
 
 LOUDEST_STEMS = 3
@@ -176,8 +177,9 @@ def separated_outcome(recording: Recording, rows: RecordingRows) -> Outcome:
         key=lambda row: row.level_db if row.level_db is not None else float("-inf"),
         reverse=True,
     )
-    # Rows of one sound point to one stem.
-    files = {row.stem_uri or row.active_spans: row.written_bytes for row in kept}
+    # Rows of one sound point to one stem, and several spans may lie in one file of it.
+    named: list[IndexRow | ActiveSpan] = [*kept, *(span for row in kept for span in row.active_spans)]
+    files = {file.stem_uri: file.stem_bytes or 0 for file in named if file.stem_uri is not None}
     facts = rows.common
     return Outcome(
         recording_id=recording.recording_id,

@@ -23,6 +23,12 @@ RUN_NAME = "run.json"
 RESULTS_VERSION = 1
 """Raised by whoever changes which samples the same settings give. Results of two are not mixed."""
 
+LAST_BIT_VERSION = 2
+"""Raised by whoever changes the last bit of samples alone. A run of another one goes on, and says so.
+
+2: WAV stems of integers are rounded; before, they were cut down (docs/adr/0095).
+"""
+
 _FORMAT_VERSION = 2
 _OVERWRITING = "overwriting"
 _SHARDS_DONE = "shards_done"
@@ -52,6 +58,8 @@ class RunIdentity:
         The latest that was written there.
     programs : dict of str to str
         Versions of this program and of the libraries that take part in every bit. Another one goes on, and says so.
+    last_bit_version : int
+        See `LAST_BIT_VERSION`; of who wrote there last.
     format_version : int
         Of `run.json`; version 1 had other names of settings, and could hold `-Infinity`.
     """
@@ -64,6 +72,7 @@ class RunIdentity:
     results_version: int = RESULTS_VERSION
     index_version: int = INDEX_VERSION
     programs: dict[str, str] = field(default_factory=lambda: _programs_here())
+    last_bit_version: int = LAST_BIT_VERSION
     format_version: int = _FORMAT_VERSION
 
     @classmethod
@@ -89,6 +98,7 @@ class RunIdentity:
                 results_version=int(record.get("results_version", 1)),
                 index_version=int(record.get("index_version", 1)),
                 programs=dict(record.get("programs", {"uss-ray": record["uss_ray_version"]})),
+                last_bit_version=int(record.get("last_bit_version", 1)),
                 format_version=int(record["format_version"]),
             )
         except (ValueError, KeyError, TypeError) as error:
@@ -106,17 +116,21 @@ class RunIdentity:
             "results_version": self.results_version,
             "index_version": self.index_version,
             "programs": self.programs,
+            "last_bit_version": self.last_bit_version,
             "uss_ray_version": VERSION,
             "created_at": datetime.now(UTC).isoformat(),
         }
 
     def other_programs(self, earlier: RunIdentity) -> str:
         """Name the programs whose versions are not as they were, in a few words."""
-        return ", ".join(
+        others = [
             f"{name} {self.programs.get(name, 'none')} instead of {its}"
             for name, its in sorted(earlier.programs.items())
             if self.programs.get(name, "none") != its
-        )
+        ]
+        if self.last_bit_version != earlier.last_bit_version:
+            others.append(f"samples of version {self.last_bit_version} instead of {earlier.last_bit_version}")
+        return ", ".join(others)
 
     def differences(self, earlier: RunIdentity) -> str:
         """Name what is not as it was, in a few words; empty for the same run."""
@@ -209,9 +223,18 @@ def _went_on(identity: RunIdentity, earlier: RunIdentity, there: bytes, *, locat
         logger.warning("going on with %s: the last bit of a sample may differ", others)
     if others or identity.index_version != earlier.index_version:
         record = _parsed(there, item=str(location))
-        record |= {"programs": identity.programs, "index_version": identity.index_version}
+        record |= {
+            "programs": identity.programs,
+            "index_version": identity.index_version,
+            "last_bit_version": identity.last_bit_version,
+        }
         _put(record, location)
-    return replace(earlier, programs=identity.programs, index_version=identity.index_version)
+    return replace(
+        earlier,
+        programs=identity.programs,
+        index_version=identity.index_version,
+        last_bit_version=identity.last_bit_version,
+    )
 
 
 def end_overwriting(output: Store, *, shard: tuple[int, int] | None = None) -> None:

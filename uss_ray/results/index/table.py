@@ -262,12 +262,14 @@ class IndexRow:
         whole = self.stem_uri is not None
         if not self.active_spans:
             return int(whole)
-        return whole + sum(span.stem_uri is not None for span in self.active_spans)
+        return whole + len({span.stem_uri for span in self.active_spans} - {None})
 
     @property
     def written_bytes(self) -> int:
         """Size of all its files together."""
-        return (self.stem_bytes or 0) + sum(span.stem_bytes or 0 for span in self.active_spans)
+        # Several spans may lie in one file, where the stem is that of another row.
+        files: tuple[IndexRow | ActiveSpan, ...] = (self, *self.active_spans)
+        return sum({file.stem_uri: file.stem_bytes or 0 for file in files}.values())
 
     def to_record(self) -> dict[str, Any]:
         """Turn the row into plain values, one for each column of `INDEX_SCHEMA`."""

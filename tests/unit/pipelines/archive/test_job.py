@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from uss_ray.api.request import Query, request_with
@@ -67,6 +68,38 @@ def test_a_span_counts_once_its_recording_is_joined(job: ArchiveJob) -> None:
     span = Outcome(recording_id="long", recording_uri="long", status="part", part=0)
     assert read(job, span).finished == 0
     assert not job.has_trailing
+
+
+class Noting:
+    """A publisher that notes which recordings it is told have failed."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def failed(self, recording, *, reason):
+        return recording.recording_id
+
+    def commit_failed(self, rows, *, name):
+        self.told += rows
+
+
+@pytest.mark.parametrize(
+    ("listed", "told"), [(["a", "b"], ["a", "b"]), (["a"], ["a"]), (["a", "b", "new"], [])]
+)
+def test_what_came_after_the_last_pass_is_not_called_poison(
+    job: ArchiveJob, monkeypatch: pytest.MonkeyPatch, listed: list[str], told: list[str]
+) -> None:
+    """Nobody can tell then which of them have killed a worker, and which were never tried."""
+    tables = [pa.table({"recording_uri": [name], "recording_id": [name]}) for name in listed]
+    monkeypatch.setattr(job_module, "TableStream", iter)
+    monkeypatch.setattr(job, "_undone", lambda _run: tables)
+    publisher = job.separator.publisher = Noting()  # type: ignore[misc, assignment]
+    counters = Counters()
+    for increment in job.quarantine(SimpleNamespace(missing=2)):  # type: ignore[arg-type]
+        counters.add(increment)
+    assert publisher.told == told
+    assert (counters.failed, counters.unfinished) == (len(told), 0 if told else 2)
+    assert counters.exit_code() != 0
 
 
 def test_its_results_are_those_of_its_output(job: ArchiveJob, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from uss_ray.pipelines.archive.outcome import (
 )
 from uss_ray.results.blocks import StemRequest
 from uss_ray.results.index.rows import RecordingRows
-from uss_ray.results.index.table import IndexRow
+from uss_ray.results.index.table import ActiveSpan, IndexRow
 from uss_ray.results.stem_plan import StemPlan
 from uss_ray.sources.recordings import single_recording
 
@@ -56,6 +56,27 @@ def test_an_outcome_counts_stems_and_names_the_loudest_of_the_deepest_level():
     assert outcome.loudest == ("Speech", "Dog")
     assert outcome.status == "separated"
     assert (outcome.seconds, outcome.processing_seconds, outcome.stem_bytes) == (2.0, 1.5, 15)
+
+
+def test_a_file_that_several_spans_lie_in_counts_once():
+    def span(start, end, *, name):
+        uri = f"a.wav/level-2/dog/{name}.flac"
+        return ActiveSpan(
+            start_seconds=start,
+            end_seconds=end,
+            stem_uri=uri,
+            stem_sha256="0",
+            stem_bytes=7,
+            stem_start_frame=0,
+        )
+
+    none = {"stem_uri": None, "stem_sha256": None, "stem_bytes": None}
+    files = span(0.0, 4.0, name="000000.000"), span(6.0, 8.0, name="000006.000")
+    dog = dataclasses.replace(row("Dog"), active_spans=files, **none)
+    within = span(0.0, 1.0, name="000000.000"), span(2.0, 3.0, name="000000.000")
+    pets = dataclasses.replace(row("Pets"), active_spans=within, **none)
+    outcome = separated_outcome(single_recording("a.wav"), rows_of(dog, pets))
+    assert (outcome.written, outcome.stem_bytes) == (2, 14)
 
 
 def test_reports_survive_the_way_through_arrow():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from uss_ray.api.request import Query, SeparationRequest
 from uss_ray.api.separator import RecordingSeparator
@@ -13,6 +14,7 @@ from uss_ray.pipelines.archive.decode import SpanPlan, decode_recording
 from uss_ray.pipelines.archive.outcome import PacketReport
 from uss_ray.pipelines.archive.packets import Unit, packet_table
 from uss_ray.results.index.table import read_index
+from uss_ray.separation import session
 from uss_ray.sources.recordings import single_recording
 from uss_ray.store.options import StoreOptions
 
@@ -124,6 +126,40 @@ def test_what_was_known_before_is_passed_on_and_written_down(worker_of, unit_of,
     assert outcomes["a.wav"].status == "separated"
     rows = read_index(tmp_path / "out").to_pylist()
     assert {row["recording_id"] for row in rows if row["status"] == "failed"} == {"broken.wav"}
+
+
+@pytest.mark.parametrize("rate", [3, 255])
+def test_a_long_recording_of_a_low_rate_is_separated_in_spans(worker_of, make_recording, rate):
+    worker = worker_of()
+    path = make_recording("ground.wav", seconds=45.0, sample_rate=rate)
+    plan = SpanPlan(
+        segment_seconds=2,
+        context_seconds=worker._separator.span_context_seconds,
+        span_seconds=20,
+        span_samples=1 << 20,
+    )
+    units = list(
+        decode_recording(
+            single_recording(str(path)), plan=plan, storage=StoreOptions(), done_parts=lambda _item: ()
+        )
+    )
+    assert len(units) == 3
+    for unit in units:
+        outcome = outcomes_of(worker, unit)["ground.wav"]
+        assert (outcome.status, outcome.reason) == ("part", None)
+
+
+def test_a_gpu_that_is_full_is_no_fault_of_a_recording(worker_of, unit_of, monkeypatch):
+    worker = worker_of()
+
+    def full(*_given, **_named):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        yield
+
+    monkeypatch.setattr(session.RecordingSession, "_separate_segments", full)
+    outcome = outcomes_of(worker, unit_of("a.wav"))["a.wav"]
+    assert outcome.status == "unfinished"
+    assert "out of memory" in outcome.reason
 
 
 def test_a_recording_that_is_not_what_it_says_fails_alone(worker_of, unit_of):

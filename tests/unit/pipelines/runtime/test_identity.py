@@ -155,6 +155,21 @@ def test_another_version_goes_on_and_says_so_once(request_here, caplog):
     assert record_of(request_here)["index_version"] == INDEX_VERSION
 
 
+def test_another_last_bit_goes_on_and_says_so_once(request_here, caplog):
+    """Records without one are of the time when WAV stems of integers were cut down, not rounded."""
+    open_run(request_here, identity_of(request_here))
+    record = record_of(request_here)
+    del record["last_bit_version"]
+    (request_here.output_store / "run.json").put(json.dumps(record).encode())
+    assert open_run(request_here, identity_of(request_here))[1]
+    assert (
+        "going on with samples of version 2 instead of 1: the last bit of a sample may differ" in caplog.text
+    )
+    caplog.clear()
+    assert open_run(request_here, identity_of(request_here))[1]
+    assert not caplog.records
+
+
 def test_a_run_that_only_tells_its_programs_version_is_gone_on_with(request_here, caplog):
     open_run(request_here, identity_of(request_here))
     record = record_of(request_here)

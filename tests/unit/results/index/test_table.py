@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -130,6 +131,10 @@ def test_files_of_spans_come_back_as_they_were_written(tmp_path: Path) -> None:
     (found,) = (IndexRow.from_record(record) for record in read_index(tmp_path).to_pylist())
     assert found == row
     assert (found.stem_files, found.written_bytes) == (2, 200)
+    first = found.active_spans[0]
+    again = dataclasses.replace(first, start_seconds=first.end_seconds, end_seconds=first.end_seconds + 0.1)
+    shared = dataclasses.replace(found, active_spans=(first, again))
+    assert (shared.stem_files, shared.written_bytes) == (1, first.stem_bytes), "two spans within one file"
 
 
 def test_what_was_only_detected_has_a_status_of_its_own(tmp_path: Path) -> None:
