@@ -48,8 +48,11 @@ def _as_text(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
-Location = Annotated[str, BeforeValidator(_as_text)]
-"""Type of a field that holds a local path (also as a `Path`), a URI or a name."""
+Name = Annotated[str, Field(min_length=1)]
+"""Type of a field that holds a text that is not empty: an empty one comes of a variable that is not set."""
+
+Location = Annotated[str, BeforeValidator(_as_text), Field(min_length=1)]
+"""Type of a field that holds a local path (also as a `Path`), a URI or a name; not an empty one."""
 
 
 def _checked_device(name: str) -> str:
