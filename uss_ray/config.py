@@ -10,9 +10,11 @@ import json
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -51,7 +53,7 @@ def _as_text(value: Any) -> Any:
 Name = Annotated[str, Field(min_length=1)]
 """Type of a field that holds a text that is not empty: an empty one comes of a variable that is not set."""
 
-Location = Annotated[str, BeforeValidator(_as_text), Field(min_length=1)]
+Location = Annotated[str, Field(min_length=1), BeforeValidator(_as_text)]
 """Type of a field that holds a local path (also as a `Path`), a URI or a name; not an empty one."""
 
 
@@ -147,10 +149,14 @@ def load(
     ------
     ConfigError
         If a file cannot be read, is no mapping or goes round in circles, a key is unknown (the nearest is named), or
-        a value is not what its field may hold.
+        a value is not what its field may hold; the file in which it stands is named.
     """
-    values = overlay(read_overlays(path), changes or {})
-    return model(**values)
+    layers = read_layers(path)
+    values = overlay(merged(layers), changes or {})
+    try:
+        return model(**values)
+    except ConfigError as error:
+        raise in_its_file(error, model, values, layers=layers) from error
 
 
 def parse_json(
@@ -190,16 +196,29 @@ def _no_json(constant: str) -> NoReturn:
     raise ValueError(f"{constant}, which is no JSON")
 
 
-def read_overlays(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a YAML file laid over the files that it names as its base.
+@dataclass(frozen=True)
+class Layer:
+    """What one file of settings says, without those it is laid over."""
+
+    file: Path
+    values: Mapping[str, Any]
+
+
+def read_layers(path: str | os.PathLike[str]) -> list[Layer]:
+    """Read a YAML file and the files that it names as its base.
+
+    Returns
+    -------
+    list of Layer
+        From the last base up to the file itself.
 
     Raises
     ------
     ConfigError
-        As `load`.
+        If a file cannot be read, is no mapping or goes round in circles.
     """
     chain: list[Path] = []
-    layers: list[dict[str, Any]] = []
+    layers: list[Layer] = []
     following: Path | None = Path(path)
     while following is not None:
         resolved = following.resolve()
@@ -210,12 +229,101 @@ def read_overlays(path: str | os.PathLike[str]) -> dict[str, Any]:
         base = values.pop(_BASE, None)
         if base is not None and not isinstance(base, str):
             raise ConfigError(f"{following}: {_BASE}", expected="the name of a file", found=repr(base))
-        layers.append(values)
+        layers.append(Layer(following, values))
         following = None if base is None else following.parent / base
-    merged: dict[str, Any] = {}
-    for values in reversed(layers):
-        merged = overlay(merged, values)
-    return merged
+    return layers[::-1]
+
+
+def merged(layers: Sequence[Layer]) -> dict[str, Any]:
+    """Lay files over each other, the later ones on top."""
+    return reduce(overlay, (layer.values for layer in layers), {})
+
+
+def in_its_file(
+    error: ConfigError, model: type[Settings], values: Mapping[str, Any], *, layers: Sequence[Layer]
+) -> ConfigError:
+    """Name the file in which a wrong setting stands, and its whole place there.
+
+    Parameters
+    ----------
+    error : ConfigError
+        That `model` raised.
+    model : type of Settings
+    values : mapping
+        What it was made of.
+    layers : sequence of Layer
+        The files that the values are of, the upper ones last; others may have been laid over them.
+
+    Returns
+    -------
+    ConfigError
+        The same if no file says anything of it. What is missing is named in the uppermost file that has something of
+        the part in which it is missing.
+    """
+    place = place_of(error, model, values)
+    told = [(_depth(layer.values, place), layer.file) for layer in reversed(layers)]
+    depth, file = max(told, key=lambda one: one[0], default=(0, None))
+    if file is None or depth < _depth(values, place):  # somebody else has said it
+        return error
+    item, dotted = error.item, ".".join(place)
+    if dotted:
+        says_it = item.rpartition(" ")[2].rpartition(".")[2] == place[-1]
+        item = dotted if says_it else f"{dotted}, {item}"
+    return ConfigError(f"{file}: {item}", expected=error.expected, found=error.found)
+
+
+def place_of(error: ConfigError, model: type[Settings], values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Find where in the values of a model the setting stands that its error is about.
+
+    An error names the part of the settings that raised it, and not where that part stands: the part is looked for.
+
+    Returns
+    -------
+    tuple of str
+        Empty if the error is about none of the values alone.
+    """
+    for name, field in model.model_fields.items():
+        for step, inner in _mappings_in(values.get(name), (name,)):
+            for kind in _models_in(field.annotation):
+                try:
+                    kind(**inner)
+                except ConfigError as found:
+                    if str(found) == str(error):
+                        return (*step, *place_of(error, kind, inner))
+    said = tuple(error.item.rpartition(" ")[2].split("."))
+    name = _spoken(model.__name__)
+    if error.item.removeprefix(name).strip() == ".".join(said) or said[0] in values:
+        return said
+    return ()
+
+
+def _mappings_in(value: Any, step: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    """Give a mapping with where it stands, or those of a list."""
+    if isinstance(value, Mapping):
+        if all(isinstance(key, str) for key in value):
+            yield step, value
+    elif isinstance(value, (list, tuple)):
+        for number, one in enumerate(value):
+            yield from _mappings_in(one, (*step, str(number)))
+
+
+def _models_in(annotation: Any) -> Iterator[type[Settings]]:
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)
+
+
+def _depth(values: Any, place: Sequence[str]) -> int:
+    """Tell how many steps of a place there are in some values."""
+    for depth, step in enumerate(place):
+        if isinstance(values, list) and step.isdecimal() and int(step) < len(values):
+            values = values[int(step)]
+        elif isinstance(values, Mapping) and step in values:
+            values = values[step]
+        else:
+            return depth
+    return len(place)
 
 
 def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,12 +10,11 @@ import contextlib
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from uss_ray.cli.arguments import Shape, read_arguments
 from uss_ray.cli.flags import Flag, Leaf, leaves_of
-from uss_ray.config import Settings, overlay, read_overlays, to_yaml
+from uss_ray.config import Layer, Settings, in_its_file, merged, overlay, place_of, read_layers, to_yaml
 from uss_ray.errors import ConfigError
 
 Model = TypeVar("Model", bound=Settings)
@@ -118,7 +117,8 @@ class Command(Generic[Model]):
             flag: flag.value(words) for flag in flags if (words := _words(flag, told.values, told.switches))
         }
         extras = {flag.name: value for flag, value in given.items() if not flag.path}
-        places, below = self._places(told.positionals, elsewhere={flag.path for flag in given})
+        places, layers = self._places(told.positionals, elsewhere={flag.path for flag in given})
+        below: Mapping[str, Any] = merged(layers)
         profile = extras.get("profile", _DEFAULT_PROFILE)
         if profile != _DEFAULT_PROFILE:
             below = overlay(below, self.profiles[profile]())
@@ -136,7 +136,8 @@ class Command(Generic[Model]):
         try:
             settings = self.model(**whole)
         except ConfigError as error:
-            raise _named(error, given, prog=self.prog) from error
+            named = _named(error, given, place=place_of(error, self.model, whole), prog=self.prog)
+            raise named or in_its_file(error, self.model, whole, layers=layers) from error
         if "print_config" in extras:
             sys.stdout.write(to_yaml(settings))
             raise SystemExit(0)
@@ -179,11 +180,11 @@ class Command(Generic[Model]):
 
     def _places(
         self, found: Sequence[str], *, elsewhere: Collection[tuple[str, ...]]
-    ) -> tuple[dict[tuple[str, ...], Any], Mapping[str, Any]]:
-        """Share positionals out to their fields, or read the file of settings that stands in their place."""
+    ) -> tuple[dict[tuple[str, ...], Any], list[Layer]]:
+        """Share positionals out to their fields, or read the files of settings that stand in their place."""
         are_files = all(place.casefold().endswith(_FILE_SUFFIXES) for place in found)
         if self.takes_file and are_files and found and (len(found) == 1 or not self.positionals):
-            return {}, reduce(overlay, map(read_overlays, found))
+            return {}, [layer for file in found for layer in read_layers(file)]
         leaves = {leaf.dotted: leaf for leaf in leaves_of(self.model)}
         fields = [leaf for dotted in self.positionals if (leaf := leaves[dotted]).path not in elsewhere]
         over = len(found) - len(fields)
@@ -196,7 +197,7 @@ class Command(Generic[Model]):
             count = 1 + over if leaf.is_several else 1
             places[leaf.path] = tuple(rest[:count]) if leaf.is_several else rest[0]
             del rest[:count]
-        return places, {}
+        return places, []
 
     def _option(self, leaf: Leaf) -> str | None:
         plain = leaf.path[-1].removesuffix("_seconds") if self._part(leaf) else leaf.path[-1]
@@ -238,13 +239,16 @@ def _words(
     return []
 
 
-def _named(error: ConfigError, given: Iterable[Flag], *, prog: str) -> ConfigError:
+def _named(
+    error: ConfigError, given: Iterable[Flag], *, place: tuple[str, ...], prog: str
+) -> ConfigError | None:
     """Name the flag in place of the setting, where a flag has given the value."""
     setting = error.item.rpartition(" ")[2].partition(".")[0]
     for flag in given:
-        if flag.path and flag.options and flag.path[-1] == setting:
+        is_it = place[: len(flag.path)] == flag.path if place else flag.path[-1:] == (setting,)
+        if flag.path and flag.options and is_it:
             return ConfigError(f"{prog} {flag.options[0]}", expected=error.expected, found=error.found)
-    return error
+    return None
 
 
 def _nested(told: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
