@@ -210,9 +210,10 @@ def waiting_line(waits: Collection[Wait], *, now: float, wall: float) -> str | N
     since, until = (
         time.strftime("%H:%M:%S UTC", time.gmtime(moment)) for moment in (began, began + oldest.seconds)
     )
-    found = oldest.found or "no answer"
-    place = without_secrets(oldest.place) or "the store"
-    return f"waiting for {place} since {since} ({found}), at most until {until} before it counts as a fault"
+    place, found = without_secrets(oldest.place), oldest.found or "no answer"
+    what = f"{place}: {found}" if place else found
+    # What stands before "since" is the same for all places: by it, what many workers say is told once.
+    return f"waiting for the store since {since} ({what}), at most until {until} before it counts as a fault"
 
 
 class CutShortError(ConnectionError):

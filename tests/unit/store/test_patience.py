@@ -239,7 +239,9 @@ def test_who_waits_says_for_what_without_its_secrets() -> None:
     wait = Wait(90.0, 300.0, place="https://me:geheim@host/a.bin")
     line = waiting_line([wait], now=100.0, wall=1000.0)
     assert line is not None
-    assert line.startswith("waiting for https://***@host/a.bin since ")
+    assert line.startswith(
+        "waiting for the store since 00:16:30 UTC (https://***@host/a.bin: no answer), at most"
+    )
 
 
 def test_what_is_wrong_with_a_request_is_told_of_what_it_is_a_part_of() -> None:
