@@ -36,9 +36,15 @@ _EXPECTED = {
     "greater_than_equal": "at least {ge:g}",
     "less_than": "less than {lt:g}",
     "less_than_equal": "at most {le:g}",
+    "bool_parsing": "true or false",
+    "float_parsing": "a number",
+    "int_parsing": "a whole number",
+    "model_type": "settings by their names",
     "string_too_short": "a text that is not empty",
     "union_tag_invalid": "one of {expected_tags} as {discriminator}",
 }
+
+_MISSING = ("a value", "none")
 
 Count = Annotated[int, Field(strict=True, ge=1)]
 """A whole number of at least 1; no text and no truth value is taken for one."""
@@ -272,6 +278,11 @@ def in_its_file(
     return ConfigError(f"{file}: {item}", expected=error.expected, found=error.found)
 
 
+def is_missing(error: ConfigError) -> bool:
+    """Tell whether an error of a model is that a setting without a default is not given."""
+    return (error.expected, error.found) == _MISSING
+
+
 def place_of(error: ConfigError, model: type[Settings], values: Mapping[str, Any]) -> tuple[str, ...]:
     """Find where in the values of a model the setting stands that its error is about.
 
@@ -430,7 +441,7 @@ def _config_error(model: type[Settings], error: ValidationError) -> ConfigError:
         known = f"{near[0]!r}?" if near else "one of " + ", ".join(_keys_at(model, place[:-1]))
         return ConfigError(item, expected=f"a known setting, {known}", found="an unknown one")
     if first["type"] == "missing":
-        return ConfigError(item, expected="a value", found="none")
+        return ConfigError(item, expected=_MISSING[0], found=_MISSING[1])
     return ConfigError(item, expected=_expected(first), found=repr(first["input"]))
 
 

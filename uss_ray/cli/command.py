@@ -14,7 +14,17 @@ from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from uss_ray.cli.arguments import Shape, read_arguments
 from uss_ray.cli.flags import Flag, Leaf, leaves_of
-from uss_ray.config import Layer, Settings, in_its_file, merged, overlay, place_of, read_layers, to_yaml
+from uss_ray.config import (
+    Layer,
+    Settings,
+    in_its_file,
+    is_missing,
+    merged,
+    overlay,
+    place_of,
+    read_layers,
+    to_yaml,
+)
 from uss_ray.errors import ConfigError
 
 Model = TypeVar("Model", bound=Settings)
@@ -125,23 +135,42 @@ class Command(Generic[Model]):
         whole = overlay(
             below, _nested(places | {flag.path: value for flag, value in given.items() if flag.path})
         )
-        for flag in flags:
-            is_option = flag.options and ".".join(flag.path) not in self.positionals
-            if is_option and flag.is_required and _at(whole, flag.path) is None:
-                raise ConfigError(f"{self.prog} {flag.options[0]}", expected="a value", found="none")
-        if "version" in extras and _at(whole, _OUTPUT):
-            whole = overlay(
-                whole, _nested({_OUTPUT: f"{_at(whole, _OUTPUT).rstrip('/')}/{extras['version']}"})
-            )
+        output = _at(whole, _OUTPUT)
+        if "version" in extras and isinstance(output, str) and output:
+            whole = overlay(whole, _nested({_OUTPUT: f"{output.rstrip('/')}/{self._version(extras)}"}))
         try:
             settings = self.model(**whole)
         except ConfigError as error:
-            named = _named(error, given, place=place_of(error, self.model, whole), prog=self.prog)
-            raise named or in_its_file(error, self.model, whole, layers=layers) from error
+            place = place_of(error, self.model, whole)
+            said = {flag.path: flag.options[0] for flag in given if flag.path and flag.options}
+            said |= {path: self.positionals[".".join(path)] for path in places}
+            if is_missing(error) and (option := self._first_missing(flags, whole)) is not None:
+                raise ConfigError(f"{self.prog} {option}", expected="a value", found="none") from error
+            if (name := _name_of(place, said, item=error.item)) is not None:
+                raise ConfigError(
+                    f"{self.prog} {name}", expected=error.expected, found=error.found
+                ) from error
+            raise in_its_file(error, self.model, whole, layers=layers) from error
         if "print_config" in extras:
             sys.stdout.write(to_yaml(settings))
             raise SystemExit(0)
         return settings, extras
+
+    def _version(self, extras: Mapping[str, Any]) -> str:
+        """Give the folder of a version, which lies in that of the output."""
+        name = str(extras["version"])
+        if any(part in ("", ".", "..") for part in name.split("/")):
+            expected = "a folder's name, below OUTPUT"
+            raise ConfigError(f"{self.prog} --version", expected=expected, found=repr(name))
+        return name
+
+    def _first_missing(self, flags: Iterable[Flag], whole: Mapping[str, Any]) -> str | None:
+        """Name the first option that must be given and is not."""
+        for flag in flags:
+            is_option = flag.options and ".".join(flag.path) not in self.positionals
+            if is_option and flag.is_required and _at(whole, flag.path) is None:
+                return flag.options[0]
+        return None
 
     def knows(self, option: str) -> bool:
         """Tell whether it has an option of that name."""
@@ -190,7 +219,9 @@ class Command(Generic[Model]):
         over = len(found) - len(fields)
         if over < 0 or (over > 0 and not any(leaf.is_several for leaf in fields)):
             expected = " ".join(self.positionals.values()) or "options only"
-            raise ConfigError(self.prog, expected=expected, found=" ".join(found) or "none")
+            raise ConfigError(
+                self.prog, expected=expected, found=" ".join(word or "''" for word in found) or "none"
+            )
         rest = list(found)
         places: dict[tuple[str, ...], Any] = {}
         for leaf in fields:
@@ -239,15 +270,12 @@ def _words(
     return []
 
 
-def _named(
-    error: ConfigError, given: Iterable[Flag], *, place: tuple[str, ...], prog: str
-) -> ConfigError | None:
-    """Name the flag in place of the setting, where a flag has given the value."""
-    setting = error.item.rpartition(" ")[2].partition(".")[0]
-    for flag in given:
-        is_it = place[: len(flag.path)] == flag.path if place else flag.path[-1:] == (setting,)
-        if flag.path and flag.options and is_it:
-            return ConfigError(f"{prog} {flag.options[0]}", expected=error.expected, found=error.found)
+def _name_of(place: tuple[str, ...], said: Mapping[tuple[str, ...], str], *, item: str) -> str | None:
+    """Give what the command line calls the setting that an error is about, if it has given the value."""
+    setting = item.rpartition(" ")[2].partition(".")[0]
+    for path, name in said.items():
+        if place[: len(path)] == path if place else path[-1] == setting:
+            return name
     return None
 
 

@@ -84,6 +84,12 @@ class Arm:
     training: SeparatorTraining
 
 
+class _OfFiles(Settings):
+    """What the files of an arm say, as they say it."""
+
+    request: SeparatorTraining
+
+
 def arms_of(request: AblationRequest) -> list[Arm]:
     """Make all runs, those of a seed after each other, so that each arm soon has one.
 
@@ -119,11 +125,11 @@ def _training(
     }
     if request.device is not None:
         own["device"] = request.device
-    values = overlay(merged(layers), own)
+    values = {"request": overlay(merged(layers).get("request", {}), own)}
     try:
-        return SeparatorTraining(**values)
+        return _OfFiles(**values).request
     except ConfigError as error:
-        raise in_its_file(error, SeparatorTraining, values, layers=layers) from error
+        raise in_its_file(error, _OfFiles, values, layers=layers) from error
 
 
 def _files(places: Sequence[str]) -> Iterator[Path]:
@@ -135,9 +141,9 @@ def _files(places: Sequence[str]) -> Iterator[Path]:
 
 
 def _layers_in(path: str | Path) -> list[Layer]:
-    """Read a file and its bases, without the word that stands above all they say."""
-    layers = []
-    for layer in read_layers(path):
+    """Read a file and its bases; of the settings of a training they hold what is trained, and not who does it."""
+    layers = read_layers(path)
+    for layer in layers:
         strange = sorted(layer.values.keys() - set(_PARTS))
         if strange:
             raise ConfigError(
@@ -148,5 +154,4 @@ def _layers_in(path: str | Path) -> list[Layer]:
             raise ConfigError(
                 f"{layer.file}: request", expected="settings by their names", found=repr(request)
             )
-        layers.append(Layer(layer.file, request))
     return layers
