@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -44,6 +44,7 @@ _EXPECTED = {
     "union_tag_invalid": "one of {expected_tags} as {discriminator}",
 }
 
+_NAMES = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 _MISSING = ("a value", "none")
 
 Count = Annotated[int, Field(strict=True, ge=1)]
@@ -233,7 +234,7 @@ def read_layers(path: str | os.PathLike[str]) -> list[Layer]:
         chain.append(resolved)
         values = _read_mapping(following)
         base = values.pop(_BASE, None)
-        if base is not None and not isinstance(base, str):
+        if base is not None and (not isinstance(base, str) or not base):
             raise ConfigError(f"{following}: {_BASE}", expected="the name of a file", found=repr(base))
         layers.append(Layer(following, values))
         following = None if base is None else following.parent / base
@@ -276,6 +277,33 @@ def in_its_file(
         says_it = item.rpartition(" ")[2].rpartition(".")[2] == place[-1]
         item = dotted if says_it else f"{dotted}, {item}"
     return ConfigError(f"{file}: {item}", expected=error.expected, found=error.found)
+
+
+def check_parts(layers: Sequence[Layer], places: Iterable[Sequence[str]]) -> None:
+    """Refuse what stands in a file where a part of the settings must: laid over, it would be gone without a word.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+    places : iterable of sequence of str
+        Of settings that are laid over the files.
+
+    Raises
+    ------
+    ConfigError
+        If a file holds something else than settings, and not null, above one of the places.
+    """
+    for place in places:
+        for layer in layers:
+            value: Any = layer.values
+            for depth, step in enumerate(place):
+                if value is not None and not isinstance(value, Mapping):
+                    raise ConfigError(
+                        f"{layer.file}: {'.'.join(place[:depth])}",
+                        expected=_EXPECTED["model_type"],
+                        found=repr(value),
+                    )
+                value = (value or {}).get(step)
 
 
 def is_missing(error: ConfigError) -> bool:
@@ -390,7 +418,8 @@ def _read_mapping(path: Path) -> dict[str, Any]:
 
     try:
         text = path.read_text(encoding="utf-8")
-        twice = _named_twice(yaml.compose(text, Loader=yaml.SafeLoader))
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        twice, no_name = _named_twice(root), _first_no_name(root)
         values = yaml.safe_load(text)
     except OSError as error:
         found = error.strerror or str(error)
@@ -400,15 +429,40 @@ def _read_mapping(path: Path) -> dict[str, Any]:
         raise ConfigError(str(path), expected="a YAML file of settings", found=found) from error
     if twice is not None:  # YAML lets the last one win, which drops what the others say without a word
         raise ConfigError(f"{path} line {twice[1]}", expected="each setting once", found=f"{twice[0]} again")
+    if no_name is not None:  # also a bare yes, no, on or off, which YAML takes for a truth value
+        raise ConfigError(
+            f"{path} line {no_name[1]}", expected="settings by their names", found=f"{no_name[0]} for a name"
+        )
     if values is None:
         return {}
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+    if not isinstance(values, dict):
         raise ConfigError(str(path), expected="settings by their names", found=type(values).__name__)
     return values
 
 
 def _named_twice(root: Node | None) -> tuple[str, int] | None:
     """Find a key that its mapping has before, and its line."""
+    for keys in _keys(root):
+        seen = set[str]()
+        for key in keys:
+            name = str(key.value)
+            if name in seen:
+                return name, key.start_mark.line + 1
+            seen.add(name)
+    return None
+
+
+def _first_no_name(root: Node | None) -> tuple[str, int] | None:
+    """Find a key that is a number, a date or a truth value, and its line."""
+    for keys in _keys(root):
+        for key in keys:
+            if key.tag not in _NAMES:
+                return str(key.value), key.start_mark.line + 1
+    return None
+
+
+def _keys(root: Node | None) -> Iterator[list[Node]]:
+    """Go through the keys of all mappings."""
     from yaml import CollectionNode, MappingNode
 
     waiting, met = [root], set[int]()
@@ -417,17 +471,11 @@ def _named_twice(root: Node | None) -> tuple[str, int] | None:
         if not isinstance(node, CollectionNode) or id(node) in met:  # an alias may lead to what holds it
             continue
         met.add(id(node))
-        if not isinstance(node, MappingNode):
+        if isinstance(node, MappingNode):
+            yield [key for key, _ in node.value]
+            waiting += [value for _, value in node.value]
+        else:
             waiting += node.value
-            continue
-        seen = set[str]()
-        for key, value in node.value:
-            name = str(key.value)
-            if name in seen:
-                return name, key.start_mark.line + 1
-            seen.add(name)
-            waiting.append(value)
-    return None
 
 
 def _config_error(model: type[Settings], error: ValidationError) -> ConfigError:

@@ -17,6 +17,7 @@ from uss_ray.cli.flags import Flag, Leaf, leaves_of
 from uss_ray.config import (
     Layer,
     Settings,
+    check_parts,
     in_its_file,
     is_missing,
     merged,
@@ -128,6 +129,7 @@ class Command(Generic[Model]):
         }
         extras = {flag.name: value for flag, value in given.items() if not flag.path}
         places, layers = self._places(told.positionals, elsewhere={flag.path for flag in given})
+        check_parts(layers, [flag.path for flag in given])
         below: Mapping[str, Any] = merged(layers)
         profile = extras.get("profile", _DEFAULT_PROFILE)
         if profile != _DEFAULT_PROFILE:

@@ -122,7 +122,8 @@ class Store:
     def __truediv__(self, name: str) -> Store:
         """Append a name, or several with slashes between, taken literally."""
         if self.is_remote:
-            return self._at(f"{self.root.rstrip('/')}/{name.strip('/')}")
+            above = self.root if self.root.endswith("://") else f"{self.root.rstrip('/')}/"
+            return self._at(above + name.strip("/"))
         return self._at(str(Path(self.root) / name))
 
     def raising(self, error: type[UssRayError]) -> Store:
