@@ -125,7 +125,7 @@ def _training(
     }
     if request.device is not None:
         own["device"] = request.device
-    values = {"request": overlay(merged(layers).get("request", {}), own)}
+    values: dict[str, Any] = {"request": overlay(merged(layers).get("request", {}), own)}
     try:
         return _OfFiles(**values).request
     except ConfigError as error:
