@@ -1,17 +1,20 @@
 """The Arrow schema of a record, from the record itself: each dataclass that is a row of a table is written once.
 
-Owns how Python types become Arrow types, and what may be null.
+Owns how Python types become Arrow types, what may be null, and what Arrow raises at a damaged file.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
+
+from uss_ray.errors import DataError, UssRayError
 
 _PLAIN: dict[Any, pa.DataType] = {
     bool: pa.bool_(),
@@ -95,3 +98,34 @@ def _type_of(annotation: Any) -> tuple[pa.DataType, bool]:
     elif dataclasses.is_dataclass(annotation) and isinstance(annotation, type):
         return struct_of(annotation), False
     raise TypeError(f"no Arrow type for {annotation!r}")
+
+
+@contextmanager
+def parquet_of(
+    name: str, *, expected: str = "a Parquet file", error_type: type[UssRayError] = DataError
+) -> Iterator[None]:
+    """Read Parquet: what is wrong with its bytes is an error that names it, what is wrong with the store stays.
+
+    Parameters
+    ----------
+    name, expected : str
+        For errors.
+    error_type : type of UssRayError, default=DataError
+
+    Raises
+    ------
+    UssRayError
+        If bytes are missing or others than were written. Arrow has no one word for that: by the place of the damage it
+        raises a kind of its own, a text that cannot be decoded, a key that is missing or an `OSError` without a number.
+    """
+    try:
+        yield
+    except (pa.ArrowException, KeyError, UnicodeDecodeError, OSError) as error:
+        if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
+            raise
+        raise error_type(name, expected=expected, found=first_line(error)) from error
+
+
+def first_line(error: Exception) -> str:
+    """Say what an error says, without the traceback that Arrow puts behind it."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -10,9 +10,11 @@ import json
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -34,9 +36,16 @@ _EXPECTED = {
     "greater_than_equal": "at least {ge:g}",
     "less_than": "less than {lt:g}",
     "less_than_equal": "at most {le:g}",
+    "bool_parsing": "true or false",
+    "float_parsing": "a number",
+    "int_parsing": "a whole number",
+    "model_type": "settings by their names",
     "string_too_short": "a text that is not empty",
     "union_tag_invalid": "one of {expected_tags} as {discriminator}",
 }
+
+_NAMES = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
+_MISSING = ("a value", "none")
 
 Count = Annotated[int, Field(strict=True, ge=1)]
 """A whole number of at least 1; no text and no truth value is taken for one."""
@@ -48,8 +57,11 @@ def _as_text(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
-Location = Annotated[str, BeforeValidator(_as_text)]
-"""Type of a field that holds a local path (also as a `Path`), a URI or a name."""
+Name = Annotated[str, Field(min_length=1)]
+"""Type of a field that holds a text that is not empty: an empty one comes of a variable that is not set."""
+
+Location = Annotated[str, Field(min_length=1), BeforeValidator(_as_text)]
+"""Type of a field that holds a local path (also as a `Path`), a URI or a name; not an empty one."""
 
 
 def _checked_device(name: str) -> str:
@@ -144,10 +156,14 @@ def load(
     ------
     ConfigError
         If a file cannot be read, is no mapping or goes round in circles, a key is unknown (the nearest is named), or
-        a value is not what its field may hold.
+        a value is not what its field may hold; the file in which it stands is named.
     """
-    values = overlay(read_overlays(path), changes or {})
-    return model(**values)
+    layers = read_layers(path)
+    values = overlay(merged(layers), changes or {})
+    try:
+        return model(**values)
+    except ConfigError as error:
+        raise in_its_file(error, model, values, layers=layers) from error
 
 
 def parse_json(
@@ -187,16 +203,29 @@ def _no_json(constant: str) -> NoReturn:
     raise ValueError(f"{constant}, which is no JSON")
 
 
-def read_overlays(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a YAML file laid over the files that it names as its base.
+@dataclass(frozen=True)
+class Layer:
+    """What one file of settings says, without those it is laid over."""
+
+    file: Path
+    values: Mapping[str, Any]
+
+
+def read_layers(path: str | os.PathLike[str]) -> list[Layer]:
+    """Read a YAML file and the files that it names as its base.
+
+    Returns
+    -------
+    list of Layer
+        From the last base up to the file itself.
 
     Raises
     ------
     ConfigError
-        As `load`.
+        If a file cannot be read, is no mapping or goes round in circles.
     """
     chain: list[Path] = []
-    layers: list[dict[str, Any]] = []
+    layers: list[Layer] = []
     following: Path | None = Path(path)
     while following is not None:
         resolved = following.resolve()
@@ -205,14 +234,135 @@ def read_overlays(path: str | os.PathLike[str]) -> dict[str, Any]:
         chain.append(resolved)
         values = _read_mapping(following)
         base = values.pop(_BASE, None)
-        if base is not None and not isinstance(base, str):
+        if base is not None and (not isinstance(base, str) or not base):
             raise ConfigError(f"{following}: {_BASE}", expected="the name of a file", found=repr(base))
-        layers.append(values)
+        layers.append(Layer(following, values))
         following = None if base is None else following.parent / base
-    merged: dict[str, Any] = {}
-    for values in reversed(layers):
-        merged = overlay(merged, values)
-    return merged
+    return layers[::-1]
+
+
+def merged(layers: Sequence[Layer]) -> dict[str, Any]:
+    """Lay files over each other, the later ones on top."""
+    return reduce(overlay, (layer.values for layer in layers), {})
+
+
+def in_its_file(
+    error: ConfigError, model: type[Settings], values: Mapping[str, Any], *, layers: Sequence[Layer]
+) -> ConfigError:
+    """Name the file in which a wrong setting stands, and its whole place there.
+
+    Parameters
+    ----------
+    error : ConfigError
+        That `model` raised.
+    model : type of Settings
+    values : mapping
+        What it was made of.
+    layers : sequence of Layer
+        The files that the values are of, the upper ones last; others may have been laid over them.
+
+    Returns
+    -------
+    ConfigError
+        The same if no file says anything of it. What is missing is named in the uppermost file that has something of
+        the part in which it is missing.
+    """
+    place = place_of(error, model, values)
+    told = [(_depth(layer.values, place), layer.file) for layer in reversed(layers)]
+    depth, file = max(told, key=lambda one: one[0], default=(0, None))
+    if file is None or depth < _depth(values, place):  # somebody else has said it
+        return error
+    item, dotted = error.item, ".".join(place)
+    if dotted:
+        says_it = item.rpartition(" ")[2].rpartition(".")[2] == place[-1]
+        item = dotted if says_it else f"{dotted}, {item}"
+    return ConfigError(f"{file}: {item}", expected=error.expected, found=error.found)
+
+
+def check_parts(layers: Sequence[Layer], places: Iterable[Sequence[str]]) -> None:
+    """Refuse what stands in a file where a part of the settings must: laid over, it would be gone without a word.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+    places : iterable of sequence of str
+        Of settings that are laid over the files.
+
+    Raises
+    ------
+    ConfigError
+        If a file holds something else than settings, and not null, above one of the places.
+    """
+    for place in places:
+        for layer in layers:
+            value: Any = layer.values
+            for depth, step in enumerate(place):
+                if value is not None and not isinstance(value, Mapping):
+                    raise ConfigError(
+                        f"{layer.file}: {'.'.join(place[:depth])}",
+                        expected=_EXPECTED["model_type"],
+                        found=repr(value),
+                    )
+                value = (value or {}).get(step)
+
+
+def is_missing(error: ConfigError) -> bool:
+    """Tell whether an error of a model is that a setting without a default is not given."""
+    return (error.expected, error.found) == _MISSING
+
+
+def place_of(error: ConfigError, model: type[Settings], values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Find where in the values of a model the setting stands that its error is about.
+
+    An error names the part of the settings that raised it, and not where that part stands: the part is looked for.
+
+    Returns
+    -------
+    tuple of str
+        Empty if the error is about none of the values alone.
+    """
+    for name, field in model.model_fields.items():
+        for step, inner in _mappings_in(values.get(name), (name,)):
+            for kind in _models_in(field.annotation):
+                try:
+                    kind(**inner)
+                except ConfigError as found:
+                    if str(found) == str(error):
+                        return (*step, *place_of(error, kind, inner))
+    said = tuple(error.item.rpartition(" ")[2].split("."))
+    name = _spoken(model.__name__)
+    if error.item.removeprefix(name).strip() == ".".join(said) or said[0] in values:
+        return said
+    return ()
+
+
+def _mappings_in(value: Any, step: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    """Give a mapping with where it stands, or those of a list."""
+    if isinstance(value, Mapping):
+        if all(isinstance(key, str) for key in value):
+            yield step, value
+    elif isinstance(value, (list, tuple)):
+        for number, one in enumerate(value):
+            yield from _mappings_in(one, (*step, str(number)))
+
+
+def _models_in(annotation: Any) -> Iterator[type[Settings]]:
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)
+
+
+def _depth(values: Any, place: Sequence[str]) -> int:
+    """Tell how many steps of a place there are in some values."""
+    for depth, step in enumerate(place):
+        if isinstance(values, list) and step.isdecimal() and int(step) < len(values):
+            values = values[int(step)]
+        elif isinstance(values, Mapping) and step in values:
+            values = values[step]
+        else:
+            return depth
+    return len(place)
 
 
 def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -268,7 +418,8 @@ def _read_mapping(path: Path) -> dict[str, Any]:
 
     try:
         text = path.read_text(encoding="utf-8")
-        twice = _named_twice(yaml.compose(text, Loader=yaml.SafeLoader))
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        twice, no_name = _named_twice(root), _first_no_name(root)
         values = yaml.safe_load(text)
     except OSError as error:
         found = error.strerror or str(error)
@@ -278,15 +429,40 @@ def _read_mapping(path: Path) -> dict[str, Any]:
         raise ConfigError(str(path), expected="a YAML file of settings", found=found) from error
     if twice is not None:  # YAML lets the last one win, which drops what the others say without a word
         raise ConfigError(f"{path} line {twice[1]}", expected="each setting once", found=f"{twice[0]} again")
+    if no_name is not None:  # also a bare yes, no, on or off, which YAML takes for a truth value
+        raise ConfigError(
+            f"{path} line {no_name[1]}", expected="settings by their names", found=f"{no_name[0]} for a name"
+        )
     if values is None:
         return {}
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+    if not isinstance(values, dict):
         raise ConfigError(str(path), expected="settings by their names", found=type(values).__name__)
     return values
 
 
 def _named_twice(root: Node | None) -> tuple[str, int] | None:
     """Find a key that its mapping has before, and its line."""
+    for keys in _keys(root):
+        seen = set[str]()
+        for key in keys:
+            name = str(key.value)
+            if name in seen:
+                return name, key.start_mark.line + 1
+            seen.add(name)
+    return None
+
+
+def _first_no_name(root: Node | None) -> tuple[str, int] | None:
+    """Find a key that is a number, a date or a truth value, and its line."""
+    for keys in _keys(root):
+        for key in keys:
+            if key.tag not in _NAMES:
+                return str(key.value), key.start_mark.line + 1
+    return None
+
+
+def _keys(root: Node | None) -> Iterator[list[Node]]:
+    """Go through the keys of all mappings."""
     from yaml import CollectionNode, MappingNode
 
     waiting, met = [root], set[int]()
@@ -295,17 +471,11 @@ def _named_twice(root: Node | None) -> tuple[str, int] | None:
         if not isinstance(node, CollectionNode) or id(node) in met:  # an alias may lead to what holds it
             continue
         met.add(id(node))
-        if not isinstance(node, MappingNode):
+        if isinstance(node, MappingNode):
+            yield [key for key, _ in node.value]
+            waiting += [value for _, value in node.value]
+        else:
             waiting += node.value
-            continue
-        seen = set[str]()
-        for key, value in node.value:
-            name = str(key.value)
-            if name in seen:
-                return name, key.start_mark.line + 1
-            seen.add(name)
-            waiting.append(value)
-    return None
 
 
 def _config_error(model: type[Settings], error: ValidationError) -> ConfigError:
@@ -319,7 +489,7 @@ def _config_error(model: type[Settings], error: ValidationError) -> ConfigError:
         known = f"{near[0]!r}?" if near else "one of " + ", ".join(_keys_at(model, place[:-1]))
         return ConfigError(item, expected=f"a known setting, {known}", found="an unknown one")
     if first["type"] == "missing":
-        return ConfigError(item, expected="a value", found="none")
+        return ConfigError(item, expected=_MISSING[0], found=_MISSING[1])
     return ConfigError(item, expected=_expected(first), found=repr(first["input"]))
 
 

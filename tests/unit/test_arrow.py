@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 import pyarrow as pa
 import pytest
 
-from uss_ray.arrow import schema_of, struct_of
+from uss_ray.arrow import first_line, parquet_of, schema_of, struct_of
+from uss_ray.errors import DataError, OutputError
 
 
 @dataclass(frozen=True)
@@ -95,3 +96,37 @@ def test_a_type_without_a_column_is_named(wrong: Any) -> None:
     Odd.__annotations__ = {"good": int, "odd": wrong}
     with pytest.raises(TypeError, match=r"Odd\.odd: no Arrow type"):
         schema_of(Odd)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pa.ArrowInvalid("no footer\ntraceback"),
+        KeyError("a column"),
+        OSError("no footer"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+def test_what_is_wrong_with_the_bytes_names_their_file(fault: Exception) -> None:
+    with (
+        pytest.raises(OutputError, match=r"a\.parquet: expected a shard") as caught,
+        parquet_of("a.parquet", expected="a shard", error_type=OutputError),
+    ):
+        raise fault
+    assert caught.value.__cause__ is fault
+    assert "traceback" not in str(caught.value)
+
+
+@pytest.mark.parametrize("fault", [OSError(5, "Input/output error"), ConnectionResetError()])
+def test_what_is_wrong_with_the_store_stays(fault: OSError) -> None:
+    with pytest.raises(type(fault)) as caught, parquet_of("a.parquet"):
+        raise fault
+    assert caught.value is fault
+    with pytest.raises(DataError), parquet_of("a.parquet"):
+        raise DataError("a", expected="b", found="c")
+
+
+def test_an_error_without_words_is_called_by_its_kind() -> None:
+    assert first_line(KeyError()) == "KeyError"
+    assert first_line(OSError("one\ntwo")) == "one"

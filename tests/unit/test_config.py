@@ -7,7 +7,18 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field
 
-from uss_ray.config import Device, Settings, canonical_json, load, overlay, parse_json, to_yaml
+from uss_ray.config import (
+    Device,
+    Location,
+    Name,
+    Settings,
+    canonical_json,
+    load,
+    overlay,
+    parse_json,
+    place_of,
+    to_yaml,
+)
 from uss_ray.errors import ConfigError, DataError, OutputError
 
 
@@ -114,6 +125,9 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path):
         ("- a\n", "settings by their names, found list"),
         ("steps: [\n", "a YAML file of settings"),
         ("base: 3\n", "the name of a file"),
+        ("base: ''\n", "base: expected the name of a file, found ''"),
+        ("loss: {1: 2}\n", "line 1: expected settings by their names, found 1 for a name"),
+        ("steps: 3\nloss:\n  on: 2\n", "line 3: expected settings by their names, found on for a name"),
         ("base: a.yaml\n", "a circle"),
         ("base: b.yaml\n", "No such file"),
         ("stepz: 3\n", "'steps'"),
@@ -174,3 +188,73 @@ def test_a_network_of_another_architecture_replaces_the_one_below(caplog: pytest
     assert caplog.messages == [
         "separator: conv-tasnet in place of resunet, whose channels it does not take over"
     ]
+
+
+class Listed(Settings):
+    place: Location
+    recipes: tuple[Recipe, ...] = ()
+    device: Placed = Placed()
+
+
+class Whole(Settings):
+    listed: Listed
+    besides: Name | None = None
+
+
+@pytest.mark.parametrize("field", [{"besides": ""}, {"listed": {"place": ""}}])
+def test_an_empty_text_is_no_name_and_no_place(field) -> None:
+    with pytest.raises(ConfigError, match="expected a text that is not empty, found ''"):
+        Whole(**{"listed": {"place": "here"}} | field)
+
+
+@pytest.mark.parametrize(
+    ("listed", "place"),
+    [
+        ({"place": 3}, "listed.place"),
+        ({"plaec": "a"}, "listed.plaec"),
+        ({}, "listed.place"),
+        (3, "listed"),
+        ({"place": "a", "recipes": [{}, {"steps": 0}]}, "listed.recipes.1.steps"),
+        ({"place": "a", "recipes": [{"loss": {"kid": 1}}]}, "listed.recipes.0.loss.kid"),
+        ({"place": "a", "recipes": 3}, "listed.recipes"),
+        ({"place": "a", "device": {"device": "gpu"}}, "listed.device.device"),
+    ],
+)
+def test_the_whole_place_of_a_wrong_value_is_found(listed, place: str) -> None:
+    values = {"listed": listed}
+    with pytest.raises(ConfigError) as caught:
+        Whole(**values)
+    assert ".".join(place_of(caught.value, Whole, values)) == place
+
+
+@pytest.mark.parametrize(
+    ("base", "own", "file", "message"),
+    [
+        ("plaec: a", "device: {device: cpu}", "base", "listed.plaec: expected a known setting, 'place'?"),
+        ("place: a", "plaec: a", "own", "listed.plaec: expected a known setting, 'place'?"),
+        ("place: a\n  device: {device: cpu}", "device: 3", "own", "listed.device: expected"),
+        ("place: a\n  device: {device: gpu}", "recipes: []", "base", "listed.device.device: expected auto"),
+        ("device: {device: cpu}", "recipes: []", "own", "listed.place: expected a value, found none"),
+        (
+            "place: a\n  recipes: [{steps: 0}]",
+            "place: b",
+            "base",
+            "listed.recipes.0.steps: expected at least",
+        ),
+    ],
+)
+def test_an_error_of_a_chain_names_the_file_and_the_whole_place(
+    tmp_path: Path, base: str, own: str, file: str, message: str
+) -> None:
+    (tmp_path / "base.yaml").write_text(f"listed:\n  {base}\n")
+    (tmp_path / "own.yaml").write_text(f"base: base.yaml\nlisted:\n  {own}\n")
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "own.yaml", Whole)
+    assert str(caught.value).startswith(f"{tmp_path / file}.yaml: {message}")
+
+
+def test_what_no_file_says_is_blamed_on_none(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("besides: b\n")
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "own.yaml", Whole, changes={"listed": {"place": 3}})
+    assert "own.yaml" not in str(caught.value)

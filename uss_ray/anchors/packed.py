@@ -28,6 +28,7 @@ from uss_ray.anchors.catalogue import CATALOGUE_SCHEMA
 from uss_ray.anchors.pack_plan import PackedShardPlan
 from uss_ray.anchors.schema import ANCHOR_SCHEMA, AUDIO_COLUMN
 from uss_ray.anchors.stream import AnchorShards
+from uss_ray.arrow import first_line, parquet_of
 from uss_ray.errors import DataError, OutputError
 from uss_ray.store.store import Store
 
@@ -361,12 +362,14 @@ def _write_part(
 
 
 def _read_part(place: Store) -> _Part:
+    content, expected = io.BytesIO(place.raising(DataError).read()), "the catalogue of a packed shard"
     try:
-        table = pq.read_table(io.BytesIO(place.raising(DataError).read()), use_threads=False)
-        return _Part(table, _PartFacts.model_validate_json((table.schema.metadata or {})[_FACTS_KEY]))
-    except (pa.ArrowException, OSError, KeyError, ValidationError) as error:
-        found = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(str(place), expected="the catalogue of a packed shard", found=found) from error
+        with parquet_of(str(place), expected=expected):
+            table = pq.read_table(content, use_threads=False)
+            table.validate(full=True)
+            return _Part(table, _PartFacts.model_validate_json((table.schema.metadata or {})[_FACTS_KEY]))
+    except ValidationError as error:
+        raise DataError(str(place), expected=expected, found=first_line(error)) from error
 
 
 def _catalogue(group: pa.Table, *, shard: int, number: int) -> pa.Table:

@@ -26,6 +26,7 @@ from uss_ray.anchors.packed import (
     shard_place,
 )
 from uss_ray.anchors.schema import AUDIO_COLUMN
+from uss_ray.arrow import parquet_of
 from uss_ray.audio.pcm import to_float
 from uss_ray.errors import DataError
 from uss_ray.store.store import Location, Store
@@ -198,7 +199,8 @@ class PackedAnchors:
         if known is None:
             size, packed = self._encoded_footers[shard]
             encoded = pa.decompress(packed, decompressed_size=size, codec=_FOOTER_CODEC)
-            known = self._footers[shard] = pq.read_metadata(pa.BufferReader(encoded))
+            with parquet_of(f"{self.root / FOOTERS_NAME}, shard {shard}"):
+                known = self._footers[shard] = pq.read_metadata(pa.BufferReader(encoded))
             while (
                 len(self._footers) > 1
                 and sum(footer.num_row_groups for footer in self._footers.values()) > _FOOTER_GROUPS_KEPT
@@ -219,10 +221,11 @@ class PackedAnchors:
 
 
 def _read_table(place: Store) -> pa.Table:
-    try:
-        return pq.read_table(io.BytesIO(place.read()), use_threads=False)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(str(place), expected="a Parquet file", found=_first_line(error)) from error
+    content = io.BytesIO(place.read())
+    with parquet_of(str(place)):
+        table = pq.read_table(content, use_threads=False)
+        table.validate(full=True)
+    return table
 
 
 def _read_group(shard: Store, footer: pq.FileMetaData, number: int) -> pa.Table:
@@ -237,11 +240,9 @@ def _read_group(shard: Store, footer: pq.FileMetaData, number: int) -> pa.Table:
     start = min(starts)
     stop = max(begin + column.total_compressed_size for begin, column in zip(starts, columns, strict=True))
     data = shard.read_part(start, stop)
-    try:
+    with parquet_of(str(shard), expected="a whole shard"):
         parquet = pq.ParquetFile(pa.PythonFile(_Stretch(data, start), mode="r"), metadata=footer)
         return parquet.read_row_group(number, columns=list(_COLUMNS), use_threads=False)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(str(shard), expected="a whole shard", found=_first_line(error)) from error
 
 
 class _Stretch(io.RawIOBase):
@@ -272,7 +273,3 @@ class _Stretch(io.RawIOBase):
         data = self._data[first : None if size < 0 else first + size]
         self._position += len(data)
         return data
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

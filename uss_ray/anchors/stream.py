@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,9 @@ from uss_ray.anchors.manifest import MANIFEST_NAME, MiningManifest, read_manifes
 from uss_ray.anchors.pack_plan import SourceGroups, Take
 from uss_ray.anchors.schema import ANCHOR_SCHEMA, ANCHOR_VERSION, VERSION_KEY, read_anchors
 from uss_ray.anchors.shards import ANCHOR_FOLDER
+from uss_ray.arrow import parquet_of
 from uss_ray.errors import DataError
+from uss_ray.store.faults import wording
 from uss_ray.store.store import Location, Store
 
 _FOOTER_BYTES = 256 << 20
@@ -200,21 +203,15 @@ class AnchorShards:
 
     def _read_group(self, group: _Group) -> pa.Table:
         with group.shard.open() as file:
-            try:
-                parquet = self._opened(file, shard=group.shard)
+            parquet = self._opened(file, shard=group.shard)
+            with _reading(group.shard, expected="a whole shard"):
                 return parquet.read_row_group(group.number, use_threads=False)
-            except (pa.ArrowException, OSError) as error:
-                raise DataError(
-                    str(group.shard), expected="a whole shard", found=_first_line(error)
-                ) from error
 
     def _opened(self, file: object, *, shard: Store) -> pq.ParquetFile:
         """Open a shard with the footer of last time: in a large set it outweighs a row group."""
         known = self._footers.get(shard)
-        try:
+        with _reading(shard, expected="a Parquet file"):
             parquet = pq.ParquetFile(file, metadata=known, pre_buffer=True)
-        except pa.ArrowException as error:
-            raise DataError(str(shard), expected="a Parquet file", found=_first_line(error)) from error
         if known is None:
             _check_schema(parquet.schema_arrow, shard=shard)
             self._footers[shard] = parquet.metadata
@@ -222,6 +219,15 @@ class AnchorShards:
         while sum(footer.serialized_size for footer in self._footers.values()) > _FOOTER_BYTES:
             self._footers.popitem(last=False)
         return parquet
+
+
+@contextmanager
+def _reading(shard: Store, *, expected: str) -> Iterator[None]:
+    try:
+        with parquet_of(str(shard), expected=expected):
+            yield
+    except OSError as fault:
+        raise DataError(str(shard), expected="a readable file", found=wording(fault)) from fault
 
 
 def _check_schema(schema: pa.Schema, *, shard: Store) -> None:
@@ -232,10 +238,6 @@ def _check_schema(schema: pa.Schema, *, shard: Store) -> None:
         )
     if not schema.equals(ANCHOR_SCHEMA):
         raise DataError(str(shard), expected="the columns of ANCHOR_SCHEMA", found=", ".join(schema.names))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _groups_of(metadata: pq.FileMetaData, *, shard: Store) -> dict[int, list[_Group]]:

@@ -19,9 +19,10 @@ from uss_ray.api.request import SeparationRequest
 from uss_ray.api.separator import Progress, RecordingSeparator
 from uss_ray.api.sounds import SeparatedRecording
 from uss_ray.api.staging import check_apart, check_output, sweep_staging
+from uss_ray.arrow import parquet_of
 from uss_ray.errors import OutputError, RecordingError
 from uss_ray.records import Recording
-from uss_ray.results.index.table import NoIndexError, index_parts, parquet_of
+from uss_ray.results.index.table import NoIndexError, index_parts
 from uss_ray.results.layout import index_path, recording_folder
 from uss_ray.sources.listing import list_recordings
 from uss_ray.store.store import Store

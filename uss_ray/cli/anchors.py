@@ -27,6 +27,7 @@ PACK: Final = Command(
     name="anchors pack",
     model=PackAnchors,
     positionals={"request.anchors": "ANCHORS", "request.output": "PACK"},
+    short={"request.output": "-o"},
     names={
         "request.storage": STORAGE_NAME,
         "options.limit": None,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from pydantic import Field
 
 from uss_ray.cli.command import JSON, STORAGE_NAME, Command
-from uss_ray.config import Location, Settings
+from uss_ray.config import Location, Name, Settings
 from uss_ray.errors import ConfigError, DataError
 from uss_ray.evaluation.request import Variation
 from uss_ray.store.options import Storage, StoreOptions
@@ -44,7 +44,7 @@ class DrawList(Settings):
         description="published: as the released scripts draw and mix, with what is wrong in them. strict: unrelated "
         "classes only, nothing rounded. Without it strict.",
     )
-    split: str | None = Field(
+    split: Name | None = Field(
         default=None, description=f"{_SPLIT} Lists of training splits are for class means."
     )
     seed: Annotated[int, Field(ge=0)] | None = Field(
@@ -67,7 +67,7 @@ class CheckBenchmark(Settings):
 
     benchmark: str = Field(description=_BENCHMARK)
     data: Location = Field(description=_DATA)
-    split: str | None = Field(default=None, description=_SPLIT)
+    split: Name | None = Field(default=None, description=_SPLIT)
     storage: Storage = StoreOptions()
 
 
@@ -150,14 +150,15 @@ def check_benchmark(arguments: Sequence[str]) -> int:
 
     benchmark, _ = find(asked.benchmark, asked.data)
     card = benchmark.card
-    found = benchmark.check(Store(asked.data, asked.storage, DataError), asked.split or card.splits[0])
-    if extras.get("json"):
-        say(json.dumps({**asdict(card), **asdict(found)}, indent=2))
-    else:
+    if not extras.get("json"):  # before the look: who has another layout wants to know the right one
         say(f"{card.title}, revision {card.revision}. {card.licence}. {card.citation}.")
         say(f"Layout: {card.layout}")
         if card.assumed:
             say(f"Assumed: {card.assumed}")
+    found = benchmark.check(Store(asked.data, asked.storage, DataError), asked.split or card.splits[0])
+    if extras.get("json"):
+        say(json.dumps({**asdict(card), **asdict(found)}, indent=2))
+    else:
         shown = sorted(found.labels.items(), key=lambda label: (-label[1], label[0]))
         show_table(
             ("Label", "Files"),

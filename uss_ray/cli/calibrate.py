@@ -10,7 +10,7 @@ from pydantic import Field
 
 from uss_ray.cli.command import JSON, STORAGE_NAME, Command
 from uss_ray.cli.notes import note, note_loading, write_json
-from uss_ray.config import Location, Settings
+from uss_ray.config import Location, Name, Settings
 from uss_ray.errors import ConfigError
 from uss_ray.store.options import Storage, StoreOptions
 from uss_ray.weights import STARTER, WeightsName
@@ -38,8 +38,8 @@ class Calibrate(Settings):
         default=(),
         description="Files of corrections that the page of an output has saved (JSON or CSV), of these weights.",
     )
-    split: str = Field(default="train", description="Split of the data sets to fit to.")
-    held_out: str | None = Field(
+    split: Name = Field(default="train", description="Split of the data sets to fit to.")
+    held_out: Name | None = Field(
         default="eval", description="Split to tell what came of it; none: only the fitted one is told of."
     )
     precision: float | None = Field(

@@ -10,12 +10,22 @@ import contextlib
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from uss_ray.cli.arguments import Shape, read_arguments
 from uss_ray.cli.flags import Flag, Leaf, leaves_of
-from uss_ray.config import Settings, overlay, read_overlays, to_yaml
+from uss_ray.config import (
+    Layer,
+    Settings,
+    check_parts,
+    in_its_file,
+    is_missing,
+    merged,
+    overlay,
+    place_of,
+    read_layers,
+    to_yaml,
+)
 from uss_ray.errors import ConfigError
 
 Model = TypeVar("Model", bound=Settings)
@@ -118,29 +128,51 @@ class Command(Generic[Model]):
             flag: flag.value(words) for flag in flags if (words := _words(flag, told.values, told.switches))
         }
         extras = {flag.name: value for flag, value in given.items() if not flag.path}
-        places, below = self._places(told.positionals, elsewhere={flag.path for flag in given})
+        places, layers = self._places(told.positionals, elsewhere={flag.path for flag in given})
+        check_parts(layers, [flag.path for flag in given])
+        below: Mapping[str, Any] = merged(layers)
         profile = extras.get("profile", _DEFAULT_PROFILE)
         if profile != _DEFAULT_PROFILE:
             below = overlay(below, self.profiles[profile]())
         whole = overlay(
             below, _nested(places | {flag.path: value for flag, value in given.items() if flag.path})
         )
-        for flag in flags:
-            is_option = flag.options and ".".join(flag.path) not in self.positionals
-            if is_option and flag.is_required and _at(whole, flag.path) is None:
-                raise ConfigError(f"{self.prog} {flag.options[0]}", expected="a value", found="none")
-        if "version" in extras and _at(whole, _OUTPUT):
-            whole = overlay(
-                whole, _nested({_OUTPUT: f"{_at(whole, _OUTPUT).rstrip('/')}/{extras['version']}"})
-            )
+        output = _at(whole, _OUTPUT)
+        if "version" in extras and isinstance(output, str) and output:
+            whole = overlay(whole, _nested({_OUTPUT: f"{output.rstrip('/')}/{self._version(extras)}"}))
         try:
             settings = self.model(**whole)
         except ConfigError as error:
-            raise _named(error, given, prog=self.prog) from error
+            place = place_of(error, self.model, whole)
+            said = {flag.path: flag.options[0] for flag in given if flag.path and flag.options}
+            said |= {path: self.positionals[".".join(path)] for path in places}
+            if is_missing(error) and (option := self._first_missing(flags, whole)) is not None:
+                raise ConfigError(f"{self.prog} {option}", expected="a value", found="none") from error
+            if (name := _name_of(place, said, item=error.item)) is not None:
+                raise ConfigError(
+                    f"{self.prog} {name}", expected=error.expected, found=error.found
+                ) from error
+            raise in_its_file(error, self.model, whole, layers=layers) from error
         if "print_config" in extras:
             sys.stdout.write(to_yaml(settings))
             raise SystemExit(0)
         return settings, extras
+
+    def _version(self, extras: Mapping[str, Any]) -> str:
+        """Give the folder of a version, which lies in that of the output."""
+        name = str(extras["version"])
+        if any(part in ("", ".", "..") for part in name.split("/")):
+            expected = "a folder's name, below OUTPUT"
+            raise ConfigError(f"{self.prog} --version", expected=expected, found=repr(name))
+        return name
+
+    def _first_missing(self, flags: Iterable[Flag], whole: Mapping[str, Any]) -> str | None:
+        """Name the first option that must be given and is not."""
+        for flag in flags:
+            is_option = flag.options and ".".join(flag.path) not in self.positionals
+            if is_option and flag.is_required and _at(whole, flag.path) is None:
+                return flag.options[0]
+        return None
 
     def knows(self, option: str) -> bool:
         """Tell whether it has an option of that name."""
@@ -179,24 +211,26 @@ class Command(Generic[Model]):
 
     def _places(
         self, found: Sequence[str], *, elsewhere: Collection[tuple[str, ...]]
-    ) -> tuple[dict[tuple[str, ...], Any], Mapping[str, Any]]:
-        """Share positionals out to their fields, or read the file of settings that stands in their place."""
+    ) -> tuple[dict[tuple[str, ...], Any], list[Layer]]:
+        """Share positionals out to their fields, or read the files of settings that stand in their place."""
         are_files = all(place.casefold().endswith(_FILE_SUFFIXES) for place in found)
         if self.takes_file and are_files and found and (len(found) == 1 or not self.positionals):
-            return {}, reduce(overlay, map(read_overlays, found))
+            return {}, [layer for file in found for layer in read_layers(file)]
         leaves = {leaf.dotted: leaf for leaf in leaves_of(self.model)}
         fields = [leaf for dotted in self.positionals if (leaf := leaves[dotted]).path not in elsewhere]
         over = len(found) - len(fields)
         if over < 0 or (over > 0 and not any(leaf.is_several for leaf in fields)):
             expected = " ".join(self.positionals.values()) or "options only"
-            raise ConfigError(self.prog, expected=expected, found=" ".join(found) or "none")
+            raise ConfigError(
+                self.prog, expected=expected, found=" ".join(word or "''" for word in found) or "none"
+            )
         rest = list(found)
         places: dict[tuple[str, ...], Any] = {}
         for leaf in fields:
             count = 1 + over if leaf.is_several else 1
             places[leaf.path] = tuple(rest[:count]) if leaf.is_several else rest[0]
             del rest[:count]
-        return places, {}
+        return places, []
 
     def _option(self, leaf: Leaf) -> str | None:
         plain = leaf.path[-1].removesuffix("_seconds") if self._part(leaf) else leaf.path[-1]
@@ -238,13 +272,13 @@ def _words(
     return []
 
 
-def _named(error: ConfigError, given: Iterable[Flag], *, prog: str) -> ConfigError:
-    """Name the flag in place of the setting, where a flag has given the value."""
-    setting = error.item.rpartition(" ")[2].partition(".")[0]
-    for flag in given:
-        if flag.path and flag.options and flag.path[-1] == setting:
-            return ConfigError(f"{prog} {flag.options[0]}", expected=error.expected, found=error.found)
-    return error
+def _name_of(place: tuple[str, ...], said: Mapping[tuple[str, ...], str], *, item: str) -> str | None:
+    """Give what the command line calls the setting that an error is about, if it has given the value."""
+    setting = item.rpartition(" ")[2].partition(".")[0]
+    for path, name in said.items():
+        if place[: len(path)] == path if place else path[-1] == setting:
+            return name
+    return None
 
 
 def _nested(told: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Final
 from pydantic import Field
 
 from uss_ray.cli.command import Command
-from uss_ray.config import Location, Settings
+from uss_ray.config import Location, Name, Settings
 from uss_ray.mining.settings import MiningSettings
 from uss_ray.weights import STARTER, WeightsName
 
@@ -22,7 +22,7 @@ class EvaluateMining(Settings):
 
     data: Location = Field(description=_DATA)
     weights: WeightsName = STARTER
-    split: str = Field(default="eval", description="Split to mine; choose settings on train.")
+    split: Name = Field(default="eval", description="Split to mine; choose settings on train.")
     settings: MiningSettings = Field(default_factory=MiningSettings, description="How anchors are mined.")
     output: Location | None = Field(default=None, description=_RESULT)
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from uss_ray.cli.command import JSON, Command
 from uss_ray.cli.notes import write_json
-from uss_ray.config import Location, Settings
+from uss_ray.config import Location, Name, Settings
 from uss_ray.ontology.source import ClassListFile, OntologyFile
 
 
@@ -17,7 +17,7 @@ class ShowOntology(Settings):
     """Print the ontology: label, id, level and class index of each node."""
 
     level: int | None = Field(default=None, description="Show no node below this level.")
-    find: str | None = Field(default=None, description="Show nodes whose label or id holds this text.")
+    find: Name | None = Field(default=None, description="Show nodes whose label or id holds this text.")
     weights: Location | None = Field(
         default=None, description="Mark the nodes that these weights do not know: name, folder or URI."
     )

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from uss_ray.cli.command import JSON, STORAGE_NAME, Command
 from uss_ray.cli.notes import write_json
-from uss_ray.config import Location, Settings
+from uss_ray.config import Location, Name, Settings
 from uss_ray.store.options import Storage, StoreOptions
 from uss_ray.weights import CARD_NAME
 
@@ -23,16 +23,17 @@ class ListWeights(Settings):
 
 
 class ShowWeights(Settings):
-    """Check weights and tell what they hold."""
+    """Check weights and tell what they hold; of a name that is not fetched yet, what is known of it."""
 
     weights: Location = Field(description="Name, folder or URI.")
     classes: bool = Field(default=False, description="List the classes that they were trained on.")
+    storage: Storage = StoreOptions()
 
 
 class FetchWeights(Settings):
     """Download weights into the cache, resuming an earlier try; published files are imported."""
 
-    name: str = Field(description="A name of `weights list`.")
+    name: Name = Field(description="A name of `weights list`.")
     base: Location | None = Field(
         default=None,
         description="Folder or URI with the weights in it, NAME/config.json or the published file. Without it what the "
@@ -46,7 +47,7 @@ class ImportWeights(Settings):
 
     file: Location = Field(description="A published .pth or .ckpt file.")
     output: Location = Field(description="Weights folder to write.")
-    kind: str | None = Field(default=None, description="What the file is, if its name does not say.")
+    kind: Name | None = Field(default=None, description="What the file is, if its name does not say.")
 
 
 class CardOfWeights(Settings):
@@ -76,7 +77,11 @@ class CardOfWeights(Settings):
 
 LIST: Final = Command(name="weights list", model=ListWeights, extras={"json": JSON})
 SHOW: Final = Command(
-    name="weights show", model=ShowWeights, positionals={"weights": "WEIGHTS"}, extras={"json": JSON}
+    name="weights show",
+    model=ShowWeights,
+    positionals={"weights": "WEIGHTS"},
+    extras={"json": JSON},
+    names={"storage": STORAGE_NAME},
 )
 FETCH: Final = Command(
     name="weights fetch", model=FetchWeights, positionals={"name": "NAME"}, names={"storage": STORAGE_NAME}
@@ -129,9 +134,19 @@ def show_weights(arguments: Sequence[str]) -> int:
     asked, extras = SHOW.read(arguments)
 
     from uss_ray.cli.display import say
-    from uss_ray.weights.locate import describe_weights
+    from uss_ray.errors import WeightsError
+    from uss_ray.weights.known import describe_unfetched
 
-    facts = describe_weights(asked.weights)
+    facts = describe_unfetched(asked.weights)
+    if facts is not None and asked.classes:
+        found = f"none (uss-ray weights fetch {asked.weights})"
+        raise WeightsError(
+            asked.weights, expected="weights on this machine, whose classes are read", found=found
+        )
+    if facts is None:
+        from uss_ray.weights.locate import describe_weights
+
+        facts = dict(describe_weights(asked.weights, storage=asked.storage))
     if "json" in extras:
         names = ("index", "class_id", "label")
         classes = [dict(zip(names, one, strict=True)) for one in (_known(asked) if asked.classes else ())]
@@ -151,7 +166,7 @@ def _known(asked: ShowWeights) -> Iterator[tuple[int, str, str]]:
     from uss_ray.ontology.vocabulary import Vocabulary
     from uss_ray.weights.locate import load_weights
 
-    vocabulary, weights = Vocabulary.load(), load_weights(asked.weights)
+    vocabulary, weights = Vocabulary.load(), load_weights(asked.weights, storage=asked.storage)
     weights.check_classes(vocabulary.classes.ids)
     for index in sorted(KnownNodes(vocabulary, known_classes(weights)).class_indexes):
         yield index, vocabulary.classes.ids[index], vocabulary.classes.labels[index]

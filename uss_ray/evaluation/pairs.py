@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Sequence
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -16,9 +18,12 @@ import numpy as np
 from uss_ray.errors import DataError
 from uss_ray.store.store import Location, Store
 
+logger = logging.getLogger(__name__)
+
 _LEAST_COVERAGE = 0.4
 """Share of a segment in which its class sounds."""
 _FEWEST_CANDIDATES = 2
+_CLASSES_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -131,10 +136,12 @@ def draw_pairs(
 ) -> list[EvaluationPair]:
     """Draw pairs, evenly over classes and over the classes that interfere.
 
+    Targets that conflict with all others are left out, and a warning says how many of which classes.
+
     Parameters
     ----------
     candidates : sequence of Candidate
-        Classes with a single one are left out.
+        Classes with a single one are left out too.
     conflict : callable
         True if two candidates must not be mixed.
     pairs_per_class : int, default=10
@@ -150,14 +157,17 @@ def draw_pairs(
     for candidate in candidates:
         by_class.setdefault(candidate.class_id, []).append(candidate)
     pairs: list[EvaluationPair] = []
+    without: Counter[str] = Counter()
     for class_id in sorted(by_class):
         own = by_class[class_id]
         if len(own) < _FEWEST_CANDIDATES:
+            without[class_id] = pairs_per_class
             continue
         for number in range(pairs_per_class):
             target = own[number % len(own)]
             free = [c for c in sorted(by_class) if any(not conflict(target, o) for o in by_class[c])]
             if not free:
+                without[class_id] += 1
                 continue
             others = [o for o in by_class[free[rng.integers(len(free))]] if not conflict(target, o)]
             other = others[rng.integers(len(others))]
@@ -171,7 +181,32 @@ def draw_pairs(
                     other.start_seconds,
                 )
             )
+    warn_of_fewer(without, wanted=pairs_per_class * len(by_class))
     return pairs
+
+
+def warn_of_fewer(without: Mapping[str, int], *, wanted: int) -> None:
+    """Warn of pairs that cannot be drawn.
+
+    Parameters
+    ----------
+    without : mapping of str to int
+        How many there are of each class.
+    wanted : int
+        How many pairs were to be drawn.
+    """
+    lost = sum(without.values())
+    if lost:
+        classes = sorted(without, key=lambda label: (-without[label], label))
+        named = ", ".join(f"{label} ({without[label]})" for label in classes[:_CLASSES_NAMED])
+        more = f" and {len(classes) - _CLASSES_NAMED} more classes" if len(classes) > _CLASSES_NAMED else ""
+        logger.warning(
+            "%d of %d pairs are left out, for want of clips that may be mixed: %s%s",
+            lost,
+            wanted,
+            named,
+            more,
+        )
 
 
 def pairs_csv(pairs: Iterable[EvaluationPair]) -> str:

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from uss_ray.arrow import schema_of
+from uss_ray.arrow import parquet_of, schema_of
 from uss_ray.errors import ConfigError, DataError
 from uss_ray.evaluation.benchmarks.benchmark import Benchmark, Files
 from uss_ray.evaluation.benchmarks.known import (
@@ -770,19 +770,19 @@ def rows_from_parquet(content: bytes, *, item: str) -> list[ScoreRow]:
     DataError
         If it is none.
     """
+    expected = "scores of an evaluation"
     try:
-        table = pq.read_table(io.BytesIO(content))
-        records = table.to_pylist()
-        return [
-            ScoreRow(
-                **record
-                | {name: dict(record.get(name, ())) for name in _MAPS}
-                | {name: tuple(record[name]) for name in _LISTS}
-            )
-            for record in records
-        ]
-    except (pa.ArrowException, OSError, KeyError, TypeError) as error:
-        raise DataError(item, expected="scores of an evaluation", found=repr(error)) from error
+        with parquet_of(item, expected=expected):
+            return [
+                ScoreRow(
+                    **record
+                    | {name: dict(record.get(name, ())) for name in _MAPS}
+                    | {name: tuple(record[name]) for name in _LISTS}
+                )
+                for record in pq.read_table(io.BytesIO(content)).to_pylist()
+            ]
+    except TypeError as error:
+        raise DataError(item, expected=expected, found=repr(error)) from error
 
 
 def chunk_name(number: int) -> str:

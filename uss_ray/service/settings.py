@@ -10,7 +10,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from uss_ray.api.request import SoundRequest
-from uss_ray.config import Count, Device, Location, Settings
+from uss_ray.config import Count, Device, Location, Name, Settings
 from uss_ray.errors import ConfigError, OutputError
 from uss_ray.ontology.source import ClassListFile, OntologyFile
 from uss_ray.separation.settings import EngineNetworks, NetworkSettings
@@ -134,7 +134,7 @@ class ServiceSettings(Settings):
         If there are no tokens, unless that is wanted and nobody else can reach the address.
     """
 
-    host: str = Field(default="127.0.0.1", description="Address to listen at.")
+    host: Name = Field(default="127.0.0.1", description="Address to listen at.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen at; 0: any that is free.")
     tokens: Location | None = Field(
         default=None, description="File of those who may ask: sha256 of their tokens, tenants, prefixes."

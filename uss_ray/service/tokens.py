@@ -120,11 +120,10 @@ class Tokens:
         try:
             return load(self._path, TokenFile).tokens
         except ConfigError as error:
-            if str(self._path) in error.item:
+            if not error.item.endswith("sha256"):
                 raise
             # Of what stands where a digest should, nothing is repeated: it may be the token itself.
-            found = "something else" if error.item == "token sha256" else error.found
-            raise ConfigError(f"{self._path}, {error.item}", expected=error.expected, found=found) from None
+            raise ConfigError(error.item, expected=error.expected, found="something else") from None
 
     def _stamp(self) -> tuple[int, int, int]:
         try:

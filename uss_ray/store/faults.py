@@ -106,6 +106,16 @@ _TRANSIENT_CLASSES = (
     ("http.client", "RemoteDisconnected"),
     ("urllib3.exceptions", "IncompleteRead"),
 )
+# A server that speaks no TLS, as http:// that is called https://, or none that this machine speaks.
+_LASTING_TLS = frozenset(
+    {
+        "HTTP_REQUEST",
+        "NO_PROTOCOLS_AVAILABLE",
+        "TLSV1_ALERT_PROTOCOL_VERSION",
+        "UNSUPPORTED_PROTOCOL",
+        "WRONG_VERSION_NUMBER",
+    }
+)
 _LASTING_CLASSES = (("aiohttp", "InvalidURL"), ("botocore.exceptions", "ParamValidationError"))
 
 
@@ -267,6 +277,8 @@ def web_refusal(error: BaseException) -> str | None:
             return "a server that refuses connections"
         if isinstance(link, ssl.SSLCertVerificationError):
             return "a server whose certificate is not trusted"
+        if isinstance(link, ssl.SSLError) and getattr(link, "reason", None) in _LASTING_TLS:
+            return "a server that does not speak TLS as it is asked to (http:// in place of https://?)"
     return None
 
 
@@ -282,6 +294,8 @@ def _may_pass(link: BaseException) -> bool | None:
     if isinstance(link, socket.gaierror):
         return link.errno == socket.EAI_AGAIN
     if isinstance(link, (ssl.SSLCertVerificationError, *_known(*_LASTING_CLASSES))):
+        return False
+    if isinstance(link, ssl.SSLError) and getattr(link, "reason", None) in _LASTING_TLS:
         return False
     if isinstance(link, (TimeoutError, ConnectionError, *_known(*_TRANSIENT_CLASSES))):
         return True

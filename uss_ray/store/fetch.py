@@ -220,6 +220,8 @@ def _download(wanted: _Wanted, partial: Path, progress: Progress | None) -> None
                 lambda: _download_once(wanted, partial, progress),
                 seconds=patience,
                 worth_repeating=brought_nothing,
+                place=str(wanted.place),
+                heard=lambda: _size(partial),
             )
             return
         except _RestartError:

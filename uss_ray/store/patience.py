@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -31,6 +32,7 @@ from tenacity import (
 
 from uss_ray.errors import ConfigError
 from uss_ray.store.faults import is_transient, wording
+from uss_ray.wording import without_secrets
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +88,8 @@ def patiently(
     seconds: float | None = None,
     worth_repeating: Callable[[BaseException], bool] = is_transient,
     is_short: bool = True,
+    place: str = "",
+    heard: Callable[[], object] | None = None,
 ) -> _T:
     """Do something to a store, again and again while its fault may pass.
 
@@ -99,6 +103,11 @@ def patiently(
         Judges what `action` raised.
     is_short : bool, default=True
         Whether it is one request: whoever waits long for one says so.
+    place : str, default=""
+        What is asked, for who reads that it is waited for.
+    heard : callable, optional
+        Of an action that takes long where all is well: gives something that changes whenever bytes come, and only
+        while it stays the same is the store waited for.
 
     Returns
     -------
@@ -110,7 +119,7 @@ def patiently(
     Exception
         What `action` raised last, unchanged: at once if it is there to stay, else when the patience is at its end.
     """
-    with _waiting(seconds, is_short=is_short) as wait:
+    with _waiting(seconds, is_told=is_short or heard is not None, place=place, heard=heard) as wait:
         return Retrying(**_policy(worth_repeating, seconds, wait))(partial(_answered, action))
 
 
@@ -120,6 +129,7 @@ async def patiently_awaited(
     seconds: float | None = None,
     worth_repeating: Callable[[BaseException], bool] = is_transient,
     is_short: bool = True,
+    place: str = "",
 ) -> _T:
     """Do what `patiently` does, for an action that is awaited.
 
@@ -131,7 +141,7 @@ async def patiently_awaited(
         As for `patiently`.
     worth_repeating : callable, default=is_transient
         Judges what it raised.
-    is_short : bool, default=True
+    is_short, place
         As for `patiently`.
 
     Returns
@@ -143,7 +153,7 @@ async def patiently_awaited(
     async def attempt() -> _T:
         return await (_answer_awaited(action()) if is_short else action())
 
-    with _waiting(seconds, is_short=is_short) as wait:
+    with _waiting(seconds, is_told=is_short, place=place) as wait:
         return await AsyncRetrying(**_policy(worth_repeating, seconds, wait))(attempt)
 
 
@@ -158,12 +168,30 @@ class Wait:
     seconds : float
         How long its faults are waited out.
     found : str
-        What was wrong last.
+        What was wrong last, with it or with a request within it.
+    place : str
+        What is asked.
+    within : Wait or None
+        The request that it is a part of.
+    heard : callable or None
+        As of `patiently`.
+    heard_last : object
+        What that gave last.
     """
 
     since: float
     seconds: float
     found: str = ""
+    place: str = ""
+    within: Wait | None = None
+    heard: Callable[[], object] | None = None
+    heard_last: object = None
+
+    def listen(self, now: float) -> None:
+        """Begin anew where bytes have come."""
+        heard = self.heard() if self.heard is not None else None
+        if heard != self.heard_last:
+            self.since, self.heard_last, self.found = now, heard, ""
 
 
 def waiting_line(waits: Collection[Wait], *, now: float, wall: float) -> str | None:
@@ -182,8 +210,10 @@ def waiting_line(waits: Collection[Wait], *, now: float, wall: float) -> str | N
     since, until = (
         time.strftime("%H:%M:%S UTC", time.gmtime(moment)) for moment in (began, began + oldest.seconds)
     )
-    found = oldest.found or "no answer"
-    return f"waiting for the store since {since} ({found}), at most until {until} before it counts as a fault"
+    place, found = without_secrets(oldest.place), oldest.found or "no answer"
+    what = f"{place}: {found}" if place else found
+    # What stands before "since" is the same for all places: by it, what many workers say is told once.
+    return f"waiting for the store since {since} ({what}), at most until {until} before it counts as a fault"
 
 
 class CutShortError(ConnectionError):
@@ -213,23 +243,34 @@ def hurry_if(asked: Callable[[], bool] | None) -> None:
 
 _waits: dict[int, Wait] = {}
 _watched_in: int | None = None
+_around: ContextVar[Wait | None] = ContextVar("around", default=None)
 
 
 @contextmanager
-def _waiting(seconds: float | None, *, is_short: bool) -> Iterator[Wait]:
+def _waiting(
+    seconds: float | None,
+    *,
+    is_told: bool,
+    place: str,
+    heard: Callable[[], object] | None = None,
+) -> Iterator[Wait]:
     global _watched_in
-    wait = Wait(time.monotonic(), patience_seconds(seconds))
-    if not is_short:
+    wait = Wait(time.monotonic(), patience_seconds(seconds), place=place, within=_around.get(), heard=heard)
+    if not is_told:
         yield wait
         return
+    if heard is not None:
+        wait.heard_last = heard()
     if _watched_in != os.getpid():
         _watched_in = os.getpid()
         _waits.clear()
         threading.Thread(target=_watch, name="store", daemon=True).start()
     _waits[id(wait)] = wait
+    token = _around.set(wait)
     try:
         yield wait
     finally:
+        _around.reset(token)
         _waits.pop(id(wait), None)
 
 
@@ -239,7 +280,10 @@ def _watch() -> None:
     while True:
         time.sleep(_LOOK_SECONDS)
         _look_whether_to_hurry()
-        line = waiting_line(list(_waits.values()), now=time.monotonic(), wall=time.time())
+        waits = list(_waits.values())
+        for wait in waits:
+            wait.listen(time.monotonic())
+        line = waiting_line(waits, now=time.monotonic(), wall=time.time())
         if line is not None and time.monotonic() - last >= _REPEAT_SECONDS:
             last = time.monotonic()
             logger.warning("%s", line)
@@ -260,7 +304,8 @@ def _answered(action: Callable[[], _T]) -> _T:
             answer.set_exception(error)
 
     began = time.monotonic()
-    threading.Thread(target=act, name="request", daemon=True).start()
+    # In a context like this one: what the action asks in turn is a part of it.
+    threading.Thread(target=copy_context().run, args=(act,), name="request", daemon=True).start()
     while not wait_for([answer], timeout=_GLANCE_SECONDS).done:
         _refuse_to_wait(began)
     _note_answer()
@@ -321,4 +366,7 @@ def _tell(wait: Wait, state: RetryCallState) -> None:
     fault = state.outcome.exception() if state.outcome is not None else None
     waited = state.seconds_since_start or 0.0
     wait.found = wording(fault) if fault is not None else "no answer"
+    above = wait.within
+    while above is not None:
+        above.found, above = wait.found, above.within
     logger.info("the store fails for %.0f s now (%s), trying again", waited, wait.found)

@@ -12,7 +12,7 @@ from uss_ray.store.patience import patiently
 Fetch = Callable[[int, int], bytes]
 
 
-def make_reads_patient(file: Any, *, seconds: float | None = None) -> Any:
+def make_reads_patient(file: Any, *, seconds: float | None = None, place: str = "") -> Any:
     """Let an fsspec file repeat the ranged requests it reads through while their faults may pass.
 
     Parameters
@@ -21,6 +21,8 @@ def make_reads_patient(file: Any, *, seconds: float | None = None) -> Any:
         Open for reading. A file without a cache, which is read as a stream and cannot repeat, is left as it is.
     seconds : float, optional
         Patience of the store's options; None leaves it to the environment.
+    place : str, default=""
+        What the file is, for who reads that it is waited for.
 
     Returns
     -------
@@ -30,11 +32,11 @@ def make_reads_patient(file: Any, *, seconds: float | None = None) -> Any:
     """
     cache = getattr(file, "cache", None)
     if cache is not None:
-        cache.fetcher = _patient(cache.fetcher, file_bytes=cache.size, seconds=seconds)
+        cache.fetcher = _patient(cache.fetcher, file_bytes=cache.size, seconds=seconds, place=place)
     return file
 
 
-def _patient(fetch: Fetch, *, file_bytes: int, seconds: float | None) -> Fetch:
+def _patient(fetch: Fetch, *, file_bytes: int, seconds: float | None, place: str) -> Fetch:
     def fetch_whole(start: int, end: int) -> bytes:
         data = fetch(start, end)
         wanted = min(end, file_bytes) - start
@@ -44,7 +46,7 @@ def _patient(fetch: Fetch, *, file_bytes: int, seconds: float | None) -> Fetch:
 
     def fetch_patiently(start: int, end: int) -> bytes:
         try:
-            return patiently(lambda: fetch_whole(start, end), seconds=seconds)
+            return patiently(lambda: fetch_whole(start, end), seconds=seconds, place=place)
         except client_errors() as fault:
             if isinstance(fault, (OSError, ValueError)):
                 raise

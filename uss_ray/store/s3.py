@@ -64,8 +64,10 @@ class PatientS3FileSystem(S3FileSystem):  # type: ignore[misc]  # s3fs has no ty
                 await self._abort_uploads_of(request["Bucket"], request["Key"], is_needed=attempts > 1)
             return await super(PatientS3FileSystem, self)._call_s3(method, *parts, **request)
 
+        where = [request[name] for name in ("Bucket", "Key", "Prefix") if request.get(name)]
+        place = self._told("/".join(where))
         try:
-            return await patiently_awaited(ask, seconds=self._seconds)
+            return await patiently_awaited(ask, seconds=self._seconds, place=place)
         except PermissionError as error:
             refusal = error
         if method == "head_object":
@@ -101,13 +103,22 @@ class PatientS3FileSystem(S3FileSystem):  # type: ignore[misc]  # s3fs has no ty
 
     async def _cat_file(self, path: str, **options: Any) -> bytes:
         whole: bytes = await patiently_awaited(
-            lambda: super(PatientS3FileSystem, self)._cat_file(path, **options), seconds=self._seconds
+            lambda: super(PatientS3FileSystem, self)._cat_file(path, **options),
+            seconds=self._seconds,
+            place=self._told(path),
         )
         return whole
 
     def _open(self, path: str, mode: str = "rb", **options: Any) -> Any:
         file = super()._open(path, mode, **options)
-        return make_reads_patient(file, seconds=self._seconds) if mode == "rb" else file
+        if mode != "rb":
+            return file
+        return make_reads_patient(file, seconds=self._seconds, place=self._told(path))
+
+    def _told(self, path: str) -> str:
+        """Name an object, and the store that was given, for who waits for it."""
+        location = f"s3://{self._strip_protocol(path)}"
+        return f"{location} at {self.endpoint_url}" if self.endpoint_url else location
 
     async def _put_file(self, lpath: str, rpath: str, **options: Any) -> None:
         def again(error: BaseException) -> bool:

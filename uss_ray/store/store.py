@@ -122,7 +122,8 @@ class Store:
     def __truediv__(self, name: str) -> Store:
         """Append a name, or several with slashes between, taken literally."""
         if self.is_remote:
-            return self._at(f"{self.root.rstrip('/')}/{name.strip('/')}")
+            above = self.root if self.root.endswith("://") else f"{self.root.rstrip('/')}/"
+            return self._at(above + name.strip("/"))
         return self._at(str(Path(self.root) / name))
 
     def raising(self, error: type[UssRayError]) -> Store:
@@ -285,9 +286,13 @@ class Store:
             if self.scheme not in WEB_SCHEMES or _serves_ranges(file):
                 return cast(BinaryIO, file)
             file.close()
-            seconds = self.options.patience_seconds
+            came = [0]
             return patiently(
-                lambda: _spooled(system.open(path, "rb", block_size=0)), seconds=seconds, is_short=False
+                lambda: _spooled(system.open(path, "rb", block_size=0), came),
+                seconds=self.options.patience_seconds,
+                is_short=False,
+                place=self._item,
+                heard=lambda: came[0],
             )
 
     def read(self, *, most_bytes: int | None = None) -> bytes:
@@ -318,6 +323,7 @@ class Store:
                     lambda: _beginning_of(system, path, count=most_bytes + 1, **block),
                     seconds=self.options.patience_seconds,
                     is_short=True,
+                    place=self._item,
                 )
         if most_bytes is not None and len(content) > most_bytes:
             raise self.error(self._item, expected=f"at most {most_bytes} bytes", found="more")
@@ -662,11 +668,13 @@ def _beginning_of(system: Any, path: str, *, count: int, **options: Any) -> byte
     return b"".join(pieces)
 
 
-def _spooled(stream: BinaryIO) -> BinaryIO:
-    # The caller closes it; it has no name, so nothing is left behind.
+def _spooled(stream: BinaryIO, came: list[int]) -> BinaryIO:
+    """Copy a stream to a file without a name, and count in `came` what comes; the caller closes it."""
     copy = tempfile.TemporaryFile()  # noqa: SIM115
     with stream:
-        shutil.copyfileobj(stream, copy, _READ_AHEAD_BYTES)
+        while block := stream.read(_READ_AHEAD_BYTES):
+            copy.write(block)
+            came[0] += len(block)
     copy.seek(0)
     return cast(BinaryIO, copy)
 

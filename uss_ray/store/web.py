@@ -31,7 +31,9 @@ class PatientHTTPFileSystem(HTTPFileSystem):  # type: ignore[misc]  # fsspec has
 
     async def _info(self, url: str, **options: Any) -> dict[str, Any]:
         facts: dict[str, Any] = await patiently_awaited(
-            lambda: super(PatientHTTPFileSystem, self)._info(url, **options), seconds=self._seconds
+            lambda: super(PatientHTTPFileSystem, self)._info(url, **options),
+            seconds=self._seconds,
+            place=url,
         )
         return facts
 
@@ -46,13 +48,16 @@ class PatientHTTPFileSystem(HTTPFileSystem):  # type: ignore[misc]  # fsspec has
 
     async def _cat_file(self, url: str, **options: Any) -> bytes:
         whole: bytes = await patiently_awaited(
-            lambda: super(PatientHTTPFileSystem, self)._cat_file(url, **options), seconds=self._seconds
+            lambda: super(PatientHTTPFileSystem, self)._cat_file(url, **options),
+            seconds=self._seconds,
+            place=url,
         )
         return whole
 
     def _open(self, path: str, mode: str = "rb", **options: Any) -> Any:
-        file = make_reads_patient(super()._open(path, mode, **options), seconds=self._seconds)
+        opened = super()._open(path, mode, **options)
+        file = make_reads_patient(opened, seconds=self._seconds, place=path)
         if isinstance(file, HTTPFile):
             fetch_all = file._fetch_all
-            file._fetch_all = lambda: patiently(fetch_all, seconds=self._seconds)
+            file._fetch_all = lambda: patiently(fetch_all, seconds=self._seconds, place=path)
         return file

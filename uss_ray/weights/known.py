@@ -12,6 +12,7 @@ from typing import Final, Literal
 from uss_ray.store.fetch import cache_folder
 from uss_ray.store.store import Location, Store
 from uss_ray.weights import CONFIG_NAME, STARTER
+from uss_ray.wording import without_secrets
 
 PublishedKind = Literal["panns-cnn14", "panns-cnn14-decision-level-max", "htsat", "uss-resunet30"]
 """What a published file is, which tells how it is imported."""
@@ -200,6 +201,40 @@ def known_weights() -> list[KnownWeights]:
         for file in PUBLISHED.values()
     )
     return [starter, *kept, *published]
+
+
+def describe_unfetched(name: str) -> dict[str, str] | None:
+    """Tell what is known of weights with a name that are not on this machine, without fetching anything.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    dict of str to str
+        Facts by their names; None for weights that are here, and for what is no name.
+    """
+    known = next((one for one in known_weights() if one.name == name), None)
+    if known is None or known.folder is not None or known.is_packaged or Path(name).exists():
+        return None
+    named, published, base = NAMED.get(name), PUBLISHED.get(name), weights_base()
+    if published is not None and published.uri is not None and not os.environ.get(BASE_VARIABLE):
+        source = published.uri
+    elif base is None:
+        source = f"a base: --base or {BASE_VARIABLE}"
+    else:
+        source = without_secrets(str(Store(base) / (name if published is None else published.file)))
+    sha256 = named.sha256 if named is not None else published.sha256 if published is not None else None
+    size = known.download_bytes
+    return {
+        "name": name,
+        "what": known.content,
+        "folder": f"not on this machine (uss-ray weights fetch {name})",
+        "download": "of a size that is not stated" if size is None else f"{size / 1e6:.0f} MB",
+        "from": source,
+        "sha256": sha256 or "not published; that of the first download is held to",
+    }
 
 
 def imports_folder() -> Path:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from uss_ray.cli.archive import show_archive
-from uss_ray.errors import OutputError
+from uss_ray.cli.archive import COMMAND, show_archive
+from uss_ray.errors import ConfigError, OutputError
 from uss_ray.results.passed_over import PassedOver
 
 
@@ -86,3 +86,13 @@ def test_what_a_text_was_taken_for_is_said_before_the_job_starts(
     folder = make_recording("tapes/a.wav").parent
     ran = command("archive", folder, tmp_path / "out", "--text", "a dog", "--weights", tiny_weights)
     assert ran.err.index("'a dog' is taken as Dog") < ran.err.index("error: the job: expected nothing")
+
+
+@pytest.mark.parametrize("name", ["", "..", "../x", "/x", "a/./b"])
+def test_a_version_lies_in_the_output(name: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"uss-ray archive --version: expected a folder's name, below OUTPUT"
+    ):
+        COMMAND.read(["in", "out", "--version", name])
+    asked, _ = COMMAND.read(["in", "out/", "--version", "a/b"])
+    assert asked.request.output == "out/a/b"

@@ -62,7 +62,7 @@ def assert_refused(ran: Any, run: Path, exit_code: int, words: tuple[str, ...]) 
     ("changes", "flags", "exit_code", "words"),
     [
         ({"recipe": {"mixture": {}}}, (), 2, ("'mixtures'?",)),
-        ({"recipe": {"loss": {"kind": "l3"}}}, (), 2, ("loss settings kind", "'l1'")),
+        ({"recipe": {"loss": {"kind": "l3"}}}, (), 2, ("recipe.loss.kind", "'l1'")),
         ({"recipe": {"plan": {"batch_size": 3}}}, (), 2, ("batch_size", "a multiple of the 2 lanes")),
         ({"recipe": {"plan": {"batch_size": 2}}}, (), 2, ("two items or more a lane", "2 in 2 lanes")),
         ({}, ("--workers", 3), 2, ("workers", "a number that divides the 2 lanes")),

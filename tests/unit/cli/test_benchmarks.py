@@ -46,6 +46,14 @@ def test_a_check_tells_what_is_there_in_per_cent(command, esc50: Path, tmp_path:
     assert "found 50.0% of 2" in ran.err
 
 
+def test_a_check_of_another_layout_says_the_right_one(command, tmp_path: Path) -> None:
+    ran = command("evaluate", "check", "esc50", "--data", tmp_path)
+    assert ran.exit_code == 7
+    assert "Layout: " in ran.out
+    ran = command("evaluate", "check", "esc50", "--data", tmp_path, "--json")
+    assert (ran.exit_code, ran.out) == (7, "")
+
+
 def test_a_benchmark_without_data_is_one_line(command, tmp_path: Path) -> None:
     ran = command("evaluate", "list", "esc50", "-o", tmp_path / "list.parquet")
     assert ran.exit_code == 2

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from uss_ray.cli.arguments import Shape
 from uss_ray.cli.command import Command, Extra
-from uss_ray.config import Settings
+from uss_ray.config import Location, Settings
 from uss_ray.errors import ConfigError
 
 
@@ -103,7 +103,7 @@ def test_a_profile_is_laid_below_the_flags():
         ("a out --count 0", "uss-ray work --count: expected at least 1, found 0"),
         (
             "a out -n two",
-            "uss-ray work --count: expected a valid integer, unable to parse string .* found 'two'",
+            "uss-ray work --count: expected a whole number, found 'two'",
         ),
         ("a out --kind bad", "uss-ray work --kind: expected 'fast' or 'good', found 'bad'"),
         ("a out --part-rate -1", "uss-ray work --part-rate: expected at least 0, found -1"),
@@ -126,3 +126,57 @@ def test_options_only_takes_no_places():
     command = Command(name="part", model=Part)
     with pytest.raises(ConfigError, match="uss-ray part: expected options only, found x"):
         command.read(["x"])
+
+
+class Nested(Settings):
+    """Do nested work."""
+
+    work: Work
+
+
+@pytest.mark.parametrize(
+    ("content", "flags", "message"),
+    [
+        ("work: {inputs: [a], target: b, count: 0}", "", "{file}: work.count: expected at least 1, found 0"),
+        ("work: {inputs: [a], target: b, part: 3}", "", "{file}: work.part: expected"),
+        ("work: {inputs: [a], traget: b}", "", "{file}: work.traget: expected a known setting, 'target'?"),
+        (
+            "work: {inputs: [a], target: b, part: {endpiont: c}}",
+            "",
+            "{file}: work.part.endpiont: expected a known",
+        ),
+        ("work: 3", "-o b", "{file}: work: expected settings by their names, found 3"),
+        ("work: {inputs: [a], part: 3}", "-o b --part-rate 1", "{file}: work.part: expected settings by"),
+        ("work: {inputs: [a], part: null}", "--part-rate 1", "uss-ray nested --target: expected a value"),
+        ("work: {inputs: [a]}", "", "uss-ray nested --target: expected a value, found none"),
+        ("work: {inputs: [a]}", "-o b --count 0", "uss-ray nested --count: expected at least 1, found 0"),
+    ],
+)
+def test_the_file_the_flag_and_the_whole_place_of_what_is_wrong_are_named(tmp_path, content, flags, message):
+    file = tmp_path / "work.yaml"
+    file.write_text(content)
+    command = Command(
+        name="nested",
+        model=Nested,
+        names={"work": "{}", "work.part": "part-{}"},
+        short={"work.target": "-o"},
+        takes_file=True,
+    )
+    with pytest.raises(ConfigError) as caught:
+        command.read([str(file), *flags.split()])
+    assert str(caught.value).startswith(message.format(file=file))
+
+
+def test_a_wrong_positional_is_called_as_the_usage_does():
+    class Placed(Settings):
+        """Do it."""
+
+        place: Location
+
+    command = Command(name="place", model=Placed, positionals={"place": "PLACE"})
+    with pytest.raises(
+        ConfigError, match=r"^uss-ray place PLACE: expected a text that is not empty, found ''"
+    ):
+        command.read([""])
+    with pytest.raises(ConfigError, match="expected PLACE, found a ''"):
+        command.read(["a", ""])

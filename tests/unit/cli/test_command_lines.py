@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 
 from uss_ray.cli.main import COMMANDS
-from uss_ray.config import overlay, read_overlays
+from uss_ray.config import merged, overlay, read_layers
+
+
+def settings_of(path: Path) -> dict[str, Any]:
+    return merged(read_layers(path))
+
 
 ROOT = Path(__file__).parents[3]
 STATION, BUCKET = "examples/archive/station.flac", "s3://BUCKET"
@@ -230,8 +235,8 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
     "train separator configs/train/base.yaml configs/train/small.yaml --anchors packed --weights DETECTOR -o runs/a": (
         overlay(
             overlay(
-                read_overlays(ROOT / "configs/train/base.yaml"),
-                read_overlays(ROOT / "configs/train/small.yaml"),
+                settings_of(ROOT / "configs/train/base.yaml"),
+                settings_of(ROOT / "configs/train/small.yaml"),
             ),
             {"request": {"anchors": "packed", "weights": "DETECTOR", "output": "runs/a"}},
         )
@@ -257,7 +262,7 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
     },
     "train separator configs/train/base.yaml --anchors s3://BUCKET/packed --weights DETECTOR -o s3://BUCKET/runs/a "
     "--validation.data EVAL --workers 8": overlay(
-        read_overlays(ROOT / "configs/train/base.yaml"),
+        settings_of(ROOT / "configs/train/base.yaml"),
         {
             "request": {
                 "anchors": "s3://BUCKET/packed",
@@ -294,9 +299,7 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
             "seeds": 3,
         },
     },
-    "train tagger examples/bioacoustics/tagger.yaml": read_overlays(
-        ROOT / "examples/bioacoustics/tagger.yaml"
-    ),
+    "train tagger examples/bioacoustics/tagger.yaml": settings_of(ROOT / "examples/bioacoustics/tagger.yaml"),
     "train export animals/runs/ear -o animals/ear": {"run": "animals/runs/ear", "output": "animals/ear"},
     "mine animals/metadata/train_segments.csv animals/audio/train animals/anchors --weights animals/ear --ontology "
     "animals/ontology.json --class-list animals/classes.csv --conditions soft --anchors-per-label 2": {
@@ -313,7 +316,7 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
     "anchors pack animals/anchors animals/packed": {
         "request": {"anchors": "animals/anchors", "output": "animals/packed"}
     },
-    "train separator examples/bioacoustics/separator.yaml": read_overlays(
+    "train separator examples/bioacoustics/separator.yaml": settings_of(
         ROOT / "examples/bioacoustics/separator.yaml"
     ),
     "train export animals/runs/separator -o animals/weights --best": {

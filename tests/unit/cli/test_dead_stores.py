@@ -11,6 +11,7 @@ import soundfile as sf
 
 from tests.servers.fixtures import forget_clients
 from tests.unit.cli.conftest import RunCommand
+from uss_ray.store.store import Store
 
 pytest.importorskip("s3fs")
 
@@ -68,6 +69,22 @@ def test_a_dead_output_is_told_as_one(
         assert ran.exit_code == 6, (name, ran.err)
         assert place in ran.err, (name, ran.err)
         assert ran.err.count("\n") == 1, (name, ran.err)
+
+
+def test_an_output_that_does_not_answer_is_not_looked_for_above_it(
+    command: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    files = Store.files
+
+    def noted(self: Store, **options: object) -> object:
+        asked.append(str(self))
+        return files(self, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Store, "files", noted)
+    ran = command("find", f"{DEAD}/deep/out", "--class", "Speech")
+    assert ran.exit_code == 6, ran.err
+    assert asked == [f"{DEAD}/deep/out/index"]
 
 
 def test_a_dead_input_has_the_code_of_its_kind(

@@ -31,3 +31,13 @@ def test_it_does_not_start_open_to_everybody(
     monkeypatch.setattr("ray.init", lambda *_, **__: pytest.fail("Ray was started"))
     assert run(line.split()) == 2
     assert expected in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--store", "--tokens", "--weights", "--host", "--address", "--ontology"])
+@pytest.mark.parametrize("is_joined", [True, False])
+def test_an_empty_text_is_no_place(
+    option: str, is_joined: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ray.init", lambda *_, **__: pytest.fail("Ray was started"))
+    assert run(["serve", "--no-auth", *([f"{option}="] if is_joined else [option, ""])]) == 2
+    assert f"uss-ray serve {option}: expected a text that is not empty, found ''" in capsys.readouterr().err

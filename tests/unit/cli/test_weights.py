@@ -35,6 +35,23 @@ def test_programs_get_json(command):
     assert len(shown["classes"]) == 128
 
 
+def test_what_is_not_fetched_is_shown_and_stays_so(command, tmp_path, monkeypatch):
+    monkeypatch.setenv("USS_RAY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("USS_RAY_WEIGHTS_BASE", "https://me:geheim@models.invalid/base")
+    for name, said in (("htsat", "a size that is not stated"), ("starter-v1", "10 MB")):
+        ran = command("weights", "show", name)
+        assert ran.exit_code == 0, ran.err
+        assert f"not on this machine (uss-ray weights fetch {name})" in ran.out
+        assert said in ran.out
+        assert "models.invalid/base" in ran.out
+        assert "geheim" not in ran.out
+    assert json.loads(command("weights", "show", "starter-v1", "--json").out)["sha256"].startswith("ba3798")
+    ran = command("weights", "show", "starter-v1", "--classes")
+    assert ran.exit_code == 5
+    assert "uss-ray weights fetch starter-v1" in ran.err
+    assert not (tmp_path / "cache").exists()
+
+
 def test_an_unknown_name_cannot_be_fetched(command):
     ran = command("weights", "fetch", "no-such-weights")
     assert ran.exit_code == 5

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -26,13 +27,17 @@ def test_a_clip_whose_event_is_too_short_is_left_out() -> None:
     assert candidates_from_events([Event("a", "dog", 1.0, 1.2, "target")], segment_seconds=2.0) == []
 
 
-def test_pairs_are_even_over_classes_free_of_conflict_and_repeatable() -> None:
+def test_pairs_are_even_over_classes_free_of_conflict_and_repeatable(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     candidates = [Candidate(f"{c}{k}", c, 0.0) for c in "abc" for k in range(3)] + [Candidate("d0", "d", 0.0)]
 
     def conflict(one: Candidate, other: Candidate) -> bool:
         return one.class_id == other.class_id or {one.class_id, other.class_id} == {"a", "b"}
 
-    pairs = draw_pairs(candidates, conflict=conflict, pairs_per_class=4, seed=3)
+    with caplog.at_level(logging.WARNING):
+        pairs = draw_pairs(candidates, conflict=conflict, pairs_per_class=4, seed=3)
+    assert caplog.messages == ["4 of 16 pairs are left out, for want of clips that may be mixed: d (4)"]
     assert pairs == draw_pairs(candidates, conflict=conflict, pairs_per_class=4, seed=3)
     assert [p.class_id for p in pairs] == ["a"] * 4 + ["b"] * 4 + ["c"] * 4
     assert all({p.class_id, p.other_class_id} != {"a", "b"} and p.class_id != p.other_class_id for p in pairs)

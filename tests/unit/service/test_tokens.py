@@ -57,7 +57,7 @@ def test_a_file_that_is_wrong_is_refused(tmp_path: Path, text: str) -> None:
 def test_one_digest_is_one_tenants(tmp_path: Path, second: str) -> None:
     path, digest = tmp_path / "tokens.yaml", "ab" * 32
     path.write_text(f"tokens: [{{sha256: {digest}, tenant: a}}, {{sha256: {digest.upper()}, {second}}}]")
-    with pytest.raises(ConfigError, match=r"tokens\.yaml, token 2: .* that of a token of a"):
+    with pytest.raises(ConfigError, match=r"tokens\.yaml: .*token 2: .* that of a token of a"):
         Tokens(path)
 
 

@@ -36,6 +36,13 @@ def raised_from(cause: BaseException, kind: type[UssRayError] = RecordingError) 
     return error
 
 
+def no_tls() -> Exception:
+    """Make what a request to https:// raises where a server speaks http://."""
+    root = ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number")
+    root.reason = "WRONG_VERSION_NUMBER"
+    return root
+
+
 PASSING = [
     answer(500, "InternalError"),
     answer(502, "502"),
@@ -66,6 +73,8 @@ LASTING = [
     botocore.ParamValidationError(report="bad bucket"),
     botocore.EndpointConnectionError(endpoint_url="x", error=socket.gaierror(socket.EAI_NONAME, "unknown")),
     botocore.SSLError(endpoint_url="x", error=ssl.SSLCertVerificationError()),
+    botocore.SSLError(endpoint_url="x", error=no_tls()),
+    no_tls(),
     FileNotFoundError("a.wav"),
     PermissionError("a.wav"),
     OSError(errno.ENOSPC, "No space left on device"),

@@ -67,6 +67,18 @@ def test_a_file_is_downloaded_once_and_progress_is_told(shelf: Shelf) -> None:
     assert leftovers() == []
 
 
+def test_a_download_is_no_wait_while_bytes_come(shelf: Shelf) -> None:
+    seen: list[object] = []
+
+    def progress(_: int, __: int | None) -> None:
+        (wait,) = patience._waits.values()
+        assert wait.heard is not None
+        seen.append((wait.place, wait.heard()))
+
+    fetch(place_on(shelf, "/model.pth"), progress=progress)
+    assert seen[-1] == (f"{shelf.address}/model.pth", len(CONTENT))
+
+
 def test_the_quoted_name_of_a_published_file_is_unquoted(shelf: Shelf) -> None:
     shelf.files["/files/Cnn14_mAP%3D0.431.pth"] = CONTENT
     assert fetch(place_on(shelf, "/files/Cnn14_mAP%3D0.431.pth?download=1")).name == "Cnn14_mAP=0.431.pth"

@@ -235,6 +235,61 @@ def test_who_waits_long_says_since_when_and_until_when(waits: list[Wait], line: 
     assert waiting_line(waits, now=100.0, wall=1000.0) == line
 
 
+def test_who_waits_says_for_what_without_its_secrets() -> None:
+    wait = Wait(90.0, 300.0, place="https://me:geheim@host/a.bin")
+    line = waiting_line([wait], now=100.0, wall=1000.0)
+    assert line is not None
+    assert line.startswith(
+        "waiting for the store since 00:16:30 UTC (https://***@host/a.bin: no answer), at most"
+    )
+
+
+def test_what_is_wrong_with_a_request_is_told_of_what_it_is_a_part_of() -> None:
+    told: list[str] = []
+
+    def fail_within() -> None:
+        act, _ = failing(ConnectionRefusedError(111, "Connection refused"), times=1)
+        patiently(act)
+        told.extend(wait.found for wait in patience._waits.values())
+
+    async def run() -> None:
+        async def fail() -> None:
+            fail_within()
+
+        await patiently_awaited(fail)
+
+    patiently(fail_within)
+    asyncio.run(run())
+    assert told == ["Connection refused"] * 2
+
+
+@pytest.mark.usefixtures("stopping")
+def test_so_it_is_in_a_thread_that_may_be_left_alone() -> None:
+    patience._hurried.clear()
+    told: list[str] = []
+
+    def fail_within() -> None:
+        act, _ = failing(ConnectionRefusedError(111, "Connection refused"), times=1)
+        patiently(act)
+        told.extend(wait.found for wait in patience._waits.values())
+
+    patiently(fail_within)
+    assert told == ["Connection refused"]
+
+
+def test_what_brings_bytes_is_not_waited_for() -> None:
+    came = [0]
+    wait = Wait(90.0, 300.0, found="connection reset", heard=lambda: came[0], heard_last=0)
+    wait.listen(100.0)
+    assert waiting_line([wait], now=100.0, wall=1000.0) is not None
+    came[0] += 1
+    wait.listen(100.0)
+    assert waiting_line([wait], now=100.0, wall=1000.0) is None
+    line = waiting_line([wait], now=110.0, wall=1000.0)
+    assert line is not None
+    assert "(no answer)" in line
+
+
 def test_a_request_that_hangs_is_told_of_while_it_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     told = threading.Event()
     monkeypatch.setattr(patience, "_QUIET_SECONDS", 0.0)

@@ -419,3 +419,8 @@ def test_of_many_who_create_a_file_one_does(root: str, tmp_path: Path) -> None:
     assert not place.create(b"two")
     assert place.read() == b"one"
     place.remove()
+
+
+def test_a_name_below_a_scheme_alone_stays_remote() -> None:
+    place = Store("s3://") / "config.json"
+    assert (str(place), place.is_remote) == ("s3://config.json", True)

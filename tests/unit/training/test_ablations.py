@@ -11,9 +11,14 @@ import torch
 
 from tests.synthetic_set import LABELS, RATE, SAMPLES, SyntheticSet, make_synthetic_set
 from uss_ray.cli.train import TrainSeparator
-from uss_ray.config import overlay, read_overlays
+from uss_ray.config import merged, overlay, read_layers
 from uss_ray.training.separator import SeparatorTask
 from uss_ray.weights.folder import read_folder
+
+
+def settings_of(path: Path) -> dict[str, Any]:
+    return merged(read_layers(path))
+
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 BASE = CONFIGS / "train" / "base.yaml"
@@ -44,7 +49,7 @@ def described_set(tmp_path_factory: pytest.TempPathFactory) -> SyntheticSet:
 
 
 def request_of(path: Path) -> dict[str, Any]:
-    values = overlay(read_overlays(BASE), read_overlays(path))
+    values = overlay(settings_of(BASE), settings_of(path))
     return TrainSeparator(**values).request.model_dump()
 
 
@@ -103,12 +108,12 @@ def test_there_is_one_for_each_comparison() -> None:
 def test_an_overlay_asks_for_something_else_and_can_be_trained(
     described_set: SyntheticSet, path: Path
 ) -> None:
-    asked, base = request_of(path), TrainSeparator(**read_overlays(BASE)).request.model_dump()
+    asked, base = request_of(path), TrainSeparator(**settings_of(BASE)).request.model_dump()
     assert asked != base
     if asked["recipe"] == base["recipe"]:  # other anchors, and nothing else
         assert asked["anchors"] != base["anchors"]
         return
-    recipe = type(TrainSeparator(**read_overlays(BASE)).request.recipe)(**shrunk(asked["recipe"]))
+    recipe = type(TrainSeparator(**settings_of(BASE)).request.recipe)(**shrunk(asked["recipe"]))
     tagger = read_folder(described_set.weights).tagger
     anchors = described_set.open()
     task = SeparatorTask(

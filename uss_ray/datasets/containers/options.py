@@ -6,7 +6,7 @@ from typing import Final, Literal, get_args
 
 from pydantic import Field
 
-from uss_ray.config import Settings
+from uss_ray.config import Name, Settings
 
 Container = Literal["files", "tar", "parquet", "hdf5"]
 CONTAINERS: Final[tuple[Container, ...]] = get_args(Container)
@@ -17,12 +17,12 @@ AUDIO_COLUMNS: Final = ("audio", "wav", "flac", "ogg", "mp3", "bytes")
 class ParquetColumns(Settings):
     """Which columns of Parquet files hold id and audio."""
 
-    clip_id: str | None = Field(
+    clip_id: Name | None = Field(
         default=None,
         description="Column with clip ids; without it the first of " + ", ".join(ID_COLUMNS) + " that is "
         "there, else the file names in the audio column.",
     )
-    audio: str | None = Field(
+    audio: Name | None = Field(
         default=None,
         description="Column with audio: bytes, or a struct with bytes (and path); without it the first of "
         + ", ".join(AUDIO_COLUMNS)

@@ -141,8 +141,10 @@ class _Layout:
 @contextmanager
 def _open(place: Store) -> Iterator[pq.ParquetFile]:
     with (
-        # Arrow's word for a page that cannot be decoded is an OSError.
-        open_watched(place, content_faults=(pa.ArrowException, OSError)) as source,
+        # Arrow's word for a page that cannot be decoded is an OSError; see `parquet_of`.
+        open_watched(
+            place, content_faults=(pa.ArrowException, OSError, KeyError, UnicodeDecodeError)
+        ) as source,
         pq.ParquetFile(pa.PythonFile(source, "r"), buffer_size=_BUFFER_BYTES, pre_buffer=False) as file,
     ):
         yield file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from uss_ray.evaluation.benchmarks.benchmark import (
     source_of,
 )
 from uss_ray.evaluation.items import Item
+from uss_ray.evaluation.pairs import warn_of_fewer
 from uss_ray.ontology.vocabulary import Vocabulary
 
 _TRIES = 200
@@ -85,7 +87,8 @@ def strict_pairs(
 ) -> Iterator[tuple[int, tuple[Sound, Sound]]]:
     """Pair clips of which neither has a label of the other, nor one that holds it in the ontology.
 
-    Independent of the order of the sounds. Classes that interfere are drawn evenly.
+    Independent of the order of the sounds. Classes that interfere are drawn evenly. Targets without such a clip are
+    left out, and a warning says how many of which classes.
 
     Parameters
     ----------
@@ -103,17 +106,23 @@ def strict_pairs(
     for sound in sorted(sounds, key=lambda sound: sound.path):
         by_class.setdefault(sound.labels[0], []).append(sound)
     names = sorted(by_class)
+    without: Counter[str] = Counter()
+    wanted = 0
     for label in names:
         rng = generator(seed, label)
         own = [by_class[label][place] for place in rng.permutation(len(by_class[label]))]
         for number in range(min(PAIRS_PER_CLASS, max(10, len(own)))):
             target = own[number % len(own)]
+            wanted += 1
             for _ in range(_TRIES):
                 others = by_class[names[rng.integers(len(names))]]
                 other = others[rng.integers(len(others))]
                 if not _conflict(target, other, vocabulary=vocabulary):
                     yield number, (target, other)
                     break
+            else:
+                without[label] += 1
+    warn_of_fewer(without, wanted=wanted)
 
 
 def _conflict(one: Sound, other: Sound, *, vocabulary: Vocabulary) -> bool:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from uss_ray.api.staging import commit, staging_folder
+from uss_ray.arrow import parquet_of
 from uss_ray.errors import DataError, OutputError
 from uss_ray.records import INDEX_FOLDER, content_key, recording_key
 from uss_ray.results.index.failures import FailureTally, failed_jsonl
@@ -26,7 +27,6 @@ from uss_ray.results.index.table import (
     INDEX_SCHEMA,
     IndexRow,
     is_current_version,
-    parquet_of,
     read_index_part,
     write_index,
     write_index_part,

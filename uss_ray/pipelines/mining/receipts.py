@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -27,6 +26,7 @@ from uss_ray.anchors.shards import (
     write_anchor_shard,
     write_reject_shard,
 )
+from uss_ray.arrow import first_line, parquet_of
 from uss_ray.errors import OutputError
 from uss_ray.store.store import Store
 
@@ -178,10 +178,10 @@ def _written(receipt: Receipt, rejects: Sequence[Reject], output: Store) -> Rece
 
 
 def _read_receipt(place: Store) -> Receipt:
-    with place.open() as file:
-        try:
+    expected = "rejects with a receipt"
+    try:
+        with place.open() as file, parquet_of(str(place), expected=expected, error_type=OutputError):
             metadata = pq.read_schema(file).metadata or {}
             return Receipt.model_validate_json(metadata[_KEY])
-        except (pa.ArrowException, KeyError, ValidationError) as error:
-            found = (str(error).splitlines() or [type(error).__name__])[0]
-            raise OutputError(str(place), expected="rejects with a receipt", found=found) from error
+    except ValidationError as error:
+        raise OutputError(str(place), expected=expected, found=first_line(error)) from error

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -16,7 +18,9 @@ from uss_ray.anchors.manifest import MANIFEST_NAME, MiningManifest, write_manife
 from uss_ray.anchors.schema import read_anchors
 from uss_ray.anchors.shards import ANCHOR_FOLDER, REJECT_FOLDER
 from uss_ray.api.staging import remove_folder
+from uss_ray.arrow import parquet_of
 from uss_ray.datasets.segment_table import SegmentTable
+from uss_ray.errors import OutputError
 from uss_ray.pipelines.mining.clips import excerpt_id
 from uss_ray.pipelines.mining.ledger import ledger_of, read_ledger
 from uss_ray.pipelines.mining.receipts import (
@@ -167,19 +171,16 @@ def settle(
 def _reduce(receipt: Receipt, *, rows: Mapping[int, int], output: Store, table: SegmentTable) -> Receipt:
     """Take clips out of a packet of which a later one tells; rows, with what they held, are what stays."""
     names = {excerpt_id(table, row) for row in rows}
-    rejects = [
-        Reject(**values)
-        for values in _records(receipt_place(output, receipt.name))
-        if values["clip_id"] in names
-    ]
+    with _read(receipt_place(output, receipt.name), expected="rejects with a receipt") as told:
+        rejects = [Reject(**values) for values in told.to_pylist() if values["clip_id"] in names]
     name, made_at = packet_name(rows), receipt.made_at
     if receipt.is_failed:
         reduced = commit_failed(rejects, output=output, name=name, rows=rows, made_at=made_at)
     else:
         anchors = []
         if receipt.shard is not None:
-            with shard_place(output, receipt.name).open() as file:
-                anchors = [item for item in read_anchors(pq.read_table(file)) if item.clip_id in names]
+            with _read(shard_place(output, receipt.name), expected="a shard of anchors") as table_of_shard:
+                anchors = [item for item in read_anchors(table_of_shard) if item.clip_id in names]
         reduced = commit_packet(anchors, rejects, output=output, name=name, rows=rows, made_at=made_at)
     _remove(receipt, output)
     return reduced
@@ -200,7 +201,10 @@ def _remove_orphans(output: Store, *, names: set[str]) -> None:
             shard.remove()
 
 
-def _records(place: Store) -> list[dict[str, Any]]:
-    with place.open() as file:
-        records: list[dict[str, Any]] = pq.read_table(file).to_pylist()
-    return records
+@contextmanager
+def _read(place: Store, *, expected: str) -> Iterator[pa.Table]:
+    content = io.BytesIO(place.read())
+    with parquet_of(str(place), expected=expected, error_type=OutputError):
+        table = pq.read_table(content)
+        table.validate(full=True)
+        yield table

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from uss_ray.config import Settings
+from uss_ray.config import Name, Settings
 from uss_ray.errors import ConfigError
 
 
@@ -27,7 +27,7 @@ class JobOptions(Settings):
         description="CPU threads of each worker's networks; without a number those of the run that is resumed, or 1. "
         "The last bit of a sample may depend on it.",
     )
-    address: str | None = Field(
+    address: Name | None = Field(
         default=None, description="Ray cluster; without it RAY_ADDRESS, or a local Ray."
     )
     shard: tuple[int, int] | None = Field(

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from pydantic import Field
 
-from uss_ray.config import Count, Settings, overlay
+from uss_ray.config import Count, Name, Settings, overlay
 from uss_ray.service.settings import ServiceSettings
 
 
@@ -30,7 +30,7 @@ class ServeOptions(Settings):
         "bit of a sample may depend on it.",
     )
 
-    address: str | None = Field(
+    address: Name | None = Field(
         default=None, description="Ray cluster; without it RAY_ADDRESS, or a local Ray."
     )
     verbose: bool = Field(default=False, description="Let the logs of Ray and of the workers through.")

@@ -9,7 +9,18 @@ from typing import Any
 
 from pydantic import Field
 
-from uss_ray.config import Count, Device, Location, Settings, overlay, read_overlays
+from uss_ray.config import (
+    Count,
+    Device,
+    Layer,
+    Location,
+    Name,
+    Settings,
+    in_its_file,
+    merged,
+    overlay,
+    read_layers,
+)
 from uss_ray.errors import ConfigError, OutputError
 from uss_ray.pipelines.training.request import SeparatorTraining
 from uss_ray.store.options import Storage, StoreOptions
@@ -49,7 +60,7 @@ class AblationOptions(Settings):
         ge=0,
         description="Runs at a time, on Ray, a GPU each where there are some; 0: in this process.",
     )
-    address: str | None = Field(
+    address: Name | None = Field(
         default=None, description="Ray cluster; without it RAY_ADDRESS, or a local Ray."
     )
     cpus_per_worker: float = Field(default=1.0, gt=0.0, description="What Ray sets aside for a run.")
@@ -73,6 +84,12 @@ class Arm:
     training: SeparatorTraining
 
 
+class _OfFiles(Settings):
+    """What the files of an arm say, as they say it."""
+
+    request: SeparatorTraining
+
+
 def arms_of(request: AblationRequest) -> list[Arm]:
     """Make all runs, those of a seed after each other, so that each arm soon has one.
 
@@ -81,16 +98,16 @@ def arms_of(request: AblationRequest) -> list[Arm]:
     ConfigError
         If a file is not what it should be, two overlays have one name, or the base names no validation.
     """
-    base = _request_in(request.base)
-    arms = {BASE_ARM: (request.base, base)}
+    base = _layers_in(request.base)
+    arms = {BASE_ARM: base}
     for path in _files(request.overlays):
         if path.stem in arms:
             raise ConfigError(str(path), expected="a name that no other arm has", found=path.stem)
-        arms[path.stem] = str(path), overlay(base, _request_in(path))
+        arms[path.stem] = [*base, *_layers_in(path)]
     made = [
-        Arm(name, seed, _training(request, name, seed=seed, file=file, values=values))
+        Arm(name, seed, _training(request, name, seed=seed, layers=layers))
         for seed in range(request.seeds)
-        for name, (file, values) in arms.items()
+        for name, layers in arms.items()
     ]
     if made[0].training.validation is None:
         raise ConfigError(request.base, expected="a validation, by which arms are compared", found="none")
@@ -98,7 +115,7 @@ def arms_of(request: AblationRequest) -> list[Arm]:
 
 
 def _training(
-    request: AblationRequest, name: str, *, seed: int, file: str, values: Mapping[str, Any]
+    request: AblationRequest, name: str, *, seed: int, layers: Sequence[Layer]
 ) -> SeparatorTraining:
     place = request.output_store / name / f"seed-{seed}"
     own: dict[str, Any] = {
@@ -108,10 +125,11 @@ def _training(
     }
     if request.device is not None:
         own["device"] = request.device
+    values: dict[str, Any] = {"request": overlay(merged(layers).get("request", {}), own)}
     try:
-        return SeparatorTraining(**overlay(values, own))
+        return _OfFiles(**values).request
     except ConfigError as error:
-        raise ConfigError(f"{file}: {error.item}", expected=error.expected, found=error.found) from error
+        raise in_its_file(error, _OfFiles, values, layers=layers) from error
 
 
 def _files(places: Sequence[str]) -> Iterator[Path]:
@@ -122,12 +140,18 @@ def _files(places: Sequence[str]) -> Iterator[Path]:
         yield from found
 
 
-def _request_in(path: str | Path) -> dict[str, Any]:
-    values = read_overlays(path)
-    strange = sorted(values.keys() - set(_PARTS))
-    if strange:
-        raise ConfigError(
-            f"{path}: {strange[0]}", expected="a known setting, 'request'", found="an unknown one"
-        )
-    request: dict[str, Any] = values.get("request", {})
-    return request
+def _layers_in(path: str | Path) -> list[Layer]:
+    """Read a file and its bases; of the settings of a training they hold what is trained, and not who does it."""
+    layers = read_layers(path)
+    for layer in layers:
+        strange = sorted(layer.values.keys() - set(_PARTS))
+        if strange:
+            raise ConfigError(
+                f"{layer.file}: {strange[0]}", expected="a known setting, 'request'", found="an unknown one"
+            )
+        request = layer.values.get("request", {})
+        if not isinstance(request, Mapping):
+            raise ConfigError(
+                f"{layer.file}: request", expected="settings by their names", found=repr(request)
+            )
+    return layers

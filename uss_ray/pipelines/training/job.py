@@ -23,7 +23,8 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from uss_ray.errors import ConfigError, OutputError, UssRayError
 from uss_ray.pipelines.runtime.lease import hold_lease
 from uss_ray.pipelines.runtime.pool import refuse_numbered
-from uss_ray.pipelines.runtime.run_state import end_run_state, is_stopping, start_run_state
+from uss_ray.pipelines.runtime.progress import Warnings
+from uss_ray.pipelines.runtime.run_state import begin_telling, end_run_state, is_stopping, start_run_state
 from uss_ray.pipelines.runtime.session import ray_session
 from uss_ray.pipelines.runtime.stages import own_error
 from uss_ray.pipelines.runtime.stopping import stop_on_signals
@@ -96,6 +97,7 @@ def train_on_ray(
                 with (
                     stop_on_signals(lambda: ray.get(state.stop.remote())) as stop,
                     _lines_told(request.run_store, on_step),
+                    _warnings_told(state),
                 ):
                     _run(request, options, use_gpu=use_gpu, state=state)
         finally:
@@ -104,6 +106,25 @@ def train_on_ray(
             raise lost[0]
     found = find_checkpoints(request.run_store)
     return step_of(found[-1]) if found else 0, stop.signal_number
+
+
+@contextmanager
+def _warnings_told(state: Any) -> Iterator[None]:
+    """Log what workers warn of while the block runs: that they wait for a store."""
+    ended, warnings = threading.Event(), Warnings()
+
+    def tell() -> None:
+        with suppress(RayError):  # the state is gone: so is the run
+            while not ended.wait(_LOOK_SECONDS):
+                warnings.say(ray.get(state.look.remote()))
+
+    thread = threading.Thread(target=tell, name="warnings", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @contextmanager
@@ -165,6 +186,7 @@ def _run(request: Training, options: TrainOptions, *, use_gpu: bool, state: Any)
 
 def _work(config: Mapping[str, Any]) -> None:
     """Train one worker's lanes."""
+    begin_telling(config["state"])
     context = ray.train.get_context()
     world = World(rank=context.get_world_rank(), size=context.get_world_size())
     device = ray.train.torch.get_device()

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from uss_ray.config import Settings
+from uss_ray.config import Name, Settings
 from uss_ray.errors import ConfigError
 
 _RANGE = re.compile(r"(\d+)(?::(\d+))?")
@@ -21,7 +21,7 @@ class TrainOptions(Settings):
         description="0: this process, without Ray. N: so many Ray Train workers, a GPU each where the device is one. "
         "MIN:MAX: as many as there is room for; the run goes on with fewer when a machine is lost.",
     )
-    address: str | None = Field(
+    address: Name | None = Field(
         default=None, description="Ray cluster; without it RAY_ADDRESS, or a local Ray."
     )
     cpus_per_worker: float = Field(default=1.0, gt=0.0, description="What Ray sets aside for a worker.")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from uss_ray.config import Count, Device, Location, Settings
+from uss_ray.config import Count, Device, Location, Name, Settings
 from uss_ray.errors import ConfigError, DataError, OutputError
 from uss_ray.ontology.source import ClassListFile, OntologyFile
 from uss_ray.store.options import Storage
@@ -52,7 +52,7 @@ class _Training(Settings):
     tensorboard: bool = Field(
         default=False, description="Write event files for TensorBoard; needs the extra `tensorboard`."
     )
-    licence: str | None = Field(
+    licence: Name | None = Field(
         default=None,
         description="Licences of the recordings that are trained on; stands in the model card of exported weights.",
     )

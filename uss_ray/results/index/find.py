@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from pyarrow.dataset import Expression, ParquetFileFormat, field
 from pyarrow.parquet import ParquetFile
 
+from uss_ray.arrow import parquet_of
 from uss_ray.errors import ConfigError, DataError, OutputError, UssRayError
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.results.index.table import (
@@ -27,9 +28,9 @@ from uss_ray.results.index.table import (
     Status,
     check_index_version,
     index_parts,
-    parquet_of,
 )
 from uss_ray.results.layout import recordings_in
+from uss_ray.store.faults import is_transient
 from uss_ray.store.store import FoundFile, Location, Store
 
 HEARD: tuple[Status, ...] = ("written", "detected")
@@ -223,6 +224,11 @@ def root_of(folder: Store) -> tuple[Store, tuple[str, ...]]:
         The same, if nothing above it has an index.
     recordings : tuple of str
         For `Wanted`: the recordings whose results lie there; none for a root.
+
+    Raises
+    ------
+    OutputError
+        If the store does not answer.
     """
     root = folder
     for _ in range(_FOLDERS_UP):
@@ -255,7 +261,9 @@ def _has_index(root: Store) -> bool:
     """Tell whether there is an index that can be listed."""
     try:
         return next(index_parts(root), None) is not None
-    except UssRayError:
+    except UssRayError as error:
+        if is_transient(error):  # it was waited for; the folder above would be waited for as long
+            raise
         return False
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from operator import attrgetter
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Annotated, Any, Literal, get_args
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from uss_ray.arrow import schema_of
+from uss_ray.arrow import first_line, parquet_of, schema_of
 from uss_ray.audio.tags import NO_TAGS, RecordingTags
 from uss_ray.errors import DataError, OutputError, UssRayError
 from uss_ray.records import INDEX_FOLDER
@@ -422,7 +421,9 @@ def write_index_part(table: pa.Table, *, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, path, compression="zstd", use_dictionary=_TEXT_COLUMNS)
     except OSError as error:
-        raise OutputError(str(path), expected="a place that can be written", found=_short(error)) from error
+        raise OutputError(
+            str(path), expected="a place that can be written", found=first_line(error)
+        ) from error
 
 
 def read_index(root: Location | Store) -> pa.Table:
@@ -488,32 +489,6 @@ def index_parts(output: Store, *, first: str = "") -> Iterator[FoundFile]:
         raise NoIndexError(str(output), expected=f"an index ({INDEX_FOLDER}/*.parquet)", found="none")
 
 
-@contextmanager
-def parquet_of(
-    name: str, *, expected: str = "a Parquet file", error_type: type[UssRayError] = DataError
-) -> Iterator[None]:
-    """Read Parquet: what is wrong with its bytes is an error that names it, what is wrong with the store stays.
-
-    Parameters
-    ----------
-    name, expected : str
-        For errors.
-    error_type : type of UssRayError, default=DataError
-
-    Raises
-    ------
-    UssRayError
-        If bytes are missing or others than were written. Arrow has no one word for that: by the place of the damage it
-        raises a kind of its own, a text that cannot be decoded, a key that is missing or an `OSError` without a number.
-    """
-    try:
-        yield
-    except (pa.ArrowException, KeyError, UnicodeDecodeError, OSError) as error:
-        if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
-            raise
-        raise error_type(name, expected=expected, found=_short(error)) from error
-
-
 def read_index_part(file: Any, *, name: str) -> pa.Table:
     """Read one part of an index, whichever version wrote it.
 
@@ -548,7 +523,7 @@ def read_index_part(file: Any, *, name: str) -> pa.Table:
     try:
         table = table.select(INDEX_SCHEMA.names).cast(INDEX_SCHEMA)
     except (pa.ArrowException, ValueError) as error:
-        raise DataError(name, expected="the column types of the index", found=_short(error)) from error
+        raise DataError(name, expected="the column types of the index", found=first_line(error)) from error
     for column, allowed in (("status", INDEX_STATUSES), ("kind", get_args(Kind))):
         found = sorted(set(table[column].unique().to_pylist()) - set(allowed))
         if found:
@@ -580,7 +555,3 @@ def check_index_version(schema: pa.Schema, *, name: str) -> None:
 def is_current_version(schema: pa.Schema) -> bool:
     """Tell whether a part has the columns of today; `schema` with its metadata."""
     return (schema.metadata or {}).get(_VERSION_KEY) == str(INDEX_VERSION).encode()
-
-
-def _short(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -274,6 +276,19 @@ def read_part_facts(part: Store) -> PartFacts:
     return parse_json(place.read(), PartFacts, item=str(place))
 
 
+_DAMAGE = (
+    ValueError,
+    KeyError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+)
+"""What NumPy and zipfile raise where bytes of an archive are missing or others than were written."""
+
+
 def read_part_segments(part: Store) -> PartSegments:
     """Read the segments of a part; parameters and errors as in `read_part_facts`."""
     place = part / _SEGMENTS_NAME
@@ -283,7 +298,7 @@ def read_part_segments(part: Store) -> PartSegments:
             return PartSegments(
                 **{field.name: arrays[field.name] for field in dataclasses.fields(PartSegments)}
             )
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise DataError(str(place), expected="the segments of a part", found=_short(error)) from error
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from uss_ray.errors import DataError
@@ -28,3 +30,16 @@ def test_strict_pairs_do_not_depend_on_the_order_of_files(vocabulary: Vocabulary
     assert pairs == list(strict_pairs(SOUNDS[::-1], seed=0, vocabulary=vocabulary))
     assert all(one.labels != other.labels for _, (one, other) in pairs)
     assert pairs != list(strict_pairs(SOUNDS, seed=1, vocabulary=vocabulary))
+
+
+def test_strict_pairs_that_cannot_be_drawn_are_told_of(
+    vocabulary: Vocabulary, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert len(list(strict_pairs(SOUNDS, seed=0, vocabulary=vocabulary))) == 30
+        assert not caplog.records
+        common = [Sound("x.wav", ("x", "a", "b", "c")), *SOUNDS]
+        assert len(list(strict_pairs(common, seed=0, vocabulary=vocabulary))) == 30
+    assert caplog.messages == [
+        "10 of 40 pairs are left out, for want of clips that may be mixed: x (10)",
+    ]

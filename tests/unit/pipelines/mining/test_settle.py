@@ -4,9 +4,11 @@ from functools import partial
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 
 from tests.unit.pipelines.mining.made import CLIPS, broken, mined
 from uss_ray.anchors.manifest import MiningManifest, read_manifest
+from uss_ray.errors import OutputError
 from uss_ray.pipelines.mining.ledger import read_ledger
 from uss_ray.pipelines.mining.receipts import commit_failed, packet_name
 from uss_ray.pipelines.mining.settle import note_missing, settle, start_over
@@ -96,3 +98,17 @@ def test_what_a_packet_is_reduced_to_may_have_the_name_of_an_older_one(output, t
         "clip2",
     ]
     assert read_ledger(output, clips=len(table)).contents[:3].tolist() == [8, 8, 9]
+
+
+@pytest.mark.parametrize("folder", ["anchors", "rejects"])
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_a_damaged_file_of_a_packet_that_is_reduced_is_named(output, table, tmp_path, folder, share):
+    mined(output, [0, 1], content=7, made_at=1.0)
+    (damaged,) = (tmp_path / "out" / folder).glob("*.parquet")
+    mined(output, [1], content=8, made_at=2.0)
+    content = bytearray(damaged.read_bytes())
+    content[4 : int(len(content) * share)] = bytes(int(len(content) * share) - 4)
+    damaged.write_bytes(content)
+    with pytest.raises(OutputError, match=damaged.name) as caught:
+        settled(output, table)
+    assert f"{folder}/" in str(caught.value)

@@ -41,8 +41,14 @@ def test_an_arm_is_the_base_with_its_overlay_and_its_seed(tmp_path: Path) -> Non
         (
             BASE,
             {"a": "request: {recipe: {los: {kind: l1}}}"},
-            r"a\.yaml: .*los: expected a known setting, 'loss'",
+            r"a\.yaml: request\.recipe\.los: expected a known setting, 'loss'",
         ),
+        (
+            BASE.replace("recipe: {", "recipe: {los: 3, "),
+            {"a": "request: {recipe: {loss: {kind: l1}}}"},
+            r"base\.yaml: request\.recipe\.los: expected a known setting, 'loss'",
+        ),
+        (BASE, {"a": "request: 3"}, r"a\.yaml: request: expected settings by their names, found 3"),
         (BASE, {"a": "recipe: {}"}, r"a\.yaml: recipe: expected a known setting, 'request'"),
         (BASE, {"base": ""}, "expected a name that no other arm has, found base"),
         (BASE, {}, r"expected overlays \(\*\.yaml\), found none"),

@@ -14,6 +14,8 @@ from ray.exceptions import RayActorError
 from tests.synthetic_set import SyntheticSet, training_of
 from tests.training_workers import work_and_die_once
 from uss_ray.errors import ConfigError, OutputError, TrainingError
+from uss_ray.pipelines.runtime import progress
+from uss_ray.pipelines.runtime.run_state import RunState
 from uss_ray.pipelines.training import job
 from uss_ray.pipelines.training.checkpoints import find_checkpoints, read_checkpoint
 from uss_ray.pipelines.training.job import train_on_ray
@@ -52,6 +54,7 @@ def test_a_run_whose_output_another_one_takes_over_is_told_to_stop(
         job, "end_run_state", lambda ended: told.append("end" if ended is state else "another")
     )
     monkeypatch.setattr(job, "_use_gpu", lambda _: False)
+    monkeypatch.setattr(job, "_warnings_told", lambda _: nullcontext())
     monkeypatch.setattr(job, "_run", lambda *_, **__: told.append("train"))
     with pytest.raises(OutputError, match="another run"):
         train_on_ray(training_of(synthetic_set, tmp_path / "run"), TrainOptions(workers="1"))
@@ -73,6 +76,24 @@ def test_a_worker_hears_of_a_stop_beside_its_steps(monkeypatch: pytest.MonkeyPat
     unheard = threading.Event()
     job._ask(None, unheard, threading.Event())
     assert not unheard.is_set()
+
+
+def test_what_workers_wait_for_is_told_by_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    told, heard = [], threading.Event()
+
+    def tell(_: str, line: str) -> None:
+        told.append(line)
+        heard.set()
+
+    state = RunState()
+    handle = SimpleNamespace(look=SimpleNamespace(remote=state.look))
+    monkeypatch.setattr(job.ray, "get", lambda answer: answer)
+    monkeypatch.setattr(job, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(progress.logger, "warning", tell)
+    with job._warnings_told(handle):
+        state.note("uss_ray.store", "waiting for the store since 12:00", "process 1")
+        assert heard.wait(300.0)
+    assert told == ["waiting for the store since 12:00"]
 
 
 def test_two_workers_one_of_which_is_killed_train_what_one_process_does(

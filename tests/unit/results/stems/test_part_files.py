@@ -83,3 +83,18 @@ def test_the_facts_are_strict_json(part):
     values = json.loads((folder / PART_NAME).read_text(), parse_constant=pytest.fail)
     assert values["keys"] == list(KEYS)
     assert values["files"] == facts.files
+
+
+def test_segments_of_which_any_byte_is_wrong_are_named_or_read(part):
+    folder, _ = part
+    place = folder / "segments.npz"
+    whole = place.read_bytes()
+    refused: list[str] = []
+    for at in range(0, len(whole), 3):
+        place.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        try:
+            read_part_segments(Store(folder))
+        except DataError as error:
+            refused.append(str(error))
+    assert len(refused) > len(whole) // 6
+    assert all("segments.npz" in said for said in refused)
