@@ -128,7 +128,7 @@ def test_what_was_known_before_is_passed_on_and_written_down(worker_of, unit_of,
     assert {row["recording_id"] for row in rows if row["status"] == "failed"} == {"broken.wav"}
 
 
-@pytest.mark.parametrize("rate", [3, 255])
+@pytest.mark.parametrize("rate", [60, 255])
 def test_a_long_recording_of_a_low_rate_is_separated_in_spans(worker_of, make_recording, rate):
     worker = worker_of()
     path = make_recording("ground.wav", seconds=45.0, sample_rate=rate)
