@@ -23,13 +23,15 @@ from uss_ray.api.request import SoundRequest
 from uss_ray.audio.spec import StemFormat
 from uss_ray.config import Settings
 from uss_ray.errors import OutputError
+from uss_ray.results.layout import CALL_INDEX_NAME
 from uss_ray.results.options import WriteMode
 from uss_ray.service.asking import asked_for
 from uss_ray.service.backend import Answer, Work
 from uss_ray.service.body import PARTS_SCHEMA, PLACE_SCHEMA, RECORDING, receive
 from uss_ray.service.listening import spectrogram_address
+from uss_ray.service.outputs import check_free, put_results
 from uss_ray.service.problems import Refusal
-from uss_ray.service.result import INDEX, Result
+from uss_ray.service.result import Result
 from uss_ray.service.service import NO_STORE, service_of
 from uss_ray.store.store import Store
 
@@ -136,9 +138,8 @@ async def separate(request: Request, said: Annotated[SeparateParameters, Query()
     )
     work, answer, output = await _answered(request, asked, segments=keeper is not None)
     if output is not None:
-        store = Store(output, service_of(request).settings.storage, OutputError)
-        await asyncio.to_thread(_put, answer, store)
-        return JSONResponse({"output": output, **_index(answer)}, status_code=201, headers=NO_STORE)
+        await asyncio.to_thread(put_results, answer.files, _as_json(_index(answer)), output=output)
+        return JSONResponse({"output": str(output), **_index(answer)}, status_code=201, headers=NO_STORE)
     if keeper is not None:
         return _made(await asyncio.to_thread(keeper, work, answer), answer)
     content = await asyncio.to_thread(zipped, answer)
@@ -198,7 +199,7 @@ async def _answered(
     *,
     segments: bool,
     open_levels: Sequence[int] = (),
-) -> tuple[Work, Answer, str | None]:
+) -> tuple[Work, Answer, Store | None]:
     service = service_of(request)
     # What is asked for wrongly is refused before anything is read.
     asked = functools.partial(
@@ -216,7 +217,7 @@ async def _answered(
 
 async def _work(
     request: Request, folder: Path, *, asked: Callable[..., SoundRequest], segments: bool
-) -> tuple[Work, str | None]:
+) -> tuple[Work, Store | None]:
     service = service_of(request)
     received = await receive(request, folder=folder, limits=service.settings.limits)
     sounds = asked(options=received.options, examples=len(received.examples))
@@ -227,6 +228,10 @@ async def _work(
             found="one",
             status=422,
         )
+    output = None
+    if received.output is not None:
+        output = Store(received.output, service.settings.storage, OutputError)
+        await asyncio.to_thread(check_free, output)
     spec, samples = await service.decoders.recording(received.audio, name=RECORDING)
     check_before_work(spec, name=RECORDING, write=sounds.write)
     examples = [await service.decoders.example(path, name=path.name) for path in received.examples]
@@ -239,16 +244,7 @@ async def _work(
         examples=tuple(examples),
         segments=segments,
     )
-    return work, received.output
-
-
-def _put(answer: Answer, output: Store) -> None:
-    """Write stems to their place, and the index last."""
-    if (output / INDEX).exists():
-        raise Refusal("output", expected="a place without results", found=str(output), status=409)
-    for name, content in answer.files.items():
-        (output / name).put(content)
-    (output / INDEX).put(_as_json(_index(answer)))
+    return work, output
 
 
 def _index(answer: Answer) -> dict[str, Any]:
@@ -264,7 +260,7 @@ def zipped(answer: Answer) -> bytes:
     """Put an answer into one ZIP file, stored: the index first, then stems by name."""
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(_entry(INDEX), _as_json(_index(answer)))
+        archive.writestr(_entry(CALL_INDEX_NAME), _as_json(_index(answer)))
         for name, content in answer.files.items():
             archive.writestr(_entry(name), content)
     return written.getvalue()

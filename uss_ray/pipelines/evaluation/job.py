@@ -33,7 +33,7 @@ from uss_ray.evaluation.run import (
 from uss_ray.pipelines.runtime.counters import Increment
 from uss_ray.pipelines.runtime.identity import RunIdentity, open_run
 from uss_ray.pipelines.runtime.job import JobResult, RunReport, run_job
-from uss_ray.pipelines.runtime.lease import hold_lease
+from uss_ray.store.lease import hold_lease
 from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.pieces import PIECE_SCHEMA, MissingPieces, PieceJob, PieceSummary, PieceWorker
 from uss_ray.pipelines.runtime.progress import ProgressHook

@@ -21,7 +21,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from uss_ray.errors import ConfigError, OutputError, UssRayError
-from uss_ray.pipelines.runtime.lease import hold_lease
+from uss_ray.store.lease import hold_lease
 from uss_ray.pipelines.runtime.pool import refuse_numbered
 from uss_ray.pipelines.runtime.run_state import end_run_state, is_stopping, start_run_state
 from uss_ray.pipelines.runtime.session import ray_session

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from uss_ray.pipelines.runtime.lease import holders_of
+from uss_ray.store.lease import holders_of
 from uss_ray.pipelines.training.checkpoints import checkpoint_name, find_checkpoints, step_of
 from uss_ray.pipelines.training.request import read_request
 from uss_ray.pipelines.training.run_folder import (

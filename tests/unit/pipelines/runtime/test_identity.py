@@ -42,6 +42,14 @@ def test_a_run_is_found_again_with_its_threads(request_here):
     assert found.threads == 2
 
 
+@pytest.mark.parametrize("name", ["index/a.parquet", "index.json"])
+def test_results_of_no_run_are_refused(request_here, name):
+    """The second is what a call to a service has left at its output."""
+    (request_here.output_store / name).put(b"{}")
+    with pytest.raises(OutputError, match=rf"{name.partition('/')[0]} without run\.json"):
+        open_run(request_here, identity_of(request_here))
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [

@@ -15,9 +15,9 @@ from types import SimpleNamespace
 import pytest
 
 from uss_ray.errors import OutputError
-from uss_ray.pipelines.runtime import lease as lease_module
+from uss_ray.store import lease as lease_module
 from uss_ray.pipelines.runtime.identity import end_overwriting
-from uss_ray.pipelines.runtime.lease import (
+from uss_ray.store.lease import (
     LEASE_FOLDER,
     TURN_FOLDER,
     Lease,
@@ -30,7 +30,7 @@ from uss_ray.store.store import Store
 
 HOLD = """
 import sys, time
-from uss_ray.pipelines.runtime.lease import hold_lease
+from uss_ray.store.lease import hold_lease
 from uss_ray.store.store import Store
 with hold_lease(Store(sys.argv[1]), job="archive", on_lost=print):
     print("held", flush=True)
