@@ -88,7 +88,9 @@ class KeptResults:
             }
             made = Path(folder, "result.zip")
             with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:
-                archive.writestr(zipfile.ZipInfo(CALL_INDEX_NAME), json.dumps(index, default=str, ensure_ascii=False))
+                archive.writestr(
+                    zipfile.ZipInfo(CALL_INDEX_NAME), json.dumps(index, default=str, ensure_ascii=False)
+                )
                 for name, content in answer.files.items():
                     archive.writestr(zipfile.ZipInfo(name), content)
                 archive.write(recording, recording.name)
@@ -185,7 +187,9 @@ def _described(file: BinaryIO, *, place: Store, result_id: str) -> Result:
             for span in row.get("active_spans") or ()
             if span.get("stem_uri")
         }
-        offsets = {info.filename: _content_offset(file, info) for info in found if info.filename != CALL_INDEX_NAME}
+        offsets = {
+            info.filename: _content_offset(file, info) for info in found if info.filename != CALL_INDEX_NAME
+        }
         parts = {
             info.filename: Part(
                 place=place,

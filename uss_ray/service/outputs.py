@@ -80,7 +80,9 @@ def put_results(files: Mapping[str, bytes], index: bytes, *, output: Store) -> N
             except BaseException:
                 if not lost.is_set():
                     with suppress(UssRayError):
-                        (output / CALL_INDEX_NAME).remove()  # it may be there, and the answer that said so lost
+                        (
+                            output / CALL_INDEX_NAME
+                        ).remove()  # it may be there, and the answer that said so lost
                         _remove_left(output)
                 raise
             (output / BEGUN_NAME).remove()

@@ -287,9 +287,7 @@ def _take(place: Store, *, output: Store, lease: Lease, sleep: Sleep) -> Lease:
             return lease
         sleep(random.uniform(0.1, 0.5) * (attempt + 1))
     _refuse_if_held(place, output=output, lease=lease, sleep=sleep)
-    raise HeldError(
-        str(output), expected="an output that no other run writes to", found="several that start"
-    )
+    raise HeldError(str(output), expected="an output that no other run writes to", found="several that start")
 
 
 def _is_taken(place: Store, lease: Lease, *, sleep: Sleep) -> bool:

@@ -48,9 +48,7 @@ def output(request: Any, tmp_path: Path) -> Store:
 def there(output: Store) -> dict[str, bytes]:
     if not output.exists():
         return {}
-    return {
-        found.place.relative_to(output): found.place.read() for found in output.files(with_hidden=True)
-    }
+    return {found.place.relative_to(output): found.place.read() for found in output.files(with_hidden=True)}
 
 
 def status_of(call: Any, *given: Any, **named: Any) -> tuple[int, str]:
