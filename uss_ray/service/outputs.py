@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from uss_ray.api.staging import commit, remove_folder, staging_folder, sweep_staging
-from uss_ray.errors import OutputError, UssRayError
+from uss_ray.errors import UssRayError
 from uss_ray.parsing import read_json
 from uss_ray.records import INDEX_FOLDER
 from uss_ray.results.layout import CALL_INDEX_NAME, RUN_NAME, is_own_file

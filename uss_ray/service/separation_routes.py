@@ -212,7 +212,7 @@ async def _answered(
     asked(options={})
     with TemporaryDirectory(prefix="uss-ray-") as folder:
         work, output = await _work(request, Path(folder), asked=asked, segments=segments)
-    return work, await service.backend.answer(work), output
+    return work, await service.answer(work), output
 
 
 async def _work(

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from uss_ray.errors import DataError, OutputError
+from uss_ray.errors import DataError, OccupiedError
 from uss_ray.parsing import read_json
 from uss_ray.results.index.table import INDEX_VERSION, RunFacts
 from uss_ray.results.layout import CALL_INDEX_NAME, RUN_NAME
@@ -169,8 +169,10 @@ def open_run(
 
     Raises
     ------
+    OccupiedError
+        If results of another run are there, or of none.
     OutputError
-        If results of another run are there, or the root cannot be written.
+        If the root cannot be written.
     """
     location = output / RUN_NAME
     there = location.read() if location.exists() else None
@@ -186,7 +188,7 @@ def open_run(
         earlier = RunIdentity.from_record(_parsed(there, item=str(location)), item=str(location))
         differences = identity.differences(earlier)
         if differences:
-            raise OutputError(
+            raise OccupiedError(
                 str(output),
                 expected="no results yet, those of the same run, or --version NAME for a folder beside them",
                 found=f"results with {differences}",
@@ -194,7 +196,7 @@ def open_run(
         return _went_on(identity, earlier, there, location=location), True
     for name in (results_folder, CALL_INDEX_NAME):
         if (output / name).exists():
-            raise OutputError(
+            raise OccupiedError(
                 str(output),
                 expected="no results yet, or --version NAME for a folder beside them",
                 found=f"{name} without {RUN_NAME}",

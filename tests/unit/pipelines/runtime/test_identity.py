@@ -6,7 +6,7 @@ from importlib.metadata import version
 import pytest
 
 from uss_ray.api.request import Query, SeparationRequest
-from uss_ray.errors import DataError, OutputError
+from uss_ray.errors import DataError, OccupiedError, OutputError
 from uss_ray.pipelines.runtime import identity as identity_module
 from uss_ray.pipelines.runtime.identity import RunIdentity, end_overwriting
 from uss_ray.results.index.table import INDEX_VERSION, RunFacts
@@ -46,7 +46,7 @@ def test_a_run_is_found_again_with_its_threads(request_here):
 def test_results_of_no_run_are_refused(request_here, name):
     """The second is what a call to a service has left at its output."""
     (request_here.output_store / name).put(b"{}")
-    with pytest.raises(OutputError, match=rf"{name.partition('/')[0]} without run\.json"):
+    with pytest.raises(OccupiedError, match=rf"{name.partition('/')[0]} without run\.json"):
         open_run(request_here, identity_of(request_here))
 
 
