@@ -90,7 +90,10 @@ _BODY = {
                     "required": ["input"],
                     "properties": {
                         "input": PLACE_SCHEMA,
-                        "output": PLACE_SCHEMA,
+                        "output": {
+                            **PLACE_SCHEMA,
+                            "description": "A place without results that nobody writes to; another is 409.",
+                        },
                         **PARTS_SCHEMA,
                     },
                 }

@@ -346,7 +346,7 @@ def test_the_client_submits_waits_lists_and_cancels(jobs: Jobs) -> None:
         ended = client.jobs.wait(job.job_id, seconds=60)
         assert (ended.status, ended.finished, ended.reason) == ("succeeded", 3, None)
         assert list(client.jobs.list(status="succeeded")) == [ended]
-        with pytest.raises(ServiceError, match="recordings of job .*: expected results that are there"):
+        with pytest.raises(ServiceError, match=r"recordings of job .*: expected results that are there"):
             list(client.jobs.recordings(job.job_id, classes=["Dog"]))
         assert client.jobs.cancel(job.job_id, results=True) == ended
         with pytest.raises(ServiceError, match="prefix"):

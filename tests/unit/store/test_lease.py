@@ -15,8 +15,8 @@ from types import SimpleNamespace
 import pytest
 
 from uss_ray.errors import OutputError
-from uss_ray.store import lease as lease_module
 from uss_ray.pipelines.runtime.identity import end_overwriting
+from uss_ray.store import lease as lease_module
 from uss_ray.store.lease import (
     LEASE_FOLDER,
     TURN_FOLDER,
