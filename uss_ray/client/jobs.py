@@ -110,7 +110,7 @@ class Jobs:
     def recordings(
         self, job_id: str, *, classes: Sequence[str] = (), min_probability: float | None = None
     ) -> Recordings:
-        """List what was heard in which recording, as `uss-ray find` does; whether rows are missing is told with them."""
+        """List what was heard in which recording, as `uss-ray find` does, and tell whether rows may be missing."""
         asked = {"class": [*classes] or None, "min_probability": min_probability}
         return Recordings(self._pages(f"v1/jobs/{job_id}/recordings", "recordings", **asked))
 

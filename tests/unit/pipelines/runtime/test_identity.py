@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from importlib.metadata import version
 
 import pytest
@@ -12,6 +13,8 @@ from uss_ray.pipelines.runtime.identity import RunIdentity, end_overwriting
 from uss_ray.results.index.table import INDEX_VERSION, RunFacts
 from uss_ray.results.options import WriteOptions
 from uss_ray.separation.settings import SeparationSettings
+from uss_ray.store import lease as lease_module
+from uss_ray.store.lease import take_turn
 
 
 def open_run(request, identity):
@@ -192,3 +195,21 @@ def test_another_version_that_overwrites_starts_over(request_here):
     open_run(asked, identity_of(asked))
     change_record(asked, programs={"uss-ray": "0.0.1"})
     assert open_run(asked, identity_of(asked))[1] is False
+
+
+def test_shards_that_end_together_are_all_noted(request_here, monkeypatch):
+    output = request_here.output_store
+    monkeypatch.setattr(lease_module, "_TURN_SECONDS", 0.1)
+    place = output / "run.json"
+    place.put(b'{"overwriting": {"shards_done": []}}')
+
+    def end(part):
+        with take_turn(output, job="archive", shard=(part, 4)):
+            end_overwriting(output, shard=(part, 4))
+
+    threads = [threading.Thread(target=end, args=(part,)) for part in (1, 2, 3, 4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert json.loads(place.read()) == {}
