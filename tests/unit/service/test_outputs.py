@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.servers.fixtures import forget_clients
+from tests.servers.in_process import s3_in_process
 from uss_ray.errors import OutputError
 from uss_ray.service import outputs
 from uss_ray.service.outputs import BEGUN_NAME, check_free, put_results
@@ -39,9 +42,22 @@ outputs.put_results({"query/cat.flac": b"old", "events/dog.flac": b"old"}, b"{}"
 """
 
 
-@pytest.fixture(params=["disk", "memory"])
+BUCKET = "outputs-test"
+
+
+# From the start of the module: what a test does to the environment is undone after it.
+@pytest.fixture(scope="module", autouse=True)
+def s3_endpoint() -> Iterator[str]:
+    with s3_in_process(BUCKET) as endpoint, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", endpoint)
+        forget_clients()
+        yield endpoint
+    forget_clients()
+
+
+@pytest.fixture(params=["disk", "s3"])
 def output(request: Any, tmp_path: Path) -> Store:
-    root = str(tmp_path / "out") if request.param == "disk" else f"memory://{tmp_path.name}/out"
+    root = str(tmp_path / "out") if request.param == "disk" else f"s3://{BUCKET}/{tmp_path.name}/out"
     return Store(root, None, OutputError)
 
 
