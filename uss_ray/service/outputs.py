@@ -79,11 +79,7 @@ def put_results(files: Mapping[str, bytes], index: bytes, *, output: Store) -> N
                 (output / CALL_INDEX_NAME).put(index)
             except BaseException:
                 if not lost.is_set():
-                    with suppress(UssRayError):
-                        (
-                            output / CALL_INDEX_NAME
-                        ).remove()  # it may be there, and the answer that said so lost
-                        _remove_left(output)
+                    _take_back(output)
                 raise
             (output / BEGUN_NAME).remove()
     except HeldError as error:
@@ -102,6 +98,13 @@ def _write(files: Mapping[str, bytes], tops: Sequence[str], *, output: Store, lo
         _go_on(lost)
         for top in tops:  # by renames, which follow no links
             commit(staging, output=output, name=top)
+
+
+def _take_back(output: Store) -> None:
+    """Remove what a call has written that cannot go on; its index, too, for the answer that it is there may be lost."""
+    with suppress(UssRayError):
+        (output / CALL_INDEX_NAME).remove()
+        _remove_left(output)
 
 
 def _go_on(lost: threading.Event) -> None:

@@ -226,6 +226,22 @@ def test_what_cannot_be_written_whole_is_not_there(output: Store, full: list[str
     assert there(output) == FILES | {"index.json": b"{}"}
 
 
+def test_an_index_that_came_though_nobody_heard_so_names_no_stems_that_are_gone(
+    output: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = Store.put
+
+    def unheard(place: Store, content: Any) -> None:
+        put(place, content)
+        if place.name == "index.json":
+            raise OutputError(str(place), expected="an answer", found="none")
+
+    monkeypatch.setattr(Store, "put", unheard)
+    with pytest.raises(OutputError, match="an answer"):
+        put_results(FILES, b"{}", output=output)
+    assert there(output) == {}
+
+
 def test_who_has_lost_its_lease_writes_no_further(output: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def hold(place: Store, *, on_lost: Any, **how: Any) -> Any:
         on_lost(OutputError("a", expected="b", found="c"))
