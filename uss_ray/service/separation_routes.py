@@ -12,6 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
+import anyio
+import anyio.to_thread
 import numpy as np
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -39,6 +41,7 @@ router = APIRouter()
 
 TAGGED_LEVELS = (1, 2, 3)
 _CHUNK_BYTES = 1 << 22
+_WRITTEN_AT_ONCE = 32
 _SAID = ("application/zip", "application/*", "*/*")
 _NOT_WANTED = re.compile(r"(^|;)q=0(\.0*)?(;|$)")  # RFC 9110, section 12.4.2
 
@@ -141,7 +144,8 @@ async def separate(request: Request, said: Annotated[SeparateParameters, Query()
     )
     work, answer, output = await _answered(request, asked, segments=keeper is not None)
     if output is not None:
-        await asyncio.to_thread(put_results, answer.files, _as_json(_index(answer)), output=output)
+        put = functools.partial(put_results, answer.files, _as_json(_index(answer)), output=output)
+        await anyio.to_thread.run_sync(put, limiter=_writing(request), abandon_on_cancel=True)
         return JSONResponse({"output": str(output), **_index(answer)}, status_code=201, headers=NO_STORE)
     if keeper is not None:
         return _made(await asyncio.to_thread(keeper, work, answer), answer)
@@ -248,6 +252,15 @@ async def _work(
         segments=segments,
     )
     return work, output
+
+
+def _writing(request: Request) -> anyio.CapacityLimiter:
+    """Let outputs be written by threads of their own: one waits for most of a minute whether a holder is alive."""
+    state = request.app.state
+    if not hasattr(state, "writing"):
+        state.writing = anyio.CapacityLimiter(_WRITTEN_AT_ONCE)
+    limiter: anyio.CapacityLimiter = state.writing
+    return limiter
 
 
 def _index(answer: Answer) -> dict[str, Any]:

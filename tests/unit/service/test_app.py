@@ -7,6 +7,7 @@ import io
 import json
 import os
 import socket
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import soundfile as sf
 from tests.conftest import MakeRecording
 from tests.unit.service.conftest import AUTH, OTHER_TOKEN, TOKEN, Running, wait_until
 from uss_ray.api.pretrained import separate
-from uss_ray.service import body
+from uss_ray.service import body, separation_routes
 from uss_ray.service.gate import OPEN_PATHS
 from uss_ray.service.places import allowed_place
 from uss_ray.store.lease import hold_lease
@@ -271,6 +272,21 @@ def test_whoever_names_an_output_that_is_written_to_hears_by_whom_before_any_wor
     problem = answer.json()
     assert (answer.status_code, problem["item"], problem["type"]) == (409, "output", "urn:uss-ray:refusal")
     assert f"process {os.getpid()} on" in problem["found"]
+
+
+def test_who_waits_for_an_output_keeps_no_thread_from_other_calls(
+    service: Running, shared_folder: Path, make_recording: MakeRecording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the event loop are few, and every call needs one."""
+    names: list[str] = []
+    monkeypatch.setattr(
+        separation_routes, "put_results", lambda *_, **__: names.append(threading.current_thread().name)
+    )
+    (shared_folder / "c.wav").write_bytes(make_recording().read_bytes())
+    asked = {"input": {"uri": str(shared_folder / "c.wav")}, "output": {"uri": str(shared_folder / "c")}}
+    with service.client() as client:
+        assert client.post("/v1/separate", json=asked).status_code == 201
+    assert [name.startswith("asyncio") for name in names] == [False]
 
 
 @pytest.mark.slow
