@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from uss_ray.api.staging import commit, remove_folder, staging_folder, sweep_staging
-from uss_ray.errors import UssRayError
+from uss_ray.errors import OutputError, UssRayError
 from uss_ray.parsing import read_json
 from uss_ray.records import INDEX_FOLDER
 from uss_ray.results.layout import CALL_INDEX_NAME, RUN_NAME, is_own_file
@@ -81,7 +81,8 @@ def put_results(files: Mapping[str, bytes], index: bytes, *, output: Store) -> N
                 if not lost.is_set():
                     _take_back(output)
                 raise
-            (output / BEGUN_NAME).remove()
+            with suppress(OutputError):  # beside an index it says nothing
+                (output / BEGUN_NAME).remove()
     except HeldError as error:
         raise _held(error.found) from error
 

@@ -242,6 +242,21 @@ def test_an_index_that_came_though_nobody_heard_so_names_no_stems_that_are_gone(
     assert there(output) == {}
 
 
+def test_results_are_there_though_nothing_can_be_removed(
+    output: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a bucket lets the service write and not remove."""
+
+    def refuse(place: Store) -> None:
+        raise OutputError(str(place), expected="a file that can be removed", found="no permission")
+
+    monkeypatch.setattr(Store, "remove", refuse)
+    put_results(FILES, b"{}", output=output)
+    left = there(output)
+    assert {name: left[name] for name in (*FILES, "index.json")} == FILES | {"index.json": b"{}"}
+    assert status_of(check_free, output)[0] == 409
+
+
 def test_who_has_lost_its_lease_writes_no_further(output: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def hold(place: Store, *, on_lost: Any, **how: Any) -> Any:
         on_lost(OutputError("a", expected="b", found="c"))
