@@ -71,6 +71,10 @@ class OutputError(UssRayError):
     exit_code = 6
 
 
+class OccupiedError(OutputError):
+    """Results of something else are where results are to go: no other try changes that."""
+
+
 class ConfigError(UssRayError):
     """A setting out of its range, unknown or in conflict with another."""
 

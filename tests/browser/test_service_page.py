@@ -261,6 +261,30 @@ def test_a_recording_of_a_job_is_found_opened_and_heard(page: Any) -> None:
     assert made == [[40, 40, 10], [[lane, 8000, *[1] * 32] for lane in range(90)]]
 
 
+def test_why_a_job_failed_and_what_may_be_missing_is_told(page: Any) -> None:
+    def changed(**facts: Any) -> Callable[[Any], None]:
+        def answer(route: Any) -> None:
+            made = route.fetch()
+            said = made.json()
+            for job in said.get("jobs", [said]):
+                job |= facts
+            route.fulfill(response=made, json=said)
+
+        return answer
+
+    page.route("**/v1/jobs?*", changed(status="failed", reason="input: expected recordings, found none"))
+    page.route("**/recordings?*", changed(is_whole=False))
+    open_jobs(page)
+    told = "failed: input: expected recordings, found none, 2 of 2 recordings"
+    sees(page.locator("#job-list")).to_contain_text(told)
+    sees(page.locator("#recordings-say")).to_have_text("Some may be missing: the job went on.")
+    page.route("**/recordings?*", changed(is_whole=False, recordings=[]))
+    page.click("#filter button")
+    sees(page.locator("#recordings-say")).to_have_text(
+        "Nothing was heard. Some may be missing: the job went on."
+    )
+
+
 def test_what_was_asked_for_last_is_shown_whatever_comes_later(
     page: Any, tmp_path: Path, recording: Path
 ) -> None:

@@ -21,8 +21,8 @@ from tests.servers.fixtures import BUCKET
 from uss_ray.api.request import SeparationRequest
 from uss_ray.errors import OutputError
 from uss_ray.pipelines.archive.job import separate_archive
-from uss_ray.pipelines.runtime import lease
 from uss_ray.pipelines.runtime.progress import Progress
+from uss_ray.store import lease
 from uss_ray.store.options import StoreOptions
 from uss_ray.store.store import Store
 

@@ -14,12 +14,12 @@ from tests.conftest import MakeRecording
 from tests.unit.service.conftest import wait_until
 from uss_ray.errors import OutputError
 from uss_ray.jobs.run_job import separate
-from uss_ray.pipelines.runtime.lease import LEASE_FOLDER
 from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.service.job_driver import drive
 from uss_ray.service.jobs import JobOrder, JobRequest
 from uss_ray.service.keeper import DRIVER, VARIABLE, Keeper, Life
 from uss_ray.service.settings import JobSettings, ServiceSettings
+from uss_ray.store.lease import LEASE_FOLDER
 from uss_ray.store.store import Store
 
 pytestmark = [

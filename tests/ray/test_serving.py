@@ -186,8 +186,8 @@ def test_a_job_goes_on_through_kills_and_a_rolling_update_that_loses_no_request(
     """Keeper and front are killed, then all is replaced, then its driver is killed; other calls are answered."""
     from ray import serve
 
-    from uss_ray.pipelines.runtime.lease import LEASE_FOLDER
     from uss_ray.pipelines.serving.application import NAME, build
+    from uss_ray.store.lease import LEASE_FOLDER
 
     names = {f"{number}.wav" for number in range(4)}
     for name in names:

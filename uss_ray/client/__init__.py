@@ -11,6 +11,7 @@ Examples
 from uss_ray.client.client import Client as Client
 from uss_ray.client.errors import ServiceError as ServiceError
 from uss_ray.client.jobs import Jobs as Jobs
+from uss_ray.client.jobs import Recordings as Recordings
 from uss_ray.client.results import Job as Job
 from uss_ray.client.results import KeptResult as KeptResult
 from uss_ray.client.results import Separation as Separation

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import email.utils
 import io
 import os
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypedDict, TypeVar, Unpack, cast
@@ -18,6 +19,7 @@ from urllib.parse import quote
 from uss_ray.client.errors import ServiceError, understood
 from uss_ray.client.jobs import Jobs
 from uss_ray.client.results import KeptResult, Separation, SoundClass, Tags, written_to
+from uss_ray.client.waiting import Clock, Waiting, by_its_time
 from uss_ray.errors import ConfigError
 from uss_ray.parsing import read_json
 from uss_ray.wording import without_secrets
@@ -35,6 +37,7 @@ _LEAST_WAIT_SECONDS = 0.1
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
 _IN_MEMORY_BYTES = 32 << 20
+_BLOCK_BYTES = 1 << 18
 _CONNECT_SECONDS = 10.0
 
 # What no other try changes: how the request itself is written, or where it is sent.
@@ -71,10 +74,15 @@ class Client:
     token : str or None, default=None
         What it lets one in by.
     patience_seconds : float, default=300
-        How long a busy or unreachable service is asked again.
+        How long a busy or unreachable service is asked again; the last time it is asked ends by its own limits.
     answer_seconds : float, default=150
-        How long one answer may take; the service's own deadline is shorter.
-    transport : httpx.BaseTransport, optional
+        How long one answer may take, all of it, from the first byte that is sent: what the service allows itself
+        (`limits.deadline_seconds` of `info`, 120 unless it says otherwise), and half a minute. Files (of `separate`,
+        `fetch` and `stem`, and what `upload` sends to the store) may be longer on their way, as long as each MiB comes
+        within this time.
+    file_seconds : float, default=10800
+        How long all of a file may take; 5 GB have to come at half a megabyte a second.
+    transport : httpx.AsyncBaseTransport, optional
         How requests travel.
 
     Raises
@@ -84,7 +92,8 @@ class Client:
 
     Notes
     -----
-    Threads may share one.
+    Threads may share one. However slowly a server sends, a call ends: at the latest after `patience_seconds` and
+    `answer_seconds`, of a file `file_seconds`, together.
     """
 
     def __init__(
@@ -94,18 +103,25 @@ class Client:
         *,
         patience_seconds: float = 300.0,
         answer_seconds: float = 150.0,
-        transport: httpx.BaseTransport | None = None,
+        file_seconds: float = 10_800.0,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._patience_seconds = patience_seconds
         self._answer_seconds = answer_seconds
+        self._file_seconds = file_seconds
         if token is not None and not (token.isascii() and token.isprintable()):
             raise ConfigError("token", expected="ASCII letters in one line", found="others")
-        self._http = httpx.Client(
-            base_url=_checked_url(url.rstrip("/") + "/"),
-            headers={} if token is None else {"authorization": f"Bearer {token}"},
-            timeout=_time_limits(answer_seconds),
-            transport=transport,
-        )
+        self._url = _checked_url(url.rstrip("/") + "/")
+
+        def make() -> httpx.AsyncClient:
+            return httpx.AsyncClient(
+                base_url=self._url,
+                headers={} if token is None else {"authorization": f"Bearer {token}"},
+                timeout=_time_limits(answer_seconds),
+                transport=transport,
+            )
+
+        self._waiting = Waiting(make)
 
     def separate(self, audio: Audio, **asked: Unpack[Asked]) -> Separation:
         """Separate a recording.
@@ -121,7 +137,7 @@ class Client:
         ServiceError
             If the service refuses it, or does not answer in time.
         """
-        return self._post("v1/separate", audio, asked, read=_separation)
+        return self._post("v1/separate", audio, asked, read=Separation, is_file=True)
 
     def separate_and_keep(self, audio: Audio, *, seconds: int, **asked: Unpack[Asked]) -> KeptResult:
         """Separate a recording, and let the service keep what comes of it.
@@ -203,10 +219,7 @@ class Client:
                 uri, method, address, headers = self._call(
                     "POST", path, read=_address, params={"bytes": size}
                 )
-                file.seek(0)
-                # Not by the client of the service, for the store is not told the token.
-                sent: dict[str, Any] = {"content": _blocks(file), "headers": headers}
-                _check(httpx.request(method, address, timeout=self._http.timeout, **sent))
+                self._waiting.ask(lambda _: self._given_to_store(method, address, file, headers=headers))
                 return uri
 
             return self._patiently(send, asked="the store of the service")
@@ -222,12 +235,12 @@ class Client:
 
     def fetch(self, result_id: str) -> Separation:
         """Fetch all of a result that is kept; `recording.flac` in it is the recording itself."""
-        return self._call("GET", f"v1/results/{quote(result_id, safe='')}.zip", read=_separation)
+        return self._call("GET", f"v1/results/{quote(result_id, safe='')}.zip", read=Separation, is_file=True)
 
     def stem(self, result_id: str, name: str) -> bytes:
         """Fetch a stem of a result that is kept, by a `stem_uri` of its rows."""
         path = f"v1/results/{quote(result_id, safe='')}/stems/{quote(name)}"
-        return self._call("GET", path, read=lambda answer: answer.read())
+        return self._call("GET", path, read=_bytes_of, is_file=True)
 
     def remove(self, result_id: str) -> None:
         """Let the service forget a result."""
@@ -236,15 +249,17 @@ class Client:
         def remove() -> None:
             nonlocal times
             times += 1
-            with self._sent("DELETE", f"v1/results/{quote(result_id, safe='')}") as answer:
-                if answer.status_code != httpx.codes.NOT_FOUND or times == 1:
-                    _check(answer)  # or else it is gone, and the answer that said so was lost
+            try:
+                self._ask("DELETE", f"v1/results/{quote(result_id, safe='')}", read=_bytes_of)
+            except ServiceError as error:
+                if error.status != httpx.codes.NOT_FOUND or times == 1:
+                    raise  # or else it is gone, and the answer that said so was lost
 
         self._patiently(remove)
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        self._waiting.close()
 
     def __enter__(self) -> Client:
         return self
@@ -261,7 +276,8 @@ class Client:
         audio: Audio,
         asked: Asked,
         *,
-        read: Callable[[httpx.Response], Answer],
+        read: Callable[[BinaryIO], Answer],
+        is_file: bool = False,
         **more: int | None,
     ) -> Answer:
         params = {_PARAMETERS.get(name, name): value for name, value in asked.items() if name != "examples"}
@@ -269,28 +285,31 @@ class Client:
         with ExitStack() as files:
             sound = _opened(audio, files)
             examples = [_opened(example, files) for example in asked.get("examples", ())]
-            return self._call("POST", path, read=read, params=params, files=[sound, *examples])
+            return self._call(
+                "POST", path, read=read, is_file=is_file, params=params, files=[sound, *examples]
+            )
 
     def _call(
         self,
         method: str,
         path: str,
         *,
-        read: Callable[[httpx.Response], Answer],
+        read: Callable[[BinaryIO], Answer],
         patience_seconds: float | None = None,
         **sent: Any,
     ) -> Answer:
         """Ask until there is an answer, or patience ends."""
         if patience_seconds is not None:
-            sent["timeout"] = _time_limits(max(1.0, min(patience_seconds, self._answer_seconds)))
+            sent["seconds"] = max(1.0, min(patience_seconds, self._answer_seconds))
+        return self._patiently(
+            lambda: self._ask(method, path, read=read, **sent), patience_seconds=patience_seconds
+        )
 
-        def ask() -> Answer:
-            with self._sent(method, path, **sent) as answer:
-                _check(answer)
-                with understood(status=answer.status_code):
-                    return read(answer)
-
-        return self._patiently(ask, patience_seconds=patience_seconds)
+    def _ask(self, method: str, path: str, *, read: Callable[[BinaryIO], Answer], **sent: Any) -> Answer:
+        """Ask once; what comes is read when all of it is there."""
+        status, body = self._waiting.ask(lambda http: self._answered(http, method, path, **sent))
+        with understood(status=status):
+            return read(body)
 
     def _patiently(
         self, ask: Callable[[], Answer], *, asked: str | None = None, patience_seconds: float | None = None
@@ -305,7 +324,7 @@ class Client:
             except ServiceError as error:
                 fault, may_pass = error, error.status in (0, *_PASSING)
             except httpx.RequestError as error:
-                fault = _unreachable(error, url=asked or str(self._http.base_url))
+                fault = _unreachable(error, url=asked or str(self._url))
                 may_pass = not isinstance(error, _FINAL)
             seconds = wait * random.uniform(0.5, 1.0)
             if fault.retry_after is not None:
@@ -315,29 +334,51 @@ class Client:
             time.sleep(seconds)
             wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
 
-    @contextmanager
-    def _sent(
+    async def _answered(
         self,
+        http: httpx.AsyncClient,
         method: str,
         path: str,
         *,
-        params: dict[str, Any] | None = None,
+        seconds: float | None = None,
+        is_file: bool = False,
         files: Sequence[BinaryIO] = (),
         **sent: Any,
-    ) -> Iterator[httpx.Response]:
+    ) -> tuple[int, BinaryIO]:
         for file in files:
             file.seek(0)
-        body = sent
         if len(files) == 1:
             size = files[0].seek(0, os.SEEK_END)
             files[0].seek(0)
-            body = {"content": _blocks(files[0]), "headers": {"content-length": str(size)}}
+            sent |= {"content": _blocks(files[0]), "headers": {"content-length": str(size)}}
         elif files:
             names = ["audio", *["example"] * (len(files) - 1)]
-            body = {"files": [(name, (name, file)) for name, file in zip(names, files, strict=True)]}
-        is_get = method == "GET"
-        with self._http.stream(method, path, params=params, follow_redirects=is_get, **body) as answer:
-            yield answer
+            sent["files"] = [(name, (name, file)) for name, file in zip(names, files, strict=True)]
+        sent["follow_redirects"] = method == "GET"
+        async with self._clock(seconds) as clock, http.stream(method, path, **sent) as answer:
+            body = await _taken(answer, clock=clock if is_file and answer.is_success else None)
+        _check(answer, body)
+        return answer.status_code, body
+
+    async def _given_to_store(
+        self, method: str, address: str, file: BinaryIO, *, headers: Mapping[str, str]
+    ) -> None:
+        """Send an upload by no client of the service, for the store is not told the token."""
+        file.seek(0)
+        async with (
+            self._clock() as clock,
+            httpx.AsyncClient(timeout=_time_limits(self._answer_seconds)) as store,
+            store.stream(method, address, content=_blocks(file, clock=clock), headers=headers) as answer,
+        ):
+            body = await _taken(answer)
+        _check(answer, body)
+
+    def _clock(self, seconds: float | None = None) -> AbstractAsyncContextManager[Clock]:
+        return by_its_time(
+            without_secrets(str(self._url)),
+            seconds=self._answer_seconds if seconds is None else seconds,
+            most_seconds=self._file_seconds,
+        )
 
 
 def _checked_url(url: str) -> httpx.URL:
@@ -354,10 +395,10 @@ def _time_limits(seconds: float) -> httpx.Timeout:
     return httpx.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS))
 
 
-def _check(answer: httpx.Response) -> None:
+def _check(answer: httpx.Response, body: BinaryIO) -> None:
     """Raise what an answer says that is none."""
     if not answer.is_success:
-        raise _refusal(answer)
+        raise _refusal(answer, body)
 
 
 def _opened(audio: Audio, files: ExitStack) -> BinaryIO:
@@ -368,53 +409,63 @@ def _opened(audio: Audio, files: ExitStack) -> BinaryIO:
     return audio
 
 
-def _blocks(file: BinaryIO) -> Iterator[bytes]:
-    while block := file.read(1 << 18):
+async def _blocks(file: BinaryIO, *, clock: Clock | None = None) -> AsyncIterator[bytes]:
+    while block := await asyncio.to_thread(file.read, _BLOCK_BYTES):
         yield block
+        if clock is not None:
+            clock.moved(len(block))
 
 
-def _separation(answer: httpx.Response) -> Separation:
-    """Read the stems; large ones wait on the disk."""
+async def _taken(answer: httpx.Response, *, clock: Clock | None = None) -> BinaryIO:
+    """Take what comes; what is large waits on the disk."""
     file = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115
     try:
-        for block in answer.iter_bytes(1 << 18):
+        async for block in answer.aiter_bytes(_BLOCK_BYTES):
             with written_to(tempfile.gettempdir(), expected="a folder with room for an answer"):
                 file.write(block)
+            if clock is not None:
+                clock.moved(len(block))
+        file.seek(0)
     except BaseException:
         file.close()
         raise
-    return Separation(cast(BinaryIO, file))
+    return cast(BinaryIO, file)
 
 
-def _tags(answer: httpx.Response) -> Tags:
-    found = _json_of(answer)
+def _tags(body: BinaryIO) -> Tags:
+    found = _json_of(body)
     return Tags(
         seconds=found["seconds"], segment_seconds=found["segment_seconds"], nodes=tuple(found["nodes"])
     )
 
 
-def _classes(answer: httpx.Response) -> list[SoundClass]:
-    return [SoundClass.of(node) for node in _json_of(answer)["classes"]]
+def _classes(body: BinaryIO) -> list[SoundClass]:
+    return [SoundClass.of(node) for node in _json_of(body)["classes"]]
 
 
-def _address(answer: httpx.Response) -> tuple[str, str, str, dict[str, str]]:
-    told = _json_of(answer)
+def _address(body: BinaryIO) -> tuple[str, str, str, dict[str, str]]:
+    told = _json_of(body)
     return told["uri"], told["method"], told["url"], told["headers"]
 
 
-def _kept(answer: httpx.Response) -> KeptResult:
-    found = _json_of(answer)
+def _kept(body: BinaryIO) -> KeptResult:
+    found = _json_of(body)
     return KeptResult(result_id=found["id"], expires=found["expires"], rows=tuple(found["rows"]))
 
 
-def _json_of(answer: httpx.Response) -> dict[str, Any]:
-    found: dict[str, Any] = read_json(answer.read())
+def _bytes_of(body: BinaryIO) -> bytes:
+    with body:
+        return body.read()
+
+
+def _json_of(body: BinaryIO) -> dict[str, Any]:
+    found: dict[str, Any] = read_json(_bytes_of(body))
     return found
 
 
-def _refusal(answer: httpx.Response) -> ServiceError:
+def _refusal(answer: httpx.Response, body: BinaryIO) -> ServiceError:
     try:
-        problem = read_json(answer.read())
+        problem = read_json(_bytes_of(body))
     except ValueError:
         problem = {}
     return ServiceError.of(

@@ -78,7 +78,8 @@ class Jobs:
 
     def list(self, *, status: str | None = None) -> Iterator[Job]:
         """List the jobs of the token."""
-        yield from map(_job, self._pages("v1/jobs", "jobs", status=status))
+        for page in self._pages("v1/jobs", "jobs", status=status):
+            yield from map(_job, page["jobs"])
 
     def wait(self, job_id: str, *, seconds: float | None = None) -> Job:
         """Wait until a job has ended.
@@ -108,27 +109,51 @@ class Jobs:
 
     def recordings(
         self, job_id: str, *, classes: Sequence[str] = (), min_probability: float | None = None
-    ) -> Iterator[Row]:
-        """List what was heard in which recording, as `uss-ray find` does.
-
-        Of a job that runs, rows may be missing.
-        """
+    ) -> Recordings:
+        """List what was heard in which recording, as `uss-ray find` does, and tell whether rows may be missing."""
         asked = {"class": [*classes] or None, "min_probability": min_probability}
-        yield from self._pages(f"v1/jobs/{job_id}/recordings", "recordings", **asked)
+        return Recordings(self._pages(f"v1/jobs/{job_id}/recordings", "recordings", **asked))
 
-    def _pages(self, path: str, name: str, **asked: Any) -> Iterator[Row]:
-        """Give what is listed page by page under a name."""
+    def _pages(self, path: str, name: str, **asked: Any) -> Iterator[Mapping[str, Any]]:
+        """Give page by page what is listed under a name."""
         params = {key: value for key, value in asked.items() if value is not None}
         while True:
             page = self._ask("GET", path, params=params)
             with understood():
-                rows, cursor = [*page[name]], page["next"]
+                page[name], cursor = [*page[name]], page["next"]
                 if cursor is not None and cursor == params.get("cursor"):
                     raise ValueError("the same page again")
-            yield from rows
+            yield page
             if cursor is None:
                 return
             params["cursor"] = cursor
+
+
+class Recordings(Iterator[Row]):
+    """Rows of a job, as their pages are fetched.
+
+    Parameters
+    ----------
+    pages : iterator of mapping
+        As the service gives them.
+
+    Attributes
+    ----------
+    is_whole : bool
+        False as soon as a page says that the job went on while they were read: rows may be missing.
+    """
+
+    def __init__(self, pages: Iterator[Mapping[str, Any]]) -> None:
+        self.is_whole = True
+        self._rows = self._rows_of(pages)
+
+    def __next__(self) -> Row:
+        return next(self._rows)
+
+    def _rows_of(self, pages: Iterator[Mapping[str, Any]]) -> Iterator[Row]:
+        for page in pages:
+            self.is_whole = self.is_whole and page.get("is_whole") is True
+            yield from page["recordings"]
 
 
 def _job(said: Row) -> Job:

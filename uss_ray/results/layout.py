@@ -17,6 +17,8 @@ store alike::
     index.html, index-pages/<name>.js             the page of the whole output, and its data
     index/<name>.parquet
     long-names/<checksum>/<recording>/            what has a name too long for an object store
+    run.json                                      which run of a job the results are of
+    index.json                                    rows of one recording, of a call to a service: its stems lie beside it
     .parts/<key>/000003/                          a part of a long recording that waits for the others
 
 `<recording>` is `recording_folder` of its id. None lies in that of another, whatever their ids.
@@ -39,6 +41,8 @@ REPORT_NAME = "report.html"
 REPORT_SOUND_NAME = "report.mp3"
 ARCHIVE_PAGE_NAME = "index.html"
 ARCHIVE_DATA_FOLDER = "index-pages"
+CALL_INDEX_NAME = "index.json"
+RUN_NAME = "run.json"
 LABEL_NAMES: Final[dict[LabelFormat, str]] = {
     "audacity": "labels.txt",
     "raven": "labels.selections.txt",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -16,7 +17,7 @@ from uss_ray.config import canonical_json
 from uss_ray.errors import ConfigError, OutputError, RecordingError
 from uss_ray.parsing import read_json
 from uss_ray.service.asking import PARTS
-from uss_ray.service.places import allowed_place, check_apart
+from uss_ray.service.places import allowed_place, check_apart, check_opened
 from uss_ray.service.problems import Refusal
 from uss_ray.service.service import Service, service_of
 from uss_ray.service.settings import Limits
@@ -164,9 +165,13 @@ async def _named(request: Request, received: Received, *, limits: Limits) -> Non
     service, tenant = service_of(request), request.state.tenant
     place, received.output = named_places(said, service=service, tenant=tenant)
     received.options = said
-    await asyncio.to_thread(
-        _fetch, Store(place, service.settings.storage), received.audio, most=limits.body_bytes
-    )
+    source = Store(place, service.settings.storage)
+
+    def check(file: BinaryIO) -> None:
+        if not source.is_remote:
+            check_opened(file, prefixes=service.inputs_of(tenant), item="input", closed=service.closed)
+
+    await asyncio.to_thread(_fetch, source, received.audio, most=limits.body_bytes, check=check)
 
 
 def named_places(said: dict[str, Any], *, service: Service, tenant: Tenant) -> tuple[str, str | None]:
@@ -205,9 +210,10 @@ def uri_of(said: Any, *, item: str) -> str:
     return uri
 
 
-def _fetch(place: Store, path: Path, *, most: int) -> None:
+def _fetch(place: Store, path: Path, *, most: int, check: Callable[[BinaryIO], None]) -> None:
     try:
         with place.open() as source, path.open("wb") as file:
+            check(source)
             while chunk := source.read(min(_READ_BYTES, most + 1)):
                 file.write(chunk)
                 if file.tell() > most:

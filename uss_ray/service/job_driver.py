@@ -14,7 +14,7 @@ from typing import Literal
 
 import pyarrow.parquet as pq
 
-from uss_ray.errors import OutputError, UssRayError
+from uss_ray.errors import OccupiedError, OutputError, UssRayError
 from uss_ray.service.jobs import (
     CANCEL,
     MANIFEST,
@@ -104,7 +104,8 @@ def drive(
         end = work(row.request, checked_input(row.request, folder=table.folder_of(row)), heart.tell)
     except UssRayError as error:
         trouble = without_secrets(error.reason)
-        is_hopeless = not (isinstance(error, OutputError) or is_infrastructure(error))
+        may_pass = isinstance(error, OutputError) or is_infrastructure(error)
+        is_hopeless = isinstance(error, OccupiedError) or not may_pass
         if not is_hopeless:
             logger.warning("job %s: another driver may do better: %s", order.job_id, trouble)
     finally:

@@ -222,7 +222,8 @@ def recordings(
     """List what was heard in which recording, as `uss-ray find` does; of a job that runs, what there is by now.
 
     A page may be short or empty and not be the last: that is the one whose `next` is null. Where the job went on while
-    pages were read, rows may be missing from them: such pages are not `is_whole`.
+    pages were read, rows may be missing from them: such pages are not `is_whole`. Where the results of a job have been
+    removed there are no pages, and none that say that nothing was heard.
     """
     service = service_of(request)
     row = service.jobs.find(request.state.tenant.name, job_id)
@@ -234,7 +235,14 @@ def recordings(
     )
     try:
         page = find_page(_output_of(service, row), wanted=wanted, cursor=place, most_rows=_PAGE)
-    except NoIndexError:
+    except NoIndexError as error:
+        if row.ended is not None and row.counts.finished:
+            raise Refusal(
+                f"recordings of job {job_id}",
+                expected="results that are there",
+                found="none any more",
+                status=404,
+            ) from error
         page = Page(rows=(), next=None)  # not yet
     except DataError as error:  # it is damaged, for which nobody who asks can do anything
         raise OutputError(error.item, expected=error.expected, found=error.found) from error

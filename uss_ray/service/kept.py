@@ -26,8 +26,9 @@ from uss_ray.audio.capacity import stem_encoding
 from uss_ray.audio.writing import StemWriter
 from uss_ray.errors import OutputError, UssRayError
 from uss_ray.records import safe_name
+from uss_ray.results.layout import CALL_INDEX_NAME
 from uss_ray.service.backend import Answer, Work
-from uss_ray.service.result import INDEX, Part, Result, gone, opened
+from uss_ray.service.result import Part, Result, gone, opened
 from uss_ray.store.store import Store
 
 _FOLDER = "kept"
@@ -87,7 +88,9 @@ class KeptResults:
             }
             made = Path(folder, "result.zip")
             with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:
-                archive.writestr(zipfile.ZipInfo(INDEX), json.dumps(index, default=str, ensure_ascii=False))
+                archive.writestr(
+                    zipfile.ZipInfo(CALL_INDEX_NAME), json.dumps(index, default=str, ensure_ascii=False)
+                )
                 for name, content in answer.files.items():
                     archive.writestr(zipfile.ZipInfo(name), content)
                 archive.write(recording, recording.name)
@@ -176,7 +179,7 @@ def _recording(work: Work, *, folder: Path) -> Path:
 def _described(file: BinaryIO, *, place: Store, result_id: str) -> Result:
     try:
         with zipfile.ZipFile(file) as archive:
-            index = json.loads(archive.read(INDEX))
+            index = json.loads(archive.read(CALL_INDEX_NAME))
             found = archive.infolist()
         starts = {
             span["stem_uri"]: span.get("stem_start_frame") or 0
@@ -184,7 +187,9 @@ def _described(file: BinaryIO, *, place: Store, result_id: str) -> Result:
             for span in row.get("active_spans") or ()
             if span.get("stem_uri")
         }
-        offsets = {info.filename: _content_offset(file, info) for info in found if info.filename != INDEX}
+        offsets = {
+            info.filename: _content_offset(file, info) for info in found if info.filename != CALL_INDEX_NAME
+        }
         parts = {
             info.filename: Part(
                 place=place,

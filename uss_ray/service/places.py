@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from uss_ray.service.problems import Refusal
 
@@ -136,6 +136,29 @@ def allowed_place(location: str, *, prefixes: Sequence[str], item: str, closed: 
     if not is_allowed:
         raise Refusal(item, expected="a place below a prefix of the token", found=location[:100], status=403)
     return str(place)
+
+
+def check_opened(file: BinaryIO, *, prefixes: Sequence[str], item: str, closed: Sequence[str] = ()) -> None:
+    """Refuse an open file of this machine that is none which `allowed_place` gives: a link was changed after it.
+
+    Parameters
+    ----------
+    file : binary file
+        Open; what its name leads to by now does not matter any more.
+    prefixes, item, closed
+        As of `allowed_place`.
+
+    Raises
+    ------
+    Refusal
+        If it lies elsewhere.
+    """
+    real = os.readlink(f"/proc/self/fd/{file.fileno()}")
+    allowed = [place_of(prefix, item="prefix") for prefix in prefixes]
+    if not _is_open(Place("", tuple(real.split("/")[1:])), allowed=allowed, closed=closed):
+        raise Refusal(
+            item, expected="a place below a prefix of the token", found="a link out of it", status=403
+        )
 
 
 def check_apart(output: str, *, source: str) -> None:

@@ -23,12 +23,12 @@ from uss_ray.audio.pcm import to_float, to_int16
 from uss_ray.audio.splice import SplicedFile
 from uss_ray.audio.stretch import read_stretch, stem_blocks
 from uss_ray.errors import OutputError, UssRayError
+from uss_ray.results.layout import CALL_INDEX_NAME
 from uss_ray.service.problems import Refusal
 from uss_ray.store.store import Store
 
 WINDOW_SAMPLES = 1 << 23
 """Most samples of a window, over all channels and stems."""
-INDEX = "index.json"
 
 _CHUNK_BYTES = 1 << 18
 _LEAST_AHEAD_BYTES = 1 << 16
@@ -320,7 +320,7 @@ def _next_of(blocks: Iterator[tuple[int, Floats]]) -> tuple[int, Floats] | None:
 def _zip_of(index: Mapping[str, Any], parts: Mapping[str, Part]) -> Iterator[bytes]:
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(zipfile.ZipInfo(INDEX), json.dumps(index, default=str, ensure_ascii=False))
+        archive.writestr(zipfile.ZipInfo(CALL_INDEX_NAME), json.dumps(index, default=str, ensure_ascii=False))
         for name, part in parts.items():
             entry = zipfile.ZipInfo(name)
             entry.file_size = part.size  # so that it is told whether the sizes need 64 bits

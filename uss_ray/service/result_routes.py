@@ -48,7 +48,11 @@ def whole(
     request: Request,
     result_id: str,
     stems: Annotated[
-        str | None, Query(max_length=_MOST_LETTERS, description="Only these, with commas between them.")
+        str | None,
+        Query(
+            max_length=_MOST_LETTERS,
+            description="Only these, with commas between them; one that is named twice is there once.",
+        ),
     ] = None,
     redirect: _Redirect = True,
 ) -> Response:

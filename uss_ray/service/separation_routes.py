@@ -12,6 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
+import anyio
+import anyio.to_thread
 import numpy as np
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -23,13 +25,15 @@ from uss_ray.api.request import SoundRequest
 from uss_ray.audio.spec import StemFormat
 from uss_ray.config import Settings
 from uss_ray.errors import OutputError
+from uss_ray.results.layout import CALL_INDEX_NAME
 from uss_ray.results.options import WriteMode
 from uss_ray.service.asking import asked_for
 from uss_ray.service.backend import Answer, Work
 from uss_ray.service.body import PARTS_SCHEMA, PLACE_SCHEMA, RECORDING, receive
 from uss_ray.service.listening import spectrogram_address
+from uss_ray.service.outputs import check_free, put_results
 from uss_ray.service.problems import Refusal
-from uss_ray.service.result import INDEX, Result
+from uss_ray.service.result import Result
 from uss_ray.service.service import NO_STORE, service_of
 from uss_ray.store.store import Store
 
@@ -37,6 +41,7 @@ router = APIRouter()
 
 TAGGED_LEVELS = (1, 2, 3)
 _CHUNK_BYTES = 1 << 22
+_WRITTEN_AT_ONCE = 32
 _SAID = ("application/zip", "application/*", "*/*")
 _NOT_WANTED = re.compile(r"(^|;)q=0(\.0*)?(;|$)")  # RFC 9110, section 12.4.2
 
@@ -88,7 +93,10 @@ _BODY = {
                     "required": ["input"],
                     "properties": {
                         "input": PLACE_SCHEMA,
-                        "output": PLACE_SCHEMA,
+                        "output": {
+                            **PLACE_SCHEMA,
+                            "description": "A place without results that nobody writes to; another is 409.",
+                        },
                         **PARTS_SCHEMA,
                     },
                 }
@@ -136,9 +144,9 @@ async def separate(request: Request, said: Annotated[SeparateParameters, Query()
     )
     work, answer, output = await _answered(request, asked, segments=keeper is not None)
     if output is not None:
-        store = Store(output, service_of(request).settings.storage, OutputError)
-        await asyncio.to_thread(_put, answer, store)
-        return JSONResponse({"output": output, **_index(answer)}, status_code=201, headers=NO_STORE)
+        put = functools.partial(put_results, answer.files, _as_json(_index(answer)), output=output)
+        await anyio.to_thread.run_sync(put, limiter=_writing(request), abandon_on_cancel=True)
+        return JSONResponse({"output": str(output), **_index(answer)}, status_code=201, headers=NO_STORE)
     if keeper is not None:
         return _made(await asyncio.to_thread(keeper, work, answer), answer)
     content = await asyncio.to_thread(zipped, answer)
@@ -198,7 +206,7 @@ async def _answered(
     *,
     segments: bool,
     open_levels: Sequence[int] = (),
-) -> tuple[Work, Answer, str | None]:
+) -> tuple[Work, Answer, Store | None]:
     service = service_of(request)
     # What is asked for wrongly is refused before anything is read.
     asked = functools.partial(
@@ -211,12 +219,12 @@ async def _answered(
     asked(options={})
     with TemporaryDirectory(prefix="uss-ray-") as folder:
         work, output = await _work(request, Path(folder), asked=asked, segments=segments)
-    return work, await service.backend.answer(work), output
+    return work, await service.answer(work), output
 
 
 async def _work(
     request: Request, folder: Path, *, asked: Callable[..., SoundRequest], segments: bool
-) -> tuple[Work, str | None]:
+) -> tuple[Work, Store | None]:
     service = service_of(request)
     received = await receive(request, folder=folder, limits=service.settings.limits)
     sounds = asked(options=received.options, examples=len(received.examples))
@@ -227,6 +235,10 @@ async def _work(
             found="one",
             status=422,
         )
+    output = None
+    if received.output is not None:
+        output = Store(received.output, service.settings.storage, OutputError)
+        await asyncio.to_thread(check_free, output)
     spec, samples = await service.decoders.recording(received.audio, name=RECORDING)
     check_before_work(spec, name=RECORDING, write=sounds.write)
     examples = [await service.decoders.example(path, name=path.name) for path in received.examples]
@@ -239,16 +251,16 @@ async def _work(
         examples=tuple(examples),
         segments=segments,
     )
-    return work, received.output
+    return work, output
 
 
-def _put(answer: Answer, output: Store) -> None:
-    """Write stems to their place, and the index last."""
-    if (output / INDEX).exists():
-        raise Refusal("output", expected="a place without results", found=str(output), status=409)
-    for name, content in answer.files.items():
-        (output / name).put(content)
-    (output / INDEX).put(_as_json(_index(answer)))
+def _writing(request: Request) -> anyio.CapacityLimiter:
+    """Let outputs be written by threads of their own: one waits for most of a minute whether a holder is alive."""
+    state = request.app.state
+    if not hasattr(state, "writing"):
+        state.writing = anyio.CapacityLimiter(_WRITTEN_AT_ONCE)
+    limiter: anyio.CapacityLimiter = state.writing
+    return limiter
 
 
 def _index(answer: Answer) -> dict[str, Any]:
@@ -264,7 +276,7 @@ def zipped(answer: Answer) -> bytes:
     """Put an answer into one ZIP file, stored: the index first, then stems by name."""
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(_entry(INDEX), _as_json(_index(answer)))
+        archive.writestr(_entry(CALL_INDEX_NAME), _as_json(_index(answer)))
         for name, content in answer.files.items():
             archive.writestr(_entry(name), content)
     return written.getvalue()

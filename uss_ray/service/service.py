@@ -16,7 +16,7 @@ from uss_ray.api.staging import check_output
 from uss_ray.errors import UssRayError
 from uss_ray.ontology.known import KnownNodes
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.service.backend import Backend, EngineFacts
+from uss_ray.service.backend import Answer, Backend, EngineFacts, Work
 from uss_ray.service.decoders import Decoders
 from uss_ray.service.jobs import JobTable
 from uss_ray.service.keeper import JobKeeping
@@ -161,10 +161,17 @@ class Service:
             await asyncio.sleep(_SWEEP_SECONDS)
 
     async def facts(self) -> EngineFacts:
-        """Tell what it separates with; asked once."""
+        """Tell what it separates with; asked again where an answer is of other weights."""
         if self._facts is None:
             self._facts = await self.backend.facts()
         return self._facts
+
+    async def answer(self, work: Work) -> Answer:
+        """Separate a recording; see `Backend.answer`."""
+        answer = await self.backend.answer(work)
+        if self._facts is not None and self._facts.weights_sha256 != answer.run.get("weights_sha256"):
+            self._facts = None  # separators have begun anew, with other weights under the same name
+        return answer
 
     async def missing(self) -> Mapping[str, str]:
         """Tell what keeps it from working, by the name of the part."""

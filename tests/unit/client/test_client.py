@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
+import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -197,13 +202,13 @@ def test_what_is_kept_is_fetched_and_removed(client_of: Callable[..., Client]) -
     ]
 
 
-class Torn(httpx.SyncByteStream):
+class Torn(httpx.AsyncByteStream):
     """Breaks off after some bytes."""
 
     def __init__(self, content: bytes, fault: Exception) -> None:
         self._content, self._fault = content, fault
 
-    def __iter__(self) -> Iterator[bytes]:
+    async def __aiter__(self) -> AsyncIterator[bytes]:
         yield self._content
         raise self._fault
 
@@ -339,17 +344,99 @@ def test_what_goes_to_the_store_itself_is_sent_again(
     answers = iter([httpx.ReadError("lost"), httpx.Response(503), httpx.Response(200)])
     came: list[bytes] = []
 
-    def store(method: str, url: str, *, content: Any, **_: Any) -> Any:
-        assert (method, url) == ("PUT", told["url"])
-        came.append(b"".join(content))
+    def store(request: Any) -> Any:
+        assert (request.method, str(request.url)) == ("PUT", told["url"])
+        assert "authorization" not in request.headers
+        came.append(request.content)
         answer = next(answers)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    monkeypatch.setattr(httpx, "request", store)
+    made = httpx.AsyncClient
+    of_the_store = {"transport": httpx.MockTransport(store)}
+    monkeypatch.setattr(httpx, "AsyncClient", lambda **options: made(**{**of_the_store, **options}))
     assert client_of(service).upload(b"sound", name="a") == "s3://b/a"
     assert came == [b"sound"] * 3
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+
+
+@pytest.mark.parametrize("ask", ["info", "fetch", "stem", "separate", "wait"])
+@pytest.mark.parametrize(
+    ("first", "drip"),
+    [
+        (HEAD, b"x: y\r\n"),
+        (HEAD + b"content-length: 1000000000\r\n\r\n", b" "),
+        (HEAD + b"transfer-encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+        (b"", b""),
+    ],
+)
+def test_a_server_that_drips_holds_nobody(ask: str, first: bytes, drip: bytes) -> None:
+    """Without a limit of their own for all of it, calls went on for as long as a byte came now and then."""
+    with dripping(first, drip) as url, Client(url, answer_seconds=0.3, patience_seconds=0.0) as client:
+        calls: dict[str, Callable[[], Any]] = {
+            "info": client.info,
+            "fetch": lambda: client.fetch("a"),
+            "stem": lambda: client.stem("a", "b"),
+            "separate": lambda: client.separate(b"sound"),
+            "wait": lambda: client.jobs.wait("a", seconds=0.1),
+        }
+        with pytest.raises(ServiceError, match=r"all of an answer within [0-9.]+ s|Timeout") as raised:
+            calls[ask]()
+        assert raised.value.status == 0
+
+
+@contextmanager
+def dripping(first: bytes, drip: bytes) -> Iterator[str]:
+    """Answer with some bytes, and then with others for as long as somebody listens."""
+    ended = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.sendall(first)
+            while not ended.wait(0.02):
+                connection.sendall(drip)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.02)
+
+        def serve() -> None:
+            while not ended.is_set():
+                with suppress(TimeoutError):
+                    connection, _ = server.accept()
+                    threads.append(threading.Thread(target=answer, args=(connection,)))
+                    threads[-1].start()
+
+        threads = [threading.Thread(target=serve)]
+        threads[0].start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            ended.set()
+            for thread in threads:
+                thread.join()
+
+
+def test_who_waits_while_a_client_is_closed_is_told(client_of: Callable[..., Client]) -> None:
+    begun = threading.Event()
+
+    class Endless(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            begun.set()
+            await asyncio.Event().wait()
+            yield b""
+
+    client = client_of(Service(httpx.Response(200, stream=Endless()), httpx.Response(200, json={})))
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(client.info)
+        assert begun.wait(300)
+        client.close()
+        with pytest.raises((RuntimeError, ServiceError)):
+            waiting.result()
+    assert client.info() == {}
+    client.close()
 
 
 def test_it_loads_neither_torch_nor_ray() -> None:

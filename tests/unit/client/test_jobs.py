@@ -25,6 +25,22 @@ def test_pages_follow_each_other() -> None:
     assert asked[1][2]["params"] == {"status": "running", "cursor": "a"}
 
 
+@pytest.mark.parametrize("grew", [None, 0, 1])
+def test_rows_that_may_be_missing_are_told_with_those_that_came(grew: int | None) -> None:
+    pages = [
+        {
+            "recordings": [{"label": number}],
+            "next": str(number) if number < 2 else None,
+            "is_whole": number != grew,
+        }
+        for number in range(3)
+    ]
+    answers = iter(pages)
+    found = Jobs(lambda *_, **__: next(answers)).recordings("a", classes=["Dog"])
+    assert [row["label"] for row in found] == [0, 1, 2]
+    assert found.is_whole == (grew is None)
+
+
 def test_pages_that_come_again_and_again_end() -> None:
     with pytest.raises(ServiceError, match="the same page again"):
         list(Jobs(lambda *_, **__: {"jobs": [], "next": "a"}).list())

@@ -5,7 +5,9 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import os
 import socket
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,11 @@ import soundfile as sf
 from tests.conftest import MakeRecording
 from tests.unit.service.conftest import AUTH, OTHER_TOKEN, TOKEN, Running, wait_until
 from uss_ray.api.pretrained import separate
+from uss_ray.service import body, separation_routes
 from uss_ray.service.gate import OPEN_PATHS
+from uss_ray.service.places import allowed_place
+from uss_ray.store.lease import hold_lease
+from uss_ray.store.store import Store
 
 
 def _unzipped(content: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -235,6 +241,52 @@ def test_a_recording_is_named_where_the_token_allows_it(
         assert gone.status_code == 422
     with service.client(token=OTHER_TOKEN) as client:
         assert client.post("/v1/separate", json=asked).status_code == 403
+
+
+def test_a_link_that_is_changed_after_the_look_leads_nowhere(
+    service: Running, shared_folder: Path, make_recording: MakeRecording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, secret = shared_folder / "link.wav", make_recording()
+
+    def changed(location: str, **how: Any) -> str:
+        place = allowed_place(location, **how)
+        link.symlink_to(secret)
+        return place
+
+    monkeypatch.setattr(body, "allowed_place", changed)
+    with service.client() as client:
+        answer = client.post("/v1/separate", json={"input": {"uri": str(link)}})
+    link.unlink()
+    assert (answer.status_code, answer.json()["item"]) == (403, "input")
+
+
+def test_whoever_names_an_output_that_is_written_to_hears_by_whom_before_any_work(
+    service: Running, shared_folder: Path, make_recording: MakeRecording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (shared_folder / "b.wav").write_bytes(make_recording().read_bytes())
+    output = shared_folder / "held"
+    asked = {"input": {"uri": str(shared_folder / "b.wav")}, "output": {"uri": str(output)}}
+    monkeypatch.setattr(service.backend, "answer", lambda _: pytest.fail("it was separated"))
+    with service.client() as client, hold_lease(Store(output), job="archive", on_lost=pytest.fail):
+        answer = client.post("/v1/separate", json=asked)
+    problem = answer.json()
+    assert (answer.status_code, problem["item"], problem["type"]) == (409, "output", "urn:uss-ray:refusal")
+    assert f"process {os.getpid()} on" in problem["found"]
+
+
+def test_who_waits_for_an_output_keeps_no_thread_from_other_calls(
+    service: Running, shared_folder: Path, make_recording: MakeRecording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the event loop are few, and every call needs one."""
+    names: list[str] = []
+    monkeypatch.setattr(
+        separation_routes, "put_results", lambda *_, **__: names.append(threading.current_thread().name)
+    )
+    (shared_folder / "c.wav").write_bytes(make_recording().read_bytes())
+    asked = {"input": {"uri": str(shared_folder / "c.wav")}, "output": {"uri": str(shared_folder / "c")}}
+    with service.client() as client:
+        assert client.post("/v1/separate", json=asked).status_code == 201
+    assert [name.startswith("asyncio") for name in names] == [False]
 
 
 @pytest.mark.slow

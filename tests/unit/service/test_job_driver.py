@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from uss_ray.errors import OutputError
+from uss_ray.errors import OccupiedError, OutputError, UssRayError
 from uss_ray.service.job_driver import JobEnd, Tell, checked_input, drive
 from uss_ray.service.jobs import Counts, JobOrder, JobProgress, JobRequest, JobRow, JobTable, shown
 from uss_ray.service.problems import Refusal
@@ -94,6 +94,26 @@ def test_a_driver_that_has_a_later_one_does_nothing(tmp_path: Path) -> None:
     ended = table.find("one", row.request.job_id).ended
     assert ended is not None
     assert (len(worked), ended["status"], ended["reason"]) == (1, "failed", "no recording could be separated")
+
+
+@pytest.mark.parametrize(("kind", "state"), [(OccupiedError, "failed"), (OutputError, "running")])
+def test_only_what_another_driver_may_do_better_is_tried_again(
+    tmp_path: Path, kind: type[UssRayError], state: str
+) -> None:
+    """Five drivers were begun, one after the other, to find the same results of another run at the output."""
+    table = JobTable(Store(tmp_path / "store", None, OutputError))
+    row = table.add(_request(tmp_path))
+    table.begin(row, finished=0)
+    (tmp_path / "list.csv").write_text(f"uri\n{tmp_path}/a.wav\n")
+
+    def work(request: JobRequest, source: str, tell: object) -> JobEnd:
+        raise kind("out", expected="no results yet", found="some")
+
+    drive(JobOrder(store=str(tmp_path / "store"), tenant="one", job_id=row.request.job_id, attempt=1), work)
+    found = table.find("one", row.request.job_id)
+    assert found.state == state
+    told = found.ended["reason"] if found.ended else found.progress and found.progress.trouble
+    assert told == "out: expected no results yet, found some"
 
 
 @pytest.mark.parametrize("is_cancelled", [True, False])

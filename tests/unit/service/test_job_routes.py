@@ -138,8 +138,8 @@ def test_a_job_runs_to_its_end(jobs: Jobs) -> None:
     assert (ended["found"], ended["finished"], ended["failed"], ended["audio_seconds"]) == (3, 3, 0, 15.0)
     assert [found["id"] for found in jobs.http.get("/v1/jobs?status=succeeded").json()["jobs"]] == [job["id"]]
     assert jobs.http.get("/v1/jobs?status=failed").json() == {"jobs": [], "next": None}
-    none = {"recordings": [], "next": None, "is_whole": True}
-    assert jobs.http.get(job["links"]["recordings"]).json() == none
+    gone = jobs.http.get(job["links"]["recordings"])  # its driver has left none
+    assert (gone.status_code, gone.json()["found"]) == (404, "none any more")
     info = jobs.http.get("/v1/info").json()
     assert info["jobs"]["at_once"] == 2
     assert info["limits"]["jobs"] == 100
@@ -149,6 +149,8 @@ def test_what_cannot_be_done_says_why(jobs: Jobs) -> None:
     Path(jobs.archive, "broken.wav").write_bytes(b"RIFF")
     ended = jobs.wait(jobs.submit("/broken.wav").json(), "failed")
     assert ended["reason"] == "input: expected recordings, found none"
+    none = {"recordings": [], "next": None, "is_whole": True}
+    assert jobs.http.get(ended["links"]["recordings"]).json() == none
 
 
 def test_the_same_key_is_the_same_job(jobs: Jobs) -> None:
@@ -344,7 +346,8 @@ def test_the_client_submits_waits_lists_and_cancels(jobs: Jobs) -> None:
         ended = client.jobs.wait(job.job_id, seconds=60)
         assert (ended.status, ended.finished, ended.reason) == ("succeeded", 3, None)
         assert list(client.jobs.list(status="succeeded")) == [ended]
-        assert list(client.jobs.recordings(job.job_id, classes=["Dog"])) == []
+        with pytest.raises(ServiceError, match=r"recordings of job .*: expected results that are there"):
+            list(client.jobs.recordings(job.job_id, classes=["Dog"]))
         assert client.jobs.cancel(job.job_id, results=True) == ended
         with pytest.raises(ServiceError, match="prefix"):
             client.jobs.submit("/etc")
@@ -397,6 +400,7 @@ def test_recordings_of_results_that_the_service_keeps_lead_to_them(jobs: Jobs, t
         assert jobs.http.get(f"{row['result']}/stems/{name}").status_code == 404, name
     assert jobs.http.delete(row["result"]).status_code == 409
     assert jobs.http.delete(f"/v1/jobs/{job}?results=true").status_code == 200
+    calls.append(f"/v1/jobs/{job}/recordings")  # it did say that in all of them nothing was heard
     assert {jobs.http.get(call).status_code for call in calls} == {404}
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from uss_ray.service.places import allowed_place, check_apart, check_links, name_of
+from uss_ray.service.places import allowed_place, check_apart, check_links, check_opened, name_of
 from uss_ray.service.problems import Refusal
 
 PREFIXES = ("s3://archive/birds", "s3://other/")
@@ -107,6 +107,20 @@ def test_a_link_in_a_folder_does_not_lead_out_of_the_prefixes(tmp_path: Path) ->
     (tmp_path / "in" / "store").symlink_to(tmp_path / "out")
     with pytest.raises(Refusal):
         check_links(prefixes[0], prefixes=[str(tmp_path)], item="input", closed=[str(tmp_path / "out")])
+
+
+def test_an_open_file_lies_where_it_lies_whatever_its_name_leads_to(tmp_path: Path) -> None:
+    for name in ("in", "out"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.wav").touch()
+    link, prefixes = tmp_path / "in" / "link.wav", [str(tmp_path / "in")]
+    link.symlink_to(tmp_path / "out" / "a.wav")
+    with (tmp_path / "in" / "a.wav").open("rb") as inside, link.open("rb") as outside:
+        check_opened(inside, prefixes=prefixes, item="input")
+        link.unlink()
+        with pytest.raises(Refusal, match="input: expected a place below a prefix") as refused:
+            check_opened(outside, prefixes=prefixes, item="input")
+    assert refused.value.status == 403
 
 
 def test_what_the_service_keeps_is_named_only_by_a_prefix_in_it(tmp_path: Path) -> None:

@@ -31,8 +31,6 @@ from uss_ray.audio.codec import open_recording
 from uss_ray.errors import OutputError, UssRayError
 from uss_ray.pipelines.archive.cleaning import forget_done_parts
 from uss_ray.pipelines.archive.ledger import is_in, read_ledger, settle_duplicates, settle_failures
-from uss_ray.pipelines.runtime.identity import RUN_NAME
-from uss_ray.pipelines.runtime.lease import LEASE_FOLDER, hold_lease
 from uss_ray.records import INDEX_FOLDER, recording_key
 from uss_ray.results.index.table import (
     ActiveSpan,
@@ -45,12 +43,14 @@ from uss_ray.results.layout import (
     PARTS_FOLDER,
     REPORT_NAME,
     REPORT_SOUND_NAME,
+    RUN_NAME,
     former_folder,
     index_path,
     is_own_file,
     recording_folder,
 )
 from uss_ray.results.stems.part_files import PART_NAME
+from uss_ray.store.lease import LEASE_FOLDER, hold_lease
 from uss_ray.store.store import HALF_WRITTEN, Store
 from uss_ray.store.systems import S3_SCHEMES
 

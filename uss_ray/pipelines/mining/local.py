@@ -32,8 +32,8 @@ from uss_ray.pipelines.mining.request import MiningRequest
 from uss_ray.pipelines.mining.settle import MiningTotals, note_missing, settle, start_over
 from uss_ray.pipelines.mining.work import PacketWork
 from uss_ray.pipelines.runtime.identity import RunIdentity, end_overwriting, open_run
-from uss_ray.pipelines.runtime.lease import hold_lease
 from uss_ray.records import content_key
+from uss_ray.store.lease import hold_lease
 from uss_ray.store.options import StoreOptions
 
 logger = logging.getLogger(__name__)

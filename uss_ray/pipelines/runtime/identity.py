@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from uss_ray.errors import DataError, OutputError
+from uss_ray.errors import DataError, OccupiedError
 from uss_ray.parsing import read_json
 from uss_ray.results.index.table import INDEX_VERSION, RunFacts
+from uss_ray.results.layout import CALL_INDEX_NAME, RUN_NAME
 from uss_ray.store.store import Store
 from uss_ray.version import VERSION
 from uss_ray.wording import without_secrets
 
-RUN_NAME = "run.json"
 RESULTS_VERSION = 1
 """Raised by whoever changes which samples the same settings give. Results of two are not mixed."""
 
@@ -183,8 +183,10 @@ def open_run(
 
     Raises
     ------
+    OccupiedError
+        If results of another run are there, or of none.
     OutputError
-        If results of another run are there, or the root cannot be written.
+        If the root cannot be written.
     """
     location = output / RUN_NAME
     there = location.read() if location.exists() else None
@@ -200,18 +202,19 @@ def open_run(
         earlier = RunIdentity.from_record(_parsed(there, item=str(location)), item=str(location))
         differences = identity.differences(earlier)
         if differences:
-            raise OutputError(
+            raise OccupiedError(
                 str(output),
                 expected="no results yet, those of the same run, or --version NAME for a folder beside them",
                 found=f"results with {differences}",
             )
         return _went_on(identity, earlier, there, location=location), True
-    if (output / results_folder).exists():
-        raise OutputError(
-            str(output),
-            expected="no results yet, or --version NAME for a folder beside them",
-            found=f"{results_folder}/ without {RUN_NAME}",
-        )
+    for name in (results_folder, CALL_INDEX_NAME):
+        if (output / name).exists():
+            raise OccupiedError(
+                str(output),
+                expected="no results yet, or --version NAME for a folder beside them",
+                found=f"{name} without {RUN_NAME}",
+            )
     _put(identity.record(), location)
     return identity, False
 

@@ -25,7 +25,6 @@ from uss_ray.pipelines.runtime.cluster import crashing, living, own_actors, read
 from uss_ray.pipelines.runtime.context import LostBlocks, quiet_ray_data
 from uss_ray.pipelines.runtime.counters import Counters, Increment
 from uss_ray.pipelines.runtime.identity import RunIdentity, end_overwriting, open_run
-from uss_ray.pipelines.runtime.lease import hold_lease, take_turn
 from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.pool import WorkerPool, decoders_beside, plan_pool, refit_pool
 from uss_ray.pipelines.runtime.progress import Progress, ProgressHook, Standstill, Warnings
@@ -35,6 +34,7 @@ from uss_ray.pipelines.runtime.session import ray_session
 from uss_ray.pipelines.runtime.stages import Pass, StalledError, TableStream, split_on_worker
 from uss_ray.pipelines.runtime.stopping import StopRequest, stop_on_signals
 from uss_ray.results.index.table import RunFacts
+from uss_ray.store.lease import hold_lease, take_turn
 from uss_ray.store.store import Store
 
 logger = logging.getLogger(__name__)

@@ -21,7 +21,6 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from uss_ray.errors import ConfigError, OutputError, UssRayError
-from uss_ray.pipelines.runtime.lease import hold_lease
 from uss_ray.pipelines.runtime.pool import refuse_numbered
 from uss_ray.pipelines.runtime.progress import Warnings
 from uss_ray.pipelines.runtime.run_state import begin_telling, end_run_state, is_stopping, start_run_state
@@ -33,6 +32,7 @@ from uss_ray.pipelines.training.options import TrainOptions
 from uss_ray.pipelines.training.request import Training
 from uss_ray.pipelines.training.run_folder import METRICS_NAME, read_lines
 from uss_ray.pipelines.training.worker import fit, prepare
+from uss_ray.store.lease import hold_lease
 from uss_ray.store.store import Store
 from uss_ray.training.world import World
 

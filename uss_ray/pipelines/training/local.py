@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from uss_ray.models.device import find_device
-from uss_ray.pipelines.runtime.lease import hold_lease
 from uss_ray.pipelines.training.checkpoints import check_room
 from uss_ray.pipelines.training.request import Training
 from uss_ray.pipelines.training.worker import fit, prepare
+from uss_ray.store.lease import hold_lease
 from uss_ray.training.world import World
 
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from uss_ray.pipelines.runtime.lease import holders_of
 from uss_ray.pipelines.training.checkpoints import checkpoint_name, find_checkpoints, step_of
 from uss_ray.pipelines.training.request import read_request
 from uss_ray.pipelines.training.run_folder import (
@@ -17,6 +16,7 @@ from uss_ray.pipelines.training.run_folder import (
     best_validated,
     read_lines,
 )
+from uss_ray.store.lease import holders_of
 from uss_ray.store.store import Store
 
 _LINES = 20

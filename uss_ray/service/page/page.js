@@ -131,6 +131,8 @@ const attempt = action => async (...given) => {
   }
 };
 
+const onClick = (id, action) => on(id, 'click', attempt(action));
+
 const take = attempt(async (recording, name) => {
   state.listening?.abort();
   const stop = new AbortController();
@@ -163,7 +165,7 @@ async function look(recording) {
   const sound = isLong ? null : await new OfflineAudioContext(1, 1, 44100).decodeAudioData(await recording.arrayBuffer()).catch(() => null);
   if (recording !== state.recording) return;
   state.sound = sound;
-  for (const id of ['heard', 'original', 'stretch']) show(id, Boolean(sound));
+  for (const id of ['heard', 'original', 'stretch']) show(id, sound);
   if (sound) $('from').max = $('to').max = sound.duration.toFixed(1);
 }
 
@@ -311,7 +313,7 @@ async function showJobs() {
   for (let page = { next: '' }; page.next !== null; jobs.push(...page.jobs)) page = await latest('job-list', ask(`v1/jobs?cursor=${page.next}`));
   jobs.sort((a, b) => b.created_at - a.created_at);
   $('job-list').replaceChildren(...jobs.map(job => make('li', {}, make('button', { 'data-job': job.id }, job.input.uri),
-    note(` ${job.status}, ${job.finished} of ${job.found} recordings${job.failed ? `, ${job.failed} failed` : ''} · ${new Date(1000 * job.created_at).toLocaleString()}`))));
+    note(` ${job.status}${job.reason ? `: ${job.reason}` : ''}, ${job.finished} of ${job.found} recordings${job.failed ? `, ${job.failed} failed` : ''} · ${new Date(1000 * job.created_at).toLocaleString()}`))));
   if (!jobs.length) $('job-list-say').textContent = 'None yet. Archives are separated by POST /v1/jobs.';
 }
 
@@ -340,7 +342,7 @@ async function showMore(cursor = state.next) {
   state.next = page.next;
   show('further', page.next !== null);
   if (page.next !== null && !page.recordings.length) return showMore(); // of what is rare there may be none yet
-  if (!list.children.length) $('recordings-say').textContent = 'Nothing was heard.';
+  $('recordings-say').append(list.children.length ? '' : 'Nothing was heard. ', page.is_whole ? '' : 'Some may be missing: the job went on.');
 }
 
 async function separate({ ids = [], example } = {}) {
@@ -386,7 +388,7 @@ async function open(id, of = '') {
   state.player.root.focus();
   $('result-title').textContent = known.expires ? `Sounds${of}` : known.name;
   $('until').textContent = known.expires ? `Kept until ${new Date(1000 * known.expires).toLocaleTimeString()}, then gone.` : 'Kept as long as its job.';
-  show('forget', Boolean(known.expires));
+  show('forget', known.expires);
   fill(pictures);
 }
 
@@ -411,7 +413,7 @@ on('file', 'change', () => {
   takeFirst($('file').files);
   $('file').value = '';
 });
-on('record', 'click', attempt(record));
+onClick('record', record);
 on('again', 'click', () => state.again());
 on('stop', 'click', () => { for (const one of sends) one.abort(); });
 UssRayPlayer.drag($('view'), (...ends) => {
@@ -419,9 +421,9 @@ UssRayPlayer.drag($('view'), (...ends) => {
   mark();
 });
 for (const id of ['from', 'to']) on(id, 'input', mark);
-on('more', 'click', attempt(() => separate({ ids: [...state.ticked], example: stretch() })));
-on('ticked', 'click', attempt(() => separate({ ids: [...state.ticked] })));
-on('all', 'click', attempt(() => separate()));
+onClick('more', () => separate({ ids: [...state.ticked], example: stretch() }));
+onClick('ticked', () => separate({ ids: [...state.ticked] }));
+onClick('all', () => separate());
 on('tree', 'keydown', walk);
 on('tree', 'click', event => {
   const item = event.target.closest('li');
@@ -430,13 +432,13 @@ on('tree', 'click', event => {
   else toggle(item);
   go(item);
 });
-on('zip', 'click', attempt(() => save(call(`v1/results/${state.result}.zip?redirect=false`), 'sounds.zip')));
-on('mix', 'click', attempt(() => {
+onClick('zip', () => save(call(`v1/results/${state.result}.zip?redirect=false`), 'sounds.zip'));
+onClick('mix', () => {
   const files = [...state.player.audible()].flatMap(([lane, gain]) => state.player.data.lanes[lane].files.map(file => [stemOf(file.url), gain.toFixed(3)]));
   const asked = new URLSearchParams({ stems: files.map(([stem]) => stem).join(), gains: files.map(([, gain]) => gain).join() });
   return save(call(`v1/results/${state.result}/mix.wav?${asked}`), 'mix.wav');
-}));
-on('forget', 'click', attempt(async () => {
+});
+onClick('forget', async () => {
   const { result } = state;
   await call(`v1/results/${result}`, { method: 'DELETE' });
   if (result !== state.result) return;
@@ -444,7 +446,7 @@ on('forget', 'click', attempt(async () => {
   $('player-place').replaceChildren();
   show('result', false);
   history.replaceState(null, '', location.pathname);
-}));
+});
 on('player-place', 'click', event => {
   const href = event.target.closest('a')?.getAttribute('href');
   if (!href) return;
@@ -452,13 +454,13 @@ on('player-place', 'click', event => {
   attempt(() => save(call(`${href}?redirect=false`), decodeURIComponent(href.split('/').at(-1))))();
 });
 on('jobs', 'toggle', attempt(() => $('jobs').open && showJobs()));
-on('job-list', 'click', attempt(({ target: { dataset } }) => dataset.job && showJob(dataset.job)));
+onClick('job-list', ({ target: { dataset } }) => dataset.job && showJob(dataset.job));
 on('filter', 'submit', event => { event.preventDefault(); attempt(showJob)(state.job); });
-on('further', 'click', attempt(() => showMore()));
-for (const id of ['recordings', 'ready']) on(id, 'click', attempt(({ target }) => {
+onClick('further', () => showMore());
+for (const id of ['recordings', 'ready']) onClick(id, ({ target }) => {
   if (target.parentElement === $('ready')) target.remove();
   return target.dataset.result && open(target.dataset.result, target.dataset.of);
-}));
+});
 addEventListener('hashchange', () => location.reload());
 for (const name of ['dragover', 'dragleave', 'drop']) {
   addEventListener(name, event => {
@@ -472,6 +474,6 @@ attempt(async () => {
   const { version, weights, jobs, kept } = await about();
   $('about').textContent = `Version ${version}, weights ${weights.name}. What is sent stays with this service, ${
     kept ? `and what comes of it is kept for ${Math.round(kept / 60)} minutes` : 'which keeps nothing'}.`;
-  show('jobs', Boolean(jobs));
+  show('jobs', jobs);
   if (/^#[0-9a-f-]{40,66}$/.test(location.hash)) await open(location.hash.slice(1));
 })();

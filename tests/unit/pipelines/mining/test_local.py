@@ -13,8 +13,8 @@ from uss_ray.mining.settings import MiningSettings
 from uss_ray.pipelines.mining import local
 from uss_ray.pipelines.mining.local import mine_in_process
 from uss_ray.pipelines.mining.request import MiningRequest
-from uss_ray.pipelines.runtime.lease import hold_lease
 from uss_ray.silence import MiningSilence
+from uss_ray.store.lease import hold_lease
 
 torch = pytest.importorskip("torch")
 

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import json
+import threading
 from importlib.metadata import version
 
 import pytest
 
 from uss_ray.api.request import Query, SeparationRequest
-from uss_ray.errors import DataError, OutputError
+from uss_ray.errors import DataError, OccupiedError, OutputError
 from uss_ray.pipelines.runtime import identity as identity_module
 from uss_ray.pipelines.runtime.identity import RunIdentity, end_overwriting
 from uss_ray.results.index.table import INDEX_VERSION, RunFacts
 from uss_ray.results.options import WriteOptions
 from uss_ray.separation.settings import SeparationSettings
+from uss_ray.store import lease as lease_module
+from uss_ray.store.lease import take_turn
 
 
 def open_run(request, identity):
@@ -40,6 +43,14 @@ def test_a_run_is_found_again_with_its_threads(request_here):
     assert resumed
     assert found == begun
     assert found.threads == 2
+
+
+@pytest.mark.parametrize("name", ["index/a.parquet", "index.json"])
+def test_results_of_no_run_are_refused(request_here, name):
+    """The second is what a call to a service has left at its output."""
+    (request_here.output_store / name).put(b"{}")
+    with pytest.raises(OccupiedError, match=rf"{name.partition('/')[0]} without run\.json"):
+        open_run(request_here, identity_of(request_here))
 
 
 @pytest.mark.parametrize(
@@ -199,3 +210,21 @@ def test_another_version_that_overwrites_starts_over(request_here):
     open_run(asked, identity_of(asked))
     change_record(asked, programs={"uss-ray": "0.0.1"})
     assert open_run(asked, identity_of(asked))[1] is False
+
+
+def test_shards_that_end_together_are_all_noted(request_here, monkeypatch):
+    output = request_here.output_store
+    monkeypatch.setattr(lease_module, "_TURN_SECONDS", 0.1)
+    place = output / "run.json"
+    place.put(b'{"overwriting": {"shards_done": []}}')
+
+    def end(part):
+        with take_turn(output, job="archive", shard=(part, 4)):
+            end_overwriting(output, shard=(part, 4))
+
+    threads = [threading.Thread(target=end, args=(part,)) for part in (1, 2, 3, 4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert json.loads(place.read()) == {}

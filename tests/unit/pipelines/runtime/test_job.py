@@ -17,12 +17,12 @@ from uss_ray.pipelines.runtime import job as module
 from uss_ray.pipelines.runtime.context import _TELLS_OF_BLOCKS
 from uss_ray.pipelines.runtime.counters import Increment
 from uss_ray.pipelines.runtime.job import Job, run_job
-from uss_ray.pipelines.runtime.lease import LEASE_FOLDER
 from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.pool import Resources
 from uss_ray.pipelines.runtime.run_state import Look, RunState
 from uss_ray.pipelines.runtime.stages import StalledError
 from uss_ray.results.index.table import RunFacts
+from uss_ray.store.lease import LEASE_FOLDER
 from uss_ray.store.store import Store
 
 

@@ -47,6 +47,10 @@ Shard = tuple[int, int]
 Sleep = Callable[[float], None]
 
 
+class HeldError(OutputError):
+    """Somebody else writes below an output root; `found` says who."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Lease:
     """Who writes below an output root.
@@ -154,8 +158,10 @@ def hold_lease(
 
     Raises
     ------
+    HeldError
+        If somebody else holds it.
     OutputError
-        If somebody else holds it, or the output cannot be written.
+        If the output cannot be written.
     """
     place, sleep = _place(output, LEASE_FOLDER), sleep or time.sleep
     lease = _take(place, output=output, lease=Lease.of_this_process(job=job, shard=shard), sleep=sleep)
@@ -281,9 +287,7 @@ def _take(place: Store, *, output: Store, lease: Lease, sleep: Sleep) -> Lease:
             return lease
         sleep(random.uniform(0.1, 0.5) * (attempt + 1))
     _refuse_if_held(place, output=output, lease=lease, sleep=sleep)
-    raise OutputError(
-        str(output), expected="an output that no other run writes to", found="several that start"
-    )
+    raise HeldError(str(output), expected="an output that no other run writes to", found="several that start")
 
 
 def _is_taken(place: Store, lease: Lease, *, sleep: Sleep) -> bool:
@@ -305,7 +309,7 @@ def _is_taken(place: Store, lease: Lease, *, sleep: Sleep) -> bool:
 def _refuse_if_held(place: Store, *, output: Store, lease: Lease, sleep: Sleep) -> None:
     others = _others(place, lease, sleep=sleep)
     if others:
-        raise OutputError(
+        raise HeldError(
             str(output),
             expected="an output that no other run writes to (--shard I/N parts it among several)",
             found=f"one that is held by {others[0].holder()}",

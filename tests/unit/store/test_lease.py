@@ -15,9 +15,8 @@ from types import SimpleNamespace
 import pytest
 
 from uss_ray.errors import OutputError
-from uss_ray.pipelines.runtime import lease as lease_module
-from uss_ray.pipelines.runtime.identity import end_overwriting
-from uss_ray.pipelines.runtime.lease import (
+from uss_ray.store import lease as lease_module
+from uss_ray.store.lease import (
     LEASE_FOLDER,
     TURN_FOLDER,
     Lease,
@@ -30,7 +29,7 @@ from uss_ray.store.store import Store
 
 HOLD = """
 import sys, time
-from uss_ray.pipelines.runtime.lease import hold_lease
+from uss_ray.store.lease import hold_lease
 from uss_ray.store.store import Store
 with hold_lease(Store(sys.argv[1]), job="archive", on_lost=print):
     print("held", flush=True)
@@ -212,23 +211,6 @@ def test_shards_bring_an_output_into_order_one_after_the_other(output, monkeypat
     assert sorted(order) == [1, 2, 3]
     with take_turn(output, job="archive", shard=None):  # it has the whole output for itself
         assert read_leases(output.raising(OutputError) / TURN_FOLDER) == []
-
-
-def test_shards_that_end_together_are_all_noted(output, monkeypatch):
-    monkeypatch.setattr(lease_module, "_TURN_SECONDS", 0.1)
-    place = output / "run.json"
-    place.put(b'{"overwriting": {"shards_done": []}}')
-
-    def end(part):
-        with take_turn(output, job="archive", shard=(part, 4)):
-            end_overwriting(output, shard=(part, 4))
-
-    threads = [threading.Thread(target=end, args=(part,)) for part in (1, 2, 3, 4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert json.loads(place.read()) == {}
 
 
 @pytest.mark.parametrize("waits_for", ["watching", "a turn"])
