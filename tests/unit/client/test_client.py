@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -19,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.clock import set_clock
 from tests.unit.client.conftest import ROWS, zipped
 from uss_ray.client import Client, ServiceError
 from uss_ray.errors import ConfigError, OutputError
@@ -45,7 +45,7 @@ class Service:
 @pytest.fixture
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waits: list[float] = []
-    monkeypatch.setattr(time, "sleep", waits.append)
+    set_clock(monkeypatch, "uss_ray.client.client", sleep=waits.append)
     return waits
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.clock import set_clock
 from uss_ray.client.errors import ServiceError
 from uss_ray.client.jobs import Jobs
 
@@ -47,7 +48,7 @@ def test_pages_that_come_again_and_again_end() -> None:
 
 
 def test_waiting_ends_with_the_job_or_with_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("uss_ray.client.jobs.time.sleep", lambda _: None)
+    set_clock(monkeypatch, "uss_ray.client.jobs", sleep=lambda _: None)
     answers = iter([SAID, {**SAID, "status": "succeeded"}])
     assert Jobs(lambda *_, **__: next(answers)).wait("a").has_ended
     with pytest.raises(TimeoutError, match="1 of 2 recordings"):

@@ -6,16 +6,15 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tests.clock import set_clock
 from tests.unit.service.conftest import wait_until
 from tests.unit.service.receiver import SECRET, receiving
 from uss_ray.errors import ConfigError, OutputError
 from uss_ray.service import jobs
-from uss_ray.service import keeper as keeper_module
 from uss_ray.service.jobs import Counts, JobOrder, JobProgress, JobRequest, JobRow, JobTable, shown
 from uss_ray.service.keeper import Keeper, Life, ProcessExecutor
 from uss_ray.service.settings import JobSettings, Limits, ServiceSettings, WebhookSettings
@@ -319,8 +318,7 @@ def test_what_is_over_is_forgotten_with_its_results(tmp_path: Path, monkeypatch:
     (keeper.table.results("one", row.request.job_id) / "a.flac").put(b"x")
     keeper.look()
     assert keeper.table.names()
-    # Of the keeper alone: a server of another test, in this process, ended on a date of the year 33658.
-    monkeypatch.setattr(keeper_module, "time", SimpleNamespace(time=lambda: 1e12))
+    set_clock(monkeypatch, "uss_ray.service.keeper", time=lambda: 1e12)
     keeper.look()
     assert not keeper.table.names()
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.clock import set_clock
 from tests.unit.service.answers import CAT, DOG, NAMES, SOUND, answer_of, work_of
 from uss_ray.errors import OutputError
 from uss_ray.service.kept import KeptResults
@@ -63,7 +64,7 @@ def test_it_is_gone_when_it_is_over_or_removed(
         results.find("one", other.result_id)
     assert results.expire() == 0
     now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + 61)
+    set_clock(monkeypatch, "uss_ray.service.kept", time=lambda: now + 61)
     with pytest.raises(Refusal):
         results.find("one", made.result_id)
     assert results.expire() == 1

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.clock import set_clock
 from tests.unit.service.answers import NAMES, SOUND, answer_of, work_of
 from tests.unit.service.kept_job import NAMES as RECORDINGS
 from tests.unit.service.kept_job import keep_job, result_of
@@ -33,7 +34,8 @@ def test_what_was_looked_at_is_remembered_until_it_is_over(
     with pytest.raises(Refusal, match="kept"):
         results.find("one", made.result_id)
     now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + 61)
+    for module in ("kept", "results"):
+        set_clock(monkeypatch, f"uss_ray.service.{module}", time=lambda: now + 61)
     with pytest.raises(Refusal, match="kept"):
         results.find("one", made.result_id, is_remembered=True)
 

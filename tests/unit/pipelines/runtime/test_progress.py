@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.clock import set_clock
 from uss_ray.pipelines.runtime.pool import Resources, WorkerPool
 from uss_ray.pipelines.runtime.progress import Standstill, Warnings
 from uss_ray.pipelines.runtime.run_state import RunState
@@ -122,7 +123,7 @@ def test_notes_are_no_sign_of_life():
 def test_a_busy_worker_that_is_not_heard_of_is_named(clock, caplog, monkeypatch):
     monkeypatch.setattr("uss_ray.pipelines.runtime.progress.living", len)
     now = [100.0]
-    monkeypatch.setattr("uss_ray.pipelines.runtime.run_state.time.monotonic", lambda: now[0])
+    set_clock(monkeypatch, "uss_ray.pipelines.runtime.run_state", monotonic=lambda: now[0])
     state = RunState()
     for worker in ("a", "b"):
         state.join(worker)
