@@ -27,7 +27,7 @@ import soundfile as sf
 from tests.unit.service import conftest
 from tests.unit.service.conftest import AUTH, TOKEN
 from uss_ray.api.pretrained import separate
-from uss_ray.client import Client
+from uss_ray.client import Client, ServiceError
 from uss_ray.service.backend import Answer, EngineFacts, Work
 from uss_ray.service.in_process import InProcessBackend
 from uss_ray.service.settings import Limits
@@ -260,7 +260,8 @@ def test_a_job_goes_on_through_kills_and_a_rolling_update_that_loses_no_request(
     assert client.get(stems[0]).content[:4] == b"fLaC"
     again = jobs.cancel(job.job_id, results=True)
     assert again.status == "succeeded"
-    assert list(jobs.recordings(job.job_id)) == []
+    with pytest.raises(ServiceError, match="none any more"):
+        list(jobs.recordings(job.job_id))
     assert client.get(stems[0]).status_code == 404
 
 

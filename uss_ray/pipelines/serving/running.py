@@ -35,17 +35,38 @@ some seconds and its answer travel with the calls, and not through the object st
 threads gets an arena of glibc's in time, and keeps of it what a large message left.
 """
 
-_NOBODY_ELSE_TO_TELL: Final = {"RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1"}
-"""With HAProxy each front waits, before it ends, for balancers elsewhere to notice; here there is none."""
+_HA_PROXY = "RAY_SERVE_ENABLE_HA_PROXY"
+_FIRST_FRONT_PORT, _FRONT_PORTS, _BLOCKS = 30_000, 64, 480
 
 
-def serve_lightly() -> None:
+def serve_lightly(port: int = 0) -> None:
     """Have the Serve of a Ray that is started next do less beside the work, where nobody has chosen otherwise.
 
     As the environment of Ray, not of its actors: those with one of their own cannot have the workers that wait.
+
+    Parameters
+    ----------
+    port : int, default=0
+        That of the service, which no other of this machine has.
     """
-    for name, value in (LIGHT_SERVE | _NOBODY_ELSE_TO_TELL).items():
+    for name, value in (LIGHT_SERVE | _with_haproxy(port)).items():
         os.environ.setdefault(name, value)
+
+
+def _with_haproxy(port: int) -> dict[str, str]:
+    """Give what a service on a machine that others use needs with HAProxy, and pods do not.
+
+    Each front waits, before it ends, for balancers elsewhere to notice: here there is none. And it has a port, of which
+    HAProxy is told before the front has it: with those of another service it would hand on calls to that one.
+    """
+    if os.environ.get(_HA_PROXY) != "1":
+        return {}
+    first = _FIRST_FRONT_PORT + _FRONT_PORTS * (port % _BLOCKS)
+    return {
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first + _FRONT_PORTS - 1),
+    }
 
 
 def serve_until_told(serving: Serving, *, tell: Callable[[str], None]) -> None:
@@ -66,8 +87,7 @@ def serve_until_told(serving: Serving, *, tell: Callable[[str], None]) -> None:
     # Or Ray starts for nothing.
     Tokens.of(service.tokens)
     if not (options.address or os.environ.get("RAY_ADDRESS")):
-        free_port(service.host, service.port)
-        serve_lightly()
+        serve_lightly(free_port(service.host, service.port))
     takes_jobs = service.store is not None
     with (
         ray_session(options.address, verbose=options.verbose, takes_jobs=takes_jobs),
