@@ -17,7 +17,7 @@ from uss_ray.service.listening import player_of, spectrogram_of, waveform_of
 from uss_ray.service.problems import Refusal
 from uss_ray.service.result import Part, Result
 from uss_ray.service.results import Results
-from uss_ray.service.service import NO_STORE, is_known, service_of
+from uss_ray.service.service import NO_STORE, is_known, service_of, threads_of
 
 router = APIRouter(prefix="/v1/results", tags=["results"])
 
@@ -181,11 +181,7 @@ def _asked(request: Request, result_id: str, *, is_remembered: bool = False) -> 
 
 def _drawing(request: Request) -> anyio.CapacityLimiter:
     """Let few pictures be drawn at once: each decodes a whole stem."""
-    state = request.app.state
-    if not hasattr(state, "drawing"):
-        state.drawing = anyio.CapacityLimiter(_DRAWN_AT_ONCE)
-    limiter: anyio.CapacityLimiter = state.drawing
-    return limiter
+    return threads_of(request, "drawing", at_once=_DRAWN_AT_ONCE)
 
 
 def _file(request: Request, part: Part, *, name: str, redirect: bool) -> Response:

@@ -34,7 +34,7 @@ from uss_ray.service.listening import spectrogram_address
 from uss_ray.service.outputs import check_free, put_results
 from uss_ray.service.problems import Refusal
 from uss_ray.service.result import Result
-from uss_ray.service.service import NO_STORE, service_of
+from uss_ray.service.service import NO_STORE, service_of, threads_of
 from uss_ray.store.store import Store
 
 router = APIRouter()
@@ -256,11 +256,7 @@ async def _work(
 
 def _writing(request: Request) -> anyio.CapacityLimiter:
     """Let outputs be written by threads of their own: one waits for most of a minute whether a holder is alive."""
-    state = request.app.state
-    if not hasattr(state, "writing"):
-        state.writing = anyio.CapacityLimiter(_WRITTEN_AT_ONCE)
-    limiter: anyio.CapacityLimiter = state.writing
-    return limiter
+    return threads_of(request, "writing", at_once=_WRITTEN_AT_ONCE)
 
 
 def _index(answer: Answer) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, TypeVar
 
+import anyio
 from starlette.requests import Request
 
 from uss_ray.api.request import SoundRequest
@@ -208,3 +209,12 @@ def service_of(request: Request) -> Service:
     """Give the service that a request came to."""
     service: Service = request.app.state.service
     return service
+
+
+def threads_of(request: Request, name: str, *, at_once: int) -> anyio.CapacityLimiter:
+    """Give what limits the threads of one kind of work; made with the first request, for it belongs to a loop."""
+    state = request.app.state
+    if not hasattr(state, name):
+        setattr(state, name, anyio.CapacityLimiter(at_once))
+    limiter: anyio.CapacityLimiter = getattr(state, name)
+    return limiter
