@@ -330,6 +330,32 @@ def test_what_was_asked_for_last_is_shown_whatever_comes_later(
     sees(ready).to_have_count(0)
 
 
+def test_a_service_that_is_slow_to_tell_of_itself_mixes_no_recordings_up(
+    open_page: Open, service: Running, tmp_path: Path, recording: Path
+) -> None:
+    """What is asked for each of two recordings comes back in any order."""
+    page, told = open_page(service.url), []
+    sees(page.locator("#door")).to_be_visible()
+    page.route("**/v1/info", lambda route: told.append(route))
+    let_in(page, TOKEN)
+    shorter = tmp_path / "attic.flac"
+    shorter.write_bytes(flac(SOUND[:, : 2 * RATE]))
+    becomes(lambda: page.evaluate("1") and len(told), 1)
+    for number, each in enumerate((shorter, recording), 2):
+        page.set_input_files("#file", each)
+        becomes(lambda: page.evaluate("1") and len(told), number)
+    *earlier, last = told
+    last.continue_()
+    is_heard_whole = f"Math.round(document.querySelector('#original').duration) === {SECONDS}"
+    until(page, is_heard_whole)
+    for route in earlier:
+        with page.expect_response("**/v1/info") as late:
+            route.continue_()
+        late.value.finished()
+    sees(page.locator("#state")).to_have_text("garden.flac: 6.0 s, 2 sounds found.")
+    until(page, is_heard_whole)
+
+
 def test_the_tree_is_walked_and_ticked_by_keys(page: Any, recording: Path) -> None:
     choose(page, recording)
     page.focus("#tree [tabindex='0']")

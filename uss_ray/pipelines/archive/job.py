@@ -43,14 +43,14 @@ from uss_ray.pipelines.runtime.job import Job, JobResult, RunReport, run_job
 from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.pool import DECODE_CPUS
 from uss_ray.pipelines.runtime.progress import ProgressHook
-from uss_ray.pipelines.runtime.retry import POISON_REASON
+from uss_ray.pipelines.runtime.retry import POISON_REASON, STILL_GROWING_REASON
 from uss_ray.pipelines.runtime.run_state import Earlier
 from uss_ray.pipelines.runtime.stages import (
     Pass,
-    TableStream,
     cut_blocks,
     map_tables,
     map_with_actors,
+    rows_of,
     run_on_worker,
 )
 from uss_ray.records import INDEX_FOLDER, Recording
@@ -67,7 +67,6 @@ logger = logging.getLogger(__name__)
 
 _EXAMPLES = 60
 _SAME_ID = "recording: expected an id of its own, found that of another one in the input"
-_STILL_GROWING = f"{POISON_REASON}, and others came to the input meanwhile"
 _CHANGED = "recording: expected the content that was separated, found another"
 
 
@@ -289,15 +288,13 @@ class ArchiveJob(Job[RunSummary]):
     def quarantine(self, run: Pass) -> Iterator[Increment]:
         """See `Job`; they become failed rows of the index."""
         publisher = self.separator.publisher
-        missing: list[Recording] = []
-        for table in TableStream(self._undone(run)):
-            rows = table.select(["recording_uri", "recording_id"]).to_pylist()
-            missing += [Recording(**row) for row in rows]
-            if len(missing) > run.missing:
-                # Some have come since the last pass, and nobody tells which: the next run tries all of them.
-                yield Increment(unfinished=run.missing, unfinished_reason=_STILL_GROWING)
-                return
-        for recording in missing:
+        missing = rows_of(self._undone(run), ["recording_uri", "recording_id"], at_most=run.missing)
+        if missing is None:
+            # Some have come since the last pass, and nobody tells which: the next run tries all of them.
+            yield Increment(unfinished=run.missing, unfinished_reason=STILL_GROWING_REASON)
+            return
+        for row in missing:
+            recording = Recording(**row)
             failed = publisher.failed(recording, reason=POISON_REASON)
             publisher.commit_failed([failed], name=FAILED_PREFIX + index_name(recording))
             yield self._noted(failed_outcome(recording, reason=POISON_REASON))

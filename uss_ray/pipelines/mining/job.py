@@ -26,23 +26,23 @@ from uss_ray.pipelines.mining.listing import ClipListing
 from uss_ray.pipelines.mining.mine import MakeMiner, MinePackets
 from uss_ray.pipelines.mining.miners import load_vocabulary, make_miner, try_weights
 from uss_ray.pipelines.mining.outcome import STAGES, MiningReport
-from uss_ray.pipelines.mining.quarantine import quarantine_clips
+from uss_ray.pipelines.mining.quarantine import CLIP_COLUMNS, quarantine_clips, without_containers
 from uss_ray.pipelines.mining.request import MiningRequest
 from uss_ray.pipelines.mining.settle import MiningTotals, note_missing, settle, start_over
 from uss_ray.pipelines.mining.summary import MiningSummary
 from uss_ray.pipelines.runtime.counters import Increment
 from uss_ray.pipelines.runtime.job import Job, JobResult, RunReport, run_job
 from uss_ray.pipelines.runtime.options import JobOptions
-from uss_ray.pipelines.runtime.pool import DECODE_CPUS, LISTING_CPUS
+from uss_ray.pipelines.runtime.pool import DECODE_CPUS
 from uss_ray.pipelines.runtime.progress import ProgressHook
-from uss_ray.pipelines.runtime.retry import POISON_REASON
+from uss_ray.pipelines.runtime.retry import POISON_REASON, STILL_GROWING_REASON
 from uss_ray.pipelines.runtime.run_state import Earlier
 from uss_ray.pipelines.runtime.stages import (
     Pass,
-    TableStream,
     cut_blocks,
     map_tables,
     map_with_actors,
+    rows_of,
     run_on_worker,
     split_on_worker,
 )
@@ -196,17 +196,19 @@ class MiningJob(Job[MiningSummary]):
 
     def quarantine(self, run: Pass) -> Iterator[Increment]:
         """See `Job`; they become rejects."""
-        reports = map_tables(
-            self._listing.undone(run),
-            quarantine_clips,
-            cpus=LISTING_CPUS,
-            tells=run.state,
-            output=self.output,
-            reason=POISON_REASON,
+        missing = rows_of(
+            self._listing.undone(run), CLIP_COLUMNS, at_most=run.missing, are_items=without_containers
         )
-        for table in TableStream(reports):
-            for record in table.to_pylist():
-                yield from self.read(record)
+        if missing is None:
+            # Some have come since the last pass, and nobody tells which: the next run tries all of them.
+            yield Increment(unfinished=run.missing, unfinished_reason=STILL_GROWING_REASON)
+            return
+        output = self.output
+
+        def commit() -> MiningReport:
+            return quarantine_clips(missing, output=output, reason=POISON_REASON)
+
+        yield run_on_worker(commit, tells=run.state).increment()
 
     def finalise(self, *, is_complete: bool) -> Iterator[Increment]:
         """See `Job`; clips that no container held become rejects, and the rest gets a manifest and a page."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 POISON_REASON = "its worker died each time it was tried"
+STILL_GROWING_REASON = f"{POISON_REASON}, and others came to the input meanwhile"
 STOPPED_REASON = "the job was stopped before it began"
 
 _ISOLATED_PASSES = 2

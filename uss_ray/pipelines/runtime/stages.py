@@ -344,6 +344,22 @@ def _actors_of(executor: Any) -> list[Any]:
     return [actor for pool in pools for actor in (*pool._pending_actors.values(), *pool._running_actors)]
 
 
+def rows_of(
+    rows: ray.data.Dataset,
+    columns: Sequence[str],
+    *,
+    at_most: int,
+    are_items: Callable[[pa.Table], pa.Table] = lambda table: table,
+) -> list[dict[str, Any]] | None:
+    """Give some columns of all rows of a pipeline that are items; None if there are more of them than that."""
+    found: list[dict[str, Any]] = []
+    for table in TableStream(rows.select_columns(list(columns))):
+        found += are_items(table).to_pylist()
+        if len(found) > at_most:
+            return None
+    return found
+
+
 def run_on_worker(work: Callable[..., _T], *arguments: Any, tells: Any) -> _T:
     """Run a function in a task that takes no CPU, such as for memory that grows with the archive.
 

@@ -111,41 +111,47 @@ def train_on_ray(
 @contextmanager
 def _warnings_told(state: Any) -> Iterator[None]:
     """Log what workers warn of while the block runs: that they wait for a store."""
-    ended, warnings = threading.Event(), Warnings()
+    warnings = Warnings()
 
-    def tell() -> None:
+    def look() -> None:
         with suppress(RayError):  # the state is gone: so is the run
-            while not ended.wait(_LOOK_SECONDS):
-                warnings.say(ray.get(state.look.remote()))
+            warnings.say(ray.get(state.look.remote()))
 
-    thread = threading.Thread(target=tell, name="warnings", daemon=True)
-    thread.start()
-    try:
+    with _looking(look, seconds=_LOOK_SECONDS, name="warnings"):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 @contextmanager
 def _lines_told(run: Store, on_step: OnStep) -> Iterator[None]:
     """Tell of the lines that come to the metrics of a run while the block runs."""
     options = run.options.replace(patience_seconds=_LOOK_PATIENCE_SECONDS)
-    ended, place = threading.Event(), Store(run.root, options, OutputError) / METRICS_NAME
+    place = Store(run.root, options, OutputError) / METRICS_NAME
     told = max((line["step"] for line in read_lines(place)), default=0)
 
-    def tell() -> None:
+    def look() -> None:
         nonlocal told
+        with suppress(UssRayError):  # a store that is away; the next look sees more
+            for line in read_lines(place):
+                if line["step"] > told:
+                    told = line["step"]
+                    on_step(told, line)
+
+    with _looking(look, seconds=_LOOK_AWAY_SECONDS if run.is_remote else _LOOK_SECONDS, name="lines"):
+        yield
+
+
+@contextmanager
+def _looking(look: Callable[[], None], *, seconds: float, name: str) -> Iterator[None]:
+    """Look now and then while the block runs, in a thread, and once more when it has ended."""
+    ended = threading.Event()
+
+    def run() -> None:
         is_over = False
         while not is_over:
-            is_over = ended.wait(_LOOK_AWAY_SECONDS if run.is_remote else _LOOK_SECONDS)
-            with suppress(UssRayError):  # a store that is away; the next look sees more
-                for line in read_lines(place):
-                    if line["step"] > told:
-                        told = line["step"]
-                        on_step(told, line)
+            is_over = ended.wait(seconds)
+            look()
 
-    thread = threading.Thread(target=tell, name="lines", daemon=True)
+    thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()
     try:
         yield

@@ -37,7 +37,7 @@ function letIn() {
   }, { once: true }));
 }
 
-/** One request; `onSent` hears which part of the body has gone. */
+/** `onSent` hears which part of the body has gone. */
 function once(path, { method = 'GET', body, onSent, signal } = {}) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
@@ -101,7 +101,7 @@ async function send(path, { body, name, doing, read = ask, stop = new AbortContr
   }
 }
 
-/** A place shows the answer to the last question, and drops all others. */
+/** A place shows the answer to the last question alone. */
 async function latest(place, answer) {
   const turn = turns[place] = (turns[place] ?? 0) + 1, told = $(`${place}-say`) ?? {};
   $(place).ariaBusy = true;
@@ -142,7 +142,7 @@ const take = attempt(async (recording, name) => {
   mark();
   for (const id of ['heard', 'found', 'picture']) show(id, false);
   const [told, { classes }] = await latest('found', Promise.all([
-    send('v1/tag?spectrogram=true', { body: recording.slice(), name, doing: 'Listening to', stop }), ask('v1/classes'), look(recording),
+    send('v1/tag?spectrogram=true', { body: recording.slice(), name, doing: 'Listening to', stop }), ask('v1/classes'), look(recording, stop),
   ]));
   Object.assign($('picture'), { src: told.spectrogram, hidden: false });
   show('heard');
@@ -154,8 +154,9 @@ const take = attempt(async (recording, name) => {
 const takeFirst = ([file]) => file && take(file, file.name);
 
 /** What this browser cannot read, or would not hold, the service may. */
-async function look(recording) {
+async function look(recording, turn) {
   const player = $('original'), { limits } = await about();
+  if (turn !== state.listening) return; // overtaken
   URL.revokeObjectURL(player.src);
   await new Promise(resolve => {
     player.onloadedmetadata = player.onerror = resolve;
@@ -163,7 +164,7 @@ async function look(recording) {
   });
   const isLong = player.duration > limits.decoded_seconds && player.duration < Infinity;
   const sound = isLong ? null : await new OfflineAudioContext(1, 1, 44100).decodeAudioData(await recording.arrayBuffer()).catch(() => null);
-  if (recording !== state.recording) return;
+  if (turn !== state.listening) return;
   state.sound = sound;
   for (const id of ['heard', 'original', 'stretch']) show(id, sound);
   if (sound) $('from').max = $('to').max = sound.duration.toFixed(1);
@@ -185,7 +186,7 @@ async function record() {
     const parts = blocks.map(block => pcm(block[0].length * channels, at => block[at % channels][Math.floor(at / channels)]));
     return take(wav(parts, { channels, rate: context.sampleRate }), 'what was recorded');
   }
-  if (recorder) return undefined; // one microphone is on its way
+  if (recorder) return undefined; // it is on its way
   recorder = {};
   let stream;
   try {
@@ -314,7 +315,7 @@ async function showJobs() {
   jobs.sort((a, b) => b.created_at - a.created_at);
   $('job-list').replaceChildren(...jobs.map(job => make('li', {}, make('button', { 'data-job': job.id }, job.input.uri),
     note(` ${job.status}${job.reason ? `: ${job.reason}` : ''}, ${job.finished} of ${job.found} recordings${job.failed ? `, ${job.failed} failed` : ''} · ${new Date(1000 * job.created_at).toLocaleString()}`))));
-  if (!jobs.length) $('job-list-say').textContent = 'None yet. Archives are separated by POST /v1/jobs.';
+  if (!jobs.length) $('job-list-say').textContent = 'None yet. POST /v1/jobs separates archives.';
 }
 
 function showJob(job) {
@@ -341,7 +342,7 @@ async function showMore(cursor = state.next) {
   }
   state.next = page.next;
   show('further', page.next !== null);
-  if (page.next !== null && !page.recordings.length) return showMore(); // of what is rare there may be none yet
+  if (page.next !== null && !page.recordings.length) return showMore(); // of rare ones there may be none yet
   $('recordings-say').append(list.children.length ? '' : 'Nothing was heard. ', page.is_whole ? '' : 'Some may be missing: the job went on.');
 }
 
@@ -392,7 +393,7 @@ async function open(id, of = '') {
   fill(pictures);
 }
 
-/** One after the other: sound needs one of a browser's six connections at once. */
+/** One at a time: sound needs one of a browser's six connections. */
 async function fill(pictures) {
   for (const [image, url] of pictures) {
     while (image.isConnected && !image.src) {

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.unit.pipelines.tables import Tables, take_tables
 from uss_ray.api.request import Query, request_with
 from uss_ray.pipelines.archive import job as job_module
 from uss_ray.pipelines.archive.job import ArchiveJob, page_trouble
@@ -90,9 +91,9 @@ def test_what_came_after_the_last_pass_is_not_called_poison(
     job: ArchiveJob, monkeypatch: pytest.MonkeyPatch, listed: list[str], told: list[str]
 ) -> None:
     """Nobody can tell then which of them have killed a worker, and which were never tried."""
-    tables = [pa.table({"recording_uri": [name], "recording_id": [name]}) for name in listed]
-    monkeypatch.setattr(job_module, "TableStream", iter)
-    monkeypatch.setattr(job, "_undone", lambda _run: tables)
+    take_tables(monkeypatch)
+    tables = [pa.table({"recording_uri": [name], "recording_id": [name], "data": [b""]}) for name in listed]
+    monkeypatch.setattr(job, "_undone", lambda _run: Tables(tables))
     publisher = job.separator.publisher = Noting()  # type: ignore[misc, assignment]
     counters = Counters()
     for increment in job.quarantine(SimpleNamespace(missing=2)):  # type: ignore[arg-type]

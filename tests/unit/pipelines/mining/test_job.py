@@ -5,16 +5,21 @@ from __future__ import annotations
 from dataclasses import asdict
 from types import SimpleNamespace
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from tests.unit.pipelines.mining.made import CLIPS, mined
+from tests.unit.pipelines.tables import Tables, take_tables
 from uss_ray.errors import DataError
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.mining import job as job_module
+from uss_ray.pipelines.mining.clips import CLIP_SCHEMA, NO_ROW
 from uss_ray.pipelines.mining.job import MiningJob
 from uss_ray.pipelines.mining.listing import ClipListing
 from uss_ray.pipelines.mining.outcome import MiningReport
 from uss_ray.pipelines.mining.request import MiningRequest
+from uss_ray.pipelines.runtime.counters import Counters
 from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.pool import WorkerPool
 from uss_ray.pipelines.runtime.stages import Pass
@@ -81,6 +86,27 @@ def test_what_is_done_counts_where_the_run_is_about_it(make_job) -> None:
     assert (ledger.known, known.skipped, known.failed_before) == (2, 1, 0)
     job.start_over()
     assert job.ledger_reader()()[1].skipped == 0
+
+
+@pytest.mark.parametrize(
+    ("listed", "rejected"), [([0, 3], [0, 3]), ([3], [3]), ([0, NO_ROW, 3], [0, 3]), ([0, 3, 4], [])]
+)
+def test_what_came_after_the_last_pass_is_not_called_poison(
+    make_job, monkeypatch: pytest.MonkeyPatch, listed: list[int], rejected: list[int]
+) -> None:
+    """Nobody can tell then which of them have killed a worker, and which were never tried."""
+    take_tables(monkeypatch)
+    monkeypatch.setattr(job_module, "run_on_worker", lambda action, tells: action())
+    rows = [{"row": row, "clip_id": f"clip{row}", "location": "a.tar"} for row in listed]
+    tables = [pa.Table.from_pylist([row], schema=CLIP_SCHEMA) for row in rows]
+    monkeypatch.setattr(ClipListing, "undone", lambda _listing, _run: Tables(tables))
+    job, counters = make_job(), Counters()
+    for increment in job.quarantine(run_of(missing=2)):
+        counters.add(increment)
+    ledger, _ = job.ledger_reader()()
+    assert np.flatnonzero(ledger.failed).tolist() == rejected
+    assert (counters.failed, counters.unfinished) == (len(rejected), 0 if rejected else 2)
+    assert counters.exit_code() != 0
 
 
 @pytest.mark.parametrize(("is_complete", "missing"), [(True, CLIPS - 2), (False, 0)])

@@ -9,29 +9,16 @@ from uss_ray.errors import OutputError
 from uss_ray.pipelines.mining import quarantine
 from uss_ray.pipelines.mining.clips import CLIP_SCHEMA, NO_ROW
 from uss_ray.pipelines.mining.outcome import MiningReport
-from uss_ray.pipelines.mining.quarantine import quarantine_clips
+from uss_ray.pipelines.mining.quarantine import CLIP_COLUMNS, quarantine_clips, without_containers
 from uss_ray.store.store import Store
 
 
 def clips(*rows):
-    values = {
-        "start_seconds": 0.0,
-        "end_seconds": 4.0,
-        "class_indexes": [0],
-        "location": "a.tar",
-        "holds": "either",
-    }
-    records = [{**values, "row": row, "clip_id": f"clip{row}"} for row in rows]
-    return pa.Table.from_pylist(records, schema=CLIP_SCHEMA)
-
-
-def report_of(table):
-    (record,) = table.to_pylist()
-    return MiningReport.from_record(record)
+    return [{"row": row, "clip_id": f"clip{row}", "content_tag": None} for row in rows]
 
 
 def test_each_clip_is_committed_with_the_reason(tmp_path):
-    report = report_of(quarantine_clips(clips(3, NO_ROW, 5), output=Store(tmp_path), reason="it kills"))
+    report = quarantine_clips(clips(3, 5), output=Store(tmp_path), reason="it kills")
     assert (report.failed, report.failures) == (2, ("it kills", "it kills"))
     (file,) = (tmp_path / "rejects").glob("*.parquet")
     rows = pq.read_table(file).to_pylist()
@@ -42,7 +29,9 @@ def test_each_clip_is_committed_with_the_reason(tmp_path):
 
 
 def test_a_broken_container_is_no_clip(tmp_path):
-    assert report_of(quarantine_clips(clips(NO_ROW), output=Store(tmp_path), reason="")) == MiningReport()
+    table = pa.Table.from_pylist(clips(3, NO_ROW))
+    assert without_containers(table).to_pylist() == clips(3)
+    assert quarantine_clips([], output=Store(tmp_path), reason="") == MiningReport()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -51,5 +40,9 @@ def test_clips_that_cannot_be_committed_stay_unfinished(tmp_path, monkeypatch):
         raise OutputError("out", expected="room", found="none")
 
     monkeypatch.setattr(quarantine, "commit_failed", refuse)
-    report = report_of(quarantine_clips(clips(3), output=Store(tmp_path), reason="it kills"))
+    report = quarantine_clips(clips(3), output=Store(tmp_path), reason="it kills")
     assert (report.failed, report.unfinished, report.reason) == (0, 1, "out: expected room, found none")
+
+
+def test_they_are_known_by_columns_that_clips_have():
+    assert set(CLIP_COLUMNS) <= set(CLIP_SCHEMA.names)
