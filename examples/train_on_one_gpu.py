@@ -48,10 +48,10 @@ from uss_ray.datasets.segments import ClipRecord, read_segments
 from uss_ray.errors import DataError, UssRayError
 from uss_ray.mining.clip_miner import ClipMiner, WeakClip
 from uss_ray.mining.settings import MiningSettings
-from uss_ray.models.network_settings import ResUNetConfig, UNetConfig
+from uss_ray.models.network_settings import BandedResUNetConfig, ResUNetConfig
 from uss_ray.models.panns import Panns
 from uss_ray.models.panns_settings import PannsConfig
-from uss_ray.models.resunet import ResUNet
+from uss_ray.models.resunet import BandedResUNet, ResUNet, in_bands
 from uss_ray.models.specifications import ClassListId
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.store.store import Store
@@ -394,13 +394,13 @@ def train_separator(options: argparse.Namespace, data: Data, device: torch.devic
             data, locate_weights(options.tagger), device=device, all_labels=options.begin is None
         )
         print(len(anchors.catalogue), "anchors of", len(anchors.catalogue.classes), "classes", flush=True)
-    begun = None if options.begin is None else _separator_of(options.begin)
+    begun = None if options.begin is None else _separator_of(options.begin, banded=options.banded)
     chosen, steps = options.widths[0], options.steps
     if not steps:
         chosen, a_second = _choose(options, data, anchors, device=device)
         left = options.seconds - (time.monotonic() - began) - options.end_seconds
         steps = int(a_second * left * _SPARE)
-    shape = _shape(chosen) if begun is None else begun.config
+    shape = _shape(chosen, banded=options.banded) if begun is None else begun.config
     recipe = _separator_recipe(options, shape, steps=steps, minute=max(1, steps // 7))
     task = ResidentSeparatorTask(recipe, anchors, vocabulary=data.vocabulary, device=device)
     if begun is not None:
@@ -417,11 +417,11 @@ def train_separator(options: argparse.Namespace, data: Data, device: torch.devic
         )
 
 
-def _separator_of(weights: str) -> ResUNet:
+def _separator_of(weights: str, *, banded: bool) -> ResUNet | BandedResUNet:
     found = read_folder(locate_weights(weights)).separator
-    if not isinstance(found, ResUNet):
+    if not isinstance(found, ResUNet | BandedResUNet):
         raise DataError(f"weights {weights}", expected="a ResUNet that separates", found=type(found).__name__)
-    return found
+    return in_bands(found) if banded and isinstance(found, ResUNet) else found
 
 
 def _choose(
@@ -430,7 +430,9 @@ def _choose(
     """Try each width; give the last that makes enough items, and its steps a second."""
     found: list[tuple[str, float]] = []
     for width in options.widths:
-        recipe = _separator_recipe(options, _shape(width), steps=1_000_000, minute=1_000_000)
+        recipe = _separator_recipe(
+            options, _shape(width, banded=options.banded), steps=1_000_000, minute=1_000_000
+        )
         task = ResidentSeparatorTask(recipe, anchors, vocabulary=data.vocabulary, device=device)
         a_second = pace(task, recipe.fit, seconds=options.trial_seconds, folder=options.work / "pace")
         memory = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else 0.0
@@ -440,15 +442,16 @@ def _choose(
     return found[-1]
 
 
-def _shape(width: str) -> ResUNetConfig:
+def _shape(width: str, *, banded: bool) -> ResUNetConfig | BandedResUNetConfig:
     channels, hop = _WIDTHS[width]
-    return ResUNetConfig(
+    kind = BandedResUNetConfig if banded else ResUNetConfig
+    return kind(
         channels=channels, bottleneck_channels=channels[-1], stem_channels=channels[0], hop_samples=hop
     )
 
 
 def _separator_recipe(
-    options: argparse.Namespace, shape: ResUNetConfig | UNetConfig, *, steps: int, minute: int
+    options: argparse.Namespace, shape: ResUNetConfig | BandedResUNetConfig, *, steps: int, minute: int
 ) -> SeparatorRecipe:
     hop = shape.hop_samples
     pooled = hop * 32
@@ -535,6 +538,9 @@ def main() -> None:
     parser.add_argument("--absent", type=float, default=0.12, help="share of items without their target")
     parser.add_argument("--average", type=float, default=0.999, help="decay of the moving average")
     parser.add_argument("--widths", nargs="+", choices=sorted(_WIDTHS), default=["8", "12", "16"])
+    parser.add_argument(
+        "--banded", action="store_true", help="bins of high frequencies brought together in bands"
+    )
     parser.add_argument("--least-items", type=float, default=200_000)
     parser.add_argument("--trial-seconds", type=float, default=_TRIAL_SECONDS)
     parser.add_argument("--end-seconds", type=float, default=20.0, help="left for the export")

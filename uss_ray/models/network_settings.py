@@ -78,6 +78,47 @@ class ResUNetConfig(_UNetConfig):
     architecture: Literal["resunet"] = "resunet"
 
 
+class _BandsConfig(Settings):
+    """How the bins of an STFT are brought together."""
+
+    band_widths: tuple[Count, ...]
+    bands_of_width: tuple[Count, ...]
+    window_samples: Count
+
+    def _check_bands(self, item: str) -> None:
+        widths, counts = self.band_widths, self.bands_of_width
+        bins = sum(width * bands for width, bands in zip(widths, counts, strict=False))
+        if len(counts) != len(widths) or bins != self.window_samples // 2:
+            raise ConfigError(
+                f"{item} bands_of_width",
+                expected=f"{len(widths)} numbers of bands that hold {self.window_samples // 2} bins",
+                found=f"{counts}, {bins} bins",
+            )
+
+
+class BandedResUNetConfig(_UNetConfig, _BandsConfig):
+    """Size and geometry of a residual U-Net on bands that get wider with frequency."""
+
+    architecture: Literal["banded-resunet"] = "banded-resunet"
+    band_widths: tuple[Count, ...] = Field(
+        default=(1, 2, 4, 8), description="Bins in a band, from the lowest bands to the highest."
+    )
+    bands_of_width: tuple[Count, ...] = Field(
+        default=(128, 64, 64, 64), description="How many bands there are of each width."
+    )
+
+    @model_validator(mode="after")
+    def _check_banded(self) -> Self:
+        self._check_bands("banded ResUNet")
+        if sum(self.bands_of_width) % 2 ** len(self.channels):
+            raise ConfigError(
+                "banded ResUNet bands_of_width",
+                expected=f"a sum divisible by {2 ** len(self.channels)} for {len(self.channels)} stages",
+                found=f"{sum(self.bands_of_width)}",
+            )
+        return self
+
+
 class UNetConfig(_UNetConfig):
     """Size and geometry of a U-Net without residual connections; the defaults are those of the ResUNet30."""
 
@@ -109,7 +150,7 @@ class ConvTasNetConfig(Settings):
         return self
 
 
-class BandSplitConfig(Settings):
+class BandSplitConfig(_BandsConfig):
     """Size of a band-split transformer, whose trunk hears a mixture once and whose head runs for each target."""
 
     architecture: Literal["band-split"] = "band-split"
@@ -136,14 +177,8 @@ class BandSplitConfig(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> BandSplitConfig:
-        bins = sum(width * bands for width, bands in zip(self.band_widths, self.bands_of_width, strict=False))
+        self._check_bands("band-split")
         checks = (
-            (
-                "bands_of_width",
-                len(self.bands_of_width) == len(self.band_widths) and bins == self.window_samples // 2,
-                f"{len(self.band_widths)} numbers of bands that hold {self.window_samples // 2} bins",
-                f"{self.bands_of_width}, {bins} bins",
-            ),
             ("heads", self.channels % self.heads == 0, f"a divisor of {self.channels}", self.heads),
             ("kernel_size", self.kernel_size % 2 == 1, "an odd number", self.kernel_size),
         )
@@ -186,7 +221,7 @@ class AdaptorConfig(Settings):
 
 
 SeparatorConfig = Annotated[
-    ResUNetConfig | UNetConfig | OpenUnmixConfig | ConvTasNetConfig | BandSplitConfig,
+    ResUNetConfig | BandedResUNetConfig | UNetConfig | OpenUnmixConfig | ConvTasNetConfig | BandSplitConfig,
     Field(discriminator="architecture"),
 ]
 """Type of a setting that chooses a separator."""

@@ -22,6 +22,7 @@ from uss_ray.models.htsat import Htsat
 from uss_ray.models.htsat_settings import HtsatConfig
 from uss_ray.models.network_settings import (
     AdaptorConfig,
+    BandedResUNetConfig,
     BandSplitConfig,
     ConvTasNetConfig,
     OpenUnmixConfig,
@@ -32,7 +33,7 @@ from uss_ray.models.open_unmix import OpenUnmix
 from uss_ray.models.panns import Panns
 from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.models.query_net import Adaptor
-from uss_ray.models.resunet import ResUNet, UNet
+from uss_ray.models.resunet import BandedResUNet, ResUNet, UNet
 
 Role = Literal["tagger", "detector", "query", "adaptor", "separator"]
 """What a network is to a weights folder. A detector is a tagger that says when; the query net begins with a tagger of
@@ -104,6 +105,7 @@ register("tagger", PannsConfig)(Panns)
 register("tagger", HtsatConfig)(Htsat)
 register("adaptor", AdaptorConfig)(Adaptor)
 register("separator", ResUNetConfig)(ResUNet)
+register("separator", BandedResUNetConfig)(BandedResUNet)
 register("separator", UNetConfig)(UNet)
 register("separator", OpenUnmixConfig)(OpenUnmix)
 register("separator", ConvTasNetConfig)(ConvTasNet)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from uss_ray.models.conditioned import SpectralSeparator
 from uss_ray.models.film import Film, Modulation
-from uss_ray.models.network_settings import ResUNetConfig, UNetConfig
+from uss_ray.models.network_settings import BandedResUNetConfig, ResUNetConfig, UNetConfig
 
 _NORM_MOMENTUM = 0.01
 _LEAK = 0.01
@@ -138,7 +138,10 @@ def complex_mask(gain: Tensor, real: Tensor, imag: Tensor) -> Tensor:
     return torch.complex(gain * real, gain * imag)
 
 
-class _UNet(SpectralSeparator[ResUNetConfig | UNetConfig]):
+UNetSettings = ResUNetConfig | BandedResUNetConfig | UNetConfig
+
+
+class SpectrogramUNet(SpectralSeparator[UNetSettings]):
     """Separate the source that a condition describes.
 
     The network reads the magnitude and gives three maps: a magnitude mask (sigmoid) and a phase rotation (two tanh,
@@ -148,10 +151,10 @@ class _UNet(SpectralSeparator[ResUNetConfig | UNetConfig]):
 
     residual: bool
 
-    def __init__(self, config: ResUNetConfig | UNetConfig) -> None:
+    def __init__(self, config: UNetSettings) -> None:
         super().__init__(config)
         blocks = config.blocks_per_stage
-        self.norm = nn.BatchNorm2d(self.stft.bins, momentum=_NORM_MOMENTUM)
+        self.norm = nn.BatchNorm2d(self._heard_rows(), momentum=_NORM_MOMENTUM)
         self.stem = nn.Conv2d(1 if config.passes == 1 else 2, config.stem_channels, 1)
         widths = (config.stem_channels, *config.channels)
         self.encoder = nn.ModuleList(
@@ -184,6 +187,18 @@ class _UNet(SpectralSeparator[ResUNetConfig | UNetConfig]):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
+    def _heard_rows(self) -> int:
+        """Tell how many rows `_hear` gives to the norm."""
+        return self.stft.bins
+
+    def _hear(self, magnitude: Tensor) -> Tensor:
+        """Norm a magnitude of shape (batch, 1, frames, bins); give as many rows in its last axis as are pooled."""
+        return self.norm(magnitude.transpose(1, 3)).transpose(1, 3)[..., :-1]
+
+    def _mask(self, mask: Tensor) -> Tensor:
+        """Give a mask over those rows to all bins but the topmost."""
+        return mask
+
     @property
     def time_grid_samples(self) -> int:
         """Samples between two positions that the pooling treats alike."""
@@ -199,8 +214,7 @@ class _UNet(SpectralSeparator[ResUNetConfig | UNetConfig]):
         frames = spectrogram.shape[-2]
         power = torch.view_as_real(spectrogram).square().sum(-1)
         magnitude = power.clamp(min=_POWER_FLOOR).sqrt()
-        heard = self.norm(magnitude.transpose(1, 3)).transpose(1, 3)
-        heard = F.pad(heard[..., :-1], (0, 0, 0, -frames % self.config.time_pooling))
+        heard = F.pad(self._hear(magnitude), (0, 0, 0, -frames % self.config.time_pooling))
         film, (before, after) = self.film(condition, activity), self._unsteered
         seen = torch.zeros_like(heard)
         made = []
@@ -210,7 +224,7 @@ class _UNet(SpectralSeparator[ResUNetConfig | UNetConfig]):
             maps = self.head(self._unet(self.stem(maps), steered))[:, :, :frames].float()
             gain, real, imag = torch.sigmoid(maps[:, 0:1]), torch.tanh(maps[:, 1:2]), torch.tanh(maps[:, 2:3])
             seen = F.pad(gain.detach(), (0, 0, 0, heard.shape[2] - frames))
-            made.append(F.pad(complex_mask(gain, real, imag), (0, 1)))
+            made.append(F.pad(self._mask(complex_mask(gain, real, imag)), (0, 1)))
         return made
 
     def _unet(self, maps: Tensor, steered: Iterator[Modulation | None]) -> Tensor:
@@ -235,7 +249,7 @@ class _UNet(SpectralSeparator[ResUNetConfig | UNetConfig]):
         ]
 
 
-class ResUNet(_UNet):
+class ResUNet(SpectrogramUNet):
     """Separate the source that a condition describes, with residual blocks.
 
     Parameters
@@ -253,7 +267,77 @@ class ResUNet(_UNet):
         super().__init__(config)
 
 
-class UNet(_UNet):
+class BandedResUNet(SpectrogramUNet):
+    """A ResUNet that sees, and masks, bands of bins: fewer of them the higher they lie.
+
+    Parameters
+    ----------
+    config : BandedResUNetConfig
+
+    Notes
+    -----
+    A convolution costs the same in each row of a spectrogram, and most rows of a linear one lie where hearing resolves
+    least. A band is heard as its root mean square, and its bins share a mask; what an ideal mask loses by that is in
+    docs/log.md.
+    """
+
+    residual = True
+
+    def __init__(self, config: BandedResUNetConfig) -> None:
+        self._bands = tuple(zip(config.bands_of_width, config.band_widths, strict=True))
+        super().__init__(config)
+
+    def _heard_rows(self) -> int:
+        return sum(count for count, _ in self._bands)
+
+    def _hear(self, magnitude: Tensor) -> Tensor:
+        level = self.mean_of_bands(magnitude[..., :-1].square()).sqrt()
+        return self.norm(level.transpose(1, 3)).transpose(1, 3)
+
+    def mean_of_bands(self, bins: Tensor) -> Tensor:
+        """Take the mean over the bins of each band: (..., bins below the topmost) to (..., bands)."""
+        groups = bins.split([count * width for count, width in self._bands], dim=-1)
+        means = [
+            group.unflatten(-1, band).mean(dim=-1) for group, band in zip(groups, self._bands, strict=True)
+        ]
+        return torch.cat(means, dim=-1)
+
+    def _mask(self, mask: Tensor) -> Tensor:
+        groups = mask.split([count for count, _ in self._bands], dim=-1)
+        return torch.cat(
+            [
+                group.repeat_interleave(width, dim=-1)
+                for group, (_, width) in zip(groups, self._bands, strict=True)
+            ],
+            dim=-1,
+        )
+
+
+def in_bands(network: ResUNet, **bands: tuple[int, ...]) -> BandedResUNet:
+    """Give a network on bands that begins with the parameters of one on bins.
+
+    Parameters
+    ----------
+    network : ResUNet
+    **bands
+        Fields `band_widths` and `bands_of_width` of the settings.
+
+    Returns
+    -------
+    BandedResUNet
+        What its convolutions see is what they saw only where bands are bins; the rest has to be trained, and the norm
+        statistics settled.
+    """
+    made = BandedResUNet(BandedResUNetConfig(**network.config.model_dump(exclude={"architecture"}) | bands))
+    state = {name: tensor.float() for name, tensor in network.state_dict().items()}
+    for name in ("norm.weight", "norm.bias", "norm.running_mean", "norm.running_var"):
+        state[name] = made.mean_of_bands(state[name][:-1])
+    state["norm.num_batches_tracked"] = network.norm.num_batches_tracked
+    made.load_state_dict(state)
+    return made
+
+
+class UNet(SpectrogramUNet):
     """The same without what makes it residual, to compare it with.
 
     Parameters

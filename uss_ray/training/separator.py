@@ -24,7 +24,7 @@ from uss_ray.models.memory import lay_out_channels_last
 from uss_ray.models.protocols import Separator, hears_activity
 from uss_ray.models.query_net import Adaptor, bottleneck_of, bottleneck_size, make_condition
 from uss_ray.models.registry import build_network, describe_network
-from uss_ray.models.resunet import ResUNet, UNet
+from uss_ray.models.resunet import SpectrogramUNet
 from uss_ray.models.specifications import ConditionKind
 from uss_ray.models.tagging import AudioTagger
 from uss_ray.ontology.vocabulary import Vocabulary
@@ -111,7 +111,7 @@ class ConditionedSeparator(nn.Module):
         """Separate mixtures of shape (batch, samples); give what came of each pass, the last one last."""
         conditions = self.conditions(bottlenecks, queries)
         heard = () if activity is None else (activity,)
-        if isinstance(self.separator, ResUNet | UNet):
+        if isinstance(self.separator, SpectrogramUNet):
             return self.separator.estimates_of_passes(mixtures, conditions, *heard)
         return [self.separator(mixtures, conditions, *heard)]
 
