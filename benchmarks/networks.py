@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from uss_ray.models.network_settings import (
+    BandedResUNetConfig,
     BandSplitConfig,
     ConvTasNetConfig,
     OpenUnmixConfig,
@@ -37,6 +38,8 @@ NETWORKS = {
     "ResUNet30, bottleneck steered alone": ResUNetConfig(film_places="bottleneck"),
     "ResUNet30, two passes": ResUNetConfig(passes=2),
     "ResUNet of the starter, hop 1000": ResUNetConfig(**_STARTER, hop_samples=1000),
+    "ResUNet30 on bands": BandedResUNetConfig(),
+    "ResUNet of the starter, hop 1000, on bands": BandedResUNetConfig(**_STARTER, hop_samples=1000),
     "U-Net": UNetConfig(),
     "Open-Unmix": OpenUnmixConfig(),
     "Conv-TasNet": ConvTasNetConfig(),

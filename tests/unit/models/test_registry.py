@@ -53,6 +53,7 @@ def test_every_architecture_is_made_from_what_it_is_described_by(role: Any) -> N
         "panns": {"block_channels": (2, 2), "embedding_size": 4},
         "htsat": {"channels": 8, "image_size": 64, "stage_blocks": (1, 1), "stage_heads": (1, 2)},
         "resunet": {"channels": (2, 2), "bottleneck_channels": 2, "stem_channels": 2},
+        "banded-resunet": {"channels": (2, 2), "bottleneck_channels": 2, "stem_channels": 2},
         "unet": {"channels": (2, 2), "bottleneck_channels": 2, "stem_channels": 2},
         "open-unmix": {"hidden_channels": 4, "layers": 1},
         "band-split": {"channels": 4, "hidden_channels": 4, "trunk_blocks": 1},
@@ -121,6 +122,6 @@ def test_a_setting_that_is_left_out_is_not_guessed() -> None:
 def test_a_network_of_no_known_class_is_refused() -> None:
     with pytest.raises(
         ConfigError,
-        match=r"separator: expected a network of resunet or unet or .*, found Linear",
+        match=r"separator: expected a network of resunet or banded-resunet or .*, found Linear",
     ):
         describe_network("separator", nn.Linear(1, 1))

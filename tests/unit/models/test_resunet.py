@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import repeat
 
 import pytest
 import torch
 
 from uss_ray.errors import ConfigError
-from uss_ray.models.network_settings import ResUNetConfig, UNetConfig
-from uss_ray.models.resunet import ResUNet, UNet
+from uss_ray.models.network_settings import BandedResUNetConfig, ResUNetConfig, UNetConfig
+from uss_ray.models.resunet import BandedResUNet, ResUNet, UNet, in_bands
 
 TINY = ResUNetConfig(
     condition_size=5,
@@ -104,6 +105,54 @@ def test_the_bottleneck_alone_can_be_steered() -> None:
     assert not torch.allclose(one, other)
 
 
+BANDS = {"band_widths": (1, 2, 8), "bands_of_width": (32, 16, 8)}
+
+
+def banded(**changes: object) -> BandedResUNet:
+    torch.manual_seed(0)
+    fields = {key: value for key, value in TINY.__dict__.items() if key != "architecture"}
+    return BandedResUNet(BandedResUNetConfig(**(fields | BANDS | changes)))  # type: ignore[arg-type]
+
+
+def test_bands_of_one_bin_are_a_resunet() -> None:
+    model = tiny().train()
+    mixture, condition = torch.randn(2, 3000), torch.rand(2, 5)
+    model(mixture, condition)  # statistics of its own
+    same = in_bands(model.eval(), band_widths=(1,), bands_of_width=(128,)).eval()
+    with torch.inference_mode():
+        torch.testing.assert_close(same(mixture, condition), model(mixture, condition))
+
+
+def test_the_bins_of_a_band_are_heard_and_masked_as_one() -> None:
+    model = banded().eval()
+    spectrogram = model.stft(torch.randn(2, 1, 3000))
+    turned = spectrogram.clone()
+    turned[..., [64, 71]] = turned[..., [71, 64]]  # two bins of one band
+    with torch.inference_mode():
+        masks, others = (model.masks(each, torch.full((2, 5), 0.5)) for each in (spectrogram, turned))
+        assert model(torch.randn(1, 99), torch.rand(1, 5)).isfinite().all()
+    torch.testing.assert_close(masks, others)
+    assert masks.shape == spectrogram.shape
+    low, middle, high, top = masks.split((32, 32, 64, 1), dim=-1)
+    assert (low[..., 1:] != low[..., :-1]).any()
+    assert (middle[..., ::2] == middle[..., 1::2]).all()
+    assert (high.unflatten(-1, (8, 8)) == high[..., ::8].unsqueeze(-1)).all()
+    assert not top.any()
+
+
+def test_bands_begin_with_the_parameters_of_a_network_on_bins() -> None:
+    model = tiny()
+    with torch.no_grad():
+        model.norm.weight.copy_(torch.arange(129.0))
+    made = in_bands(model, **BANDS)
+    assert made.norm.weight[[0, 31, 32, 55]].tolist() == [0.0, 31.0, 32.5, 123.5]
+    assert all(
+        torch.equal(tensor, model.state_dict()[name])
+        for name, tensor in made.state_dict().items()
+        if not name.startswith("norm.")
+    )
+
+
 def test_a_plain_u_net_has_no_way_past_its_convolutions() -> None:
     config = UNetConfig(**{key: value for key, value in TINY.__dict__.items() if key != "architecture"})
     model = UNet(config)
@@ -117,8 +166,9 @@ def test_a_plain_u_net_has_no_way_past_its_convolutions() -> None:
         assert not model.bottleneck(torch.rand(1, 8, 4, 4), repeat(None)).any()
 
 
-def test_every_parameter_is_trained() -> None:
-    model = tiny().train()
+@pytest.mark.parametrize("make", [tiny, banded])
+def test_every_parameter_is_trained(make: Callable[[], torch.nn.Module]) -> None:
+    model = make().train()
     model(torch.randn(2, 3000), torch.rand(2, 5)).square().sum().backward()
     without = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     # The bias of the gain, real and imaginary maps always has a gradient; convolutions before a norm do too.

@@ -41,6 +41,7 @@ TINY: dict[str, dict[str, Any]] = {
     "htsat": {"channels": 2, "stage_blocks": (1, 1), "stage_heads": (1, 2), "image_size": 64},
 }
 TINY["unet"] = TINY["resunet"]
+TINY["banded-resunet"] = TINY["resunet"] | {"band_widths": (1, 2), "bands_of_width": (16, 24)}
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ COMPARISONS = {
     "latent_finetuned latent_finetuned_adaptor latent_finetuned_shortcut latent_htsat latent_random latent_scratch "
     "latent_scratch_cnn10 latent_scratch_htsat latent_scratch_shortcut hard hard_adaptor own class_mean "
     "foreign_openl3 foreign_speaker foreign_wav2vec",
-    "separator": "resunet60 resunet_half unet conv_tasnet open_unmix band_split",
+    "separator": "resunet60 resunet_half banded_resunet unet conv_tasnet open_unmix band_split",
     "seconds": "0.5 1 4 6 8 10",
     "anchors": "random outside balanced",
     "steps": "1000000",

@@ -196,7 +196,7 @@ def test_a_network_from_outside_is_written_and_read_like_any_other(
     monkeypatch.undo()
     with pytest.raises(
         WeightsError,
-        match=r"expected resunet or unet or open-unmix or conv-tasnet or band-split, found 'gain'",
+        match=r"expected resunet or banded-resunet or unet or open-unmix or conv-tasnet or band-split, found 'gain'",
     ):
         read_folder(folder)
 
@@ -268,7 +268,7 @@ def test_another_class_list_is_refused(folder: Path) -> None:
         ),
         (
             lambda c: c["separator"].update(architecture="panns"),
-            r"separator architecture\): expected resunet or unet or .*, found 'panns'",
+            r"separator architecture\): expected resunet or banded-resunet or .*, found 'panns'",
         ),
         (lambda c: c.pop("tagger"), r"files: .*1 unknown \(tagger\.safetensors\)"),
         (lambda c: c["files"].pop("tagger.safetensors"), r"files: .*1 missing \(tagger\.safetensors\)"),
