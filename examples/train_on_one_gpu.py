@@ -351,7 +351,7 @@ def join(folder: Path, separating: Weights, *, name: str) -> None:
         folder,
         {**separating.networks, "tagger": heard.networks["tagger"]},
         name=name,
-        specifications=separating.specifications,
+        specifications=separating.specifications.replace(calibration=heard.specifications.calibration),
         class_means=separating.class_means,
         dtype="float16",
         source={

@@ -189,6 +189,7 @@ def export_separator(
             class_list=ClassListId.of(class_ids),
             training_rms_dbfs=recipe.mixtures.target_rms_dbfs,
             silence=manifest.mining.get("silence", _NO_SILENCE),
+            calibration=weights.specifications.calibration,  # of the tagger, which goes along
         ),
         class_means=_conditions(task),
         dtype=dtype,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from tests.kept_run import Kept
 from tests.synthetic_set import SyntheticSet, small_recipe
 from uss_ray.errors import WeightsError
+from uss_ray.models.specifications import ClassCalibration
 from uss_ray.separation.engine import build_engine
 from uss_ray.separation.mixture import ArraySource
 from uss_ray.separation.settings import SeparationSettings
@@ -61,6 +63,23 @@ def test_exported_weights_load_and_say_what_they_are(synthetic_set: SyntheticSet
     assert "160 anchors of 0.5 s" in card
     assert "6 steps of 4 items" in card
     assert "film shift, False;" in card
+
+
+def test_what_probabilities_are_worth_goes_along_with_the_tagger(
+    synthetic_set: SyntheticSet, tmp_path: Path
+) -> None:
+    task, keeper = trained(synthetic_set)
+    plain = read_folder(synthetic_set.weights)
+    calibration = (ClassCalibration(class_index=1, slope=0.5, offset=-1.0, threshold=0.4),)
+    mined = replace(plain, specifications=plain.specifications.replace(calibration=calibration))
+    output = export_separator(
+        keeper.states[-1],
+        tmp_path / "weights",
+        task=task,
+        weights=mined,
+        class_ids=synthetic_set.vocabulary.classes.ids,
+    )
+    assert read_folder(output).specifications.calibration == calibration
 
 
 def test_the_average_is_what_is_exported(synthetic_set: SyntheticSet, tmp_path: Path) -> None:
