@@ -152,6 +152,8 @@ class SoundRequest(Settings):
         described = self.model_dump(
             mode="json", include=shaping, exclude={"write": {"report", "labels", "metadata"}}
         )
+        if not self.networks.in_bands:  # so that what was begun before there was a choice goes on
+            del described["networks"]["in_bands"]
         return without_secrets(canonical_json(described))
 
     def run_id(self, *, weights_sha256: str) -> str:

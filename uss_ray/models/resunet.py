@@ -320,15 +320,24 @@ def in_bands(network: ResUNet, **bands: tuple[int, ...]) -> BandedResUNet:
     ----------
     network : ResUNet
     **bands
-        Fields `band_widths` and `bands_of_width` of the settings.
+        Fields `band_widths` and `bands_of_width` of the settings. Without them, bins up to an eighth of the highest
+        frequency, then an octave each of bands of 2, 4 and 8.
 
     Returns
     -------
     BandedResUNet
-        What its convolutions see is what they saw only where bands are bins; the rest has to be trained, and the norm
-        statistics settled.
+        It has no training of its own. What it loses is in docs/adr/0103-bands.md.
+
+    Raises
+    ------
+    ConfigError
+        If the bands do not fit the bins or the stages of the network.
     """
-    made = BandedResUNet(BandedResUNetConfig(**network.config.model_dump(exclude={"architecture"}) | bands))
+    bins = network.config.window_samples // 2
+    octaves = {"band_widths": (1, 2, 4, 8), "bands_of_width": (bins // 8, *(3 * (bins // 16,)))}
+    made = BandedResUNet(
+        BandedResUNetConfig(**network.config.model_dump(exclude={"architecture"}) | (bands or octaves))
+    )
     state = {name: tensor.float() for name, tensor in network.state_dict().items()}
     for name in ("norm.weight", "norm.bias", "norm.running_mean", "norm.running_var"):
         state[name] = made.mean_of_bands(state[name][:-1])

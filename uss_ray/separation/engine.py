@@ -15,10 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from uss_ray.errors import QueryError, WeightsError
+from uss_ray.errors import ConfigError, QueryError, WeightsError
 from uss_ray.models.device import find_device
 from uss_ray.models.memory import lay_out_channels_last
 from uss_ray.models.protocols import QueryNetLike, Separator, WeightsLike, known_classes, pools_frames
+from uss_ray.models.resunet import BandedResUNet, ResUNet, in_bands
 from uss_ray.ontology.known import KnownNodes
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.calibration import Calibration
@@ -80,7 +81,9 @@ class SeparationEngine:
     ) -> None:
         tagger = _present(weights.tagger, name="tagger")
         self._tagger = tagger
-        self._separator: Separator = _present(weights.separator, name="separator")
+        self._separator = _present(weights.separator, name="separator")
+        if networks.in_bands:
+            self._separator = _heard_in_bands(self._separator, device=device)
         self._query_net: QueryNetLike = _present(weights.query_net, name="query net")
         self.vocabulary = vocabulary
         self.known = KnownNodes(vocabulary, known_classes(weights))
@@ -373,6 +376,17 @@ def build_engine(
     return SeparationEngine(
         weights, vocabulary=vocabulary, networks=networks or NetworkSettings(), device=chosen
     )
+
+
+def _heard_in_bands(separator: Separator, *, device: torch.device) -> Separator:
+    if isinstance(separator, BandedResUNet):
+        return separator
+    if not isinstance(separator, ResUNet):
+        raise ConfigError(
+            "networks in_bands", expected="weights with a ResUNet", found=type(separator).__name__
+        )
+    banded: Separator = lay_out_channels_last(in_bands(separator).to(device)).eval()
+    return banded
 
 
 def _present(network: Network | None, *, name: str) -> Network:

@@ -8,7 +8,7 @@ import pytest
 from uss_ray.api.request import Query, SeparationRequest, request_with
 from uss_ray.errors import ConfigError
 from uss_ray.results.options import WriteOptions
-from uss_ray.separation.settings import SeparationSettings
+from uss_ray.separation.settings import NetworkSettings, SeparationSettings
 from uss_ray.silence import SeparationSilence
 
 
@@ -60,6 +60,14 @@ def test_the_run_is_named_by_what_shapes_the_samples_and_not_by_places():
         len({name, request.run_id(weights_sha256="abd"), *(o.run_id(weights_sha256="abc") for o in others)})
         == 5
     )
+
+
+def test_what_was_begun_before_bands_were_a_choice_goes_on():
+    request = SeparationRequest(output="here")
+    assert "in_bands" not in request.described()
+    in_bands = SeparationRequest(output="here", networks=NetworkSettings(in_bands=True))
+    assert '"in_bands":true' in in_bands.described().replace(" ", "")
+    assert in_bands.run_id(weights_sha256="abc") != request.run_id(weights_sha256="abc")
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,17 @@ def test_the_bins_of_a_band_are_heard_and_masked_as_one() -> None:
     assert not top.any()
 
 
+def test_bands_are_octaves_where_nobody_says_otherwise() -> None:
+    made = in_bands(tiny())
+    assert (made.config.band_widths, made.config.bands_of_width) == ((1, 2, 4, 8), (16, 8, 8, 8))
+    assert (BandedResUNetConfig().band_widths, BandedResUNetConfig().bands_of_width) == (
+        (1, 2, 4, 8),
+        (128, 64, 64, 64),
+    )
+    with pytest.raises(ConfigError, match="divisible by 8"):
+        in_bands(tiny(channels=(4, 8, 8), window_samples=128))
+
+
 def test_bands_begin_with_the_parameters_of_a_network_on_bins() -> None:
     model = tiny()
     with torch.no_grad():

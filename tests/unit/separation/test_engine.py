@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -29,7 +30,7 @@ from tests.unit.separation.fakes import (
 )
 from uss_ray.errors import ConfigError, QueryError, RecordingError, WeightsError
 from uss_ray.models.network_settings import ResUNetConfig
-from uss_ray.models.resunet import ResUNet
+from uss_ray.models.resunet import BandedResUNet, ResUNet
 from uss_ray.models.specifications import ClassCalibration
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.engine import build_engine
@@ -37,7 +38,7 @@ from uss_ray.separation.mixture import ArraySource
 from uss_ray.separation.networks import Networks
 from uss_ray.separation.scheduler import Scheduler, Session, SessionEnd
 from uss_ray.separation.session import EstimateBlock
-from uss_ray.separation.settings import SeparationSettings
+from uss_ray.separation.settings import NetworkSettings, SeparationSettings
 from uss_ray.separation.targets import (
     Asking,
     SeparationPlan,
@@ -47,6 +48,7 @@ from uss_ray.separation.targets import (
     targets_for_events,
     targets_for_levels,
 )
+from uss_ray.weights.folder import read_folder
 
 RATE = 8000
 JOIN_TOLERANCE_DB = 60.0
@@ -711,3 +713,26 @@ def test_a_calibration_of_the_weights_is_used_unless_it_is_left_alone(
         found[calibrated] = (float(block.segment_probs[0, 0]), bool(block.detected[0, 0]))
     assert found[False] == (pytest.approx(0.64, abs=0.01), True)
     assert found[True] == (pytest.approx(0.081, abs=0.01), False)
+
+
+def test_a_resunet_can_be_heard_in_bands(vocabulary: Vocabulary, tiny_weights: Path) -> None:
+    weights = read_folder(tiny_weights)
+    plan = SeparationPlan(targets_for_classes(vocabulary, names=["Speech"]))
+    source = ArraySource(noise(1, 3 * RATE), sample_rate=RATE)
+    engines = [
+        build_engine(weights, vocabulary=vocabulary, networks=NetworkSettings(in_bands=choice))
+        for choice in (False, True)
+    ]
+    plain, banded = (joined(list(each.stream(source, plan)), plan.targets[0].key) for each in engines)
+    assert plain.shape == banded.shape
+    assert not np.array_equal(plain, banded)
+    assert isinstance(engines[1]._separator, BandedResUNet)
+    assert isinstance(weights.separator, ResUNet)
+    again = replace(weights, networks={**weights.networks, "separator": engines[1]._separator})
+    same = build_engine(again, vocabulary=vocabulary, networks=NetworkSettings(in_bands=True))
+    assert same._separator is engines[1]._separator
+
+
+def test_only_a_resunet_is_heard_in_bands(vocabulary: Vocabulary, weights: FakeWeights) -> None:
+    with pytest.raises(ConfigError, match="in_bands: expected weights with a ResUNet, found BandSeparator"):
+        build_engine(weights, vocabulary=vocabulary, networks=NetworkSettings(in_bands=True))
