@@ -203,8 +203,9 @@ class Store:
         UssRayError
             Of the store's kind, if it cannot be asked.
         """
-        if not self.is_remote:
-            return Path(self.root).exists()
+        with self._faults(expected="a place that can be looked at"):
+            if not self.is_remote:
+                return Path(self.root).exists()
         with self._faults(expected="a store that answers"):
             system, path = self.file_system()
             try:
