@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 import numpy as np
@@ -108,7 +109,7 @@ class Verification:
     recordings, stems : int
         That the index names; without those that failed.
     failed : int
-        Recordings that failed and have no stems, as the index says.
+        Recordings that failed and were not separated since, as the index says; stems of some are of what they were.
     findings : list of Finding
     repaired : int
         Things that were mended.
@@ -180,7 +181,8 @@ def verify_output(output: Store, *, quick: bool = False, repair: bool = False) -
 def _verify(output: Store, *, quick: bool) -> Verification:
     found = Verification()
     seen: dict[int, set[tuple[str, int]]] = {}
-    failed: set[int] = set()
+    failed: dict[int, datetime] = {}
+    done: dict[int, datetime] = {}
     named: set[str] = set()
     there = _Files.of(output)
     older: list[str] = []
@@ -203,7 +205,10 @@ def _verify(output: Store, *, quick: bool) -> Verification:
             if not is_current_version(pq.read_schema(content)):
                 older.append(part.relative_to(output))
             rows = [IndexRow.from_record(record) for record in table.to_pylist()]
-            failed |= {recording_key(row.recording_id) for row in rows if row.status == "failed"}
+            for row in rows:
+                last = failed if row.status == "failed" else done
+                key = recording_key(row.recording_id)
+                last[key] = max(row.created_at, last.get(key, row.created_at))
             well = {(row.recording_id, part.name, row.created_at) for row in rows if row.status != "failed"}
             for name, place, made in sorted(well, key=str):
                 seen.setdefault(recording_key(name), set()).add((place, hash(made)))
@@ -224,7 +229,8 @@ def _verify(output: Store, *, quick: bool) -> Verification:
                 for stem, kind in wrong
                 if kind is not None
             ]
-    found.recordings, found.failed = len(seen), len(failed - seen.keys())
+    found.recordings = len(seen)
+    found.failed = sum(key not in done or made > done[key] for key, made in failed.items())
     found.findings += _of_identity(output)
     if len(older) < parts:
         found.findings += [Finding(kind="mixed index", place=place) for place in older]

@@ -316,13 +316,15 @@ def test_an_identity_that_no_run_goes_on_with_is_told_and_stays(output, content)
     assert (output / "run.json").read() == content
 
 
-def test_what_failed_is_counted_once_and_not_where_stems_are_there(output):
-    failed = blank_failed("c.wav"), blank_failed("a.wav")
-    for name, row in zip(("failed-1", "failed-2", "failed-3"), (*failed, failed[0]), strict=True):
-        write_index([row], path=output.local_path() / index_path(name))
+def test_what_failed_is_counted_once_and_not_where_it_was_separated_since(output):
+    changed = failed_at("a.wav", datetime(2026, 1, 2, tzinfo=UTC))  # its stems are of what it was
+    mended = failed_at("tapes/b.wav", datetime(2025, 1, 1, tzinfo=UTC))
+    for number, row in enumerate((changed, mended, *(failed_at("c.wav", EARLY) for _ in range(2)))):
+        write_index([row], path=output.local_path() / index_path(f"failed-{number}"))
     found = verify_output(output)
-    assert (found.recordings, found.failed, found.findings) == (2, 1, [])
+    assert (found.recordings, found.failed, found.findings) == (2, 2, [])
 
 
-def blank_failed(name):
-    return failed_row(RecordingFacts(recording_id=name, recording_uri=name), run=FACTS, reason="it is no sound")
+def failed_at(name, when):
+    facts = RecordingFacts(recording_id=name, recording_uri=name)
+    return replace(failed_row(facts, run=FACTS, reason="it is no sound"), created_at=when)
