@@ -258,6 +258,11 @@ class Store:
             return _tag(system.info(path))
         return None
 
+    def has_changed(self, content_tag: str | None) -> bool:
+        """Tell whether a file has another content than that of a tag, as far as its store tells."""
+        now = self.content_tag()
+        return None not in (now, content_tag) and now != content_tag
+
     def open(self, *, ahead_bytes: int | None = None) -> BinaryIO:
         """Open for reading, seekable, in memory that does not grow with the file.
 

@@ -168,7 +168,7 @@ def verify_output(output: Store, *, quick: bool = False, repair: bool = False) -
     with hold_lease(place, job="verify", on_lost=lambda _: None) if repair else nullcontext():
         found = _verify(place, quick=quick)
         repaired = 0
-        # Stems of recordings that were taken out of the index are strays then. Those of a damaged part of the index stay
+        # Stems of recordings that were taken out of the index are strays then. Those of a damaged part of it stay
         # for once: who has a copy of that part may put it back.
         for _ in range(1 if any(finding.kind == "index" for finding in found.findings) else 2):
             if repair and found.findings:
