@@ -127,13 +127,17 @@ def open_listing(
     return Listing(readers=readers, kind=listing.kind, known_count=count)
 
 
-def list_recordings(archive: Location | Store) -> Iterator[Recording]:
+def list_recordings(
+    archive: Location | Store, *, unlisted: TellUnlisted | None = None
+) -> Iterator[Recording]:
     """List the recordings of an archive, as they are found.
 
     Parameters
     ----------
     archive : Store, str or path
         See `open_listing`.
+    unlisted : callable, optional
+        See `Listing.telling`.
 
     Yields
     ------
@@ -145,7 +149,7 @@ def list_recordings(archive: Location | Store) -> Iterator[Recording]:
     RecordingError, DataError
         See `open_listing`.
     """
-    for table in open_listing(archive).tables():
+    for table in open_listing(archive).telling(_nobody, unlisted=unlisted).tables():
         for row in table.select(["recording_uri", "recording_id"]).to_pylist():
             yield Recording(**row)
 
@@ -266,6 +270,10 @@ def _open(archive: Store, *, limit: int | None, follow_links: bool) -> Listing:
 
 def _unheard(name: str, why: str) -> None:
     """Say nothing: whoever reads the listing tells of it."""
+
+
+def _nobody(names: Sequence[str]) -> None:
+    """Keep the names of what is no recording to oneself."""
 
 
 def _check_choice(*, shard: tuple[int, int] | None, limit: int | None) -> None:
