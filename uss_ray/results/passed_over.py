@@ -43,6 +43,10 @@ class PassedOver:
         self.lost_count += sum(entry.is_lost for entry in entries)
         self.unlisted += [entry.told for entry in entries[: max(0, _MOST_NAMES - len(self.unlisted))]]
 
+    def forget_unlisted(self) -> None:
+        """Take back what could not be listed: the listing begins anew."""
+        self.unlisted, self.unlisted_count, self.lost_count = [], 0, 0
+
     def add(self, names: Sequence[str]) -> None:
         """Take some more."""
         self.kinds.update(PurePosixPath(name).suffix.casefold() for name in names)

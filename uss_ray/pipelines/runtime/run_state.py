@@ -200,6 +200,7 @@ class RunState:
     def begin_earlier(self, reader: int) -> None:
         """Forget what a reader has told; one whose worker died begins anew."""
         self._earlier[reader] = Earlier()
+        self._passed_over.forget_unlisted()  # of a folder, which has one reader
         self._listed.forget(reader)
 
     def add_earlier(self, reader: int, found: Earlier) -> None:
