@@ -177,6 +177,7 @@ def test_odd_files_of_an_archive_are_taken_and_what_is_passed_over_is_told(
         "names": ["README", "notes.txt"],
         "unlisted_count": 0,
         "unlisted": [],
+        "lost_count": 0,
     }
     rows = read_index(out).to_pylist()
     of = {

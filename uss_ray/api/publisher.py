@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from uss_ray.api.staging import commit, remove_folder, staging_folder
 from uss_ray.audio.capacity import stem_encoding
 from uss_ray.audio.spec import AudioSpec, StemSubtype
-from uss_ray.errors import OutputError, UssRayError
+from uss_ray.errors import OutputError, RecordingError, UssRayError
 from uss_ray.records import Recording
 from uss_ray.results.blocks import EstimateBlock
 from uss_ray.results.index.rows import RecordingRows, rows_table
@@ -151,12 +152,21 @@ class Publisher:
             spans were separated.
         """
         started = time.monotonic()
-        output = self._output
-        source = Store(recording.recording_uri, output.options)
-        places = [output / part_name(recording, part) for part in range(parts)]
+        source = Store(recording.recording_uri, self._output.options)
+        places = [self._output / part_name(recording, part) for part in range(parts)]
         recording = replace(recording, sha256=_unchanged_sha256(source, recording=recording, parts=places))
-        with open_stored_recording(source) as reader:
-            spec = reader.tagged_spec()
+        with _fault_of_a_change(source, recording=recording):
+            with open_stored_recording(source) as reader:
+                spec = reader.tagged_spec()
+            rows = self._joined(recording, source=source, spec=spec, places=places, started=started)
+        self.commit_recordings([rows], name=index_name(recording))
+        self.forget_parts(recording)
+        return rows
+
+    def _joined(
+        self, recording: Recording, *, source: Store, spec: AudioSpec, places: Sequence[Store], started: float
+    ) -> RecordingRows:
+        output = self._output
         with staging_folder(output, within=self._scratch) as staging:
             uploaded: list[str] = []
 
@@ -180,10 +190,7 @@ class Publisher:
                 on_file=upload,
             )
             _unchanged_sha256(source, recording=recording, parts=())
-            rows = self._commit(written, folder=folder, staging=staging, uploaded=uploaded)
-        self.commit_recordings([rows], name=index_name(recording))
-        self.forget_parts(recording)
-        return rows
+            return self._commit(written, folder=folder, staging=staging, uploaded=uploaded)
 
     def commit_recordings(self, recordings: Sequence[RecordingRows], *, name: str) -> None:
         """Put recordings into the index, as one part of it that replaces one of the same name.
@@ -347,6 +354,19 @@ def _unchanged_sha256(source: Store, *, recording: Recording, parts: Sequence[St
     return next(iter(checksums), None)
 
 
+@contextmanager
+def _fault_of_a_change(source: Store, *, recording: Recording) -> Iterator[None]:
+    """Blame a recording for nothing that comes of its having been changed, or taken away, since it was decoded."""
+    try:
+        yield
+    except RecordingError as error:
+        if source.is_gone():
+            raise _changed_meanwhile(recording.recording_uri, found="none any more") from error
+        if source.has_changed(recording.content_tag):
+            raise _changed_meanwhile(recording.recording_uri) from error
+        raise
+
+
 def _mixture(source: Store, *, sha256: str | None) -> Iterator[NDArray[np.float32]]:
     """Read the recording again; the checksum tells whether it is the one whose spans were separated."""
     with open_digested_recording(source) as (reader, file):
@@ -355,9 +375,9 @@ def _mixture(source: Store, *, sha256: str | None) -> Iterator[NDArray[np.float3
             raise _changed_meanwhile(str(source))
 
 
-def _changed_meanwhile(item: str) -> OutputError:
+def _changed_meanwhile(item: str, *, found: str = "one that was changed meanwhile") -> OutputError:
     return OutputError(
         item,
         expected="a recording that stays as it is until all its spans are separated",
-        found="one that was changed meanwhile",
+        found=found,
     )

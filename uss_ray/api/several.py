@@ -24,7 +24,7 @@ from uss_ray.errors import OutputError, RecordingError
 from uss_ray.records import Recording
 from uss_ray.results.index.table import NoIndexError, index_parts
 from uss_ray.results.layout import index_path, recording_folder
-from uss_ray.sources.listing import list_recordings
+from uss_ray.sources.listing import TellUnlisted, list_recordings
 from uss_ray.store.store import Store
 
 _FAILED_PART = "failed-{}"
@@ -46,7 +46,12 @@ class NotSeparated:
     reason: str | None = None
 
 
-def recordings_at(locations: Sequence[str | BinaryIO], *, request: SeparationRequest) -> list[Input]:
+def recordings_at(
+    locations: Sequence[str | BinaryIO],
+    *,
+    request: SeparationRequest,
+    unlisted: TellUnlisted | None = None,
+) -> list[Input]:
     """Name the recordings at some places, and find out before any work whether their results have a place.
 
     Parameters
@@ -54,6 +59,8 @@ def recordings_at(locations: Sequence[str | BinaryIO], *, request: SeparationReq
     locations : sequence of str or binary file
         Recordings, by file name; and local folders, walked as an archive is, by path below them.
     request : SeparationRequest
+    unlisted : callable, optional
+        Told what is left out of the folders; None warns in the log.
 
     Returns
     -------
@@ -70,7 +77,9 @@ def recordings_at(locations: Sequence[str | BinaryIO], *, request: SeparationReq
         If the output root cannot be written, is a folder of recordings or lies below one.
     """
     check_output(request.output_store)
-    inputs = [given for location in locations for given in _inputs_at(location, request=request)]
+    inputs = [
+        given for location in locations for given in _inputs_at(location, request=request, unlisted=unlisted)
+    ]
     refuse_same_names(inputs)
     if len(inputs) == 1 and not request.overwrite:
         refuse_existing(request.output_store, recording=inputs[0].recording)
@@ -179,11 +188,14 @@ def separate_each(
         yield separated
 
 
-def _inputs_at(location: str | BinaryIO, *, request: SeparationRequest) -> list[Input]:
+def _inputs_at(
+    location: str | BinaryIO, *, request: SeparationRequest, unlisted: TellUnlisted | None
+) -> list[Input]:
     if not isinstance(location, str):
         return [input_of(location, strict=request.strict)]
     place = Store(location, request.storage)
     if place.is_remote or not place.local_path().is_dir():
         return [input_of(location, storage=request.storage, strict=request.strict)]
     check_apart(place, request.output_store)
-    return [StoredInput(found, request.storage, request.strict) for found in list_recordings(place)]
+    found = list_recordings(place, unlisted=unlisted)
+    return [StoredInput(recording, request.storage, request.strict) for recording in found]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from uss_ray.api.several import NotSeparated
     from uss_ray.api.sounds import SeparatedRecording
     from uss_ray.results.options import WriteOptions
+    from uss_ray.results.passed_over import PassedOver
 
 _TOLD = (
     "node_id",
@@ -128,8 +129,11 @@ def _run(asked: SeparateOne, folder: Path, files: ExitStack, *, as_json: bool) -
     from uss_ray.cli.display import progress_bar, show_matches
     from uss_ray.pipelines.archive.ledger import FAILED_LIST_NAME, settle_failures
     from uss_ray.pipelines.runtime.counters import NOTHING_DONE, PARTLY_DONE
+    from uss_ray.results.passed_over import PassedOver
 
-    recordings = recordings_at(locations, request=request)
+    left_out = PassedOver()
+    recordings = recordings_at(locations, request=request, unlisted=left_out.add_unlisted)
+    partly = _left_out(left_out)
     if to_stdout and len(recordings) > 1:
         raise ConfigError("-o -", expected="one recording", found=str(len(recordings)))
     separator = RecordingSeparator(request)
@@ -142,7 +146,7 @@ def _run(asked: SeparateOne, folder: Path, files: ExitStack, *, as_json: bool) -
         else:
             write_page(request.output_store, write=request.write, tell=note)
             _tell(separated, as_json=as_json)
-        return 0
+        return partly
     counts = Counter[str]()
     done = done_before(separator, recordings)
     try:
@@ -161,6 +165,18 @@ def _run(asked: SeparateOne, folder: Path, files: ExitStack, *, as_json: bool) -
     if counts["failed"]:
         note(f"Failed:  {request.output_store / FAILED_LIST_NAME}")
         return PARTLY_DONE if counts["failed"] < len(recordings) else NOTHING_DONE
+    return partly
+
+
+def _left_out(left_out: PassedOver) -> int:
+    """Tell what is in no listing; give the exit code for it."""
+    from uss_ray.pipelines.runtime.counters import PARTLY_DONE
+
+    if left_out.lost_count:
+        sys.stderr.write(f"error: {plain_lines(left_out.unlisted_line())}\n")
+        return PARTLY_DONE
+    if left_out.unlisted_count:
+        note(left_out.unlisted_line())
     return 0
 
 

@@ -61,5 +61,6 @@ def run(arguments: Sequence[str]) -> int:
         if found.repaired:
             say(f"repaired: {found.repaired}")
         told = ", ".join(f"{count} {kind}" for kind, count in sorted(found.counts.items())) or "all is well"
-        say(f"{found.recordings} recordings, {found.stems} stems: {told}")
+        failed = f", {found.failed} failed" if found.failed else ""
+        say(f"{found.recordings} recordings, {found.stems} stems{failed}: {told}")
     return _NOT_AS_IT_SHOULD_BE if found.findings else 0

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from uss_ray.store.walk import Unlisted
+
 _MOST_NAMES = 100
 _KINDS_IN_WORDS = 3
 _UNLISTED_SHOWN = 5
@@ -24,18 +26,26 @@ class PassedOver:
     names : list of str
         The first ones.
     unlisted : list of str
-        The first of those that could not be listed, such as a folder without permission, each with the reason.
+        The first of those that were left out, such as a folder without permission, each with the reason.
+    unlisted_count, lost_count : int
+        All of those; and of them, what may hold recordings that are listed nowhere else.
     """
 
     kinds: Counter[str] = dataclasses.field(default_factory=Counter)
     names: list[str] = dataclasses.field(default_factory=list)
     unlisted: list[str] = dataclasses.field(default_factory=list)
     unlisted_count: int = 0
+    lost_count: int = 0
 
-    def add_unlisted(self, names: Sequence[str]) -> None:
-        """Take entries that could not be listed, each with the reason; what lies below them is not known."""
-        self.unlisted_count += len(names)
-        self.unlisted += names[: max(0, _MOST_NAMES - len(self.unlisted))]
+    def add_unlisted(self, entries: Sequence[Unlisted]) -> None:
+        """Take entries that could not be listed; what lies below them is not known."""
+        self.unlisted_count += len(entries)
+        self.lost_count += sum(entry.is_lost for entry in entries)
+        self.unlisted += [entry.told for entry in entries[: max(0, _MOST_NAMES - len(self.unlisted))]]
+
+    def forget_unlisted(self) -> None:
+        """Take back what could not be listed: the listing begins anew."""
+        self.unlisted, self.unlisted_count, self.lost_count = [], 0, 0
 
     def add(self, names: Sequence[str]) -> None:
         """Take some more."""
@@ -77,7 +87,8 @@ class PassedOver:
         """Name the first entries that could not be listed."""
         shown = self.unlisted[:_UNLISTED_SHOWN]
         more = [f"{self.unlisted_count - len(shown):,} more"] if self.unlisted_count > len(shown) else []
-        return f"left out of the listing: {'; '.join([*shown, *more])}"
+        lost = f" ({self.lost_count:,} counted as failed)" if self.lost_count else ""
+        return f"left out of the listing{lost}: {'; '.join([*shown, *more])}"
 
     def record(self) -> dict[str, Any]:
         """Give it in plain values: `count`, `kinds` and the first `names`; and what could not be listed."""
@@ -87,4 +98,5 @@ class PassedOver:
             "names": self.names,
             "unlisted_count": self.unlisted_count,
             "unlisted": self.unlisted,
+            "lost_count": self.lost_count,
         }

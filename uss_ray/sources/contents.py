@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import PurePosixPath
 
 from uss_ray.audio.sniff import HEAD_BYTES, looks_like_sound
 from uss_ray.errors import UssRayError
-from uss_ray.sources.names import OTHER_SUFFIXES, has_recording_suffix
+from uss_ray.sources.names import has_other_suffix, has_recording_suffix
 from uss_ray.store.store import FoundFile
 
 
@@ -32,7 +31,7 @@ def is_recording(found: FoundFile) -> bool:
     if found.size_bytes == 0:
         return False
     if found.place.is_remote:
-        if PurePosixPath(name).suffix.casefold() in OTHER_SUFFIXES:
+        if has_other_suffix(name):
             return False
     elif not _is_plain(name):
         return False

@@ -6,7 +6,7 @@ manifest or a report is `manifests` and `inventory`; the rows are `recordings`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -19,6 +19,7 @@ from uss_ray.records import Recording, recording_id
 from uss_ray.sources.contents import is_recording
 from uss_ray.sources.inventory import looks_like_inventory, open_inventory, read_data_file
 from uss_ray.sources.manifests import MANIFEST_SUFFIXES, is_manifest, open_manifest
+from uss_ray.sources.names import has_other_suffix
 from uss_ray.sources.recordings import (
     ListedRecording,
     PassedOverNames,
@@ -27,11 +28,14 @@ from uss_ray.sources.recordings import (
     single_recording,
 )
 from uss_ray.store.store import Location, Store
-from uss_ray.store.walk import log_odd
+from uss_ray.store.walk import NO_TEXT, Unlisted, holds_what_is_lost, log_odd
 from uss_ray.wording import printable
 
 TableReader = Callable[[], Iterator[pa.Table]]
 """A picklable callable that gives tables of `RECORDING_SCHEMA`, at most 1000 rows each; each call begins anew."""
+
+TellUnlisted = Callable[[Sequence[Unlisted]], None]
+"""A picklable callable that is told what is left out of a listing."""
 
 Kind = Literal["file", "folder", "prefix", "manifest", "inventory"]
 
@@ -54,7 +58,7 @@ class Listing:
     kind: Kind
     known_count: int | None
 
-    def telling(self, tell: TellPassedOver, *, unlisted: TellPassedOver | None = None) -> Listing:
+    def telling(self, tell: TellPassedOver, *, unlisted: TellUnlisted | None = None) -> Listing:
         """Give the same listing, whose readers tell what they pass over as they go; every row of a manifest counts.
 
         Parameters
@@ -62,7 +66,7 @@ class Listing:
         tell : callable
             Told names of files that are no recordings.
         unlisted : callable, optional
-            Told what cannot be listed, each with the reason; None warns in the log.
+            Told what is left out of the listing; None warns in the log.
         """
         return replace(self, readers=tuple(_telling(reader, tell, unlisted) for reader in self.readers))
 
@@ -123,13 +127,17 @@ def open_listing(
     return Listing(readers=readers, kind=listing.kind, known_count=count)
 
 
-def list_recordings(archive: Location | Store) -> Iterator[Recording]:
+def list_recordings(
+    archive: Location | Store, *, unlisted: TellUnlisted | None = None
+) -> Iterator[Recording]:
     """List the recordings of an archive, as they are found.
 
     Parameters
     ----------
     archive : Store, str or path
         See `open_listing`.
+    unlisted : callable, optional
+        See `Listing.telling`.
 
     Yields
     ------
@@ -141,7 +149,7 @@ def list_recordings(archive: Location | Store) -> Iterator[Recording]:
     RecordingError, DataError
         See `open_listing`.
     """
-    for table in open_listing(archive).tables():
+    for table in open_listing(archive).telling(_nobody, unlisted=unlisted).tables():
         for row in table.select(["recording_uri", "recording_id"]).to_pylist():
             yield Recording(**row)
 
@@ -153,7 +161,7 @@ class _ReadPrefix:
     base: Store
     follow_links: bool = False
     tell: TellPassedOver | None = None
-    tell_unlisted: TellPassedOver | None = None
+    tell_unlisted: TellUnlisted | None = None
 
     def __call__(self) -> Iterator[pa.Table]:
         return recording_tables(self._found())
@@ -162,7 +170,9 @@ class _ReadPrefix:
         if self.tell_unlisted is None:
             log_odd(name, why)
         else:
-            self.tell_unlisted([printable(f"{name}: {why}")])
+            is_other = why == NO_TEXT and has_other_suffix(name)
+            is_lost = not is_other and holds_what_is_lost(name, why)
+            self.tell_unlisted([Unlisted(printable(f"{name}: {why}"), is_lost)])
 
     def _found(self) -> Iterator[ListedRecording]:
         passed_over = PassedOverNames(self.tell)
@@ -222,7 +232,7 @@ class _First:
                     return
 
 
-def _telling(reader: TableReader, tell: TellPassedOver, unlisted: TellPassedOver | None) -> TableReader:
+def _telling(reader: TableReader, tell: TellPassedOver, unlisted: TellUnlisted | None) -> TableReader:
     if isinstance(reader, _ReadPrefix):
         return replace(reader, tell=tell, tell_unlisted=unlisted)
     if isinstance(reader, _Shard):
@@ -260,6 +270,10 @@ def _open(archive: Store, *, limit: int | None, follow_links: bool) -> Listing:
 
 def _unheard(name: str, why: str) -> None:
     """Say nothing: whoever reads the listing tells of it."""
+
+
+def _nobody(names: Sequence[str]) -> None:
+    """Keep the names of what is no recording to oneself."""
 
 
 def _check_choice(*, shard: tuple[int, int] | None, limit: int | None) -> None:

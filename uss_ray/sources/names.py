@@ -30,6 +30,11 @@ def looks_like_recording(name: str) -> bool:
     return "://" in name or has_recording_suffix(name)
 
 
+def has_other_suffix(name: str) -> bool:
+    """Tell whether a name ends as those of other things do, in any case."""
+    return PurePosixPath(name).suffix.casefold() in OTHER_SUFFIXES
+
+
 def has_recording_suffix(name: str) -> bool:
     """Tell whether a name ends as recordings do, in any case."""
     return PurePosixPath(name).suffix.casefold() in RECORDING_SUFFIXES

@@ -203,8 +203,9 @@ class Store:
         UssRayError
             Of the store's kind, if it cannot be asked.
         """
-        if not self.is_remote:
-            return Path(self.root).exists()
+        with self._faults(expected="a place that can be looked at"):
+            if not self.is_remote:
+                return Path(self.root).exists()
         with self._faults(expected="a store that answers"):
             system, path = self.file_system()
             try:
@@ -256,6 +257,11 @@ class Store:
             system, path = self.file_system()
             return _tag(system.info(path))
         return None
+
+    def has_changed(self, content_tag: str | None) -> bool:
+        """Tell whether a file has another content than that of a tag, as far as its store tells."""
+        now = self.content_tag()
+        return None not in (now, content_tag) and now != content_tag
 
     def open(self, *, ahead_bytes: int | None = None) -> BinaryIO:
         """Open for reading, seekable, in memory that does not grow with the file.

@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from uss_ray.store.faults import is_infrastructure, wording
 
@@ -16,12 +17,41 @@ TellOdd = Callable[[str, str], None]
 """Told the name of an entry, relative to the folder, and why it is left out."""
 
 _LOOP = "a link to a folder that it lies in"
-_NO_TEXT = "a name that is not UTF-8"
+_LEADS_OUT = "a link that leads out"
+_OF_THE_DISK = "lost+found"  # at the root of a disk, for its own repair; nobody else may read it
+NO_TEXT = "a name that is not UTF-8"
 
 
 def log_odd(name: str, why: str) -> None:
     """Warn of an entry that is left out."""
     logger.warning("%s: left out of the listing: %s", name, why)
+
+
+class Unlisted(NamedTuple):
+    """An entry that was left out of a listing.
+
+    Attributes
+    ----------
+    told : str
+        Its name, and why.
+    is_lost : bool
+        Whether what it holds was meant, and nobody will come by it elsewhere.
+    """
+
+    told: str
+    is_lost: bool
+
+
+def holds_what_is_lost(name: str, why: str) -> bool:
+    """Tell whether an entry that is left out may hold what is listed nowhere else.
+
+    Parameters
+    ----------
+    name, why : str
+        As they are told. Links lead to what is listed where it lies, or out, where it is not asked for.
+    """
+    is_link = why == _LOOP or why.startswith(_LEADS_OUT)
+    return not is_link and os.path.basename(name) != _OF_THE_DISK
 
 
 def walk(
@@ -77,11 +107,9 @@ def walk(
             tell(os.path.relpath(path, folder), wording(fault))
             continue
         if not _is_text(name):
-            tell(os.path.relpath(path, folder), _NO_TEXT)
+            tell(os.path.relpath(path, folder), NO_TEXT)
         elif is_link and not follow_links and not _is_within(real, top):
-            tell(
-                os.path.relpath(path, folder), f"a link that leads out, to {real} (--follow-links follows it)"
-            )
+            tell(os.path.relpath(path, folder), f"{_LEADS_OUT}, to {real} (--follow-links follows it)")
         elif not is_folder:
             if not after or path.removeprefix(above) > after:
                 yield path, _size(path)

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from tests.unit.results.conftest import RATE, faded_scene, stem_run
+from uss_ray.api import publisher as publisher_module
 from uss_ray.api.publisher import Publisher, index_name, part_name, parts_folder
 from uss_ray.audio.spec import AudioSpec
 from uss_ray.errors import OutputError, RecordingError
@@ -126,6 +127,36 @@ def test_a_recording_is_never_joined_from_two_contents(recording, spec, tmp_path
     with pytest.raises(OutputError, match="changed meanwhile"):
         publisher.join(now, parts=2)
     assert not (out / "index").exists()
+
+
+@pytest.mark.parametrize(
+    ("when", "found"),
+    [
+        ("before the join", "none any more"),
+        ("as it is joined", "none any more"),
+        ("cut as it is joined", "one that was changed meanwhile"),
+    ],
+)
+def test_a_recording_that_goes_before_its_spans_are_joined_is_not_to_blame(
+    recording, spec, tmp_path, monkeypatch, when, found
+):
+    """A disk with the archive may be away: the spans stay, and the next run joins them."""
+    path = Path(recording.recording_uri)
+    known = replace(recording, content_tag=Store(path).content_tag())
+    publisher, read = publisher_of(Store(tmp_path / "out"), draw=False), publisher_module._mixture
+    publisher.publish_part(SCENE.blocks(), recording=known, spec=spec, part=0)
+
+    def gone(source, *, sha256):
+        path.unlink() if when == "as it is joined" else path.write_bytes(path.read_bytes()[:100])
+        return read(source, sha256=sha256)
+
+    if when == "before the join":
+        path.unlink()
+    else:
+        monkeypatch.setattr(publisher_module, "_mixture", gone)
+    with pytest.raises(OutputError, match=f"until all its spans are separated, found {found}"):
+        publisher.join(known, parts=1)
+    assert list((tmp_path / "out/.parts").rglob("part.json"))
 
 
 def test_rows_say_what_the_recording_held(output, recording, spec):

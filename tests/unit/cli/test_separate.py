@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -236,6 +237,29 @@ def test_several_recordings_and_folders_go_one_after_the_other(
     make_recording("tapes/b.wav", seconds=1.0).replace(tmp_path / "letter.wav")
     assert command(*line).exit_code == 0
     assert (out / "failed.jsonl").read_text() == ""
+
+
+@pytest.mark.parametrize("recordings", ["a", "ab"])
+def test_what_a_folder_holds_and_nobody_may_list_is_not_done(
+    command, make_recording, tiny_weights, tmp_path, out, monkeypatch, recordings
+):
+    for name in recordings:
+        make_recording(f"tapes/{name}.wav", seconds=0.5)
+    make_recording("tapes/closed/c.wav", seconds=0.5)
+    scan = os.scandir
+
+    def refuse(path):  # tests may run as root, whom nothing is refused
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    line = ["separate", tmp_path / "in/tapes", "-o", out, "--weights", tiny_weights, "--class", "Dog"]
+    ran = command(*line, "--no-report", "--no-residual", "--quiet")
+    assert ran.exit_code == 8
+    told = "left out of the listing (1 counted as failed): closed: no permission"
+    assert ran.err == f"error: {told}\n"
+    assert stems_of(out) == [f"{name}.wav/query/dog.flac" for name in recordings]
 
 
 def test_nothing_but_results_and_errors_is_written_when_it_should_be_quiet(separate, make_recording):

@@ -47,6 +47,25 @@ def test_an_output_that_is_well_ends_with_0(output: Path, capsys):
     assert "1 recordings, 1 stems: all is well" in capsys.readouterr().out
 
 
+def test_what_failed_is_told_beside_what_is_well(output: Path, capsys):
+    row = IndexRow(
+        run_id="run",
+        recording_id="b.wav",
+        recording_uri="b.wav",
+        node_id="",
+        label="",
+        level=None,
+        kind="recording",
+        status="failed",
+        reason="it is no sound",
+        weights_name="starter",
+        weights_sha256="cd" * 32,
+    )
+    write_index([row], path=output / index_path("failed-b"))
+    assert run(["verify", str(output)]) == 0
+    assert "1 recordings, 1 stems, 1 failed: all is well" in capsys.readouterr().out
+
+
 def test_what_is_wrong_is_named_and_ends_with_8(output: Path, capsys):
     stem = output / "a.wav" / "level-1" / "dog.wav"
     stem.unlink()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from uss_ray.results.passed_over import PassedOver
+from uss_ray.store.walk import Unlisted
 
 
 def test_kinds_are_counted_whatever_their_case_and_the_rarest_are_summed_up() -> None:
@@ -24,3 +25,13 @@ def test_names_are_kept_of_the_first_hundred_only() -> None:
         passed.add([f"{number}.txt" for number in range(first, first + 50)])
     assert passed.record()["count"] == 250
     assert passed.names == [f"{number}.txt" for number in range(100)]
+
+
+def test_what_may_hold_recordings_that_are_listed_nowhere_else_is_counted() -> None:
+    passed = PassedOver()
+    passed.add_unlisted([Unlisted("up: a link that leads out", False)])
+    assert passed.lines() == ["left out of the listing: up: a link that leads out"]
+    passed.add_unlisted([Unlisted("tapes: no permission", True)])
+    told = "up: a link that leads out; tapes: no permission"
+    assert passed.lines() == [f"left out of the listing (1 counted as failed): {told}"]
+    assert (passed.record()["unlisted_count"], passed.record()["lost_count"]) == (2, 1)

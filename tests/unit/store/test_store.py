@@ -170,6 +170,12 @@ def test_a_store_that_does_not_answer_raises_the_kind_that_travels_with_it(kind:
             change()
 
 
+def test_a_local_place_that_cannot_be_looked_at_raises_the_kind_that_travels_with_it(tmp_path: Path) -> None:
+    place = Store(tmp_path, None, DataError) / ("a" * 300) / "b.wav"
+    with pytest.raises(DataError, match="expected a place that can be looked at, found"):
+        place.exists()
+
+
 def test_a_failed_local_write_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

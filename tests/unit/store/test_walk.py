@@ -85,7 +85,7 @@ def test_an_archive_of_odd_entries_has_a_row_for_each_that_is_named_as_a_recordi
         *("a.wav", "broken.wav", "loop.wav", "pipe.wav", "socket.wav", "sub/b.wav", "within.wav"),
     ]
     assert passed.names == ["loop", "pipe"]
-    assert passed.record()["unlisted_count"] == 4
+    assert (passed.record()["unlisted_count"], passed.lost_count) == (4, 0)
     line = passed.unlisted_line()
     assert all(f"{name}: " in line for name in ("up", "sub/round", "lent", "lent.wav"))
 
@@ -118,23 +118,33 @@ def test_a_name_in_no_encoding_is_told(tmp_path: Path) -> None:
     rows = list(open_listing(str(tmp_path)).telling(passed.add, unlisted=passed.add_unlisted).tables())
     assert sum(table.num_rows for table in rows) == 1
     assert passed.unlisted == ["b\\udcff.wav: a name that is not UTF-8"]
+    assert passed.lost_count == 1
+    open(f"{tmp_path}/b\udcff.txt", "wb").close()
+    [*open_listing(str(tmp_path)).telling(passed.add, unlisted=passed.add_unlisted).tables()]
+    assert (passed.unlisted_count, passed.lost_count) == (3, 2)
 
 
-def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("a.wav", "lost+found/b.wav", "z.wav"):
+@pytest.mark.parametrize(("folder", "is_lost"), [("lost+found", False), ("tapes.txt", True)])
+def test_a_folder_that_may_not_be_read_is_told_and_what_it_holds_is_lost_but_for_that_of_a_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, is_lost: bool
+) -> None:
+    for name in ("a.wav", f"{folder}/b.wav", "z.wav"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     scan = os.scandir
 
-    def refuse(folder: str) -> object:  # tests may run as root, whom nothing is refused
-        if str(folder).endswith("lost+found"):
-            raise PermissionError(13, "Permission denied", folder)
-        return scan(folder)
+    def refuse(path: str) -> object:  # tests may run as root, whom nothing is refused
+        if str(path).endswith(folder):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
     names, told = listed(tmp_path, follow_links=False)
     assert names == ["a.wav", "z.wav"]
-    assert told == {"lost+found": "no permission"}
+    assert told == {folder: "no permission"}
+    passed = PassedOver()
+    [*open_listing(str(tmp_path)).telling(passed.add, unlisted=passed.add_unlisted).tables()]
+    assert (passed.unlisted_count, passed.lost_count) == (1, is_lost)
 
 
 @pytest.mark.parametrize("fault", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.ETIMEDOUT])

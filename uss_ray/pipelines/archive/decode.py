@@ -34,6 +34,7 @@ from uss_ray.wording import plain
 
 logger = logging.getLogger(__name__)
 
+_STEADY = "a recording that stays as it is while it is read"
 _LEAST_SEGMENTS = 4  # of a span, even of a recording of very many channels
 
 
@@ -180,13 +181,22 @@ def decode_recording(
             ):
                 if unit.is_last:
                     unit = replace(unit, sha256=file.sha256())
+                    # An object is read under its ETag; whoever writes a local file does not ask who reads it.
+                    if not place.is_remote and place.has_changed(recording.content_tag):
+                        raise RecordingError(
+                            str(place), expected=_STEADY, found="one that was changed meanwhile"
+                        )
                 took = time.monotonic() - started
                 yield replace(unit, decode_seconds=took, decode_peak_bytes=peak_memory_bytes()), waveform
                 started = time.monotonic()
                 if unit.part is not None:
                     facts = replace(facts, part=unit.part + 1)
     except (OutputError, RecordingError) as error:
-        is_innocent = is_infrastructure(error) or (was_listed and is_missing(error) and place.is_gone())
+        is_innocent = (
+            is_infrastructure(error)
+            or (was_listed and is_missing(error) and place.is_gone())
+            or place.has_changed(recording.content_tag)
+        )
         status: UnitStatus = "unfinished" if is_innocent else "failed"
         yield (
             replace(facts, status=status, reason=error.reason, is_last=True),

@@ -67,6 +67,7 @@ logger = logging.getLogger(__name__)
 
 _EXAMPLES = 60
 _SAME_ID = "recording: expected an id of its own, found that of another one in the input"
+_UNLISTED = "listing: expected all that the archive holds, found what cannot be listed (see passed_over)"
 _CHANGED = "recording: expected the content that was separated, found another"
 
 
@@ -321,6 +322,8 @@ class ArchiveJob(Job[RunSummary]):
         yield Increment(skipped=earlier.skipped, failed_before=len(failed), failures=reasons)
         if earlier.strangers:
             yield Increment(failed=earlier.strangers, failures={_SAME_ID: earlier.strangers})
+        if lost := self.passed_over.lost_count:
+            yield Increment(failed=lost, failures={_UNLISTED: lost})
         if self.request.changed == "fail" and earlier.changed.count:
             yield Increment(failed=earlier.changed.count, failures={_CHANGED: earlier.changed.count})
 

@@ -69,14 +69,14 @@ def undone_readers(
 
 @dataclass(frozen=True)
 class TellState:
-    """Tells the state of the run what a listing passes over."""
+    """Tells the state of the run what a listing passes over, or leaves out."""
 
     state: Any
     method: str = "add_passed_over"
 
-    def __call__(self, names: Sequence[str]) -> None:
-        """Pass the names on."""
-        getattr(self.state, self.method).remote(list(names))
+    def __call__(self, told: Sequence[Any]) -> None:
+        """Pass it on."""
+        getattr(self.state, self.method).remote(list(told))
 
 
 class _Undone:

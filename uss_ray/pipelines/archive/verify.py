@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 import numpy as np
@@ -28,13 +29,15 @@ from uss_ray.api.staging import (
     staging_folder,
 )
 from uss_ray.audio.codec import open_recording
-from uss_ray.errors import OutputError, UssRayError
+from uss_ray.errors import DataError, OutputError
 from uss_ray.pipelines.archive.cleaning import forget_done_parts
 from uss_ray.pipelines.archive.ledger import is_in, read_ledger, settle_duplicates, settle_failures
+from uss_ray.pipelines.runtime.identity import read_identity
 from uss_ray.records import INDEX_FOLDER, recording_key
 from uss_ray.results.index.table import (
     ActiveSpan,
     IndexRow,
+    IndexVersionError,
     is_current_version,
     read_index_part,
     write_index_part,
@@ -50,6 +53,7 @@ from uss_ray.results.layout import (
     recording_folder,
 )
 from uss_ray.results.stems.part_files import PART_NAME
+from uss_ray.store.faults import is_missing
 from uss_ray.store.lease import LEASE_FOLDER, hold_lease
 from uss_ray.store.store import HALF_WRITTEN, Store
 from uss_ray.store.systems import S3_SCHEMES
@@ -65,6 +69,7 @@ Kind = Literal[
     "unjoined",
     "index",
     "mixed index",
+    "identity",
 ]
 _AT_A_TIME = 16
 _BLOCK_BYTES = 1 << 20
@@ -82,7 +87,8 @@ class Finding:
         `missing`, `altered`, `wrong length`: a stem that the index names. `duplicate`: a recording that stands in it
         twice. `stray`: a stem or report that it does not name. `temporary`, `open upload`: what a killed process left.
         `unjoined`: spans of a long recording. `index`: a part that cannot be read. `mixed index`: one of an earlier
-        version beside some of this, which other programs do not read as one table.
+        version beside some of this, which other programs do not read as one table. `identity`: a `run.json` that cannot
+        be read, without which no run goes on.
     place : str
         Relative to the output root.
     recording_id : str or None, default=None
@@ -101,7 +107,9 @@ class Verification:
     Attributes
     ----------
     recordings, stems : int
-        That the index names.
+        That the index names; without those that failed.
+    failed : int
+        Recordings that failed and were not separated since, as the index says; stems of some are of what they were.
     findings : list of Finding
     repaired : int
         Things that were mended.
@@ -109,6 +117,7 @@ class Verification:
 
     recordings: int = 0
     stems: int = 0
+    failed: int = 0
     findings: list[Finding] = field(default_factory=list)
     repaired: int = 0
 
@@ -159,8 +168,8 @@ def verify_output(output: Store, *, quick: bool = False, repair: bool = False) -
     with hold_lease(place, job="verify", on_lost=lambda _: None) if repair else nullcontext():
         found = _verify(place, quick=quick)
         repaired = 0
-        # Stems of recordings that were taken out of the index are strays then. Those of a part of the index that could
-        # not be read stay for once: who has a copy of that part may put it back.
+        # Stems of recordings that were taken out of the index are strays then. Those of a damaged part of it stay
+        # for once: who has a copy of that part may put it back.
         for _ in range(1 if any(finding.kind == "index" for finding in found.findings) else 2):
             if repair and found.findings:
                 repaired += _repair(place, found.findings)
@@ -172,6 +181,8 @@ def verify_output(output: Store, *, quick: bool = False, repair: bool = False) -
 def _verify(output: Store, *, quick: bool) -> Verification:
     found = Verification()
     seen: dict[int, set[tuple[str, int]]] = {}
+    failed: dict[int, datetime] = {}
+    done: dict[int, datetime] = {}
     named: set[str] = set()
     there = _Files.of(output)
     older: list[str] = []
@@ -182,12 +193,22 @@ def _verify(output: Store, *, quick: bool) -> Verification:
             try:
                 content = io.BytesIO(part.read())
                 table = read_index_part(content, name=str(part))
-            except UssRayError:
+            except IndexVersionError:
+                raise
+            except OutputError as error:  # tells nothing of what is in the part
+                if is_missing(error):  # a run at work has brought the index into order
+                    continue
+                raise
+            except DataError:
                 found.findings.append(Finding(kind="index", place=part.relative_to(output)))
                 continue
             if not is_current_version(pq.read_schema(content)):
                 older.append(part.relative_to(output))
             rows = [IndexRow.from_record(record) for record in table.to_pylist()]
+            for row in rows:
+                last = failed if row.status == "failed" else done
+                key = recording_key(row.recording_id)
+                last[key] = max(row.created_at, last.get(key, row.created_at))
             well = {(row.recording_id, part.name, row.created_at) for row in rows if row.status != "failed"}
             for name, place, made in sorted(well, key=str):
                 seen.setdefault(recording_key(name), set()).add((place, hash(made)))
@@ -209,10 +230,22 @@ def _verify(output: Store, *, quick: bool) -> Verification:
                 if kind is not None
             ]
     found.recordings = len(seen)
+    found.failed = sum(key not in done or made > done[key] for key, made in failed.items())
+    found.findings += _of_identity(output)
     if len(older) < parts:
         found.findings += [Finding(kind="mixed index", place=place) for place in older]
     found.findings += _left(there, named=named)
     return found
+
+
+def _of_identity(output: Store) -> Iterator[Finding]:
+    """Find a `run.json` that no run could go on with."""
+    place = output / RUN_NAME
+    if place.exists():
+        try:
+            read_identity(place)
+        except DataError:
+            yield Finding(kind="identity", place=RUN_NAME)
 
 
 @dataclass(frozen=True)
@@ -354,7 +387,8 @@ def _repair(output: Store, findings: Iterable[Finding]) -> int:
         names = {finding.recording_id for finding in broken if finding.recording_id is not None}
         _forget(output, np.unique(np.array([recording_key(name) for name in names], np.int64)))
         repaired += len(broken)
-    for finding in (*of.get("stray", ()), *of.get("temporary", ())):
+    strays = () if "index" in of else of.get("stray", ())  # the part that goes may have named them
+    for finding in (*strays, *of.get("temporary", ())):
         if finding.place.startswith(STAGING_PREFIX):
             remove_folder(output, finding.place, with_hidden=True)
         else:

@@ -240,6 +240,20 @@ def _went_on(identity: RunIdentity, earlier: RunIdentity, there: bytes, *, locat
     )
 
 
+def read_identity(location: Store) -> RunIdentity:
+    """Read the `run.json` of a run.
+
+    Raises
+    ------
+    DataError
+        If it is damaged or something else.
+    OutputError
+        If it cannot be read.
+    """
+    item = str(location)
+    return RunIdentity.from_record(_parsed(location.read(), item=item), item=item)
+
+
 def end_overwriting(output: Store, *, shard: tuple[int, int] | None = None) -> None:
     """Note that a run has succeeded: the next one with `--overwrite` starts over. Of shards, all have to.
 

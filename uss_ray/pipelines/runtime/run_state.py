@@ -22,6 +22,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from uss_ray.pipelines.runtime.listed_keys import ListedKeys
 from uss_ray.results.passed_over import PassedOver
 from uss_ray.store.patience import hurry_if
+from uss_ray.store.walk import Unlisted
 from uss_ray.wording import log_plainly, plain
 
 _ASK_SECONDS = 0.5
@@ -188,9 +189,9 @@ class RunState:
         """Count files that a listing has passed over."""
         self._passed_over.add(names)
 
-    def add_unlisted(self, names: Sequence[str]) -> None:
-        """Note what a listing could not list, each with the reason."""
-        self._passed_over.add_unlisted(names)
+    def add_unlisted(self, entries: Sequence[Unlisted]) -> None:
+        """Note what a listing could not list."""
+        self._passed_over.add_unlisted(entries)
 
     def passed_over(self) -> PassedOver:
         """Tell what was passed over."""
@@ -199,6 +200,7 @@ class RunState:
     def begin_earlier(self, reader: int) -> None:
         """Forget what a reader has told; one whose worker died begins anew."""
         self._earlier[reader] = Earlier()
+        self._passed_over.forget_unlisted()  # of a folder, which has one reader
         self._listed.forget(reader)
 
     def add_earlier(self, reader: int, found: Earlier) -> None:

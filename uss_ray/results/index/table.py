@@ -458,6 +458,10 @@ class NoIndexError(DataError):
     """There is no part of an index."""
 
 
+class IndexVersionError(DataError):
+    """A part of an index is of another program or a later version of this one: it is whole, and read by that."""
+
+
 def index_parts(output: Store, *, first: str = "") -> Iterator[FoundFile]:
     """List the parts of an index in the order of their names, without empty files, which are markers.
 
@@ -543,13 +547,13 @@ def check_index_version(schema: pa.Schema, *, name: str) -> None:
 
     Raises
     ------
-    DataError
+    IndexVersionError
         If the version is none that can be read.
     """
     version = (schema.metadata or {}).get(_VERSION_KEY, b"none").decode()
     if version not in _READABLE_VERSIONS:
         expected = f"index version {' or '.join(_READABLE_VERSIONS)}"
-        raise DataError(name, expected=expected, found=f"version {version}")
+        raise IndexVersionError(name, expected=expected, found=f"version {version}")
 
 
 def is_current_version(schema: pa.Schema) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 
 import numpy as np
 import pyarrow as pa
@@ -101,6 +102,32 @@ def test_a_recording_that_was_there_a_moment_ago_is_not_to_blame_for_being_gone(
     assert [unit.status for unit, _ in decoded(gone)] == ["failed"]  # of a manifest
     assert [unit.status for unit, _ in decoded(gone, was_listed=True)] == ["unfinished"]
     assert [unit.status for unit, _ in decoded(nowhere, was_listed=True)] == ["failed"]
+
+
+@pytest.mark.parametrize("seconds", [5.0, 40.0])
+@pytest.mark.parametrize("change", ["written again", "cut"])
+def test_a_recording_that_somebody_writes_while_it_is_read_is_done_another_time(
+    make_recording, monkeypatch, seconds, change
+):
+    """Its stems would be of two contents; or it is not whole yet, which is no fault of its own."""
+    path = make_recording("a.wav", seconds=seconds, sample_rate=8000)
+    content, units = path.read_bytes(), decode._units
+
+    def written_meanwhile(*given, **asked):
+        if change == "cut":
+            path.write_bytes(content[: len(content) // 2])
+        for unit in units(*given, **asked):
+            if change == "written again":
+                path.write_bytes(content)
+                os.utime(path, ns=(1, 1))
+            yield unit
+
+    monkeypatch.setattr(decode, "_units", written_meanwhile)
+    *spans, (last, waveform) = decoded(path)
+    assert [unit.status for unit, _ in spans] == ["sound"] * len(spans)
+    assert (last.status, last.is_last, waveform.shape[1]) == ("unfinished", True, 0)
+    if change == "written again":
+        assert last.reason.endswith("stays as it is while it is read, found one that was changed meanwhile")
 
 
 def test_a_library_that_is_missing_is_no_fault_of_the_recording(make_recording, monkeypatch):

@@ -23,6 +23,7 @@ from uss_ray.pipelines.runtime.run_state import Earlier, Named
 from uss_ray.results.index.table import RunFacts
 from uss_ray.results.passed_over import PassedOver
 from uss_ray.store.store import Store
+from uss_ray.store.walk import Unlisted
 
 FACTS = RunFacts(run_id="r", weights_name="w", weights_sha256="0")
 
@@ -124,6 +125,9 @@ def test_the_end_brings_failures_into_order_and_fetches_what_was_passed_over(
 ) -> None:
     passed = PassedOver()
     passed.add(["a.txt"])
+    passed.add_unlisted(
+        [Unlisted("tapes: no permission", True), Unlisted("up: a link that leads out", False)]
+    )
     monkeypatch.setattr(job_module, "run_on_worker", lambda action, tells: action())
     monkeypatch.setattr(job_module.ray, "get", lambda reference: reference)
     found = Earlier(skipped=4, failed=[np.array([7])], changed=Named(1, ["a"]), strangers=2)
@@ -133,9 +137,10 @@ def test_the_end_brings_failures_into_order_and_fetches_what_was_passed_over(
     counters = Counters()
     for increment in job.finalise(is_complete=True):
         counters.add(increment)
-    assert (counters.skipped, counters.failed_before, counters.failed) == (4, 1, 2)
+    assert (counters.skipped, counters.failed_before, counters.failed) == (4, 1, 3)
+    assert sum("cannot be listed" in reason for reason in counters.failures.most_common()) == 1
     job.request = job.request.replace(changed="fail")
-    assert sum(increment.failed for increment in job.finalise(is_complete=True)) == 3
+    assert sum(increment.failed for increment in job.finalise(is_complete=True)) == 4
     assert (job.output / "failed.jsonl").read() == b""
     assert job.passed_over is passed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -13,14 +14,23 @@ import pytest
 import soundfile as sf
 
 from uss_ray.api.staging import staging_folder
-from uss_ray.errors import OutputError
+from uss_ray.errors import OutputError, UssRayError
 from uss_ray.pipelines.archive.ledger import read_ledger
 from uss_ray.pipelines.archive.verify import verify_output
+from uss_ray.pipelines.runtime.identity import RunIdentity
 from uss_ray.records import recording_key
-from uss_ray.results.index.table import IndexRow, read_index_part, write_index
+from uss_ray.results.index.table import (
+    IndexRow,
+    RecordingFacts,
+    RunFacts,
+    failed_row,
+    read_index_part,
+    write_index,
+)
 from uss_ray.results.layout import index_path, stem_path
 from uss_ray.store.store import Store
 
+FACTS = RunFacts(run_id="r", weights_name="w", weights_sha256="0", settings="{}")
 EARLY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -168,7 +178,9 @@ def test_each_fault_is_found_and_repaired(output, fault, kind, is_lost):
     fault(output.local_path())
     assert kind in kinds(verify_output(output))
     repaired = verify_output(output, repair=True)
-    if kind == "index":  # its stems became strays
+    if kind == "index":  # its stems became strays, which stay for once
+        assert kinds(repaired) == {"stray"}
+        assert (output / "a.wav/level-1/dog.wav").exists()
         repaired = verify_output(output, repair=True)
     assert repaired.findings == []
     assert verify_output(output).findings == []
@@ -255,8 +267,64 @@ def test_each_file_is_asked_for_once(output, monkeypatch):
 
 def test_a_run_that_was_killed_before_anything_was_done_left_an_output(tmp_path):
     output = Store(tmp_path)
-    (output / "run.json").put(b"{}")
+    (output / "run.json").put(json.dumps(RunIdentity.of("in", run=FACTS, threads=1).record()).encode())
     (output / ".0123456789abcdef.part").put(b"{")
     found = verify_output(output)
     assert (found.recordings, kinds(found)) == (0, {"temporary"})
     assert verify_output(output, repair=True).findings == []
+
+
+def refuse_to_read(name, fault, monkeypatch):
+    there = Store.read
+
+    def read(place, **asked):
+        if place.name == name:
+            raise OutputError(str(place), expected="a readable file", found=str(fault)) from fault
+        return there(place, **asked)
+
+    monkeypatch.setattr(Store, "read", read)
+
+
+@pytest.mark.parametrize("fault", [PermissionError(13, "no permission"), TimeoutError("no answer")])
+def test_a_part_that_a_store_does_not_give_is_not_repaired_away(output, monkeypatch, fault):
+    before = everything(output.local_path())
+    refuse_to_read("a.parquet", fault, monkeypatch)
+    with pytest.raises(OutputError, match=r"a\.parquet: expected a readable file"):
+        verify_output(output, repair=True)
+    assert everything(output.local_path()) == before
+
+
+def test_a_part_that_a_run_at_work_has_moved_is_no_fault(output, monkeypatch):
+    refuse_to_read("a.parquet", FileNotFoundError(2, "gone"), monkeypatch)
+    assert verify_output(output).recordings == 1
+
+
+def test_a_part_of_a_later_version_is_refused_and_stays(output):
+    part = output.local_path() / index_path("a")
+    pq.write_table(pq.read_table(part).replace_schema_metadata({b"uss_ray.index_version": b"99"}), part)
+    before = everything(output.local_path())
+    with pytest.raises(UssRayError, match=r"a\.parquet: expected index version .*, found version 99"):
+        verify_output(output, repair=True)
+    assert everything(output.local_path()) == before
+
+
+@pytest.mark.parametrize("content", [b"", b'{"format_version": 2, "arch', b"[]", b"{}"])
+def test_an_identity_that_no_run_goes_on_with_is_told_and_stays(output, content):
+    (output / "run.json").put(content)
+    for repair in (False, True):
+        assert kinds(verify_output(output, repair=repair)) == {"identity"}
+    assert (output / "run.json").read() == content
+
+
+def test_what_failed_is_counted_once_and_not_where_it_was_separated_since(output):
+    changed = failed_at("a.wav", datetime(2026, 1, 2, tzinfo=UTC))  # its stems are of what it was
+    mended = failed_at("tapes/b.wav", datetime(2025, 1, 1, tzinfo=UTC))
+    for number, row in enumerate((changed, mended, *(failed_at("c.wav", EARLY) for _ in range(2)))):
+        write_index([row], path=output.local_path() / index_path(f"failed-{number}"))
+    found = verify_output(output)
+    assert (found.recordings, found.failed, found.findings) == (2, 2, [])
+
+
+def failed_at(name, when):
+    facts = RecordingFacts(recording_id=name, recording_uri=name)
+    return replace(failed_row(facts, run=FACTS, reason="it is no sound"), created_at=when)

@@ -8,6 +8,7 @@ import numpy as np
 
 from uss_ray.pipelines.runtime import run_state
 from uss_ray.pipelines.runtime.run_state import Earlier, Named, RunState, StopSign
+from uss_ray.store.walk import Unlisted
 
 
 def test_a_stop_sign_asks_twice_a_second_until_the_run_stops(monkeypatch):
@@ -66,6 +67,14 @@ def test_what_earlier_runs_did_counts_once_though_a_reader_begins_anew():
     assert found.skipped == 6
     assert found.failed_keys.tolist() == [3, 5]
     assert found.changed.record() == {"count": 2, "examples": ["a", "a"]}
+
+
+def test_what_cannot_be_listed_counts_once_though_the_reader_of_a_folder_begins_anew():
+    state = RunState()
+    for _ in range(2):
+        state.begin_earlier(0)
+        state.add_unlisted([Unlisted("closed: no permission", True)])
+    assert (state.passed_over().unlisted, state.passed_over().lost_count) == (["closed: no permission"], 1)
 
 
 def test_of_many_names_some_are_told():
