@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from uss_ray.pipelines.training.run_folder import RunFolder
 from uss_ray.training.fit import Task, TrainingState
@@ -17,6 +17,11 @@ B = TypeVar("B")
 
 class Validation(Protocol):
     """Scores a run."""
+
+    @property
+    def measured_on(self) -> Mapping[str, Any]:
+        """What it scores on, as its lines say it."""
+        ...
 
     def is_due(self, step: int) -> bool:
         """Whether a state of that step is scored."""

@@ -64,6 +64,8 @@ class TaggerValidation:
         self._folder, self._export = folder, export
         self._steps, self._every = fit.steps, settings.every_steps or fit.checkpoint_steps
         self._device = device
+        packed = np.packbits(clips.labels > 0)
+        self.measured_on = {"labels_sha256": hashlib.sha256(packed.tobytes()).hexdigest()}
 
     def is_due(self, step: int) -> bool:
         """Whether a state of that step is scored."""
@@ -99,7 +101,7 @@ class TaggerValidation:
             "step": step,
             MEAN_AVERAGE_PRECISION: float(np.mean(list(scores.values()))),
             "clips": len(labels),
-            "labels_sha256": hashlib.sha256(np.packbits(labels).tobytes()).hexdigest(),
+            **self.measured_on,
             "classes": scores,
         }
 

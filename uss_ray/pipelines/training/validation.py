@@ -81,19 +81,13 @@ class SeparatorValidation:
     ) -> None:
         self.settings = settings
         manifest = anchors.manifest
-        data = Path(settings.data)
-        self.pairs = (
-            read_pairs(settings.pairs)
-            if settings.pairs
-            else build_pairs(
-                data, vocabulary=vocabulary, segment_seconds=manifest.samples / manifest.sample_rate
-            )
-        )
+        self.pairs = _pairs(settings, vocabulary=vocabulary, segment_seconds=manifest.segment_seconds)
+        self.measured_on = _measured(self.pairs, settings)
         check_held_out(self.pairs, anchors, vocabulary=vocabulary, settings=settings)
         self._vocabulary, self._folder, self._export = vocabulary, folder, export
         self._steps, self._every = steps, settings.every_steps or checkpoint_steps
         self._device, self._sample_rate = device, manifest.sample_rate
-        self._seconds = manifest.samples / manifest.sample_rate
+        self._seconds = manifest.segment_seconds
         self._sounds = SoundShelf(Store(settings.data), keep_bytes=_SHELF_BYTES)
         self._items: list[Item] = []
 
@@ -168,9 +162,8 @@ class SeparatorValidation:
             "sdri_db": opened,
             "gated_sdri_db": gated,
             "detected": float(figures[:, 2].mean()),
-            "query": self.settings.query,
             "pairs": len(self.pairs),
-            "list_sha256": hashlib.sha256(pairs_csv(self.pairs).encode()).hexdigest(),
+            **self.measured_on,
             "classes": {
                 class_id: float(np.median(values)) for class_id, values in sorted(by_class[0].items())
             },
@@ -184,6 +177,34 @@ class SeparatorValidation:
             f"{stem}-{kind}.flac": encode_flac(to_int16(waveform), sample_rate=self._sample_rate)
             for kind, waveform in triple.items()
         }
+
+
+def measured(
+    settings: ValidationSettings, *, vocabulary: Vocabulary, segment_seconds: float
+) -> dict[str, Any]:
+    """Give what a run with these settings is scored on, as its lines say it; no sound is read for that.
+
+    Raises
+    ------
+    DataError
+        If there is no list, or none can be drawn.
+    """
+    return _measured(_pairs(settings, vocabulary=vocabulary, segment_seconds=segment_seconds), settings)
+
+
+def _pairs(
+    settings: ValidationSettings, *, vocabulary: Vocabulary, segment_seconds: float
+) -> list[EvaluationPair]:
+    if settings.pairs:
+        return read_pairs(settings.pairs)
+    return build_pairs(Path(settings.data), vocabulary=vocabulary, segment_seconds=segment_seconds)
+
+
+def _measured(pairs: Sequence[EvaluationPair], settings: ValidationSettings) -> dict[str, Any]:
+    return {
+        "query": settings.query,
+        "list_sha256": hashlib.sha256(pairs_csv(pairs).encode()).hexdigest(),
+    }
 
 
 def check_held_out(

@@ -61,8 +61,10 @@ def fit(
         if validation is not None and validation.is_due(state.step):
             validation.score(state, world=world)
 
-    if run.step and run.step not in folder.validated_steps:
-        validate(run.state())  # killed between a checkpoint and its validation
+    if run.step and validation is not None and not folder.is_validated(run.step, on=validation.measured_on):
+        validate(
+            run.state()
+        )  # killed between a checkpoint and its validation, or scored on something else before
     return run.run(is_stopping=is_stopping, on_step=on_step, on_checkpoint=validate)
 
 
@@ -76,6 +78,7 @@ def export(request: Training, output: Path, *, step: int | None = None, best: bo
     """
     recipe = request.recipe.replace(fit=request.recipe.fit.replace(compiled=False))  # some forwards only
     prepared = prepare(request.replace(recipe=recipe), device=torch.device("cpu"))
+    prepared.folder.check(without="recipe.fit.compiled")
     if best:
         step = best_validated(request.run_store)
     _, state = read_checkpoint(choose_checkpoint(request.run_store, step))

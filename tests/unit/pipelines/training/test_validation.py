@@ -10,7 +10,7 @@ from uss_ray.errors import ConfigError, DataError
 from uss_ray.evaluation.pairs import read_pairs, write_pairs
 from uss_ray.pipelines.training.local import train_here
 from uss_ray.pipelines.training.progress import look_at
-from uss_ray.pipelines.training.request import SeparatorTraining, ValidationSettings
+from uss_ray.pipelines.training.request import SeparatorTraining, ValidationSettings, read_request
 from uss_ray.pipelines.training.run_folder import best_validated, read_lines
 from uss_ray.pipelines.training.worker import export
 from uss_ray.store.store import Store
@@ -83,6 +83,26 @@ def test_a_validation_that_a_kill_came_before_is_made_up_for(
     (tmp_path / "run" / "validations.jsonl").write_text(lines[0])
     train_here(run)
     assert (tmp_path / "run" / "validations.jsonl").read_text().splitlines(keepends=True) == lines
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_scored_anew_on_another_list_and_the_scores_stay_apart(
+    synthetic_set: SyntheticSet, held_out: ValidationSettings, tmp_path: Path
+) -> None:
+    run = validated(synthetic_set, tmp_path / "run", held_out)
+    train_here(run)
+    other = run.replace(validation=held_out.replace(query="oracle"), licence="CC0-1.0")
+    assert train_here(other) == 6
+    seen = look_at(Store(tmp_path / "run"))
+    assert [(line["step"], line["query"]) for line in seen.validations] == [(6, "oracle")]
+    assert (seen.best, seen.otherwise) == (6, 2)
+    train_here(other)
+    assert look_at(Store(tmp_path / "run")).otherwise == 2  # once is enough
+    asked = read_request(Store(tmp_path / "run"))
+    assert asked.licence == "CC0-1.0"
+    weights = read_folder(export(asked, tmp_path / "weights", best=True))
+    assert weights.source is not None
+    assert (weights.source["licence"], weights.source["validation"]["query"]) == ("CC0-1.0", "oracle")
 
 
 def test_a_list_that_is_trained_on_is_refused_before_any_work(
