@@ -30,7 +30,8 @@ from uss_ray.pipelines.runtime.stopping import stop_on_signals
 from uss_ray.pipelines.training.checkpoints import check_room, find_checkpoints, step_of
 from uss_ray.pipelines.training.options import TrainOptions
 from uss_ray.pipelines.training.request import Training
-from uss_ray.pipelines.training.run_folder import METRICS_NAME, read_lines
+from uss_ray.pipelines.training.run_folder import METRICS_NAME, VALIDATIONS_NAME, read_lines
+from uss_ray.pipelines.training.scores import told
 from uss_ray.pipelines.training.worker import fit, prepare
 from uss_ray.store.lease import hold_lease
 from uss_ray.store.store import Store
@@ -45,7 +46,11 @@ OnStep = Callable[[int, Mapping[str, Any]], None]
 
 
 def train_on_ray(
-    request: Training, options: TrainOptions, *, on_step: OnStep = lambda *_: None
+    request: Training,
+    options: TrainOptions,
+    *,
+    on_step: OnStep = lambda *_: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> tuple[int, int | None]:
     """Train with many workers, or go on where an earlier run of the same request ended.
 
@@ -55,6 +60,8 @@ def train_on_ray(
     options : TrainOptions
     on_step : callable, optional
         Told of each line of the metrics, in a thread, soon after it stands in the run's folder.
+    say : callable, optional
+        Told in words of each validation, likewise.
 
     Returns
     -------
@@ -96,7 +103,7 @@ def train_on_ray(
                 prepared.folder.open(request)
                 with (
                     stop_on_signals(lambda: ray.get(state.stop.remote())) as stop,
-                    _lines_told(request.run_store, on_step),
+                    _lines_told(request.run_store, on_step, say),
                     _warnings_told(state),
                 ):
                     _run(request, options, use_gpu=use_gpu, state=state)
@@ -122,19 +129,26 @@ def _warnings_told(state: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _lines_told(run: Store, on_step: OnStep) -> Iterator[None]:
-    """Tell of the lines that come to the metrics of a run while the block runs."""
+def _lines_told(run: Store, on_step: OnStep, say: Callable[[str], None]) -> Iterator[None]:
+    """Tell of the lines that come to metrics and validations of a run while the block runs."""
     options = run.options.replace(patience_seconds=_LOOK_PATIENCE_SECONDS)
-    place = Store(run.root, options, OutputError) / METRICS_NAME
-    told = max((line["step"] for line in read_lines(place)), default=0)
+    patient = Store(run.root, options, OutputError)
+    place, scores = patient / METRICS_NAME, patient / VALIDATIONS_NAME
+    last = max((line["step"] for line in read_lines(place)), default=0)
+    said = read_lines(scores)
 
     def look() -> None:
-        nonlocal told
+        nonlocal last, said
         with suppress(UssRayError):  # a store that is away; the next look sees more
             for line in read_lines(place):
-                if line["step"] > told:
-                    told = line["step"]
-                    on_step(told, line)
+                if line["step"] > last:
+                    last = line["step"]
+                    on_step(last, line)
+            found = read_lines(scores)
+            for line in found:
+                if line not in said:
+                    say(f"step {line['step']}: {told(line)}")
+            said = found
 
     with _looking(look, seconds=_LOOK_AWAY_SECONDS if run.is_remote else _LOOK_SECONDS, name="lines"):
         yield

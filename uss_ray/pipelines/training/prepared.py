@@ -27,8 +27,16 @@ class Validation(Protocol):
         """Whether a state of that step is scored."""
         ...
 
-    def score(self, state: TrainingState, *, world: World) -> None:
-        """Score a state and leave what was found in the run's folder; called on every worker."""
+    @property
+    def size(self) -> str:
+        """How much it scores on, in words."""
+        ...
+
+    def score(self, state: TrainingState, *, world: World, is_stopping: Callable[[], bool]) -> bool:
+        """Score a state and leave what was found in the run's folder; called on every worker.
+
+        Gives False, on all of them, where one was to stop: nothing is left then.
+        """
         ...
 
 

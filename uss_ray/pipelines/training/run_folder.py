@@ -145,6 +145,11 @@ class RunFolder:
         found = find_checkpoints(self.place)
         return read_facts(found[-1]).identity if found else None
 
+    @property
+    def last_validation(self) -> Mapping[str, Any]:
+        """The line that was added last."""
+        return self._validations[-1]
+
     def is_validated(self, step: int, *, on: Mapping[str, Any]) -> bool:
         """Tell whether the state of a step was scored on that, and nothing was scored on anything else since."""
         last = comparable(self._validations)
@@ -251,6 +256,11 @@ class RunFolder:
         (self.place / f"{BAD_BATCH_PREFIX}{step:09d}-{rank}.safetensors").put(tensor_bytes(tensors))
         place.put((json.dumps({"step": step, "items": list(names)}, indent=2) + "\n").encode())
         return str(place)
+
+
+def is_scored(run: Store, step: int) -> bool:
+    """Tell whether the state of a step was scored, on what the last one was."""
+    return any(line["step"] == step for line in comparable(read_lines(run / VALIDATIONS_NAME)))
 
 
 def best_validated(run: Store) -> int:

@@ -24,6 +24,13 @@ def comparable(validations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, An
     return [line for line in validations if measured_on(line) == measured_on(validations[-1])]
 
 
+def told(validation: Mapping[str, Any]) -> str:
+    """Say a score in words."""
+    if SDRI in validation:
+        return f"SDRi {validation[SDRI]:z.2f} dB, {validation['query']} query, {validation['pairs']} mixtures"
+    return f"mAP {validation[MEAN_AVERAGE_PRECISION]:.3f}, {validation['clips']} clips"
+
+
 def score_name(validation: Mapping[str, Any]) -> str:
     """Say which score a line of `validations.jsonl` has; the larger, the better."""
     return next(name for name in TITLES if name in validation)

@@ -114,8 +114,15 @@ class SeparatorValidation:
         """Whether a state of that step is scored."""
         return step % self._every == 0 or step == self._steps
 
-    def score(self, state: TrainingState, *, world: World) -> None:
-        """Score a state and leave what was found in the run's folder; called on every worker."""
+    @property
+    def size(self) -> str:
+        """See `Validation`."""
+        return f"{len(self.pairs)} mixtures"
+
+    def score(
+        self, state: TrainingState, *, world: World, is_stopping: Callable[[], bool] = lambda: False
+    ) -> bool:
+        """See `Validation`."""
         with tempfile.TemporaryDirectory(prefix="uss_ray-validation-") as place:
             weights = read_folder(self._export(state, Path(place) / "weights"))
         engine = build_engine(weights, vocabulary=self._vocabulary, device=self._device)
@@ -126,7 +133,11 @@ class SeparatorValidation:
         wanted = set(_evenly(len(own), self.settings.heard)) if world.is_first else set()
         heard: dict[str, bytes] = {}
         found: list[tuple[float, float, bool]] = []
+        stopped = torch.zeros(1, dtype=torch.float64, device=self._device)
         for start in range(0, len(own), _AT_A_TIME):
+            if is_stopping():
+                stopped += 1
+                break
             mixed = [mix(self._items[number], self._sounds) for number in own[start : start + _AT_A_TIME]]
             for item, one, other in zip(mixed, opened.separate(mixed), gated.separate(mixed), strict=True):
                 [(label, target)] = item.targets.items()
@@ -137,11 +148,15 @@ class SeparatorValidation:
                 # an oracle is no class that could be detected
                 found.append((scores[0], scores[1], one.detected.get(label, True)))
         figures = torch.zeros(len(self.pairs), 3, dtype=torch.float64, device=self._device)
-        figures[list(own)] = torch.tensor(found, dtype=torch.float64, device=self._device).reshape(-1, 3)
-        world.sum([figures])
+        done = list(own)[: len(found)]
+        figures[done] = torch.tensor(found, dtype=torch.float64, device=self._device).reshape(-1, 3)
+        world.sum([figures, stopped])
+        if stopped.any():
+            return False
         if world.is_first:
             self._folder.add_validation(self._line(state.step, figures.cpu().numpy()), heard=heard)
         world.wait()
+        return True
 
     def _query(self, engine: SeparationEngine, *, only_detected: bool) -> Query:
         settings = SeparationSettings(
