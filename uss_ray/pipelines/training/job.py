@@ -20,6 +20,7 @@ from ray.exceptions import RayError
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from uss_ray.config import absolute
 from uss_ray.errors import ConfigError, OutputError, UssRayError
 from uss_ray.pipelines.runtime.pool import refuse_numbered
 from uss_ray.pipelines.runtime.progress import Warnings
@@ -180,7 +181,8 @@ def _run(request: Training, options: TrainOptions, *, use_gpu: bool, state: Any)
     system, path = place.file_system() if place.is_remote else (None, str(place.local_path().resolve()))
     trainer = TorchTrainer(
         _work,
-        train_loop_config={"request": request, "state": state},
+        # Ray Train lets workers work in folders of its own.
+        train_loop_config={"request": absolute(request), "state": state},
         scaling_config=ScalingConfig(
             num_workers=cast(
                 int, most if fewest == most else (fewest, most)
