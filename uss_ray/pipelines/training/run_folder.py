@@ -8,7 +8,7 @@ validations/      sound of some mixtures of each: mixture, target, estimate
 curve.svg         losses and scores, as they were at the last checkpoint
 tensorboard/      the same as an event file, where it was asked for
 bad_batch-*.json  the items of a step whose loss was not finite; their sound and conditions beside it as safetensors
-hardware.jsonl    a line a start: from which step, on how many workers of which kind
+hardware.jsonl    a line a start: from which step, on how many workers of which kind, with which versions
 checkpoints/      see `checkpoints`
 """
 
@@ -20,6 +20,8 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from uss_ray.config import Settings, to_yaml
@@ -38,6 +40,7 @@ from uss_ray.pipelines.training.request import SETTINGS_NAME
 from uss_ray.pipelines.training.scores import comparable, measured_on, score_name
 from uss_ray.store.store import Store
 from uss_ray.training.fit import TrainingState
+from uss_ray.version import VERSION
 
 _log = logging.getLogger(__name__)
 
@@ -243,10 +246,17 @@ class RunFolder:
         remove_old_checkpoints(self.place, keep=keep, also=_best(self._validations))
 
     def add_hardware(self, step: int, *, workers: int, kind: str) -> None:
-        """Tell what the run is done on from a step on."""
+        """Tell what the run is done on and with from a step on; warn where it is not what it was done with before."""
         place = self.place / HARDWARE_NAME
         before = [line for line in read_lines(place) if line["step"] < step]
-        place.put(_lines([*before, {"step": step, "workers": workers, "kind": kind}]))
+        now = {"uss-ray": VERSION, "torch": torch.__version__, "numpy": np.__version__}
+        then = before[-1].get("programs", now) if before else now
+        others = [
+            f"{name} {now[name]} instead of {its}" for name, its in then.items() if now.get(name) != its
+        ]
+        if others:
+            _log.warning("going on with %s: the last bits of what follows may be others", ", ".join(others))
+        place.put(_lines([*before, {"step": step, "workers": workers, "kind": kind, "programs": now}]))
 
     def keep_bad_batch(
         self, step: int, *, names: Sequence[str], tensors: Mapping[str, Tensor], rank: int

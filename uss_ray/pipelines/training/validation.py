@@ -42,7 +42,7 @@ from uss_ray.weights.folder import read_folder
 
 # All clips of a list of some hundreds: they are heard again at each validation.
 _SHELF_BYTES = 1 << 30
-_AT_A_TIME = 16
+_AT_A_TIME, _AT_A_TIME_ON_A_CPU = 16, 2  # a stop waits for so many mixtures
 
 
 class SeparatorValidation:
@@ -134,11 +134,12 @@ class SeparatorValidation:
         heard: dict[str, bytes] = {}
         found: list[tuple[float, float, bool]] = []
         stopped = torch.zeros(1, dtype=torch.float64, device=self._device)
-        for start in range(0, len(own), _AT_A_TIME):
+        count = _AT_A_TIME_ON_A_CPU if self._device.type == "cpu" else _AT_A_TIME
+        for start in range(0, len(own), count):
             if is_stopping():
                 stopped += 1
                 break
-            mixed = [mix(self._items[number], self._sounds) for number in own[start : start + _AT_A_TIME]]
+            mixed = [mix(self._items[number], self._sounds) for number in own[start : start + count]]
             for item, one, other in zip(mixed, opened.separate(mixed), gated.separate(mixed), strict=True):
                 [(label, target)] = item.targets.items()
                 estimates = [separated.estimates[label] for separated in (one, other)]

@@ -8,6 +8,7 @@ from safetensors.torch import load
 
 from tests.synthetic_set import small_recipe
 from uss_ray.errors import ConfigError, DataError, OutputError
+from uss_ray.pipelines.training import run_folder
 from uss_ray.pipelines.training.run_folder import RunFolder, best_validated, read_lines, told_at
 from uss_ray.store.store import Store
 from uss_ray.training.fit import TrainingState
@@ -118,6 +119,24 @@ def test_what_is_no_json_is_told(output: Store) -> None:
 
 def scored(step: int, sdri_db: float, *, on: str) -> dict[str, object]:
     return {"step": step, "sdri_db": sdri_db, "query": "class-mean", "list_sha256": on}
+
+
+def test_a_run_that_goes_on_with_other_versions_says_so(
+    output: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_of(output)
+    monkeypatch.setattr(run_folder, "VERSION", "0.9")
+    folder.add_hardware(0, workers=1, kind="CPU")
+    folder.add_hardware(2, workers=1, kind="CPU")
+    assert not caplog.records
+    monkeypatch.setattr(run_folder, "VERSION", "1.0")
+    folder.add_hardware(4, workers=1, kind="CPU")
+    assert "going on with uss-ray 1.0 instead of 0.9: the last bits" in caplog.text
+    assert [line["programs"]["uss-ray"] for line in read_lines(output / "hardware.jsonl")] == [
+        "0.9",
+        "0.9",
+        "1.0",
+    ]
 
 
 def test_scores_on_two_lists_are_never_compared(output: Store) -> None:
