@@ -6,8 +6,10 @@ do not report to Ray: it takes a report every two seconds, and who has one more 
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, cast
@@ -24,7 +26,13 @@ from uss_ray.config import absolute
 from uss_ray.errors import ConfigError, OutputError, UssRayError
 from uss_ray.pipelines.runtime.pool import refuse_numbered
 from uss_ray.pipelines.runtime.progress import Warnings
-from uss_ray.pipelines.runtime.run_state import begin_telling, end_run_state, is_stopping, start_run_state
+from uss_ray.pipelines.runtime.run_state import (
+    begin_telling,
+    end_run_state,
+    is_stopping,
+    start_run_state,
+    this_process,
+)
 from uss_ray.pipelines.runtime.session import ray_session
 from uss_ray.pipelines.runtime.stages import own_error
 from uss_ray.pipelines.runtime.stopping import stop_on_signals
@@ -38,9 +46,12 @@ from uss_ray.store.lease import hold_lease
 from uss_ray.store.store import Store
 from uss_ray.training.world import World
 
+_log = logging.getLogger(__name__)
+
 _RAY_FOLDER = "ray"
 _LOOK_SECONDS, _LOOK_AWAY_SECONDS = 1.0, 30.0
 _ASK_SECONDS = 0.5
+_SILENT_SECONDS, _AGAIN_SECONDS = 10.0, 30.0
 _LOOK_PATIENCE_SECONDS = 5.0  # for a store that is away; the end of a run waits for no more than that
 
 OnStep = Callable[[int, Mapping[str, Any]], None]
@@ -130,6 +141,36 @@ def _warnings_told(state: Any) -> Iterator[None]:
 
 
 @contextmanager
+def _waiting_told(
+    state: Any, needed: str, *, clock: Callable[[], float] = time.monotonic, seconds: float = _LOOK_SECONDS
+) -> Iterator[None]:
+    """Log now and then while the block runs and no worker has begun: Ray Train starts them without a word."""
+    began, say_at, has_begun = clock(), _SILENT_SECONDS, False
+    since = time.strftime("%H:%M:%S UTC", time.gmtime())
+
+    def look() -> None:
+        nonlocal say_at, has_begun
+        with suppress(RayError):  # the state is gone: so is the run
+            has_begun = ray.get(state.look.remote()).workers > 0 or has_begun
+            if has_begun or clock() - began < say_at:
+                return
+            say_at += _AGAIN_SECONDS
+            free, there = (
+                found.get("CPU", 0) for found in (ray.available_resources(), ray.cluster_resources())
+            )
+            _log.warning(
+                "waiting since %s for Ray to start workers (%s); %g of %g CPUs are free",
+                since,
+                needed,
+                free,
+                there,
+            )
+
+    with _looking(look, seconds=seconds, name="waiting"):
+        yield
+
+
+@contextmanager
 def _lines_told(run: Store, on_step: OnStep, say: Callable[[str], None]) -> Iterator[None]:
     """Tell of the lines that come to metrics and validations of a run while the block runs."""
     options = run.options.replace(patience_seconds=_LOOK_PATIENCE_SECONDS)
@@ -200,10 +241,11 @@ def _run(request: Training, options: TrainOptions, *, use_gpu: bool, state: Any)
             failure_config=FailureConfig(max_failures=options.max_failures),
         ),
     )
-    try:
-        trainer.fit()
-    except Exception as error:
-        raise _cause(error) from error
+    with _waiting_told(state, f"{options.workers} × {options.cpus_per_worker:g} CPUs"):
+        try:
+            trainer.fit()
+        except Exception as error:
+            raise _cause(error) from error
 
 
 def _work(config: Mapping[str, Any]) -> None:
@@ -217,6 +259,7 @@ def _work(config: Mapping[str, Any]) -> None:
     prepared = prepare(config["request"], device=device)
     prepared.folder.reopen()
     prepared.load_data()
+    config["state"].join.remote(this_process())
     stopping, ended = threading.Event(), threading.Event()
     if world.is_first:  # one asks for all: what it hears is part of the exchange
         arguments = (config["state"], stopping, ended)

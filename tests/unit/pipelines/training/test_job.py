@@ -110,6 +110,7 @@ def test_workers_are_told_places_that_mean_the_same_in_the_folder_that_they_work
             pass
 
     monkeypatch.setattr(job, "TorchTrainer", Trainer)
+    monkeypatch.setattr(job, "_waiting_told", lambda *_: nullcontext())
     monkeypatch.chdir(synthetic_set.pack.parent)
     request = training_of(synthetic_set, Path("run")).replace(anchors="pack", weights="ear")
     job._run(request, TrainOptions(workers="1"), use_gpu=False, state=None)
@@ -119,6 +120,34 @@ def test_workers_are_told_places_that_mean_the_same_in_the_folder_that_they_work
         synthetic_set.pack,
         synthetic_set.weights,
     ]
+
+
+def test_a_wait_for_workers_is_told_until_one_has_begun(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    state, looks = RunState(), threading.Semaphore(0)
+    now = 0.0
+
+    def seen() -> object:
+        looks.release()
+        return state.look()
+
+    handle = SimpleNamespace(look=SimpleNamespace(remote=seen))
+    monkeypatch.setattr(job.ray, "get", lambda answer: answer)
+    monkeypatch.setattr(job.ray, "available_resources", lambda: {"CPU": 1.0})
+    monkeypatch.setattr(job.ray, "cluster_resources", lambda: {"CPU": 2.0})
+
+    def looked_at(seconds: float) -> int:
+        nonlocal now
+        now = seconds
+        for _ in range(3):  # one may have begun before, one is whole
+            assert looks.acquire(timeout=300.0)
+        return caplog.text.count("for Ray to start workers (2 × 1 CPUs); 1 of 2 CPUs are free")
+
+    with job._waiting_told(handle, "2 × 1 CPUs", clock=lambda: now, seconds=0.001):
+        assert [looked_at(seconds) for seconds in (9.0, 11.0, 39.0, 41.0)] == [0, 1, 1, 2]
+        state.join("a worker")
+        assert looked_at(400.0) == 2
 
 
 def test_two_workers_one_of_which_is_killed_train_what_one_process_does(
