@@ -10,11 +10,11 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, Self, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -60,8 +60,45 @@ def _as_text(value: Any) -> Any:
 Name = Annotated[str, Field(min_length=1)]
 """Type of a field that holds a text that is not empty: an empty one comes of a variable that is not set."""
 
-Location = Annotated[str, Field(min_length=1), BeforeValidator(_as_text)]
+_PLACE: Final = "a place"  # marks what `absolute` makes absolute
+
+Location = Annotated[str, Field(min_length=1), BeforeValidator(_as_text), _PLACE]
 """Type of a field that holds a local path (also as a `Path`), a URI or a name; not an empty one."""
+
+
+def absolute(settings: Model, *, outputs: Collection[str] = ("output",)) -> Model:
+    """Give settings whose local places are named so that they mean the same wherever a process works.
+
+    Names and URIs stay, and so does what is not there: it may be a name, and is refused as it was given.
+
+    Parameters
+    ----------
+    settings : Settings
+    outputs : collection of str, default=("output",)
+        Fields of places that need not be there yet.
+    """
+
+    def of(value: Any, name: str) -> Any:
+        if isinstance(value, tuple):
+            return tuple(of(each, name) for each in value)
+        if not isinstance(value, str) or "://" in value:
+            return value
+        return os.path.abspath(value) if name in outputs or os.path.exists(value) else value
+
+    changed: dict[str, Any] = {}
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, Settings):
+            changed[name] = absolute(value, outputs=outputs)
+        elif _holds(_PLACE, field.annotation) or _PLACE in field.metadata:
+            changed[name] = of(value, name)
+    return settings.replace(**changed)
+
+
+def _holds(mark: str, annotation: Any) -> bool:
+    return mark in getattr(annotation, "__metadata__", ()) or any(
+        _holds(mark, part) for part in get_args(annotation)
+    )
 
 
 def _checked_device(name: str) -> str:

@@ -12,6 +12,7 @@ from uss_ray.config import (
     Location,
     Name,
     Settings,
+    absolute,
     canonical_json,
     load,
     overlay,
@@ -258,3 +259,40 @@ def test_what_no_file_says_is_blamed_on_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path / "own.yaml", Whole, changes={"listed": {"place": 3}})
     assert "own.yaml" not in str(caught.value)
+
+
+class Inner(Settings):
+    data: Location
+    pairs: Location | None = None
+
+
+class Places(Settings):
+    output: Location
+    audio: Location
+    weights: Location = "starter"
+    segments: tuple[Location, ...] = ()
+    label: Name = "there"
+    inner: Inner | None = None
+
+
+def test_places_are_named_so_that_they_mean_the_same_wherever_a_process_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    given = Places(
+        output="new",
+        audio="there",
+        segments=("there", "gone", "s3://b/there"),
+        inner=Inner(data="there", pairs="there/.."),
+    )
+    found = absolute(given)
+    here = str(tmp_path)
+    assert found == Places(
+        output=f"{here}/new",
+        audio=f"{here}/there",
+        segments=(f"{here}/there", "gone", "s3://b/there"),
+        inner=Inner(data=f"{here}/there", pairs=here),
+    )
+    assert absolute(found) == found
+    assert absolute(given.replace(inner=None)).inner is None

@@ -88,6 +88,11 @@ class PackManifest(BaseModel):
     catalogue_sha256: str
 
     @property
+    def segment_seconds(self) -> float:
+        """Length of each anchor."""
+        return self.samples / self.sample_rate
+
+    @property
     def data_sha256(self) -> str:
         """One checksum of all anchors, for the identity of a run."""
         listed = "\n".join([self.catalogue_sha256, *(shard.sha256 for shard in self.shards)])

@@ -105,8 +105,14 @@ def draw_benchmark_list(arguments: Sequence[str]) -> int:
 
     benchmark, data = find(asked.benchmark, asked.data)
     if benchmark.card.name == PAIRS_BENCHMARK and asked.output.casefold().endswith(PAIRS_SUFFIX):
-        if asked.classes is not None or asked.variation != Variation():
-            flag = "--vary-…" if asked.classes is None else "--classes"
+        lacks = {  # a list of pairs is of the split that is scored, strict, and whole
+            "--classes": asked.classes is not None,
+            "--vary-…": asked.variation != Variation(),
+            "--split": asked.split not in (None, benchmark.card.splits[0]),
+            "--protocol": asked.protocol not in (None, "strict"),
+            "--allow-missing": asked.allow_missing,
+        }
+        for flag in (name for name, is_asked in lacks.items() if is_asked):
             raise ConfigError(f"evaluate list {flag}", expected="a Parquet file to write", found=asked.output)
         say(f"{write_list(Path(data), Path(asked.output), seed=asked.seed or 0)} pairs: {asked.output}")
         return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,7 +17,7 @@ from pydantic import Field
 from uss_ray.cli.command import STORAGE_NAME, Command
 from uss_ray.config import Location, Settings
 from uss_ray.datasets.containers.options import Container, ParquetColumns
-from uss_ray.errors import ConfigError
+from uss_ray.errors import ConfigError, OutputError
 from uss_ray.store.options import Storage, StoreOptions
 
 if TYPE_CHECKING:
@@ -87,6 +88,9 @@ def check_data(arguments: Sequence[str]) -> int:
         raise ConfigError(
             "data check", expected="segment CSVs and where the audio is", found=" ".join(asked.sources)
         )
+
+    if asked.problems is not None:
+        _check_apart(asked.problems, tables)
 
     from uss_ray.cli.display import progress_bar, say
     from uss_ray.datasets.clip_sources import open_clip_source
@@ -170,6 +174,18 @@ def _problem_list(location: str | None) -> Iterator[Callable[[ClipProblem], None
         Store(location).put(path)
 
 
+def _check_apart(output: str, inputs: Sequence[str]) -> None:
+    """Refuse to write over what is read."""
+    from uss_ray.store.store import Store
+
+    def name(place: str) -> str:
+        store = Store(place).absolute()
+        return str(store) if store.is_remote else os.path.realpath(store.root)
+
+    if name(output) in {name(place) for place in inputs}:
+        raise OutputError(output, expected="another file than those that are read", found="one of them")
+
+
 def hold_out(arguments: Sequence[str]) -> int:
     """Write, and say what is left."""
     asked, _ = HOLD_OUT.read(arguments)
@@ -183,6 +199,7 @@ def hold_out(arguments: Sequence[str]) -> int:
     vocabulary = Vocabulary.load(ontology_path=asked.ontology, classes_path=asked.class_list)
     classes = read_class_list(Store(asked.classes, asked.storage, DataError), vocabulary=vocabulary)
     places = [Store(place, asked.storage, DataError) for place in asked.segments]
+    _check_apart(asked.output, [*asked.segments, asked.classes])
     left = without_classes(places, classes, vocabulary=vocabulary)
     Store(asked.output, asked.storage).put(left.to_csv(vocabulary))
     say(f"{len(left.kept)} of {len(left.kept) + left.dropped} clips: {asked.output}")

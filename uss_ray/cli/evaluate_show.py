@@ -63,7 +63,8 @@ def compare(arguments: Sequence[str]) -> int:
     one, other = (Store(place, asked.storage, DataError) for place in (asked.one, asked.other))
     results = read_result(one), read_result(other)
     measure = asked.measure or results[0].main_score
-    found = compare_runs(results, (read_rows(one), read_rows(other)), measure=measure)
+    rows = read_rows(one, items=results[0].items), read_rows(other, items=results[1].items)
+    found = compare_runs(results, rows, measure=measure)
     names = [result.weights for result in results]
     if names[0] == names[1]:
         names = [f"{result.weights} {result.weights_sha256[:8]}" for result in results]
@@ -106,7 +107,7 @@ def report(arguments: Sequence[str]) -> int:
     folders = [place.parent if str(place).endswith(".json") else place for place in places]
     results = [read_result(place) for place in folders]
     runs = [
-        Run(result, read_rows(place), read_heard(place, result.heard))
+        Run(result, read_rows(place, items=result.items), read_heard(place, result.heard))
         for result, place in zip(results, folders, strict=True)
     ]
     folder = folders[0] if asked.output is None else Store(asked.output, asked.storage)

@@ -221,6 +221,10 @@ def show_run(arguments: Sequence[str]) -> int:
             title=title,
             right=names[:-1],
         )
+    if seen.otherwise:
+        say(
+            f"{seen.otherwise} validations on something else are in validations.jsonl, and not compared with these"
+        )
     later = f", the curve tells of {seen.told}" if seen.told < seen.step else ""
     say(f"{seen.name}: {seen.step} of {seen.steps} steps{later}")
     say(seen.state)
@@ -257,21 +261,27 @@ def export_run(arguments: Sequence[str]) -> int:
 
 def _train(request: Training, options: TrainOptions) -> int:
     from uss_ray.cli.display import say
+    from uss_ray.pipelines.training.run_folder import is_scored
 
     if options.worker_range == (0, 0):
         from uss_ray.pipelines.runtime.stopping import stop_on_signals
         from uss_ray.pipelines.training.local import train_here
 
         with stop_on_signals(lambda: say("Stopping after this step; again to stop at once.")) as stop:
-            done = train_here(request, is_stopping=lambda: bool(stop), on_step=_tell)
+            done = train_here(request, is_stopping=lambda: bool(stop), on_step=_tell, say=say)
         signal_number = stop.signal_number
     else:
         from uss_ray.pipelines.training.job import train_on_ray
 
-        done, signal_number = train_on_ray(request, options, on_step=_tell)
+        done, signal_number = train_on_ray(request, options, on_step=_tell, say=say)
     steps = request.recipe.fit.steps
     say(f"Run: {request.output}, {done} of {steps} steps")
-    if done < steps:
+    is_owed = (
+        signal_number is not None
+        and request.validation is not None
+        and not is_scored(request.run_store, done)
+    )
+    if done < steps or is_owed:
         say("The same command goes on.")
         return 128 + signal_number if signal_number is not None else 1
     say(f"uss-ray train export {request.output} -o WEIGHTS writes its weights.")

@@ -175,12 +175,19 @@ class EvaluationResult(Settings):
     not_measured: dict[str, str] = Field(
         default_factory=dict, description="Measures whose package was not installed, and how it is."
     )
-    reasons: dict[str, int] = Field(description="Why there is no estimate, with counts.")
+    reasons: dict[str, int] = Field(
+        description="Why there is no estimate, with how many items could not be mixed or targets not be asked for."
+    )
     made: dict[str, Any] = Field(default_factory=dict, description="When, how long, and with what.")
 
     def to_json(self) -> str:
         """Write it as JSON; it has no NaN."""
         return self.model_dump_json(indent=2) + "\n"
+
+    @property
+    def items(self) -> int:
+        """How many items have rows."""
+        return self.scored + self.broken
 
     def find(self, system: str, query: str) -> SystemResult | None:
         """Give the figures of a system with a query."""
@@ -227,11 +234,9 @@ def make_result(
     listed = scored.listed
     is_published = listed.protocol == "published"
     systems = tuple(summarise_system(own) for own in by_system(rows).values())
-    broken = {row.item_id for row in rows if row.reason is not None and not row.seconds}
-    reasons: dict[str, int] = {}
-    for row in rows:
-        if row.reason is not None:
-            reasons[row.reason] = reasons.get(row.reason, 0) + 1
+    broken = {row.item_id for row in rows if row.is_broken}
+    lost = {(row.reason, row.item_id, "" if row.is_broken else row.label) for row in rows}
+    reasons = Counter(reason for reason, *_ in lost if reason is not None)
     return EvaluationResult(
         benchmark=card.name,
         title=card.title,

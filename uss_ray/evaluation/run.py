@@ -135,6 +135,11 @@ class ScoreRow:
     probs: dict[str, float] = field(default_factory=dict)
     counts: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether the item could not be mixed, so that no system was asked."""
+        return self.reason is not None and not self.seconds
+
 
 @dataclass
 class Spent:
@@ -213,6 +218,8 @@ def open_list(request: EvaluationRequest) -> Scored:
             expected="every file of the list (--allow-missing leaves items out)",
             found=f"{share:.1%} of {len(listed.paths)}",
         )
+    if not listed.items:
+        raise DataError(str(request.list or request.data), expected="a list of items", found="an empty one")
     if not items:
         raise DataError(str(request.data), expected="files of the list", found="none")
     if request.limit is not None and request.limit < len(items):
@@ -790,22 +797,31 @@ def chunk_name(number: int) -> str:
     return f"{ITEMS_FOLDER}/{number:06d}.parquet"
 
 
-def read_rows(output: Location | Store) -> list[ScoreRow]:
+def read_rows(output: Location | Store, *, items: int | None = None) -> list[ScoreRow]:
     """Read the rows of a run, in the order of its list.
 
     Parameters
     ----------
     output : Store, str or path
         Folder of the run, or its `result.json`.
+    items : int, optional
+        How many its result tells of.
 
     Raises
     ------
     DataError
-        If there are none.
+        If one is damaged, or there are not as many files of them as the items make.
     """
     place = Store.of(output, DataError)
     folder = (place.parent if str(place).endswith(".json") else place) / ITEMS_FOLDER
     rows: list[ScoreRow] = []
-    for chunk in sorted((found.place for found in folder.files()), key=lambda chunk: chunk.name):
+    chunks = sorted((found.place for found in folder.files()), key=lambda chunk: chunk.name)
+    if items is not None and len(chunks) != -(-items // CHUNK_ITEMS):
+        raise DataError(
+            str(folder),
+            expected=f"{-(-items // CHUNK_ITEMS)} files, of the {items} items that the result is of",
+            found=str(len(chunks)),
+        )
+    for chunk in chunks:
         rows += rows_from_parquet(chunk.read(), item=str(chunk))
     return rows

@@ -6,6 +6,7 @@ Owns the JSON format of AudioSet and its checks. Which nodes a tagger was traine
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -143,6 +144,12 @@ class Ontology:
     def nodes(self) -> Mapping[str, Node]:
         """Node id -> node, in the order of the file."""
         return MappingProxyType(self._nodes)
+
+    @property
+    def sha256(self) -> str:
+        """Name the graph by its ids and which lie below which, whatever the nodes are called."""
+        below = {node.node_id: sorted(node.children_ids) for node in self._nodes.values()}
+        return hashlib.sha256(json.dumps(below, sort_keys=True).encode()).hexdigest()
 
     @property
     def roots(self) -> tuple[Node, ...]:

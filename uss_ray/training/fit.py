@@ -12,8 +12,9 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -177,7 +178,7 @@ class Fit(Generic[B]):
         *,
         until: int | None = None,
         is_stopping: Callable[[], bool] = lambda: False,
-        on_checkpoint: Callable[[TrainingState], None] = lambda _: None,
+        on_checkpoint: Callable[[TrainingState], object] = lambda _: None,
         on_step: Callable[[int, Mapping[str, float]], None] = lambda *_: None,
     ) -> int:
         """Train.
@@ -189,7 +190,8 @@ class Fit(Generic[B]):
         is_stopping : callable, optional
             Asked after each step; where it is true, a checkpoint is written and the run ends.
         on_checkpoint, on_step : callable, optional
-            Given each state that is kept, on every worker, and told of each line of the metrics.
+            Given each state that is kept, on every worker, and told of each line of the metrics. The run ends after a
+            state for which the former gives False.
 
         Returns
         -------
@@ -224,8 +226,9 @@ class Fit(Generic[B]):
                     on_step(self.step, line)
                     self._meter = _Meter()
                 if self.step % self.settings.checkpoint_steps == 0 or self.step == last or stopping:
-                    self._save()
-                    on_checkpoint(self.state())
+                    with self._meter.aside():
+                        self._save()
+                        stopping = on_checkpoint(self.state()) is False or stopping
                 if stopping:
                     break
         return self.step
@@ -417,6 +420,16 @@ class _Meter:
         self.told_next = list(earlier)
         self._timed = 0
         self._waited = 0.0
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Leave out what the block takes: a pace is that of steps."""
+        began, cpu_began = time.monotonic(), time.process_time()
+        try:
+            yield
+        finally:
+            self._began += time.monotonic() - began
+            self._cpu_began += time.process_time() - cpu_began
 
     def add(self, *, loss: float, norm: float, waited: float) -> None:
         self.told_next.append((loss, norm))

@@ -74,6 +74,19 @@ def test_a_list_of_some_classes_is_drawn(command, tmp_path: Path) -> None:
     assert "--classes: expected a Parquet file to write" in ran.err
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [("--split", "train"), ("--protocol", "published"), ("--allow-missing",)],
+    ids=lambda flags: flags[0],
+)
+def test_what_a_list_of_pairs_cannot_be_is_refused(command, tmp_path: Path, flags: tuple[str, ...]) -> None:
+    drawn = tmp_path / "list.csv"
+    ran = command("evaluate", "list", "mini", "--data", TWO_SOURCE, *flags, "-o", drawn)
+    assert ran.exit_code == 2
+    assert f"{flags[0]}: expected a Parquet file to write" in ran.err
+    assert not drawn.exists()
+
+
 def read_pairs_labels(command, output: Path) -> set[str]:
     assert command("evaluate", "list", "mini", "--data", TWO_SOURCE, "-o", output).exit_code == 0
     return {item.label for item in read_list(output).items}

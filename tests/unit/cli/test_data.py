@@ -84,3 +84,17 @@ def test_clips_of_some_classes_are_left_out(command, data, tmp_path):
     assert ran.exit_code == 0
     assert ran.out.startswith("2 of 3 clips:")
     assert [line.split(",")[0] for line in (tmp_path / "left.csv").read_text().splitlines()] == ["x", "z"]
+
+
+def test_what_is_read_is_not_written_over(command, data, tmp_path):
+    segments, audio = data
+    held = tmp_path / "held.txt"
+    held.write_text("Music\n")
+    (tmp_path / "link.csv").symlink_to(segments)
+    before = segments.read_text()
+    for output in (segments, tmp_path / "link.csv", held):
+        ran = command("data", "hold-out", segments, "--classes", held, "-o", output)
+        assert ran.exit_code == 6
+        assert f"{output}: expected another file than those that are read" in ran.err
+    assert command("data", "check", segments, audio, "--problems", segments).exit_code == 6
+    assert (segments.read_text(), held.read_text()) == (before, "Music\n")

@@ -57,6 +57,8 @@ def test_a_run_is_trained_shown_and_exported(command, synthetic_set: SyntheticSe
     ran = command("train", "separator", file, "--fit.log-steps", 3)
     assert ran.exit_code == 0, ran.err
     assert "step 3: loss" in ran.out
+    assert "step 3: scoring on 4 mixtures" in ran.out
+    assert ran.out.count(" dB, class-mean query, 4 mixtures") == 2
     assert "6 of 6 steps" in ran.out
     shown = command("train", "show", run)
     assert "small: 6 of 6 steps" in shown.out

@@ -181,3 +181,19 @@ def test_an_ontology_that_nobody_could_walk_down_is_refused() -> None:
     assert Ontology.parse(chain(100), name="deep").levels[-1] == 100
     with pytest.raises(DataError, match="at most 100 levels"):
         Ontology.parse(chain(5000), name="too deep")
+
+
+def test_a_graph_is_named_by_what_lies_below_what(audioset: Vocabulary) -> None:
+    ontology = audioset.ontology
+    assert Ontology.load().sha256 == ontology.sha256
+    nodes = json.loads(
+        json.dumps(
+            [
+                {"id": node.node_id, "name": node.label, "child_ids": list(node.children_ids)[::-1]}
+                for node in ontology.nodes.values()
+            ]
+        )
+    )
+    assert Ontology.parse(json.dumps(nodes), name="reordered").sha256 == ontology.sha256
+    nodes[0]["child_ids"] = nodes[0]["child_ids"][1:]
+    assert Ontology.parse(json.dumps(nodes), name="cut").sha256 != ontology.sha256

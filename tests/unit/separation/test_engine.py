@@ -728,7 +728,7 @@ def test_a_resunet_can_be_heard_in_bands(vocabulary: Vocabulary, tiny_weights: P
     assert not np.array_equal(plain, banded)
     assert isinstance(engines[1]._separator, BandedResUNet)
     assert isinstance(weights.separator, ResUNet)
-    again = replace(weights, networks={**weights.networks, "separator": engines[1]._separator})
+    again = replace(weights, separator=engines[1]._separator)
     same = build_engine(again, vocabulary=vocabulary, networks=NetworkSettings(in_bands=True))
     assert same._separator is engines[1]._separator
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from tests.kept_run import Kept
 from uss_ray.errors import ConfigError, TrainingError
+from uss_ray.training import fit as fit_module
 from uss_ray.training.fit import Fit, Task, TrainingState
 from uss_ray.training.plan import counter_generator, lanes_of_worker
 from uss_ray.training.recipe import FitSettings, OptimiserSettings
@@ -103,6 +104,51 @@ def test_it_learns_and_tells_what_it_took() -> None:
         "cpu_seconds_per_step",
         "data_wait_share",
     }
+
+
+class Clock:
+    """Time that passes where a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    process_time = monotonic
+
+
+def test_a_pace_is_that_of_steps_whatever_a_checkpoint_and_its_validation_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(fit_module, "time", clock)
+
+    class Timed(Regression):
+        def loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+            clock.now += 0.25
+            return super().loss(batch)
+
+    def score(_: TrainingState) -> None:
+        clock.now += 1000.0
+
+    keeper = Kept()
+    settings = SETTINGS.replace(steps=12, checkpoint_steps=4, log_steps=3)
+    fit_of(keeper, settings=settings, task=Timed()).run(on_checkpoint=score)
+    assert [line["items_per_second"] for line in keeper.lines] == [32.0] * 4
+    assert [line["cpu_seconds_per_step"] for line in keeper.lines] == [1.0] * 4
+
+
+def test_a_run_whose_state_was_not_scored_to_the_end_ends_there() -> None:
+    keeper = Kept()
+    seen: list[int] = []
+
+    def score(state: TrainingState) -> bool:
+        seen.append(state.step)
+        return state.step < 20
+
+    assert fit_of(keeper).run(on_checkpoint=score) == 20
+    assert seen == [10, 20]
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_names_step_and_items() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,7 +18,8 @@ import ray.data
 import torch
 
 from uss_ray.api.staging import check_apart, check_output, remove_folder
-from uss_ray.config import canonical_json
+from uss_ray.config import absolute, canonical_json
+from uss_ray.errors import DataError
 from uss_ray.evaluation.heard import HEARD_FOLDER, choose_heard, sounds_to_keep
 from uss_ray.evaluation.request import EvaluationRequest
 from uss_ray.evaluation.result import RESULT_NAME, EvaluationResult, environment, make_result
@@ -28,6 +30,7 @@ from uss_ray.evaluation.run import (
     chunk_name,
     open_list,
     read_rows,
+    rows_from_parquet,
     rows_to_parquet,
 )
 from uss_ray.pipelines.runtime.counters import Increment
@@ -42,6 +45,8 @@ from uss_ray.store.lease import hold_lease
 from uss_ray.store.store import Store
 
 LIST_NAME = "list.parquet"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +90,7 @@ def evaluate_here(
             start_over=partial(_start_over, output) if request.overwrite else None,
         )
         (output / LIST_NAME).put(scored.listed.to_parquet())
+        reopen_broken(output)
         numbers = missing_chunks(output, chunks=scored.chunks)
         for number, rows in zip(numbers, evaluator.rows_of(map(scored.chunk, numbers)), strict=True):
             if lost:
@@ -118,6 +124,7 @@ def evaluate_archive(
     """
     check_output(request.output_store)
     check_apart(request.data_store, request.output_store)
+    request = absolute(request)  # workers may work in other folders
     return run_job(EvaluationJob(request=request), options=options or JobOptions(), on_progress=on_progress)
 
 
@@ -132,6 +139,7 @@ class EvaluationJob(PieceJob[EvaluationSummary]):
     request: EvaluationRequest
     _chunks: int = field(default=0)
     _list: Any = field(default=None)
+    _has_begun: bool = field(default=False)
 
     @property
     def source(self) -> str:
@@ -159,9 +167,12 @@ class EvaluationJob(PieceJob[EvaluationSummary]):
 
     def ledger_reader(self) -> Callable[[], tuple[Any, Increment]]:
         """See `Job`; the ledger is which chunks are missing."""
-        output, chunks = self.output, self._chunks
+        output, chunks, is_first = self.output, self._chunks, not self._has_begun
+        self._has_begun = True
 
         def read() -> tuple[list[int], Increment]:
+            if is_first:
+                reopen_broken(output)
             missing = missing_chunks(output, chunks=chunks)
             return missing, Increment(skipped=chunks - len(missing))
 
@@ -230,6 +241,26 @@ def missing_chunks(output: Store, *, chunks: int) -> list[int]:
     folder = output / ITEMS_FOLDER
     done = {found.place.name for found in folder.files()} if folder.exists() else set()
     return [number for number in range(chunks) if chunk_name(number).rpartition("/")[2] not in done]
+
+
+def reopen_broken(output: Store) -> None:
+    """Remove the chunks that a run cannot keep, so that it does them again: damaged ones, and such with broken items.
+
+    Whatever broke an item may have been mended since; a chunk is a small part of a list.
+    """
+    folder = output / ITEMS_FOLDER
+    for place in [found.place for found in folder.files()] if folder.exists() else []:
+        try:
+            broken = {
+                row.item_id for row in rows_from_parquet(place.read(), item=str(place)) if row.is_broken
+            }
+        except DataError as error:
+            logger.warning("%s: it is scored again", error)
+            place.remove()
+            continue
+        if broken:
+            logger.warning("%s: scored again, for %d items were broken", place, len(broken))
+            place.remove()
 
 
 def finish(

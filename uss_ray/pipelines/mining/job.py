@@ -14,6 +14,7 @@ import ray.data
 
 from uss_ray.anchors.shards import REJECT_FOLDER
 from uss_ray.api.staging import check_apart, check_output
+from uss_ray.config import absolute
 from uss_ray.datasets.clip_sources import open_clip_source
 from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.ontology.vocabulary import Vocabulary
@@ -102,6 +103,7 @@ def mine_archive(
         any more; what was done until then stays. A bad clip raises nothing.
     """
     chosen = options or JobOptions()
+    request = absolute(request)  # workers may work in other folders
     check_output(request.output_store)
     check_apart(request.audio_store, request.output_store)
     check_labels(request)

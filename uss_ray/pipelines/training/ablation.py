@@ -17,6 +17,7 @@ from uss_ray.pipelines.training.ablation_table import (
     to_json,
     to_markdown,
 )
+from uss_ray.pipelines.training.separator import DoneBefore
 from uss_ray.store.store import Store
 
 TABLE_NAME, RESULT_NAME = "ablation.md", "ablation.json"
@@ -54,7 +55,10 @@ def ablate(
     """
     arms = arms_of(request)
     names = list(dict.fromkeys(arm.name for arm in arms))
-    outcomes = {(arm.name, arm.seed): told for arm in arms if (told := finished_run(arm)) is not None}
+    done_before = DoneBefore()
+    outcomes = {
+        (arm.name, arm.seed): told for arm in arms if (told := finished_run(arm, done_before)) is not None
+    }
     left = [arm for arm in arms if (arm.name, arm.seed) not in outcomes]
     summaries = _write(request.output_store, outcomes.values(), names)
     for outcome in _run(left, options, is_stopping=is_stopping):

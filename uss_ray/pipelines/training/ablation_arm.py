@@ -12,6 +12,8 @@ from uss_ray.pipelines.training.checkpoints import find_checkpoints, step_of
 from uss_ray.pipelines.training.local import train_here
 from uss_ray.pipelines.training.request import read_request, shaping
 from uss_ray.pipelines.training.run_folder import METRICS_NAME, VALIDATIONS_NAME, read_lines
+from uss_ray.pipelines.training.scores import comparable
+from uss_ray.pipelines.training.separator import DoneBefore
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +33,9 @@ def run_arm(arm: Arm, *, is_stopping: Callable[[], bool]) -> RunOutcome:
     except (UssRayError, RuntimeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         _log.info("arm %s, seed %d", arm.name, arm.seed, exc_info=error)
         return failure(arm, error)
-    return finished_run(arm) or RunOutcome(arm=arm.name, seed=arm.seed, state="stopped", step=_step(arm))
+    return finished_run(arm, DoneBefore()) or RunOutcome(
+        arm=arm.name, seed=arm.seed, state="stopped", step=_step(arm)
+    )
 
 
 def failure(arm: Arm, error: Exception) -> RunOutcome:
@@ -40,14 +44,25 @@ def failure(arm: Arm, error: Exception) -> RunOutcome:
     return RunOutcome(arm=arm.name, seed=arm.seed, state="failed", step=_step(arm), error=text)
 
 
-def finished_run(arm: Arm) -> RunOutcome | None:
-    """Tell how a run ended, if it is at its end and scored; one of another recipe is refused where it would go on."""
+def finished_run(arm: Arm, done_before: DoneBefore) -> RunOutcome | None:
+    """Tell how a run ended, if it is at its end, and scored.
+
+    One of another recipe, or of other anchors, weights or classes, is no such run: it is refused where it would go on.
+    One that was scored on something else is scored again there.
+    """
     run, steps = arm.training.run_store, arm.training.recipe.fit.steps
-    scored = [line for line in read_lines(run / VALIDATIONS_NAME) if line["step"] == steps]
+    lines = comparable(read_lines(run / VALIDATIONS_NAME))
+    scored = [line for line in lines if line["step"] == steps]
     if not scored or _step(arm) != steps:
         return None
     if shaping(read_request(run).recipe) != shaping(arm.training.recipe):
         return None
+    try:
+        if done_before.differences(arm.training, scored[-1]):
+            return None
+    except UssRayError as error:
+        _log.info("arm %s, seed %d", arm.name, arm.seed, exc_info=error)
+        return None  # training names what is missing
     metrics = read_lines(run / METRICS_NAME)
     return RunOutcome(
         arm=arm.name,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import ray
 
+from uss_ray.config import absolute
 from uss_ray.errors import OutputError
 from uss_ray.pipelines.runtime.run_state import StopSign, end_run_state, start_run_state
 from uss_ray.pipelines.runtime.session import ray_session
@@ -65,7 +67,7 @@ def run_on_ray(
 def _submit(arm: Arm, options: AblationOptions, state: Any) -> Any:
     gpus = 1 if arm.training.device != "cpu" and ray.cluster_resources().get("GPU", 0) else 0
     task = ray.remote(num_cpus=options.cpus_per_worker, num_gpus=gpus, max_retries=_RETRIES)(_run_arm)
-    return task.remote(arm, state)
+    return task.remote(replace(arm, training=absolute(arm.training)), state)
 
 
 def _run_arm(arm: Arm, state: Any) -> RunOutcome:

@@ -184,7 +184,7 @@ def read_checkpoint(
     DataError
         If a file is missing, altered or damaged.
     """
-    facts = _read_facts(place)
+    facts = read_facts(place)
     data = {name: _read_checked(place / name, sha256) for name, sha256 in facts.files.items()}
     try:
         state = TrainingState(
@@ -220,7 +220,14 @@ def step_of(place: Store) -> int:
     return int(place.name.removeprefix("step-"))
 
 
-def _read_facts(place: Store) -> CheckpointFacts:
+def read_facts(place: Store) -> CheckpointFacts:
+    """Read what a checkpoint says of itself.
+
+    Raises
+    ------
+    DataError
+        If it is damaged.
+    """
     try:
         return CheckpointFacts.model_validate_json((place / _FACTS_NAME).raising(DataError).read())
     except ValidationError as error:

@@ -6,8 +6,10 @@ do not report to Ray: it takes a report every two seconds, and who has one more 
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, cast
@@ -20,32 +22,47 @@ from ray.exceptions import RayError
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from uss_ray.config import absolute
 from uss_ray.errors import ConfigError, OutputError, UssRayError
 from uss_ray.pipelines.runtime.pool import refuse_numbered
 from uss_ray.pipelines.runtime.progress import Warnings
-from uss_ray.pipelines.runtime.run_state import begin_telling, end_run_state, is_stopping, start_run_state
+from uss_ray.pipelines.runtime.run_state import (
+    begin_telling,
+    end_run_state,
+    is_stopping,
+    start_run_state,
+    this_process,
+)
 from uss_ray.pipelines.runtime.session import ray_session
 from uss_ray.pipelines.runtime.stages import own_error
 from uss_ray.pipelines.runtime.stopping import stop_on_signals
 from uss_ray.pipelines.training.checkpoints import check_room, find_checkpoints, step_of
 from uss_ray.pipelines.training.options import TrainOptions
 from uss_ray.pipelines.training.request import Training
-from uss_ray.pipelines.training.run_folder import METRICS_NAME, read_lines
+from uss_ray.pipelines.training.run_folder import METRICS_NAME, VALIDATIONS_NAME, read_lines
+from uss_ray.pipelines.training.scores import told
 from uss_ray.pipelines.training.worker import fit, prepare
 from uss_ray.store.lease import hold_lease
 from uss_ray.store.store import Store
 from uss_ray.training.world import World
 
+_log = logging.getLogger(__name__)
+
 _RAY_FOLDER = "ray"
 _LOOK_SECONDS, _LOOK_AWAY_SECONDS = 1.0, 30.0
 _ASK_SECONDS = 0.5
+_SILENT_SECONDS, _AGAIN_SECONDS = 10.0, 30.0
 _LOOK_PATIENCE_SECONDS = 5.0  # for a store that is away; the end of a run waits for no more than that
 
 OnStep = Callable[[int, Mapping[str, Any]], None]
 
 
 def train_on_ray(
-    request: Training, options: TrainOptions, *, on_step: OnStep = lambda *_: None
+    request: Training,
+    options: TrainOptions,
+    *,
+    on_step: OnStep = lambda *_: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> tuple[int, int | None]:
     """Train with many workers, or go on where an earlier run of the same request ended.
 
@@ -55,6 +72,8 @@ def train_on_ray(
     options : TrainOptions
     on_step : callable, optional
         Told of each line of the metrics, in a thread, soon after it stands in the run's folder.
+    say : callable, optional
+        Told in words of each validation, likewise.
 
     Returns
     -------
@@ -96,7 +115,7 @@ def train_on_ray(
                 prepared.folder.open(request)
                 with (
                     stop_on_signals(lambda: ray.get(state.stop.remote())) as stop,
-                    _lines_told(request.run_store, on_step),
+                    _lines_told(request.run_store, on_step, say),
                     _warnings_told(state),
                 ):
                     _run(request, options, use_gpu=use_gpu, state=state)
@@ -122,19 +141,56 @@ def _warnings_told(state: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _lines_told(run: Store, on_step: OnStep) -> Iterator[None]:
-    """Tell of the lines that come to the metrics of a run while the block runs."""
-    options = run.options.replace(patience_seconds=_LOOK_PATIENCE_SECONDS)
-    place = Store(run.root, options, OutputError) / METRICS_NAME
-    told = max((line["step"] for line in read_lines(place)), default=0)
+def _waiting_told(
+    state: Any, needed: str, *, clock: Callable[[], float] = time.monotonic, seconds: float = _LOOK_SECONDS
+) -> Iterator[None]:
+    """Log now and then while the block runs and no worker has begun: Ray Train starts them without a word."""
+    began, say_at, has_begun = clock(), _SILENT_SECONDS, False
+    since = time.strftime("%H:%M:%S UTC", time.gmtime())
 
     def look() -> None:
-        nonlocal told
+        nonlocal say_at, has_begun
+        with suppress(RayError):  # the state is gone: so is the run
+            has_begun = ray.get(state.look.remote()).workers > 0 or has_begun
+            if has_begun or clock() - began < say_at:
+                return
+            say_at += _AGAIN_SECONDS
+            free, there = (
+                found.get("CPU", 0) for found in (ray.available_resources(), ray.cluster_resources())
+            )
+            _log.warning(
+                "waiting since %s for Ray to start workers (%s); %g of %g CPUs are free",
+                since,
+                needed,
+                free,
+                there,
+            )
+
+    with _looking(look, seconds=seconds, name="waiting"):
+        yield
+
+
+@contextmanager
+def _lines_told(run: Store, on_step: OnStep, say: Callable[[str], None]) -> Iterator[None]:
+    """Tell of the lines that come to metrics and validations of a run while the block runs."""
+    options = run.options.replace(patience_seconds=_LOOK_PATIENCE_SECONDS)
+    patient = Store(run.root, options, OutputError)
+    place, scores = patient / METRICS_NAME, patient / VALIDATIONS_NAME
+    last = max((line["step"] for line in read_lines(place)), default=0)
+    said = read_lines(scores)
+
+    def look() -> None:
+        nonlocal last, said
         with suppress(UssRayError):  # a store that is away; the next look sees more
             for line in read_lines(place):
-                if line["step"] > told:
-                    told = line["step"]
-                    on_step(told, line)
+                if line["step"] > last:
+                    last = line["step"]
+                    on_step(last, line)
+            found = read_lines(scores)
+            for line in found:
+                if line not in said:
+                    say(f"step {line['step']}: {told(line)}")
+            said = found
 
     with _looking(look, seconds=_LOOK_AWAY_SECONDS if run.is_remote else _LOOK_SECONDS, name="lines"):
         yield
@@ -166,7 +222,8 @@ def _run(request: Training, options: TrainOptions, *, use_gpu: bool, state: Any)
     system, path = place.file_system() if place.is_remote else (None, str(place.local_path().resolve()))
     trainer = TorchTrainer(
         _work,
-        train_loop_config={"request": request, "state": state},
+        # Ray Train lets workers work in folders of its own.
+        train_loop_config={"request": absolute(request), "state": state},
         scaling_config=ScalingConfig(
             num_workers=cast(
                 int, most if fewest == most else (fewest, most)
@@ -184,10 +241,11 @@ def _run(request: Training, options: TrainOptions, *, use_gpu: bool, state: Any)
             failure_config=FailureConfig(max_failures=options.max_failures),
         ),
     )
-    try:
-        trainer.fit()
-    except Exception as error:
-        raise _cause(error) from error
+    with _waiting_told(state, f"{options.workers} × {options.cpus_per_worker:g} CPUs"):
+        try:
+            trainer.fit()
+        except Exception as error:
+            raise _cause(error) from error
 
 
 def _work(config: Mapping[str, Any]) -> None:
@@ -201,6 +259,7 @@ def _work(config: Mapping[str, Any]) -> None:
     prepared = prepare(config["request"], device=device)
     prepared.folder.reopen()
     prepared.load_data()
+    config["state"].join.remote(this_process())
     stopping, ended = threading.Event(), threading.Event()
     if world.is_first:  # one asks for all: what it hears is part of the exchange
         arguments = (config["state"], stopping, ended)

@@ -17,6 +17,7 @@ def train_here(
     *,
     is_stopping: Callable[[], bool] = lambda: False,
     on_step: Callable[[int, Mapping[str, float]], None] = lambda *_: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> int:
     """Train, or go on where an earlier run of the same request ended.
 
@@ -27,6 +28,8 @@ def train_here(
         Asked after each step; where it is true, the run ends with a checkpoint.
     on_step : callable, optional
         Told of each line of the metrics.
+    say : callable, optional
+        Told in words that a validation begins, and what it found.
 
     Returns
     -------
@@ -46,7 +49,13 @@ def train_here(
     lost: list[Exception] = []
     with hold_lease(request.run_store, job="train", shard=None, on_lost=lost.append):
         prepared.folder.open(request)
-        done = fit(prepared, world=World(), is_stopping=lambda: bool(lost) or is_stopping(), on_step=on_step)
+        done = fit(
+            prepared,
+            world=World(),
+            is_stopping=lambda: bool(lost) or is_stopping(),
+            on_step=on_step,
+            say=say,
+        )
     if lost:
         raise lost[0]
     return done

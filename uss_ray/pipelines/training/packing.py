@@ -26,7 +26,7 @@ from uss_ray.anchors.packed import (
 )
 from uss_ray.anchors.stream import AnchorShards
 from uss_ray.api.staging import check_apart, check_output, remove_folder
-from uss_ray.config import canonical_json
+from uss_ray.config import absolute, canonical_json
 from uss_ray.errors import DataError
 from uss_ray.pipelines.runtime.counters import Increment
 from uss_ray.pipelines.runtime.identity import RunIdentity, end_overwriting, open_run
@@ -72,7 +72,7 @@ def pack_anchors(
     """
     _check(request)
     return run_job(
-        PackJob(request=request),
+        PackJob(request=absolute(request)),  # workers may work in other folders
         options=options or JobOptions(),
         on_progress=on_progress,
     )

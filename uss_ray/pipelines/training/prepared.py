@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from uss_ray.pipelines.training.run_folder import RunFolder
 from uss_ray.training.fit import Task, TrainingState
@@ -18,12 +18,25 @@ B = TypeVar("B")
 class Validation(Protocol):
     """Scores a run."""
 
+    @property
+    def measured_on(self) -> Mapping[str, Any]:
+        """What it scores on, as its lines say it."""
+        ...
+
     def is_due(self, step: int) -> bool:
         """Whether a state of that step is scored."""
         ...
 
-    def score(self, state: TrainingState, *, world: World) -> None:
-        """Score a state and leave what was found in the run's folder; called on every worker."""
+    @property
+    def size(self) -> str:
+        """How much it scores on, in words."""
+        ...
+
+    def score(self, state: TrainingState, *, world: World, is_stopping: Callable[[], bool]) -> bool:
+        """Score a state and leave what was found in the run's folder; called on every worker.
+
+        Gives False, on all of them, where one was to stop: nothing is left then.
+        """
         ...
 
 

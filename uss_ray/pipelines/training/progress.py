@@ -16,6 +16,7 @@ from uss_ray.pipelines.training.run_folder import (
     best_validated,
     read_lines,
 )
+from uss_ray.pipelines.training.scores import comparable
 from uss_ray.store.lease import holders_of
 from uss_ray.store.store import Store
 
@@ -37,7 +38,9 @@ class RunProgress:
     curve : sequence of mapping
         Lines of the metrics, evenly over the run, the last among them.
     validations : sequence of mapping
-        All of them, oldest first.
+        Those on what the last one was measured on, oldest first.
+    otherwise : int
+        Validations on other lists, by another query or on other clips; they say nothing beside these.
     best : int or None
         Step of the best one.
     state : str
@@ -50,6 +53,7 @@ class RunProgress:
     told: int
     curve: Sequence[Mapping[str, Any]]
     validations: Sequence[Mapping[str, Any]]
+    otherwise: int
     best: int | None
     state: str
 
@@ -65,6 +69,7 @@ def look_at(run: Store) -> RunProgress:
     request = read_request(run)
     lines = read_lines(run / METRICS_NAME)
     validations = read_lines(run / VALIDATIONS_NAME)
+    shown = comparable(validations)
     every = max(1, -(-len(lines) // _LINES))
     curve = lines[::-1][::every][::-1]
     found = find_checkpoints(run)
@@ -79,7 +84,8 @@ def look_at(run: Store) -> RunProgress:
         steps=steps,
         told=told,
         curve=curve,
-        validations=validations,
+        validations=shown,
+        otherwise=len(validations) - len(shown),
         best=best_validated(run) if validations else None,
         state=_state(run, lines, kept=kept, step=step, steps=steps),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -17,6 +17,8 @@ from uss_ray.training.recipe import FitSettings, SeparatorRecipe, TaggerRecipe
 from uss_ray.weights import STARTER
 
 SETTINGS_NAME = "settings.yaml"
+YOUNGER_FACTS: Final = frozenset({"ontology_sha256", "clips_sha256", "clip_seconds"})
+"""Of an identity, what runs that were begun earlier do not have in theirs; they go on."""
 _MEBIBYTE = 1 << 20
 
 EverySteps = Annotated[
@@ -138,6 +140,7 @@ class SeparatorTraining(_Training):
         anchors_sha256: str,
         weights_sha256: str,
         class_list_sha256: str,
+        ontology_sha256: str | None = None,
         query_weights_sha256: str | None = None,
     ) -> dict[str, Any]:
         """Give what shapes the parameters as JSON values: recipe, data, classes, not places."""
@@ -146,7 +149,7 @@ class SeparatorTraining(_Training):
             "weights_sha256": weights_sha256,
             "class_list_sha256": class_list_sha256,
             "recipe": shaping(self.recipe),
-        } | ({} if query_weights_sha256 is None else {"query_weights_sha256": query_weights_sha256})
+        } | _known(ontology_sha256=ontology_sha256, query_weights_sha256=query_weights_sha256)
 
 
 class TaggerTraining(_Training):
@@ -179,14 +182,25 @@ class TaggerTraining(_Training):
         return None if self.anchors is None else Store(self.anchors, self.storage, DataError)
 
     def identity(
-        self, *, labels_sha256: str, class_list_sha256: str, anchors_sha256: str | None
+        self,
+        *,
+        labels_sha256: str,
+        clips_sha256: str,
+        class_list_sha256: str,
+        anchors_sha256: str | None,
+        ontology_sha256: str | None,
     ) -> dict[str, Any]:
-        """Give what shapes the parameters as JSON values: recipe, labels, classes, not places."""
+        """Give what shapes the parameters as JSON values: recipe, clips and their labels, classes, not places.
+
+        The ontology says what is unknown of anchors; without them it shapes nothing.
+        """
         return {
             "labels_sha256": labels_sha256,
+            "clips_sha256": clips_sha256,
+            "clip_seconds": self.clip_seconds,
             "class_list_sha256": class_list_sha256,
             "recipe": shaping(self.recipe),
-        } | ({} if anchors_sha256 is None else {"anchors_sha256": anchors_sha256})
+        } | _known(anchors_sha256=anchors_sha256, ontology_sha256=ontology_sha256)
 
 
 Training = SeparatorTraining | TaggerTraining
@@ -207,12 +221,20 @@ def read_request(run: Store) -> Training:
     place = run / SETTINGS_NAME
     if not place.exists():
         raise DataError(str(run), expected="a training run", found=f"no {SETTINGS_NAME}")
-    values = yaml.safe_load(place.raising(DataError).read())
+    try:
+        values = yaml.safe_load(place.raising(DataError).read())
+    except (yaml.YAMLError, ValueError) as error:
+        found = " ".join(str(error).split())
+        raise DataError(str(place), expected="settings of a training run", found=found) from error
     if not isinstance(values, dict):
         raise DataError(str(place), expected="settings of a training run", found=type(values).__name__)
     kind = TaggerTraining if "segments" in values else SeparatorTraining
     # The run may have been moved or mounted elsewhere since.
     return kind(**{**values, "output": str(run), "storage": run.options})
+
+
+def _known(**facts: str | None) -> dict[str, str]:
+    return {name: fact for name, fact in facts.items() if fact is not None}
 
 
 def _check_every(validation: ValidationSettings | TaggerValidationSettings | None, fit: FitSettings) -> None:

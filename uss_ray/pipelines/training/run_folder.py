@@ -1,6 +1,6 @@
 """The files of a training run: its settings and identity, metrics, what went wrong.
 
-settings.yaml     everything resolved, as a file that can be given back
+settings.yaml     everything resolved as the latest start had it, as a file that can be given back
 identity.json     what a run that goes on must agree on
 metrics.jsonl     a line each some steps
 validations.jsonl a line a validation
@@ -8,7 +8,7 @@ validations/      sound of some mixtures of each: mixture, target, estimate
 curve.svg         losses and scores, as they were at the last checkpoint
 tensorboard/      the same as an event file, where it was asked for
 bad_batch-*.json  the items of a step whose loss was not finite; their sound and conditions beside it as safetensors
-hardware.jsonl    a line a start: from which step, on how many workers of which kind
+hardware.jsonl    a line a start: from which step, on how many workers of which kind, with which versions
 checkpoints/      see `checkpoints`
 """
 
@@ -20,6 +20,8 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from uss_ray.config import Settings, to_yaml
@@ -28,15 +30,17 @@ from uss_ray.pipelines.training.checkpoints import (
     find_checkpoints,
     identity_sha256_of,
     read_checkpoint,
+    read_facts,
     remove_old_checkpoints,
     save_checkpoint,
     tensor_bytes,
 )
 from uss_ray.pipelines.training.curve import draw_curve
 from uss_ray.pipelines.training.request import SETTINGS_NAME
-from uss_ray.pipelines.training.scores import score_name
+from uss_ray.pipelines.training.scores import comparable, measured_on, score_name
 from uss_ray.store.store import Store
 from uss_ray.training.fit import TrainingState
+from uss_ray.version import VERSION
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +51,7 @@ VALIDATION_FOLDER = "validations"
 CURVE_NAME = "curve.svg"
 BAD_BATCH_PREFIX = "bad_batch-"
 HARDWARE_NAME = "hardware.jsonl"
+_SHOWN = 60  # of a line that is none
 _REMOTE_SECONDS = 30.0  # between two uploads of the metrics
 
 
@@ -95,17 +100,26 @@ class RunFolder:
         OutputError
             If it cannot be written.
         """
-        place = self.place / IDENTITY_NAME
         self.check()
+        identity = self._identity_there() or self._identity
+        # Places, a licence or a list may be others than at the first start; exports go by what holds now.
+        told, text = self.place / SETTINGS_NAME, to_yaml(settings).encode()
+        if not told.exists() or told.read() != text:
+            told.put(text)
+        place = self.place / IDENTITY_NAME
         if not place.exists():
-            (self.place / SETTINGS_NAME).put(to_yaml(settings).encode())
-            place.put((json.dumps(self._identity, indent=2, sort_keys=True, allow_nan=False) + "\n").encode())
+            place.put((json.dumps(identity, indent=2, sort_keys=True, allow_nan=False) + "\n").encode())
         self.reopen()
 
-    def check(self) -> None:
-        """Refuse to go on with another run than this. Raises ConfigError as `open` does."""
-        there = self._identity_there()
-        different = [] if there is None else _differences(self._identity, there, defaults=self._defaults)
+    def check(self, *, without: str | None = None) -> None:
+        """Refuse to go on with another run than this. Raises ConfigError as `open` does.
+
+        Parameters
+        ----------
+        without : str, optional
+            A name in the identity that may differ.
+        """
+        different = [found for found in self.differences() if found[0] != without]
         if different:
             name, mine, its = different[0]
             raise ConfigError(
@@ -113,6 +127,11 @@ class RunFolder:
                 expected=f"{name} {its}, as the run there, or another output",
                 found=mine,
             )
+
+    def differences(self) -> list[tuple[str, str, str]]:
+        """Name what of a run that is there is not as of this one, with this and that; none where there is no run."""
+        there = self._identity_there()
+        return [] if there is None else _differences(self._identity, there, defaults=self._defaults)
 
     def reopen(self) -> None:
         """Read what is there, on a worker of a run that is open."""
@@ -124,12 +143,20 @@ class RunFolder:
 
     def _identity_there(self) -> dict[str, Any] | None:
         place = self.place / IDENTITY_NAME
-        return _read_json(place) if place.exists() else None
+        if place.exists():
+            return _read_json(place)
+        found = find_checkpoints(self.place)
+        return read_facts(found[-1]).identity if found else None
 
     @property
-    def validated_steps(self) -> list[int]:
-        """Steps whose state was scored."""
-        return [line["step"] for line in self._validations]
+    def last_validation(self) -> Mapping[str, Any]:
+        """The line that was added last."""
+        return self._validations[-1]
+
+    def is_validated(self, step: int, *, on: Mapping[str, Any]) -> bool:
+        """Tell whether the state of a step was scored on that, and nothing was scored on anything else since."""
+        last = comparable(self._validations)
+        return any(line["step"] == step and measured_on(line) == on for line in last)
 
     def add_metrics(self, line: Mapping[str, Any]) -> None:
         """Add a line to the metrics; in an object store it shows within half a minute.
@@ -154,9 +181,13 @@ class RunFolder:
         if kept != self._lines:
             self._lines = kept
             self.flush()
+        scored = [line for line in self._validations if line["step"] <= step]
+        if scored != self._validations:
+            self._validations = scored
+            (self.place / VALIDATIONS_NAME).put(_lines(scored))
 
     def add_validation(self, line: Mapping[str, Any], *, heard: Mapping[str, bytes]) -> None:
-        """Add a line to the validations; one of the same step is replaced.
+        """Add a line to the validations; one of the same step is replaced, if it was measured on the same.
 
         Parameters
         ----------
@@ -167,18 +198,23 @@ class RunFolder:
         """
         for name, data in heard.items():
             (self.place / VALIDATION_FOLDER / f"step-{line['step']:09d}" / name).put(data)
-        self._validations = [known for known in self._validations if known["step"] < line["step"]]
+        self._validations = [
+            known
+            for known in self._validations
+            if known["step"] < line["step"] or measured_on(known) != measured_on(line)
+        ]
         self._validations.append(dict(line))
         (self.place / VALIDATIONS_NAME).put(_lines(self._validations))
         self._show()
 
     def _show(self) -> None:
         """Draw what the lines tell."""
-        (self.place / CURVE_NAME).put(draw_curve(self._lines, self._validations).encode())
+        scored = comparable(self._validations)
+        (self.place / CURVE_NAME).put(draw_curve(self._lines, scored).encode())
         if self._tensorboard:
             from uss_ray.pipelines.training.tensorboard import EVENTS_NAME, event_file
 
-            (self.place / EVENTS_NAME).put(event_file(self._lines, self._validations))
+            (self.place / EVENTS_NAME).put(event_file(self._lines, scored))
 
     def load(self) -> TrainingState | None:
         """Read the newest checkpoint; None where there is none.
@@ -210,10 +246,17 @@ class RunFolder:
         remove_old_checkpoints(self.place, keep=keep, also=_best(self._validations))
 
     def add_hardware(self, step: int, *, workers: int, kind: str) -> None:
-        """Tell what the run is done on from a step on."""
+        """Tell what the run is done on and with from a step on; warn where it is not what it was done with before."""
         place = self.place / HARDWARE_NAME
         before = [line for line in read_lines(place) if line["step"] < step]
-        place.put(_lines([*before, {"step": step, "workers": workers, "kind": kind}]))
+        now = {"uss-ray": VERSION, "torch": torch.__version__, "numpy": np.__version__}
+        then = before[-1].get("programs", now) if before else now
+        others = [
+            f"{name} {now[name]} instead of {its}" for name, its in then.items() if now.get(name) != its
+        ]
+        if others:
+            _log.warning("going on with %s: the last bits of what follows may be others", ", ".join(others))
+        place.put(_lines([*before, {"step": step, "workers": workers, "kind": kind, "programs": now}]))
 
     def keep_bad_batch(
         self, step: int, *, names: Sequence[str], tensors: Mapping[str, Tensor], rank: int
@@ -225,8 +268,13 @@ class RunFolder:
         return str(place)
 
 
+def is_scored(run: Store, step: int) -> bool:
+    """Tell whether the state of a step was scored, on what the last one was."""
+    return any(line["step"] == step for line in comparable(read_lines(run / VALIDATIONS_NAME)))
+
+
 def best_validated(run: Store) -> int:
-    """Find the step of the best validation.
+    """Find the step of the best validation, among those on what the last one was measured on.
 
     Raises
     ------
@@ -240,7 +288,7 @@ def best_validated(run: Store) -> int:
 
 
 def _best(validations: Sequence[Mapping[str, Any]]) -> int | None:
-    best = max(validations, key=lambda line: (line[score_name(line)], line["step"]), default=None)
+    best = max(comparable(validations), key=lambda line: (line[score_name(line)], line["step"]), default=None)
     return None if best is None else int(best["step"])
 
 
@@ -262,14 +310,21 @@ def read_lines(place: Store) -> list[dict[str, Any]]:
     Raises
     ------
     DataError
-        If a line is not JSON.
+        If a line is no JSON object of a step; names the line.
     """
     if not place.exists():
         return []
-    try:
-        return [json.loads(line) for line in place.raising(DataError).read().decode().splitlines()]
-    except ValueError as error:
-        raise DataError(str(place), expected="JSON lines", found=str(error)) from error
+    lines: list[dict[str, Any]] = []
+    for number, text in enumerate(place.raising(DataError).read().splitlines(), start=1):
+        item, expected = f"{place} line {number}", "a JSON object with a step"
+        try:
+            line = json.loads(text)
+        except ValueError as error:
+            raise DataError(item, expected=expected, found=str(error)) from error
+        if not isinstance(line, dict) or not isinstance(line.get("step"), int):
+            raise DataError(item, expected=expected, found=text.decode(errors="replace")[:_SHOWN])
+        lines.append(line)
+    return lines
 
 
 def _lines(lines: Sequence[Mapping[str, Any]]) -> bytes:

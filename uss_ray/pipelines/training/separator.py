@@ -1,22 +1,32 @@
-"""Prepare the training of a separator: pack, vocabulary and weights that fit each other."""
+"""Prepare the training of a separator: pack, vocabulary and weights that fit each other; find one that is done."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any, TypeVar, cast
 
 import torch
 
+from uss_ray.anchors.packed import PackManifest, read_pack_manifest
 from uss_ray.anchors.packed_reader import PackedAnchors
+from uss_ray.config import Location
 from uss_ray.errors import DataError, WeightsError
 from uss_ray.models.specifications import ClassListId
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.training.prepared import Prepared
-from uss_ray.pipelines.training.request import SeparatorTraining, defaults_of
+from uss_ray.pipelines.training.request import YOUNGER_FACTS, SeparatorTraining, defaults_of
 from uss_ray.pipelines.training.run_folder import RunFolder
-from uss_ray.pipelines.training.validation import SeparatorValidation
+from uss_ray.pipelines.training.scores import measured_on
+from uss_ray.pipelines.training.validation import SeparatorValidation, measured
+from uss_ray.store.options import StoreOptions
+from uss_ray.store.store import Store
 from uss_ray.training.export import check_tagger, export_separator
 from uss_ray.training.separator import SeparatorBatch, SeparatorTask
-from uss_ray.weights.locate import load_weights
+from uss_ray.weights.folder import known_classes_in
+from uss_ray.weights.locate import load_weights, locate_weights
+
+V = TypeVar("V")
 
 
 def prepare_separator(request: SeparatorTraining, *, device: torch.device) -> Prepared[SeparatorBatch]:
@@ -29,8 +39,7 @@ def prepare_separator(request: SeparatorTraining, *, device: torch.device) -> Pr
     """
     vocabulary = Vocabulary.load(ontology_path=request.ontology, classes_path=request.class_list)
     anchors = PackedAnchors(request.anchor_store, cache_bytes=request.cache_bytes)
-    classes = ClassListId.of(vocabulary.classes.ids)
-    check_class_list(anchors, classes)
+    check_class_list(anchors, ClassListId.of(vocabulary.classes.ids))
     weights = load_weights(request.weights, storage=request.storage)
     tagger = check_tagger(weights, anchors)
     foreign = None
@@ -46,17 +55,12 @@ def prepare_separator(request: SeparatorTraining, *, device: torch.device) -> Pr
         foreign=None if foreign is None else foreign.tagger,
         device=device,
     )
-    folder = RunFolder(
-        request.run_store,
-        identity=request.identity(
-            anchors_sha256=anchors.manifest.data_sha256,
-            weights_sha256=weights.sha256,
-            class_list_sha256=classes.sha256,
-            query_weights_sha256=None if foreign is None else foreign.sha256,
-        ),
-        seed=request.recipe.plan.seed,
-        tensorboard=request.tensorboard,
-        defaults=defaults_of(request.recipe),
+    folder = _folder(
+        request,
+        anchors=anchors.manifest,
+        vocabulary=vocabulary,
+        weights_sha256=weights.sha256,
+        query_weights_sha256=None if foreign is None else foreign.sha256,
     )
     write = partial(export_separator, weights=weights, class_ids=vocabulary.classes.ids)
     validation = None
@@ -79,6 +83,88 @@ def prepare_separator(request: SeparatorTraining, *, device: torch.device) -> Pr
         export=partial(write, task=task),
         load_data=(lambda: None) if validation is None else validation.load,
         validation=validation,
+    )
+
+
+class DoneBefore:
+    """Tells whether runs that are there are those of requests, without their networks; what many name is read once."""
+
+    def __init__(self) -> None:
+        self._read: dict[tuple[object, ...], Any] = {}
+
+    def differences(self, request: SeparatorTraining, validation: Mapping[str, Any]) -> list[str]:
+        """Name what a run that is there was trained or scored on, where a request has something else.
+
+        Parameters
+        ----------
+        request : SeparatorTraining
+        validation : mapping
+            Line of its validations.
+
+        Raises
+        ------
+        UssRayError
+            If anchors, weights or the list of the request cannot be read.
+        """
+        vocabulary = self._once(
+            Vocabulary.load, ontology_path=request.ontology, classes_path=request.class_list
+        )
+        manifest = self._once(_manifest_at, request.anchors, request.storage)
+        folder = _folder(
+            request,
+            anchors=manifest,
+            vocabulary=vocabulary,
+            weights_sha256=self._sha256_of(request.weights, request.storage),
+            query_weights_sha256=None
+            if request.query_weights is None
+            else self._sha256_of(request.query_weights, request.storage),
+        )
+        found = [name for name, *_ in folder.differences()]
+        asked = request.validation
+        if asked is not None:
+            now = self._once(measured, asked, vocabulary=vocabulary, segment_seconds=manifest.segment_seconds)
+            then = measured_on(validation)
+            found += [
+                f"validation.{name}"
+                for name in sorted(now.keys() | then.keys())
+                if now.get(name) != then.get(name)
+            ]
+        return found
+
+    def _sha256_of(self, weights: Location, storage: StoreOptions) -> str:
+        return self._once(known_classes_in, self._once(locate_weights, weights, storage=storage))[0]
+
+    def _once(self, read: Callable[..., V], *of: object, **named: object) -> V:
+        key = (read, *of, *named.values())
+        if key not in self._read:
+            self._read[key] = read(*of, **named)
+        return cast("V", self._read[key])
+
+
+def _manifest_at(anchors: Location, storage: StoreOptions) -> PackManifest:
+    return read_pack_manifest(Store(anchors, storage, DataError))
+
+
+def _folder(
+    request: SeparatorTraining,
+    *,
+    anchors: PackManifest,
+    vocabulary: Vocabulary,
+    weights_sha256: str,
+    query_weights_sha256: str | None,
+) -> RunFolder:
+    return RunFolder(
+        request.run_store,
+        identity=request.identity(
+            anchors_sha256=anchors.data_sha256,
+            weights_sha256=weights_sha256,
+            class_list_sha256=ClassListId.of(vocabulary.classes.ids).sha256,
+            ontology_sha256=vocabulary.ontology.sha256,
+            query_weights_sha256=query_weights_sha256,
+        ),
+        seed=request.recipe.plan.seed,
+        tensorboard=request.tensorboard,
+        defaults=defaults_of(request.recipe) | YOUNGER_FACTS,
     )
 
 

@@ -17,7 +17,7 @@ from uss_ray.errors import DataError
 from uss_ray.models.specifications import ClassListId
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.pipelines.training.prepared import Prepared
-from uss_ray.pipelines.training.request import TaggerTraining, defaults_of
+from uss_ray.pipelines.training.request import YOUNGER_FACTS, TaggerTraining, defaults_of
 from uss_ray.pipelines.training.run_folder import RunFolder
 from uss_ray.pipelines.training.separator import check_class_list
 from uss_ray.pipelines.training.tagger_validation import TaggerValidation, check_clips_held_out
@@ -54,12 +54,14 @@ def prepare_tagger(request: TaggerTraining, *, device: torch.device) -> Prepared
         request.run_store,
         identity=request.identity(
             labels_sha256=hashlib.sha256(np.ascontiguousarray(clips.labels).tobytes()).hexdigest(),
+            clips_sha256=_sha256_of(records),
             class_list_sha256=classes.sha256,
             anchors_sha256=None if anchors is None else anchors.manifest.data_sha256,
+            ontology_sha256=None if anchors is None else vocabulary.ontology.sha256,
         ),
         seed=recipe.plan.seed,
         tensorboard=request.tensorboard,
-        defaults=defaults_of(request.recipe),
+        defaults=defaults_of(request.recipe) | YOUNGER_FACTS,
     )
     write = partial(
         export_tagger,
@@ -137,6 +139,14 @@ def _records(segments: Sequence[str], vocabulary: Vocabulary, *, storage: StoreO
     if not records:
         raise DataError(segments[0], expected="labelled clips", found="none")
     return records
+
+
+def _sha256_of(records: Iterable[ClipRecord]) -> str:
+    """Name clips by their ids and times, in their order: what is drawn is a place in it."""
+    digest = hashlib.sha256()
+    for record in records:
+        digest.update(f"{record.clip_id}\0{record.start_seconds!r}\0{record.end_seconds!r}\n".encode())
+    return digest.hexdigest()
 
 
 def _merged(records: Iterable[ClipRecord]) -> list[ClipRecord]:

@@ -64,14 +64,23 @@ class TaggerValidation:
         self._folder, self._export = folder, export
         self._steps, self._every = fit.steps, settings.every_steps or fit.checkpoint_steps
         self._device = device
+        packed = np.packbits(clips.labels > 0)
+        self.measured_on = {"labels_sha256": hashlib.sha256(packed.tobytes()).hexdigest()}
 
     def is_due(self, step: int) -> bool:
         """Whether a state of that step is scored."""
         return step % self._every == 0 or step == self._steps
 
+    @property
+    def size(self) -> str:
+        """See `Validation`."""
+        return f"{len(self._clips.labels)} clips"
+
     @torch.no_grad()
-    def score(self, state: TrainingState, *, world: World) -> None:
-        """Score a state and leave what was found in the run's folder; called on every worker."""
+    def score(
+        self, state: TrainingState, *, world: World, is_stopping: Callable[[], bool] = lambda: False
+    ) -> bool:
+        """See `Validation`."""
         with tempfile.TemporaryDirectory(prefix="uss_ray-validation-") as place:
             tagger = read_folder(self._export(state, Path(place) / "weights")).tagger
         assert tagger is not None  # of a tagger's run
@@ -79,14 +88,21 @@ class TaggerValidation:
         labels = self._clips.labels
         probs = torch.zeros(labels.shape, dtype=torch.float64, device=self._device)
         own = np.arange(world.rank, len(labels), world.size)
+        stopped = torch.zeros(1, dtype=torch.float64, device=self._device)
         for start in range(0, len(own), _AT_A_TIME):
+            if is_stopping():
+                stopped += 1
+                break
             rows = own[start : start + _AT_A_TIME]
             waveforms = torch.from_numpy(self._clips.waveform(rows)).to(self._device)
             probs[torch.from_numpy(rows)] = tagger(waveforms).clipwise_probs.double()
-        world.sum([probs])
+        world.sum([probs, stopped])
+        if stopped.any():
+            return False
         if world.is_first:
             self._folder.add_validation(self._line(state.step, probs.cpu().numpy()), heard={})
         world.wait()
+        return True
 
     def _line(self, step: int, probs: NDArray[np.float64]) -> dict[str, object]:
         labels = self._clips.labels > 0
@@ -99,7 +115,7 @@ class TaggerValidation:
             "step": step,
             MEAN_AVERAGE_PRECISION: float(np.mean(list(scores.values()))),
             "clips": len(labels),
-            "labels_sha256": hashlib.sha256(np.packbits(labels).tobytes()).hexdigest(),
+            **self.measured_on,
             "classes": scores,
         }
 

@@ -42,7 +42,7 @@ from uss_ray.weights.folder import read_folder
 
 # All clips of a list of some hundreds: they are heard again at each validation.
 _SHELF_BYTES = 1 << 30
-_AT_A_TIME = 16
+_AT_A_TIME, _AT_A_TIME_ON_A_CPU = 16, 2  # a stop waits for so many mixtures
 
 
 class SeparatorValidation:
@@ -81,19 +81,13 @@ class SeparatorValidation:
     ) -> None:
         self.settings = settings
         manifest = anchors.manifest
-        data = Path(settings.data)
-        self.pairs = (
-            read_pairs(settings.pairs)
-            if settings.pairs
-            else build_pairs(
-                data, vocabulary=vocabulary, segment_seconds=manifest.samples / manifest.sample_rate
-            )
-        )
+        self.pairs = _pairs(settings, vocabulary=vocabulary, segment_seconds=manifest.segment_seconds)
+        self.measured_on = _measured(self.pairs, settings)
         check_held_out(self.pairs, anchors, vocabulary=vocabulary, settings=settings)
         self._vocabulary, self._folder, self._export = vocabulary, folder, export
         self._steps, self._every = steps, settings.every_steps or checkpoint_steps
         self._device, self._sample_rate = device, manifest.sample_rate
-        self._seconds = manifest.samples / manifest.sample_rate
+        self._seconds = manifest.segment_seconds
         self._sounds = SoundShelf(Store(settings.data), keep_bytes=_SHELF_BYTES)
         self._items: list[Item] = []
 
@@ -120,8 +114,15 @@ class SeparatorValidation:
         """Whether a state of that step is scored."""
         return step % self._every == 0 or step == self._steps
 
-    def score(self, state: TrainingState, *, world: World) -> None:
-        """Score a state and leave what was found in the run's folder; called on every worker."""
+    @property
+    def size(self) -> str:
+        """See `Validation`."""
+        return f"{len(self.pairs)} mixtures"
+
+    def score(
+        self, state: TrainingState, *, world: World, is_stopping: Callable[[], bool] = lambda: False
+    ) -> bool:
+        """See `Validation`."""
         with tempfile.TemporaryDirectory(prefix="uss_ray-validation-") as place:
             weights = read_folder(self._export(state, Path(place) / "weights"))
         engine = build_engine(weights, vocabulary=self._vocabulary, device=self._device)
@@ -132,8 +133,13 @@ class SeparatorValidation:
         wanted = set(_evenly(len(own), self.settings.heard)) if world.is_first else set()
         heard: dict[str, bytes] = {}
         found: list[tuple[float, float, bool]] = []
-        for start in range(0, len(own), _AT_A_TIME):
-            mixed = [mix(self._items[number], self._sounds) for number in own[start : start + _AT_A_TIME]]
+        stopped = torch.zeros(1, dtype=torch.float64, device=self._device)
+        count = _AT_A_TIME_ON_A_CPU if self._device.type == "cpu" else _AT_A_TIME
+        for start in range(0, len(own), count):
+            if is_stopping():
+                stopped += 1
+                break
+            mixed = [mix(self._items[number], self._sounds) for number in own[start : start + count]]
             for item, one, other in zip(mixed, opened.separate(mixed), gated.separate(mixed), strict=True):
                 [(label, target)] = item.targets.items()
                 estimates = [separated.estimates[label] for separated in (one, other)]
@@ -143,11 +149,15 @@ class SeparatorValidation:
                 # an oracle is no class that could be detected
                 found.append((scores[0], scores[1], one.detected.get(label, True)))
         figures = torch.zeros(len(self.pairs), 3, dtype=torch.float64, device=self._device)
-        figures[list(own)] = torch.tensor(found, dtype=torch.float64, device=self._device).reshape(-1, 3)
-        world.sum([figures])
+        done = list(own)[: len(found)]
+        figures[done] = torch.tensor(found, dtype=torch.float64, device=self._device).reshape(-1, 3)
+        world.sum([figures, stopped])
+        if stopped.any():
+            return False
         if world.is_first:
             self._folder.add_validation(self._line(state.step, figures.cpu().numpy()), heard=heard)
         world.wait()
+        return True
 
     def _query(self, engine: SeparationEngine, *, only_detected: bool) -> Query:
         settings = SeparationSettings(
@@ -168,9 +178,8 @@ class SeparatorValidation:
             "sdri_db": opened,
             "gated_sdri_db": gated,
             "detected": float(figures[:, 2].mean()),
-            "query": self.settings.query,
             "pairs": len(self.pairs),
-            "list_sha256": hashlib.sha256(pairs_csv(self.pairs).encode()).hexdigest(),
+            **self.measured_on,
             "classes": {
                 class_id: float(np.median(values)) for class_id, values in sorted(by_class[0].items())
             },
@@ -184,6 +193,34 @@ class SeparatorValidation:
             f"{stem}-{kind}.flac": encode_flac(to_int16(waveform), sample_rate=self._sample_rate)
             for kind, waveform in triple.items()
         }
+
+
+def measured(
+    settings: ValidationSettings, *, vocabulary: Vocabulary, segment_seconds: float
+) -> dict[str, Any]:
+    """Give what a run with these settings is scored on, as its lines say it; no sound is read for that.
+
+    Raises
+    ------
+    DataError
+        If there is no list, or none can be drawn.
+    """
+    return _measured(_pairs(settings, vocabulary=vocabulary, segment_seconds=segment_seconds), settings)
+
+
+def _pairs(
+    settings: ValidationSettings, *, vocabulary: Vocabulary, segment_seconds: float
+) -> list[EvaluationPair]:
+    if settings.pairs:
+        return read_pairs(settings.pairs)
+    return build_pairs(Path(settings.data), vocabulary=vocabulary, segment_seconds=segment_seconds)
+
+
+def _measured(pairs: Sequence[EvaluationPair], settings: ValidationSettings) -> dict[str, Any]:
+    return {
+        "query": settings.query,
+        "list_sha256": hashlib.sha256(pairs_csv(pairs).encode()).hexdigest(),
+    }
 
 
 def check_held_out(

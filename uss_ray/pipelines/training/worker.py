@@ -14,6 +14,7 @@ from uss_ray.pipelines.training.checkpoints import choose_checkpoint, read_check
 from uss_ray.pipelines.training.prepared import Prepared
 from uss_ray.pipelines.training.request import TaggerTraining, Training
 from uss_ray.pipelines.training.run_folder import best_validated, told_at
+from uss_ray.pipelines.training.scores import told
 from uss_ray.pipelines.training.separator import prepare_separator
 from uss_ray.pipelines.training.tagger import prepare_tagger
 from uss_ray.separation.memory import keep_freed_memory
@@ -41,8 +42,13 @@ def fit(
     world: World,
     is_stopping: Callable[[], bool] = lambda: False,
     on_step: Callable[[int, Mapping[str, float]], None] = lambda *_: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> int:
-    """Train this worker's lanes to the end; give the steps that are done."""
+    """Train this worker's lanes to the end; give the steps that are done.
+
+    A validation is said to begin, and what it found. One during which the run is to stop is left, and made up for when
+    the run goes on.
+    """
     keep_freed_memory()  # an eighth of a step was page faults
     run = Fit(
         prepared.task,
@@ -57,12 +63,20 @@ def fit(
     if world.is_first and run.step < prepared.settings.steps:
         folder.add_hardware(run.step, workers=world.size, kind=_kind_of(prepared.task.device))
 
-    def validate(state: TrainingState) -> None:
-        if validation is not None and validation.is_due(state.step):
-            validation.score(state, world=world)
+    def validate(state: TrainingState) -> bool:
+        if validation is None or not validation.is_due(state.step):
+            return True
+        say(f"step {state.step}: scoring on {validation.size}")
+        if not validation.score(state, world=world, is_stopping=is_stopping):
+            return False
+        if world.is_first:
+            say(f"step {state.step}: {told(folder.last_validation)}")
+        return True
 
-    if run.step and run.step not in folder.validated_steps:
-        validate(run.state())  # killed between a checkpoint and its validation
+    is_validated = validation is None or folder.is_validated(run.step, on=validation.measured_on)
+    # Killed between a checkpoint and its validation, or scored on something else before.
+    if run.step and not is_validated and not validate(run.state()):
+        return run.step
     return run.run(is_stopping=is_stopping, on_step=on_step, on_checkpoint=validate)
 
 
@@ -76,13 +90,14 @@ def export(request: Training, output: Path, *, step: int | None = None, best: bo
     """
     recipe = request.recipe.replace(fit=request.recipe.fit.replace(compiled=False))  # some forwards only
     prepared = prepare(request.replace(recipe=recipe), device=torch.device("cpu"))
+    prepared.folder.check(without="recipe.fit.compiled")
     if best:
         step = best_validated(request.run_store)
     _, state = read_checkpoint(choose_checkpoint(request.run_store, step))
-    told = told_at(request.run_store, state.step)
+    facts = told_at(request.run_store, state.step)
     if request.licence is not None:
-        told["licence"] = request.licence
-    return prepared.export(state, output, told=told)
+        facts["licence"] = request.licence
+    return prepared.export(state, output, told=facts)
 
 
 def _kind_of(device: torch.device) -> str:

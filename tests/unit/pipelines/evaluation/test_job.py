@@ -14,10 +14,11 @@ import pytest
 import soundfile
 import torch
 
-from uss_ray.errors import UssRayError
+from uss_ray.errors import DataError, UssRayError
 from uss_ray.evaluation.benchmarks.known import draw_list, find_benchmark
+from uss_ray.evaluation.items import EvaluationList
 from uss_ray.evaluation.request import EvaluationRequest
-from uss_ray.evaluation.result import read_result
+from uss_ray.evaluation.result import EvaluationResult, read_result
 from uss_ray.evaluation.run import read_rows
 from uss_ray.pipelines.evaluation.job import evaluate_archive, evaluate_here, missing_chunks
 from uss_ray.pipelines.runtime.options import JobOptions
@@ -163,3 +164,43 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+def test_what_was_broken_or_damaged_is_scored_again(tmp_path, tiny_weights, caplog) -> None:
+    request = make_request(tmp_path, tiny_weights, list=str(tmp_path / "list.parquet"))
+    listed = draw_list(find_benchmark("esc50"), request.data_store)
+    (tmp_path / "list.parquet").write_bytes(listed.to_parquet())
+    rain = tmp_path / "data" / "audio" / "rain.wav"
+    whole = rain.read_bytes()
+    rain.write_bytes(b"noise")
+    result = evaluate_here(request)
+    assert (result.scored, result.broken) == (0, 20)
+    # One count for an item, however many systems there are.
+    assert list(result.reasons.values()) == [20]
+    rain.write_bytes(whole)
+    again = evaluate_here(request)
+    assert (again.scored, again.broken, again.reasons) == (20, 0, {})
+    assert "scored again, for 16 items were broken" in caplog.text
+    chunk = tmp_path / "run" / "items" / "000001.parquet"
+    right = chunk.read_bytes()
+    chunk.write_bytes(right[:200])
+    untouched = (tmp_path / "run" / "items" / "000000.parquet").stat().st_mtime_ns
+    assert without_made(evaluate_here(request)) == without_made(again)
+    assert chunk.read_bytes() == right
+    assert (tmp_path / "run" / "items" / "000000.parquet").stat().st_mtime_ns == untouched
+    chunk.unlink()
+    with pytest.raises(DataError, match=r"items: expected 2 files, of the 20 items .*, found 1"):
+        read_rows(request.output_store, items=again.items)
+
+
+def without_made(result: EvaluationResult) -> dict[str, object]:
+    return result.model_dump(exclude={"made"})
+
+
+def test_an_empty_list_is_named(tmp_path, tiny_weights) -> None:
+    empty = tmp_path / "empty.parquet"
+    empty.write_bytes(
+        EvaluationList(benchmark="esc50", split="5", protocol="strict", seed=0, items=()).to_parquet()
+    )
+    with pytest.raises(DataError, match=r"empty\.parquet: expected a list of items, found an empty one"):
+        evaluate_here(make_request(tmp_path, tiny_weights, list=str(empty)))

@@ -6,6 +6,7 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -96,6 +97,59 @@ def test_what_workers_wait_for_is_told_by_the_driver(monkeypatch: pytest.MonkeyP
     assert told == ["waiting for the store since 12:00"]
 
 
+def test_workers_are_told_places_that_mean_the_same_in_the_folder_that_they_work_in(
+    synthetic_set: SyntheticSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[dict[str, Any]] = []
+
+    class Trainer:
+        def __init__(self, _: object, *, train_loop_config: dict[str, Any], **__: object) -> None:
+            given.append(train_loop_config)
+
+        def fit(self) -> None:
+            pass
+
+    monkeypatch.setattr(job, "TorchTrainer", Trainer)
+    monkeypatch.setattr(job, "_waiting_told", lambda *_: nullcontext())
+    monkeypatch.chdir(synthetic_set.pack.parent)
+    request = training_of(synthetic_set, Path("run")).replace(anchors="pack", weights="ear")
+    job._run(request, TrainOptions(workers="1"), use_gpu=False, state=None)
+    told = given[0]["request"]
+    assert [Path(place) for place in (told.output, told.anchors, told.weights)] == [
+        synthetic_set.pack.parent / "run",
+        synthetic_set.pack,
+        synthetic_set.weights,
+    ]
+
+
+def test_a_wait_for_workers_is_told_until_one_has_begun(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    state, looks = RunState(), threading.Semaphore(0)
+    now = 0.0
+
+    def seen() -> object:
+        looks.release()
+        return state.look()
+
+    handle = SimpleNamespace(look=SimpleNamespace(remote=seen))
+    monkeypatch.setattr(job.ray, "get", lambda answer: answer)
+    monkeypatch.setattr(job.ray, "available_resources", lambda: {"CPU": 1.0})
+    monkeypatch.setattr(job.ray, "cluster_resources", lambda: {"CPU": 2.0})
+
+    def looked_at(seconds: float) -> int:
+        nonlocal now
+        now = seconds
+        for _ in range(3):  # one may have begun before, one is whole
+            assert looks.acquire(timeout=300.0)
+        return caplog.text.count("for Ray to start workers (2 × 1 CPUs); 1 of 2 CPUs are free")
+
+    with job._waiting_told(handle, "2 × 1 CPUs", clock=lambda: now, seconds=0.001):
+        assert [looked_at(seconds) for seconds in (9.0, 11.0, 39.0, 41.0)] == [0, 1, 1, 2]
+        state.join("a worker")
+        assert looked_at(400.0) == 2
+
+
 def test_two_workers_one_of_which_is_killed_train_what_one_process_does(
     synthetic_set: SyntheticSet,
     tmp_path: Path,
@@ -107,8 +161,9 @@ def test_two_workers_one_of_which_is_killed_train_what_one_process_does(
     train_here(training_of(synthetic_set, tmp_path / "alone", **steady))
     monkeypatch.setattr(job, "_work", partial(work_and_die_once, 8, tmp_path / "died"))
     told: list[int] = []
+    monkeypatch.chdir(tmp_path)
     done, signal_number = train_on_ray(
-        training_of(synthetic_set, tmp_path / "together", **steady),
+        training_of(synthetic_set, Path("together"), **steady),
         TrainOptions(workers="2", cpus_per_worker=0.5),
         on_step=lambda step, _: told.append(step),
     )

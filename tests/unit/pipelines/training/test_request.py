@@ -38,6 +38,11 @@ def test_a_run_that_was_moved_is_read_where_it_is(synthetic_set: SyntheticSet, t
     (tmp_path / "settings.yaml").write_text(to_yaml(asked))
     read = read_request(Store(tmp_path))
     assert (read.output, read.recipe, read.anchors) == (str(tmp_path), asked.recipe, asked.anchors)
+    (tmp_path / "settings.yaml").write_text("name: a\nlist: [")
+    with pytest.raises(
+        DataError, match=r"expected settings of a training run, found while parsing .* line 2"
+    ):
+        read_request(Store(tmp_path))
     (tmp_path / "settings.yaml").write_text("[1]")
     with pytest.raises(DataError, match="expected settings of a training run, found list"):
         read_request(Store(tmp_path))

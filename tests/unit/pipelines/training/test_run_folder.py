@@ -8,7 +8,8 @@ from safetensors.torch import load
 
 from tests.synthetic_set import small_recipe
 from uss_ray.errors import ConfigError, DataError, OutputError
-from uss_ray.pipelines.training.run_folder import RunFolder, read_lines, told_at
+from uss_ray.pipelines.training import run_folder
+from uss_ray.pipelines.training.run_folder import RunFolder, best_validated, read_lines, told_at
 from uss_ray.store.store import Store
 from uss_ray.training.fit import TrainingState
 
@@ -107,9 +108,81 @@ def test_what_a_state_was_made_on_is_told_of_steps_that_were_not_done_again(outp
 
 
 def test_what_is_no_json_is_told(output: Store) -> None:
-    (output / "metrics.jsonl").put(b"{")
-    with pytest.raises(DataError, match="expected JSON lines"):
-        read_lines(output / "metrics.jsonl")
+    for half in ('{"step": 4, "lo', '{"loss": 1.0}', "[2]", '{"step": "2"}'):
+        (output / "metrics.jsonl").put(f'{{"step": 2, "loss": 1.0}}\n{half}'.encode())
+        with pytest.raises(DataError, match=r"metrics\.jsonl line 2: expected a JSON object with a step"):
+            read_lines(output / "metrics.jsonl")
     (output / "identity.json").put(b"[1]")
     with pytest.raises(DataError, match="expected the identity of a run, found list"):
         folder_of(output).open(small_recipe())
+
+
+def scored(step: int, sdri_db: float, *, on: str) -> dict[str, object]:
+    return {"step": step, "sdri_db": sdri_db, "query": "class-mean", "list_sha256": on}
+
+
+def test_a_run_that_goes_on_with_other_versions_says_so(
+    output: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_of(output)
+    monkeypatch.setattr(run_folder, "VERSION", "0.9")
+    folder.add_hardware(0, workers=1, kind="CPU")
+    folder.add_hardware(2, workers=1, kind="CPU")
+    assert not caplog.records
+    monkeypatch.setattr(run_folder, "VERSION", "1.0")
+    folder.add_hardware(4, workers=1, kind="CPU")
+    assert "going on with uss-ray 1.0 instead of 0.9: the last bits" in caplog.text
+    assert [line["programs"]["uss-ray"] for line in read_lines(output / "hardware.jsonl")] == [
+        "0.9",
+        "0.9",
+        "1.0",
+    ]
+
+
+def test_scores_on_two_lists_are_never_compared(output: Store) -> None:
+    folder = folder_of(output)
+    folder.open(small_recipe())
+    for step, sdri_db, on in ((2, 9.0, "easy"), (4, 8.0, "easy"), (4, 1.0, "hard"), (6, 0.5, "hard")):
+        folder.add_validation(scored(step, sdri_db, on=on), heard={})
+    assert best_validated(output) == 4
+    on_hard, on_easy = ({"query": "class-mean", "list_sha256": name} for name in ("hard", "easy"))
+    assert folder.is_validated(6, on=on_hard)
+    assert not folder.is_validated(2, on=on_hard)
+    assert not folder.is_validated(2, on=on_easy)  # what was scored on something else since is the last word
+    told = [(line["step"], line["list_sha256"]) for line in read_lines(output / "validations.jsonl")]
+    assert told == [(2, "easy"), (4, "easy"), (4, "hard"), (6, "hard")]
+    curve = (output / "curve.svg").read().decode()
+    assert curve.count("<circle") == 2
+    folder.add_validation(scored(4, 8.5, on="easy"), heard={})
+    assert best_validated(output) == 2
+
+
+def test_scores_of_steps_that_are_done_again_are_dropped(output: Store) -> None:
+    folder = folder_of(output)
+    folder.open(small_recipe())
+    for step in (2, 4, 6):
+        folder.add_validation(scored(step, float(step), on="a"), heard={})
+    folder.forget_after(4)
+    assert best_validated(output) == 4
+
+
+def test_settings_are_those_of_the_latest_start_and_the_identity_that_of_the_first(output: Store) -> None:
+    folder_of(output).open(small_recipe(name="first"))
+    identity = (output / "identity.json").read()
+    folder_of(output).open(small_recipe(name="second"))
+    assert b"name: second" in (output / "settings.yaml").read()
+    assert (output / "identity.json").read() == identity
+
+
+def test_a_run_whose_identity_is_gone_is_known_by_its_checkpoints(output: Store) -> None:
+    folder = folder_of(output)
+    folder.open(small_recipe(name="first"))
+    folder.save(TrainingState(3, {"weight": torch.ones(2)}, {}, {"state": {}, "param_groups": []}), keep=1)
+    identity = (output / "identity.json").read()
+    (output / "identity.json").remove()
+    other = {"anchors_sha256": "b", "recipe": IDENTITY["recipe"]}
+    with pytest.raises(ConfigError, match=r"expected anchors_sha256 a, as the run there, .* found b"):
+        folder_of(output, other).open(small_recipe(name="other"))
+    assert b"name: first" in (output / "settings.yaml").read()
+    folder_of(output).open(small_recipe())
+    assert (output / "identity.json").read() == identity

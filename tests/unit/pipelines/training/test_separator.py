@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -14,8 +15,9 @@ from uss_ray.errors import ConfigError, DataError, WeightsError
 from uss_ray.models import registry
 from uss_ray.models.registry import Role
 from uss_ray.models.specifications import ClassListId
+from uss_ray.pipelines.training import separator
 from uss_ray.pipelines.training.local import train_here
-from uss_ray.pipelines.training.separator import check_class_list, prepare_separator
+from uss_ray.pipelines.training.separator import DoneBefore, check_class_list, prepare_separator
 from uss_ray.pipelines.training.worker import export
 from uss_ray.store.store import Store
 from uss_ray.weights.folder import read_folder, save_weights, specify
@@ -94,3 +96,32 @@ def test_query_weights_without_a_tagger_are_refused(synthetic_set: SyntheticSet,
     request = training_of(synthetic_set, tmp_path / "run").replace(query_weights=str(folder))
     with pytest.raises(WeightsError, match="deaf: expected a tagger to hear queries, found none"):
         prepare_separator(request, device=torch.device("cpu"))
+
+
+def test_a_run_goes_on_with_the_same_ontology_alone(synthetic_set: SyntheticSet, tmp_path: Path) -> None:
+    request = training_of(synthetic_set, tmp_path / "run")
+    prepare_separator(request, device=torch.device("cpu")).folder.open(request)
+    nodes = json.loads(synthetic_set.ontology.read_text())
+    nodes[0]["child_ids"] = [nodes[1]["id"]]  # which partners are drawn hangs on it
+    (tmp_path / "deeper.json").write_text(json.dumps(nodes))
+    other = request.replace(ontology=str(tmp_path / "deeper.json"))
+    with pytest.raises(ConfigError, match=r"expected ontology_sha256 .*, as the run there"):
+        prepare_separator(other, device=torch.device("cpu")).folder.check()
+
+
+def test_what_many_runs_name_is_read_once(
+    synthetic_set: SyntheticSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[object] = []
+
+    def count(folder: Path) -> tuple[str, None]:
+        read.append(folder)
+        return read_folder(folder).sha256, None
+
+    monkeypatch.setattr(separator, "known_classes_in", count)
+    done = DoneBefore()
+    for number in range(3):
+        request = training_of(synthetic_set, tmp_path / f"run{number}", plan={"seed": number})
+        prepare_separator(request, device=torch.device("cpu")).folder.open(request)
+        assert done.differences(request, {}) == []
+    assert len(read) == 1

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,10 @@ import soundfile
 from tests.synthetic_set import LABELS, RATE, SyntheticSet, sound_of
 from uss_ray.config import overlay
 from uss_ray.errors import ConfigError, DataError
+from uss_ray.pipelines.training.checkpoints import identity_sha256_of
 from uss_ray.pipelines.training.local import train_here
 from uss_ray.pipelines.training.progress import look_at
-from uss_ray.pipelines.training.request import TaggerTraining, read_request
+from uss_ray.pipelines.training.request import YOUNGER_FACTS, TaggerTraining, read_request
 from uss_ray.pipelines.training.worker import export
 from uss_ray.store.store import Store
 from uss_ray.weights.folder import read_folder
@@ -89,3 +92,47 @@ def test_what_is_wrong_is_told_before_any_work(synthetic_set: SyntheticSet, tmp_
     with pytest.raises(ConfigError, match=r"tagger\.classes: expected 4, as in the class list, found 5"):
         train_here(tagger_training(synthetic_set, tmp_path, recipe={"tagger": {"classes": 5}}))
     assert not Path(request.output).exists() or not list(Path(request.output).rglob("*.json"))
+
+
+def test_a_run_goes_on_with_the_same_clips_lengths_and_ontology_alone(
+    synthetic_set: SyntheticSet, tmp_path: Path
+) -> None:
+    request = tagger_training(synthetic_set, tmp_path)
+    assert train_here(request, is_stopping=lambda: True) == 1
+    table = Path(request.segments[0])
+    other = tmp_path / "other.csv"
+    # The same labels in the same order, of other clips.
+    other.write_text(table.read_text().replace("c0,", "c8,"))
+    shutil.copy(tmp_path / "audio" / "c0.flac", tmp_path / "audio" / "c8.flac")
+    nodes = json.loads(synthetic_set.ontology.read_text())
+    nodes[0]["child_ids"] = [nodes[1]["id"]]
+    (tmp_path / "deeper.json").write_text(json.dumps(nodes))
+    for name, changed in (
+        ("clip_seconds", {"clip_seconds": 1.5}),
+        ("clips_sha256", {"segments": [str(other)]}),
+        ("ontology_sha256", {"ontology": str(tmp_path / "deeper.json")}),
+    ):
+        with pytest.raises(ConfigError, match=rf"expected {name} .*, as the run there"):
+            train_here(tagger_training(synthetic_set, tmp_path, **changed))
+    # A run that was begun before an identity told of these goes on.
+    place = Path(request.output) / "identity.json"
+    there = json.loads(place.read_text())
+    place.write_text(json.dumps({name: there[name] for name in there.keys() - YOUNGER_FACTS}))
+    for checkpoint in Path(request.output).rglob("checkpoint.json"):
+        facts = json.loads(checkpoint.read_text())
+        facts["identity"] = json.loads(place.read_text())
+        facts["identity_sha256"] = identity_sha256_of(facts["identity"])
+        checkpoint.write_text(json.dumps(facts))
+    assert train_here(request) == 4
+
+
+def test_what_was_put_in_place_of_the_clips_is_not_exported(
+    synthetic_set: SyntheticSet, tmp_path: Path
+) -> None:
+    request = tagger_training(synthetic_set, tmp_path)
+    train_here(request)
+    table = Path(request.segments[0])
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(ConfigError, match=r"expected clips_sha256 .*, as the run there"):
+        export(request, tmp_path / "ear")
+    assert not (tmp_path / "ear").exists()

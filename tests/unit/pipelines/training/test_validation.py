@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ from uss_ray.errors import ConfigError, DataError
 from uss_ray.evaluation.pairs import read_pairs, write_pairs
 from uss_ray.pipelines.training.local import train_here
 from uss_ray.pipelines.training.progress import look_at
-from uss_ray.pipelines.training.request import SeparatorTraining, ValidationSettings
-from uss_ray.pipelines.training.run_folder import best_validated, read_lines
+from uss_ray.pipelines.training.request import SeparatorTraining, ValidationSettings, read_request
+from uss_ray.pipelines.training.run_folder import best_validated, is_scored, read_lines
 from uss_ray.pipelines.training.worker import export
 from uss_ray.store.store import Store
 from uss_ray.weights.folder import read_folder
@@ -83,6 +84,44 @@ def test_a_validation_that_a_kill_came_before_is_made_up_for(
     (tmp_path / "run" / "validations.jsonl").write_text(lines[0])
     train_here(run)
     assert (tmp_path / "run" / "validations.jsonl").read_text().splitlines(keepends=True) == lines
+
+
+@pytest.mark.slow
+def test_a_stop_leaves_a_validation_which_the_run_makes_up_for_when_it_goes_on(
+    synthetic_set: SyntheticSet, held_out: ValidationSettings, tmp_path: Path
+) -> None:
+    for step, left in ((3, []), (6, [3])):
+        run = validated(synthetic_set, tmp_path / f"run{step}", held_out)
+        said: list[str] = []
+        asked = [f"step {step}: scoring on 4 mixtures"]
+        assert train_here(run, is_stopping=lambda: said[-1:] == asked, say=said.append) == step  # noqa: B023
+        assert [line["step"] for line in read_lines(Store(run.output) / "validations.jsonl")] == left
+        assert is_scored(Store(run.output), step) is False
+        assert train_here(run, say=said.append) == 6
+        assert [line["step"] for line in read_lines(Store(run.output) / "validations.jsonl")] == [3, 6]
+        assert said.count(asked[0]) == 2
+        assert re.match(r"step 6: SDRi -?\d+\.\d\d dB, class-mean query, 4 mixtures", said[-1])
+        assert is_scored(Store(run.output), step)
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_scored_anew_on_another_list_and_the_scores_stay_apart(
+    synthetic_set: SyntheticSet, held_out: ValidationSettings, tmp_path: Path
+) -> None:
+    run = validated(synthetic_set, tmp_path / "run", held_out)
+    train_here(run)
+    other = run.replace(validation=held_out.replace(query="oracle"), licence="CC0-1.0")
+    assert train_here(other) == 6
+    seen = look_at(Store(tmp_path / "run"))
+    assert [(line["step"], line["query"]) for line in seen.validations] == [(6, "oracle")]
+    assert (seen.best, seen.otherwise) == (6, 2)
+    train_here(other)
+    assert look_at(Store(tmp_path / "run")).otherwise == 2  # once is enough
+    asked = read_request(Store(tmp_path / "run"))
+    assert asked.licence == "CC0-1.0"
+    weights = read_folder(export(asked, tmp_path / "weights", best=True))
+    assert weights.source is not None
+    assert (weights.source["licence"], weights.source["validation"]["query"]) == ("CC0-1.0", "oracle")
 
 
 def test_a_list_that_is_trained_on_is_refused_before_any_work(
