@@ -11,7 +11,7 @@ import pytest
 import soundfile as sf
 
 from uss_ray.cli.main import run
-from uss_ray.results.index.table import IndexRow, write_index
+from uss_ray.results.index.table import IndexRow, RecordingFacts, RunFacts, failed_row, write_index
 from uss_ray.results.layout import index_path, stem_path
 
 
@@ -48,19 +48,9 @@ def test_an_output_that_is_well_ends_with_0(output: Path, capsys):
 
 
 def test_what_failed_is_told_beside_what_is_well(output: Path, capsys):
-    row = IndexRow(
-        run_id="run",
-        recording_id="b.wav",
-        recording_uri="b.wav",
-        node_id="",
-        label="",
-        level=None,
-        kind="recording",
-        status="failed",
-        reason="it is no sound",
-        weights_name="starter",
-        weights_sha256="cd" * 32,
-    )
+    facts = RecordingFacts(recording_id="b.wav", recording_uri="b.wav")
+    run_facts = RunFacts(run_id="run", weights_name="starter", weights_sha256="cd" * 32)
+    row = failed_row(facts, run=run_facts, reason="it is no sound")
     write_index([row], path=output / index_path("failed-b"))
     assert run(["verify", str(output)]) == 0
     assert "1 recordings, 1 stems, 1 failed: all is well" in capsys.readouterr().out
