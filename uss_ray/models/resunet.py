@@ -139,11 +139,18 @@ def complex_mask(gain: Tensor, real: Tensor, imag: Tensor) -> Tensor:
 
 
 UNetSettings = ResUNetConfig | BandedResUNetConfig | UNetConfig
+"""Settings of each kind of U-Net."""
 
 
 class SpectrogramUNet(SpectralSeparator[UNetSettings]):
-    """Separate the source that a condition describes.
+    """A U-Net on a spectrogram, that separates the source that a condition describes; what its kinds have in common.
 
+    Parameters
+    ----------
+    config : settings of the network
+
+    Notes
+    -----
     The network reads the magnitude and gives three maps: a magnitude mask (sigmoid) and a phase rotation (two tanh,
     normalised); together they are one complex mask on the mixture. With more passes than one, it reads beside the
     magnitude the magnitude mask of the pass before, at first zeros, through which no gradient goes.
