@@ -1,6 +1,7 @@
 """What a user gets of recordings whose sources are known: scenes of a list, separated by the engine at all levels.
 
-python benchmarks/scenes.py DATA [--scenes 24] [--oracle] [--list benchmarks/lists/scenes.parquet] [--set NAME=VALUE]
+python benchmarks/scenes.py DATA [--scenes 24] [--oracle] [--in-bands] [--list benchmarks/lists/scenes.parquet]
+                            [--set NAME=VALUE]
 
 DATA is the folder that holds audioset_mini and audioset_mini2; the list is that of `uss-ray evaluate list scenes`.
 `--set` changes a separation setting, its value as JSON. `uss-ray evaluate run scenes` gives the same figures with
@@ -25,7 +26,7 @@ from uss_ray.evaluation.scene_run import separate_levels
 from uss_ray.evaluation.sounds import SoundShelf, mix
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.engine import build_engine
-from uss_ray.separation.settings import SeparationSettings
+from uss_ray.separation.settings import NetworkSettings, SeparationSettings
 from uss_ray.store.store import Store
 from uss_ray.weights.locate import load_weights
 
@@ -45,13 +46,15 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=24)
     parser.add_argument("--oracle", action="store_true")
     parser.add_argument("--weights", default="starter")
+    parser.add_argument("--in-bands", action="store_true")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     listed = read_list(asked.list)
     items = listed.items[: asked.scenes]
     weights = load_weights(asked.weights)
-    engine = build_engine(weights, vocabulary=Vocabulary.load())
+    networks = NetworkSettings(in_bands=asked.in_bands)
+    engine = build_engine(weights, vocabulary=Vocabulary.load(), networks=networks)
     sounds = SoundShelf(Store(asked.data))
     changes = {name: json.loads(value) for name, value in (text.split("=", 1) for text in asked.set)}
     settings = SeparationSettings(**changes)
@@ -64,8 +67,9 @@ def main() -> None:
             mixed, engine=engine, settings=settings, is_oracle=asked.oracle, forwards=forwards
         ):
             rows += level_rows(level, sources=len(mixed.targets), seconds=item.seconds)
+    heard = f"{weights.name} in bands" if asked.in_bands else weights.name
     print(
-        f"{weights.name}, {len(items)} scenes of a list of {len(listed.items)} (sha256 {listed.sha256[:12]}), "
+        f"{heard}, {len(items)} scenes of a list of {len(listed.items)} (sha256 {listed.sha256[:12]}), "
         f"{'true nodes' if asked.oracle else 'nodes as detected'}, {changes or 'defaults'}: "
         f"{forwards['separations']} separations, {forwards['tags']} tags, {time.process_time() - cpu:.0f} s of a CPU"
     )

@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from uss_ray.cli import ablate, anchors, archive, mine, separate, serve, train
+from uss_ray.cli import ablate, anchors, archive, evaluate_run, mine, separate, serve, train
 from uss_ray.cli.command import Command
 from uss_ray.cli.flags import choices_of, type_without_none
 from uss_ray.config import Settings
@@ -22,6 +22,7 @@ COMMANDS: tuple[Command[Any], ...] = (
     train.SEPARATOR,
     train.TAGGER,
     ablate.COMMAND,
+    evaluate_run.RUN,
     serve.COMMAND,
 )
 BOUNDS = {"ge": "≥ {}", "gt": "> {}", "le": "≤ {}", "lt": "< {}"}
@@ -113,11 +114,19 @@ def values(field: FieldInfo) -> str:
         text = "whole numbers" if item is int else "texts"
     bounds = [
         BOUNDS[name].format(f"{getattr(item, name):g}")
-        for item in field.metadata
+        for item in constraints(field)
         for name in BOUNDS
         if hasattr(item, name)
     ]
     return " ".join([text, *bounds])
+
+
+def constraints(field: FieldInfo) -> Iterator[Any]:
+    """Give what bounds a field, or what it holds where it may be left open."""
+    yield from field.metadata
+    for held in get_args(field.annotation):
+        for told in getattr(held, "__metadata__", ()):
+            yield from told.metadata if isinstance(told, FieldInfo) else (told,)
 
 
 def kind(field: FieldInfo) -> Any:

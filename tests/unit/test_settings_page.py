@@ -3,17 +3,51 @@
 from __future__ import annotations
 
 import importlib.util
+from collections import defaultdict
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
+
+from uss_ray.cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_page_is_current():
+def the_page() -> ModuleType:
     spec = importlib.util.spec_from_file_location("make_settings", ROOT / "docs" / "make_settings.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_is_current() -> None:
+    module = the_page()
     assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == module.page(), (
         "run: python docs/make_settings.py"
     )
+
+
+def test_what_a_file_may_say_is_on_the_page() -> None:
+    every = {
+        name: getattr(import_module(f"uss_ray.cli.{entry.module}"), entry.command)
+        for name, entry in COMMANDS.items()
+    }
+    assert {command.name for command in the_page().COMMANDS} >= {
+        command.name for command in every.values() if command.takes_file
+    }
+
+
+def test_a_setting_has_one_name_in_all_commands() -> None:
+    """But for a place that stands first in one command, and for the part that tells two alike apart."""
+    names: dict[tuple[str, str], set[str]] = defaultdict(set)
+    owner = the_page().owner
+    for entry in COMMANDS.values():
+        command = getattr(import_module(f"uss_ray.cli.{entry.module}"), entry.command)
+        for flag in command.flags():
+            if flag.path and flag.options:
+                setting = owner(command.model, flag.path).__name__, flag.path[-1]
+                names[setting].add(flag.options[0].rpartition(".")[2].removeprefix("--"))
+    assert len(names) > 100
+    assert {setting: own for setting, own in names.items() if len(own) > 1} == {}

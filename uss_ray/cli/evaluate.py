@@ -32,7 +32,12 @@ MINING: Final = Command(
     model=EvaluateMining,
     positionals={"data": "DATA"},
     short={"output": "-o"},
-    names={"settings.silence.anchor_rejected_below_rms_dbfs": "silence"},
+    names={
+        "settings.anchors_per_label": "per-label",
+        "settings.min_purity": "purity",
+        "settings.silence.anchor_rejected_below_rms_dbfs": "silence",
+    },
+    aliases={"--min-purity": "--purity", "--anchors-per-label": "--per-label"},
 )
 
 

@@ -42,7 +42,7 @@ RUN: Final = Command(
         "request.systems": "system",
         "request.storage": STORAGE_NAME,
         "request.settings.condition": None,
-        "request.settings.silence.untagged_below_rms_dbfs": "silence",
+        "request.settings.mixture_consistency": "consistency",
         "request.settings.silence.stem_silent_below_peak_dbfs": None,
         "request.settings.hierarchy": None,
         "request.settings.channel_mode": None,
@@ -53,6 +53,7 @@ RUN: Final = Command(
         "options.follow_links": None,
         "options.max_failed_fraction": None,
     },
+    aliases={"--mixture-consistency": "--consistency", "--silence": "--untagged-below-rms-dbfs"},
     lists=("request.queries", "request.systems"),
     extras={"json": JSON, "version": VERSION},
     takes_file=True,
@@ -138,8 +139,9 @@ def show_result(result: EvaluationResult) -> None:
                 "" if one.detected is None else f"{one.detected:.0%}",
             )
         )
+    with_changes = f" with {result.changes}" if result.changes else ""
     say(
-        f"{result.title}, {result.protocol}, {result.split}; {result.weights}; "
+        f"{result.title}, {result.protocol}, {result.split}; {result.weights}{with_changes}; "
         f"{result.scored} of {result.listed} items, list {result.list_sha256[:12]}"
     )
     show_table(

@@ -68,6 +68,10 @@ def compare(arguments: Sequence[str]) -> int:
     names = [result.weights for result in results]
     if names[0] == names[1]:
         names = [f"{result.weights} {result.weights_sha256[:8]}" for result in results]
+    names = [
+        f"{name} ({result.changes})" if result.changes else name
+        for name, result in zip(names, results, strict=True)
+    ]
     columns = ("System", "Query", "Targets", "First", "Second", "Difference", "Left out", "Second is")
     show_table(
         columns,

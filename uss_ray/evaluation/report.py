@@ -106,11 +106,12 @@ def report_markdown(runs: Sequence[Run], *, vocabulary: Vocabulary) -> str:
     for result, rows in ((run.result, run.rows) for run in runs):
         page = _page_of(result, rows, vocabulary)
         limited = ", a part of the list" if result.is_limited else ""
+        changes = f"; with {result.changes}" if result.changes else ""
         lines += [
             f"## {result.title}, {result.weights}",
             "",
             f"{result.protocol}, {result.split}; {result.scored} of {result.listed} items{limited}; "
-            f"list {result.list_sha256[:12]}, weights {result.weights_sha256[:12]}",
+            f"list {result.list_sha256[:12]}, weights {result.weights_sha256[:12]}{changes}",
             "",
             *_table(
                 ("System", "Query", *page["headings"], "Undefined", "Detected"),

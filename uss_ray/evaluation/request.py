@@ -9,7 +9,7 @@ from pydantic import Field
 
 from uss_ray.config import Count, Device, Location, Settings, canonical_json
 from uss_ray.errors import ConfigError, DataError, OutputError
-from uss_ray.separation.settings import SeparationSettings
+from uss_ray.separation.settings import EngineNetworks, NetworkSettings, SeparationSettings
 from uss_ray.store.options import Storage, StoreOptions
 from uss_ray.store.store import Store
 from uss_ray.weights import STARTER, WeightsName
@@ -81,6 +81,7 @@ class EvaluationRequest(Settings):
         default_factory=SeparationSettings,
         description="How mixtures are separated; the query decides the condition.",
     )
+    networks: EngineNetworks = NetworkSettings()
     limit: Count | None = Field(default=None, description="Score so many items only, spread over the list.")
     allow_missing: bool = Field(
         default=False, description="Leave out items whose files are missing, and say so."
@@ -126,6 +127,8 @@ class EvaluationRequest(Settings):
         shaping = {"benchmark", "systems", "queries", "examples", "settings", "limit", "allow_missing"}
         if self.allow_unknown:
             shaping.add("allow_unknown")
+        if self.networks != NetworkSettings():  # a run that was begun before there was a choice goes on
+            shaping.add("networks")
         return {
             "list_sha256": list_sha256,
             "train_sha256": train_sha256,

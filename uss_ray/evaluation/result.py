@@ -6,14 +6,14 @@ import dataclasses
 import os
 import platform
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
 import numpy as np
 from pydantic import Field
 
-from uss_ray.config import Location, Settings, parse_json
+from uss_ray.config import Location, Settings, canonical_json, parse_json
 from uss_ray.errors import DataError
 from uss_ray.evaluation.averages import Average, class_median_mean, plain_mean
 from uss_ray.evaluation.benchmarks.benchmark import Card
@@ -23,6 +23,7 @@ from uss_ray.evaluation.queries import RANDOM_CLASS
 from uss_ray.evaluation.request import EvaluationRequest
 from uss_ray.evaluation.run import EVENTS, LEVEL, Scored, ScoreRow
 from uss_ray.evaluation.tagging import TAGS, score_tags
+from uss_ray.separation.settings import NetworkSettings, SeparationSettings
 from uss_ray.store.store import Store
 
 RESULT_NAME: Final = "result.json"
@@ -169,6 +170,9 @@ class EvaluationResult(Settings):
     weights: str
     weights_sha256: str
     settings: dict[str, Any]
+    networks: dict[str, Any] = Field(
+        default_factory=dict, description="Empty of a result made before there was a choice."
+    )
     systems: tuple[SystemResult, ...]
     condition: Condition | None = None
     heard: tuple[Heard, ...] = ()
@@ -188,6 +192,15 @@ class EvaluationResult(Settings):
     def items(self) -> int:
         """How many items have rows."""
         return self.scored + self.broken
+
+    @property
+    def changes(self) -> str:
+        """Settings that are not the defaults, with their values; empty where there are none."""
+        changed = [
+            *_changed(self.settings, SeparationSettings().model_dump(mode="json")),
+            *_changed(self.networks, NetworkSettings().model_dump(mode="json")),
+        ]
+        return ", ".join(f"{name} {canonical_json(value)}" for name, value in changed)
 
     def find(self, system: str, query: str) -> SystemResult | None:
         """Give the figures of a system with a query."""
@@ -263,11 +276,21 @@ def make_result(
         weights=weights[0],
         weights_sha256=weights[1],
         settings=request.settings.model_dump(mode="json"),
+        networks=request.networks.model_dump(mode="json"),
         systems=systems,
         condition=_condition(rows),
         reasons=dict(sorted(reasons.items(), key=lambda reason: (-reason[1], reason[0]))[:_REASONS]),
         made=made or {},
     )
+
+
+def _changed(values: dict[str, Any], defaults: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        default = defaults.get(name)
+        if isinstance(value, dict) and isinstance(default, dict):
+            yield from _changed(value, default)
+        elif value != default:
+            yield name, value
 
 
 def by_system(rows: Iterable[ScoreRow]) -> dict[tuple[str, str], list[ScoreRow]]:

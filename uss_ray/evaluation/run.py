@@ -281,7 +281,10 @@ class Evaluator:
     @cached_property
     def engine(self) -> SeparationEngine:
         """The engine."""
-        return build_engine(self.weights, vocabulary=self.vocabulary, device=self.request.device)
+        request = self.request
+        return build_engine(
+            self.weights, vocabulary=self.vocabulary, networks=request.networks, device=request.device
+        )
 
     @cached_property
     def sounds(self) -> SoundShelf:
@@ -341,10 +344,8 @@ class Evaluator:
             for query in (self._query(kind, settings) for kind in request.queries):
                 query.check(self.scored.items)
                 if name == "bare":
-                    separator = self.weights.separator
-                    assert separator is not None  # the engine has been built
                     seconds = self.weights.specifications.segment_seconds
-                    found.append(BareSystem(separator, query, segment_seconds=seconds))
+                    found.append(BareSystem(query, segment_seconds=seconds))
                 else:
                     found.append(EngineSystem(name, query))
         conditions = self._conditions

@@ -17,10 +17,10 @@ from uss_ray.audio.resample import BlockResampler
 from uss_ray.errors import ConfigError, QueryError, WeightsError
 from uss_ray.evaluation.queries import Query
 from uss_ray.evaluation.sounds import MixedItem
-from uss_ray.models.protocols import Separator
 from uss_ray.models.stft import Stft
 from uss_ray.separation.engine import SeparationEngine
 from uss_ray.separation.mixture import ArraySource
+from uss_ray.separation.networks import EstimateRow
 from uss_ray.separation.scheduler import SessionEnd
 from uss_ray.separation.session import EstimateBlock
 from uss_ray.separation.settings import SeparationSettings
@@ -269,9 +269,8 @@ class BareSystem(System):
 
     Parameters
     ----------
-    separator : Separator
     query : Query
-        Gives conditions, directly or as class means.
+        Brings the engine whose network it is, and conditions, directly or as class means.
     segment_seconds : float
         Of a block.
 
@@ -283,13 +282,12 @@ class BareSystem(System):
 
     name = "bare"
 
-    def __init__(self, separator: Separator, query: Query, *, segment_seconds: float) -> None:
+    def __init__(self, query: Query, *, segment_seconds: float) -> None:
         if query.name == "detected":
             raise ConfigError("bare network", expected="a query with a condition", found=query.name)
         self.query = query.name
         self._query = query
-        self._separator = separator
-        self._samples = round(segment_seconds * separator.sample_rate)
+        self._samples = round(segment_seconds * query.engine.sample_rate)
 
     def separate(self, items: Sequence[MixedItem]) -> list[Separated]:
         """See `System`."""
@@ -304,22 +302,26 @@ class BareSystem(System):
         return found
 
     def _estimate(self, item: MixedItem, target: Target) -> Waveform:
-        condition = self._query.engine.class_mean(target) if target.condition is None else target.condition
+        engine = self._query.engine
+        condition = engine.class_mean(target) if target.condition is None else target.condition
         if condition is None:
             raise WeightsError(
                 "weights", expected="a class mean of each class", found=f"none of {target.key}"
             )
-        rate = self._separator.sample_rate
+        rate = engine.sample_rate
         there, back = BlockResampler(item.sample_rate, rate), BlockResampler(rate, item.sample_rate)
         mixture = there.resample(item.mixture[None])[0]
         blocks = -(-len(mixture) // self._samples)
         padded = np.pad(mixture, (0, blocks * self._samples - len(mixture))).reshape(blocks, self._samples)
-        with torch.inference_mode():
-            rows = [
-                self._separator(torch.from_numpy(row[None]), condition[None])[0].cpu().numpy()
-                for row in padded
-            ]
-        return back.resample(np.concatenate(rows)[None, : len(mixture)])[0, : len(item.mixture)]
+        condition = condition.to(engine.device)
+        rows = [EstimateRow(torch.from_numpy(row).to(engine.device), condition) for row in padded]
+        together = engine.networks.batch_size
+        estimates = [
+            estimate.cpu().numpy()
+            for first in range(0, len(rows), together)
+            for estimate in engine.networks.forward(rows[first : first + together])
+        ]
+        return back.resample(np.concatenate(estimates)[None, : len(mixture)])[0, : len(item.mixture)]
 
 
 class ForeignSystem(System):

@@ -20,6 +20,7 @@ from uss_ray.evaluation.measures import OF_TAGS
 from uss_ray.evaluation.observations import each_class
 from uss_ray.evaluation.sounds import MixedItem
 from uss_ray.evaluation.systems import Spans, add_spans
+from uss_ray.models.inference import inference
 from uss_ray.models.protocols import Tagger
 from uss_ray.separation.engine import SeparationEngine
 from uss_ray.separation.mixture import ArraySource
@@ -103,7 +104,7 @@ def tags_of_network(items: Sequence[MixedItem], engine: SeparationEngine, *, tag
     said = []
     for item in items:
         sound = BlockResampler(item.sample_rate, engine.sample_rate).resample(item.mixture[None])
-        with torch.inference_mode():
+        with inference(device=engine.device):
             tagging = tagger(torch.from_numpy(sound).to(engine.device))
         probs = tagging.clipwise_probs[0, known].double().cpu().numpy()
         frames, times = tagging.framewise_probs, None

@@ -113,6 +113,11 @@ class SeparationEngine:
         return self._device
 
     @property
+    def networks(self) -> Networks:
+        """The networks without anything around them: rows go in as they are to be heard."""
+        return self._networks
+
+    @property
     def condition_size(self) -> int:
         """How many numbers a condition has."""
         return self._separator.condition_size

@@ -341,6 +341,16 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
         "output": "FOLDER",
     },
     "train starter DATA -o FOLDER": {"source": "DATA", "output": "FOLDER"},
+    "evaluate run mini --data SETS --in-bands --limit 430 --allow-unknown -o RUN": {
+        "request": {
+            "benchmark": "mini",
+            "data": "SETS",
+            "networks": {"in_bands": True},
+            "limit": 430,
+            "allow_unknown": True,
+            "output": "RUN",
+        }
+    },
     "evaluate run mini --data DATA --query class-mean -o RUN": {
         "request": {"benchmark": "mini", "data": "DATA", "queries": ("class-mean",), "output": "RUN"}
     },

@@ -43,9 +43,9 @@ def test_weights_that_cannot_tell_when_are_one_line(command, tmp_path: Path, tin
 
 
 def test_a_setting_out_of_range_is_one_line(command, tmp_path: Path) -> None:
-    ran = command("evaluate", "mining", make_data(tmp_path / "data"), "--min-purity", 3)
+    ran = command("evaluate", "mining", make_data(tmp_path / "data"), "--purity", 3)
     assert ran.exit_code == 2
-    assert "--min-purity: expected at most 1, found 3" in ran.err
+    assert "--purity: expected at most 1, found 3" in ran.err
 
 
 @pytest.mark.slow

@@ -7,14 +7,15 @@ from tests.unit.evaluation.test_result import result_of
 from uss_ray.evaluation.run import CHUNK_ITEMS, chunk_name, rows_to_parquet
 
 
-def make_run(folder: Path) -> Path:
+def make_run(folder: Path, **changes: object) -> Path:
     (folder / "items").mkdir(parents=True)
     items = list(dict.fromkeys(row.item_id for row in ROWS))
     for number, start in enumerate(range(0, len(items), CHUNK_ITEMS)):
         own = items[start : start + CHUNK_ITEMS]
         rows = [row for row in ROWS if row.item_id in own]
         (folder / chunk_name(number)).write_bytes(rows_to_parquet(rows))
-    (folder / "result.json").write_text(result_of(ROWS).replace(scored=len(items)).to_json())
+    result = result_of(ROWS).replace(scored=len(items), **changes)
+    (folder / "result.json").write_text(result.to_json())
     return folder
 
 
@@ -28,6 +29,23 @@ def test_runs_are_compared_and_reported(command, tmp_path: Path) -> None:
     assert ran.exit_code == 0, ran.err
     assert (one / "report.html").read_text().count("<h2>") == 2
     assert "| engine | class-mean |" in (one / "report.md").read_text()
+
+
+def test_runs_of_the_same_weights_are_told_apart_by_their_settings(command, tmp_path: Path) -> None:
+    one = make_run(tmp_path / "one")
+    other = make_run(
+        tmp_path / "other",
+        settings={"threshold": 0.5, "silence": {"untagged_below_rms_dbfs": -60.0}},
+        networks={"in_bands": True},
+    )
+    said = "threshold 0.5, untagged_below_rms_dbfs -60.0, in_bands true"
+    ran = command("evaluate", "compare", one, other)
+    assert ran.exit_code == 0, ran.err
+    assert f"tiny abc against tiny abc ({said})" in " ".join((ran.out + ran.err).split())
+    assert command("evaluate", "report", one, other).exit_code == 0
+    for name in ("report.html", "report.md"):
+        page = " ".join((one / name).read_text().split())
+        assert page.count(f"weights abc; with {said}") == 1
 
 
 def test_a_run_that_lacks_rows_is_neither_compared_nor_shown(command, tmp_path: Path) -> None:

@@ -27,4 +27,10 @@ def test_places_do_not_name_a_run_but_what_shapes_it_does() -> None:
         return request.run_id(described, weights_sha256="w")
 
     assert name() == name(data="elsewhere", output="other")
-    assert len({name(), name(systems=("bare",)), name(settings={"threshold": 0.5})}) == 3
+    others = ({"systems": ("bare",)}, {"settings": {"threshold": 0.5}}, {"networks": {"in_bands": True}})
+    assert len({name(), *(name(**other) for other in others)}) == 4
+
+
+def test_a_run_that_was_begun_before_networks_could_be_chosen_goes_on() -> None:
+    described = make().described(list_sha256="abc", train_sha256=None)
+    assert "networks" not in described

@@ -26,6 +26,7 @@ from uss_ray.evaluation.run import (
     rows_to_parquet,
 )
 from uss_ray.evaluation.sounds import mix
+from uss_ray.models.resunet import BandedResUNet
 from uss_ray.store.store import Store, StoreOptions
 from uss_ray.weights.folder import Weights
 from uss_ray.weights.locate import load_weights
@@ -90,6 +91,12 @@ def test_every_system_scores_every_item(two_sources, two_means, tmp_path, listed
     assert told.condition is not None
     assert told.condition.is_blind
     assert min(evaluator.spent.reading, evaluator.spent.separating, evaluator.spent.scoring) > 0
+
+
+def test_networks_work_as_they_are_asked_to(two_sources, two_means, tmp_path, listed) -> None:
+    request = ask(two_sources, two_means, tmp_path, listed, networks={"in_bands": True})
+    engine = Evaluator(request=request, scored=open_list(request)).engine
+    assert isinstance(engine._separator, BandedResUNet)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from uss_ray.evaluation.sounds import MixedItem
 from uss_ray.evaluation.systems import BASELINES, BareSystem, EngineSystem, ForeignSystem, find_events
 from uss_ray.separation.engine import SeparationEngine, build_engine
 from uss_ray.separation.mixture import ArraySource
-from uss_ray.separation.settings import SeparationSettings
+from uss_ray.separation.settings import NetworkSettings, SeparationSettings
 from uss_ray.separation.targets import SeparationPlan, targets_for_classes
 from uss_ray.weights.folder import read_folder
 
@@ -87,23 +87,33 @@ def test_events_are_found_without_asking_and_every_known_one_has_its_probability
     assert all(prob <= found.probs[RAIN] for prob in found.probs.values())
 
 
-def test_the_bare_network_is_the_engine_without_context(engine: SeparationEngine, two_means: Path) -> None:
-    weights = read_folder(two_means)
+def test_the_bare_network_is_the_engine_without_context(engine: SeparationEngine) -> None:
     query = Oracle(engine, SeparationSettings())
     item = mixed_item()
-    assert weights.separator is not None
-    [bare] = BareSystem(weights.separator.eval(), query, segment_seconds=2.0).separate([item])
+    [bare] = BareSystem(query, segment_seconds=2.0).separate([item])
     [own] = EngineSystem("engine", query).separate([item])
     np.testing.assert_allclose(bare.estimates["Dog"], own.estimates["Dog"], atol=1e-5)
 
 
-def test_a_bare_network_needs_a_condition(engine: SeparationEngine, two_means: Path) -> None:
-    weights = read_folder(two_means)
-    assert weights.separator is not None
+def test_a_bare_network_works_as_the_engine_s_does(
+    engine: SeparationEngine, two_means: Path, vocabulary
+) -> None:
+    networks = NetworkSettings(in_bands=True)
+    banded = build_engine(read_folder(two_means), vocabulary=vocabulary, networks=networks)
     item = mixed_item()
-    mean = BareSystem(
-        weights.separator.eval(), ByNode(engine, SeparationSettings(), name="class-mean"), segment_seconds=2.0
-    )
+    found = [
+        system.separate([item])[0].estimates["Dog"]
+        for query in (Oracle(each, SeparationSettings()) for each in (banded, engine))
+        for system in (BareSystem(query, segment_seconds=2.0), EngineSystem("engine", query))
+    ]
+    bare_in_bands, own_in_bands, bare, _ = found
+    np.testing.assert_allclose(bare_in_bands, own_in_bands, atol=1e-5)
+    assert np.abs(bare_in_bands - bare).max() > 1e-3
+
+
+def test_a_bare_network_needs_a_condition(engine: SeparationEngine) -> None:
+    item = mixed_item()
+    mean = BareSystem(ByNode(engine, SeparationSettings(), name="class-mean"), segment_seconds=2.0)
     assert mean.separate([item])[0].estimates["Dog"].shape == item.mixture.shape
 
 
