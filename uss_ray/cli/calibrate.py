@@ -54,6 +54,7 @@ class Calibrate(Settings):
     output: Location | None = Field(
         default=None, description="Weights folder to write; without it, what it would hold is only told."
     )
+    overwrite: bool = Field(default=False, description="Replace weights that are there.")
     storage: Storage = StoreOptions()
 
 
@@ -72,6 +73,10 @@ def run(arguments: Sequence[str]) -> int:
     asked, extras = COMMAND.read(arguments)
     if not asked.data and not asked.corrections:
         raise ConfigError("uss-ray calibrate", expected="--data or --corrections", found="neither")
+    if asked.output is not None:
+        from uss_ray.weights.folder import check_free
+
+        check_free(asked.output, overwrite=asked.overwrite)
     note_loading("the networks")
     from uss_ray.cli.display import say, show_table
     from uss_ray.evaluation.calibration import NOW, THRESHOLD_WAYS, WAYS, choose, cross_validate, fit, judge

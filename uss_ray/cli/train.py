@@ -54,6 +54,7 @@ class TrainStarter(Settings):
         default=None,
         description="Segment CSV to train on in place of that of DATA, as of `uss-ray data hold-out`.",
     )
+    overwrite: bool = Field(default=False, description="Replace weights that are there.")
 
 
 class ShowRun(Settings):
@@ -70,6 +71,7 @@ class ExportRun(Settings):
     output: Location = Field(description="Weights folder to write.")
     step: int | None = Field(default=None, ge=0, description="Of the checkpoint; without it the last.")
     best: bool = Field(default=False, description="The checkpoint whose validation is the best.")
+    overwrite: bool = Field(default=False, description="Replace weights that are there.")
     storage: Storage = StoreOptions()
 
     @model_validator(mode="after")
@@ -165,7 +167,9 @@ def train_starter(arguments: Sequence[str]) -> int:
     from uss_ray.anchors.manifest import MANIFEST_NAME
     from uss_ray.cli.display import say
     from uss_ray.pipelines import starter
+    from uss_ray.weights.folder import check_free
 
+    check_free(asked.output, overwrite=asked.overwrite)
     logging.getLogger("uss_ray").setLevel(logging.INFO)
     source, output, work = Path(asked.source), Path(asked.output), Path(asked.work)
     if (source / MANIFEST_NAME).is_file():
@@ -253,7 +257,9 @@ def export_run(arguments: Sequence[str]) -> int:
     from uss_ray.pipelines.training.request import read_request
     from uss_ray.pipelines.training.worker import export
     from uss_ray.store.store import Store
+    from uss_ray.weights.folder import check_free
 
+    check_free(asked.output, overwrite=asked.overwrite)
     request = read_request(Store(asked.run, asked.storage, OutputError))
     say(f"Weights: {export(request, Path(asked.output), step=asked.step, best=asked.best)}")
     return 0

@@ -48,6 +48,7 @@ class ImportWeights(Settings):
     file: Location = Field(description="A published .pth or .ckpt file.")
     output: Location = Field(description="Weights folder to write.")
     kind: Name | None = Field(default=None, description="What the file is, if its name does not say.")
+    overwrite: bool = Field(default=False, description="Replace weights that are there.")
 
 
 class CardOfWeights(Settings):
@@ -190,8 +191,10 @@ def import_weights(arguments: Sequence[str]) -> int:
     asked, _ = IMPORT.read(arguments)
 
     from uss_ray.cli.display import say
+    from uss_ray.weights.folder import check_free
     from uss_ray.weights.importers.published import import_published
 
+    check_free(asked.output, overwrite=asked.overwrite)
     folder = import_published(asked.file, asked.output, kind=cast("PublishedKind | None", asked.kind))
     say(f"Weights: {folder}")
     return 0

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from uss_ray.config import Settings
-from uss_ray.errors import ConfigError, OutputError, WeightsError
+from uss_ray.errors import ConfigError, OccupiedError, OutputError, WeightsError
 from uss_ray.models.protocols import Separator
 from uss_ray.models.query_net import Adaptor, QueryNet
 from uss_ray.models.registry import ROLES, Role, build_network, describe_network
@@ -180,6 +180,46 @@ def specify(
     )
 
 
+def check_free(folder: str | os.PathLike[str], *, overwrite: bool) -> None:
+    """Refuse, before any work, a place that holds weights already, or something else.
+
+    Parameters
+    ----------
+    folder : path-like
+        Where a weights folder is to be written.
+    overwrite : bool
+        Whether weights that are there may be replaced.
+
+    Raises
+    ------
+    OccupiedError
+        If weights are there that are not to be replaced.
+    OutputError
+        If something else is there, or the place cannot be read.
+    """
+    target = Path(folder)
+    there = _names_in(target)
+    if there and not overwrite:
+        raise OccupiedError(
+            str(target), expected="no weights yet (--overwrite replaces them)", found=there[0]
+        )
+
+
+def _names_in(target: Path) -> list[str]:
+    """List what is in a weights folder, or the place of one."""
+    known = {CONFIG_NAME, CARD_NAME, _CLASS_MEANS_NAME} | {f"{role}.safetensors" for role in ROLES}
+    try:
+        there = sorted(p.name for p in target.iterdir()) if target.exists() else []
+    except OSError as error:
+        raise OutputError(str(target), expected="a folder", found=error.strerror or str(error)) from error
+    foreign = [name for name in there if name not in known]
+    if foreign:
+        raise OutputError(
+            str(target), expected="a new folder or a weights folder", found=f"{foreign[0]} in it"
+        )
+    return there
+
+
 def save_weights(
     folder: str | os.PathLike[str],
     networks: Mapping[Role, nn.Module],
@@ -299,15 +339,10 @@ def _class_mean_tensors(class_means: Mapping[int, Tensor], size: int) -> dict[st
 def _write_folder(
     target: Path, config: FolderConfig, contents: Mapping[str, dict[str, Tensor]], model_card: str | None
 ) -> Path:
-    known = {CONFIG_NAME, CARD_NAME, _CLASS_MEANS_NAME} | {f"{role}.safetensors" for role in ROLES}
+    _names_in(target)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     replaced = target.with_name(f".{target.name}.{os.getpid()}.old")
     try:
-        foreign = sorted(p.name for p in target.iterdir() if p.name not in known) if target.exists() else []
-        if foreign:
-            raise OutputError(
-                str(target), expected="a new folder or a weights folder", found=f"{foreign[0]} in it"
-            )
         temporary.mkdir(parents=True)
         files: dict[str, str] = {}
         for name, tensors in contents.items():

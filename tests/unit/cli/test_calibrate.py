@@ -78,3 +78,9 @@ def test_something_to_compare_with_is_needed(command):
     ran = command("calibrate", "-o", "x")
     assert (ran.exit_code, ran.out) == (2, "")
     assert "expected --data or --corrections, found neither" in ran.err
+
+
+def test_weights_that_are_there_stay_before_anything_is_heard(command, tiny_weights):
+    ran = command("calibrate", "--data", "nowhere", "-o", tiny_weights)
+    assert ran.exit_code == 6
+    assert "expected no weights yet" in ran.err

@@ -70,6 +70,15 @@ def test_a_run_is_trained_shown_and_exported(command, synthetic_set: SyntheticSe
     exported = command("train", "export", run, "-o", tmp_path / "weights", "--step", 3)
     assert exported.out.startswith("Weights: ")
     assert (tmp_path / "weights" / "separator.safetensors").is_file()
+    kept = (tmp_path / "weights" / "config.json").read_bytes()
+    other = command("train", "export", run, "-o", tmp_path / "weights", "--best")
+    assert other.exit_code == 6
+    assert "expected no weights yet (--overwrite replaces them), found MODEL_CARD.md" in " ".join(
+        other.err.split()
+    )
+    assert (tmp_path / "weights" / "config.json").read_bytes() == kept
+    other = command("train", "export", run, "-o", tmp_path / "weights", "--best", "--overwrite")
+    assert other.exit_code == 0, other.err
     missing = command("train", "export", run, "-o", tmp_path / "none", "--step", 4)
     assert missing.exit_code == 7
     assert "expected a checkpoint of step 4, found steps 3, 6" in missing.err

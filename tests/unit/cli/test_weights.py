@@ -61,6 +61,10 @@ def test_an_unknown_name_cannot_be_fetched(command):
 def test_a_file_that_holds_no_weights_cannot_be_imported(command, tmp_path):
     file = tmp_path / "Cnn14_mAP=0.431.pth"
     file.write_bytes(b"not a checkpoint")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").write_text("{}")
+    ran = command("weights", "import", file, "-o", tmp_path / "mine")
+    assert (ran.exit_code, "expected no weights yet" in " ".join(ran.err.split())) == (6, True)
     ran = command("weights", "import", file, "-o", tmp_path / "imported")
     assert ran.exit_code == 5
     assert "Cnn14_mAP=0.431.pth" in ran.err

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from uss_ray.config import Settings
-from uss_ray.errors import ConfigError, OutputError, WeightsError
+from uss_ray.errors import ConfigError, OccupiedError, OutputError, WeightsError
 from uss_ray.models import registry
 from uss_ray.models.conv_tasnet import ConvTasNet
 from uss_ray.models.network_settings import AdaptorConfig, ConvTasNetConfig, ResUNetConfig
@@ -23,7 +23,7 @@ from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.models.query_net import Adaptor
 from uss_ray.models.resunet import ResUNet
 from uss_ray.models.specifications import ClassCalibration, ClassListId, Condition
-from uss_ray.weights.folder import read_folder, save_weights, specify
+from uss_ray.weights.folder import check_free, read_folder, save_weights, specify
 
 CLASS_IDS = tuple(f"/m/{index}" for index in range(6))
 NARROW = PannsConfig(classes=6, block_channels=(4, 8), embedding_size=10)
@@ -328,6 +328,20 @@ def test_an_altered_a_missing_and_a_foreign_file_are_refused(folder: Path, tmp_p
     (folder / "config.json").write_text("{")
     with pytest.raises(WeightsError, match="expected JSON"):
         read_folder(folder)
+
+
+def test_a_place_is_looked_at_before_any_work(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for free in ("empty", "new"):
+        check_free(tmp_path / free, overwrite=False)
+    check_free(folder, overwrite=True)
+    with pytest.raises(OccupiedError, match=r"expected no weights yet \(--overwrite replaces them\)"):
+        check_free(folder, overwrite=False)
+    (tmp_path / "empty" / "holiday.jpg").write_bytes(b"")
+    (tmp_path / "file").write_bytes(b"")
+    for foreign, found in (("empty", r"holiday\.jpg in it"), ("file", "Not a directory")):
+        with pytest.raises(OutputError, match=found):
+            check_free(tmp_path / foreign, overwrite=True)
 
 
 def test_an_older_folder_is_replaced_and_a_foreign_one_is_not(folder: Path, networks: dict[Any, Any]) -> None:
