@@ -30,19 +30,21 @@ def called(monkeypatch):
 
 
 def test_a_data_set_is_trained_from_the_start(command, called, tmp_path):
-    ran = command("train", "starter", tmp_path, "-o", "out", "--work", "w")
+    out = tmp_path / "out"
+    ran = command("train", "starter", tmp_path, "-o", out, "--work", "w")
     assert ran.exit_code == 0
-    assert called == [("data", tmp_path, Path("out"), Path("w"), None)]
-    assert "Weights: out" in ran.out
-    assert command("train", "starter", tmp_path, "-o", "out", "--segments", "known.csv").exit_code == 0
+    assert called == [("data", tmp_path, out, Path("w"), None)]
+    assert f"Weights: {out}" in ran.out
+    assert command("train", "starter", tmp_path, "-o", out, "--segments", "known.csv").exit_code == 0
     assert called[1][-1] == Path("known.csv")
 
 
 def test_anchors_are_trained_from_with_the_weights_that_mined_them(command, called, tmp_path):
+    out = tmp_path / "out"
     (tmp_path / "manifest.json").write_text("{}")
-    assert command("train", "starter", tmp_path, "-o", "out", "--weights", "mine").exit_code == 0
-    assert called == [("mine", tmp_path, Path("out"), Path("runs/starter"))]
-    ran = command("train", "starter", tmp_path, "-o", "out", "--segments", "known.csv")
+    assert command("train", "starter", tmp_path, "-o", out, "--weights", "mine").exit_code == 0
+    assert called == [("mine", tmp_path, out, Path("runs/starter"))]
+    ran = command("train", "starter", tmp_path, "-o", out, "--segments", "known.csv")
     assert ran.exit_code == 2
     assert "--segments: expected a data set before it, found anchors" in ran.err
 
