@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from uss_ray.config import canonical_json
 from uss_ray.errors import DataError, OutputError
+from uss_ray.store.faults import is_missing
 from uss_ray.store.store import Store
 from uss_ray.training.fit import TrainingState
 from uss_ray.training.recipe import FitSettings
@@ -167,6 +168,10 @@ def choose_checkpoint(run: Store, step: int | None) -> Store:
     )
 
 
+class DamagedCheckpointError(DataError):
+    """A checkpoint of which a file is missing, altered or something else: no other try changes that."""
+
+
 def read_checkpoint(
     place: Store, *, device: torch.device | str = "cpu"
 ) -> tuple[CheckpointFacts, TrainingState]:
@@ -181,8 +186,10 @@ def read_checkpoint(
 
     Raises
     ------
-    DataError
+    DamagedCheckpointError
         If a file is missing, altered or damaged.
+    DataError
+        If the store does not give one.
     """
     facts = read_facts(place)
     data = {name: _read_checked(place / name, sha256) for name, sha256 in facts.files.items()}
@@ -195,7 +202,7 @@ def read_checkpoint(
             untold=facts.untold,
         )
     except (KeyError, SafetensorError, RuntimeError) as error:
-        raise DataError(str(place), expected="a checkpoint", found=str(error)) from error
+        raise DamagedCheckpointError(str(place), expected="a checkpoint", found=str(error)) from error
     return facts, state
 
 
@@ -225,21 +232,32 @@ def read_facts(place: Store) -> CheckpointFacts:
 
     Raises
     ------
+    DamagedCheckpointError
+        If it is missing or damaged.
     DataError
-        If it is damaged.
+        If the store does not give it.
     """
     try:
-        return CheckpointFacts.model_validate_json((place / _FACTS_NAME).raising(DataError).read())
+        return CheckpointFacts.model_validate_json(_read(place / _FACTS_NAME))
     except ValidationError as error:
         found = error.errors(include_url=False)[0]["msg"]
-        raise DataError(str(place), expected="a checkpoint", found=found) from error
+        raise DamagedCheckpointError(str(place), expected="a checkpoint", found=found) from error
+
+
+def _read(place: Store) -> bytes:
+    try:
+        return place.raising(DataError).read()
+    except DataError as error:
+        if is_missing(error):
+            raise DamagedCheckpointError(error.item, expected=error.expected, found=error.found) from error
+        raise
 
 
 def _read_checked(place: Store, sha256: str) -> bytes:
-    data = place.raising(DataError).read()
+    data = _read(place)
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
-        raise DataError(str(place), expected=f"sha256 {sha256}", found=found)
+        raise DamagedCheckpointError(str(place), expected=f"sha256 {sha256}", found=found)
     return data
 
 

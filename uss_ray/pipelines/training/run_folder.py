@@ -27,6 +27,7 @@ from torch import Tensor
 from uss_ray.config import Settings, to_yaml
 from uss_ray.errors import ConfigError, DataError, OutputError
 from uss_ray.pipelines.training.checkpoints import (
+    DamagedCheckpointError,
     find_checkpoints,
     identity_sha256_of,
     read_checkpoint,
@@ -227,7 +228,15 @@ class RunFolder:
         found = find_checkpoints(self.place)
         if not found:
             return None
-        facts, state = read_checkpoint(found[-1])
+        try:
+            facts, state = read_checkpoint(found[-1])
+        except DamagedCheckpointError as error:
+            if len(found) == 1:
+                raise
+            otherwise = f"without {found[-1].name}, the run goes on from {found[-2].name}"
+            raise DamagedCheckpointError(
+                error.item, expected=f"{error.expected} ({otherwise})", found=error.found
+            ) from error
         if facts.identity_sha256 != identity_sha256_of(self._identity):
             different = (
                 [] if facts.identity is None else _differences(self._identity, facts.identity, defaults=())

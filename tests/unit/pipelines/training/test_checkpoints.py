@@ -8,6 +8,7 @@ import torch
 
 from uss_ray.errors import DataError, OutputError
 from uss_ray.pipelines.training.checkpoints import (
+    DamagedCheckpointError,
     check_room,
     choose_checkpoint,
     find_checkpoints,
@@ -68,8 +69,13 @@ def test_a_run_without_checkpoints_says_so(output: Store) -> None:
 def test_an_altered_file_is_told(output: Store, name: str) -> None:
     place = save_checkpoint(state_of(7), run=output.raising(OutputError), identity={"name": "abc"})
     (place / name).put((place / name).read()[:-9] + b"123456789")
-    with pytest.raises(DataError, match=name if name != "checkpoint.json" else "expected a checkpoint"):
+    told = name if name != "checkpoint.json" else "expected a checkpoint"
+    with pytest.raises(DamagedCheckpointError, match=told):
         read_checkpoint(place)
+    if name != "checkpoint.json":
+        (place / name).remove()
+        with pytest.raises(DamagedCheckpointError, match=name):
+            read_checkpoint(place)
 
 
 def test_what_cannot_be_written_is_kept_here(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

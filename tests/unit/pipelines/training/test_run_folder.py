@@ -86,6 +86,30 @@ def test_a_state_is_loaded_by_the_run_that_made_it_alone(output: Store) -> None:
         folder_of(output, other).load()
 
 
+def test_a_damaged_checkpoint_says_which_one_the_run_would_go_on_from(output: Store) -> None:
+    folder = folder_of(output)
+    folder.open(small_recipe())
+    for step in (3, 6):
+        folder.save(
+            TrainingState(step, {"weight": torch.ones(2)}, {}, {"state": {}, "param_groups": []}), keep=2
+        )
+    newest = output / "checkpoints" / "step-000000006"
+    for damage in ((newest / "model.safetensors").put, lambda _: (newest / "model.safetensors").remove()):
+        damage(b"half")
+        with pytest.raises(
+            DataError, match=r"\(without step-000000006, the run goes on from step-000000003\)"
+        ):
+            folder_of(output).load()
+    for place in newest.list():
+        place.remove()
+    loaded = folder_of(output).load()
+    assert loaded is not None
+    assert loaded.step == 3
+    (output / "checkpoints" / "step-000000003" / "optimiser.pt").put(b"half")
+    with pytest.raises(DataError, match=r"expected sha256 \w{64}, found"):
+        folder_of(output).load()
+
+
 def test_items_of_a_bad_batch_are_kept(output: Store) -> None:
     tensors = {"lane-1.mixtures": torch.ones(2, 3)}
     place = folder_of(output).keep_bad_batch(12, names=["item 1", "item 2"], tensors=tensors, rank=0)
