@@ -13,7 +13,7 @@ from uss_ray.cli.notes import note, note_loading, write_json
 from uss_ray.config import Location, Name, Settings
 from uss_ray.errors import ConfigError
 from uss_ray.store.options import Storage, StoreOptions
-from uss_ray.weights import STARTER, WeightsName
+from uss_ray.weights import STARTER, ReplacesWeights, WeightsName
 
 if TYPE_CHECKING:
     from uss_ray.evaluation.calibration import Observations, Score
@@ -54,7 +54,7 @@ class Calibrate(Settings):
     output: Location | None = Field(
         default=None, description="Weights folder to write; without it, what it would hold is only told."
     )
-    overwrite: bool = Field(default=False, description="Replace weights that are there.")
+    overwrite: ReplacesWeights = False
     storage: Storage = StoreOptions()
 
 

@@ -14,7 +14,7 @@ from uss_ray.errors import ConfigError
 from uss_ray.pipelines.training.options import TrainOptions
 from uss_ray.pipelines.training.request import SeparatorTraining, TaggerTraining, Training
 from uss_ray.store.options import Storage, StoreOptions
-from uss_ray.weights import STARTER
+from uss_ray.weights import STARTER, ReplacesWeights
 
 
 class TrainSeparator(Settings):
@@ -54,7 +54,7 @@ class TrainStarter(Settings):
         default=None,
         description="Segment CSV to train on in place of that of DATA, as of `uss-ray data hold-out`.",
     )
-    overwrite: bool = Field(default=False, description="Replace weights that are there.")
+    overwrite: ReplacesWeights = False
 
 
 class ShowRun(Settings):
@@ -71,7 +71,7 @@ class ExportRun(Settings):
     output: Location = Field(description="Weights folder to write.")
     step: int | None = Field(default=None, ge=0, description="Of the checkpoint; without it the last.")
     best: bool = Field(default=False, description="The checkpoint whose validation is the best.")
-    overwrite: bool = Field(default=False, description="Replace weights that are there.")
+    overwrite: ReplacesWeights = False
     storage: Storage = StoreOptions()
 
     @model_validator(mode="after")

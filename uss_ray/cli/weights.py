@@ -12,7 +12,7 @@ from uss_ray.cli.command import JSON, STORAGE_NAME, Command
 from uss_ray.cli.notes import write_json
 from uss_ray.config import Location, Name, Settings
 from uss_ray.store.options import Storage, StoreOptions
-from uss_ray.weights import CARD_NAME
+from uss_ray.weights import CARD_NAME, ReplacesWeights
 
 if TYPE_CHECKING:
     from uss_ray.weights.known import PublishedKind
@@ -48,7 +48,7 @@ class ImportWeights(Settings):
     file: Location = Field(description="A published .pth or .ckpt file.")
     output: Location = Field(description="Weights folder to write.")
     kind: Name | None = Field(default=None, description="What the file is, if its name does not say.")
-    overwrite: bool = Field(default=False, description="Replace weights that are there.")
+    overwrite: ReplacesWeights = False
 
 
 class CardOfWeights(Settings):

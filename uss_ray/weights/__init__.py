@@ -12,6 +12,9 @@ STARTER: Final = "starter"
 WeightsName = Annotated[Location, Field(description="Name, folder or URI of the weights.")]
 """Type of a field that says which weights are taken."""
 
+ReplacesWeights = Annotated[bool, Field(description="Replace weights that are there.")]
+"""Type of a field that says whether weights are written where some are already."""
+
 CONFIG_NAME: Final = "config.json"
 """Name of the file in a weights folder that says what the others are."""
 
