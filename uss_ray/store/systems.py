@@ -75,6 +75,10 @@ def _of_scheme(scheme: str, options: StoreOptions) -> Any:
         from uss_ray.store.web import PatientHTTPFileSystem
 
         return PatientHTTPFileSystem(use_listings_cache=False, patience_seconds=options.patience_seconds)
+    if scheme == "memory":
+        from uss_ray.store.memory import OwnReadersMemoryFileSystem
+
+        return OwnReadersMemoryFileSystem()
     import fsspec  # only once somebody reaches for a store of its kinds
 
     return fsspec.filesystem(scheme)

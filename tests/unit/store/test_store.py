@@ -64,6 +64,17 @@ def test_an_opened_file_seeks(root: Store) -> None:
         assert file.read(2) == b"\x03\x04"
 
 
+def test_each_reader_of_a_file_has_a_place_of_its_own_in_it(root: Store) -> None:
+    place = root / "shared.bin"
+    place.put(b"0123456789")
+    with place.open() as first, place.open() as second:
+        assert first.read(4) == b"0123"
+        assert second.read(2) == b"01"
+        assert place.read(most_bytes=20) == b"0123456789"
+        assert first.read(3) == b"456"
+        assert second.read() == b"23456789"
+
+
 def test_put_file_replaces_what_was_there(root: Store, tmp_path: Path) -> None:
     source = tmp_path / "new file.flac"
     source.write_bytes(b"new" * 1000)
