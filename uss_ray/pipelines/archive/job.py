@@ -22,7 +22,7 @@ from uss_ray.api.separator import RecordingSeparator
 from uss_ray.api.staging import check_apart, check_output, staging_folder, sweep_staging
 from uss_ray.errors import UssRayError
 from uss_ray.ontology.vocabulary import TextMatch
-from uss_ray.pipelines.archive.chunking import Chunking, count_few
+from uss_ray.pipelines.archive.chunking import Chunking, FewRecordings, few_recordings
 from uss_ray.pipelines.archive.cleaning import forget_done_parts, start_over
 from uss_ray.pipelines.archive.decode import SpanPlan, decode_packets
 from uss_ray.pipelines.archive.ledger import (
@@ -39,7 +39,7 @@ from uss_ray.pipelines.archive.outcome import JOIN, Outcome, PacketReport, faile
 from uss_ray.pipelines.archive.packets import CPU_PACKET_SAMPLES, GPU_PACKET_SAMPLES, SPAN_SAMPLES
 from uss_ray.pipelines.archive.separate import MakeSeparator, SeparatePackets
 from uss_ray.pipelines.runtime.counters import Increment
-from uss_ray.pipelines.runtime.job import Job, JobResult, RunReport, run_job
+from uss_ray.pipelines.runtime.job import Job, JobResult, LedgerFacts, RunReport, run_job
 from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.pool import DECODE_CPUS
 from uss_ray.pipelines.runtime.progress import ProgressHook
@@ -169,7 +169,7 @@ def separate_archive(
         archive=str(source),
         request=request,
         listing=listing,
-        few=count_few(listing),
+        few=few_recordings(listing),
         separator=separator,
         make_separator=make_separator,
     )
@@ -198,8 +198,8 @@ class ArchiveJob(Job[RunSummary]):
     request : SeparationRequest
     listing : Listing
         Of the archive.
-    few : int or None
-        Recordings in it, where these are few.
+    few : FewRecordings or None
+        Of it, where it is small.
     separator : RecordingSeparator
         Made here, so that what is wrong with weights or query shows before any worker starts.
     make_separator : callable
@@ -213,7 +213,7 @@ class ArchiveJob(Job[RunSummary]):
     archive: str
     request: SeparationRequest
     listing: Listing
-    few: int | None
+    few: FewRecordings | None
     separator: RecordingSeparator
     make_separator: MakeSeparator
     examples: list[Outcome] = field(default_factory=list)
@@ -380,12 +380,13 @@ class ArchiveJob(Job[RunSummary]):
         with staging_folder(self.output) as self._scratch:
             yield
 
-    def ledger_reader(self) -> Callable[[], tuple[Ledger, Increment]]:
+    def ledger_reader(self) -> Callable[[], tuple[Ledger, LedgerFacts]]:
         """See `Job`; what of it counts is known when the input has been listed."""
         output = self.output
+        spans = None if self.few is None else self.few.spans(self.request.span_seconds)
 
-        def read() -> tuple[Ledger, Increment]:
-            return read_ledger(output), Increment()
+        def read() -> tuple[Ledger, LedgerFacts]:
+            return read_ledger(output), LedgerFacts(most_actors=spans)
 
         return read
 

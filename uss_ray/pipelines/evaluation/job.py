@@ -35,9 +35,16 @@ from uss_ray.evaluation.run import (
 )
 from uss_ray.pipelines.runtime.counters import Increment
 from uss_ray.pipelines.runtime.identity import RunIdentity, open_run
-from uss_ray.pipelines.runtime.job import JobResult, RunReport, run_job
+from uss_ray.pipelines.runtime.job import JobResult, LedgerFacts, RunReport, run_job
 from uss_ray.pipelines.runtime.options import JobOptions
-from uss_ray.pipelines.runtime.pieces import PIECE_SCHEMA, MissingPieces, PieceJob, PieceSummary, PieceWorker
+from uss_ray.pipelines.runtime.pieces import (
+    PIECE_SCHEMA,
+    MissingPieces,
+    PieceJob,
+    PieceSummary,
+    PieceWorker,
+    facts_of_pieces,
+)
 from uss_ray.pipelines.runtime.progress import ProgressHook
 from uss_ray.pipelines.runtime.stages import Pass, cut_blocks, map_with_actors, run_on_worker
 from uss_ray.results.index.table import RunFacts
@@ -165,16 +172,16 @@ class EvaluationJob(PieceJob[EvaluationSummary]):
         """See `Job`."""
         _start_over(self.output)
 
-    def ledger_reader(self) -> Callable[[], tuple[Any, Increment]]:
+    def ledger_reader(self) -> Callable[[], tuple[Any, LedgerFacts]]:
         """See `Job`; the ledger is which chunks are missing."""
         output, chunks, is_first = self.output, self._chunks, not self._has_begun
         self._has_begun = True
 
-        def read() -> tuple[list[int], Increment]:
+        def read() -> tuple[list[int], LedgerFacts]:
             if is_first:
                 reopen_broken(output)
             missing = missing_chunks(output, chunks=chunks)
-            return missing, Increment(skipped=chunks - len(missing))
+            return missing, facts_of_pieces(chunks, missing=missing)
 
         return read
 

@@ -32,7 +32,7 @@ from uss_ray.pipelines.mining.request import MiningRequest
 from uss_ray.pipelines.mining.settle import MiningTotals, note_missing, settle, start_over
 from uss_ray.pipelines.mining.summary import MiningSummary
 from uss_ray.pipelines.runtime.counters import Increment
-from uss_ray.pipelines.runtime.job import Job, JobResult, RunReport, run_job
+from uss_ray.pipelines.runtime.job import Job, JobResult, LedgerFacts, RunReport, run_job
 from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.pool import DECODE_CPUS
 from uss_ray.pipelines.runtime.progress import ProgressHook
@@ -293,15 +293,20 @@ class MiningJob(Job[MiningSummary]):
         """See `Job`."""
         start_over(self.output)
 
-    def ledger_reader(self) -> Callable[[], tuple[MiningLedger, Increment]]:
+    def ledger_reader(self) -> Callable[[], tuple[MiningLedger, LedgerFacts]]:
         """See `Job`."""
         output, options, clips = self.output, self.options, self._listing.clips
+        may_repeat = self.request.changed == "redo"
 
-        def read() -> tuple[MiningLedger, Increment]:
+        def read() -> tuple[MiningLedger, LedgerFacts]:
             ledger = read_ledger(output, clips=clips)
             chosen = selected_clips(options, clips=clips)
+            mined = int((ledger.mined & chosen).sum())
             failed = 0 if options.retry_failed else int((ledger.failed & chosen).sum())
-            return ledger, Increment(skipped=int((ledger.mined & chosen).sum()), failed_before=failed)
+            done = 0 if may_repeat else mined + failed
+            return ledger, LedgerFacts(
+                earlier=Increment(skipped=mined, failed_before=failed), most_actors=int(chosen.sum()) - done
+            )
 
         return read
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -69,7 +70,7 @@ class LostBlocks(logging.Filter):
 
 @contextmanager
 def quiet_ray_data(*, verbose: bool = False) -> Iterator[LostBlocks]:
-    """Keep Ray Data's log from the terminal while the block runs: what fails is told by rows and exceptions.
+    """Keep Ray Data's log and advice from the terminal while the block runs: rows and exceptions tell what fails.
 
     Yields
     ------
@@ -84,7 +85,10 @@ def quiet_ray_data(*, verbose: bool = False) -> Iterator[LostBlocks]:
     if not verbose:
         loggers.setLevel(logging.CRITICAL)
     try:
-        yield lost
+        with warnings.catch_warnings():
+            if not verbose:
+                warnings.filterwarnings("ignore", category=UserWarning, module=r"ray\.data\.")
+            yield lost
     finally:
         loggers.setLevel(level)
         told.setLevel(told_level)

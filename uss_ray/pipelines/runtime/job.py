@@ -26,7 +26,7 @@ from uss_ray.pipelines.runtime.context import LostBlocks, quiet_ray_data
 from uss_ray.pipelines.runtime.counters import Counters, Increment
 from uss_ray.pipelines.runtime.identity import RunIdentity, end_overwriting, open_run
 from uss_ray.pipelines.runtime.options import JobOptions
-from uss_ray.pipelines.runtime.pool import WorkerPool, decoders_beside, plan_pool, refit_pool
+from uss_ray.pipelines.runtime.pool import Shortage, WorkerPool, decoders_beside, plan_pool, refit_pool
 from uss_ray.pipelines.runtime.progress import Progress, ProgressHook, Standstill, Warnings
 from uss_ray.pipelines.runtime.retry import PassResult, Step, next_step
 from uss_ray.pipelines.runtime.run_state import Look, end_run_state, start_run_state
@@ -91,6 +91,22 @@ class RunReport:
     wall_seconds: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class LedgerFacts:
+    """What the driver takes of a ledger, which itself stays on the cluster.
+
+    Parameters
+    ----------
+    earlier : Increment, optional
+        What of it counts in this run.
+    most_actors : int or None, default=None
+        More would find nothing to do; None where that is not known before the input was listed.
+    """
+
+    earlier: Increment = field(default_factory=Increment)
+    most_actors: int | None = None
+
+
 class Job(ABC, Generic[S]):
     """One kind of job on one input; `run_job` runs it.
 
@@ -136,8 +152,8 @@ class Job(ABC, Generic[S]):
         return nullcontext()
 
     @abstractmethod
-    def ledger_reader(self) -> Callable[[], tuple[Any, Increment]]:
-        """Give a function for a worker, which gives what is done, and what of it counts in this run."""
+    def ledger_reader(self) -> Callable[[], tuple[Any, LedgerFacts]]:
+        """Give a function for a worker, which gives what is done, and what the driver takes of it."""
 
     @abstractmethod
     def pipeline(self, run: Pass) -> ray.data.Dataset:
@@ -369,12 +385,13 @@ class _Run:
         if self._state is not None:
             self._state.give_up.remote(fault)
 
-    def drive(self, plan: Callable[[Any], Any]) -> None:
+    def drive(self, plan: Callable[..., WorkerPool | Shortage]) -> None:
         """Run passes until nothing is missing."""
-        ledger, earlier = split_on_worker(self.job.ledger_reader(), tells=self._state)
-        self.counters.add(earlier)
+        ledger, facts = split_on_worker(self.job.ledger_reader(), tells=self._state)
+        self.counters.add(facts.earlier)
         with self._planning:
-            pool = self._planning.enter_context(wait_for_pool(plan, stop=self.stop))
+            fitting = partial(plan, most=facts.most_actors)
+            pool = self._planning.enter_context(wait_for_pool(fitting, stop=self.stop))
             if pool is None:
                 return
             resources = read_resources()

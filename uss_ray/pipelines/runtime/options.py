@@ -16,7 +16,8 @@ class JobOptions(Settings):
     actors: int | None = Field(
         default=None,
         ge=1,
-        description="Workers; without a number GPUs × actors_per_gpu, else as many as CPUs and memory allow.",
+        description="Workers; without a number GPUs × actors_per_gpu, else as many as CPUs and memory allow, and "
+        "no more than find work.",
     )
     actors_per_gpu: int | None = Field(
         default=None, ge=1, description="Workers that share a GPU; without a number 4."

@@ -16,7 +16,7 @@ import ray
 from uss_ray.arrow import schema_of
 from uss_ray.errors import DataError, UssRayError
 from uss_ray.pipelines.runtime.counters import Increment
-from uss_ray.pipelines.runtime.job import Job, Summary
+from uss_ray.pipelines.runtime.job import Job, LedgerFacts, Summary
 from uss_ray.pipelines.runtime.retry import POISON_REASON, STOPPED_REASON
 from uss_ray.pipelines.runtime.run_state import is_stopping
 from uss_ray.pipelines.runtime.stages import Pass
@@ -118,6 +118,11 @@ class PieceWorker(ABC):
         except UssRayError as error:
             return PieceReport(unfinished=1, reason=error.reason)
         return PieceReport(done=1, items=items, bytes=size, seconds=time.monotonic() - began)
+
+
+def facts_of_pieces(pieces: int, *, missing: Sequence[int]) -> LedgerFacts:
+    """Say what the driver takes of a ledger that is the numbers of the missing pieces."""
+    return LedgerFacts(earlier=Increment(skipped=pieces - len(missing)), most_actors=len(missing))
 
 
 class PieceJob(Job[S]):

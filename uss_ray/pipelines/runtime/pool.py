@@ -99,6 +99,7 @@ def plan_pool(
     resources: Resources,
     *,
     actors: int | None = None,
+    most: int | None = None,
     threads: int | None = None,
     device: str = "auto",
     actors_per_gpu: int | None = None,
@@ -110,6 +111,8 @@ def plan_pool(
     resources : Resources
     actors : int or None, default=None
         Wanted number; None takes as many as share the GPUs, or as there are CPUs and memory for where there is none.
+    most : int or None, default=None
+        How many find work; of an unwanted number no more are taken. One is, even if none does.
     threads : int or None, default=None
         CPU threads of each; None takes 1, so that results are the same bits on a machine of any size.
     device : {"auto", "cpu", "cuda"}, default="auto"
@@ -133,6 +136,8 @@ def plan_pool(
     )
     if device == "cuda" and actors is not None:
         return wanted
+    if actors is None and most is not None:
+        wanted = replace(wanted, actors=max(1, min(wanted.actors, most)))
     return _fitted(wanted, resources, is_fixed=actors is not None)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from uss_ray.pipelines.archive.chunking import Chunking, count_few
+from uss_ray.pipelines.archive.chunking import Chunking, FewRecordings, few_recordings
 from uss_ray.sources.listing import Listing
 
 
@@ -13,7 +13,8 @@ from uss_ray.sources.listing import Listing
     ("recordings", "actors", "units"), [(None, 4, 16), (3, 2, 1), (40, 2, 5), (256, 1, 16), (256, 16, 4)]
 )
 def test_each_worker_gets_some_of_a_small_archive(recordings, actors, units):
-    assert Chunking.of(recordings, actors=actors).packet_units == units
+    few = None if recordings is None else FewRecordings((10,) * recordings)
+    assert Chunking.of(few, actors=actors).packet_units == units
 
 
 def test_in_isolation_each_recording_is_by_itself():
@@ -21,7 +22,7 @@ def test_in_isolation_each_recording_is_by_itself():
 
 
 @pytest.mark.parametrize(
-    ("known", "tables", "count"), [(7, 0, 7), (10_000, 0, None), (None, 2, 200), (None, 3, None)]
+    ("known", "tables", "count"), [(100, 1, 100), (10_000, 1, None), (None, 2, 200), (None, 3, None)]
 )
 def test_recordings_are_counted_only_while_they_are_few(known, tables, count):
     read = []
@@ -29,8 +30,17 @@ def test_recordings_are_counted_only_while_they_are_few(known, tables, count):
     def reader():
         for _ in range(tables):
             read.append(1)
-            yield pa.table({"number": range(100)})
+            yield pa.table({"bytes": range(100)})
 
     listing = Listing(readers=(reader,) * (2 if tables == 3 else 1), kind="folder", known_count=known)
-    assert count_few(listing) == count
+    few = few_recordings(listing)
+    assert (None if few is None else len(few.sizes)) == count
     assert len(read) <= 3
+
+
+@pytest.mark.parametrize(
+    ("sizes", "spans"),
+    [((0, 9), 2), ((80_000, 80_001), 3), ((1_000_000, 10), 14), ((10, None), None), ((), 0)],
+)
+def test_a_long_recording_of_a_small_archive_has_several_spans(sizes, spans):
+    assert FewRecordings(sizes).spans(span_seconds=20) == spans

@@ -14,11 +14,12 @@ import pytest
 from tests.unit.pipelines.tables import Tables, take_tables
 from uss_ray.api.request import Query, request_with
 from uss_ray.pipelines.archive import job as job_module
+from uss_ray.pipelines.archive.chunking import FewRecordings
 from uss_ray.pipelines.archive.job import ArchiveJob, page_trouble
 from uss_ray.pipelines.archive.long_recordings import LongRecordings
 from uss_ray.pipelines.archive.outcome import Outcome, PacketReport
-from uss_ray.pipelines.runtime.counters import Counters, Increment
-from uss_ray.pipelines.runtime.job import RunReport
+from uss_ray.pipelines.runtime.counters import Counters
+from uss_ray.pipelines.runtime.job import LedgerFacts, RunReport
 from uss_ray.pipelines.runtime.run_state import Earlier, Named
 from uss_ray.results.index.table import RunFacts
 from uss_ray.results.passed_over import PassedOver
@@ -107,7 +108,9 @@ def test_what_came_after_the_last_pass_is_not_called_poison(
 def test_its_results_are_those_of_its_output(job: ArchiveJob, tmp_path: Path) -> None:
     assert (job.source, str(job.output), job.facts()) == ("in", str(tmp_path / "out"), FACTS)
     ledger, known = job.ledger_reader()()
-    assert (known, len(ledger.known)) == (Increment(), 0)
+    assert (known, len(ledger.known)) == (LedgerFacts(), 0)
+    job.few = FewRecordings((10, 10_000_000))
+    assert job.ledger_reader()()[1].most_actors == 10
     (job.output / "index" / "a.parquet").put(b"x")
     job.start_over()
     assert list(job.output.list()) == []

@@ -83,9 +83,12 @@ def test_what_is_done_counts_where_the_run_is_about_it(make_job) -> None:
     job = make_job(limit=2)
     mined(job.output, [1, 4])
     ledger, known = job.ledger_reader()()
-    assert (ledger.known, known.skipped, known.failed_before) == (2, 1, 0)
+    assert (ledger.known, known.earlier.skipped, known.earlier.failed_before) == (2, 1, 0)
+    assert known.most_actors == 2  # what is mined may have changed
+    job.request = job.request.replace(changed="keep")
+    assert job.ledger_reader()()[1].most_actors == 1
     job.start_over()
-    assert job.ledger_reader()()[1].skipped == 0
+    assert job.ledger_reader()()[1].earlier.skipped == 0
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from contextlib import suppress
 
 import pytest
@@ -30,6 +31,16 @@ def test_a_checkpoint_of_somebody_else_does_not_filter_our_items(monkeypatch):
     with pipeline_context():
         assert DataContext.get_current().checkpoint_config is None
     assert DataContext.get_current().checkpoint_config == "theirs"
+
+
+@pytest.mark.parametrize(("verbose", "told"), [(False, []), (True, ["advice"])])
+def test_advice_of_ray_data_is_for_who_asks_for_it(verbose, told):
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        with quiet_ray_data(verbose=verbose):
+            for module in ("ray.data._internal.execution", "somebody.else"):
+                warnings.warn_explicit("advice", UserWarning, "file.py", 1, module=module)
+    assert [str(each.message) for each in heard] == [*told, "advice"]
 
 
 @pytest.mark.parametrize(("verbose", "level"), [(False, logging.CRITICAL), (True, logging.INFO)])

@@ -16,7 +16,7 @@ from uss_ray.errors import ConfigError, OutputError
 from uss_ray.pipelines.runtime import job as module
 from uss_ray.pipelines.runtime.context import _TELLS_OF_BLOCKS
 from uss_ray.pipelines.runtime.counters import Increment
-from uss_ray.pipelines.runtime.job import Job, run_job
+from uss_ray.pipelines.runtime.job import Job, LedgerFacts, run_job
 from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.pool import Resources
 from uss_ray.pipelines.runtime.run_state import Look, RunState
@@ -93,6 +93,7 @@ class Numbers(Job[Summary]):
     events: list = field(default_factory=list)
     known: int = 0
     failed_before: int = 0
+    most_actors: int | None = None
 
     source = "numbers"
 
@@ -103,7 +104,8 @@ class Numbers(Job[Summary]):
         self.events.append("start over")
 
     def ledger_reader(self):
-        return lambda: ("ledger", Increment(skipped=self.known, failed_before=self.failed_before))
+        earlier = Increment(skipped=self.known, failed_before=self.failed_before)
+        return lambda: ("ledger", LedgerFacts(earlier=earlier, most_actors=self.most_actors))
 
     def pipeline(self, run):
         self.passes.append(run)

@@ -42,6 +42,16 @@ def test_as_many_workers_as_there_is_room_for_have_a_thread_each(resources, acto
     assert plan_pool(resources, threads=2).threads == 2
 
 
+@pytest.mark.parametrize(("most", "actors"), [(None, 16), (100, 16), (3, 3), (1, 1), (0, 1)])
+def test_no_more_workers_start_than_find_work(most, actors):
+    resources = alone(17.0)
+    pool = plan_pool(resources, most=most)
+    assert (pool.actors, pool.threads, pool.cpus_per_actor) == (actors, 1, 1)
+    assert plan_pool(resources, actors=5, most=most).actors == 5  # as it was asked for
+    crowded = replace(resources, free_cpus=3.0)
+    assert plan_pool(crowded, most=most).actors == min(actors, 2)
+
+
 @pytest.mark.parametrize("cpus", [2.0, 3.0, 8.0])
 def test_the_pool_leaves_a_cpu_to_those_who_decode(cpus):
     for actors in range(1, int(cpus)):
