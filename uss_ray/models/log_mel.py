@@ -24,7 +24,9 @@ class LogMel(nn.Module):
 
     def __init__(self, config: FrontEndConfig) -> None:
         super().__init__()
-        self.stft = Stft(window_samples=config.window_samples, hop_samples=config.hop_samples)
+        self.stft = Stft(
+            window_samples=config.window_samples, hop_samples=config.hop_samples, is_inverted=False
+        )
         filters = mel_filters(
             bins=self.stft.bins,
             sample_rate=config.sample_rate,

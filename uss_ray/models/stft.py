@@ -18,19 +18,26 @@ class Stft(nn.Module):
         Window and FFT length in samples.
     hop_samples : int
         Step between frames in samples.
+    is_inverted : bool, default=True
+        Whether sound is made of its spectrograms again; features need no frame at the end of a signal.
 
     Notes
     -----
     Same geometry as the published separator (window 2048, hop 320) and taggers (1024, 320). `torch.stft` refuses
     to reflect a signal that is shorter than half a window, so such a signal is padded with zeros first.
+
+    What lies behind the centre of the last frame has that frame alone, and the inverse divides by the square of its
+    window: where a hop is longer than a quarter of the window, that is next to nothing, and whatever a mask changes
+    would end in a click. Such a signal is padded with zeros to whole hops, so that a frame has its centre at the end.
     """
 
     window: Tensor
 
-    def __init__(self, *, window_samples: int, hop_samples: int) -> None:
+    def __init__(self, *, window_samples: int, hop_samples: int, is_inverted: bool = True) -> None:
         super().__init__()
         self.window_samples = window_samples
         self.hop_samples = hop_samples
+        self._has_whole_hops = is_inverted and 4 * hop_samples > window_samples
         self.register_buffer("window", torch.hann_window(window_samples), persistent=False)
 
     @property
@@ -40,7 +47,12 @@ class Stft(nn.Module):
 
     def frames(self, samples: int) -> int:
         """Return the number of frames of a signal of `samples` samples."""
-        return max(samples, self.window_samples // 2 + 1) // self.hop_samples + 1
+        return self._read_samples(samples) // self.hop_samples + 1
+
+    def _read_samples(self, samples: int) -> int:
+        """Tell how long a signal is with the zeros behind it."""
+        least = max(samples, self.window_samples // 2 + 1)
+        return least + -least % self.hop_samples if self._has_whole_hops else least
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Transform waveforms.
@@ -55,8 +67,8 @@ class Stft(nn.Module):
         """
         lead, samples = waveform.shape[:-1], waveform.shape[-1]
         flat = waveform.reshape(-1, samples)
-        missing = self.window_samples // 2 + 1 - samples
-        if missing > 0:
+        missing = self._read_samples(samples) - samples
+        if missing:
             flat = nn.functional.pad(flat, (0, missing))
         spectrogram = torch.stft(
             flat,
@@ -90,6 +102,6 @@ class Stft(nn.Module):
             self.hop_samples,
             window=self.window,
             center=True,
-            length=max(samples, self.window_samples // 2 + 1),
+            length=self._read_samples(samples),
         )
         return waveform[..., :samples].reshape(*lead, samples)

@@ -400,6 +400,24 @@ def test_spans_of_the_starter_weights_are_the_undivided_recording(
     assert_same_bits(spans, whole, targets=targets)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("rate", "frames"), [(32_000, 104_999), (32_000, 104_900), (48_000, 157_498)])
+def test_a_recording_that_ends_between_two_frames_has_no_click_at_its_end(
+    vocabulary: Vocabulary, rate: int, frames: int
+) -> None:
+    """Frames of the starter's separator lie so far apart that the last one's window is nearly 0 there."""
+    buzz = np.sign(np.sin(2 * np.pi * 150 * np.arange(frames) / rate)).astype(np.float32)
+    waveform = noise(1, frames, seed=1) * 0.1 + 0.1 * buzz
+    source = ArraySource(waveform, sample_rate=rate)
+    targets = targets_for_classes(vocabulary, names=("Speech", "Music"), asking=Asking(only_detected=False))
+    engine = bound(read_folder(starter_folder()), vocabulary, SeparationSettings(), device=DEVICE)
+    found = list(engine.stream(source, targets))
+    end = rate // 32
+    for target in targets:
+        stem = np.abs(joined(found, target.key))
+        assert 0.0 < stem[:, -end:].max() < 2.0 * stem[:, :-end].max()
+
+
 # Context
 
 
