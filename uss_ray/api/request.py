@@ -87,6 +87,8 @@ class Query(Settings):
             raise ConfigError("query union", expected="classes to unite", found="none")
         if self.events and self.levels:
             raise ConfigError("query", expected="events or levels", found="both")
+        if self.is_open and "events" in self.model_fields_set:
+            raise ConfigError("query", expected="something to separate", found="events off, and nothing else")
         if self.is_open:
             object.__setattr__(self, "events", True)
         return self
@@ -140,7 +142,9 @@ class SoundRequest(Settings):
             # The released program knows no events.
             object.__setattr__(self, "query", self.query.replace(levels=PUBLISHED_LEVELS))
         least = _FEWEST_SEGMENTS_A_SPAN * self.settings.segment_seconds
-        if self.span_seconds < least:
+        if "span_seconds" not in self.model_fields_set:
+            object.__setattr__(self, "span_seconds", max(self.span_seconds, least))
+        elif self.span_seconds < least:
             raise ConfigError(
                 "separation request span_seconds", expected=f"at least {least}", found=str(self.span_seconds)
             )

@@ -11,7 +11,7 @@ from pydantic import Field
 from uss_ray.api.request import SeparationRequest
 from uss_ray.cli import separate
 from uss_ray.cli.command import JSON, VERSION, Command, Extra
-from uss_ray.cli.notes import is_quiet, note_loading
+from uss_ray.cli.notes import is_quiet, note_loading, tell_failures
 from uss_ray.config import Location, Settings
 from uss_ray.errors import ConfigError
 from uss_ray.pipelines.runtime.options import JobOptions
@@ -82,6 +82,14 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.write(result.summary.to_json().rstrip() + "\n")
     elif not is_quiet():
         show_archive(result, has_reports=asked.request.write.report)
+    else:
+        counts = result.summary.recordings
+        tell_failures(
+            counts.failed + counts.failed_before,
+            unfinished=counts.unfinished,
+            items="recordings",
+            where=f"{result.output}/{result.summary_name}",
+        )
     return result.exit_code
 
 
@@ -143,27 +151,19 @@ def show_archive(result: ArchiveResult, *, has_reports: bool) -> None:
 
 def show_plan(asked: SeparateArchive, *, trial: bool = False) -> None:
     """Print what there is to do, without doing it."""
-    from uss_ray.api.staging import check_apart
     from uss_ray.cli.display import say, show_matches
+    from uss_ray.pipelines.archive.job import archive_job
     from uss_ray.pipelines.archive.ledger import read_ledger
     from uss_ray.pipelines.archive.plan import plan_archive
-    from uss_ray.sources.listing import open_listing
-    from uss_ray.store.store import Store
 
-    request, options = asked.request, asked.options
-    archive = Store(asked.archive, request.storage)
-    check_apart(archive, request.output_store)
-    listing = open_listing(
-        archive, shard=options.shard, limit=options.limit, follow_links=options.follow_links
-    )
-    ledger = read_ledger(request.output_store)
+    job = archive_job(asked.archive, request=asked.request, options=asked.options, on_matches=show_matches)
+    ledger = read_ledger(job.output) if job.goes_on else None
     plan = plan_archive(
-        listing,
-        request=request,
+        job.listing,
+        request=job.request,
         ledger=ledger,
-        retry_failed=options.retry_failed,
+        retry_failed=asked.options.retry_failed,
         trial=trial,
-        on_matches=show_matches,
     )
     for line in plan.lines():
         say(line)

@@ -16,7 +16,7 @@ from pydantic import Field
 from uss_ray.cli.command import STORAGE_NAME, Command
 from uss_ray.cli.notes import note, write_json
 from uss_ray.config import Location, Settings
-from uss_ray.errors import ConfigError, OutputError
+from uss_ray.errors import ConfigError, OutputError, QueryError
 from uss_ray.ontology.source import ClassListFile, OntologyFile
 from uss_ray.results.options import LabelFormat
 from uss_ray.store.options import Storage, StoreOptions
@@ -114,6 +114,8 @@ def run(arguments: Sequence[str]) -> int:
     asked, _ = COMMAND.read(arguments)
     if asked.json_lines + asked.csv_rows + bool(asked.labels) > 1:
         raise ConfigError("--json, --csv, --labels", expected="one of them", found="several")
+    if asked.labels_folder and not asked.labels:
+        raise ConfigError("--labels-folder", expected="--labels beside it", found="none")
 
     from uss_ray.cli.display import show_matches
     from uss_ray.ontology.vocabulary import Vocabulary
@@ -135,7 +137,8 @@ def run(arguments: Sequence[str]) -> int:
         statuses=cast("tuple[Status, ...]", asked.statuses),
         recordings=asked.recordings or below,
     )
-    findings = _sorted(_told_if_none(find(root, wanted=wanted), root=root, wanted=wanted), asked)
+    named = ", ".join(asked.recordings) or str(asked.output)
+    findings = _sorted(_told_if_none(find(root, wanted=wanted), root=root, wanted=wanted, named=named), asked)
     if asked.labels:
         place = Store(asked.labels_folder, asked.storage, OutputError) if asked.labels_folder else root
         chosen = islice(findings, asked.limit)
@@ -159,16 +162,26 @@ def _known(vocabulary: Vocabulary, *, weights_sha256: str | None) -> KnownNodes:
     return KnownNodes(vocabulary, known_classes_here(weights_sha256) if weights_sha256 else None)
 
 
-def _told_if_none(findings: Iterator[Finding], *, root: Store, wanted: Wanted) -> Iterator[Finding]:
+def _told_if_none(
+    findings: Iterator[Finding], *, root: Store, wanted: Wanted, named: str
+) -> Iterator[Finding]:
     """Say of what is not found what the index has of it: that it is absent, or that nobody could have found it."""
     first = next(findings, None)
     if first is not None:
         yield first
         yield from findings
-    elif wanted.node_ids is not None:
-        from uss_ray.results.index.find import find
-        from uss_ray.results.index.table import INDEX_STATUSES
+        return
 
+    from uss_ray.results.index.find import find
+    from uss_ray.results.index.table import INDEX_STATUSES
+
+    if wanted.recordings:
+        anything = dataclasses.replace(
+            wanted, node_ids=None, min_probability=None, min_seconds=None, statuses=INDEX_STATUSES
+        )
+        if next(find(root, wanted=anything), None) is None:
+            raise QueryError(named, expected="a recording of the index", found="no row of it")
+    if wanted.node_ids is not None:
         others = tuple(status for status in INDEX_STATUSES if status not in wanted.statuses)
         asked = dataclasses.replace(wanted, statuses=others, min_probability=None, min_seconds=None)
         rows = list(islice(find(root, wanted=asked) if others else (), _ROWS_COUNTED))

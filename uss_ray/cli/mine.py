@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import Field
 
 from uss_ray.cli.command import JSON, STORAGE_NAME, VERSION, Command
-from uss_ray.cli.notes import is_quiet, note_loading
+from uss_ray.cli.notes import is_quiet, note_loading, tell_failures
 from uss_ray.config import Settings
 from uss_ray.mining.settings import MiningSettings
 from uss_ray.pipelines.mining.request import MiningRequest
@@ -76,6 +76,13 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.write(result.summary.to_json().rstrip() + "\n")
     elif not is_quiet():
         show_mining(result)
+    else:
+        tell_failures(
+            result.summary.failed + result.summary.failed_before,
+            unfinished=result.summary.unfinished,
+            items="clips",
+            where=f"{result.output}/{result.summary_name}",
+        )
     return result.exit_code
 
 

@@ -36,6 +36,14 @@ def note(text: str) -> None:
         sys.stderr.write(f"{plain_lines(text)}\n")
 
 
+def tell_failures(failed: int, *, unfinished: int, items: str, where: str) -> None:
+    """Say on stderr, with --quiet too, what a job has not done; nothing where it has done all."""
+    counts = {"failed": failed, "not done": unfinished}
+    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    if told:
+        sys.stderr.write(f"error: {items}: {told}; see {plain_lines(where)}\n")
+
+
 def note_loading(what: str) -> None:
     """Say at once that something slow begins, to whoever waits at a terminal."""
     if sys.stderr.isatty():

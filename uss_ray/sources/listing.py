@@ -248,7 +248,14 @@ def _open(archive: Store, *, limit: int | None, follow_links: bool) -> Listing:
     if looks_like_inventory(archive.name):
         return Listing(readers=open_inventory(archive), kind="inventory", known_count=None)
     manifests = [archive] if is_manifest(archive.name) else []
-    for found in () if manifests else archive.files(follow_links=follow_links, tell=_unheard):
+    left_out: list[str] = []
+
+    def note(name: str, why: str) -> None:
+        """Keep the first, in case that there is nothing else; who reads the listing tells of all."""
+        if not left_out:
+            left_out.append(f"{name}: {why}")
+
+    for found in () if manifests else archive.files(follow_links=follow_links, tell=note):
         location = str(found.place)
         if location.rstrip("/") == str(archive).rstrip("/"):
             recording = single_recording(location)
@@ -265,11 +272,8 @@ def _open(archive: Store, *, limit: int | None, follow_links: bool) -> Listing:
             raise RecordingError(str(archive), expected="recordings in the manifest", found="no row")
         return Listing(readers=readers, kind="manifest", known_count=count)
     expected = f"recordings (WAV, FLAC, OGG, MP3 …) or a manifest ({', '.join(MANIFEST_SUFFIXES)})"
-    raise RecordingError(str(archive), expected=expected, found="none")
-
-
-def _unheard(name: str, why: str) -> None:
-    """Say nothing: whoever reads the listing tells of it."""
+    found_instead = f"none but what is left out: {left_out[0]}" if left_out else "none"
+    raise RecordingError(str(archive), expected=expected, found=found_instead)
 
 
 def _nobody(names: Sequence[str]) -> None:

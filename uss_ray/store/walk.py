@@ -109,7 +109,10 @@ def walk(
         if not _is_text(name):
             tell(os.path.relpath(path, folder), NO_TEXT)
         elif is_link and not follow_links and not _is_within(real, top):
-            tell(os.path.relpath(path, folder), f"{_LEADS_OUT}, to {real} (--follow-links follows it)")
+            tell(
+                os.path.relpath(path, folder),
+                f"{_LEADS_OUT}, to {real} (`archive --follow-links` follows it)",
+            )
         elif not is_folder:
             if not after or path.removeprefix(above) > after:
                 yield path, _size(path)

@@ -19,6 +19,22 @@ def test_asking_for_nothing_asks_for_the_events():
     assert Query(exclude=("Dog",), events=True).events
 
 
+def test_events_that_are_off_ask_for_nothing_alone():
+    with pytest.raises(ConfigError, match="expected something to separate, found events off"):
+        Query(events=False)
+    assert Query(events=False, levels=(1,)).levels == (1,)
+
+
+def test_a_span_has_room_for_long_segments_unless_it_is_asked_for():
+    settings = SeparationSettings(segment_seconds=40)
+    request = SeparationRequest(output="here", settings=settings)
+    assert request.span_seconds == 400
+    assert SeparationRequest(**request.model_dump()) == request
+    assert SeparationRequest(output="here").span_seconds == 300
+    with pytest.raises(ConfigError, match="span_seconds: expected at least 400, found 300"):
+        SeparationRequest(output="here", settings=settings, span_seconds=300)
+
+
 def test_what_is_asked_travels_as_it_is():
     for query in (Query(), Query(levels=(2,)), Query(events=True, classes=("Dog",))):
         assert Query(**query.model_dump()) == query

@@ -70,6 +70,35 @@ def test_what_is_left_to_do_is_said(capsys, values, words):
     assert "Reports" not in said
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"failed_before": 2}, "error: recordings: 3 failed; see out/summary.json\n"),
+        ({"failed": 0, "unfinished": 4}, "error: recordings: 4 not done; see out/summary.json\n"),
+        ({"unfinished": 4}, "error: recordings: 1 failed, 4 not done; see out/summary.json\n"),
+        ({"failed": 0}, ""),
+    ],
+)
+def test_with_quiet_nothing_is_said_but_what_is_not_done(command, tmp_path, monkeypatch, values, said):
+    ended = SimpleNamespace(**vars(result(**values)), exit_code=8)
+    monkeypatch.setattr("uss_ray.pipelines.archive.job.separate_archive", lambda *_, **__: ended)
+    ran = command("archive", tmp_path, tmp_path / "out", "--quiet")
+    assert (ran.exit_code, ran.out, ran.err) == (8, "", said)
+
+
+def test_a_dry_run_refuses_what_the_run_would_refuse(command, make_recording, tiny_weights, tmp_path):
+    folder = make_recording("tapes/a.wav").parent
+    place = tmp_path / "out" / "run.json"
+    line = ("archive", folder, tmp_path / "out", "--weights", tiny_weights, "--dry-run")
+    assert command(*line, "--levels", "1").exit_code == 0
+    assert not place.parent.exists()
+    (place.parent / "index").mkdir(parents=True)
+    ran = command(*line, "--levels", "1")
+    assert (ran.exit_code, ran.out) == (6, "")
+    assert "found index without run.json" in ran.err
+    assert command(*line, "--levels", "1", "--overwrite").exit_code == 0
+
+
 def test_a_trial_is_of_a_dry_run(command):
     ran = command("archive", "in", "out", "--trial")
     assert (ran.exit_code, ran.out) == (2, "")

@@ -191,6 +191,7 @@ def test_the_folder_of_a_recording_is_searched_for_that_recording(command, outpu
         (["--json", "--csv"], 2, "--json, --csv, --labels: expected one of them"),
         (["--labels", "vtt", "--csv"], 2, "--json, --csv, --labels: expected one of them"),
         (["--labels", "praat"], 2, "labels"),
+        (["--labels-folder", "mine"], 2, "--labels-folder: expected --labels beside it, found none"),
         (["--storage-endpoint", "http://me:secret@store"], 2, "endpoint"),
     ],
 )
@@ -200,6 +201,15 @@ def test_a_wrong_wish_is_one_line(command, output, arguments, exit_code, said):
     assert said in ran.err
     assert "secret" not in ran.err
     assert len(ran.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("below", ["field/å 9.wav", "field/å 0", "index"])
+def test_a_recording_that_the_index_has_not_is_an_error_and_no_empty_table(command, output, below):
+    ran = command("find", output / below)
+    assert (ran.exit_code, ran.out) == (4, "")
+    assert ran.err == f"error: {output / below}: expected a recording of the index, found no row of it\n"
+    assert command("find", output, "--recording", below).exit_code == 4
+    assert command("find", output, "--recording", "field/*", "--class", "Speech").exit_code == 0
 
 
 def test_a_place_without_an_index_is_an_error(command, tmp_path):

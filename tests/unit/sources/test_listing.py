@@ -138,3 +138,13 @@ def test_parquet_among_recordings_is_no_manifest(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"anything")
     (tmp_path / "b.wav").touch()
     assert open_listing(str(tmp_path)).kind == "folder"
+
+
+def test_where_there_are_only_links_that_lead_out_these_are_told(tmp_path, make_recording):
+    elsewhere = make_recording("elsewhere/a.wav")
+    folder = tmp_path / "links"
+    folder.mkdir()
+    (folder / "b.wav").symlink_to(elsewhere)
+    with pytest.raises(RecordingError, match=r"found none but what is left out: b\.wav: .*--follow-links"):
+        open_listing(str(folder))
+    assert open_listing(str(folder), follow_links=True).kind == "folder"

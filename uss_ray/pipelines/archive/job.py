@@ -39,6 +39,7 @@ from uss_ray.pipelines.archive.outcome import JOIN, Outcome, PacketReport, faile
 from uss_ray.pipelines.archive.packets import CPU_PACKET_SAMPLES, GPU_PACKET_SAMPLES, SPAN_SAMPLES
 from uss_ray.pipelines.archive.separate import MakeSeparator, SeparatePackets
 from uss_ray.pipelines.runtime.counters import Increment
+from uss_ray.pipelines.runtime.identity import RunIdentity, counts_already
 from uss_ray.pipelines.runtime.job import Job, JobResult, LedgerFacts, RunReport, run_job
 from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.pool import DECODE_CPUS
@@ -146,13 +147,43 @@ def separate_archive(
         query or settings are wrong: before any work. Later only if nothing at all can be done any more, such as
         with a full disk; what was done until then stays. A bad recording raises nothing.
     """
-    archive = os.fspath(archive)
     if output is not None:
         asked["output"] = output
     running = {name: asked.pop(name) for name in JobOptions.model_fields if name in asked}
     chosen = (options or JobOptions()).replace(**running)
-    request = request_with(request, **asked)
-    source = Store(archive, request.storage).absolute()  # workers may work in other folders
+    job = archive_job(
+        archive,
+        request=request_with(request, **asked),
+        options=chosen,
+        on_matches=on_matches,
+        make_separator=make_separator,
+    )
+    result = run_job(job, options=chosen, on_progress=on_progress)
+    return ArchiveResult(
+        **vars(result),
+        matches=job.separator.matches,
+        examples=tuple(job.examples),
+        failed_examples=tuple(job.failed_examples),
+        passed_over=job.passed_over,
+    )
+
+
+def archive_job(
+    archive: str | os.PathLike[str],
+    *,
+    request: SeparationRequest,
+    options: JobOptions,
+    on_matches: Callable[[tuple[tuple[str, TextMatch], ...]], None] | None = None,
+    make_separator: MakeSeparator = RecordingSeparator,
+) -> ArchiveJob:
+    """Prepare the separation of an archive, as `separate_archive` does it; without Ray, and nothing is written.
+
+    Raises
+    ------
+    UssRayError
+        If the archive is empty, the output cannot be written, or weights, query or settings are wrong.
+    """
+    source = Store(os.fspath(archive), request.storage).absolute()  # workers may work in other folders
     request = request.replace(output=str(request.output_store.absolute()), weights=_absolute(request.weights))
     check_output(request.output_store)
     check_apart(source, request.output_store)
@@ -161,25 +192,17 @@ def separate_archive(
         on_matches(separator.matches)
     listing = open_listing(
         source,
-        shard=chosen.shard,
-        limit=chosen.limit,
-        follow_links=chosen.follow_links,
+        shard=options.shard,
+        limit=options.limit,
+        follow_links=options.follow_links,
     )
-    job = ArchiveJob(
+    return ArchiveJob(
         archive=str(source),
         request=request,
         listing=listing,
         few=few_recordings(listing),
         separator=separator,
         make_separator=make_separator,
-    )
-    result = run_job(job, options=chosen, on_progress=on_progress)
-    return ArchiveResult(
-        **vars(result),
-        matches=separator.matches,
-        examples=tuple(job.examples),
-        failed_examples=tuple(job.failed_examples),
-        passed_over=job.passed_over,
     )
 
 
@@ -368,6 +391,16 @@ class ArchiveJob(Job[RunSummary]):
     def facts(self) -> RunFacts:
         """See `Job`."""
         return self.separator.run
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether results of an earlier run count; refuses those of another one, as the run would."""
+        return counts_already(
+            RunIdentity.of(self.source, run=self.facts(), threads=1),
+            output=self.output,
+            results_folder=self.results_folder,
+            overwrite=self.request.overwrite,
+        )
 
     def start_over(self) -> None:
         """See `Job`."""

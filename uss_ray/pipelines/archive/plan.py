@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -19,9 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from uss_ray.api.request import SeparationRequest
-from uss_ray.api.separator import RecordingSeparator
 from uss_ray.errors import RecordingError
-from uss_ray.ontology.vocabulary import TextMatch
 from uss_ray.pipelines.archive.ledger import Ledger
 from uss_ray.pipelines.archive.missing import WhatToDo, content_tags, sort_out, without_duplicates
 from uss_ray.pipelines.archive.plan_trial import EXCERPT_SECONDS, Trial, run_trials
@@ -155,7 +152,6 @@ def plan_archive(
     retry_failed: bool = False,
     trial: bool = False,
     headers: int = _HEADERS,
-    on_matches: Callable[[tuple[tuple[str, TextMatch], ...]], None] | None = None,
 ) -> ArchivePlan:
     """Find out what a job would do.
 
@@ -173,13 +169,11 @@ def plan_archive(
         Separate excerpts of a few recordings, into a folder that is removed, to measure size and time.
     headers : int, default=200
         Most headers to read, of recordings whose length the listing does not tell.
-    on_matches : callable, optional
-        Called with each free text and what it was resolved to.
 
     Raises
     ------
     UssRayError
-        If the archive cannot be listed, or weights, query or settings are wrong.
+        If the archive cannot be listed, or a trial finds weights, query or settings wrong.
     """
     nothing = np.zeros(0, np.int64)
     known = Ledger(nothing, nothing) if ledger is None else ledger
@@ -191,12 +185,6 @@ def plan_archive(
     read = _read_headers(counted.sample, storage=request.storage)
     hours = _hours(counted, read)
     trials: list[Trial] = []
-    if counted.to_do and (request.query.texts or not trial):
-        separator = RecordingSeparator(
-            request.replace(device="cpu")
-        )  # what is wrong with the request shows here too
-        if on_matches is not None:
-            on_matches(separator.matches)
     if counted.to_do and trial:
         drawn = (_recording(row) for row in counted.sample or counted.first)
         trials = run_trials(drawn, request=request, wanted=_TRIALS)

@@ -23,10 +23,11 @@ from uss_ray.wording import without_secrets
 RESULTS_VERSION = 1
 """Raised by whoever changes which samples the same settings give. Results of two are not mixed."""
 
-LAST_BIT_VERSION = 2
-"""Raised by whoever changes the last bit of samples alone. A run of another one goes on, and says so.
+LAST_BIT_VERSION = 3
+"""Raised by whoever changes the last bit of samples alone, or a few at an end. A run of another goes on, and says so.
 
 2: WAV stems of integers are rounded; before, they were cut down (docs/adr/0095).
+3: a recording that ends between two frames has no click at its end (docs/adr/0104).
 """
 
 _FORMAT_VERSION = 2
@@ -198,8 +199,44 @@ def open_run(
         logger.warning(
             "going on with what an earlier start that overwrites has done: it has not succeeded yet"
         )
+    earlier = _same_run(identity, there, output=output, results_folder=results_folder)
+    if earlier is not None and there is not None:
+        return _went_on(identity, earlier, there, location=location), True
+    _put(identity.record(), location)
+    return identity, False
+
+
+def counts_already(
+    identity: RunIdentity, *, output: Store, results_folder: str, overwrite: bool = False
+) -> bool:
+    """Tell whether a run would go on with what is below its output root; nothing is written.
+
+    Parameters
+    ----------
+    identity, output, results_folder
+        As of `open_run`.
+    overwrite : bool, default=False
+        Whether it would start over.
+
+    Raises
+    ------
+    OccupiedError
+        As `open_run`.
+    """
+    location = output / RUN_NAME
+    there = location.read() if location.exists() else None
+    if overwrite:
+        return there is not None and _is_overwriting(identity, there, item=str(location))
+    return _same_run(identity, there, output=output, results_folder=results_folder) is not None
+
+
+def _same_run(
+    identity: RunIdentity, there: bytes | None, *, output: Store, results_folder: str
+) -> RunIdentity | None:
+    """Read the identity of the same run; None where there are no results, of whatever run."""
     if there is not None:
-        earlier = RunIdentity.from_record(_parsed(there, item=str(location)), item=str(location))
+        item = str(output / RUN_NAME)
+        earlier = RunIdentity.from_record(_parsed(there, item=item), item=item)
         differences = identity.differences(earlier)
         if differences:
             raise OccupiedError(
@@ -207,7 +244,7 @@ def open_run(
                 expected="no results yet, those of the same run, or --version NAME for a folder beside them",
                 found=f"results with {differences}",
             )
-        return _went_on(identity, earlier, there, location=location), True
+        return earlier
     for name in (results_folder, CALL_INDEX_NAME):
         if (output / name).exists():
             raise OccupiedError(
@@ -215,8 +252,7 @@ def open_run(
                 expected="no results yet, or --version NAME for a folder beside them",
                 found=f"{name} without {RUN_NAME}",
             )
-    _put(identity.record(), location)
-    return identity, False
+    return None
 
 
 def _went_on(identity: RunIdentity, earlier: RunIdentity, there: bytes, *, location: Store) -> RunIdentity:

@@ -11,9 +11,12 @@ import soundfile as sf
 
 from uss_ray.api.request import Query
 from uss_ray.api.separator import RecordingSeparator
-from uss_ray.errors import QueryError
+from uss_ray.errors import OccupiedError, QueryError
+from uss_ray.pipelines.archive.job import archive_job
 from uss_ray.pipelines.archive.ledger import Ledger, content_key
 from uss_ray.pipelines.archive.plan import plan_archive
+from uss_ray.pipelines.runtime.identity import RunIdentity, open_run
+from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.records import Recording, recording_key
 from uss_ray.sources.listing import open_listing
 from uss_ray.store.store import Store
@@ -114,9 +117,27 @@ def test_nothing_to_do_takes_nothing(make_recording, request_for):
 def test_a_wrong_query_shows_in_the_plan(make_recording, request_for):
     path = make_recording("a.wav")
     with pytest.raises(QueryError):
-        plan_archive(
-            open_listing(str(path.parent)), request=request_for(query=Query(classes=("No such sound",)))
+        archive_job(
+            path.parent, request=request_for(query=Query(classes=("No such sound",))), options=JobOptions()
         )
+
+
+def test_a_plan_counts_what_is_done_only_where_the_run_would(make_recording, request_for):
+    path = make_recording("a.wav")
+
+    def job(**asked):
+        return archive_job(path.parent, request=request_for(**asked), options=JobOptions())
+
+    assert not job().goes_on
+    first = job()
+    identity = RunIdentity.of(first.source, run=first.facts(), threads=1)
+    open_run(identity, output=first.output, results_folder=first.results_folder)
+    assert job().goes_on
+    assert not job(overwrite=True).goes_on
+    with pytest.raises(OccupiedError, match="query"):
+        assert job(query=Query(levels=(3,))).goes_on
+    open_run(identity, output=first.output, results_folder=first.results_folder, start_over=lambda: None)
+    assert job(overwrite=True).goes_on  # it has begun to, and was stopped
 
 
 def test_without_a_trial_nothing_is_separated_and_the_output_is_reckoned(make_recording, request_for):
