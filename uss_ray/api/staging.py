@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import time
 import unicodedata
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -301,7 +301,9 @@ def remove_folder(output: Store, name: str, *, with_hidden: bool = False) -> Non
 
 def _replace_files(source: Path, final: Path, *, last: str | None, is_own: Callable[[str], bool]) -> None:
     tops = [top for top in final.iterdir() if is_own(top.name)]
-    stale = {path for top in tops for path in (top, *top.rglob("*")) if not path.is_dir()}
+    earlier = {path for top in tops for path in (top, *top.rglob("*"))}
+    folders = {path for path in earlier if path.is_dir()}
+    stale = earlier - folders
     for file in _files(source, last=last):
         target = final / file.relative_to(source)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -309,6 +311,13 @@ def _replace_files(source: Path, final: Path, *, last: str | None, is_own: Calla
         stale.discard(target)
     for path in stale:
         path.unlink(missing_ok=True)
+    _remove_empty(folders)
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
+        with suppress(OSError):  # holds something
+            folder.rmdir()
 
 
 def _upload(

@@ -67,6 +67,21 @@ def test_what_is_not_its_own_stays(output):
     }
 
 
+def test_of_what_is_replaced_no_empty_folder_is_left(tmp_path):
+    output = Store(tmp_path / "out")
+    for files in (
+        {"level-1/dog.flac": "1", "level-2/dog/0.flac": "1", "level-3/dog.flac": "1"},
+        {"level-1/dog.flac": "2"},
+    ):
+        with staging_folder(output) as staging:
+            stage(staging, "a.wav", files)
+            commit(staging, output=output, name="a.wav", is_own=is_own_file)
+        (tmp_path / "out/a.wav/mine").mkdir(exist_ok=True)
+        (output / "a.wav/notes.txt").put(b"mine")
+    names = sorted(path.name for path in (tmp_path / "out/a.wav").iterdir())
+    assert names == ["level-1", "mine", "notes.txt"]
+
+
 def test_a_file_can_be_committed_as_well(output):
     with staging_folder(output) as staging:
         stage(staging, "index", {"part.parquet": "rows"})
