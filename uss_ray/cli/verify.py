@@ -62,5 +62,8 @@ def run(arguments: Sequence[str]) -> int:
             say(f"repaired: {found.repaired}")
         told = ", ".join(f"{count} {kind}" for kind, count in sorted(found.counts.items())) or "all is well"
         failed = f", {found.failed} failed" if found.failed else ""
-        say(f"{found.recordings} recordings, {found.stems} stems{failed}: {told}")
+        residuals = f" and {found.residuals} residuals" if found.residuals else ""
+        say(
+            f"{found.recordings} recordings, {found.stems - found.residuals} stems{residuals}{failed}: {told}"
+        )
     return _NOT_AS_IT_SHOULD_BE if found.findings else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -11,25 +12,31 @@ import pytest
 import soundfile as sf
 
 from uss_ray.cli.main import run
-from uss_ray.results.index.table import IndexRow, RecordingFacts, RunFacts, failed_row, write_index
+from uss_ray.results.index.table import IndexRow, Kind, RecordingFacts, RunFacts, failed_row, write_index
 from uss_ray.results.layout import index_path, stem_path
 
 
 @pytest.fixture
 def output(tmp_path: Path) -> Path:
     """One recording with one stem."""
-    uri = stem_path("a.wav", level=1, slug="dog", extension="wav")
-    stem = tmp_path / uri
-    stem.parent.mkdir(parents=True)
+    write_index([separated(tmp_path)], path=tmp_path / index_path("a"))
+    return tmp_path
+
+
+def separated(root: Path, *, slug: str = "dog", kind: Kind = "node") -> IndexRow:
+    """Write a stem, and give its row."""
+    uri = stem_path("a.wav", level=1, slug=slug, extension="wav")
+    stem = root / uri
+    stem.parent.mkdir(parents=True, exist_ok=True)
     sf.write(stem, np.zeros((100, 1)), 8000)
-    row = IndexRow(
+    return IndexRow(
         run_id="run",
         recording_id="a.wav",
         recording_uri="a.wav",
-        node_id="/m/0bt9lr",
-        label="Dog",
+        node_id=slug,
+        label=slug,
         level=1,
-        kind="node",
+        kind=kind,
         status="written",
         stem_uri=uri,
         stem_sha256=hashlib.sha256(stem.read_bytes()).hexdigest(),
@@ -37,14 +44,23 @@ def output(tmp_path: Path) -> Path:
         frames=100,
         weights_name="starter",
         weights_sha256="cd" * 32,
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
     )
-    write_index([row], path=tmp_path / index_path("a"))
-    return tmp_path
 
 
 def test_an_output_that_is_well_ends_with_0(output: Path, capsys):
     assert run(["verify", str(output)]) == 0
     assert "1 recordings, 1 stems: all is well" in capsys.readouterr().out
+
+
+def test_residuals_are_counted_apart_from_stems(tmp_path: Path, capsys):
+    rows = [separated(tmp_path), separated(tmp_path, slug="residual", kind="residual")]
+    write_index(rows, path=tmp_path / index_path("a"))
+    assert run(["verify", str(tmp_path)]) == 0
+    assert "1 recordings, 1 stems and 1 residuals: all is well" in capsys.readouterr().out
+    assert run(["verify", str(tmp_path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["stems"], told["residuals"]) == (2, 1)
 
 
 def test_what_failed_is_told_beside_what_is_well(output: Path, capsys):

@@ -107,7 +107,9 @@ class Verification:
     Attributes
     ----------
     recordings, stems : int
-        That the index names; without those that failed.
+        That the index names; without those that failed. Each file of sound counts as a stem, residuals too.
+    residuals : int
+        How many of the stems are residuals, which `summary.json` does not count.
     failed : int
         Recordings that failed and were not separated since, as the index says; stems of some are of what they were.
     findings : list of Finding
@@ -117,6 +119,7 @@ class Verification:
 
     recordings: int = 0
     stems: int = 0
+    residuals: int = 0
     failed: int = 0
     findings: list[Finding] = field(default_factory=list)
     repaired: int = 0
@@ -138,6 +141,7 @@ class _Stem:
     byte_count: int
     sha256: str
     frames: int | None
+    is_residual: bool
 
 
 def verify_output(output: Store, *, quick: bool = False, repair: bool = False) -> Verification:
@@ -223,6 +227,7 @@ def _verify(output: Store, *, quick: bool) -> Verification:
             stems = list({stem.place: stem for row in rows for stem in _stems(row)}.values())
             named |= {stem.place for stem in stems}
             found.stems += len(stems)
+            found.residuals += sum(stem.is_residual for stem in stems)
             wrong = pool.map(lambda stem: (stem, _fault(there, stem, quick=quick)), stems)
             found.findings += [
                 Finding(kind=kind, place=stem.place, recording_id=stem.recording_id)
@@ -289,7 +294,14 @@ def _stems(row: IndexRow) -> Iterator[_Stem]:
     for file in files:
         if file.stem_uri is not None:
             frames = row.frames if file is row else None
-            yield _Stem(row.recording_id, file.stem_uri, file.stem_bytes or 0, file.stem_sha256 or "", frames)
+            yield _Stem(
+                row.recording_id,
+                file.stem_uri,
+                file.stem_bytes or 0,
+                file.stem_sha256 or "",
+                frames,
+                row.kind == "residual",
+            )
 
 
 def _fault(there: _Files, stem: _Stem, *, quick: bool) -> Kind | None:
