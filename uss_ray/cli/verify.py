@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
 from uss_ray.cli.command import STORAGE_NAME, Command
 from uss_ray.config import Location, Settings
 from uss_ray.store.options import Storage, StoreOptions
+
+if TYPE_CHECKING:
+    from uss_ray.pipelines.archive.verify import Verification
 
 _SHOWN = 100
 _NOT_AS_IT_SHOULD_BE = 8
@@ -26,7 +29,7 @@ class VerifyOutput(Settings):
     repair: bool = Field(
         default=False,
         description="Remove duplicates, strays and leftovers, and take recordings whose stems are not as they were "
-        "written out of the index: the next run separates them again.",
+        "written out of the index, and name them: the next run separates them again.",
     )
     as_json: bool = Field(default=False, description="All findings as a JSON object.")
     storage: Storage = StoreOptions()
@@ -54,16 +57,35 @@ def run(arguments: Sequence[str]) -> int:
     if asked.as_json:
         say(found.to_json())
     else:
-        for finding in found.findings[:_SHOWN]:
-            say(f"{finding.kind}: {finding.place}")
-        if len(found.findings) > _SHOWN:
-            say(f"… and {len(found.findings) - _SHOWN} more")
-        if found.repaired:
-            say(f"repaired: {found.repaired}")
-        told = ", ".join(f"{count} {kind}" for kind, count in sorted(found.counts.items())) or "all is well"
+        _say_some([*_mended(found), *(f"{finding.kind}: {finding.place}" for finding in found.findings)])
+        if found.mended:
+            say(f"repaired: {_counted(found.mended_counts)}")
         failed = f", {found.failed} failed" if found.failed else ""
         residuals = f" and {found.residuals} residuals" if found.residuals else ""
+        told = _counted(found.counts) or "all is well"
         say(
             f"{found.recordings} recordings, {found.stems - found.residuals} stems{residuals}{failed}: {told}"
         )
     return _NOT_AS_IT_SHOULD_BE if found.findings else 0
+
+
+def _mended(found: Verification) -> Iterator[str]:
+    """Name what a repair took out, recording by recording, and what else it mended."""
+    for name, why in found.taken_out.items():
+        yield f"{name}: of its stems {_counted(why)}; taken out, the next run separates it again"
+    for finding in found.mended:
+        if finding.recording_id not in found.taken_out:
+            yield f"repaired {finding.kind}: {finding.place}"
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+
+
+def _say_some(lines: Sequence[str]) -> None:
+    from uss_ray.cli.display import say
+
+    for line in lines[:_SHOWN]:
+        say(line)
+    if len(lines) > _SHOWN:
+        say(f"… and {len(lines) - _SHOWN} more")

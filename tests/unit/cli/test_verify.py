@@ -91,8 +91,40 @@ def test_findings_come_as_json(output: Path, capsys):
 def test_a_repaired_output_is_well(output: Path, capsys):
     (output / "a.wav" / "level-1" / "dog.wav").unlink()
     assert run(["verify", str(output), "--repair"]) == 0
-    assert "repaired: 1" in capsys.readouterr().out
+    assert "repaired: 1 missing" in capsys.readouterr().out
     assert run(["verify", str(output)]) == 0
+
+
+@pytest.fixture
+def broken(output: Path) -> Path:
+    """Of three stems one is missing and one altered; beside them lies a stem that nobody names."""
+    rows = [separated(output, slug=slug) for slug in ("cat", "cow", "dog")]
+    write_index(rows, path=output / index_path("a"))
+    (output / "a.wav/level-1/cat.wav").unlink()
+    (output / "a.wav/level-1/cow.wav").write_bytes(b"moo")
+    stray = output / "b.wav/level-1/dog.wav"
+    stray.parent.mkdir(parents=True)
+    stray.write_bytes(b"woof")
+    return output
+
+
+def test_a_repair_names_what_it_takes_out_and_counts_what_was_found(broken: Path, capsys):
+    assert run(["verify", str(broken), "--repair"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "a.wav: of its stems 1 altered, 1 missing; taken out, the next run separates it again",
+        "repaired stray: b.wav/level-1/dog.wav",
+        "repaired: 1 altered, 1 missing, 1 stray",
+        "0 recordings, 0 stems: all is well",
+    ]
+
+
+def test_what_a_repair_took_out_comes_as_json(broken: Path, capsys):
+    assert run(["verify", str(broken), "--repair", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["findings"], told["counts"]) == ([], {})
+    assert told["mended_counts"] == {"missing": 1, "altered": 1, "stray": 1}
+    assert told["taken_out"] == {"a.wav": {"missing": 1, "altered": 1}}
+    assert {"kind": "stray", "place": "b.wav/level-1/dog.wav", "recording_id": None} in told["mended"]
 
 
 def test_bytes_are_read_unless_only_sizes_are_asked_for(output: Path):

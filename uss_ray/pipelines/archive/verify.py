@@ -71,6 +71,7 @@ Kind = Literal[
     "mixed index",
     "identity",
 ]
+_OF_STEMS: tuple[Kind, ...] = ("missing", "altered", "wrong length")
 _AT_A_TIME = 16
 _BLOCK_BYTES = 1 << 20
 _REPORT = (REPORT_NAME, REPORT_SOUND_NAME)
@@ -113,8 +114,11 @@ class Verification:
     failed : int
         Recordings that failed and were not separated since, as the index says; stems of some are of what they were.
     findings : list of Finding
+        After a repair: what is left.
     repaired : int
-        Things that were mended.
+        Things that were mended, and files that went with recordings that were taken out of the index.
+    mended : list of Finding
+        What a repair found and mended.
     """
 
     recordings: int = 0
@@ -123,15 +127,35 @@ class Verification:
     failed: int = 0
     findings: list[Finding] = field(default_factory=list)
     repaired: int = 0
+    mended: list[Finding] = field(default_factory=list)
 
     @property
     def counts(self) -> dict[str, int]:
         """Findings of each kind."""
-        return dict(Counter(finding.kind for finding in self.findings))
+        return _counts(self.findings)
+
+    @property
+    def mended_counts(self) -> dict[str, int]:
+        """What was mended, of each kind."""
+        return _counts(self.mended)
+
+    @property
+    def taken_out(self) -> dict[str, dict[str, int]]:
+        """Recordings that a repair took out of the index, by id, and why: stems of theirs of each kind of finding."""
+        of: dict[str, list[Finding]] = {}
+        for finding in self.mended:
+            if finding.kind in _OF_STEMS and finding.recording_id is not None:
+                of.setdefault(finding.recording_id, []).append(finding)
+        return {name: _counts(found) for name, found in sorted(of.items())}
 
     def to_json(self) -> str:
         """Give it as a JSON object."""
-        return json.dumps({**asdict(self), "counts": self.counts}, indent=2)
+        told = {"counts": self.counts, "mended_counts": self.mended_counts, "taken_out": self.taken_out}
+        return json.dumps(asdict(self) | told, indent=2)
+
+
+def _counts(findings: Iterable[Finding]) -> dict[str, int]:
+    return dict(Counter(finding.kind for finding in findings))
 
 
 @dataclass(frozen=True)
@@ -161,7 +185,7 @@ def verify_output(output: Store, *, quick: bool = False, repair: bool = False) -
     Returns
     -------
     Verification
-        What is wrong, after a repair.
+        What is wrong; of a repair, what was, and what is left.
 
     Raises
     ------
@@ -171,6 +195,7 @@ def verify_output(output: Store, *, quick: bool = False, repair: bool = False) -
     place = output.raising(OutputError)
     with hold_lease(place, job="verify", on_lost=lambda _: None) if repair else nullcontext():
         found = _verify(place, quick=quick)
+        first = found.findings
         repaired = 0
         # Stems of recordings that were taken out of the index are strays then. Those of a damaged part of it stay
         # for once: who has a copy of that part may put it back.
@@ -179,6 +204,8 @@ def verify_output(output: Store, *, quick: bool = False, repair: bool = False) -
                 repaired += _repair(place, found.findings)
                 found = _verify(place, quick=quick)
         found.repaired = repaired
+        left = set(found.findings)
+        found.mended = [finding for finding in first if finding not in left]
         return found
 
 
@@ -394,7 +421,7 @@ def _repair(output: Store, findings: Iterable[Finding]) -> int:
         settle_duplicates(output)
         settle_failures(output)
         repaired += len(of["mixed index"])
-    broken = [finding for kind in ("missing", "altered", "wrong length") for finding in of.get(kind, ())]
+    broken = [finding for kind in _OF_STEMS for finding in of.get(kind, ())]
     if broken:
         names = {finding.recording_id for finding in broken if finding.recording_id is not None}
         _forget(output, np.unique(np.array([recording_key(name) for name in names], np.int64)))
