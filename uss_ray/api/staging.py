@@ -299,6 +299,23 @@ def remove_folder(output: Store, name: str, *, with_hidden: bool = False) -> Non
             file.place.remove()
 
 
+def remove_empty_folders(output: Store, names: Iterable[str]) -> None:
+    """Remove the local folders below the output root in which files that are gone were the last.
+
+    Parameters
+    ----------
+    output : Store
+        Output root; an object store has no folders.
+    names : iterable of str
+        Of the files, relative to the root.
+    """
+    if not output.is_remote:
+        root = output.local_path()
+        _remove_empty(
+            {folder for name in names for folder in (root / name).parents if root in folder.parents}
+        )
+
+
 def _replace_files(source: Path, final: Path, *, last: str | None, is_own: Callable[[str], bool]) -> None:
     tops = [top for top in final.iterdir() if is_own(top.name)]
     earlier = {path for top in tops for path in (top, *top.rglob("*"))}

@@ -29,7 +29,8 @@ class VerifyOutput(Settings):
     repair: bool = Field(
         default=False,
         description="Remove duplicates, strays and leftovers, and take recordings whose stems are not as they were "
-        "written out of the index, and name them: the next run separates them again.",
+        "written out of the index, and name them: the next run separates them again. The page of the output is written "
+        "anew; reports that are missing stay so.",
     )
     as_json: bool = Field(default=False, description="All findings as a JSON object.")
     storage: Storage = StoreOptions()

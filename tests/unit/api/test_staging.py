@@ -14,6 +14,7 @@ from uss_ray.api.staging import (
     check_apart,
     check_output,
     commit,
+    remove_empty_folders,
     remove_folder,
     staging_folder,
     sweep_staging,
@@ -180,6 +181,15 @@ def test_a_folder_that_two_remove_is_removed(tmp_path, monkeypatch, takes_all):
     monkeypatch.setattr(shutil, "rmtree", removed_before)
     remove_folder(Store(tmp_path), "a")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_of_files_that_are_gone_go_unless_they_hold_something(tmp_path):
+    for name in ("out/a/b/c", "out/kept/d"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "out/kept/mine.txt").write_text("mine")
+    remove_empty_folders(Store(tmp_path / "out"), ["a/b/c/1.flac", "kept/d/2.flac", "gone/3.flac", "4.flac"])
+    assert [path.name for path in (tmp_path / "out").rglob("*")] == ["kept", "mine.txt"]
+    remove_empty_folders(Store(tmp_path / "empty"), ["1.flac"])
 
 
 def test_an_output_is_checked_without_leaving_anything(output, tmp_path):

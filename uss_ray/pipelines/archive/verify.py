@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
@@ -21,10 +21,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from uss_ray.api.publisher import write_page
 from uss_ray.api.staging import (
     STAGING_PREFIX,
     commit,
     left_staging,
+    remove_empty_folders,
     remove_folder,
     staging_folder,
 )
@@ -43,6 +45,8 @@ from uss_ray.results.index.table import (
     write_index_part,
 )
 from uss_ray.results.layout import (
+    ARCHIVE_DATA_FOLDER,
+    ARCHIVE_PAGE_NAME,
     PARTS_FOLDER,
     REPORT_NAME,
     REPORT_SOUND_NAME,
@@ -52,6 +56,8 @@ from uss_ray.results.layout import (
     is_own_file,
     recording_folder,
 )
+from uss_ray.results.options import WriteOptions
+from uss_ray.results.report.archive import page_data
 from uss_ray.results.stems.part_files import PART_NAME
 from uss_ray.store.faults import is_missing
 from uss_ray.store.lease import LEASE_FOLDER, hold_lease
@@ -70,6 +76,8 @@ Kind = Literal[
     "index",
     "mixed index",
     "identity",
+    "missing page",
+    "missing report",
 ]
 _OF_STEMS: tuple[Kind, ...] = ("missing", "altered", "wrong length")
 _AT_A_TIME = 16
@@ -89,7 +97,8 @@ class Finding:
         twice. `stray`: a stem or report that it does not name. `temporary`, `open upload`: what a killed process left.
         `unjoined`: spans of a long recording. `index`: a part that cannot be read. `mixed index`: one of an earlier
         version beside some of this, which other programs do not read as one table. `identity`: a `run.json` that cannot
-        be read, without which no run goes on.
+        be read, without which no run goes on. `missing page`: a file of the page of the output, of which others are
+        there. `missing report`: the page of a recording, or its sound, where the other is there.
     place : str
         Relative to the output root.
     recording_id : str or None, default=None
@@ -179,8 +188,9 @@ def verify_output(output: Store, *, quick: bool = False, repair: bool = False) -
         Compare sizes only, and read no stem.
     repair : bool, default=False
         Mend what can be: duplicates, strays, open uploads and temporary files go, and so do the rows of recordings
-        whose stems are not as they were written, so that the next run separates these again. No run may be at work
-        then.
+        whose stems are not as they were written, so that the next run separates these again; the page of the output,
+        where it has one, is written anew. Reports that are missing stay so, for only separating again makes them. No
+        run may be at work then.
 
     Returns
     -------
@@ -215,6 +225,7 @@ def _verify(output: Store, *, quick: bool) -> Verification:
     failed: dict[int, datetime] = {}
     done: dict[int, datetime] = {}
     named: set[str] = set()
+    reports: dict[str, str] = {}
     there = _Files.of(output)
     older: list[str] = []
     parts = 0
@@ -249,7 +260,7 @@ def _verify(output: Store, *, quick: bool) -> Verification:
                     )
             for name, _, _ in well:
                 folders = (recording_folder(name), former_folder(name))
-                named |= {f"{folder}/{file}" for folder in folders for file in _REPORT}
+                reports |= {f"{folder}/{file}": name for folder in folders for file in _REPORT}
             # Rows of one sound point to one stem.
             stems = list({stem.place: stem for row in rows for stem in _stems(row)}.values())
             named |= {stem.place for stem in stems}
@@ -266,7 +277,9 @@ def _verify(output: Store, *, quick: bool) -> Verification:
     found.findings += _of_identity(output)
     if len(older) < parts:
         found.findings += [Finding(kind="mixed index", place=place) for place in older]
-    found.findings += _left(there, named=named)
+    found.findings += _left(there, named=named | reports.keys())
+    found.findings += _of_page(there)
+    found.findings += _of_reports(there, reports=reports, quick=quick)
     return found
 
 
@@ -278,6 +291,28 @@ def _of_identity(output: Store) -> Iterator[Finding]:
             read_identity(place)
         except DataError:
             yield Finding(kind="identity", place=RUN_NAME)
+
+
+def _of_page(there: _Files) -> Iterator[Finding]:
+    """Find what is missing of the page of an output; one of which nothing is there may never have been asked for."""
+    if ARCHIVE_PAGE_NAME in there.sizes:
+        names = page_data((there.output / ARCHIVE_PAGE_NAME).read())
+    else:
+        has_data = any(name.startswith(f"{ARCHIVE_DATA_FOLDER}/") for name in there.sizes)
+        names = (ARCHIVE_PAGE_NAME,) if has_data else ()
+    yield from (Finding(kind="missing page", place=name) for name in names if there.size(name) is None)
+
+
+def _of_reports(there: _Files, *, reports: Mapping[str, str], quick: bool) -> Iterator[Finding]:
+    """Find reports of which half is there; one of which nothing is there may never have been asked for."""
+    for name in sorted(there.sizes.keys() & reports.keys()):
+        folder, _, file = name.rpartition("/")
+        (other,) = {*_REPORT} - {file}
+        if there.size(f"{folder}/{other}") is not None:
+            continue
+        # Pages of before hold their sound themselves.
+        if file == REPORT_SOUND_NAME or (not quick and other.encode() in (there.output / name).read()):
+            yield Finding(kind="missing report", place=f"{folder}/{other}", recording_id=reports[name])
 
 
 @dataclass(frozen=True)
@@ -426,13 +461,16 @@ def _repair(output: Store, findings: Iterable[Finding]) -> int:
         names = {finding.recording_id for finding in broken if finding.recording_id is not None}
         _forget(output, np.unique(np.array([recording_key(name) for name in names], np.int64)))
         repaired += len(broken)
+    gone = [finding.place for finding in broken]
     strays = () if "index" in of else of.get("stray", ())  # the part that goes may have named them
     for finding in (*strays, *of.get("temporary", ())):
         if finding.place.startswith(STAGING_PREFIX):
             remove_folder(output, finding.place, with_hidden=True)
         else:
             (output / finding.place).remove()
+            gone.append(finding.place)
         repaired += 1
+    remove_empty_folders(output, (name for name in gone if not name.startswith(f"{INDEX_FOLDER}/")))
     if "unjoined" in of:
         forget_done_parts(output, read_ledger(output))
     open_ones = {finding.place for finding in of.get("open upload", ())}
@@ -440,7 +478,23 @@ def _repair(output: Store, findings: Iterable[Finding]) -> int:
         if key in open_ones:
             output.file_system()[0].call_s3("abort_multipart_upload", **upload)
             repaired += 1
+    pages = of.get("missing page", ())
+    if of.keys() & {*_OF_STEMS, "index", "duplicate"} or pages:
+        _renew_page(output, has_page=bool(pages))
+        repaired += len(pages)
     return repaired
+
+
+def _renew_page(output: Store, *, has_page: bool) -> None:
+    """Let the page of an output, where it has one, show what the index says now; another's `index.html` stays."""
+    page = output / ARCHIVE_PAGE_NAME
+    if not (has_page or (page.exists() and page_data(page.read()))):
+        return
+    if _index_parts(output):
+        write_page(output, write=WriteOptions())
+    else:
+        page.remove()
+        remove_folder(output, ARCHIVE_DATA_FOLDER)
 
 
 def _forget(output: Store, keys: Any) -> None:

@@ -38,6 +38,8 @@ _KEPT_ROWS = 1000  # of a sound
 _KEPT_RECORDINGS = 20_000
 _KEPT_EVENTS = 6  # of a row
 _AT_A_TIME = 8
+_RECORDINGS = "recordings"
+_FACTS = re.compile(rb'<script type="application/json" id="facts">(.*?)</script>', re.DOTALL)
 _COLUMNS = [
     "recording_id", "node_id", "label", "level", "kind", "status", "reason", "probability", "certainty", "active_spans",
     "level_db", "stem_uri", "frames", "sample_rate", "weights_name", "weights_sha256", "run_id",
@@ -114,7 +116,7 @@ def write_archive_page(root: Location | Store) -> str:
         return f"{chunk}.js"
 
     with ThreadPoolExecutor(_AT_A_TIME) as pool:  # small files, and in a store each takes its time
-        written = [pool.submit(put, "recordings", recordings)]
+        written = [pool.submit(put, _RECORDINGS, recordings)]
         written += [
             pool.submit(put, chunks[key], _sound_data(sound)) for key, sound in archive.sounds.items()
         ]
@@ -124,6 +126,28 @@ def write_archive_page(root: Location | Store) -> str:
     page = output / ARCHIVE_PAGE_NAME
     page.put(_render(archive, chunks=chunks).encode("utf-8", "replace"))
     return str(page)
+
+
+def page_data(page: bytes) -> tuple[str, ...]:
+    """Name the files that the page of an output reads.
+
+    Parameters
+    ----------
+    page : bytes
+        The page, or any other file.
+
+    Returns
+    -------
+    tuple of str
+        Relative to the output root; none of what is no such page.
+    """
+    found = _FACTS.search(page)
+    try:
+        facts = json.loads(found[1]) if found else {}
+        chunks = [_RECORDINGS, *(sound["chunk"] for sound in facts["sounds"])]
+        return tuple(f"{facts['folder']}/{chunk}.js" for chunk in chunks)
+    except (ValueError, KeyError, TypeError):
+        return ()
 
 
 def _read(output: Store) -> _Archive:

@@ -28,6 +28,7 @@ from uss_ray.results.index.table import (
     write_index,
 )
 from uss_ray.results.layout import index_path, stem_path
+from uss_ray.results.report.archive import write_archive_page
 from uss_ray.store.store import Store
 
 FACTS = RunFacts(run_id="r", weights_name="w", weights_sha256="0", settings="{}")
@@ -328,3 +329,66 @@ def test_what_failed_is_counted_once_and_not_where_it_was_separated_since(output
 def failed_at(name, when):
     facts = RecordingFacts(recording_id=name, recording_uri=name)
     return replace(failed_row(facts, run=FACTS, reason="it is no sound"), created_at=when)
+
+
+@pytest.fixture
+def root_with_page(output):
+    """The output with its page, which names both recordings."""
+    write_archive_page(output)
+    return output.local_path()
+
+
+def test_a_repaired_output_has_a_page_without_what_was_taken_out_and_no_empty_folder(output, root_with_page):
+    remove_stem(root_with_page)
+    leave_a_stray(root_with_page)
+    leave_temporary_files(root_with_page)
+    assert verify_output(output, repair=True).findings == []
+    recordings = (root_with_page / "index-pages/recordings.js").read_text()
+    assert ("a.wav" in recordings, "tapes/b.wav" in recordings) == (False, True)
+    assert [path for path in root_with_page.rglob("*") if path.is_dir() and not any(path.iterdir())] == []
+    assert not (root_with_page / "a.wav").exists()
+
+
+def test_no_page_is_left_of_an_output_without_recordings(output, root_with_page):
+    for stem in root_with_page.rglob("dog.wav"):
+        stem.unlink()
+    assert verify_output(output, repair=True).recordings == 0
+    assert {path.name for path in everything(root_with_page)} == {"notes.txt"}
+
+
+@pytest.mark.parametrize("name", ["index.html", "index-pages/recordings.js", "index-pages/sound-n.js"])
+def test_what_is_missing_of_a_page_is_found_and_written_again(output, root_with_page, name):
+    whole = (root_with_page / name).read_bytes()
+    (root_with_page / name).unlink()
+    found = verify_output(output)
+    assert [(finding.kind, finding.place) for finding in found.findings] == [("missing page", name)]
+    assert verify_output(output, repair=True).findings == []
+    assert len((root_with_page / name).read_bytes()) == len(whole)
+
+
+@pytest.mark.parametrize("content", [None, b"<html>mine</html>", b"<script>"])
+def test_an_output_without_a_page_gets_none_and_a_page_of_others_stays(output, content):
+    page = output / "index.html"
+    if content is not None:
+        page.put(content)
+    remove_stem(output.local_path())
+    assert verify_output(output, repair=True).findings == []
+    assert (page.read() if page.exists() else None) == content
+    assert not (output / "index-pages").exists()
+
+
+@pytest.mark.parametrize("missing", ["report.html", "report.mp3"])
+def test_half_a_report_is_told_and_its_stems_stay(output, missing):
+    (output / "tapes/b.wav/report.html").put(b'<audio src="report.mp3">')
+    (output / "tapes/b.wav" / missing).remove()
+    for repair in (False, True):
+        (finding,) = verify_output(output, repair=repair).findings
+        assert (finding.kind, finding.place) == ("missing report", f"tapes/b.wav/{missing}")
+        assert finding.recording_id == "tapes/b.wav"
+    assert recording_key("tapes/b.wav") in read_ledger(output).separated
+
+
+def test_an_output_without_reports_is_well(output):
+    for name in ("report.html", "report.mp3"):
+        (output / "tapes/b.wav" / name).remove()
+    assert verify_output(output).findings == []

@@ -21,7 +21,7 @@ from uss_ray.results.index.table import (
 )
 from uss_ray.results.layout import index_path
 from uss_ray.results.report import archive
-from uss_ray.results.report.archive import write_archive_page
+from uss_ray.results.report.archive import page_data, write_archive_page
 from uss_ray.store.store import Store
 
 RUN = RunFacts(run_id="r", weights_name="starter", weights_sha256="ab")
@@ -180,3 +180,16 @@ def test_what_something_more_specific_explains_is_found_under_that_one(tmp_path:
     _, facts = made(tmp_path, *rows)
     assert [sound["label"] for sound in facts["sounds"]] == ["Dog"]
     assert facts["recordings"] == 1
+
+
+def test_a_page_tells_which_files_it_reads(tmp_path: Path) -> None:
+    made(tmp_path, row("a.wav"), row("a.wav", "/m/</script>", "Cat"))
+    told = page_data((tmp_path / "index.html").read_bytes())
+    assert set(told) == {f"index-pages/{path.name}" for path in (tmp_path / "index-pages").iterdir()}
+    assert len(told) == 3
+
+
+@pytest.mark.parametrize("facts", ["", "{", "[]", "{}", '{"sounds": [1]}', '{"sounds": []}'])
+def test_a_page_of_others_reads_none_of_our_files(facts: str) -> None:
+    assert page_data(f'<script type="application/json" id="facts">{facts}</script>'.encode()) == ()
+    assert page_data(facts.encode()) == ()
