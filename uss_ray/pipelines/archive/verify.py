@@ -203,6 +203,9 @@ def verify_output(output: Store, *, quick: bool = False, repair: bool = False) -
         If the root cannot be read or, to repair, written; or a run holds it.
     """
     place = output.raising(OutputError)
+    _refuse_other_folders(
+        place
+    )  # asked once: in a store the index is gone with the last part that a repair takes
     with hold_lease(place, job="verify", on_lost=lambda _: None) if repair else nullcontext():
         found = _verify(place, quick=quick)
         first = found.findings
@@ -517,7 +520,11 @@ def _forget(output: Store, keys: Any) -> None:
 def _index_parts(output: Store) -> list[Store]:
     folder = output / INDEX_FOLDER
     if not folder.exists():
-        if (output / RUN_NAME).exists():  # of a run that was killed before anything was done
-            return []
-        raise OutputError(str(output), expected=f"an output with an {INDEX_FOLDER}/", found="none")
+        return []
     return [part for part in folder.list() if part.name.endswith(".parquet")]
+
+
+def _refuse_other_folders(output: Store) -> None:
+    """Refuse what is no output; a run that was killed before anything was done has left one."""
+    if not ((output / INDEX_FOLDER).exists() or (output / RUN_NAME).exists()):
+        raise OutputError(str(output), expected=f"an output with an {INDEX_FOLDER}/", found="none")

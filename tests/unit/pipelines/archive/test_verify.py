@@ -198,9 +198,11 @@ def test_nothing_is_touched_without_repair(output):
     assert {path: path.read_bytes() for path in output.local_path().rglob("*") if path.is_file()} == before
 
 
-def test_no_index_is_no_output(tmp_path):
+@pytest.mark.parametrize("repair", [False, True])
+def test_no_index_is_no_output_and_nothing_comes_there(tmp_path, repair):
     with pytest.raises(OutputError, match="expected an output with an index"):
-        verify_output(Store(tmp_path))
+        verify_output(Store(tmp_path), repair=repair)
+    assert list(tmp_path.iterdir()) == []
 
 
 def everything(root):
@@ -392,3 +394,15 @@ def test_an_output_without_reports_is_well(output):
     for name in ("report.html", "report.mp3"):
         (output / "tapes/b.wav" / name).remove()
     assert verify_output(output).findings == []
+
+
+def test_a_repair_that_leaves_nothing_in_a_store_says_what_it_took_out(output):
+    store = Store("memory://verified/out", None, OutputError)
+    remove_stem(output.local_path())
+    for name in (index_path("a"), "notes.txt"):
+        (store / name).put((output / name).read())
+    (store / "a.wav/report.html").put(b"page")
+    found = verify_output(store, repair=True)
+    assert (found.taken_out, found.recordings) == ({"a.wav": {"missing": 1}}, 0)
+    assert [file.name for file in store.list()] == ["notes.txt"]
+    (store / "notes.txt").remove()
