@@ -47,6 +47,7 @@ from uss_ray.results.index.table import (
 from uss_ray.results.layout import (
     ARCHIVE_DATA_FOLDER,
     ARCHIVE_PAGE_NAME,
+    LABEL_NAMES,
     PARTS_FOLDER,
     REPORT_NAME,
     REPORT_SOUND_NAME,
@@ -54,6 +55,7 @@ from uss_ray.results.layout import (
     former_folder,
     index_path,
     is_own_file,
+    label_path,
     recording_folder,
 )
 from uss_ray.results.options import WriteOptions
@@ -463,6 +465,10 @@ def _repair(output: Store, findings: Iterable[Finding]) -> int:
     if broken:
         names = {finding.recording_id for finding in broken if finding.recording_id is not None}
         _forget(output, np.unique(np.array([recording_key(name) for name in names], np.int64)))
+        # Labels are never strays, for others may have called a file so; the next run takes them for results.
+        for name in sorted(names):
+            for label_format in LABEL_NAMES:
+                (output / label_path(name, label_format=label_format)).remove()
         repaired += len(broken)
     gone = [finding.place for finding in broken]
     strays = () if "index" in of else of.get("stray", ())  # the part that goes may have named them

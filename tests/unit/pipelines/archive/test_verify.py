@@ -406,3 +406,14 @@ def test_a_repair_that_leaves_nothing_in_a_store_says_what_it_took_out(output):
     assert (found.taken_out, found.recordings) == ({"a.wav": {"missing": 1}}, 0)
     assert [file.name for file in store.list()] == ["notes.txt"]
     (store / "notes.txt").remove()
+
+
+def test_labels_go_with_the_recording_that_is_taken_out_and_no_others(output):
+    """Where they stayed, the next run refused to mix its results with those of an earlier one."""
+    root = output.local_path()
+    for name in ("a.wav/labels.rttm", "tapes/b.wav/labels.rttm", "notes/labels.txt"):
+        (output / name).put(b"mine")
+    remove_stem(root)
+    assert verify_output(output, repair=True).findings == []
+    assert not (root / "a.wav").exists()
+    assert {path.name for path in everything(root)} >= {"labels.rttm", "labels.txt"}
