@@ -27,6 +27,7 @@ from uss_ray.service.keeper import JobKeeping
 from uss_ray.service.problems import MEDIA_TYPE, Problem, Refusal
 from uss_ray.service.service import Service
 from uss_ray.service.settings import ServiceSettings
+from uss_ray.service.threads import widen_loop
 from uss_ray.service.tokens import LOCAL, Tenant, Tokens
 from uss_ray.version import VERSION
 
@@ -89,6 +90,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        widen_loop()
         if keeping is not None:
             await keeping.begin()
         sweeping = asyncio.create_task(service.sweep())
@@ -97,6 +99,7 @@ def create_app(
         finally:
             sweeping.cancel()
             decoders.close()
+            service.threads.close()
             if keeping is not None:
                 await keeping.close()
             await backend.close()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -165,13 +167,20 @@ async def _named(request: Request, received: Received, *, limits: Limits) -> Non
     service, tenant = service_of(request), request.state.tenant
     place, received.output = named_places(said, service=service, tenant=tenant)
     received.options = said
-    source = Store(place, service.settings.storage)
+    source = Store(place, service.storage)
+    ended = threading.Event()
 
     def check(file: BinaryIO) -> None:
         if not source.is_remote:
             check_opened(file, prefixes=service.inputs_of(tenant), item="input", closed=service.closed)
 
-    await asyncio.to_thread(_fetch, source, received.audio, most=limits.body_bytes, check=check)
+    fetch = partial(
+        _fetch, source, received.audio, most=limits.body_bytes, check=check, has_ended=ended.is_set
+    )
+    try:
+        await service.threads.run("fetch", fetch)
+    finally:
+        ended.set()
 
 
 def named_places(said: dict[str, Any], *, service: Service, tenant: Tenant) -> tuple[str, str | None]:
@@ -210,11 +219,19 @@ def uri_of(said: Any, *, item: str) -> str:
     return uri
 
 
-def _fetch(place: Store, path: Path, *, most: int, check: Callable[[BinaryIO], None]) -> None:
+def _fetch(
+    place: Store,
+    path: Path,
+    *,
+    most: int,
+    check: Callable[[BinaryIO], None],
+    has_ended: Callable[[], bool],
+) -> None:
+    """Copy a recording, as long as somebody waits for it: a thread cannot be cancelled."""
     try:
         with place.open() as source, path.open("wb") as file:
             check(source)
-            while chunk := source.read(min(_READ_BYTES, most + 1)):
+            while not has_ended() and (chunk := source.read(min(_READ_BYTES, most + 1))):
                 file.write(chunk)
                 if file.tell() > most:
                     raise Refusal(

@@ -8,8 +8,6 @@ from itertools import chain
 from typing import Annotated
 from urllib.parse import quote
 
-import anyio
-import anyio.to_thread
 from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
@@ -17,7 +15,7 @@ from uss_ray.service.listening import player_of, spectrogram_of, waveform_of
 from uss_ray.service.problems import Refusal
 from uss_ray.service.result import Part, Result
 from uss_ray.service.results import Results
-from uss_ray.service.service import NO_STORE, is_known, service_of, threads_of
+from uss_ray.service.service import NO_STORE, is_known, service_of
 
 router = APIRouter(prefix="/v1/results", tags=["results"])
 
@@ -32,7 +30,6 @@ _TYPES = {
     "": "application/octet-stream",
 }
 _NEVER_CHANGES = {"cache-control": "private, max-age=3600, immutable"}
-_DRAWN_AT_ONCE = 2
 _MOST_LETTERS = 5000  # of names: a server takes addresses of 64 KiB, and a letter may be twelve of them
 _MOST_GAIN = 10.0
 
@@ -147,7 +144,7 @@ async def spectrogram(request: Request, result_id: str) -> Response:
     def drawn() -> bytes:
         return spectrogram_of(_asked(request, result_id, is_remembered=True))
 
-    content = await anyio.to_thread.run_sync(drawn, limiter=_drawing(request))
+    content = await service_of(request).threads.run("draw", drawn)
     return Response(content, media_type="image/png", headers=_NEVER_CHANGES)
 
 
@@ -160,7 +157,7 @@ async def waveform(
     def drawn() -> str:
         return waveform_of(_asked(request, result_id, is_remembered=True), stem)
 
-    content = await anyio.to_thread.run_sync(drawn, limiter=_drawing(request))
+    content = await service_of(request).threads.run("draw", drawn)
     return Response(content, media_type="image/svg+xml", headers=_NEVER_CHANGES)
 
 
@@ -177,11 +174,6 @@ def _results(request: Request) -> Results:
 
 def _asked(request: Request, result_id: str, *, is_remembered: bool = False) -> Result:
     return _results(request).find(request.state.tenant.name, result_id, is_remembered=is_remembered)
-
-
-def _drawing(request: Request) -> anyio.CapacityLimiter:
-    """Let few pictures be drawn at once: each decodes a whole stem."""
-    return threads_of(request, "drawing", at_once=_DRAWN_AT_ONCE)
 
 
 def _file(request: Request, part: Part, *, name: str, redirect: bool) -> Response:

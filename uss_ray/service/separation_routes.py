@@ -12,8 +12,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
-import anyio
-import anyio.to_thread
 import numpy as np
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -34,14 +32,13 @@ from uss_ray.service.listening import spectrogram_address
 from uss_ray.service.outputs import check_free, put_results
 from uss_ray.service.problems import Refusal
 from uss_ray.service.result import Result
-from uss_ray.service.service import NO_STORE, service_of, threads_of
+from uss_ray.service.service import NO_STORE, service_of
 from uss_ray.store.store import Store
 
 router = APIRouter()
 
 TAGGED_LEVELS = (1, 2, 3)
 _CHUNK_BYTES = 1 << 22
-_WRITTEN_AT_ONCE = 32
 _SAID = ("application/zip", "application/*", "*/*")
 _NOT_WANTED = re.compile(r"(^|;)q=0(\.0*)?(;|$)")  # RFC 9110, section 12.4.2
 
@@ -145,7 +142,7 @@ async def separate(request: Request, said: Annotated[SeparateParameters, Query()
     work, answer, output = await _answered(request, asked, segments=keeper is not None)
     if output is not None:
         put = functools.partial(put_results, answer.files, _as_json(_index(answer)), output=output)
-        await anyio.to_thread.run_sync(put, limiter=_writing(request), abandon_on_cancel=True)
+        await service_of(request).threads.run("write", put)
         return JSONResponse({"output": str(output), **_index(answer)}, status_code=201, headers=NO_STORE)
     if keeper is not None:
         return _made(await asyncio.to_thread(keeper, work, answer), answer)
@@ -237,8 +234,8 @@ async def _work(
         )
     output = None
     if received.output is not None:
-        output = Store(received.output, service.settings.storage, OutputError)
-        await asyncio.to_thread(check_free, output)
+        output = Store(received.output, service.storage, OutputError)
+        await service.threads.run("write", functools.partial(check_free, output))
     spec, samples = await service.decoders.recording(received.audio, name=RECORDING)
     check_before_work(spec, name=RECORDING, write=sounds.write)
     examples = [await service.decoders.example(path, name=path.name) for path in received.examples]
@@ -252,11 +249,6 @@ async def _work(
         segments=segments,
     )
     return work, output
-
-
-def _writing(request: Request) -> anyio.CapacityLimiter:
-    """Let outputs be written by threads of their own: one waits for most of a minute whether a holder is alive."""
-    return threads_of(request, "writing", at_once=_WRITTEN_AT_ONCE)
 
 
 def _index(answer: Answer) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, TypeVar
 
-import anyio
 from starlette.requests import Request
 
 from uss_ray.api.request import SoundRequest
@@ -25,8 +24,11 @@ from uss_ray.service.places import place_of
 from uss_ray.service.problems import Refusal
 from uss_ray.service.results import Results
 from uss_ray.service.settings import ServiceSettings
+from uss_ray.service.threads import Threads
 from uss_ray.service.tokens import Tenant
 from uss_ray.service.uploads import Uploads
+from uss_ray.store.options import StoreOptions
+from uss_ray.store.patience import patience_seconds
 from uss_ray.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -50,12 +52,15 @@ class Service:
     decoders : Decoders
     keeping : JobKeeping or None
         Who keeps the jobs; None takes none.
+    threads : Threads
+        For what blocks for long.
     """
 
     settings: ServiceSettings
     backend: Backend
     decoders: Decoders
     keeping: JobKeeping | None = None
+    threads: Threads = field(default_factory=Threads, init=False)
     _facts: EngineFacts | None = field(default=None, init=False)
 
     @cached_property
@@ -72,6 +77,13 @@ class Service:
     def store(self) -> Store | None:
         """Where it keeps what it keeps."""
         return self.settings.kept_at()
+
+    @cached_property
+    def storage(self) -> StoreOptions:
+        """How places that a call names are reached: patiently, but nobody waits longer than for the call."""
+        set_by_hand = self.settings.storage
+        patience = min(patience_seconds(set_by_hand.patience_seconds), self.settings.limits.deadline_seconds)
+        return set_by_hand.replace(patience_seconds=patience)
 
     @cached_property
     def _results(self) -> Results | None:
@@ -209,12 +221,3 @@ def service_of(request: Request) -> Service:
     """Give the service that a request came to."""
     service: Service = request.app.state.service
     return service
-
-
-def threads_of(request: Request, name: str, *, at_once: int) -> anyio.CapacityLimiter:
-    """Give what limits the threads of one kind of work; made with the first request, for it belongs to a loop."""
-    state = request.app.state
-    if not hasattr(state, name):
-        setattr(state, name, anyio.CapacityLimiter(at_once))
-    limiter: anyio.CapacityLimiter = getattr(state, name)
-    return limiter
