@@ -61,14 +61,21 @@ class SeparationLoop:
     def close(self) -> None:
         """End all sessions, and the thread."""
         with self._lock:
+            # At once with the end: the thread ends where it finds that, and none that has left.
             self._ends = True
             tickets = list(self._queues)
+            self._left += self._queues.values()
+            self._queues = {}
         for ticket in tickets:
-            self.leave(ticket)
+            self._scheduler.cancel(ticket)
         self._thread.join()
 
+    def _is_over(self) -> bool:
+        with self._lock:
+            return self._ends and not self._left
+
     def _run(self) -> None:
-        while not self._ends or self._left:
+        while not self._is_over():
             if self._scheduler.wait(_LOOK_SECONDS):
                 self._step()
             self._let_go()

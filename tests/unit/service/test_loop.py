@@ -94,3 +94,32 @@ def test_closing_ends_all_sessions(separator: SoundSeparator, tiny_engine: Loade
     closing.join()
     with pytest.raises(Abandoned):
         loop.join(separator.open_session(_source(1)))
+
+
+def test_closing_ends_those_that_it_has_not_come_to(
+    separator: SoundSeparator, tiny_engine: LoadedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread ended between the first and the second, whose reader waited for ever."""
+    loop = SeparationLoop(tiny_engine.engine)
+    cancel = loop._scheduler.cancel
+
+    def slowly(ticket: Any) -> None:
+        cancel(ticket)
+        loop._thread.join()
+
+    monkeypatch.setattr(loop._scheduler, "cancel", slowly)
+    ended = []
+
+    def read(blocks: Any) -> None:
+        with pytest.raises(Abandoned):
+            _held(blocks)
+        ended.append(blocks)
+
+    joined = [loop.join(separator.open_session(_source(60, seed)))[1] for seed in (1, 2)]
+    readers = [threading.Thread(target=read, args=(blocks,), daemon=True) for blocks in joined]
+    for reader in readers:
+        reader.start()
+    loop.close()
+    for reader in readers:
+        reader.join(10.0)
+    assert len(ended) == 2
