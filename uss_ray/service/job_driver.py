@@ -187,6 +187,7 @@ class _Heart:
         self.ask: Callable[[], Wish] = lambda: "go on"
         self.stop: Callable[[], None] = lambda: None
         self._ended = threading.Event()
+        self._lock = threading.Lock()  # around what is told and counted, not around writing it
         self._thread: threading.Thread | None = None
 
     def begin(self, seconds: float) -> None:
@@ -197,14 +198,15 @@ class _Heart:
     def tell(self, done: Counts, seconds: float) -> None:
         """Add what this driver has done to what was done before."""
         before = self._before
-        self.progress = replace(
-            self.progress,
-            found=before.finished + before.failed + done.found,
-            finished=before.finished + done.finished,
-            failed=before.failed + done.failed,
-            audio_seconds=before.audio_seconds + done.audio_seconds,
-            seconds=before.seconds + seconds,
-        )
+        with self._lock:
+            self.progress = replace(
+                self.progress,
+                found=before.finished + before.failed + done.found,
+                finished=before.finished + done.finished,
+                failed=before.failed + done.failed,
+                audio_seconds=before.audio_seconds + done.audio_seconds,
+                seconds=before.seconds + seconds,
+            )
 
     def end(self) -> None:
         self._ended.set()
@@ -225,8 +227,9 @@ class _Heart:
                 self.stop()
 
     def _beat(self) -> None:
-        self.progress = replace(self.progress, beat=self.progress.beat + 1)
+        with self._lock:
+            progress = self.progress = replace(self.progress, beat=self.progress.beat + 1)
         try:
-            self._write(self.progress)
+            self._write(progress)
         except UssRayError as error:  # the work itself tells what is wrong with the store
             logger.info("how far the job is could not be written: %s", error.reason)

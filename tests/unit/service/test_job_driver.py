@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from uss_ray.errors import OccupiedError, OutputError, UssRayError
-from uss_ray.service.job_driver import JobEnd, Tell, checked_input, drive
+from uss_ray.service.job_driver import JobEnd, Tell, _Heart, checked_input, drive
 from uss_ray.service.jobs import Counts, JobOrder, JobProgress, JobRequest, JobRow, JobTable, shown
 from uss_ray.service.problems import Refusal
 from uss_ray.sources.listing import list_recordings
@@ -175,3 +175,20 @@ def test_the_time_that_is_left_is_told_by_all_that_was_done(tmp_path: Path) -> N
 
     drive(JobOrder(store=str(tmp_path / "store"), tenant="one", job_id=row.request.job_id, attempt=2), work)
     assert shown(table.find("one", row.request.job_id))["seconds_left"] == 90.0
+
+
+def test_a_beat_keeps_what_is_told_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It put back what was there when it began."""
+    heart = _Heart(JobProgress(attempt=1), write=lambda _: None)
+    telling = threading.Thread(target=heart.tell, args=(Counts(found=2, finished=2), 5.0))
+
+    def replaced(progress: JobProgress, **changes: object) -> JobProgress:
+        if "beat" in changes:
+            telling.start()
+            telling.join(0.2)  # it tells now, unless it is kept waiting as it should be
+        return replace(progress, **changes)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("uss_ray.service.job_driver.replace", replaced)
+    heart._beat()
+    telling.join()
+    assert (heart.progress.beat, heart.progress.finished) == (1, 2)
