@@ -448,7 +448,9 @@ class JobTable:
         return (self.folder_of(row) / STATUS).create(_json(said))
 
     def begin_to_tell(self, row: JobRow) -> bool:
-        """Note that its webhook is sent now, once more; False if somebody else does."""
+        """Note that its webhook is sent now, once more; False if somebody else does, or it was heard since."""
+        if (self.folder_of(row) / WEBHOOK).exists():  # `row` may be older than that
+            return False
         return (self.folder_of(row) / f"webhook-{len(row.sent) + 1:04d}.json").create(_marked())
 
     def end_telling(self, row: JobRow, *, is_heard: bool) -> None:

@@ -64,6 +64,16 @@ def test_of_many_who_begin_an_attempt_one_does(table: JobTable) -> None:
     assert begun.count(None) == 15
 
 
+def test_what_was_told_is_not_begun_to_be_told_by_who_has_not_seen_it(table: JobTable) -> None:
+    """Who was not to be told any more was told once more."""
+    row = table.add(_request(table))
+    assert table.begin_to_tell(row)
+    stale = table.find("one", row.request.job_id)
+    table.end_telling(row, is_heard=False)
+    assert not table.begin_to_tell(stale)
+    assert len(table.find("one", row.request.job_id).sent) == 1
+
+
 def test_a_key_names_one_job_a_tenant(table: JobTable) -> None:
     asked = _request(table)
     assert table.add(asked) == table.add(replace(asked, created_at=2.0))
