@@ -58,7 +58,8 @@ class Limits(Settings):
         description="Seconds that an upload is kept, and as long as a job of its tenant needs it.",
     )
     uploads_bytes: Count = Field(
-        default=20_000_000_000, description="Bytes of all uploads of a tenant at a time."
+        default=20_000_000_000,
+        description="Bytes of all uploads of a tenant at a time, with what may come by addresses that it was given.",
     )
     presigned_bytes: Count = Field(
         default=5_000_000_000, description="Bytes of an upload that goes to the store itself."

@@ -3,17 +3,20 @@
 ::
 
     STORE/uploads/<tenant>/<name>      as it came; the same name again replaces it
+    STORE/promised/<tenant>/<until>-<bytes>-<digest of the name>     an address that the store itself takes one at
 
-When it came is what the store says; nothing else has to be written down, and what went to the store itself by a
-presigned address is like any other.
+When it came is what the store says; what went to the store itself by a presigned address is like any other. Until such
+an address is over, what may come by it takes room.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,7 +31,8 @@ logger = logging.getLogger(__name__)
 
 PRESIGNED_SECONDS = 900
 
-_FOLDER = "uploads"
+_FOLDER, _PROMISED = "uploads", "promised"
+_PROMISE = re.compile(r"([0-9]+)-([0-9]+)-([0-9a-f]{64})")
 _CLASHES = (NotADirectoryError, IsADirectoryError, FileExistsError)
 
 
@@ -46,6 +50,7 @@ class Uploads:
 
     def __init__(self, store: Store, limits: Limits, *, presign: bool) -> None:
         self._root = store.absolute() / _FOLDER
+        self._promised = store.absolute() / _PROMISED
         self._limits = limits
         self._presign = presign and store.scheme in S3_SCHEMES
 
@@ -77,9 +82,14 @@ class Uploads:
         Refusal
             If they would be too much, with this one.
         """
-        held = sum(
-            found.size_bytes or 0 for found in self._found(self._root / tenant) if found.place != place
-        )
+        sizes = {
+            self._digest(found.place): found.size_bytes or 0 for found in self._found(self._root / tenant)
+        }
+        for _, until, promised, digest in self._promises(tenant):
+            if until > time.time():  # each address for a place is good until then, not the newest alone
+                sizes[digest] = max(promised, sizes.get(digest, 0))
+        sizes.pop(self._digest(place), None)
+        held = sum(sizes.values())
         if held + size > self._limits.uploads_bytes:
             raise Refusal(
                 "uploads",
@@ -125,7 +135,7 @@ class Uploads:
         self._remove(place)
 
     def presigned(self, place: Store, *, size: int) -> str:
-        """Give an address at which the store takes an upload of just this size.
+        """Give an address at which the store takes an upload of just this size, and note that it takes room.
 
         Raises
         ------
@@ -140,9 +150,14 @@ class Uploads:
                 status=404,
             )
         system, path = place.file_system()
-        return str(
+        url = str(
             system.sign(path, expiration=PRESIGNED_SECONDS, client_method="put_object", ContentLength=size)
         )
+        until = int(time.time()) + PRESIGNED_SECONDS  # asked after signing: not before it is over
+        tenant = place.relative_to(self._root).partition("/")[0]
+        note = self._promised / tenant / f"{until}-{size}-{self._digest(place)}"
+        note.put(str(place).encode())
+        return url
 
     def expire(self, inputs_of: Callable[[str], Iterable[str | None]]) -> int:
         """Remove what is over, whosever it is; what the store does not let go of now goes another time.
@@ -153,6 +168,10 @@ class Uploads:
             Tells what the jobs of a tenant read that are not over, None where that may be anything: of a tenant with
             one that reads uploads, or may, all stay.
         """
+        with suppress(UssRayError):
+            for promise, promised_until, _, _ in self._promises():
+                if promised_until <= time.time():
+                    promise.remove()
         over: dict[str, list[Store]] = defaultdict(list)
         until = time.time() - self._limits.upload_seconds
         try:
@@ -187,6 +206,16 @@ class Uploads:
             while folder != own:
                 folder.rmdir()
                 folder = folder.parent
+
+    def _promises(self, tenant: str = "") -> Iterator[tuple[Store, int, int, str]]:
+        """List which addresses were given: the place of the note, until when, for how many bytes, and for what."""
+        folder = self._promised / tenant if tenant else self._promised
+        for found in self._found(folder) if self._presign else ():
+            if promise := _PROMISE.fullmatch(found.place.name):
+                yield found.place, int(promise[1]), int(promise[2]), promise[3]
+
+    def _digest(self, place: Store) -> str:
+        return hashlib.sha256(place.relative_to(self._root).encode()).hexdigest()
 
     def _reads(self, source: str, tenant: str) -> bool:
         own, read = (_place(text) for text in (str(self._root / tenant), source))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -10,8 +11,9 @@ import pytest
 from uss_ray.errors import OutputError
 from uss_ray.service.job_driver import checked_input
 from uss_ray.service.jobs import Counts, JobProgress, JobRequest, JobTable
+from uss_ray.service.problems import Refusal
 from uss_ray.service.settings import Limits
-from uss_ray.service.uploads import Uploads
+from uss_ray.service.uploads import PRESIGNED_SECONDS, Uploads
 from uss_ray.store.store import Store
 
 
@@ -106,6 +108,38 @@ def test_what_only_a_manifest_elsewhere_names_stays_as_long_as_its_job(
 @pytest.mark.parametrize(("root", "count"), [("/srv/store", 1), ("s3://bucket/a", 1), ("/srv/[store]", 0)])
 def test_a_store_that_nobody_could_name_has_no_prefix(root: str, count: int) -> None:
     assert len(_uploads(root).prefixes_of("one")) == count
+
+
+def test_what_may_come_by_an_address_takes_room_until_it_is_over(
+    s3_root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of any number of addresses found all the room, as long as nothing was sent to one."""
+    now = time.time()
+    monkeypatch.setattr("uss_ray.service.uploads.time", SimpleNamespace(time=lambda: now))
+    store = Store(s3_root, None, OutputError)
+    uploads = Uploads(store, Limits(uploads_bytes=10), presign=True)
+
+    def has_room(name: str, size: int, *, tenant: str = "one") -> bool:
+        try:
+            uploads.check_room(uploads.place(tenant, name), tenant=tenant, size=size)
+        except Refusal:
+            return False
+        return True
+
+    for size in (6, 2):  # the first is good as long as it was
+        uploads.presigned(uploads.place("one", "a"), size=size)
+    uploads.place("one", "a").put(b"x" * 3)  # what came by it is what was promised
+    uploads.place("one", "b").put(b"x" * 2)
+    assert [has_room("c", 2), has_room("c", 3)] == [True, False]
+    assert [has_room("a", 8), has_room("a", 9)] == [True, False]
+    assert has_room("c", 10, tenant="two")
+    uploads.expire(lambda _: ())
+    assert not has_room("c", 3)
+    now += PRESIGNED_SECONDS + 1
+    assert [has_room("c", 5), has_room("c", 6)] == [True, False]
+    assert len(list((store / "promised").list())) == 2
+    uploads.expire(lambda _: ())
+    assert not (store / "promised").exists()
 
 
 def test_the_store_takes_just_the_size_that_was_asked_for(s3_root: str) -> None:
