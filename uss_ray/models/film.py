@@ -38,7 +38,7 @@ class Modulation:
         """Give shift and scale for maps of so many frames, both of shape (batch, channels, 1 or frames, 1)."""
         if self.activity is None or self.frame_shift is None:
             return self.shift, self.scale
-        heard = F.interpolate(self.activity, (frames, 1), mode="bilinear", align_corners=True)
+        heard = stretched(self.activity, frames)
         shift = self.shift + heard * self.frame_shift
         if self.scale is None or self.frame_scale is None:
             return shift, self.scale
@@ -48,6 +48,11 @@ class Modulation:
         """Modulate maps of shape (batch, channels, frames, bins)."""
         shift, scale = self.at(maps.shape[2])
         return maps + shift if scale is None else maps * scale + shift
+
+
+def stretched(activity: Tensor, frames: int) -> Tensor:
+    """Bring activity of shape (batch, 1, any frames, 1) to so many frames, evenly over the same time."""
+    return F.interpolate(activity, (frames, 1), mode="bilinear", align_corners=True)
 
 
 class Film(nn.Module):

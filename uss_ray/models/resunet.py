@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from uss_ray.models.conditioned import SpectralSeparator
-from uss_ray.models.film import Film, Modulation
+from uss_ray.models.film import Film, Modulation, stretched
 from uss_ray.models.network_settings import BandedResUNetConfig, ResUNetConfig, UNetConfig
 
 _NORM_MOMENTUM = 0.01
@@ -221,7 +221,11 @@ class SpectrogramUNet(SpectralSeparator[UNetSettings]):
         frames = spectrogram.shape[-2]
         power = torch.view_as_real(spectrogram).square().sum(-1)
         magnitude = power.clamp(min=_POWER_FLOOR).sqrt()
-        heard = F.pad(self._hear(magnitude), (0, 0, 0, -frames % self.config.time_pooling))
+        padding = (0, 0, 0, -frames % self.config.time_pooling)
+        heard = F.pad(self._hear(magnitude), padding)
+        if activity is not None:  # over the time of the frames that are there, not of those that pad them
+            stays = F.pad(stretched(activity[:, None, :, None], frames), padding, mode="replicate")
+            activity = stays[:, 0, :, 0]
         film, (before, after) = self.film(condition, activity), self._unsteered
         seen = torch.zeros_like(heard)
         made = []
@@ -230,7 +234,7 @@ class SpectrogramUNet(SpectralSeparator[UNetSettings]):
             maps = heard if self.config.passes == 1 else torch.cat((heard, seen), dim=1)
             maps = self.head(self._unet(self.stem(maps), steered))[:, :, :frames].float()
             gain, real, imag = torch.sigmoid(maps[:, 0:1]), torch.tanh(maps[:, 1:2]), torch.tanh(maps[:, 2:3])
-            seen = F.pad(gain.detach(), (0, 0, 0, heard.shape[2] - frames))
+            seen = F.pad(gain.detach(), padding)
             made.append(F.pad(self._mask(complex_mask(gain, real, imag)), (0, 1)))
         return made
 

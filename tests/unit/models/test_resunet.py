@@ -198,3 +198,20 @@ def test_an_impossible_geometry_is_refused_before_anything_is_built() -> None:
         ResUNetConfig(channels=(4, 8), window_samples=250)
     with pytest.raises(ConfigError, match="at least 2 items"):
         ResUNetConfig(channels=(4,))
+
+
+@pytest.mark.parametrize("kind", [tiny, banded])
+@pytest.mark.parametrize("frames", [12, 13, 19])
+def test_what_the_detector_hears_keeps_its_time_beside_frames_that_are_padding(
+    kind: Callable[..., ResUNet | BandedResUNet], frames: int
+) -> None:
+    model = kind(channels=(4, 8, 8), film={"framewise": True}).eval()
+    heard = torch.linspace(0, 1, frames)[None].square()
+    steered: list[torch.Tensor] = []
+    model.film.register_forward_hook(lambda *called: steered.extend(each.activity for each in called[2]))
+    with torch.inference_mode():
+        masks = model.masks(model.stft(torch.randn(1, 1, 100 * (frames - 1))), torch.rand(1, 5), heard)
+    assert (masks.shape[2], model.config.time_pooling) == (frames, 4)
+    in_padding = torch.ones(-frames % 4)
+    for activity in steered:
+        torch.testing.assert_close(activity[0, 0, :, 0], torch.cat((heard[0], in_padding)))
