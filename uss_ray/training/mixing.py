@@ -6,6 +6,7 @@ one item serves others too. An item for which none fits is the target alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -159,14 +160,17 @@ class MixturePlan:
         found = self._partners(step, lane, place, drawn, count=wanted + has_texture, is_couple=is_couple)
         has_texture = has_texture and len(found) > 1
         partners = tuple(found[: len(found) - has_texture])
-        twin = self._twin(target, dice) if dice.random() < settings.twins else None
+        paired = is_couple and len(partners) > 1
+        twin = None
+        if dice.random() < settings.twins:
+            twin = self._twin(target, dice, beside=found[paired:])  # the companion is asked for too
         condition, absent = self._condition(dice), None
         if dice.random() < settings.absent:
             absent = self._absent_class((target, *found, *([] if twin is None else [twin])), dice)
         if absent is not None:
             condition, index = "class-mean", absent
         hears_examples = self._by_example and condition == "class-mean"
-        companion = partners[0] if is_couple and absent is None and len(partners) > 1 else None
+        companion = partners[0] if paired and absent is None else None
         companion_class = -1 if companion is None else int(self._catalogue.class_indexes[companion])
         return Item(
             step=step,
@@ -235,14 +239,16 @@ class MixturePlan:
     def _by_clip(self) -> NDArray[np.int64]:
         return np.argsort(self._catalogue.clips, kind="stable")
 
-    def _twin(self, target: int, dice: np.random.Generator) -> int | None:
-        """Choose another anchor of the target's row group, of another clip."""
+    def _twin(self, target: int, dice: np.random.Generator, *, beside: Sequence[int]) -> int | None:
+        """Choose another anchor of the target's row group, of another clip, that suits what is beside the target."""
         catalogue = self._catalogue
         groups = catalogue.groups_of(int(catalogue.class_indexes[target]))
         group = int(np.searchsorted(groups.first, target, side="right")) - 1
         rows = groups.first[group] + dice.permutation(groups.rows[group])
-        others = rows[catalogue.clips[rows] != catalogue.clips[target]]
-        return int(others[0]) if len(others) else None
+        others = rows[catalogue.clips[rows] != catalogue.clips[target]].tolist()
+        if self.settings.partners in ("any", "clip"):  # which do not ask what sounds in a partner
+            return next(iter(others), None)
+        return next((row for row in others if not any(self.conflicts(row, one) for one in beside)), None)
 
     def _example(self, class_index: int, *, not_of: int, key: tuple[int, int, int]) -> int:
         """Choose an anchor of a class, of another clip than a target if there is one in its row group."""

@@ -140,6 +140,32 @@ def test_a_twin_is_another_clip_of_the_class(audioset, vocabulary):
         assert audioset.clips[target] != audioset.clips[twin]
 
 
+@pytest.mark.parametrize("couples", [0.0, 1.0])
+@pytest.mark.parametrize("partners", ["unrelated", "labels"])
+def test_a_twin_suits_all_that_nobody_asks_for(audioset, vocabulary, partners, couples):
+    shares = {"two_sources": 0.5, "three_sources": 0.5, "textures": 0.5, "absent": 0.1, "couples": couples}
+    plan = plan_of(audioset, vocabulary, partners=partners, twins=1.0, **shares)
+    items = [item for step in range(30) for item in plan.items(step, 0)]
+    with_twins = [item for item in items if item.twin is not None]
+    assert len(with_twins) > 0.9 * len(items)
+    for item in with_twins:
+        others = {*item.partners, *(() if item.texture is None else (item.texture,))}
+        silent = others - set(item.partners[:1]) if item.is_absent and couples else others
+        assert not any(plan.conflicts(item.twin, other) for other in silent)
+    # What else is drawn is what was drawn without them.
+    without = plan_of(audioset, vocabulary, partners=partners, **shares)
+    plain = [item for step in range(30) for item in without.items(step, 0)]
+    assert [item.anchors for item in plain] == [replace(item, twin=None).anchors for item in items]
+
+
+@pytest.mark.parametrize("partners", ["any", "clip"])
+def test_where_partners_may_be_anything_a_twin_may_be_too(audioset, vocabulary, partners):
+    paired = replace(audioset, clips=np.arange(len(audioset)) // 2)
+    plan = plan_of(paired, vocabulary, partners=partners, twins=1.0)
+    items = [item for step in range(30) for item in plan.items(step, 0) if item.twin is not None]
+    assert any(plan.conflicts(item.twin, other) for item in items for other in item.partners)
+
+
 def test_the_published_partner_is_the_next_in_the_lane_whatever_it_is(audioset, vocabulary):
     plan = plan_of(audioset, vocabulary, partners="any")
     drawn = plan.draws.anchors(4, 1)
