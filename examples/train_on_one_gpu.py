@@ -57,7 +57,7 @@ from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.store.store import Store
 from uss_ray.training.export import export_separator, export_tagger
 from uss_ray.training.fit import Fit, Task, TrainingState
-from uss_ray.training.norms import settle_norms
+from uss_ray.training.norms import settle_norms_of
 from uss_ray.training.recipe import (
     AugmentationSettings,
     ConditionShares,
@@ -260,8 +260,7 @@ def train(task: Task[Any], settings: FitSettings, *, folder: Path, seed: int) ->
 def settled(task: Task[Any], state: TrainingState) -> TrainingState:
     """Take norm statistics of the average from data."""
     task.module.load_state_dict(dict(state.ema or state.model))
-    steps = iter(range(state.step, state.step + _SETTLE_BATCHES))
-    settle_norms(task.module, lambda _: task.loss(task.load(next(steps), 0)), batches=_SETTLE_BATCHES)
+    settle_norms_of(task, first=state.step, batches=_SETTLE_BATCHES, lanes=1, seed=0)
     return TrainingState(state.step, task.module.state_dict(), {}, {})
 
 

@@ -20,7 +20,7 @@ from uss_ray.models.tagging import AudioTagger
 from uss_ray.silence import MiningSilence
 from uss_ray.training.anchors import TrainingAnchors
 from uss_ray.training.fit import TrainingState
-from uss_ray.training.norms import settle_norms
+from uss_ray.training.norms import settle_norms_of
 from uss_ray.training.recipe import SeparatorRecipe
 from uss_ray.training.separator import SeparatorTask
 from uss_ray.training.tagger import TaggerTask
@@ -158,10 +158,13 @@ def export_separator(
     recipe = task.recipe
     module = task.module
     module.load_state_dict(dict(state.ema or state.model))
-    first = recipe.fit.steps  # data that no step of training has seen in this order
-    seen = iter(range(first, first + recipe.settle_batches))
-    with torch.random.fork_rng(devices=[]):
-        settle_norms(module, lambda _: _forward(task, next(seen)), batches=recipe.settle_batches)
+    settle_norms_of(
+        task,
+        first=recipe.fit.steps,  # data that no step of training has seen in this order
+        batches=recipe.settle_batches,
+        lanes=recipe.plan.lanes,
+        seed=recipe.plan.seed,
+    )
     networks: dict[Role, nn.Module] = {"tagger": tagger, "separator": module.separator}
     if module.query is not None:
         networks["query"] = module.query
@@ -263,8 +266,3 @@ def _mean_of_anchors(task: SeparatorTask, class_index: int) -> Tensor:
         conditions = task.module.conditions(*(part.to(task.device) for part in task.query_of(read)))
         total = total + conditions.sum(dim=0).cpu()
     return total / count
-
-
-def _forward(task: SeparatorTask, step: int) -> None:
-    for lane in range(task.recipe.plan.lanes):
-        task.loss(task.load(step, lane))

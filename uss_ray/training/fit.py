@@ -259,7 +259,7 @@ class Fit(Generic[B]):
         self._statistics.begin()
         for lane, batch in batches:
             self._statistics.begin_lane()
-            torch.manual_seed(_counter_seed(self.keeper.seed, self.step, lane))
+            torch.manual_seed(counter_seed(self.keeper.seed, self.step, lane))
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=settings.bfloat16):
                 loss = self.task.loss(batch)
             (loss / (self._lane_count * accumulate)).backward()
@@ -451,6 +451,7 @@ class _Meter:
         }
 
 
-def _counter_seed(seed: int, step: int, lane: int) -> int:
+def counter_seed(seed: int, step: int, lane: int) -> int:
+    """Give the seed of torch's generator for a lane's part of a step."""
     digest = hashlib.blake2b(f"{seed}\0{step}\0{lane}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
