@@ -65,8 +65,10 @@ class AudioSet(PairBenchmark):
 
     def _mined(self, data: Store, part: str) -> dict[tuple[str, int], float]:
         shards = AnchorShards((data / _ANCHORS.format(part)).raising(DataError))
-        return {
-            (row["clip_id"], row["class_index"]): row["start_sample"] / row["sample_rate"]
-            for table in shards.columns(["clip_id", "class_index", "start_sample", "sample_rate"])
-            for row in table.to_pylist()
-        }
+        best: dict[tuple[str, int], tuple[float, float]] = {}
+        for table in shards.columns(["clip_id", "class_index", "start_sample", "sample_rate", "score"]):
+            for row in table.to_pylist():
+                place = (row["clip_id"], row["class_index"])
+                seen = (-row["score"], row["start_sample"] / row["sample_rate"])
+                best[place] = min(best.get(place, seen), seen)
+        return {place: start for place, (_, start) in best.items()}
