@@ -141,9 +141,9 @@ class Fitted:
         return tuple(
             ClassCalibration(
                 class_index=index,
-                slope=round(self.slopes[index], 4),
-                offset=round(self.offsets[index], 4),
-                threshold=round(self.thresholds[index], 4),
+                slope=_shortened(self.slopes[index]),
+                offset=_shortened(self.offsets[index]),
+                threshold=_shortened(self.thresholds[index]),
             )
             for index in sorted(self.slopes)
         )
@@ -367,6 +367,11 @@ def _of_classes(table: dict[int, float], classes: NDArray[np.int64]) -> NDArray[
         if index < len(values):
             values[index] = value
     return np.asarray(values[classes])
+
+
+def _shortened(value: float) -> float:
+    """Keep six significant digits: thresholds of classes of small probabilities are small, and not 0."""
+    return float(f"{value:.6g}")
 
 
 def _sigmoid(logits: NDArray[np.float64]) -> Any:

@@ -8,6 +8,7 @@ from uss_ray.evaluation.calibration import (
     NOW,
     THRESHOLD_WAYS,
     WAYS,
+    Fitted,
     Observations,
     Score,
     Way,
@@ -102,6 +103,20 @@ def test_what_is_fitted_travels_as_what_weights_keep():
     assert all(isinstance(one, ClassCalibration) for one in kept)
     assert [one.class_index for one in kept] == [0, 1, 2]
     assert all(0 < (one.threshold or 0) < 1 for one in kept)
+
+
+def test_a_small_threshold_that_weights_keep_tells_what_is_there_from_what_is_not():
+    rng = np.random.default_rng(0)
+    is_there = np.arange(400) % 10 == 0
+    probs = 10 ** np.where(is_there, rng.uniform(-4.6, -4.2, 400), rng.uniform(-7, -5.2, 400))
+    names = np.array([f"r{number}" for number in range(400)])
+    seen = Observations(names, np.zeros(400, np.int64), probs, is_there)
+    fitted = fit(seen, Way("none", "one"), given_threshold=0.2)
+    [kept] = fitted.of_classes()
+    assert kept.threshold == pytest.approx(fitted.thresholds[0], rel=1e-5)
+    assert 10**-5.2 < kept.threshold < 10**-4.2
+    stored = Fitted({0: kept.slope}, {0: kept.offset}, {0: kept.threshold})
+    assert judge(stored, seen).f1 == judge(fitted, seen).f1 == 1.0
 
 
 def test_a_class_with_hardly_an_example_has_the_line_and_threshold_of_all():
