@@ -85,15 +85,16 @@ class TrainingState:
         Parameters and buffers; `ema` is empty where no average is kept.
     optimiser : mapping
         Of `Optimizer.state_dict`.
-    untold : sequence of (float, float), default=()
-        Loss and gradient norm of the steps since the last line of the metrics, which the next one is a mean of too.
+    untold : sequence of (float, float or None), default=()
+        Loss and gradient norm of the steps since the last line of the metrics, which the next one is a mean of too;
+        no norm of a step that only accumulates.
     """
 
     step: int
     model: Mapping[str, Tensor]
     ema: Mapping[str, Tensor]
     optimiser: Mapping[str, Any]
-    untold: Sequence[tuple[float, float]] = ()
+    untold: Sequence[tuple[float, float | None]] = ()
 
 
 class Keeper(Protocol):
@@ -245,8 +246,11 @@ class Fit(Generic[B]):
 
     def _step(
         self, batches: Sequence[tuple[int, B]], *, wants_stop: bool
-    ) -> tuple[float, float, float, bool]:
-        """Do a step; give loss, gradient norm, rate, and whether some worker wants to stop and now is the time."""
+    ) -> tuple[float, float | None, float, bool]:
+        """Do a step; give loss, gradient norm, rate, and whether some worker wants to stop and now is the time.
+
+        A step that only accumulates has no norm.
+        """
         settings = self.settings
         rate = settings.optimiser.learning_rate * settings.optimiser.scale(self.step, steps=settings.steps)
         for group in self._optimiser.param_groups:
@@ -269,11 +273,11 @@ class Fit(Generic[B]):
         # One exchange: each is a wait for the slowest worker.
         self.world.sum([total, *self._statistics.sums, *(self._gradients() if is_whole else [])])
         mean = float(total[0]) / self._lane_count
-        norm = 0.0
+        norm = None
         if math.isfinite(mean) and is_whole:
             limit = settings.optimiser.clip_norm
             norm = float(nn.utils.clip_grad_norm_(self._trained, limit if limit is not None else math.inf))
-        if not (math.isfinite(mean) and math.isfinite(norm)):
+        if not (math.isfinite(mean) and math.isfinite(norm or 0.0)):
             self._refuse(batches, found=f"loss {mean}, gradient norm {norm}")
         self._statistics.end(lanes=self._lane_count)
         if is_whole:
@@ -415,7 +419,7 @@ class _Feed(Generic[B]):
 class _Meter:
     """What is told of some steps, the first of which an earlier process may have done."""
 
-    def __init__(self, earlier: Sequence[tuple[float, float]] = ()) -> None:
+    def __init__(self, earlier: Sequence[tuple[float, float | None]] = ()) -> None:
         self._began, self._cpu_began = time.monotonic(), time.process_time()
         self.told_next = list(earlier)
         self._timed = 0
@@ -431,19 +435,20 @@ class _Meter:
             self._began += time.monotonic() - began
             self._cpu_began += time.process_time() - cpu_began
 
-    def add(self, *, loss: float, norm: float, waited: float) -> None:
+    def add(self, *, loss: float, norm: float | None, waited: float) -> None:
         self.told_next.append((loss, norm))
         self._timed += 1
         self._waited += waited
 
     def line(self, step: int, *, rate: float, items: int, item_seconds: float) -> dict[str, float]:
         seconds = time.monotonic() - self._began
-        losses, norms = zip(*self.told_next, strict=True)
+        losses = [loss for loss, _ in self.told_next]
+        norms = [norm for _, norm in self.told_next if norm is not None]
         return {
             "step": step,
             "loss": sum(losses) / len(losses),
             "learning_rate": rate,
-            "gradient_norm": sum(norms) / len(norms),
+            **({"gradient_norm": sum(norms) / len(norms)} if norms else {}),
             "items_per_second": items * self._timed / seconds,
             "audio_hours_per_second": items * self._timed * item_seconds / 3600 / seconds,
             "cpu_seconds_per_step": (time.process_time() - self._cpu_began) / self._timed,

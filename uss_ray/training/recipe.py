@@ -214,7 +214,9 @@ class OptimiserSettings(Settings):
 class FitSettings(Settings):
     """Length and pace of a run."""
 
-    steps: Count = Field(description="Steps of the optimiser in all.")
+    steps: Count = Field(
+        description="Steps of data in all; each accumulate of them are one of the optimiser."
+    )
     optimiser: OptimiserSettings = Field(
         default_factory=OptimiserSettings, description="AdamW and its learning rate."
     )

@@ -192,6 +192,28 @@ def test_accumulated_steps_are_one_step_of_twice_the_items() -> None:
         FitSettings(steps=4, checkpoint_steps=3, optimiser=OptimiserSettings(accumulate=2))
 
 
+def test_steps_that_only_accumulate_have_no_part_in_the_mean_of_gradient_norms() -> None:
+    settings = FitSettings(
+        steps=12,
+        checkpoint_steps=4,
+        log_steps=6,
+        optimiser=OptimiserSettings(learning_rate=1e-30, schedule="constant", accumulate=2),
+    )
+    every, whole, broken = Kept(), Kept(), Kept()
+    fit_of(every, settings=settings.replace(log_steps=1)).run()
+    assert [line["step"] for line in every.lines if "gradient_norm" in line] == [2, 4, 6, 8, 10, 12]
+    norms = [line["gradient_norm"] for line in every.lines[1::2]]
+    fit_of(whole, settings=settings).run()
+    told = [line["gradient_norm"] for line in whole.lines]
+    assert told == pytest.approx([sum(norms[:3]) / 3, sum(norms[3:]) / 3])
+    assert min(norms) > 0
+    fit_of(broken, settings=settings).run(until=6)
+    broken.states = broken.states[:1]  # killed after step 4
+    assert [norm is None for _, norm in broken.states[-1].untold] == [True, False] * 2
+    fit_of(broken, settings=settings).run()
+    assert [line["gradient_norm"] for line in broken.lines if line["step"] in (6, 12)] == told
+
+
 def _worker(rank: int, size: int, folder: str) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group(

@@ -49,8 +49,10 @@ class CheckpointFacts(BaseModel):
     identity: dict[str, Any] | None = Field(
         default=None, description="What shaped it, settings and data; older checkpoints lack it."
     )
-    untold: tuple[tuple[float, float], ...] = Field(
-        default=(), description="Loss and gradient norm of the steps since the last line of the metrics."
+    untold: tuple[tuple[float, float | None], ...] = Field(
+        default=(),
+        description="Loss and gradient norm of the steps since the last line of the metrics; no norm of "
+        "those that only accumulate.",
     )
     files: dict[str, str] = Field(description="Sha256 by file name.")
 
