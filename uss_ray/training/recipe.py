@@ -115,8 +115,9 @@ class MixtureSettings(Settings):
         le=1.0,
         description="Share of mixtures with a further anchor 10 to 20 dB below the target.",
     )
-    target_rms_dbfs: tuple[float, float] = Field(
-        default=(-35.0, -15.0), description="Range of levels that targets are brought to."
+    target_rms_dbfs: tuple[float, float] | None = Field(
+        default=(-35.0, -15.0),
+        description="Range of levels that targets are brought to; off: they stay as recorded.",
     )
     conditions: ConditionShares = Field(
         default_factory=ConditionShares, description="What steers the separator to the target."
@@ -131,10 +132,12 @@ class MixtureSettings(Settings):
                 expected="0 without mixtures of three or four sources",
                 found=f"{self.couples:g}",
             )
-        low, high = self.target_rms_dbfs
-        if low > high:
+        levels = self.target_rms_dbfs
+        if levels is not None and levels[0] > levels[1]:
             raise ConfigError(
-                "training setting target_rms_dbfs", expected="the lower level first", found=f"{low} {high}"
+                "training setting target_rms_dbfs",
+                expected="the lower level first",
+                found=f"{levels[0]} {levels[1]}",
             )
         return self
 

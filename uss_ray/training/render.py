@@ -78,10 +78,12 @@ def render(
         target = target + companion * (
             matching_gain(first, companion) if settings.levels == "matched" else np.float32(1)
         )
-    low, high = settings.target_rms_dbfs
-    level_db = low + (high - low) * generator.random()
-    rms = max(float(np.sqrt(np.mean(target**2))), LOWEST_RMS)
-    scale = 10.0 ** (level_db / 20.0) / rms
+    scale = 1.0
+    if settings.target_rms_dbfs is not None:
+        low, high = settings.target_rms_dbfs
+        level_db = low + (high - low) * generator.random()
+        rms = max(float(np.sqrt(np.mean(target**2))), LOWEST_RMS)
+        scale = 10.0 ** (level_db / 20.0) / rms
     target, first = target * np.float32(scale), first * np.float32(scale)
     mixture = target.copy()
     for number, other in enumerate(others):

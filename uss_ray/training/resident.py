@@ -225,10 +225,12 @@ class ResidentSeparatorTask(SeparatorTask):
         target = first + companions * (
             _matching_gains(first, companions) if settings.levels == "matched" else 1.0
         )
-        low, high = settings.target_rms_dbfs
-        levels_db = low + (high - low) * torch.rand(len(items), 1, device=device)
-        rms = target.square().mean(dim=1, keepdim=True).sqrt().clamp(min=LOWEST_RMS)
-        scale = 10.0 ** (levels_db / 20.0) / rms
+        scale = torch.ones(len(items), 1, device=device)
+        if settings.target_rms_dbfs is not None:
+            low, high = settings.target_rms_dbfs
+            levels_db = low + (high - low) * torch.rand(len(items), 1, device=device)
+            rms = target.square().mean(dim=1, keepdim=True).sqrt().clamp(min=LOWEST_RMS)
+            scale = 10.0 ** (levels_db / 20.0) / rms
         target, first = target * scale, first * scale
         gains = _matching_gains(first[:, None], sources) if settings.levels == "matched" else scale[:, None]
         dice = torch.rand(*rows.shape, 1, device=device)

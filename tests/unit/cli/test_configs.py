@@ -65,6 +65,7 @@ def test_overlays_are_laid_over_each_other_in_their_order():
 
 def test_the_published_recipe_is_that_of_the_released_program():
     recipe = read("train", ROOT / "configs/train/published.yaml").request.recipe
+    assert recipe.mixtures.target_rms_dbfs is None
     assert (recipe.loss.kind, recipe.mixtures.partners, recipe.mixtures.absent) == ("l1", "any", 0)
     assert recipe.mixtures.conditions.own == 1
     assert recipe.augmentation.is_off

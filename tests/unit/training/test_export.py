@@ -65,6 +65,11 @@ def test_exported_weights_load_and_say_what_they_are(synthetic_set: SyntheticSet
     assert "film shift, False;" in card
 
 
+def test_weights_of_targets_as_recorded_say_so(synthetic_set: SyntheticSet, tmp_path: Path) -> None:
+    task, keeper = trained(synthetic_set, mixtures={"target_rms_dbfs": None})
+    assert export(synthetic_set, task, keeper, tmp_path / "weights").specifications.training_rms_dbfs is None
+
+
 def test_what_probabilities_are_worth_goes_along_with_the_tagger(
     synthetic_set: SyntheticSet, tmp_path: Path
 ) -> None:

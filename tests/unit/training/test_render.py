@@ -56,6 +56,14 @@ def test_target_and_partner_have_one_energy_within_the_levels_of_training():
     assert np.corrcoef(made.target, SOURCES[0].waveform)[0, 1] == pytest.approx(1)
 
 
+def test_levels_that_are_off_leave_the_target_as_recorded():
+    made = rendered(item(), target_rms_dbfs=None)
+    assert made.target == pytest.approx(SOURCES[0].waveform)
+    assert energy(made.mixture - made.target) == pytest.approx(energy(made.target), rel=1e-4)
+    made = rendered(item(), target_rms_dbfs=None, levels="recorded")
+    assert made.mixture == pytest.approx(SOURCES[0].waveform + SOURCES[1].waveform, abs=1e-6)
+
+
 def test_partners_keep_the_level_that_they_were_recorded_at():
     made = rendered(item(), levels="recorded")
     recorded = energy(SOURCES[1].waveform) / energy(SOURCES[0].waveform)

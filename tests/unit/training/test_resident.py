@@ -137,6 +137,17 @@ def test_mixtures_are_rendered_as_by_a_loader(clips, synthetic_set):
     assert (levels <= -14.99).all()
 
 
+def test_levels_that_are_off_leave_targets_as_recorded(clips, synthetic_set):
+    for levels in ("matched", "recorded"):
+        mixtures = {"target_rms_dbfs": None, "levels": levels}
+        task = task_of(clips, synthetic_set, mixtures=mixtures)
+        mixed, targets = task.render([item()])
+        sources = task.anchors.cut(np.array([0, EACH]), task.samples)
+        torch.testing.assert_close(targets[0], sources[0])
+        if levels == "recorded":
+            torch.testing.assert_close(mixed[0], sources.sum(dim=0))
+
+
 def test_a_separator_trains_on_them_and_the_same_seed_gives_the_same(clips, synthetic_set):
     states = []
     for _ in range(2):
