@@ -22,7 +22,7 @@ class AudioSet(PairBenchmark):
     card: ClassVar[Card] = Card(
         name="audioset",
         title="AudioSet, evaluation segments",
-        revision="1",
+        revision="2",
         main_score="sdri",
         unit="dB",
         licence="CC BY 4.0 (the labels; the sound is of whoever published it)",
