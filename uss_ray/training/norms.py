@@ -14,9 +14,7 @@ from torch import nn
 from uss_ray.training.fit import Task, counter_seed
 
 
-def settle_norms(
-    model: nn.Module, forward: Callable[[torch.Generator], object], *, batches: int, seed: int = 0
-) -> None:
+def settle_norms(model: nn.Module, forward: Callable[[int], object], *, batches: int) -> None:
     """Replace running statistics by the plain mean over some batches of the finished weights.
 
     All but the norms is as it will be used, in evaluation: dropout would shape what they see.
@@ -26,9 +24,8 @@ def settle_norms(
     model : Module
         Left in eval mode; its parameters are not changed.
     forward : callable
-        Draws a batch with the generator it is given and runs the model on it.
+        Runs the model on a batch, given its number from 0.
     batches : int
-    seed : int, default=0
     """
     model.train()
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d) and module.training]
@@ -41,10 +38,9 @@ def settle_norms(
         norm.train()
         norm.reset_running_stats()
         norm.momentum = None  # a cumulative mean
-    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for _ in range(batches):
-            forward(generator)
+        for number in range(batches):
+            forward(number)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     model.eval()
@@ -65,10 +61,9 @@ def settle_norms_of(task: Task[Any], *, first: int, batches: int, lanes: int, se
     seed : int
         Of the run.
     """
-    steps = iter(range(first, first + batches))
 
-    def forward(_: torch.Generator) -> None:
-        step = next(steps)
+    def forward(number: int) -> None:
+        step = first + number
         for lane in range(lanes):
             torch.manual_seed(counter_seed(seed, step, lane))  # resident tasks draw from torch, as in `Fit`
             task.loss(task.load(step, lane))

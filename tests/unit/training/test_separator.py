@@ -321,8 +321,7 @@ def test_four_classes_are_learnt_by_their_conditions_and_what_is_absent_becomes_
         samples=2048,
     )
     Fit(task, settings=task.recipe.fit, lanes=[0], lane_count=1, keeper=Kept()).run()
-    unseen = iter(range(1000, 2000))
-    settle_norms(task.module, lambda _: task.loss(task.load(next(unseen), 0)), batches=20)
+    settle_norms(task.module, lambda number: task.loss(task.load(1000 + number, 0)), batches=20)
     rng = np.random.default_rng(9)
     means = torch.stack([torch.from_numpy(task.class_means[index]) for index in range(len(LABELS))])
     asked, shuffled, absent_db = [], [], []

@@ -205,9 +205,8 @@ def verify_output(output: Store, *, quick: bool = False, repair: bool = False) -
         If the root cannot be read or, to repair, written; or a run holds it.
     """
     place = output.raising(OutputError)
-    _refuse_other_folders(
-        place
-    )  # asked once: in a store the index is gone with the last part that a repair takes
+    # Asked once: in a store the index is gone with the last part that a repair takes.
+    _refuse_other_folders(place)
     with hold_lease(place, job="verify", on_lost=lambda _: None) if repair else nullcontext():
         found = _verify(place, quick=quick)
         first = found.findings

@@ -37,14 +37,7 @@ from uss_ray.pipelines.runtime.counters import Increment
 from uss_ray.pipelines.runtime.identity import RunIdentity, open_run
 from uss_ray.pipelines.runtime.job import JobResult, LedgerFacts, RunReport, run_job
 from uss_ray.pipelines.runtime.options import JobOptions
-from uss_ray.pipelines.runtime.pieces import (
-    PIECE_SCHEMA,
-    MissingPieces,
-    PieceJob,
-    PieceSummary,
-    PieceWorker,
-    facts_of_pieces,
-)
+from uss_ray.pipelines.runtime.pieces import PIECE_SCHEMA, MissingPieces, PieceJob, PieceSummary, PieceWorker
 from uss_ray.pipelines.runtime.progress import ProgressHook
 from uss_ray.pipelines.runtime.stages import Pass, cut_blocks, map_with_actors, run_on_worker
 from uss_ray.results.index.table import RunFacts
@@ -181,7 +174,7 @@ class EvaluationJob(PieceJob[EvaluationSummary]):
             if is_first:
                 reopen_broken(output)
             missing = missing_chunks(output, chunks=chunks)
-            return missing, facts_of_pieces(chunks, missing=missing)
+            return missing, PieceJob.facts_of(chunks, missing=missing)
 
         return read
 

@@ -259,7 +259,7 @@ def _went_on(identity: RunIdentity, earlier: RunIdentity, there: bytes, *, locat
     """Say that another version goes on, and note it: the next one is told what has written there last."""
     others = identity.other_programs(earlier)
     if others:
-        logger.warning("going on with %s: the last bit of a sample may differ", others)
+        logger.warning("going on with %s: samples may differ slightly", others)
     if others or identity.index_version != earlier.index_version:
         record = _parsed(there, item=str(location))
         record |= {

@@ -120,13 +120,13 @@ class PieceWorker(ABC):
         return PieceReport(done=1, items=items, bytes=size, seconds=time.monotonic() - began)
 
 
-def facts_of_pieces(pieces: int, *, missing: Sequence[int]) -> LedgerFacts:
-    """Say what the driver takes of a ledger that is the numbers of the missing pieces."""
-    return LedgerFacts(earlier=Increment(skipped=pieces - len(missing)), most_actors=len(missing))
-
-
 class PieceJob(Job[S]):
     """A job that makes one result of numbered pieces; without one of them it is none."""
+
+    @staticmethod
+    def facts_of(pieces: int, *, missing: Sequence[int]) -> LedgerFacts:
+        """Say what the driver takes of a ledger that is the numbers of the missing pieces."""
+        return LedgerFacts(earlier=Increment(skipped=pieces - len(missing)), most_actors=len(missing))
 
     def is_one_by_one(self, run: Pass) -> bool:  # noqa: ARG002
         """See `Job`: a packet is a piece."""

@@ -32,14 +32,7 @@ from uss_ray.pipelines.runtime.counters import Increment
 from uss_ray.pipelines.runtime.identity import RunIdentity, end_overwriting, open_run
 from uss_ray.pipelines.runtime.job import JobResult, LedgerFacts, RunReport, run_job
 from uss_ray.pipelines.runtime.options import JobOptions
-from uss_ray.pipelines.runtime.pieces import (
-    PIECE_SCHEMA,
-    MissingPieces,
-    PieceJob,
-    PieceSummary,
-    PieceWorker,
-    facts_of_pieces,
-)
+from uss_ray.pipelines.runtime.pieces import PIECE_SCHEMA, MissingPieces, PieceJob, PieceSummary, PieceWorker
 from uss_ray.pipelines.runtime.progress import ProgressHook
 from uss_ray.pipelines.runtime.stages import Pass, cut_blocks, map_with_actors, run_on_worker
 from uss_ray.pipelines.training.pack_request import PackRequest
@@ -144,7 +137,7 @@ class PackJob(PieceJob[PackSummary]):
             plan = _plan(request, AnchorShards(request.anchor_store))
             is_finished = (request.output_store / PACK_NAME).exists()
             missing = [] if is_finished else list(missing_shards(request.output_store, shards=len(plan)))
-            return (plan, missing), facts_of_pieces(len(plan), missing=missing)
+            return (plan, missing), PieceJob.facts_of(len(plan), missing=missing)
 
         return read
 
