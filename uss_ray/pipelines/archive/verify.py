@@ -59,10 +59,10 @@ from uss_ray.results.layout import (
     recording_folder,
 )
 from uss_ray.results.options import WriteOptions
-from uss_ray.results.report.archive import page_data
+from uss_ray.results.report.archive import ArchivePage, page_data
 from uss_ray.results.stems.part_files import PART_NAME
 from uss_ray.store.faults import is_missing
-from uss_ray.store.lease import LEASE_FOLDER, hold_lease
+from uss_ray.store.lease import LEASE_FOLDER, hold_lease, holders_of
 from uss_ray.store.store import HALF_WRITTEN, Store
 from uss_ray.store.systems import S3_SCHEMES
 
@@ -79,9 +79,11 @@ Kind = Literal[
     "mixed index",
     "identity",
     "missing page",
+    "stale page",
     "missing report",
 ]
 _OF_STEMS: tuple[Kind, ...] = ("missing", "altered", "wrong length")
+_JOB = "verify"
 _AT_A_TIME = 16
 _BLOCK_BYTES = 1 << 20
 _REPORT = (REPORT_NAME, REPORT_SOUND_NAME)
@@ -100,7 +102,8 @@ class Finding:
         `unjoined`: spans of a long recording. `index`: a part that cannot be read. `mixed index`: one of an earlier
         version beside some of this, which other programs do not read as one table. `identity`: a `run.json` that cannot
         be read, without which no run goes on. `missing page`: a file of the page of the output, of which others are
-        there. `missing report`: the page of a recording, or its sound, where the other is there.
+        there. `stale page`: one of these that says something else than the index, such as what it said before.
+        `missing report`: the page of a recording, or its sound, where the other is there.
     place : str
         Relative to the output root.
     recording_id : str or None, default=None
@@ -207,7 +210,7 @@ def verify_output(output: Store, *, quick: bool = False, repair: bool = False) -
     place = output.raising(OutputError)
     # Asked once: in a store the index is gone with the last part that a repair takes.
     _refuse_other_folders(place)
-    with hold_lease(place, job="verify", on_lost=lambda _: None) if repair else nullcontext():
+    with hold_lease(place, job=_JOB, on_lost=lambda _: None) if repair else nullcontext():
         found = _verify(place, quick=quick)
         first = found.findings
         repaired = 0
@@ -231,6 +234,7 @@ def _verify(output: Store, *, quick: bool) -> Verification:
     named: set[str] = set()
     reports: dict[str, str] = {}
     there = _Files.of(output)
+    page = _Page.of(there)
     older: list[str] = []
     parts = 0
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
@@ -250,6 +254,7 @@ def _verify(output: Store, *, quick: bool) -> Verification:
                 continue
             if not is_current_version(pq.read_schema(content)):
                 older.append(part.relative_to(output))
+            page.take(table)
             rows = [IndexRow.from_record(record) for record in table.to_pylist()]
             for row in rows:
                 last = failed if row.status == "failed" else done
@@ -282,7 +287,8 @@ def _verify(output: Store, *, quick: bool) -> Verification:
     if len(older) < parts:
         found.findings += [Finding(kind="mixed index", place=place) for place in older]
     found.findings += _left(there, named=named | reports.keys())
-    found.findings += _of_page(there)
+    is_index_whole = all(finding.kind != "index" for finding in found.findings)
+    found.findings += page.findings(there, is_index_whole=is_index_whole)
     found.findings += _of_reports(there, reports=reports, quick=quick)
     return found
 
@@ -295,16 +301,6 @@ def _of_identity(output: Store) -> Iterator[Finding]:
             read_identity(place)
         except DataError:
             yield Finding(kind="identity", place=RUN_NAME)
-
-
-def _of_page(there: _Files) -> Iterator[Finding]:
-    """Find what is missing of the page of an output; one of which nothing is there may never have been asked for."""
-    if ARCHIVE_PAGE_NAME in there.sizes:
-        names = page_data((there.output / ARCHIVE_PAGE_NAME).read())
-    else:
-        has_data = any(name.startswith(f"{ARCHIVE_DATA_FOLDER}/") for name in there.sizes)
-        names = (ARCHIVE_PAGE_NAME,) if has_data else ()
-    yield from (Finding(kind="missing page", place=name) for name in names if there.size(name) is None)
 
 
 def _of_reports(there: _Files, *, reports: Mapping[str, str], quick: bool) -> Iterator[Finding]:
@@ -343,6 +339,48 @@ class _Files:
             return place.size() if place.exists() else None
         size = self.sizes[name]
         return (self.output / name).size() if size is None else size
+
+
+@dataclass
+class _Page:
+    """The page of an output as it is, and what the index says that it should hold.
+
+    One of which nothing is there may never have been asked for.
+    """
+
+    content: bytes | None
+    names: tuple[str, ...]
+    wanted: ArchivePage | None
+
+    @classmethod
+    def of(cls, there: _Files) -> _Page:
+        if ARCHIVE_PAGE_NAME not in there.sizes:
+            has_data = any(name.startswith(f"{ARCHIVE_DATA_FOLDER}/") for name in there.sizes)
+            return cls(None, (ARCHIVE_PAGE_NAME,) if has_data else (), None)
+        content = (there.output / ARCHIVE_PAGE_NAME).read()
+        names = page_data(content)
+        return cls(content, names, ArchivePage() if names else None)
+
+    def take(self, table: pa.Table) -> None:
+        if self.wanted is not None:
+            self.wanted.take(table)
+
+    def findings(self, there: _Files, *, is_index_whole: bool) -> Iterator[Finding]:
+        """Find what is missing of the page, and what of it says something else than the whole index."""
+        missing = [name for name in self.names if there.size(name) is None]
+        yield from (Finding(kind="missing page", place=name) for name in missing)
+        if self.wanted is None or not is_index_whole or _is_at_work(there.output):
+            return
+        if self.content is not None and not self.wanted.is_told_by(self.content):
+            yield Finding(kind="stale page", place=ARCHIVE_PAGE_NAME)
+        for name, content in self.wanted.files():
+            if name in self.names and name not in missing and (there.output / name).read() != content:
+                yield Finding(kind="stale page", place=name)
+
+
+def _is_at_work(output: Store) -> bool:
+    """Tell whether a run, which writes the page last, holds an output; a repair in this process is none."""
+    return any(holder.job != _JOB for holder in holders_of(output))
 
 
 def _root_of(name: str) -> str:
@@ -486,8 +524,8 @@ def _repair(output: Store, findings: Iterable[Finding]) -> int:
         if key in open_ones:
             output.file_system()[0].call_s3("abort_multipart_upload", **upload)
             repaired += 1
-    pages = of.get("missing page", ())
-    if of.keys() & {*_OF_STEMS, "index", "duplicate"} or pages:
+    pages = [*of.get("missing page", ()), *of.get("stale page", ())]
+    if of.keys() & {*_OF_STEMS, "index", "duplicate", "mixed index"} or pages:
         _renew_page(output, has_page=bool(pages))
         repaired += len(pages)
     return repaired

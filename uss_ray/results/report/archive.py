@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -39,6 +40,7 @@ _KEPT_RECORDINGS = 20_000
 _KEPT_EVENTS = 6  # of a row
 _AT_A_TIME = 8
 _RECORDINGS = "recordings"
+_END = b"</html>"
 _FACTS = re.compile(rb'<script type="application/json" id="facts">(.*?)</script>', re.DOTALL)
 _COLUMNS = [
     "recording_id", "node_id", "label", "level", "kind", "status", "reason", "probability", "certainty", "active_spans",
@@ -71,8 +73,8 @@ class _Sound:
 
 
 @dataclass
-class _Archive:
-    """What the index says, as far as the page keeps it."""
+class ArchivePage:
+    """What an index says, as far as the page keeps it; it takes the parts in the order of their names."""
 
     sounds: dict[str, _Sound] = field(default_factory=dict)
     recordings: dict[str, list[Any]] = field(default_factory=dict)
@@ -81,6 +83,71 @@ class _Archive:
     weights_name: str = ""
     weights_sha256: str = ""
     run_id: str = ""
+    _row_count: int = 0
+
+    def take(self, table: pa.Table) -> None:
+        """Take a part of the index, as `read_index_part` gives it."""
+        for row in _rows(table):
+            self._take_row(row)
+
+    def _take_row(self, row: dict[str, Any]) -> None:
+        known = self.recordings.setdefault(row["recording_id"], [None, 0, None, ""])
+        if known[0] is None and row["frames"] is not None and row["sample_rate"]:
+            seconds = row["frames"] / row["sample_rate"]
+            self.seconds += seconds
+            known[0] = seconds
+        self.weights_name, self.weights_sha256 = row["weights_name"], row["weights_sha256"]
+        self.run_id = row["run_id"]
+        if row["status"] == "failed":
+            self.failed += known[2] is None
+            known[2] = row["reason"]
+        elif row["kind"] != "residual":
+            known[1] += row["status"] in ("written", "detected")
+            known[3] = known[3] or _folder(row)
+            sound = self.sounds.setdefault(row["node_id"], _Sound(row["label"], row["level"]))
+            sound.take(row, number=self._row_count)
+        self._row_count += 1
+
+    def files(self) -> Iterator[tuple[str, bytes]]:
+        """Give what lies beside the page: the name of each file, relative to the output root, and its content."""
+        listed = sorted(self.recordings.items(), key=lambda item: (item[1][2] is None, item[0]))
+        yield _file(_RECORDINGS, [_recording_data(*item) for item in listed[:_KEPT_RECORDINGS]])
+        for node_id, chunk in _chunk_names(self).items():
+            yield _file(chunk, _sound_data(self.sounds[node_id]))
+
+    def facts(self) -> dict[str, Any]:
+        """Give what the page itself holds of the index."""
+        chunks = _chunk_names(self)
+        return {
+            "run": self.run_id,
+            "weights": self.weights_sha256,
+            "folder": ARCHIVE_DATA_FOLDER,
+            "recordings": len(self.recordings),
+            "failed": self.failed,
+            "columns": list(Correction.model_fields),
+            "sounds": [
+                {
+                    "id": node_id,
+                    "label": sound.label,
+                    "level": sound.level,
+                    "chunk": chunks[node_id],
+                    "counts": [sound.counts[status] for status in _STATUSES],
+                }
+                for node_id, sound in sorted(
+                    self.sounds.items(),
+                    key=lambda item: (
+                        -item[1].counts["written"] - item[1].counts["detected"],
+                        item[1].label,
+                        item[0],
+                    ),
+                )
+            ],
+        }
+
+    def is_told_by(self, page: bytes) -> bool:
+        """Tell whether a page is whole and holds this, whenever it was written."""
+        is_whole = page.rstrip().endswith(_END)
+        return is_whole and _facts_of(page) == json.loads(json.dumps(self.facts()))
 
 
 def write_archive_page(root: Location | Store) -> str:
@@ -104,27 +171,24 @@ def write_archive_page(root: Location | Store) -> str:
         If the store cannot be asked, or the page not be written.
     """
     output = Store.of(root, OutputError)
-    archive = _read(output)
+    archive = ArchivePage()
+    for part in index_parts(output):
+        with part.place.open() as file:
+            archive.take(read_index_part(file, name=str(part.place)))
     folder = output / ARCHIVE_DATA_FOLDER
-    earlier = {file.relative_to(folder) for file in folder.list()} if folder.exists() else set()
-    chunks = _chunk_names(archive)
-    listed = sorted(archive.recordings.items(), key=lambda item: (item[1][2] is None, item[0]))
-    recordings = [_recording_data(*item) for item in listed[:_KEPT_RECORDINGS]]
+    earlier = {file.relative_to(output) for file in folder.list()} if folder.exists() else set()
 
-    def put(chunk: str, data: Any) -> str:
-        (folder / f"{chunk}.js").put(_script(chunk, data))
-        return f"{chunk}.js"
+    def put(name: str, content: bytes) -> str:
+        (output / name).put(content)
+        return name
 
     with ThreadPoolExecutor(_AT_A_TIME) as pool:  # small files, and in a store each takes its time
-        written = [pool.submit(put, _RECORDINGS, recordings)]
-        written += [
-            pool.submit(put, chunks[key], _sound_data(sound)) for key, sound in archive.sounds.items()
-        ]
+        written = [pool.submit(put, *file) for file in archive.files()]
         earlier -= {done.result() for done in written}
     for stale in sorted(earlier):
-        (folder / stale).remove()
+        (output / stale).remove()
     page = output / ARCHIVE_PAGE_NAME
-    page.put(_render(archive, chunks=chunks).encode("utf-8", "replace"))
+    page.put(_render(archive).encode("utf-8", "replace"))
     return str(page)
 
 
@@ -141,49 +205,32 @@ def page_data(page: bytes) -> tuple[str, ...]:
     tuple of str
         Relative to the output root; none of what is no such page.
     """
-    found = _FACTS.search(page)
     try:
-        facts = json.loads(found[1]) if found else {}
+        facts = _facts_of(page)
         chunks = [_RECORDINGS, *(sound["chunk"] for sound in facts["sounds"])]
         return tuple(f"{facts['folder']}/{chunk}.js" for chunk in chunks)
     except (ValueError, KeyError, TypeError):
         return ()
 
 
-def _read(output: Store) -> _Archive:
-    archive = _Archive()
-    for number, row in enumerate(_rows(output)):
-        known = archive.recordings.setdefault(row["recording_id"], [None, 0, None, ""])
-        if known[0] is None and row["frames"] is not None and row["sample_rate"]:
-            seconds = row["frames"] / row["sample_rate"]
-            archive.seconds += seconds
-            known[0] = seconds
-        archive.weights_name, archive.weights_sha256 = row["weights_name"], row["weights_sha256"]
-        archive.run_id = row["run_id"]
-        if row["status"] == "failed":
-            archive.failed += known[2] is None
-            known[2] = row["reason"]
-        elif row["kind"] != "residual":
-            known[1] += row["status"] in ("written", "detected")
-            known[3] = known[3] or _folder(row)
-            sound = archive.sounds.setdefault(row["node_id"], _Sound(row["label"], row["level"]))
-            sound.take(row, number=number)
-    return archive
+def _facts_of(page: bytes) -> Any:
+    found = _FACTS.search(page)
+    with suppress(ValueError):
+        return json.loads(found[1]) if found else {}
+    return {}
 
 
-def _rows(output: Store) -> Iterator[dict[str, Any]]:
+def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
     """Give the rows that the page looks at: of what is near, known, and not told by the row of another."""
-    for part in index_parts(output):
-        with part.place.open() as file:
-            table = read_index_part(file, name=str(part.place)).select(_COLUMNS)
-        is_near = pc.greater_equal(pc.fill_null(table["probability"], 0.0), _LEAST_ABSENT)
-        is_absent = pc.equal(table["status"], "absent")
-        says_nothing = pc.is_in(table["status"], pa.array(["unknown", "explained"]))
-        keeps = pc.and_not(pc.or_(pc.invert(is_absent), is_near), says_nothing)
-        first = pc.equal(table["kind"], "recording")  # what failed
-        quiet = table.filter(pc.invert(pc.or_(keeps, first)))
-        yield from table.filter(pc.or_(keeps, first)).to_pylist()
-        yield from _only_lengths(quiet)
+    table = table.select(_COLUMNS)
+    is_near = pc.greater_equal(pc.fill_null(table["probability"], 0.0), _LEAST_ABSENT)
+    is_absent = pc.equal(table["status"], "absent")
+    says_nothing = pc.is_in(table["status"], pa.array(["unknown", "explained"]))
+    keeps = pc.and_not(pc.or_(pc.invert(is_absent), is_near), says_nothing)
+    first = pc.equal(table["kind"], "recording")  # what failed
+    quiet = table.filter(pc.invert(pc.or_(keeps, first)))
+    yield from table.filter(pc.or_(keeps, first)).to_pylist()
+    yield from _only_lengths(quiet)
 
 
 def _only_lengths(quiet: Any) -> Iterator[dict[str, Any]]:
@@ -196,7 +243,7 @@ def _only_lengths(quiet: Any) -> Iterator[dict[str, Any]]:
         yield plain | {"status": "unknown", "kind": "residual"}
 
 
-def _chunk_names(archive: _Archive) -> dict[str, str]:
+def _chunk_names(archive: ArchivePage) -> dict[str, str]:
     """Name the script of each sound, the same in every run."""
     taken: set[str] = set()
     names = {}
@@ -266,39 +313,18 @@ def _recording_data(recording_id: str, known: list[Any]) -> list[Any]:
     return [recording_id, None if seconds is None else round(seconds, 1), heard, reason, *folder]
 
 
-def _script(chunk: str, data: Any) -> bytes:
-    """Write data as a script that hands them to the page."""
+def _file(chunk: str, data: Any) -> tuple[str, bytes]:
+    """Write data as a script that hands them to the page; give its name too."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return f"UssRayArchive.take({json.dumps(chunk)},{text})\n".encode("utf-8", "replace")
+    content = f"UssRayArchive.take({json.dumps(chunk)},{text})\n".encode("utf-8", "replace")
+    return f"{ARCHIVE_DATA_FOLDER}/{chunk}.js", content
 
 
-def _render(archive: _Archive, *, chunks: dict[str, str]) -> str:
-    order = sorted(
-        archive.sounds.items(),
-        key=lambda item: (-item[1].counts["written"] - item[1].counts["detected"], item[1].label),
-    )
-    facts = {
-        "run": archive.run_id,
-        "weights": archive.weights_sha256,
-        "folder": ARCHIVE_DATA_FOLDER,
-        "recordings": len(archive.recordings),
-        "failed": archive.failed,
-        "columns": list(Correction.model_fields),
-        "sounds": [
-            {
-                "id": node_id,
-                "label": sound.label,
-                "level": sound.level,
-                "chunk": chunks[node_id],
-                "counts": [sound.counts[status] for status in _STATUSES],
-            }
-            for node_id, sound in order
-        ],
-    }
+def _render(archive: ArchivePage) -> str:
     return template("archive.html.j2").render(
         style=player_style(),
         script=_code(),
-        facts=facts,
+        facts=archive.facts(),
         recordings=len(archive.recordings),
         failed=archive.failed,
         duration=time_text(archive.seconds),
@@ -310,7 +336,7 @@ def _render(archive: _Archive, *, chunks: dict[str, str]) -> str:
     )
 
 
-def _left_out(archive: _Archive) -> str:
+def _left_out(archive: ArchivePage) -> str:
     cut = sum(sum(sound.counts.values()) > _KEPT_ROWS for sound in archive.sounds.values())
     if not cut:
         return ""

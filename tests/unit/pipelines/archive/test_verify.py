@@ -29,6 +29,7 @@ from uss_ray.results.index.table import (
 )
 from uss_ray.results.layout import index_path, stem_path
 from uss_ray.results.report.archive import write_archive_page
+from uss_ray.store.lease import hold_lease
 from uss_ray.store.store import Store
 
 FACTS = RunFacts(run_id="r", weights_name="w", weights_sha256="0", settings="{}")
@@ -366,6 +367,55 @@ def test_what_is_missing_of_a_page_is_found_and_written_again(output, root_with_
     assert [(finding.kind, finding.place) for finding in found.findings] == [("missing page", name)]
     assert verify_output(output, repair=True).findings == []
     assert len((root_with_page / name).read_bytes()) == len(whole)
+
+
+def separate_one_more(output):
+    write_index([separated(output, "c.wav")], path=output.local_path() / index_path("c"))
+
+
+def fail_one_more(output):
+    write_index([failed_at("d.wav", EARLY)], path=output.local_path() / index_path("d"))
+
+
+def put_another_sound(output):
+    (output / "index-pages/sound-n.js").put((output / "index-pages/recordings.js").read())
+
+
+def cut_the_page(output):
+    (output / "index.html").put((output / "index.html").read()[:-20])
+
+
+@pytest.mark.parametrize(
+    ("change", "stale"),
+    [
+        (separate_one_more, {"index.html", "index-pages/recordings.js", "index-pages/sound-n.js"}),
+        (fail_one_more, {"index.html", "index-pages/recordings.js"}),
+        (put_another_sound, {"index-pages/sound-n.js"}),
+        (cut_the_page, {"index.html"}),
+    ],
+)
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_page_that_says_something_else_than_the_index_is_found_and_written_again(
+    output, root_with_page, change, stale, quick
+):
+    assert verify_output(output, quick=quick).findings == []
+    change(output)
+    found = verify_output(output, quick=quick)
+    assert {(finding.kind, finding.place) for finding in found.findings} == {
+        ("stale page", name) for name in stale
+    }
+    assert verify_output(output, quick=quick, repair=True).findings == []
+    after = everything(root_with_page)
+    write_archive_page(output)
+    for name in stale - {"index.html"}:
+        assert (root_with_page / name).read_bytes() == after[root_with_page / name]
+
+
+def test_the_page_of_an_output_that_a_run_is_at_work_in_is_not_judged(output, root_with_page):
+    with hold_lease(output, job="separate", on_lost=lambda _: None):
+        separate_one_more(output)
+        assert verify_output(output).findings == []
+    assert kinds(verify_output(output)) == {"stale page"}
 
 
 @pytest.mark.parametrize("content", [None, b"<html>mine</html>", b"<script>"])
