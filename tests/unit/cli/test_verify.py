@@ -111,7 +111,7 @@ def broken(output: Path) -> Path:
 def test_a_repair_names_what_it_takes_out_and_counts_what_was_found(broken: Path, capsys):
     assert run(["verify", str(broken), "--repair"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "a.wav: of its stems 1 altered, 1 missing; taken out, the next run separates it again",
+        "a.wav: 1 altered, 1 missing; taken out, the next run separates it again",
         "repaired stray: b.wav/level-1/dog.wav",
         "repaired: 1 altered, 1 missing, 1 stray",
         "0 recordings, 0 stems: all is well",
@@ -138,3 +138,26 @@ def test_bytes_are_read_unless_only_sizes_are_asked_for(output: Path):
 def test_a_place_without_an_index_is_refused(tmp_path: Path, capsys):
     assert run(["verify", str(tmp_path / "nothing")]) == 6
     assert "nothing" in capsys.readouterr().err
+
+
+def test_half_a_report_is_told_with_what_makes_it_again(output: Path, capsys):
+    """A report shows what no stem and no index holds, so that only separating again makes it."""
+    (output / "a.wav/report.mp3").write_bytes(b"sound")
+    assert run(["verify", str(output), "--repair"]) == 8
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "missing report: a.wav/report.html"
+    assert (
+        f"uss-ray verify {output} --repair --lost-reports takes recordings with half a report out (1)"
+        in lines[-1]
+    )
+    assert run(["verify", str(output), "--repair", "--lost-reports"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "a.wav: 1 missing report; taken out, the next run separates it again",
+        "repaired: 1 missing report",
+        "0 recordings, 0 stems: all is well",
+    ]
+
+
+def test_lost_reports_are_for_a_repair(output: Path, capsys):
+    assert run(["verify", str(output), "--lost-reports"]) == 2
+    assert "uss-ray verify --lost-reports: expected --repair beside it, found none" in capsys.readouterr().err

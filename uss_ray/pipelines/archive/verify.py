@@ -31,7 +31,7 @@ from uss_ray.api.staging import (
     staging_folder,
 )
 from uss_ray.audio.codec import open_recording
-from uss_ray.errors import DataError, OutputError
+from uss_ray.errors import ConfigError, DataError, OutputError
 from uss_ray.pipelines.archive.cleaning import forget_done_parts
 from uss_ray.pipelines.archive.ledger import is_in, read_ledger, settle_duplicates, settle_failures
 from uss_ray.pipelines.runtime.identity import read_identity
@@ -83,6 +83,7 @@ Kind = Literal[
     "missing report",
 ]
 _OF_STEMS: tuple[Kind, ...] = ("missing", "altered", "wrong length")
+_TAKEN_OUT_FOR: tuple[Kind, ...] = (*_OF_STEMS, "missing report")
 _JOB = "verify"
 _AT_A_TIME = 16
 _BLOCK_BYTES = 1 << 20
@@ -155,10 +156,10 @@ class Verification:
 
     @property
     def taken_out(self) -> dict[str, dict[str, int]]:
-        """Recordings that a repair took out of the index, by id, and why: stems of theirs of each kind of finding."""
+        """Recordings that a repair took out of the index, by id, and why: findings of each kind."""
         of: dict[str, list[Finding]] = {}
         for finding in self.mended:
-            if finding.kind in _OF_STEMS and finding.recording_id is not None:
+            if finding.kind in _TAKEN_OUT_FOR and finding.recording_id is not None:
                 of.setdefault(finding.recording_id, []).append(finding)
         return {name: _counts(found) for name, found in sorted(of.items())}
 
@@ -182,7 +183,9 @@ class _Stem:
     is_residual: bool
 
 
-def verify_output(output: Store, *, quick: bool = False, repair: bool = False) -> Verification:
+def verify_output(
+    output: Store, *, quick: bool = False, repair: bool = False, lost_reports: bool = False
+) -> Verification:
     """Check an output root.
 
     Parameters
@@ -194,8 +197,12 @@ def verify_output(output: Store, *, quick: bool = False, repair: bool = False) -
     repair : bool, default=False
         Mend what can be: duplicates, strays, open uploads and temporary files go, and so do the rows of recordings
         whose stems are not as they were written, so that the next run separates these again; the page of the output,
-        where it has one, is written anew. Reports that are missing stay so, for only separating again makes them. No
-        run may be at work then.
+        where it has one, is written anew. Reports that are missing stay so, for only separating again makes them: a
+        report shows the recording and how sure each sound was at each moment, which no stem and no index holds. No run
+        may be at work then.
+    lost_reports : bool, default=False
+        With `repair`, treat recordings of whose report half is missing as those whose stems are not as they were
+        written.
 
     Returns
     -------
@@ -204,9 +211,14 @@ def verify_output(output: Store, *, quick: bool = False, repair: bool = False) -
 
     Raises
     ------
+    ConfigError
+        If `lost_reports` is asked for without `repair`.
     OutputError
         If the root cannot be read or, to repair, written; or a run holds it.
     """
+    if lost_reports and not repair:
+        raise ConfigError("lost reports", expected="repair, which takes their recordings out", found="none")
+    lost: tuple[Kind, ...] = (*_OF_STEMS, *(("missing report",) if lost_reports else ()))
     place = output.raising(OutputError)
     # Asked once: in a store the index is gone with the last part that a repair takes.
     _refuse_other_folders(place)
@@ -218,7 +230,7 @@ def verify_output(output: Store, *, quick: bool = False, repair: bool = False) -
         # for once: who has a copy of that part may put it back.
         for _ in range(1 if any(finding.kind == "index" for finding in found.findings) else 2):
             if repair and found.findings:
-                repaired += _repair(place, found.findings)
+                repaired += _repair(place, found.findings, lost=lost)
                 found = _verify(place, quick=quick)
         found.repaired = repaired
         left = set(found.findings)
@@ -483,8 +495,11 @@ def _uploads(output: Store) -> Iterator[tuple[str, dict[str, Any]]]:
         }
 
 
-def _repair(output: Store, findings: Iterable[Finding]) -> int:
-    """Mend what can be, what tells of results first; give how many things that were."""
+def _repair(output: Store, findings: Iterable[Finding], *, lost: Sequence[Kind]) -> int:
+    """Mend what can be, what tells of results first; give how many things that were.
+
+    Recordings with findings of the kinds `lost` are taken out.
+    """
     of: dict[str, list[Finding]] = {}
     for finding in findings:
         of.setdefault(finding.kind, []).append(finding)
@@ -498,7 +513,7 @@ def _repair(output: Store, findings: Iterable[Finding]) -> int:
         settle_duplicates(output)
         settle_failures(output)
         repaired += len(of["mixed index"])
-    broken = [finding for kind in _OF_STEMS for finding in of.get(kind, ())]
+    broken = [finding for kind in lost for finding in of.get(kind, ())]
     if broken:
         names = {finding.recording_id for finding in broken if finding.recording_id is not None}
         _forget(output, np.unique(np.array([recording_key(name) for name in names], np.int64)))
@@ -525,7 +540,7 @@ def _repair(output: Store, findings: Iterable[Finding]) -> int:
             output.file_system()[0].call_s3("abort_multipart_upload", **upload)
             repaired += 1
     pages = [*of.get("missing page", ()), *of.get("stale page", ())]
-    if of.keys() & {*_OF_STEMS, "index", "duplicate", "mixed index"} or pages:
+    if of.keys() & {*lost, "index", "duplicate", "mixed index"} or pages:
         _renew_page(output, has_page=bool(pages))
         repaired += len(pages)
     return repaired

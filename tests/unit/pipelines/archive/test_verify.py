@@ -14,7 +14,7 @@ import pytest
 import soundfile as sf
 
 from uss_ray.api.staging import staging_folder
-from uss_ray.errors import OutputError, UssRayError
+from uss_ray.errors import ConfigError, OutputError, UssRayError
 from uss_ray.pipelines.archive.ledger import read_ledger
 from uss_ray.pipelines.archive.verify import verify_output
 from uss_ray.pipelines.runtime.identity import RunIdentity
@@ -438,6 +438,16 @@ def test_half_a_report_is_told_and_its_stems_stay(output, missing):
         assert (finding.kind, finding.place) == ("missing report", f"tapes/b.wav/{missing}")
         assert finding.recording_id == "tapes/b.wav"
     assert recording_key("tapes/b.wav") in read_ledger(output).separated
+
+
+def test_a_recording_of_half_a_report_is_done_again_where_that_is_asked_for_and_no_other_is(output):
+    (output / "tapes/b.wav/report.html").remove()
+    found = verify_output(output, repair=True, lost_reports=True)
+    assert (found.findings, found.taken_out) == ([], {"tapes/b.wav": {"missing report": 1}})
+    assert read_ledger(output).separated.tolist() == [recording_key("a.wav")]
+    assert not (output / "tapes/b.wav").exists(), "the next run finds nothing in its way"
+    with pytest.raises(ConfigError):
+        verify_output(output, lost_reports=True)
 
 
 def test_an_output_without_reports_is_well(output):
