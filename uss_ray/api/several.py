@@ -197,5 +197,5 @@ def _inputs_at(
     if place.is_remote or not place.local_path().is_dir():
         return [input_of(location, storage=request.storage, strict=request.strict)]
     check_apart(place, request.output_store)
-    found = list_recordings(place, unlisted=unlisted)
+    found = list_recordings(place, unlisted=unlisted, with_manifests=False)
     return [StoredInput(recording, request.storage, request.strict) for recording in found]

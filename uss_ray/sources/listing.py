@@ -82,6 +82,7 @@ def open_listing(
     shard: tuple[int, int] | None = None,
     limit: int | None = None,
     follow_links: bool = False,
+    with_manifests: bool = True,
 ) -> Listing:
     """Find out what an archive is and prepare the reading of its recordings.
 
@@ -98,6 +99,8 @@ def open_listing(
         At most so many recordings, the first ones of the shard; read one after the other.
     follow_links : bool, default=False
         Follow links that lead out of a folder.
+    with_manifests : bool, default=True
+        Take a folder of manifests for what they list; else only recordings that lie in it are meant.
 
     Returns
     -------
@@ -115,7 +118,12 @@ def open_listing(
         If `shard` or `limit` are out of range.
     """
     _check_choice(shard=shard, limit=limit)
-    listing = _open(Store.of(archive), limit=None if shard else limit, follow_links=follow_links)
+    listing = _open(
+        Store.of(archive),
+        limit=None if shard else limit,
+        follow_links=follow_links,
+        with_manifests=with_manifests,
+    )
     readers: tuple[TableReader, ...] = listing.readers
     count = listing.known_count
     if shard is not None:
@@ -128,13 +136,15 @@ def open_listing(
 
 
 def list_recordings(
-    archive: Location | Store, *, unlisted: TellUnlisted | None = None
+    archive: Location | Store, *, unlisted: TellUnlisted | None = None, with_manifests: bool = True
 ) -> Iterator[Recording]:
     """List the recordings of an archive, as they are found.
 
     Parameters
     ----------
     archive : Store, str or path
+        See `open_listing`.
+    with_manifests : bool, default=True
         See `open_listing`.
     unlisted : callable, optional
         See `Listing.telling`.
@@ -149,7 +159,8 @@ def list_recordings(
     RecordingError, DataError
         See `open_listing`.
     """
-    for table in open_listing(archive).telling(_nobody, unlisted=unlisted).tables():
+    listing = open_listing(archive, with_manifests=with_manifests)
+    for table in listing.telling(_nobody, unlisted=unlisted).tables():
         for row in table.select(["recording_uri", "recording_id"]).to_pylist():
             yield Recording(**row)
 
@@ -244,7 +255,7 @@ def _telling(reader: TableReader, tell: TellPassedOver, unlisted: TellUnlisted |
     return reader
 
 
-def _open(archive: Store, *, limit: int | None, follow_links: bool) -> Listing:
+def _open(archive: Store, *, limit: int | None, follow_links: bool, with_manifests: bool) -> Listing:
     if looks_like_inventory(archive.name):
         return Listing(readers=open_inventory(archive), kind="inventory", known_count=None)
     manifests = [archive] if is_manifest(archive.name) else []
@@ -266,12 +277,16 @@ def _open(archive: Store, *, limit: int | None, follow_links: bool) -> Listing:
             return Listing(readers=(_ReadPrefix(archive, follow_links),), kind=kind, known_count=None)
         if is_manifest(location) and location.endswith(".parquet"):
             manifests.append(found.place)
-    if manifests:
+    if manifests and with_manifests:
         readers, count = open_manifest(manifests, limit=limit)
         if count == 0:
             raise RecordingError(str(archive), expected="recordings in the manifest", found="no row")
         return Listing(readers=readers, kind="manifest", known_count=count)
-    expected = f"recordings (WAV, FLAC, OGG, MP3 …) or a manifest ({', '.join(MANIFEST_SUFFIXES)})"
+    expected = "recordings (WAV, FLAC, OGG, MP3 …)"
+    if with_manifests:
+        expected += f" or a manifest ({', '.join(MANIFEST_SUFFIXES)})"
+    elif manifests:
+        raise RecordingError(str(archive), expected=expected, found=f"a manifest ({manifests[0].name})")
     found_instead = f"none but what is left out: {left_out[0]}" if left_out else "none"
     raise RecordingError(str(archive), expected=expected, found=found_instead)
 

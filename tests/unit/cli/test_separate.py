@@ -321,3 +321,9 @@ def test_who_stops_several_is_told_how_many_are_done(
     )
     assert ran.exit_code == 130
     assert "Stopped: 0 of 2 are done; the same command goes on." in ran.err
+
+
+def test_an_empty_folder_is_not_told_to_hold_manifests(command, tiny_weights, tmp_path, out):
+    (tmp_path / "empty").mkdir()
+    ran = command("separate", tmp_path / "empty", "-o", out, "--weights", tiny_weights)
+    assert "expected recordings (WAV, FLAC, OGG, MP3 …), found none" in ran.err

@@ -148,3 +148,11 @@ def test_where_there_are_only_links_that_lead_out_these_are_told(tmp_path, make_
     with pytest.raises(RecordingError, match=r"found none but what is left out: b\.wav: .*--follow-links"):
         open_listing(str(folder))
     assert open_listing(str(folder), follow_links=True).kind == "folder"
+
+
+@pytest.mark.parametrize(("names", "found"), [((), "none"), (("m.parquet",), r"a manifest \(m\.parquet\)")])
+def test_who_takes_no_manifest_is_not_told_of_any_to_give(tmp_path, names, found):
+    for name in names:
+        (tmp_path / name).write_bytes(b"PAR1")
+    with pytest.raises(RecordingError, match=rf"expected recordings \(WAV[^)]*\), found {found}$"):
+        list(list_recordings(str(tmp_path), with_manifests=False))
