@@ -37,10 +37,26 @@ _EXPECTED = {
     "less_than": "less than {lt:g}",
     "less_than_equal": "at most {le:g}",
     "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "dict_type": "values by their names",
+    "finite_number": "a finite number",
     "float_parsing": "a number",
+    "float_type": "a number",
+    "int_from_float": "a whole number",
     "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number that is not as long",
+    "int_type": "a whole number",
+    "list_type": "a list",
+    "model_attributes_type": "settings by their names",
     "model_type": "settings by their names",
+    "string_pattern_mismatch": "a text of the form {pattern}",
     "string_too_short": "a text that is not empty",
+    "string_type": "a text",
+    "string_unicode": "a text",
+    "too_long": "a list of at most {max_length}",
+    "too_short": "a list of at least {min_length}",
+    "tuple_type": "a list",
+    "union_tag_not_found": "settings that name their {discriminator}",
     "union_tag_invalid": "one of {expected_tags} as {discriminator}",
 }
 
@@ -272,7 +288,7 @@ def read_layers(path: str | os.PathLike[str]) -> list[Layer]:
         values = _read_mapping(following)
         base = values.pop(_BASE, None)
         if base is not None and (not isinstance(base, str) or not base):
-            raise ConfigError(f"{following}: {_BASE}", expected="the name of a file", found=repr(base))
+            raise ConfigError(f"{following}: {_BASE}", expected="the name of a file", found=_shown(base))
         layers.append(Layer(following, values))
         following = None if base is None else following.parent / base
     return layers[::-1]
@@ -338,7 +354,7 @@ def check_parts(layers: Sequence[Layer], places: Iterable[Sequence[str]]) -> Non
                     raise ConfigError(
                         f"{layer.file}: {'.'.join(place[:depth])}",
                         expected=_EXPECTED["model_type"],
-                        found=repr(value),
+                        found=_shown(value),
                     )
                 value = (value or {}).get(step)
 
@@ -527,7 +543,17 @@ def _config_error(model: type[Settings], error: ValidationError) -> ConfigError:
         return ConfigError(item, expected=f"a known setting, {known}", found="an unknown one")
     if first["type"] == "missing":
         return ConfigError(item, expected=_MISSING[0], found=_MISSING[1])
-    return ConfigError(item, expected=_expected(first), found=repr(first["input"]))
+    return ConfigError(item, expected=_expected(first), found=_shown(first["input"]))
+
+
+def _shown(value: Any) -> str:
+    """Show a value as it stands in a file: texts in quotes, and the rest in the words of YAML and JSON."""
+    if value is None or isinstance(value, (bool, list, tuple, dict)):
+        try:
+            return json.dumps(value, ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError, RecursionError):  # objects, of Python
+            return repr(value)
+    return repr(value)
 
 
 def _keys_at(model: type[BaseModel], place: list[str]) -> list[str]:

@@ -296,3 +296,41 @@ def test_places_are_named_so_that_they_mean_the_same_wherever_a_process_works(
     )
     assert absolute(found) == found
     assert absolute(given.replace(inner=None)).inner is None
+
+
+class _Held(Settings):
+    several: tuple[str, ...] = ()
+    text: str = ""
+    number: float = 0.0
+    count: int = 0
+    switch: bool = False
+    named: dict[str, int] = Field(default_factory=dict)
+    listed: list[str] = Field(default_factory=list)
+    pair: tuple[int, ...] = Field(default=(1,), min_length=1, max_length=2)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("several: null", "several: expected a list, found null"),
+        ("several: x", "several: expected a list, found 'x'"),
+        ("text: null", "text: expected a text, found null"),
+        ("text: [a, true]", 'text: expected a text, found ["a", true]'),
+        ("number: null", "number: expected a number, found null"),
+        ("number: .nan", "number: expected a finite number, found nan"),
+        ("count: null", "count: expected a whole number, found null"),
+        ("count: 1.5", "count: expected a whole number, found 1.5"),
+        ("switch: null", "switch: expected true or false, found null"),
+        ("named: null", "named: expected values by their names, found null"),
+        ("listed: null", "listed: expected a list, found null"),
+        ("pair: []", "pair: expected a list of at least 1, found []"),
+        ("pair: [1, 2, 3]", "pair: expected a list of at most 2, found [1, 2, 3]"),
+    ],
+)
+def test_what_was_expected_and_found_is_told_as_it_is_written_in_a_file(
+    tmp_path: Path, line: str, told: str
+) -> None:
+    (tmp_path / "a.yaml").write_text(line)
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "a.yaml", _Held)
+    assert str(caught.value).endswith(told)

@@ -130,7 +130,7 @@ def test_silence_that_is_off_can_be_printed_and_read(capsys):
         ),
         (
             "archive: in\nrequest: {output: out, query: {levels: {a: 1}}}",
-            "request.query.levels: expected a valid tuple, found {'a': 1}",
+            'request.query.levels: expected a list, found {"a": 1}',
         ),
         ("archive: in", "request: expected a value, found none"),
         ("request: {output: out}", "archive: expected a value, found none"),

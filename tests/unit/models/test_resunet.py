@@ -196,7 +196,7 @@ def test_more_blocks_a_stage_make_a_deeper_network() -> None:
 def test_an_impossible_geometry_is_refused_before_anything_is_built() -> None:
     with pytest.raises(ConfigError, match="divisible by 4"):
         ResUNetConfig(channels=(4, 8), window_samples=250)
-    with pytest.raises(ConfigError, match="at least 2 items"):
+    with pytest.raises(ConfigError, match="a list of at least 2"):
         ResUNetConfig(channels=(4,))
 
 

@@ -168,7 +168,7 @@ def test_a_bucket_without_versions_has_no_such_columns(tmp_path):
     ("changes", "message"),
     [
         ({"fileFormat": "XML"}, "fileFormat: expected 'CSV', 'ORC' or 'Parquet', found 'XML'"),
-        ({"fileFormat": None}, "fileFormat: expected .*, found None"),
+        ({"fileFormat": None}, "fileFormat: expected .*, found null"),
         ({"fileSchema": "Bucket, Size"}, "fileSchema: expected the columns key"),
         ({"files": []}, "files: expected .*at least 1"),
         ({"files": [{"size": 3}]}, r"files\.0\.key: expected a value, found none"),
