@@ -145,6 +145,13 @@ def _seen(asked: Calibrate, *, engine: SeparationEngine, weights: Weights) -> Ob
             calibration=weights.specifications.calibration,
         )
         note(f"{len(corrected)} of {len(latest)} corrections are of classes and of these weights")
+        if not len(corrected) and not found:
+            others = sum(one.weights_sha256 != weights.sha256 for one in latest)
+            raise DataError(
+                f"corrections of {', '.join(asked.corrections)}",
+                expected=f"some of classes and of these weights ({weights.name})",
+                found=f"{len(latest)}, {others} of them of other weights" if latest else "none at all",
+            )
         found.append(corrected)
     return Observations.joined(found)
 

@@ -20,6 +20,9 @@ from uss_ray.parsing import read_json
 from uss_ray.store.store import Location, Store
 
 CORRECTIONS_FORMAT: Literal["uss-ray-corrections"] = "uss-ray-corrections"
+_FILE = (
+    f"a file of corrections, as the page of an output saves it: JSON ({CORRECTIONS_FORMAT}, version 1) or CSV"
+)
 _NUMBERS = ("level", "probability", "start_seconds", "end_seconds")
 
 
@@ -88,7 +91,10 @@ def read_corrections(places: Iterable[Location | Store]) -> Corrections:
     for place in places:
         store = Store.of(place, DataError)
         text = store.read().decode("utf-8-sig", "replace")
-        read = _from_json if text.lstrip().startswith("{") else _from_csv
+        if not text.strip():
+            raise DataError(str(store), expected=_FILE, found="an empty one")
+        is_csv = text.split("\n", 1)[0].count(",") >= 1 and not text.lstrip().startswith(("{", "["))
+        read = _from_csv if is_csv else _from_json
         try:
             found += read(text, name=str(store))
         except csv.Error as error:
@@ -98,20 +104,27 @@ def read_corrections(places: Iterable[Location | Store]) -> Corrections:
 
 def _from_json(text: str, *, name: str) -> tuple[Correction, ...]:
     try:
-        return Corrections(**read_json(text)).corrections
-    except (json.JSONDecodeError, ConfigError) as error:
-        raise DataError(
-            name, expected=f"a file of corrections ({CORRECTIONS_FORMAT}, version 1)", found=str(error)
-        ) from error
+        told = read_json(text)
+    except json.JSONDecodeError as error:
+        is_json = text.lstrip().startswith(("{", "["))
+        found = f"JSON with a fault: {error}" if is_json else "neither"
+        raise DataError(name, expected=_FILE, found=found) from error
+    if not isinstance(told, dict) or told.get("format") != CORRECTIONS_FORMAT:
+        raise DataError(name, expected=_FILE, found="JSON of another format")
+    try:
+        return Corrections(**told).corrections
+    except ConfigError as error:
+        raise DataError(name, expected=_FILE, found=str(error)) from error
 
 
 def _from_csv(text: str, *, name: str) -> list[Correction]:
     reader = csv.DictReader(io.StringIO(text, newline=""))
     missing = set(Correction.model_fields) - set(reader.fieldnames or ())
     if missing:
-        raise DataError(
-            name, expected=f"the columns {', '.join(Correction.model_fields)}", found=f"no {sorted(missing)}"
-        )
+        columns = ", ".join(column for column in Correction.model_fields if column in missing)
+        is_other = len(missing) == len(Correction.model_fields)
+        found_instead = "CSV of something else" if is_other else f"CSV without the columns {columns}"
+        raise DataError(name, expected=_FILE, found=found_instead)
     found = []
     for line, row in enumerate(reader, start=2):
         values: dict[str, Any] = {key: row[key] for key in Correction.model_fields}

@@ -84,3 +84,21 @@ def test_weights_that_are_there_stay_before_anything_is_heard(command, tiny_weig
     ran = command("calibrate", "--data", "nowhere", "-o", tiny_weights)
     assert ran.exit_code == 6
     assert "expected no weights yet" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("is_other", "found"), [(True, "120, 120 of them of other weights"), (False, "none at all")]
+)
+def test_corrections_that_say_nothing_of_these_weights_are_told_as_such(
+    command, corrections, tiny_weights, is_other, found
+):
+    told = json.loads(corrections.read_text())
+    if is_other:
+        told["corrections"] = [one | {"weights_sha256": "ab"} for one in told["corrections"]]
+    else:
+        told["corrections"] = []
+    corrections.write_text(json.dumps(told))
+    ran = command("calibrate", "--corrections", corrections, "--weights", tiny_weights)
+    assert ran.exit_code == 7
+    assert "expected some of classes and of these weights" in ran.err
+    assert f"found {found}" in ran.err

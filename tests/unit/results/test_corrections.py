@@ -88,7 +88,10 @@ def test_right_means_that_what_the_index_says_is_so(status: str, verdict: str, i
         (as_json(said()).replace("uss-ray-corrections", "another"), "format"),
         ("recording_id,verdict\r\na.wav,right\r\n", "node_id"),
         (as_csv(said(), said(probability="7")), "line 3"),
-        ("", "recording_id"),
+        ("", "found an empty one"),
+        ("[]", "JSON of another format"),
+        ("{}", "JSON of another format"),
+        ("a,b\n1,2\n", "CSV of something else"),
     ],
 )
 def test_what_is_no_file_of_corrections_is_told_by_its_place(tmp_path: Path, text: str, named: str) -> None:
@@ -108,5 +111,5 @@ def test_the_schema_of_the_documentation_is_that_of_the_reader() -> None:
 
 def test_what_is_neither_json_nor_csv_names_the_file(tmp_path):
     (tmp_path / "x").write_text("a" * 200_000)
-    with pytest.raises(DataError, match="JSON or CSV"):
+    with pytest.raises(DataError, match="found neither"):
         read_corrections([tmp_path / "x"])
