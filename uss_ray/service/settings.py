@@ -61,6 +61,10 @@ class Limits(Settings):
         default=20_000_000_000,
         description="Bytes of all uploads of a tenant at a time, with what may come by addresses that it was given.",
     )
+    presigned_at_once: Count = Field(
+        default=1000,
+        description="Addresses for uploads that a tenant may have at a time, until they are over.",
+    )
     presigned_bytes: Count = Field(
         default=5_000_000_000, description="Bytes of an upload that goes to the store itself."
     )

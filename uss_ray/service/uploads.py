@@ -140,7 +140,7 @@ class Uploads:
         Raises
         ------
         Refusal
-            If the store gives none.
+            If the store gives none, or the tenant has as many as it may; it says when one is over.
         """
         if not self._presign:
             raise Refusal(
@@ -149,15 +149,30 @@ class Uploads:
                 found="one whose uploads come to itself (PUT)",
                 status=404,
             )
+        tenant = place.relative_to(self._root).partition("/")[0]
+        self._check_addresses(tenant)
         system, path = place.file_system()
         url = str(
             system.sign(path, expiration=PRESIGNED_SECONDS, client_method="put_object", ContentLength=size)
         )
         until = int(time.time()) + PRESIGNED_SECONDS  # asked after signing: not before it is over
-        tenant = place.relative_to(self._root).partition("/")[0]
         note = self._promised / tenant / f"{until}-{size}-{self._digest(place)}"
         note.put(str(place).encode())
         return url
+
+    def _check_addresses(self, tenant: str) -> None:
+        """Refuse one more address to a tenant that has as many as it may: each is noted until it is over."""
+        now, most = time.time(), self._limits.presigned_at_once
+        live = sorted(until for _, until, _, _ in self._promises(tenant) if until > now)
+        if len(live) >= most:
+            raise Refusal(
+                "presigned uploads",
+                expected=f"at most {most} addresses at a time",
+                found=f"{len(live)} that are not over",
+                status=429,
+                limit="presigned_at_once",
+                retry_after=live[len(live) - most] - now,
+            )
 
     def expire(self, inputs_of: Callable[[str], Iterable[str | None]]) -> int:
         """Remove what is over, whosever it is; what the store does not let go of now goes another time.

@@ -142,6 +142,21 @@ def test_what_may_come_by_an_address_takes_room_until_it_is_over(
     assert not (store / "promised").exists()
 
 
+def test_a_tenant_has_so_many_addresses_at_a_time(s3_root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each leaves a note, of which there was any number: one byte and one name each."""
+    now = time.time()
+    monkeypatch.setattr("uss_ray.service.uploads.time", SimpleNamespace(time=lambda: now))
+    uploads = Uploads(Store(s3_root, None, OutputError), Limits(presigned_at_once=2), presign=True)
+    uploads.presigned(uploads.place("one", "a"), size=1)
+    uploads.presigned(uploads.place("one", "b"), size=1)
+    with pytest.raises(Refusal, match="at most 2 addresses at a time, found 2") as caught:
+        uploads.presigned(uploads.place("one", "c"), size=1)
+    assert (caught.value.status, caught.value.limit) == (429, "presigned_at_once")
+    uploads.presigned(uploads.place("two", "c"), size=1)
+    now += PRESIGNED_SECONDS + 1
+    uploads.presigned(uploads.place("one", "c"), size=1)
+
+
 def test_the_store_takes_just_the_size_that_was_asked_for(s3_root: str) -> None:
     uploads = _uploads(s3_root, presign=True)
     place = uploads.place("one", "dawn/a é.wav")
