@@ -1,11 +1,13 @@
 """Which anchor goes where when shards of mining are packed: by class, in full row groups, shuffled within a class.
 
-Row groups of the source are shuffled, not single anchors, so that each is read once or twice.
+Row groups of the source are shuffled, not single anchors, so that each is read once or twice; of each shard of the pack
+the files of the source are opened once, in their order.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,10 +60,23 @@ class PackedShardPlan:
     number : int
     groups : tuple of tuple of Take
         One a row group.
+    sizes : tuple of float
+        Bytes of each row group, as the source tells.
     """
 
     number: int
     groups: tuple[tuple[Take, ...], ...]
+    sizes: tuple[float, ...]
+
+    def stretches(self, most_bytes: int) -> Iterator[tuple[tuple[Take, ...], ...]]:
+        """Cut the row groups, in their order, into stretches of at most so many bytes; a larger group is one alone."""
+        first, held = 0, 0.0
+        for place, size in enumerate(self.sizes):
+            if held + size > most_bytes and place > first:
+                yield self.groups[first:place]
+                first, held = place, 0.0
+            held += size
+        yield self.groups[first:]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,11 +108,15 @@ class PackPlan:
     def shard(self, number: int) -> PackedShardPlan:
         """Say what a shard is made of."""
         first, stop = self.shards[number], self.shards[number + 1]
-        groups = tuple(
-            self._takes(int(start), int(end))
-            for start, end in zip(self.groups[first:stop], self.groups[first + 1 : stop + 1], strict=True)
+        spans = list(
+            zip(self.groups[first:stop].tolist(), self.groups[first + 1 : stop + 1].tolist(), strict=True)
         )
-        return PackedShardPlan(number, groups)
+        groups = tuple(self._takes(start, end) for start, end in spans)
+        return PackedShardPlan(number, groups, tuple(self._size(start, end) for start, end in spans))
+
+    def _size(self, start: int, end: int) -> float:
+        chosen = self.chosen[start:end]
+        return float((self.source.bytes[chosen] / self.source.rows[chosen]).sum())
 
     def _takes(self, start: int, end: int) -> tuple[Take, ...]:
         chosen, rows = self.chosen[start:end], self.rows[start:end]

@@ -14,7 +14,8 @@ import base64
 import hashlib
 import io
 import tempfile
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -43,6 +44,7 @@ CONDITIONS = ("soft", "latent")
 
 _FACTS_KEY = b"uss_ray.packed_shard"
 WEIGHT_FLOOR = 1e-6
+_HELD_BYTES = 256 << 20  # a shard of the default size at once
 _FOOTER_SCHEMA = pa.schema([pa.field("shard", pa.int32(), False), pa.field("footer", pa.binary(), False)])
 _MEANS_SCHEMA = pa.schema(
     [
@@ -145,8 +147,7 @@ def write_packed_shard(source: AnchorShards, plan: PackedShardPlan, *, pack: Sto
                 use_dictionary=["clip_id"],
                 write_statistics=["class_index"],
             ) as writer:
-                for number, takes in enumerate(plan.groups):
-                    group = pa.concat_tables([source.take(take) for take in takes]).combine_chunks()
+                for number, group in enumerate(_groups(source, plan)):
                     writer.write_table(group, row_group_size=len(group))
                     catalogues.append(_catalogue(group, shard=plan.number, number=number))
                     samples.update(group["samples"].to_pylist())
@@ -259,6 +260,14 @@ def read_pack_manifest(pack: Store) -> PackManifest:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise DataError(str(place), expected="a pack", found=f"{where}: {first['msg']}") from error
+
+
+def _groups(source: AnchorShards, plan: PackedShardPlan) -> Iterator[pa.Table]:
+    """Read the row groups of a shard, a stretch of them at once: their anchors lie in source files in any order."""
+    for groups in plan.stretches(_HELD_BYTES):
+        tables = deque(source.take([take for takes in groups for take in takes]))
+        for takes in groups:
+            yield pa.concat_tables([tables.popleft() for _ in takes]).combine_chunks()
 
 
 class _ConditionSums:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from uss_ray.anchors.audio import decode_flac
 from uss_ray.anchors.catalogue import AnchorCatalogue
+from uss_ray.anchors.footers import FooterCache
 from uss_ray.anchors.packed import (
     CATALOGUE_NAME,
     FOOTERS_NAME,
@@ -32,7 +33,7 @@ from uss_ray.errors import DataError
 from uss_ray.store.store import Location, Store
 
 _COLUMNS = ("clip_id", "class_index", "score", "samples", "soft", "latent", AUDIO_COLUMN)
-_FOOTER_GROUPS_KEPT = 512  # a footer takes about 13 kB for each row group of its shard once it is decoded
+_FOOTER_GROUPS_KEPT = 512  # the others are in memory too, encoded
 _READERS = 8
 _FOOTER_CODEC = "zstd"  # columns of one row group are described like those of the next: a twelfth remains
 
@@ -78,7 +79,7 @@ class PackedAnchors:
         self._cache_bytes = cache_bytes
         self._groups: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
         self._held = 0
-        self._footers: OrderedDict[int, pq.FileMetaData] = OrderedDict()
+        self._footers: FooterCache[int] = FooterCache(_FOOTER_GROUPS_KEPT)
         # One thread, for memory that eight have freed stays with each of them.
         self._footer_pool = ThreadPoolExecutor(1, thread_name_prefix="footers")
         self._lock = threading.Lock()
@@ -200,13 +201,8 @@ class PackedAnchors:
             size, packed = self._encoded_footers[shard]
             encoded = pa.decompress(packed, decompressed_size=size, codec=_FOOTER_CODEC)
             with parquet_of(f"{self.root / FOOTERS_NAME}, shard {shard}"):
-                known = self._footers[shard] = pq.read_metadata(pa.BufferReader(encoded))
-            while (
-                len(self._footers) > 1
-                and sum(footer.num_row_groups for footer in self._footers.values()) > _FOOTER_GROUPS_KEPT
-            ):
-                self._footers.popitem(last=False)
-        self._footers.move_to_end(shard)
+                known = pq.read_metadata(pa.BufferReader(encoded))
+            self._footers.add(shard, known)
         return known
 
     @cached_property

@@ -7,16 +7,19 @@ pass over that class alone. What lies in memory is one row group a class, still 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from uss_ray.anchors.anchor import Anchor
+from uss_ray.anchors.footers import FooterCache
 from uss_ray.anchors.manifest import MANIFEST_NAME, MiningManifest, read_manifest
 from uss_ray.anchors.pack_plan import SourceGroups, Take
 from uss_ray.anchors.schema import ANCHOR_SCHEMA, ANCHOR_VERSION, VERSION_KEY, read_anchors
@@ -26,16 +29,7 @@ from uss_ray.errors import DataError
 from uss_ray.store.faults import wording
 from uss_ray.store.store import Location, Store
 
-_FOOTER_BYTES = 256 << 20
-
-
-@dataclass(frozen=True)
-class _Group:
-    """A row group: anchors of one class in one shard."""
-
-    shard: Store
-    number: int
-    rows: int
+_FOOTER_GROUPS_KEPT = 16_384  # about 220 MB; without its footer a row group takes two requests
 
 
 class AnchorShards:
@@ -56,8 +50,8 @@ class AnchorShards:
     def __init__(self, root: Location | Store) -> None:
         self.root = Store.of(root, DataError)
         self.manifest: MiningManifest | None = None
-        self._groups: dict[Store, dict[int, list[_Group]]] = {}
-        self._footers: OrderedDict[Store, pq.FileMetaData] = OrderedDict()
+        self._groups: dict[Store, NDArray[np.int64]] = {}
+        self._footers: FooterCache[Store] = FooterCache(_FOOTER_GROUPS_KEPT)
         self._counts: dict[Store, Counter[int]]
         if (self.root / MANIFEST_NAME).exists():
             self.manifest = read_manifest(self.root)
@@ -66,12 +60,7 @@ class AnchorShards:
             found = [place for place in (self.root / ANCHOR_FOLDER).list() if place.name.endswith(".parquet")]
             if not found:
                 raise DataError(str(self.root), expected=f"shards ({ANCHOR_FOLDER}/*.parquet)", found="none")
-            self._counts = {
-                shard: Counter(
-                    {index: sum(g.rows for g in groups) for index, groups in self._read_groups(shard).items()}
-                )
-                for shard in found
-            }
+            self._counts = {shard: _counts_of(self._read_groups(shard)) for shard in found}
 
     @property
     def counts(self) -> dict[int, int]:
@@ -96,7 +85,8 @@ class AnchorShards:
         for shard, counts in self._counts.items():
             if counts.total() > 0:
                 with shard.open() as file:
-                    yield self._opened(file, shard=shard).read(columns=list(names), use_threads=False)
+                    parquet = self._opened(file, shard=shard, is_last_look=True)
+                    yield parquet.read(columns=list(names), use_threads=False)
 
     def iter_class(self, class_index: int, *, seed: int | None = None) -> Iterator[Anchor]:
         """Pass once over the anchors of a class; nothing of other classes is read.
@@ -119,10 +109,14 @@ class AnchorShards:
         shards = [shard for shard, counts in self._counts.items() if counts[class_index] > 0]
         if not shards:
             raise DataError(str(self.root), expected=f"anchors of class {class_index}", found="none")
-        groups = [group for shard in shards for group in self._read_groups(shard).get(class_index, [])]
+        groups = [
+            (shard, number)
+            for shard in shards
+            for number in np.flatnonzero(self._read_groups(shard)[:, 0] == class_index).tolist()
+        ]
         generator = None if seed is None else _generator(seed, class_index)
         for place in _order(len(groups), generator):
-            table = self._read_group(groups[place])
+            table = self._read_group(*groups[place])
             for row in _order(len(table), generator):
                 yield from read_anchors(table.slice(row, 1))
 
@@ -167,26 +161,42 @@ class AnchorShards:
         DataError
             If a shard is damaged, or its row groups are not of one class each.
         """
-        found: list[tuple[int, int, int, int, int]] = []
+        found = [np.zeros((0, 5), np.int64)]
         for place, shard in enumerate(self._shards):
             if self._counts[shard].total() == 0:
                 continue
             with shard.open() as file:
-                metadata = self._opened(file, shard=shard).metadata
-            for index, groups in _groups_of(metadata, shard=shard).items():
-                found += [
-                    (place, g.number, index, g.rows, metadata.row_group(g.number).total_byte_size)
-                    for g in groups
-                ]
-        shards, numbers, indexes, rows, sizes = np.array(sorted(found), np.int64).reshape(-1, 5).T
-        return SourceGroups(shards, numbers, indexes, rows, sizes)
+                metadata = self._opened(file, shard=shard, is_last_look=True).metadata
+            groups = _groups_of(metadata, shard=shard)
+            numbers = np.arange(len(groups))
+            found.append(np.column_stack([np.full(len(groups), place), numbers, groups]))
+        return SourceGroups(*np.concatenate(found).T)
 
-    def take(self, part: Take) -> pa.Table:
-        """Read consecutive anchors of a row group that `row_groups` told of."""
-        group = _Group(self._shards[part.shard], part.number, part.stop)
-        return self._read_group(group).slice(part.first, part.stop - part.first)
+    def take(self, parts: Sequence[Take]) -> list[pa.Table]:
+        """Read consecutive anchors of row groups that `row_groups` told of.
 
-    @property
+        Parameters
+        ----------
+        parts : sequence of Take
+            Each file of them is opened once, each row group of it read once; all that is read is held at once.
+
+        Returns
+        -------
+        list of pyarrow.Table
+            One a part, in their order.
+        """
+        found: dict[Take, pa.Table] = {}
+        ordered = sorted(set(parts), key=lambda part: (part.shard, part.number, part.first))
+        for place, wanted in groupby(ordered, key=lambda part: part.shard):
+            shard = self._shards[place]
+            with shard.open() as file:
+                parquet = self._opened(file, shard=shard, is_last_look=True)
+                for number, takes in groupby(wanted, key=lambda part: part.number):
+                    table = _row_group(parquet, number, shard=shard)
+                    found |= {part: table.slice(part.first, part.stop - part.first) for part in takes}
+        return [found[part] for part in parts]
+
+    @cached_property
     def _shards(self) -> list[Store]:
         return sorted(self._counts, key=lambda shard: shard.name)
 
@@ -195,29 +205,28 @@ class AnchorShards:
         while True:
             yield from self.iter_class(class_index, seed=int(generator.integers(1 << 62)))
 
-    def _read_groups(self, shard: Store) -> dict[int, list[_Group]]:
+    def _read_groups(self, shard: Store) -> NDArray[np.int64]:
         if shard not in self._groups:
             with shard.open() as file:
                 self._groups[shard] = _groups_of(self._opened(file, shard=shard).metadata, shard=shard)
         return self._groups[shard]
 
-    def _read_group(self, group: _Group) -> pa.Table:
-        with group.shard.open() as file:
-            parquet = self._opened(file, shard=group.shard)
-            with _reading(group.shard, expected="a whole shard"):
-                return parquet.read_row_group(group.number, use_threads=False)
+    def _read_group(self, shard: Store, number: int) -> pa.Table:
+        with shard.open() as file:
+            return _row_group(self._opened(file, shard=shard), number, shard=shard)
 
-    def _opened(self, file: object, *, shard: Store) -> pq.ParquetFile:
-        """Open a shard with the footer of last time: in a large set it outweighs a row group."""
+    def _opened(self, file: object, *, shard: Store, is_last_look: bool = False) -> pq.ParquetFile:
+        """Open a shard with the footer of last time: in a large set it outweighs a row group.
+
+        Who goes through all shards looks at each once: to keep its footer would only drive out others.
+        """
         known = self._footers.get(shard)
         with _reading(shard, expected="a Parquet file"):
             parquet = pq.ParquetFile(file, metadata=known, pre_buffer=True)
         if known is None:
             _check_schema(parquet.schema_arrow, shard=shard)
-            self._footers[shard] = parquet.metadata
-        self._footers.move_to_end(shard)
-        while sum(footer.serialized_size for footer in self._footers.values()) > _FOOTER_BYTES:
-            self._footers.popitem(last=False)
+            if not is_last_look:
+                self._footers.add(shard, parquet.metadata)
         return parquet
 
 
@@ -240,9 +249,15 @@ def _check_schema(schema: pa.Schema, *, shard: Store) -> None:
         raise DataError(str(shard), expected="the columns of ANCHOR_SCHEMA", found=", ".join(schema.names))
 
 
-def _groups_of(metadata: pq.FileMetaData, *, shard: Store) -> dict[int, list[_Group]]:
+def _row_group(parquet: pq.ParquetFile, number: int, *, shard: Store) -> pa.Table:
+    with _reading(shard, expected="a whole shard"):
+        return parquet.read_row_group(number, use_threads=False)
+
+
+def _groups_of(metadata: pq.FileMetaData, *, shard: Store) -> NDArray[np.int64]:
+    """Tell of each row group its class, its anchors and their size, (groups, 3)."""
     column = ANCHOR_SCHEMA.names.index("class_index")
-    groups: dict[int, list[_Group]] = {}
+    groups = np.zeros((metadata.num_row_groups, 3), np.int64)
     for number in range(metadata.num_row_groups):
         meta = metadata.row_group(number)
         # Parquet numbers leaf columns; the lists, which have leaves of their own, all come after this one.
@@ -251,8 +266,15 @@ def _groups_of(metadata: pq.FileMetaData, *, shard: Store) -> dict[int, list[_Gr
             raise DataError(
                 str(shard), expected="row groups of one class each", found=f"others, group {number}"
             )
-        groups.setdefault(int(statistics.min), []).append(_Group(shard, number, meta.num_rows))
+        groups[number] = int(statistics.min), meta.num_rows, meta.total_byte_size
     return groups
+
+
+def _counts_of(groups: NDArray[np.int64]) -> Counter[int]:
+    counts: Counter[int] = Counter()
+    for index, rows in groups[:, :2].tolist():
+        counts[index] += rows
+    return counts
 
 
 def _generator(seed: int, class_index: int) -> np.random.Generator:

@@ -75,3 +75,14 @@ def test_the_seed_shuffles_within_a_class(source):
 
 def test_nothing_gives_no_shards():
     assert len(plan_pack(groups_of([]), seed=0, shard_bytes=100)) == 0
+
+
+def test_row_groups_are_cut_into_stretches_of_a_size(source):
+    shard = plan_pack(source, seed=0, shard_bytes=1 << 30).shard(0)
+    assert shard.sizes == tuple(100 * sum(take.stop - take.first for take in group) for group in shard.groups)
+    for most, longest in ((1, 1), (3200, 5), (1 << 30, len(shard.groups))):
+        stretches = list(shard.stretches(most))
+        assert tuple(group for groups in stretches for group in groups) == shard.groups
+        assert max(map(len, stretches)) <= longest
+        of = dict(zip(shard.groups, shard.sizes, strict=True))
+        assert all(len(groups) == 1 or sum(of[group] for group in groups) <= most for groups in stretches)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.synthetic_set import LABELS, SyntheticSet
 from tests.unit.anchors.conftest import MakeAnchor, manifest_of
+from uss_ray.anchors import packed
 from uss_ray.anchors.manifest import write_manifest
 from uss_ray.anchors.pack_plan import plan_pack
 from uss_ray.anchors.packed import (
@@ -83,6 +84,27 @@ def test_whatever_was_written_first_the_bytes_are_the_same(
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "other" / file).read_bytes()
     assert read_pack_manifest(one).data_sha256 == read_pack_manifest(other).data_sha256
+
+
+def test_a_packed_shard_opens_each_file_once_and_holds_what_is_set(
+    synthetic_set: SyntheticSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = AnchorShards(synthetic_set.anchors)
+    plan = plan_pack(source.row_groups(), seed=0, shard_bytes=200_000).shard(1)
+    opened, real = [], Store.open
+
+    def watched(place):
+        opened.append(place.name)
+        return real(place)
+
+    monkeypatch.setattr(Store, "open", watched)
+    once = write_packed_shard(source, plan, pack=Store(tmp_path / "once", error=OutputError))
+    assert sorted(opened) == ["a.parquet", "b.parquet"]
+    opened.clear()
+    monkeypatch.setattr(packed, "_HELD_BYTES", 1)
+    by_group = write_packed_shard(source, plan, pack=Store(tmp_path / "by-group", error=OutputError))
+    assert len(opened) > len(plan.groups) > 2
+    assert once == by_group
 
 
 def test_class_means_are_weighted_by_score(synthetic_set: SyntheticSet) -> None:

@@ -4,13 +4,29 @@ from collections import Counter
 from itertools import islice
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.unit.anchors.conftest import fill, manifest_of
+from uss_ray.anchors import stream
 from uss_ray.anchors.manifest import write_manifest
+from uss_ray.anchors.pack_plan import Take
 from uss_ray.anchors.stream import AnchorShards
 from uss_ray.errors import DataError
 from uss_ray.store.store import Store
+
+
+def watch_opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note each file that is opened from here on."""
+    opened: list[str] = []
+    real = Store.open
+
+    def watched(place):
+        opened.append(str(place))
+        return real(place)
+
+    monkeypatch.setattr(Store, "open", watched)
+    return opened
 
 
 @pytest.mark.parametrize("has_manifest", [True, False])
@@ -30,14 +46,7 @@ def test_a_class_is_read_without_the_others(root: str, make_anchor, monkeypatch:
     shards = fill(root, make_anchor)
     write_manifest(manifest_of(shards), root)
     reader = AnchorShards(root)
-    opened: list[str] = []
-    real = Store.open
-
-    def watched(place):
-        opened.append(str(place))
-        return real(place)
-
-    monkeypatch.setattr(Store, "open", watched)
+    opened = watch_opened(monkeypatch)
     assert [anchor.waveform.size for anchor in reader.iter_class(7)] == [4000]
     assert {name.rsplit("/", 1)[1] for name in opened} == {"a.parquet"}
     assert len(opened) == 2
@@ -87,3 +96,68 @@ def test_a_folder_without_shards_is_named(tmp_path: Path) -> None:
     (tmp_path / "anchors").mkdir()
     with pytest.raises(DataError, match=r"expected shards \(anchors/\*\.parquet\), found none"):
         AnchorShards(tmp_path)
+
+
+def test_who_looks_at_each_shard_once_keeps_no_footer(
+    root: str, make_anchor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_manifest(manifest_of(fill(root, make_anchor)), root)
+    reader, opened = AnchorShards(root), watch_opened(monkeypatch)
+    groups = reader.row_groups()
+    assert groups.class_indexes.tolist() == [3, 3, 7, 3, 9]
+    assert groups.rows.tolist() == [16, 4, 1, 2, 3]
+    assert sum(map(len, reader.columns(["class_index"]))) == 26
+    assert len(opened) == 4
+    assert len(reader._footers) == 0
+
+
+def test_footers_of_no_more_row_groups_than_set_stay(
+    root: str, make_anchor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decoded footer takes fifteen times the bytes it has in its file: row groups are counted."""
+    write_manifest(manifest_of(fill(root, make_anchor)), root)
+    monkeypatch.setattr(stream, "_FOOTER_GROUPS_KEPT", 4)
+    reader = AnchorShards(root)
+    assert len({anchor.clip_id for anchor in reader.iter_class(3, seed=0)}) == 22
+    assert (len(reader._footers), reader._footers.row_groups) in ((1, 3), (1, 2))
+
+
+def test_what_is_taken_at_once_opens_each_file_and_reads_each_group_once(
+    root: str, make_anchor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_manifest(manifest_of(fill(root, make_anchor)), root)
+    reader = AnchorShards(root)
+    parts = [Take(1, 1, 0, 2), Take(0, 0, 9, 16), Take(1, 0, 0, 2), Take(0, 2, 0, 1), Take(0, 0, 0, 9)]
+    opened, read = watch_opened(monkeypatch), []
+    real = pq.ParquetFile.read_row_group
+
+    def watched(parquet, number, **more):
+        read.append(number)
+        return real(parquet, number, **more)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", watched)
+    tables = reader.take(parts)
+    assert [table["clip_id"].to_pylist() for table in tables] == [
+        ["clip030", "clip032"],
+        [f"clip{n:03d}" for n in range(9, 16)],
+        ["clip031", "clip033"],
+        ["clip050"],
+        [f"clip{n:03d}" for n in range(9)],
+    ]
+    assert [name.rsplit("/", 1)[1] for name in opened] == ["a.parquet", "b.parquet"]
+    assert read == [0, 2, 0, 1]
+
+
+def test_the_order_of_shards_is_found_once(root: str, make_anchor, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_manifest(manifest_of(fill(root, make_anchor)), root)
+    reader = AnchorShards(root)
+    asked, real = [], Store.name.fget
+
+    def watched(place):
+        asked.append(str(place))
+        return real(place)
+
+    monkeypatch.setattr(Store, "name", property(watched))
+    for _ in range(3):
+        reader.take([Take(0, 0, 0, 1)])
+    assert len(asked) == 2
