@@ -38,8 +38,13 @@ class WithoutClasses:
         writer = csv.writer(text, lineterminator="\n")
         for clip in self.kept:
             labels = ",".join(vocabulary.classes.ids[index] for index in clip.class_indexes)
-            writer.writerow((clip.clip_id, f"{clip.start_seconds:g}", f"{clip.end_seconds:g}", labels))
+            writer.writerow((clip.clip_id, _digits(clip.start_seconds), _digits(clip.end_seconds), labels))
         return text.getvalue().encode()
+
+
+def _digits(seconds: float) -> str:
+    """Write a time with all the digits that it takes to read the same one again."""
+    return repr(float(seconds)).removesuffix(".0")
 
 
 def read_class_list(location: Location | Store, *, vocabulary: Vocabulary) -> frozenset[str]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from uss_ray.datasets.held_out import read_class_list, without_classes
-from uss_ray.datasets.segments import read_segments
+from uss_ray.datasets.held_out import WithoutClasses, read_class_list, without_classes
+from uss_ray.datasets.segments import ClipRecord, read_segments
 from uss_ray.errors import DataError
 from uss_ray.ontology.vocabulary import Vocabulary
 
@@ -40,6 +40,22 @@ def test_a_class_goes_with_all_that_lies_below_it(
     (tmp_path / "left.csv").write_bytes(left.to_csv(vocabulary))
     index = {class_id: place for place, class_id in enumerate(vocabulary.classes.ids)}
     assert read_segments(tmp_path / "left.csv", class_index=index) == list(left.kept)
+
+
+def test_times_are_written_as_they_are_read_again(vocabulary: Vocabulary, tmp_path: Path) -> None:
+    times = (
+        (0.0, 10.0),
+        (1234.567, 1244.567),
+        (1234567.0, 1234577.0),
+        (100000.5, 100010.25),
+        (0.1, 1 / 3 + 7),
+    )
+    kept = tuple(ClipRecord("one", start, end, (0,)) for start, end in times)
+    text = WithoutClasses(kept, 0, ()).to_csv(vocabulary)
+    assert text.splitlines()[0].startswith(b"one,0,10,")
+    (tmp_path / "left.csv").write_bytes(text)
+    index = {class_id: place for place, class_id in enumerate(vocabulary.classes.ids)}
+    assert read_segments(tmp_path / "left.csv", class_index=index) == list(kept)
 
 
 def test_classes_that_lose_all_clips_with_it_are_told(segments: Path, vocabulary: Vocabulary) -> None:

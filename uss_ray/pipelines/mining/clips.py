@@ -48,6 +48,7 @@ NO_ROW = -1
 _ROWS_PER_TABLE = 64
 _BYTES_PER_TABLE = 4 << 20
 _ASKED_AT_ONCE = 16
+_NAMED_SECONDS = 0.0011  # an excerpt is named to the millisecond
 
 Rows = NDArray[np.int32]
 Claim = Callable[[Rows], NDArray[np.bool_]]
@@ -121,6 +122,16 @@ def excerpt_id(table: SegmentTable, row: int) -> str:
     if len(table.rows_of(clip_id)) == 1:
         return clip_id
     return f"{clip_id}_{table.start_seconds[row]:.3f}"
+
+
+def shared_names(table: SegmentTable) -> list[str]:
+    """List the names that several clips of a table would give their anchors: excerpts that begin together."""
+    starts, ids = table.start_seconds, table.clip_ids
+    near = np.flatnonzero((ids[1:] == ids[:-1]) & (np.diff(starts) < _NAMED_SECONDS))
+    names = [excerpt_id(table, row) for row in near.tolist()]
+    return [
+        name for row, name in zip(near.tolist(), names, strict=True) if name == excerpt_id(table, row + 1)
+    ]
 
 
 def clip_tables(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
 from functools import partial
 
@@ -14,10 +15,13 @@ from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.errors import DataError
 from uss_ray.models.specifications import ClassListId
 from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.pipelines.mining.clips import shared_names
 from uss_ray.pipelines.mining.request import MiningRequest
 from uss_ray.results.index.table import RunFacts
 from uss_ray.store.store import Store
 from uss_ray.weights.folder import Weights
+
+logger = logging.getLogger(__name__)
 
 
 def check_labels(request: MiningRequest) -> None:
@@ -50,6 +54,14 @@ def load_labels(request: MiningRequest, vocabulary: Vocabulary) -> tuple[Segment
         table.label_indexes,
     ):
         digest.update(np.ascontiguousarray(array).tobytes())
+    shared = shared_names(table)
+    if shared:
+        logger.warning(
+            "%s: excerpts of one recording that begin within a millisecond give their anchors one name, here and in %d "
+            "more places; nobody can tell these anchors apart",
+            shared[0],
+            len(shared) - 1,
+        )
     return table, digest.hexdigest()
 
 

@@ -17,6 +17,7 @@ from uss_ray.pipelines.mining.clips import (
     container_tags,
     excerpt_id,
     selected_clips,
+    shared_names,
 )
 from uss_ray.pipelines.mining.ledger import MiningLedger
 from uss_ray.pipelines.runtime.options import JobOptions
@@ -103,6 +104,20 @@ def test_excerpts_of_one_recording_have_names_of_their_own(table):
         ("b_0.000", "recording"),
         ("b_30.000", "recording"),
     ]
+
+
+def test_names_that_several_excerpts_share_are_found():
+    spans = [
+        ("a", 0, 10),
+        ("a", 0.0004, 10),
+        ("b", 5, 6),
+        ("b", 5, 7),
+        ("c", 1, 2),
+        ("c", 1.001, 2),
+        ("d", 1, 2),
+    ]
+    table = SegmentTable.from_records(ClipRecord(name, start, end, (1,)) for name, start, end in spans)
+    assert shared_names(table) == ["a_0.000", "b_5.000"]
 
 
 def test_what_is_not_wanted_is_not_read_and_nothing_comes_twice(table):

@@ -46,6 +46,14 @@ def test_labels_that_are_missing_are_named_before_any_work(make_request, tmp_pat
         check_labels(make_request(segments=(str(tmp_path / "a.csv"), str(tmp_path / "none.csv"))))
 
 
+def test_excerpts_that_share_a_name_are_told_of(make_request, vocabulary, tmp_path, caplog) -> None:
+    (tmp_path / "b.csv").write_text(f'one, 5, 10, "{DOG}"\none, 5.0001, 11, "{RAIN}"\n')
+    load_labels(make_request(), vocabulary)
+    assert not caplog.records
+    load_labels(make_request(segments=(str(tmp_path / "a.csv"), str(tmp_path / "b.csv"))), vocabulary)
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["one_5.000"]
+
+
 def test_the_digest_of_labels_is_of_what_they_say_not_of_how(make_request, vocabulary, tmp_path) -> None:
     table, sha256 = load_labels(make_request(), vocabulary)
     assert len(table) == 2
