@@ -15,7 +15,13 @@ from uss_ray.anchors.anchor import Anchor, Reason, Reject
 from uss_ray.audio.level import dbfs, rms
 from uss_ray.audio.pcm import to_int16
 from uss_ray.mining.detection import Detection
-from uss_ray.mining.positions import AnchorGrid, mined_starts, outside_starts, random_starts
+from uss_ray.mining.positions import (
+    AnchorGrid,
+    mean_probability,
+    mined_starts,
+    outside_starts,
+    random_starts,
+)
 from uss_ray.mining.purity import measure_purity
 from uss_ray.mining.settings import MiningSettings
 
@@ -86,7 +92,7 @@ class AnchorMiner:
                     class_index=class_index,
                     start_sample=start,
                     sample_rate=self.sample_rate,
-                    score=float(frames[:, class_index].mean(dtype=np.float64)),
+                    score=mean_probability(frames[:, class_index]),
                     purity=purity.value,
                     intruder_index=purity.intruder_index,
                     level_db=dbfs(rms(cut)),
@@ -113,7 +119,13 @@ class AnchorMiner:
                 count=count,
                 seed=self.settings.seed,
             )
-        return mined_starts(probs, grid=grid, count=count, min_share=self.settings.min_share)
+        return mined_starts(
+            probs,
+            grid=grid,
+            count=count,
+            min_share=self.settings.min_share,
+            min_probability=self.settings.min_probability,
+        )
 
     def _judged(self, anchor: Anchor) -> Anchor | Reject:
         settings, quietest_db = self.settings, self.settings.silence.anchor_rejected_below_rms_dbfs

@@ -65,9 +65,18 @@ class AnchorGrid:
 
 
 def mined_starts(
-    framewise_probs: np.ndarray, *, grid: AnchorGrid, count: int = 1, min_share: float = 0.0
+    framewise_probs: np.ndarray,
+    *,
+    grid: AnchorGrid,
+    count: int = 1,
+    min_share: float = 0.0,
+    min_probability: float = 0.0,
 ) -> list[int]:
     """Find where one class is most probable.
+
+    The rule of the paper goes first. It repeats the frames at the borders of a clip, so that the place it takes there
+    may have too low a mean probability, and the score that further places are compared with may be too high: what is
+    missing then is taken by the mean over the frames of a place alone.
 
     Parameters
     ----------
@@ -76,6 +85,8 @@ def mined_starts(
     grid : AnchorGrid
     count, min_share
         See `scoring.pick_positions`.
+    min_probability : float, default=0
+        Least mean over the frames of a place.
 
     Returns
     -------
@@ -84,7 +95,28 @@ def mined_starts(
     """
     scores = score_anchor_positions(framewise_probs[: grid.clip_frames], segment_frames=grid.segment_frames)
     picked = pick_positions(scores, segment_frames=grid.segment_frames, count=count, min_share=min_share)
-    return [grid.start_of(centre) for centre, _ in picked]
+    centres = [centre for centre, _ in picked]
+
+    def is_probable(centre: int) -> bool:
+        return mean_probability(framewise_probs[grid.frames_of(grid.start_of(centre))]) >= min_probability
+
+    kept = [centre for centre in centres if is_probable(centre)]
+    more: list[int] = []
+    if len(kept) < count:
+        half = grid.half_frames
+        inner = scores[half : len(scores) - half]  # windows without a repeated frame
+        for centre in (half + np.argsort(-inner, kind="stable")).tolist():
+            taken = [*kept, *more]
+            if len(taken) == count or (taken and scores[centre] < min_share * scores[taken[0]]):
+                break
+            if all(abs(centre - other) >= 2 * half for other in taken) and is_probable(centre):
+                more.append(centre)
+    return [grid.start_of(centre) for centre in ([*kept, *more] if more else centres)]
+
+
+def mean_probability(framewise_probs: np.ndarray) -> float:
+    """Give the mean over the frames of a place: the score of an anchor."""
+    return float(framewise_probs.mean(dtype=np.float64))
 
 
 def random_starts(

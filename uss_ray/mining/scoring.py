@@ -56,7 +56,7 @@ def pick_positions(
     Parameters
     ----------
     scores : ndarray of shape (clip_frames,)
-        From `score_anchor_positions`.
+        From `score_anchor_positions`; at its borders, of windows with repeated frames.
     segment_frames : int
         Odd; a segment lasts one hop less.
     count : int, default=1

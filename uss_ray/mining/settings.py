@@ -25,9 +25,10 @@ class MiningSettings(Settings):
 
     mode: Mode = Field(
         default="paper",
-        description="paper: where the mean detector probability of the class is largest. random: anywhere in the clip "
-        "with the same chance, drawn from seed, clip id and class, so that order and sharding change nothing. outside: "
-        "drawn likewise, but beside the place where the class is most probable; needs min_probability 0.",
+        description="paper: where the mean detector probability of the class is largest, the frames at the borders of "
+        "the clip being repeated outwards; where that place is below min_probability, the best that is not. random: "
+        "anywhere in the clip with the same chance, drawn from seed, clip id and class, so that order and sharding "
+        "change nothing. outside: drawn likewise, but beside the place that paper takes; needs min_probability 0.",
     )
     anchor_seconds: float = Field(default=2.0, gt=0.0, description="Length of an anchor.")
     clip_seconds: float = Field(

@@ -66,6 +66,17 @@ def test_every_reject_has_its_reason(settings: MiningSettings, reason: str) -> N
     assert reject.found
 
 
+def test_a_label_has_an_anchor_where_a_place_is_probable_enough() -> None:
+    """Ten frames at the border of a clip score best, for they are repeated; what lies there is no anchor."""
+    found = detection(c1=(0, 10, 0.9), c2=(500, 601, 0.4))
+    found.framewise_probs[500:601, 1] = 0.4
+    [anchor] = mine(MiningSettings(), found, [1])
+    assert isinstance(anchor, Anchor)
+    assert anchor.score == pytest.approx(0.4 * 101 / 201, abs=0.01)
+    [reject] = mine(MiningSettings(min_probability=0.5), found, [1])
+    assert (reject.reason, reject.start_sample) == ("improbable", 0)
+
+
 def test_the_published_settings_reject_neither_silence_nor_doubt() -> None:
     [anchor] = mine(MiningSettings.published(), detection(), [3], np.zeros(10 * RATE, np.float32))
     assert isinstance(anchor, Anchor)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from uss_ray.mining.positions import AnchorGrid, mined_starts, outside_starts, random_starts
+from uss_ray.mining.scoring import pick_positions, score_anchor_positions
 
 RATE = 32_000
 GRID = AnchorGrid(clip_samples=10 * RATE, anchor_samples=2 * RATE, hop_samples=320)
@@ -45,6 +46,46 @@ def test_an_event_is_found_to_the_frame(event: tuple[int, int]) -> None:
     assert start <= event[0] * 320
     assert start + 2 * RATE >= (event[1] - 1) * 320
     assert start == slow_start(probs)
+
+
+def border_probs() -> np.ndarray:
+    """0.9 in the first 0.1 s, which the border rule makes the best score of all, and 0.4 for a second in the middle."""
+    probs = np.zeros(1001, np.float32)
+    probs[:10], probs[500:601] = 0.9, 0.4
+    return probs
+
+
+def test_a_place_below_the_least_probability_gives_way_to_the_best_that_is_not() -> None:
+    probs = border_probs()
+    assert mined_starts(probs, grid=GRID) == [0]
+    [start] = mined_starts(probs, grid=GRID, min_probability=0.1)
+    assert probs[GRID.frames_of(start)].mean() == pytest.approx(0.4 * 101 / 201)
+    assert mined_starts(probs, grid=GRID, min_probability=0.3) == [
+        0
+    ]  # none is: what the rule took is told of
+
+
+def test_further_places_are_compared_with_what_the_first_one_has() -> None:
+    probs = np.zeros(1001, np.float32)
+    probs[:60], probs[500:701] = 0.9, 0.2  # 0.72 by the border rule, 0.27 in the first two seconds
+    assert mined_starts(probs, grid=GRID, count=3, min_share=0.5) == [0, 500 * 320]
+    assert mined_starts(probs, grid=GRID, count=3, min_share=0.8) == [0]
+    assert mined_starts(probs, grid=GRID, count=3, min_share=0.5, min_probability=0.25) == [0]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("seed", range(6))
+def test_places_that_pass_stay_what_the_rule_of_the_paper_takes(seed: int, count: int) -> None:
+    probs = smooth_probs(seed)
+    scores = score_anchor_positions(probs, segment_frames=201)
+    rule = [
+        (centre - 100) * 320
+        for centre, _ in pick_positions(scores, segment_frames=201, count=count, min_share=0.5)
+    ]
+    passing = [start for start in rule if probs[GRID.frames_of(start)].mean(dtype=np.float64) >= 0.45]
+    found = mined_starts(probs, grid=GRID, count=count, min_share=0.5, min_probability=0.45)
+    assert [start for start in found if start in passing] == passing
+    assert found == rule or all(probs[GRID.frames_of(s)].mean(dtype=np.float64) >= 0.45 for s in found)
 
 
 def published_program() -> ModuleType:
