@@ -90,7 +90,7 @@ def render(
         is_texture = item.texture is not None and number == len(others) - 1
         below, above = TEXTURE_DB if is_texture else (-settings.snr_range_db, settings.snr_range_db)
         offset_db = below + (above - below) * generator.random()
-        gain = matching_gain(first, other) if settings.levels == "matched" else scale
+        gain = matching_gain(first, other, scale=scale) if settings.levels == "matched" else scale
         mixture += other * np.float32(gain * 10.0 ** (offset_db / 20.0))
     wanted = np.zeros_like(target) if item.is_absent else target
     return RenderedItem(mixture=mixture, target=wanted)

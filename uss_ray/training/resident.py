@@ -232,7 +232,9 @@ class ResidentSeparatorTask(SeparatorTask):
             rms = target.square().mean(dim=1, keepdim=True).sqrt().clamp(min=LOWEST_RMS)
             scale = 10.0 ** (levels_db / 20.0) / rms
         target, first = target * scale, first * scale
-        gains = _matching_gains(first[:, None], sources) if settings.levels == "matched" else scale[:, None]
+        gains = scale[:, None]
+        if settings.levels == "matched":
+            gains = _matching_gains(first[:, None], sources, scale=gains)
         dice = torch.rand(*rows.shape, 1, device=device)
         below, above = TEXTURE_DB
         texture_db = below + (above - below) * dice
@@ -311,11 +313,13 @@ class ResidentTaggerTask(TaggerTask):
         return sound + gains * other, torch.maximum(labels, chosen * labels[order])
 
 
-def _matching_gains(targets: Tensor, others: Tensor) -> Tensor:
+def _matching_gains(targets: Tensor, others: Tensor, *, scale: float | Tensor = 1.0) -> Tensor:
     """Give the factors that bring others to the energy of targets, over the last axis; see `mixtures.matching_gain`."""
     energies = (each.square().sum(dim=-1, keepdim=True) for each in (targets, others))
     wanted, there = energies
-    return (wanted / there.clamp(min=ENERGY_FLOOR)).sqrt().clamp(*GAIN_RANGE)
+    gains = (wanted / there.clamp(min=ENERGY_FLOOR)).sqrt()
+    lowest, highest = (torch.as_tensor(limit * scale, device=gains.device) for limit in GAIN_RANGE)
+    return gains.clamp(lowest, highest)
 
 
 def _soft(anchor: Anchor) -> NDArray[np.float32]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,30 @@ def test_target_and_partner_have_one_energy_within_the_levels_of_training():
     level_db = 10 * np.log10(energy(made.target) / SAMPLES)
     assert -35 <= level_db <= -15
     assert np.corrcoef(made.target, SOURCES[0].waveform)[0, 1] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("partner_db", [-45, -52])
+def test_a_quiet_partner_is_matched_however_loud_the_target_becomes(partner_db: float):
+    """The limit of 34 dB is one of what was recorded: a target of -20 dBFS may be raised by 5 dB after that."""
+    sources = [
+        replace(SOURCES[row], waveform=sound * np.float32(10 ** (db / 20) / np.sqrt(np.mean(sound**2))))
+        for row, db in ((0, -20.0), (1, partner_db))
+        for sound in [SOURCES[row].waveform]
+    ]
+    raised = 0
+    for step in range(30):
+        made = render(
+            item(step=step),
+            sources,
+            settings=MixtureSettings(),
+            augmentation=AugmentationSettings(),
+            samples=SAMPLES,
+            sample_rate=8000,
+            seed=0,
+        )
+        raised += energy(made.target) > 4 * energy(sources[0].waveform) / 10**0.2
+        assert energy(made.mixture - made.target) == pytest.approx(energy(made.target), rel=1e-3)
+    assert raised
 
 
 def test_levels_that_are_off_leave_the_target_as_recorded():

@@ -12,6 +12,7 @@ from tests.synthetic_set import LABELS, RATE, SAMPLES, SyntheticSet, small_recip
 from tests.unit.training.test_tagger import CONFIG
 from uss_ray.anchors.anchor import Anchor
 from uss_ray.errors import DataError
+from uss_ray.mixtures import matching_gain
 from uss_ray.training.fit import Fit, TrainingState
 from uss_ray.training.mixing import Item
 from uss_ray.training.recipe import FitSettings, PlanSettings, TaggerRecipe
@@ -20,6 +21,7 @@ from uss_ray.training.resident import (
     ResidentClips,
     ResidentSeparatorTask,
     ResidentTaggerTask,
+    _matching_gains,
 )
 from uss_ray.training.tagger import AnchorLabels
 from uss_ray.weights.folder import read_folder, save_weights
@@ -135,6 +137,19 @@ def test_mixtures_are_rendered_as_by_a_loader(clips, synthetic_set):
     levels = 10 * np.log10(np.array(target)[[0, 2, 3, 4]] / task.samples)
     assert (levels >= -35.01).all()
     assert (levels <= -14.99).all()
+
+
+def test_limits_of_matching_are_those_of_sound_as_it_was_recorded():
+    generator = torch.Generator().manual_seed(0)
+    targets, others = torch.randn(2, 3, 500, generator=generator) * torch.tensor([[0.1], [0.1], [1.0]])
+    others *= torch.tensor([[1.0], [0.003], [0.001]])
+    scale = torch.tensor([[0.5], [3.0], [2.0]])
+    gains = _matching_gains(targets * scale, others, scale=scale)
+    for target, other, factor, gain in zip(targets, others, scale, gains, strict=True):
+        wanted = float(factor) * matching_gain(target.numpy(), other.numpy())
+        assert float(gain) == pytest.approx(wanted, rel=1e-5)
+    assert float(gains[1]) > 50
+    assert float(gains[2]) == 100
 
 
 def test_levels_that_are_off_leave_targets_as_recorded(clips, synthetic_set):
