@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -13,6 +14,26 @@ from uss_ray.errors import DataError
 Reason = Literal["missing", "broken", "short", "silent", "improbable", "impure", "too pure"]
 
 
+_EXCERPT = re.compile(r"(.+)_\d+\.\d{3}", re.DOTALL)
+
+
+def excerpt_name(clip_id: str, start_seconds: float) -> str:
+    """Name one of several excerpts of a recording, for its anchors."""
+    return f"{clip_id}_{start_seconds:.3f}"
+
+
+def recording_of(name: str) -> str:
+    """Give the recording that the clip of an anchor is of.
+
+    Examples
+    --------
+    >>> recording_of("aaa_30.000"), recording_of("aaa")
+    ('aaa', 'aaa')
+    """
+    named = _EXCERPT.fullmatch(name)
+    return name if named is None else named[1]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Anchor:
     """A segment of a clip in which one of its weak labels is likely to sound.
@@ -20,6 +41,7 @@ class Anchor:
     Parameters
     ----------
     clip_id : str
+        Of the recording; of one of several excerpts, their `excerpt_name`.
     class_index : int
         The weak label it was mined for.
     start_sample : int

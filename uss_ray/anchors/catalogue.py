@@ -11,6 +11,7 @@ from typing import Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 CATALOGUE_SCHEMA = pa.schema(
@@ -25,6 +26,11 @@ CATALOGUE_SCHEMA = pa.schema(
 )
 """One row an anchor, in the order of the pack: its class, the shard and the row group in it, a hash of the clip it is
 from, the clip's weak labels, and the classes that the detector did not rule out in it."""
+
+
+RECORDING_FIELD = pa.field("recording", pa.int64())
+"""A hash of the recording, a column behind those of the schema where a clip is an excerpt of one; null stands for that
+of the clip."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +82,8 @@ class AnchorCatalogue:
         Equal for anchors of one clip.
     labels, heard : Lists
         Weak labels of the clip, and classes that the detector did not rule out in the anchor.
+    recordings : ndarray of shape (anchors,), dtype=int64
+        Equal for anchors of one recording, of which several clips may be excerpts.
     """
 
     name: str
@@ -85,20 +93,26 @@ class AnchorCatalogue:
     clips: NDArray[np.int64]
     labels: Lists
     heard: Lists
+    recordings: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.class_indexes)
 
     @classmethod
     def of_table(cls, table: pa.Table, *, name: str) -> Self:
-        """Make it of a table of `CATALOGUE_SCHEMA`."""
+        """Make it of a table of `CATALOGUE_SCHEMA`, with `RECORDING_FIELD` or without."""
         table = table.combine_chunks()
+        clips = table["clip"].to_numpy()
+        recordings = clips
+        if RECORDING_FIELD.name in table.schema.names:
+            recordings = pc.coalesce(table[RECORDING_FIELD.name], table["clip"]).to_numpy()
         return cls(
             name=name,
             class_indexes=table["class_index"].to_numpy(),
             shards=table["shard"].to_numpy(),
             groups=table["group"].to_numpy(),
-            clips=table["clip"].to_numpy(),
+            clips=clips,
+            recordings=recordings,
             labels=_lists(table["label_indexes"]),
             heard=_lists(table["heard_indexes"]),
         )

@@ -25,7 +25,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from uss_ray.anchors.catalogue import CATALOGUE_SCHEMA
+from uss_ray.anchors.anchor import recording_of
+from uss_ray.anchors.catalogue import CATALOGUE_SCHEMA, RECORDING_FIELD
 from uss_ray.anchors.pack_plan import PackedShardPlan
 from uss_ray.anchors.schema import ANCHOR_SCHEMA, AUDIO_COLUMN
 from uss_ray.anchors.stream import AnchorShards
@@ -88,6 +89,9 @@ class PackManifest(BaseModel):
     seed: int = Field(description="Of the order within a class.")
     shards: tuple[PackedShardFacts, ...]
     catalogue_sha256: str
+    tells_recordings: bool = Field(
+        default=False, description="Whether the catalogue tells excerpts of one recording: older ones do not."
+    )
 
     @property
     def segment_seconds(self) -> float:
@@ -169,9 +173,7 @@ def write_packed_shard(source: AnchorShards, plan: PackedShardPlan, *, pack: Sto
             sample_rates=tuple(sorted(rates)),
             conditions=sums.complete,
         )
-    _write_part(
-        part_place(pack, plan.number), pa.concat_tables(catalogues), facts=facts, footer=footer, sums=sums
-    )
+    _write_part(part_place(pack, plan.number), _joined(catalogues), facts=facts, footer=footer, sums=sums)
     return facts
 
 
@@ -209,7 +211,7 @@ def finish_pack(pack: Store, *, shards: int, source: AnchorShards, seed: int) ->
         )
     mined = source.manifest
     assert mined is not None
-    catalogue = pa.concat_tables([part.catalogue for part in parts])
+    catalogue = _joined([part.catalogue for part in parts])
     encoded = _parquet(catalogue)
     (pack / CATALOGUE_NAME).put(encoded)
     footers = pa.table(
@@ -236,6 +238,7 @@ def finish_pack(pack: Store, *, shards: int, source: AnchorShards, seed: int) ->
         seed=seed,
         shards=tuple(facts),
         catalogue_sha256=hashlib.sha256(encoded).hexdigest(),
+        tells_recordings=all(part.tells_recordings for part in parts),
     )
     (pack / PACK_NAME).put((manifest.model_dump_json(indent=2) + "\n").encode())
     return manifest
@@ -354,6 +357,7 @@ class _PartFacts(BaseModel):
     shard: PackedShardFacts
     footer: str
     sums: dict[str, Any]
+    tells_recordings: bool = False
 
 
 class _Part:
@@ -362,6 +366,7 @@ class _Part:
     def __init__(self, catalogue: pa.Table, stored: _PartFacts) -> None:
         self.catalogue = catalogue.replace_schema_metadata(None)
         self.facts = stored.shard
+        self.tells_recordings = stored.tells_recordings
         self.footer = base64.b64decode(stored.footer)
         self.sums = _ConditionSums.from_json_values(stored.sums)
 
@@ -370,7 +375,10 @@ def _write_part(
     place: Store, catalogue: pa.Table, *, facts: PackedShardFacts, footer: bytes, sums: _ConditionSums
 ) -> None:
     stored = _PartFacts(
-        shard=facts, footer=base64.b64encode(footer).decode(), sums=sums.to_json_values()
+        shard=facts,
+        footer=base64.b64encode(footer).decode(),
+        sums=sums.to_json_values(),
+        tells_recordings=True,
     ).model_dump_json()
     place.put(_parquet(catalogue.replace_schema_metadata({_FACTS_KEY: stored.encode()})))
 
@@ -388,22 +396,32 @@ def _read_part(place: Store) -> _Part:
 
 def _catalogue(group: pa.Table, *, shard: int, number: int) -> pa.Table:
     count = len(group)
-    return pa.table(
+    names = group["clip_id"].to_pylist()
+    table = pa.table(
         {
             "class_index": group["class_index"],
             "shard": pa.array([shard] * count, pa.int32()),
             "group": pa.array([number] * count, pa.int32()),
-            "clip": pa.array(map(clip_key, group["clip_id"].to_pylist()), pa.int64()),
+            "clip": pa.array(map(clip_key, names), pa.int64()),
             "label_indexes": group["label_indexes"],
             "heard_indexes": group["prob_indexes"],
         },
         schema=CATALOGUE_SCHEMA,
     )
+    recordings = [recording_of(name) for name in names]
+    if recordings != names:
+        table = table.append_column(RECORDING_FIELD, pa.array(map(clip_key, recordings), pa.int64()))
+    return table
 
 
 def clip_key(clip_id: str) -> int:
-    """Give what stands for a clip in the catalogue of a pack."""
+    """Give what stands for a clip, or a recording, in the catalogue of a pack."""
     return int.from_bytes(hashlib.blake2b(clip_id.encode(), digest_size=8).digest(), "big", signed=True)
+
+
+def _joined(catalogues: Sequence[pa.Table]) -> pa.Table:
+    """Put catalogues behind each other; some may have a column more."""
+    return pa.concat_tables(catalogues, promote_options="default")
 
 
 def _parquet(table: pa.Table) -> bytes:

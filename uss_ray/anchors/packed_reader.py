@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from uss_ray.anchors.anchor import excerpt_name, recording_of
 from uss_ray.anchors.audio import decode_flac
 from uss_ray.anchors.catalogue import AnchorCatalogue
 from uss_ray.anchors.footers import FooterCache
@@ -23,6 +25,7 @@ from uss_ray.anchors.packed import (
     FOOTERS_NAME,
     MEANS_NAME,
     PackManifest,
+    clip_key,
     read_pack_manifest,
     shard_place,
 )
@@ -34,6 +37,7 @@ from uss_ray.store.store import Location, Store
 
 _COLUMNS = ("clip_id", "class_index", "score", "samples", "soft", "latent", AUDIO_COLUMN)
 _FOOTER_GROUPS_KEPT = 512  # the others are in memory too, encoded
+_GUESSED_SECONDS = 600
 _READERS = 8
 _FOOTER_CODEC = "zstd"  # columns of one row group are described like those of the next: a twelfth remains
 
@@ -111,6 +115,39 @@ class PackedAnchors:
             row["class_index"]: np.array(row[kind], np.float32)
             for row in table.select(["class_index", kind]).to_pylist()
         }
+
+    def packed_of(self, clips: Iterable[tuple[str, float | None]]) -> list[str]:
+        """Tell of which recordings among some clips there are anchors.
+
+        Parameters
+        ----------
+        clips : iterable of (str, float or None)
+            Ids, and where in their recordings they begin if that is known.
+
+        Returns
+        -------
+        list of str
+            Ids, sorted.
+
+        Notes
+        -----
+        The catalogue of a pack that does not tell recordings has hashes of names, with the start where a recording had
+        several excerpts: of these are found those that begin where the clip does, or at a whole second of the first
+        ten minutes.
+        """
+        known = set(self.catalogue.recordings.tolist())
+        starts = () if self.manifest.tells_recordings else range(_GUESSED_SECONDS)
+
+        def is_packed(clip_id: str, start: float | None) -> bool:
+            recording = recording_of(clip_id)
+            names = chain(
+                (clip_id, recording),
+                (excerpt_name(recording, start),) if start is not None else (),
+                (excerpt_name(recording, second) for second in starts),
+            )
+            return any(clip_key(name) in known for name in names)
+
+        return sorted({clip_id for clip_id, start in dict.fromkeys(clips) if is_packed(clip_id, start)})
 
     def prefetch(self, rows: Sequence[int]) -> None:
         """Begin to fetch the row groups of some anchors."""

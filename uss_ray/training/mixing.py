@@ -130,7 +130,7 @@ class MixturePlan:
     def conflicts(self, one: int, other: int) -> bool:
         """Tell whether one of two anchors may hold what the other one stands for."""
         catalogue = self._catalogue
-        if catalogue.clips[one] == catalogue.clips[other]:
+        if catalogue.recordings[one] == catalogue.recordings[other]:
             return True
         labels, other_labels = catalogue.labels.of(one), catalogue.labels.of(other)
         if self._related[np.ix_(labels, other_labels)].any():
@@ -240,23 +240,23 @@ class MixturePlan:
         return np.argsort(self._catalogue.clips, kind="stable")
 
     def _twin(self, target: int, dice: np.random.Generator, *, beside: Sequence[int]) -> int | None:
-        """Choose another anchor of the target's row group, of another clip, that suits what is beside the target."""
+        """Choose an anchor of the target's row group, of another recording, that suits what is beside the target."""
         catalogue = self._catalogue
         groups = catalogue.groups_of(int(catalogue.class_indexes[target]))
         group = int(np.searchsorted(groups.first, target, side="right")) - 1
         rows = groups.first[group] + dice.permutation(groups.rows[group])
-        others = rows[catalogue.clips[rows] != catalogue.clips[target]].tolist()
+        others = rows[catalogue.recordings[rows] != catalogue.recordings[target]].tolist()
         if self.settings.partners in ("any", "clip"):  # which do not ask what sounds in a partner
             return next(iter(others), None)
         return next((row for row in others if not any(self.conflicts(row, one) for one in beside)), None)
 
     def _example(self, class_index: int, *, not_of: int, key: tuple[int, int, int]) -> int:
-        """Choose an anchor of a class, of another clip than a target if there is one in its row group."""
-        groups, clips = self._catalogue.groups_of(class_index), self._catalogue.clips
+        """Choose an anchor of a class, of another recording than a target if there is one in its row group."""
+        groups, recordings = self._catalogue.groups_of(class_index), self._catalogue.recordings
         dice = counter_generator(self._seed, "example", *key)
         group = int(dice.integers(len(groups.first)))
         rows = groups.first[group] + dice.permutation(groups.rows[group])
-        others = rows[clips[rows] != clips[not_of]]
+        others = rows[recordings[rows] != recordings[not_of]]
         return int(others[0] if len(others) else rows[0])
 
     def _condition(self, dice: np.random.Generator) -> ItemCondition:

@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from uss_ray.anchors.anchor import Anchor
+from uss_ray.anchors.anchor import Anchor, recording_of
 from uss_ray.anchors.catalogue import AnchorCatalogue, Lists
-from uss_ray.anchors.packed import WEIGHT_FLOOR, PackManifest
+from uss_ray.anchors.packed import WEIGHT_FLOOR, PackManifest, clip_key
 from uss_ray.anchors.packed_reader import PackedAnchor
 from uss_ray.errors import DataError
 from uss_ray.mixtures import ENERGY_FLOOR, GAIN_RANGE
@@ -114,6 +114,7 @@ class ResidentAnchors:
             clips=self.clip_rows,
             labels=_lists([anchor.label_indexes for anchor in anchors]),
             heard=_lists([anchor.prob_indexes for anchor in anchors]),
+            recordings=np.array([clip_key(recording_of(anchor.clip_id)) for anchor in anchors]),
         )
         places = "\n".join(anchor.anchor_id for anchor in anchors)
         self.manifest = PackManifest(

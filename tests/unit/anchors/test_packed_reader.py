@@ -1,19 +1,27 @@
 from __future__ import annotations
 
+import json
 import shutil
 from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from tests.synthetic_set import SyntheticSet
+from tests.unit.anchors.conftest import MakeAnchor, manifest_of
 from uss_ray.anchors import packed_reader
+from uss_ray.anchors.catalogue import CATALOGUE_SCHEMA
+from uss_ray.anchors.manifest import write_manifest
 from uss_ray.anchors.pack_plan import plan_pack
 from uss_ray.anchors.packed import finish_pack, write_packed_shard
 from uss_ray.anchors.packed_reader import PackedAnchors
+from uss_ray.anchors.shards import write_anchor_shard
 from uss_ray.anchors.stream import AnchorShards
 from uss_ray.errors import DataError
+from uss_ray.pipelines.training.pack_request import PackRequest
+from uss_ray.pipelines.training.packing import pack_here
 from uss_ray.store.store import Store
 
 
@@ -117,3 +125,50 @@ def test_a_damaged_shard_is_named(synthetic_set: SyntheticSet, tmp_path: Path) -
 def test_conditions_that_were_not_mined_are_refused(synthetic_set: SyntheticSet) -> None:
     with pytest.raises(DataError, match=r"mined with --conditions latent, found conditions soft"):
         synthetic_set.open().class_means("latent")
+
+
+def pack_of(root: Path, make_anchor: MakeAnchor, names: list[str]) -> PackedAnchors:
+    shard = write_anchor_shard(
+        [make_anchor(number, 3, clip_id=name) for number, name in enumerate(names)],
+        root / "mined/anchors/a.parquet",
+    )
+    write_manifest(manifest_of([shard]), root / "mined")
+    pack_here(PackRequest(anchors=str(root / "mined"), output=str(root / "pack")))
+    return PackedAnchors(root / "pack")
+
+
+def test_excerpts_of_a_recording_are_found_by_it(make_anchor: MakeAnchor, tmp_path: Path) -> None:
+    anchors = pack_of(tmp_path, make_anchor, ["aaa_0.000", "aaa_1230.500", "bbb"])
+    catalogue = anchors.catalogue
+    assert len(set(catalogue.clips.tolist())) == 3
+    first, second, third = catalogue.recordings.tolist()
+    assert first == second != third
+    assert third == catalogue.clips[2]
+    asked = [("aaa", 7.25), ("aaa", None), ("bbb", 0.0), ("aaa_99.000", None), ("ccc", 0.0), ("aa", None)]
+    assert anchors.packed_of(asked) == ["aaa", "aaa_99.000", "bbb"]
+    anchors.close()
+
+
+def test_a_pack_without_excerpts_has_the_catalogue_that_it_always_had(
+    make_anchor: MakeAnchor, tmp_path: Path
+) -> None:
+    anchors = pack_of(tmp_path, make_anchor, ["aaa", "bbb"])
+    assert pq.read_schema(tmp_path / "pack/catalogue.parquet").names == CATALOGUE_SCHEMA.names
+    assert anchors.catalogue.recordings is anchors.catalogue.clips
+    assert anchors.manifest.tells_recordings
+    anchors.close()
+
+
+def test_excerpts_in_an_older_pack_are_found_where_they_may_begin(
+    make_anchor: MakeAnchor, tmp_path: Path
+) -> None:
+    pack_of(tmp_path, make_anchor, ["aaa_30.000", "bbb_1230.500", "ccc_1230.500"]).close()
+    place = tmp_path / "pack"
+    catalogue = pq.read_table(place / "catalogue.parquet")
+    pq.write_table(catalogue.select(CATALOGUE_SCHEMA.names), place / "catalogue.parquet")
+    facts = json.loads((place / "pack.json").read_text())
+    del facts["tells_recordings"]
+    (place / "pack.json").write_text(json.dumps(facts))
+    anchors = PackedAnchors(place)
+    assert anchors.packed_of([("aaa", None), ("bbb", 1230.5), ("ccc", 5.0)]) == ["aaa", "bbb"]
+    anchors.close()

@@ -130,6 +130,20 @@ def test_a_couple_is_asked_for_together_and_nobody_else_may_hold_either(audioset
     assert {item.companion for item in some} == {None}
 
 
+def test_excerpts_of_one_recording_are_not_mixed_with_each_other(audioset, vocabulary):
+    """Each anchor is a clip of its own here, and every clip an excerpt of one of fifty recordings."""
+    clips = np.arange(len(audioset))
+    excerpts = replace(audioset, clips=clips, recordings=clips % 50)
+    plan = plan_of(excerpts, vocabulary, twins=1.0)
+    items = [item for step in range(10) for item in plan.items(step, 0)]
+    assert sum(item.twin is not None for item in items) > 50
+    for item in items:
+        recordings = excerpts.recordings[[item.target, *item.partners]].tolist()
+        assert recordings.count(recordings[0]) == 1
+        assert item.twin is None or excerpts.recordings[item.twin] != recordings[0]
+    assert plan.conflicts(0, 50)
+
+
 def test_a_twin_is_another_clip_of_the_class(audioset, vocabulary):
     plan = plan_of(audioset, vocabulary, twins=1.0)
     items = [item for step in range(30) for item in plan.items(step, 0)]

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from uss_ray.anchors.anchor import excerpt_name
 from uss_ray.datasets.clip_audio import BrokenContainer, ClipAudio, ClipReader
 from uss_ray.datasets.containers.files import FilesReader
 from uss_ray.datasets.labelled_clips import Holds, LabelledClip, join_clips
@@ -121,7 +122,7 @@ def excerpt_id(table: SegmentTable, row: int) -> str:
     clip_id = table.clip_id(row)
     if len(table.rows_of(clip_id)) == 1:
         return clip_id
-    return f"{clip_id}_{table.start_seconds[row]:.3f}"
+    return excerpt_name(clip_id, float(table.start_seconds[row]))
 
 
 def shared_names(table: SegmentTable) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from uss_ray.anchors.packed import clip_key
+from uss_ray.anchors.anchor import recording_of
 from uss_ray.anchors.packed_reader import PackedAnchors
 from uss_ray.datasets.segments import ClipRecord
 from uss_ray.errors import DataError
@@ -133,13 +133,14 @@ def check_clips_held_out(
     ------
     DataError
     """
-    known = {clip_key(record.clip_id) for record in trained}
+    clips = [(record.clip_id, record.start_seconds) for record in held_out]
+    known = {recording_of(record.clip_id) for record in trained}
+    seen = {clip_id for clip_id, _ in clips if recording_of(clip_id) in known}
     if anchors is not None:
-        known.update(anchors.catalogue.clips.tolist())
-    seen = sorted({record.clip_id for record in held_out if clip_key(record.clip_id) in known})
+        seen.update(anchors.packed_of(clips))
     if seen:
         raise DataError(
             settings.segments[0],
             expected="clips that are not trained on",
-            found=f"{seen[0]}, one of {len(seen)} that are",
+            found=f"{min(seen)}, one of {len(seen)} that are",
         )

@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 
 from uss_ray.anchors.audio import encode_flac
-from uss_ray.anchors.packed import clip_key
 from uss_ray.anchors.packed_reader import PackedAnchors
 from uss_ray.audio.pcm import to_int16
 from uss_ray.errors import DataError
@@ -239,9 +238,9 @@ def check_held_out(
     name = settings.pairs or settings.data
     if not pairs:
         raise DataError(name, expected="a list of mixtures", found="an empty one")
-    trained = set(anchors.catalogue.clips.tolist())
-    clips = sorted({clip for pair in pairs for clip in (pair.target_clip_id, pair.other_clip_id)})
-    seen = [clip for clip in clips if clip_key(clip) in trained]
+    seen = anchors.packed_of(
+        (clip, None) for pair in pairs for clip in (pair.target_clip_id, pair.other_clip_id)
+    )
     if seen:
         raise DataError(
             name,

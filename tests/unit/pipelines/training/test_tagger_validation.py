@@ -80,3 +80,10 @@ def test_clips_that_are_trained_on_are_refused(synthetic_set: SyntheticSet) -> N
     for known in ("clip", "clip1-3"):  # the latter as an anchor
         with pytest.raises(DataError, match=f"held.csv: .* found {known}, one of 1 that are"):
             check(known)
+
+
+def test_another_excerpt_of_a_recording_that_is_trained_on_is_refused() -> None:
+    settings = TaggerValidationSettings(segments=("held.csv",), audio="held")
+    held_out = [ClipRecord("aaa", 0.0, 10.0, (0,))]
+    with pytest.raises(DataError, match="found aaa, one of 1 that are"):
+        check_clips_held_out(held_out, [ClipRecord("aaa_30.000", 0.0, 10.0, (0,))], None, settings=settings)
