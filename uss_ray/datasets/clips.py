@@ -18,6 +18,7 @@ from uss_ray.datasets.parallel import map_stream
 from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.datasets.segments import ClipRecord
 from uss_ray.errors import DataError, RecordingError
+from uss_ray.store.faults import is_infrastructure
 from uss_ray.store.store import Location, Store
 
 _THREADS = 4
@@ -84,7 +85,7 @@ class LoadedClips:
         Raises
         ------
         DataError
-            If a clip is missing or cannot be decoded.
+            If a clip is missing, or none of its copies can be decoded.
         """
         source = open_clip_source(location)
         table = SegmentTable.from_records(records)
@@ -92,21 +93,30 @@ class LoadedClips:
         rows = {_key(record): row for row, record in enumerate(records)}
         missing = set(rows)
         broken: list[BrokenContainer] = []
+        faults: dict[tuple[str, float, float], RecordingError] = {}
 
-        def decode(clip: LabelledClip) -> tuple[ClipRecord, DecodedClip]:
+        def decode(clip: LabelledClip) -> tuple[ClipRecord, DecodedClip | RecordingError]:
             try:
                 return clip.record, decode_clip(clip, sample_rate=sample_rate, storage=source.place.options)
             except RecordingError as error:
-                raise DataError(error.item, expected=error.expected, found=error.found) from error
+                if is_infrastructure(error):
+                    raise _as_data_error(error) from error
+                return clip.record, error
 
         for reader in source.readers:
             clips = _whole(join_clips(reader, table=table), broken)
             for record, decoded in map_stream(decode, clips, threads=_THREADS):
+                if isinstance(decoded, RecordingError):
+                    faults.setdefault(_key(record), decoded)
+                    continue
                 waveform = decoded.waveform[: audio.shape[1]]
                 audio[rows[_key(record)], : len(waveform)] = to_int16(waveform)
                 missing.discard(_key(record))
                 if progress is not None:
                     progress(1)
+        unreadable = [fault for key, fault in faults.items() if key in missing]
+        if unreadable:
+            raise _as_data_error(unreadable[0]) from unreadable[0]
         if missing and broken:  # without them nothing is lost by a link in a circle, say
             raise DataError(broken[0].location, expected="clips that can be read", found=broken[0].reason)
         if missing:
@@ -131,6 +141,10 @@ def _whole(
             broken.append(item)
         else:
             yield item
+
+
+def _as_data_error(error: RecordingError) -> DataError:
+    return DataError(error.item, expected=error.expected, found=error.found)
 
 
 def _key(record: ClipRecord) -> tuple[str, float, float]:

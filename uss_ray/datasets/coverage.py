@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from uss_ray.datasets.clip_audio import BrokenContainer, ClipPlace
+from uss_ray.datasets.clip_audio import BrokenContainer, ClipPlace, ClipReader
 from uss_ray.datasets.clip_sources import ClipSource
 from uss_ray.datasets.decode import SHORT_FROM_SECONDS, probe_clip
 from uss_ray.datasets.labelled_clips import LabelledClip, join_clips
@@ -81,7 +81,8 @@ class Coverage:
     Parameters
     ----------
     labelled, found, missing, duplicated, unreadable, short : int
-        Clips, as in `ClassCoverage`.
+        Clips, as in `ClassCoverage`. Of a clip that is there several times, each copy that may be mined has to be
+        readable: the first one of each container, of which any may be the first to be asked.
     hours : float
         As in `ClassCoverage`.
     probed : int
@@ -177,7 +178,7 @@ def check_coverage(
     for source in sources if to_read else ():
         probe = partial(_probe, storage=source.place.options)
         for reader in source.readers:
-            clips = join_clips(reader, table=table, wanted=lambda row: bool(chosen[row]))
+            clips = _first_copies(reader, table=table, chosen=chosen)
             for probed in map_stream(probe, clips, threads=threads):
                 tally.count_probe(probed)
                 done += 1
@@ -203,6 +204,19 @@ def _probe(clip: LabelledClip | BrokenContainer, *, storage: StoreOptions) -> _P
         return _Probed(clip, 0.0, error)
 
 
+def _first_copies(
+    reader: ClipReader, *, table: SegmentTable, chosen: NDArray[np.bool_]
+) -> Iterator[LabelledClip | BrokenContainer]:
+    """Read chosen clips of a container, of each the copy that is mined if the container is the first to be asked."""
+    still_open = chosen.copy()
+    for clip in join_clips(reader, table=table, wanted=lambda row: bool(still_open[row])):
+        if isinstance(clip, BrokenContainer):
+            yield clip
+        elif still_open[clip.row]:
+            still_open[clip.row] = False
+            yield clip
+
+
 class _Tally:
     """A few bytes for each clip of the table, and what is told about them."""
 
@@ -211,7 +225,7 @@ class _Tally:
         self._on_problem = on_problem
         self._places = np.zeros(len(table), np.int32)
         self._probed = np.zeros(len(table), bool)
-        self._readable = np.zeros(len(table), bool)
+        self._unreadable = np.zeros(len(table), bool)
         self._short = np.zeros(len(table), bool)
         self._lost = np.zeros(len(table), bool)
         self._unlabelled = 0
@@ -250,11 +264,12 @@ class _Tally:
             return
         self._probed[clip.row] = True
         if probed.fault is not None:
-            self._tell("unreadable", clip.row, clip.audio.location, probed.fault.reason)
+            if not self._unreadable[clip.row]:
+                self._tell("unreadable", clip.row, clip.audio.location, probed.fault.reason)
+            self._unreadable[clip.row] = True
             return
-        self._readable[clip.row] = True
         wanted_seconds = clip.record.end_seconds - clip.record.start_seconds
-        if wanted_seconds - probed.seconds > SHORT_FROM_SECONDS:
+        if wanted_seconds - probed.seconds > SHORT_FROM_SECONDS and not self._short[clip.row]:
             self._short[clip.row] = True
             self._tell(
                 "short", clip.row, clip.audio.location, f"{probed.seconds:.2f} of {wanted_seconds:.2f} s"
@@ -272,7 +287,7 @@ class _Tally:
             "found": found,
             "missing": ~found,
             "duplicated": self._places > 1,
-            "unreadable": self._lost | (self._probed & ~self._readable),
+            "unreadable": self._lost | self._unreadable,
             "short": self._short,
         }
         seconds = self._table.seconds * (found & ~flags["unreadable"])

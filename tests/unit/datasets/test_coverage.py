@@ -10,6 +10,7 @@ from tests.mp4 import encoded_mp4
 from tests.unit.datasets.conftest import PACKERS, RATE, SECONDS, Tones, encoded, tone
 from uss_ray.datasets.clip_sources import open_clip_source
 from uss_ray.datasets.coverage import ClipProblem, Coverage, check_coverage
+from uss_ray.datasets.labelled_clips import join_clips
 from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.datasets.segments import ClipRecord
 from uss_ray.errors import ConfigError
@@ -78,6 +79,44 @@ def test_every_kind_of_problem_is_counted_by_class_and_named(tmp_path: Path) -> 
     assert coverage.hours == pytest.approx(2 * SECONDS / 3600)
     assert not coverage.is_complete
     assert not coverage.is_empty
+
+
+def test_of_a_clip_that_is_there_twice_what_would_be_mined_has_to_be_readable(
+    tones: Tones, tmp_path: Path
+) -> None:
+    name = next(iter(tones))
+    for folder, content in (("a", b"fLaC and no more"), ("b", encoded(tone(300)))):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{name}.flac").write_bytes(content)
+    table = table_of({name: (0,)})
+    [mined, _] = [
+        clip for reader in open_clip_source(str(tmp_path)).readers for clip in join_clips(reader, table=table)
+    ]
+    coverage, problems = check(table, tmp_path)
+    assert mined.audio.location.endswith(f"a/{name}.flac")
+    assert (coverage.unreadable, coverage.duplicated, coverage.hours) == (1, 1, 0)
+    told = [problem.location for problem in problems if problem.problem == "unreadable"]
+    assert told == [mined.audio.location]
+    assert coverage.is_empty
+    mined_place, other = tmp_path / "a" / f"{name}.flac", tmp_path / "b" / f"{name}.flac"
+    mined_place.write_bytes(other.read_bytes())
+    other.write_bytes(b"fLaC and no more")
+    coverage, problems = check(table, tmp_path)
+    assert coverage.is_complete
+    assert [problem.problem for problem in problems] == ["duplicated"]
+
+
+def test_a_clip_whose_copies_are_all_broken_is_told_of_once(tones: Tones, tmp_path: Path) -> None:
+    sources = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.flac").write_bytes(b"fLaC and no more")
+        sources.append(open_clip_source(str(tmp_path / folder)))
+    problems: list[ClipProblem] = []
+    coverage = check_coverage(
+        table_of({"x": (0,)}), sources=sources, classes=CLASSES, on_problem=problems.append
+    )
+    assert coverage.unreadable == sum(problem.problem == "unreadable" for problem in problems) == 1
 
 
 def test_a_sample_reads_as_many_headers_as_it_says(tones: Tones, tmp_path: Path) -> None:
