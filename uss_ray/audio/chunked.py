@@ -15,6 +15,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Literal
 
+from uss_ray.audio.blank import is_blank
 from uss_ray.audio.inspection import Inspection, Kind, Stream
 from uss_ray.audio.mpeg_audio import inspect_mpeg
 from uss_ray.audio.splice import SeekableReader, SplicedFile, patched
@@ -31,8 +32,6 @@ _MISCOUNTED_BYTES = 8
 # No honest file comes near it; it bounds the walk through a damaged one.
 _MOST_CHUNKS = 4096
 _MOST_HEADER_BYTES = 1 << 20
-_BLANK_WINDOW = 1 << 20
-_TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"wvtag")
 _KNOWN_CHUNKS = frozenset(
     [
         b"LIST",
@@ -535,20 +534,6 @@ def _walks_to_end(file: SeekableReader, at: int, *, file_bytes: int, order: Byte
             return True
         at = chunk.stop
     return is_blank(file, at, file_bytes=file_bytes)
-
-
-def is_blank(file: SeekableReader, at: int, *, file_bytes: int) -> bool:
-    """Tell whether only a tag, zeros or a few bytes come behind an offset."""
-    if at + 8 >= file_bytes:
-        return True
-    if read_at(file, at, 16).startswith(_TAGS):
-        return True
-    while at < file_bytes:
-        window = read_at(file, at, _BLANK_WINDOW)
-        if not window or window.strip(b"\0"):
-            return not window
-        at += len(window)
-    return True
 
 
 def _chunks(file: SeekableReader, *, start: int, stop: int, order: ByteOrder) -> Iterator[_Chunk]:

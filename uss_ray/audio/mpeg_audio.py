@@ -1,8 +1,8 @@
 """The frames of an MPEG audio stream (MP3, MP2, MP1): where they begin and end, and how much sound they are.
 
-libsndfile believes a length header, and where there is none it guesses from the first frame. Here frames are counted
-where no header can be believed, tags and junk around them are left out, and what is shown to the decoder begins with a
-header that it believes. No audio is decoded.
+libsndfile believes a length header, and where there is none it guesses from the first frame; where the stream breaks,
+it ends. Here all frames are counted. A file whose header states them is shown as it is; of others tags, junk and what
+is damaged are left out, and what is shown to the decoder begins with a header that it believes. No audio is decoded.
 
 Frame layout: ISO/IEC 11172-3 and 13818-3; the headers are those that Xing's and Fraunhofer's encoders introduced.
 """
@@ -10,13 +10,15 @@ Frame layout: ISO/IEC 11172-3 and 13818-3; the headers are those that Xing's and
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
+from uss_ray.audio.blank import TAGS, is_blank
 from uss_ray.audio.splice import Piece, SeekableReader
 
-_ENDLESS_FRAMES = 0x7FFFFFFF
 # Any that makes the frame long enough for the header, whatever the version and rate.
 _BITRATE_INDEX = 9
 _RATES_MPEG1 = (44100, 48000, 32000)
@@ -32,6 +34,11 @@ _KBITS = {
 _CHAIN = 4
 _MOST_JUNK_BYTES = 1 << 20
 _WINDOW_BYTES = 1 << 20
+_SEARCHED_BYTES = 1 << 16
+_MOST_TOLD = 3
+_APE_HEADER = 0x20
+# What may be the start of a frame, as far as a pattern tells.
+_SYNC = re.compile(rb"\xff(?=[\xe2-\xff][\x10-\xef])")
 _LAME_BYTES = 36
 
 
@@ -113,14 +120,35 @@ class MpegAudio:
 
 @dataclass
 class _Run:
-    """Frames that belong together."""
+    """Frames that belong together: the stretches they lie in, with nothing else between."""
 
     start: int
     first: FrameHeader
-    stop: int = 0
-    count: int = 0
     info: _Info | None = None
+    stretches: list[range] = field(default_factory=list)
+    count: int = 0
+    gaps: list[tuple[int, int]] = field(default_factory=list)  # frames before, and bytes that are none
     ends_within_frame: bool = False
+
+    def add(self, start: int, stop: int) -> None:
+        if self.stretches and self.stretches[-1].stop == start:
+            start = self.stretches.pop().start
+        self.stretches.append(range(start, stop))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all frames that its header states are there."""
+        return self.info is not None and bool(self.info.frames) and self.count >= (self.info.frames or 0)
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether bytes of it are missing: by what lies between its frames, its end, or what its header says."""
+        if self.gaps or self.ends_within_frame:
+            return True
+        if not self.stretches or self.info is None or not self.info.byte_count:
+            return False
+        held = self.stretches[-1].stop - self.start
+        return self.info.byte_count - held >= held // (self.count + 1)
 
 
 class _Info(NamedTuple):
@@ -187,26 +215,29 @@ def inspect_mpeg(file: SeekableReader, *, start: int = 0, stop: int | None = Non
         return None
     first = parse(data.at(at, 4))
     assert first is not None
-    info = _info(data, at, first)
-    if info is not None and info.frames and not info.is_vbri and not _goes_on(data, at, info, stop=stop):
-        shown = start if at == after_tags else at
-        return MpegAudio((MpegStream((range(shown, stop),)),))
     runs = list(_runs(data, at, stop=stop))
     changed = next((run for run in runs if run.first.coding[1:] != first.coding[1:]), None)
     if changed is not None:
         return MpegAudio((), fault=(f"{_wording(first)} throughout", _wording(changed.first)))
     notes, fault = [], None
-    if runs and runs[-1].ends_within_frame:
-        notes.append("the last MPEG frame is not whole: read up to it")
     for run in runs:
         stated = run.info.frames if run.info else None
         if stated and run.count > stated + 1:
             notes.append(f"the MP3's length header says {stated} frames, there are {run.count}")
-        elif stated and run.count < stated - 1:
-            fault = (f"{stated} MPEG frames, as the header says", f"{run.count}, the rest is cut off")
+        # Some writers count the header as well.
+        elif stated and (run.count < stated - 1 or (run.count < stated and run.is_damaged)):
+            lost = "some are damaged" if run.gaps else "the rest is cut off"
+            fault = (f"{stated} MPEG frames, as the header says", f"{run.count}, {lost}")
+        if run.ends_within_frame and not run.is_complete:
+            notes.append("the last MPEG frame is not whole: read up to it")
+    notes += _gap_notes(runs)
+    if len(runs) == 1 and _is_as_stated(runs[0]):
+        shown = start if at == after_tags else at
+        return MpegAudio((MpegStream((range(shown, stop),)),))
     return MpegAudio(tuple(_shown(run) for run in runs), tuple(notes), fault)
 
 
+@lru_cache(maxsize=1 << 12)
 def parse(raw: bytes) -> FrameHeader | None:
     """Understand the first four bytes of a frame; None for anything else, and for frames of free size."""
     if len(raw) < 4 or raw[0] != 0xFF or raw[1] & 0xE0 != 0xE0:
@@ -219,73 +250,106 @@ def parse(raw: bytes) -> FrameHeader | None:
     return FrameHeader(raw, version == 3, layer, _RATES_MPEG1[rate_index] // divisor, raw[3] >> 6 == 3)
 
 
+def _is_as_stated(run: _Run) -> bool:
+    info = run.info
+    return info is not None and not info.is_vbri and info.frames == run.count and not run.gaps
+
+
+def _gap_notes(runs: list[_Run]) -> Iterator[str]:
+    """Say where bytes were left out that are no frames, and how many."""
+    before = 0
+    gaps = []
+    for run in runs:
+        seconds = run.first.samples / run.first.sample_rate
+        gaps += [((before + at) * seconds, count) for at, count in run.gaps]
+        before += run.count
+    if gaps:
+        places = ", ".join(f"{count} at {at:.1f} s" for at, count in gaps[:_MOST_TOLD])
+        more = f" and {len(gaps) - _MOST_TOLD} more places" if len(gaps) > _MOST_TOLD else ""
+        total = sum(count for _, count in gaps)
+        yield f"{total} bytes within the MPEG stream are no frames and were left out: {places}{more}"
+
+
 def _find_chain(data: _Bytes, at: int, *, stop: int, limit: int) -> int | None:
     """Find the first of several frames in a row, before `limit`."""
     limit = min(limit, stop - 4)
     while at <= limit:
-        window = data.at(at, max(4, min(1 << 12, stop - at)))
-        place = window.find(b"\xff")
-        if place < 0:
-            at += len(window)
-            continue
-        at += place
-        if at <= limit and _is_chain(data, at, stop=stop):
-            return at
-        at += 1
+        window = data.at(at, max(4, min(_SEARCHED_BYTES, stop - at)))
+        for found in _SYNC.finditer(window):
+            place = at + found.start()
+            if place > limit:
+                return None
+            if _is_chain(data, place, stop=stop):
+                return place
+        at += max(1, len(window) - 2)
     return None
 
 
 def _is_chain(data: _Bytes, at: int, *, stop: int) -> bool:
     first = header = parse(data.at(at, 4))
     for seen in range(_CHAIN):
-        if header is None or first is None or header.coding[:3] != first.coding[:3]:
+        if header is None or first is None or header.coding != first.coding:
             return False
         at += header.size
         if at + 4 > stop:
             return seen > 0
         header = parse(data.at(at, 4))
-        if header is None and seen > 0 and _is_tag(data.at(at, 16)):
+        if header is None and seen > 0 and data.at(at, 16).startswith(TAGS):
             return True
     return True
 
 
-def _is_tag(head: bytes) -> bool:
-    return head.startswith((b"TAG", b"APETAGEX", b"ID3", b"LYRICSBEGIN"))
-
-
-def _goes_on(data: _Bytes, at: int, info: _Info, *, stop: int) -> bool:
-    """Tell whether frames come behind the end that a length header states."""
-    if info.byte_count is None or at + info.byte_count + 4 > stop:
-        return False
-    end = at + info.byte_count
-    after_tag = after_id3(data.file, end)
-    return _find_chain(data, after_tag, stop=stop, limit=after_tag + 8192) is not None
+def _after_tags(data: _Bytes, at: int) -> int:
+    """Find where the tags end that lie between frames."""
+    while True:
+        head = data.at(at, 32)
+        if head.startswith(b"ID3"):
+            stop = after_id3(data.file, at)
+        elif head.startswith(b"APETAGEX"):
+            is_header = len(head) == 32 and head[23] & _APE_HEADER
+            stop = at + 32 + (int.from_bytes(head[12:16], "little") if is_header else 0)
+        elif head.startswith(b"TAG"):
+            stop = at + 128
+        else:
+            return at
+        if stop == at:
+            return at
+        at = stop
 
 
 def _runs(data: _Bytes, at: int, *, stop: int) -> Iterator[_Run]:
     """Walk all frames; a length header begins another run, and so does a change of the coding."""
     run: _Run | None = None
+    coding: tuple[bool, int, int, bool] | None = None
     while at + 4 <= stop:
         header = parse(data.at(at, 4))
-        if header is None or (run is not None and header.coding[:3] != run.first.coding[:3]):
-            after_tag = after_id3(data.file, at)
-            found = _find_chain(data, after_tag, stop=stop, limit=after_tag + _MOST_JUNK_BYTES)
+        if header is None or (run is not None and header.coding != coding):
+            # One frame of another coding is damage, several are a change.
+            after_tags = _after_tags(data, at)
+            found = _find_chain(data, after_tags, stop=stop, limit=stop)
+            is_gap = found != after_tags and (
+                found is not None or not is_blank(data.file, after_tags, file_bytes=stop)
+            )
+            if run is not None and is_gap and not run.is_complete:
+                run.gaps.append((run.count, (stop if found is None else found) - after_tags))
             if found is None:
                 break
             header = parse(data.at(found, 4))
             assert header is not None
             at = found
         info = _info(data, at, header)
-        if run is None or info is not None or header.coding != run.first.coding:
+        if run is None or info is not None or header.coding != coding:
             if run is not None and run.count:
                 yield run
-            run = _Run(at, header, info=info)
+            run = _Run(at, header, info)
+            coding = header.coding
         if at + header.size > stop:
             run.ends_within_frame = True
             break
+        if info is None:
+            run.add(at, at + header.size)
+            run.count += 1
         at += header.size
-        run.stop = at
-        run.count += info is None
     if run is not None and run.count:
         yield run
 
@@ -317,15 +381,13 @@ def _xing(body: bytes) -> _Info:
 
 
 def _shown(run: _Run) -> MpegStream:
-    first, info = run.first, run.info
-    body = run.start + first.size if info else run.start
+    first = run.first
     if first.layer != 3:
         # The decoder stops where it guesses the end to be: a frame of silence behind lets it guess too far.
         silence = bytes([first.raw[0], first.raw[1] | 1, first.raw[2], first.raw[3]]).ljust(first.size, b"\0")
-        return MpegStream((range(body, run.stop), silence), frames=run.count * first.samples)
-    if info is None:
-        return MpegStream((_header_frame(first, frames=_ENDLESS_FRAMES), range(body, run.stop)))
-    return MpegStream((_header_frame(first, frames=run.count, gapless=info.gapless), range(body, run.stop)))
+        return MpegStream((*run.stretches, silence), frames=run.count * first.samples)
+    head = _header_frame(first, frames=run.count, gapless=run.info.gapless if run.info else b"")
+    return MpegStream((head, *run.stretches))
 
 
 def _header_frame(first: FrameHeader, *, frames: int, gapless: bytes = b"") -> bytes:

@@ -120,7 +120,7 @@ class RecordingReader:
 
     @property
     def frames(self) -> int | None:
-        """Samples in each channel; None when the header leaves it open (streamed FLAC, headerless MP3, DASH)."""
+        """Samples in each channel; None when the header leaves it open (streamed FLAC, DASH)."""
         return self.spec.frames
 
     def tagged_spec(self) -> AudioSpec:

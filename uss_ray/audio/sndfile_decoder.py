@@ -11,8 +11,7 @@ from uss_ray.audio.spec import AudioSpec
 from uss_ray.audio.splice import SeekableReader
 from uss_ray.c_stderr import c_libraries_silenced
 
-# Two months at 192 kHz: longer than any recording, shorter than what stands for "unknown" (2**63 - 1 for FLAC,
-# `mp3_header`'s endless for MP3).
+# Two months at 192 kHz: longer than any recording, shorter than what stands for "unknown" (2**63 - 1 for FLAC).
 _LENGTH_UNKNOWN_FROM = 2**40
 
 # What libsndfile says of an MP3 that libmpg123 cannot open, whatever the reason.

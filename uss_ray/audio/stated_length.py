@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from uss_ray.audio.chunked import is_blank, read_at, settle
+from uss_ray.audio.blank import is_blank
+from uss_ray.audio.chunked import read_at, settle
 from uss_ray.audio.inspection import Inspection, Stream
 from uss_ray.audio.splice import SeekableReader
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import pytest
 
@@ -66,12 +67,12 @@ def test_no_frames_are_none() -> None:
     assert inspect_mpeg(io.BytesIO(bytes(5000))) is None
 
 
-def test_without_a_length_header_the_decoder_gets_one_that_never_ends_and_no_junk() -> None:
+def test_without_a_length_header_the_decoder_gets_one_and_no_junk() -> None:
     found = inspected(bytes(100) + 10 * frame() + b"TAG".ljust(128, b"\0"))
     (stream,) = found.streams
     head, sound = stream.pieces
     assert isinstance(head, bytes)
-    assert b"Xing" + (1).to_bytes(4, "big") + (0x7FFFFFFF).to_bytes(4, "big") in head
+    assert b"Xing" + (1).to_bytes(4, "big") + (10).to_bytes(4, "big") in head
     assert sound == range(100, 100 + 10 * FRAME_BYTES)
     assert (stream.frames, found.notes, found.fault) == (None, (), None)
 
@@ -89,6 +90,72 @@ def test_frames_behind_the_stated_end_are_counted_and_told() -> None:
     assert isinstance(head, bytes)
     assert b"Xing" + (1).to_bytes(4, "big") + (20).to_bytes(4, "big") in head
     assert sound == range(FRAME_BYTES, 21 * FRAME_BYTES)
+
+
+@pytest.mark.parametrize("stated", [19, 21])
+def test_a_count_that_is_one_off_is_set_right_without_a_word(stated: int) -> None:
+    content = info_frame(frames=stated, byte_count=21 * FRAME_BYTES) + 20 * frame()
+    found = inspected(content)
+    assert (found.notes, found.fault) == ((), None)
+    assert b"Xing" + (1).to_bytes(4, "big") + (20).to_bytes(4, "big") in bytes(found.streams[0].pieces[0])
+
+
+@pytest.mark.parametrize("lost", [100, FRAME_BYTES, 5 * FRAME_BYTES])
+def test_frames_that_are_missing_are_a_fault(lost: int) -> None:
+    content = info_frame(frames=20, byte_count=21 * FRAME_BYTES) + 20 * frame()
+    found = inspected(content[:-lost])
+    count = 20 - -(-lost // FRAME_BYTES)
+    assert found.fault == ("20 MPEG frames, as the header says", f"{count}, the rest is cut off")
+    content = content[: 10 * FRAME_BYTES] + content[10 * FRAME_BYTES + lost :]
+    assert (inspected(content).fault is None) == (lost == 0)
+
+
+@pytest.mark.parametrize("first", ["", "frames stated", "none stated"])
+def test_what_lies_between_frames_is_left_out_and_told(first: str) -> None:
+    head = {"": b"", "frames stated": info_frame(frames=20, byte_count=21 * FRAME_BYTES)}.get(
+        first, info_frame(frames=0, byte_count=0)
+    )
+    found = inspected(head + 8 * frame() + 700 * b"\xff\xfb" + 12 * frame())
+    at = len(head)
+    assert found.streams[0].pieces[1:] == (
+        range(at, at + 8 * FRAME_BYTES),
+        range(at + 8 * FRAME_BYTES + 1400, at + 20 * FRAME_BYTES + 1400),
+    )
+    assert b"Xing" + (1).to_bytes(4, "big") + (20).to_bytes(4, "big") in bytes(found.streams[0].pieces[0])
+    assert found.notes == (
+        "1400 bytes within the MPEG stream are no frames and were left out: 1400 at 0.2 s",
+    )
+    assert found.fault is None
+
+
+def test_sound_behind_megabytes_of_zeros_is_not_lost() -> None:
+    found = inspected(10 * frame() + bytes(3 << 20) + 10 * frame())
+    assert found.streams[0].pieces[-1] == range(10 * FRAME_BYTES + (3 << 20), 20 * FRAME_BYTES + (3 << 20))
+    assert len(found.notes) == 1
+
+
+def test_one_damaged_header_is_no_change_of_channels() -> None:
+    mono = bytes([*LAYER_3[:3], 0xC4])
+    found = inspected(10 * frame() + frame(mono) + 10 * frame())
+    assert found.fault is None
+    assert found.streams[0].pieces[1:] == (range(10 * FRAME_BYTES), range(11 * FRAME_BYTES, 21 * FRAME_BYTES))
+
+
+def test_tags_between_joined_streams_are_left_out_without_a_word() -> None:
+    ape = b"APETAGEX" + struct.pack("<IIIIQ", 2000, 532, 1, 0xA0000000, 0) + bytes(500)
+    ape += b"APETAGEX" + struct.pack("<IIIIQ", 2000, 532, 1, 0x80000000, 0)
+    id3 = b"ID3\4\0\0" + bytes([0, 0, 1, 2]) + bytes(130)
+    tags = ape + b"TAG".ljust(128, b"\0") + id3
+    found = inspected(10 * frame() + tags + 10 * frame())
+    assert found.notes == ()
+    assert [len(piece) for piece in found.streams[0].pieces[1:]] == [10 * FRAME_BYTES, 10 * FRAME_BYTES]
+
+
+def test_in_layer_2_what_lies_between_frames_is_left_out_too() -> None:
+    one = frame(bytes.fromhex("fffda404"))
+    (stream,) = inspected(8 * one + bytes(777) + 8 * one).streams
+    assert stream.frames == 16 * 1152
+    assert stream.pieces[:-1] == (range(8 * len(one)), range(8 * len(one) + 777, 16 * len(one) + 777))
 
 
 def test_layer_2_is_counted_in_samples_and_ends_in_a_frame_of_silence() -> None:

@@ -773,6 +773,59 @@ def test_an_mp3_without_a_length_that_ends_within_a_frame_has_a_note() -> None:
     reason(whole[:-100], strict=True)
 
 
+DAMAGES: dict[str, Callable[[bytes, int], bytes]] = {
+    "a byte is gone": lambda whole, at: whole[:at] + whole[at + 1 :],
+    "3000 bytes are gone": lambda whole, at: whole[:at] + whole[at + 3000 :],
+    "300 random bytes": lambda whole, at: (
+        whole[:at] + np.random.default_rng(at).bytes(300) + whole[at + 300 :]
+    ),
+    "2000 zeros": lambda whole, at: whole[:at] + bytes(2000) + whole[at + 2000 :],
+    "5000 bytes of something else": lambda whole, at: whole[:at] + 1250 * b"\xff\xfb\0U" + whole[at:],
+}
+
+
+@pytest.mark.parametrize(
+    ("container", "damage"),
+    [
+        *(("none", damage) for damage in DAMAGES),
+        *(("wav", damage) for damage in DAMAGES if "gone" not in damage),
+    ],
+)
+def test_what_comes_behind_a_damaged_place_of_an_mp3_is_there(damage: str, container: str) -> None:
+    source = sound(200_000)
+    whole = without_header(mp3(source))
+    if container == "wav":
+        pytest.importorskip("av")
+        whole = encoded_media(source, rate=RATE, container="wav", coding="libmp3lame")
+    frames = len(read(whole)[1][0])
+    for place in range(3, 8):
+        spec, found = read(DAMAGES[damage](whole, len(whole) * place // 10 + 31 * place))
+        lost = frames - found.shape[1]
+        assert spec.frames == found.shape[1]
+        assert 0 <= lost <= 20 * 1152
+        assert lost == 0 or "are no frames and were left out" in str(spec.note)
+        tail = source[0, -20_000:]
+        assert gain(found[0, -20_000:], tail, shift(found[0, -20_000:], tail)) == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("has_gapless", [True, False])
+@pytest.mark.parametrize("more", [1, -20])
+def test_an_mp3_whose_header_counts_itself_or_too_few_is_whole(more: int, has_gapless: bool) -> None:
+    content = bytearray(mp3())
+    at = content.index(b"Xing") if b"Xing" in content[:100] else content.index(b"Info")
+    assert content[at + 4 : at + 8] == bytes([0, 0, 0, 15])
+    if not has_gapless:
+        content[at + 120 : at + 156] = bytes(36)
+    meant = read(bytes(content))[1]
+    stated = int.from_bytes(content[at + 8 : at + 12], "big")
+    content[at + 8 : at + 12] = (stated + more).to_bytes(4, "big")
+    spec, found = read(bytes(content))
+    assert np.array_equal(found, meant)
+    assert spec.note == (
+        None if more == 1 else f"the MP3's length header says {stated - 20} frames, there are {stated}"
+    )
+
+
 @pytest.mark.parametrize("change", ["rate", "channels"])
 def test_an_mp3_that_changes_says_what_it_expected(change: str) -> None:
     other = mp3(rate=48000) if change == "rate" else mp3(sound(channels=2))
