@@ -29,6 +29,7 @@ MEDIA_HINT = "pip install 'uss-ray[media]'"
 
 # FFmpeg's sample formats: what a lossless coding of it is called, and its full scale.
 _SUBTYPES = {"u8": "PCM_U8", "s16": "PCM_16", "s32": "PCM_32", "flt": "FLOAT", "dbl": "DOUBLE"}
+_TYPES = {"u8": np.uint8, "s16": np.int16, "s32": np.int32, "flt": np.float32, "dbl": np.float64}
 _FULL_SCALES = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "flt": 1.0, "dbl": 1.0}
 # FFmpeg calls these lossy as well, for a mode that few use.
 _MOSTLY_LOSSLESS = frozenset({"wavpack"})
@@ -178,10 +179,13 @@ class MediaDecoder:
 
 def waveform_of(frame: Any) -> NDArray[np.float32]:
     """Give a frame of FFmpeg as (channels, samples) of full scale 1, in whichever format it has its samples."""
-    samples: NDArray[Any] = frame.to_ndarray()
+    form, channels = _sample_format(frame), frame.layout.nb_channels
     if frame.format.is_packed:
-        samples = samples.reshape(-1, frame.layout.nb_channels).T
-    form = _sample_format(frame)
+        samples: NDArray[Any] = frame.to_ndarray().reshape(-1, channels).T
+    else:
+        # Not `to_ndarray`: of 8 channels PyAV takes what lies behind their addresses for those of more.
+        planes = frame.planes[:channels]
+        samples = np.stack([np.frombuffer(plane, _TYPES[form], frame.samples) for plane in planes])
     scaled = samples.astype(np.float32) / np.float32(_FULL_SCALES[form])
     return scaled - np.float32(1.0) if form == "u8" else scaled
 
