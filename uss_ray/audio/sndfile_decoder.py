@@ -6,6 +6,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from uss_ray.audio.channel_order import OGG_HEAD_BYTES, as_in_wav, order_in_ogg
 from uss_ray.audio.decoding import DecodingError
 from uss_ray.audio.spec import AudioSpec
 from uss_ray.audio.splice import SeekableReader
@@ -41,6 +42,8 @@ class SndfileDecoder:
 
     def __init__(self, file: SeekableReader, *, frames: int | None = None) -> None:
         self.started = False
+        self._order = order_in_ogg(file.read(OGG_HEAD_BYTES))
+        file.seek(0)
         try:
             with c_libraries_silenced():
                 self._file = _SequentialFile(file, mode="r")
@@ -73,7 +76,7 @@ class SndfileDecoder:
             raise DecodingError(_wording(error)) from error
         if self._left is not None:
             self._left -= len(interleaved)
-        return np.ascontiguousarray(interleaved.T)
+        return np.ascontiguousarray(as_in_wav(interleaved, self._order).T)
 
     def close(self) -> None:
         """See `Decoder`."""

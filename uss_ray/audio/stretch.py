@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from uss_ray.audio.channel_order import OGG_HEAD_BYTES, as_in_wav, order_in_ogg
 from uss_ray.audio.splice import SeekableReader
 from uss_ray.errors import OutputError
 
@@ -40,6 +41,7 @@ def read_stretch(file: SeekableReader, *, start: int, frames: int, name: str) ->
     OutputError
         If it is no longer what was written.
     """
+    order = _order_in(file)
     try:
         with soundfile.SoundFile(file) as stem:
             if start >= stem.frames:
@@ -48,7 +50,7 @@ def read_stretch(file: SeekableReader, *, start: int, frames: int, name: str) ->
             read = stem.read(min(frames, stem.frames - start), dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, TypeError, ValueError) as error:
         raise OutputError(name, expected="a stem as it was written", found=str(error)) from error
-    return np.ascontiguousarray(read.T)
+    return np.ascontiguousarray(as_in_wav(read, order).T)
 
 
 def stem_blocks(
@@ -78,6 +80,7 @@ def stem_blocks(
     OutputError
         If it is no longer what was written.
     """
+    order = _order_in(file)
     try:
         with soundfile.SoundFile(file) as stem:
             is_long = stem.frames > most_blocks * block_frames
@@ -85,6 +88,13 @@ def stem_blocks(
                 start = number * stem.frames // most_blocks if is_long else number * block_frames
                 if is_long or share[1] > 1:
                     stem.seek(start)
-                yield start, np.ascontiguousarray(stem.read(block_frames, dtype="float32", always_2d=True).T)
+                read = stem.read(block_frames, dtype="float32", always_2d=True)
+                yield start, np.ascontiguousarray(as_in_wav(read, order).T)
     except (soundfile.SoundFileError, TypeError, ValueError) as error:
         raise OutputError(name, expected="a stem as it was written", found=str(error)) from error
+
+
+def _order_in(file: SeekableReader) -> tuple[int, ...] | None:
+    head = file.read(OGG_HEAD_BYTES)
+    file.seek(0)
+    return order_in_ogg(head)

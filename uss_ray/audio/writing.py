@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from uss_ray.audio.bridge import FaultKeepingSink
 from uss_ray.audio.capacity import check_format_holds
+from uss_ray.audio.channel_order import as_in_file
 from uss_ray.audio.ogg import settle_serial_number
 from uss_ray.audio.pieces import EvenPieces
 from uss_ray.audio.riff import settle_peak_time
@@ -340,6 +341,7 @@ class StemWriter:
         self._check_open()
         if self._max_frames is not None and self.frames + len(interleaved) > self._max_frames:
             self._fail(expected="less than 4 GiB, or expected_frames given for RF64", found="more samples")
+        interleaved = as_in_file(interleaved, stem_format=self._format)
         for piece in self._pieces.cut(interleaved) if self._pieces else (interleaved,):
             self._encode(piece)
         self.frames += len(interleaved)
