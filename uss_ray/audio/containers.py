@@ -23,7 +23,7 @@ from uss_ray.audio.chunked import (
 from uss_ray.audio.flac_header import inspect_flac
 from uss_ray.audio.inspection import Inspection, Stream
 from uss_ray.audio.media_headers import inspect_media, media_name
-from uss_ray.audio.mp4_header import boxes, is_mp4
+from uss_ray.audio.mp4_header import boxes, is_mp4, length_note
 from uss_ray.audio.mpeg_audio import after_id3, inspect_mpeg
 from uss_ray.audio.ogg_streams import inspect_ogg
 from uss_ray.audio.splice import SeekableReader, SplicedFile
@@ -102,5 +102,6 @@ def _inspect_mp4(file: SeekableReader, *, file_bytes: int) -> Inspection:
             return Inspection(kind="MP4", is_for_ffmpeg=True, fault=fault)
         missing.pop(box.kind, None)
         if not missing:
-            return Inspection(kind="MP4", is_for_ffmpeg=True)
+            note = length_note(file)
+            return Inspection(kind="MP4", is_for_ffmpeg=True, notes=(note,) if note else ())
     return Inspection(kind="MP4", is_for_ffmpeg=True, fault=(" and ".join(missing.values()), "none"))

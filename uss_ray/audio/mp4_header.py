@@ -19,6 +19,9 @@ from uss_ray.audio.splice import SeekableReader
 _NO_MEDIA = -1  # the start of an edit that shows nothing for a while
 _NORMAL_RATE = (1, 0)
 _MOST_EDITS = 1000
+_MOST_TABLE_BYTES = 1 << 24
+_MOST_TICKS = 1 << 31  # of a packet; writers put negative numbers there
+_UNKNOWN = (0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
 _FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 _ITUNES_NOTE = re.compile(
     rb"iTunSMPB.{4}data.{8} [0-9A-F]{8} ([0-9A-F]{8}) [0-9A-F]{8} ([0-9A-F]{16})", re.DOTALL
@@ -58,9 +61,21 @@ class RecordedSpans(NamedTuple):
 
 
 class _SoundTrack(NamedTuple):
+    """What the headers of a track say; `packed` are the ticks of its packets and of the longest of them, if known."""
+
     timescale: int
-    ticks: int
+    stated: int
+    packed: tuple[int, int] | None
     edits: list[tuple[int, int]]
+
+    @property
+    def is_misstated(self) -> bool:
+        """Whether header and packets differ by more than a padded last packet explains."""
+        return self.packed is not None and abs(self.stated - self.packed[0]) > self.packed[1]
+
+    @property
+    def ticks(self) -> int:
+        return self.packed[0] if self.packed is not None and self.is_misstated else self.stated
 
 
 def is_mp4(file: SeekableReader) -> bool:
@@ -117,6 +132,8 @@ def recorded_spans(file: SeekableReader) -> RecordedSpans:
 
     Notes
     -----
+    The track ends where its header says, or with its packets (8.6.1.2) where that is more than one of them elsewhere.
+
     ISO/IEC 14496-12, 8.6.6. Lengths of edits are in ticks of the movie, often milliseconds: one that ends where the
     track does, as far as these can tell, ends with the track.
     """
@@ -132,6 +149,30 @@ def recorded_spans(file: SeekableReader) -> RecordedSpans:
     if any(stop is None or start < stop for (_, stop), (start, _) in pairwise(spans)):
         raise ValueError("an edit list that goes back in time")
     return RecordedSpans(track.timescale, spans)
+
+
+def length_note(file: SeekableReader) -> str | None:
+    """Say where the header of the first sound track does not agree with its packets, by which it is read then.
+
+    Parameters
+    ----------
+    file : binary file
+        A complete MP4; its position afterwards is undefined.
+
+    Returns
+    -------
+    str or None
+        One line; None also where `recorded_spans` has something to object to.
+    """
+    movie = _find(file, b"moov")
+    try:
+        track = None if movie is None else _sound_track(file, movie)
+    except ValueError:
+        return None
+    if track is None or track.packed is None or not track.is_misstated or track.stated in _UNKNOWN:
+        return None
+    stated, packed = (ticks / track.timescale for ticks in (track.stated, track.packed[0]))
+    return f"the header of the sound track says {stated:.3f} s, its packets last {packed:.3f} s"
 
 
 def _edit_spans(
@@ -152,9 +193,32 @@ def _sound_track(file: SeekableReader, movie: Box) -> _SoundTrack | None:
             continue
         edits = _find(file, b"edts", inside=track)
         listed = None if edits is None else _find(file, b"elst", inside=edits)
-        timescale, ticks = _times(file, header)
-        return _SoundTrack(timescale, ticks, [] if listed is None else list(_edits(file, listed)))
+        timescale, stated = _times(file, header)
+        packed = _packed_ticks(file, media)
+        return _SoundTrack(timescale, stated, packed, [] if listed is None else list(_edits(file, listed)))
     return None
+
+
+def _packed_ticks(file: SeekableReader, media: Box | None) -> tuple[int, int] | None:
+    """Add up how long the packets are; None where there are none, or another table counts others."""
+    table: Box | None = media
+    for kind in (b"minf", b"stbl"):
+        table = None if table is None else _find(file, kind, inside=table)
+    times = None if table is None else _find(file, b"stts", inside=table)
+    sizes = table and (_find(file, b"stsz", inside=table) or _find(file, b"stz2", inside=table))
+    if times is None or sizes is None or times.stop - times.start > _MOST_TABLE_BYTES:
+        return None
+    body = _read(file, times.start, times.stop - times.start)
+    entry = struct.Struct(">II")
+    stop = 8 + entry.size * int.from_bytes(body[4:8], "big")
+    if stop > len(body):
+        return None
+    packets = total = longest = 0
+    for count, ticks in entry.iter_unpack(body[8:stop]):
+        packets, total, longest = packets + count, total + count * ticks, max(longest, ticks)
+    if not total or longest >= _MOST_TICKS:
+        return None
+    return (total, longest) if packets == int.from_bytes(_read(file, sizes.start + 8, 4), "big") else None
 
 
 def _times(file: SeekableReader, header: Box) -> tuple[int, int]:

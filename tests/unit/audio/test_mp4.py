@@ -218,6 +218,22 @@ def test_damage_in_the_middle_is_an_error() -> None:
     assert "decodable audio after " in reason(bytes(content))
 
 
+@pytest.mark.parametrize("stated", [0, RATE, 2**32 - 1])
+@pytest.mark.parametrize("coding", ["aac", "alac"])
+def test_a_track_header_that_lies_costs_no_sound(coding: str, stated: int) -> None:
+    content = encoded_mp4(noise(3 * RATE), rate=RATE, coding=coding)
+    with open_recording(io.BytesIO(content), name="clip") as reader:
+        meant = np.concatenate(list(reader.blocks(5000)), axis=1)
+        assert reader.spec.note is None
+    at = content.index(b"mdhd") + 20
+    lying = content[:at] + stated.to_bytes(4, "big") + content[at + 4 :]
+    with open_recording(io.BytesIO(lying), name="clip") as reader:
+        found = np.concatenate(list(reader.blocks(5000)), axis=1)
+        assert reader.frames == meant.shape[1]
+        assert ("packets last" in str(reader.spec.note)) == (stated < 2**32 - 1)
+    assert np.array_equal(found, meant)
+
+
 def test_a_picture_without_sound_is_no_recording() -> None:
     assert "without a sound track" in reason(silent_video())
 

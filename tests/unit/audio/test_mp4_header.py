@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from uss_ray.audio.mp4_header import Box, RecordedSpans, boxes, is_mp4, recorded_spans
+from uss_ray.audio.mp4_header import Box, RecordedSpans, boxes, is_mp4, length_note, recorded_spans
 
 RATE = 44_100
 NORMAL = (1, 0)
@@ -23,6 +23,14 @@ def header(kind: bytes, *, timescale: int, ticks: int, version: int = 0) -> byte
     return box(kind, struct.pack(form, version << 24, 0, 0, timescale, ticks) + bytes(20))
 
 
+def table_of(packets: tuple[tuple[int, int], ...], *, counted: int | None) -> bytes:
+    """List packets as so many of so many ticks each; another table counts them."""
+    times = struct.pack(">II", 0, len(packets)) + b"".join(struct.pack(">II", *entry) for entry in packets)
+    counted = sum(count for count, _ in packets) if counted is None else counted
+    sizes = box(b"stsz", struct.pack(">III", 0, 100, counted))
+    return box(b"minf", box(b"stbl", box(b"stts", times), sizes))
+
+
 def movie(
     *edits: tuple[int, int, tuple[int, int]],
     ticks: int = 100_000,
@@ -30,6 +38,8 @@ def movie(
     handler: bytes = b"soun",
     version: int = 0,
     extra: bytes = b"",
+    packets: tuple[tuple[int, int], ...] = (),
+    counted: int | None = None,
 ) -> io.BytesIO:
     entry = ">QqHH" if version else ">IiHH"
     listed = struct.pack(">II", version << 24, len(edits)) + b"".join(
@@ -39,6 +49,7 @@ def movie(
         b"mdia",
         header(b"mdhd", timescale=RATE, ticks=ticks, version=version),
         box(b"hdlr", bytes(8) + handler + bytes(12)),
+        table_of(packets, counted=counted) if packets else b"",
     )
     track = box(b"trak", box(b"edts", box(b"elst", listed)) if edits else b"", media)
     return io.BytesIO(
@@ -114,3 +125,47 @@ def test_more_edits_than_the_list_has_room_for_are_an_error() -> None:
     at = content.index(b"elst") + 8
     with pytest.raises(ValueError, match="an edit list of 9 edits"):
         recorded_spans(io.BytesIO(content[:at] + (9).to_bytes(4, "big") + content[at + 4 :]))
+
+
+PACKETS = ((99, 1024), (1, 500))
+PACKED = 99 * 1024 + 500
+
+
+@pytest.mark.parametrize(
+    ("stated", "stop", "is_told"),
+    [
+        (PACKED, PACKED, False),
+        (PACKED - 1000, PACKED - 1000, False),  # the last packet is filled up
+        (PACKED + 524, PACKED + 524, False),
+        (PACKED // 2, PACKED, True),
+        (0, PACKED, True),
+        (2 * PACKED, PACKED, True),
+        (0xFFFFFFFF, PACKED, False),  # the standard's way to leave it open
+    ],
+)
+def test_a_track_ends_with_its_packets(stated: int, stop: int, is_told: bool) -> None:
+    file = movie(ticks=stated, packets=PACKETS)
+    assert recorded_spans(file) == RecordedSpans(RATE, [(0, stop)])
+    assert (length_note(file) is not None) == is_told
+
+
+def test_an_edit_cuts_from_packets_as_from_what_is_stated() -> None:
+    file = movie((1000, 1024, NORMAL), ticks=2000, packets=PACKETS)
+    assert recorded_spans(file) == RecordedSpans(RATE, [(1024, 1024 + RATE)])
+    assert length_note(file) == "the header of the sound track says 0.045 s, its packets last 2.310 s"
+
+
+@pytest.mark.parametrize(
+    "packets",
+    [((0, 1024),), ((1, 0x80000001), (1, 1024)), ((3, 0),)],
+    ids=["none", "backwards", "without a length"],
+)
+def test_packets_that_make_no_sense_are_not_believed(packets: tuple[tuple[int, int], ...]) -> None:
+    assert recorded_spans(movie(packets=packets)) == RecordedSpans(RATE, [(0, 100_000)])
+
+
+def test_packets_that_another_table_counts_otherwise_are_not_believed() -> None:
+    file = movie(ticks=50_000, packets=PACKETS, counted=50)
+    assert recorded_spans(file) == RecordedSpans(RATE, [(0, 50_000)])
+    cut = file.getvalue().replace(struct.pack(">II", 0, 2), struct.pack(">II", 0, 2**31))
+    assert recorded_spans(io.BytesIO(cut)) == RecordedSpans(RATE, [(0, 50_000)])
