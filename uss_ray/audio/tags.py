@@ -1,7 +1,8 @@
 """What a recording's file says of it besides its sound: titles, dates, comments, and the chunks of broadcast WAV.
 
 Read from WAV, RF64 and AIFF (INFO, `bext`, `iXML`, ID3), FLAC and Ogg (Vorbis comments), and MP3 (ID3). What is damaged
-or of another form is passed over: no recording is refused for its words. Pictures and what is very long are left out.
+or of another form is passed over: no recording is refused for its words. Pictures and what is very long are left out,
+whatever their size, and not read.
 
 Layouts: EBU Tech 3285 (`bext`), the iXML specification, id3.org's ID3v2.2 to 2.4, RFC 9639, xiph.org's Vorbis comments.
 """
@@ -9,23 +10,31 @@ Layouts: EBU Tech 3285 (`bext`), the iXML specification, id3.org's ID3v2.2 to 2.
 from __future__ import annotations
 
 import base64
+import io
 import json
+import os
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from uss_ray.audio.splice import SeekableReader
+from uss_ray.audio.mpeg_audio import after_id3
+from uss_ray.audio.splice import SeekableReader, SplicedFile
 
 _MOST_TEXT_BYTES = 1 << 13
 _MOST_BYTES = 1 << 16
+_MOST_BROADCAST_BYTES = 1 << 20  # of `bext` and iXML
 _MOST_CHUNKS = 256
-_FIRST_PAGES_BYTES = 1 << 17
+_MOST_ENTRIES = 4096
+_MOST_UNSYNCHRONISED_BYTES = 1 << 24  # of such a tag frames cannot be found without reading all
+_PAGE_HEADER_BYTES = 27
 _TIME_REFERENCE = slice(338, 346)
 _BEXT_BYTES = 602
 # Pictures, and what is true of the recording's own encoding and loudness alone.
 _LEFT_OUT = re.compile(
     "METADATA_BLOCK_PICTURE|COVERART.*|ENCODER.*|ENCODED-BY|WAVEFORMATEXTENSIBLE_.*|REPLAYGAIN_.*|R128_.*|VENDOR"
+    "|ITUN.*"
 )
 INFO_NAMES = {
     "INAM": "TITLE",
@@ -159,10 +168,10 @@ def read_tags(file: SeekableReader, *, file_bytes: int) -> RecordingTags:
     RecordingTags
         Without what cannot be read.
     """
-    id3, start = _leading_id3(file)
+    start = after_id3(file)
     file.seek(start)
     head = file.read(12)
-    tags = RecordingTags(tuple(_id3_texts(id3)))
+    tags = RecordingTags(tuple(_id3_texts(_within(file, 0, start))))
     if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:] == b"WAVE":
         tags = _riff_tags(file, start=start + 12, file_bytes=file_bytes)
     elif head[:4] == b"FORM" and head[8:] in (b"AIFF", b"AIFC"):
@@ -170,25 +179,25 @@ def read_tags(file: SeekableReader, *, file_bytes: int) -> RecordingTags:
     elif head[:4] == b"fLaC":
         tags = RecordingTags((*_flac_texts(file, start + 4), *tags.texts))
     elif head[:4] == b"OggS":
-        file.seek(start)
-        tags = RecordingTags(tuple(_ogg_texts(file.read(_FIRST_PAGES_BYTES))))
-    elif not id3 and file_bytes > 128:
+        tags = RecordingTags(tuple(_ogg_texts(file, start)))
+    elif not start and file_bytes > 128:
         file.seek(file_bytes - 128)
         tags = RecordingTags(tuple(_id3v1_texts(file.read(128))))
     return replace(tags, texts=_kept(tags.texts))
 
 
-def vorbis_comments(body: bytes) -> Iterator[tuple[str, str]]:
+def _vorbis_comments(file: SeekableReader) -> Iterator[tuple[str, str]]:
     """Read the list of a Vorbis comment, without its framing; ends where it is damaged."""
-    at = 4 + int.from_bytes(body[:4], "little")
-    count = int.from_bytes(body[at : at + 4], "little")
+    stop = file.seek(0, os.SEEK_END)
+    at = 4 + int.from_bytes(_read(file, 0, 4), "little")
+    count = int.from_bytes(_read(file, at, 4), "little")
     at += 4
-    for _ in range(count):
-        size = int.from_bytes(body[at : at + 4], "little")
+    for _ in range(min(count, _MOST_ENTRIES)):
+        size = int.from_bytes(_read(file, at, 4), "little")
         at += 4
-        if at + size > len(body):
+        if at + size > stop:
             return
-        name, equals, value = body[at : at + size].partition(b"=")
+        name, equals, value = _body(file, at, size).partition(b"=")
         at += size
         if equals:
             yield _text(name, "ascii").upper(), _text(value, "utf-8")
@@ -225,24 +234,31 @@ def _chunks(
             return
 
 
-def _body(file: SeekableReader, at: int, size: int) -> bytes:
-    if size > _MOST_BYTES:
-        return b""
+def _body(file: SeekableReader, at: int, size: int, *, most_bytes: int = _MOST_BYTES) -> bytes:
+    return _read(file, at, size) if size <= most_bytes else b""
+
+
+def _read(file: SeekableReader, at: int, size: int) -> bytes:
     file.seek(at)
     return file.read(size)
+
+
+def _within(file: SeekableReader, at: int, size: int) -> SplicedFile:
+    return SplicedFile(file, [range(at, at + size)])
 
 
 def _riff_tags(file: SeekableReader, *, start: int, file_bytes: int) -> RecordingTags:
     tags = RecordingTags()
     for name, at, size in _chunks(file, start=start, file_bytes=file_bytes, order="little"):
         if name == b"LIST":
-            tags = replace(tags, texts=(*tags.texts, *_info_texts(_body(file, at, size))))
+            tags = replace(tags, texts=(*tags.texts, *_info_texts(_within(file, at, size))))
         elif name in (b"id3 ", b"ID3 "):
-            tags = replace(tags, texts=(*tags.texts, *_id3_texts(_body(file, at, size))))
+            tags = replace(tags, texts=(*tags.texts, *_id3_texts(_within(file, at, size))))
         elif name == b"bext" and size >= _BEXT_BYTES:
-            tags = replace(tags, bext=_body(file, at, size))
+            tags = replace(tags, bext=_body(file, at, size, most_bytes=_MOST_BROADCAST_BYTES))
         elif name == b"iXML":
-            tags = replace(tags, ixml=_body(file, at, size).rstrip(b"\0"))
+            ixml = _body(file, at, size, most_bytes=_MOST_BROADCAST_BYTES)
+            tags = replace(tags, ixml=ixml.rstrip(b"\0"))
     return tags
 
 
@@ -252,17 +268,21 @@ def _aiff_tags(file: SeekableReader, *, start: int, file_bytes: int) -> Recordin
         if name in _AIFF_NAMES:
             texts.append((_AIFF_NAMES[name], _text(_body(file, at, size), "utf-8")))
         elif name in (b"ID3 ", b"id3 "):
-            texts += _id3_texts(_body(file, at, size))
+            texts += _id3_texts(_within(file, at, size))
     return RecordingTags(tuple(texts))
 
 
-def _info_texts(body: bytes) -> Iterator[tuple[str, str]]:
-    if body[:4] != b"INFO":
+def _info_texts(file: SeekableReader) -> Iterator[tuple[str, str]]:
+    stop = file.seek(0, os.SEEK_END)
+    if _read(file, 0, 4) != b"INFO":
         return
     at = 4
-    while at + 8 <= len(body):
-        name, size = _text(body[at : at + 4], "ascii"), int.from_bytes(body[at + 4 : at + 8], "little")
-        yield INFO_NAMES.get(name, name), _text(body[at + 8 : at + 8 + size], "utf-8")
+    for _ in range(_MOST_ENTRIES):
+        if at + 8 > stop:
+            return
+        head = _read(file, at, 8)
+        name, size = _text(head[:4], "ascii"), int.from_bytes(head[4:], "little")
+        yield INFO_NAMES.get(name, name), _text(_body(file, at + 8, size), "utf-8")
         at += 8 + size + size % 2
 
 
@@ -274,56 +294,101 @@ def _flac_texts(file: SeekableReader, at: int) -> Iterator[tuple[str, str]]:
             return
         size = int.from_bytes(head[1:], "big")
         if head[0] & 0x7F == 4:
-            yield from vorbis_comments(_body(file, at + 4, size))
+            yield from _vorbis_comments(_within(file, at + 4, size))
         if head[0] & 0x80:
             return
         at += 4 + size
 
 
-def _ogg_texts(pages: bytes) -> Iterator[tuple[str, str]]:
-    """Read the second packet of the first stream."""
-    packets, at, serial = [b""], 0, pages[14:18]
-    while len(packets) < 3 and len(pages) > at + 27 and pages[at : at + 4] == b"OggS":
-        table = pages[at + 27 : at + 27 + pages[at + 26]]
-        at += 27 + len(table)
-        if pages[at - 13 - len(table) : at - 9 - len(table)] != serial:
-            at += sum(table)
-            continue
+def _ogg_texts(file: SeekableReader, at: int) -> Iterator[tuple[str, str]]:
+    """Read the second packet of the first stream, wherever its pages lie."""
+    serial = _read(file, at + 14, 4)
+    ended, pieces = 0, []
+    for _ in range(_MOST_ENTRIES):
+        head = _read(file, at, _PAGE_HEADER_BYTES + 255)
+        if len(head) < _PAGE_HEADER_BYTES or head[:4] != b"OggS" or ended > 1:
+            break
+        table = head[_PAGE_HEADER_BYTES : _PAGE_HEADER_BYTES + head[_PAGE_HEADER_BYTES - 1]]
+        at += _PAGE_HEADER_BYTES + len(table)
         for size in table:
-            packets[-1] += pages[at : at + size]
+            if ended == 1 and head[14:18] == serial:
+                pieces.append(range(at, at + size))
+            ended += size < 255 and head[14:18] == serial
             at += size
-            if size < 255:
-                packets.append(b"")
+    packet = SplicedFile(file, pieces)
     for magic in (b"\x03vorbis", b"OpusTags"):
-        if len(packets) > 1 and packets[1].startswith(magic):
-            yield from vorbis_comments(packets[1][len(magic) :])
+        if _read(packet, 0, len(magic)) == magic:
+            size = packet.seek(0, os.SEEK_END)
+            yield from _vorbis_comments(_within(packet, len(magic), size - len(magic)))
 
 
-def _leading_id3(file: SeekableReader) -> tuple[bytes, int]:
-    """Give the ID3v2 that the file begins with, its first part where it is long, and where it ends."""
-    file.seek(0)
-    head = file.read(10)
-    if head[:3] != b"ID3" or len(head) < 10:
-        return b"", 0
-    size = _syncsafe(head[6:10])
-    return head + file.read(min(size, _MOST_BYTES)), 10 + size
-
-
-def _id3_texts(tag: bytes) -> Iterator[tuple[str, str]]:
-    if tag[:3] != b"ID3" or len(tag) < 10 or tag[3] not in (2, 3, 4):
+def _id3_texts(file: SeekableReader) -> Iterator[tuple[str, str]]:
+    """Walk the frames of a tag and read those of words."""
+    head = _read(file, 0, 10)
+    if head[:3] != b"ID3" or len(head) < 10 or head[3] not in (2, 3, 4):
         return
-    version, flags = tag[3], tag[5]
-    body = tag[10:].replace(b"\xff\x00", b"\xff") if flags & 0x80 and version < 4 else tag[10:]
+    version, flags = head[3], head[5]
+    size = min(_syncsafe(head[6:10]), file.seek(0, os.SEEK_END) - 10)
+    body: SeekableReader = _within(file, 10, size)
+    is_unsynchronised = bool(flags & 0x80)
+    if is_unsynchronised and version < 4:
+        body = io.BytesIO(_synchronised(_body(file, 10, size, most_bytes=_MOST_UNSYNCHRONISED_BYTES)))
+    stop = body.seek(0, os.SEEK_END)
     at, width = 0, 3 if version == 2 else 4
     if flags & 0x40 and version > 2:
-        at = _syncsafe(body[:4]) if version == 4 else 4 + int.from_bytes(body[:4], "big")
-    while at + 2 * width < len(body) and body[at] != 0:
-        name = _text(body[at : at + width], "ascii")
-        size = body[at + width : at + 2 * width]
-        at += 2 * width + (0 if version == 2 else 2)
-        count = _syncsafe(size) if version == 4 else int.from_bytes(size, "big")
-        yield from _frame_texts(_OLD_ID3.get(name, name), body[at : at + count])
+        extended = _read(body, 0, 4)
+        at = _syncsafe(extended) if version == 4 else 4 + int.from_bytes(extended, "big")
+    head_bytes = 2 * width + (0 if version == 2 else 2)
+    for _ in range(_MOST_ENTRIES):
+        head = _read(body, at, head_bytes)
+        if at + head_bytes > stop or len(head) < head_bytes or head[0] == 0:
+            return
+        name = _text(head[:width], "ascii")
+        name = _OLD_ID3.get(name, name)
+        field = head[width : 2 * width]
+        count = _syncsafe(field) if version == 4 else int.from_bytes(field, "big")
+        at += head_bytes
+        if name in ID3_NAMES or name == "TXXX":
+            frame = _body(body, at, min(count, stop - at))
+            marks = head[-1] if version > 2 else 0
+            if version == 4:
+                frame = _plain_frame(frame, marks | (0x02 if is_unsynchronised else 0))
+            elif marks:
+                frame = _plain_old_frame(frame, marks)
+            yield from _frame_texts(name, frame)
         at += count
+
+
+def _plain_frame(frame: bytes, marks: int) -> bytes:
+    """Undo what the flags of a frame of ID3v2.4 say: a group's byte, a length, unsynchronisation, zlib."""
+    if marks & 0x04:  # encrypted
+        return b""
+    if marks & 0x40:
+        frame = frame[1:]
+    if marks & 0x01:
+        frame = frame[4:]
+    if marks & 0x02:
+        frame = _synchronised(frame)
+    return _inflated(frame) if marks & 0x08 else frame
+
+
+def _plain_old_frame(frame: bytes, marks: int) -> bytes:
+    """Undo those of ID3v2.3: a length before what is packed, and a group's byte."""
+    if marks & 0x40:  # encrypted
+        return b""
+    frame = frame[(4 if marks & 0x80 else 0) + (1 if marks & 0x20 else 0) :]
+    return _inflated(frame) if marks & 0x80 else frame
+
+
+def _synchronised(body: bytes) -> bytes:
+    return body.replace(b"\xff\x00", b"\xff")
+
+
+def _inflated(packed: bytes) -> bytes:
+    try:
+        return zlib.decompressobj().decompress(packed, _MOST_BYTES)
+    except zlib.error:
+        return b""
 
 
 def _frame_texts(name: str, frame: bytes) -> Iterator[tuple[str, str]]:
@@ -331,8 +396,9 @@ def _frame_texts(name: str, frame: bytes) -> Iterator[tuple[str, str]]:
     if not encoding:
         return
     if name == "COMM":
-        parts = _split(frame[4:], encoding)
-        yield "COMMENT", parts[-1] if len(parts) > 1 else ""
+        description, *parts = _split(frame[4:], encoding)
+        if parts and not _LEFT_OUT.fullmatch(description.upper()):
+            yield "COMMENT", parts[-1]
     elif name == "TXXX":
         description, *values = _split(frame[1:], encoding)
         yield from ((re.sub(r"[^ -<>-}]", "_", description).upper(), value) for value in values)

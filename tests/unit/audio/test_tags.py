@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import struct
+import zlib
 
 import av
 import numpy as np
@@ -144,7 +147,146 @@ def test_tags_travel_as_text():
     assert RecordingTags.from_text("") == NO_TAGS
 
 
+class Counted(io.BytesIO):
+    """Counts the bytes that are read of it."""
+
+    bytes_read = 0
+
+    def read(self, count: int | None = -1) -> bytes:
+        found = super().read(count)
+        self.bytes_read += len(found)
+        return found
+
+
+def id3(frames: bytes, *, version: int = 3, flags: int = 0) -> bytes:
+    size = bytes(len(frames) >> 7 * place & 127 for place in (3, 2, 1, 0))
+    return b"ID3" + bytes([version, 0, flags]) + size + frames
+
+
+def frame(name: bytes, body: bytes, *, flags: int = 0, version: int = 3) -> bytes:
+    bits = 7 if version == 4 else 8
+    size = bytes(len(body) >> bits * place & ((1 << bits) - 1) for place in (3, 2, 1, 0))
+    return name + size + bytes([0, flags]) + body
+
+
+WORDS = frame(b"TIT2", b"\0Dawn chorus") + frame(b"TPE1", b"\0A. Recordist")
+TEXTS = (("TITLE", "Dawn chorus"), ("ARTIST", "A. Recordist"))
+PICTURE = bytes(range(1, 200)) * 20_000
+
+
+def with_picture(kind: str) -> bytes:
+    tag = id3(frame(b"APIC", b"\0image/jpeg\0\3\0" + PICTURE) + WORDS)
+    words = [
+        b"METADATA_BLOCK_PICTURE=" + base64.b64encode(PICTURE),
+        b"TITLE=Dawn chorus",
+        b"ARTIST=A. Recordist",
+    ]
+    comment = (
+        b"\0\0\0\0" + struct.pack("<I", 3) + b"".join(struct.pack("<I", len(one)) + one for one in words)
+    )
+    if kind == "MP3":
+        return tag + sounding("MP3", "MPEG_LAYER_III")
+    if kind == "WAV":
+        return with_chunk(sounding("WAV"), chunk(b"id3 ", tag), behind=True)
+    if kind == "INFO":
+        info = (
+            b"INFO"
+            + chunk(b"IPIC", PICTURE)
+            + chunk(b"INAM", b"Dawn chorus")
+            + chunk(b"IART", b"A. Recordist")
+        )
+        return with_chunk(sounding("WAV"), chunk(b"LIST", info), behind=False)
+    if kind == "AIFF":
+        plain = sounding("AIFF")
+        content = plain + b"ID3 " + len(tag).to_bytes(4, "big") + tag + bytes(len(tag) % 2)
+        return content[:4] + (len(content) - 8).to_bytes(4, "big") + content[8:]
+    if kind == "FLAC":
+        plain = sounding("FLAC")
+        return plain[:42] + b"\4" + len(comment).to_bytes(3, "big") + comment + plain[42:]
+    first = b"\x01vorbis" + bytes(23) if kind == "VORBIS" else b"OpusHead" + bytes(11)
+    packet = (b"\x03vorbis" if kind == "VORBIS" else b"OpusTags") + comment
+    pieces = [packet[at : at + 255] for at in range(0, len(packet) + 1, 255)]
+    pages = [(b"SAME", [first])]
+    for at in range(0, len(pieces), 255):
+        pages += [(b"SAME", pieces[at : at + 255]), (b"ELSE", [b"x" * 100])]
+    return b"".join(
+        b"OggS".ljust(14, b"\0")
+        + serial
+        + bytes(8)
+        + bytes([len(held)])
+        + bytes(map(len, held))
+        + b"".join(held)
+        for serial, held in pages
+    )
+
+
+@pytest.mark.parametrize("kind", ["MP3", "WAV", "INFO", "AIFF", "FLAC", "VORBIS", "OPUS"])
+def test_a_large_picture_hides_no_words_and_is_not_read(kind):
+    file = Counted(with_picture(kind))
+    found = read_tags(file, file_bytes=len(file.getvalue())).texts
+    assert tuple(text for text in found if text[0] in ("TITLE", "ARTIST")) == TEXTS
+    assert file.bytes_read < len(PICTURE) // 8
+
+
+def test_long_chunks_of_broadcast_are_read():
+    bext = b"Dawn".ljust(602, b"\0") + b"A=PCM\r\n" * 10_000
+    ixml = b"<BWFXML>" + b" " * 100_000 + b"</BWFXML>"
+    wav = with_chunk(sounding("WAV"), chunk(b"bext", bext) + chunk(b"iXML", ixml), behind=True)
+    assert tags_of(wav) == RecordingTags(bext=bext, ixml=ixml)
+
+
+def test_what_itunes_notes_for_itself_is_no_comment():
+    notes = frame(b"COMM", b"\0engiTunNORM\0 00000A2B 00000B7C")
+    notes += frame(b"COMM", b"\x01eng" + "iTunSMPB".encode("utf-16") + b"\0\0" + "00 01".encode("utf-16"))
+    notes += frame(b"TXXX", b"\0iTunPGAP\0001") + frame(b"COMM", b"\0eng\0two herons")
+    assert tags_of(id3(notes) + sounding("MP3")).texts == (("COMMENT", "two herons"),)
+    old = b"COM\0\0\x16\0engiTunNORM\0 00000A2B"
+    assert tags_of(id3(old, version=2) + sounding("MP3")).texts == ()
+
+
+TITLE = b"\x03Title!"
+PACKED = zlib.compress(TITLE)
+ODD = b"\x01\xff\xfeT\0\xff\0"
+
+
+@pytest.mark.parametrize(
+    ("version", "flags", "body", "title"),
+    [
+        (4, 0x01, bytes([0, 0, 0, 7]) + TITLE, "Title!"),
+        (4, 0x40, b"G" + TITLE, "Title!"),
+        (4, 0x41, b"G" + bytes([0, 0, 0, 7]) + TITLE, "Title!"),
+        (4, 0x02, ODD.replace(b"\xff", b"\xff\0"), "T\xff"),
+        (4, 0x03, bytes([0, 0, 0, 7]) + ODD.replace(b"\xff", b"\xff\0"), "T\xff"),
+        (4, 0x09, bytes([0, 0, 0, 7]) + PACKED, "Title!"),
+        (4, 0x09, bytes([0, 0, 0, 7]) + PACKED[:4], None),
+        (4, 0x05, b"E" + bytes([0, 0, 0, 7]) + TITLE, None),
+        (3, 0x80, bytes([0, 0, 0, 7]) + PACKED, "Title!"),
+        (3, 0x20, b"G" + TITLE, "Title!"),
+        (3, 0x40, b"E" + TITLE, None),
+    ],
+)
+def test_what_flags_of_a_frame_say_is_undone(version, flags, body, title):
+    frames = frame(b"TIT2", body, flags=flags, version=version)
+    frames += frame(b"TPE1", b"\0Ann", version=version)
+    found = dict(tags_of(id3(frames, version=version) + sounding("MP3")).texts)
+    assert (found.get("TITLE"), found["ARTIST"]) == (title, "Ann")
+
+
+@pytest.mark.parametrize("version", [3, 4])
+def test_a_tag_that_is_unsynchronised_as_a_whole_is_read(version):
+    def written(body: bytes) -> bytes:
+        return body.replace(b"\xff", b"\xff\0")
+
+    frames = frame(b"TIT2", ODD if version == 3 else written(ODD), version=version) + frame(
+        b"TPE1", b"\0Ann", version=version
+    )
+    tag = id3(written(frames) if version == 3 else frames, version=version, flags=0x80)
+    assert tags_of(tag + sounding("MP3")).texts == (("TITLE", "T\xff"), ("ARTIST", "Ann"))
+
+
 FILES = [
+    id3(frame(b"TIT2", bytes([0, 0, 0, 7]) + PACKED, flags=9, version=4) + WORDS, version=4)
+    + sounding("MP3"),
     with_chunk(sounding("WAV", title="Brook"), chunk(b"bext", bytes(700)), behind=False),
     sounding("FLAC", title="Brook"),
     sounding("OGG", "VORBIS", title="Brook"),
