@@ -22,7 +22,7 @@ from tables import table
 
 from uss_ray.evaluation import run
 from uss_ray.evaluation.request import EvaluationRequest
-from uss_ray.pipelines.evaluation.job import evaluate_here
+from uss_ray.pipelines.evaluation.local import evaluate_here
 from uss_ray.weights import STARTER
 from uss_ray.weights.locate import load_weights
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -19,6 +20,19 @@ for module in sys.argv[1:]:
     for name in {name.partition(".")[0] for name in sys.modules}:
         first_seen.setdefault(name, module)
 sys.stdout.write(json.dumps(first_seen))
+"""
+
+
+NEED_RAY = """
+import importlib, json, sys
+sys.modules["ray"] = None
+need = []
+for module in sys.argv[1:]:
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError:
+        need.append(module)
+sys.stdout.write(json.dumps(need))
 """
 
 
@@ -64,6 +78,42 @@ def test_separating_one_recording_loads_no_ray():
     assert (
         brought({"ray"}, "uss_ray.weights.folder", "uss_ray.separation.engine", "uss_ray.api.separator") == {}
     )
+
+
+def imports_of(node: ast.AST) -> list[str]:
+    """The modules that a piece of source imports from when it runs."""
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        return []
+    if isinstance(node, ast.ImportFrom):
+        return [f"{node.module}.{alias.name}" if node.module == "uss_ray.pipelines" else str(node.module)
+                for alias in node.names]  # fmt: skip
+    return [name for child in ast.iter_child_nodes(node) for name in imports_of(child)]
+
+
+@pytest.mark.slow
+def test_a_command_needs_ray_for_what_it_does_with_ray_alone():
+    """Whoever has no Ray separates, trains on one machine, scores and so on: a new line here is a command less."""
+    by_command = {
+        file.stem: {name for name in imports_of(ast.parse(file.read_text())) if name.startswith("uss_ray.")}
+        for file in sorted((ROOT / "uss_ray" / "cli").glob("*.py"))
+    }
+    modules = sorted(set().union(*by_command.values()))
+    done = subprocess.run(
+        [sys.executable, "-c", NEED_RAY, *modules], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    need = {name.removeprefix("uss_ray.pipelines.") for name in json.loads(done.stdout)}
+    found = {
+        command: sorted(need & {name.removeprefix("uss_ray.pipelines.") for name in names})
+        for command, names in by_command.items()
+    }
+    assert {command: names for command, names in found.items() if names} == {
+        "anchors": ["training.packing_on_ray"],
+        "archive": ["archive.job", "archive.plan"],
+        "evaluate_run": ["evaluation.job"],  # with `--ray`
+        "mine": ["mining.job"],
+        "serve": ["serving.running"],
+        "train": ["training.job"],  # with `--workers`
+    }
 
 
 def test_the_package_itself_loads_nothing_but_the_standard_library():

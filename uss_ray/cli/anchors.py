@@ -47,7 +47,7 @@ def pack(arguments: Sequence[str]) -> int:
 
     from uss_ray.cli.display import say
     from uss_ray.cli.run_progress import run_progress
-    from uss_ray.pipelines.training.packing import pack_anchors
+    from uss_ray.pipelines.training.packing_on_ray import pack_anchors
 
     with run_progress("shards") as on_progress:
         result = pack_anchors(asked.request, options=asked.options, on_progress=on_progress)

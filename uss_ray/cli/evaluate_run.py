@@ -78,12 +78,13 @@ def run(arguments: Sequence[str]) -> int:
 
     note_loading("Ray" if asked.with_ray else "the networks")
     from uss_ray.cli.display import progress_bar, say
-    from uss_ray.cli.run_progress import run_progress
-    from uss_ray.evaluation.result import read_result
-    from uss_ray.pipelines.evaluation.job import evaluate_archive, evaluate_here
 
     request = asked.request
     if asked.with_ray:
+        from uss_ray.cli.run_progress import run_progress
+        from uss_ray.evaluation.result import read_result
+        from uss_ray.pipelines.evaluation.job import evaluate_archive
+
         with run_progress("chunks") as on_progress:
             ran = evaluate_archive(request, options=asked.options, on_progress=on_progress)
         if ran.exit_code:
@@ -91,6 +92,8 @@ def run(arguments: Sequence[str]) -> int:
             return ran.exit_code
         result = read_result(request.output_store)
     else:
+        from uss_ray.pipelines.evaluation.local import evaluate_here  # there need be no Ray
+
         scored = 0
 
         def tell(done: float, total: float | None, /) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -88,22 +87,3 @@ def test_anchors_of_a_run_that_is_not_finished_are_refused(
 def test_a_pack_inside_its_anchors_is_refused(synthetic_set: SyntheticSet) -> None:
     with pytest.raises((ConfigError, OutputError)):
         pack_here(request_of(synthetic_set, synthetic_set.anchors / "pack"))
-
-
-@pytest.mark.slow
-@pytest.mark.ray
-def test_ray_packs_to_the_same_bytes(
-    large_set: SyntheticSet, tmp_path: Path, nothing_held_afterwards: None
-) -> None:
-    alone, together = tmp_path / "alone", tmp_path / "together"
-    pack_here(request_of(large_set, alone, shard_mebibytes=1))
-    result = packing.pack_anchors(request_of(large_set, together, shard_mebibytes=1))
-    assert result.exit_code == 0
-    assert (result.summary.anchors, result.summary.shards_written) == (
-        480,
-        len(list((alone / "shards").iterdir())),
-    )
-    assert files_of(together) == files_of(alone)
-    assert json.loads((together / "summary.json").read_text())["unfinished"] == 0
-    again = packing.pack_anchors(request_of(large_set, together, shard_mebibytes=1))
-    assert (again.exit_code, again.summary.shards_written) == (0, 0)

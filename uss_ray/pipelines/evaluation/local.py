@@ -1,0 +1,162 @@
+"""Score a list in this process, without Ray; begun or resumed, to the same scores as with Ray."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import torch
+
+from uss_ray.api.staging import check_apart, check_output, remove_folder
+from uss_ray.config import canonical_json
+from uss_ray.errors import DataError
+from uss_ray.evaluation.heard import HEARD_FOLDER, choose_heard, sounds_to_keep
+from uss_ray.evaluation.request import EvaluationRequest
+from uss_ray.evaluation.result import RESULT_NAME, EvaluationResult, environment, make_result
+from uss_ray.evaluation.run import (
+    ITEMS_FOLDER,
+    Evaluator,
+    Scored,
+    chunk_name,
+    open_list,
+    read_rows,
+    rows_from_parquet,
+    rows_to_parquet,
+)
+from uss_ray.pipelines.runtime.identity import RunIdentity, open_run
+from uss_ray.results.index.table import RunFacts
+from uss_ray.store.lease import hold_lease
+from uss_ray.store.store import Store
+
+LIST_NAME = "list.parquet"
+
+logger = logging.getLogger(__name__)
+
+
+def evaluate_here(
+    request: EvaluationRequest, *, on_progress: Callable[[float, float | None], None] | None = None
+) -> EvaluationResult:
+    """Score in this process, without Ray, or go on where an earlier run of the same request ended.
+
+    Parameters
+    ----------
+    request : EvaluationRequest
+    on_progress : callable, optional
+        Called with items done and in all.
+
+    Raises
+    ------
+    UssRayError
+        If data, list, weights or queries are wrong, results of another run are in the way, or the output cannot be
+        written.
+    """
+    began, started_at = time.monotonic(), datetime.now(UTC)
+    check_output(request.output_store)
+    check_apart(request.data_store, request.output_store)
+    scored = open_list(request)
+    evaluator = Evaluator(request=request, scored=scored)
+    evaluator.prepare()
+    output = request.output_store
+    lost: list[Exception] = []
+    with hold_lease(output, job="evaluate", shard=None, on_lost=lost.append):
+        open_run(
+            RunIdentity.of(request.data, run=run_facts(request, evaluator), threads=torch.get_num_threads()),
+            output=output,
+            results_folder=ITEMS_FOLDER,
+            start_over=partial(start_over, output) if request.overwrite else None,
+        )
+        (output / LIST_NAME).put(scored.listed.to_parquet())
+        reopen_broken(output)
+        numbers = missing_chunks(output, chunks=scored.chunks)
+        for number, rows in zip(numbers, evaluator.rows_of(map(scored.chunk, numbers)), strict=True):
+            if lost:
+                raise lost[0]
+            (output / chunk_name(number)).put(rows_to_parquet(rows))
+            if on_progress is not None:
+                done = min(len(scored.items), sum(len(scored.chunk(n)) for n in range(number + 1)))
+                on_progress(done, len(scored.items))
+        wall = time.monotonic() - began
+        made = {
+            **environment(),
+            "started_at": started_at.isoformat(),
+            "wall_seconds": round(wall, 3),
+            "seconds": {name: round(value, 3) for name, value in dataclasses.asdict(evaluator.spent).items()},
+        }
+        return finish(request, scored, evaluator, made)
+
+
+def missing_chunks(output: Store, *, chunks: int) -> list[int]:
+    """Name the chunks that are not done, in order."""
+    folder = output / ITEMS_FOLDER
+    done = {found.place.name for found in folder.files()} if folder.exists() else set()
+    return [number for number in range(chunks) if chunk_name(number).rpartition("/")[2] not in done]
+
+
+def reopen_broken(output: Store) -> None:
+    """Remove the chunks that a run cannot keep, so that it does them again: damaged ones, and such with broken items.
+
+    Whatever broke an item may have been mended since; a chunk is a small part of a list.
+    """
+    folder = output / ITEMS_FOLDER
+    for place in [found.place for found in folder.files()] if folder.exists() else []:
+        try:
+            broken = {
+                row.item_id for row in rows_from_parquet(place.read(), item=str(place)) if row.is_broken
+            }
+        except DataError as error:
+            logger.warning("%s: it is scored again", error)
+            place.remove()
+            continue
+        if broken:
+            logger.warning("%s: scored again, for %d items were broken", place, len(broken))
+            place.remove()
+
+
+def finish(
+    request: EvaluationRequest, scored: Scored, evaluator: Evaluator, made: dict[str, Any]
+) -> EvaluationResult:
+    """Sum the rows up, and write the result; of three targets the sound."""
+    weights, rows = evaluator.weights, read_rows(request.output_store)
+    heard = choose_heard(rows)
+    for name, content in sounds_to_keep(heard, rows, evaluator):
+        (request.output_store / name).put(content)
+    result = make_result(
+        rows,
+        request=request,
+        scored=scored,
+        card=evaluator.benchmark.card,
+        weights=(weights.name, weights.sha256),
+        made=made,
+    ).replace(heard=heard, not_measured=evaluator.not_measured)
+    (request.output_store / RESULT_NAME).put(result.to_json().encode())
+    return result
+
+
+def run_facts(request: EvaluationRequest, evaluator: Evaluator) -> RunFacts:
+    """Tell what the rows of a run depend on."""
+    scored, weights = evaluator.scored, evaluator.weights
+    train = None if scored.train is None else scored.train.sha256
+    described = request.described(list_sha256=scored.listed.sha256, train_sha256=train)
+    if scored.missing:  # other items make other chunks: what is there has to be there still
+        names = "\n".join(item.item_id for item in scored.items)
+        described["items_sha256"] = hashlib.sha256(names.encode()).hexdigest()
+    return RunFacts(
+        run_id=request.run_id(described, weights_sha256=weights.sha256),
+        weights_name=weights.name,
+        weights_sha256=weights.sha256,
+        settings=canonical_json(described),
+    )
+
+
+def start_over(output: Store) -> None:
+    """Remove what an earlier run left."""
+    for name in (RESULT_NAME, LIST_NAME):
+        (output / name).remove()
+    for folder in (ITEMS_FOLDER, HEARD_FOLDER):
+        remove_folder(output, folder)
