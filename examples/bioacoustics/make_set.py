@@ -6,8 +6,8 @@ events of the eval split, from which mixtures for validation are drawn.
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -71,4 +71,8 @@ def make_set(root: Path) -> None:
 
 
 if __name__ == "__main__":
-    make_set(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    make_set(parser.parse_args().folder)

@@ -85,9 +85,10 @@ def main() -> None:
     """Download, and write the weights folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, required=True)
+    output = parser.parse_args().output
     network = Wav2Vec(Wav2VecConfig())
     network.network.load_state_dict(torchaudio.pipelines.WAV2VEC2_BASE.get_model().state_dict())
-    print(write(network, parser.parse_args().output))
+    print(write(network, output))
 
 
 if __name__ == "__main__":
