@@ -641,8 +641,19 @@ def test_a_job_starts_where_there_is_only_the_wheel(
     assert f"uss-ray {command}" in rest
 
 
+JOBS = sorted(
+    path.stem
+    for path in (ROOT / "uss_ray/jobs").glob("*.py")
+    if path.stem not in ("__init__", "run_job")  # which a service starts, and nobody types
+)
+
+
+def test_a_checkout_has_the_jobs_of_the_package() -> None:
+    assert sorted(path.stem for path in (ROOT / "jobs").glob("*.py")) == ["__init__", *JOBS]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("job", ["separate_archive", "mine_anchors"])
+@pytest.mark.parametrize("job", JOBS)
 def test_a_job_of_a_checkout_is_that_of_the_package(job: str) -> None:
     ours, old = (
         subprocess.run(
