@@ -25,6 +25,13 @@ def test_the_console_script_is_installed():
     assert "Howl  /m/07qf0zm  level 4  class 77" in done.stdout
 
 
+def test_the_package_runs_as_a_module():
+    done = subprocess.run(
+        [sys.executable, "-m", "uss_ray", "--help"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("usage: uss-ray COMMAND")
+
+
 WITHOUT_RAY = """
 import sys
 sys.modules["ray"] = None
