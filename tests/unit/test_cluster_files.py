@@ -572,6 +572,37 @@ def test_every_option_of_the_job_that_the_guide_explains_is_there() -> None:
     assert set(quoted) <= options_of_archive() | of_others
 
 
+def what_ray_up_imports() -> set[str]:
+    """Name the packages that Ray's launcher for AWS imports besides Ray; Ray itself brings none of them."""
+    import ray
+
+    provider = Path(ray.__file__).parent / "autoscaler/_private/aws"
+    sources = "\n".join(path.read_text() for path in provider.rglob("*.py"))
+    found = re.findall(r"^ *(?:import|from) ([a-z]\w*)", sources, re.MULTILINE)
+    return set(found) - {"ray", *sys.stdlib_module_names}
+
+
+@pytest.mark.parametrize("document", [GUIDE, ROOT / "README.md"], ids=lambda path: path.stem)
+def test_who_follows_a_document_can_start_the_cluster(document: Path) -> None:
+    before, up, _ = document.read_text().partition("ray up --yes")
+    assert up
+    extras = re.findall(r"pip install '\.\[([\w,]+)\]'", before)[-1]
+    needed = what_ray_up_imports()
+    assert "boto3" in needed
+    assert {"ray", *needed} <= what_is_installed(extras)
+
+
+def test_what_ray_up_needs_and_what_s3_stands_on_can_be_installed_together(pinned: dict[str, str]) -> None:
+    """An aiobotocore allows three releases of boto's core: pip, if it may look at old ones, gives up."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = {need.name: need.specifier for need in map(Requirement, project["optional-dependencies"]["aws"])}
+    assert set(asked) == {"aiobotocore", "boto3"}
+    for name, allowed in asked.items():
+        assert allowed.contains(pinned[name])
+        major, minor, *_ = pinned[name].split(".")
+        assert not allowed.contains(f"{major}.{int(minor) - 1}.999")
+
+
 def image_sources() -> list[str]:
     return [
         name
