@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -18,13 +19,23 @@ from tests.truth import read_truth
 ROOT = Path(__file__).parent.parent
 
 
+def build(target, folder):
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (made,) = folder.iterdir()
+    return made
+
+
+def tracked_files(*below):
+    tracked = subprocess.run(["git", "ls-files", "-z", *below], cwd=ROOT, capture_output=True, text=True)
+    if tracked.returncode:
+        pytest.skip("not a git checkout")
+    return {name for name in tracked.stdout.split("\0") if name}
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    (made,) = folder.glob("*.whl")
-    return made
+    return build("wheel", tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +44,19 @@ def wheel_names(wheel):
 
 
 def test_every_data_file_of_the_checkout_is_in_the_wheel(wheel_names):
-    tracked = subprocess.run(["git", "ls-files", "-z", "uss_ray"], cwd=ROOT, capture_output=True, text=True)
-    if tracked.returncode:
-        pytest.skip("not a git checkout")
-    expected = {name for name in tracked.stdout.split("\0") if name}
-    assert expected <= wheel_names
+    assert tracked_files("uss_ray") <= wheel_names
     assert {
         "uss_ray/ontology/data/ontology.json",
         "uss_ray/ontology/data/class_labels_indices.csv",
     } <= wheel_names
+
+
+def test_the_source_distribution_is_the_checkout(tmp_path):
+    """What the documents and the tests in it use is there: `make test`, `.ci/run`, `.rayignore`."""
+    tracked = tracked_files()
+    with tarfile.open(build("sdist", tmp_path)) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert tracked - names == set()
 
 
 def test_nothing_but_the_package_is_in_the_wheel(wheel_names):
