@@ -222,7 +222,7 @@ def describe_unfetched(name: str) -> dict[str, str] | None:
     if published is not None and published.uri is not None and not os.environ.get(BASE_VARIABLE):
         source = published.uri
     elif base is None:
-        source = f"a base: --base or {BASE_VARIABLE}"
+        source = f"a base: {ways_to_say_base(name)}"
     else:
         source = without_secrets(str(Store(base) / (name if published is None else published.file)))
     sha256 = named.sha256 if named is not None else published.sha256 if published is not None else None
@@ -253,7 +253,7 @@ def kept_folder(sha256: str) -> Path:
 
 
 def weights_base() -> str | None:
-    """Tell where weights with a name lie: what the environment says, or the `weights` of a checkout.
+    """Tell where weights with a name lie: what the environment says, or `weights` of the checkout that runs as it is.
 
     Returns
     -------
@@ -262,6 +262,12 @@ def weights_base() -> str | None:
     """
     checkout = Path(__file__).parents[2] / "weights"
     return os.environ.get(BASE_VARIABLE) or (str(checkout) if checkout.is_dir() else None)
+
+
+def ways_to_say_base(name: str) -> str:
+    """Tell how a user says where weights with a name lie; a package that is not editable does not know its checkout."""
+    ways = f"--base or {BASE_VARIABLE}"
+    return f"{ways} (in a checkout {BASE_VARIABLE}=weights)" if name in NAMED else ways
 
 
 def named_here(named: NamedFolder, base: Location | None = None) -> Path | None:

@@ -30,6 +30,7 @@ from uss_ray.weights.known import (
     known_weights,
     named_here,
     starter_folder,
+    ways_to_say_base,
     weights_base,
 )
 
@@ -185,7 +186,7 @@ def _at_base(base: Location | None, path: str, *, name: str, storage: StoreOptio
     if root is None:
         raise WeightsError(
             name,
-            expected=f"where it lies, by uss-ray weights fetch --base or {BASE_VARIABLE}",
+            expected=f"where it lies, by uss-ray weights fetch {ways_to_say_base(name)}",
             found="neither",
         )
     return Store(root, storage, WeightsError) / path

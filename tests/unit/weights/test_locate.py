@@ -124,7 +124,8 @@ def test_a_named_folder_is_fetched_from_a_base_once(
     named: NamedFolder, tiny_weights: Path, shelf: Any
 ) -> None:
     with pytest.raises(
-        WeightsError, match=r"tiny: expected where it lies, by .* --base or USS_RAY_WEIGHTS_BASE"
+        WeightsError,
+        match=r"tiny: expected where it lies, by .* --base or USS_RAY_WEIGHTS_BASE \(in a checkout .*=weights\)",
     ):
         locate_weights("tiny")
     shelf.put(str(tiny_weights), "/shelf/tiny", recursive=True)
