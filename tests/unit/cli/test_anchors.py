@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from uss_ray.pipelines.training import packing
+from uss_ray.pipelines.training import packing_on_ray
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_what_became_of_the_pack_is_told(command, monkeypatch, unfinished, code,
             exit_code=code,
         )
 
-    monkeypatch.setattr(packing, "pack_anchors", pack)
+    monkeypatch.setattr(packing_on_ray, "pack_anchors", pack)
     ran = command("anchors", "pack", "mined", "packed", "--seed", 3, "--actors", 2)
     assert ran.exit_code == code
     assert told in ran.out
