@@ -56,13 +56,14 @@ FORBIDDEN: dict[str, dict[str, str]] = {
     },
     "service.decoder": {"torch": "the core knows no torch"},
     "cli": {"torch ray pyarrow": "the command line loads nothing heavy"},
+    "__main__": {"torch ray pyarrow": "the command line loads nothing heavy"},
     "cli.help": {"cli.command": "nothing goes round in circles"},
     "jobs": {"torch soundfile numpy": "jobs only start pipelines"},
 }
-WITH_RAY = {"pipelines", "cli", "jobs"}
+WITH_RAY = {"pipelines", "cli", "jobs", "__main__"}
 WITH_TORCH = {
-    "api", "cli", "evaluation", "jobs", "mining", "mixtures", "models", "pipelines", "separation", "service",
-    "training", "weights",
+    "__main__", "api", "cli", "evaluation", "jobs", "mining", "mixtures", "models", "pipelines", "separation",
+    "service", "training", "weights",
 }  # fmt: skip
 
 
