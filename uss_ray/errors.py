@@ -47,6 +47,13 @@ def _rebuild(kind: type[UssRayError], said: dict[str, Any]) -> UssRayError:
     return kind(**said)
 
 
+def reason_of(error: Exception) -> str:
+    """Say in one line what went wrong, whoever raised it."""
+    if isinstance(error, UssRayError):
+        return error.reason
+    return " ".join(plain(f"{type(error).__name__}: {error}").split()).rstrip(": ")
+
+
 class RecordingError(UssRayError):
     """A recording that cannot be read or separated: missing, empty, truncated, not audio, NaN samples."""
 

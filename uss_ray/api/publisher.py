@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from uss_ray.api.staging import commit, remove_folder, staging_folder
 from uss_ray.audio.capacity import stem_encoding
 from uss_ray.audio.spec import AudioSpec, StemSubtype
-from uss_ray.errors import OutputError, RecordingError, UssRayError
+from uss_ray.errors import OutputError, RecordingError, reason_of
 from uss_ray.records import Recording
 from uss_ray.results.blocks import EstimateBlock
 from uss_ray.results.index.rows import RecordingRows, rows_table
@@ -272,8 +272,8 @@ def write_page(output: Store, *, write: WriteOptions, tell: Callable[[str], None
         return
     try:
         write_archive_page(output)
-    except UssRayError as error:
-        tell(f"no page of the output: {error.reason}")
+    except Exception as error:  # noqa: BLE001 - such as too little memory
+        tell(f"no page of the output: {reason_of(error)}")
 
 
 def check_before_work(spec: AudioSpec, *, name: str, write: WriteOptions) -> None:

@@ -91,7 +91,7 @@ def show_mining(result: MiningResult) -> None:
     from uss_ray.cli.display import say, show_table
 
     summary, totals = result.summary, result.summary.totals
-    rejects = [(reason, str(count)) for reason, count in totals.rejects.items()]
+    rejects = [(reason, str(count)) for reason, count in totals.rejects.items()] if totals else []
     if rejects:
         show_table(("Rejected", "Count"), rejects, title="What gave no anchor", right=("Count",))
     for failure, count in list(summary.failures.items())[:_REASONS_SHOWN]:
@@ -108,10 +108,11 @@ def show_mining(result: MiningResult) -> None:
         say(f"{changed} clips have changed since they were mined (--changed); see {result.summary_name}")
     if summary.failed_before:
         say(f"{summary.failed_before} clips failed before, and count until --retry-failed mines them")
-    say(
-        f"{totals.anchors} anchors of {totals.classes} classes from {totals.clips} clips,"
-        f" {totals.shards} shards, {totals.shard_bytes / 1e6:.1f} MB"
-    )
+    if totals is not None:
+        say(
+            f"{totals.anchors} anchors of {totals.classes} classes from {totals.clips} clips,"
+            f" {totals.shards} shards, {totals.shard_bytes / 1e6:.1f} MB"
+        )
     if result.signal_number is not None:
         say("Stopped: what was in flight is finished; the same command goes on.")
     elif summary.unfinished:

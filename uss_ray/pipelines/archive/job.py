@@ -20,7 +20,7 @@ from uss_ray.api.publisher import index_name
 from uss_ray.api.request import SeparationRequest, request_with
 from uss_ray.api.separator import RecordingSeparator
 from uss_ray.api.staging import check_apart, check_output, staging_folder, sweep_staging
-from uss_ray.errors import UssRayError
+from uss_ray.errors import UssRayError, reason_of
 from uss_ray.ontology.vocabulary import TextMatch
 from uss_ray.pipelines.archive.chunking import Chunking, FewRecordings, few_recordings
 from uss_ray.pipelines.archive.cleaning import forget_done_parts, start_over
@@ -45,7 +45,7 @@ from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.pool import DECODE_CPUS
 from uss_ray.pipelines.runtime.progress import ProgressHook
 from uss_ray.pipelines.runtime.retry import POISON_REASON, STILL_GROWING_REASON
-from uss_ray.pipelines.runtime.run_state import Earlier
+from uss_ray.pipelines.runtime.run_state import Earlier, is_ending
 from uss_ray.pipelines.runtime.stages import (
     Pass,
     cut_blocks,
@@ -97,8 +97,8 @@ def page_trouble(output: Store) -> str | None:
     try:
         if (output / INDEX_FOLDER).exists():
             write_archive_page(output)
-    except UssRayError as error:
-        return error.reason
+    except Exception as error:  # noqa: BLE001 - such as too little memory
+        return reason_of(error)
     return None
 
 
@@ -330,25 +330,33 @@ class ArchiveJob(Job[RunSummary]):
             self.passed_over = ray.get(self._listed_by.passed_over.remote())
             self.earlier = ray.get(self._listed_by.earlier.remote())
         earlier, failed = self.earlier, self.earlier.failed_keys
-        has_page = self.request.write.report
 
-        def settle() -> tuple[dict[str, int], str | None]:
+        def settle() -> dict[str, int]:
             settle_duplicates(output)
             rows = settle_failures(output)
             forget_done_parts(output, read_ledger(output))
-            trouble = page_trouble(output) if has_page else None
-            return tally_of(rows, keys=failed).most_common(), trouble
+            return tally_of(rows, keys=failed).most_common()
 
-        reasons, trouble = run_on_worker(settle, tells=self.tells)  # for there may be many
-        if trouble is not None:
-            logger.warning("%s: no page of the output; uss-ray report makes it: %s", output, trouble)
-        yield Increment(skipped=earlier.skipped, failed_before=len(failed), failures=reasons)
+        # What the listing has told comes first: a stop may leave no time for more.
+        yield Increment(skipped=earlier.skipped, failed_before=len(failed))
         if earlier.strangers:
             yield Increment(failed=earlier.strangers, failures={_SAME_ID: earlier.strangers})
         if lost := self.passed_over.lost_count:
             yield Increment(failed=lost, failures={_UNLISTED: lost})
         if self.request.changed == "fail" and earlier.changed.count:
             yield Increment(failed=earlier.changed.count, failures={_CHANGED: earlier.changed.count})
+        yield Increment(failures=run_on_worker(settle, tells=self.tells))  # for there may be many
+        if self.request.write.report and (trouble := self._page_trouble()) is not None:
+            logger.warning("%s: no page of this state; uss-ray report makes it: %s", output, trouble)
+
+    def _page_trouble(self) -> str | None:
+        """Have the page written by a task of its own, whatever becomes of that."""
+        if is_ending(self.tells):
+            return "the run was stopped"
+        try:
+            return run_on_worker(page_trouble, self.output, tells=self.tells, retries=0)
+        except UssRayError as error:
+            return error.reason
 
     def summary(self, report: RunReport) -> RunSummary:
         """See `Job`."""

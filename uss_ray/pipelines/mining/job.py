@@ -37,7 +37,7 @@ from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.pool import DECODE_CPUS
 from uss_ray.pipelines.runtime.progress import ProgressHook
 from uss_ray.pipelines.runtime.retry import POISON_REASON, STILL_GROWING_REASON
-from uss_ray.pipelines.runtime.run_state import Earlier
+from uss_ray.pipelines.runtime.run_state import Earlier, is_ending
 from uss_ray.pipelines.runtime.stages import (
     Pass,
     cut_blocks,
@@ -218,16 +218,17 @@ class MiningJob(Job[MiningSummary]):
         manifest_of = manifest_maker(request, weights=self.weights, vocabulary=self.vocabulary)
         labels = self.vocabulary.classes.labels
 
-        def finish(table: SegmentTable) -> tuple[int, MiningTotals, str | None]:
+        def finish(table: SegmentTable) -> tuple[int, MiningTotals]:
             chosen = selected_clips(options, clips=len(table))
             missing = note_missing(output, table=table, chosen=chosen) if is_complete else 0
-            totals = settle(output, table=table, manifest_of=manifest_of, is_alone=options.shard is None)
-            has_page = request.report and totals.anchors
-            return missing, totals, write_mining_report(output, labels=labels) if has_page else None
+            return missing, settle(
+                output, table=table, manifest_of=manifest_of, is_alone=options.shard is None
+            )
 
-        missing, self._totals, self.report = run_on_worker(finish, self._listing.table, tells=self.tells)
-        if missing:
-            yield Increment(failed=missing, failures={_NOT_THERE: missing}, amounts={"missing": missing})
+        def report() -> str:
+            return write_mining_report(output, labels=labels)
+
+        # What the listing has told comes first: a stop may leave no time for more.
         if self._listed_by is not None:
             self._earlier = ray.get(self._listed_by.earlier.remote())
         changed, no_more_mined = self._earlier.changed.count, self._earlier.skipped
@@ -235,11 +236,15 @@ class MiningJob(Job[MiningSummary]):
             yield Increment(failed=changed, failures={_CHANGED: changed})
         elif changed:  # they count as what became of them in this run
             yield Increment(skipped=no_more_mined, failed_before=-(changed + no_more_mined))
+        missing, self._totals = run_on_worker(finish, self._listing.table, tells=self.tells)
+        if missing:
+            yield Increment(failed=missing, failures={_NOT_THERE: missing}, amounts={"missing": missing})
+        if request.report and self._totals.anchors and not is_ending(self.tells):
+            self.report = run_on_worker(report, tells=self.tells)
 
     def summary(self, report: RunReport) -> MiningSummary:
         """See `Job`."""
         counters, request = report.counters, self.request
-        assert self._totals is not None
         return MiningSummary(
             run_id=report.facts.run_id,
             segments=request.segments,

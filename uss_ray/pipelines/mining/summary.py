@@ -46,7 +46,8 @@ class MiningSummary:
     changed : mapping
         Clips that were done before and hold something else now: how many, and a few of them.
     broken_containers : tuple of str
-    totals : MiningTotals
+    totals : MiningTotals or None
+        None where a run was stopped before they were counted.
         Of all runs below the output root.
     """
 
@@ -72,7 +73,7 @@ class MiningSummary:
     failures: Mapping[str, int]
     changed: Mapping[str, Any]
     broken_containers: tuple[str, ...]
-    totals: MiningTotals
+    totals: MiningTotals | None
 
     @property
     def hours_per_hour(self) -> float:

@@ -10,7 +10,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -31,7 +31,7 @@ from uss_ray.pipelines.runtime.progress import Progress, ProgressHook, Standstil
 from uss_ray.pipelines.runtime.retry import PassResult, Step, next_step
 from uss_ray.pipelines.runtime.run_state import Look, end_run_state, start_run_state
 from uss_ray.pipelines.runtime.session import ray_session
-from uss_ray.pipelines.runtime.stages import Pass, StalledError, TableStream, split_on_worker
+from uss_ray.pipelines.runtime.stages import CutShortError, Pass, StalledError, TableStream, split_on_worker
 from uss_ray.pipelines.runtime.stopping import StopRequest, stop_on_signals
 from uss_ray.results.index.table import RunFacts
 from uss_ray.store.lease import hold_lease, take_turn
@@ -269,7 +269,7 @@ def run_job(
         turn = partial(take_turn, job.output, job=job.kind, shard=options.shard, sleep=run.stop.sleep)
         plan(read_resources())  # refuses what there will never be room for
         run.begin()
-        facts = job.facts()
+        facts = run.facts()
         with hold_lease(
             job.output, job=job.kind, shard=options.shard, on_lost=run.give_up, sleep=run.stop.sleep
         ):
@@ -289,8 +289,7 @@ def run_job(
             with job.workspace():
                 run.drive(partial(plan, threads=options.threads or identity.threads))
             with turn():
-                for increment in job.finalise(is_complete=run.is_complete):
-                    run.counters.add(increment)
+                run.settle()
                 report = RunReport(
                     facts=facts,
                     counters=run.counters,
@@ -386,7 +385,11 @@ class _Run:
             self._state.give_up.remote(fault)
 
     def drive(self, plan: Callable[..., WorkerPool | Shortage]) -> None:
-        """Run passes until nothing is missing."""
+        """Run passes until nothing is missing, or the run is to end before it is known what is."""
+        with self._cutting_short():
+            self._drive(plan)
+
+    def _drive(self, plan: Callable[..., WorkerPool | Shortage]) -> None:
         ledger, facts = split_on_worker(self.job.ledger_reader(), tells=self._state)
         self.counters.add(facts.earlier)
         with self._planning:
@@ -431,6 +434,30 @@ class _Run:
                         self._count(increment)
                     return
                 self._passes.append(self._pass(run))
+
+    def facts(self) -> RunFacts:
+        """Ask the job what shapes its results; a stop while it looks has nothing to sum up."""
+        try:
+            return self.job.facts()
+        except CutShortError as error:
+            logger.warning("stopped before there was anything to do: %s", error)
+            raise SystemExit(128 + (self.stop.signal_number or 0)) from error
+
+    def settle(self) -> None:
+        """Bring the output into order, as far as there is time for it: what was done stays, and so do the sums."""
+        with self._cutting_short():
+            for increment in self.job.finalise(is_complete=self.is_complete):
+                self.counters.add(increment)
+
+    @contextmanager
+    def _cutting_short(self) -> Iterator[None]:
+        """Let what takes too long once the run is to end be left to the next one; a run that is lost says why."""
+        try:
+            yield
+        except CutShortError as error:
+            if self._lost is not None:
+                raise self._lost from error
+            logger.warning("%s", error)
 
     def _new_state(self) -> Any:
         self._states.append(start_run_state())
@@ -551,7 +578,7 @@ class _Run:
     def _count(self, increment: Increment) -> None:
         self.counters.add(increment)
         if self._has_too_many_failures():
-            self._state.stop.remote()
+            self._state.begin_no_more.remote()
         if self.on_progress is not None and increment.done + increment.failed + increment.unfinished:
             now = time.monotonic()
             if (

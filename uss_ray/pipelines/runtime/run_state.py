@@ -133,6 +133,7 @@ class RunState:
         self._workers: set[str] = set()
         self._busy: set[str] = set()
         self._stopping = False
+        self._ending = False
         self._fault: Exception | None = None
         self._notes: dict[str, tuple[str, set[str]]] = {}
         self._heard: dict[str, tuple[str, float]] = {}
@@ -229,9 +230,13 @@ class RunState:
         """Note that a reader has come to its end."""
         self._ended.add(number)
 
-    def stop(self) -> None:
-        """Let nothing more begin."""
+    def begin_no_more(self) -> None:
+        """Let nothing more begin; what was done is brought into order in all the time that it takes."""
         self._stopping = True
+
+    def stop(self) -> None:
+        """Let nothing more begin, and the run end soon: somebody waits for that."""
+        self._stopping = self._ending = True
 
     def give_up(self, fault: Exception) -> None:
         """Remember what makes the whole run pointless, and let nothing more begin.
@@ -240,11 +245,15 @@ class RunState:
         """
         if not self._stopping:
             self._fault = fault
-        self._stopping = True
+        self._stopping = self._ending = True
 
     def is_stopping(self) -> bool:
         """Tell whether nothing more may begin."""
         return self._stopping
+
+    def is_ending(self) -> bool:
+        """Tell whether the run is to end soon."""
+        return self._ending
 
 
 def start_run_state() -> Any:
@@ -269,6 +278,11 @@ def pinned(kind: type) -> Any:
 def is_stopping(state: Any) -> bool:
     """Ask whether nothing more may begin."""
     return bool(ray.get(state.is_stopping.remote()))
+
+
+def is_ending(state: Any) -> bool:
+    """Ask whether the run is to end soon."""
+    return bool(ray.get(state.is_ending.remote()))
 
 
 class _ToDriver(logging.Handler):

@@ -28,7 +28,7 @@ from uss_ray.pipelines.runtime.context import pipeline_context
 from uss_ray.pipelines.runtime.guarded import guard
 from uss_ray.pipelines.runtime.pool import LISTING_CPUS, WorkerPool
 from uss_ray.pipelines.runtime.progress import Warnings
-from uss_ray.pipelines.runtime.run_state import begin_telling, is_stopping, keep_telling
+from uss_ray.pipelines.runtime.run_state import begin_telling, is_ending, keep_telling
 from uss_ray.pipelines.runtime.source import TableReader, read_tables
 
 _TASK_RETRIES = 2
@@ -37,6 +37,7 @@ _LOOK_SECONDS = 2.0
 _QUIET_SECONDS = 8.0  # before the driver says that it waits
 _REPEAT_SECONDS = 30.0
 _LAST_SECONDS = 20.0  # for reading or settling an output once the run is to end
+_KILL_SECONDS = 5.0
 
 logger = logging.getLogger(__name__)
 
@@ -360,7 +361,11 @@ def rows_of(
     return found
 
 
-def run_on_worker(work: Callable[..., _T], *arguments: Any, tells: Any) -> _T:
+class CutShortError(OutputError):
+    """A run is to end, and a worker would have read or settled on: what it has not done, the next run does."""
+
+
+def run_on_worker(work: Callable[..., _T], *arguments: Any, tells: Any, retries: int = _TASK_RETRIES) -> _T:
     """Run a function in a task that takes no CPU, such as for memory that grows with the archive.
 
     Parameters
@@ -370,13 +375,18 @@ def run_on_worker(work: Callable[..., _T], *arguments: Any, tells: Any) -> _T:
         For it.
     tells : actor handle
         Of `start_run_state`; told what the function's store warns of, which is logged here.
+    retries : int, default=2
+        How often it begins anew after its process has died. Of one that was killed for its memory Ray itself would
+        try for ever; 0 does not.
 
     Raises
     ------
+    CutShortError
+        If the run is to end and the function does not within 20 s; its process is gone then.
     UssRayError
         Of the function; others become one.
     """
-    task = ray.remote(_told).options(name=work.__name__, num_cpus=0)
+    task = ray.remote(_told).options(name=work.__name__, num_cpus=0, max_retries=retries)
     return cast(_T, _get(task.remote(work, tells, *arguments), tells))
 
 
@@ -398,10 +408,11 @@ def _get(reference: Any, tells: Any) -> Any:
     try:
         while not ray.wait([reference], timeout=_LOOK_SECONDS)[0]:
             told.say(ray.get(tells.look.remote()))
-            if stopped is None and is_stopping(tells):
+            if stopped is None and is_ending(tells):
                 stopped = time.monotonic()
             if stopped is not None and time.monotonic() - stopped >= _LAST_SECONDS:
-                raise OutputError(
+                _end(reference)
+                raise CutShortError(
                     "the end of a stopped run",
                     expected="an output that is read or settled soon (the next run does it)",
                     found=f"a worker that was still at it after {_LAST_SECONDS:.0f} s",
@@ -414,6 +425,12 @@ def _get(reference: Any, tells: Any) -> Any:
         return ray.get(reference)
     except RayError as error:
         raise own_error(error) from error
+
+
+def _end(reference: Any) -> None:
+    """End a task: it must not go on writing when nobody holds the output for it any more."""
+    ray.cancel(reference, force=True)
+    ray.wait([reference], timeout=_KILL_SECONDS)
 
 
 def own_error(error: BaseException) -> UssRayError:

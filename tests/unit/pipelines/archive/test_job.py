@@ -13,6 +13,7 @@ import pytest
 
 from tests.unit.pipelines.tables import Tables, take_tables
 from uss_ray.api.request import Query, request_with
+from uss_ray.errors import ConfigError, UssRayError
 from uss_ray.pipelines.archive import job as job_module
 from uss_ray.pipelines.archive.chunking import FewRecordings
 from uss_ray.pipelines.archive.job import ArchiveJob, page_trouble
@@ -21,6 +22,7 @@ from uss_ray.pipelines.archive.outcome import Outcome, PacketReport
 from uss_ray.pipelines.runtime.counters import Counters
 from uss_ray.pipelines.runtime.job import LedgerFacts, RunReport
 from uss_ray.pipelines.runtime.run_state import Earlier, Named
+from uss_ray.pipelines.runtime.stages import CutShortError
 from uss_ray.results.index.table import RunFacts
 from uss_ray.results.passed_over import PassedOver
 from uss_ray.store.store import Store
@@ -123,6 +125,57 @@ def test_its_workspace_is_there_while_it_works(job: ArchiveJob) -> None:
     assert not scratch.exists()
 
 
+def on_this_process(action, *arguments, tells, retries=0):
+    return action(*arguments)
+
+
+@pytest.mark.parametrize("is_stopped", [True, False])
+def test_a_run_that_was_stopped_writes_no_page_and_the_next_one_does(
+    job: ArchiveJob, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, is_stopped: bool
+) -> None:
+    """The page of many recordings takes longer than whoever has stopped a run waits."""
+    ran = []
+    monkeypatch.setattr(job_module, "run_on_worker", lambda action, *_, **__: ran.append(action) or {})
+    monkeypatch.setattr(job_module, "is_ending", lambda _state: is_stopped)
+    list(job.finalise(is_complete=not is_stopped))
+    assert (page_trouble in ran) is not is_stopped
+    assert ("the run was stopped" in caplog.text) is is_stopped
+
+
+@pytest.mark.parametrize("error", [CutShortError, ConfigError])
+def test_a_page_whose_worker_dies_ends_no_run(
+    job: ArchiveJob,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: type[UssRayError],
+) -> None:
+    def run(action, *_arguments, tells, retries=2):
+        if action is page_trouble:
+            assert retries == 0  # Ray tries for ever what takes too much memory
+            raise error("page", expected="a worker that stays", found="none")
+        return {"cut": 1}
+
+    monkeypatch.setattr(job_module, "run_on_worker", run)
+    monkeypatch.setattr(job_module, "is_ending", lambda _state: False)
+    assert list(job.finalise(is_complete=True))[-1].failures == {"cut": 1}
+    assert "a worker that stays" in caplog.text
+
+
+def test_what_a_listing_told_counts_although_settling_is_cut_short(
+    job: ArchiveJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*_arguments, **_named):
+        raise CutShortError("the end", expected="soon", found="late")
+
+    monkeypatch.setattr(job_module, "run_on_worker", run)
+    job.earlier = Earlier(skipped=4, failed=[np.array([7])])
+    increments = job.finalise(is_complete=False)
+    told = next(increments)
+    with pytest.raises(CutShortError):
+        list(increments)
+    assert (told.skipped, told.failed_before) == (4, 1)
+
+
 def test_the_end_brings_failures_into_order_and_fetches_what_was_passed_over(
     job: ArchiveJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,7 +184,8 @@ def test_the_end_brings_failures_into_order_and_fetches_what_was_passed_over(
     passed.add_unlisted(
         [Unlisted("tapes: no permission", True), Unlisted("up: a link that leads out", False)]
     )
-    monkeypatch.setattr(job_module, "run_on_worker", lambda action, tells: action())
+    monkeypatch.setattr(job_module, "run_on_worker", on_this_process)
+    monkeypatch.setattr(job_module, "is_ending", lambda _state: False)
     monkeypatch.setattr(job_module.ray, "get", lambda reference: reference)
     found = Earlier(skipped=4, failed=[np.array([7])], changed=Named(1, ["a"]), strangers=2)
     job._listed_by = SimpleNamespace(
@@ -176,3 +230,12 @@ def test_a_page_that_cannot_be_written_is_told_and_ends_no_run(tmp_path):
     (tmp_path / "index" / "0.parquet").write_bytes(b"no such thing")
     assert "Parquet" in page_trouble(Store(tmp_path))
     assert not (tmp_path / "index.html").exists()
+
+
+def test_a_page_that_takes_too_much_memory_ends_no_run(tmp_path, monkeypatch):
+    def write(_root):
+        raise MemoryError
+
+    monkeypatch.setattr(job_module, "write_archive_page", write)
+    (tmp_path / "index").mkdir()
+    assert page_trouble(Store(tmp_path)) == "MemoryError"

@@ -117,6 +117,7 @@ def test_clips_without_audio_are_rejects_once_all_is_done(
     make_job, monkeypatch: pytest.MonkeyPatch, is_complete: bool, missing: int
 ) -> None:
     monkeypatch.setattr(job_module, "run_on_worker", lambda action, *arguments, tells: action(*arguments))
+    monkeypatch.setattr(job_module, "is_ending", lambda _state: False)
     job = make_job()
     job.request = job.request.replace(report=False)
     mined(job.output, [0, 1])

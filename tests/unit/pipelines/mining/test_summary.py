@@ -51,3 +51,7 @@ def test_it_is_strict_json():
     assert told["stages"][0]["utilisation"] == 0.5
     assert told["started_at"] == "2026-01-02T00:00:00+00:00"
     assert told["totals"]["anchors"] == 1000
+
+
+def test_a_run_that_was_stopped_before_it_counted_has_no_totals():
+    assert json.loads(replace(SUMMARY, totals=None).to_json())["totals"] is None

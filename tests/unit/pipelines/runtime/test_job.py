@@ -20,7 +20,7 @@ from uss_ray.pipelines.runtime.job import Job, LedgerFacts, run_job
 from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.pool import Resources
 from uss_ray.pipelines.runtime.run_state import Look, RunState
-from uss_ray.pipelines.runtime.stages import StalledError
+from uss_ray.pipelines.runtime.stages import CutShortError, StalledError
 from uss_ray.results.index.table import RunFacts
 from uss_ray.store.lease import LEASE_FOLDER
 from uss_ray.store.store import Store
@@ -310,6 +310,63 @@ def test_a_run_that_is_stopped_before_it_has_workers_ends_with_the_signal(run, m
     assert job.passes == []
     assert result.exit_code == 143
     assert job.events == ["finalise False"]
+
+
+@pytest.fixture
+def stopped(monkeypatch):
+    """A run that is asked to end before it has begun."""
+    stop = module.StopRequest()
+    stop.signal_number = 15
+    monkeypatch.setattr(module, "stop_on_signals", lambda _: nullcontext(stop))
+
+
+def cut_short(*_arguments, **_named):
+    raise CutShortError("the end", expected="an output that is settled soon", found="20 s")
+
+
+def test_a_run_that_is_stopped_ends_with_the_signal_and_a_summary_however_long_settling_takes(
+    run, monkeypatch, stopped, tmp_path, caplog
+):
+    monkeypatch.setattr(Numbers, "finalise", cut_short)
+    _, result = run(["done"])
+    assert result.exit_code == 143
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["done"] == 0
+    assert "settled soon" in caplog.text
+    assert not (tmp_path / "out" / LEASE_FOLDER).exists()
+
+
+def test_a_run_that_is_stopped_while_it_reads_what_is_done_ends_with_the_signal(run, monkeypatch, stopped):
+    monkeypatch.setattr(module, "split_on_worker", cut_short)
+    job, result = run(["done"])
+    assert (result.exit_code, job.passes, job.events) == (143, [], ["finalise False"])
+
+
+def test_a_run_that_is_stopped_while_it_looks_at_what_is_asked_ends_with_the_signal(
+    run, monkeypatch, stopped, tmp_path
+):
+    monkeypatch.setattr(Numbers, "facts", cut_short)
+    with pytest.raises(SystemExit) as ended:
+        run(["done"])
+    assert ended.value.code == 143
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_lost_its_lease_says_so_however_long_settling_takes(run, monkeypatch):
+    lost = OutputError("out", expected="a lease that stays", found="another run")
+
+    def finalise(job, *, is_complete):
+        held[0](lost)
+        cut_short()
+
+    held, hold = [], module.hold_lease
+    monkeypatch.setattr(
+        module,
+        "hold_lease",
+        lambda *args, on_lost, **more: held.append(on_lost) or hold(*args, on_lost=on_lost, **more),
+    )
+    monkeypatch.setattr(Numbers, "finalise", finalise)
+    with pytest.raises(OutputError, match="a lease that stays"):
+        run(["done", "done", "done"])
 
 
 def test_a_run_that_is_stopped_while_it_stands_still_waits_for_nobody(run, monkeypatch):

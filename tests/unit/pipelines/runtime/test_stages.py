@@ -18,7 +18,14 @@ from tests.unit.pipelines.listening import listening
 from uss_ray.errors import ConfigError, OutputError
 from uss_ray.pipelines.runtime import stages
 from uss_ray.pipelines.runtime.run_state import RunState
-from uss_ray.pipelines.runtime.stages import StalledError, TableStream, _telling, own_error, run_on_worker
+from uss_ray.pipelines.runtime.stages import (
+    CutShortError,
+    StalledError,
+    TableStream,
+    _telling,
+    own_error,
+    run_on_worker,
+)
 
 TABLE = pa.table({"number": [1]})
 
@@ -161,6 +168,7 @@ def test_what_a_stages_store_warns_of_comes_to_the_driver():
 def slow_task(monkeypatch):
     """Let a task take 60 s of a clock of its own, of which its store is away from the third on."""
     now, state, store = [0.0], RunState(), logging.getLogger("uss_ray.store.patience")
+    cancelled = []
 
     class Task:
         def options(self, **_options):
@@ -181,12 +189,13 @@ def slow_task(monkeypatch):
     monkeypatch.setattr(stages, "time", clock)
     monkeypatch.setattr(stages.ray, "remote", lambda _function: Task())
     monkeypatch.setattr(stages.ray, "wait", wait)
+    monkeypatch.setattr(stages.ray, "cancel", lambda _task, *, force: cancelled.append(force))
     monkeypatch.setattr(
         stages.ray, "get", lambda reference: reference() if callable(reference) else reference
     )
-    calls = {name: SimpleNamespace(remote=getattr(state, name)) for name in ("look", "note", "is_stopping")}
+    calls = {name: SimpleNamespace(remote=getattr(state, name)) for name in ("look", "note", "is_ending")}
     with listening():
-        yield SimpleNamespace(tells=SimpleNamespace(**calls), state=state, now=now)
+        yield SimpleNamespace(tells=SimpleNamespace(**calls), state=state, now=now, cancelled=cancelled)
 
 
 def test_what_the_store_of_a_task_warns_of_is_said_while_it_is_waited_for(slow_task, caplog):
@@ -197,6 +206,15 @@ def test_what_the_store_of_a_task_warns_of_is_said_while_it_is_waited_for(slow_t
 
 def test_a_run_that_is_stopped_waits_for_no_task_without_end(slow_task):
     slow_task.state.stop()
-    with pytest.raises(OutputError, match="still at it after 20 s"):
+    with pytest.raises(CutShortError, match="still at it after 20 s"):
         run_on_worker(lambda number: number + 1, 1, tells=slow_task.tells)
-    assert slow_task.now[0] == 22.0
+    assert slow_task.now[0] == 22.0 + 5.0  # for its process to be gone
+    assert slow_task.cancelled == [True]
+
+
+def test_a_run_that_begins_no_more_by_itself_is_in_no_hurry(slow_task):
+    """With too many failures it ends, and they are to be listed; nobody waits for it as after a signal."""
+    slow_task.state.begin_no_more()
+    assert slow_task.state.is_stopping()
+    assert run_on_worker(lambda number: number + 1, 1, tells=slow_task.tells) == 2
+    assert slow_task.cancelled == []
