@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import pickle
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from heapq import nlargest
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from heapq import merge, nlargest
 from itertools import groupby, islice
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, cast
 
 from pydantic import Field
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 _TABLE_ROWS = 100
 _SPANS_SHOWN = 3
+_SORTED_AT_ONCE = 2000
 _ROWS_COUNTED = 10_000  # of what is not found: an archive has a row of it for each recording
 CSV_COLUMNS = (
     "recording_id",
@@ -144,7 +147,7 @@ def run(arguments: Sequence[str]) -> int:
         chosen = islice(findings, asked.limit)
         # Only in the order of the index are those of a recording together.
         by_recording = (
-            chosen if asked.sort == "index" else sorted(chosen, key=lambda finding: finding.recording_id)
+            chosen if asked.sort == "index" else _in_order(chosen, key=lambda finding: finding.recording_id)
         )
         _write_labels(by_recording, place=place, formats=asked.labels)
     elif asked.json_lines or asked.csv_rows:
@@ -207,9 +210,40 @@ def _sorted(findings: Iterator[Finding], asked: FindSounds) -> Iterator[Finding]
 
     rows = asked.limit or (None if asked.json_lines or asked.csv_rows or asked.labels else _TABLE_ROWS)
     # one more than is shown tells that there are more
-    return iter(
-        sorted(findings, key=rank, reverse=True) if rows is None else nlargest(rows + 1, findings, rank)
-    )
+    if rows is not None and rows < _SORTED_AT_ONCE:
+        return iter(nlargest(rows + 1, findings, rank))
+    return _in_order(findings, key=rank, reverse=True)
+
+
+def _in_order(
+    findings: Iterator[Finding], *, key: Callable[[Finding], Any], reverse: bool = False
+) -> Iterator[Finding]:
+    """Sort what may be more than memory holds, as `sorted` does: some at a time, which wait in a file."""
+    with tempfile.TemporaryFile() as file:
+        runs: list[Iterator[Finding]] = []
+        while some := sorted(islice(findings, _SORTED_AT_ONCE), key=key, reverse=reverse):
+            if not runs and len(some) < _SORTED_AT_ONCE:
+                yield from some
+                return
+            runs.append(_packed(some, file))
+        yield from merge(*runs, key=key, reverse=reverse)
+
+
+def _packed(findings: Sequence[Finding], file: BinaryIO) -> Iterator[Finding]:
+    """Put findings behind what is in a file; give them again, one at a time, while others are read from it too."""
+    place, count = file.tell(), len(findings)
+    for finding in findings:
+        pickle.dump(finding, file)
+
+    def again() -> Iterator[Finding]:
+        at = place
+        for _ in range(count):
+            file.seek(at)
+            finding = pickle.load(file)  # noqa: S301 - of this process, in a file that has no name
+            at = file.tell()
+            yield finding
+
+    return again()
 
 
 def _write_labels(findings: Iterable[Finding], *, place: Store, formats: Sequence[LabelFormat]) -> None:

@@ -14,10 +14,10 @@ from uss_ray.datasets.clip_audio import BrokenContainer
 from uss_ray.datasets.clip_sources import open_clip_source
 from uss_ray.datasets.decode import MODEL_RATE, DecodedClip, decode_clip
 from uss_ray.datasets.labelled_clips import LabelledClip, join_clips
-from uss_ray.datasets.parallel import map_stream
 from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.datasets.segments import ClipRecord
 from uss_ray.errors import DataError, RecordingError
+from uss_ray.parallel import map_stream
 from uss_ray.store.faults import is_infrastructure
 from uss_ray.store.store import Location, Store
 

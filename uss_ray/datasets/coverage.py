@@ -17,10 +17,10 @@ from uss_ray.datasets.clip_audio import BrokenContainer, ClipPlace, ClipReader
 from uss_ray.datasets.clip_sources import ClipSource
 from uss_ray.datasets.decode import SHORT_FROM_SECONDS, probe_clip
 from uss_ray.datasets.labelled_clips import LabelledClip, join_clips
-from uss_ray.datasets.parallel import map_stream
 from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.errors import ConfigError, RecordingError
 from uss_ray.ontology.classes import ClassList
+from uss_ray.parallel import map_stream
 from uss_ray.store.options import StoreOptions
 
 Problem = Literal["missing", "duplicated", "unreadable", "short", "container"]

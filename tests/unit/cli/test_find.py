@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 
+from uss_ray.cli import find as find_module
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.results.index.table import ActiveSpan, IndexRow, read_index, write_index
 
@@ -58,6 +59,34 @@ def test_a_table_shows_recording_spans_probability_and_stem(command, output):
 def test_exactly_the_sound_named_can_be_asked_for(command, output):
     ran = command("find", output, "--class", "/m/0bt9lr", "--exact", "--json")
     assert [json.loads(line)["label"] for line in ran.out.splitlines()] == ["Dog"]
+
+
+@pytest.mark.parametrize("by", ["probability", "seconds"])
+@pytest.mark.parametrize("form", ["--json", "--csv", "--labels"])
+def test_of_many_findings_a_few_are_in_memory_while_they_are_sorted(
+    command, output, monkeypatch, tmp_path, by, form
+):
+    rows = read_index(output).to_pylist()
+    more = [
+        row | {"recording_id": f"{number % 7}/{number}.wav", "probability": number % 5 / 8}
+        for number in range(20)
+        for row in rows
+    ]
+    write_index([IndexRow.from_record(row) for row in more], path=output / "index" / "1.parquet")
+    asked = ["find", output, "--sort", by, form, *(["audacity"] if form == "--labels" else [])]
+
+    def shown(folder: str) -> object:
+        out = command(*asked, *(["--labels-folder", tmp_path / folder] if form == "--labels" else [])).out
+        labels = sorted((tmp_path / folder).rglob("*.txt"))
+        return out.replace(str(tmp_path / folder), ""), [path.read_text() for path in labels]
+
+    whole, sort, held = shown("a"), sorted, []
+    monkeypatch.setattr(find_module, "_SORTED_AT_ONCE", 5)
+    monkeypatch.setattr(
+        find_module, "sorted", lambda found, **how: held.append(sort(found, **how)) or held[-1], raising=False
+    )
+    assert shown("b") == whole
+    assert max(map(len, held)) == 5
 
 
 def test_json_is_an_object_a_line_with_everything(command, output):

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from uss_ray.datasets.labelled_clips import LabelledClip
-from uss_ray.datasets.parallel import map_stream
+from uss_ray.parallel import map_stream
 from uss_ray.pipelines.mining.clips import clips_of
 from uss_ray.pipelines.mining.packets import Clip, Decoded, decode_item, packet_table
 from uss_ray.pipelines.runtime.run_state import is_stopping

@@ -19,9 +19,9 @@ from uss_ray.anchors.shards import REJECT_FOLDER
 from uss_ray.api.staging import check_apart, check_output
 from uss_ray.datasets.clip_audio import ClipReader
 from uss_ray.datasets.clip_sources import open_clip_source
-from uss_ray.datasets.parallel import map_stream
 from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.errors import DataError
+from uss_ray.parallel import map_stream
 from uss_ray.pipelines.mining.chunking import PACKET_CLIPS
 from uss_ray.pipelines.mining.clips import Chosen, Rows, clip_tables, clips_of, container_tags
 from uss_ray.pipelines.mining.facts import load_labels, manifest_maker, run_facts

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -22,12 +20,15 @@ from pyarrow.parquet import ParquetFile
 from uss_ray.arrow import parquet_of
 from uss_ray.errors import ConfigError, DataError, OutputError, UssRayError
 from uss_ray.ontology.vocabulary import Vocabulary
+from uss_ray.parallel import map_stream
 from uss_ray.results.index.table import (
     INDEX_SCHEMA,
     INDEX_STATUSES,
+    PARTS_AT_ONCE,
     Status,
     check_index_version,
     index_parts,
+    open_part,
 )
 from uss_ray.results.layout import recordings_in
 from uss_ray.store.faults import is_transient
@@ -54,11 +55,8 @@ _COLUMNS = [
     "sample_rate",
     "frames",
 ]
-_PARTS_AT_ONCE = 8
 _PARTS_OF_A_PAGE = 1000
 _FOLDERS_UP = 9
-# One request gets a part of this size whole; of a larger one only what is needed is read.
-_SMALL_PART_BYTES = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -359,28 +357,16 @@ def _matching_tables(
     root: Store, *, wanted: Wanted, first: str = ""
 ) -> Generator[tuple[str, pa.Table], None, None]:
     expression = wanted.expression()
-    pool = ThreadPoolExecutor(_PARTS_AT_ONCE, thread_name_prefix="index")
-    ahead: deque[tuple[str, Future[pa.Table]]] = deque()
-    try:
-        for part in index_parts(root, first=f"{first}.parquet" if first else ""):
-            name = part.place.name.removesuffix(".parquet")
-            ahead.append((name, pool.submit(_read_matching, part, expression=expression)))
-            if len(ahead) == 2 * _PARTS_AT_ONCE:
-                known, table = ahead.popleft()
-                yield known, table.result()
-        for known, table in ahead:
-            yield known, table.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    parts = index_parts(root, first=f"{first}.parquet" if first else "")
+    return map_stream(
+        lambda part: (part.place.name.removesuffix(".parquet"), _read_matching(part, expression=expression)),
+        parts,
+        threads=PARTS_AT_ONCE,
+    )
 
 
 def _read_matching(part: FoundFile, *, expression: Expression) -> pa.Table:
-    if part.size_bytes is not None and part.size_bytes <= _SMALL_PART_BYTES:
-        # Arrow's threads let go of it when they like, even while Python ends: it must not be Python's memory.
-        copy = pa.BufferOutputStream()
-        copy.write(part.place.read())
-        return _filtered(pa.BufferReader(copy.getvalue()), str(part.place), expression)
-    with part.place.open() as file:
+    with open_part(part) as file:
         return _filtered(file, str(part.place), expression)
 
 

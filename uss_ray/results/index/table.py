@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from operator import attrgetter
 from pathlib import Path
@@ -36,6 +37,11 @@ Kind = Literal["node", "event", "class", "union", "text", "example", "rest", "re
 INDEX_STATUSES = tuple(status for status in get_args(Status) if status != "held")
 """Statuses that an index can hold."""
 
+PARTS_AT_ONCE = 8
+"""Parts to read at a time: of a store each takes its time."""
+
+# One request gets a part of this size whole; of a larger one only what is needed is read.
+_SMALL_PART_BYTES = 1 << 20
 _KINDS = frozenset(get_args(Kind))
 _STATUSES = frozenset(get_args(Status))
 _CERTAINTIES = frozenset(get_args(Certainty))
@@ -493,7 +499,20 @@ def index_parts(output: Store, *, first: str = "") -> Iterator[FoundFile]:
         raise NoIndexError(str(output), expected=f"an index ({INDEX_FOLDER}/*.parquet)", found="none")
 
 
-def read_index_part(file: Any, *, name: str) -> pa.Table:
+@contextmanager
+def open_part(part: FoundFile) -> Iterator[Any]:
+    """Open a part of an index for reading, seekable; a small one is got whole."""
+    if part.size_bytes is not None and part.size_bytes <= _SMALL_PART_BYTES:
+        # Arrow's threads let go of it when they like, even while Python ends: it must not be Python's memory.
+        copy = pa.BufferOutputStream()
+        copy.write(part.place.read())
+        yield pa.BufferReader(copy.getvalue())
+    else:
+        with part.place.open() as file:
+            yield file
+
+
+def read_index_part(file: Any, *, name: str, columns: Sequence[str] = tuple(INDEX_SCHEMA.names)) -> pa.Table:
     """Read one part of an index, whichever version wrote it.
 
     Parameters
@@ -502,11 +521,13 @@ def read_index_part(file: Any, *, name: str) -> pa.Table:
         Open for reading, seekable.
     name : str
         For errors.
+    columns : sequence of str, optional
+        Names of columns of `INDEX_SCHEMA`; by default all. Others are not read.
 
     Returns
     -------
     pyarrow.Table
-        Its rows with the columns of `INDEX_SCHEMA`.
+        Its rows with these columns.
 
     Raises
     ------
@@ -514,21 +535,27 @@ def read_index_part(file: Any, *, name: str) -> pa.Table:
         If it is not Parquet, damaged, of an unknown version, or not of the schema.
     """
     with parquet_of(name):
-        table = pq.read_table(file)
+        stored = pq.ParquetFile(file)
+        there = stored.schema_arrow
+        table = stored.read([column for column in columns if column in there.names])
         table.validate(full=True)
-    check_index_version(table.schema, name=name)
+    check_index_version(there, name=name)
     for column in _LATER_COLUMNS:
-        if column not in table.column_names:
+        if column in columns and column not in there.names:
             table = table.append_column(column, pa.nulls(len(table), INDEX_SCHEMA.field(column).type))
-    missing = [column for column in INDEX_SCHEMA.names if column not in table.column_names]
-    extra = [column for column in table.column_names if column not in INDEX_SCHEMA.names]
+    missing = [column for column in INDEX_SCHEMA.names if column not in (*there.names, *_LATER_COLUMNS)]
+    extra = [column for column in there.names if column not in INDEX_SCHEMA.names]
     if missing or extra:
         raise DataError(name, expected="the columns of the index", found=f"missing {missing}, extra {extra}")
     try:
-        table = table.select(INDEX_SCHEMA.names).cast(INDEX_SCHEMA)
+        table = table.select(columns).cast(
+            pa.schema([INDEX_SCHEMA.field(column) for column in columns], metadata=INDEX_SCHEMA.metadata)
+        )
     except (pa.ArrowException, ValueError) as error:
         raise DataError(name, expected="the column types of the index", found=first_line(error)) from error
     for column, allowed in (("status", INDEX_STATUSES), ("kind", get_args(Kind))):
+        if column not in columns:
+            continue
         found = sorted(set(table[column].unique().to_pylist()) - set(allowed))
         if found:
             raise DataError(f"{name}, {column}", expected=f"one of {allowed}", found=str(found))

@@ -14,6 +14,7 @@ from tests.memory import least_peak_bytes
 from uss_ray.errors import ConfigError, DataError, QueryError
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.results.index import find as find_module
+from uss_ray.results.index import table as table_module
 from uss_ray.results.index.find import (
     HEARD,
     FoundSpan,
@@ -197,7 +198,7 @@ def test_pages_hold_every_row_once_and_the_last_costs_what_the_first_does(
     assert [row for page in told for row in page] == rows
     assert [len(page) for page in told] == [7] * 17 + [1]
     most = (
-        5 + 2 * find_module._PARTS_AT_ONCE
+        5 + 2 * find_module.PARTS_AT_ONCE
     )  # five parts have seven rows and the next; so many are read ahead
     assert max(reads) <= most
     assert max(asked) <= most
@@ -265,7 +266,7 @@ def test_a_large_part_is_read_in_pieces_and_gives_the_same(
     filled: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = found(filled)
-    monkeypatch.setattr(find_module, "_SMALL_PART_BYTES", 0)
+    monkeypatch.setattr(table_module, "_SMALL_PART_BYTES", 0)
     monkeypatch.delattr(Store, "read")
     assert found(filled) == whole != []
 
@@ -274,7 +275,7 @@ def test_row_groups_that_cannot_fit_are_not_decoded(tmp_path: Path, monkeypatch:
     rows = [a_row(f"{number:05}.wav", DOG, "Dog", number / 4000) for number in range(4000)]
     (tmp_path / "index").mkdir()
     pq.write_table(to_table(rows), tmp_path / "index" / "all.parquet", row_group_size=500)
-    monkeypatch.setattr(find_module, "_SMALL_PART_BYTES", 0)
+    monkeypatch.setattr(table_module, "_SMALL_PART_BYTES", 0)
     read = 0
     opened = Store.open
 

@@ -17,6 +17,7 @@ from uss_ray.results.index.table import (
     RecordingFacts,
     RunFacts,
     failed_row,
+    to_table,
     write_index,
 )
 from uss_ray.results.layout import index_path
@@ -123,6 +124,42 @@ def test_what_is_too_much_for_a_page_is_said(tmp_path: Path, monkeypatch: pytest
     assert facts["recordings"] == 9
     assert len(chunk(tmp_path, "recordings")) == 4
     assert "Of 1 sound the page holds 3 findings each; the index has all." in text
+
+
+def test_what_is_held_of_an_index_is_what_the_page_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither spans that it does not show, nor more recordings than it lists."""
+    monkeypatch.setattr(archive, "_KEPT_ROWS", 3)
+    monkeypatch.setattr(archive, "_KEPT_RECORDINGS", 4)
+    spans = tuple(ActiveSpan(start_seconds=n * 1.0, end_seconds=n + 0.5) for n in range(5000))
+    rows = [row(f"{n:02}.wav", probability=n / 99, active_spans=spans) for n in range(50)]
+    failed = [
+        failed_row(RecordingFacts(recording_id=f"z{n:02}", recording_uri="z"), run=RUN, reason="cut")
+        for n in range(20)
+    ]
+    page = archive.ArchivePage()
+    for one in (*rows, *failed):
+        page.take(to_table([one]))
+    (sound,) = page.sounds.values()
+    assert [shown.recording_id for shown in sound.shown()] == ["49.wav", "48.wav", "47.wav"]
+    assert max(len(shown.text) for shown in sound.shown()) < 200
+    assert len(page.recordings.folders.of) + len(page.recordings.reasons.of) <= 4 * 4
+    assert page.recordings.counts() == (70, 20)
+    assert [one[0] for one in page.recordings.listed()] == ["z00", "z01", "z02", "z03"]
+
+
+def test_of_a_part_what_a_page_needs_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, columns = archive.read_index_part, []
+
+    def reading(file, **how):
+        columns.append(how["columns"])
+        return read(file, **how)
+
+    monkeypatch.setattr(archive, "read_index_part", reading)
+    made(tmp_path, row("a.wav"))
+    assert len(columns) == 1
+    assert "settings" not in columns[0]  # the longest of all, alike in all rows
 
 
 def test_scripts_of_sounds_that_are_gone_go(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from uss_ray.datasets.parallel import map_stream
+from uss_ray.parallel import map_stream
 
 
 def test_results_come_in_order_and_only_so_many_items_are_taken_ahead() -> None:

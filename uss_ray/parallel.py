@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ _Result = TypeVar("_Result")
 
 def map_stream(
     function: Callable[[_Item], _Result], items: Iterable[_Item], *, threads: int
-) -> Iterator[_Result]:
+) -> Generator[_Result, None, None]:
     """Apply a function in threads; at most twice as many items as threads are held at once.
 
     Parameters
@@ -29,10 +29,13 @@ def map_stream(
         Results in the order of the items.
     """
     waiting: deque[Future[_Result]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
+    pool = ThreadPoolExecutor(threads)
+    try:
         for item in items:
             waiting.append(pool.submit(function, item))
             if len(waiting) >= 2 * threads:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # whoever has had enough waits for none of them
