@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 
@@ -29,8 +30,14 @@ def start_over(output: Store) -> None:
         remove_folder(output, folder)
 
 
-def forget_done_parts(output: Store, ledger: Ledger) -> None:
+def forget_done_parts(output: Store, read: Callable[[], Ledger]) -> None:
     """Remove the spans of long recordings that are joined or have failed.
+
+    Parameters
+    ----------
+    output : Store
+    read : callable
+        Gives what is done; asked only if there are spans.
 
     Raises
     ------
@@ -41,7 +48,11 @@ def forget_done_parts(output: Store, ledger: Ledger) -> None:
     if not place.exists():
         return
     names = {file.relative_to(place).split("/")[0] for file in place.list()}
-    for name in sorted(name for name in names if _KEY.fullmatch(name)):
+    spans = sorted(name for name in names if _KEY.fullmatch(name))
+    if not spans:
+        return
+    ledger = read()
+    for name in spans:
         key = np.array([int(name, 16)], dtype=np.int64)
         if is_in(key, ledger.separated)[0] or is_in(key, ledger.failed)[0]:
             remove_folder(output, f"{PARTS_FOLDER}/{name}")

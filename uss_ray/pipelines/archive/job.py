@@ -57,7 +57,7 @@ from uss_ray.pipelines.runtime.stages import (
 from uss_ray.records import INDEX_FOLDER, Recording
 from uss_ray.results.index.table import RunFacts
 from uss_ray.results.passed_over import PassedOver
-from uss_ray.results.report.archive import write_archive_page
+from uss_ray.results.report.archive import is_current_page, write_archive_page
 from uss_ray.results.run_summary import RecordingCounts, RunSummary
 from uss_ray.sources.listing import Listing, open_listing
 from uss_ray.sources.recordings import RECORDING_SCHEMA
@@ -93,9 +93,12 @@ class ArchiveResult(JobResult[RunSummary]):
 
 
 def page_trouble(output: Store) -> str | None:
-    """Write the page of an output that has an index; say what kept it from being written, for results need no page."""
+    """Write the page of an output that has an index; say what kept it from being written, for results need no page.
+
+    One that was made of the same index stays: of shards that end together the first one writes it for all.
+    """
     try:
-        if (output / INDEX_FOLDER).exists():
+        if (output / INDEX_FOLDER).exists() and not is_current_page(output):
             write_archive_page(output)
     except Exception as error:  # noqa: BLE001 - such as too little memory
         return reason_of(error)
@@ -334,7 +337,7 @@ class ArchiveJob(Job[RunSummary]):
         def settle() -> dict[str, int]:
             settle_duplicates(output)
             rows = settle_failures(output)
-            forget_done_parts(output, read_ledger(output))
+            forget_done_parts(output, lambda: read_ledger(output))
             return tally_of(rows, keys=failed).most_common()
 
         # What the listing has told comes first: a stop may leave no time for more.

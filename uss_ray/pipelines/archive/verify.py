@@ -533,7 +533,7 @@ def _repair(output: Store, findings: Iterable[Finding], *, lost: Sequence[Kind])
         repaired += 1
     remove_empty_folders(output, (name for name in gone if not name.startswith(f"{INDEX_FOLDER}/")))
     if "unjoined" in of:
-        forget_done_parts(output, read_ledger(output))
+        forget_done_parts(output, lambda: read_ledger(output))
     open_ones = {finding.place for finding in of.get("open upload", ())}
     for key, upload in list(_uploads(output)):
         if key in open_ones:

@@ -7,12 +7,14 @@ for a page that is opened as a file may read nothing else. How it looks and work
 from __future__ import annotations
 
 import functools
+import hashlib
 import heapq
 import json
 import re
+import secrets
 from array import array
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,6 +37,7 @@ from uss_ray.results.report.pictures import time_text
 from uss_ray.results.report.player import player_style
 from uss_ray.results.report.template import template
 from uss_ray.store.store import FoundFile, Location, Store
+from uss_ray.version import VERSION
 
 _STATUSES = ("written", "detected", "silent", "absent")
 _LEAST_ABSENT = 0.1  # below it, that a sound is absent is no news
@@ -44,6 +47,7 @@ _KEPT_EVENTS = 6  # of a row
 _AT_A_TIME = 8
 _RECORDINGS = "recordings"
 _END = b"</html>"
+_STATE = re.compile(rb'<meta name="uss-ray-index" content="([0-9a-f]{64})">')
 _FACTS = re.compile(rb'<script type="application/json" id="facts">(.*?)</script>', re.DOTALL)
 _COLUMNS = [
     "recording_id", "node_id", "label", "level", "kind", "status", "reason", "probability", "certainty", "active_spans",
@@ -320,8 +324,8 @@ def write_archive_page(root: Location | Store) -> str:
         If the store cannot be asked, or the page not be written.
     """
     output = Store.of(root, OutputError)
-    archive = ArchivePage()
-    with closing(map_stream(_read, index_parts(output), threads=PARTS_AT_ONCE)) as parts:
+    archive, state = ArchivePage(), hashlib.sha256()
+    with closing(map_stream(_read, _noted(index_parts(output), state), threads=PARTS_AT_ONCE)) as parts:
         for kept, quiet in parts:
             archive.take_seen(kept, quiet)
     folder = output / ARCHIVE_DATA_FOLDER
@@ -336,8 +340,39 @@ def write_archive_page(root: Location | Store) -> str:
     for stale in sorted(earlier):
         (output / stale).remove()
     page = output / ARCHIVE_PAGE_NAME
-    page.put(_render(archive).encode("utf-8", "replace"))
+    page.put(_render(archive, state=state.hexdigest()).encode("utf-8", "replace"))
     return str(page)
+
+
+def is_current_page(output: Store) -> bool:
+    """Tell whether the page of an output is there, whole, and made of the index as it is; no part of that is read.
+
+    Raises
+    ------
+    OutputError
+        If the store cannot be asked.
+    """
+    place = output / ARCHIVE_PAGE_NAME
+    if not place.exists():
+        return False
+    page = place.read()
+    told = _STATE.search(page)
+    if told is None or not page.rstrip().endswith(_END):
+        return False
+    folder, state = output / ARCHIVE_DATA_FOLDER, hashlib.sha256()
+    there = {file.relative_to(output) for file in folder.list()} if folder.exists() else set()
+    deque(_noted(index_parts(output), state), maxlen=0)
+    return there == {*page_data(page)} and told[1].decode() == state.hexdigest()
+
+
+def _noted(parts: Iterable[FoundFile], state: Any) -> Iterator[FoundFile]:
+    """Give the parts of an index, and note what of them changes with their content, and who makes a page of it."""
+    state.update(VERSION.encode())
+    for part in parts:
+        # What the store does not tell is another each time: then no page is taken for one of the same index.
+        tag = part.content_tag or secrets.token_hex()
+        state.update(f"\n{part.place.name}\t{tag}".encode("utf-8", "replace"))
+        yield part
 
 
 def page_data(page: bytes) -> tuple[str, ...]:
@@ -510,12 +545,13 @@ def _file(chunk: str, text: str) -> tuple[str, bytes]:
     return f"{ARCHIVE_DATA_FOLDER}/{chunk}.js", content
 
 
-def _render(archive: ArchivePage) -> str:
+def _render(archive: ArchivePage, *, state: str) -> str:
     recordings, failed = archive.recordings.counts()
     return template("archive.html.j2").render(
         style=player_style(),
         script=_code(),
         facts=archive.facts(),
+        state=state,
         recordings=recordings,
         failed=failed,
         duration=time_text(archive.recordings.total_seconds()),

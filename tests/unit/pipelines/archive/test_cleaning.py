@@ -23,15 +23,21 @@ def test_spans_go_once_their_recording_is_joined_or_has_failed(tmp_path: Path) -
     for key in KEYS:
         (output / ".parts" / f"{key:016x}" / "000000" / "part.json").put(b"{}")
     (output / ".parts" / "x" / "report.html").put(b"of a recording that is called so in an older output")
-    forget_done_parts(output, LEDGER)
+    forget_done_parts(output, lambda: LEDGER)
     (output / ".parts" / "x" / "report.html").remove()
     folders = [path.name for path in (tmp_path / "out" / ".parts").iterdir() if any(path.rglob("*.json"))]
     assert folders == [f"{KEYS[2]:016x}"]
 
 
-def test_no_spans_are_nothing_to_forget(tmp_path: Path) -> None:
-    forget_done_parts(Store(tmp_path / "out"), LEDGER)
+def test_no_spans_are_nothing_to_forget_and_nothing_to_read_the_index_for(tmp_path: Path) -> None:
+    def read() -> Ledger:
+        raise AssertionError
+
+    output = Store(tmp_path / "out")
+    forget_done_parts(output, read)
     assert not (tmp_path / "out").exists()
+    (output / ".parts" / "x" / "report.html").put(b"of a recording that is called so in an older output")
+    forget_done_parts(output, read)
 
 
 def test_starting_over_leaves_stems_and_takes_what_says_that_they_count(tmp_path: Path) -> None:

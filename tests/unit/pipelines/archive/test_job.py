@@ -23,7 +23,7 @@ from uss_ray.pipelines.runtime.counters import Counters
 from uss_ray.pipelines.runtime.job import LedgerFacts, RunReport
 from uss_ray.pipelines.runtime.run_state import Earlier, Named
 from uss_ray.pipelines.runtime.stages import CutShortError
-from uss_ray.results.index.table import RunFacts
+from uss_ray.results.index.table import RecordingFacts, RunFacts, failed_row, write_index
 from uss_ray.results.passed_over import PassedOver
 from uss_ray.store.store import Store
 from uss_ray.store.walk import Unlisted
@@ -230,6 +230,40 @@ def test_a_page_that_cannot_be_written_is_told_and_ends_no_run(tmp_path):
     (tmp_path / "index" / "0.parquet").write_bytes(b"no such thing")
     assert "Parquet" in page_trouble(Store(tmp_path))
     assert not (tmp_path / "index.html").exists()
+
+
+def test_a_page_of_the_same_index_is_not_written_again(tmp_path, monkeypatch):
+    def index(name: str, *recordings: str) -> None:
+        facts = [RecordingFacts(recording_id=name, recording_uri=name) for name in recordings]
+        rows = [failed_row(recording, run=FACTS, reason="cut") for recording in facts]
+        write_index(rows, path=tmp_path / "index" / f"{name}.parquet")
+
+    wrote = []
+    write = job_module.write_archive_page
+    monkeypatch.setattr(
+        job_module, "write_archive_page", lambda output: wrote.append(output) or write(output)
+    )
+
+    def writes() -> bool:
+        before = len(wrote)
+        assert page_trouble(Store(tmp_path)) is None
+        return len(wrote) > before
+
+    index("1", "a.wav")
+    assert [writes(), writes()] == [True, False]
+    index("2", "b.wav")  # one more
+    assert [writes(), writes()] == [True, False]
+    index("2", "c.wav")  # another in its place
+    assert [writes(), writes()] == [True, False]
+    (tmp_path / "index" / "1.parquet").unlink()
+    assert [writes(), writes()] == [True, False]
+    (tmp_path / "index-pages" / "recordings.js").unlink()
+    assert [writes(), writes()] == [True, False]
+    page = (tmp_path / "index.html").read_bytes()
+    (tmp_path / "index.html").write_bytes(page[:-20])  # cut off
+    assert [writes(), writes()] == [True, False]
+    monkeypatch.setattr("uss_ray.results.report.archive.VERSION", "later")
+    assert [writes(), writes()] == [True, False]
 
 
 def test_a_page_that_takes_too_much_memory_ends_no_run(tmp_path, monkeypatch):
