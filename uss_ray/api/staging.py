@@ -14,17 +14,20 @@ import shutil
 import tempfile
 import time
 import unicodedata
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from uss_ray.errors import OutputError
+from uss_ray.parallel import map_stream
 from uss_ray.store.store import Store
 
 STAGING_PREFIX = ".uss-ray-"
 _LOCK_NAME = ".lock"
 _BIRTH_SECONDS = 3600.0
 _REMOVALS = 20
+_REMOVALS_AT_ONCE = 16
 _BETWEEN_REMOVALS_SECONDS = 0.05
 
 
@@ -295,8 +298,8 @@ def remove_folder(output: Store, name: str, *, with_hidden: bool = False) -> Non
         return
     folder_there = output / name
     if folder_there.exists():
-        for file in list(folder_there.files(with_hidden=with_hidden)):
-            file.place.remove()
+        files = list(folder_there.files(with_hidden=with_hidden))
+        deque(map_stream(lambda file: file.place.remove(), files, threads=_REMOVALS_AT_ONCE), maxlen=0)
 
 
 def remove_empty_folders(output: Store, names: Iterable[str]) -> None:

@@ -65,7 +65,7 @@ def test_no_secret_is_in_an_id_a_row_or_a_list_of_failures(address: str, tmp_pat
     assert recording == Recording(recording_uri=address, recording_id="host/day/r.wav")
     facts = RecordingFacts(recording_id=recording.recording_id, recording_uri=address)
     row = failed_row(facts, run=RUN, reason=f"unexpected ValueError: {address}")
-    told = [*map(str, row.to_record().values()), *failed_jsonl([row])]
+    told = [*map(str, row.to_record().values()), *failed_jsonl([row.to_record()])]
     assert not [text for text in told if "SECRET" in text]
 
 

@@ -7,28 +7,28 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from uss_ray.api.staging import commit, staging_folder
 from uss_ray.arrow import parquet_of
 from uss_ray.errors import DataError, OutputError
+from uss_ray.parallel import map_stream
 from uss_ray.records import INDEX_FOLDER, content_key, recording_key
-from uss_ray.results.index.failures import FailureTally, failed_jsonl
+from uss_ray.results.index.failures import FAILED_COLUMNS, FailureTally, failed_jsonl
 from uss_ray.results.index.table import (
     INDEX_SCHEMA,
-    IndexRow,
     is_current_version,
     read_index_part,
-    write_index,
     write_index_part,
 )
 from uss_ray.results.layout import index_path
@@ -38,10 +38,13 @@ from uss_ray.store.store import Store
 FAILED_PREFIX = "failed-"
 _SETTLED = f"{FAILED_PREFIX}settled"
 _READINGS = 5
-_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 FAILED_LIST_NAME = "failed.jsonl"
 
 _READERS = 16
+_LINES_AT_ONCE = 10_000
+_NO_FAILURES = pa.schema(
+    [INDEX_SCHEMA.field(name) for name in (*FAILED_COLUMNS, "recording_content")]
+).empty_table()
 
 Keys = NDArray[np.int64]
 
@@ -224,9 +227,12 @@ def settle_duplicates(output: Store) -> int:
         )
     }
     twice = set(owners[is_twice].tolist())
-    for place, part in enumerate(parts):
-        if place in twice or not found[place].is_current:
-            _keep_last(output, part, place=place, last=last, is_current=found[place].is_current)
+
+    def keep(place: int) -> None:
+        _keep_last(output, parts[place], place=place, last=last, is_current=found[place].is_current)
+
+    ours = [place for place in range(len(parts)) if place in twice or not found[place].is_current]
+    deque(map_stream(keep, ours, threads=_READERS), maxlen=0)
     return len(last)
 
 
@@ -240,8 +246,8 @@ def _of_several_contents(keys: Keys, contents: Keys) -> Keys:
 
 def _contents_now(output: Store, parts: Sequence[Store], contested: Keys) -> dict[int, int]:
     """Ask recordings what they hold now, as far as they tell."""
-    places: dict[int, str] = {}
-    for part in parts:
+
+    def named_in(part: Store) -> dict[int, str]:
         with (
             part.open() as file,
             parquet_of(str(part), expected="a part of an index", error_type=OutputError),
@@ -250,11 +256,15 @@ def _contents_now(output: Store, parts: Sequence[Store], contested: Keys) -> dic
             table.validate(full=True)
         named = dict(zip(table["recording_id"].to_pylist(), table["recording_uri"].to_pylist(), strict=True))
         keys = np.array([recording_key(name) for name in named], dtype=np.int64)
-        places |= {
+        return {
             int(key): uri
             for key, uri, is_asked in zip(keys, named.values(), is_in(keys, contested), strict=True)
             if is_asked
         }
+
+    places: dict[int, str] = {}
+    for found in map_stream(named_in, parts, threads=_READERS):
+        places |= found
     with ThreadPoolExecutor(_READERS) as pool:
         tags = pool.map(lambda uri: Store(uri, output.options).content_tag(), places.values())
         return {key: content_key(tag) for key, tag in zip(places, tags, strict=True) if tag is not None}
@@ -278,34 +288,36 @@ def _keep_last(
         commit(staging, output=output, name=name)
 
 
-def tally_of(rows: Iterable[IndexRow], *, keys: Keys) -> FailureTally:
+def tally_of(rows: pa.Table, *, keys: Keys) -> FailureTally:
     """Count the reasons of failed recordings, as far as their keys are among sorted ones."""
     tally = FailureTally()
-    for row in rows:
-        if is_in(np.array([recording_key(row.recording_id)]), keys)[0]:
-            tally.add(row.reason or "unknown")
+    counted = rows.filter(pa.array(is_in(_keys_of(rows), keys)))["reason"].value_counts()
+    for reason in counted.to_pylist():
+        tally.add(reason["values"] or "unknown", count=reason["counts"])
     return tally
 
 
-class _Separated:
-    """Which recordings are separated, and of which content when."""
-
-    def __init__(self, last: _LastRows) -> None:
-        well = last.is_well
-        self._keys, self._contents, self._made = last.keys[well], last.contents[well], last.made_at[well]
-
-    def mends(self, row: IndexRow) -> bool:
-        """Tell whether a failure is over; not if it is that of a later content."""
-        key = np.array([recording_key(row.recording_id)])
-        if not is_in(key, self._keys)[0]:
-            return False
-        place = int(np.searchsorted(self._keys, key)[0])
-        then, now = int(self._contents[place]), content_key(row.recording_content)
-        is_later = (row.created_at - _EPOCH) // _MICROSECOND > self._made[place]
-        return not (then and now and then != now and is_later)
+def _keys_of(rows: pa.Table) -> Keys:
+    return np.array([recording_key(name) for name in rows["recording_id"].to_pylist()], np.int64)
 
 
-def settle_failures(output: Store) -> list[IndexRow]:
+def _are_mended(rows: pa.Table, *, keys: Keys, last: _LastRows) -> NDArray[np.bool_]:
+    """Tell which failures are over, for the recording is separated; not one of a later content."""
+    separated, contents, made = (of[last.is_well] for of in (last.keys, last.contents, last.made_at))
+    if not len(separated):
+        return np.zeros(len(rows), np.bool_)
+    places = np.minimum(np.searchsorted(separated, keys), len(separated) - 1)
+    then = contents[places]
+    now = np.array([content_key(tag) for tag in rows["recording_content"].to_pylist()], np.int64)
+    is_of_later = (then != 0) & (now != 0) & (then != now) & (_made_at(rows) > made[places])
+    return is_in(keys, separated) & ~is_of_later
+
+
+def _made_at(rows: pa.Table) -> Keys:
+    return np.asarray(rows["created_at"].cast(pa.int64()).to_numpy())
+
+
+def settle_failures(output: Store) -> pa.Table:
     """Bring the rows of failed recordings into order, and list them in `failed.jsonl`.
 
     Rows of recordings that a repetition has separated, and older rows of those that failed again, go. A recording that
@@ -313,8 +325,8 @@ def settle_failures(output: Store) -> list[IndexRow]:
 
     Returns
     -------
-    list of IndexRow
-        Of recordings that have failed and were not separated since.
+    pyarrow.Table
+        `FAILED_COLUMNS` of recordings that have failed and were not separated since, by their ids.
 
     Raises
     ------
@@ -322,44 +334,54 @@ def settle_failures(output: Store) -> list[IndexRow]:
         If the index cannot be read or written.
     """
     parts = [name for name in _index_parts(output) if _holds_failed(name)]
-    separated = _Separated(_last_rows(output)) if parts else None
-    latest: dict[str, tuple[bool, IndexRow]] = {}
-    rows = 0
-    is_current = True
-    for part in parts:
-        content = io.BytesIO(part.read())
-        table = read_index_part(content, name=str(part))
-        is_current = is_current and is_current_version(pq.read_schema(content))
-        for record in table.to_pylist():
-            rows += 1
-            row = IndexRow.from_record(record)
-            if separated is not None and separated.mends(row):
-                continue
-            # What was settled is of an earlier run, whatever the clocks of two machines say.
-            found = (part.name != f"{_SETTLED}.parquet", row)
-            known = latest.get(row.recording_id)
-            if known is None or (found[0], row.created_at) > (known[0], known[1].created_at):
-                latest[row.recording_id] = found
-    ordered = [latest[name][1] for name in sorted(latest)]
-    if rows != len(ordered) or not is_current:
-        _replace(output, parts, ordered)
+    read = list(map_stream(_read_failures, parts, threads=_READERS))
+    rows = pa.concat_tables([_NO_FAILURES, *(table for table, _ in read)])
+    owners = np.repeat(np.arange(len(parts)), [len(table) for table, _ in read])
+    keys = _keys_of(rows)
+    mended = _are_mended(rows, keys=keys, last=_last_rows(output)) if parts else np.zeros(0, np.bool_)
+    # What was settled is of an earlier run, whatever the clocks of two machines say; of two alike the first stays.
+    is_new = np.array([part.name != f"{_SETTLED}.parquet" for part in parts], np.bool_)[owners]
+    order = np.lexsort((-np.arange(len(rows)), _made_at(rows), is_new, ~mended, keys))
+    is_last = np.append(keys[order][1:] != keys[order][:-1], True)[: len(order)]
+    chosen = order[is_last & ~mended[order]]
+    chosen = chosen[pc.sort_indices(rows["recording_id"].take(chosen)).to_numpy()]
+    if len(chosen) != len(rows) or not all(is_current for _, is_current in read):
+        _replace(output, parts, rows=chosen, starts=np.searchsorted(owners, np.arange(len(parts) + 1)))
+    ordered = rows.select(FAILED_COLUMNS).take(chosen)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / FAILED_LIST_NAME
-        file.write_text("".join(failed_jsonl(ordered)), encoding="utf-8")
+        with file.open("w", encoding="utf-8") as lines:
+            for batch in ordered.to_batches(max_chunksize=_LINES_AT_ONCE):
+                lines.writelines(failed_jsonl(batch.to_pylist()))
         (output / FAILED_LIST_NAME).put(file)
     return ordered
 
 
-def _replace(output: Store, parts: Collection[Store], rows: list[IndexRow]) -> None:
+def _read_failures(part: Store) -> tuple[pa.Table, bool]:
+    content = io.BytesIO(part.read())
+    table = read_index_part(content, name=str(part), columns=_NO_FAILURES.column_names)
+    return table, is_current_version(pq.read_schema(content))
+
+
+def _replace(output: Store, parts: Sequence[Store], *, rows: Keys, starts: Keys) -> None:
+    """Put rows of several parts, numbered through all of them, into the one part that stays."""
     name = _SETTLED
     kept = output / index_path(name)
-    if rows:
+    if len(rows):
+
+        def read(place: int) -> pa.Table:
+            own = rows[(rows >= starts[place]) & (rows < starts[place + 1])] - starts[place]
+            part = parts[place]
+            return read_index_part(io.BytesIO(part.read()), name=str(part)).take(np.sort(own))
+
+        of_parts = pa.concat_tables(map_stream(read, range(len(parts)), threads=_READERS))
         with staging_folder(output) as staging:
-            write_index(rows, path=staging / index_path(name))
+            # They come part after part, and are to stand as `rows` has them.
+            table = of_parts.take(np.argsort(np.argsort(rows))).combine_chunks()
+            write_index_part(table, path=staging / index_path(name))
             commit(staging, output=output, name=index_path(name))
-    for part in parts:
-        if part != kept or not rows:
-            part.remove()
+    gone = [part for part in parts if part != kept or not len(rows)]
+    deque(map_stream(Store.remove, gone, threads=_READERS), maxlen=0)
 
 
 def _index_parts(output: Store) -> list[Store]:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-from uss_ray.results.index.table import IndexRow
+_TOLD = ("recording_id", "recording_uri", "reason", "run_id")
+FAILED_COLUMNS = (*_TOLD, "status", "created_at")
+"""Columns of the index that tell of a failure."""
 
 OTHER_REASONS = "other reasons"
 _MARK = ": expected "
 
 
-def failed_jsonl(rows: Iterable[IndexRow]) -> Iterator[str]:
+def failed_jsonl(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Turn failed rows into lines of JSON.
 
     Parameters
     ----------
-    rows : iterable of IndexRow
-        Of any status; only those that failed become lines.
+    records : iterable of mapping
+        Rows of any status, with `FAILED_COLUMNS` at least; only those that failed become lines.
 
     Yields
     ------
@@ -26,11 +29,10 @@ def failed_jsonl(rows: Iterable[IndexRow]) -> Iterator[str]:
         An object with `recording_id`, `recording_uri`, `reason`, `run_id` and `time` (ISO 8601), in ASCII, with
         its line end.
     """
-    for row in rows:
-        if row.status == "failed":
-            record = row.to_record()
-            line = {name: record[name] for name in ("recording_id", "recording_uri", "reason", "run_id")}
-            yield json.dumps({**line, "time": row.created_at.isoformat()}) + "\n"
+    for record in records:
+        if record["status"] == "failed":
+            line = {name: record[name] for name in _TOLD}
+            yield json.dumps({**line, "time": record["created_at"].isoformat()}) + "\n"
 
 
 def reason_kind(reason: str) -> str:

@@ -105,14 +105,14 @@ def test_a_recording_that_changed_and_failed_since_is_told_beside_its_former_ste
     put("one", [replace(separated("a.wav"), recording_content="old")])
     put(FAILED_PREFIX + "a", [replace(failed("a.wav", "cut"), recording_content="new")])
     put(FAILED_PREFIX + "b", [replace(failed("a.wav", "of before"), recording_content="old")])
-    assert [row.reason for row in settle_failures(output)] == ["cut"]
+    assert settle_failures(output)["reason"].to_pylist() == ["cut"]
     ledger = read_ledger(output)
     assert (len(ledger.separated), len(ledger.failed)) == (1, 0)
     tags = ["new", "old", "another", None]
     assert ledger.is_spoilt(np.repeat(ledger.separated, 4), tags).tolist() == [True, False, False, False]
     put("two", [replace(separated("a.wav"), recording_content="new")])
     settle_duplicates(output)
-    assert settle_failures(output) == []
+    assert len(settle_failures(output)) == 0
 
 
 def test_what_fails_again_counts_whatever_the_clock_of_its_machine_says(output, put):
@@ -121,7 +121,7 @@ def test_what_fails_again_counts_whatever_the_clock_of_its_machine_says(output, 
     put(FAILED_PREFIX + "b", [replace(failed("a.wav", "cut"), created_at=early)])
     settle_failures(output)
     put(FAILED_PREFIX + "c", [replace(failed("a.wav", "no sound"), created_at=early)])
-    assert [row.reason for row in settle_failures(output)] == ["no sound", "broken"]
+    assert settle_failures(output)["reason"].to_pylist() == ["no sound", "broken"]
 
 
 def test_a_part_that_another_shard_settles_while_the_ledger_is_read_is_read_where_it_is_now(
@@ -212,6 +212,24 @@ def test_reasons_are_counted_of_recordings_that_are_asked_for(output, put):
     }
 
 
+def test_many_failures_are_looked_up_a_part_at_a_time_and_written_only_where_something_changes(
+    output, put, monkeypatch
+):
+    """Each run does it, of all that ever failed below a root."""
+    for number in range(3):
+        put(f"{FAILED_PREFIX}{number}", [failed(f"{number}/{name}.wav") for name in range(40)])
+    put("one", [separated("0/0.wav")])
+    assert len(settle_failures(output)) == 119
+    looked = []
+    monkeypatch.setattr(ledger, "is_in", lambda keys, found: looked.append(len(keys)) or is_in(keys, found))
+    monkeypatch.setattr(IndexRow, "from_record", lambda *_: pytest.fail("a row was made"))
+    monkeypatch.setattr(ledger, "write_index_part", lambda *_, **__: pytest.fail("a part was written"))
+    rows = settle_failures(output)
+    assert sum(tally_of(rows, keys=read_ledger(output).failed).most_common().values()) == 119
+    assert len(looked) < 10
+    assert (output / "failed.jsonl").read().count(b"\n") == 119
+
+
 def test_failures_that_are_all_mended_leave_no_rows(output, put):
     put("one", [separated("a.wav")])
     put(FAILED_PREFIX + "two", [failed("a.wav")])
@@ -254,7 +272,7 @@ def test_parts_of_earlier_versions_get_the_columns_of_today(output, put):
         pq.write_table(table.replace_schema_metadata({b"uss_ray.index_version": b"2"}), buffer)
         part.put(buffer.getvalue())
     assert settle_duplicates(output) == 0
-    assert [row.recording_id for row in settle_failures(output)] == ["b.wav"]
+    assert settle_failures(output)["recording_id"].to_pylist() == ["b.wav"]
     schemas = [pq.read_schema(io.BytesIO(part.read())) for part in (output / "index").list()]
     assert len(schemas) == 2
     assert {tuple(schema.names) for schema in schemas} == {tuple(INDEX_SCHEMA.names)}

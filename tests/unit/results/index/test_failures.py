@@ -31,7 +31,7 @@ def test_each_failed_recording_is_one_line_and_nothing_else_is(run_facts: RunFac
         weights_sha256="0",
     )
     failed = [a_failure("a b.wav", run_facts), a_failure("犬.wav", run_facts)]
-    lines = list(failed_jsonl([failed[0], good, failed[1]]))
+    lines = list(failed_jsonl(row.to_record() for row in (failed[0], good, failed[1])))
     assert all(line.endswith("\n") and line.count("\n") == 1 for line in lines)
     records = [json.loads(line) for line in lines]
     assert [record["recording_id"] for record in records] == ["a b.wav", "犬.wav"]
@@ -47,7 +47,7 @@ def test_each_failed_recording_is_one_line_and_nothing_else_is(run_facts: RunFac
 
 def test_a_name_in_no_encoding_becomes_a_line_that_can_be_stored(run_facts: RunFacts) -> None:
     facts = RecordingFacts(recording_id="caf%E9.wav", recording_uri=os.fsdecode(b"caf\xe9.wav"))
-    (line,) = failed_jsonl([failed_row(facts, run=run_facts, reason="broken")])
+    (line,) = failed_jsonl([failed_row(facts, run=run_facts, reason="broken").to_record()])
     assert json.loads(line.encode("utf-8"))["recording_uri"] == "caf\\udce9.wav"
 
 
