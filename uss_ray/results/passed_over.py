@@ -11,6 +11,9 @@ from typing import Any
 from uss_ray.store.walk import Unlisted
 
 _MOST_NAMES = 100
+_MOST_KINDS = 10_000
+_KINDS_RECORDED = 100
+OTHER_KINDS = "others"
 _KINDS_IN_WORDS = 3
 _UNLISTED_SHOWN = 5
 
@@ -22,7 +25,7 @@ class PassedOver:
     Attributes
     ----------
     kinds : Counter of str
-        Files by the ending of their names; none is empty.
+        Files by the ending of their names; none is empty. Endings that come after very many count as `others`.
     names : list of str
         The first ones.
     unlisted : list of str
@@ -49,13 +52,25 @@ class PassedOver:
 
     def add(self, names: Sequence[str]) -> None:
         """Take some more."""
-        self.kinds.update(PurePosixPath(name).suffix.casefold() for name in names)
+        for name in names:
+            kind = PurePosixPath(name).suffix.casefold()
+            if kind not in self.kinds and len(self.kinds) >= _MOST_KINDS:
+                kind = OTHER_KINDS
+            self.kinds[kind] += 1
         self.names += names[: max(0, _MOST_NAMES - len(self.names))]
 
     @property
     def count(self) -> int:
         """All of them."""
         return sum(self.kinds.values())
+
+    def common_kinds(self, limit: int) -> dict[str, int]:
+        """Give the most common kinds with their counts, and the sum of all that are left out as `others`."""
+        named = self.kinds.copy()
+        named.pop(OTHER_KINDS, None)
+        common = dict(named.most_common(limit))
+        rest = self.count - sum(common.values())
+        return common | ({OTHER_KINDS: rest} if rest else {})
 
     def line(self) -> str:
         """Say it in a line.
@@ -67,10 +82,8 @@ class PassedOver:
         >>> passed.line()
         '3 files are no recordings (2 .txt, 1 without an ending)'
         """
-        common = self.kinds.most_common(_KINDS_IN_WORDS)
-        kinds = [f"{count:,} {kind or 'without an ending'}" for kind, count in common]
-        rest = self.count - sum(count for _, count in common)
-        kinds += [f"{rest:,} others"] if rest else []
+        common = self.common_kinds(_KINDS_IN_WORDS)
+        kinds = [f"{count:,} {kind or 'without an ending'}" for kind, count in common.items()]
         return (
             f"{self.count:,} file{'s are' if self.count != 1 else ' is'} no recording{'s' * (self.count != 1)} "
             + (f"({', '.join(kinds)})")
@@ -91,10 +104,10 @@ class PassedOver:
         return f"left out of the listing{lost}: {'; '.join([*shown, *more])}"
 
     def record(self) -> dict[str, Any]:
-        """Give it in plain values: `count`, `kinds` and the first `names`; and what could not be listed."""
+        """Give it in plain values: `count`, the most common `kinds`, the first `names`; and what could not be listed."""
         return {
             "count": self.count,
-            "kinds": dict(self.kinds.most_common()),
+            "kinds": self.common_kinds(_KINDS_RECORDED),
             "names": self.names,
             "unlisted_count": self.unlisted_count,
             "unlisted": self.unlisted,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from uss_ray.results import passed_over as module
 from uss_ray.results.passed_over import PassedOver
 from uss_ray.store.walk import Unlisted
 
@@ -35,3 +36,17 @@ def test_what_may_hold_recordings_that_are_listed_nowhere_else_is_counted() -> N
     told = "up: a link that leads out; tapes: no permission"
     assert passed.lines() == [f"left out of the listing (1 counted as failed): {told}"]
     assert (passed.record()["unlisted_count"], passed.record()["lost_count"]) == (2, 1)
+
+
+def test_names_that_all_end_otherwise_are_counted_in_bounded_memory(monkeypatch):
+    """Such as `part.000001`, a number each."""
+    monkeypatch.setattr(module, "_MOST_KINDS", 20)
+    monkeypatch.setattr(module, "_KINDS_RECORDED", 5)
+    passed = PassedOver()
+    passed.add([f"a.{number:06}" for number in range(1000)])
+    passed.add(["b.000000", "c"])
+    assert len(passed.kinds) == 21
+    assert passed.count == 1002
+    kinds = passed.record()["kinds"]
+    assert (len(kinds), kinds[".000000"], sum(kinds.values())) == (6, 2, 1002)
+    assert passed.line().endswith("998 others)")
