@@ -104,7 +104,7 @@ class PassedOver:
         return f"left out of the listing{lost}: {'; '.join([*shown, *more])}"
 
     def record(self) -> dict[str, Any]:
-        """Give it in plain values: `count`, the most common `kinds`, the first `names`; and what could not be listed."""
+        """Give it in plain values: `count`, common `kinds`, the first `names`; and what could not be listed."""
         return {
             "count": self.count,
             "kinds": self.common_kinds(_KINDS_RECORDED),

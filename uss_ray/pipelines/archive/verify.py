@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from uss_ray.api.publisher import write_page
@@ -40,6 +41,7 @@ from uss_ray.results.index.table import (
     ActiveSpan,
     IndexRow,
     IndexVersionError,
+    has_file,
     is_current_version,
     read_index_part,
     write_index_part,
@@ -86,6 +88,7 @@ _OF_STEMS: tuple[Kind, ...] = ("missing", "altered", "wrong length")
 _TAKEN_OUT_FOR: tuple[Kind, ...] = (*_OF_STEMS, "missing report")
 _JOB = "verify"
 _AT_A_TIME = 16
+_TIMES = ["recording", "made", "failed"]
 _BLOCK_BYTES = 1 << 20
 _REPORT = (REPORT_NAME, REPORT_SOUND_NAME)
 _OURS = (".flac", ".wav", ".ogg", ".opus", ".mp3", *_REPORT)
@@ -267,22 +270,23 @@ def _verify(output: Store, *, quick: bool) -> Verification:
             if not is_current_version(pq.read_schema(content)):
                 older.append(part.relative_to(output))
             page.take(table)
-            rows = [IndexRow.from_record(record) for record in table.to_pylist()]
-            for row in rows:
-                last = failed if row.status == "failed" else done
-                key = recording_key(row.recording_id)
-                last[key] = max(row.created_at, last.get(key, row.created_at))
-            well = {(row.recording_id, part.name, row.created_at) for row in rows if row.status != "failed"}
+            times = _times(table)
+            for name, made, has_failed in times:
+                last, key = failed if has_failed else done, recording_key(name)
+                last[key] = max(made, last.get(key, made))
+            part_name = part.name
+            well = {(name, part_name, made) for name, made, has_failed in times if not has_failed}
             for name, place, made in sorted(well, key=str):
                 seen.setdefault(recording_key(name), set()).add((place, hash(made)))
                 if len(seen[recording_key(name)]) == 2:
                     found.findings.append(
                         Finding(kind="duplicate", place=part.relative_to(output), recording_id=name)
                     )
-            for name, _, _ in well:
+            for name in {name for name, _, _ in well}:
                 folders = (recording_folder(name), former_folder(name))
                 reports |= {f"{folder}/{file}": name for folder in folders for file in _REPORT}
-            # Rows of one sound point to one stem.
+            # Most rows are of what was not found. Rows of one sound point to one stem.
+            rows = map(IndexRow.from_record, table.filter(pa.array(has_file(table))).to_pylist())
             stems = list({stem.place: stem for row in rows for stem in _stems(row)}.values())
             named |= {stem.place for stem in stems}
             found.stems += len(stems)
@@ -303,6 +307,13 @@ def _verify(output: Store, *, quick: bool) -> Verification:
     found.findings += page.findings(there, is_index_whole=is_index_whole)
     found.findings += _of_reports(there, reports=reports, quick=quick)
     return found
+
+
+def _times(table: pa.Table) -> list[tuple[str, datetime, bool]]:
+    """Give each recording of a part, when rows of it were made, and whether these say that it failed."""
+    told = pa.table([table["recording_id"], table["created_at"], pc.equal(table["status"], "failed")], _TIMES)
+    distinct = told.group_by(_TIMES, use_threads=False).aggregate([])
+    return list(zip(*(distinct[name].to_pylist() for name in _TIMES), strict=True))
 
 
 def _of_identity(output: Store) -> Iterator[Finding]:

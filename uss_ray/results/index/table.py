@@ -15,8 +15,11 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from uss_ray.arrow import first_line, parquet_of, schema_of
 from uss_ray.audio.tags import NO_TAGS, RecordingTags
@@ -560,6 +563,15 @@ def read_index_part(file: Any, *, name: str, columns: Sequence[str] = tuple(INDE
         if found:
             raise DataError(f"{name}, {column}", expected=f"one of {allowed}", found=str(found))
     return table.replace_schema_metadata(INDEX_SCHEMA.metadata)
+
+
+def has_file(rows: pa.Table) -> NDArray[np.bool_]:
+    """Tell which rows of an index name a file, a whole stem or that of a span; of its columns it needs these two."""
+    has = np.array(rows["stem_uri"].is_valid().to_numpy(), np.bool_)
+    spans = rows["active_spans"].combine_chunks()
+    own = pc.struct_field(pc.list_flatten(spans), "stem_uri").is_valid()
+    has[pc.list_parent_indices(spans).filter(own).to_numpy()] = True
+    return has
 
 
 def check_index_version(schema: pa.Schema, *, name: str) -> None:

@@ -31,7 +31,7 @@ from uss_ray.errors import OutputError
 from uss_ray.parallel import map_stream
 from uss_ray.records import recording_key, safe_name
 from uss_ray.results.corrections import Correction
-from uss_ray.results.index.table import PARTS_AT_ONCE, index_parts, open_part, read_index_part
+from uss_ray.results.index.table import PARTS_AT_ONCE, has_file, index_parts, open_part, read_index_part
 from uss_ray.results.layout import ARCHIVE_DATA_FOLDER, ARCHIVE_PAGE_NAME, recording_folder
 from uss_ray.results.report.pictures import time_text
 from uss_ray.results.report.player import player_style
@@ -211,7 +211,7 @@ class ArchivePage:
         heard = np.bincount(codes[is_heard], minlength=len(names))
         seconds = _seconds(kept)
         known = _first_rows(codes, ~np.isnan(seconds), size=len(names))
-        filed = _first_rows(codes, _is_sound(kept) & _has_file(kept), size=len(names))
+        filed = _first_rows(codes, _is_sound(kept) & has_file(kept), size=len(names))
         rows = kept.select(_OF_FILES).take(filed[filed >= 0]).to_pylist()
         folders = {row["recording_id"]: _folder(row) for row in rows}
         for code, name in enumerate(names):
@@ -453,15 +453,6 @@ def _is_one_of(column: pa.ChunkedArray, values: Sequence[str]) -> NDArray[np.boo
 def _is_sound(rows: pa.Table) -> NDArray[np.bool_]:
     """Tell which rows are of sounds: no residuals, and nothing that failed."""
     return ~(_is_one_of(rows["status"], ("failed",)) | _is_one_of(rows["kind"], ("residual",)))
-
-
-def _has_file(rows: pa.Table) -> NDArray[np.bool_]:
-    """Tell which rows name a file, a whole stem or that of a span."""
-    has = np.asarray(rows["stem_uri"].is_valid().to_numpy(zero_copy_only=False), np.bool_).copy()
-    spans = pa.concat_arrays(rows["active_spans"].chunks)
-    own = pc.struct_field(pc.list_flatten(spans), "stem_uri").is_valid()
-    has[pc.list_parent_indices(spans).filter(own).to_numpy()] = True
-    return has
 
 
 def _seconds(rows: pa.Table) -> NDArray[np.float64]:

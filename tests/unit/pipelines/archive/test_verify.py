@@ -20,6 +20,7 @@ from uss_ray.pipelines.archive.verify import verify_output
 from uss_ray.pipelines.runtime.identity import RunIdentity
 from uss_ray.records import recording_key
 from uss_ray.results.index.table import (
+    ActiveSpan,
     IndexRow,
     RecordingFacts,
     RunFacts,
@@ -477,3 +478,19 @@ def test_labels_go_with_the_recording_that_is_taken_out_and_no_others(output):
     assert verify_output(output, repair=True).findings == []
     assert not (root / "a.wav").exists()
     assert {path.name for path in everything(root)} >= {"labels.rttm", "labels.txt"}
+
+
+def test_rows_of_what_was_not_found_are_looked_at_as_columns(output, monkeypatch):
+    """They are nearly all of an index."""
+    heard, asked, make = separated(output, "c.wav"), [], IndexRow.from_record
+    nothing = {"stem_uri": None, "stem_sha256": None, "stem_bytes": None}
+    of_span = ActiveSpan(
+        start_seconds=0.0, end_seconds=1.0, stem_uri="c.wav/x.wav", stem_sha256="0", stem_bytes=1
+    )
+    rows = [replace(heard, node_id=f"n{n}", status="absent", **nothing) for n in range(50)]
+    rows += [heard, replace(heard, node_id="s", active_spans=(of_span,), **nothing)]
+    write_index(rows, path=output.local_path() / index_path("c"))
+    monkeypatch.setattr(IndexRow, "from_record", lambda record: asked.append(record) or make(record))
+    found = verify_output(output, quick=True)
+    assert [finding.place for finding in found.findings if finding.kind == "missing"] == ["c.wav/x.wav"]
+    assert (found.recordings, found.stems, len(asked)) == (3, 4, 4)
