@@ -47,8 +47,7 @@ class MiningSummary:
         Clips that were done before and hold something else now: how many, and a few of them.
     broken_containers : tuple of str
     totals : MiningTotals or None
-        None where a run was stopped before they were counted.
-        Of all runs below the output root.
+        Of all runs below the output root; None where a run was stopped before they were counted.
     """
 
     run_id: str
