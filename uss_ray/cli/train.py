@@ -229,7 +229,7 @@ def show_run(arguments: Sequence[str]) -> int:
         say(
             f"{seen.otherwise} validations on something else are in validations.jsonl, and not compared with these"
         )
-    later = f", the curve tells of {seen.told}" if seen.told < seen.step else ""
+    later = f", the curve tells of {seen.told}" if seen.told != seen.step else ""
     say(f"{seen.name}: {seen.step} of {seen.steps} steps{later}")
     say(seen.state)
     return 0

@@ -327,17 +327,16 @@ class Fit(Generic[B]):
 
     def _resume(self) -> None:
         state = self.keeper.load()
-        if state is None:
-            return
-        self.task.module.load_state_dict(dict(state.model))
-        if self._ema is not None:
-            self._ema.load_state_dict(dict(state.ema))
-        self._optimiser.load_state_dict(dict(state.optimiser))
-        self.step = state.step
-        self._meter = _Meter(state.untold)
-        if self.world.is_first:
+        if state is not None:
+            self.task.module.load_state_dict(dict(state.model))
+            if self._ema is not None:
+                self._ema.load_state_dict(dict(state.ema))
+            self._optimiser.load_state_dict(dict(state.optimiser))
+            self.step = state.step
+            self._meter = _Meter(state.untold)
+            _log.info("going on at step %d", self.step)
+        if self.world.is_first:  # a process that died before its first checkpoint has told of steps too
             self.keeper.forget_after(self.step)
-        _log.info("going on at step %d", self.step)
 
 
 class _NormStatistics:

@@ -88,6 +88,16 @@ def test_a_run_that_goes_on_has_the_bits_of_one_that_was_not_interrupted() -> No
     assert values[0] == values[1]
 
 
+def test_lines_of_a_process_that_died_before_its_first_checkpoint_are_dropped() -> None:
+    keeper = Kept()
+    fit_of(keeper).run(until=20)
+    keeper.states = []
+    again = fit_of(keeper)
+    assert keeper.lines == []
+    again.run(until=20)
+    assert [line["step"] for line in keeper.lines] == [5, 10, 15, 20]
+
+
 @pytest.mark.slow
 def test_it_learns_and_tells_what_it_took() -> None:
     keeper = Kept()

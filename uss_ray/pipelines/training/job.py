@@ -176,16 +176,17 @@ def _lines_told(run: Store, on_step: OnStep, say: Callable[[str], None]) -> Iter
     options = run.options.replace(patience_seconds=_LOOK_PATIENCE_SECONDS)
     patient = Store(run.root, options, OutputError)
     place, scores = patient / METRICS_NAME, patient / VALIDATIONS_NAME
-    last = max((line["step"] for line in read_lines(place)), default=0)
+    known = {_which(line) for line in read_lines(place)}
     said = read_lines(scores)
 
     def look() -> None:
-        nonlocal last, said
+        nonlocal known, said
         with suppress(UssRayError):  # a store that is away; the next look sees more
-            for line in read_lines(place):
-                if line["step"] > last:
-                    last = line["step"]
-                    on_step(last, line)
+            lines = read_lines(place)
+            for line in lines:
+                if _which(line) not in known:
+                    on_step(line["step"], line)
+            known = {_which(line) for line in lines}
             found = read_lines(scores)
             for line in found:
                 if line not in said:
@@ -194,6 +195,11 @@ def _lines_told(run: Store, on_step: OnStep, say: Callable[[str], None]) -> Iter
 
     with _looking(look, seconds=_LOOK_AWAY_SECONDS if run.is_remote else _LOOK_SECONDS, name="lines"):
         yield
+
+
+def _which(line: Mapping[str, Any]) -> tuple[int, float | None]:
+    """Tell a line of the metrics from another; workers that start again do steps again."""
+    return line["step"], line.get("at")
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from uss_ray.pipelines.training.run_folder import (
     read_lines,
 )
 from uss_ray.pipelines.training.scores import comparable
-from uss_ray.store.lease import holders_of
+from uss_ray.store.lease import Lease, holders_of
 from uss_ray.store.store import Store
 
 _LINES = 20
@@ -32,7 +32,8 @@ class RunProgress:
     name : str
         Of the weights.
     step, steps : int
-        Done, by the last line or a checkpoint after it, and in all.
+        Done, by the last line or a checkpoint after it, and in all. Where nobody trains, what was done after the last
+        checkpoint is lost.
     told : int
         Step of the last line.
     curve : sequence of mapping
@@ -75,8 +76,9 @@ def look_at(run: Store) -> RunProgress:
     found = find_checkpoints(run)
     kept = step_of(found[-1]) if found else None
     told = lines[-1]["step"] if lines else 0
-    # A run that is stopped keeps its state between two lines.
-    step = max(told, kept or 0)
+    holders = holders_of(run)
+    # A run that is stopped keeps its state between two lines; one that died has told of steps that are done again.
+    step = max(told, kept or 0) if holders else kept or 0
     steps = request.recipe.fit.steps
     return RunProgress(
         name=request.recipe.name,
@@ -87,11 +89,19 @@ def look_at(run: Store) -> RunProgress:
         validations=shown,
         otherwise=len(validations) - len(shown),
         best=best_validated(run) if validations else None,
-        state=_state(run, lines, kept=kept, step=step, steps=steps),
+        state=_state(run, lines, holders=holders, kept=kept, step=step, steps=steps),
     )
 
 
-def _state(run: Store, lines: Sequence[Mapping[str, Any]], *, kept: int | None, step: int, steps: int) -> str:
+def _state(
+    run: Store,
+    lines: Sequence[Mapping[str, Any]],
+    *,
+    holders: Sequence[Lease],
+    kept: int | None,
+    step: int,
+    steps: int,
+) -> str:
     checkpoint = "no checkpoint yet" if kept is None else f"last checkpoint {checkpoint_name(kept)}"
     bad = sorted(
         place.name
@@ -102,7 +112,6 @@ def _state(run: Store, lines: Sequence[Mapping[str, Any]], *, kept: int | None, 
         return f"Stopped at a loss that is not finite ({bad[-1]}); {checkpoint}."
     if kept == steps:
         return f"Finished; {checkpoint}."
-    holders = holders_of(run)
     if not holders:
         return f"Nobody trains it: the same command goes on at step {kept or 0}; {checkpoint}."
     told = (

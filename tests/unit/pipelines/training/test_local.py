@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 import torch
@@ -90,6 +92,23 @@ def test_a_loss_that_is_not_finite_leaves_the_batch_and_the_last_good_state(
     monkeypatch.setattr(SeparatorTask, "load", load)  # what spoilt it is gone: the run goes on
     assert train_here(request) == 6
     assert look_at(Store(tmp_path / "run")).state == "Finished; last checkpoint step-000000006."
+
+
+def test_a_run_that_died_before_its_first_checkpoint_tells_each_step_and_score_once(
+    synthetic_set: SyntheticSet, tmp_path: Path
+) -> None:
+    request = training_of(synthetic_set, tmp_path / "run").replace(tensorboard=True)
+    train_here(request)
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text()
+    score = {"step": 9, "sdri_db": 9.0, "query": "class-mean", "list_sha256": "a"}
+    (tmp_path / "run" / "validations.jsonl").write_text(json.dumps(score) + "\n")
+    rmtree(tmp_path / "run" / "checkpoints")
+    seen = look_at(Store(tmp_path / "run"))
+    assert (seen.step, seen.told) == (0, 6)
+    train_here(request)
+    again = read_lines(Store(request.output) / "metrics.jsonl")
+    assert [line["step"] for line in again] == [json.loads(line)["step"] for line in lines.splitlines()]
+    assert read_lines(Store(request.output) / "validations.jsonl") == []
 
 
 def last_state(run: Path) -> TrainingState:
