@@ -89,6 +89,8 @@ def average_of_draws(values: np.ndarray) -> Average:
     if not counts[0]:
         return Average()
     means = np.nansum(values, axis=0)[counts > 0] / counts[counts > 0]
+    if len(means) == 1:  # in no draw is there a figure
+        return Average(value=float(means[0]), items=int(counts[0]))
     low, high = np.percentile(means[1:], _INTERVAL) + (means[0] - means[1:].mean())
     return Average(value=float(means[0]), low=float(low), high=float(high), items=int(counts[0]))
 

@@ -34,7 +34,8 @@ class Comparison:
     difference : Average
         The other minus the one, drawn in pairs.
     only_one, only_other : int
-        Targets that the other run, or the one, has no such score of; in none of the averages. Of tags: classes.
+        Targets that the other run, or the one, has no such score of; in none of the averages. Of tags: classes, of which
+        one run may have a figure alone though both know them.
     is_less_better : bool, default=False
         Of shares of energy in what is wrong.
     """
@@ -122,25 +123,27 @@ def compare_runs(
 def _compare_tags(
     key: tuple[str, str], one: Sequence[ScoreRow], other: Sequence[ScoreRow], *, measure: str
 ) -> Comparison:
-    """Compare taggers on clips that both heard and classes that both know; the same clips are drawn for both."""
+    """Compare taggers on clips that both heard, by classes that both have a figure of; the same clips are drawn."""
     mine, yours = ({row.item_id: row for row in rows if row.reason is None} for rows in (one, other))
     clips = [item for item in mine if item in yours]
-    known = [set(next(iter(own.values())).probs) if own else set() for own in (mine, yours)]
-    shared = known[0] & known[1]
-    scores = [
-        score_tags(
-            [{node: own[item].probs[node] for node in shared} for item in clips],
-            [own[item].true for item in clips],
-        )
+    first, second = (
+        score_tags([own[item].probs for item in clips], [own[item].true for item in clips])
         for own in (mine, yours)
-    ]
-    true = {node for own in (mine, yours) for row in own.values() for node in row.true}
+    )
+    tables = [dict(zip(scores.classes, scores.drawn[measure], strict=True)) for scores in (first, second)]
+    shared = [node for node in tables[0] if node in tables[1]]
+    drawn = np.array([[table[node] for node in shared] for table in tables]).reshape(
+        2, -1, first.drawn[measure].shape[1]
+    )
+    # A class that one run separates without a fault has no d′ there, in a draw or at all: it is in no average then.
+    drawn[:, ~np.isfinite(drawn).all(axis=0)] = np.nan
+    defined = [{node for node, own in scores.classes.items() if measure in own} for scores in (first, second)]
     return Comparison(
         system=key[0],
         query=key[1],
-        one=scores[0].averages[measure],
-        other=scores[1].averages[measure],
-        difference=average_of_draws(scores[1].drawn[measure] - scores[0].drawn[measure]),
-        only_one=len(known[0] & true - shared),
-        only_other=len(known[1] & true - shared),
+        one=average_of_draws(drawn[0]),
+        other=average_of_draws(drawn[1]),
+        difference=average_of_draws(drawn[1] - drawn[0]),
+        only_one=len(defined[0] - defined[1]),
+        only_other=len(defined[1] - defined[0]),
     )

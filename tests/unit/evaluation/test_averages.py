@@ -3,7 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from uss_ray.evaluation.averages import class_median_mean, median, paired_difference, plain_mean
+from uss_ray.evaluation.averages import (
+    Average,
+    average_of_draws,
+    class_median_mean,
+    median,
+    paired_difference,
+    plain_mean,
+)
 
 
 def test_a_figure_is_the_mean_of_medians_and_its_interval_is_that_of_the_normal_law() -> None:
@@ -61,3 +68,8 @@ def test_pairs_tell_what_intervals_of_their_own_do_not() -> None:
     found = paired_difference(one, other)
     assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.2, 0.2))
     assert class_median_mean(one).high > class_median_mean(other).low
+
+
+def test_a_figure_that_is_in_no_draw_has_no_interval() -> None:
+    assert average_of_draws(np.array([[0.5, np.nan, np.nan]])) == Average(value=0.5, items=1)
+    assert average_of_draws(np.array([[np.nan, 0.5, 0.4]])) == Average()

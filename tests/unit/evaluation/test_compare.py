@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from tests.unit.evaluation.test_result import result_of, row
 from uss_ray.errors import DataError
 from uss_ray.evaluation.compare import compare_runs
 from uss_ray.evaluation.run import ScoreRow
+from uss_ray.evaluation.tagging import TAGS
 
 ROWS = [row(f"{label}/{number}", float(number)) for label in "ab" for number in range(20)]
 
@@ -43,6 +45,37 @@ def test_what_is_of_scenes_is_compared_by_its_mean() -> None:
     [found] = compare_runs((result_of(one), result_of(other)), (one, other), measure="ca_sdri")
     assert (found.one.value, found.other.value) == pytest.approx((1.0, 5 / 3))
     assert found.difference.value == pytest.approx(2 / 3)
+
+
+def test_d_primes_are_compared_by_the_classes_for_which_both_runs_have_one() -> None:
+    rng = np.random.default_rng(1)
+    rows: tuple[list[ScoreRow], list[ScoreRow]] = ([], [])
+    for number in range(40):
+        has = {"x": number % 2 == 0, "y": number % 4 < 2}
+        fair = rng.normal() + 0.9 * has["y"]
+        # The first tells x from what is no x without a fault, which has no d′; the second errs twice, and more of y.
+        x = 0.9 if has["x"] else 0.1
+        told = (
+            {"x": x, "y": fair, "u": fair},
+            {"x": 1 - x if number < 2 else x, "y": fair + 0.25 * rng.normal() - 0.35 * has["y"]},
+        )
+        true = tuple(name for name in has if has[name]) + (("u",) if number % 3 else ())
+        for own, probs in zip(rows, told, strict=True):
+            own.append(
+                replace(row(f"{TAGS}/{number}", None, query=TAGS), undefined=(), probs=probs, true=true)
+            )
+    results = (result_of(rows[0]), result_of(rows[1]))
+    [found] = compare_runs(results, rows, measure="d_prime")
+    assert (found.one.items, found.other.items, found.difference.items) == (1, 1, 1)
+    assert found.other.value - found.one.value == pytest.approx(found.difference.value)
+    assert found.difference.value < 0.0
+    assert (found.only_one, found.only_other) == (1, 1)  # u, which the second does not know, and x
+    [found] = compare_runs(results, rows, measure="map")
+    assert found.other.value - found.one.value == pytest.approx(found.difference.value)
+    assert (found.one.items, found.difference.items, found.only_one, found.only_other) == (2, 2, 1, 0)
+    lost = [replace(one, reason="cut off") for one in rows[1]]
+    [found] = compare_runs(results, (rows[0], lost), measure="d_prime")
+    assert (found.one.value, found.difference.items, found.verdict) == (None, 0, "undecided")
 
 
 def test_runs_of_other_lists_or_without_a_measure_in_common_are_refused() -> None:
