@@ -15,7 +15,7 @@ from uss_ray.pipelines.runtime.options import JobOptions
 
 if TYPE_CHECKING:
     from uss_ray.evaluation.averages import Average
-    from uss_ray.evaluation.result import ClassResult, EvaluationResult, SystemResult
+    from uss_ray.evaluation.result import ClassResult, EvaluationResult, MeasureResult, SystemResult
 
 
 class EvaluateRun(Settings):
@@ -135,9 +135,9 @@ def show_result(result: EvaluationResult) -> None:
             (
                 one.system,
                 one.query,
-                *(figure(own[name].class_median_mean) if name in own else "" for name in measures),
+                *(shown(own.get(name), is_main=name == main) for name in measures),
                 figure(of_main.mean) if of_main else "",
-                figure(own["si_sdri"].class_median_mean) if "si_sdri" in own else "",
+                shown(own.get("si_sdri"), is_main=False),
                 str(of_main.undefined + one.failed if of_main else one.failed),
                 "" if one.detected is None else f"{one.detected:.0%}",
             )
@@ -190,6 +190,8 @@ def lowest_class(result: EvaluationResult) -> ClassResult | None:
 
 def found_in_scenes(one: SystemResult) -> str:
     """Say what was found where nothing was asked for."""
+    from uss_ray.evaluation.result import left_out
+
     labels = one.labels
     assert labels is not None
     told = [
@@ -210,8 +212,21 @@ def found_in_scenes(one: SystemResult) -> str:
             ("louder than their parent", one.level.louder),
             ("parents overdrawn", one.level.overdrawn),
         ]
+    notes = {name: one.measures[key].left_out for name, key in _SCENE_FIGURES if key in one.measures}
+    for name, key in (("mAP", "mean_average_precision"), ("d'", "d_prime")):
+        notes[name] = left_out(labels.undefined.get(key, 0))
     empty = "" if labels.empty is None else f"; {labels.empty.told}"
-    return ", ".join(f"{name} {value:z.2f}" for name, value in told if value is not None) + empty
+    return (
+        ", ".join(f"{name} {value:z.2f}{notes.get(name, '')}" for name, value in told if value is not None)
+        + empty
+    )
+
+
+def shown(measure: MeasureResult | None, *, is_main: bool) -> str:
+    """Write a measure with what it leaves out; of the main score that has a column of its own."""
+    if measure is None:
+        return ""
+    return figure(measure.class_median_mean) + ("" if is_main else measure.left_out)
 
 
 def figure(average: Average) -> str:

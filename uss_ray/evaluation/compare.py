@@ -34,8 +34,8 @@ class Comparison:
     difference : Average
         The other minus the one, drawn in pairs.
     only_one, only_other : int
-        Targets that the other run, or the one, has no such score of; in none of the averages. Of tags: classes, of which
-        one run may have a figure alone though both know them.
+        Targets that the other run, or the one, has no such score of; in none of the averages. Of tags: classes, also
+        such as both know and one alone has a figure of.
     is_less_better : bool, default=False
         Of shares of energy in what is wrong.
     """

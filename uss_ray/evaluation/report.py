@@ -190,7 +190,8 @@ def _row(one: SystemResult, measures: Sequence[str], *, main: str) -> dict[str, 
         "query": one.query,
         "is_own": one.system not in BASELINE_NAMES and one.query != RANDOM_CLASS,
         "figures": [
-            _shown(one.measures[name], name) if name in one.measures else ("", "") for name in measures
+            _shown(one.measures[name], name, is_main=name == main) if name in one.measures else ("", "")
+            for name in measures
         ],
         "undefined": one.failed + (of_main.undefined if of_main else 0),
         "detected": "" if one.detected is None else f"{one.detected:.0%}",
@@ -209,9 +210,11 @@ def _scene_row(one: SystemResult) -> tuple[str, ...]:
     )
 
 
-def _shown(measure: MeasureResult, name: str) -> tuple[str, str]:
+def _shown(measure: MeasureResult, name: str, *, is_main: bool) -> tuple[str, str]:
     # Scenes have no class of their own, and the challenges take the mean.
-    return _figure(measure.mean if name in OF_SCENES else measure.class_median_mean)
+    value, interval = _figure(measure.mean if name in OF_SCENES else measure.class_median_mean)
+    # What the main score leaves out has a column of its own.
+    return value, interval if is_main else (interval + measure.left_out).strip()
 
 
 def _figure(average: Average) -> tuple[str, str]:

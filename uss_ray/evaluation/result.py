@@ -35,12 +35,24 @@ BLIND_BELOW_DB: Final = 0.5
 _REASONS = 20
 
 
+def left_out(undefined: int) -> str:
+    """Say what stands behind a figure that is not of all there is; empty where it is."""
+    return f" ({undefined} undefined)" if undefined else ""
+
+
 class MeasureResult(Settings):
     """One measure of one system."""
 
     class_median_mean: Average = Field(description="Median in a class, mean over classes.")
     mean: Average = Field(description="Mean over items.")
-    undefined: int = Field(description="Targets for which it is not defined; they are in no average.")
+    undefined: int = Field(
+        description="Targets, of tags classes, for which it is not defined; they are in no average."
+    )
+
+    @property
+    def left_out(self) -> str:
+        """Say how many are in no average; empty where all are in."""
+        return left_out(self.undefined)
 
 
 class ClassResult(Settings):
@@ -86,6 +98,10 @@ class LabelResult(Settings):
         description="Over events that are in a scene, by highest probability."
     )
     d_prime: float | None = Field(description="Mean over those for which it is defined.")
+    undefined: dict[str, int] = Field(
+        default_factory=dict,
+        description="Events that are in a scene and in no mean, by figure; of those that lack some.",
+    )
     empty: EmptyResult | None = Field(
         default=None, description="Of scenes without a target, if there are any."
     )
@@ -388,6 +404,13 @@ def _label_result(rows: Sequence[ScoreRow]) -> LabelResult | None:
         for node, own in told.items()
         if own
     ]
+    of_events = {
+        "mean_average_precision": [average_precision(*one) for one in ranked],
+        "d_prime": [d_prime(*one) for one in ranked],
+    }
+    lacking = {
+        name: len(told) - sum(value is not None for value in values) for name, values in of_events.items()
+    }
     return LabelResult(
         mixture_accuracy=mixture,
         source_accuracy=source,
@@ -396,8 +419,8 @@ def _label_result(rows: Sequence[ScoreRow]) -> LabelResult | None:
         recall=right / there if there else None,
         event_f1=_f1_of_counts(rows, "events"),
         frame_f1=_f1_of_counts(rows, "frames"),
-        mean_average_precision=_mean_of(average_precision(*one) for one in ranked),
-        d_prime=_mean_of(d_prime(*one) for one in ranked),
+        **{name: _mean_of(values) for name, values in of_events.items()},
+        undefined={name: count for name, count in lacking.items() if count},
         empty=_empty_result([row for row in rows if not row.sources and not row.true]),
     )
 

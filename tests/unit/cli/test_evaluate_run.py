@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from uss_ray.cli.evaluate_run import figure
+from tests.unit.evaluation.test_result import result_of, row
+from uss_ray.cli.evaluate_run import figure, show_result
 from uss_ray.evaluation.averages import Average
+from uss_ray.evaluation.report import Run, report_html, report_markdown
+from uss_ray.evaluation.tagging import TAGS
+from uss_ray.ontology.vocabulary import Vocabulary
 
 
 @pytest.fixture
@@ -79,3 +84,32 @@ def test_a_figure_has_its_interval_where_there_is_one() -> None:
     assert figure(Average()) == "–"
     assert figure(Average(value=1.0)) == "1.00"
     assert figure(Average(value=1.0, low=0.5, high=1.5)) == "1.00 [0.50, 1.50]"
+
+
+def test_what_a_figure_leaves_out_is_told_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
+    # The classifier tells dog from no dog without a fault, which has no d′; of rain it has one.
+    rows = [
+        row(
+            f"tags/{number}", None, system="bare", query=TAGS, undefined=(), sources=1, true=true,
+            probs={"dog": 0.9 if "dog" in true else 0.1, "rain": rain},
+        )
+        for number, (true, rain) in enumerate(
+            [(("dog",), 0.2), (("rain",), 0.3), (("dog", "rain"), 0.8), ((), 0.4)]
+        )
+    ]  # fmt: skip
+    pairs = [
+        row("a/0", 5.0),
+        row("a/1", None, undefined=("sdri", "pesq")),
+        row("a/2", 5.0, undefined=("pesq",)),
+    ]
+    for told, main, expected in (
+        (rows, "map", ["1 undefined", "1 undefined"]),
+        (pairs, "sdri", ["2 undefined"]),
+    ):
+        result = result_of(told).replace(main_score=main)
+        show_result(result)
+        printed = capsys.readouterr().out
+        text = report_markdown([Run(result, told)], vocabulary=Vocabulary.load())
+        page = report_html([Run(result, told)], vocabulary=Vocabulary.load())
+        assert [re.findall(r"\d undefined", made) for made in (text, page)] == [expected[:1]] * 2
+        assert re.findall(r"\d undefined", printed) == (expected if main == "map" else [])

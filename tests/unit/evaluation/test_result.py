@@ -112,3 +112,4 @@ def test_what_was_found_in_scenes_is_summed_up() -> None:
     # a is ranked first of two, b and c second
     assert found.labels.mean_average_precision == pytest.approx((1 + 0.5 + 0.5) / 3)
     assert found.labels.d_prime is None
+    assert found.labels.undefined == {"d_prime": 3}
