@@ -12,9 +12,10 @@ from functools import partial
 from typing import Any
 
 import torch
+from pydantic import Field
 
 from uss_ray.api.staging import check_apart, check_output, remove_folder
-from uss_ray.config import canonical_json
+from uss_ray.config import Settings, canonical_json, parse_json
 from uss_ray.errors import DataError
 from uss_ray.evaluation.heard import HEARD_FOLDER, choose_heard, sounds_to_keep
 from uss_ray.evaluation.request import EvaluationRequest
@@ -23,6 +24,7 @@ from uss_ray.evaluation.run import (
     ITEMS_FOLDER,
     Evaluator,
     Scored,
+    Spent,
     chunk_name,
     open_list,
     read_rows,
@@ -35,8 +37,27 @@ from uss_ray.store.lease import hold_lease
 from uss_ray.store.store import Store
 
 LIST_NAME = "list.parquet"
+TIMES_FOLDER = "times"
 
 logger = logging.getLogger(__name__)
+
+
+class ChunkTimes(Settings):
+    """What a chunk has taken, kept beside it: a run may go on in many processes."""
+
+    started_at: datetime = Field(description="When the process began.")
+    wall_seconds: float = Field(description="Since then, or since the chunk before.")
+    seconds: dict[str, float] = Field(description="By what they went into.")
+
+    @classmethod
+    def between(cls, then: Spent, now: Spent, *, wall: float, started_at: datetime) -> ChunkTimes:
+        """Give what was spent between two looks."""
+        before = dataclasses.asdict(then)
+        return cls(
+            started_at=started_at,
+            wall_seconds=wall,
+            seconds={name: value - before[name] for name, value in dataclasses.asdict(now).items()},
+        )
 
 
 def evaluate_here(
@@ -74,20 +95,19 @@ def evaluate_here(
         (output / LIST_NAME).put(scored.listed.to_parquet())
         reopen_broken(output)
         numbers = missing_chunks(output, chunks=scored.chunks)
+        spent = dataclasses.replace(evaluator.spent)
         for number, rows in zip(numbers, evaluator.rows_of(map(scored.chunk, numbers)), strict=True):
             if lost:
                 raise lost[0]
+            now = time.monotonic()
+            taken = ChunkTimes.between(spent, evaluator.spent, wall=now - began, started_at=started_at)
+            began, spent = now, dataclasses.replace(evaluator.spent)
+            (output / times_name(number)).put(taken.model_dump_json().encode())
             (output / chunk_name(number)).put(rows_to_parquet(rows))
             if on_progress is not None:
                 done = min(len(scored.items), sum(len(scored.chunk(n)) for n in range(number + 1)))
                 on_progress(done, len(scored.items))
-        wall = time.monotonic() - began
-        made = {
-            **environment(),
-            "started_at": started_at.isoformat(),
-            "wall_seconds": round(wall, 3),
-            "seconds": {name: round(value, 3) for name, value in dataclasses.asdict(evaluator.spent).items()},
-        }
+        made = environment() | times_of(output, chunks=scored.chunks)
         return finish(request, scored, evaluator, made)
 
 
@@ -96,6 +116,31 @@ def missing_chunks(output: Store, *, chunks: int) -> list[int]:
     folder = output / ITEMS_FOLDER
     done = {found.place.name for found in folder.files()} if folder.exists() else set()
     return [number for number in range(chunks) if chunk_name(number).rpartition("/")[2] not in done]
+
+
+def times_name(number: int) -> str:
+    """Name the file of what a chunk has taken, below the folder of the run."""
+    return f"{TIMES_FOLDER}/{number:06d}.json"
+
+
+def times_of(output: Store, *, chunks: int) -> dict[str, Any]:
+    """Say when a run began and what its chunks have taken, whoever did them; nothing where it is not known of all."""
+    folder = (output / TIMES_FOLDER).raising(DataError)
+    try:
+        kept = [
+            parse_json(place.read(), ChunkTimes, item=str(place))
+            for place in (folder.parent / times_name(number) for number in range(chunks))
+        ]
+    except DataError as error:  # workers of Ray keep none: they work beside each other
+        logger.info("%s: what the run has taken is not told", error)
+        return {}
+    return {
+        "started_at": min(one.started_at for one in kept).isoformat(),
+        "wall_seconds": round(sum(one.wall_seconds for one in kept), 3),
+        "seconds": {
+            name: round(sum(one.seconds[name] for one in kept), 3) for name in dataclasses.asdict(Spent())
+        },
+    }
 
 
 def reopen_broken(output: Store) -> None:
@@ -111,11 +156,12 @@ def reopen_broken(output: Store) -> None:
             }
         except DataError as error:
             logger.warning("%s: it is scored again", error)
-            place.remove()
-            continue
-        if broken:
+        else:
+            if not broken:
+                continue
             logger.warning("%s: scored again, for %d items were broken", place, len(broken))
-            place.remove()
+        place.remove()
+        (output / TIMES_FOLDER / place.name.replace(".parquet", ".json")).remove()
 
 
 def finish(
@@ -158,5 +204,5 @@ def start_over(output: Store) -> None:
     """Remove what an earlier run left."""
     for name in (RESULT_NAME, LIST_NAME):
         (output / name).remove()
-    for folder in (ITEMS_FOLDER, HEARD_FOLDER):
+    for folder in (ITEMS_FOLDER, TIMES_FOLDER, HEARD_FOLDER):
         remove_folder(output, folder)

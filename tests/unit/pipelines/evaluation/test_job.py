@@ -111,6 +111,30 @@ def test_a_run_that_was_killed_twice_ends_in_the_same_bytes(tmp_path, tiny_weigh
 
 
 @pytest.mark.slow
+def test_what_a_run_has_taken_is_the_sum_over_its_processes(tmp_path, tiny_weights) -> None:
+    request = make_request(tmp_path, tiny_weights)
+    first = evaluate_here(request).made
+    times = tmp_path / "run" / "times"
+    assert {place.name for place in times.iterdir()} == {"000000.json", "000001.json"}
+    taken = json.loads((times / "000000.json").read_text())
+    taken["wall_seconds"] += 1000.0  # of a process long ago
+    taken["seconds"]["separating"] += 500.0
+    taken["started_at"] = "2020-01-01T00:00:00+00:00"
+    (times / "000000.json").write_text(json.dumps(taken))
+    (tmp_path / "run" / "items" / "000001.parquet").unlink()
+    later = evaluate_here(request).made
+    assert later["wall_seconds"] > 1000.0
+    assert 500.0 < later["seconds"]["separating"] < later["wall_seconds"]
+    assert later["started_at"] == "2020-01-01T00:00:00+00:00" < first["started_at"]
+    assert evaluate_here(request).made == later  # nothing was left to do
+    for damage in (lambda: (times / "000000.json").write_text("{"), (times / "000000.json").unlink):
+        damage()  # as of chunks that workers of Ray have scored
+        assert not evaluate_here(request).made.keys() & {"started_at", "wall_seconds", "seconds"}
+    assert "wall_seconds" in evaluate_here(request.replace(overwrite=True, limit=2)).made
+    assert [place.name for place in times.iterdir()] == ["000000.json"]
+
+
+@pytest.mark.slow
 def test_a_run_does_not_go_on_with_other_items(tmp_path, tiny_weights) -> None:
     """Chunks are stretches of the items that are there: a file that has come would move them."""
     request = make_request(tmp_path, tiny_weights, list=str(tmp_path / "list.parquet"), allow_missing=True)
