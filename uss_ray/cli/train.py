@@ -163,24 +163,29 @@ def train_starter(arguments: Sequence[str]) -> int:
     asked, _ = STARTER_RECIPE.read(arguments)
 
     import logging
+    from functools import partial
 
     from uss_ray.anchors.manifest import MANIFEST_NAME
     from uss_ray.cli.display import say
     from uss_ray.pipelines import starter
     from uss_ray.weights.folder import check_free
 
-    check_free(asked.output, overwrite=asked.overwrite)
-    logging.getLogger("uss_ray").setLevel(logging.INFO)
     source, output, work = Path(asked.source), Path(asked.output), Path(asked.work)
     if (source / MANIFEST_NAME).is_file():
         if asked.segments is not None:
             raise ConfigError("train starter --segments", expected="a data set before it", found="anchors")
-        folder = starter.train_starter_from_anchors(source, output, weights=asked.weights, work=work)
+        is_made = partial(starter.is_made_of_anchors, source, output, weights=asked.weights, work=work)
+        train = partial(starter.train_starter_from_anchors, source, output, weights=asked.weights, work=work)
     else:
-        folder = starter.train_starter(
-            source, output, work=work, segments=None if asked.segments is None else Path(asked.segments)
-        )
-    say(f"Weights: {folder}")
+        segments = None if asked.segments is None else Path(asked.segments)
+        is_made = partial(starter.is_made_of_data, source, output, segments=segments, work=work)
+        train = partial(starter.train_starter, source, output, segments=segments, work=work)
+    if not asked.overwrite and is_made():
+        say(f"Weights: {output}, made by this command before; nothing is left to do")
+        return 0
+    check_free(asked.output, overwrite=asked.overwrite)
+    logging.getLogger("uss_ray").setLevel(logging.INFO)
+    say(f"Weights: {train()}")
     return 0
 
 

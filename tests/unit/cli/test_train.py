@@ -49,6 +49,22 @@ def test_anchors_are_trained_from_with_the_weights_that_mined_them(command, call
     assert "--segments: expected a data set before it, found anchors" in ran.err
 
 
+def test_a_recipe_that_has_ended_says_so_and_trains_no_more(command, called, monkeypatch, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "config.json").write_text("{}")
+    asked = ("train", "starter", tmp_path, "-o", out)
+    foreign = command(*asked)
+    assert foreign.exit_code == 6
+    assert "expected no weights yet" in " ".join(foreign.err.split())
+    monkeypatch.setattr(starter, "is_made_of_data", lambda *_, **__: True)
+    again = command(*asked)
+    assert (again.exit_code, called) == (0, [])
+    assert again.out == f"Weights: {out}, made by this command before; nothing is left to do\n"
+    assert command(*asked, "--overwrite").exit_code == 0
+    assert len(called) == 1
+
+
 @pytest.mark.slow
 def test_a_run_is_trained_shown_and_exported(command, synthetic_set: SyntheticSet, tmp_path: Path) -> None:
     file, run = tmp_path / "run.yaml", tmp_path / "run"

@@ -13,7 +13,12 @@ from uss_ray.models.conv_tasnet import ConvTasNet
 from uss_ray.models.network_settings import ConvTasNetConfig, ResUNetConfig
 from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.pipelines.starter import train_starter, train_starter_from_anchors
+from uss_ray.pipelines.starter import (
+    is_made_of_anchors,
+    is_made_of_data,
+    train_starter,
+    train_starter_from_anchors,
+)
 from uss_ray.silence import MiningSilence
 from uss_ray.training.recipe import FitSettings, PlanSettings
 from uss_ray.training.starter import StarterConfig, starter_separator, starter_tagger
@@ -104,12 +109,38 @@ def test_the_recipe_goes_on_where_it_stopped(data: Path, trained: tuple[Path, Pa
     assert (folder / "separator.safetensors").read_bytes() == (again / "separator.safetensors").read_bytes()
 
 
+def test_what_ended_says_so_of_its_own_weights_and_settings_alone(
+    data: Path, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder, work = trained
+    assert is_made_of_data(data, folder, work=work, config=SMALL)
+    assert not is_made_of_data(data, folder, work=work)
+    assert not is_made_of_data(data, folder, work=work, config=SMALL, segments=data / "other.csv")
+    assert not is_made_of_data(data, tmp_path / "none", work=work, config=SMALL)
+    assert not is_made_of_data(data, folder, work=tmp_path, config=SMALL)
+    assert not is_made_of_anchors(work / "anchors", folder, weights="starter", work=work, config=SMALL)
+    (tmp_path / "made.json").write_text('{"weights_sha256": "a"}')
+    assert not is_made_of_data(data, folder, work=tmp_path, config=SMALL)
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    assert is_made_of_data(data, copy, work=work, config=SMALL)
+    for name in ("config.json", "separator.safetensors"):
+        whole = (copy / name).read_bytes()
+        (copy / name).write_bytes(whole + b" ")
+        assert not is_made_of_data(data, copy, work=work, config=SMALL)
+        (copy / name).write_bytes(whole)
+    (copy / "separator.safetensors").unlink()
+    assert not is_made_of_data(data, copy, work=work, config=SMALL)
+
+
 def test_anchors_alone_train_the_same_separator(trained: tuple[Path, Path], tmp_path: Path) -> None:
     folder, work = trained
     again = train_starter_from_anchors(
         work / "anchors", tmp_path / "out", weights=str(work / "tagger"), work=tmp_path / "work", config=SMALL
     )
     assert (folder / "separator.safetensors").read_bytes() == (again / "separator.safetensors").read_bytes()
+    told = {"weights": str(work / "tagger"), "work": tmp_path / "work"}
+    assert is_made_of_anchors(work / "anchors", again, **told, config=SMALL)
+    assert not is_made_of_anchors(work / "anchors", again, **told)
 
 
 def test_a_folder_that_is_no_data_set_is_refused_before_any_work(tmp_path: Path) -> None:
