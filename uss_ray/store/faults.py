@@ -11,9 +11,16 @@ import socket
 import ssl
 import sys
 from collections.abc import Iterator
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
 
 from uss_ray.errors import OutputError
 from uss_ray.wording import printable, without_bare_secrets
+
+S3_CONNECT_SECONDS: Final = 10
+"""That the client of S3 tries to reach a store for."""
+S3_SILENT_SECONDS: Final = 60
+"""That it waits for the next byte, once a request is sent: a store under load may think for longer than s3fs's 15."""
 
 _TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 509})
 _TRANSIENT_CODES = frozenset(
@@ -224,10 +231,30 @@ def wording(error: BaseException) -> str:
         return f"no permission ({code})" if code else "no permission"
     if isinstance(error, _known(("botocore.exceptions", "NoCredentialsError"))):
         return "no credentials (set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE)"
-    text = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+    text = (
+        _overdue(error) or getattr(error, "strerror", None) or f"{type(error).__name__}: {error}".rstrip(": ")
+    )
     if code and code not in text:
         text = f"{text} ({code})"
     return printable(without_bare_secrets(" ".join(text.split())))
+
+
+def _overdue(error: BaseException) -> str | None:
+    """Say what the client of S3 waited for in vain, and how long; None of other faults."""
+    silent, unreached = (
+        _known(("botocore.exceptions", name)) for name in ("ReadTimeoutError", "ConnectTimeoutError")
+    )
+    for link in _chain(error):
+        if not isinstance(link, (*silent, *unreached)):
+            continue
+        fields = getattr(link, "kwargs", None) or {}
+        parts = urlsplit(str(fields.get("endpoint_url", "the store")))
+        if isinstance(link, unreached):
+            return f"no connection to {parts.netloc or parts.path} within {S3_CONNECT_SECONDS} s"
+        part = parse_qs(parts.query).get("partNumber", [""])[0]
+        of = f", after part {part} of an upload was sent" if part else ""
+        return f"no byte from {parts.netloc or parts.path} for {S3_SILENT_SECONDS} s{of}"
+    return None
 
 
 def client_errors() -> tuple[type[Exception], ...]:

@@ -210,10 +210,14 @@ def waiting_line(waits: Collection[Wait], *, now: float, wall: float) -> str | N
     since, until = (
         time.strftime("%H:%M:%S UTC", time.gmtime(moment)) for moment in (began, began + oldest.seconds)
     )
-    place, found = without_secrets(oldest.place), oldest.found or "no answer"
+    # Of what is on its way, as a large part over a slow line, nobody knows yet that it fails.
+    place, found = without_secrets(oldest.place), oldest.found or "not answered yet"
     what = f"{place}: {found}" if place else found
+    end = f"at most until {until} before it counts as a fault"
+    if not oldest.found:
+        end = f"what fails is tried again until {until}"
     # What stands before "since" is the same for all places: by it, what many workers say is told once.
-    return f"waiting for the store since {since} ({what}), at most until {until} before it counts as a fault"
+    return f"waiting for the store since {since} ({what}), {end}"
 
 
 class CutShortError(ConnectionError):

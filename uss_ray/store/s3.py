@@ -11,15 +11,20 @@ from typing import Any
 from fsspec.asyn import sync_wrapper
 from s3fs import S3FileSystem
 
-from uss_ray.store.faults import client_errors, is_transient, store_code
+from uss_ray.store.faults import (
+    S3_CONNECT_SECONDS,
+    S3_SILENT_SECONDS,
+    client_errors,
+    is_transient,
+    store_code,
+)
 from uss_ray.store.patience import patiently_awaited
 from uss_ray.store.reading import make_reads_patient
 
 _VERSION_MARK = "?versionId="
 _CLIENT = {
-    # A store under load may well think for longer than s3fs's 15 seconds.
-    "connect_timeout": 10,
-    "read_timeout": 60,
+    "connect_timeout": S3_CONNECT_SECONDS,
+    "read_timeout": S3_SILENT_SECONDS,
     "retries": {"total_max_attempts": 1, "mode": "standard"},
     # Addresses that are given away would be signed the old way, which says nothing of the size.
     "signature_version": "s3v4",

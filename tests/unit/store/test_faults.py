@@ -8,6 +8,7 @@ import socket
 import ssl
 
 import pytest
+from fsspec.exceptions import FSTimeoutError
 
 from uss_ray.errors import OutputError, RecordingError, UssRayError
 from uss_ray.store.faults import (
@@ -173,6 +174,29 @@ def test_wordings_are_one_line_that_says_what_to_do() -> None:
     assert store_code(refused) == "SignatureDoesNotMatch"
     assert store_code(OSError()) is None
     assert wording(RuntimeError("two\nlines")) == "RuntimeError: two lines"
+
+
+def test_a_time_that_is_over_says_what_was_waited_for_and_how_long() -> None:
+    address = "http://store:9000/b/k.bin?X-Amz-Signature=geheim"
+    for error, told in (
+        (botocore.ReadTimeoutError(endpoint_url=address), "no byte from store:9000 for 60 s"),
+        (
+            botocore.ReadTimeoutError(endpoint_url=f"{address}&partNumber=3&uploadId=u"),
+            "no byte from store:9000 for 60 s, after part 3 of an upload was sent",
+        ),
+        (
+            botocore.ConnectTimeoutError(endpoint_url="http://store:9000/b"),
+            "no connection to store:9000 within 10 s",
+        ),
+        (botocore.ReadTimeoutError(endpoint_url="store"), "no byte from store for 60 s"),
+        (TimeoutError(), "TimeoutError"),
+    ):
+        assert wording(error) == told
+        wrapped = FSTimeoutError()  # as fsspec has it, without a word
+        wrapped.__cause__ = error
+        assert wording(wrapped) == (told if "store" in told else "FSTimeoutError")
+    s3 = pytest.importorskip("uss_ray.store.s3")
+    assert (s3._CLIENT["connect_timeout"], s3._CLIENT["read_timeout"]) == (10, 60)
 
 
 def test_wordings_hold_no_secret() -> None:

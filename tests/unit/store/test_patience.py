@@ -226,8 +226,8 @@ def test_what_is_waited_for_is_told_without_secrets(caplog: pytest.LogCaptureFix
         ),
         (
             [Wait(92.0, 300.0)],
-            "waiting for the store since 00:16:32 UTC (no answer), at most until 00:21:32 UTC before it "
-            "counts as a fault",
+            "waiting for the store since 00:16:32 UTC (not answered yet), what fails is tried again until "
+            "00:21:32 UTC",
         ),
     ],
 )
@@ -240,7 +240,7 @@ def test_who_waits_says_for_what_without_its_secrets() -> None:
     line = waiting_line([wait], now=100.0, wall=1000.0)
     assert line is not None
     assert line.startswith(
-        "waiting for the store since 00:16:30 UTC (https://***@host/a.bin: no answer), at most"
+        "waiting for the store since 00:16:30 UTC (https://***@host/a.bin: not answered yet), what"
     )
 
 
@@ -287,7 +287,7 @@ def test_what_brings_bytes_is_not_waited_for() -> None:
     assert waiting_line([wait], now=100.0, wall=1000.0) is None
     line = waiting_line([wait], now=110.0, wall=1000.0)
     assert line is not None
-    assert "(no answer)" in line
+    assert "(not answered yet)" in line
 
 
 def test_a_request_that_hangs_is_told_of_while_it_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
