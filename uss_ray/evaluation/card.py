@@ -20,6 +20,7 @@ from uss_ray.evaluation.queries import RANDOM_CLASS
 from uss_ray.evaluation.result import EvaluationResult, by_system, values_of
 from uss_ray.evaluation.run import ScoreRow
 from uss_ray.evaluation.systems import BASELINE_NAMES
+from uss_ray.evaluation.tagging import TAGS
 from uss_ray.models.protocols import known_classes
 from uss_ray.models.registry import describe_network
 from uss_ray.ontology.known import KnownNodes
@@ -238,7 +239,8 @@ def write_card(
         systems=[_system(key, own) for key, own in systems.items()],
         chosen=f"{chosen[0]}, {chosen[1]}".rstrip(", "),
         levels=_levels(classes),
-        scenes=[_scenes(result) for result, _ in runs if _is_of_scenes(result)],
+        scenes=[_scenes(result) for result, _ in runs if _is_of_scenes(result) and not _is_of_tags(result)],
+        tagging=[result for result, _ in runs if _is_of_tags(result)],
         classes=classes,
         states=Counter(one.state for one in classes),
     )
@@ -256,6 +258,10 @@ def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return " ".join(_plain(one) for one in value.values())
     return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _is_of_tags(result: EvaluationResult) -> bool:
+    return any(one.query == TAGS for one in result.systems)
 
 
 def _is_of_scenes(result: EvaluationResult) -> bool:

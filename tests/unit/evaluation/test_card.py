@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from tests.unit.evaluation.test_result import result_of, row
 from uss_ray.errors import ConfigError, DataError
 from uss_ray.evaluation.card import ClassFacts, TrainingData, facts_of_classes, read_training_data, write_card
+from uss_ray.evaluation.tagging import TAGS
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.store.store import Store
 from uss_ray.weights.folder import Weights, read_folder
@@ -115,6 +117,25 @@ def test_a_card_without_runs_and_data_is_one(weights: Weights, vocabulary: Vocab
     card = write_card(weights, [], TrainingData(), names=[], vocabulary=vocabulary, told={})
     assert "## Results" not in card
     assert "| Bark | 4 | known | 0 | 0 |  |  |" in card
+
+
+def test_what_tags_clips_is_told_by_its_system(weights: Weights, vocabulary: Vocabulary) -> None:
+    # Of rain there is a d′; dog is told apart without a fault.
+    clips = (((DOG,), 0.2), ((RAIN,), 0.3), ((DOG, RAIN), 0.8), ((), 0.4))
+    rows = [
+        row(
+            f"tags/{number}", None, system="bare", query=TAGS, undefined=(), true=true, found=true[:1],
+            probs={DOG: 0.9 if DOG in true else 0.1, RAIN: rain},
+        )
+        for number, (true, rain) in enumerate(clips)
+    ]  # fmt: skip
+    result = result_of(rows).replace(weights_sha256=weights.sha256, scored=4, listed=6)
+    card = write_card(weights, [(result, rows)], TrainingData(), names=[], vocabulary=vocabulary, told={})
+    assert "4 of 6 clips" in card
+    assert re.search(
+        r"\n\| bare \| 0\.92 \[.*\] \| 0\.95 \[.*\] \(1 undefined\) \| 0\.86 \| 0 % \|\n\n", card
+    ), card
+    assert "| asked for |" not in card
 
 
 def test_a_run_of_other_weights_is_refused(weights: Weights, vocabulary: Vocabulary) -> None:
