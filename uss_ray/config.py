@@ -161,6 +161,11 @@ class Settings(BaseModel):
         values = {name: getattr(self, name) for name in self.model_fields_set}
         return type(self)(**{**values, **changes})
 
+    @classmethod
+    def kept_below(cls, below: Mapping[str, Any], above: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG003
+        """Give what stays of values of this kind that others are laid over: all that these do not say."""
+        return below
+
     def canonical_json(self) -> str:
         """Give the settings as strict JSON, the same text for equal settings."""
         return canonical_json(self.model_dump(mode="json"))
@@ -212,7 +217,7 @@ def load(
         a value is not what its field may hold; the file in which it stands is named.
     """
     layers = read_layers(path)
-    values = overlay(merged(layers), changes or {})
+    values = overlay(merged(layers, model), changes or {}, model)
     try:
         return model(**values)
     except ConfigError as error:
@@ -294,9 +299,9 @@ def read_layers(path: str | os.PathLike[str]) -> list[Layer]:
     return layers[::-1]
 
 
-def merged(layers: Sequence[Layer]) -> dict[str, Any]:
-    """Lay files over each other, the later ones on top."""
-    return reduce(overlay, (layer.values for layer in layers), {})
+def merged(layers: Sequence[Layer], model: type[Settings] | None = None) -> dict[str, Any]:
+    """Lay files over each other, the later ones on top; `model` as of `overlay`."""
+    return reduce(lambda below, layer: overlay(below, layer.values, model), layers, {})
 
 
 def in_its_file(
@@ -418,8 +423,12 @@ def _depth(values: Any, place: Sequence[str]) -> int:
     return len(place)
 
 
-def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def overlay(
+    below: Mapping[str, Any], above: Mapping[str, Any], model: type[Settings] | None = None
+) -> dict[str, Any]:
     """Lay one nested mapping over another; mappings merge, everything else is replaced.
+
+    Of settings whose `model` is given, what stays of those below is for it to say (`Settings.kept_below`).
 
     A network of another `architecture` replaces the one below: of that one's settings it takes those that say what
     its data are (sample rate, classes, size of the condition); a warning names the others, which are not its own.
@@ -429,15 +438,24 @@ def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     >>> overlay({"loss": {"kind": "l1", "weight": 1}}, {"loss": {"kind": "snr"}})
     {'loss': {'kind': 'snr', 'weight': 1}}
     """
-    merged = dict(below)
+    merged = dict(below if model is None else model.kept_below(below, above))
     for key, value in above.items():
         known = merged.get(key)
         if isinstance(known, Mapping) and isinstance(value, Mapping):
             value = overlay(
-                _of_any_network(known, value, name=key) if _differ(known, value) else known, value
+                _of_any_network(known, value, name=key) if _differ(known, value) else known,
+                value,
+                _model_at(model, key),
             )
         merged[key] = value
     return merged
+
+
+def _model_at(model: type[Settings] | None, name: str) -> type[Settings] | None:
+    """Give the model of a part, where there is but one that it can be."""
+    field = None if model is None else model.model_fields.get(name)
+    kinds = [] if field is None else list(_models_in(field.annotation))
+    return kinds[0] if len(kinds) == 1 else None
 
 
 def _differ(below: Mapping[str, Any], above: Mapping[str, Any]) -> bool:

@@ -47,7 +47,8 @@ class Separator:
     device : str, default="auto"
         `auto` takes a GPU where there is one; or `cpu`, `cuda`, `cuda:1`.
     **options
-        As of `separate`: what is asked for where a call says nothing else.
+        As of `separate`: what holds for each call that says nothing else. A call that asks for something (`events`,
+        `levels`, `classes`, `texts`, `example_folder`) asks for that alone.
 
     Raises
     ------

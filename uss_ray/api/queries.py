@@ -73,7 +73,7 @@ def plan_targets(request: SoundRequest, *, engine: SeparationEngine) -> Plan:
     RecordingError
         If an example cannot be read.
     """
-    query, settings, vocabulary = request.query, request.settings, engine.vocabulary
+    query, settings, vocabulary = request.sought, request.settings, engine.vocabulary
     asking = Asking(settings.only_detected, known=engine.known, allow_unknown=query.allow_unknown)
     asked: list[tuple[Kind, Target]] = []
     levels = targets_for_levels(

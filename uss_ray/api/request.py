@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import functools
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
-from uss_ray.config import Device, Location, Settings, canonical_json
+from uss_ray.config import Device, Location, Settings, canonical_json, overlay
 from uss_ray.errors import ConfigError, OutputError
 from uss_ray.ontology.source import ClassListFile, OntologyFile
 from uss_ray.results.options import WriteOptions
@@ -26,8 +26,16 @@ PUBLISHED_LEVELS: Final = (1, 2, 3)
 """What the published profile separates if nothing is asked for."""
 
 
+_ASKING: Final = frozenset(("events", "levels", "classes", "texts", "example_folder"))
+_ASKED_OF = _ASKING | {"union"}  # which says something of classes alone
+
+
 class Query(Settings):
-    """What to separate; several kinds may be asked for at once, and nothing asks for the events."""
+    """What to separate; several kinds may be asked for at once, and nothing asks for the events.
+
+    Laid over another, as flags over a file or a call over a `Separator`, one that asks for something (`events`,
+    `levels`, `classes`, `texts`, `example_folder`) asks for that alone; `exclude` and `allow_unknown` stay.
+    """
 
     events: bool = Field(
         default=False,
@@ -55,6 +63,13 @@ class Query(Settings):
         default=(),
         description="Classes by index, id or label to leave out of every stem; alone, it asks for everything else.",
     )
+
+    @classmethod
+    def kept_below(cls, below: Mapping[str, Any], above: Mapping[str, Any]) -> Mapping[str, Any]:
+        """See `Settings`; of what was asked for nothing stays below what asks for something."""
+        if not any(_says_something(above.get(name)) for name in _ASKING):
+            return below
+        return {name: value for name, value in below.items() if name not in _ASKED_OF}
 
     @property
     def is_open(self) -> bool:
@@ -92,6 +107,18 @@ class Query(Settings):
         if self.is_open:
             object.__setattr__(self, "events", True)
         return self
+
+    @model_serializer(mode="wrap")
+    def _told(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the events that nobody asked for: read back, it is open again."""
+        told: dict[str, Any] = handler(self)
+        if self.is_open:
+            told.pop("events", None)
+        return told
+
+
+def _says_something(value: Any) -> bool:
+    return not (value is None or value is False or (isinstance(value, Sized) and len(value) == 0))
 
 
 class Destination(Settings):
@@ -138,9 +165,6 @@ class SoundRequest(Settings):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        if self.settings.hierarchy == "published" and self.query.is_open:
-            # The released program knows no events.
-            object.__setattr__(self, "query", self.query.replace(levels=PUBLISHED_LEVELS))
         least = _FEWEST_SEGMENTS_A_SPAN * self.settings.segment_seconds
         if "span_seconds" not in self.model_fields_set:
             object.__setattr__(self, "span_seconds", max(self.span_seconds, least))
@@ -150,12 +174,20 @@ class SoundRequest(Settings):
             )
         return self
 
+    @property
+    def sought(self) -> Query:
+        """What is separated: the query, or where it asks for nothing what the settings take then."""
+        if self.settings.hierarchy == "published" and self.query.is_open:
+            return self.query.replace(levels=PUBLISHED_LEVELS)  # the released program knows no events
+        return self.query
+
     def described(self) -> str:
         """Give what shapes the stems as canonical JSON: query, settings and format, not places."""
         shaping = {"query", "settings", "networks", "write", "ontology", "class_list", "span_seconds"}
         described = self.model_dump(
             mode="json", include=shaping, exclude={"write": {"report", "labels", "metadata"}}
         )
+        described["query"] = self.sought.model_dump(mode="json") | {"events": self.sought.events}
         if not self.networks.in_bands:  # so that what was begun before there was a choice goes on
             del described["networks"]["in_bands"]
         return without_secrets(canonical_json(described))
@@ -192,13 +224,15 @@ class SeparationRequest(SoundRequest, Destination):
 def request_with(request: SeparationRequest | None = None, **options: Any) -> SeparationRequest:
     """Lay options over a request, each by its name alone wherever in the request it stands.
 
+    Options that ask for something ask for that alone: what the request asked for is left (see `Query`).
+
     Parameters
     ----------
     request : SeparationRequest, optional
         None: the defaults.
     **options
         Fields of `SeparationRequest`, and of the `Query`, `WriteOptions`, `SeparationSettings` and `NetworkSettings` in
-        it; `write` also as the name of what is written.
+        it; `write` also as the name of what is written. Those parts may be mappings.
 
     Raises
     ------
@@ -230,9 +264,21 @@ def _laid_over(model: type[Asked], below: Asked | None, options: Mapping[str, An
         else:
             raise unknown_option(name, known=[*model.model_fields, *part_of])
     for part, fields in inside.items():
-        whole = changes.get(part) or getattr(below, part, None)
-        changes[part] = whole.replace(**fields) if whole else _PARTS[part](**fields)
+        if part in changes:
+            whole = _given(changes[part])
+            if not isinstance(whole, Mapping):
+                continue  # no settings at all: the model refuses it
+            changes[part] = {**whole, **fields}
+        else:
+            changes[part] = overlay(_given(getattr(below, part, None)) or {}, fields, _PARTS[part])
     return below.replace(**changes) if below else model(**changes)
+
+
+def _given(part: Any) -> Any:
+    """Give what was said of a part of a request, as a mapping."""
+    return (
+        {name: getattr(part, name) for name in part.model_fields_set} if isinstance(part, Settings) else part
+    )
 
 
 def unknown_option(name: str, *, known: Iterable[str]) -> ConfigError:

@@ -130,12 +130,14 @@ class Command(Generic[Model]):
         extras = {flag.name: value for flag, value in given.items() if not flag.path}
         places, layers = self._places(told.positionals, elsewhere={flag.path for flag in given})
         check_parts(layers, [flag.path for flag in given])
-        below: Mapping[str, Any] = merged(layers)
+        below: Mapping[str, Any] = merged(layers, self.model)
         profile = extras.get("profile", _DEFAULT_PROFILE)
         if profile != _DEFAULT_PROFILE:
-            below = overlay(below, self.profiles[profile]())
+            below = overlay(below, self.profiles[profile](), self.model)
         whole = overlay(
-            below, _nested(places | {flag.path: value for flag, value in given.items() if flag.path})
+            below,
+            _nested(places | {flag.path: value for flag, value in given.items() if flag.path}),
+            self.model,
         )
         output = _at(whole, _OUTPUT)
         if "version" in extras and isinstance(output, str) and output:

@@ -73,6 +73,21 @@ def test_threads_may_share_one(separator, noise):
             assert np.array_equal(call.result()[name], alone[name])
 
 
+def test_a_call_that_asks_for_something_asks_for_that_alone(tiny_weights, noise, tmp_path):
+    of_levels = Separator.from_pretrained(tiny_weights, levels=1)
+    assert [row.label for row in of_levels(noise, RATE, classes="Dog").rows] == ["Dog", "Residual"]
+    assert of_levels(noise, RATE, classes="Dog").residual.shape == noise.shape
+    to_files = of_levels.separate(noise, output=tmp_path, sample_rate=RATE, classes="Dog", report=False)
+    assert [row.label for row in to_files.rows] == ["Dog", "Residual"]
+    of_events = Separator.from_pretrained(tiny_weights, events=True)
+    assert {row.level for row in of_events(noise, RATE, levels=1).rows} == {1}
+    published = Separator.from_pretrained(tiny_weights, hierarchy="published")
+    asked = published(noise, RATE, classes="Dog").rows
+    alone = separate(noise, sample_rate=RATE, weights=tiny_weights, hierarchy="published", classes="Dog").rows
+    assert [row.label for row in asked] == [row.label for row in alone]
+    assert len({row.level for row in published(noise, RATE).rows}) == 3
+
+
 def test_what_is_asked_for_at_first_holds_for_every_call_that_says_nothing_else(tiny_weights, noise):
     separator = Separator.from_pretrained(tiny_weights, levels=1, threshold=0.99)
     assert len(separator(noise, RATE)) == 0

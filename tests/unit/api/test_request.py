@@ -6,6 +6,7 @@ import pickle
 import pytest
 
 from uss_ray.api.request import Query, SeparationRequest, request_with
+from uss_ray.config import load, to_yaml
 from uss_ray.errors import ConfigError
 from uss_ray.results.options import WriteOptions
 from uss_ray.separation.settings import NetworkSettings, SeparationSettings
@@ -48,12 +49,63 @@ def test_events_and_levels_are_two_ways_to_share_a_recording_out():
 def test_the_published_profile_has_the_levels_of_its_program_if_nothing_is_asked_for():
     published = SeparationSettings.published()
     request = SeparationRequest(output="here", settings=published)
-    assert (request.query.events, request.query.levels) == (False, (1, 2, 3))
-    assert SeparationRequest(**request.model_dump()) == request
+    assert (request.sought.events, request.sought.levels) == (False, (1, 2, 3))
+    again = SeparationRequest(**request.model_dump())
+    assert (again, again.sought, again.described()) == (request, request.sought, request.described())
+    assert json.loads(request.described())["query"]["levels"] == [1, 2, 3]
+    assert json.loads(request.described())["query"]["events"] is False
     asked = SeparationRequest(output="here", settings=published, query=Query(events=True))
-    assert (asked.query.events, asked.query.levels) == (True, ())
+    assert (asked.sought.events, asked.sought.levels) == (True, ())
+    assert SeparationRequest(**asked.model_dump()).sought == asked.sought
     named = SeparationRequest(output="here", settings=published, query=Query(classes=("Dog",)))
-    assert (named.query.events, named.query.levels) == (False, ())
+    assert (named.sought.events, named.sought.levels) == (False, ())
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"classes": ("Dog",)},
+        {"events": True},
+        {"levels": 2},
+        {"exclude": ("Dog",)},
+        {"hierarchy": "graph"},
+        {"allow_unknown": True, "hierarchy": "graph"},
+        {},
+    ],
+)
+def test_options_over_the_published_profile_ask_as_they_do_beside_it(asked):
+    below = request_with(output="here", hierarchy="published", allow_unknown=False)
+    at_once = request_with(**{"output": "here", "hierarchy": "published", **asked})
+    assert request_with(below, **asked).sought == at_once.sought
+    assert request_with(below, **asked).described() == at_once.described()
+
+
+ASKED = [
+    {"events": True},
+    {"levels": (1, 2)},
+    {"classes": ("Dog", "Cat")},
+    {"classes": ("Dog", "Cat"), "union": True},
+    {"texts": ("a dog",)},
+    {"example_folder": "barks"},
+]
+
+
+@pytest.mark.parametrize("below", ASKED)
+@pytest.mark.parametrize("above", ASKED)
+def test_who_asks_for_something_asks_for_that_alone(below, above, tmp_path):
+    kept = {"exclude": ("Music",), "allow_unknown": True}
+    request = request_with(request_with(output="here", **below, **kept), **above)
+    assert request.query == Query(**above, **kept)
+    (tmp_path / "below.yaml").write_text(to_yaml(request_with(output="here", **below, **kept)))
+    assert load(tmp_path / "below.yaml", SeparationRequest, changes={"query": above}) == request
+
+
+@pytest.mark.parametrize(
+    "above", [{"events": False}, {"exclude": ("Music",)}, {"classes": ()}, {"texts": []}]
+)
+def test_who_asks_for_nothing_leaves_what_was_asked_for(above):
+    request = request_with(request_with(output="here", levels=(1,)), **above)
+    assert request.query == Query(levels=(1,), **above)
 
 
 def test_a_union_needs_classes():
@@ -145,6 +197,28 @@ def test_a_request_travels_to_a_worker_as_it_is():
 
 def test_default_levels_do_not_stay_beside_what_is_asked_for():
     assert request_with(SeparationRequest(output="here"), classes=["Dog"]).query.levels == ()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"settings": {"hierarchy": "published"}, "threshold": 0.2},
+        {"query": {"classes": ["Dog"]}, "exclude": ["Music"]},
+        {"write": {"stem_format": "wav"}, "residual": False},
+        {"networks": {"precision": "bfloat16"}, "batch_size": 2},
+    ],
+)
+def test_a_part_as_a_mapping_stands_beside_options_of_it(asked):
+    (part, said), (name, value) = asked.items()
+    for below in (None, request_with(output="here", classes=["Cat"])):
+        whole = request_with(below, output="here", **asked)
+        assert whole == request_with(below, output="here", **{part: {**said, name: value}})
+        assert getattr(getattr(whole, part), name) in (value, tuple(value) if name == "exclude" else value)
+
+
+def test_a_part_that_is_no_settings_is_refused_beside_options_of_it():
+    with pytest.raises(ConfigError, match="request settings: expected settings by their names, found 5"):
+        request_with(output="here", settings=5, threshold=0.2)
 
 
 def test_an_unknown_option_names_the_nearest():

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from uss_ray.api.request import Query
 from uss_ray.cli import archive, mine, separate, train
 from uss_ray.mining.settings import MiningSettings
 from uss_ray.pipelines.training.ablation_request import AblationRequest, arms_of
@@ -80,6 +81,18 @@ def test_a_flag_overrides_the_file():
     assert changed.request.write == plain.request.write.replace(report=False)
     assert changed.request.storage == plain.request.storage
     assert changed.options == plain.options
+
+
+def test_a_flag_or_a_file_that_asks_for_something_asks_for_that_alone(tmp_path):
+    file, over = ROOT / "configs/archive/base.yaml", tmp_path / "over.yaml"
+    assert read("archive", file).request.query == Query(levels=(1, 2, 3))
+    assert read("archive", file, "--classes", "Dog").request.query == Query(classes=("Dog",))
+    assert read("archive", file, "--events").request.query == Query(events=True)
+    excluding = read("archive", file, "--exclude", "Music").request.query
+    assert excluding == Query(levels=(1, 2, 3), exclude=("Music",))
+    over.write_text(f"base: {file}\nrequest: {{query: {{classes: [Dog]}}}}")
+    assert read("archive", over).request.query == Query(classes=("Dog",))
+    assert read("archive", over, "--levels", "2").request.query == Query(levels=(2,))
 
 
 def test_a_profile_lies_between_file_and_flags(tmp_path):

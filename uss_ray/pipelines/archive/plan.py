@@ -315,7 +315,7 @@ def _by_trial(trials: list[Trial], *, hours: float | None, recordings: int) -> f
 
 def _by_levels(request: SeparationRequest, *, hours: float | None, headers: list[_Header]) -> float | None:
     """Reckon whole stems by length, channels and levels or events; what else is written depends on the sound."""
-    groups = _EVENTS_AS_LEVELS * request.query.events + len(request.query.levels)
+    groups = _EVENTS_AS_LEVELS * request.sought.events + len(request.sought.levels)
     if hours is None or request.write.write != "stems" or not groups:
         return None
     channels = sum(header.channels for header in headers) / len(headers) if headers else 1.0
