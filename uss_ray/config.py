@@ -10,13 +10,21 @@ import json
 import logging
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, Self, TypeVar, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from uss_ray.errors import ConfigError, DataError, UssRayError
@@ -60,11 +68,13 @@ _EXPECTED = {
     "union_tag_invalid": "one of {expected_tags} as {discriminator}",
 }
 
+_DEEPEST_LIST = 3  # of numbers in settings: pairs in a list, by name
+_NO_TRUTH = {float: "a number", int: "a whole number", str: "a text"}
 _NAMES = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 _MISSING = ("a value", "none")
 
 Count = Annotated[int, Field(strict=True, ge=1)]
-"""A whole number of at least 1; no text and no truth value is taken for one."""
+"""A whole number of at least 1; no text is taken for one."""
 
 Model = TypeVar("Model", bound="Settings")
 
@@ -140,7 +150,8 @@ class Settings(BaseModel):
     """Base of all settings: immutable, compared by value, checked where it is made.
 
     A field says by its type and its `Field` what it may hold; checks between fields are validators that raise
-    `ConfigError`. Infinite numbers are refused, for JSON has none: let None mean that a limit is off.
+    `ConfigError`. Infinite numbers are refused, for JSON has none: let None mean that a limit is off. So are truth
+    values where numbers or texts are: Python takes them for 0 and 1, and YAML takes `no` and `off` for them.
 
     Raises
     ------
@@ -156,6 +167,25 @@ class Settings(BaseModel):
         except ValidationError as error:
             raise _config_error(type(self), error) from error
 
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_truth_values(cls, values: Any) -> Any:
+        for name, value in values.items() if isinstance(values, Mapping) else ():
+            field, truth = cls.model_fields.get(name), next(_truth_values(value, name), None)
+            if field is None or truth is None:
+                continue
+            kinds = tuple(_plain_types(field.annotation))
+            expected = " or ".join(told for kind, told in _NO_TRUTH.items() if kind in kinds)
+            if expected and bool not in kinds and Any not in kinds:
+                place, found = truth
+                said = "yes, on and true" if found else "no, off and false"
+                raise ConfigError(
+                    f"{_spoken(cls.__name__)} {place}",
+                    expected=expected,
+                    found=f"{found!r} (YAML reads {said} so)",
+                )
+        return values
+
     def replace(self, **changes: Any) -> Self:
         """Copy with some fields changed; the copy is checked as a new one is, and what was left open stays so."""
         values = {name: getattr(self, name) for name in self.model_fields_set}
@@ -169,6 +199,31 @@ class Settings(BaseModel):
     def canonical_json(self) -> str:
         """Give the settings as strict JSON, the same text for equal settings."""
         return canonical_json(self.model_dump(mode="json"))
+
+
+def _plain_types(annotation: Any) -> Iterator[Any]:
+    """Give the types in an annotation that are made of no others; of a mapping those of its values."""
+    parts = get_args(annotation)
+    if not parts:
+        yield annotation
+    origin = get_origin(annotation)
+    for part in parts[1:] if isinstance(origin, type) and issubclass(origin, Mapping) else parts:
+        yield from _plain_types(part)
+
+
+def _truth_values(value: Any, place: str, *, depth: int = _DEEPEST_LIST) -> Iterator[tuple[str, Any]]:
+    """Find truth values, of numpy too, in a value and in what it holds, and where; YAML may go round in circles."""
+    is_numpys = str(getattr(value, "dtype", None)) == "bool" and getattr(value, "ndim", None) == 0
+    if isinstance(value, bool) or is_numpys:
+        yield place, value
+        return
+    inner: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        inner = value.items()
+    elif isinstance(value, list | tuple | Set):
+        inner = enumerate(value)
+    for step, one in inner if depth else ():
+        yield from _truth_values(one, f"{place}.{step}", depth=depth - 1)
 
 
 def canonical_json(value: Any) -> str:

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import numpy as np
 import pytest
 from pydantic import Field
 
@@ -47,8 +48,49 @@ class Built(Settings):
     network: Annotated[Small | Large, Field(discriminator="architecture")] = Small()
 
 
+class Numbers(Settings):
+    limit: float | None = None
+    counts: tuple[int, ...] = ()
+    by_name: dict[str, float] | None = None
+    either: int | str = 0
+    is_on: bool = False
+    number_or_truth: float | bool = 0.0
+    anything: dict[str, Any] | None = None
+    losses: tuple[Loss, ...] = ()
+
+
 class Placed(Settings):
     device: Device = "auto"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ("limit: off", "limit: expected a number, found False (YAML reads no, off and false so)"),
+        ("counts: on", "counts: expected a whole number, found True (YAML reads yes, on and true so)"),
+        ("counts: [1, no]", "counts.1: expected a whole number, found False (YAML"),
+        ("by_name: {a: yes}", "by_name.a: expected a number, found True (YAML"),
+        ("either: no", "either: expected a whole number or a text, found False (YAML"),
+        ("losses: [{weight: on}]", "losses.0.weight: expected a number, found True (YAML"),
+    ],
+)
+def test_a_truth_value_is_no_number_and_no_text(values: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text(values)
+    with pytest.raises(ConfigError) as refused:
+        load(file, Numbers)
+    assert str(refused.value).startswith(f"{file}: {message}")
+
+
+def test_a_truth_value_of_numpy_is_no_number() -> None:
+    with pytest.raises(ConfigError, match=r"numbers limit: expected a number, found np\.True_"):
+        Numbers(limit=np.True_)
+
+
+def test_truth_values_stay_where_they_belong_and_numbers_are_taken_for_them() -> None:
+    held = Numbers(is_on=1, number_or_truth=True, anything={"a": [True]})  # type: ignore[arg-type]
+    assert (held.is_on, held.number_or_truth, held.anything) == (True, True, {"a": [True]})
+    assert Numbers(limit=np.float64(2), counts=(np.int64(3),)).counts == (3,)  # type: ignore[arg-type]
 
 
 def test_settings_cannot_be_changed_and_are_equal_by_value():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import functools
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Set, Sized
+from numbers import Integral
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
@@ -80,16 +81,18 @@ class Query(Settings):
     @field_validator("classes", "exclude", mode="before")
     @classmethod
     def _by_index(cls, given: Any) -> Any:
-        """Take the index of a class as a number too."""
-        if not isinstance(given, Sequence) or isinstance(given, str):
+        """Take the index of a class as a number too, of numpy or Python."""
+        if not isinstance(given, Iterable) or isinstance(given, str | bytes | Mapping):
             return given
-        return tuple(str(name) if isinstance(name, int) else name for name in given)
+        return tuple(str(name) if isinstance(name, Integral) else name for name in given)
 
     @field_validator("levels", "classes", "texts", "exclude", mode="before")
     @classmethod
     def _several(cls, given: Any) -> Any:
-        """Take one for a list of one."""
-        return (given,) if isinstance(given, str | int) else given
+        """Take one for a list of one, and a set in an order that is the same everywhere: it names the run."""
+        if isinstance(given, Set):
+            return tuple(sorted(given, key=str))
+        return (given,) if isinstance(given, str | Integral) else given
 
     @field_validator("levels")
     @classmethod

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import pickle
 
+import numpy as np
 import pytest
 
 from uss_ray.api.request import Query, SeparationRequest, request_with
@@ -188,6 +189,28 @@ def test_options_may_be_what_iterates_and_paths(tmp_path):
     )
     assert (request.output, request.weights) == (str(tmp_path), str(tmp_path))
     assert (request.query.levels, request.query.classes) == ((1, 2), ("Dog",))
+
+
+def test_classes_are_named_by_index_in_whatever_holds_them():
+    for classes in ([np.int64(3), "Dog"], (np.uint8(3), "Dog"), {"Dog", 3}, (one for one in (3, "Dog"))):
+        assert Query(classes=classes).classes == ("3", "Dog")
+    assert Query(classes=np.int64(3), levels=np.int64(2)) == Query(classes=3, levels=2)
+
+
+def test_a_set_is_taken_in_an_order_that_names_the_run():
+    names = {"Dog", "Cat", "Speech", "Music", "Siren"}
+    assert Query(classes=names, exclude=names, texts=names).classes == tuple(sorted(names))
+    assert Query(texts=names).texts == Query(exclude=names).exclude == tuple(sorted(names))
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("threshold", False), ("threshold", True), ("levels", True), ("classes", [False]), ("classes", True),
+     ("exclude", [True]), ("span_seconds", True)],
+)  # fmt: skip
+def test_a_truth_value_asks_for_nothing(option, value):
+    with pytest.raises(ConfigError, match=f"{option}.*found (True|False) "):
+        request_with(output="here", **{option: value})
 
 
 def test_a_request_travels_to_a_worker_as_it_is():
