@@ -141,7 +141,7 @@ class SeparateBatch:
             if rate not in batch:
                 raise ConfigError("option sample_rate", expected=f"one of {sorted(batch)}", found=repr(rate))
             rate = batch[rate][place]
-        return self._separator(np.asarray(given), float(rate), name=name)
+        return self._separator(np.asarray(given), rate, name=name)
 
     def _row(self, row: IndexRow, sounds: SeparatedSound[NDArray[np.float32]]) -> dict[str, Any]:
         return {

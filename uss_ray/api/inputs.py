@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import PurePath
 from typing import Any, BinaryIO, Protocol
 
@@ -228,13 +230,14 @@ def input_of(
     RecordingError
         If the location has no name, or an array is no waveform.
     ConfigError
-        If the rate is missing or no rate, or a file has one besides its own.
+        If the rate is missing or no rate, a file has one besides its own, or the name is no text.
     """
+    _refuse_no_name(name)
     if isinstance(given, np.ndarray | torch.Tensor) or hasattr(given, "__array__"):
         return _array_input(given, sample_rate=sample_rate, name=name or ARRAY_NAME)
     if sample_rate is not None:
         raise ConfigError(
-            "sample_rate", expected="none for a file, which states its own", found=f"{sample_rate:g}"
+            "sample_rate", expected="none for a file, which states its own", found=_told(sample_rate)
         )
     if isinstance(given, str | os.PathLike):
         recording = single_recording(os.fspath(given))
@@ -277,12 +280,7 @@ def refuse_same_names(inputs: Iterable[Input]) -> None:
 
 
 def _array_input(given: Any, *, sample_rate: float | None, name: str) -> ArrayInput:
-    if sample_rate is None:
-        raise ConfigError("sample_rate", expected="the rate of the waveform in Hz", found="none")
-    if sample_rate != int(sample_rate) or sample_rate < 1:
-        raise ConfigError(
-            "sample_rate", expected="a whole number of Hz, at least 1", found=f"{sample_rate:g}"
-        )
+    rate = _whole_rate(sample_rate)
     device = given.device if isinstance(given, torch.Tensor) else None
     array = _as_numpy(given)
     kind = array.dtype.name
@@ -298,13 +296,29 @@ def _array_input(given: Any, *, sample_rate: float | None, name: str) -> ArrayIn
     else:
         raise RecordingError(name, expected="samples of float, int16 or int32", found=kind)
     spec = AudioSpec(
-        sample_rate=int(sample_rate),
+        sample_rate=rate,
         channels=1 if array.ndim == 1 else len(array),
         frames=array.shape[-1],
         format=_ARRAY_FORMAT,
         subtype=_SUBTYPES.get(kind, "FLOAT"),
     )
     return ArrayInput(_unstored(name), np.atleast_2d(waveform), spec, array.ndim == 1, device)
+
+
+def _whole_rate(given: Any) -> int:
+    """Give a rate, which may be of numpy or torch, as a whole number; a text or a truth value is none."""
+    if given is None:
+        raise ConfigError("sample_rate", expected="the rate of the waveform in Hz", found="none")
+    rate = given.item() if hasattr(given, "item") and getattr(given, "ndim", None) == 0 else given
+    is_number = isinstance(rate, Real) and type(rate) is not bool and math.isfinite(rate)
+    if not is_number or rate != int(rate) or rate < 1:
+        raise ConfigError("sample_rate", expected="a whole number of Hz, at least 1", found=_told(rate))
+    return int(rate)
+
+
+def _told(rate: Any) -> str:
+    is_number = isinstance(rate, Real) and type(rate) is not bool
+    return f"{float(rate):g}" if is_number else repr(rate)
 
 
 def _as_numpy(given: Any) -> NDArray[Any]:
@@ -321,11 +335,19 @@ def named(recording: Recording, name: str) -> Recording:
     ------
     RecordingError
         If that is no name.
+    ConfigError
+        If it is no text.
     """
+    _refuse_no_name(name)
     try:
         return replace(recording, recording_id=recording_id(name))
     except ValueError as error:
         raise RecordingError(name or "recording", expected="a name", found="none") from error
+
+
+def _refuse_no_name(name: Any) -> None:
+    if name is not None and not isinstance(name, str):
+        raise ConfigError("name", expected="a text", found=repr(name))
 
 
 def _unstored(name: str) -> Recording:

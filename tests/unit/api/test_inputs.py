@@ -73,6 +73,31 @@ def test_a_waveform_needs_a_whole_rate(rate, found):
     assert read(input_of(np.zeros(4), sample_rate=8000.0))[1].sample_rate == 8000
 
 
+@pytest.mark.parametrize(
+    "rate", ["16000", "x", np.nan, np.inf, -np.inf, True, np.True_, [8000], 1j, np.array([8000, 8000])]
+)
+def test_what_is_no_number_is_no_rate_of_a_waveform_or_a_file(rate):
+    with pytest.raises(ConfigError, match="sample_rate: expected a whole number of Hz, at least 1, found"):
+        input_of(np.zeros(4), sample_rate=rate)
+    with pytest.raises(ConfigError, match="sample_rate: expected none for a file"):
+        input_of("a.wav", sample_rate=rate)
+
+
+@pytest.mark.parametrize(
+    "rate", [8000.0, np.int64(8000), np.float32(8000), torch.tensor(8000), np.array(8000)]
+)
+def test_a_rate_may_be_any_whole_number(rate):
+    assert read(input_of(np.zeros(4), sample_rate=rate))[1].sample_rate == 8000
+
+
+@pytest.mark.parametrize("given", [np.zeros(4), "a.wav", io.BytesIO()])
+def test_a_name_is_a_text(given):
+    rate = RATE if isinstance(given, np.ndarray) else None
+    for name in (5, 0, b"a"):
+        with pytest.raises(ConfigError, match=f"name: expected a text, found {name!r}"):
+            input_of(given, sample_rate=rate, name=name)
+
+
 def test_a_file_states_its_own_rate(tmp_path):
     with pytest.raises(ConfigError, match="sample_rate: expected none"):
         input_of(tmp_path / "a.wav", sample_rate=RATE)
