@@ -42,11 +42,14 @@ class Plan:
         For the writer, in the order of its targets.
     matches : tuple of (str, TextMatch)
         Each free text and what it was resolved to.
+    names : tuple of (str, str)
+        Each class and free text as it was asked for, and the key of its target.
     """
 
     separation: SeparationPlan
     stems: StemPlan
     matches: tuple[tuple[str, TextMatch], ...] = ()
+    names: tuple[tuple[str, str], ...] = ()
 
 
 def plan_targets(request: SoundRequest, *, engine: SeparationEngine) -> Plan:
@@ -76,6 +79,7 @@ def plan_targets(request: SoundRequest, *, engine: SeparationEngine) -> Plan:
     query, settings, vocabulary = request.sought, request.settings, engine.vocabulary
     asking = Asking(settings.only_detected, known=engine.known, allow_unknown=query.allow_unknown)
     asked: list[tuple[Kind, Target]] = []
+    names: list[tuple[str, str]] = []
     levels = targets_for_levels(
         vocabulary, levels=query.levels, hierarchy=settings.hierarchy, known=engine.known
     )
@@ -86,11 +90,14 @@ def plan_targets(request: SoundRequest, *, engine: SeparationEngine) -> Plan:
         targets = targets_for_classes(vocabulary, names=query.classes, union=query.union, asking=asking)
         kind: Kind = "union" if query.union and len(query.classes) > 1 else "class"
         asked += [(kind, target) for target in targets]
+        if not query.union or len(targets) == 1:
+            names += [(name, vocabulary.resolve(name).node_id) for name in query.classes]
     matches: list[tuple[str, TextMatch]] = []
     for text in query.texts:
         target, match = target_for_text(vocabulary, text=text, asking=asking)
         asked.append(("text", target))
         matches.append((text, match))
+        names.append((text, target.key))
     exclude = targets_for_classes(vocabulary, names=query.exclude, asking=asking) if query.exclude else ()
     chosen = _without_excluded(_each_once(asked), exclude=exclude, known=engine.known)
     if query.example_folder is not None:
@@ -113,6 +120,7 @@ def plan_targets(request: SoundRequest, *, engine: SeparationEngine) -> Plan:
             for kind, target in zip(kinds, separation.targets, strict=True)
         ),
         matches=tuple(matches),
+        names=tuple(names),
     )
 
 

@@ -12,7 +12,7 @@ from uss_ray.api.inputs import Input, Reader, StoredInput
 from uss_ray.api.publisher import Publisher, check_before_work, facts_of, index_name, refuse_existing
 from uss_ray.api.queries import Plan, plan_targets
 from uss_ray.api.request import SeparationRequest, SoundRequest
-from uss_ray.api.sounds import Matches, SeparatedRecording, SeparatedSound, separated_recording
+from uss_ray.api.sounds import Matches, Names, SeparatedRecording, SeparatedSound, separated_recording
 from uss_ray.api.staging import check_output
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.records import Recording
@@ -126,6 +126,11 @@ class SoundSeparator:
         """Each free text of the query and what it was resolved to."""
         return self._plan.matches
 
+    @property
+    def names(self) -> Names:
+        """Each class and free text of the query as it was asked for, and the node id or key of its rows."""
+        return self._plan.names
+
     def open_session(
         self, source: Source, *, span: Span | None = None, on_seconds: Callable[[float], None] | None = None
     ) -> Session[EstimateBlock]:
@@ -196,6 +201,7 @@ class SoundSeparator:
                 blocks=found,
                 made=write_estimates(found, wanted, root=None, recording=known, started=started),
                 matches=self.matches,
+                names=self.names,
             )
             for given, one, spec, found, known in zip(inputs, opened, specs, blocks, facts, strict=True)
         ]
@@ -284,7 +290,9 @@ class RecordingSeparator(SoundSeparator):
                 started=started,
             ).with_recording_sha256(opened.sha256())
         self.publisher.commit_recordings([rows], name=index_name(given.recording))
-        return separated_recording(opened.recording, rows=rows, request=request, matches=self.matches)
+        return separated_recording(
+            opened.recording, rows=rows, request=request, matches=self.matches, names=self.names
+        )
 
 
 class _Told:

@@ -37,6 +37,7 @@ from uss_ray.store.store import Location, Store, StoreOptions
 Waveform = TypeVar("Waveform")
 Floats = NDArray[np.float32]
 Matches = tuple[tuple[str, TextMatch], ...]
+Names = tuple[tuple[str, str], ...]
 
 _BLOCK_FRAMES = 1 << 16
 _PLAYED_SOUNDS = 16
@@ -53,12 +54,13 @@ class NoSuchSoundError(QueryError, KeyError):
 class FoundSounds(Mapping[str, Waveform]):
     """The sounds of a recording: iterating gives the labels of those that are there.
 
-    `sounds[name]` takes a label, a node id or a text that was asked for. What was asked for and is not there is
-    silence; what was not asked for is a `NoSuchSoundError`, which is a `KeyError`.
+    `sounds[name]` takes a label, a node id, or a class or text as it was asked for, in any case. What was asked for and
+    is not there is silence; what was not asked for is a `NoSuchSoundError`, which is a `KeyError`.
     """
 
     rows: Sequence[IndexRow]
     matches: Matches
+    names: Names
 
     @abstractmethod
     def sound_of(self, row: IndexRow) -> Waveform:
@@ -73,20 +75,18 @@ class FoundSounds(Mapping[str, Waveform]):
             If it was not asked for.
         """
         rows = [row for row in self.rows if row.kind != "residual"]
-        wanted = dict(self._names_of_texts).get(name, name)
+        wanted, spelt = dict(self.names).get(name, name), _spelt(name)
+        asked = {_spelt(said): key for said, key in self.names}
         for fits in (
             lambda row: wanted in (row.node_id, row.label),
-            lambda row: wanted.casefold() == row.label.casefold(),
+            lambda row: row.node_id == asked.get(spelt),
+            lambda row: spelt in (_spelt(row.label), row.node_id),
         ):
             for row in filter(fits, rows):
                 return row
         near = difflib.get_close_matches(name, [row.label for row in rows], n=3)
         found = f"none of {len(rows)}" + (f"; near: {', '.join(near)}" if near else "")
         raise NoSuchSoundError(name, expected="the name of a sound that was asked for", found=found)
-
-    @property
-    def _names_of_texts(self) -> Iterator[tuple[str, str]]:
-        return ((text, match.node.node_id) for text, match in self.matches)
 
     @property
     def events(self) -> pa.Table:
@@ -199,6 +199,8 @@ class SeparatedRecording(FoundSounds[Floats]):
         Time it took.
     matches : tuple of (str, TextMatch)
         Each free text and what it was resolved to.
+    names : tuple of (str, str)
+        Each class and free text as it was asked for, and the node id of its rows.
     storage : StoreOptions
         How the store of the output is reached.
     """
@@ -211,6 +213,7 @@ class SeparatedRecording(FoundSounds[Floats]):
     seconds: float
     processing_seconds: float
     matches: Matches = ()
+    names: Names = ()
     storage: StoreOptions = field(default_factory=StoreOptions)
 
     def paths(self, name: str) -> tuple[str, ...]:
@@ -291,6 +294,8 @@ class SeparatedSound(FoundSounds[Waveform]):
         What came of them, held in memory.
     matches : tuple of (str, TextMatch)
         Each free text and what it was resolved to.
+    names : tuple of (str, str)
+        Each class and free text as it was asked for, and the node id of its rows.
 
     Notes
     -----
@@ -308,10 +313,12 @@ class SeparatedSound(FoundSounds[Waveform]):
         blocks: Sequence[EstimateBlock],
         made: WrittenRecording,
         matches: Matches,
+        names: Names = (),
     ) -> None:
         self.recording = recording
         self.rows: RecordingRows = made.rows
         self.matches = matches
+        self.names = names
         self._given = given
         self._sounds = sounds
         self._wanted = wanted
@@ -388,7 +395,9 @@ class SeparatedSound(FoundSounds[Waveform]):
         ).with_recording_sha256(self.rows.common.recording_sha256)
         publisher.commit_recordings([rows], name=index_name(recording))
         write_page(request.output_store, write=request.write)
-        return separated_recording(recording, rows=rows, request=request, matches=self.matches)
+        return separated_recording(
+            recording, rows=rows, request=request, matches=self.matches, names=self.names
+        )
 
     def _repr_html_(self) -> str:
         """Give a player for a notebook: the recording, its loudest sounds, and what they leave."""
@@ -411,6 +420,10 @@ class SeparatedSound(FoundSounds[Waveform]):
         return given_back
 
 
+def _spelt(name: str) -> str:
+    return " ".join(name.split()).casefold()
+
+
 def _first(blocks: Iterable[Floats], *, frames: int) -> Floats:
     """Put together the beginning of a sound."""
     read: list[Floats] = []
@@ -424,7 +437,7 @@ def _first(blocks: Iterable[Floats], *, frames: int) -> Floats:
 
 
 def separated_recording(
-    recording: Recording, *, rows: RecordingRows, request: SeparationRequest, matches: Matches
+    recording: Recording, *, rows: RecordingRows, request: SeparationRequest, matches: Matches, names: Names
 ) -> SeparatedRecording:
     """Tell what came of a recording whose results are committed."""
     output, facts = request.output_store, rows.common
@@ -437,5 +450,6 @@ def separated_recording(
         seconds=(facts.frames or 0) / (facts.sample_rate or 1),
         processing_seconds=facts.processing_seconds or 0.0,
         matches=matches,
+        names=names,
         storage=request.storage,
     )

@@ -101,6 +101,26 @@ def test_a_sound_is_found_by_label_id_or_text_and_a_stranger_is_told(separator, 
     assert 3 not in held
 
 
+def test_a_sound_is_found_by_what_was_asked_for_however_it_was_spelt(separator, make_recording, tmp_path):
+    path = make_recording("a.wav")
+    asked = {"classes": ["0", " dog "], "texts": ["A cat  meowing"]}
+    held = separator(path, **asked)
+    written = separator.separate(path, output=tmp_path / "out", report=False, **asked)
+    for found in (held, written, held.save(tmp_path / "saved", report=False)):
+        assert found.row("0").label == found.row(" speech ").label == "Speech"
+        assert found.row(" dog ").label == found.row("DOG").label == found.row(" /m/0bt9lr").label == "Dog"
+        texts = {found.row(text).label for text in ("A cat  meowing", "a cat meowing", " A Cat Meowing ")}
+        assert len(texts) == 1
+        assert len(found["0"]) == len(found["Speech"])
+        for stranger in ("1", "a cat"):
+            with pytest.raises(KeyError, match="that was asked for, found none of 3"):
+                found[stranger]
+    united = separator(path, classes=["Dog", "Speech"], union=True)
+    assert united.row("Dog + Speech").kind == "union"
+    with pytest.raises(KeyError):
+        united["Dog"]
+
+
 def test_what_was_asked_for_and_is_not_there_is_silence(separator, make_recording):
     held = separator(make_recording("a.wav"), levels=1)
     (absent,) = (row.label for row in held.rows if row.label == "Natural sounds")
