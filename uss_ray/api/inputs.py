@@ -310,15 +310,17 @@ def _whole_rate(given: Any) -> int:
     if given is None:
         raise ConfigError("sample_rate", expected="the rate of the waveform in Hz", found="none")
     rate = given.item() if hasattr(given, "item") and getattr(given, "ndim", None) == 0 else given
-    is_number = isinstance(rate, Real) and type(rate) is not bool and math.isfinite(rate)
-    if not is_number or rate != int(rate) or rate < 1:
+    if not _is_number(rate) or not math.isfinite(rate) or rate != int(rate) or rate < 1:
         raise ConfigError("sample_rate", expected="a whole number of Hz, at least 1", found=_told(rate))
     return int(rate)
 
 
 def _told(rate: Any) -> str:
-    is_number = isinstance(rate, Real) and type(rate) is not bool
-    return f"{float(rate):g}" if is_number else repr(rate)
+    return f"{float(rate):g}" if _is_number(rate) else repr(rate)
+
+
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real)
 
 
 def _as_numpy(given: Any) -> NDArray[Any]:
