@@ -20,7 +20,7 @@ from uss_ray.client.errors import ServiceError, understood
 from uss_ray.client.jobs import Jobs
 from uss_ray.client.results import KeptResult, Separation, SoundClass, Tags, written_to
 from uss_ray.client.waiting import Clock, Waiting, by_its_time
-from uss_ray.errors import ConfigError
+from uss_ray.errors import ConfigError, RecordingError
 from uss_ray.parsing import read_json
 from uss_ray.wording import without_secrets
 
@@ -30,7 +30,9 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError("uss_ray.client needs httpx: pip install 'uss-ray[client]'") from error
 
 Audio = str | os.PathLike[str] | bytes | BinaryIO
-"""A recording: its place on this machine, its bytes, or a file that is open and can be sought in."""
+"""A recording: its place on this machine, its bytes, or a binary file that is open and can be sought in."""
+
+_ONE = (str, os.PathLike, bytes, bytearray, memoryview)
 
 _PASSING = (429, 502, 503)  # the second is what an edge says of a service that restarts
 _LEAST_WAIT_SECONDS = 0.1
@@ -54,7 +56,7 @@ class Asked(TypedDict, total=False):
     texts: Sequence[str]
     exclude: Sequence[str]
     union: bool
-    examples: Sequence[Audio]
+    examples: Audio | Sequence[Audio]
     stem_format: Literal["flac", "wav", "ogg", "opus", "mp3"]
     write: Literal["stems", "active-spans", "index-only"]
     residual: bool
@@ -70,7 +72,8 @@ class Client:
     Parameters
     ----------
     url : str
-        Root of the service.
+        Root of the service, without a query or fragment. Where it names a user, the service is asked as that one (HTTP
+        Basic), and there can be no token.
     token : str or None, default=None
         What it lets one in by.
     patience_seconds : float, default=300
@@ -111,7 +114,11 @@ class Client:
         self._file_seconds = file_seconds
         if token is not None and not (token.isascii() and token.isprintable()):
             raise ConfigError("token", expected="ASCII letters in one line", found="others")
-        self._url = _checked_url(url.rstrip("/") + "/")
+        if token is not None and not token.strip():
+            raise ConfigError("token", expected="a token, or None", found="an empty one")
+        self._url = _checked_url(url)
+        if token is not None and self._url.userinfo:  # httpx would send the user, and no token
+            raise ConfigError("url", expected="no user beside a token", found=without_secrets(url))
 
         def make() -> httpx.AsyncClient:
             return httpx.AsyncClient(
@@ -136,6 +143,8 @@ class Client:
         ------
         ServiceError
             If the service refuses it, or does not answer in time.
+        RecordingError
+            If the recording or an example cannot be read here.
         """
         return self._post("v1/separate", audio, asked, read=Separation, is_file=True)
 
@@ -181,7 +190,7 @@ class Client:
 
     def info(self) -> dict[str, Any]:
         """Tell version, weights and limits."""
-        return self._json("GET", "v1/info")
+        return self._call("GET", "v1/info", read=_object_of)
 
     def upload(self, audio: Audio, *, name: str | None = None) -> str:
         """Bring a recording or a manifest along, for `jobs`; what is too large for the service goes to its store.
@@ -284,7 +293,9 @@ class Client:
         params |= {name: value for name, value in more.items() if value is not None}
         with ExitStack() as files:
             sound = _opened(audio, files)
-            examples = [_opened(example, files) for example in asked.get("examples", ())]
+            given: Any = asked.get("examples", ())
+            several = [given] if isinstance(given, _ONE) or hasattr(given, "read") else given
+            examples = [_opened(example, files) for example in several]
             return self._call(
                 "POST", path, read=read, is_file=is_file, params=params, files=[sound, *examples]
             )
@@ -382,13 +393,16 @@ class Client:
 
 
 def _checked_url(url: str) -> httpx.URL:
+    """Take the root of a service; paths are laid below it, which a query or fragment would end up within."""
     try:
         found = httpx.URL(url)
     except httpx.InvalidURL:
         found = httpx.URL()
     if found.scheme not in ("http", "https") or not found.host:
         raise ConfigError("url", expected="http://host:port or https://host", found=without_secrets(url))
-    return found
+    if "?" in url or "#" in url:
+        raise ConfigError("url", expected="none with a query or fragment", found=without_secrets(url))
+    return found.copy_with(path=found.path.rstrip("/") + "/")
 
 
 def _time_limits(seconds: float) -> httpx.Timeout:
@@ -401,12 +415,19 @@ def _check(answer: httpx.Response, body: BinaryIO) -> None:
         raise _refusal(answer, body)
 
 
-def _opened(audio: Audio, files: ExitStack) -> BinaryIO:
-    if isinstance(audio, bytes):
+def _opened(audio: Any, files: ExitStack) -> BinaryIO:
+    if isinstance(audio, bytes | bytearray | memoryview):
         return io.BytesIO(audio)
     if isinstance(audio, str | os.PathLike):
-        return files.enter_context(Path(audio).open("rb"))
-    return audio
+        try:
+            return files.enter_context(Path(audio).open("rb"))
+        except OSError as error:
+            found = error.strerror or str(error)
+            raise RecordingError(str(audio), expected="a readable file", found=found) from error
+    if isinstance(audio, io.TextIOBase) or not hasattr(audio, "read") or not hasattr(audio, "seek"):
+        found = "one open for text" if isinstance(audio, io.TextIOBase) else f"a {type(audio).__name__}"
+        raise RecordingError("audio", expected="a path, bytes or a file open for binary reading", found=found)
+    return cast(BinaryIO, audio)
 
 
 async def _blocks(file: BinaryIO, *, clock: Clock | None = None) -> AsyncIterator[bytes]:
@@ -463,11 +484,26 @@ def _json_of(body: BinaryIO) -> dict[str, Any]:
     return found
 
 
+def _object_of(body: BinaryIO) -> dict[str, Any]:
+    found = _json_of(body)
+    if not isinstance(found, dict):
+        raise TypeError(f"a JSON {type(found).__name__}")  # read as an answer that is not understood
+    return found
+
+
 def _refusal(answer: httpx.Response, body: BinaryIO) -> ServiceError:
     try:
         problem = read_json(_bytes_of(body))
     except ValueError:
         problem = {}
+    elsewhere = answer.headers.get("location")
+    if answer.has_redirect_location and elsewhere:
+        return ServiceError(
+            without_secrets(str(answer.url)),
+            expected="an answer where the client asks; its url may have to be another",
+            found=f"status {answer.status_code} to {without_secrets(elsewhere)}",
+            status=answer.status_code,
+        )
     return ServiceError.of(
         answer.status_code, problem if isinstance(problem, dict) else {}, retry_after=_retry_after(answer)
     )

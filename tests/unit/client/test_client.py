@@ -21,7 +21,7 @@ import pytest
 from tests.clock import set_clock
 from tests.unit.client.conftest import ROWS, zipped
 from uss_ray.client import Client, ServiceError
-from uss_ray.errors import ConfigError, OutputError
+from uss_ray.errors import ConfigError, OutputError, RecordingError
 
 STEMS = zipped({"query/dog.flac": "woof"})
 
@@ -281,6 +281,78 @@ def test_an_answer_of_somebody_else_is_an_error_of_the_service(
 def test_what_is_no_address_is_refused_before_anything_is_sent(url: str) -> None:
     with pytest.raises(ConfigError, match="url: expected"):
         Client(url)
+
+
+@pytest.mark.parametrize("token", ["", " ", "  "])
+def test_an_empty_token_is_refused(token: str) -> None:
+    with pytest.raises(ConfigError, match="token: expected a token, or None, found an empty one"):
+        Client("http://service", token)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://service/base?x=1", "http://service#there", "http://service/?", "http://s/#"]
+)
+def test_a_root_has_no_query_and_no_fragment(url: str) -> None:
+    with pytest.raises(ConfigError, match="url: expected none with a query or fragment"):
+        Client(url)
+
+
+def test_a_user_of_the_address_takes_the_place_of_no_token() -> None:
+    with pytest.raises(ConfigError, match="url: expected no user beside a token") as raised:
+        Client("http://jo:word@service/base", "secret")
+    assert "word" not in str(raised.value)
+    service = Service(httpx.Response(200, json={"version": "1"}))
+    client = Client("http://jo:word@service/base", transport=httpx.MockTransport(service))
+    assert client.info() == {"version": "1"}
+    (asked,) = service.asked
+    assert asked.headers["authorization"].startswith("Basic ")
+    assert asked.url.path == "/base/v1/info"
+
+
+@pytest.mark.parametrize("answer", [[], None, 3, "text"])
+def test_facts_are_an_object(client_of: Callable[..., Client], answer: Any) -> None:
+    with pytest.raises(ServiceError, match="answer: expected one that this client understands"):
+        client_of(Service(httpx.Response(200, json=answer))).info()
+
+
+def test_what_cannot_be_read_here_is_said_before_anything_is_sent(
+    client_of: Callable[..., Client], tmp_path: Path
+) -> None:
+    (tmp_path / "a.wav").write_bytes(b"sound")
+    client = client_of(Service())
+    with pytest.raises(RecordingError, match=r"none\.wav: expected a readable file, found No such file"):
+        client.tag(tmp_path / "none.wav")
+    with pytest.raises(RecordingError, match="a readable file"):
+        client.separate(b"sound", examples=[tmp_path])
+    with (
+        (tmp_path / "a.wav").open() as text,
+        pytest.raises(RecordingError, match=r"audio: expected a path, bytes .* found one open for text"),
+    ):
+        client.tag(text)  # type: ignore[arg-type]
+    with pytest.raises(RecordingError, match="found a int"):
+        client.tag(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", [str, Path, bytes, bytearray, io.BytesIO])
+def test_one_example_stands_for_a_list_of_one(
+    client_of: Callable[..., Client], tmp_path: Path, kind: Any
+) -> None:
+    (tmp_path / "bark.wav").write_bytes(b"bark")
+    service = Service(httpx.Response(200, content=STEMS))
+    example = kind(tmp_path / "bark.wav") if kind in (str, Path) else kind(b"bark")
+    client_of(service).separate(bytearray(b"sound"), examples=example).close()
+    (asked,) = service.asked
+    assert asked.content.count(b' name="example"') == 1
+    assert b"bark" in asked.content
+    assert b"sound" in asked.content
+
+
+def test_an_answer_that_sends_a_recording_elsewhere_says_where(client_of: Callable[..., Client]) -> None:
+    moved = httpx.Response(308, headers={"location": "https://jo:word@elsewhere/base/v1/tag"})
+    with pytest.raises(ServiceError, match=r"found status 308 to https://.*elsewhere/base/v1/tag") as raised:
+        client_of(Service(moved)).tag(b"sound")
+    assert raised.value.status == 308
+    assert "word" not in str(raised.value)
 
 
 def test_what_is_no_token_is_refused_before_anything_is_sent() -> None:
