@@ -39,6 +39,7 @@ from uss_ray.models.tagging import AudioTagger
 from uss_ray.parsing import read_json
 from uss_ray.store.fetch import file_sha256
 from uss_ray.weights import CARD_NAME, CONFIG_NAME
+from uss_ray.weights.known import readable
 from uss_ray.weights.tensors import StoredType, check_tensors, describe_keys, read_file, read_into, to_store
 from uss_ray.weights.versions import FORMAT_VERSION, upgrade
 
@@ -311,12 +312,14 @@ def save_calibrated(
     config, _ = _read_config(weights.folder)
     contents = {name: _read_checked(weights.folder / name, sha256) for name, sha256 in config.files.items()}
     card = weights.folder / CARD_NAME
+    with readable(card):
+        written = card.read_text(encoding="utf-8") if card.is_file() else None
     calibrated = config.specifications.replace(calibration=tuple(calibration))
     return _write_folder(
         Path(folder),
         config.replace(specifications=calibrated),
         contents,
-        card.read_text(encoding="utf-8") if card.is_file() else None,
+        written,
     )
 
 
@@ -490,10 +493,13 @@ def listed_files(item: str, raw: bytes) -> dict[str, str]:
 
 def _read_config(root: Path) -> tuple[FolderConfig, str]:
     path = root / CONFIG_NAME
-    if not path.is_file():
-        found = "a folder without one" if root.is_dir() else "a file" if root.exists() else "nothing there"
-        raise WeightsError(str(root), expected=f"a weights folder with a {CONFIG_NAME}", found=found)
-    raw = path.read_bytes()
+    with readable(path):
+        if not path.is_file():
+            found = (
+                "a folder without one" if root.is_dir() else "a file" if root.exists() else "nothing there"
+            )
+            raise WeightsError(str(root), expected=f"a weights folder with a {CONFIG_NAME}", found=found)
+        raw = path.read_bytes()
     values = _parse(str(path), raw)
     with _of_folder(root):
         config = FolderConfig(**upgrade(values))
@@ -517,12 +523,13 @@ def _parse(item: str, raw: bytes) -> dict[str, Any]:
 
 
 def _read_checked(path: Path, sha256: str) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise WeightsError(str(path), expected="the file that the config lists", found="nothing there")
-    found = file_sha256(path)
-    if found != sha256:
-        raise WeightsError(str(path), expected=f"sha256 {sha256}", found=f"sha256 {found}")
-    return read_file(path)
+    with readable(path):
+        if not path.is_file():
+            raise WeightsError(str(path), expected="the file that the config lists", found="nothing there")
+        found = file_sha256(path)
+        if found != sha256:
+            raise WeightsError(str(path), expected=f"sha256 {sha256}", found=f"sha256 {found}")
+        return read_file(path)
 
 
 def _class_means(

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Final, Literal
 
+from uss_ray.errors import WeightsError
+from uss_ray.store.faults import wording
 from uss_ray.store.fetch import cache_folder
 from uss_ray.store.store import Location, Store
 from uss_ray.weights import CONFIG_NAME, STARTER
@@ -284,10 +288,27 @@ def named_here(named: NamedFolder, base: Location | None = None) -> Path | None:
     if kept is not None or place is None or Store(place).is_remote:
         return kept
     config = Store(place).local_path() / named.name / CONFIG_NAME
-    is_it = config.is_file() and hashlib.sha256(config.read_bytes()).hexdigest() == named.sha256
+    with readable(config):
+        is_it = config.is_file() and hashlib.sha256(config.read_bytes()).hexdigest() == named.sha256
     return config.parent if is_it else None
 
 
 def if_complete(folder: Path) -> Path | None:
     """Give a weights folder if it is there; its config is written last."""
-    return folder if (folder / CONFIG_NAME).is_file() else None
+    with readable(folder):
+        return folder if (folder / CONFIG_NAME).is_file() else None
+
+
+@contextmanager
+def readable(place: Location) -> Iterator[None]:
+    """Tell what the system refuses of a place of weights, such as a permission, as an error of the weights.
+
+    Raises
+    ------
+    WeightsError
+        If what is done in it raises an `OSError`.
+    """
+    try:
+        yield
+    except OSError as fault:
+        raise WeightsError(str(place), expected="weights that can be read", found=wording(fault)) from fault

@@ -29,6 +29,7 @@ from uss_ray.weights.known import (
     kept_folder,
     known_weights,
     named_here,
+    readable,
     starter_folder,
     ways_to_say_base,
     weights_base,
@@ -65,10 +66,13 @@ def locate_weights(
         If there are no such weights, they are not what they should be, or they cannot be fetched.
     """
     spec = str(weights)
-    path = Path(url2pathname(urlsplit(spec).path) if spec.startswith("file://") else spec).expanduser()
-    if path.is_dir():
+    # os.path's leaves the name of an unknown user as it is, which Path.expanduser() does not.
+    path = Path(os.path.expanduser(url2pathname(urlsplit(spec).path) if spec.startswith("file://") else spec))
+    with readable(spec):
+        is_folder, is_file = path.is_dir(), path.is_file()
+    if is_folder:
         return path
-    if path.is_file():
+    if is_file:
         return _imported(path)
     if spec == STARTER:
         if if_complete(starter_folder()) is None:
@@ -105,7 +109,9 @@ def known_classes_here(sha256: str) -> frozenset[int] | None:
     named = [one.folder for one in known_weights() if one.folder is not None]
     kept = [folder for place in (imports_folder(), folders_folder()) for folder in sorted(place.glob("*"))]
     for folder in (*named, *filter(if_complete, kept)):
-        if config_sha256((folder / CONFIG_NAME).read_bytes()) == sha256:
+        with readable(folder):
+            found = config_sha256((folder / CONFIG_NAME).read_bytes())
+        if found == sha256:
             return known_classes_in(folder)[1]
     return None
 
@@ -194,13 +200,14 @@ def _at_base(base: Location | None, path: str, *, name: str, storage: StoreOptio
 
 def _checked(file: Path, published: PublishedFile) -> Path:
     """Refuse a local file that is not the published one."""
-    if not file.is_file():
-        raise WeightsError(str(file), expected=f"the file of {published.name}", found="nothing there")
-    size = file.stat().st_size
-    if published.size not in (None, size):
-        raise WeightsError(str(file), expected=f"{published.size} bytes", found=f"{size} bytes")
-    if published.sha256 is not None and (found := file_sha256(file)) != published.sha256:
-        raise WeightsError(str(file), expected=f"sha256 {published.sha256}", found=f"sha256 {found}")
+    with readable(file):
+        if not file.is_file():
+            raise WeightsError(str(file), expected=f"the file of {published.name}", found="nothing there")
+        size = file.stat().st_size
+        if published.size not in (None, size):
+            raise WeightsError(str(file), expected=f"{published.size} bytes", found=f"{size} bytes")
+        if published.sha256 is not None and (found := file_sha256(file)) != published.sha256:
+            raise WeightsError(str(file), expected=f"sha256 {published.sha256}", found=f"sha256 {found}")
     return file
 
 
@@ -259,5 +266,6 @@ def _fetch_folder(place: Store, *, sha256: str | None = None, progress: Progress
 
 
 def _imported(file: Path) -> Path:
-    folder = imports_folder() / f"{file.stem}-{file_sha256(file)[:12]}"
+    with readable(file):
+        folder = imports_folder() / f"{file.stem}-{file_sha256(file)[:12]}"
     return if_complete(folder) or import_published(file, folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections.abc import Iterator
@@ -17,9 +18,15 @@ from uss_ray.store.fetch import cache_folder
 from uss_ray.store.options import StoreOptions
 from uss_ray.store.store import Store
 from uss_ray.weights import locate
-from uss_ray.weights.folder import config_sha256
+from uss_ray.weights.folder import config_sha256, save_calibrated
 from uss_ray.weights.known import NAMED, PUBLISHED, NamedFolder, starter_folder
-from uss_ray.weights.locate import describe_weights, fetch_named, known_classes_here, locate_weights
+from uss_ray.weights.locate import (
+    describe_weights,
+    fetch_named,
+    known_classes_here,
+    load_weights,
+    locate_weights,
+)
 
 CONTENT = b"tensors"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -56,6 +63,65 @@ def test_a_local_folder_is_taken_as_it_is(tiny_weights: Path, tmp_path: Path) ->
     spaced = tmp_path / "weights å"
     spaced.mkdir()
     assert locate_weights(spaced.as_uri()) == spaced
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "~nobody-of-that-name/w", "~nobody-of-that-name"])
+def test_what_cannot_be_a_place_is_no_place_of_weights(name: str) -> None:
+    with pytest.raises(WeightsError, match=f"{name[:10]}.*found"):
+        locate_weights(name)
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, method: str, *, below: Path) -> None:
+    """Let the system refuse what is done with files below a folder, as it does whoever is not root."""
+    asked = getattr(Path, method)
+
+    def refused(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.is_relative_to(below):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return asked(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, method, refused)
+
+
+@pytest.mark.parametrize("method", ["is_dir", "is_file", "read_bytes"])
+def test_a_folder_that_may_not_be_read_is_an_error_of_weights(
+    tiny_weights: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    refuse(monkeypatch, method, below=tiny_weights)
+    with pytest.raises(WeightsError, match="expected weights that can be read, found no permission"):
+        load_weights(tiny_weights)
+
+
+def test_a_network_that_may_not_be_read_is_an_error_of_weights(
+    tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = load_weights(tiny_weights)
+
+    def refused(path: Any) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("uss_ray.weights.folder.file_sha256", refused)
+    for read in (
+        lambda: load_weights(tiny_weights),
+        lambda: save_calibrated(tmp_path / "new", loaded, calibration=()),
+    ):
+        with pytest.raises(WeightsError, match=r"\.safetensors: .* found no permission"):
+            read()
+    (tmp_path / "tagger.pth").write_bytes(CONTENT)
+    monkeypatch.setattr(locate, "file_sha256", refused)
+    with pytest.raises(WeightsError, match=r"tagger\.pth: .* found no permission"):
+        locate_weights(tmp_path / "tagger.pth")
+
+
+def test_named_weights_that_may_not_be_read_are_an_error_of_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "base" / "starter-v1" / "config.json"
+    config.parent.mkdir(parents=True)
+    config.write_bytes(b"{}")
+    refuse(monkeypatch, "read_bytes", below=tmp_path / "base")
+    with pytest.raises(WeightsError, match=r"config\.json: .* found no permission"):
+        fetch_named("starter-v1", base=tmp_path / "base")
 
 
 def test_the_starter_lies_in_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
