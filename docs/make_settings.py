@@ -39,8 +39,9 @@ request:
 ```
 
 `uss-ray archive config.yaml` reads such a file (`uss-ray separate`, `uss-ray mine` too); flags override it; in it,
-`base: other.yaml` names a file whose keys it overrides; what either asks for (`request.query`) takes the place of all that was
-asked for below it; `--print-config` writes all keys. In Python the models are made by name: `SeparationSettings(threshold=0.3)`. A dash for the default: there is none, or the setting is left open.
+`base: other.yaml` names a file whose keys it overrides; what either asks for (`request.query`) takes the place of all
+that was asked for below it; `--print-config` writes all keys. In Python the models are made by name:
+`SeparationSettings(threshold=0.3)`. A dash for the default: there is none, or the setting is left open.
 """
 
 

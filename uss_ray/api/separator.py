@@ -200,8 +200,7 @@ class SoundSeparator:
                 spec=spec,
                 blocks=found,
                 made=write_estimates(found, wanted, root=None, recording=known, started=started),
-                matches=self.matches,
-                names=self.names,
+                plan=self._plan,
             )
             for given, one, spec, found, known in zip(inputs, opened, specs, blocks, facts, strict=True)
         ]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from uss_ray.api.inputs import Input, named
 from uss_ray.api.publisher import Publisher, index_name, refuse_existing, write_page
+from uss_ray.api.queries import Plan
 from uss_ray.api.request import SeparationRequest, SoundRequest, request_with, unknown_option
 from uss_ray.api.staging import check_output
 from uss_ray.audio.codec import AudioSpec
@@ -292,10 +293,8 @@ class SeparatedSound(FoundSounds[Waveform]):
         All that the engine gave.
     made : WrittenRecording
         What came of them, held in memory.
-    matches : tuple of (str, TextMatch)
-        Each free text and what it was resolved to.
-    names : tuple of (str, str)
-        Each class and free text as it was asked for, and the node id of its rows.
+    plan : Plan
+        How that was understood.
 
     Notes
     -----
@@ -312,13 +311,12 @@ class SeparatedSound(FoundSounds[Waveform]):
         spec: AudioSpec,
         blocks: Sequence[EstimateBlock],
         made: WrittenRecording,
-        matches: Matches,
-        names: Names = (),
+        plan: Plan,
     ) -> None:
         self.recording = recording
         self.rows: RecordingRows = made.rows
-        self.matches = matches
-        self.names = names
+        self.matches = plan.matches
+        self.names = plan.names
         self._given = given
         self._sounds = sounds
         self._wanted = wanted
