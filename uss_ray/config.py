@@ -178,11 +178,11 @@ class Settings(BaseModel):
             expected = " or ".join(told for kind, told in _NO_TRUTH.items() if kind in kinds)
             if expected and bool not in kinds and Any not in kinds:
                 place, found = truth
-                said = "yes, on and true" if found else "no, off and false"
+                word, said = ("true", "yes, on and true") if found else ("false", "no, off and false")
                 raise ConfigError(
                     f"{_spoken(cls.__name__)} {place}",
                     expected=expected,
-                    found=f"{found!r} (YAML reads {said} so)",
+                    found=f"{word} (YAML reads {said} so)",
                 )
         return values
 

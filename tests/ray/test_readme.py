@@ -158,7 +158,7 @@ CHECKS: dict[str, Callable[[Ran], None]] = {
     f"separate {STATION} -o out/events": events,
     f"separate {STATION} -o out/one --levels 1 2 3": levels("out/one"),
     'separate examples/archive -o out/several --text "a man speaking" --json': several,
-    f"separate - -o - --class Speech --format wav < {STATION} > out/speech.wav": piped,
+    f"separate - -o - --classes Speech --format wav < {STATION} > out/speech.wav": piped,
     "archive examples/archive out/archive --levels 1 2 3": levels("out/archive", RECORDINGS),
     "archive examples/archive out/archive --dry-run": planned,
     "archive configs/archive/index_only.yaml --threshold 0.3": only_an_index,

@@ -209,7 +209,7 @@ def test_a_set_is_taken_in_an_order_that_names_the_run():
      ("exclude", [True]), ("span_seconds", True)],
 )  # fmt: skip
 def test_a_truth_value_asks_for_nothing(option, value):
-    with pytest.raises(ConfigError, match=f"{option}.*found (True|False) "):
+    with pytest.raises(ConfigError, match=f"{option}.*found (true|false) "):
         request_with(output="here", **{option: value})
 
 
