@@ -134,12 +134,13 @@ def times_of(output: Store, *, chunks: int) -> dict[str, Any]:
     except DataError as error:  # workers of Ray keep none: they work beside each other
         logger.info("%s: what the run has taken is not told", error)
         return {}
+    names = dataclasses.asdict(Spent())
+    if any(names.keys() - one.seconds.keys() for one in kept):  # kept by another version
+        return {}
     return {
         "started_at": min(one.started_at for one in kept).isoformat(),
         "wall_seconds": round(sum(one.wall_seconds for one in kept), 3),
-        "seconds": {
-            name: round(sum(one.seconds[name] for one in kept), 3) for name in dataclasses.asdict(Spent())
-        },
+        "seconds": {name: round(sum(one.seconds[name] for one in kept), 3) for name in names},
     }
 
 

@@ -448,6 +448,8 @@ class _Run:
         with self._cutting_short():
             for increment in self.job.finalise(is_complete=self.is_complete):
                 self.counters.add(increment)
+        if self._lost is not None:  # while the job went on without what was cut short, such as its page
+            raise self._lost
 
     @contextmanager
     def _cutting_short(self) -> Iterator[None]:

@@ -132,7 +132,7 @@ class _Recordings:
         self.keys.append(key)
         self.seconds.append(seconds)
         self.heard.append(heard)
-        if folder not in ("", recording_id) and folder != recording_folder(recording_id):
+        if folder not in ("", recording_folder(recording_id)):
             self.other_folders.setdefault(key, folder)
         if self.folders.takes(recording_id):
             self.folders.put(recording_id, self.folders.of.get(recording_id) or folder)

@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile as sf
 
 from uss_ray.api.staging import staging_folder
 from uss_ray.errors import ConfigError, OutputError, UssRayError
+from uss_ray.pipelines.archive import verify
 from uss_ray.pipelines.archive.ledger import read_ledger
 from uss_ray.pipelines.archive.verify import verify_output
 from uss_ray.pipelines.runtime.identity import RunIdentity
@@ -417,6 +419,28 @@ def test_the_page_of_an_output_that_a_run_is_at_work_in_is_not_judged(output, ro
         separate_one_more(output)
         assert verify_output(output).findings == []
     assert kinds(verify_output(output)) == {"stale page"}
+
+
+def test_the_page_that_a_run_writes_while_it_is_looked_at_is_not_judged(output, root_with_page, monkeypatch):
+    def end_of_a_run(place):
+        separate_one_more(place)
+        write_archive_page(place)
+        return index_parts(place)
+
+    index_parts = verify._index_parts
+    monkeypatch.setattr(verify, "_index_parts", end_of_a_run)
+    assert verify_output(output).findings == []
+
+
+def test_a_row_that_says_written_and_names_no_file_is_refused(output):
+    part = output.local_path() / index_path("a")
+    table = pq.read_table(part)
+    for name in ("stem_uri", "stem_sha256", "stem_bytes"):
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, table.field(name), pa.nulls(len(table), table.field(name).type))
+    pq.write_table(table, part)
+    with pytest.raises(UssRayError, match="found written, 0 files"):
+        verify_output(output, quick=True)
 
 
 @pytest.mark.parametrize("content", [None, b"<html>mine</html>", b"<script>"])

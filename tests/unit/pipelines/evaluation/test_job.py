@@ -127,7 +127,12 @@ def test_what_a_run_has_taken_is_the_sum_over_its_processes(tmp_path, tiny_weigh
     assert 500.0 < later["seconds"]["separating"] < later["wall_seconds"]
     assert later["started_at"] == "2020-01-01T00:00:00+00:00" < first["started_at"]
     assert evaluate_here(request).made == later  # nothing was left to do
-    for damage in (lambda: (times / "000000.json").write_text("{"), (times / "000000.json").unlink):
+    of_another_version = json.dumps(taken | {"seconds": {"reading": 1.0}})
+    for damage in (
+        lambda: (times / "000000.json").write_text(of_another_version),
+        lambda: (times / "000000.json").write_text("{"),
+        (times / "000000.json").unlink,
+    ):
         damage()  # as of chunks that workers of Ray have scored
         assert not evaluate_here(request).made.keys() & {"started_at", "wall_seconds", "seconds"}
     assert "wall_seconds" in evaluate_here(request.replace(overwrite=True, limit=2)).made

@@ -369,6 +369,26 @@ def test_a_run_that_lost_its_lease_says_so_however_long_settling_takes(run, monk
         run(["done", "done", "done"])
 
 
+def test_a_run_that_lost_its_lease_says_so_though_its_job_goes_on_without_what_was_cut_short(
+    run, monkeypatch
+):
+    lost = OutputError("out", expected="a lease that stays", found="another run")
+
+    def finalise(job, *, is_complete):
+        held[0](lost)  # while its page was written, which nothing hangs on
+        yield from ()
+
+    held, hold = [], module.hold_lease
+    monkeypatch.setattr(
+        module,
+        "hold_lease",
+        lambda *args, on_lost, **more: held.append(on_lost) or hold(*args, on_lost=on_lost, **more),
+    )
+    monkeypatch.setattr(Numbers, "finalise", finalise)
+    with pytest.raises(OutputError, match="a lease that stays"):
+        run(["done", "done", "done"])
+
+
 def test_a_run_that_is_stopped_while_it_stands_still_waits_for_nobody(run, monkeypatch):
     """No worker is at anything: after ten seconds its pipeline is given up."""
     now = [0.0]

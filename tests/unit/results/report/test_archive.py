@@ -126,6 +126,17 @@ def test_what_is_too_much_for_a_page_is_said(tmp_path: Path, monkeypatch: pytest
     assert "Of 1 sound the page holds 3 findings each; the index has all." in text
 
 
+def test_what_failed_keeps_its_folder_of_an_older_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "_KEPT_RECORDINGS", 2)
+    page = archive.ArchivePage()
+    for n in range(9):
+        page.take(to_table([row(f"s{n}", stem_uri=f"s{n}/level-1/dog.flac")]))
+    page.take(
+        to_table([failed_row(RecordingFacts(recording_id="s8", recording_uri="s8"), run=RUN, reason="cut")])
+    )
+    assert page.recordings.listed()[0] == ["s8", 10.0, 1, "cut"]
+
+
 def test_what_is_held_of_an_index_is_what_the_page_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
