@@ -70,6 +70,7 @@ _EXPECTED = {
 
 _DEEPEST_LIST = 3  # of numbers in settings: pairs in a list, by name
 _NO_TRUTH = {float: "a number", int: "a whole number", str: "a text"}
+_NO_TRUTH_IN = frozenset((int, float, str, type(None)))
 _NAMES = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 _MISSING = ("a value", "none")
 
@@ -171,17 +172,19 @@ class Settings(BaseModel):
     @classmethod
     def _refuse_truth_values(cls, values: Any) -> Any:
         for name, value in values.items() if isinstance(values, Mapping) else ():
-            field, truth = cls.model_fields.get(name), next(_truth_values(value, name), None)
-            if field is None or truth is None:
+            field = cls.model_fields.get(name)
+            if field is None or type(value) in _NO_TRUTH_IN:
                 continue
             kinds = tuple(_plain_types(field.annotation))
             expected = " or ".join(told for kind, told in _NO_TRUTH.items() if kind in kinds)
-            if expected and bool not in kinds and Any not in kinds:
+            if not expected or bool in kinds or Any in kinds:
+                continue
+            if (truth := next(_truth_values(value, name), None)) is not None:
                 place, found = truth
                 word, said = ("true", "yes, on and true") if found else ("false", "no, off and false")
                 raise ConfigError(
                     f"{_spoken(cls.__name__)} {place}",
-                    expected=expected,
+                    expected=expected + (" or null" if type(None) in kinds and place == name else ""),
                     found=f"{word} (YAML reads {said} so)",
                 )
         return values
@@ -223,7 +226,8 @@ def _truth_values(value: Any, place: str, *, depth: int = _DEEPEST_LIST) -> Iter
     elif isinstance(value, list | tuple | Set):
         inner = enumerate(value)
     for step, one in inner if depth else ():
-        yield from _truth_values(one, f"{place}.{step}", depth=depth - 1)
+        if type(one) not in _NO_TRUTH_IN:
+            yield from _truth_values(one, f"{place}.{step}", depth=depth - 1)
 
 
 def canonical_json(value: Any) -> str:

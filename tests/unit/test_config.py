@@ -66,7 +66,7 @@ class Placed(Settings):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ("limit: off", "limit: expected a number, found false (YAML reads no, off and false so)"),
+        ("limit: off", "limit: expected a number or null, found false (YAML reads no, off and false so)"),
         ("counts: on", "counts: expected a whole number, found true (YAML reads yes, on and true so)"),
         ("counts: [1, no]", "counts.1: expected a whole number, found false (YAML"),
         ("by_name: {a: yes}", "by_name.a: expected a number, found true (YAML"),
@@ -83,7 +83,7 @@ def test_a_truth_value_is_no_number_and_no_text(values: str, message: str, tmp_p
 
 
 def test_a_truth_value_of_numpy_is_no_number() -> None:
-    with pytest.raises(ConfigError, match=r"numbers limit: expected a number, found true "):
+    with pytest.raises(ConfigError, match=r"numbers limit: expected a number or null, found true "):
         Numbers(limit=np.True_)
 
 

@@ -190,7 +190,7 @@ class AnchorShards:
         for place, wanted in groupby(ordered, key=lambda part: part.shard):
             shard = self._shards[place]
             with shard.open() as file:
-                parquet = self._opened(file, shard=shard, is_last_look=True)
+                parquet = self._opened(file, shard=shard)
                 for number, takes in groupby(wanted, key=lambda part: part.number):
                     table = _row_group(parquet, number, shard=shard)
                     found |= {part: table.slice(part.first, part.stop - part.first) for part in takes}

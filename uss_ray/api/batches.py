@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from contextlib import suppress
+from decimal import Decimal
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -141,6 +143,9 @@ class SeparateBatch:
             if rate not in batch:
                 raise ConfigError("option sample_rate", expected=f"one of {sorted(batch)}", found=repr(rate))
             rate = batch[rate][place]
+            if isinstance(rate, str | Decimal):  # of tables
+                with suppress(ValueError):
+                    rate = float(rate)
         return self._separator(np.asarray(given), rate, name=name)
 
     def _row(self, row: IndexRow, sounds: SeparatedSound[NDArray[np.float32]]) -> dict[str, Any]:

@@ -82,9 +82,9 @@ class Query(Settings):
     @classmethod
     def _by_index(cls, given: Any) -> Any:
         """Take the index of a class as a number too, of numpy or Python."""
-        if not isinstance(given, Iterable) or isinstance(given, str | bytes | Mapping):
+        if not isinstance(given, Iterable) or isinstance(given, str | bytes | Mapping) or _is_scalar(given):
             return given
-        return tuple(str(name) if isinstance(name, Integral) else name for name in given)
+        return tuple(str(name) if isinstance(name, int | Integral) else name for name in given)
 
     @field_validator("levels", "classes", "texts", "exclude", mode="before")
     @classmethod
@@ -121,7 +121,13 @@ class Query(Settings):
 
 
 def _says_something(value: Any) -> bool:
-    return not (value is None or value is False or (isinstance(value, Sized) and len(value) == 0))
+    is_empty = isinstance(value, Sized) and not _is_scalar(value) and len(value) == 0
+    return not (value is None or value is False or is_empty)
+
+
+def _is_scalar(value: Any) -> bool:
+    """Tell an array or tensor of no dimension, which is sized and iterable by its type alone."""
+    return getattr(value, "ndim", None) == 0
 
 
 class Destination(Settings):
@@ -267,10 +273,12 @@ def _laid_over(model: type[Asked], below: Asked | None, options: Mapping[str, An
         else:
             raise unknown_option(name, known=[*model.model_fields, *part_of])
     for part, fields in inside.items():
-        if part in changes:
-            whole = _given(changes[part])
+        if changes.get(part) is not None:
+            whole = changes[part]
+            if isinstance(whole, _PARTS[part]):
+                whole = _given(whole)
             if not isinstance(whole, Mapping):
-                continue  # no settings at all: the model refuses it
+                continue  # of another kind: the model refuses it
             changes[part] = {**whole, **fields}
         else:
             changes[part] = overlay(_given(getattr(below, part, None)) or {}, fields, _PARTS[part])

@@ -76,8 +76,10 @@ class FoundSounds(Mapping[str, Waveform]):
             If it was not asked for.
         """
         rows = [row for row in self.rows if row.kind != "residual"]
-        wanted, spelt = dict(self.names).get(name, name), _spelt(name)
-        asked = {_spelt(said): key for said, key in self.names}
+        # What an earlier version pickled has no names.
+        names = self.names or tuple((text, match.node.node_id) for text, match in self.matches)
+        wanted, spelt = dict(names).get(name, name), _spelt(name)
+        asked = {_spelt(said): key for said, key in names}
         for fits in (
             lambda row: wanted in (row.node_id, row.label),
             lambda row: row.node_id == asked.get(spelt),

@@ -141,9 +141,14 @@ class _Run:
         return self.info is not None and bool(self.info.frames) and self.count >= (self.info.frames or 0)
 
     @property
+    def has_gaps_within(self) -> bool:
+        """Whether frames come behind bytes that are none."""
+        return any(before < self.count for before, _ in self.gaps)
+
+    @property
     def is_damaged(self) -> bool:
         """Whether bytes of it are missing: by what lies between its frames, its end, or what its header says."""
-        if self.gaps or self.ends_within_frame:
+        if self.has_gaps_within or self.ends_within_frame:
             return True
         if not self.stretches or self.info is None or not self.info.byte_count:
             return False
@@ -226,7 +231,7 @@ def inspect_mpeg(file: SeekableReader, *, start: int = 0, stop: int | None = Non
             notes.append(f"the MP3's length header says {stated} frames, there are {run.count}")
         # Some writers count the header as well.
         elif stated and (run.count < stated - 1 or (run.count < stated and run.is_damaged)):
-            lost = "some are damaged" if run.gaps else "the rest is cut off"
+            lost = "some are damaged" if run.has_gaps_within else "the rest is cut off"
             fault = (f"{stated} MPEG frames, as the header says", f"{run.count}, {lost}")
         if run.ends_within_frame and not run.is_complete:
             notes.append("the last MPEG frame is not whole: read up to it")
@@ -252,7 +257,7 @@ def parse(raw: bytes) -> FrameHeader | None:
 
 def _is_as_stated(run: _Run) -> bool:
     info = run.info
-    return info is not None and not info.is_vbri and info.frames == run.count and not run.gaps
+    return info is not None and not info.is_vbri and info.frames == run.count and len(run.stretches) == 1
 
 
 def _gap_notes(runs: list[_Run]) -> Iterator[str]:
@@ -299,22 +304,31 @@ def _is_chain(data: _Bytes, at: int, *, stop: int) -> bool:
     return True
 
 
-def _after_tags(data: _Bytes, at: int) -> int:
-    """Find where the tags end that lie between frames."""
+def _after_tags(data: _Bytes, at: int, *, stop: int) -> int:
+    """Find where the tags end that lie between frames; what claims more than there is, is none."""
     while True:
         head = data.at(at, 32)
         if head.startswith(b"ID3"):
-            stop = after_id3(data.file, at)
+            end = after_id3(data.file, at)
         elif head.startswith(b"APETAGEX"):
             is_header = len(head) == 32 and head[23] & _APE_HEADER
-            stop = at + 32 + (int.from_bytes(head[12:16], "little") if is_header else 0)
+            end = at + 32 + (int.from_bytes(head[12:16], "little") if is_header else 0)
         elif head.startswith(b"TAG"):
-            stop = at + 128
+            end = at + 128
         else:
             return at
-        if stop == at:
+        if not at < end <= stop:
             return at
-        at = stop
+        at = end
+
+
+def _is_old_ape(data: _Bytes, at: int, *, stop: int) -> bool:
+    """Tell whether all that is left is an APE tag without a header, perhaps with an ID3v1 behind it."""
+    for end in (stop, stop - 128):
+        foot = data.at(max(at, end - 32), 32)
+        if foot.startswith(b"APETAGEX") and end - int.from_bytes(foot[12:16], "little") == at:
+            return True
+    return False
 
 
 def _runs(data: _Bytes, at: int, *, stop: int) -> Iterator[_Run]:
@@ -325,10 +339,14 @@ def _runs(data: _Bytes, at: int, *, stop: int) -> Iterator[_Run]:
         header = parse(data.at(at, 4))
         if header is None or (run is not None and header.coding != coding):
             # One frame of another coding is damage, several are a change.
-            after_tags = _after_tags(data, at)
+            after_tags = _after_tags(data, at, stop=stop)
             found = _find_chain(data, after_tags, stop=stop, limit=stop)
             is_gap = found != after_tags and (
-                found is not None or not is_blank(data.file, after_tags, file_bytes=stop)
+                found is not None
+                or not (
+                    is_blank(data.file, after_tags, file_bytes=stop)
+                    or _is_old_ape(data, after_tags, stop=stop)
+                )
             )
             if run is not None and is_gap and not run.is_complete:
                 run.gaps.append((run.count, (stop if found is None else found) - after_tags))

@@ -395,14 +395,14 @@ class Client:
 def _checked_url(url: str) -> httpx.URL:
     """Take the root of a service; paths are laid below it, which a query or fragment would end up within."""
     try:
-        found = httpx.URL(url)
+        found = httpx.URL(url.rstrip("/") + "/")
     except httpx.InvalidURL:
         found = httpx.URL()
     if found.scheme not in ("http", "https") or not found.host:
         raise ConfigError("url", expected="http://host:port or https://host", found=without_secrets(url))
     if "?" in url or "#" in url:
         raise ConfigError("url", expected="none with a query or fragment", found=without_secrets(url))
-    return found.copy_with(path=found.path.rstrip("/") + "/")
+    return found
 
 
 def _time_limits(seconds: float) -> httpx.Timeout:

@@ -105,9 +105,13 @@ def mined_starts(
     if len(kept) < count:
         half = grid.half_frames
         inner = scores[half : len(scores) - half]  # windows without a repeated frame
+        # A window and the frames of its place differ by one frame at most: behind this none is probable.
+        least = min_probability - 1 / grid.segment_frames - 1e-6
         for centre in (half + np.argsort(-inner, kind="stable")).tolist():
             taken = [*kept, *more]
-            if len(taken) == count or (taken and scores[centre] < min_share * scores[taken[0]]):
+            if len(taken) == count or scores[centre] < least:
+                break
+            if taken and scores[centre] < min_share * scores[taken[0]]:
                 break
             if all(abs(centre - other) >= 2 * half for other in taken) and is_probable(centre):
                 more.append(centre)

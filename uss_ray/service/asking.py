@@ -61,7 +61,7 @@ def asked_for(
             raise ConfigError(
                 "options", expected="objects named query, settings and write", found=repr(part)[:100]
             )
-    chosen = overlay(options, parameters)
+    chosen = overlay(options, parameters, SoundRequest)
     for part, fields in chosen.items():
         for name in _NOT_A_CLIENTS[part] & fields.keys():
             raise ConfigError(f"option {part}.{name}", expected="what a client can choose", found=name)

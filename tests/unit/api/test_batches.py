@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from decimal import Decimal
+
 import numpy as np
 import pytest
 
@@ -28,6 +30,11 @@ def test_each_recording_becomes_a_row_for_each_sound_and_keeps_its_columns(stage
     np.testing.assert_allclose(sum(rows["audio"][:3])[0], noise[0], atol=1e-6)
     assert rows["spans"][0].tolist() == [[0.0, 1.0]]
     assert len({len(column) for column in rows.values()}) == 1
+
+
+def test_rates_of_tables_may_be_texts_and_decimals(stage, noise):
+    rates = np.array([str(RATE), Decimal(RATE)], dtype=object)
+    assert stage({"audio": noise, "sample_rate": rates})["sample_rate"].tolist() == [RATE] * 6
 
 
 def test_lengths_and_channels_may_differ(stage, noise):

@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 
 from uss_ray.api.request import Query, SeparationRequest, request_with
 from uss_ray.config import load, to_yaml
@@ -195,6 +196,19 @@ def test_classes_are_named_by_index_in_whatever_holds_them():
     for classes in ([np.int64(3), "Dog"], (np.uint8(3), "Dog"), {"Dog", 3}, (one for one in (3, "Dog"))):
         assert Query(classes=classes).classes == ("3", "Dog")
     assert Query(classes=np.int64(3), levels=np.int64(2)) == Query(classes=3, levels=2)
+
+
+@pytest.mark.parametrize("scalar", [np.array(3), torch.tensor(3)])
+@pytest.mark.parametrize("option", ["classes", "exclude", "texts"])
+def test_an_array_without_a_dimension_is_refused_in_words(option, scalar):
+    with pytest.raises(ConfigError, match=f"query {option}"):
+        request_with(output="here", **{option: scalar})
+
+
+def test_a_part_that_is_null_is_the_default_and_one_of_another_kind_is_refused():
+    assert request_with(output="here", query=None, classes="Dog").query == Query(classes="Dog")
+    with pytest.raises(ConfigError, match="query"):
+        request_with(output="here", query=SeparationSettings(), classes="Dog")
 
 
 def test_a_set_is_taken_in_an_order_that_names_the_run():

@@ -808,6 +808,47 @@ def test_what_comes_behind_a_damaged_place_of_an_mp3_is_there(damage: str, conta
         assert gain(found[0, -20_000:], tail, shift(found[0, -20_000:], tail)) == pytest.approx(1, abs=0.1)
 
 
+def ape(size: int, flags: int) -> bytes:
+    numbers = (2000, size, 0, flags)
+    return b"APETAGEX" + b"".join(number.to_bytes(4, "little") for number in numbers) + bytes(8)
+
+
+def inside(content: bytes, inserted: bytes) -> bytes:
+    frames = frames_of(content)
+    return b"".join([*frames[: len(frames) // 2], inserted, *frames[len(frames) // 2 :]])
+
+
+@pytest.mark.parametrize(
+    "lie", [ape(0x7FFFFFFF, 0xA0000000), b"ID3\x04\0\0\x7f\x7f\x7f\x7f", b"ID3\x04\0\0\0\x7f\x7f\x7f"]
+)
+def test_a_tag_within_an_mp3_that_claims_more_than_there_is_hides_nothing(lie: bytes) -> None:
+    whole = without_header(mp3())
+    spec, found = read(inside(whole, lie))
+    assert found.shape == read(whole)[1].shape
+    assert f"{len(lie)} bytes within the MPEG stream are no frames" in str(spec.note)
+
+
+@pytest.mark.parametrize("tag", [b"", b"TAG" + bytes(125)])
+def test_a_tag_at_the_end_that_has_no_header_is_no_gap(tag: bytes) -> None:
+    whole = without_header(mp3())
+    spec, found = read(whole + bytes(range(1, 200)) + ape(199 + 32, 0) + tag)
+    assert (spec.note, found.shape) == (None, read(whole)[1].shape)
+
+
+def test_a_tag_between_frames_that_a_header_counts_rightly_is_left_out() -> None:
+    noise = np.random.default_rng(0).bytes(70_000)
+    tag = ape(len(noise) + 32, 0xA0000000) + noise + ape(len(noise) + 32, 0x80000000)
+    assert np.array_equal(read(inside(mp3(), tag))[1], read(mp3())[1])
+
+
+def test_what_stands_behind_an_mp3_whose_header_counts_itself_is_no_damage() -> None:
+    content = bytearray(mp3())
+    at = content.index(b"Xing") if b"Xing" in content[:100] else content.index(b"Info")
+    stated = int.from_bytes(content[at + 8 : at + 12], "big")
+    content[at + 8 : at + 12] = (stated + 1).to_bytes(4, "big")
+    assert np.array_equal(read(bytes(content) + b"\r\n" * 10)[1], read(bytes(content))[1])
+
+
 @pytest.mark.parametrize("has_gapless", [True, False])
 @pytest.mark.parametrize("more", [1, -20])
 def test_an_mp3_whose_header_counts_itself_or_too_few_is_whole(more: int, has_gapless: bool) -> None:

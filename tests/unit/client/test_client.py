@@ -297,6 +297,14 @@ def test_a_root_has_no_query_and_no_fragment(url: str) -> None:
         Client(url)
 
 
+@pytest.mark.parametrize("root", ["a%2Fb", "a%3Fb", "a%23b/", "a%2541//"])
+def test_a_root_is_asked_for_as_it_is_encoded(root: str) -> None:
+    service = Service(httpx.Response(200, json={"version": "1"}))
+    Client(f"http://service/{root}", transport=httpx.MockTransport(service)).info()
+    (asked,) = service.asked
+    assert str(asked.url) == f"http://service/{root.rstrip('/')}/v1/info"
+
+
 def test_a_user_of_the_address_takes_the_place_of_no_token() -> None:
     with pytest.raises(ConfigError, match="url: expected no user beside a token") as raised:
         Client("http://jo:word@service/base", "secret")

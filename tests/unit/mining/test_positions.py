@@ -8,6 +8,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from uss_ray.mining import positions
 from uss_ray.mining.positions import AnchorGrid, mined_starts, outside_starts, random_starts
 from uss_ray.mining.scoring import pick_positions, score_anchor_positions
 
@@ -63,6 +64,16 @@ def test_a_place_below_the_least_probability_gives_way_to_the_best_that_is_not()
     assert mined_starts(probs, grid=GRID, min_probability=0.3) == [
         0
     ]  # none is: what the rule took is told of
+
+
+def test_where_nothing_is_probable_few_places_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = []
+    monkeypatch.setattr(
+        positions, "mean_probability", lambda frames: (looked_at.append(frames), float(frames.mean()))[1]
+    )
+    probs = np.full(GRID.clip_frames, 0.01, np.float32)
+    assert len(mined_starts(probs, grid=GRID, min_probability=0.1)) == 1
+    assert len(looked_at) == 1
 
 
 def test_further_places_are_compared_with_what_the_first_one_has() -> None:

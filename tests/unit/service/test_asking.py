@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from uss_ray.api.request import SoundRequest
+from uss_ray.api.request import Query, SoundRequest
 from uss_ray.errors import ConfigError, UssRayError
 from uss_ray.service.asking import asked_for
 from uss_ray.service.problems import Refusal
@@ -31,6 +31,12 @@ def test_parameters_are_laid_over_options() -> None:
     assert (asked.query.classes, asked.query.exclude) == (("Dog",), ("Speech",))
     assert (asked.settings.threshold, asked.write.stem_format, asked.write.report) == (0.5, "wav", False)
     assert asked.weights == "w"
+
+
+def test_parameters_that_ask_for_something_ask_for_that_alone() -> None:
+    asked = _asked({"query": {"classes": ["Dog"]}}, {"query": {"levels": [1], "exclude": ["Speech"]}}).query
+    assert (asked.levels, asked.classes, asked.exclude) == ((), ("Dog",), ("Speech",))
+    assert _asked({"query": {"levels": (1,)}}, {"query": {"events": True}}).query == Query(levels=(1,))
 
 
 def test_nothing_asks_for_the_events_and_an_example_for_itself() -> None:
