@@ -138,7 +138,7 @@ class SeparateBatch:
             return self._separator(cast("Any", io.BytesIO(given)), name=name)
         if isinstance(given, str):
             return self._separator(given, name=name)
-        rate = self._rate
+        rate: Any = self._rate
         if isinstance(rate, str):
             if rate not in batch:
                 raise ConfigError("option sample_rate", expected=f"one of {sorted(batch)}", found=repr(rate))
