@@ -138,13 +138,10 @@ def test_a_type_checker_sees_the_types_of_the_installed_package(wheel, tmp_path)
 
 
 def test_no_file_but_weights_is_above_one_megabyte():
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
-    if listed.returncode:
-        pytest.skip("not a git checkout")
     large = [
         name
-        for name in listed.stdout.split("\0")
-        if name and not name.startswith(("uss_ray/weights/", "weights/")) and (ROOT / name).is_file()
+        for name in tracked_files()
+        if not name.startswith(("uss_ray/weights/", "weights/")) and (ROOT / name).is_file()
         if (ROOT / name).stat().st_size > 1 << 20
     ]
     assert not large

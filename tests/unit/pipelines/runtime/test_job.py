@@ -351,32 +351,13 @@ def test_a_run_that_is_stopped_while_it_looks_at_what_is_asked_ends_with_the_sig
     assert not (tmp_path / "out").exists()
 
 
-def test_a_run_that_lost_its_lease_says_so_however_long_settling_takes(run, monkeypatch):
+@pytest.mark.parametrize("settling", [cut_short, lambda: iter(())], ids=["cut short", "without its page"])
+def test_a_run_that_lost_its_lease_says_so_however_settling_ends(run, monkeypatch, settling):
     lost = OutputError("out", expected="a lease that stays", found="another run")
 
     def finalise(job, *, is_complete):
         held[0](lost)
-        cut_short()
-
-    held, hold = [], module.hold_lease
-    monkeypatch.setattr(
-        module,
-        "hold_lease",
-        lambda *args, on_lost, **more: held.append(on_lost) or hold(*args, on_lost=on_lost, **more),
-    )
-    monkeypatch.setattr(Numbers, "finalise", finalise)
-    with pytest.raises(OutputError, match="a lease that stays"):
-        run(["done", "done", "done"])
-
-
-def test_a_run_that_lost_its_lease_says_so_though_its_job_goes_on_without_what_was_cut_short(
-    run, monkeypatch
-):
-    lost = OutputError("out", expected="a lease that stays", found="another run")
-
-    def finalise(job, *, is_complete):
-        held[0](lost)  # while its page was written, which nothing hangs on
-        yield from ()
+        return settling()
 
     held, hold = [], module.hold_lease
     monkeypatch.setattr(
