@@ -1,12 +1,26 @@
-"""The blocks of Python that the documentation shows, for tests to run them."""
+"""What the documentation is made by and shows, for tests to run it."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).parents[1]
 _NEEDS_RAY = re.compile(r"\bimport ray\b|separate_archive")
+
+
+def maker(name: str) -> ModuleType:
+    """Load a script of docs/, which is in no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
 
 
 def blocks_of(page: str, *, with_ray: bool) -> list[str]:

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections import defaultdict
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 
+from tests.pages import ROOT, maker
 from uss_ray.cli.main import COMMANDS
-
-ROOT = Path(__file__).parents[2]
 
 
 def the_page() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_settings", ROOT / "docs" / "make_settings.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return maker("make_settings")
 
 
 def test_the_page_is_current() -> None:
