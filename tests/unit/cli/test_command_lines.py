@@ -1,4 +1,4 @@
-"""Every command line of README, docs, Makefile and jobs means what it says."""
+"""Every command line of README, docs, benchmarks, Makefile and jobs means what it says."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 STATION, BUCKET = "examples/archive/station.flac", "s3://BUCKET"
 HELD_OUT = "benchmarks/lists/held_out_classes.txt"
 STORE = {"endpoint": "https://s3.example.org"}
-JOB_OF_README = {
+JOB_OF_THE_GUIDE = {
     "archive": f"{BUCKET}/archive",
     "request": {"output": f"{BUCKET}/separated", "query": {"levels": (1, 2, 3)}, "device": "cuda"},
     "options": {"actors": 32},
@@ -34,6 +34,7 @@ def one(output: str, **query: Any) -> dict[str, Any]:
 
 
 DOCUMENTED: dict[str, dict[str, Any]] = {
+    "separate my.wav -o out/my": {"recording": ("my.wav",), "request": {"output": "out/my"}},
     f"separate {STATION} -o out/events": one("events"),
     f"separate {STATION} -o out/one --levels 1 2 3": one("one", levels=(1, 2, 3)),
     f"separate {STATION} -o out/classes --classes Speech /m/07rv4dm --exclude Music": one(
@@ -113,8 +114,8 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
             "settings": {"threshold": 0.3},
         },
     },
-    f"archive {BUCKET}/archive {BUCKET}/separated --levels 1 2 3 --actors 32 --device cuda": JOB_OF_README,
-    f"archive {BUCKET}/archive {BUCKET}/separated --actors 16 --device cuda": JOB_OF_README
+    f"archive {BUCKET}/archive {BUCKET}/separated --levels 1 2 3 --actors 32 --device cuda": JOB_OF_THE_GUIDE,
+    f"archive {BUCKET}/archive {BUCKET}/separated --actors 16 --device cuda": JOB_OF_THE_GUIDE
     | {"request": {"output": f"{BUCKET}/separated", "device": "cuda"}, "options": {"actors": 16}},
     "archive --help": {},
     "find out/demo --class Speech --min-probability 0.5": {
@@ -128,6 +129,7 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
         "json_lines": True,
     },
     "verify OUT": {"output": "OUT"},
+    "verify out/demo": {"output": "out/demo"},
     "ontology --find dog": {"find": "dog"},
     "ontology --level 2 --weights starter": {"level": 2, "weights": "starter"},
     f"data check balanced_train_segments.csv {BUCKET}/audio": {
@@ -643,6 +645,7 @@ def command_of(words: list[str]) -> tuple[str, list[str]]:
 def lines_of_the_documentation() -> set[str]:
     """Find all in blocks of code, in backticks and in entry points, without comments, prompts and continuations."""
     files = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "Makefile", ROOT / "deploy/rayjob.yaml"]
+    files += [ROOT / "benchmarks/README.md"]
     files += [ROOT / "deploy/Dockerfile", *sorted((ROOT / "docs").glob("*.md"))]
     found: set[str] = set()
     for file in files:
