@@ -40,8 +40,9 @@ class TarReader:
         """List the clips; a plain archive is skipped through from header to header."""
         try:
             with self._opened(is_skipping=True) as archive:
-                for _, name in _clips_in(archive):
-                    yield ClipPlace(name, f"{self.place}#{name}")
+                for member, name in _clips_in(archive):
+                    location = f"{self.place}#{name}"
+                    yield _link(member, location) or ClipPlace(name, location)
         except BrokenContentError as error:
             yield BrokenContainer(str(self.place), str(error))
 
@@ -59,6 +60,9 @@ class TarReader:
         self, archive: tarfile.TarFile, member: tarfile.TarInfo, name: str
     ) -> ClipAudio | BrokenContainer:
         location = f"{self.place}#{name}"
+        link = _link(member, location)
+        if link is not None:
+            return link
         if member.size > _LARGEST_MEMBER_BYTES:
             return BrokenContainer(location, f"{member.size} bytes are more than a clip can have")
         file = archive.extractfile(member)
@@ -101,9 +105,17 @@ def _unpacked(file: WatchedFile) -> BinaryIO | None:
 def _clips_in(archive: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, str]]:
     for member in archive:
         archive.members.clear()  # type: ignore[attr-defined] # every header would be kept
-        name = clip_name(member.name) if member.isfile() else None
+        name = clip_name(member.name) if member.isfile() or member.islnk() or member.issym() else None
         if name is not None:
             yield member, name
+
+
+def _link(member: tarfile.TarInfo, location: str) -> BrokenContainer | None:
+    """Refuse a member whose sound lies elsewhere: what is read from front to end does not go back for it."""
+    if not (member.islnk() or member.issym()):
+        return None
+    how = "--hard-dereference" if member.islnk() else "--dereference"
+    return BrokenContainer(location, f"a link to {member.linkname}; pack with tar {how}")
 
 
 class _StrictTarInfo(tarfile.TarInfo):

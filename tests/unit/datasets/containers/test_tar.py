@@ -115,3 +115,24 @@ def test_a_compressed_archive_with_a_wrong_checksum_is_broken(tmp_path: Path, to
     for items in (list(reader.places()), list(reader())):
         assert isinstance(items[-1], BrokenContainer)
         assert "CRC" in items[-1].reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"), [(tarfile.LNKTYPE, "--hard-dereference"), (tarfile.SYMTYPE, "--dereference")]
+)
+def test_a_link_to_a_clip_says_how_to_pack_it(tmp_path: Path, kind: bytes, how: str) -> None:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        member = tarfile.TarInfo("a.wav")
+        member.size = 3
+        archive.addfile(member, io.BytesIO(b"abc"))
+        for name in ("b.wav", "b.txt"):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = kind, "a.wav"
+            archive.addfile(link)
+    reader = reader_of(tmp_path / "a.tar", file.getvalue())
+    told = BrokenContainer(f"{tmp_path}/a.tar#b", f"a link to a.wav; pack with tar {how}")
+    assert list(reader.places())[1:] == list(reader())[1:] == [told]
+    assert [clip.name for clip in reader(wanted=lambda name: name == "a") if isinstance(clip, ClipAudio)] == [
+        "a"
+    ]
