@@ -109,7 +109,7 @@ def open_clip_source(
         readers = [
             Hdf5Reader(shard, first, stop, sample_rate)
             for shard in shards
-            for first, stop in _pack_ranges(count_clips(shard), parts)
+            for first, stop in _pack_ranges(count_clips(shard, sample_rate=sample_rate), parts)
         ]
     return ClipSource(place, kind, tuple(readers))
 
