@@ -8,12 +8,9 @@ those of two files that were joined begin anew.
 
 from __future__ import annotations
 
-from array import array
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass
 
 _LEAST_SECONDS = 0.012
 """Shorter than a packet of any usual coding; FFmpeg's own DVD muxer leaves 0.010 s in a whole recording."""
@@ -41,40 +38,45 @@ class Gap:
     frames: int
 
 
-@dataclass
 class PacketTimes:
-    """When the packets of a track are played, as far as that is known before anything is decoded, in seconds."""
+    """When the packets of a track are played, as far as that is known before anything is decoded."""
 
-    _starts: array[float] = field(default_factory=lambda: array("d"))
-    _lengths: array[float] = field(default_factory=lambda: array("d"))
+    def __init__(self) -> None:
+        self._start: float | None = None
+        self._length = 0.0
+        self._end = -math.inf
+        self._gap = -math.inf
+        # Of packets that do not say how long they are.
+        self._shortest, self._longest = math.inf, 0.0
 
     def add(self, start: float | None, length: float | None) -> None:
-        """Take in the next packet; one without a time tells nothing."""
-        if start is not None:
-            self._starts.append(start)
-            self._lengths.append(length or np.nan)
+        """Take in the next packet: when it begins and how long it is, in seconds; one without a time tells nothing."""
+        if start is None:
+            return
+        if self._start is not None and start >= self._start:
+            step = start - self._start
+            if self._length:
+                self._gap = max(self._gap, step - self._length)
+            else:
+                self._shortest, self._longest = min(self._shortest, step), max(self._longest, step)
+        self._start, self._length = start, length or 0.0
+        self._end = max(self._end, start + self._length)
 
     def may_have_gaps(self) -> bool:
-        """Tell whether it is worth decoding to find out; of packets without a length the usual one is taken."""
-        steps = np.diff(np.frombuffer(self._starts))
-        return bool(steps.size and (steps - self._all_lengths()[:-1] > _LEAST_SECONDS).any())
+        """Tell whether it is worth decoding to find out."""
+        return max(self._gap, self._longest - self._shortest) > _LEAST_SECONDS
 
     def note_of_end(self, stated: float | None) -> str | None:
         """Compare the end with the length that the container states, in seconds; None where they agree."""
-        if stated is None or not self._starts:
+        if stated is None or self._start is None:
             return None
-        lengths = self._all_lengths()
-        end = float((np.frombuffer(self._starts) + lengths).max())
-        if stated - end <= _SHORT_OF_END_SECONDS + lengths[-1]:
+        last = self._length or self._longest
+        end = max(self._end, self._start + last)
+        if stated - end <= _SHORT_OF_END_SECONDS + last:
             return None
         return (
             f"the file states a length of {stated:.1f} s, its sound ends at {end:.1f} s: the rest is missing"
         )
-
-    def _all_lengths(self) -> NDArray[np.float64]:
-        starts, lengths = np.frombuffer(self._starts), np.frombuffer(self._lengths)
-        usual = float(np.median(np.diff(starts))) if len(starts) > 1 else 0.0
-        return np.where(np.isnan(lengths), max(0.0, usual), lengths)
 
 
 class ContainerClock:
