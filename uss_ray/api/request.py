@@ -158,8 +158,8 @@ class SoundRequest(Settings):
     write: WriteOptions = Field(default_factory=WriteOptions, description="What is written.")
     strict: bool = Field(
         default=False,
-        description="Refuse a recording whose header states another length than it has; otherwise it is read to its "
-        "end, and the index says so.",
+        description="Refuse a recording whose header states another length than it has, or within which sound is "
+        "missing; otherwise it is read to its end, and the index says so.",
     )
     device: Device = "auto"
     ontology: OntologyFile = None

@@ -93,14 +93,28 @@ def _last_sample(file: SeekableReader, info: _StreamInfo, *, file_bytes: int) ->
     tail = tail[: len(tail) - _tag_bytes(file, file_bytes=file_bytes)]
     at = len(tail)
     while (at := tail.rfind(b"\xff", 0, at)) >= 0:
-        end = _frame_end(tail[at : at + 16], info) if tail[at + 1 : at + 2] in (b"\xf8", b"\xf9") else None
+        is_frame = tail[at + 1 : at + 2] in (b"\xf8", b"\xf9")
+        end = frame_end(tail[at : at + 16], smallest_block=info.smallest_block) if is_frame else None
         if end is not None and _crc16(tail[at:]) == 0:
             return end
     return None
 
 
-def _frame_end(head: bytes, info: _StreamInfo) -> int | None:
-    """Read from the header of a frame where it ends in the stream, in samples; None for what is no such header."""
+def frame_end(head: bytes, *, smallest_block: int) -> int | None:
+    """Read from the header of a frame where it ends in the stream.
+
+    Parameters
+    ----------
+    head : bytes
+        The first 16 or more of the frame.
+    smallest_block : int
+        Samples of a frame, as the first two bytes of the stream's own header (STREAMINFO) say.
+
+    Returns
+    -------
+    int or None
+        In samples; None for what is no such header.
+    """
     if len(head) < _LEAST_HEADER_BYTES:  # two bytes of sound that look like the beginning of a frame
         return None
     is_variable = head[1] & 1
@@ -117,7 +131,7 @@ def _frame_end(head: bytes, info: _StreamInfo) -> int | None:
     at += {12: 1, 13: 2, 14: 2}.get(rate_code, 0)
     if at >= len(head) or _crc8(head[:at]) != head[at]:
         return None
-    return (number if is_variable else number * info.smallest_block) + block
+    return (number if is_variable else number * smallest_block) + block
 
 
 def _coded_number(head: bytes, at: int) -> tuple[int | None, int]:

@@ -2,15 +2,20 @@
 
 FFmpeg decodes. Which of the samples are the recording is said by `mp4_header` for MP4 and QuickTime and by `caf_header`
 for Core Audio, to the sample: FFmpeg rounds an edit list to whole packets at its end, and loses some where a file
-counts in milliseconds. For other containers FFmpeg follows what they say of lead-ins and padding.
+counts in milliseconds. For other containers FFmpeg follows what they say of lead-ins and padding. What a damaged place
+takes out of a file is silence here, as long as the clock of the container says (`media_clock`).
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -20,8 +25,12 @@ from numpy.typing import NDArray
 
 from uss_ray.audio.caf_header import packet_table
 from uss_ray.audio.decoding import DecodingError
+from uss_ray.audio.flac_header import frame_end
 from uss_ray.audio.inspection import Kind
+from uss_ray.audio.media_clock import ContainerClock, Gap, PacketTimes
+from uss_ray.audio.media_headers import matroska_seconds
 from uss_ray.audio.mp4_header import RecordedSpans, recorded_spans
+from uss_ray.audio.ogg_streams import last_granule
 from uss_ray.audio.spec import AudioSpec
 from uss_ray.audio.splice import SeekableReader
 
@@ -39,6 +48,14 @@ _DEMUXERS = (
     "m4a,3gp,3g2,mj2,mp3,mpc,mpc8,mpeg,mpegts,mxf,nistsphere,nsv,nut,ogg,oma,paf,qcp,qoa,rm,rso,shn,sox,spdif,tak,truehd,"
     "tta,voc,vqf,w64,wav,wsd,wv,wve,xa,xwma"
 )
+# FFmpeg's names of containers whose packets carry times; elsewhere it counts them. Of an MP4 only fragments do.
+_WITH_CLOCK = frozenset({"matroska", "ogg", "mpegts", "mpeg", "flv", "asf", "nut", "rm"})
+# Files of these are joined as they are, and a receiver may lose its signal: FFmpeg's own programs take what is further
+# ahead for another clock.
+_RESTARTING = frozenset({"ogg", "mpegts", "mpeg"})
+_RESTART_SECONDS = 10.0
+_BLOCK_FRAMES = 1 << 16
+_NOTED_DURATION = re.compile(r"(\d+):(\d\d):(\d\d\.\d+)")
 _NO_PROTOCOL = "none"
 _OLDEST = (17, 1)
 
@@ -75,7 +92,7 @@ class MediaDecoder:
     spec : AudioSpec
         `format` is FFmpeg's name of the container, ``"MP4"`` for that; `subtype` its name of a lossy coding, such as
         ``"AAC"``, and what a lossless one holds, such as ``"PCM_16"``. `frames` is None where no header tells it to
-        the sample.
+        the sample. `note` says what is missing within the file, as its clock tells.
     started : bool
 
     Raises
@@ -85,7 +102,8 @@ class MediaDecoder:
 
     Notes
     -----
-    FFmpeg keeps the table of packets of an MP4 in memory, some 5 MB for an hour of AAC.
+    FFmpeg keeps the table of packets of an MP4 in memory, some 5 MB for an hour of AAC. A file whose packets carry
+    times is read once more, and decoded once more where these may leave gaps.
     """
 
     def __init__(self, file: SeekableReader, *, kind: Kind = "media") -> None:
@@ -95,12 +113,12 @@ class MediaDecoder:
         try:
             recorded = recorded_spans(file) if kind == "MP4" else None
             table = packet_table(file) if kind == "CAF" else None
-            file.seek(0)
-            self._container = _opened(self._av, file, kind=kind)
+            opened = partial(_opened, self._av, file, kind=kind)
+            self._container = opened()
         except (self._av.error.FFmpegError, ValueError) as error:
             raise _cannot_decode(_wording(error)) from None
-        self._track = next(iter(self._container.streams.audio), None)
-        self._coding = None if self._track is None else self._track.codec_context
+        self._track: Any = next(iter(self._container.streams.audio), None)
+        self._coding: Any = None if self._track is None else self._track.codec_context
         if self._coding is None or _sample_format(self._coding) not in _FULL_SCALES:
             found = "a file without a sound track"
             if self._track is not None:
@@ -118,13 +136,15 @@ class MediaDecoder:
             self._cut = _Cut([(table.priming_frames, stop)], None if table.is_rounded else table.valid_frames)
         else:
             self._cut = _Cut()
+        self._gaps, notes = self._missing(file, opened)
         self.spec = AudioSpec(
             sample_rate=rate,
             channels=int(self._coding.channels),
             frames=self._cut.frames,
-            format="MP4" if kind == "MP4" else _container_name(self._container),
+            format="MP4" if kind == "MP4" else _demuxer(self._container).upper(),
             subtype=_subtype(self._coding),
             decoder="FFmpeg",
+            note="; ".join(notes) or None,
         )
         self._recording = self._recorded_pieces()
         self._held = np.empty((self.spec.channels, 0), np.float32)
@@ -144,10 +164,52 @@ class MediaDecoder:
         """See `Decoder`."""
         self._container.close()
 
+    def _missing(
+        self, file: SeekableReader, reopened: Callable[[], Any]
+    ) -> tuple[tuple[Gap, ...], tuple[str, ...]]:
+        """Find what is missing within the file. What cannot be read is told when decoding is there."""
+        name = _demuxer(self._container)
+        if name not in _WITH_CLOCK and not (name == "mov" and self._cut.spans[-1][1] is None):
+            return (), ()
+        position = file.tell()
+        tick = float(self._track.time_base)
+        stated = _stated_seconds(file, self._container)
+        times = PacketTimes()
+        with suppress(DecodingError), self._told(), closing(reopened()) as container:
+            for packet in self._packets(container):
+                if packet.size:
+                    start = self._start_of(packet, packet.pts, packet.duration)
+                    times.add(_seconds(start, tick), _seconds(packet.duration, tick))
+        end = times.note_of_end(stated)
+        gaps: tuple[Gap, ...] = ()
+        notes: tuple[str, ...] = ()
+        if times.may_have_gaps():
+            clock = ContainerClock(int(self._coding.sample_rate), tick=tick)
+            with suppress(DecodingError), self._told(), closing(reopened()) as container:
+                container.streams.audio[0].codec_context.options = self._coding.options
+                for packet in self._packets(container):
+                    for frame in packet.decode():
+                        start = self._start_of(packet, frame.pts, frame.samples)
+                        clock.add(_seconds(start, tick), frame.samples)
+            gaps, notes = clock.gaps(longest=_RESTART_SECONDS if name in _RESTARTING else stated)
+        file.seek(position)
+        return gaps, notes if end is None else (*notes, end)
+
+    def _start_of(self, packet: Any, told: int | None, frames: int | None) -> int | None:
+        """Say when a packet is played, in ticks.
+
+        A page of Ogg says when it ends: FFmpeg takes one behind a lost page for that. Frames of FLAC know their place.
+        """
+        if _demuxer(self._container) != "ogg" or self._coding.codec.canonical_name != "flac":
+            return told
+        info, head = bytes(self._coding.extradata or b"")[:2], bytes(memoryview(packet)[:16])
+        end = frame_end(head, smallest_block=int.from_bytes(info, "big"))
+        return told if end is None or not frames else end - frames
+
     def _recorded_pieces(self) -> Iterator[NDArray[np.float32]]:
         at = 0
         spans = self._cut.spans
-        for samples in self._decoded():
+        for samples in self._without_gaps():
             for start, stop in spans:
                 piece = samples[:, max(0, start - at) : None if stop is None else max(0, stop - at)]
                 if piece.shape[1]:
@@ -157,13 +219,35 @@ class MediaDecoder:
             if last is not None and at >= last:
                 return
 
+    def _without_gaps(self) -> Iterator[NDArray[np.float32]]:
+        """Give what is decoded, with silence for what is missing."""
+        at, left = 0, deque(self._gaps)
+        for samples in self._decoded():
+            while left and left[0].at <= at:
+                silent = left.popleft().frames
+                while silent > 0:
+                    count = min(silent, _BLOCK_FRAMES)
+                    yield np.zeros((samples.shape[0], count), np.float32)
+                    silent -= count
+            yield samples
+            at += samples.shape[1]
+
     def _decoded(self) -> Iterator[NDArray[np.float32]]:
-        try:
-            for packet in self._container.demux(self._track):
-                if packet.is_corrupt:
-                    raise DecodingError("a packet that is cut off or damaged")
+        with self._told():
+            for packet in self._packets(self._container):
                 for frame in packet.decode():
                     yield self._samples_of(frame)
+
+    def _packets(self, container: Any) -> Iterator[Any]:
+        for packet in container.demux(container.streams.audio[0]):
+            if packet.is_corrupt:
+                raise DecodingError("a packet that is cut off or damaged")
+            yield packet
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
         except self._av.error.FFmpegError as error:
             raise DecodingError(_wording(error)) from None
         except (IndexError, ValueError) as error:  # PyAV's own, such as for a track that begins midway
@@ -175,6 +259,26 @@ class MediaDecoder:
         if found != expected:
             raise DecodingError(found, expected=f"{expected} throughout")
         return waveform_of(frame)
+
+
+def _stated_seconds(file: SeekableReader, container: Any) -> float | None:
+    """Read how long the sound is by what a file says of it; where there is a picture, that may be longer."""
+    name, is_alone = _demuxer(container), len(container.streams) == 1
+    track = container.streams.audio[0]
+    if name == "ogg" and is_alone:
+        granule = last_granule(file, file_bytes=file.seek(0, os.SEEK_END))
+        return _seconds(granule, float(track.time_base))
+    if name != "matroska":
+        return None
+    noted = _NOTED_DURATION.fullmatch(str(track.metadata.get("DURATION", "")))
+    if noted:
+        hours, minutes, seconds = noted.groups()
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    return matroska_seconds(file) if is_alone else None
+
+
+def _seconds(ticks: int | None, tick: float) -> float | None:
+    return None if ticks is None else ticks * tick
 
 
 def waveform_of(frame: Any) -> NDArray[np.float32]:
@@ -225,6 +329,7 @@ def _version(av: ModuleType) -> tuple[int, ...]:
 
 
 def _opened(av: ModuleType, file: SeekableReader, *, kind: Kind) -> Any:
+    file.seek(0)
     options = {"protocol_whitelist": _NO_PROTOCOL, "format_whitelist": _DEMUXERS}
     # Not `options`, which go to each track as well.
     arguments: dict[str, Any] = {"container_options": options}
@@ -260,8 +365,8 @@ def _total_frames(
     return frames
 
 
-def _container_name(container: Any) -> str:
-    return str(container.format.name).split(",", 1)[0].upper()
+def _demuxer(container: Any) -> str:
+    return str(container.format.name).split(",", 1)[0]
 
 
 def _shape(sample_rate: int, channels: int, described: Any) -> str:

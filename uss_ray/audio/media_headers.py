@@ -5,6 +5,11 @@ No audio is decoded.
 
 from __future__ import annotations
 
+import math
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
 from uss_ray.audio.inspection import Inspection
 from uss_ray.audio.splice import SeekableReader
 
@@ -13,6 +18,10 @@ _ASF = b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c"
 _ASF_FILE_PROPERTIES = b"\xa1\xdc\xab\x8c\x47\xa9\xcf\x11\x8e\xe4\x00\xc0\x0c\x20\x53\x65"
 _ASF_BROADCAST = 1
 _SEGMENT = 0x18538067
+_INFO = 0x1549A966
+_TIMESTAMP_SCALE = 0x2AD7B1
+_DURATION = 0x4489
+_MOST_ELEMENTS = 32
 _WAVPACK_HEADER_BYTES = 8
 
 _MAGICS = (
@@ -71,23 +80,60 @@ def inspect_media(file: SeekableReader, *, head: bytes, file_bytes: int) -> Insp
     return Inspection(is_for_ffmpeg=True)
 
 
+def matroska_seconds(file: SeekableReader) -> float | None:
+    """Read the length that a Matroska file states; None where it states none, as one does that is recorded live."""
+    segment = next((one for one in _elements(file, 0) if one.number == _SEGMENT), None)
+    children = () if segment is None else _elements(file, segment.start)
+    info = next((one for one in children if one.number == _INFO), None)
+    if info is None or info.size is None:
+        return None
+    nanoseconds, ticks = 1_000_000, None
+    for one in _elements(file, info.start, stop=info.start + info.size):
+        file.seek(one.start)
+        body = file.read(one.size if one.size in (1, 2, 3, 4, 8) else 0)
+        if one.number == _TIMESTAMP_SCALE and body:
+            nanoseconds = int.from_bytes(body, "big")
+        elif one.number == _DURATION and len(body) in (4, 8):
+            ticks = struct.unpack(">f" if len(body) == 4 else ">d", body)[0]
+    seconds = 0.0 if ticks is None else ticks * nanoseconds / 1e9
+    return seconds if 0 < seconds < math.inf else None
+
+
 def _matroska_stop(file: SeekableReader) -> int | None:
-    at = 0
-    for _ in range(8):
+    for one in _elements(file, 0):
+        if one.number == _SEGMENT:
+            return None if one.size is None else one.start + one.size
+    return None
+
+
+class _Element(NamedTuple):
+    """An element of EBML: its number, and where its content starts; `size` is None where it is left open."""
+
+    number: int
+    start: int
+    size: int | None
+
+
+def _elements(file: SeekableReader, at: int, *, stop: int | None = None) -> Iterator[_Element]:
+    """Walk the first elements that lie beside one another."""
+    for _ in range(_MOST_ELEMENTS):
+        if stop is not None and at >= stop:
+            return
         file.seek(at)
         head = file.read(12)
         if not head or not head[0]:
-            return None
+            return
         id_bytes = 9 - head[0].bit_length()
         size_bytes = 9 - head[id_bytes].bit_length() if len(head) > id_bytes and head[id_bytes] else 0
         if size_bytes == 0 or id_bytes + size_bytes > len(head):
-            return None
+            return
         size = int.from_bytes(head[id_bytes : id_bytes + size_bytes], "big") & (1 << 7 * size_bytes) - 1
         is_open = size == (1 << 7 * size_bytes) - 1
-        at += id_bytes + size_bytes + size
-        if int.from_bytes(head[:id_bytes], "big") == _SEGMENT:
-            return None if is_open else at
-    return None
+        start = at + id_bytes + size_bytes
+        yield _Element(int.from_bytes(head[:id_bytes], "big"), start, None if is_open else size)
+        if is_open:
+            return
+        at = start + size
 
 
 def _asf_stop(file: SeekableReader) -> int | None:

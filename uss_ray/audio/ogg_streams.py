@@ -16,6 +16,7 @@ from uss_ray.audio.splice import Piece, SeekableReader, SplicedFile, patched
 
 _MAX_PAGE_BYTES = 65307
 _HEADER_BYTES = 27
+_GRANULE = 6
 _BEGIN_OF_STREAM = 2
 _END_OF_STREAM = 4
 _FULL_RATE = 48000
@@ -55,6 +56,16 @@ def inspect_ogg(file: SeekableReader, *, file_bytes: int) -> Inspection:
             return Inspection(fault=("an end-of-stream page", f"a stream cut off after {file_bytes} bytes"))
         return _inspect_open(file, last)
     return _inspect_whole(file, first, last, file_bytes=file_bytes)
+
+
+def last_granule(file: SeekableReader, *, file_bytes: int) -> int | None:
+    """Read at how many samples a file's one stream ends, by its last page; None where there are several streams."""
+    first, last = _page_at(file, 0), _last_page(file, file_bytes=file_bytes)
+    if first is None or last is None or first.serial != last.serial or _begins_another(file, first):
+        return None
+    file.seek(last.start + _GRANULE)
+    granule = int.from_bytes(file.read(8), "little", signed=True)
+    return granule if granule > 0 else None
 
 
 def _inspect_open(file: SeekableReader, last: _Page) -> Inspection:

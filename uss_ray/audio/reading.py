@@ -101,10 +101,13 @@ class RecordingReader:
             self._file = self._opened(file, resources)
             self._bridge = FaultKeepingFile(self._file)
             self._file_bytes = self._bridge.seek(0, os.SEEK_END)
-            self._inspection = self._inspected(strict=strict)
+            self._inspection = self._inspected()
             self._decoder: Decoder | None = self._start_decoder()
             resources.callback(self._stop_decoder)
-            self.spec = replace(self._decoder.spec, note="; ".join(self._inspection.notes) or None)
+            notes = (*self._inspection.notes, *filter(None, [self._decoder.spec.note]))
+            self.spec = replace(self._decoder.spec, note="; ".join(notes) or None)
+            if strict:
+                self._check_strictly()
             self._check_spec()
             self._resources = resources.pop_all()
 
@@ -189,7 +192,7 @@ class RecordingReader:
         found = "a folder" if stat.S_ISDIR(mode) else "something that is not a regular file"
         raise RecordingError(self.name, expected="an audio file", found=found)
 
-    def _inspected(self, *, strict: bool) -> Inspection:
+    def _inspected(self) -> Inspection:
         if self._file_bytes == 0:
             raise RecordingError(self.name, expected="an audio file", found="an empty file (0 bytes)")
         inspection = inspect_container(self._bridge)
@@ -197,10 +200,12 @@ class RecordingReader:
         if inspection.fault is not None:
             expected, found = inspection.fault
             raise RecordingError(self.name, expected=expected, found=found)
-        if strict and inspection.notes:
-            expected = "a header that states what there is, for it is read strictly"
-            raise RecordingError(self.name, expected=expected, found="; ".join(inspection.notes))
         return inspection
+
+    def _check_strictly(self) -> None:
+        if self.spec.note is not None:
+            expected = "a file that is as it says of itself, for it is read strictly"
+            raise RecordingError(self.name, expected=expected, found=self.spec.note)
 
     def _check_spec(self) -> None:
         spec = self.spec

@@ -83,7 +83,8 @@ def open_clip_source(
     Raises
     ------
     DataError
-        If there is nothing at the location, or no container of that kind.
+        If there is nothing at the location, no container of that kind, or one that has not the columns or data sets
+        that its format asks for.
     ConfigError
         If `container` is unknown or has to be named, or h5py is missing.
     """
@@ -103,13 +104,13 @@ def open_clip_source(
         readers = [
             ParquetReader(shard, columns or ParquetColumns(), tuple(range(first, stop)))
             for shard in shards
-            for first, stop in _ranges(count_row_groups(shard), parts)
+            for first, stop in _ranges(count_row_groups(shard, columns=columns), parts)
         ]
     else:
         readers = [
             Hdf5Reader(shard, first, stop, sample_rate)
             for shard in shards
-            for first, stop in _pack_ranges(count_clips(shard), parts)
+            for first, stop in _pack_ranges(count_clips(shard, sample_rate=sample_rate), parts)
         ]
     return ClipSource(place, kind, tuple(readers))
 

@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from uss_ray.audio.inspection import Inspection
-from uss_ray.audio.media_headers import inspect_media, media_name
+from uss_ray.audio.media_headers import inspect_media, matroska_seconds, media_name
 
 EBML = b"\x1aE\xdf\xa3"
 ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
@@ -111,3 +111,31 @@ def test_a_length_left_open_is_no_fault(content: bytes) -> None:
 def test_samples_of_further_channels_are_not_counted_twice() -> None:
     content = wavpack(stated=20, blocks=(10, 10), second_channels=1)
     assert inspected(content).fault == ("20 samples", "10, the rest is cut off")
+
+
+def element(number: str, body: bytes) -> bytes:
+    return bytes.fromhex(number) + bytes([0x80 | len(body)]) + body
+
+
+@pytest.mark.parametrize(
+    ("info", "seconds"),
+    [
+        (element("4489", struct.pack(">d", 2500.0)), 2.5),
+        (element("4489", struct.pack(">f", 2500.0)) + element("2ad7b1", b"\x0f\x42\x40"), 2.5),
+        (element("2ad7b1", b"\x01\x86\xa0") + element("4489", struct.pack(">d", 2500.0)), 0.25),
+        (element("2ad7b1", b"\x0f\x42\x40"), None),
+        (element("4489", b""), None),
+        (element("4489", struct.pack(">d", float("nan"))), None),
+        (element("4489", struct.pack(">d", float("inf"))), None),
+    ],
+)
+@pytest.mark.parametrize("is_open", [False, True])
+def test_the_length_that_a_matroska_states(info: bytes, seconds: float | None, is_open: bool) -> None:
+    body = element("114d9b74", bytes(9)) + element("1549a966", element("4d80", b"somebody") + info)
+    content = matroska(size=None if is_open else len(body), body=body)
+    assert matroska_seconds(io.BytesIO(content)) == seconds
+
+
+@pytest.mark.parametrize("content", [b"", EBML, matroska(size=50), matroska(size=None, body=b"")])
+def test_no_length_is_made_up(content: bytes) -> None:
+    assert matroska_seconds(io.BytesIO(content)) is None

@@ -941,3 +941,139 @@ def test_random_changes_of_a_header_end_in_sound_or_in_one_line() -> None:
                 changed[at] = random.integers(256)
             with contextlib.suppress(RecordingError):
                 read(bytes(changed))
+
+
+# --- Damaged places of what FFmpeg decodes -------------------------------------------------------------------------
+
+CLICK = 90_000
+_CLOCKED = {
+    "webm": ("webm", "libopus", {}),
+    "webm with open ends": ("webm", "libopus", {"live": "1"}),
+    "matroska flac": ("matroska", "flac", {}),
+    "matroska aac": ("matroska", "aac", {}),
+    "ogg flac": ("ogg", "flac", {}),
+    "nut": ("nut", "libopus", {}),
+    "mpegts": ("mpegts", "mp2", {}),
+    "mpeg": ("mpeg", "mp2", {}),
+    "asf": ("asf", "wmav2", {}),
+    "flv": ("flv", "aac", {}),
+    "fragments": ("mp4", "flac", {"movflags": "frag_keyframe+empty_moov", "frag_duration": "300000"}),
+}
+
+
+def with_click(*, frames: int = 100_000) -> Floats:
+    """Give noise of different loudness, with a click that is louder than all else."""
+    waveform = sound(frames)
+    waveform[:, CLICK : CLICK + 200] = 0.9
+    return waveform
+
+
+def place_of_click(found: Floats) -> int:
+    return int(np.convolve(np.abs(found[0]), np.ones(200), "valid").argmax())
+
+
+def without_packets(content: bytes, *, container: str, lost: range) -> bytes:
+    """Take packets out of a file; those behind keep their times."""
+    import av
+
+    file = io.BytesIO()
+    with av.open(io.BytesIO(content)) as source, av.open(file, "w", format=container) as output:
+        heard = source.streams.audio[0]
+        track = output.add_stream_from_template(heard)
+        for number, packet in enumerate(source.demux(heard)):
+            if packet.dts is not None and number not in lost:
+                packet.stream = track
+                output.mux(packet)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", _CLOCKED)
+def test_packets_that_are_lost_are_silence_and_what_lies_behind_keeps_its_place(kind: str) -> None:
+    pytest.importorskip("av")
+    container, coding, muxer = _CLOCKED[kind]
+    options = {"bit_rate": 128_000} if container == "asf" else {}
+    whole = encoded_media(
+        with_click(), rate=48000, container=container, coding=coding, muxer=muxer, **options
+    )
+    spec, heard = read(whole, strict=True)
+    assert spec.note is None
+    if kind == "fragments":
+        places = [at for at in range(len(whole)) if whole.startswith(b"moof", at)]
+        damaged = whole[: places[2]] + b"free" + whole[places[2] + 4 :]
+    else:
+        damaged = without_packets(whole, container=container, lost=range(6, 10))
+    spec, found = read(damaged)
+    tick = 48 * 2
+    assert abs(found.shape[1] - heard.shape[1]) <= tick
+    assert abs(place_of_click(found) - place_of_click(heard)) <= tick
+    assert "of sound are missing within the file and are silence here" in str(spec.note)
+    assert "read strictly" in reason(damaged, strict=True)
+
+
+def test_a_damaged_cluster_of_a_webm_is_silence() -> None:
+    pytest.importorskip("av")
+    muxer = {"cluster_time_limit": "300"}
+    whole = encoded_media(with_click(), rate=48000, container="webm", coding="libopus", muxer=muxer)
+    clusters = [at for at in range(len(whole)) if whole.startswith(b"\x1f\x43\xb6\x75", at)]
+    damaged = whole[: clusters[2]] + bytes(4) + whole[clusters[2] + 4 :]
+    heard, (spec, found) = read(whole)[1], read(damaged)
+    assert abs(found.shape[1] - heard.shape[1]) <= 96
+    assert abs(place_of_click(found) - place_of_click(heard)) <= 96
+    assert str(spec.note).startswith("0.3")
+    lost = np.flatnonzero(np.abs(found[0]) > 0)
+    assert np.diff(lost).max() > 12_000
+
+
+def test_a_damaged_page_of_flac_in_ogg_is_silence() -> None:
+    pytest.importorskip("av")
+    whole = encoded_media(
+        with_click(frames=122_000),
+        rate=48000,
+        container="ogg",
+        coding="flac",
+        muxer={"page_duration": "200000"},
+    )
+    heard = read(whole, strict=True)[1]
+    pages = ogg_pages(whole)
+    middle, last = len(pages) // 2, len(pages) - 1
+    for lost in (middle, last):
+        damaged = [page if at != lost else page[:-9] + bytes(9) for at, page in enumerate(pages)]
+        spec, found = read(b"".join(damaged))
+        if lost == middle:
+            assert found.shape == heard.shape
+            gone = (found != heard).any(axis=0)
+            assert 0 <= 3 * 4608 - gone.sum() < 10  # some were silent before
+            assert not found[:, gone].any()
+            assert "are silence here" in str(spec.note)
+        else:
+            assert np.array_equal(found, heard[:, : found.shape[1]])
+            assert "the file states a length of 2.5 s" in str(spec.note)
+
+
+@pytest.mark.parametrize("is_with_picture", [False, True])
+def test_a_matroska_whose_end_is_lost_has_a_note(is_with_picture: bool) -> None:
+    pytest.importorskip("av")
+    whole = encoded_media(
+        with_click(),
+        rate=48000,
+        container="matroska",
+        coding="libopus",
+        video=is_with_picture,
+        muxer={"cluster_time_limit": "300"},
+    )
+    assert read(whole, strict=True)[0].note is None
+    clusters = [at for at in range(len(whole)) if whole.startswith(b"\x1f\x43\xb6\x75", at)]
+    damaged = bytearray(whole)
+    for at in clusters[-2:]:
+        damaged[at : at + 4] = bytes(4)
+    spec, found = read(bytes(damaged))
+    assert found.shape[1] < 96_000
+    assert "the file states a length of 2.1 s, its sound ends at 1." in str(spec.note)
+
+
+def test_joined_files_are_read_as_they_lie() -> None:
+    pytest.importorskip("av")
+    part = encoded_media(sound(), rate=48000, container="webm", coding="libopus")
+    spec, found = read(part + part)
+    assert spec.note is None
+    assert found.shape[1] > 1.9 * FRAMES

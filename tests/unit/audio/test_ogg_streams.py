@@ -8,7 +8,7 @@ import soundfile
 
 from uss_ray.audio.inspection import Inspection
 from uss_ray.audio.ogg import page_checksum
-from uss_ray.audio.ogg_streams import inspect_ogg
+from uss_ray.audio.ogg_streams import inspect_ogg, last_granule
 from uss_ray.audio.splice import SplicedFile
 
 
@@ -87,3 +87,11 @@ def test_what_libsndfile_does_not_decode_is_for_ffmpeg() -> None:
     found = inspected(bytes(content))
     assert found.is_for_ffmpeg
     assert found.fault is None
+
+
+def test_the_last_page_says_where_the_one_stream_ends() -> None:
+    whole = encoded(20_000)
+    assert last_granule(io.BytesIO(whole), file_bytes=len(whole)) == 20_000
+    joined = whole + encoded(10_000)
+    assert last_granule(io.BytesIO(joined), file_bytes=len(joined)) is None
+    assert last_granule(io.BytesIO(b""), file_bytes=0) is None

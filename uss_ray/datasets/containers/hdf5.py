@@ -78,7 +78,7 @@ class Hdf5Reader:
 
     def _clips(self, pack: _Pack, wanted: Wanted | None) -> Iterator[ClipAudio]:
         names = pack.names(self.first, self.stop)
-        rate = self.sample_rate or pack.sample_rate()
+        rate = pack.sample_rate() if self.sample_rate is None else self.sample_rate
         for at in range(0, len(names), _CLIPS_AT_ONCE):
             chosen = [
                 row
@@ -93,18 +93,26 @@ class Hdf5Reader:
                 yield ClipAudio(names[row], place, samples=block[row - chosen[0]].copy(), sample_rate=rate)
 
 
-def count_clips(place: Store) -> int:
+def count_clips(place: Store, *, sample_rate: int | None = None) -> int:
     """Count the clips of a pack; 0 where it is broken, for the reader to tell.
+
+    Parameters
+    ----------
+    place : Store
+    sample_rate : int, optional
+        As in `Hdf5Reader`.
 
     Raises
     ------
     ConfigError
         If h5py is not installed.
     DataError
-        If the file is missing, has not the two data sets, or the store fails.
+        If the file is missing, has not the two data sets, tells a rate that is none, or the store fails.
     """
     try:
         with _open_pack(place) as pack:
+            if sample_rate is None:
+                pack.sample_rate()
             return len(pack)
     except BrokenContentError:
         return 0
@@ -138,9 +146,22 @@ class _Pack:
     def sample_rate(self) -> int:
         """Return the rate that the pack names, or the one that makes its rows ten seconds long."""
         if "sample_rate" in self._pack.attrs:
-            return int(self._pack.attrs["sample_rate"])
+            return self._told_rate()
         rate = self._pack[_WAVEFORMS].shape[1] // _PACKED_SECONDS
         return rate if rate in _KNOWN_RATES else _PACKED_RATE
+
+    def _told_rate(self) -> int:
+        told = self._pack.attrs["sample_rate"]
+        values = np.asarray(told).reshape(-1)
+        # Some writers make a list of one of it, some a float.
+        is_number = len(values) == 1 and values.dtype.kind in "iuf"
+        if not is_number or values[0] < 1 or not float(values[0]).is_integer():
+            raise DataError(
+                f"{self._place} attribute sample_rate",
+                expected="a whole number of Hz",
+                found=repr(told.tolist() if isinstance(told, np.ndarray | np.generic) else told),
+            )
+        return int(values[0])
 
     def _check_layout(self) -> None:
         pack = self._pack

@@ -43,7 +43,7 @@ class ParquetReader:
     Raises
     ------
     DataError
-        When reading, if the columns are not there, naming those that are.
+        When reading, if the columns are not there, naming those that are; `count_row_groups` says so before.
     """
 
     place: Store
@@ -90,10 +90,23 @@ class ParquetReader:
         return range(file.num_row_groups) if self.row_groups is None else self.row_groups
 
 
-def count_row_groups(place: Store) -> int:
-    """Read the number of row groups from a file's footer; 1 where the footer is broken, for the reader to tell."""
+def count_row_groups(place: Store, *, columns: ParquetColumns | None = None) -> int:
+    """Read the number of row groups from a file's footer; 1 where the footer is broken, for the reader to tell.
+
+    Parameters
+    ----------
+    place : Store
+    columns : ParquetColumns, optional
+        None looks for columns of the usual names.
+
+    Raises
+    ------
+    DataError
+        If the columns are not there, naming those that are, or the store fails.
+    """
     try:
         with _open(place) as file:
+            _Layout.of(file, columns or ParquetColumns(), place=place)
             return int(file.num_row_groups)
     except BrokenContentError:
         return 1

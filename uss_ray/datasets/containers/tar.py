@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import lzma
 import tarfile
 import zlib
@@ -11,12 +13,14 @@ from dataclasses import dataclass
 from typing import BinaryIO, Literal, cast
 
 from uss_ray.datasets.clip_audio import BrokenContainer, ClipAudio, ClipPlace, Wanted, clip_name, wants
-from uss_ray.datasets.containers.watched import BrokenContentError, open_watched
+from uss_ray.datasets.containers.watched import BrokenContentError, WatchedFile, open_watched
 from uss_ray.store.store import Store
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _LARGEST_MEMBER_BYTES = 1 << 30
 _BLOCK_BYTES = 1 << 20
+_GZIP, _BZIP2 = b"\x1f\x8b", b"BZh"
+_LZMA = (b"\xfd7zXZ\0", b"\x5d\0\0")
 _CONTENT_FAULTS = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError)
 
 
@@ -34,18 +38,18 @@ class TarReader:
 
     def places(self) -> Iterator[ClipPlace | BrokenContainer]:
         """List the clips; a plain archive is skipped through from header to header."""
-        seekable = self.place.name.casefold().endswith(".tar")
         try:
-            with self._opened("r:" if seekable else "r|*") as archive:
-                for _, name in _clips_in(archive):
-                    yield ClipPlace(name, f"{self.place}#{name}")
+            with self._opened(is_skipping=True) as archive:
+                for member, name in _clips_in(archive):
+                    location = f"{self.place}#{name}"
+                    yield _link(member, location) or ClipPlace(name, location)
         except BrokenContentError as error:
             yield BrokenContainer(str(self.place), str(error))
 
     def __call__(self, *, wanted: Wanted | None = None) -> Iterator[ClipAudio | BrokenContainer]:
         """Read the wanted clips in the order of the archive."""
         try:
-            with self._opened("r|*") as archive:
+            with self._opened() as archive:
                 for member, name in _clips_in(archive):
                     if wants(wanted, name):
                         yield self._clip(archive, member, name)
@@ -56,28 +60,62 @@ class TarReader:
         self, archive: tarfile.TarFile, member: tarfile.TarInfo, name: str
     ) -> ClipAudio | BrokenContainer:
         location = f"{self.place}#{name}"
+        link = _link(member, location)
+        if link is not None:
+            return link
         if member.size > _LARGEST_MEMBER_BYTES:
             return BrokenContainer(location, f"{member.size} bytes are more than a clip can have")
         file = archive.extractfile(member)
         return ClipAudio(name, location, data=b"" if file is None else file.read())
 
     @contextmanager
-    def _opened(self, mode: Literal["r:", "r|*"]) -> Iterator[tarfile.TarFile]:
-        with (
-            open_watched(self.place, content_faults=_CONTENT_FAULTS) as file,
-            tarfile.open(
-                fileobj=cast("BinaryIO", file), mode=mode, tarinfo=_StrictTarInfo, bufsize=_BLOCK_BYTES
-            ) as archive,
-        ):
-            yield archive
+    def _opened(self, *, is_skipping: bool = False) -> Iterator[tarfile.TarFile]:
+        with open_watched(self.place, content_faults=_CONTENT_FAULTS) as file:
+            unpacked = _unpacked(file)
+            mode: Literal["r:", "r|"] = "r:" if is_skipping and unpacked is None else "r|"
+            with tarfile.open(
+                fileobj=unpacked or cast("BinaryIO", file),
+                mode=mode,
+                tarinfo=_StrictTarInfo,
+                bufsize=_BLOCK_BYTES,
+            ) as archive:
+                yield archive
+            # Checksums stand at the end of what is packed, behind the end of the archive.
+            while unpacked is not None and unpacked.read(_BLOCK_BYTES):
+                pass
+
+
+def _unpacked(file: WatchedFile) -> BinaryIO | None:
+    """Unpack a compressed archive, whatever it is called; None for a plain one.
+
+    tarfile does so itself, but compares no checksum, and ends with the first of several streams.
+    """
+    head = file.read(6)
+    file.seek(0)
+    source = cast("BinaryIO", file)
+    if head.startswith(_GZIP):
+        return cast("BinaryIO", gzip.GzipFile(fileobj=source))
+    if head.startswith(_BZIP2):
+        return cast("BinaryIO", bz2.BZ2File(source))
+    if head.startswith(_LZMA):
+        return cast("BinaryIO", lzma.LZMAFile(source))
+    return None
 
 
 def _clips_in(archive: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, str]]:
     for member in archive:
         archive.members.clear()  # type: ignore[attr-defined] # every header would be kept
-        name = clip_name(member.name) if member.isfile() else None
+        name = clip_name(member.name) if member.isfile() or member.islnk() or member.issym() else None
         if name is not None:
             yield member, name
+
+
+def _link(member: tarfile.TarInfo, location: str) -> BrokenContainer | None:
+    """Refuse a member whose sound lies elsewhere: what is read from front to end does not go back for it."""
+    if not (member.islnk() or member.issym()):
+        return None
+    how = "--hard-dereference" if member.islnk() else "--dereference"
+    return BrokenContainer(location, f"a link to {member.linkname}; pack with tar {how}")
 
 
 class _StrictTarInfo(tarfile.TarInfo):

@@ -23,13 +23,14 @@ from uss_ray.wording import without_secrets
 RESULTS_VERSION = 1
 """Raised by whoever changes which samples the same settings give. Results of two are not mixed."""
 
-LAST_BIT_VERSION = 4
+LAST_BIT_VERSION = 5
 """Raised by whoever changes the last bit of samples alone, a few at an end, or those of odd recordings alone. A run of
 another goes on, and says so.
 
 2: WAV stems of integers are rounded; before, they were cut down (docs/adr/0095).
 3: a recording that ends between two frames has no click at its end (docs/adr/0104).
 4: Vorbis and Opus of 3 or more channels have them in the order of the stems, damaged MP3 goes on (docs/adr/0034).
+5: what is missing within a file that FFmpeg decodes is silence (docs/adr/0034).
 """
 
 _FORMAT_VERSION = 2

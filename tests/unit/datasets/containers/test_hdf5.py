@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def test_a_program_that_met_a_failing_pack_ends_well(tmp_path: Path, tones: Tone
     assert ended.returncode == 0, ended.stderr
 
 
-def pack(path: Path, *, samples: int, dtype: type = np.int16, rate: int | None = None) -> Store:
+def pack(path: Path, *, samples: int, dtype: type = np.int16, rate: Any = None) -> Store:
     with h5py.File(path, "w") as file:
         file["audio_name"] = np.array([b"Ya.wav", b"Yb.wav", b"Yc.wav"])
         file["waveform"] = np.ones((3, samples), dtype)
@@ -89,6 +90,30 @@ def test_the_rate_is_asked_for_or_told_or_makes_rows_of_ten_seconds(
         ("Yc", rate, samples),
     ]
     assert count_clips(place) == 3
+
+
+@pytest.mark.parametrize("told", [[8000], np.array([8000], np.int64), 8000.0, np.uint16(8000), [[8000]]])
+def test_a_rate_may_be_told_as_a_list_of_one_or_a_float(told: Any, tmp_path: Path) -> None:
+    place = pack(tmp_path / "a.h5", samples=10, rate=told)
+    assert count_clips(place) == 3
+    clips = [clip for clip in Hdf5Reader(place)() if isinstance(clip, ClipAudio)]
+    assert [clip.sample_rate for clip in clips] == [8000] * 3
+    assert all(type(clip.sample_rate) is int for clip in clips)
+
+
+@pytest.mark.parametrize(
+    "told", [0, -1, 0.5, float("nan"), float("inf"), [], [8000, 16000], "8000", b"8 kHz", True]
+)
+def test_a_rate_that_is_none_is_refused_as_the_pack_is_opened_unless_another_is_asked_for(
+    told: Any, tmp_path: Path
+) -> None:
+    place = pack(tmp_path / "a.h5", samples=10, rate=told)
+    with pytest.raises(DataError, match=r"a\.h5 attribute sample_rate.*expected a whole number of Hz, found"):
+        open_clip_source(str(tmp_path))
+    (reader,) = open_clip_source(str(tmp_path), sample_rate=8000).readers
+    assert [clip.sample_rate for clip in reader() if isinstance(clip, ClipAudio)] == [8000] * 3
+    with pytest.raises(DataError, match="attribute sample_rate"):
+        list(Hdf5Reader(place)())
 
 
 def test_samples_of_another_type_are_refused(tmp_path: Path) -> None:

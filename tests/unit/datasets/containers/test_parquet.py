@@ -21,11 +21,11 @@ def test_columns_can_be_named_and_missing_ones_are(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"ytid": ["c"], "sound": [encoded(tone(300))]}), path)
     with pytest.raises(DataError, match=r"audio.*ytid, sound"):
-        list(open_clip_source(str(path)).readers[0]())
+        open_clip_source(str(path))
     with pytest.raises(DataError, match="ids"):
-        list(open_clip_source(str(path), columns=ParquetColumns(audio="sound")).readers[0]())
+        open_clip_source(str(path), columns=ParquetColumns(audio="sound"))
     with pytest.raises(DataError, match="bytes"):
-        list(open_clip_source(str(path), columns=ParquetColumns(clip_id="ytid", audio="ytid")).readers[0]())
+        open_clip_source(str(path), columns=ParquetColumns(clip_id="ytid", audio="ytid"))
     (clip,) = open_clip_source(str(path), columns=ParquetColumns(clip_id="ytid", audio="sound")).readers[0]()
     assert clip.name == "c"
     assert clip.data == encoded(tone(300))
@@ -66,3 +66,10 @@ def test_a_broken_footer_has_one_reader_that_says_so(tmp_path: Path) -> None:
     assert count_row_groups(place) == 1
     (broken,) = ParquetReader(place)()
     assert broken.location == str(place)
+
+
+def test_a_file_without_audio_among_others_is_named_before_any_is_read(tones: Tones, tmp_path: Path) -> None:
+    as_parquet(tones, str(tmp_path))
+    pq.write_table(pa.table({"ytid": ["c"], "label": ["x"]}), tmp_path / "words.parquet")
+    with pytest.raises(DataError, match=r"words\.parquet.*audio.*ytid, label"):
+        open_clip_source(str(tmp_path))

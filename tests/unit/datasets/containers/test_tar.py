@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -69,3 +73,66 @@ def test_a_member_larger_than_a_clip_can_be_is_told_and_passed_over(
     assert isinstance(large, BrokenContainer)
     assert "6 bytes" in large.reason
     assert isinstance(small, ClipAudio)
+
+
+def reader_of(path: Path, content: bytes) -> TarReader:
+    path.write_bytes(content)
+    return TarReader(Store(path, None, DataError))
+
+
+_PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "a.tar.gz": gzip.compress,
+    "a.tar.bz2": bz2.compress,
+    "a.tar.xz": lzma.compress,
+    "a.tar": lambda data: data,
+}
+
+
+@pytest.mark.parametrize("pack", _PACKERS.values(), ids=_PACKERS)
+@pytest.mark.parametrize("name", _PACKERS)
+def test_a_compressed_archive_is_read_whatever_it_is_called(
+    tmp_path: Path, tones: Tones, pack: Callable[[bytes], bytes], name: str
+) -> None:
+    reader = reader_of(tmp_path / name, pack(tar_bytes(tones)))
+    names = [place.name for place in reader.places() if isinstance(place, ClipPlace)]
+    assert names == [clip.name for clip in reader() if isinstance(clip, ClipAudio)] == sorted(tones)
+
+
+@pytest.mark.parametrize("name", ["a.tar.gz", "a.tar.bz2", "a.tar.xz"])
+def test_an_archive_compressed_in_pieces_is_read_to_its_end(tmp_path: Path, tones: Tones, name: str) -> None:
+    data = tar_bytes(tones)
+    pieces = [data[at : at + 5000] for at in range(0, len(data), 5000)]
+    assert len(pieces) > 2
+    reader = reader_of(tmp_path / name, b"".join(map(_PACKERS[name], pieces)))
+    assert [type(clip) for clip in reader()] == [ClipAudio] * len(tones)
+    assert [type(place) for place in reader.places()] == [ClipPlace] * len(tones)
+
+
+def test_a_compressed_archive_with_a_wrong_checksum_is_broken(tmp_path: Path, tones: Tones) -> None:
+    packed = bytearray(gzip.compress(tar_bytes(tones)))
+    packed[-8] ^= 1  # the checksum, behind all that the archive holds
+    reader = reader_of(tmp_path / "a.tar.gz", bytes(packed))
+    for items in (list(reader.places()), list(reader())):
+        assert isinstance(items[-1], BrokenContainer)
+        assert "CRC" in items[-1].reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"), [(tarfile.LNKTYPE, "--hard-dereference"), (tarfile.SYMTYPE, "--dereference")]
+)
+def test_a_link_to_a_clip_says_how_to_pack_it(tmp_path: Path, kind: bytes, how: str) -> None:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        member = tarfile.TarInfo("a.wav")
+        member.size = 3
+        archive.addfile(member, io.BytesIO(b"abc"))
+        for name in ("b.wav", "b.txt"):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = kind, "a.wav"
+            archive.addfile(link)
+    reader = reader_of(tmp_path / "a.tar", file.getvalue())
+    told = BrokenContainer(f"{tmp_path}/a.tar#b", f"a link to a.wav; pack with tar {how}")
+    assert list(reader.places())[1:] == list(reader())[1:] == [told]
+    assert [clip.name for clip in reader(wanted=lambda name: name == "a") if isinstance(clip, ClipAudio)] == [
+        "a"
+    ]

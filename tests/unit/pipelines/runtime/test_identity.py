@@ -173,7 +173,7 @@ def test_another_last_bit_goes_on_and_says_so_once(request_here, caplog):
     del record["last_bit_version"]
     (request_here.output_store / "run.json").put(json.dumps(record).encode())
     assert open_run(request_here, identity_of(request_here))[1]
-    assert "going on with samples of version 4 instead of 1: samples may differ slightly" in caplog.text
+    assert "going on with samples of version 5 instead of 1: samples may differ slightly" in caplog.text
     caplog.clear()
     assert open_run(request_here, identity_of(request_here))[1]
     assert not caplog.records
