@@ -119,7 +119,7 @@ def show_result(result: EvaluationResult) -> None:
     """Print a table of the systems, and what is to be known of it."""
     from uss_ray.cli.display import say, show_table
     from uss_ray.evaluation.measures import OF_TAGS
-    from uss_ray.evaluation.tagging import TAGS
+    from uss_ray.evaluation.rows import TAGS
 
     main, sdri = result.main_score, "sdri"
     measures = [

@@ -16,11 +16,8 @@ from uss_ray.datasets.segments import stream_segments
 from uss_ray.errors import ConfigError, DataError
 from uss_ray.evaluation.averages import class_median_mean, plain_mean
 from uss_ray.evaluation.benchmarks.mini import EVENTS
-from uss_ray.evaluation.queries import RANDOM_CLASS
 from uss_ray.evaluation.result import EvaluationResult, by_system, values_of
-from uss_ray.evaluation.run import ScoreRow
-from uss_ray.evaluation.systems import BASELINE_NAMES
-from uss_ray.evaluation.tagging import TAGS
+from uss_ray.evaluation.rows import BASELINE_NAMES, RANDOM_CLASS, TAGS, ScoreRow
 from uss_ray.models.protocols import known_classes
 from uss_ray.models.registry import describe_network
 from uss_ray.ontology.known import KnownNodes

@@ -18,8 +18,8 @@ from uss_ray.evaluation.averages import (
 )
 from uss_ray.evaluation.measures import LESS_IS_BETTER, OF_SCENES, OF_TAGS
 from uss_ray.evaluation.result import EvaluationResult, by_system, values_of
-from uss_ray.evaluation.run import ScoreRow
-from uss_ray.evaluation.tagging import TAGS, score_tags
+from uss_ray.evaluation.rows import TAGS, ScoreRow
+from uss_ray.evaluation.tag_scores import score_tags
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,11 +12,8 @@ from markupsafe import Markup
 from uss_ray.evaluation.averages import Average
 from uss_ray.evaluation.heard import HeardSound
 from uss_ray.evaluation.measures import OF_SCENES
-from uss_ray.evaluation.queries import RANDOM_CLASS
 from uss_ray.evaluation.result import Condition, EvaluationResult, MeasureResult, SystemResult, by_system
-from uss_ray.evaluation.run import ScoreRow
-from uss_ray.evaluation.systems import BASELINE_NAMES
-from uss_ray.evaluation.tagging import TAGS
+from uss_ray.evaluation.rows import BASELINE_NAMES, RANDOM_CLASS, TAGS, ScoreRow
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.results.report.player import player_html
 from uss_ray.results.report.template import template

@@ -114,9 +114,6 @@ BASELINES: Final = (
     Baseline("ideal-ratio-mask", lambda mixture, target: _masked(mixture, target, power=1)),
     Baseline("wiener-mask", lambda mixture, target: _masked(mixture, target, power=2)),
 )
-CONSTANT: Final = "constant"
-"""What tags every clip alike: what chance scores."""
-BASELINE_NAMES: Final = frozenset((*(baseline.name for baseline in BASELINES), CONSTANT))
 
 
 class EngineSystem(System):

@@ -12,7 +12,7 @@ from tests.unit.evaluation.test_result import result_of, row
 from uss_ray.cli.evaluate_run import figure, show_result
 from uss_ray.evaluation.averages import Average
 from uss_ray.evaluation.report import Run, report_html, report_markdown
-from uss_ray.evaluation.tagging import TAGS
+from uss_ray.evaluation.rows import TAGS
 from uss_ray.ontology.vocabulary import Vocabulary
 
 

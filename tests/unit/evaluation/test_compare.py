@@ -8,8 +8,7 @@ import pytest
 from tests.unit.evaluation.test_result import result_of, row
 from uss_ray.errors import DataError
 from uss_ray.evaluation.compare import compare_runs
-from uss_ray.evaluation.run import ScoreRow
-from uss_ray.evaluation.tagging import TAGS
+from uss_ray.evaluation.rows import TAGS, ScoreRow
 
 ROWS = [row(f"{label}/{number}", float(number)) for label in "ab" for number in range(20)]
 

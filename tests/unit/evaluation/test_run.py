@@ -16,15 +16,9 @@ from uss_ray.evaluation.items import EvaluationList
 from uss_ray.evaluation.measures import Truth, score
 from uss_ray.evaluation.request import EvaluationRequest
 from uss_ray.evaluation.result import by_system, make_result, summarise_system
-from uss_ray.evaluation.run import (
-    TIME_COUNTS,
-    Evaluator,
-    ScoreRow,
-    chunk_name,
-    open_list,
-    rows_from_parquet,
-    rows_to_parquet,
-)
+from uss_ray.evaluation.rows import ScoreRow, chunk_name, rows_from_parquet, rows_to_parquet
+from uss_ray.evaluation.run import Evaluator, open_list
+from uss_ray.evaluation.scene_rows import TIME_COUNTS
 from uss_ray.evaluation.sounds import mix
 from uss_ray.models.resunet import BandedResUNet
 from uss_ray.store.store import Store, StoreOptions

@@ -13,8 +13,10 @@ from uss_ray.evaluation.label_metrics import average_precision, d_prime
 from uss_ray.evaluation.report import Run, report_markdown
 from uss_ray.evaluation.request import EvaluationRequest
 from uss_ray.evaluation.result import EvaluationResult, make_result
-from uss_ray.evaluation.run import Evaluator, ScoreRow, open_list, rows_from_parquet, rows_to_parquet
-from uss_ray.evaluation.tagging import _spans, score_tags
+from uss_ray.evaluation.rows import ScoreRow, rows_from_parquet, rows_to_parquet
+from uss_ray.evaluation.run import Evaluator, open_list
+from uss_ray.evaluation.tag_scores import score_tags
+from uss_ray.evaluation.tagging import _spans
 from uss_ray.ontology.vocabulary import Vocabulary
 
 
