@@ -303,7 +303,7 @@ def _scenes(result: EvaluationResult) -> dict[str, Any]:
                 "query": one.query,
                 "labels": one.labels,
                 "false_share": one.labels and one.labels.precision is not None and 1 - one.labels.precision,
-                "ca_sdri": one.measures["ca_sdri"].mean if "ca_sdri" in one.measures else None,
+                "ca_sdri": one.measures["ca_sdri"].headline("ca_sdri") if "ca_sdri" in one.measures else None,
                 "written_sdri": one.level and one.level.written_sdri,
             }
             for one in found

@@ -16,7 +16,7 @@ from uss_ray.evaluation.averages import (
     paired_difference,
     plain_mean,
 )
-from uss_ray.evaluation.measures import LESS_IS_BETTER, OF_SCENES, OF_TAGS
+from uss_ray.evaluation.measures import LESS_IS_BETTER, OF_TAGS, is_by_class
 from uss_ray.evaluation.result import EvaluationResult, by_system, values_of
 from uss_ray.evaluation.rows import TAGS, ScoreRow
 from uss_ray.evaluation.tag_scores import score_tags
@@ -95,11 +95,11 @@ def compare_runs(
         pairs = [(row, theirs[target]) for target, row in own.items() if target in theirs]
         if pairs:
             mine, yours = (values_of((pair[place] for pair in pairs), measure) for place in (0, 1))
-            is_mean = measure in OF_SCENES  # as the challenges have it
+            by_class = is_by_class(measure)
             averages = [
-                plain_mean([value for values in scores.values() for value in values])
-                if is_mean
-                else class_median_mean(scores)
+                class_median_mean(scores)
+                if by_class
+                else plain_mean([value for values in scores.values() for value in values])
                 for scores in (mine, yours)
             ]
             found.append(
@@ -108,7 +108,7 @@ def compare_runs(
                     query=key[1],
                     one=averages[0],
                     other=averages[1],
-                    difference=paired_difference(mine, yours, statistic=np.mean if is_mean else median),
+                    difference=paired_difference(mine, yours, statistic=median if by_class else np.mean),
                     only_one=len(own) - len(pairs),
                     only_other=len(theirs) - len(pairs),
                     is_less_better=measure in LESS_IS_BETTER,

@@ -18,7 +18,7 @@ from uss_ray.errors import DataError
 from uss_ray.evaluation.averages import Average, class_median_mean, plain_mean
 from uss_ray.evaluation.benchmarks.benchmark import Card
 from uss_ray.evaluation.label_metrics import average_precision, d_prime, f1, label_accuracies
-from uss_ray.evaluation.measures import MEASURES
+from uss_ray.evaluation.measures import MEASURES, is_by_class
 from uss_ray.evaluation.request import EvaluationRequest
 from uss_ray.evaluation.rows import EVENTS, LEVEL, RANDOM_CLASS, TAGS, ScoreRow
 from uss_ray.evaluation.tag_scores import score_tags
@@ -50,6 +50,10 @@ class MeasureResult(Settings):
     undefined: int = Field(
         description="Targets, of tags classes, for which it is not defined; they are in no average."
     )
+
+    def headline(self, name: str) -> Average:
+        """Give the average that a measure of this name is told by."""
+        return self.class_median_mean if is_by_class(name) else self.mean
 
     @property
     def left_out(self) -> str:
