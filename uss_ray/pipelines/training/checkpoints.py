@@ -14,7 +14,7 @@ import hashlib
 import io
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -208,10 +208,10 @@ def read_checkpoint(
     return facts, state
 
 
-def remove_old_checkpoints(run: Store, *, keep: int, also: int | None = None) -> None:
-    """Leave the newest checkpoints, and that of one step; what says that one is whole goes first."""
+def remove_old_checkpoints(run: Store, *, keep: int, also: Collection[int] = ()) -> None:
+    """Leave the newest checkpoints, and those of some steps; what says that one is whole goes first."""
     for place in find_checkpoints(run)[:-keep]:
-        if also is not None and place.name == checkpoint_name(also):
+        if step_of(place) in also:
             continue
         for name in (_FACTS_NAME, _MODEL, _EMA, _OPTIMISER):
             (place / name).remove()

@@ -38,7 +38,7 @@ from uss_ray.pipelines.training.checkpoints import (
 )
 from uss_ray.pipelines.training.curve import draw_curve
 from uss_ray.pipelines.training.request import SETTINGS_NAME
-from uss_ray.pipelines.training.scores import comparable, measured_on, score_name
+from uss_ray.pipelines.training.scores import alike, comparable, measured_on, score_name
 from uss_ray.store.store import Store
 from uss_ray.training.fit import TrainingState
 from uss_ray.version import VERSION
@@ -248,11 +248,14 @@ class RunFolder:
         return state
 
     def save(self, state: TrainingState, *, keep: int) -> None:
-        """Write a checkpoint and the metrics, and remove the oldest ones."""
+        """Write a checkpoint and the metrics, and remove the oldest ones, but for the best on each list."""
         save_checkpoint(state, run=self.place, identity=self._identity)
         self.flush()
         self._show()
-        remove_old_checkpoints(self.place, keep=keep, also=_best(self._validations))
+        # The best on a list of before is the best again when a run is scored on that again.
+        remove_old_checkpoints(
+            self.place, keep=keep, also={_best(lines) for lines in alike(self._validations)}
+        )
 
     def add_hardware(self, step: int, *, workers: int, kind: str) -> None:
         """Tell what the run is done on and with from a step on; warn where it is not what it was done with before."""
@@ -290,15 +293,14 @@ def best_validated(run: Store) -> int:
     DataError
         If there is none.
     """
-    step = _best(read_lines(run / VALIDATIONS_NAME))
-    if step is None:
+    lines = read_lines(run / VALIDATIONS_NAME)
+    if not lines:
         raise DataError(f"training run {run}", expected="a validation", found="none")
-    return step
+    return _best(comparable(lines))
 
 
-def _best(validations: Sequence[Mapping[str, Any]]) -> int | None:
-    best = max(comparable(validations), key=lambda line: (line[score_name(line)], line["step"]), default=None)
-    return None if best is None else int(best["step"])
+def _best(validations: Sequence[Mapping[str, Any]]) -> int:
+    return int(max(validations, key=lambda line: (line[score_name(line)], line["step"]))["step"])
 
 
 def told_at(run: Store, step: int) -> dict[str, Any]:
