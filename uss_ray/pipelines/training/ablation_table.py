@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from uss_ray.pipelines.training.ablation_request import BASE_ARM
 
-# Two-sided 95 % points of Student's t for 1, 2, … degrees of freedom; beyond, the normal distribution is near enough.
+# Two-sided 95 % points of Student's t for 1, 2, … degrees of freedom; beyond, its expansion about that of the normal
+# distribution is right to four digits.
 _T = (
     12.706,
     4.303,
@@ -29,7 +30,7 @@ _T = (
     2.145,
     2.131,
 )
-_NORMAL = 1.96
+_NORMAL = 1.959964
 
 
 class RunOutcome(BaseModel):
@@ -103,8 +104,14 @@ def mean_and_interval(values: Sequence[float]) -> tuple[float | None, float | No
     if count == 1:
         return mean, None
     deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1))
-    quantile = _T[count - 2] if count - 2 < len(_T) else _NORMAL
-    return mean, quantile * deviation / math.sqrt(count)
+    return mean, _quantile(count - 1) * deviation / math.sqrt(count)
+
+
+def _quantile(freedom: int) -> float:
+    if freedom <= len(_T):
+        return _T[freedom - 1]
+    z = _NORMAL
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
 
 
 def to_json(summaries: Sequence[ArmSummary], outcomes: Sequence[RunOutcome]) -> str:

@@ -25,7 +25,7 @@ def run(arm: str, seed: int, sdri_db: float | None) -> RunOutcome:
     )
 
 
-@pytest.mark.parametrize("count", [2, 3, 5, 16])
+@pytest.mark.parametrize("count", [2, 3, 5, 16, 17, 20, 100])
 def test_the_interval_is_that_of_students_t(count: int) -> None:
     from scipy import stats
 
