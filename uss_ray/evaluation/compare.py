@@ -18,7 +18,7 @@ from uss_ray.evaluation.averages import (
 )
 from uss_ray.evaluation.measures import LESS_IS_BETTER, OF_TAGS, is_by_class
 from uss_ray.evaluation.result import EvaluationResult, by_system, values_of
-from uss_ray.evaluation.rows import TAGS, ScoreRow
+from uss_ray.evaluation.rows import RANDOM_CLASS, TAGS, ScoreRow
 from uss_ray.evaluation.tag_scores import score_tags
 
 
@@ -36,8 +36,9 @@ class Comparison:
     only_one, only_other : int
         Targets that the other run, or the one, has no such score of; in none of the averages. Of tags: classes, also
         such as both know and one alone has a figure of.
-    is_less_better : bool, default=False
-        Of shares of energy in what is wrong.
+    is_less_better : bool or None, default=False
+        Of shares of energy in what is wrong, and of the level of what is not there; None: neither more nor less is, as
+        of the level of a target.
     """
 
     system: str
@@ -47,7 +48,7 @@ class Comparison:
     difference: Average
     only_one: int
     only_other: int
-    is_less_better: bool = False
+    is_less_better: bool | None = False
 
     @property
     def verdict(self) -> str:
@@ -55,6 +56,8 @@ class Comparison:
         low, high = self.difference.low, self.difference.high
         if low is None or high is None or low <= 0 <= high:
             return "undecided"
+        if self.is_less_better is None:
+            return "different"
         return "better" if (low > 0) != self.is_less_better else "worse"
 
 
@@ -111,13 +114,19 @@ def compare_runs(
                     difference=paired_difference(mine, yours, statistic=median if by_class else np.mean),
                     only_one=len(own) - len(pairs),
                     only_other=len(theirs) - len(pairs),
-                    is_less_better=measure in LESS_IS_BETTER,
+                    is_less_better=_is_less_better(measure, query=key[1]),
                 )
             )
     if not found:
         raise DataError("runs", expected=f"a system with {measure} in both", found="none")
     order = list(first)
     return sorted(found, key=lambda comparison: order.index((comparison.system, comparison.query)))
+
+
+def _is_less_better(measure: str, *, query: str) -> bool | None:
+    if measure == "level":
+        return True if query == RANDOM_CLASS else None
+    return measure in LESS_IS_BETTER
 
 
 def _compare_tags(
