@@ -16,8 +16,8 @@ import numpy as np
 from uss_ray.anchors.anchor import Anchor
 from uss_ray.datasets.clips import LoadedClips
 from uss_ray.errors import DataError
-from uss_ray.evaluation.pairs import Event, read_events
-from uss_ray.evaluation.protocol import read_split
+from uss_ray.evaluation.pairs import Event
+from uss_ray.evaluation.protocol import read_split, read_true_events
 from uss_ray.mining.detect import AnchorDetector
 from uss_ray.mining.detection import Detection
 from uss_ray.mining.miner import AnchorMiner
@@ -212,7 +212,7 @@ def evaluate_mining(
     weights.check_classes(vocabulary.classes.ids)
     records = read_split(data, split=split, vocabulary=vocabulary)
     events: dict[str, list[Event]] = {}
-    for event in read_events(data / "metadata" / "strong_labels.tsv", split=split):
+    for event in read_true_events(data, split=split, vocabulary=vocabulary):
         events.setdefault(event.clip_id, []).append(event)
     store = LoadedClips.load(
         records,
