@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from uss_ray.arrow import parquet_of, schema_of
 from uss_ray.config import canonical_json
 from uss_ray.errors import DataError
+from uss_ray.parsing import read_object
 from uss_ray.store.store import Location, Store
 
 Protocol = Literal["published", "strict"]
@@ -207,9 +208,13 @@ def read_list(location: Location | Store) -> EvaluationList:
     told = (table.schema.metadata or {}).get(_HEADER)
     if told is None or set(table.schema.names) != set(schema_of(Item).names):
         raise DataError(str(place), expected="an evaluation list in Parquet", found="another table")
-    header = json.loads(told)
-    sha256 = header.pop("sha256")
-    listed = EvaluationList(**header, items=tuple(_item(row) for row in table.to_pylist()))
+    expected = "the header of an evaluation list"
+    header = read_object(told, item=str(place), expected=expected)
+    try:
+        sha256 = str(header.pop("sha256"))
+        listed = EvaluationList(**header, items=tuple(_item(row) for row in table.to_pylist()))
+    except (KeyError, TypeError) as error:
+        raise DataError(str(place), expected=expected, found=str(error)) from error
     if listed.sha256 != sha256:
         raise DataError(str(place), expected=f"a list with sha256 {sha256[:12]}", found=listed.sha256[:12])
     return listed

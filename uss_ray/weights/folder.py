@@ -36,7 +36,7 @@ from uss_ray.models.specifications import (
     Specifications,
 )
 from uss_ray.models.tagging import AudioTagger
-from uss_ray.parsing import read_json
+from uss_ray.parsing import read_object
 from uss_ray.store.fetch import file_sha256
 from uss_ray.weights import CARD_NAME, CONFIG_NAME
 from uss_ray.weights.known import readable
@@ -513,13 +513,7 @@ def _read_config(root: Path) -> tuple[FolderConfig, str]:
 
 
 def _parse(item: str, raw: bytes) -> dict[str, Any]:
-    try:
-        values = read_json(raw)
-    except ValueError as error:
-        raise WeightsError(item, expected="JSON", found=str(error)) from error
-    if not isinstance(values, dict):
-        raise WeightsError(item, expected="a JSON object", found=type(values).__name__)
-    return values
+    return read_object(raw, item=item, error=WeightsError)
 
 
 def _read_checked(path: Path, sha256: str) -> dict[str, Tensor]:
