@@ -89,7 +89,6 @@ class PackedAnchors:
         self._lock = threading.Lock()
         self._fetching: dict[tuple[int, int], Future[pa.Table]] = {}
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="anchors")
-        self.fetched_groups = 0
 
     @cached_property
     def catalogue(self) -> AnchorCatalogue:
@@ -223,7 +222,6 @@ class PackedAnchors:
                 self._fetching.pop(key, None)
             raise
         with self._lock:  # at once, or another thread would fetch it again, and what is held be counted twice
-            self.fetched_groups += 1
             self._groups[key] = table
             self._held += table.nbytes
             while self._held > self._cache_bytes and len(self._groups) > 1:
