@@ -30,7 +30,7 @@ from uss_ray.anchors.packed import (
     shard_place,
 )
 from uss_ray.anchors.schema import AUDIO_COLUMN
-from uss_ray.arrow import parquet_of
+from uss_ray.arrow import parquet_of, table_of
 from uss_ray.audio.pcm import to_float
 from uss_ray.errors import DataError
 from uss_ray.store.store import Location, Store
@@ -252,11 +252,7 @@ class PackedAnchors:
 
 
 def _read_table(place: Store) -> pa.Table:
-    content = io.BytesIO(place.read())
-    with parquet_of(str(place)):
-        table = pq.read_table(content, use_threads=False)
-        table.validate(full=True)
-    return table
+    return table_of(place.read(), str(place))
 
 
 def _read_group(shard: Store, footer: pq.FileMetaData, number: int) -> pa.Table:
