@@ -53,16 +53,15 @@ def class_median_mean(values: Mapping[str, Sequence[float]], *, draws: int = _DR
     return _average([np.asarray(own)[None] for _, own in sorted(values.items()) if len(own)], median, draws)
 
 
-def plain_mean(values: Sequence[float], *, draws: int = _DRAWS) -> Average:
+def plain_mean(values: Sequence[float]) -> Average:
     """Give the mean over items.
 
     Parameters
     ----------
     values : sequence of float
         Finite.
-    draws : int, default=1000
     """
-    return _average([np.asarray(values)[None]] if len(values) else [], np.mean, draws)
+    return _average([np.asarray(values)[None]] if len(values) else [], np.mean, _DRAWS)
 
 
 def paired_difference(

@@ -8,6 +8,7 @@ from pathlib import Path
 from uss_ray.datasets.segments import ClipRecord, read_segments
 from uss_ray.errors import DataError
 from uss_ray.evaluation.pairs import (
+    PAIR_SECONDS,
     Candidate,
     EvaluationPair,
     Event,
@@ -119,11 +120,10 @@ def write_list(
     output: Path,
     *,
     vocabulary: Vocabulary | None = None,
-    segment_seconds: float = 2.0,
     seed: int = 0,
 ) -> int:
     """Write the two-source list of a data set as CSV and return the number of its pairs."""
     vocabulary = vocabulary or Vocabulary.load()
-    drawn = build_pairs(data, vocabulary=vocabulary, segment_seconds=segment_seconds, seed=seed)
+    drawn = build_pairs(data, vocabulary=vocabulary, segment_seconds=PAIR_SECONDS, seed=seed)
     write_pairs(drawn, output)
     return len(drawn)

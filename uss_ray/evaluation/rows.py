@@ -14,7 +14,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from uss_ray.arrow import parquet_of, schema_of
+from uss_ray.arrow import parquet_of, schema_of, table_of
 from uss_ray.errors import DataError
 from uss_ray.store.store import Location, Store
 
@@ -119,7 +119,7 @@ def rows_from_parquet(content: bytes, *, item: str) -> list[ScoreRow]:
                     | {name: dict(record.get(name, ())) for name in _MAPS}
                     | {name: tuple(record[name]) for name in _LISTS}
                 )
-                for record in pq.read_table(io.BytesIO(content)).to_pylist()
+                for record in table_of(content, item, expected=expected).to_pylist()
             ]
     except TypeError as error:
         raise DataError(item, expected=expected, found=repr(error)) from error

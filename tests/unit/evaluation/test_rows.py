@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from uss_ray.errors import DataError
@@ -19,9 +16,3 @@ def test_what_are_no_rows_is_refused() -> None:
 
 def test_baselines_are_known_by_their_names_without_what_they_do() -> None:
     assert {*(baseline.name for baseline in BASELINES), CONSTANT} == BASELINE_NAMES
-
-
-def test_runs_are_read_compared_and_shown_without_torch() -> None:
-    program = "import sys; from uss_ray.evaluation import compare, report; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"

@@ -10,9 +10,9 @@ from typing import ClassVar
 
 from uss_ray.datasets.decode import MODEL_RATE
 from uss_ray.errors import ConfigError, DataError
-from uss_ray.evaluation.benchmarks.benchmark import PAIR_SECONDS, Benchmark, Card, Check, Draw, Files, Sound
+from uss_ray.evaluation.benchmarks.benchmark import Benchmark, Card, Check, Draw, Files, Sound
 from uss_ray.evaluation.items import Item, ItemSource, Role
-from uss_ray.evaluation.pairs import EvaluationPair
+from uss_ray.evaluation.pairs import PAIR_SECONDS, EvaluationPair
 from uss_ray.evaluation.protocol import build_pairs, read_split, read_true_events
 from uss_ray.evaluation.scenes import (
     EDGE_SECONDS,

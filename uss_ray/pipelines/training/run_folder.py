@@ -24,8 +24,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from uss_ray.config import Settings, to_yaml
+from uss_ray.config import Settings, flat_settings, to_yaml
 from uss_ray.errors import ConfigError, DataError, OutputError
+from uss_ray.parsing import read_object
 from uss_ray.pipelines.training.checkpoints import (
     DamagedCheckpointError,
     find_checkpoints,
@@ -145,7 +146,9 @@ class RunFolder:
     def _identity_there(self) -> dict[str, Any] | None:
         place = self.place / IDENTITY_NAME
         if place.exists():
-            return _read_json(place)
+            return read_object(
+                place.raising(DataError).read(), item=str(place), expected="the identity of a run"
+            )
         found = find_checkpoints(self.place)
         return read_facts(found[-1]).identity if found else None
 
@@ -328,11 +331,8 @@ def read_lines(place: Store) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = []
     for number, text in enumerate(place.raising(DataError).read().splitlines(), start=1):
         item, expected = f"{place} line {number}", "a JSON object with a step"
-        try:
-            line = json.loads(text)
-        except ValueError as error:
-            raise DataError(item, expected=expected, found=str(error)) from error
-        if not isinstance(line, dict) or not isinstance(line.get("step"), int):
+        line = read_object(text, item=item, expected=expected)
+        if not isinstance(line.get("step"), int):
             raise DataError(item, expected=expected, found=text.decode(errors="replace")[:_SHOWN])
         lines.append(line)
     return lines
@@ -342,20 +342,10 @@ def _lines(lines: Sequence[Mapping[str, Any]]) -> bytes:
     return "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines).encode()
 
 
-def _read_json(place: Store) -> dict[str, Any]:
-    try:
-        value = json.loads(place.raising(DataError).read())
-    except ValueError as error:
-        raise DataError(str(place), expected="the identity of a run", found=str(error)) from error
-    if not isinstance(value, dict):
-        raise DataError(str(place), expected="the identity of a run", found=type(value).__name__)
-    return value
-
-
 def _differences(
     now: Mapping[str, Any], then: Mapping[str, Any], *, defaults: Collection[str]
 ) -> list[tuple[str, str, str]]:
-    mine, its = dict(_flat(now)), dict(_flat(then))
+    mine, its = flat_settings(now), flat_settings(then)
     unknown_then = {name for name in defaults if not any(part in its for part in _ancestry(name))}
     return [
         (name, str(mine.get(name)), str(its.get(name)))
@@ -368,13 +358,3 @@ def _ancestry(name: str) -> list[str]:
     """Give a name and those that it lies below: a part that was off has no settings that it could lack."""
     parts = name.split(".")
     return [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    flat: list[tuple[str, Any]] = []
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat += _flat(value, f"{prefix}{name}.")
-        else:
-            flat.append((f"{prefix}{name}", value))
-    return flat

@@ -137,9 +137,10 @@ def test_what_is_no_json_is_told(output: Store) -> None:
         (output / "metrics.jsonl").put(f'{{"step": 2, "loss": 1.0}}\n{half}'.encode())
         with pytest.raises(DataError, match=r"metrics\.jsonl line 2: expected a JSON object with a step"):
             read_lines(output / "metrics.jsonl")
-    (output / "identity.json").put(b"[1]")
-    with pytest.raises(DataError, match="expected the identity of a run, found list"):
-        folder_of(output).open(small_recipe())
+    for text, found in ((b"[1]", "list"), (b"[" * 100_000, "Nested too deeply")):
+        (output / "identity.json").put(text)
+        with pytest.raises(DataError, match=f"identity.json: expected the identity of a run, found {found}"):
+            folder_of(output).open(small_recipe())
 
 
 def scored(step: int, sdri_db: float, *, on: str) -> dict[str, object]:
