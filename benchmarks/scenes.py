@@ -21,7 +21,7 @@ from tables import table
 
 from uss_ray.evaluation.items import read_list
 from uss_ray.evaluation.result import SystemResult, by_system, summarise_system
-from uss_ray.evaluation.run import level_rows
+from uss_ray.evaluation.scene_rows import level_rows
 from uss_ray.evaluation.scene_run import separate_levels
 from uss_ray.evaluation.sounds import SoundShelf, mix
 from uss_ray.ontology.vocabulary import Vocabulary

@@ -25,7 +25,7 @@ import numpy as np
 from tables import table
 
 from uss_ray import read_index
-from uss_ray.evaluation.run import ScoreRow, read_rows
+from uss_ray.evaluation.rows import ScoreRow, read_rows
 
 HERE = Path(__file__).parent
 SNR_DB = (-10, -5, 0, 5, 10)

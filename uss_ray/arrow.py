@@ -6,6 +6,7 @@ Owns how Python types become Arrow types, what may be null, and what Arrow raise
 from __future__ import annotations
 
 import dataclasses
+import io
 import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from uss_ray.errors import DataError, UssRayError
 
@@ -124,6 +126,28 @@ def parquet_of(
         if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
             raise
         raise error_type(name, expected=expected, found=first_line(error)) from error
+
+
+def table_of(
+    content: bytes, name: str, *, expected: str = "a Parquet file", error_type: type[UssRayError] = DataError
+) -> pa.Table:
+    """Read a Parquet file whole, and look at all that it says.
+
+    Parameters
+    ----------
+    content : bytes
+    name, expected, error_type
+        See `parquet_of`.
+
+    Raises
+    ------
+    UssRayError
+        If bytes are missing or others than were written.
+    """
+    with parquet_of(name, expected=expected, error_type=error_type):
+        table = pq.read_table(io.BytesIO(content), use_threads=False)
+        table.validate(full=True)
+        return table
 
 
 def first_line(error: Exception) -> str:

@@ -28,7 +28,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from uss_ray.errors import ConfigError, DataError, UssRayError
-from uss_ray.parsing import read_json
+from uss_ray.parsing import read_object
 
 if TYPE_CHECKING:
     from yaml import Node
@@ -251,6 +251,23 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
+def flat_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give settings by their dotted names.
+
+    Examples
+    --------
+    >>> flat_settings({"a": {"b": 1, "c": [2]}, "d": {}})
+    {'a.b': 1, 'a.c': [2]}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name}.{key}": inner for key, inner in flat_settings(value).items()}
+        else:
+            flat[name] = value
+    return flat
+
+
 def load(
     path: str | os.PathLike[str], model: type[Model], *, changes: Mapping[str, Any] | None = None
 ) -> Model:
@@ -303,12 +320,7 @@ def parse_json(
         Of the kind `error`, if it is no JSON (which has no NaN), no object, or not what the model says; the field is
         named.
     """
-    try:
-        values = read_json(text, constant=_no_json)
-    except ValueError as fault:  # also bytes that are no UTF-8
-        raise error(item, expected="JSON", found=" ".join(str(fault).split())) from fault
-    if not isinstance(values, dict):
-        raise error(item, expected="a JSON object", found=type(values).__name__)
+    values = read_object(text, item=item, error=error, constant=_no_json)
     try:
         return model(**values)
     except ConfigError as fault:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from uss_ray.errors import DataError, UssRayError
+
 
 def read_json(text: str | bytes, *, constant: Callable[[str], Any] | None = None) -> Any:
     """Parse JSON.
@@ -30,3 +32,38 @@ def read_json(text: str | bytes, *, constant: Callable[[str], Any] | None = None
         return json.loads(text, parse_constant=constant)
     except RecursionError:
         raise json.JSONDecodeError("Nested too deeply", "", 0) from None
+
+
+def read_object(
+    text: str | bytes,
+    *,
+    item: str,
+    expected: str = "a JSON object",
+    error: type[UssRayError] = DataError,
+    constant: Callable[[str], Any] | None = None,
+) -> dict[str, Any]:
+    """Parse a JSON object.
+
+    Parameters
+    ----------
+    text : str or bytes
+    item : str
+        What an error names.
+    expected : str, default="a JSON object"
+        What an error says that it is to be.
+    error : type of UssRayError, default=DataError
+    constant : callable, optional
+        See `read_json`.
+
+    Raises
+    ------
+    UssRayError
+        Of the kind `error`, if it is no JSON, or JSON of something else.
+    """
+    try:
+        found = read_json(text, constant=constant)
+    except ValueError as fault:  # also bytes that are no UTF-8
+        raise error(item, expected=expected, found=" ".join(str(fault).split())) from fault
+    if not isinstance(found, dict):
+        raise error(item, expected=expected, found=type(found).__name__)
+    return found

@@ -56,7 +56,8 @@ def test_the_torch_free_rooms_load_neither_torch_nor_ray():
         "uss_ray.results.stems.writer", "uss_ray.results.report.recording", "uss_ray.sources.recordings",
         "uss_ray.datasets.clip_sources", "uss_ray.anchors.manifest", "uss_ray.anchors.shards",
         "uss_ray.anchors.stream", "uss_ray.mining.miner", "uss_ray.mining.purity", "uss_ray.mining.settings",
-        "uss_ray.weights.known", "uss_ray.results.index.find",
+        "uss_ray.weights.known", "uss_ray.results.index.find", "uss_ray.evaluation.compare",
+        "uss_ray.evaluation.report",
     )  # fmt: skip
     assert brought(HEAVY, *rooms) == {}
 

@@ -55,6 +55,7 @@ FORBIDDEN: dict[str, dict[str, str]] = {
         "ray uss_ray.training": "a service separates, and knows neither Ray nor how weights are made"
     },
     "service.decoder": {"torch": "the core knows no torch"},
+    "evaluation.result": {"torch": "the core knows no torch"},
     "cli": {"torch ray pyarrow": "the command line loads nothing heavy"},
     "__main__": {"torch ray pyarrow": "the command line loads nothing heavy"},
     "cli.help": {"cli.command": "nothing goes round in circles"},

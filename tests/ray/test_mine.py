@@ -22,7 +22,7 @@ from uss_ray.anchors.schema import ANCHOR_SCHEMA, read_anchors
 from uss_ray.anchors.stream import AnchorShards
 from uss_ray.audio.pcm import to_float, to_int16
 from uss_ray.cli.main import run as command
-from uss_ray.errors import ConfigError, DataError, OutputError, WeightsError
+from uss_ray.errors import DataError, OutputError, WeightsError
 from uss_ray.mining.settings import MiningSettings
 from uss_ray.pipelines.mining.job import mine_archive
 from uss_ray.pipelines.mining.local import mine_in_process
@@ -364,8 +364,3 @@ def test_results_of_other_settings_are_not_mixed_in(request_for, undisturbed, tm
     replaced = mine_archive(request_for(settings=other, overwrite=True), options=options)
     assert replaced.summary.mined == 2
     assert read_manifest(str(tmp_path / "out")).settings["mode"] == "random"
-
-
-def test_a_command_without_audio_is_refused(capsys):
-    assert command(["mine", "a.csv", "b"]) == ConfigError.exit_code
-    assert "SEGMENTS_CSV" in capsys.readouterr().err

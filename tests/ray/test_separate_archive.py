@@ -23,7 +23,7 @@ from tests.odd_files import encoded_media, write_odd_archive
 from uss_ray import separate
 from uss_ray.api.request import Query, request_with
 from uss_ray.cli.main import run
-from uss_ray.errors import OutputError, QueryError, RecordingError, WeightsError
+from uss_ray.errors import OutputError
 from uss_ray.pipelines.archive.job import ArchiveResult, separate_archive
 from uss_ray.pipelines.archive.verify import verify_output
 from uss_ray.pipelines.runtime.options import JobOptions
@@ -323,36 +323,6 @@ def test_the_job_says_when_nothing_could_be_separated(make_recording, tmp_path, 
     (row,) = read_index(tmp_path / "out").to_pylist()
     assert row["status"] == "failed"
     assert "read strictly" in row["reason"]
-
-
-@pytest.mark.parametrize(
-    ("changes", "error"),
-    [
-        ({"weights": "no-such-weights"}, WeightsError),
-        ({"query": Query(classes=("Dgo",))}, QueryError),
-        ({"query": Query(levels=(9,))}, QueryError),
-    ],
-)
-def test_a_wrong_request_stops_the_job_before_it_starts(archive, request_for, tmp_path, changes, error):
-    with pytest.raises(error):
-        separate_archive(str(archive), request=request_for(**changes))
-    assert not (tmp_path / "out").exists()
-
-
-def test_weights_that_do_not_load_stop_the_job_with_their_own_error(
-    archive, request_for, tiny_weights, tmp_path
-):
-    broken = tmp_path / "broken"
-    shutil.copytree(tiny_weights, broken)
-    (broken / "tagger.safetensors").write_bytes(b"")
-    with pytest.raises(WeightsError, match=r"tagger\.safetensors"):
-        separate_archive(str(archive), request=request_for(weights=str(broken)))
-
-
-def test_an_archive_without_recordings_is_refused(tmp_path, request_for):
-    (tmp_path / "in").mkdir()
-    with pytest.raises(RecordingError, match="expected recordings"):
-        separate_archive(str(tmp_path / "in"), request=request_for())
 
 
 def test_ids_that_nest_or_repeat_and_recordings_that_change(make_recording, request_for, tmp_path):

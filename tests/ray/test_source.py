@@ -16,7 +16,7 @@ from ray.exceptions import RayError
 
 from uss_ray.errors import DataError
 from uss_ray.pipelines.runtime.context import BLOCK_BYTES
-from uss_ray.pipelines.runtime.source import TableSource, read_tables
+from uss_ray.pipelines.runtime.source import read_tables
 from uss_ray.sources.listing import open_listing
 from uss_ray.sources.recordings import RECORDING_SCHEMA
 
@@ -96,15 +96,6 @@ def test_blocks_are_not_cut_to_slivers(context):
     assert len(sizes) <= 8
 
 
-def test_there_is_one_task_a_reader_or_fewer_when_ray_asks_for_fewer():
-    source = TableSource([CountUp(1000 * part, 1) for part in range(10)], SCHEMA)
-    assert len(source.get_read_tasks(200)) == 10
-    tasks = source.get_read_tasks(3)
-    assert len(tasks) == 3
-    numbers = [table["number"][0].as_py() for task in tasks for table in task()]
-    assert sorted(numbers) == [1000 * part for part in range(10)]
-
-
 def test_nothing_is_read_to_plan(context, tmp_path):
     @dataclass(frozen=True)
     class Telling:
@@ -131,11 +122,6 @@ def test_a_reader_of_other_columns_is_an_error(context):
 def test_a_reader_that_fails_ends_the_job_with_its_reason(context):
     with pytest.raises(RayError, match="line 2: expected a number"):
         read_tables([CountUp(0, 1), Broken()], schema=SCHEMA).materialize()
-
-
-def test_a_source_without_readers_is_refused():
-    with pytest.raises(DataError, match="at least one reader"):
-        TableSource([], SCHEMA)
 
 
 def test_a_listing_becomes_rows(context, tmp_path):

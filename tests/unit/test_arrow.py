@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from uss_ray.arrow import first_line, parquet_of, schema_of, struct_of
+from uss_ray.arrow import first_line, parquet_of, schema_of, struct_of, table_of
 from uss_ray.errors import DataError, OutputError
 
 
@@ -125,6 +126,20 @@ def test_what_is_wrong_with_the_store_stays(fault: OSError) -> None:
     assert caught.value is fault
     with pytest.raises(DataError), parquet_of("a.parquet"):
         raise DataError("a", expected="b", found="c")
+
+
+def test_a_file_is_read_whole_or_named() -> None:
+    def parquet(table: pa.Table) -> bytes:
+        buffer = pa.BufferOutputStream()
+        pq.write_table(table, buffer)
+        return buffer.getvalue().to_pybytes()
+
+    table = pa.table({"a": ["one"]})
+    assert table_of(parquet(table), "a.parquet") == table
+    no_text = pa.StringArray.from_buffers(1, pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff"))
+    for content in (b"no", parquet(pa.table({"a": no_text}))):
+        with pytest.raises(OutputError, match=r"a\.parquet: expected a shard"):
+            table_of(content, "a.parquet", expected="a shard", error_type=OutputError)
 
 
 def test_an_error_without_words_is_called_by_its_kind() -> None:

@@ -204,9 +204,9 @@ def test_strict_json_becomes_a_model() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "a.json: expected JSON"),
-        (b"\xff", "a.json: expected JSON"),
-        ('{"name": NaN}', "a.json: expected JSON, found NaN, which is no JSON"),
+        ("{", "a.json: expected a JSON object"),
+        (b"\xff", "a.json: expected a JSON object"),
+        ('{"name": NaN}', "a.json: expected a JSON object, found NaN, which is no JSON"),
         ("[1, 2]", "a.json: expected a JSON object, found list"),
         ("{}", "a.json, name: expected a value, found none"),
         ('{"name": "a", "spans": [[0.0, "x"]]}', r"a.json, spans.0.1: expected .*number.*, found 'x'"),

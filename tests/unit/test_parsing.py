@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from uss_ray.errors import UssRayError
+from uss_ray.errors import UssRayError, WeightsError
 from uss_ray.ontology.graph import Ontology
-from uss_ray.parsing import read_json
+from uss_ray.parsing import read_json, read_object
 from uss_ray.results.corrections import read_corrections
 from uss_ray.sources.listing import list_recordings
 from uss_ray.weights.folder import listed_files
@@ -23,6 +23,13 @@ def test_what_is_no_json_is_one_kind_of_fault(text):
 def test_bytes_that_are_no_text_are_a_value_error():
     with pytest.raises(ValueError, match="utf-8"):
         read_json(b'"\xff"')
+
+
+@pytest.mark.parametrize("text", ["{", b"\xff", DEEP, "[1]"])
+def test_what_is_no_object_is_told_by_its_name(text):
+    with pytest.raises(WeightsError, match=r"a\.json: expected the facts, found "):
+        read_object(text, item="a.json", expected="the facts", error=WeightsError)
+    assert read_object('{"a": 1}', item="a.json") == {"a": 1}
 
 
 @pytest.fixture

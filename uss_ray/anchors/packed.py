@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -30,7 +29,7 @@ from uss_ray.anchors.catalogue import CATALOGUE_SCHEMA, RECORDING_FIELD
 from uss_ray.anchors.pack_plan import PackedShardPlan
 from uss_ray.anchors.schema import ANCHOR_SCHEMA, AUDIO_COLUMN
 from uss_ray.anchors.stream import AnchorShards
-from uss_ray.arrow import first_line, parquet_of
+from uss_ray.arrow import first_line, parquet_of, table_of
 from uss_ray.errors import DataError, OutputError
 from uss_ray.store.store import Store
 
@@ -384,11 +383,10 @@ def _write_part(
 
 
 def _read_part(place: Store) -> _Part:
-    content, expected = io.BytesIO(place.raising(DataError).read()), "the catalogue of a packed shard"
+    expected = "the catalogue of a packed shard"
+    table = table_of(place.raising(DataError).read(), str(place), expected=expected)
     try:
         with parquet_of(str(place), expected=expected):
-            table = pq.read_table(content, use_threads=False)
-            table.validate(full=True)
             return _Part(table, _PartFacts.model_validate_json((table.schema.metadata or {})[_FACTS_KEY]))
     except ValidationError as error:
         raise DataError(str(place), expected=expected, found=first_line(error)) from error

@@ -30,7 +30,7 @@ from uss_ray.anchors.packed import (
     shard_place,
 )
 from uss_ray.anchors.schema import AUDIO_COLUMN
-from uss_ray.arrow import parquet_of
+from uss_ray.arrow import parquet_of, table_of
 from uss_ray.audio.pcm import to_float
 from uss_ray.errors import DataError
 from uss_ray.store.store import Location, Store
@@ -89,7 +89,6 @@ class PackedAnchors:
         self._lock = threading.Lock()
         self._fetching: dict[tuple[int, int], Future[pa.Table]] = {}
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="anchors")
-        self.fetched_groups = 0
 
     @cached_property
     def catalogue(self) -> AnchorCatalogue:
@@ -223,7 +222,6 @@ class PackedAnchors:
                 self._fetching.pop(key, None)
             raise
         with self._lock:  # at once, or another thread would fetch it again, and what is held be counted twice
-            self.fetched_groups += 1
             self._groups[key] = table
             self._held += table.nbytes
             while self._held > self._cache_bytes and len(self._groups) > 1:
@@ -254,11 +252,7 @@ class PackedAnchors:
 
 
 def _read_table(place: Store) -> pa.Table:
-    content = io.BytesIO(place.read())
-    with parquet_of(str(place)):
-        table = pq.read_table(content, use_threads=False)
-        table.validate(full=True)
-    return table
+    return table_of(place.read(), str(place))
 
 
 def _read_group(shard: Store, footer: pq.FileMetaData, number: int) -> pa.Table:

@@ -43,9 +43,7 @@ class ShardFacts(BaseModel):
     counts: dict[int, int] = Field(description="Anchors of each class index.")
 
 
-def write_anchor_shard(
-    rows: Iterable[Anchor], place: Location | Store, *, name: str | None = None
-) -> ShardFacts:
+def write_anchor_shard(rows: Iterable[Anchor], place: Location | Store) -> ShardFacts:
     """Write one shard; it is there completely or not at all.
 
     Parameters
@@ -54,12 +52,11 @@ def write_anchor_shard(
         In any order, also none: the same anchors give the same bytes.
     place : Store, str or path
         Final name.
-    name : str, optional
-        Name for the manifest; default: the last two parts of `place`.
 
     Returns
     -------
     ShardFacts
+        Named by the last two parts of `place`.
 
     Raises
     ------
@@ -83,7 +80,7 @@ def write_anchor_shard(
             ) from error
         Store.of(place).put(local)
         return ShardFacts(
-            name=name or "/".join(parts[-2:]),
+            name="/".join(parts[-2:]),
             rows=len(anchors),
             bytes=local.stat().st_size,
             sha256=data.hexdigest(),

@@ -15,6 +15,8 @@ from uss_ray.pipelines.training.ablation_request import AblationOptions, Ablatio
 class Ablate(Settings):
     """Train BASE and each overlay over it with some seeds, score them on one list, and write a table of the means.
 
+    An arm that is scored on another list, or on segments of another length, is told without a difference to the base.
+
     The same command goes on: runs that are finished are not run again, others from their last checkpoint.
     """
 
@@ -38,7 +40,7 @@ def run(arguments: Sequence[str]) -> int:
     from uss_ray.cli.display import say, show_table
     from uss_ray.pipelines.runtime.stopping import stop_on_signals
     from uss_ray.pipelines.training.ablation import TABLE_NAME, ablate
-    from uss_ray.pipelines.training.ablation_table import COLUMNS, RunOutcome, rows_of
+    from uss_ray.pipelines.training.ablation_table import COLUMNS, RunOutcome, notes_of, rows_of
 
     def tell(outcome: RunOutcome) -> None:
         found = outcome.error if outcome.sdri_db is None else f"{outcome.sdri_db:.2f} dB"
@@ -49,6 +51,8 @@ def run(arguments: Sequence[str]) -> int:
     with stop_on_signals(lambda: say("Stopping after this step; again to stop at once.")) as stop:
         summaries = ablate(asked.request, asked.options, is_stopping=lambda: bool(stop), on_run=tell)
     show_table(COLUMNS, rows_of(summaries), title="Ablation", right=COLUMNS[1:])
+    for note in notes_of(summaries):
+        say(note)
     say(f"Table: {asked.request.output_store / TABLE_NAME}")
     failed = sum(summary.failed for summary in summaries)
     left = asked.request.seeds * len(summaries) - sum(summary.finished for summary in summaries)

@@ -79,7 +79,16 @@ def run(arguments: Sequence[str]) -> int:
         check_free(asked.output, overwrite=asked.overwrite)
     note_loading("the networks")
     from uss_ray.cli.display import say, show_table
-    from uss_ray.evaluation.calibration import NOW, THRESHOLD_WAYS, WAYS, choose, cross_validate, fit, judge
+    from uss_ray.evaluation.calibration import (
+        NOW,
+        THRESHOLD_WAYS,
+        WAYS,
+        Fitted,
+        choose,
+        cross_validate,
+        fit,
+        judge,
+    )
     from uss_ray.ontology.vocabulary import Vocabulary
     from uss_ray.separation.engine import build_engine
     from uss_ray.separation.settings import EVENT_THRESHOLD
@@ -91,16 +100,19 @@ def run(arguments: Sequence[str]) -> int:
     weights.check_classes(vocabulary.classes.ids)
     engine = build_engine(weights, vocabulary=vocabulary)
     seen = _seen(asked, engine=engine, weights=weights)
+    brought = weights.specifications.calibration
+    now = Fitted.of_weights(
+        brought, classes={*engine.known.class_indexes, *seen.classes.tolist()}, threshold=EVENT_THRESHOLD
+    )
     scores = cross_validate(
         seen,
-        given_threshold=EVENT_THRESHOLD,
+        now=now,
         precision=asked.precision,
         ways=WAYS if asked.precision is None else THRESHOLD_WAYS,
     )
     chosen = choose(scores)
-    fitted = fit(seen, chosen.way, given_threshold=EVENT_THRESHOLD, precision=asked.precision)
+    fitted = fit(seen, chosen.way, now=now, precision=asked.precision)
     later = _heard(asked, split=asked.held_out, engine=engine) if asked.held_out and asked.data else None
-    now = fit(seen, NOW, given_threshold=EVENT_THRESHOLD)
     held_out = [] if later is None else [judge(now, later), judge(fitted, later, way=chosen.way)]
     lines = [("other shares", score) for score in scores] + [
         (str(asked.held_out), score) for score in held_out
@@ -112,7 +124,7 @@ def run(arguments: Sequence[str]) -> int:
         show_table(
             ("Probabilities, thresholds", "Judged on", "Log loss", "Precision", "Recall", "F1"),
             [(_mark(score, chosen), judged_on, *_figures(score)) for judged_on, score in lines],
-            title=f"{weights.name}: {len(seen)} probabilities, {int(seen.is_there.sum())} of what is there",
+            title=f"{asked.weights}: {len(seen)} probabilities, {int(seen.is_there.sum())} of what is there",
             right=("Log loss", "Precision", "Recall", "F1"),
         )
     if chosen.way == NOW:
@@ -120,7 +132,7 @@ def run(arguments: Sequence[str]) -> int:
     elif asked.output is None:
         note("--output FOLDER writes weights with it.")
     else:
-        folder = save_calibrated(Path(asked.output), weights, calibration=fitted.of_classes())
+        folder = save_calibrated(Path(asked.output), weights, calibration=fitted.of_classes(beside=brought))
         say(f"Weights: {folder}")
     return 0
 

@@ -118,8 +118,8 @@ def run(arguments: Sequence[str]) -> int:
 def show_result(result: EvaluationResult) -> None:
     """Print a table of the systems, and what is to be known of it."""
     from uss_ray.cli.display import say, show_table
-    from uss_ray.evaluation.measures import OF_TAGS
-    from uss_ray.evaluation.tagging import TAGS
+    from uss_ray.evaluation.measures import OF_TAGS, is_by_class
+    from uss_ray.evaluation.rows import TAGS
 
     main, sdri = result.main_score, "sdri"
     measures = [
@@ -127,7 +127,11 @@ def show_result(result: EvaluationResult) -> None:
         for name in dict.fromkeys((main, sdri, *OF_TAGS))
         if any(name in one.measures for one in result.systems)
     ]
-    columns = ("System", "Query", *measures, "Mean", "SI-SDRi", "Undefined", "Detected")
+    has_mean = is_by_class(main)
+    names = (name if is_by_class(name) else f"{name}, mean" for name in measures)
+    columns = (
+        "System", "Query", *names, *(("Mean",) if has_mean else ()), "SI-SDRi", "Undefined", "Detected",
+    )  # fmt: skip
     rows = []
     for one in result.systems:
         of_main, own = one.measures.get(main), one.measures
@@ -135,9 +139,9 @@ def show_result(result: EvaluationResult) -> None:
             (
                 one.system,
                 one.query,
-                *(shown(own.get(name), is_main=name == main) for name in measures),
-                figure(of_main.mean) if of_main else "",
-                shown(own.get("si_sdri"), is_main=False),
+                *(shown(own.get(name), name, is_main=name == main) for name in measures),
+                *((figure(of_main.mean) if of_main else "",) if has_mean else ()),
+                shown(own.get("si_sdri"), "si_sdri", is_main=False),
                 str(of_main.undefined + one.failed if of_main else one.failed),
                 "" if one.detected is None else f"{one.detected:.0%}",
             )
@@ -222,17 +226,13 @@ def found_in_scenes(one: SystemResult) -> str:
     )
 
 
-def shown(measure: MeasureResult | None, *, is_main: bool) -> str:
+def shown(measure: MeasureResult | None, name: str, *, is_main: bool) -> str:
     """Write a measure with what it leaves out; of the main score that has a column of its own."""
     if measure is None:
         return ""
-    return figure(measure.class_median_mean) + ("" if is_main else measure.left_out)
+    return figure(measure.headline(name)) + ("" if is_main else measure.left_out)
 
 
 def figure(average: Average) -> str:
     """Write a figure with its interval."""
-    if average.value is None:
-        return "–"
-    if average.low is None or average.high is None:
-        return f"{average.value:z.2f}"
-    return f"{average.value:z.2f} [{average.low:z.2f}, {average.high:z.2f}]"
+    return " ".join(average.figure).strip()

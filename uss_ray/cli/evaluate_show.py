@@ -58,7 +58,7 @@ def compare(arguments: Sequence[str]) -> int:
     from uss_ray.cli.evaluate_run import figure
     from uss_ray.evaluation.compare import compare_runs
     from uss_ray.evaluation.result import read_result
-    from uss_ray.evaluation.run import read_rows
+    from uss_ray.evaluation.rows import read_rows
 
     one, other = (Store(place, asked.storage, DataError) for place in (asked.one, asked.other))
     results = read_result(one), read_result(other)
@@ -104,7 +104,7 @@ def report(arguments: Sequence[str]) -> int:
     from uss_ray.evaluation.heard import read_heard
     from uss_ray.evaluation.report import Run, report_html, report_markdown
     from uss_ray.evaluation.result import read_result
-    from uss_ray.evaluation.run import read_rows
+    from uss_ray.evaluation.rows import read_rows
     from uss_ray.ontology.vocabulary import Vocabulary
 
     places = [Store(place, asked.storage, DataError) for place in asked.runs]

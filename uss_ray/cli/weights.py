@@ -208,7 +208,7 @@ def write_model_card(arguments: Sequence[str]) -> int:
     from uss_ray.errors import DataError
     from uss_ray.evaluation.card import read_training_data, write_card
     from uss_ray.evaluation.result import read_result
-    from uss_ray.evaluation.run import read_rows
+    from uss_ray.evaluation.rows import read_rows
     from uss_ray.ontology.vocabulary import Vocabulary
     from uss_ray.store.store import Store
     from uss_ray.weights.locate import load_weights

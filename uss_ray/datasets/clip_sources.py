@@ -57,7 +57,6 @@ def open_clip_source(
     *,
     container: Container | None = None,
     columns: ParquetColumns | None = None,
-    sample_rate: int | None = None,
     follow_links: bool = True,
 ) -> ClipSource:
     """Find out how the clips at a location are to be read.
@@ -70,8 +69,6 @@ def open_clip_source(
         None: `detect_container`.
     columns : ParquetColumns, optional
         Where a Parquet file holds ids and audio, if not in columns of the usual names.
-    sample_rate : int, optional
-        Of HDF5 packs that do not tell theirs, in Hz.
     follow_links : bool, default=True
         Follow links that lead out of a folder of files.
 
@@ -108,7 +105,7 @@ def open_clip_source(
         ]
     else:
         readers = [
-            Hdf5Reader(shard, first, stop, sample_rate)
+            Hdf5Reader(shard, first, stop)
             for shard in shards
             for first, stop in _pack_ranges(count_clips(shard, sample_rate=sample_rate), parts)
         ]

@@ -1,1 +1,1 @@
-"""Metrics and evaluation protocols."""
+"""Evaluation: benchmarks and their lists, runs over them, metrics, results, comparisons, reports, calibration."""

@@ -120,33 +120,66 @@ class Fitted:
     ----------
     slopes, offsets, thresholds : dict of int to float
         By class index.
+    as_before : frozenset of int, default=frozenset()
+        Classes that nothing was fitted to: they are as the weights have them.
     """
 
     slopes: dict[int, float]
     offsets: dict[int, float]
     thresholds: dict[int, float]
+    as_before: frozenset[int] = frozenset()
+
+    @classmethod
+    def of_weights(
+        cls, calibration: Sequence[ClassCalibration], *, classes: Iterable[int], threshold: float
+    ) -> Fitted:
+        """Give what weights do with classes as they are.
+
+        Parameters
+        ----------
+        calibration : sequence of ClassCalibration
+            That the weights bring; classes without one have their probability.
+        classes : iterable of int
+        threshold : float
+            Of classes whose calibration has none.
+        """
+        brought = {one.class_index: one for one in calibration}
+        ones = [brought.get(index) or ClassCalibration(class_index=index) for index in sorted(set(classes))]
+        return cls(
+            {one.class_index: one.slope for one in ones},
+            {one.class_index: one.offset for one in ones},
+            {one.class_index: threshold if one.threshold is None else one.threshold for one in ones},
+            frozenset(one.class_index for one in ones),
+        )
+
+    def logits(self, seen: Observations) -> NDArray[np.float64]:
+        """Give those of the calibrated probabilities."""
+        slopes, offsets = (_of_classes(table, seen.classes) for table in (self.slopes, self.offsets))
+        return np.asarray(slopes * seen.logits + offsets)
 
     def probs(self, seen: Observations) -> NDArray[np.float64]:
         """Calibrate."""
-        slopes, offsets = (_of_classes(table, seen.classes) for table in (self.slopes, self.offsets))
-        calibrated: NDArray[np.float64] = _sigmoid(slopes * seen.logits + offsets)
+        calibrated: NDArray[np.float64] = _sigmoid(self.logits(seen))
         return calibrated
 
     def found(self, seen: Observations) -> NDArray[np.bool_]:
         """Tell which of them would be taken as there."""
         return np.asarray(self.probs(seen) >= _of_classes(self.thresholds, seen.classes))
 
-    def of_classes(self) -> tuple[ClassCalibration, ...]:
-        """Give what weights keep of it."""
-        return tuple(
-            ClassCalibration(
+    def of_classes(self, *, beside: Sequence[ClassCalibration] = ()) -> tuple[ClassCalibration, ...]:
+        """Give what weights keep of it, beside what they bring for classes that nothing was fitted to."""
+        fitted = {
+            index: ClassCalibration(
                 class_index=index,
                 slope=_shortened(self.slopes[index]),
                 offset=_shortened(self.offsets[index]),
                 threshold=_shortened(self.thresholds[index]),
             )
-            for index in sorted(self.slopes)
-        )
+            for index in self.slopes
+            if index not in self.as_before
+        }
+        kept = {one.class_index: one for one in beside} | fitted
+        return tuple(kept[index] for index in sorted(kept))
 
 
 @dataclass(frozen=True)
@@ -172,51 +205,58 @@ class Score:
     log_loss_of_folds: tuple[float, ...] = ()
 
 
-def fit(seen: Observations, way: Way, *, given_threshold: float, precision: float | None = None) -> Fitted:
+def fit(seen: Observations, way: Way, *, now: Fitted, precision: float | None = None) -> Fitted:
     """Fit a way to what was seen.
 
     Parameters
     ----------
     seen : Observations
     way : Way
-    given_threshold : float
-        Of ways that fit none.
+    now : Fitted
+        What the weights do as they are, with all classes that they know, those seen among them: lines are fitted on
+        top of theirs. One threshold is of all of these classes, and those without examples have the line of all; where
+        each has its own, classes that were not seen stay as they are.
     precision : float or None, default=None
         Share of what is found that is to be there, in (0, 1); None: thresholds are those of the highest F1.
     """
+    if way == NOW:
+        return now
     classes = np.unique(seen.classes).tolist()
-    logits = seen.logits
+    fitted_to = classes if way.thresholds == "class" else list(now.slopes)
+    logits = now.logits(seen)
     everywhere = (
         (1.0, 0.0) if way.lines == "none" else _line(logits, seen.is_there, near=(1.0, 0.0), held=1e-3)
     )
-    lines = dict.fromkeys(classes, everywhere)
+    lines = dict.fromkeys(fitted_to, everywhere)
     if way.lines == "class":
         for index in classes:
             own = seen.classes == index
             if _enough(seen.is_there[own]):
                 lines[index] = _line(logits[own], seen.is_there[own], near=everywhere, held=_HELD)
-    fitted = Fitted(
-        {index: line[0] for index, line in lines.items()},
-        {index: line[1] for index, line in lines.items()},
-        dict.fromkeys(classes, given_threshold),
+    lined = Fitted(
+        now.slopes | {index: slope * now.slopes[index] for index, (slope, _) in lines.items()},
+        now.offsets
+        | {index: slope * now.offsets[index] + offset for index, (slope, offset) in lines.items()},
+        now.thresholds,
+        now.as_before.difference(fitted_to),
     )
-    if way.thresholds == "given":
-        return fitted
-    probs = fitted.probs(seen)
+    if not seen.is_there.any():
+        return lined
+    probs = lined.probs(seen)
     threshold = partial(_threshold, precision=precision)
-    thresholds = dict.fromkeys(classes, threshold(probs, seen.is_there, otherwise=given_threshold))
+    thresholds = now.thresholds | dict.fromkeys(fitted_to, threshold(probs, seen.is_there))
     if way.thresholds == "class":
         for index in classes:
             own = seen.classes == index
             if _enough(seen.is_there[own]):
-                thresholds[index] = threshold(probs[own], seen.is_there[own], otherwise=thresholds[index])
-    return Fitted(fitted.slopes, fitted.offsets, thresholds)
+                thresholds[index] = threshold(probs[own], seen.is_there[own])
+    return Fitted(lined.slopes, lined.offsets, thresholds, lined.as_before)
 
 
 def cross_validate(
     seen: Observations,
     *,
-    given_threshold: float,
+    now: Fitted,
     precision: float | None = None,
     ways: Sequence[Way] = WAYS,
 ) -> list[Score]:
@@ -225,7 +265,7 @@ def cross_validate(
     Parameters
     ----------
     seen : Observations
-    given_threshold : float
+    now : Fitted
     precision : float or None, default=None
         Both as of `fit`.
     ways : sequence of Way
@@ -254,10 +294,7 @@ def cross_validate(
         )
     scores = []
     for way in ways:
-        fitted = [
-            fit(seen.where(fold != one), way, given_threshold=given_threshold, precision=precision)
-            for one in range(_FOLDS)
-        ]
+        fitted = [fit(seen.where(fold != one), way, now=now, precision=precision) for one in range(_FOLDS)]
         judged = [judge(one, part) for one, part in zip(fitted, parts, strict=True)]
         counts = np.sum([_counts(one, part) for one, part in zip(fitted, parts, strict=True)], axis=0)
         weights = [len(part) for part in parts]
@@ -338,15 +375,11 @@ def _line(
     return float(line[0]), float(line[1])
 
 
-def _threshold(
-    probs: NDArray[np.float64], is_there: NDArray[np.bool_], *, otherwise: float, precision: float | None
-) -> float:
+def _threshold(probs: NDArray[np.float64], is_there: NDArray[np.bool_], *, precision: float | None) -> float:
     """Find the threshold of the highest F1, or that finds most at a precision, in the middle between two probabilities.
 
     Where no threshold has the precision, it is the one that comes nearest.
     """
-    if not is_there.any():
-        return otherwise
     order = np.argsort(-probs, kind="stable")
     ranked, right = probs[order], np.cumsum(is_there[order])
     is_last = np.append(ranked[1:] < ranked[:-1], True)
@@ -361,12 +394,9 @@ def _threshold(
 
 
 def _of_classes(table: dict[int, float], classes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Look up what is known of classes; of one that was never seen, the middle of the others."""
-    values = np.full(int(classes.max(initial=0)) + 1, np.median(list(table.values())) if table else 0.0)
-    for index, value in table.items():
-        if index < len(values):
-            values[index] = value
-    return np.asarray(values[classes])
+    """Look up what is known of classes."""
+    found, places = np.unique(classes, return_inverse=True)
+    return np.array([table[index] for index in found.tolist()], np.float64)[places]
 
 
 def _shortened(value: float) -> float:

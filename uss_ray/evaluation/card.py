@@ -16,11 +16,8 @@ from uss_ray.datasets.segments import stream_segments
 from uss_ray.errors import ConfigError, DataError
 from uss_ray.evaluation.averages import class_median_mean, plain_mean
 from uss_ray.evaluation.benchmarks.mini import EVENTS
-from uss_ray.evaluation.queries import RANDOM_CLASS
 from uss_ray.evaluation.result import EvaluationResult, by_system, values_of
-from uss_ray.evaluation.run import ScoreRow
-from uss_ray.evaluation.systems import BASELINE_NAMES
-from uss_ray.evaluation.tagging import TAGS
+from uss_ray.evaluation.rows import BASELINE_NAMES, RANDOM_CLASS, TAGS, ScoreRow
 from uss_ray.models.protocols import known_classes
 from uss_ray.models.registry import describe_network
 from uss_ray.ontology.known import KnownNodes
@@ -306,7 +303,7 @@ def _scenes(result: EvaluationResult) -> dict[str, Any]:
                 "query": one.query,
                 "labels": one.labels,
                 "false_share": one.labels and one.labels.precision is not None and 1 - one.labels.precision,
-                "ca_sdri": one.measures["ca_sdri"].mean if "ca_sdri" in one.measures else None,
+                "ca_sdri": one.measures["ca_sdri"].headline("ca_sdri") if "ca_sdri" in one.measures else None,
                 "written_sdri": one.level and one.level.written_sdri,
             }
             for one in found

@@ -16,10 +16,10 @@ from uss_ray.evaluation.averages import (
     paired_difference,
     plain_mean,
 )
-from uss_ray.evaluation.measures import LESS_IS_BETTER, OF_SCENES, OF_TAGS
+from uss_ray.evaluation.measures import LESS_IS_BETTER, OF_TAGS, is_by_class
 from uss_ray.evaluation.result import EvaluationResult, by_system, values_of
-from uss_ray.evaluation.run import ScoreRow
-from uss_ray.evaluation.tagging import TAGS, score_tags
+from uss_ray.evaluation.rows import RANDOM_CLASS, TAGS, ScoreRow
+from uss_ray.evaluation.tag_scores import score_tags
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +36,9 @@ class Comparison:
     only_one, only_other : int
         Targets that the other run, or the one, has no such score of; in none of the averages. Of tags: classes, also
         such as both know and one alone has a figure of.
-    is_less_better : bool, default=False
-        Of shares of energy in what is wrong.
+    is_less_better : bool or None, default=False
+        Of shares of energy in what is wrong, and of the level of what is not there; None: neither more nor less is, as
+        of the level of a target.
     """
 
     system: str
@@ -47,7 +48,7 @@ class Comparison:
     difference: Average
     only_one: int
     only_other: int
-    is_less_better: bool = False
+    is_less_better: bool | None = False
 
     @property
     def verdict(self) -> str:
@@ -55,6 +56,8 @@ class Comparison:
         low, high = self.difference.low, self.difference.high
         if low is None or high is None or low <= 0 <= high:
             return "undecided"
+        if self.is_less_better is None:
+            return "different"
         return "better" if (low > 0) != self.is_less_better else "worse"
 
 
@@ -95,11 +98,11 @@ def compare_runs(
         pairs = [(row, theirs[target]) for target, row in own.items() if target in theirs]
         if pairs:
             mine, yours = (values_of((pair[place] for pair in pairs), measure) for place in (0, 1))
-            is_mean = measure in OF_SCENES  # as the challenges have it
+            by_class = is_by_class(measure)
             averages = [
-                plain_mean([value for values in scores.values() for value in values])
-                if is_mean
-                else class_median_mean(scores)
+                class_median_mean(scores)
+                if by_class
+                else plain_mean([value for values in scores.values() for value in values])
                 for scores in (mine, yours)
             ]
             found.append(
@@ -108,16 +111,22 @@ def compare_runs(
                     query=key[1],
                     one=averages[0],
                     other=averages[1],
-                    difference=paired_difference(mine, yours, statistic=np.mean if is_mean else median),
+                    difference=paired_difference(mine, yours, statistic=median if by_class else np.mean),
                     only_one=len(own) - len(pairs),
                     only_other=len(theirs) - len(pairs),
-                    is_less_better=measure in LESS_IS_BETTER,
+                    is_less_better=_is_less_better(measure, query=key[1]),
                 )
             )
     if not found:
         raise DataError("runs", expected=f"a system with {measure} in both", found="none")
     order = list(first)
     return sorted(found, key=lambda comparison: order.index((comparison.system, comparison.query)))
+
+
+def _is_less_better(measure: str, *, query: str) -> bool | None:
+    if measure == "level":
+        return True if query == RANDOM_CLASS else None
+    return measure in LESS_IS_BETTER
 
 
 def _compare_tags(

@@ -7,7 +7,7 @@ and of the classes below it in the ontology.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -16,8 +16,9 @@ import numpy as np
 from uss_ray.anchors.anchor import Anchor
 from uss_ray.datasets.clips import LoadedClips
 from uss_ray.errors import DataError
-from uss_ray.evaluation.pairs import Event, read_events
-from uss_ray.evaluation.protocol import read_split
+from uss_ray.evaluation.label_metrics import Span, join_spans
+from uss_ray.evaluation.pairs import Event
+from uss_ray.evaluation.protocol import read_split, read_true_events
 from uss_ray.mining.detect import AnchorDetector
 from uss_ray.mining.detection import Detection
 from uss_ray.mining.miner import AnchorMiner
@@ -30,7 +31,6 @@ METRIC = (
     "coverage: share of an anchor in which a true event of its label (the class or one below it) sounds; "
     "random: mean of several draws over the whole clip; best: the largest that any place of the clip has"
 )
-Span = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -120,23 +120,6 @@ class MiningEvaluation:
         return json.dumps(_plain(asdict(self)), indent=2, allow_nan=False) + "\n"
 
 
-def join_spans(spans: Iterable[Span]) -> list[Span]:
-    """Unite spans that overlap or touch, in order.
-
-    Examples
-    --------
-    >>> join_spans([(4.0, 5.0), (0.0, 2.0), (1.0, 3.0)])
-    [(0.0, 3.0), (4.0, 5.0)]
-    """
-    joined: list[Span] = []
-    for start, end in sorted(spans):
-        if joined and start <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
-        else:
-            joined.append((start, end))
-    return joined
-
-
 def coverage(spans: Sequence[Span], *, start_seconds: float, seconds: float) -> float:
     """Measure the share of a segment that events cover.
 
@@ -212,7 +195,7 @@ def evaluate_mining(
     weights.check_classes(vocabulary.classes.ids)
     records = read_split(data, split=split, vocabulary=vocabulary)
     events: dict[str, list[Event]] = {}
-    for event in read_events(data / "metadata" / "strong_labels.tsv", split=split):
+    for event in read_true_events(data, split=split, vocabulary=vocabulary):
         events.setdefault(event.clip_id, []).append(event)
     store = LoadedClips.load(
         records,

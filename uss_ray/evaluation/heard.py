@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import soundfile
@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from uss_ray.anchors.audio import encode_flac
 from uss_ray.audio.pcm import to_int16
 from uss_ray.errors import DataError
-from uss_ray.evaluation.queries import RANDOM_CLASS
 from uss_ray.evaluation.result import Heard, by_system
-from uss_ray.evaluation.run import Evaluator, ScoreRow
+from uss_ray.evaluation.rows import BASELINE_NAMES, RANDOM_CLASS, ScoreRow
 from uss_ray.evaluation.sounds import mix
-from uss_ray.evaluation.systems import BASELINE_NAMES
 from uss_ray.store.store import Store
+
+if TYPE_CHECKING:
+    from uss_ray.evaluation.run import Evaluator
 
 HEARD_FOLDER: Final = "heard"
 KINDS: Final = ("mixture", "target", "estimate")

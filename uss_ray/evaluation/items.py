@@ -14,9 +14,10 @@ from typing import Any, Literal, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from uss_ray.arrow import parquet_of, schema_of
+from uss_ray.arrow import schema_of, table_of
 from uss_ray.config import canonical_json
 from uss_ray.errors import DataError
+from uss_ray.parsing import read_object
 from uss_ray.store.store import Location, Store
 
 Protocol = Literal["published", "strict"]
@@ -200,16 +201,18 @@ def read_list(location: Location | Store) -> EvaluationList:
         If it is no such file, or has been changed.
     """
     place = Store.of(location, DataError)
-    content = io.BytesIO(place.read())
-    with parquet_of(str(place), expected="an evaluation list in Parquet"):
-        table = pq.read_table(content)
-        table.validate(full=True)
+    expected = "an evaluation list in Parquet"
+    table = table_of(place.read(), str(place), expected=expected)
     told = (table.schema.metadata or {}).get(_HEADER)
     if told is None or set(table.schema.names) != set(schema_of(Item).names):
-        raise DataError(str(place), expected="an evaluation list in Parquet", found="another table")
-    header = json.loads(told)
-    sha256 = header.pop("sha256")
-    listed = EvaluationList(**header, items=tuple(_item(row) for row in table.to_pylist()))
+        raise DataError(str(place), expected=expected, found="another table")
+    expected = "the header of an evaluation list"
+    header = read_object(told, item=str(place), expected=expected)
+    try:
+        sha256 = str(header.pop("sha256"))
+        listed = EvaluationList(**header, items=tuple(_item(row) for row in table.to_pylist()))
+    except (KeyError, TypeError) as error:
+        raise DataError(str(place), expected=expected, found=str(error)) from error
     if listed.sha256 != sha256:
         raise DataError(str(place), expected=f"a list with sha256 {sha256[:12]}", found=listed.sha256[:12])
     return listed

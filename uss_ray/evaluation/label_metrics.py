@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import permutations
 from statistics import NormalDist
 
@@ -113,8 +113,27 @@ def label_accuracies(
     return (exact / len(scenes) if scenes else None), (right / either if either else None)
 
 
-Times = Mapping[str, Sequence[tuple[float, ...]]]
+Span = tuple[float, ...]
+"""Start and end in seconds."""
+Times = Mapping[str, Sequence[Span]]
 """Label -> start and end of each event, in seconds."""
+
+
+def join_spans(spans: Iterable[Span]) -> list[Span]:
+    """Unite spans that overlap or touch, in order: of several sounds of one class, one is heard.
+
+    Examples
+    --------
+    >>> join_spans([(4.0, 5.0), (0.0, 2.0), (1.0, 3.0)])
+    [(0.0, 3.0), (4.0, 5.0)]
+    """
+    joined: list[Span] = []
+    for start, end in sorted(spans):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
+        else:
+            joined.append((start, end))
+    return joined
 
 
 def event_counts(found: Times, true: Times) -> tuple[int, int, int]:

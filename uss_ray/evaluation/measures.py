@@ -30,13 +30,17 @@ OF_TAGS: Final = ("map", "d_prime")
 """Of all clips together, class by class: they have no score a row."""
 MEASURES: Final = (*ALWAYS, *_BSS, *_SPEECH, *OF_SCENES)
 
-
 _PACKAGES: Final = {
     "museval": ("evaluation", _BSS),
     "pystoi": ("evaluation", ("stoi",)),
     "pesq": ("pesq", _OF_PESQ),
 }
 """Package -> the extra that it comes with, and what cannot be measured without it."""
+
+
+def is_by_class(measure: str) -> bool:
+    """Whether a measure is told by the median in a class; scenes have no class, and the challenges take the mean."""
+    return measure not in OF_SCENES
 
 
 def not_measurable(measures: Collection[str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -20,9 +21,11 @@ from uss_ray.store.store import Location, Store
 
 logger = logging.getLogger(__name__)
 
+PAIR_SECONDS: Final = 2.0
 _LEAST_COVERAGE = 0.4
 """Share of a segment in which its class sounds."""
 _FEWEST_CANDIDATES = 2
+_CLIP_SECONDS = 10.0
 _CLASSES_NAMED = 5
 
 
@@ -79,15 +82,13 @@ def read_events(path: Path, *, split: str) -> list[Event]:
         raise DataError(str(path), expected="a table of true events", found=repr(error)) from error
 
 
-def candidates_from_events(
-    events: Iterable[Event], *, segment_seconds: float, clip_seconds: float = 10.0
-) -> list[Candidate]:
+def candidates_from_events(events: Iterable[Event], *, segment_seconds: float) -> list[Candidate]:
     """Choose for each clip the segment that its target class fills best.
 
     Parameters
     ----------
     events : iterable of Event
-    segment_seconds, clip_seconds : float
+    segment_seconds : float
 
     Returns
     -------
@@ -97,7 +98,7 @@ def candidates_from_events(
     by_clip: dict[str, list[Event]] = {}
     for event in events:
         by_clip.setdefault(event.clip_id, []).append(event)
-    grid = np.round(np.arange(0.0, clip_seconds - segment_seconds + 1e-9, 0.1), 1)
+    grid = np.round(np.arange(0.0, _CLIP_SECONDS - segment_seconds + 1e-9, 0.1), 1)
     chosen: list[Candidate] = []
     for clip_id, found in sorted(by_clip.items()):
         targets = [e for e in found if e.role == "target"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from uss_ray.errors import ConfigError, QueryError, WeightsError
 from uss_ray.evaluation.benchmarks.benchmark import generator
 from uss_ray.evaluation.items import EvaluationList, Item, ItemSource
+from uss_ray.evaluation.rows import RANDOM_CLASS
 from uss_ray.evaluation.sounds import MixedItem, SoundShelf
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.engine import SeparationEngine
@@ -24,8 +25,6 @@ from uss_ray.separation.targets import (
     target_for_text,
     targets_for_classes,
 )
-
-RANDOM_CLASS: Final = "random-class"
 
 _TRIES = 200
 

@@ -9,14 +9,9 @@ from typing import Any, Final
 import numpy as np
 from markupsafe import Markup
 
-from uss_ray.evaluation.averages import Average
 from uss_ray.evaluation.heard import HeardSound
-from uss_ray.evaluation.measures import OF_SCENES
-from uss_ray.evaluation.queries import RANDOM_CLASS
 from uss_ray.evaluation.result import Condition, EvaluationResult, MeasureResult, SystemResult, by_system
-from uss_ray.evaluation.run import ScoreRow
-from uss_ray.evaluation.systems import BASELINE_NAMES
-from uss_ray.evaluation.tagging import TAGS
+from uss_ray.evaluation.rows import BASELINE_NAMES, RANDOM_CLASS, TAGS, ScoreRow
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.results.report.player import player_html
 from uss_ray.results.report.template import template
@@ -211,18 +206,9 @@ def _scene_row(one: SystemResult) -> tuple[str, ...]:
 
 
 def _shown(measure: MeasureResult, name: str, *, is_main: bool) -> tuple[str, str]:
-    # Scenes have no class of their own, and the challenges take the mean.
-    value, interval = _figure(measure.mean if name in OF_SCENES else measure.class_median_mean)
+    value, interval = measure.headline(name).figure
     # What the main score leaves out has a column of its own.
     return value, interval if is_main else (interval + measure.left_out).strip()
-
-
-def _figure(average: Average) -> tuple[str, str]:
-    if average.value is None:
-        return "–", ""
-    if average.low is None or average.high is None:
-        return f"{average.value:z.2f}", ""
-    return f"{average.value:z.2f}", f"[{average.low:z.2f}, {average.high:z.2f}]"
 
 
 def _groups(rows: Sequence[ScoreRow], vocabulary: Vocabulary) -> list[Group]:

@@ -8,7 +8,7 @@ import platform
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from pydantic import Field
@@ -18,13 +18,15 @@ from uss_ray.errors import DataError
 from uss_ray.evaluation.averages import Average, class_median_mean, plain_mean
 from uss_ray.evaluation.benchmarks.benchmark import Card
 from uss_ray.evaluation.label_metrics import average_precision, d_prime, f1, label_accuracies
-from uss_ray.evaluation.measures import MEASURES
-from uss_ray.evaluation.queries import RANDOM_CLASS
+from uss_ray.evaluation.measures import MEASURES, is_by_class
 from uss_ray.evaluation.request import EvaluationRequest
-from uss_ray.evaluation.run import EVENTS, LEVEL, Scored, ScoreRow
-from uss_ray.evaluation.tagging import TAGS, score_tags
+from uss_ray.evaluation.rows import EVENTS, LEVEL, RANDOM_CLASS, TAGS, ScoreRow
+from uss_ray.evaluation.tag_scores import score_tags
 from uss_ray.separation.settings import NetworkSettings, SeparationSettings
 from uss_ray.store.store import Store
+
+if TYPE_CHECKING:
+    from uss_ray.evaluation.run import Scored
 
 RESULT_NAME: Final = "result.json"
 RESULT_VERSION: Final = 1
@@ -48,6 +50,10 @@ class MeasureResult(Settings):
     undefined: int = Field(
         description="Targets, of tags classes, for which it is not defined; they are in no average."
     )
+
+    def headline(self, name: str) -> Average:
+        """Give the average that a measure of this name is told by."""
+        return self.class_median_mean if is_by_class(name) else self.mean
 
     @property
     def left_out(self) -> str:

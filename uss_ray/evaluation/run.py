@@ -1,12 +1,10 @@
 """A run over a list: items in chunks go through all systems, and every estimate becomes a row.
 
-Owns what a chunk is and what is in its rows. Who does the chunks, this process or workers, changes no byte of them.
+Who does the chunks, this process or workers, changes no byte of them.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import io
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,12 +15,9 @@ from threading import Event
 from typing import Final
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from uss_ray.arrow import parquet_of, schema_of
 from uss_ray.errors import ConfigError, DataError
 from uss_ray.evaluation.benchmarks.benchmark import Benchmark, Files
 from uss_ray.evaluation.benchmarks.known import (
@@ -33,9 +28,8 @@ from uss_ray.evaluation.benchmarks.known import (
     list_of_pairs,
 )
 from uss_ray.evaluation.items import EvaluationList, Item, read_list
-from uss_ray.evaluation.label_metrics import Times, ca_sdri, capi_sdri, event_counts, frame_counts
+from uss_ray.evaluation.label_metrics import ca_sdri, capi_sdri
 from uss_ray.evaluation.measures import Truth, not_measurable, score
-from uss_ray.evaluation.metrics import is_silent
 from uss_ray.evaluation.queries import (
     ByCondition,
     ByIndex,
@@ -47,12 +41,12 @@ from uss_ray.evaluation.queries import (
     conditions_of_list,
 )
 from uss_ray.evaluation.request import OWN_SYSTEMS, EvaluationRequest
+from uss_ray.evaluation.rows import CHUNK_ITEMS, CONSTANT, EVENTS, TAGS, ScoreRow
+from uss_ray.evaluation.scene_rows import event_shares, level_rows, time_counts
 from uss_ray.evaluation.scene_run import separate_levels, sounds_beside, true_sounds
-from uss_ray.evaluation.scene_scores import TAKEN_TWICE, LevelScore, energy
-from uss_ray.evaluation.sounds import MixedItem, SoundShelf, Waveform, mix
+from uss_ray.evaluation.sounds import MixedItem, SoundShelf, mix
 from uss_ray.evaluation.systems import (
     BASELINES,
-    CONSTANT,
     BareSystem,
     EngineSystem,
     ForeignSystem,
@@ -60,85 +54,19 @@ from uss_ray.evaluation.systems import (
     System,
     find_events,
 )
-from uss_ray.evaluation.tagging import (
-    TAGS,
-    Tags,
-    tags_of_chance,
-    tags_of_engine,
-    tags_of_network,
-)
+from uss_ray.evaluation.tagging import Tags, tags_of_chance, tags_of_engine, tags_of_network
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.engine import SeparationEngine, build_engine
 from uss_ray.separation.settings import SeparationSettings
-from uss_ray.store.store import Location, Store
 from uss_ray.weights.folder import Weights
 from uss_ray.weights.locate import load_weights
 
-CHUNK_ITEMS = 16
 _GROUP_SECONDS: Final = 640.0
 """Of sound that is held at once, and once more while it is read ahead; an item alone may be longer."""
 _GUESSED_SECONDS: Final = 240.0
 """Of an item that is as long as its file."""
-ITEMS_FOLDER = "items"
-EVENTS = "events"
-"""What stands for a query where nothing is asked for."""
-TIME_COUNTS = ("events_right", "events_found", "events_true", "frames_right", "frames_found", "frames_true")
 _Truths = Mapping[tuple[str, str], Truth]
 """By item and label."""
-LEVEL = "level-"
-"""What stands for a query where all nodes of a level are asked for, with its number behind."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScoreRow:
-    """What one system's estimate of one target is worth.
-
-    Parameters
-    ----------
-    item_id, label : str
-        The label is what scores are grouped by.
-    system, query : str
-    scores : dict of str to float
-        What is defined, by measure.
-    undefined : tuple of str
-        Measures that are not.
-    is_detected : bool or None
-        Whether the target reached the threshold anywhere, of systems that tell.
-    input_sdr : float or None
-        Of the mixture, in dB.
-    sources : int
-        In the item.
-    seconds : float
-    reason : str or None
-        Why there is no estimate: the item could not be mixed, or not be asked for.
-    true, found : tuple of str
-        Node ids, of a scene of which nothing was asked.
-    probs : dict of str to float
-        Highest probability of each event in such a scene.
-    counts : dict of str to float
-        What is summed up over scenes: of a level see `level_rows`, of events `TIME_COUNTS`.
-    """
-
-    item_id: str
-    label: str
-    system: str
-    query: str
-    scores: dict[str, float]
-    undefined: tuple[str, ...] = ()
-    is_detected: bool | None = None
-    input_sdr: float | None = None
-    sources: int = 0
-    seconds: float = 0.0
-    reason: str | None = None
-    true: tuple[str, ...] = ()
-    found: tuple[str, ...] = ()
-    probs: dict[str, float] = field(default_factory=dict)
-    counts: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def is_broken(self) -> bool:
-        """Whether the item could not be mixed, so that no system was asked."""
-        return self.reason is not None and not self.seconds
 
 
 @dataclass
@@ -497,7 +425,7 @@ class Evaluator:
             true=tuple(sorted(labels)),
             found=tags.found,
             probs=dict(tags.probs),
-            counts=_time_counts(tags.times or {}, true, seconds=seconds) if has_times else {},
+            counts=time_counts(tags.times or {}, true, seconds=seconds) if has_times else {},
         )
 
     def _levels(self, mixed: MixedItem) -> list[ScoreRow]:
@@ -550,7 +478,7 @@ class Evaluator:
             true=tuple(sorted(key for key, sounds in true.items() for _ in sounds)),
             found=tuple(sorted(stems)),
             probs={key: prob for key, prob in found.probs.items() if key not in beside},
-            counts=_time_counts(found_times, times, seconds=seconds) if self._has_times else {},
+            counts=time_counts(found_times, times, seconds=seconds) if self._has_times else {},
         )
 
     @cached_property
@@ -619,100 +547,6 @@ class Evaluator:
         )
 
 
-def level_rows(level: LevelScore, *, sources: int, seconds: float) -> list[ScoreRow]:
-    """Give a row for the level of a scene, and one for each node that is there and that the weights know.
-
-    Parameters
-    ----------
-    level : LevelScore
-    sources : int
-        In the scene.
-    seconds : float
-        Of the scene.
-    """
-    row = partial(
-        ScoreRow,
-        item_id=level.scene_id,
-        system="engine",
-        query=f"{LEVEL}{level.level}",
-        sources=sources,
-        seconds=seconds,
-    )
-    known = [node for node in level.nodes if node.is_known]
-    lefts = [node.left for node in level.nodes if node.left is not None]
-    is_silence = level.residual_share is None
-    scores = {
-        "ca_sdri": level.ca_sdri_db,
-        "residual": level.residual_share,
-        "false_stems": None if is_silence else sum(node.share for node in level.nodes if not node.is_true),
-        "missed": None if is_silence else sum(node.share for node in known if not node.is_written),
-    }
-    counts = {
-        "unknown": sum(node.is_true and not node.is_known for node in level.nodes),
-        "stems": len(lefts),
-        "taken_twice": sum(left < TAKEN_TWICE for left in lefts),
-        **({"least_left": min(lefts)} if lefts else {}),
-        **{name: getattr(level, name) for name in ("children", "louder", "parents", "overdrawn")},
-    }
-    of_scene = row(
-        label=f"{LEVEL}{level.level}",
-        scores={name: value for name, value in scores.items() if value is not None},
-        undefined=tuple(name for name, value in scores.items() if value is None),
-        true=tuple(sorted(node.node_id for node in known if node.is_true)),
-        found=tuple(sorted(node.node_id for node in known if node.is_written)),
-        counts={name: float(value) for name, value in counts.items()},
-    )
-    return [
-        of_scene,
-        *(
-            row(
-                label=node.node_id,
-                scores={"sdr": node.sdr_db, "sdri": node.sdri_db},
-                is_detected=node.is_written,
-            )
-            for node in known
-            if node.sdr_db is not None and node.sdri_db is not None
-        ),
-    ]
-
-
-def event_shares(
-    mixture: Waveform,
-    stems: Mapping[str, Waveform],
-    *,
-    judged: Mapping[str, Waveform],
-    wholes: Mapping[str, Waveform],
-) -> dict[str, float | None]:
-    """Give the shares of a mixture's energy in the residual, in false stems and missed; None of silence.
-
-    Parameters
-    ----------
-    mixture : ndarray of shape (samples,)
-    stems : mapping of str to ndarray of shape (samples,)
-        All that was written, by node.
-    judged : mapping of str to ndarray of shape (samples,)
-        Those that are right or false.
-    wholes : mapping of str to ndarray of shape (samples,)
-        What is true, by node.
-    """
-    if is_silent(mixture):
-        return dict.fromkeys(("residual", "false_stems", "missed"))
-    whole = energy(mixture)
-    residual = mixture - np.sum([*stems.values(), np.zeros_like(mixture)], axis=0)
-    return {
-        "residual": energy(residual) / whole,
-        "false_stems": sum(energy(stem) for key, stem in judged.items() if key not in wholes) / whole,
-        "missed": sum(energy(sound) for key, sound in wholes.items() if key not in judged) / whole,
-    }
-
-
-def _time_counts(found: Times, true: Times, *, seconds: float) -> dict[str, float]:
-    counts = zip(
-        TIME_COUNTS, (*event_counts(found, true), *frame_counts(found, true, seconds=seconds)), strict=True
-    )
-    return {name: float(count) for name, count in counts}
-
-
 @dataclass(frozen=True, eq=False)
 class _Read:
     """A group of items as sound, those that cannot be mixed with the reason, and the rows of each baseline."""
@@ -752,77 +586,3 @@ def _settings_of(system: str, settings: SeparationSettings) -> SeparationSetting
     if system == "published":
         return SeparationSettings.published()
     return settings.replace(only_detected=True) if system == "gated" else settings
-
-
-_SCHEMA = schema_of(ScoreRow)
-_MAPS = ("scores", "probs", "counts")
-_LISTS = ("undefined", "true", "found")
-
-
-def rows_to_parquet(rows: Sequence[ScoreRow]) -> bytes:
-    """Give the file of a chunk."""
-    records = [
-        {**dataclasses.asdict(row), **{name: sorted(getattr(row, name).items()) for name in _MAPS}}
-        for row in rows
-    ]
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(records, schema=_SCHEMA), buffer, compression="zstd")
-    return buffer.getvalue()
-
-
-def rows_from_parquet(content: bytes, *, item: str) -> list[ScoreRow]:
-    """Read the file of a chunk.
-
-    Raises
-    ------
-    DataError
-        If it is none.
-    """
-    expected = "scores of an evaluation"
-    try:
-        with parquet_of(item, expected=expected):
-            return [
-                ScoreRow(
-                    **record
-                    | {name: dict(record.get(name, ())) for name in _MAPS}
-                    | {name: tuple(record[name]) for name in _LISTS}
-                )
-                for record in pq.read_table(io.BytesIO(content)).to_pylist()
-            ]
-    except TypeError as error:
-        raise DataError(item, expected=expected, found=repr(error)) from error
-
-
-def chunk_name(number: int) -> str:
-    """Name the file of a chunk, below the folder of the run."""
-    return f"{ITEMS_FOLDER}/{number:06d}.parquet"
-
-
-def read_rows(output: Location | Store, *, items: int | None = None) -> list[ScoreRow]:
-    """Read the rows of a run, in the order of its list.
-
-    Parameters
-    ----------
-    output : Store, str or path
-        Folder of the run, or its `result.json`.
-    items : int, optional
-        How many its result tells of.
-
-    Raises
-    ------
-    DataError
-        If one is damaged, or there are not as many files of them as the items make.
-    """
-    place = Store.of(output, DataError)
-    folder = (place.parent if str(place).endswith(".json") else place) / ITEMS_FOLDER
-    rows: list[ScoreRow] = []
-    chunks = sorted((found.place for found in folder.files()), key=lambda chunk: chunk.name)
-    if items is not None and len(chunks) != -(-items // CHUNK_ITEMS):
-        raise DataError(
-            str(folder),
-            expected=f"{-(-items // CHUNK_ITEMS)} files, of the {items} items that the result is of",
-            found=str(len(chunks)),
-        )
-    for chunk in chunks:
-        rows += rows_from_parquet(chunk.read(), item=str(chunk))
-    return rows

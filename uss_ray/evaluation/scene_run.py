@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from uss_ray.audio.level import dbfs
 from uss_ray.evaluation.scene_scores import LevelScore, SeparatedScene, score_scene
 from uss_ray.evaluation.sounds import MixedItem
+from uss_ray.evaluation.systems import add_estimates, written_stems
 from uss_ray.separation.engine import SeparationEngine
 from uss_ray.separation.mixture import ArraySource
 from uss_ray.separation.networks import TagRow
@@ -107,19 +107,12 @@ def _separate(
     held_by: set[tuple[str, str]] = set()
     keys = [target.key for target in plan.targets]
     for block in engine.drive(session):
-        for key, estimate in block.estimates.items():
-            whole = estimates.setdefault(key, np.zeros_like(mixture))
-            whole[block.start_frame : block.start_frame + estimate.shape[1]] = estimate[0]
+        add_estimates(estimates, block, frames=len(mixture))
         held_by.update(
             (keys[place], keys[block.held_by[segment, place]])
             for segment, place in np.argwhere(block.held_by >= 0)
         )
-    floor = settings.silence.stem_silent_below_peak_dbfs
-    stems = {
-        key: stem
-        for key, stem in estimates.items()
-        if floor is None or dbfs(float(np.abs(stem).max())) >= floor
-    }
+    stems = written_stems(estimates, settings=settings)
     stem_of = {key: key for key in stems}
     for key, holder in sorted(held_by):
         if key not in estimates and key not in stem_of and holder in stems:

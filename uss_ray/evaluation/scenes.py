@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from uss_ray.datasets.clips import LoadedClips
 from uss_ray.datasets.decode import MODEL_RATE
 from uss_ray.errors import DataError
-from uss_ray.evaluation.pairs import Event, read_events
-from uss_ray.evaluation.protocol import read_split
+from uss_ray.evaluation.pairs import Event
+from uss_ray.evaluation.protocol import read_split, read_true_events
 from uss_ray.ontology.vocabulary import Vocabulary
 
 Waveform = NDArray[np.float32]
@@ -192,7 +192,7 @@ def _candidates(
 ) -> dict[str, PieceCandidate]:
     """Decode the clips of a data set of whose events something is chosen."""
     events: dict[str, list[Event]] = {}
-    for event in read_events(data / "metadata" / "strong_labels.tsv", split="eval"):
+    for event in read_true_events(data, split="eval", vocabulary=vocabulary):
         events.setdefault(event.clip_id, []).append(event)
     chosen = {clip_id: found for clip_id, own in events.items() if (found := choose(own)) is not None}
     records = [

@@ -114,9 +114,6 @@ BASELINES: Final = (
     Baseline("ideal-ratio-mask", lambda mixture, target: _masked(mixture, target, power=1)),
     Baseline("wiener-mask", lambda mixture, target: _masked(mixture, target, power=2)),
 )
-CONSTANT: Final = "constant"
-"""What tags every clip alike: what chance scores."""
-BASELINE_NAMES: Final = frozenset((*(baseline.name for baseline in BASELINES), CONSTANT))
 
 
 class EngineSystem(System):
@@ -219,17 +216,10 @@ def find_events(
     times: Spans = {}
     for block in engine.stream(source, plan, settings=settings):
         probs = np.maximum(probs, np.nan_to_num(block.segment_probs).max(axis=0))
-        for key, estimate in block.estimates.items():
-            whole = stems.setdefault(key, np.zeros_like(item.mixture))
-            whole[block.start_frame : block.start_frame + estimate.shape[1]] = estimate[0]
+        add_estimates(stems, block, frames=len(item.mixture))
         add_spans(times, block, plan.targets)
-    floor = settings.silence.stem_silent_below_peak_dbfs
     return Found(
-        {
-            key: stem
-            for key, stem in stems.items()
-            if floor is None or dbfs(float(np.abs(stem).max())) >= floor
-        },
+        written_stems(stems, settings=settings),
         {
             target.key: float(prob)
             for target, prob in zip(plan.targets, probs, strict=True)
@@ -237,6 +227,30 @@ def find_events(
         },
         times,
     )
+
+
+def add_estimates(stems: dict[str, Waveform], block: EstimateBlock, *, frames: int) -> None:
+    """Put the estimates of a block to their place.
+
+    Parameters
+    ----------
+    stems : dict of str to ndarray of shape (frames,), dtype=float32
+        By key of the target; grows.
+    block : EstimateBlock
+    frames : int
+        Of the recording.
+    """
+    for key, estimate in block.estimates.items():
+        whole = stems.setdefault(key, np.zeros(frames, np.float32))
+        whole[block.start_frame : block.start_frame + estimate.shape[1]] = estimate[0]
+
+
+def written_stems(stems: Mapping[str, Waveform], *, settings: SeparationSettings) -> dict[str, Waveform]:
+    """Give the stems that a user would get: those below the floor of a silent stem are not written."""
+    floor = settings.silence.stem_silent_below_peak_dbfs
+    return {
+        key: stem for key, stem in stems.items() if floor is None or dbfs(float(np.abs(stem).max())) >= floor
+    }
 
 
 def add_spans(times: Spans, block: EstimateBlock, targets: Sequence[Target]) -> None:

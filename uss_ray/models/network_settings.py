@@ -143,10 +143,7 @@ class ConvTasNetConfig(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> ConvTasNetConfig:
-        if self.kernel_samples % 2:
-            raise ConfigError(
-                "Conv-TasNet kernel_samples", expected="an even number", found=str(self.kernel_samples)
-            )
+        _check_even("Conv-TasNet kernel_samples", self.kernel_samples)
         return self
 
 
@@ -204,10 +201,7 @@ class OpenUnmixConfig(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> OpenUnmixConfig:
-        if self.hidden_channels % 2:
-            raise ConfigError(
-                "Open-Unmix hidden_channels", expected="an even number", found=str(self.hidden_channels)
-            )
+        _check_even("Open-Unmix hidden_channels", self.hidden_channels)
         return self
 
 
@@ -218,6 +212,11 @@ class AdaptorConfig(Settings):
     bottleneck_size: Count = 527
     hidden_size: Count = 2048
     condition_size: Count = 2048
+
+
+def _check_even(item: str, value: int) -> None:
+    if value % 2:
+        raise ConfigError(item, expected="an even number", found=str(value))
 
 
 SeparatorConfig = Annotated[

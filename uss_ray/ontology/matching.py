@@ -201,25 +201,9 @@ def load_everyday_words(path: str | Path | None = None) -> dict[str, tuple[str, 
     return {stem(word): tuple(stem(other) for other in others) for word, others in lists.items()}
 
 
-def load_other_names(path: str | Path | None = None) -> dict[str, tuple[str, ...]]:
-    """Read what people call sounds as well ("ship horn" for Foghorn).
-
-    Parameters
-    ----------
-    path : str, Path or None, default=None
-        A JSON object: label -> list of names. None takes the list in the package.
-
-    Returns
-    -------
-    dict of str to tuple of str
-        Label -> names.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read or is not such an object.
-    """
-    lists = _read_lists(path, packaged=PACKAGED_OTHER_NAMES)
+def load_other_names() -> dict[str, tuple[str, ...]]:
+    """Read what people call sounds as well ("ship horn" for Foghorn): label -> names."""
+    lists = _read_lists(None, packaged=PACKAGED_OTHER_NAMES)
     return {label: tuple(names) for label, names in lists.items()}
 
 

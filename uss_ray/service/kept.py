@@ -25,6 +25,7 @@ import numpy as np
 from uss_ray.audio.capacity import stem_encoding
 from uss_ray.audio.writing import StemWriter
 from uss_ray.errors import OutputError, UssRayError
+from uss_ray.parsing import read_json
 from uss_ray.records import safe_name
 from uss_ray.results.layout import CALL_INDEX_NAME
 from uss_ray.service.backend import Answer, Work
@@ -179,7 +180,7 @@ def _recording(work: Work, *, folder: Path) -> Path:
 def _described(file: BinaryIO, *, place: Store, result_id: str) -> Result:
     try:
         with zipfile.ZipFile(file) as archive:
-            index = json.loads(archive.read(CALL_INDEX_NAME))
+            index = read_json(archive.read(CALL_INDEX_NAME))
             found = archive.infolist()
         starts = {
             span["stem_uri"]: span.get("stem_start_frame") or 0

@@ -12,15 +12,15 @@ from uss_ray.store.store import Store
 
 
 @contextmanager
-def open_stored_recording(place: Store, *, strict: bool = False) -> Iterator[RecordingReader]:
-    """Open a recording where it lies; it is read as its blocks are asked for. `strict` as in `open_recording`.
+def open_stored_recording(place: Store) -> Iterator[RecordingReader]:
+    """Open a recording where it lies; it is read as its blocks are asked for.
 
     Raises
     ------
     UssRayError
         Of the store's kind if it is missing or cannot be read, `RecordingError` if it is no audio.
     """
-    with place.open() as file, open_recording(file, name=str(place), strict=strict) as reader:
+    with place.open() as file, open_recording(file, name=str(place)) as reader:
         yield reader
 
 
@@ -28,7 +28,7 @@ def open_stored_recording(place: Store, *, strict: bool = False) -> Iterator[Rec
 def open_digested_recording(
     place: Store, *, strict: bool = False
 ) -> Iterator[tuple[RecordingReader, DigestingFile]]:
-    """Open a recording that is decoded whole, and the file that knows its checksum then; as `open_stored_recording`."""
+    """Open a recording that is decoded whole, and the file that knows its checksum then; as `open_recording`."""
     with place.open() as file, digested_recording(file, name=str(place), strict=strict) as opened:
         yield opened
 

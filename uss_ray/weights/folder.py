@@ -36,7 +36,7 @@ from uss_ray.models.specifications import (
     Specifications,
 )
 from uss_ray.models.tagging import AudioTagger
-from uss_ray.parsing import read_json
+from uss_ray.parsing import read_object
 from uss_ray.store.fetch import file_sha256
 from uss_ray.weights import CARD_NAME, CONFIG_NAME
 from uss_ray.weights.known import readable
@@ -375,19 +375,18 @@ def _write_folder(
 # -- reading ------------------------------------------------------------------------------------------------
 
 
-def read_folder(folder: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> Weights:
+def read_folder(folder: str | os.PathLike[str]) -> Weights:
     """Read a weights folder, strictly.
 
     Parameters
     ----------
     folder : path-like
         A local folder with a `config.json`.
-    device : str or torch.device, default="cpu"
 
     Returns
     -------
     Weights
-        Modules in evaluation mode, float32, on `device`.
+        Modules in evaluation mode, float32, on the CPU.
 
     Raises
     ------
@@ -405,7 +404,7 @@ def read_folder(folder: str | os.PathLike[str], *, device: str | torch.device = 
         with _of_folder(root, role), torch.random.fork_rng(devices=[]):
             networks[role] = _built(role, settings)
         read_into(networks[role], root / file, tensors[file], config.dtype)
-        networks[role].to(device).eval()
+        networks[role].eval()
     specifications = config.specifications
     with _of_folder(root):
         query_net = _check_fit(specifications, networks)
@@ -423,7 +422,7 @@ def read_folder(folder: str | os.PathLike[str], *, device: str | torch.device = 
         detector=cast("AudioTagger | None", networks.get("detector")) or frame_tagger,
         query_net=None if query_net is None else query_net.eval(),
         separator=cast("Separator | None", networks.get("separator")),
-        class_means=None if means is None else _class_means(root / _CLASS_MEANS_NAME, means, size, device),
+        class_means=None if means is None else _class_means(root / _CLASS_MEANS_NAME, means, size),
     )
 
 
@@ -449,7 +448,7 @@ def known_classes_in(folder: str | os.PathLike[str]) -> tuple[str, frozenset[int
         return sha256, None if listed is None else frozenset(listed)
     path = root / _CLASS_MEANS_NAME
     tensors = _read_checked(path, config.files[_CLASS_MEANS_NAME])
-    means = _class_means(path, tensors, config.specifications.condition.size, "cpu")
+    means = _class_means(path, tensors, config.specifications.condition.size)
     return sha256, frozenset(means) or None
 
 
@@ -513,13 +512,7 @@ def _read_config(root: Path) -> tuple[FolderConfig, str]:
 
 
 def _parse(item: str, raw: bytes) -> dict[str, Any]:
-    try:
-        values = read_json(raw)
-    except ValueError as error:
-        raise WeightsError(item, expected="JSON", found=str(error)) from error
-    if not isinstance(values, dict):
-        raise WeightsError(item, expected="a JSON object", found=type(values).__name__)
-    return values
+    return read_object(raw, item=item, error=WeightsError)
 
 
 def _read_checked(path: Path, sha256: str) -> dict[str, Tensor]:
@@ -532,15 +525,13 @@ def _read_checked(path: Path, sha256: str) -> dict[str, Tensor]:
         return read_file(path)
 
 
-def _class_means(
-    path: Path, tensors: dict[str, Tensor], size: int, device: str | torch.device
-) -> dict[int, Tensor]:
+def _class_means(path: Path, tensors: dict[str, Tensor], size: int) -> dict[int, Tensor]:
     count = len(tensors["class_indexes"]) if "class_indexes" in tensors else 0
     check_tensors(str(path), {"class_indexes": (count,), "conditions": (count, size)}, tensors)
     indexes: list[int] = tensors["class_indexes"].tolist()
     if len(set(indexes)) != count or any(index < 0 for index in indexes):
         raise WeightsError(f"{path} class_indexes", expected="each class index once", found=str(indexes[:10]))
-    return dict(zip(indexes, tensors["conditions"].float().to(device), strict=True))
+    return dict(zip(indexes, tensors["conditions"].float(), strict=True))
 
 
 # -- both ---------------------------------------------------------------------------------------------------

@@ -29,6 +29,10 @@ def test_a_failed_arm_is_told_of_and_shows_in_the_exit_code(command, monkeypatch
     request, options = seen[0]
     assert (request.base, request.overlays, request.seeds) == ("b.yaml", ("o1", "o2"), 1)
     assert (request.device, options.workers) == ("cpu", 2)
+    ran[1] = RunOutcome(
+        arm="l1", seed=0, state="finished", step=9, sdri_db=5.0, measured_on={"list_sha256": "b"}
+    )
+    assert "l1: scored on another list than the base" in command("ablate", *arguments).out
     del ran[1]
     monkeypatch.setattr(ablation, "ablate", lambda *_, **__: summarise(ran, ["base"]))
     assert command("ablate", *arguments).exit_code == 0

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from uss_ray.models.specifications import ClassCalibration
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.weights.folder import read_folder
+from uss_ray.weights.folder import read_folder, save_calibrated
 
 
 @pytest.fixture
@@ -45,8 +46,10 @@ def test_corrections_of_a_page_make_weights_that_bring_a_calibration(
     assert "120 of 120 corrections are of classes and of these weights" in ran.err
     assert "one for all *" in ran.out
     before, after = read_folder(tiny_weights), read_folder(tmp_path / "better")
-    (dog,) = after.specifications.calibration
-    assert dog.class_index == Vocabulary.load().classes.index("/m/0bt9lr")
+    kept = {one.class_index: one for one in after.specifications.calibration}
+    dog = kept[Vocabulary.load().classes.index("/m/0bt9lr")]
+    assert kept.keys() == set(range(527))
+    assert {one.threshold for one in kept.values()} == {dog.threshold}, "one for all is for all"
     calibrated = 1 / (1 + np.exp(-(dog.slope * np.log(0.8 / 0.2) + dog.offset)))
     assert dog.threshold == pytest.approx(calibrated, abs=0.2)
     assert after.sha256 != before.sha256
@@ -102,3 +105,37 @@ def test_corrections_that_say_nothing_of_these_weights_are_told_as_such(
     assert ran.exit_code == 7
     assert "expected some of classes and of these weights" in ran.err
     assert f"found {found}" in ran.err
+
+
+def test_weights_that_bring_a_calibration_are_judged_by_it_and_lose_none_of_it(
+    command, corrections, tiny_weights, tmp_path
+):
+    classes = Vocabulary.load().classes
+    dog, rain, piano = (classes.index(node_id) for node_id in ("/m/0bt9lr", "/m/06mb1", "/m/05r5c"))
+    brought = {
+        dog: ClassCalibration(class_index=dog, slope=0.5, offset=-2.0, threshold=0.8),
+        rain: ClassCalibration(class_index=rain, slope=0.8, offset=-0.5, threshold=0.15),
+    }
+    calibrated = tmp_path / "calibrated"
+    save_calibrated(calibrated, read_folder(tiny_weights), calibration=tuple(brought.values()))
+    told = json.loads(corrections.read_text())
+    for one in told["corrections"]:
+        one["weights_sha256"] = read_folder(calibrated).sha256
+    line = ["calibrate", "--corrections", corrections, "--weights", calibrated]
+
+    corrections.write_text(json.dumps(told))  # what is there begins where the weights say
+    ran = command(*line, "--json")
+    assert ran.exit_code == 0, ran.err
+    now = json.loads(ran.out.splitlines()[0])
+    assert (now["thresholds"], now["f1"]) == ("given", 1.0)
+
+    for one in told["corrections"]:
+        one["verdict"] = "right" if one["probability"] > 0.6 else "wrong"
+    corrections.write_text(json.dumps(told))
+    ran = command(*line, "-o", tmp_path / "new")
+    assert ran.exit_code == 0, ran.err
+    assert f"{calibrated}: 120 probabilities" in ran.err
+    assert "one for all *" in ran.out
+    kept = {one.class_index: one for one in read_folder(tmp_path / "new").specifications.calibration}
+    assert kept[rain].slope == pytest.approx(0.8 * kept[piano].slope, rel=1e-5)
+    assert kept[dog].threshold == kept[rain].threshold == kept[piano].threshold

@@ -11,8 +11,9 @@ import soundfile
 from tests.unit.evaluation.test_result import result_of, row
 from uss_ray.cli.evaluate_run import figure, show_result
 from uss_ray.evaluation.averages import Average
+from uss_ray.evaluation.compare import compare_runs
 from uss_ray.evaluation.report import Run, report_html, report_markdown
-from uss_ray.evaluation.tagging import TAGS
+from uss_ray.evaluation.rows import TAGS
 from uss_ray.ontology.vocabulary import Vocabulary
 
 
@@ -84,6 +85,23 @@ def test_a_figure_has_its_interval_where_there_is_one() -> None:
     assert figure(Average()) == "–"
     assert figure(Average(value=1.0)) == "1.00"
     assert figure(Average(value=1.0, low=0.5, high=1.5)) == "1.00 [0.50, 1.50]"
+
+
+def test_terminal_page_and_comparison_tell_one_headline(capsys: pytest.CaptureFixture[str]) -> None:
+    values = {"sdri": 1.0, "capi_sdri": 4.0}  # of scenes the mean, of classes the median
+    for measure, expected in values.items():
+        rows = [
+            row(f"a/{number}", None, scores={measure: value}, undefined=())
+            for number, value in enumerate((0.0, 0.0, 1.0, 7.0, 12.0))
+        ]
+        result = result_of(rows).replace(main_score=measure)
+        [compared] = compare_runs((result, result), (rows, rows), measure=measure)
+        assert compared.one.value == expected
+        headline = figure(compared.one)
+        show_result(result)
+        [line] = (line for line in capsys.readouterr().out.splitlines() if line.startswith("engine"))
+        assert line.split("\t")[2] == headline
+        assert f" {headline} |" in report_markdown([Run(result, rows)], vocabulary=Vocabulary.load())
 
 
 def test_what_a_figure_leaves_out_is_told_beside_it(capsys: pytest.CaptureFixture[str]) -> None:

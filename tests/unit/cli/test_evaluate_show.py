@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.unit.evaluation.test_compare import ROWS
 from tests.unit.evaluation.test_result import result_of
-from uss_ray.evaluation.run import CHUNK_ITEMS, chunk_name, rows_to_parquet
+from uss_ray.evaluation.rows import CHUNK_ITEMS, chunk_name, rows_to_parquet
 
 
 def make_run(folder: Path, **changes: object) -> Path:

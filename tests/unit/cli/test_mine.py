@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from uss_ray.cli.main import run
 from uss_ray.cli.mine import show_mining
+from uss_ray.errors import ConfigError
 
 
 def result(**values: Any) -> Any:
@@ -69,3 +71,8 @@ def test_what_is_left_to_do_is_said(capsys, values, words):
     said = capsys.readouterr().out
     assert words in said
     assert "Report:" not in said
+
+
+def test_a_command_without_audio_is_refused(capsys):
+    assert run(["mine", "a.csv", "b"]) == ConfigError.exit_code
+    assert "SEGMENTS_CSV" in capsys.readouterr().err

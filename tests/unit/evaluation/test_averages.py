@@ -43,7 +43,18 @@ def test_nothing_has_no_figure_and_one_item_no_interval() -> None:
 
 
 @pytest.mark.parametrize(
-    "sizes", [(1,) * 40, (1,) * 60 + (2,) * 12 + (3,) * 8, (2,) * 30, (1, *(6,) * 20), (30,) * 4]
+    "sizes",
+    [
+        (1,) * 40,
+        (1,) * 60 + (2,) * 12 + (3,) * 8,
+        (2,) * 30,
+        (1, *(6,) * 20),
+        (30,) * 4,
+        (10, 10, 10, 1),
+        (30, 30, 1),
+        (30, 1),
+        (10, 10, 10, 1, 1, 1, 1),
+    ],
 )
 def test_intervals_hold_the_truth_as_often_as_they_say_however_few_items_a_class_has(
     sizes: tuple[int, ...],
@@ -73,3 +84,18 @@ def test_pairs_tell_what_intervals_of_their_own_do_not() -> None:
 def test_a_figure_that_is_in_no_draw_has_no_interval() -> None:
     assert average_of_draws(np.array([[0.5, np.nan, np.nan]])) == Average(value=0.5, items=1)
     assert average_of_draws(np.array([[np.nan, 0.5, 0.4]])) == Average()
+
+
+def test_a_class_of_one_item_makes_an_interval_wider_and_equal_runs_no_better_or_worse() -> None:
+    rng = np.random.default_rng(0)
+    wider = decided = 0
+    for _ in range(60):
+        one = {label: rng.normal(size=count) for label, count in (("a", 30), ("b", 30), ("c", 1))}
+        nothing = {label: np.zeros(len(own)) for label, own in one.items()}
+        whole = class_median_mean(one, draws=200)
+        large = class_median_mean({label: one[label] for label in "ab"}, draws=200)
+        wider += whole.high - whole.low > 1.5 * (large.high - large.low)
+        difference = paired_difference(nothing, one)
+        decided += not difference.low <= 0.0 <= difference.high
+    assert wider >= 55
+    assert decided <= 7  # 27 of 60 where the lone one borrowed how far the medians of the others lie apart

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.evaluation.test_result import result_of, row
 from uss_ray.errors import ConfigError, DataError
 from uss_ray.evaluation.card import ClassFacts, TrainingData, facts_of_classes, read_training_data, write_card
-from uss_ray.evaluation.tagging import TAGS
+from uss_ray.evaluation.rows import TAGS
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.store.store import Store
 from uss_ray.weights.folder import Weights, read_folder

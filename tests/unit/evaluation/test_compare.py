@@ -8,8 +8,7 @@ import pytest
 from tests.unit.evaluation.test_result import result_of, row
 from uss_ray.errors import DataError
 from uss_ray.evaluation.compare import compare_runs
-from uss_ray.evaluation.run import ScoreRow
-from uss_ray.evaluation.tagging import TAGS
+from uss_ray.evaluation.rows import RANDOM_CLASS, TAGS, ScoreRow
 
 ROWS = [row(f"{label}/{number}", float(number)) for label in "ab" for number in range(20)]
 
@@ -45,6 +44,21 @@ def test_what_is_of_scenes_is_compared_by_its_mean() -> None:
     [found] = compare_runs((result_of(one), result_of(other)), (one, other), measure="ca_sdri")
     assert (found.one.value, found.other.value) == pytest.approx((1.0, 5 / 3))
     assert found.difference.value == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(("query", "verdict"), [(RANDOM_CLASS, "worse"), ("class-mean", "different")])
+def test_more_of_what_is_not_there_is_worse_and_the_level_of_a_target_is_no_merit(
+    query: str, verdict: str
+) -> None:
+    quiet, loud = (
+        [replace(one, query=query, scores={"level": level + 0.1 * one.scores["sdri"]}) for one in ROWS]
+        for level in (-40.0, -10.0)
+    )
+    [found] = compare_runs((result_of(quiet), result_of(loud)), (quiet, loud), measure="level")
+    assert found.difference.value == pytest.approx(30.0)
+    assert found.verdict == verdict
+    [same] = compare_runs((result_of(quiet), result_of(quiet)), (quiet, quiet), measure="level")
+    assert same.verdict == "undecided"
 
 
 def test_d_primes_are_compared_by_the_classes_for_which_both_runs_have_one() -> None:

@@ -87,6 +87,14 @@ def test_a_list_that_was_changed_is_refused(tmp_path) -> None:
     pq.write_table(table.slice(0, 2), path)
     with pytest.raises(DataError, match="expected a list with sha256"):
         read_list(path)
+    for header, found in (
+        (b"{", "Expecting"), (b"[]", "list"), (b"{}", "'sha256'"), (b'{"sha256": "a", "seeds": 1}', "seeds"),
+    ):  # fmt: skip
+        pq.write_table(table.replace_schema_metadata({b"uss_ray.evaluation_list": header}), path)
+        with pytest.raises(
+            DataError, match=f"list.parquet: expected the header of an evaluation list, .*{found}"
+        ):
+            read_list(path)
     pq.write_table(pa.table({"a": [1]}), path)
     with pytest.raises(DataError, match="found another table"):
         read_list(path)

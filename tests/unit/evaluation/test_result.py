@@ -11,7 +11,8 @@ from uss_ray.evaluation.benchmarks.fsdkaggle2018 import FsdKaggle2018
 from uss_ray.evaluation.items import EvaluationList
 from uss_ray.evaluation.request import EvaluationRequest
 from uss_ray.evaluation.result import EvaluationResult, environment, make_result, read_result
-from uss_ray.evaluation.run import Scored, ScoreRow
+from uss_ray.evaluation.rows import ScoreRow
+from uss_ray.evaluation.run import Scored
 
 
 def row(

@@ -7,7 +7,7 @@ from threading import Event
 import pytest
 
 from tests.unit.evaluation.benchmarks.test_mini import scenes_data
-from tests.unit.evaluation.conftest import DOG, PIANO, RAIN
+from tests.unit.evaluation.conftest import PIANO, RAIN
 from uss_ray.errors import ConfigError, DataError
 from uss_ray.evaluation import run as run_of_list
 from uss_ray.evaluation.benchmarks.known import draw_list, find_benchmark
@@ -16,15 +16,9 @@ from uss_ray.evaluation.items import EvaluationList
 from uss_ray.evaluation.measures import Truth, score
 from uss_ray.evaluation.request import EvaluationRequest
 from uss_ray.evaluation.result import by_system, make_result, summarise_system
-from uss_ray.evaluation.run import (
-    TIME_COUNTS,
-    Evaluator,
-    ScoreRow,
-    chunk_name,
-    open_list,
-    rows_from_parquet,
-    rows_to_parquet,
-)
+from uss_ray.evaluation.rows import rows_from_parquet, rows_to_parquet
+from uss_ray.evaluation.run import Evaluator, open_list
+from uss_ray.evaluation.scene_rows import TIME_COUNTS
 from uss_ray.evaluation.sounds import mix
 from uss_ray.models.resunet import BandedResUNet
 from uss_ray.store.store import Store, StoreOptions
@@ -237,14 +231,6 @@ def test_a_list_of_another_benchmark_is_refused(two_sources, two_means, tmp_path
     request = ask(two_sources, two_means, tmp_path, listed).replace(benchmark="esc50")
     with pytest.raises(ConfigError, match="expected a list of esc50, found one of mini"):
         open_list(request)
-
-
-def test_what_are_no_rows_is_refused() -> None:
-    with pytest.raises(DataError, match="expected scores of an evaluation"):
-        rows_from_parquet(b"no", item="a")
-    assert chunk_name(3) == "items/000003.parquet"
-    assert ScoreRow(item_id="a", label="b", system="c", query="", scores={}).undefined == ()
-    assert len({DOG, RAIN, PIANO}) == 3
 
 
 def test_lists_and_weights_are_reached_as_the_data_are(

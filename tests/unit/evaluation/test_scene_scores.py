@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from uss_ray.evaluation.result import SystemResult, summarise_system
-from uss_ray.evaluation.run import level_rows
+from uss_ray.evaluation.scene_rows import level_rows
 from uss_ray.evaluation.scene_scores import LevelScore, SeparatedScene, projection, score_scene
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.separation.targets import Target, targets_for_levels

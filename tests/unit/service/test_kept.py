@@ -86,6 +86,11 @@ def test_a_result_that_another_process_removed_is_not_there(
 
 
 def test_a_damaged_object_is_a_fault_of_the_store(results: KeptResults, made: Result, tmp_path: Path) -> None:
-    (tmp_path / "store" / "kept" / "one" / f"{made.result_id}.zip").write_bytes(b"not a zip at all")
-    with pytest.raises(OutputError, match="expected a result as it was kept"):
-        KeptResults(Store(str(tmp_path / "store"), error=OutputError)).find("one", made.result_id)
+    place = tmp_path / "store" / "kept" / "one" / f"{made.result_id}.zip"
+    nested = io.BytesIO()
+    with zipfile.ZipFile(nested, "w") as archive:
+        archive.writestr("index.json", "[" * 100_000)
+    for content in (b"not a zip at all", nested.getvalue()):
+        place.write_bytes(content)
+        with pytest.raises(OutputError, match="expected a result as it was kept"):
+            KeptResults(Store(str(tmp_path / "store"), error=OutputError)).find("one", made.result_id)

@@ -326,7 +326,7 @@ def test_an_altered_a_missing_and_a_foreign_file_are_refused(folder: Path, tmp_p
     with pytest.raises(WeightsError, match=re.escape(str(tmp_path / "absent"))):
         read_folder(tmp_path / "absent")
     (folder / "config.json").write_text("{")
-    with pytest.raises(WeightsError, match="expected JSON"):
+    with pytest.raises(WeightsError, match="expected a JSON object"):
         read_folder(folder)
 
 

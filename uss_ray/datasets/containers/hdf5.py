@@ -50,14 +50,11 @@ class Hdf5Reader:
     place : Store
     first, stop : int, optional
         Half-open range of clips; None reads to the end.
-    sample_rate : int, optional
-        In Hz. None: the file's attribute `sample_rate`, else what makes its rows ten seconds long.
     """
 
     place: Store
     first: int = 0
     stop: int | None = None
-    sample_rate: int | None = None
 
     def places(self) -> Iterator[ClipPlace | BrokenContainer]:
         """List the clips from their names alone."""
@@ -78,7 +75,7 @@ class Hdf5Reader:
 
     def _clips(self, pack: _Pack, wanted: Wanted | None) -> Iterator[ClipAudio]:
         names = pack.names(self.first, self.stop)
-        rate = pack.sample_rate() if self.sample_rate is None else self.sample_rate
+        rate = pack.sample_rate()
         for at in range(0, len(names), _CLIPS_AT_ONCE):
             chosen = [
                 row

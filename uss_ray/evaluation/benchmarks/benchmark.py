@@ -13,6 +13,7 @@ import numpy as np
 
 from uss_ray.errors import ConfigError, DataError, RecordingError
 from uss_ray.evaluation.items import EvaluationList, Item, ItemSource, Protocol
+from uss_ray.evaluation.pairs import PAIR_SECONDS
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.sources.reading import open_stored_recording
 from uss_ray.store.store import Store
@@ -314,19 +315,18 @@ def read_rows(place: Store, *, columns: Sequence[str]) -> list[dict[str, str]]:
     return rows
 
 
-PAIR_SECONDS: Final = 2.0
 PAIRS_PER_CLASS: Final = 100
 
 
-def source_of(sound: Sound, role: str = "target", *, seconds: float = PAIR_SECONDS) -> ItemSource:
-    """Take a piece of a sound."""
+def source_of(sound: Sound, role: str = "target") -> ItemSource:
+    """Take as much of a sound as a pair takes."""
     return ItemSource(
         role="target" if role == "target" else "other",
         path=sound.path,
         label=sound.labels[0],
         class_id=sound.class_ids[0] if sound.class_ids else None,
         start_seconds=sound.start_seconds,
-        seconds=seconds,
+        seconds=PAIR_SECONDS,
     )
 
 

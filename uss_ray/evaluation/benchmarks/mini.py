@@ -10,10 +10,10 @@ from typing import ClassVar
 
 from uss_ray.datasets.decode import MODEL_RATE
 from uss_ray.errors import ConfigError, DataError
-from uss_ray.evaluation.benchmarks.benchmark import PAIR_SECONDS, Benchmark, Card, Draw, Files, Sound
+from uss_ray.evaluation.benchmarks.benchmark import Benchmark, Card, Check, Draw, Files, Sound
 from uss_ray.evaluation.items import Item, ItemSource, Role
-from uss_ray.evaluation.pairs import EvaluationPair
-from uss_ray.evaluation.protocol import build_pairs, read_split
+from uss_ray.evaluation.pairs import PAIR_SECONDS, EvaluationPair
+from uss_ray.evaluation.protocol import build_pairs, read_split, read_true_events
 from uss_ray.evaluation.scenes import (
     EDGE_SECONDS,
     TEXTURE_FADE_SECONDS,
@@ -81,6 +81,15 @@ class Mini(WithLabels):
         splits=("eval", "train"),
         protocols=("strict",),
     )
+
+    def check(self, data: Store, split: str) -> Check:
+        """See `Benchmark`; of events too."""
+        vocabulary, root = Vocabulary.load(), local_folder(data)
+        for folder in self.sets(data, split):
+            records = read_split(root / folder, split=split, vocabulary=vocabulary)
+            clips = {record.clip_id for record in records}
+            read_true_events(root / folder, split=split, vocabulary=vocabulary, clips=clips)
+        return super().check(data, split)
 
     def draw(self, draw: Draw) -> list[Item]:
         """See `Benchmark`; of several sets, the list of each."""

@@ -11,7 +11,6 @@ import yaml
 from uss_ray.datasets.decode import MODEL_RATE
 from uss_ray.errors import DataError
 from uss_ray.evaluation.benchmarks.benchmark import (
-    PAIR_SECONDS,
     PAIRS_PER_CLASS,
     Benchmark,
     Card,
@@ -21,6 +20,7 @@ from uss_ray.evaluation.benchmarks.benchmark import (
     generator,
 )
 from uss_ray.evaluation.items import Item, ItemSource
+from uss_ray.evaluation.pairs import PAIR_SECONDS
 from uss_ray.evaluation.sounds import SoundShelf
 from uss_ray.store.store import Store
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 from uss_ray.evaluation.benchmarks.benchmark import Card, Draw
 from uss_ray.evaluation.benchmarks.mini import EVENTS, WithLabels, clip_paths, local_folder
 from uss_ray.evaluation.items import Item, ItemSource
+from uss_ray.evaluation.label_metrics import join_spans
 from uss_ray.evaluation.pairs import read_events
 from uss_ray.evaluation.protocol import read_split
 from uss_ray.store.store import Store
@@ -59,12 +60,12 @@ class Tagging(WithLabels):
                         path=path,
                         label=classes.labels[index],
                         class_id=classes.ids[index],
-                        sounds=_joined(
-                            [
+                        sounds=tuple(
+                            join_spans(
                                 span
                                 for one in below[index].nonzero()[0].tolist()
                                 for span in times.get((record.clip_id, one), ())
-                            ]
+                            )
                         ),
                     )
                     for index in record.class_indexes
@@ -81,14 +82,3 @@ class Tagging(WithLabels):
                     )
                 )
         return items
-
-
-def _joined(spans: list[tuple[float, ...]]) -> tuple[tuple[float, ...], ...]:
-    """Join times that overlap: of several sounds of one class, one is heard."""
-    joined: list[tuple[float, ...]] = []
-    for start, end in sorted(spans):
-        if joined and start <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
-        else:
-            joined.append((start, end))
-    return tuple(joined)

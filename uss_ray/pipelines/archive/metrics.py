@@ -1,4 +1,4 @@
-"""What a monitoring system sees of the workers of an archive; the counters themselves are `cluster.metrics`'."""
+"""What a monitoring system sees of the workers of an archive; the counters themselves are `runtime.metrics`'."""
 
 from __future__ import annotations
 

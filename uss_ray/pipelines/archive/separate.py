@@ -91,7 +91,7 @@ class SeparatePackets:
     scratch : Path
         Staging folder of the job.
     state : actor handle
-        Of `cluster.run_state`.
+        Of `runtime.run_state`.
     make_separator : callable
         `RecordingSeparator`, unless a benchmark takes another.
     """

@@ -15,7 +15,8 @@ from uss_ray.api.staging import check_apart, check_output
 from uss_ray.config import absolute
 from uss_ray.evaluation.request import EvaluationRequest
 from uss_ray.evaluation.result import environment
-from uss_ray.evaluation.run import ITEMS_FOLDER, Evaluator, Scored, chunk_name, open_list, rows_to_parquet
+from uss_ray.evaluation.rows import ITEMS_FOLDER, chunk_name, rows_to_parquet
+from uss_ray.evaluation.run import Evaluator, Scored, open_list
 from uss_ray.pipelines.evaluation.local import (
     LIST_NAME,
     finish,

@@ -20,17 +20,8 @@ from uss_ray.errors import DataError
 from uss_ray.evaluation.heard import HEARD_FOLDER, choose_heard, sounds_to_keep
 from uss_ray.evaluation.request import EvaluationRequest
 from uss_ray.evaluation.result import RESULT_NAME, EvaluationResult, environment, make_result
-from uss_ray.evaluation.run import (
-    ITEMS_FOLDER,
-    Evaluator,
-    Scored,
-    Spent,
-    chunk_name,
-    open_list,
-    read_rows,
-    rows_from_parquet,
-    rows_to_parquet,
-)
+from uss_ray.evaluation.rows import ITEMS_FOLDER, chunk_name, read_rows, rows_from_parquet, rows_to_parquet
+from uss_ray.evaluation.run import Evaluator, Scored, Spent, open_list
 from uss_ray.pipelines.runtime.identity import RunIdentity, open_run
 from uss_ray.results.index.table import RunFacts
 from uss_ray.store.lease import hold_lease

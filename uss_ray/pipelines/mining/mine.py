@@ -30,7 +30,7 @@ class MinePackets:
     threads : int
         CPU threads of the networks; the last bit of a probability may depend on it.
     state : actor handle
-        Of `cluster.run_state`.
+        Of `runtime.run_state`.
     make_miner : callable
         `make_miner`, unless a test or benchmark takes another.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from uss_ray.anchors.anchor import Reject
@@ -18,7 +16,7 @@ from uss_ray.anchors.manifest import MANIFEST_NAME, MiningManifest, write_manife
 from uss_ray.anchors.schema import read_anchors
 from uss_ray.anchors.shards import ANCHOR_FOLDER, REJECT_FOLDER
 from uss_ray.api.staging import remove_folder
-from uss_ray.arrow import parquet_of
+from uss_ray.arrow import parquet_of, table_of
 from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.errors import OutputError
 from uss_ray.pipelines.mining.clips import excerpt_id
@@ -203,8 +201,5 @@ def _remove_orphans(output: Store, *, names: set[str]) -> None:
 
 @contextmanager
 def _read(place: Store, *, expected: str) -> Iterator[pa.Table]:
-    content = io.BytesIO(place.read())
     with parquet_of(str(place), expected=expected, error_type=OutputError):
-        table = pq.read_table(content)
-        table.validate(full=True)
-        yield table
+        yield table_of(place.read(), str(place), expected=expected, error_type=OutputError)

@@ -1,1 +1,1 @@
-"""The parts of the pipelines that run on Ray."""
+"""What all jobs share: the run of a job, its pool, stages, identity and progress; Ray where it takes one."""

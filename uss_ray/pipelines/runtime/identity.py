@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from uss_ray.config import flat_settings
 from uss_ray.errors import DataError, OccupiedError
-from uss_ray.parsing import read_json
+from uss_ray.parsing import read_object
 from uss_ray.results.index.table import INDEX_VERSION, RunFacts
 from uss_ray.results.layout import CALL_INDEX_NAME, RUN_NAME
 from uss_ray.store.store import Store
@@ -152,7 +153,7 @@ class RunIdentity:
             different.append(f"results of version {earlier.results_version}, not {self.results_version}")
         if earlier.index_version > self.index_version:
             different.append(f"an index of version {earlier.index_version}, later than {self.index_version}")
-        mine, its = _flat(self.settings), _flat(earlier.settings)
+        mine, its = flat_settings(self.settings), flat_settings(earlier.settings)
         different += [
             f"{name} {its.get(name)}"
             for name in sorted(mine.keys() | its.keys())
@@ -337,25 +338,8 @@ def _programs_here() -> dict[str, str]:
     return found
 
 
-def _flat(settings: dict[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            flat |= {f"{name}.{key}": inner for key, inner in _flat(value).items()}
-        else:
-            flat[name] = value
-    return flat
-
-
 def _parsed(text: bytes, *, item: str) -> dict[str, Any]:
-    try:
-        record = read_json(text)
-        if isinstance(record, dict):
-            return record
-        found = type(record).__name__
-    except ValueError as error:
-        found = str(error)
-    raise DataError(item, expected="the identity of a run", found=found)
+    return read_object(text, item=item, expected="the identity of a run")
 
 
 def _put(record: dict[str, Any], location: Store) -> None:

@@ -80,7 +80,6 @@ def read_tables(
     *,
     schema: pa.Schema,
     name: str = "Tables",
-    concurrency: int | None = None,
     cpus: float | None = None,
 ) -> Dataset:
     """Make a Dataset of what readers give; blocks come while they read.
@@ -93,8 +92,6 @@ def read_tables(
         What every table has.
     name : str, default="Tables"
         Shown in Ray's progress and metrics.
-    concurrency : int or None, default=None
-        Most readers at a time; None leaves it to Ray.
     cpus : float or None, default=None
         That one reader takes; None leaves it to Ray. A stage that takes as much is fused with the reading.
 
@@ -117,7 +114,6 @@ def read_tables(
     return ray.data.read_datasource(
         TableSource(readers, schema, name=name),
         override_num_blocks=len(readers),
-        concurrency=concurrency,
         num_cpus=cpus,
     )
 

@@ -143,7 +143,6 @@ def map_with_actors(
     *,
     pool: WorkerPool,
     state: Any,
-    rows_at_a_time: int = 1,
     is_isolated: bool = False,
     **arguments: Any,
 ) -> ray.data.Dataset:
@@ -153,11 +152,10 @@ def map_with_actors(
     ----------
     rows : Dataset
     stage : type
-        Made once an actor with `state` and `arguments`, then called with tables.
+        Made once an actor with `state` and `arguments`, then called with tables of one row.
     pool : WorkerPool
     state : actor handle
         Of `start_run_state`; told when an actor is ready, and when it is at work.
-    rows_at_a_time : int, default=1
     is_isolated : bool, default=False
         Whether an actor holds one batch and no other. Ray sends more ahead, and each that an actor holds when it dies
         has used up one of its attempts, whoever killed it.
@@ -172,7 +170,7 @@ def map_with_actors(
         return rows.map_batches(
             _noted(stage),
             fn_constructor_kwargs={"state": state, **arguments},
-            batch_size=rows_at_a_time,
+            batch_size=1,
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(
                 size=pool.actors,

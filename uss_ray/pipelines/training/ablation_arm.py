@@ -60,6 +60,7 @@ def finished_run(arm: Arm, done_before: DoneBefore) -> RunOutcome | None:
     try:
         if done_before.differences(arm.training, scored[-1]):
             return None
+        measured_on = done_before.measured_on(arm.training, scored[-1])
     except UssRayError as error:
         _log.info("arm %s, seed %d", arm.name, arm.seed, exc_info=error)
         return None  # training names what is missing
@@ -71,6 +72,7 @@ def finished_run(arm: Arm, done_before: DoneBefore) -> RunOutcome | None:
         step=steps,
         sdri_db=scored[-1]["sdri_db"],
         loss=metrics[-1]["loss"] if metrics else None,
+        measured_on=measured_on,
     )
 
 

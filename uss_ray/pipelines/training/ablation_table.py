@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from uss_ray.pipelines.training.ablation_request import BASE_ARM
 
-# Two-sided 95 % points of Student's t for 1, 2, … degrees of freedom; beyond, the normal distribution is near enough.
+# Two-sided 95 % points of Student's t for 1, 2, … degrees of freedom; beyond, its expansion about that of the normal
+# distribution is right to four digits.
 _T = (
     12.706,
     4.303,
@@ -29,7 +30,9 @@ _T = (
     2.145,
     2.131,
 )
-_NORMAL = 1.96
+_NORMAL = 1.959964
+# What a score was measured on, in words.
+_PARTS = {"list_sha256": "list", "segment_seconds": "length of segments", "sample_rate": "sample rate"}
 
 
 class RunOutcome(BaseModel):
@@ -43,6 +46,9 @@ class RunOutcome(BaseModel):
     step: int = Field(description="Steps that are done.")
     sdri_db: float | None = Field(default=None, description="Of its last state.")
     loss: float | None = Field(default=None, description="Mean of the last line of its metrics.")
+    measured_on: dict[str, Any] = Field(
+        default={}, description="List and query of its score, and length and rate of what was separated."
+    )
     error: str | None = None
 
 
@@ -56,8 +62,13 @@ class ArmSummary(BaseModel):
     failed: int
     sdri_db: float | None = Field(description="Mean over the finished seeds.")
     half_width_db: float | None = Field(description="Of its 95 % interval (Student's t); needs two seeds.")
-    difference_db: float | None = Field(description="Mean over the seeds that the base has finished too.")
+    difference_db: float | None = Field(
+        description="Mean over the seeds that the base has finished too; none where a score is of something else."
+    )
     difference_half_width_db: float | None
+    measured_otherwise: tuple[str, ...] = Field(
+        default=(), description="What its scores were measured on that is not the base's."
+    )
     loss: float | None
 
 
@@ -72,12 +83,17 @@ def summarise(outcomes: Sequence[RunOutcome], names: Sequence[str]) -> list[ArmS
         for name in names
     }
     base = scores.get(BASE_ARM, {})
+    measured_on = {(outcome.arm, outcome.seed): outcome.measured_on for outcome in outcomes}
     summaries = []
     for name in names:
         own = scores[name]
-        differences = [score - base[seed] for seed, score in own.items() if seed in base]
+        seeds = [seed for seed in own if seed in base and name != BASE_ARM]
+        otherwise = sorted(
+            {part for seed in seeds for part in _others(measured_on[name, seed], measured_on[BASE_ARM, seed])}
+        )
+        differences = [] if otherwise else [own[seed] - base[seed] for seed in seeds]
         mean, half_width = mean_and_interval(list(own.values()))
-        difference, difference_half_width = mean_and_interval([] if name == BASE_ARM else differences)
+        difference, difference_half_width = mean_and_interval(differences)
         losses = [outcome.loss for outcome in outcomes if outcome.arm == name and outcome.loss is not None]
         summaries.append(
             ArmSummary(
@@ -88,10 +104,15 @@ def summarise(outcomes: Sequence[RunOutcome], names: Sequence[str]) -> list[ArmS
                 half_width_db=half_width,
                 difference_db=difference,
                 difference_half_width_db=difference_half_width,
+                measured_otherwise=tuple(otherwise),
                 loss=mean_and_interval(losses)[0],
             )
         )
     return summaries
+
+
+def _others(one: Mapping[str, Any], other: Mapping[str, Any]) -> set[str]:
+    return {part for part in one.keys() | other.keys() if one.get(part) != other.get(part)}
 
 
 def mean_and_interval(values: Sequence[float]) -> tuple[float | None, float | None]:
@@ -103,8 +124,14 @@ def mean_and_interval(values: Sequence[float]) -> tuple[float | None, float | No
     if count == 1:
         return mean, None
     deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1))
-    quantile = _T[count - 2] if count - 2 < len(_T) else _NORMAL
-    return mean, quantile * deviation / math.sqrt(count)
+    return mean, _quantile(count - 1) * deviation / math.sqrt(count)
+
+
+def _quantile(freedom: int) -> float:
+    if freedom <= len(_T):
+        return _T[freedom - 1]
+    z = _NORMAL
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
 
 
 def to_json(summaries: Sequence[ArmSummary], outcomes: Sequence[RunOutcome]) -> str:
@@ -135,8 +162,18 @@ def rows_of(summaries: Sequence[ArmSummary]) -> list[tuple[str, ...]]:
     ]
 
 
+def notes_of(summaries: Sequence[ArmSummary]) -> list[str]:
+    """Say of which arms there is no difference because their scores are of something else than the base's."""
+    return [
+        f"{summary.arm}: scored on another {', '.join(_PARTS.get(part, part) for part in summary.measured_otherwise)} "
+        "than the base, so its SDRi says nothing against that"
+        for summary in summaries
+        if summary.measured_otherwise
+    ]
+
+
 def to_markdown(summaries: Sequence[ArmSummary], outcomes: Sequence[RunOutcome]) -> str:
-    """Write the table, and what failed below it."""
+    """Write the table, and below it what cannot be compared and what failed."""
     rows = [COLUMNS, ("---",) + ("---:",) * (len(COLUMNS) - 1), *rows_of(summaries)]
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     failed = [
@@ -144,7 +181,10 @@ def to_markdown(summaries: Sequence[ArmSummary], outcomes: Sequence[RunOutcome])
         for outcome in outcomes
         if outcome.state == "failed"
     ]
-    return "\n".join([*lines, *(["", "Failed:", "", *failed] if failed else [])]) + "\n"
+    notes = [f"- {note}" for note in notes_of(summaries)]
+    for title, found in (("Not compared:", notes), ("Failed:", failed)):
+        lines += ["", title, "", *found] if found else []
+    return "\n".join(lines) + "\n"
 
 
 def _shown(value: float | None, half_width: float | None, *, sign: str = "") -> str:

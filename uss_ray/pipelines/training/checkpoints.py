@@ -14,7 +14,7 @@ import hashlib
 import io
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -174,17 +174,13 @@ class DamagedCheckpointError(DataError):
     """A checkpoint of which a file is missing, altered or something else: no other try changes that."""
 
 
-def read_checkpoint(
-    place: Store, *, device: torch.device | str = "cpu"
-) -> tuple[CheckpointFacts, TrainingState]:
+def read_checkpoint(place: Store) -> tuple[CheckpointFacts, TrainingState]:
     """Read a checkpoint, strictly.
 
     Parameters
     ----------
     place : Store
         Its folder.
-    device : device, default="cpu"
-        For the optimiser's state.
 
     Raises
     ------
@@ -200,7 +196,7 @@ def read_checkpoint(
             step=facts.step,
             model=load_tensors(data[_MODEL]),
             ema=load_tensors(data[_EMA]) if _EMA in data else {},
-            optimiser=_from_torch_bytes(data[_OPTIMISER], device=device),
+            optimiser=_from_torch_bytes(data[_OPTIMISER]),
             untold=facts.untold,
         )
     except (KeyError, SafetensorError, RuntimeError) as error:
@@ -208,10 +204,10 @@ def read_checkpoint(
     return facts, state
 
 
-def remove_old_checkpoints(run: Store, *, keep: int, also: int | None = None) -> None:
-    """Leave the newest checkpoints, and that of one step; what says that one is whole goes first."""
+def remove_old_checkpoints(run: Store, *, keep: int, also: Collection[int] = ()) -> None:
+    """Leave the newest checkpoints, and those of some steps; what says that one is whole goes first."""
     for place in find_checkpoints(run)[:-keep]:
-        if also is not None and place.name == checkpoint_name(also):
+        if step_of(place) in also:
             continue
         for name in (_FACTS_NAME, _MODEL, _EMA, _OPTIMISER):
             (place / name).remove()
@@ -274,5 +270,5 @@ def _torch_bytes(value: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _from_torch_bytes(data: bytes, *, device: torch.device | str) -> Any:
-    return torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+def _from_torch_bytes(data: bytes) -> Any:
+    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)

@@ -24,8 +24,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from uss_ray.config import Settings, to_yaml
+from uss_ray.config import Settings, flat_settings, to_yaml
 from uss_ray.errors import ConfigError, DataError, OutputError
+from uss_ray.parsing import read_object
 from uss_ray.pipelines.training.checkpoints import (
     DamagedCheckpointError,
     find_checkpoints,
@@ -38,7 +39,7 @@ from uss_ray.pipelines.training.checkpoints import (
 )
 from uss_ray.pipelines.training.curve import draw_curve
 from uss_ray.pipelines.training.request import SETTINGS_NAME
-from uss_ray.pipelines.training.scores import comparable, measured_on, score_name
+from uss_ray.pipelines.training.scores import alike, comparable, measured_on, score_name
 from uss_ray.store.store import Store
 from uss_ray.training.fit import TrainingState
 from uss_ray.version import VERSION
@@ -145,7 +146,9 @@ class RunFolder:
     def _identity_there(self) -> dict[str, Any] | None:
         place = self.place / IDENTITY_NAME
         if place.exists():
-            return _read_json(place)
+            return read_object(
+                place.raising(DataError).read(), item=str(place), expected="the identity of a run"
+            )
         found = find_checkpoints(self.place)
         return read_facts(found[-1]).identity if found else None
 
@@ -248,11 +251,14 @@ class RunFolder:
         return state
 
     def save(self, state: TrainingState, *, keep: int) -> None:
-        """Write a checkpoint and the metrics, and remove the oldest ones."""
+        """Write a checkpoint and the metrics, and remove the oldest ones, but for the best on each list."""
         save_checkpoint(state, run=self.place, identity=self._identity)
         self.flush()
         self._show()
-        remove_old_checkpoints(self.place, keep=keep, also=_best(self._validations))
+        # The best on a list of before is the best again when a run is scored on that again.
+        remove_old_checkpoints(
+            self.place, keep=keep, also={_best(lines) for lines in alike(self._validations)}
+        )
 
     def add_hardware(self, step: int, *, workers: int, kind: str) -> None:
         """Tell what the run is done on and with from a step on; warn where it is not what it was done with before."""
@@ -290,15 +296,14 @@ def best_validated(run: Store) -> int:
     DataError
         If there is none.
     """
-    step = _best(read_lines(run / VALIDATIONS_NAME))
-    if step is None:
+    lines = read_lines(run / VALIDATIONS_NAME)
+    if not lines:
         raise DataError(f"training run {run}", expected="a validation", found="none")
-    return step
+    return _best(comparable(lines))
 
 
-def _best(validations: Sequence[Mapping[str, Any]]) -> int | None:
-    best = max(comparable(validations), key=lambda line: (line[score_name(line)], line["step"]), default=None)
-    return None if best is None else int(best["step"])
+def _best(validations: Sequence[Mapping[str, Any]]) -> int:
+    return int(max(validations, key=lambda line: (line[score_name(line)], line["step"]))["step"])
 
 
 def told_at(run: Store, step: int) -> dict[str, Any]:
@@ -326,11 +331,8 @@ def read_lines(place: Store) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = []
     for number, text in enumerate(place.raising(DataError).read().splitlines(), start=1):
         item, expected = f"{place} line {number}", "a JSON object with a step"
-        try:
-            line = json.loads(text)
-        except ValueError as error:
-            raise DataError(item, expected=expected, found=str(error)) from error
-        if not isinstance(line, dict) or not isinstance(line.get("step"), int):
+        line = read_object(text, item=item, expected=expected)
+        if not isinstance(line.get("step"), int):
             raise DataError(item, expected=expected, found=text.decode(errors="replace")[:_SHOWN])
         lines.append(line)
     return lines
@@ -340,20 +342,10 @@ def _lines(lines: Sequence[Mapping[str, Any]]) -> bytes:
     return "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines).encode()
 
 
-def _read_json(place: Store) -> dict[str, Any]:
-    try:
-        value = json.loads(place.raising(DataError).read())
-    except ValueError as error:
-        raise DataError(str(place), expected="the identity of a run", found=str(error)) from error
-    if not isinstance(value, dict):
-        raise DataError(str(place), expected="the identity of a run", found=type(value).__name__)
-    return value
-
-
 def _differences(
     now: Mapping[str, Any], then: Mapping[str, Any], *, defaults: Collection[str]
 ) -> list[tuple[str, str, str]]:
-    mine, its = dict(_flat(now)), dict(_flat(then))
+    mine, its = flat_settings(now), flat_settings(then)
     unknown_then = {name for name in defaults if not any(part in its for part in _ancestry(name))}
     return [
         (name, str(mine.get(name)), str(its.get(name)))
@@ -366,13 +358,3 @@ def _ancestry(name: str) -> list[str]:
     """Give a name and those that it lies below: a part that was off has no settings that it could lack."""
     parts = name.split(".")
     return [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    flat: list[tuple[str, Any]] = []
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat += _flat(value, f"{prefix}{name}.")
-        else:
-            flat.append((f"{prefix}{name}", value))
-    return flat

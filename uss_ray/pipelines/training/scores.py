@@ -24,6 +24,17 @@ def comparable(validations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, An
     return [line for line in validations if measured_on(line) == measured_on(validations[-1])]
 
 
+def alike(validations: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """Put the lines together that were measured on the same."""
+    groups: list[list[Mapping[str, Any]]] = []
+    for line in validations:
+        own = next((group for group in groups if measured_on(group[0]) == measured_on(line)), None)
+        if own is None:
+            groups.append(own := [])
+        own.append(line)
+    return groups
+
+
 def told(validation: Mapping[str, Any]) -> str:
     """Say a score in words."""
     if SDRI in validation:

@@ -131,6 +131,26 @@ class DoneBefore:
             ]
         return found
 
+    def measured_on(self, request: SeparatorTraining, validation: Mapping[str, Any]) -> dict[str, Any]:
+        """Give what a score was measured on, and the length and rate of what was separated, which the anchors have.
+
+        Parameters
+        ----------
+        request : SeparatorTraining
+        validation : mapping
+            Line of its validations.
+
+        Raises
+        ------
+        DataError
+            If the anchors of the request cannot be read.
+        """
+        manifest = self._once(_manifest_at, request.anchors, request.storage)
+        return measured_on(validation) | {
+            "segment_seconds": manifest.segment_seconds,
+            "sample_rate": manifest.sample_rate,
+        }
+
     def _sha256_of(self, weights: Location, storage: StoreOptions) -> str:
         return self._once(known_classes_in, self._once(locate_weights, weights, storage=storage))[0]
 

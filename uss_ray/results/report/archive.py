@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from uss_ray.errors import OutputError
 from uss_ray.parallel import map_stream
+from uss_ray.parsing import read_json
 from uss_ray.records import recording_key, safe_name
 from uss_ray.results.corrections import Correction
 from uss_ray.results.index.table import PARTS_AT_ONCE, has_file, index_parts, open_part, read_index_part
@@ -399,7 +400,7 @@ def page_data(page: bytes) -> tuple[str, ...]:
 def _facts_of(page: bytes) -> Any:
     found = _FACTS.search(page)
     with suppress(ValueError):
-        return json.loads(found[1]) if found else {}
+        return read_json(found[1]) if found else {}
     return {}
 
 

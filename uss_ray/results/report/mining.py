@@ -24,6 +24,7 @@ from uss_ray.results.report.template import template
 from uss_ray.store.store import Location, Store
 
 REPORT_NAME = "report.html"
+_SEED = 0  # which anchors are shown
 _BINS = 20
 _LEAST_INTRUDER = 0.05
 _TICK_PERCENT = 14.0  # what a small picture needs between two labels
@@ -72,9 +73,7 @@ class _Example:
     sound: str
 
 
-def write_mining_report(
-    root: Location | Store, *, labels: Sequence[str], examples: int = 12, seed: int = 0
-) -> str:
+def write_mining_report(root: Location | Store, *, labels: Sequence[str], examples: int = 12) -> str:
     """Write the page of a finished run beside its manifest.
 
     Parameters
@@ -85,8 +84,6 @@ def write_mining_report(
         Display name of each class index.
     examples : int, default=12
         How many anchors to show, each of another class as far as there are classes.
-    seed : int, default=0
-        Which ones.
 
     Returns
     -------
@@ -103,20 +100,18 @@ def write_mining_report(
     shards = AnchorShards(root)
     if shards.manifest is None:
         raise DataError(str(root), expected="a finished mining run (manifest.json)", found="none")
-    html = _render(shards, shards.manifest, labels=labels, examples=examples, seed=seed)
+    html = _render(shards, shards.manifest, labels=labels, examples=examples)
     page = Store.of(root) / REPORT_NAME
     page.put(html.encode("utf-8", "replace"))
     return str(page)
 
 
-def _render(
-    shards: AnchorShards, manifest: MiningManifest, *, labels: Sequence[str], examples: int, seed: int
-) -> str:
+def _render(shards: AnchorShards, manifest: MiningManifest, *, labels: Sequence[str], examples: int) -> str:
     tally = _Tally(len(labels))
     for table in shards.columns(["class_index", "score", "purity", "samples"]):
         tally.add(table)
     top_hz = manifest.sample_rate / 2
-    shown = _examples(shards, labels=labels, count=examples, seed=seed)
+    shown = _examples(shards, labels=labels, count=examples)
     counts = list(manifest.counts.values())
     return template("mining_report.html.j2").render(
         manifest=manifest,
@@ -195,11 +190,11 @@ def _reject_lines(rejects: Mapping[str, int]) -> list[tuple[str, str, int, float
     return [(reason, _REASONS.get(reason, ""), count, 100 * count / most) for reason, count in ordered]
 
 
-def _examples(shards: AnchorShards, *, labels: Sequence[str], count: int, seed: int) -> list[_Example]:
+def _examples(shards: AnchorShards, *, labels: Sequence[str], count: int) -> list[_Example]:
     if not shards.counts or count < 1:
         return []
-    chosen = np.random.default_rng(seed).permutation(list(shards.counts))[:count]
-    stream = shards.balanced_stream(seed=seed, classes=[int(index) for index in chosen])
+    chosen = np.random.default_rng(_SEED).permutation(list(shards.counts))[:count]
+    stream = shards.balanced_stream(seed=_SEED, classes=[int(index) for index in chosen])
     anchors = sorted(islice(stream, count), key=lambda anchor: labels[anchor.class_index])
     return [_example(anchor, labels=labels) for anchor in anchors]
 

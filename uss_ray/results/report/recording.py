@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from uss_ray.audio.spec import LOSSY_FORMATS
+from uss_ray.config import flat_settings
 from uss_ray.errors import ConfigError, OutputError
+from uss_ray.parsing import read_json
 from uss_ray.results.index.table import IndexRow, Status
 from uss_ray.results.layout import ARCHIVE_PAGE_NAME, REPORT_SOUND_NAME, report_path
 from uss_ray.results.report.lanes import group_of, lanes_of
@@ -146,14 +147,11 @@ def _duration_text(seconds: float) -> str:
 
 
 def _settings_items(settings: str) -> list[tuple[str, str]]:
-    values = json.loads(settings)
-    return list(_flat(values)) if isinstance(values, dict) else [("settings", settings)]
-
-
-def _flat(values: Mapping[str, Any], *, above: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, above=f"{above}{key}.")
-        elif value not in (None, [], ""):
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            yield f"{above}{key}", text
+    values = read_json(settings)
+    if not isinstance(values, dict):
+        return [("settings", settings)]
+    return [
+        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        for name, value in flat_settings(values).items()
+        if value not in (None, [], "")
+    ]

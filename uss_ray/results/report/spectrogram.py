@@ -15,6 +15,7 @@ _FLOOR_POWER = 1e-12
 _FLOOR_DB = -120.0
 _BATCH_WINDOWS = 256
 _HOPS_PER_WINDOW = 4
+_MOST_COLUMNS = 600  # of a picture; even
 
 Floats = npt.NDArray[np.float32]
 
@@ -113,23 +114,19 @@ class SpectrogramMeter:
         Length of the stream in samples where it is known, which gives columns that fill the width.
     bands : int, default=80
         Mel bands from 0 Hz to half the sample rate.
-    max_columns : int, default=600
-        Even upper limit of the width.
     """
 
-    def __init__(
-        self, sample_rate: int, *, frames: int | None = None, bands: int = 80, max_columns: int = 600
-    ) -> None:
+    def __init__(self, sample_rate: int, *, frames: int | None = None, bands: int = 80) -> None:
         self._window_samples = max(16, 2 ** round(np.log2(_WINDOW_SECONDS * sample_rate)))
         self._hop_samples = self._window_samples // _HOPS_PER_WINDOW
-        if frames is not None and frames > max_columns * self._window_samples:
+        if frames is not None and frames > _MOST_COLUMNS * self._window_samples:
             self._hop_samples = self._window_samples
         window = np.hanning(self._window_samples + 1)[:-1]
         self._window = (window / (0.5 * window.sum())).astype(np.float32)
         self._filters = _mel_filters(self._window_samples, sample_rate=sample_rate, bands=bands)
         self._top_hz = sample_rate / 2
         hops = 1 if frames is None else max(1, frames // self._hop_samples)
-        self._pool = TimePool(bands, max_columns=max_columns, per_column=-(-hops // max_columns))
+        self._pool = TimePool(bands, max_columns=_MOST_COLUMNS, per_column=-(-hops // _MOST_COLUMNS))
         self._tail = np.zeros((0, 0), np.float32)
 
     def add(self, samples: Floats) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,13 +11,14 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 import pytest
+import ray
 
 from tests.unit.pipelines.tables import Tables, take_tables
 from uss_ray.api.request import Query, request_with
-from uss_ray.errors import ConfigError, UssRayError
+from uss_ray.errors import ConfigError, QueryError, RecordingError, UssRayError, WeightsError
 from uss_ray.pipelines.archive import job as job_module
 from uss_ray.pipelines.archive.chunking import FewRecordings
-from uss_ray.pipelines.archive.job import ArchiveJob, page_trouble
+from uss_ray.pipelines.archive.job import ArchiveJob, page_trouble, separate_archive
 from uss_ray.pipelines.archive.long_recordings import LongRecordings
 from uss_ray.pipelines.archive.outcome import Outcome, PacketReport
 from uss_ray.pipelines.runtime.counters import Counters
@@ -273,3 +275,44 @@ def test_a_page_that_takes_too_much_memory_ends_no_run(tmp_path, monkeypatch):
     monkeypatch.setattr(job_module, "write_archive_page", write)
     (tmp_path / "index").mkdir()
     assert page_trouble(Store(tmp_path)) == "MemoryError"
+
+
+@pytest.fixture
+def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail where Ray is started: what cannot be done is refused before."""
+    monkeypatch.setattr(ray, "init", lambda *_, **__: pytest.fail("Ray is started"))
+
+
+@pytest.mark.usefixtures("no_ray")
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"weights": "no-such-weights"}, WeightsError),
+        ({"query": Query(classes=("Dgo",))}, QueryError),
+        ({"query": Query(levels=(9,))}, QueryError),
+    ],
+)
+def test_a_wrong_request_stops_the_job_before_it_starts(
+    make_recording, request_for, tmp_path, changes, error
+):
+    with pytest.raises(error):
+        separate_archive(str(make_recording("a.wav").parent), request=request_for(**changes))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("no_ray")
+def test_weights_that_do_not_load_stop_the_job_with_their_own_error(
+    make_recording, request_for, tiny_weights, tmp_path
+):
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_weights, broken)
+    (broken / "tagger.safetensors").write_bytes(b"")
+    with pytest.raises(WeightsError, match=r"tagger\.safetensors"):
+        separate_archive(str(make_recording("a.wav").parent), request=request_for(weights=str(broken)))
+
+
+@pytest.mark.usefixtures("no_ray")
+def test_an_archive_without_recordings_is_refused(tmp_path, request_for):
+    (tmp_path / "in").mkdir()
+    with pytest.raises(RecordingError, match="expected recordings"):
+        separate_archive(str(tmp_path / "in"), request=request_for())

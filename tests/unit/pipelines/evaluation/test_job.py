@@ -19,7 +19,7 @@ from uss_ray.evaluation.benchmarks.known import draw_list, find_benchmark
 from uss_ray.evaluation.items import EvaluationList
 from uss_ray.evaluation.request import EvaluationRequest
 from uss_ray.evaluation.result import EvaluationResult, read_result
-from uss_ray.evaluation.run import read_rows
+from uss_ray.evaluation.rows import read_rows
 from uss_ray.pipelines.evaluation.job import evaluate_archive
 from uss_ray.pipelines.evaluation.local import evaluate_here, missing_chunks
 from uss_ray.pipelines.runtime.options import JobOptions

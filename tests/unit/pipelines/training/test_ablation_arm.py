@@ -114,7 +114,14 @@ def test_a_finished_run_that_was_scored_on_another_list_is_not_taken_for_this_on
     arm = Arm(name="base", seed=0, training=arm.training.replace(validation=validation))
     list_sha256 = hashlib.sha256(Path(validation.pairs).read_bytes()).hexdigest()
     finish(arm, monkeypatch, query="class-mean", list_sha256=list_sha256)
-    assert finished_run(arm, DoneBefore()) is not None
+    found = finished_run(arm, DoneBefore())
+    assert found is not None
+    assert found.measured_on == {
+        "query": "class-mean",
+        "list_sha256": list_sha256,
+        "segment_seconds": 0.5,
+        "sample_rate": 8000,
+    }
     asked = Arm("base", 0, arm.training.replace(validation=validation.replace(query="oracle")))
     assert finished_run(asked, DoneBefore()) is None
     lines = Path(validation.pairs).read_text().splitlines(keepends=True)

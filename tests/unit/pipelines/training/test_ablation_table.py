@@ -14,7 +14,7 @@ from uss_ray.pipelines.training.ablation_table import (
 )
 
 
-def run(arm: str, seed: int, sdri_db: float | None) -> RunOutcome:
+def run(arm: str, seed: int, sdri_db: float | None, **measured_on: object) -> RunOutcome:
     return RunOutcome(
         arm=arm,
         seed=seed,
@@ -22,10 +22,11 @@ def run(arm: str, seed: int, sdri_db: float | None) -> RunOutcome:
         step=10,
         sdri_db=sdri_db,
         error="a loss that is not finite" if sdri_db is None else None,
+        measured_on=measured_on,
     )
 
 
-@pytest.mark.parametrize("count", [2, 3, 5, 16])
+@pytest.mark.parametrize("count", [2, 3, 5, 16, 17, 20, 100])
 def test_the_interval_is_that_of_students_t(count: int) -> None:
     from scipy import stats
 
@@ -46,3 +47,27 @@ def test_differences_are_taken_within_a_seed() -> None:
     assert "| a | 2 | 5.50 ± 12.71 | +0.50 ± 0.00 |" in table
     assert table.endswith("- b, seed 0, step 10: a loss that is not finite\n")
     assert json.loads(to_json([base], runs))["arms"][0]["half_width_db"] == pytest.approx(12.706)
+
+
+def test_scores_on_another_list_or_of_other_lengths_are_not_compared_and_it_is_said() -> None:
+    on = {"query": "class-mean", "list_sha256": "a", "segment_seconds": 2.0, "sample_rate": 32000}
+    runs = [
+        run("base", 0, 4.0, **on),
+        run("same", 0, 4.5, **on),
+        run("list", 0, 9.0, **on | {"list_sha256": "b"}),
+        run("long", 0, 9.0, **on | {"segment_seconds": 4.0, "list_sha256": "c"}),
+        run("lone", 1, 9.0, **on | {"query": "oracle"}),
+    ]
+    summaries = summarise(runs, ["base", "same", "list", "long", "lone"])
+    assert [one.difference_db for one in summaries] == [None, 0.5, None, None, None]
+    assert [one.sdri_db for one in summaries] == [4.0, 4.5, 9.0, 9.0, 9.0]
+    table = to_markdown(summaries, runs)
+    assert table.endswith(
+        "\n\nNot compared:\n\n"
+        "- list: scored on another list than the base, so its SDRi says nothing against that\n"
+        "- long: scored on another list, length of segments than the base, so its SDRi says nothing against that\n"
+    )
+    assert json.loads(to_json(summaries, runs))["arms"][3]["measured_otherwise"] == [
+        "list_sha256",
+        "segment_seconds",
+    ]

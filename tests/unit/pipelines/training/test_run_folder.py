@@ -9,6 +9,7 @@ from safetensors.torch import load
 from tests.synthetic_set import small_recipe
 from uss_ray.errors import ConfigError, DataError, OutputError
 from uss_ray.pipelines.training import run_folder
+from uss_ray.pipelines.training.checkpoints import choose_checkpoint, find_checkpoints
 from uss_ray.pipelines.training.run_folder import RunFolder, best_validated, read_lines, told_at
 from uss_ray.store.store import Store
 from uss_ray.training.fit import TrainingState
@@ -136,9 +137,10 @@ def test_what_is_no_json_is_told(output: Store) -> None:
         (output / "metrics.jsonl").put(f'{{"step": 2, "loss": 1.0}}\n{half}'.encode())
         with pytest.raises(DataError, match=r"metrics\.jsonl line 2: expected a JSON object with a step"):
             read_lines(output / "metrics.jsonl")
-    (output / "identity.json").put(b"[1]")
-    with pytest.raises(DataError, match="expected the identity of a run, found list"):
-        folder_of(output).open(small_recipe())
+    for text, found in ((b"[1]", "list"), (b"[" * 100_000, "Nested too deeply")):
+        (output / "identity.json").put(text)
+        with pytest.raises(DataError, match=f"identity.json: expected the identity of a run, found {found}"):
+            folder_of(output).open(small_recipe())
 
 
 def scored(step: int, sdri_db: float, *, on: str) -> dict[str, object]:
@@ -179,6 +181,17 @@ def test_scores_on_two_lists_are_never_compared(output: Store) -> None:
     assert curve.count("<circle") == 2
     folder.add_validation(scored(4, 8.5, on="easy"), heard={})
     assert best_validated(output) == 2
+
+
+def test_the_best_on_a_list_is_kept_while_a_run_is_scored_on_another(output: Store) -> None:
+    folder = folder_of(output)
+    folder.open(small_recipe())
+    for step, sdri_db, on in ((1, 9.0, "a"), (2, 8.0, "a"), (3, 4.0, "b"), (4, 5.0, "b"), (5, 7.0, "a")):
+        folder.save(TrainingState(step, {"w": torch.ones(2)}, {}, {"state": {}, "param_groups": []}), keep=1)
+        folder.add_validation(scored(step, sdri_db, on=on), heard={})
+    kept = choose_checkpoint(output, best_validated(output))
+    assert kept.name == "step-000000001"
+    assert [place.name[-1] for place in find_checkpoints(output)] == ["1", "4", "5"]
 
 
 def test_scores_of_steps_that_are_done_again_are_dropped(output: Store) -> None:

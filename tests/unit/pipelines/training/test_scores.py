@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from uss_ray.pipelines.training.scores import TITLES, comparable, measured_on, score_name, told
+from uss_ray.pipelines.training.scores import TITLES, alike, comparable, measured_on, score_name, told
 
 
 @pytest.mark.parametrize("name", TITLES)
@@ -20,6 +20,7 @@ def test_lines_are_compared_with_those_that_were_measured_on_the_same() -> None:
     assert [line["step"] for line in comparable(lines)] == [1, 4]
     assert measured_on(lines[1]) == {"query": "oracle", "list_sha256": "a"}
     assert comparable([]) == []
+    assert [[line["step"] for line in group] for group in alike(lines)] == [[1, 4], [2], [3]]
 
 
 def test_a_score_is_said_with_what_it_was_measured_on() -> None:

@@ -63,7 +63,7 @@ def test_the_samples_of_a_target_are_kept_where_they_are_not_zero_bit_for_bit(pa
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        (PART_NAME, b"{", "expected JSON"),
+        (PART_NAME, b"{", "expected a JSON object"),
         (PART_NAME, b"[]", "a JSON object"),
         (PART_NAME, b'{"version": 2}', "version: expected 3, found 2"),
         (PART_NAME, b'{"version": 3}', "run_id: expected a value"),

@@ -320,7 +320,7 @@ def shorten(path: Path) -> None:
         (lambda parts: shorten(Path(parts[2]) / "00001.f32"), OutputError, r"00001\.f32: expected \d+ more"),
         (lambda parts: (Path(parts[0]) / "00000.f32").unlink(), OutputError, r"00000\.f32"),
         (lambda parts: shorten(Path(parts[1]) / "segments.npz"), DataError, "segments of a part"),
-        (lambda parts: shorten(Path(parts[1]) / PART_NAME), DataError, r"part\.json: expected JSON"),
+        (lambda parts: shorten(Path(parts[1]) / PART_NAME), DataError, r"part\.json: expected a JSON object"),
         (lambda parts: (Path(parts[3]) / PART_NAME).unlink(), OutputError, "part.json"),
         (
             lambda parts: (Path(parts[3]) / PART_NAME).write_text('{"version": 99}'),
