@@ -107,7 +107,7 @@ def open_clip_source(
         readers = [
             Hdf5Reader(shard, first, stop)
             for shard in shards
-            for first, stop in _pack_ranges(count_clips(shard, sample_rate=sample_rate), parts)
+            for first, stop in _pack_ranges(count_clips(shard), parts)
         ]
     return ClipSource(place, kind, tuple(readers))
 

@@ -90,14 +90,12 @@ class Hdf5Reader:
                 yield ClipAudio(names[row], place, samples=block[row - chosen[0]].copy(), sample_rate=rate)
 
 
-def count_clips(place: Store, *, sample_rate: int | None = None) -> int:
+def count_clips(place: Store) -> int:
     """Count the clips of a pack; 0 where it is broken, for the reader to tell.
 
     Parameters
     ----------
     place : Store
-    sample_rate : int, optional
-        As in `Hdf5Reader`.
 
     Raises
     ------
@@ -108,8 +106,7 @@ def count_clips(place: Store, *, sample_rate: int | None = None) -> int:
     """
     try:
         with _open_pack(place) as pack:
-            if sample_rate is None:
-                pack.sample_rate()
+            pack.sample_rate()
             return len(pack)
     except BrokenContentError:
         return 0
