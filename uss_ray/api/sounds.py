@@ -169,7 +169,7 @@ class FoundSounds(Mapping[str, Waveform]):
             sample_rate=sample_rate,
             residual=samples_of(rests[0]) if is_whole else None,
             spans={
-                label: tuple((span.start_seconds, span.end_seconds) for span in row.active_spans)
+                label: tuple((span.start_seconds, span.end_seconds) for span in row.heard_spans)
                 for label, row in lanes.items()
             },
             note=note,
