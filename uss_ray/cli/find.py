@@ -185,19 +185,37 @@ def _told_if_none(
         if next(find(root, wanted=anything), None) is None:
             raise QueryError(named, expected="a recording of the index", found="no row of it")
     if wanted.node_ids is not None:
+        least = _least(wanted)
         others = tuple(status for status in INDEX_STATUSES if status not in wanted.statuses)
-        asked = dataclasses.replace(wanted, statuses=others, min_probability=None, min_seconds=None)
-        rows = list(islice(find(root, wanted=asked) if others else (), _ROWS_COUNTED))
-        counts = Counter(finding.status for finding in rows)
-        told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
-        unsure = sum(row.status == "absent" and row.certainty == "doubtful" for row in rows)
-        told += f" (of {unsure} it is doubtful that they are absent)" if unsure else ""
-        told = f"{told}, and more" if counts.total() == _ROWS_COUNTED else told
+        told = []
+        # Apart, for what is absent everywhere would leave no room for the few that were heard.
+        for statuses, why in ((wanted.statuses if least else (), least), (others, "(--status)")):
+            if not statuses:
+                continue
+            asked = dataclasses.replace(wanted, statuses=statuses, min_probability=None, min_seconds=None)
+            rows = list(islice(find(root, wanted=asked), _ROWS_COUNTED))
+            told += [f"{_counted(rows)} {why}"] if rows else []
         note(
-            f"Nothing of it; the index has of it: {told} (--status)"
+            f"Nothing of it; the index has of it: {'; '.join(told)}"
             if told
             else "The index has no row of it."
         )
+
+
+def _least(wanted: Wanted) -> str:
+    """Name what a row was to have at least; nothing, if that was not asked."""
+    asked = {"--min-probability": wanted.min_probability, "--min-seconds": wanted.min_seconds}
+    flags = [f"{flag} {value:g}" for flag, value in asked.items() if value is not None]
+    return f"below {' or '.join(flags)}" if flags else ""
+
+
+def _counted(rows: Sequence[Finding]) -> str:
+    """Count rows by their status."""
+    counts = Counter(finding.status for finding in rows)
+    told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+    unsure = sum(row.status == "absent" and row.certainty == "doubtful" for row in rows)
+    told += f" (of {unsure} it is doubtful that they are absent)" if unsure else ""
+    return f"{told}, and more" if len(rows) == _ROWS_COUNTED else told
 
 
 def _sorted(findings: Iterator[Finding], asked: FindSounds) -> Iterator[Finding]:
