@@ -21,7 +21,7 @@ from uss_ray.api.request import SeparationRequest, SoundRequest, request_with, u
 from uss_ray.api.staging import check_output
 from uss_ray.audio.codec import AudioSpec
 from uss_ray.errors import ConfigError, QueryError, UssRayError
-from uss_ray.ontology.vocabulary import TextMatch
+from uss_ray.ontology.vocabulary import UNION_JOINT, TextMatch
 from uss_ray.records import Recording
 from uss_ray.results.events import events_table
 from uss_ray.results.index.rows import RecordingRows
@@ -89,7 +89,9 @@ class FoundSounds(Mapping[str, Waveform]):
         ):
             for row in filter(fits, rows):
                 return row
-        near = difflib.get_close_matches(name, [row.label for row in rows], n=3)
+        unions = [row.label for row in rows if row.kind == "union"]
+        near = [label for label in unions if spelt in map(_spelt, label.split(UNION_JOINT))]
+        near = near or difflib.get_close_matches(name, [row.label for row in rows], n=3)
         found = f"none of {len(rows)}" + (f"; near: {', '.join(near)}" if near else "")
         raise NoSuchSoundError(name, expected="the name of a sound that was asked for", found=found)
 

@@ -141,7 +141,14 @@ def run(arguments: Sequence[str]) -> int:
         recordings=asked.recordings or below,
     )
     named = ", ".join(asked.recordings) or str(asked.output)
-    findings = _sorted(_told_if_none(find(root, wanted=wanted), root=root, wanted=wanted, named=named), asked)
+    labels = frozenset(
+        vocabulary.ontology.node(key).label
+        for key in wanted.node_ids or ()
+        if key in vocabulary.ontology.nodes
+    )
+    findings = _sorted(
+        _told_if_none(find(root, wanted=wanted), root=root, wanted=wanted, named=named, labels=labels), asked
+    )
     if asked.labels:
         place = Store(asked.labels_folder, asked.storage, OutputError) if asked.labels_folder else root
         chosen = islice(findings, asked.limit)
@@ -166,16 +173,20 @@ def _known(vocabulary: Vocabulary, *, weights_sha256: str | None) -> KnownNodes:
 
 
 def _told_if_none(
-    findings: Iterator[Finding], *, root: Store, wanted: Wanted, named: str
+    findings: Iterator[Finding], *, root: Store, wanted: Wanted, named: str, labels: frozenset[str]
 ) -> Iterator[Finding]:
-    """Say of what is not found what the index has of it: that it is absent, or that nobody could have found it."""
+    """Say of what is not found what the index has of it: that it is absent, or that nobody could have found it.
+
+    Labels are those of `wanted`; a sound that was asked for in a union has a row in no other name than the union's.
+    """
     first = next(findings, None)
     if first is not None:
         yield first
         yield from findings
         return
 
-    from uss_ray.results.index.find import find
+    from uss_ray.ontology.vocabulary import UNION_JOINT
+    from uss_ray.results.index.find import Wanted, find
     from uss_ray.results.index.table import INDEX_STATUSES
 
     if wanted.recordings:
@@ -200,6 +211,11 @@ def _told_if_none(
             if told
             else "The index has no row of it."
         )
+        of_unions = Wanted(statuses=INDEX_STATUSES, kinds=frozenset({"union"}), recordings=wanted.recordings)
+        unions = islice(find(root, wanted=of_unions), _ROWS_COUNTED)
+        holding = {row.node_id: row.label for row in unions if labels & set(row.label.split(UNION_JOINT))}
+        for key, label in holding.items():
+            note(f"The union {label} has it, in a stem with others: --class {key}")
 
 
 def _least(wanted: Wanted) -> str:

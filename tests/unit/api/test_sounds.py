@@ -126,8 +126,8 @@ def test_a_sound_is_found_by_what_was_asked_for_however_it_was_spelt(separator, 
                 found[stranger]
     united = separator(path, classes=["Dog", "Speech"], union=True)
     assert united.row("Dog + Speech").kind == "union"
-    with pytest.raises(KeyError):
-        united["Dog"]
+    with pytest.raises(KeyError, match=r"near: Dog \+ Speech"):
+        united["dog"]
 
 
 def test_two_sounds_that_are_called_the_same_are_two(separator, make_recording, tmp_path):

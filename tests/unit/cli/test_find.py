@@ -308,3 +308,24 @@ def test_what_was_found_becomes_labels_beside_the_stems_or_elsewhere(command, ou
     assert not (output / "field" / "å 4.wav").exists()
     command("find", output, "--labels", "csv", "--labels-folder", tmp_path / "mine")
     assert len(list((tmp_path / "mine").rglob("labels.csv"))) == 3
+
+
+@pytest.mark.parametrize(
+    "asked", [["--class", "Siren"], ["--text", "siren"], ["--class", "Alarm", "--min-seconds", "1"]]
+)
+def test_of_what_lies_in_a_union_it_is_said_in_which(command, output, asked):
+    [found] = read_index(output).filter(pc.field("label") == "Dog").to_pylist()
+    union = {"kind": "union", "level": None}
+    rows = [
+        IndexRow.from_record(found | union | {"node_id": f"query:{key}", "label": label})
+        for key, label in (
+            ("siren-dog", "Siren + Dog"),
+            ("dog-cat", "Dog + Cat"),
+            ("siren-dog", "Siren + Dog"),
+        )
+    ]
+    write_index(rows, path=output / "index" / "1.parquet")
+    told = command("find", output, *asked).err
+    assert told.count("The union Siren + Dog has it, in a stem with others: --class query:siren-dog") == 1
+    assert "Dog + Cat" not in told
+    assert "2 rows" in command("find", output, "--class", "query:siren-dog").err

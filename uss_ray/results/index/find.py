@@ -25,6 +25,7 @@ from uss_ray.results.index.table import (
     INDEX_SCHEMA,
     INDEX_STATUSES,
     PARTS_AT_ONCE,
+    Kind,
     Status,
     check_index_version,
     heard_in,
@@ -76,6 +77,8 @@ class Wanted:
         Least time in which the sound is detected, over all its spans; 0 or more.
     statuses : tuple of Status, default=HEARD
         Statuses that fit; at least one.
+    kinds : frozenset of Kind or None, default=None
+        Kinds that fit.
     recordings : tuple of str, default=()
         Ids of recordings, or patterns of them with ``*`` and ``?``; none asks for all.
 
@@ -89,6 +92,7 @@ class Wanted:
     min_probability: float | None = None
     min_seconds: float | None = None
     statuses: tuple[Status, ...] = HEARD
+    kinds: frozenset[Kind] | None = None
     recordings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -107,6 +111,8 @@ class Wanted:
         fits = (field("kind") != "residual") & field("status").isin(list(self.statuses))
         if self.node_ids is not None:
             fits &= field("node_id").isin(sorted(self.node_ids))
+        if self.kinds is not None:
+            fits &= field("kind").isin(sorted(self.kinds))
         if self.min_probability is not None:
             fits &= field("probability") >= pa.scalar(self.min_probability, pa.float32())
         if self.min_seconds is not None:
