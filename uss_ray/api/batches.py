@@ -178,7 +178,7 @@ class SeparateBatch:
 
 
 def _spans(row: IndexRow) -> NDArray[np.float64]:
-    edges = [(span.start_seconds, span.end_seconds) for span in row.active_spans]
+    edges = [(span.start_seconds, span.end_seconds) for span in row.heard_spans]
     return np.array(edges, np.float64).reshape(-1, 2)
 
 

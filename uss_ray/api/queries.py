@@ -88,10 +88,11 @@ def plan_targets(request: SoundRequest, *, engine: SeparationEngine) -> Plan:
         asked += [("event", target) for target in targets_for_events(vocabulary, known=engine.known)]
     if query.classes:
         targets = targets_for_classes(vocabulary, names=query.classes, union=query.union, asking=asking)
-        kind: Kind = "union" if query.union and len(query.classes) > 1 else "class"
-        asked += [(kind, target) for target in targets]
-        if not query.union or len(targets) == 1:
-            names += [(name, vocabulary.resolve(name).node_id) for name in query.classes]
+        keys = [vocabulary.resolve(name).node_id for name in query.classes]
+        is_union = query.union and len(set(keys)) > 1
+        asked += [("union" if is_union else "class", target) for target in targets]
+        if not is_union:  # a stem of several sounds is none of them
+            names += zip(query.classes, keys, strict=True)
     matches: list[tuple[str, TextMatch]] = []
     for text in query.texts:
         target, match = target_for_text(vocabulary, text=text, asking=asking)

@@ -21,7 +21,7 @@ from uss_ray.api.request import SeparationRequest, SoundRequest, request_with, u
 from uss_ray.api.staging import check_output
 from uss_ray.audio.codec import AudioSpec
 from uss_ray.errors import ConfigError, QueryError, UssRayError
-from uss_ray.ontology.vocabulary import TextMatch
+from uss_ray.ontology.vocabulary import UNION_JOINT, TextMatch
 from uss_ray.records import Recording
 from uss_ray.results.events import events_table
 from uss_ray.results.index.rows import RecordingRows
@@ -53,7 +53,9 @@ class NoSuchSoundError(QueryError, KeyError):
 
 
 class FoundSounds(Mapping[str, Waveform]):
-    """The sounds of a recording: iterating gives the labels of those that are there.
+    """The sounds of a recording: iterating gives the labels of those that are there, each once.
+
+    Where two are called the same, the later goes by its `node_id`, such as `query:speech`.
 
     `sounds[name]` takes a label, a node id, or a class or text as it was asked for, in any case. What was asked for and
     is not there is silence; what was not asked for is a `NoSuchSoundError`, which is a `KeyError`.
@@ -87,7 +89,9 @@ class FoundSounds(Mapping[str, Waveform]):
         ):
             for row in filter(fits, rows):
                 return row
-        near = difflib.get_close_matches(name, [row.label for row in rows], n=3)
+        unions = [row.label for row in rows if row.kind == "union"]
+        near = [label for label in unions if spelt in map(_spelt, label.split(UNION_JOINT))]
+        near = near or difflib.get_close_matches(name, [row.label for row in rows], n=3)
         found = f"none of {len(rows)}" + (f"; near: {', '.join(near)}" if near else "")
         raise NoSuchSoundError(name, expected="the name of a sound that was asked for", found=found)
 
@@ -159,7 +163,7 @@ class FoundSounds(Mapping[str, Waveform]):
             uris = (row.stem_uri, *(span.stem_uri for span in row.active_spans))
             names.setdefault(next((uri for uri in uris if uri is not None), None), []).append(row)
         shown = list(names.values())[:_PLAYED_SOUNDS]
-        lanes = {" · ".join(row.label for row in rows): rows[0] for rows in shown}
+        lanes = {" · ".join(map(self._name, rows)): rows[0] for rows in shown}
         rests = [row for row in self.rows if row.kind == "residual" and row.is_kept]
         groups = {row.group for rows in shown for row in rows}
         is_whole = len(rests) == len(groups) == 1 and len(shown) == len(names)
@@ -169,7 +173,7 @@ class FoundSounds(Mapping[str, Waveform]):
             sample_rate=sample_rate,
             residual=samples_of(rests[0]) if is_whole else None,
             spans={
-                label: tuple((span.start_seconds, span.end_seconds) for span in row.active_spans)
+                label: tuple((span.start_seconds, span.end_seconds) for span in row.heard_spans)
                 for label, row in lanes.items()
             },
             note=note,
@@ -177,7 +181,11 @@ class FoundSounds(Mapping[str, Waveform]):
 
     @property
     def _there(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(row.label for row in self.rows if row.kind != "residual" and row.is_kept))
+        return tuple(self._name(row) for row in self.rows if row.kind != "residual" and row.is_kept)
+
+    def _name(self, row: IndexRow) -> str:
+        """Call a row so that it, and no other, is found: an example may be called as a class that is asked for too."""
+        return row.label if self.row(row.label) is row else row.node_id
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -141,7 +141,14 @@ def run(arguments: Sequence[str]) -> int:
         recordings=asked.recordings or below,
     )
     named = ", ".join(asked.recordings) or str(asked.output)
-    findings = _sorted(_told_if_none(find(root, wanted=wanted), root=root, wanted=wanted, named=named), asked)
+    labels = frozenset(
+        vocabulary.ontology.node(key).label
+        for key in wanted.node_ids or ()
+        if key in vocabulary.ontology.nodes
+    )
+    findings = _sorted(
+        _told_if_none(find(root, wanted=wanted), root=root, wanted=wanted, named=named, labels=labels), asked
+    )
     if asked.labels:
         place = Store(asked.labels_folder, asked.storage, OutputError) if asked.labels_folder else root
         chosen = islice(findings, asked.limit)
@@ -166,16 +173,20 @@ def _known(vocabulary: Vocabulary, *, weights_sha256: str | None) -> KnownNodes:
 
 
 def _told_if_none(
-    findings: Iterator[Finding], *, root: Store, wanted: Wanted, named: str
+    findings: Iterator[Finding], *, root: Store, wanted: Wanted, named: str, labels: frozenset[str]
 ) -> Iterator[Finding]:
-    """Say of what is not found what the index has of it: that it is absent, or that nobody could have found it."""
+    """Say of what is not found what the index has of it: that it is absent, or that nobody could have found it.
+
+    Labels are those of `wanted`; a sound that was asked for in a union has a row in no other name than the union's.
+    """
     first = next(findings, None)
     if first is not None:
         yield first
         yield from findings
         return
 
-    from uss_ray.results.index.find import find
+    from uss_ray.ontology.vocabulary import UNION_JOINT
+    from uss_ray.results.index.find import Wanted, find
     from uss_ray.results.index.table import INDEX_STATUSES
 
     if wanted.recordings:
@@ -185,19 +196,42 @@ def _told_if_none(
         if next(find(root, wanted=anything), None) is None:
             raise QueryError(named, expected="a recording of the index", found="no row of it")
     if wanted.node_ids is not None:
+        least = _least(wanted)
         others = tuple(status for status in INDEX_STATUSES if status not in wanted.statuses)
-        asked = dataclasses.replace(wanted, statuses=others, min_probability=None, min_seconds=None)
-        rows = list(islice(find(root, wanted=asked) if others else (), _ROWS_COUNTED))
-        counts = Counter(finding.status for finding in rows)
-        told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
-        unsure = sum(row.status == "absent" and row.certainty == "doubtful" for row in rows)
-        told += f" (of {unsure} it is doubtful that they are absent)" if unsure else ""
-        told = f"{told}, and more" if counts.total() == _ROWS_COUNTED else told
+        told = []
+        # Apart, for what is absent everywhere would leave no room for the few that were heard.
+        for statuses, why in ((wanted.statuses if least else (), least), (others, "(--status)")):
+            if not statuses:
+                continue
+            asked = dataclasses.replace(wanted, statuses=statuses, min_probability=None, min_seconds=None)
+            rows = list(islice(find(root, wanted=asked), _ROWS_COUNTED))
+            told += [f"{_counted(rows)} {why}"] if rows else []
         note(
-            f"Nothing of it; the index has of it: {told} (--status)"
+            f"Nothing of it; the index has of it: {'; '.join(told)}"
             if told
             else "The index has no row of it."
         )
+        of_unions = Wanted(statuses=INDEX_STATUSES, kinds=frozenset({"union"}), recordings=wanted.recordings)
+        unions = islice(find(root, wanted=of_unions), _ROWS_COUNTED)
+        holding = {row.node_id: row.label for row in unions if labels & set(row.label.split(UNION_JOINT))}
+        for key, label in holding.items():
+            note(f"The union {label} has it, in a stem with others: --class {key}")
+
+
+def _least(wanted: Wanted) -> str:
+    """Name what a row was to have at least; nothing, if that was not asked."""
+    asked = {"--min-probability": wanted.min_probability, "--min-seconds": wanted.min_seconds}
+    flags = [f"{flag} {value:g}" for flag, value in asked.items() if value is not None]
+    return f"below {' or '.join(flags)}" if flags else ""
+
+
+def _counted(rows: Sequence[Finding]) -> str:
+    """Count rows by their status."""
+    counts = Counter(finding.status for finding in rows)
+    told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+    unsure = sum(row.status == "absent" and row.certainty == "doubtful" for row in rows)
+    told += f" (of {unsure} it is doubtful that they are absent)" if unsure else ""
+    return f"{told}, and more" if len(rows) == _ROWS_COUNTED else told
 
 
 def _sorted(findings: Iterator[Finding], asked: FindSounds) -> Iterator[Finding]:

@@ -33,6 +33,9 @@ TIE_SHARE = 0.97
 RUNNERS_UP = 5
 NEAR_MISSES = 3
 
+UNION_JOINT = " + "
+"""Between the labels of sounds that are one stem together, in its label."""
+
 _JOINTS = re.compile(r",|&|\+|\band\b|\bor\b|\bplus\b|\bwith\b", re.IGNORECASE)
 
 

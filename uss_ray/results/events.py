@@ -25,7 +25,7 @@ EVENTS_SCHEMA = pa.schema(
 
 
 def events_table(rows: Iterable[IndexRow]) -> pa.Table:
-    """Give a line for each active span of the rows, by when it begins.
+    """Give a line for each stretch in which the sound of a row was detected, by when it begins.
 
     Residuals have none, nor has what something more specific explains.
 
@@ -35,7 +35,7 @@ def events_table(rows: Iterable[IndexRow]) -> pa.Table:
         Of `EVENTS_SCHEMA`; `.to_pandas()` where pandas is installed.
     """
     told = [row for row in rows if row.kind != "residual" and row.status != "explained"]
-    found = [(row, span) for row in told for span in row.active_spans]
+    found = [(row, span) for row in told for span in row.heard_spans]
     found.sort(key=lambda pair: (pair[1].start_seconds, pair[0].level is None, pair[0].level or 0))
     records = [
         {

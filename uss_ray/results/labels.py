@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from uss_ray.results.index.find import HEARD, Finding, FoundSpan
-from uss_ray.results.index.table import ActiveSpan, IndexRow
+from uss_ray.results.index.table import IndexRow, Span
 from uss_ray.results.layout import label_path
 from uss_ray.results.options import LabelFormat
 from uss_ray.version import VERSION
@@ -103,7 +103,7 @@ class LabelledRecording:
                 _event(row, span)
                 for row in rows
                 if row.kind != "residual" and row.status in HEARD
-                for span in row.active_spans
+                for span in row.heard_spans
             ),
         )
 
@@ -274,7 +274,7 @@ def _vtt(recording: LabelledRecording) -> str:
     return "".join(cues)
 
 
-def _event(row: IndexRow | Finding, span: ActiveSpan | FoundSpan) -> LabelEvent:
+def _event(row: IndexRow | Finding, span: Span | FoundSpan) -> LabelEvent:
     return LabelEvent(
         start_seconds=span.start_seconds,
         end_seconds=span.end_seconds,

@@ -17,7 +17,7 @@ from uss_ray.errors import QueryError
 from uss_ray.ontology.graph import Node
 from uss_ray.ontology.known import KnownNodes
 from uss_ray.ontology.published import published_tree_levels
-from uss_ray.ontology.vocabulary import TextMatch, Vocabulary
+from uss_ray.ontology.vocabulary import UNION_JOINT, TextMatch, Vocabulary
 from uss_ray.separation.settings import Hierarchy
 
 EVENTS: Final = 0
@@ -274,7 +274,7 @@ def targets_for_classes(
     targets = tuple(_asked_for(vocabulary, node, asking) for node in nodes)
     if not union or len(targets) == 1:
         return targets
-    label = " + ".join(target.label for target in targets)
+    label = UNION_JOINT.join(target.label for target in targets)
     union_target = Target(
         key=query_key(label),
         label=label,

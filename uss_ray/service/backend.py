@@ -24,6 +24,7 @@ TOLD = (
     "stem_probability",
     "active_seconds",
     "active_spans",
+    "detected_spans",
     "level_db",
     "peak_db",
     "stem_uri",

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uss_ray.results.index.activity import Activity
-from uss_ray.results.index.table import ActiveSpan, IndexRow
+from uss_ray.results.index.table import ActiveSpan, IndexRow, Span
 from uss_ray.results.layout import recording_folder
 from uss_ray.results.report.lanes import group_of, lanes_of
 from uss_ray.results.report.pictures import data_uri, spectrogram_png
@@ -154,6 +154,8 @@ def _row(record: Mapping[str, Any]) -> IndexRow:
         )
         for span in record.get("active_spans") or ()
     )
+    detected = record.get("detected_spans")
+    values["detected_spans"] = None if detected is None else tuple(Span(**span) for span in detected)
     return IndexRow(**{**_FACTS, **_placed(values)})
 
 

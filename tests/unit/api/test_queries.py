@@ -39,6 +39,11 @@ def test_stems_stand_in_the_order_of_the_targets_and_each_once(engine):
 def test_a_union_is_one_stem(engine):
     [stem] = plan_of(engine, classes=("Dog", "Speech"), union=True).stems
     assert (stem.kind, stem.level) == ("union", None)
+    plan = plan_of(engine, classes=("speech", "SPEECH", "/m/09x0r", "0", " Speech "), union=True)
+    [stem] = plan.stems
+    assert (stem.kind, stem.key) == ("class", "/m/09x0r"), "one sound, however often it is named"
+    assert dict(plan.names)["0"] == "/m/09x0r"
+    assert plan_of(engine, classes=("Dog", "Speech"), union=True).names == ()
 
 
 def test_an_exclusion_alone_asks_for_the_rest(engine):

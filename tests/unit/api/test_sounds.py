@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +27,12 @@ def files_below(folder):
 
 def rows_below(folder):
     return read_index(folder).drop_columns(CHANGING).to_pylist()
+
+
+def lanes_of(player):
+    """The names of the lanes of a player."""
+    (data,) = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', player, re.DOTALL)
+    return [lane["name"] for lane in json.loads(data)["lanes"]]
 
 
 @pytest.mark.parametrize(
@@ -117,8 +126,24 @@ def test_a_sound_is_found_by_what_was_asked_for_however_it_was_spelt(separator, 
                 found[stranger]
     united = separator(path, classes=["Dog", "Speech"], union=True)
     assert united.row("Dog + Speech").kind == "union"
-    with pytest.raises(KeyError):
-        united["Dog"]
+    with pytest.raises(KeyError, match=r"near: Dog \+ Speech"):
+        united["dog"]
+
+
+def test_two_sounds_that_are_called_the_same_are_two(separator, make_recording, tmp_path):
+    path = make_recording("a.wav", subtype="FLOAT")
+    examples = tmp_path / "wanted" / "Speech"
+    examples.mkdir(parents=True)
+    shutil.copy(path, examples)
+    held = separator(path, classes=["Speech", "Dog"], example_folder=examples)
+    saved = held.save(tmp_path / "saved", stem_format="wav", report=False)
+    for found in (held, saved):
+        assert list(found) == ["Speech", "Dog", "query:speech"]
+        assert len(found) == 3
+        assert [found.row(name).kind for name in found] == ["class", "class", "example"]
+        whole = sum(found.values()) + found.residual
+        np.testing.assert_allclose(whole, held.mixture, atol=1e-5)
+        assert sorted(lanes_of(found._repr_html_())) == sorted(["Recording", *found, "Residual"])
 
 
 def test_what_was_asked_for_and_is_not_there_is_silence(separator, make_recording):

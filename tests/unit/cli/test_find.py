@@ -13,7 +13,7 @@ import pytest
 
 from uss_ray.cli import find as find_module
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.results.index.table import ActiveSpan, IndexRow, read_index, write_index
+from uss_ray.results.index.table import INDEX_STATUSES, ActiveSpan, IndexRow, read_index, write_index
 
 
 @pytest.fixture
@@ -137,6 +137,42 @@ def test_of_what_is_not_found_it_is_said_what_the_index_has(command, output):
     ran = command("find", output, "--class", "Dog", "--status", "unknown")
     assert "Nothing of it; the index has of it: 2 written (--status)" in ran.err
     assert "The index has no row of it." in command("find", output, "--class", "Siren", "--json").err
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (["--min-probability", "0.95"], "2 written below --min-probability 0.95; 1 absent (--status)"),
+        (["--min-seconds", "20", "--exact"], "1 written below --min-seconds 20"),
+        (
+            ["--min-probability", "0.7", "--min-seconds", "4", "--exact"],
+            "1 written below --min-probability 0.7 or --min-seconds 4",
+        ),
+        (
+            ["--min-probability", "0.95", *(f"--status={status}" for status in INDEX_STATUSES)],
+            "2 written, 1 absent below --min-probability 0.95",
+        ),
+        (
+            ["--min-probability", "0.95", "--status", "absent"],
+            "1 absent below --min-probability 0.95; 2 written (--status)",
+        ),
+    ],
+)
+def test_of_what_is_below_what_was_asked_for_at_least_it_is_said_that_it_is_there(
+    command, output, asked, told
+):
+    [dog] = read_index(output).filter(pc.field("label") == "Dog").to_pylist()
+    nothing = dict.fromkeys(("stem_uri", "stem_sha256", "stem_bytes"))
+    absent = {
+        "status": "absent",
+        "active_spans": [],
+        "node_id": "/m/05tny_",
+        "label": "Bark",
+        "probability": 0.1,
+    }
+    write_index([IndexRow.from_record(dog | nothing | absent)], path=output / "index" / "1.parquet")
+    ran = command("find", output, "--class", "Dog", *asked)
+    assert f"Nothing of it; the index has of it: {told}\n" in ran.err
 
 
 def test_of_what_is_absent_it_is_said_how_much_is_doubtful(command, output):
@@ -272,3 +308,24 @@ def test_what_was_found_becomes_labels_beside_the_stems_or_elsewhere(command, ou
     assert not (output / "field" / "å 4.wav").exists()
     command("find", output, "--labels", "csv", "--labels-folder", tmp_path / "mine")
     assert len(list((tmp_path / "mine").rglob("labels.csv"))) == 3
+
+
+@pytest.mark.parametrize(
+    "asked", [["--class", "Siren"], ["--text", "siren"], ["--class", "Alarm", "--min-seconds", "1"]]
+)
+def test_of_what_lies_in_a_union_it_is_said_in_which(command, output, asked):
+    [found] = read_index(output).filter(pc.field("label") == "Dog").to_pylist()
+    union = {"kind": "union", "level": None}
+    rows = [
+        IndexRow.from_record(found | union | {"node_id": f"query:{key}", "label": label})
+        for key, label in (
+            ("siren-dog", "Siren + Dog"),
+            ("dog-cat", "Dog + Cat"),
+            ("siren-dog", "Siren + Dog"),
+        )
+    ]
+    write_index(rows, path=output / "index" / "1.parquet")
+    told = command("find", output, *asked).err
+    assert told.count("The union Siren + Dog has it, in a stem with others: --class query:siren-dog") == 1
+    assert "Dog + Cat" not in told
+    assert "2 rows" in command("find", output, "--class", "query:siren-dog").err

@@ -69,17 +69,26 @@ def test_names_of_strangers_are_texts(results: KeptResults) -> None:
     assert "stem=query%2Fa%26b.flac" in markup
 
 
-def test_spans_are_files_of_one_lane(results: KeptResults) -> None:
+@pytest.mark.parametrize("detected", [None, [], [(0.75, 1.0)]])
+def test_spans_are_files_of_one_lane(
+    results: KeptResults, detected: list[tuple[float, float]] | None
+) -> None:
     spans = [
         {"start_seconds": at, "end_seconds": at + 0.5, "stem_uri": f"query/dog/{at}.flac", "stem_sha256": "0",
          "stem_bytes": 1, "stem_start_frame": int(at * 8000)}
         for at in (0.5, 1.5)
     ]  # fmt: skip
     files = {span["stem_uri"]: flac(SOUND[:, :4000]) for span in spans}
-    answer = Answer(rows=[row_of(DOG, active_spans=spans)], files=files, run={})
+    told = detected and [{"start_seconds": start, "end_seconds": end} for start, end in detected]
+    row = row_of(DOG, active_spans=spans) | ({} if detected is None else {"detected_spans": told})
+    answer = Answer(rows=[row], files=files, run={})
     made = results.keep(work_of(SOUND), answer, tenant="one", seconds=60)
     markup = player_of(made)
-    assert [file["start"] for file in data_of(markup)["lanes"][1]["files"]] == [0.5, 1.5]
+    lane = data_of(markup)["lanes"][1]
+    assert [file["start"] for file in lane["files"]] == [0.5, 1.5]
+    assert [tuple(span) for span in lane["spans"]] == (
+        [(0.5, 1.0), (1.5, 2.0)] if detected is None else detected
+    )
     assert markup.count('/stems/query/dog/0.5.flac"') == 2  # a link, and what the script reads
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +48,8 @@ class Activity:
         Duration of a column; the last may reach past the end of the recording.
     spans : tuple of ActiveSpan
         Where the node sounds.
+    separated : tuple of ActiveSpan or None
+        The segments in which something was separated, joined; None where that was not asked for.
     highest_probability : float or None, default=None
         The maximum over the segments of these spans, or where there are none over all; None where nothing was tagged.
     certainty : {"sure", "doubtful"} or None, default=None
@@ -59,6 +61,7 @@ class Activity:
     probabilities: Floats
     column_seconds: float
     spans: tuple[ActiveSpan, ...]
+    separated: tuple[ActiveSpan, ...] | None = None
     highest_probability: float | None = None
     certainty: Certainty | None = None
     stem_probability: float | None = None
@@ -90,30 +93,20 @@ class Sounding:
     explained: Flags
 
     @classmethod
-    def of(cls, segments: SoundingSegments, *, spans_of: Literal["detected", "active"]) -> Sounding:
-        """Take what is detected at its own times; or the segments in which something is separated, as a whole."""
+    def of(cls, segments: SoundingSegments) -> Sounding:
+        """Take what is detected, at its own times."""
         counts = [len(spans) for spans in segments.detected_spans]
         numbers = np.repeat(np.arange(len(counts)), counts)
         spans = np.concatenate([np.zeros((0, 3)), *segments.detected_spans])
         targets, times = spans[:, 0].astype(np.int64), spans[:, 1:]
         active = np.asarray(segments.active, bool)
-        explained = ~active[numbers, targets]
-        if spans_of == "active":
-            separated, separated_targets = np.nonzero(active)
-            numbers = np.concatenate([numbers[explained], separated])
-            targets = np.concatenate([targets[explained], separated_targets])
-            times = np.concatenate([times[explained], np.asarray(segments.segment_spans_seconds)[separated]])
-            explained = np.arange(len(numbers)) < np.count_nonzero(explained)
-            order = np.argsort(numbers, kind="stable")
-            numbers, targets, times = numbers[order], targets[order], times[order]
-            explained = explained[order]
         return cls(
             targets=targets,
             times=times,
             segments=numbers,
             detected=np.asarray(segments.detected, bool)[numbers, targets],
             sure=np.asarray(segments.sure, bool)[numbers, targets],
-            explained=explained,
+            explained=~active[numbers, targets],
         )
 
 
@@ -130,6 +123,8 @@ class Activities(Mapping[str, Activity]):
         Duration of a column.
     spans : mapping of str to tuple of ActiveSpan
         Of the nodes that sound somewhere.
+    separated : mapping of str to tuple of ActiveSpan, or None
+        See `Activity.separated`.
     explained : mapping of str to tuple of ActiveSpan
         Of the nodes that are detected somewhere, and nowhere separated: something more specific is, or nothing
         steers to them.
@@ -153,6 +148,7 @@ class Activities(Mapping[str, Activity]):
         maxima: Floats,
         column_seconds: float,
         spans: Mapping[str, tuple[ActiveSpan, ...]],
+        separated: Mapping[str, tuple[ActiveSpan, ...]] | None,
         explained: Mapping[str, tuple[ActiveSpan, ...]],
         highest: Floats,
         certainties: Mapping[str, Certainty],
@@ -165,6 +161,7 @@ class Activities(Mapping[str, Activity]):
         self._maxima = maxima
         self._column_seconds = column_seconds
         self._spans = spans
+        self._separated = separated
         self.highest = highest
 
     def __getitem__(self, key: str) -> Activity:
@@ -176,6 +173,7 @@ class Activities(Mapping[str, Activity]):
             probabilities=np.ascontiguousarray(self._maxima[:, place]),
             column_seconds=self._column_seconds,
             spans=self._spans.get(key, ()),
+            separated=None if self._separated is None else self._separated.get(key, ()),
             highest_probability=known(self.highest[place]),
             certainty=self._certainties.get(key),
             stem_probability=known(self._stem_probabilities[place]),
@@ -191,7 +189,7 @@ class Activities(Mapping[str, Activity]):
 
 
 class ActivityLog:
-    """Take segments one after the other and keep at most `max_columns` maxima and all active spans.
+    """Take segments one after the other and keep at most `max_columns` maxima and all spans.
 
     Parameters
     ----------
@@ -199,9 +197,11 @@ class ActivityLog:
         Nodes, in the order of the columns of what is added.
     max_columns : int, default=1000
         Even. Whenever it is reached, neighbours are joined in pairs.
+    with_separated : bool, default=False
+        Whether to keep as well where something is separated; see `Activity.separated`.
     """
 
-    def __init__(self, keys: Sequence[str], *, max_columns: int = 1000) -> None:
+    def __init__(self, keys: Sequence[str], *, max_columns: int = 1000, with_separated: bool = False) -> None:
         self._keys = tuple(keys)
         self._max_columns = max_columns
         self._maxima = self._untagged(min(_FIRST_COLUMNS, max_columns))
@@ -211,6 +211,9 @@ class ActivityLog:
         self._last_end = 0.0
         self._spans: dict[str, list[tuple[float, float]]] = defaultdict(list)
         self._explained: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        self._separated: dict[str, list[tuple[float, float]]] | None = None
+        if with_separated:
+            self._separated = defaultdict(list)
         self._certainties: dict[tuple[str, bool], Certainty] = {}
         self._stem_probabilities = np.full(len(self._keys), np.nan, np.float32)
         self._in_spans = np.full(len(self._keys), np.nan, np.float32)
@@ -220,6 +223,7 @@ class ActivityLog:
         probs: npt.ArrayLike,
         *,
         sounding: Sounding,
+        active: npt.ArrayLike,
         spans_seconds: npt.ArrayLike,
         stem_probs: npt.ArrayLike,
     ) -> None:
@@ -231,6 +235,8 @@ class ActivityLog:
             Probabilities in [0, 1]; NaN for a node that is not tagged.
         sounding : Sounding
             What sounds in them.
+        active : array_like of shape (segments, nodes), dtype=bool
+            What is separated in them.
         spans_seconds : array_like of shape (segments, 2)
             Start and end of each segment on a regular grid.
         stem_probs : array_like of shape (segments, nodes)
@@ -243,6 +249,11 @@ class ActivityLog:
                 self._first_starts.append(float(start))
             self._last_end = float(end)
         self._add_sounding(sounding)
+        if self._separated is not None:
+            edges = np.asarray(spans_seconds, float).tolist()
+            for segment, place in np.argwhere(np.asarray(active, bool)).tolist():
+                start, end = edges[segment]
+                _extend(self._separated[self._keys[place]], start=start, end=end)
         own = ~sounding.explained
         places = sounding.segments[own], sounding.targets[own]
         np.fmax.at(self._in_spans, places[1], np.asarray(probs, np.float32)[places])
@@ -265,6 +276,10 @@ class ActivityLog:
             elif detected:
                 self._certainties.setdefault((key, explained), "doubtful")
 
+    def spans_so_far(self, key: str) -> Sequence[tuple[float, float]]:
+        """Give start and end in seconds of where a node sounds in the segments taken so far."""
+        return self._spans.get(key, ())
+
     def result(self, *, total_seconds: float) -> Activities:
         """Give what is known of each node, spans cut at the end of the recording."""
         if len(self._first_starts) == 2:
@@ -277,7 +292,8 @@ class ActivityLog:
             self._keys,
             maxima=self._maxima[:columns],
             column_seconds=step_seconds * self._segments_per_column,
-            spans={key: _cut(spans, total_seconds) for key, spans in self._spans.items()},
+            spans=_all_cut(self._spans, total_seconds),
+            separated=None if self._separated is None else _all_cut(self._separated, total_seconds),
             explained={
                 key: _cut(spans, total_seconds)
                 for key, spans in self._explained.items()
@@ -317,6 +333,12 @@ class ActivityLog:
 def known(probability: np.float32) -> float | None:
     """Give a probability, or None where nothing was tagged."""
     return None if np.isnan(probability) else float(probability)
+
+
+def _all_cut(
+    spans: Mapping[str, Sequence[tuple[float, float]]], total_seconds: float
+) -> dict[str, tuple[ActiveSpan, ...]]:
+    return {key: _cut(of_key, total_seconds) for key, of_key in spans.items()}
 
 
 def _cut(spans: Sequence[tuple[float, float]], total_seconds: float) -> tuple[ActiveSpan, ...]:

@@ -25,8 +25,10 @@ from uss_ray.results.index.table import (
     INDEX_SCHEMA,
     INDEX_STATUSES,
     PARTS_AT_ONCE,
+    Kind,
     Status,
     check_index_version,
+    heard_in,
     index_parts,
     open_part,
 )
@@ -50,11 +52,13 @@ _COLUMNS = [
     "probability",
     "certainty",
     "active_spans",
+    "detected_spans",
     "active_seconds",
     "stem_uri",
     "sample_rate",
     "frames",
 ]
+_LATER_COLUMNS = ("certainty", "detected_spans")
 _PARTS_OF_A_PAGE = 1000
 _FOLDERS_UP = 9
 
@@ -70,9 +74,11 @@ class Wanted:
     min_probability : float or None, default=None
         Least probability, in [0, 1]; a row without one does not fit.
     min_seconds : float or None, default=None
-        Least time in which the sound is active, over all its spans; 0 or more.
+        Least time in which the sound is detected, over all its spans; 0 or more.
     statuses : tuple of Status, default=HEARD
         Statuses that fit; at least one.
+    kinds : frozenset of Kind or None, default=None
+        Kinds that fit.
     recordings : tuple of str, default=()
         Ids of recordings, or patterns of them with ``*`` and ``?``; none asks for all.
 
@@ -86,6 +92,7 @@ class Wanted:
     min_probability: float | None = None
     min_seconds: float | None = None
     statuses: tuple[Status, ...] = HEARD
+    kinds: frozenset[Kind] | None = None
     recordings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -104,6 +111,8 @@ class Wanted:
         fits = (field("kind") != "residual") & field("status").isin(list(self.statuses))
         if self.node_ids is not None:
             fits &= field("node_id").isin(sorted(self.node_ids))
+        if self.kinds is not None:
+            fits &= field("kind").isin(sorted(self.kinds))
         if self.min_probability is not None:
             fits &= field("probability") >= pa.scalar(self.min_probability, pa.float32())
         if self.min_seconds is not None:
@@ -116,14 +125,14 @@ class Wanted:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FoundSpan:
-    """A stretch in which the sound is active.
+    """A stretch in which the sound is detected.
 
     Parameters
     ----------
     start_seconds, end_seconds : float
         Seconds from the start of the recording.
     stem : str or None
-        Where the stretch's own file lies, if it has one.
+        Where the file lies that was made of it, or of a longer stretch around it, if there is one.
     """
 
     start_seconds: float
@@ -141,9 +150,10 @@ class Finding:
     active_seconds, sample_rate, frames
         As in the index.
     spans : tuple of FoundSpan
-        Where the sound is active, in order.
+        Where the sound is detected, in order.
     stem : str or None
-        Where the stem lies, root and all.
+        Where the stem lies, root and all. Where stretches have files instead and the sound is detected in none, the
+        first of these.
     """
 
     recording_id: str
@@ -375,7 +385,7 @@ def _filtered(file: Any, name: str, expression: Expression) -> pa.Table:
         fragment = ParquetFileFormat().make_fragment(file)
         schema = fragment.physical_schema
         check_index_version(schema, name=name)
-        missing = [column for column in _COLUMNS if column not in (*schema.names, "certainty")]
+        missing = [column for column in _COLUMNS if column not in (*schema.names, *_LATER_COLUMNS)]
         if missing:
             raise DataError(name, expected="the columns of the index", found=f"missing {missing}")
         there = [column for column in _COLUMNS if column in schema.names]
@@ -386,16 +396,21 @@ def _filtered(file: Any, name: str, expression: Expression) -> pa.Table:
 
 
 def _finding(record: dict[str, Any], *, root: Store) -> Finding:
+    heard, active = heard_in(record), record.pop("active_spans")
+    record.pop("detected_spans", None)
     spans = tuple(
         FoundSpan(
             start_seconds=span["start_seconds"],
             end_seconds=span["end_seconds"],
             stem=_located(span.get("stem_uri"), root=root),
         )
-        for span in record.pop("active_spans")
+        for span in heard
     )
     record.setdefault("certainty", None)  # which older parts do not have
-    return Finding(**record | {"spans": spans, "stem": _located(record.pop("stem_uri"), root=root)})
+    stem = record.pop("stem_uri")
+    if stem is None and not heard:
+        stem = next((span["stem_uri"] for span in active if span.get("stem_uri")), None)
+    return Finding(**record | {"spans": spans, "stem": _located(stem, root=root)})
 
 
 def _located(name: str | None, *, root: Store) -> str | None:

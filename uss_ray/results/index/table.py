@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -28,9 +29,9 @@ from uss_ray.records import INDEX_FOLDER
 from uss_ray.store.store import FoundFile, Location, Store
 from uss_ray.wording import printable, without_bare_secrets, without_secrets
 
-INDEX_VERSION = 4
-_READABLE_VERSIONS = ("1", "2", "3", "4")
-_LATER_COLUMNS = ("recording_content", "certainty", "stem_probability")
+INDEX_VERSION = 5
+_READABLE_VERSIONS = ("1", "2", "3", "4", "5")
+_LATER_COLUMNS = ("recording_content", "certainty", "stem_probability", "detected_spans")
 _VERSION_KEY = b"uss_ray.index_version"
 
 Status = Literal["written", "held", "detected", "silent", "explained", "absent", "unknown", "failed"]
@@ -49,6 +50,8 @@ _KINDS = frozenset(get_args(Kind))
 _STATUSES = frozenset(get_args(Status))
 _CERTAINTIES = frozenset(get_args(Certainty))
 _NO_FILE = (None, None, None)
+_WITHOUT_FILE = dict.fromkeys(("stem_uri", "stem_sha256", "stem_bytes", "stem_start_frame"))
+_SPANS = ("active_spans", "detected_spans")
 _FREE_TEXT = ("recording_uri", "reason")  # Parquet refuses file names that are in no encoding
 
 
@@ -126,21 +129,33 @@ class RecordingFacts:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ActiveSpan:
-    """A stretch in which a node is active.
+class Span:
+    """A stretch of a recording.
 
     Parameters
     ----------
     start_seconds, end_seconds : float
         Seconds from the start of the recording.
+    """
+
+    start_seconds: float
+    end_seconds: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ActiveSpan(Span):
+    """A stretch in which a node is active.
+
+    Parameters
+    ----------
+    start_seconds, end_seconds : float
+        See `Span`.
     stem_uri, stem_sha256, stem_bytes : optional
         The stretch's own file, where active spans are written: name relative to the output root, checksum, size.
     stem_start_frame : int or None, default=None
         Where in the recording that file begins, in native frames: half a fade before the stretch.
     """
 
-    start_seconds: float
-    end_seconds: float
     stem_uri: str | None = None
     stem_sha256: str | None = None
     stem_bytes: int | None = None
@@ -182,6 +197,8 @@ class IndexRow:
     active_spans : tuple of ActiveSpan, default=()
         Where the node is detected, in order, without overlap. Where spans are written, each with its own file: where
         it was separated, which of what was asked for by name is wherever there is sound.
+    detected_spans : tuple of Span or None, default=None
+        Where the node is detected, of a row whose `active_spans` are where it was separated; None: these tell it.
     level_db, peak_db : float or None, default=None
         RMS and peak over the whole stem in dB relative to full scale; None for digital silence.
     stem_uri : str or None, default=None
@@ -224,6 +241,7 @@ class IndexRow:
     certainty: Certainty | None = None
     stem_probability: Annotated[float, pa.float32()] | None = None
     active_spans: tuple[ActiveSpan, ...] = ()
+    detected_spans: tuple[Span, ...] | None = None
     level_db: Annotated[float, pa.float32()] | None = None
     peak_db: Annotated[float, pa.float32()] | None = None
     stem_uri: str | None = None
@@ -254,10 +272,15 @@ class IndexRow:
 
     @property
     def active_seconds(self) -> float:
-        """Time in which the node is active."""
-        if not self.active_spans:
+        """Time in which the node is detected."""
+        if not self.heard_spans:
             return 0.0
-        return sum(span.end_seconds - span.start_seconds for span in self.active_spans)
+        return sum(span.end_seconds - span.start_seconds for span in self.heard_spans)
+
+    @property
+    def heard_spans(self) -> tuple[Span, ...]:
+        """Where the node is detected, whatever has files."""
+        return self.active_spans if self.detected_spans is None else self.detected_spans
 
     @property
     def is_kept(self) -> bool:
@@ -288,6 +311,8 @@ class IndexRow:
         """Make the row again from what `to_record` or a row of `read_index(...).to_pylist()` gives."""
         values = {name: value for name, value in record.items() if name != "active_seconds"}
         values["active_spans"] = tuple(ActiveSpan(**span) for span in record["active_spans"])
+        detected = record.get("detected_spans")
+        values["detected_spans"] = None if detected is None else tuple(Span(**span) for span in detected)
         return cls(**values)
 
 
@@ -329,9 +354,10 @@ def _contradiction(row: IndexRow) -> tuple[str, str, str] | None:
     for name, level in (("level_db", row.level_db), ("peak_db", row.peak_db)):
         if level is not None and not math.isfinite(level):
             return name, "a finite number or none", str(level)
-    edges = [edge for span in row.active_spans for edge in (span.start_seconds, span.end_seconds)]
-    if edges != sorted(edges):
-        return "active_spans", "spans in order without overlap", str(edges)
+    for name, spans in (("active_spans", row.active_spans), ("detected_spans", row.detected_spans or ())):
+        edges = [edge for span in spans for edge in (span.start_seconds, span.end_seconds)]
+        if edges != sorted(edges):
+            return name, "spans in order without overlap", str(edges)
     return None
 
 
@@ -393,14 +419,14 @@ def to_table(rows: Iterable[IndexRow]) -> pa.Table:
 
 
 def _column(values: Sequence[Any], field: pa.Field) -> pa.Array:
-    if field.name == "active_spans" or field.name in _FREE_TEXT:
+    if field.name in _SPANS or field.name in _FREE_TEXT:
         values = [_plain(field.name, value) for value in values]
     return pa.array(values, type=field.type)
 
 
 def _plain(name: str, value: Any) -> Any:
-    if name == "active_spans":
-        return [vars(span).copy() for span in value]
+    if name in _SPANS:
+        return None if value is None else [vars(span).copy() for span in value]
     if name in _FREE_TEXT and value is not None and not value.isascii():
         return value.encode("utf-8", "backslashreplace").decode()
     return value
@@ -563,6 +589,31 @@ def read_index_part(file: Any, *, name: str, columns: Sequence[str] = tuple(INDE
         if found:
             raise DataError(f"{name}, {column}", expected=f"one of {allowed}", found=str(found))
     return table.replace_schema_metadata(INDEX_SCHEMA.metadata)
+
+
+def heard_in(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Give where the sound of a row was detected, each stretch with the file that it lies in, if they have any.
+
+    Parameters
+    ----------
+    record : dict
+        With `active_spans` and, where the index has it, `detected_spans`, as in `IndexRow.to_record`.
+
+    Returns
+    -------
+    list of dict
+        Of the fields of `ActiveSpan`.
+    """
+    active: list[dict[str, Any]] = record["active_spans"]
+    detected = record.get("detected_spans")
+    if detected is None:
+        return active
+    heard = []
+    for span in detected:
+        place = bisect_right(active, span["start_seconds"], key=itemgetter("start_seconds")) - 1
+        holds = place >= 0 and span["end_seconds"] <= active[place]["end_seconds"]
+        heard.append((active[place] if holds else _WITHOUT_FILE) | span)
+    return heard
 
 
 def has_file(rows: pa.Table) -> NDArray[np.bool_]:

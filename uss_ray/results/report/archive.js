@@ -180,14 +180,14 @@
       },
     });
     const item = make('li', { className: verdict ?? '' });
-    const chips = row.spans.map(([start, end, file]) => make('button', {
+    const chips = row.spans.map(([start, end, file, begins]) => make('button', {
       type: 'button',
       className: 'event',
       textContent: `▶ ${stretch(start, end)}`,
-      onclick: () => play({ folder, file: file ?? row.stem, start, end, isOwn: Boolean(file), title: `${sound.label} in ${recording}` }),
+      onclick: () => play({ folder, file: file ?? row.stem, start, end, begins, title: `${sound.label} in ${recording}` }),
     }));
     if (!row.spans.length && status !== 'absent') {
-      chips.push(make('button', { type: 'button', className: 'event', textContent: '▶ all', onclick: () => play({ folder, file: row.stem, start: 0, title: `${sound.label} in ${recording}` }) }));
+      chips.push(make('button', { type: 'button', className: 'event', textContent: row.stem?.split('/').length > 2 ? '▶ first stretch' : '▶ all', onclick: () => play({ folder, file: row.stem, start: 0, title: `${sound.label} in ${recording}` }) }));
     }
     if (status === 'absent') {
       chips.push(make('button', { type: 'button', className: 'event', textContent: '▶ recording', onclick: () => play({ folder, start: 0, title: recording }) }));
@@ -228,10 +228,10 @@
   const audio = new Audio();
   audio.preload = 'auto';
 
-  function play({ folder, file, start, end, isOwn, title }) {
-    playing = { end: isOwn ? undefined : end, title };
+  function play({ folder, file, start, end, begins = 0, title }) {
+    playing = { end: end === undefined ? undefined : end - begins, title };
     audio.src = file ? `${address(folder)}/${address(file)}` : `${address(folder)}/report.mp3`;
-    const at = isOwn ? 0 : Math.max(0, start - 0.3);
+    const at = Math.max(0, start - begins - 0.3);
     audio.onloadedmetadata = () => {
       audio.currentTime = at;
     };

@@ -32,7 +32,14 @@ from uss_ray.parallel import map_stream
 from uss_ray.parsing import read_json
 from uss_ray.records import recording_key, safe_name
 from uss_ray.results.corrections import Correction
-from uss_ray.results.index.table import PARTS_AT_ONCE, has_file, index_parts, open_part, read_index_part
+from uss_ray.results.index.table import (
+    PARTS_AT_ONCE,
+    has_file,
+    heard_in,
+    index_parts,
+    open_part,
+    read_index_part,
+)
 from uss_ray.results.layout import ARCHIVE_DATA_FOLDER, ARCHIVE_PAGE_NAME, recording_folder
 from uss_ray.results.report.pictures import time_text
 from uss_ray.results.report.player import player_style
@@ -52,11 +59,20 @@ _STATE = re.compile(rb'<meta name="uss-ray-index" content="([0-9a-f]{64})">')
 _FACTS = re.compile(rb'<script type="application/json" id="facts">(.*?)</script>', re.DOTALL)
 _COLUMNS = [
     "recording_id", "node_id", "label", "level", "kind", "status", "reason", "probability", "certainty", "active_spans",
-    "level_db", "stem_uri", "frames", "sample_rate", "weights_name", "weights_sha256", "run_id",
+    "detected_spans", "level_db", "stem_uri", "frames", "sample_rate", "weights_name", "weights_sha256", "run_id",
 ]  # fmt: skip
 _OF_RUN = ["weights_name", "weights_sha256", "run_id"]
 _OF_FILES = ["recording_id", "stem_uri", "active_spans"]
-_SHOWN = [*_OF_FILES, "status", "probability", "certainty", "level_db", "span_count"]
+_SHOWN = [
+    *_OF_FILES,
+    "detected_spans",
+    "sample_rate",
+    "status",
+    "probability",
+    "certainty",
+    "level_db",
+    "span_count",
+]
 
 
 @dataclass
@@ -421,10 +437,12 @@ def _seen(table: pa.Table) -> tuple[pa.Table, pa.Table]:
     keeps = pc.and_not(pc.or_(pc.invert(is_absent), is_near), says_nothing)
     keeps = pc.or_(keeps, pc.equal(table["kind"], "recording"))  # what failed
     kept = table.filter(keeps).combine_chunks()
-    spans = kept["active_spans"]
-    kept = kept.append_column("span_count", pc.list_value_length(spans)).set_column(
-        kept.schema.get_field_index("active_spans"), "active_spans", pc.list_slice(spans, 0, _KEPT_EVENTS)
-    )
+    spans, detected = kept["active_spans"], kept["detected_spans"]
+    counts = pc.coalesce(pc.list_value_length(detected), pc.list_value_length(spans))
+    kept = kept.append_column("span_count", counts)
+    if detected.null_count == len(kept):  # where they are told, their files lie anywhere among the spans
+        place = kept.schema.get_field_index("active_spans")
+        kept = kept.set_column(place, "active_spans", pc.list_slice(spans, 0, _KEPT_EVENTS))
     names = ["frames", "sample_rate", *_OF_RUN]
     quiet = table.filter(pc.invert(keeps)).group_by("recording_id", use_threads=False)
     return kept, quiet.aggregate([(name, "first") for name in names]).select(
@@ -495,8 +513,13 @@ def _folder(row: dict[str, Any]) -> str:
     """Tell where the files of a recording lie, by one of them: an older version may have named folders otherwise."""
     if row["stem_uri"] is not None:
         return str(row["stem_uri"]).rsplit("/", 2)[0]
-    own = next((span["stem_uri"] for span in row["active_spans"] if span["stem_uri"] is not None), None)
-    return "" if own is None else str(own).rsplit("/", 3)[0]
+    own = _first_file(row)
+    return "" if own is None else own.rsplit("/", 3)[0]
+
+
+def _first_file(row: dict[str, Any]) -> str | None:
+    """Name the first of the files of its stretches."""
+    return next((str(span["stem_uri"]) for span in row["active_spans"] if span["stem_uri"] is not None), None)
 
 
 def _named(recording_id: str, folder: str) -> list[str]:
@@ -508,24 +531,35 @@ def _named(recording_id: str, folder: str) -> list[str]:
 def _row_text(row: dict[str, Any], *, folder: str) -> str:
     """Write what the page shows of a row, but for the place of its recording, as the values of a JSON list."""
     folder += "/"
+    heard = heard_in(row)[:_KEPT_EVENTS]
     spans = [
-        [round(span["start_seconds"], 2), round(span["end_seconds"], 2), *_own_file(span, folder=folder)]
-        for span in row["active_spans"]
+        [
+            round(span["start_seconds"], 2),
+            round(span["end_seconds"], 2),
+            *_own_file(span, folder=folder, sample_rate=row["sample_rate"]),
+        ]
+        for span in heard
     ]
+    stem = row["stem_uri"] if heard else row["stem_uri"] or _first_file(row)
     values = [
         _STATUSES.index(row["status"]),
         None if row["probability"] is None else round(row["probability"], 3),
         None if row["level_db"] is None else round(row["level_db"], 1),
         row["span_count"],
         spans,
-        None if row["stem_uri"] is None else row["stem_uri"].removeprefix(folder),
+        None if stem is None else stem.removeprefix(folder),
         int(row["certainty"] == "doubtful"),
     ]
     return _json(values)[1:-1]
 
 
-def _own_file(span: dict[str, Any], *, folder: str) -> list[str]:
-    return [] if span["stem_uri"] is None else [span["stem_uri"].removeprefix(folder)]
+def _own_file(span: dict[str, Any], *, folder: str, sample_rate: int | None) -> list[str | float]:
+    """Name the file that a stretch lies in, and the second of the recording at which that begins."""
+    if span["stem_uri"] is None:
+        return []
+    first, rate = span["stem_start_frame"], sample_rate
+    begins = span["start_seconds"] if first is None or not rate else first / rate
+    return [span["stem_uri"].removeprefix(folder), round(begins, 2)]
 
 
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

@@ -253,7 +253,7 @@ def _lane(sound: _Sound, *, activity: Activity | None, total_seconds: float, kep
 
 def _spans(sound: _Sound) -> tuple[tuple[float, float], ...]:
     """Give where any of its names is heard."""
-    spans = sorted((span.start_seconds, span.end_seconds) for row in sound.rows for span in row.active_spans)
+    spans = sorted((span.start_seconds, span.end_seconds) for row in sound.rows for span in row.heard_spans)
     joined: list[tuple[float, float]] = []
     for start, end in spans:
         if joined and start < joined[-1][1]:
@@ -329,7 +329,7 @@ def _facts(sound: _Sound, *, left_out: str) -> str:
                 else "",
                 f"peak {db_text(row.peak_db)}" if row.peak_db is not None else "",
                 f"{row.clipped_samples} clipped samples" if row.clipped_samples else "",
-                f"active {row.active_seconds:.1f} s" if row.active_spans else "",
+                f"active {row.active_seconds:.1f} s" if row.heard_spans else "",
                 f"{row.stem_files} files{left_out}" if left_out else "",
             ],
         )

@@ -81,7 +81,7 @@ def _line(row: IndexRow) -> tuple[str, ...]:
         row.label,
         row.status,
         probability_text(row.probability, certainty=row.certainty),
-        f"{row.active_seconds:.1f} s" if row.active_spans else "",
+        f"{row.active_seconds:.1f} s" if row.heard_spans else "",
         "" if row.level_db is None else f"{row.level_db:.1f}",
         _where(row),
     )

@@ -202,6 +202,8 @@ class SpanFiles:
         What they hold.
     fade_seconds : float
         Length of the cross-fade of two segments; half of it lies outside a span.
+    heard_so_far : callable
+        Gives start and end in seconds of where the sound was detected, up to the end of what was taken or further.
     """
 
     def __init__(
@@ -212,11 +214,13 @@ class SpanFiles:
         encoding: Encoding,
         stem: StemRequest,
         fade_seconds: float,
+        heard_so_far: Callable[[], Sequence[tuple[float, float]]],
     ) -> None:
         self._root = root
         self._request = stem
         self._uri_at = uri_at
         self._encoding = encoding
+        self._heard_so_far = heard_so_far
         self._margin_frames = math.ceil(fade_seconds * encoding.sample_rate / 2)
         self._open: _LazyStem | None = None
         self._made: list[_LazyStem] = []
@@ -242,16 +246,23 @@ class SpanFiles:
         self._margin = None if samples is None else samples[:, first:].copy()
 
     def finish(self, events: Sequence[Stretch] = ()) -> None:  # noqa: ARG002
-        """Complete the span that is open; the event in its file is the span itself."""
+        """Complete the span that is open; the events in its file are where the sound was detected in it."""
         if self._open is not None:
-            span = Stretch(self._open.span_start_frame, self._active_frames)
-            self.finished.extend(self._open.closed((span,)))
+            first = self._open.span_start_frame
+            self.finished.extend(self._open.closed(self._events(first, first + self._active_frames)))
             self._open = None
 
     def discard(self) -> None:
         """Leave nothing behind."""
         for stem in self._made:
             stem.discard()
+
+    def _events(self, first: int, stop: int) -> list[Stretch]:
+        """Cut what was detected to a stretch of the recording, in frames."""
+        rate = self._encoding.sample_rate
+        edges = [(round(start * rate), round(end * rate)) for start, end in self._heard_so_far()]
+        cut = [(max(start, first), min(end, stop)) for start, end in edges]
+        return [Stretch(start, end - start) for start, end in cut if start < end]
 
     def _begun(self, start_frame: int, *, heard: bool) -> _LazyStem:
         lead = min(self._margin_frames, start_frame - self._free_from)

@@ -130,11 +130,18 @@ def join_parts(
         recording_id=recording.recording_id,
         keys=wanted.plan.keys,
         geometry=geometry,
-        spans_of=wanted.spans_of,
+        spans_have_files=wanted.spans_have_files,
     )
     check_length(timeline.frames, recording=recording)
     facts = dataclasses.replace(recording, frames=timeline.frames)
-    tracks = Tracks(wanted, root=root, recording=facts, geometry=geometry, subtype=subtype)
+    tracks = Tracks(
+        wanted,
+        root=root,
+        recording=facts,
+        geometry=geometry,
+        subtype=subtype,
+        heard_so_far=timeline.heard,
+    )
     hand_over = _Handover(root, on_file=on_file)
     activities = timeline.activities()
     with contextlib.ExitStack() as stack:

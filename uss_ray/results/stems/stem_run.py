@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from uss_ray.results.index.table import RunFacts
 from uss_ray.results.options import WriteOptions
@@ -40,9 +39,9 @@ class StemRun:
     surely_absent_below: float | None = None
 
     @property
-    def spans_of(self) -> Literal["detected", "active"]:
-        """What makes the spans of the index: what is detected, or where each span has a file, what was separated."""
-        return "active" if self.options.write == "active-spans" else "detected"
+    def spans_have_files(self) -> bool:
+        """Whether each stretch that was separated has a file of its own."""
+        return self.options.write == "active-spans"
 
     @property
     def heard_above_peak(self) -> float:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -36,8 +35,8 @@ class Timeline:
         The targets they must have.
     geometry : Geometry
         The rate and channels they must have.
-    spans_of : {"detected", "active"}
-        Which flags make the spans of the index; see `StemRun.spans_of`.
+    spans_have_files : bool
+        See `StemRun.spans_have_files`.
 
     Attributes
     ----------
@@ -64,7 +63,7 @@ class Timeline:
         recording_id: str,
         keys: tuple[str, ...],
         geometry: Geometry,
-        spans_of: Literal["detected", "active"],
+        spans_have_files: bool,
     ) -> None:
         if not locations:
             raise DataError(f"parts of {recording_id}", expected="at least one part", found="none")
@@ -73,7 +72,7 @@ class Timeline:
         self.parts = tuple(read_part_facts(location) for location in locations)
         wanted = (run_id, recording_id, keys, geometry.sample_rate, geometry.channels)
         _check_parts(self.parts, locations=self._locations, wanted=wanted)
-        log = ActivityLog(keys)
+        log = ActivityLog(keys, with_separated=spans_have_files)
         bounds: list[Ints] = []
         active_bits, stretches = [], []
         held_by = []
@@ -82,7 +81,8 @@ class Timeline:
             found = read_part_segments(location)
             log.add(
                 found.probs,
-                sounding=Sounding.of(found, spans_of=spans_of),
+                sounding=Sounding.of(found),
+                active=found.active,
                 spans_seconds=found.segment_spans_seconds,
                 stem_probs=found.stem_probs,
             )
@@ -105,6 +105,10 @@ class Timeline:
     def frames(self) -> int:
         """Length of the recording."""
         return self.parts[-1].stop_frame
+
+    def heard(self, key: str) -> Sequence[tuple[float, float]]:
+        """Give start and end in seconds of where a target sounds."""
+        return self._log.spans_so_far(key)
 
     def activities(self) -> Activities:
         """Give what the segments said of each target."""

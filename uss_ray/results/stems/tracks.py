@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from uss_ray.audio.spec import StemSubtype
 from uss_ray.errors import OutputError
 from uss_ray.results.blocks import Geometry, StemRequest, Stretch
 from uss_ray.results.index.activity import Activities
-from uss_ray.results.index.table import ActiveSpan, IndexRow, RecordingFacts, Status
+from uss_ray.results.index.table import ActiveSpan, IndexRow, RecordingFacts, Span, Status
 from uss_ray.results.layout import RESIDUAL_SLUG, span_stem_path, stem_path
 from uss_ray.results.report.portrait import StemId
 from uss_ray.results.report.spectrogram import Spectrogram, SpectrogramMeter
@@ -167,7 +167,13 @@ class Track:
         dropped = max(0, self.first_kept_frame - start_frame)
         return estimate[:, dropped:] if dropped < estimate.shape[1] else None
 
-    def row(self, absent: IndexRow, *, spans: tuple[ActiveSpan, ...]) -> IndexRow:
+    def row(
+        self,
+        absent: IndexRow,
+        *,
+        spans: tuple[ActiveSpan, ...],
+        separated: tuple[ActiveSpan, ...] | None = None,
+    ) -> IndexRow:
         """Say what became of the stem, once its files are finished.
 
         Parameters
@@ -175,7 +181,9 @@ class Track:
         absent : IndexRow
             Its row if it had not been there.
         spans : tuple of ActiveSpan
-            Where it is active.
+            Where it is detected.
+        separated : tuple of ActiveSpan or None, default=None
+            The stretches that were separated, where each has a file of its own.
 
         Returns
         -------
@@ -184,16 +192,23 @@ class Track:
         """
         files = self.files.finished
         whole = files[0] if files and isinstance(self.files, WholeFile) else None
-        if files and whole is None:
+        detected = None
+        if separated is not None:
             by_span = {file.span_start_frame: file for file in files}
             rate = self._encoding.sample_rate
-            spans = tuple(_with_file(span, by_span.get(round(span.start_seconds * rate))) for span in spans)
+            detected = tuple(
+                Span(start_seconds=one.start_seconds, end_seconds=one.end_seconds) for one in spans
+            )
+            spans = tuple(
+                _with_file(span, by_span.get(round(span.start_seconds * rate))) for span in separated
+            )
         held = self.files.uri if isinstance(self.files, HeldSound) and self.files.is_heard else None
         rms = math.sqrt(self._square_sum / max(1, self._n_frames * self._encoding.channels))
         return dataclasses.replace(
             absent,
             status=self._status(absent.status),
             active_spans=spans,
+            detected_spans=detected,
             level_db=_finite_db(rms),
             peak_db=_finite_db(self._peak),
             stem_uri=whole.uri if whole else held,
@@ -243,6 +258,8 @@ class Tracks:
         Of the recording.
     subtype : StemSubtype
         Their coding.
+    heard_so_far : callable
+        Gives start and end in seconds of where a node was detected; it knows of what is passed to its track.
 
     Attributes
     ----------
@@ -258,7 +275,9 @@ class Tracks:
         recording: RecordingFacts,
         geometry: Geometry,
         subtype: StemSubtype,
+        heard_so_far: Callable[[str], Sequence[tuple[float, float]]],
     ) -> None:
+        self._heard_so_far = heard_so_far
         self._wanted = wanted
         self._plan = wanted.plan
         self._root = root
@@ -372,6 +391,7 @@ class Tracks:
             encoding=self._encoding,
             stem=stem,
             fade_seconds=self._wanted.fade_seconds,
+            heard_so_far=functools.partial(self._heard_so_far, stem.key),
         )
 
 

@@ -70,8 +70,15 @@ def write_estimates(
         If a stem cannot be written.
     """
     geometry = Geometry.of(recording)
-    tracks = Tracks(wanted, root=root, recording=recording, geometry=geometry, subtype=subtype)
-    log = ActivityLog(wanted.plan.keys)
+    log = ActivityLog(wanted.plan.keys, with_separated=wanted.spans_have_files)
+    tracks = Tracks(
+        wanted,
+        root=root,
+        recording=recording,
+        geometry=geometry,
+        subtype=subtype,
+        heard_so_far=log.spans_so_far,
+    )
     n_frames = 0
     with contextlib.ExitStack() as stack:
         painter = (
@@ -87,7 +94,8 @@ def write_estimates(
             n_frames += block.mixture.shape[1]
             log.add(
                 block.segment_probs,
-                sounding=Sounding.of(block, spans_of=wanted.spans_of),
+                sounding=Sounding.of(block),
+                active=block.active,
                 spans_seconds=block.segment_spans_seconds,
                 stem_probs=block.stem_probs,
             )

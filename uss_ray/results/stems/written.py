@@ -89,7 +89,7 @@ def _row(track: Track, *, common: IndexRow, activities: Activities) -> IndexRow:
     known = dataclasses.replace(
         absent, certainty=activity.certainty, stem_probability=activity.stem_probability
     )
-    return track.row(known, spans=activity.spans)
+    return track.row(known, spans=activity.spans, separated=activity.separated)
 
 
 def _absent_for_sure(row: IndexRow, wanted: StemRun) -> IndexRow:

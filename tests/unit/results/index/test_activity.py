@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,14 +40,14 @@ def add(
     *,
     active: npt.ArrayLike,
     spans_seconds: npt.ArrayLike,
-    spans_of: Literal["detected", "active"] = "detected",
     stem_probs: npt.ArrayLike | None = None,
     **others: Any,
 ) -> None:
     segments = Segments(np.asarray(active, bool), np.asarray(spans_seconds, float), **others)
     log.add(
         probs,
-        sounding=Sounding.of(segments, spans_of=spans_of),
+        sounding=Sounding.of(segments),
+        active=active,
         spans_seconds=spans_seconds,
         stem_probs=np.full(np.shape(probs), np.nan) if stem_probs is None else stem_probs,
     )
@@ -112,29 +112,32 @@ def test_what_is_detected_has_its_own_times_and_meets_over_the_border_of_segment
     assert [(span.start_seconds, span.end_seconds) for span in found] == [(0.5, 1.0), (1.5, 2.25)]
 
 
-def test_where_spans_have_files_they_are_the_segments_that_were_separated() -> None:
-    log = ActivityLog(["a"])
+@pytest.mark.parametrize("with_separated", [False, True])
+def test_what_was_separated_is_told_beside_what_is_detected_where_that_is_asked_for(with_separated) -> None:
+    log = ActivityLog(["a", "b"], with_separated=with_separated)
     times = [np.array([[0.0, 0.5, 1.0]]), np.zeros((0, 3))]
-    detected = np.array([[True], [False]])
+    detected = np.array([[True, False], [False, False]])
     add(
         log,
-        [[0.5]] * 2,
-        active=[[True]] * 2,
+        [[0.5, 0.0]] * 2,
+        active=[[True, False]] * 2,
         spans_seconds=spans(2),
         detected=detected,
         detected_spans=times,
-        spans_of="active",
     )
-    [span] = log.result(total_seconds=4.0)["a"].spans
-    assert (span.start_seconds, span.end_seconds) == (0.0, 4.0)
+    result = log.result(total_seconds=3.5)
+    assert result["a"].spans == (ActiveSpan(start_seconds=0.5, end_seconds=1.0),)
+    separated = (ActiveSpan(start_seconds=0.0, end_seconds=3.5),)
+    assert result["a"].separated == (separated if with_separated else None)
+    assert result["b"].separated == (() if with_separated else None)
 
 
 def test_what_is_detected_and_never_separated_is_explained_by_something_more_specific() -> None:
     log = ActivityLog(["animal", "dog", "cat"])
     detected = np.array([[True, True, False], [True, False, False]])
     active = np.array([[False, True, False], [False, False, False]])
-    for spans_of in ("detected", "active"):
-        log = ActivityLog(["animal", "dog", "cat"])
+    for with_separated in (False, True):
+        log = ActivityLog(["animal", "dog", "cat"], with_separated=with_separated)
         add(
             log,
             np.full((2, 3), 0.5),
@@ -142,7 +145,6 @@ def test_what_is_detected_and_never_separated_is_explained_by_something_more_spe
             spans_seconds=spans(2),
             detected=detected,
             sure=detected & active,
-            spans_of=spans_of,
         )
         result = log.result(total_seconds=4.0)
         assert result["animal"].spans == ()

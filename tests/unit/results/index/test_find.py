@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,13 @@ from uss_ray.results.index.table import (
     IndexRow,
     RecordingFacts,
     RunFacts,
+    Span,
     failed_row,
     read_index_part,
     to_table,
     write_index,
 )
+from uss_ray.results.labels import LabelledRecording
 from uss_ray.store import store as store_module
 from uss_ray.store.store import Store
 
@@ -244,6 +246,42 @@ def test_an_index_without_stems_is_heard_as_well_and_a_span_may_have_its_own_ste
     assert (detected.status, detected.stem) == ("detected", None)
     assert cut.stem is None
     assert [part.stem for part in cut.spans] == [str(tmp_path / "d.wav/dog/1.flac")]
+
+
+def of_stretches(*stretches: tuple[float, float], detected: Sequence[tuple[float, float]]) -> IndexRow:
+    """A sound with a file for each stretch that was separated, but for the last."""
+    files = [
+        ActiveSpan(
+            start_seconds=start,
+            end_seconds=end,
+            **{}
+            if (start, end) == stretches[-1]
+            else {"stem_uri": f"d.wav/dog/{start}.flac", "stem_sha256": "ab" * 32, "stem_bytes": 9},
+        )
+        for start, end in stretches
+    ]
+    heard = tuple(Span(start_seconds=start, end_seconds=end) for start, end in detected)
+    return without_stem("d.wav", DOG, "Dog", 0.7, active_spans=tuple(files), detected_spans=heard)
+
+
+def test_what_was_separated_and_where_it_was_detected_are_told_apart(tmp_path: Path) -> None:
+    rows = [
+        of_stretches((0.0, 4.0), (6.0, 9.0), (10.0, 12.0), detected=[(6.5, 7.0), (8.0, 9.0), (10.0, 11.0)]),
+        of_stretches((0.0, 4.0), (6.0, 7.0), detected=[]),
+    ]
+    put(rows, root=str(tmp_path), name="0", folder=tmp_path / "made")
+    heard, unheard = find(tmp_path, wanted=Wanted())
+    second = str(tmp_path / "d.wav/dog/6.0.flac")
+    assert [(span.start_seconds, span.end_seconds, span.stem) for span in heard.spans] == [
+        (6.5, 7.0, second),
+        (8.0, 9.0, second),
+        (10.0, 11.0, None),
+    ]
+    assert (heard.active_seconds, heard.stem) == (2.5, None)
+    assert (unheard.active_seconds, unheard.spans) == (0.0, ())
+    assert unheard.stem == str(tmp_path / "d.wav/dog/0.0.flac"), "its sound is found all the same"
+    assert [one.active_seconds for one in find(tmp_path, wanted=Wanted(min_seconds=2.0))] == [2.5]
+    assert LabelledRecording.of_findings([unheard]).events == ()
 
 
 def test_an_index_of_version_1_is_read(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from uss_ray.results.index.table import (
     IndexRow,
     RecordingFacts,
     RunFacts,
+    Span,
     failed_row,
     read_index,
     to_table,
@@ -126,11 +127,12 @@ def a_row_of_spans(**changes: Any) -> IndexRow:
 def test_files_of_spans_come_back_as_they_were_written(tmp_path: Path) -> None:
     quiet = ActiveSpan(start_seconds=20.0, end_seconds=22.0)
     row = a_row_of_spans()
-    row = a_row_of_spans(active_spans=(*row.active_spans, quiet))
+    heard = (Span(start_seconds=2.25, end_seconds=2.5),)
+    row = a_row_of_spans(active_spans=(*row.active_spans, quiet), detected_spans=heard)
     write_index([row], path=tmp_path / "index" / "a.parquet")
     (found,) = (IndexRow.from_record(record) for record in read_index(tmp_path).to_pylist())
     assert found == row
-    assert (found.stem_files, found.written_bytes) == (2, 200)
+    assert (found.stem_files, found.written_bytes, found.active_seconds) == (2, 200, 0.25)
     first = found.active_spans[0]
     again = dataclasses.replace(first, start_seconds=first.end_seconds, end_seconds=first.end_seconds + 0.1)
     shared = dataclasses.replace(found, active_spans=(first, again))
@@ -186,8 +188,8 @@ def test_a_part_that_is_not_parquet_is_an_error_that_names_it(root: Path) -> Non
         (lambda table: table.append_column("mood", pa.array(["x", "y"])), "extra \\['mood'\\]"),
         (lambda table: table.replace_schema_metadata({}), "version none"),
         (
-            lambda table: table.replace_schema_metadata({b"uss_ray.index_version": b"5"}),
-            "expected index version 1 or 2 or 3 or 4, found version 5",
+            lambda table: table.replace_schema_metadata({b"uss_ray.index_version": b"6"}),
+            "expected index version 1 or 2 or 3 or 4 or 5, found version 6",
         ),
         (
             lambda table: table.set_column(
@@ -253,7 +255,7 @@ def test_a_file_name_in_no_encoding_can_be_indexed(tmp_path: Path) -> None:
     assert read_index(tmp_path)["recording_uri"].to_pylist() == ["caf\\udce9.wav"]
 
 
-def test_the_schema_is_the_one_of_version_4_to_the_last_byte() -> None:
+def test_the_schema_is_the_one_of_version_5_to_the_last_byte() -> None:
     """Rows of this run must still be read by later programs."""
     span = pa.struct(
         [
@@ -282,6 +284,7 @@ def test_the_schema_is_the_one_of_version_4_to_the_last_byte() -> None:
         ("stem_probability", pa.float32(), True),
         ("active_spans", pa.list_(span), False),
         ("active_seconds", pa.float64(), False),
+        ("detected_spans", pa.list_(pa.struct([span["start_seconds"], span["end_seconds"]])), True),
         ("level_db", pa.float32(), True),
         ("peak_db", pa.float32(), True),
         ("stem_uri", pa.string(), True),
@@ -298,10 +301,10 @@ def test_the_schema_is_the_one_of_version_4_to_the_last_byte() -> None:
         ("processing_seconds", pa.float64(), True),
         ("created_at", pa.timestamp("us", tz="UTC"), False),
     ]
-    version_4 = pa.schema(
-        [pa.field(*column) for column in columns], metadata={b"uss_ray.index_version": b"4"}
+    version_5 = pa.schema(
+        [pa.field(*column) for column in columns], metadata={b"uss_ray.index_version": b"5"}
     )
-    assert INDEX_SCHEMA.serialize().equals(version_4.serialize())
+    assert INDEX_SCHEMA.serialize().equals(version_5.serialize())
 
 
 def test_a_part_of_version_3_is_read_with_nothing_known_of_certainty(tmp_path: Path) -> None:
@@ -320,3 +323,13 @@ def test_a_part_of_version_2_is_read_with_nothing_known_of_the_content(tmp_path:
     table = table.replace_schema_metadata({b"uss_ray.index_version": b"2"})
     pq.write_table(table, tmp_path / "index" / "a.parquet")
     assert read_index(tmp_path)["recording_content"].to_pylist() == [None]
+
+
+def test_a_part_of_version_4_is_read_and_its_spans_are_where_a_sound_was_detected(tmp_path: Path) -> None:
+    table = to_table([a_row_of_spans()]).drop_columns(["detected_spans"])
+    (tmp_path / "index").mkdir()
+    pq.write_table(
+        table.replace_schema_metadata({b"uss_ray.index_version": b"4"}), tmp_path / "index" / "a.parquet"
+    )
+    (found,) = (IndexRow.from_record(record) for record in read_index(tmp_path).to_pylist())
+    assert (found.detected_spans, found.heard_spans) == (None, found.active_spans)

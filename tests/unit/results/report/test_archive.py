@@ -16,6 +16,7 @@ from uss_ray.results.index.table import (
     IndexRow,
     RecordingFacts,
     RunFacts,
+    Span,
     failed_row,
     to_table,
     write_index,
@@ -95,8 +96,34 @@ def test_a_folder_that_an_older_version_named_is_found_by_its_stems(tmp_path: Pa
     _, facts = made(tmp_path, row("x", active_spans=(of_span,), **nothing), row("y", status="detected"))
     data = chunk(tmp_path, facts["sounds"][0]["chunk"])
     assert data["recordings"][0] == ["x", "old/x"]
-    assert data["rows"][0][5] == [[1.0, 2.0, "level-3/dog/000001.000.flac"]]
+    assert data["rows"][0][5] == [[1.0, 2.0, "level-3/dog/000001.000.flac", 1.0]]
     assert chunk(tmp_path, "recordings")[0][-1] == "old/x"
+
+
+def test_events_are_where_a_sound_was_detected_and_play_from_the_file_that_holds_them(tmp_path: Path) -> None:
+    files = tuple(
+        ActiveSpan(
+            start_seconds=start,
+            end_seconds=start + 4,
+            stem_uri=f"x/level-3/dog/{start:.0f}.flac",
+            stem_sha256="0",
+            stem_bytes=1,
+            stem_start_frame=round((start - 0.125) * 8000),
+        )
+        for start in range(5, 90, 5)
+    )
+    nothing = {"stem_uri": None, "stem_sha256": None, "stem_bytes": None, "sample_rate": 8000}
+    heard = (Span(start_seconds=86.0, end_seconds=87.5),)
+    _, facts = made(
+        tmp_path,
+        row("x", active_spans=files, detected_spans=heard, probability=0.5, **nothing),
+        row("x", active_spans=files, detected_spans=(), probability=0.25, **nothing),
+        row("x", active_spans=files, probability=0.125, **nothing),
+    )
+    within, unheard, earlier = chunk(tmp_path, facts["sounds"][0]["chunk"])["rows"]
+    assert within[4:7] == [1, [[86.0, 87.5, "level-3/dog/85.flac", 84.88]], None]
+    assert unheard[4:7] == [0, [], "level-3/dog/5.flac"]
+    assert (earlier[4], len(earlier[5])) == (17, 6)
 
 
 def test_every_recording_is_counted_also_where_nothing_was_heard_and_where_it_failed(tmp_path: Path) -> None:

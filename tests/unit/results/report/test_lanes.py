@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from uss_ray.results.index.table import ActiveSpan, IndexRow, RecordingFacts, RunFacts, blank_row
+from uss_ray.results.index.table import ActiveSpan, IndexRow, RecordingFacts, RunFacts, Span, blank_row
 from uss_ray.results.report.lanes import db_text, group_of, lanes_of, size_text
 from uss_ray.results.report.player import Lane
 from uss_ray.results.report.spectrogram import Spectrogram
@@ -91,6 +91,17 @@ def test_a_lane_of_several_names_has_the_events_and_files_of_all(blank: IndexRow
     assert found.name == "Strong, Weak"
     assert found.spans == ((1, 1.5), (2, 2.5), (4, 4.5))
     assert [file.url for file in found.files] == ["level-1/x/1.flac", "level-1/x/2.flac", "level-1/x/4.flac"]
+
+
+def test_a_lane_shows_where_a_sound_was_detected_and_plays_all_that_was_separated(blank: IndexRow) -> None:
+    file = ActiveSpan(
+        start_seconds=0, end_seconds=9, stem_uri="a.wav/level-1/x/0.flac", stem_sha256="0", stem_bytes=1
+    )
+    whole = {"uri": None, "stem_sha256": None, "stem_bytes": None}
+    for heard in ((), (Span(start_seconds=2, end_seconds=3),)):
+        (found,) = lanes([row(blank, "n1", "X", active_spans=(file,), detected_spans=heard, **whole)])
+        assert found.spans == tuple((span.start_seconds, span.end_seconds) for span in heard)
+        assert [one.url for one in found.files] == ["level-1/x/0.flac"]
 
 
 def test_what_was_asked_for_comes_first_and_strange_nodes_are_roots(blank: IndexRow) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from importlib.metadata import version
 
 import numpy as np
@@ -29,13 +30,20 @@ def read(path):
     return samples.T
 
 
-def span_files(root, *, fade_seconds: float = 0.2, encoding: Encoding = ENCODING) -> SpanFiles:
+def span_files(
+    root,
+    *,
+    fade_seconds: float = 0.2,
+    encoding: Encoding = ENCODING,
+    heard: Sequence[tuple[float, float]] = (),
+) -> SpanFiles:
     return SpanFiles(
         root,
         uri_at=lambda seconds: f"{seconds:.2f}.wav",
         encoding=encoding,
         stem=DOG,
         fade_seconds=fade_seconds,
+        heard_so_far=lambda: heard,
     )
 
 
@@ -136,7 +144,7 @@ def test_a_folder_that_cannot_be_made_is_an_error_of_the_output(tmp_path):
 def test_a_stem_says_what_it_is_and_where_its_events_are(tmp_path):
     tagged = dataclasses.replace(ENCODING, tags=RecordingTags(texts=(("TITLE", "Brook"),), bext=bytes(602)))
     whole = WholeFile(tmp_path, uri="a.wav", encoding=tagged, stem=DOG)
-    spans = span_files(tmp_path, encoding=tagged)
+    spans = span_files(tmp_path, encoding=tagged, heard=[(0.0, 0.5), (0.8, 1.7), (3.0, 4.0)])
     for number, active in enumerate([False, True, True, False]):
         for files in (whole, spans):
             files.take(stretch(number, active=active), heard=True)
@@ -151,4 +159,13 @@ def test_a_stem_says_what_it_is_and_where_its_events_are(tmp_path):
         (cue,), (mark,) = info.cues.cues, info.cues.ranges
         told[file.uri] = cue.position, mark.length, info.bext.time_reference
         assert file.written.sha256 == hashlib.sha256((tmp_path / file.uri).read_bytes()).hexdigest()
-    assert told == {"a.wav": (120, 150, 0), "0.90.wav": (10, 200, 90)}
+    assert told == {"a.wav": (120, 150, 0), "0.90.wav": (10, 70, 90)}
+
+
+def test_a_span_in_which_nothing_was_detected_has_no_cue(tmp_path):
+    tagged = dataclasses.replace(ENCODING, tags=RecordingTags())
+    spans = span_files(tmp_path, encoding=tagged)
+    spans.take(stretch(0), heard=True)
+    spans.finish()
+    (file,) = spans.finished
+    assert WavInfoReader(str(tmp_path / file.uri)).cues.cues == []

@@ -37,7 +37,7 @@ def timeline_of(recording_facts):
             "recording_id": recording_facts.recording_id,
             "keys": tuple(SCENE.estimates),
             "geometry": Geometry(RATE, 2),
-            "spans_of": "detected",
+            "spans_have_files": False,
         }
         return Timeline(parts, **(facts | changes))
 

@@ -23,7 +23,14 @@ def tracks_of(tmp_path, run_facts):
         facts = RecordingFacts(
             recording_id="a.wav", recording_uri="a.wav", sample_rate=RATE, channels=1, frames=3 * RATE
         )
-        return Tracks(wanted, root=tmp_path, recording=facts, geometry=Geometry.of(facts), subtype="FLOAT")
+        return Tracks(
+            wanted,
+            root=tmp_path,
+            recording=facts,
+            geometry=Geometry.of(facts),
+            subtype="FLOAT",
+            heard_so_far=lambda _: (),
+        )
 
     return make
 

@@ -25,7 +25,9 @@ from tests.unit.results.conftest import (
 )
 from uss_ray.errors import ConfigError, OutputError, RecordingError, UssRayError
 from uss_ray.results.blocks import StemRequest
+from uss_ray.results.events import events_table
 from uss_ray.results.index.table import RecordingFacts, RunFacts
+from uss_ray.results.labels import LabelledRecording
 from uss_ray.results.layout import report_sound_path
 from uss_ray.results.stems.written import WrittenRecording
 
@@ -513,19 +515,14 @@ def detected_only(block: FakeBlock, detected: np.ndarray) -> FakeBlock:
     )
 
 
-@pytest.mark.parametrize(
-    ("write", "status", "spans"),
-    [
-        ("stems", "written", [(1.0, 2.0)]),
-        ("active-spans", "written", [(0.0, 4.0)]),
-    ],
-)
-def test_spans_are_those_that_were_detected_but_where_each_has_a_file(
-    tmp_path: Path, recording_facts: RecordingFacts, run_facts: RunFacts, write: str, status: str, spans: list
+@pytest.mark.parametrize("heard", [[(1.0, 2.0)], []])
+@pytest.mark.parametrize("write", ["stems", "active-spans"])
+def test_where_a_sound_was_heard_does_not_hang_on_what_has_files(
+    tmp_path: Path, recording_facts: RecordingFacts, run_facts: RunFacts, write: str, heard: list
 ) -> None:
     dog = StemRequest(key="/m/0bt9lr", label="Dog", kind="class")
     scene = faded_scene({dog.key: "####"}, last_frames=RATE)
-    detected = np.array([[False], [True], [False], [False]])
+    detected = np.array([[False], [bool(heard)], [False], [False]])
     blocks = [
         detected_only(block, found[None]) for block, found in zip(scene.blocks(), detected, strict=True)
     ]
@@ -534,8 +531,17 @@ def test_spans_are_those_that_were_detected_but_where_each_has_a_file(
         iter(blocks), stems=[dog], root=tmp_path, recording=facts, run=run_facts, write=write, draw=False
     )
     row = written.rows[0]
-    assert row.status == status
-    assert [(span.start_seconds, span.end_seconds) for span in row.active_spans] == spans
+    assert (row.status, row.certainty) == ("written", "sure" if heard else None)
+    assert [(span.start_seconds, span.end_seconds) for span in row.heard_spans] == heard
+    assert row.active_seconds == sum(end - start for start, end in heard)
+    events = events_table([row])
+    assert (
+        list(zip(*(events[f"{edge}_seconds"].to_pylist() for edge in ("start", "end")), strict=True)) == heard
+    )
+    labels = LabelledRecording.of_rows(written.rows).events
+    assert [(event.start_seconds, event.end_seconds) for event in labels] == heard
+    separated = [(0.0, 4.0)] if write == "active-spans" else heard
+    assert [(span.start_seconds, span.end_seconds) for span in row.active_spans] == separated
 
 
 def test_what_was_separated_and_never_heard_is_silent_though_nothing_was_detected(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,8 +32,20 @@ def heard_in(log: ActivityLog, *, probs: list[float], targets: list[int], explai
             sure=np.ones(len(targets), np.bool_),
             explained=np.array(explained),
         ),
+        active=np.ones((1, len(probs)), np.bool_),
         spans_seconds=np.array([[0.0, 1.0]]),
         stem_probs=np.full((1, len(probs)), np.nan),
+    )
+
+
+def tracks_of(wanted: StemRun, log: ActivityLog, *, root: Path | None) -> Tracks:
+    return Tracks(
+        wanted,
+        root=root,
+        recording=FACTS,
+        geometry=Geometry.of(FACTS),
+        subtype="FLOAT",
+        heard_so_far=log.spans_so_far,
     )
 
 
@@ -51,8 +64,8 @@ def assembled(
 
 def test_rows_are_those_of_the_stems_and_then_of_the_residuals(tmp_path, recording_facts, run_facts):
     wanted = stem_run(STEMS, run_facts, stem_format="wav", draw=False)
-    tracks = Tracks(wanted, root=tmp_path, recording=FACTS, geometry=Geometry.of(FACTS), subtype="FLOAT")
     log = ActivityLog(wanted.plan.keys)
+    tracks = tracks_of(wanted, log, root=tmp_path)
     heard_in(log, probs=[0.25, 0.75], targets=[1], explained=[False])
     written = assembled(tracks, wanted, log, recording_facts, started=time.monotonic() - 5.0)
     assert [(row.label, row.status, row.probability) for row in written.rows] == [
@@ -71,8 +84,8 @@ def test_what_is_absent_is_so_for_sure_or_not_whether_it_has_a_track_or_none(
     recording_facts, run_facts, has_track, sure_below, certainty
 ):
     wanted = dataclasses.replace(stem_run(STEMS, run_facts, draw=False), surely_absent_below=sure_below)
-    tracks = Tracks(wanted, root=None, recording=FACTS, geometry=Geometry.of(FACTS), subtype="FLOAT")
     log = ActivityLog(wanted.plan.keys)
+    tracks = tracks_of(wanted, log, root=None)
     heard_in(log, probs=[0.25, 0.75], targets=[1], explained=[False])
     for place in (0, 1) if has_track else (1,):
         tracks.at(place).take(
@@ -97,8 +110,8 @@ def test_what_something_more_specific_explains_or_nothing_steers_to_has_a_row_th
         StemRequest(key="/m/2", label="Dog", level=3, kind="event"),
     ]
     wanted = stem_run(events, run_facts, stem_format="wav", draw=False)
-    tracks = Tracks(wanted, root=tmp_path, recording=FACTS, geometry=Geometry.of(FACTS), subtype="FLOAT")
     log = ActivityLog(wanted.plan.keys)
+    tracks = tracks_of(wanted, log, root=tmp_path)
     heard_in(log, probs=[0.75, 0.75], targets=[0, 1], explained=[True, False])
     written = assembled(tracks, wanted, log, recording_facts, started=None)
     assert [(row.label, row.status, row.level, row.certainty) for row in written.rows] == [
