@@ -8,9 +8,9 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
@@ -28,6 +28,7 @@ from uss_ray.service.body import PARTS_SCHEMA, PLACE_SCHEMA, json_object, named_
 from uss_ray.service.job_results import result_id_of
 from uss_ray.service.jobs import STATUS, JobRequest, JobRow, JobTable, State, digest_of, shown
 from uss_ray.service.keeper import DRIVER
+from uss_ray.service.outputs import has_results
 from uss_ray.service.problems import Refusal
 from uss_ray.service.service import NO_STORE, Service, service_of
 from uss_ray.service.webhooks import webhook_of
@@ -101,7 +102,8 @@ async def submit(
     job_id = table.new_id(tenant.name, key)
     asked = await _asked(service, dict(said), tenant=tenant, job_id=job_id, digest=digest_of(said))
     if dry_run:
-        return JSONResponse(await _planned(asked), headers=NO_STORE)
+        return JSONResponse(await _told_by_driver("plan", asked), headers=NO_STORE)
+    await _check_output(service, asked)
     row = await asyncio.to_thread(_added, table, asked, service.settings.limits.jobs)
     await service.wake_keeper()
     told = shown(row)
@@ -328,12 +330,30 @@ def _check_sounds(sounds: SoundRequest, *, known: KnownNodes) -> None:
         known.resolve_text(text)
 
 
-def _added(table: JobTable, asked: JobRequest, most: int) -> JobRow:
+async def _check_output(service: Service, asked: JobRequest) -> None:
+    """Refuse a place where results are that the job would not go on with; a job that is there may have made them."""
+    output = Store(asked.output, service.storage, OutputError)
+
+    def has_any() -> bool:
+        with suppress(OutputError):  # of a place that cannot be asked, its driver says why
+            return not _is_there(service.jobs, asked) and has_results(output)
+        return False
+
+    is_named = asked.output != str(service.jobs.results(asked.tenant, asked.job_id))
+    if is_named and await service.threads.run("write", has_any):
+        await _told_by_driver("check", asked)
+
+
+def _is_there(table: JobTable, asked: JobRequest) -> bool:
     try:
-        known = table.find(asked.tenant, asked.job_id)
+        table.find(asked.tenant, asked.job_id)
     except Refusal:
-        known = None
-    if known is None:
+        return False
+    return True
+
+
+def _added(table: JobTable, asked: JobRequest, most: int) -> JobRow:
+    if not _is_there(table, asked):
         unfinished = sum(STATUS not in names for names in table.names(asked.tenant).values())
         if unfinished >= most:
             raise Refusal(
@@ -347,11 +367,11 @@ def _added(table: JobTable, asked: JobRequest, most: int) -> JobRow:
     return table.add(asked)
 
 
-async def _planned(asked: JobRequest) -> dict[str, Any]:
-    """Have the input counted in a process of its own, which ends with the call."""
+async def _told_by_driver(what: Literal["plan", "check"], asked: JobRequest) -> dict[str, Any]:
+    """Ask a process of its own, which ends with the call, what the driver of a job would do."""
     process = await asyncio.create_subprocess_exec(
         *DRIVER,
-        "plan",
+        what,
         stdin=asyncio.subprocess.PIPE,  # it may be longer than a variable of the environment
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
@@ -362,8 +382,8 @@ async def _planned(asked: JobRequest) -> dict[str, Any]:
         if process.returncode is None:
             process.kill()
     if process.returncode:
-        raise RuntimeError(f"the plan of a job ended with {process.returncode}")
+        raise RuntimeError(f"the {what} of a job ended with {process.returncode}")
     found: dict[str, Any] = read_json(told)
     if "fault" in found:
-        raise Refusal(**found["fault"], status=422)
+        raise Refusal(**found["fault"])
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import MakeRecording
+from uss_ray.api.request import SeparationRequest, SoundRequest
 from uss_ray.jobs import run_job
+from uss_ray.pipelines.archive.job import archive_job
+from uss_ray.pipelines.runtime.identity import RunIdentity, open_run
 from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.progress import Progress
 from uss_ray.results.run_summary import RecordingCounts
@@ -45,6 +49,38 @@ def test_a_plan_counts_what_there_is(
     assert found["hours"] == pytest.approx(3 / 3600)
     fault = run_job.plan(_request(tmp_path / "none", tmp_path, tiny_weights))["fault"]
     assert fault["item"].endswith("none")
+
+
+def _results_of_a_job(request: JobRequest, *, source: Path) -> None:
+    """Leave what a job leaves that has begun."""
+    job = archive_job(
+        source, request=SeparationRequest.of(SoundRequest(**request.sounds), output=request.output),
+        options=JobOptions(),
+    )  # fmt: skip
+    identity = RunIdentity.of(job.source, run=job.facts(), threads=1)
+    open_run(identity, output=job.output, results_folder=job.results_folder)
+
+
+def test_what_a_job_would_refuse_is_refused_by_its_plan_and_before_there_is_a_job(
+    make_recording: MakeRecording, tmp_path: Path, tiny_weights: Path
+) -> None:
+    source = make_recording(seconds=1.0)
+    same = _request(source, tmp_path, tiny_weights)
+    _results_of_a_job(same, source=source)
+    other = replace(same, sounds={**same.sounds, "query": {"levels": [2]}})
+    assert run_job.plan(same)["recordings"] == 1
+    assert run_job.check(same) == {}
+    for told in (run_job.plan(other), run_job.check(other)):
+        assert (told["fault"]["item"], told["fault"]["status"]) == (other.output, 409)
+        assert "query.levels" in told["fault"]["found"]
+    of_call = replace(same, output=str(tmp_path / "call"))
+    (tmp_path / "call").mkdir()
+    (tmp_path / "call" / "index.json").write_text("{}", encoding="utf-8")
+    for told in (run_job.plan(of_call), run_job.check(of_call)):
+        assert (told["fault"]["found"], told["fault"]["status"]) == ("index.json without run.json", 409)
+    gone = replace(same, input=str(tmp_path / "none"))
+    assert run_job.check(gone) == {}  # its driver says so
+    assert run_job.plan(gone)["fault"]["status"] == 422
 
 
 def test_counts_of_the_archive_are_those_of_the_job(

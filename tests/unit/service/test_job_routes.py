@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -336,6 +337,28 @@ def test_what_the_service_keeps_is_no_input_for_whoever_may_name_a_folder_around
 def test_an_output_within_the_input_is_refused(jobs: Jobs) -> None:
     answer = jobs.submit(output={"uri": f"{jobs.archive}/out"})
     assert (answer.status_code, answer.json()["item"]) == (422, "output")
+
+
+def test_an_output_with_results_of_others_is_refused_before_there_is_a_job(
+    jobs: Jobs, shared_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a job goes on with what is there tells its driver's program (tests/unit/jobs)."""
+    says = (
+        "import json, sys; sys.stdin.read(); print(json.dumps({'fault': "
+        "{'item': 'o', 'expected': 'e', 'found': sys.argv[1], 'status': 409}}))"
+    )
+    monkeypatch.setattr(job_routes, "DRIVER", (sys.executable, "-c", says))
+    output = shared_folder / "with-results"
+    asked = {"output": {"uri": str(output)}}
+    first = jobs.submit(key="first", **asked)
+    assert first.status_code == 202  # nothing is there: nobody is asked
+    jobs.wait(first.json(), "succeeded")
+    output.mkdir()
+    (output / "index.json").write_text("{}", encoding="utf-8")
+    refused = jobs.submit(key="second", **asked)
+    assert (refused.status_code, refused.json()["found"]) == (409, "check")
+    assert jobs.submit(key="first", **asked).json()["id"] == first.json()["id"]  # it may have made them
+    assert [job["id"] for job in jobs.http.get("/v1/jobs").json()["jobs"]] == [first.json()["id"]]
 
 
 def test_the_client_submits_waits_lists_and_cancels(jobs: Jobs) -> None:
