@@ -21,6 +21,7 @@ from uss_ray.pipelines.archive.ledger import read_ledger
 from uss_ray.pipelines.archive.plan import plan_archive
 from uss_ray.pipelines.runtime.options import JobOptions
 from uss_ray.pipelines.runtime.progress import Progress
+from uss_ray.results.index.find import FAILED, find
 from uss_ray.service.job_driver import JobEnd, Tell, checked_input, drive
 from uss_ray.service.jobs import Counts, JobOrder, JobRequest
 from uss_ray.service.keeper import VARIABLE
@@ -57,7 +58,21 @@ def separate(request: JobRequest, source: str, tell: Tell, *, options: JobOption
             audio_seconds=result.counters.audio_seconds,
         ),
         is_whole=result.signal_number is None and not found.unfinished,
+        reason=_why_none(result.output, request, failed=failed) if failed and not finished else None,
     )
+
+
+def _why_none(output: str, request: JobRequest, *, failed: int) -> str | None:
+    """Say of a job that has separated nothing why: of one recording its reason, of several that of the first."""
+    try:
+        place = Store(output, _request_of(request).storage, OutputError)
+        first = next(find(place, wanted=FAILED), None)
+    except UssRayError as error:  # such as an index that holds nothing, for nothing could be listed
+        logger.info("job %s: why it has failed cannot be read: %s", request.job_id, error.reason)
+        first = None
+    if first is None or first.reason is None:
+        return None
+    return first.reason if failed == 1 else f"no recording could be separated; of the first: {first.reason}"
 
 
 def plan(request: JobRequest) -> dict[str, Any]:

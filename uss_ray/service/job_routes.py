@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from typing import Annotated, Any, Literal
@@ -20,7 +20,7 @@ from uss_ray.api.request import SoundRequest
 from uss_ray.errors import DataError, OutputError, UssRayError
 from uss_ray.ontology.known import KnownNodes
 from uss_ray.parsing import read_json
-from uss_ray.results.index.find import Finding, Page, Wanted, find_page, nodes_named
+from uss_ray.results.index.find import FAILED, Finding, Page, Wanted, find_page, nodes_named
 from uss_ray.results.index.table import NoIndexError
 from uss_ray.results.layout import recording_folder
 from uss_ray.service.asking import asked_for
@@ -33,6 +33,7 @@ from uss_ray.service.problems import Refusal
 from uss_ray.service.service import NO_STORE, Service, service_of
 from uss_ray.service.webhooks import webhook_of
 from uss_ray.store.store import Store
+from uss_ray.wording import without_secrets
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -229,18 +230,53 @@ def recordings(
     """
     service = service_of(request)
     row = service.jobs.find(request.state.tenant.name, job_id)
-    place, was_whole = _place_of(cursor, mark=_mark(class_, min_probability))
-    is_whole = row.ended is not None and was_whole
     wanted = Wanted(
         node_ids=nodes_named(class_, vocabulary=service.vocabulary) if class_ else None,
         min_probability=min_probability,
     )
+    mark = _mark({"class": sorted(class_), "min_probability": min_probability})
+    page, told = _page(service, row, wanted, cursor=cursor, mark=mark)
+    found = [_reachable(service, row, finding, part=part) for part, finding in page.rows]
+    return JSONResponse({"recordings": found, **told}, headers=NO_STORE)
+
+
+@router.get("/{job_id}/failures")
+def failures(
+    request: Request,
+    job_id: str,
+    cursor: Annotated[str, Query(max_length=300, description="`next` of the page before.")] = "",
+) -> JSONResponse:
+    """List which recordings could not be separated, and why; of a job that runs, those by now.
+
+    Pages are as of `recordings`: go on with `next` until it is null. Of a job that runs, a recording may stand there
+    that is tried again.
+    """
+    service = service_of(request)
+    row = service.jobs.find(request.state.tenant.name, job_id)
+    page, told = _page(service, row, FAILED, cursor=cursor, mark=_mark({"failures": True}))
+    found = [
+        {
+            "recording_id": finding.recording_id,
+            "recording_uri": without_secrets(finding.recording_uri),
+            "reason": finding.reason,
+        }
+        for _, finding in page.rows
+    ]
+    return JSONResponse({"failures": found, **told}, headers=NO_STORE)
+
+
+def _page(
+    service: Service, row: JobRow, wanted: Wanted, *, cursor: str, mark: str
+) -> tuple[Page, dict[str, Any]]:
+    """Read a page of the index of a job, and say where the next one begins and whether rows may be missing."""
+    place, was_whole = _place_of(cursor, mark=mark)
+    is_whole = row.ended is not None and was_whole
     try:
         page = find_page(_output_of(service, row), wanted=wanted, cursor=place, most_rows=_PAGE)
     except NoIndexError as error:
-        if row.ended is not None and row.counts.finished:
+        if row.ended is not None and (row.counts.finished or (wanted == FAILED and row.counts.failed)):
             raise Refusal(
-                f"recordings of job {job_id}",
+                f"recordings of job {row.request.job_id}",
                 expected="results that are there",
                 found="none any more",
                 status=404,
@@ -248,17 +284,13 @@ def recordings(
         page = Page(rows=(), next=None)  # not yet
     except DataError as error:  # it is damaged, for which nobody who asks can do anything
         raise OutputError(error.item, expected=error.expected, found=error.found) from error
-    content = {
-        "recordings": [_reachable(service, row, finding, part=part) for part, finding in page.rows],
-        "next": page.next and f"{page.next}:{_mark(class_, min_probability)}{'' if is_whole else _GREW}",
-        "is_whole": is_whole,
-    }
-    return JSONResponse(content, headers=NO_STORE)
+    next_page = page.next and f"{page.next}:{mark}{'' if is_whole else _GREW}"
+    return page, {"next": next_page, "is_whole": is_whole}
 
 
-def _mark(classes: Sequence[str], min_probability: float | None) -> str:
+def _mark(asked: Mapping[str, Any]) -> str:
     """Mark a cursor with what is asked for: it counts rows of that and of nothing else."""
-    return digest_of({"class": sorted(classes), "min_probability": min_probability})[:8]
+    return digest_of(asked)[:8]
 
 
 def _place_of(cursor: str, *, mark: str) -> tuple[str, bool]:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import MakeRecording
+from tests.unit.service.kept_job import write_failures
 from uss_ray.api.request import SeparationRequest, SoundRequest
 from uss_ray.jobs import run_job
 from uss_ray.pipelines.archive.job import archive_job
@@ -21,6 +22,7 @@ from uss_ray.pipelines.runtime.progress import Progress
 from uss_ray.results.run_summary import RecordingCounts
 from uss_ray.service.job_driver import JobEnd
 from uss_ray.service.jobs import Counts, JobRequest
+from uss_ray.store.store import Store
 
 
 def _request(source: Path, tmp_path: Path, weights: Path) -> JobRequest:
@@ -104,3 +106,37 @@ def test_counts_of_the_archive_are_those_of_the_job(
     )
     assert told == [Counts(found=5, finished=2, failed=1, audio_seconds=9.0)]
     assert end == JobEnd(counts=Counts(found=9, finished=6, failed=2, audio_seconds=9.0), is_whole=False)
+
+
+@pytest.mark.parametrize(
+    ("failures", "reason"),
+    [
+        ({"a.wav": "a.wav: expected audio, found none"}, "a.wav: expected audio, found none"),
+        (
+            {name: f"{name}: expected audio, found none" for name in ("a.wav", "b.wav")},
+            "no recording could be separated; of the first: a.wav: expected audio, found none",
+        ),
+        ({}, None),
+    ],
+)
+def test_a_job_that_separates_nothing_says_why(
+    failures: dict[str, str], reason: str | None, tmp_path: Path, tiny_weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def archive(*_: Any, **__: Any) -> Any:
+        if failures:
+            write_failures(Store(tmp_path / "out"), failures)
+        counts = RecordingCounts(
+            separated=0, failed=len(failures) or 1, unfinished=0, skipped=0, failed_before=0
+        )
+        return SimpleNamespace(
+            output=str(tmp_path / "out"),
+            summary=SimpleNamespace(recordings=counts),
+            counters=SimpleNamespace(audio_seconds=0.0),
+            signal_number=None,
+        )
+
+    monkeypatch.setattr(run_job, "separate_archive", archive)
+    request = _request(tmp_path, tmp_path, tiny_weights)
+    end = run_job.separate(request, str(tmp_path), lambda *_: None, options=JobOptions())
+    assert (end.is_whole, end.reason) == (True, reason)

@@ -17,7 +17,7 @@ import pytest
 
 from tests.unit.service.answers import KnownAnswers, flac
 from tests.unit.service.conftest import OTHER_TOKEN, TOKEN, Running, running, wait_until
-from tests.unit.service.kept_job import NAMES, keep_job, result_of
+from tests.unit.service.kept_job import NAMES, fail_recordings, keep_job, result_of
 from tests.unit.service.receiver import SECRET, Receiver, receiving
 from uss_ray.client import Client, ServiceError
 from uss_ray.errors import OutputError, RecordingError
@@ -425,6 +425,39 @@ def test_recordings_of_results_that_the_service_keeps_lead_to_them(jobs: Jobs, t
     assert jobs.http.delete(f"/v1/jobs/{job}?results=true").status_code == 200
     calls.append(f"/v1/jobs/{job}/recordings")  # it did say that in all of them nothing was heard
     assert {jobs.http.get(call).status_code for call in calls} == {404}
+
+
+def test_recordings_that_failed_are_told_with_their_reasons(
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = keep_job(tmp_path / "store", "one")
+    path = jobs.http.get(f"/v1/jobs/{job}").json()["links"]["failures"]
+    assert jobs.http.get(path).json() == {"failures": [], "next": None, "is_whole": True}
+    reasons = {f"{number}.wav": f"{number}.wav: expected audio, found none" for number in range(5)}
+    reasons["s3.wav"] = "s3://KEY:SECRET@bucket/s3.wav: expected a file, found none"
+    fail_recordings(tmp_path / "store", "one", job, reasons)
+    told = jobs.http.get(path)
+    reasons["s3.wav"] = "***@bucket/s3.wav: expected a file, found none"
+    wanted = [
+        {"recording_id": name, "recording_uri": f"/data/archive/{name}", "reason": reason}
+        for name, reason in reasons.items()
+    ]
+    assert told.json() == {"failures": wanted, "next": None, "is_whole": True}
+    heard = jobs.http.get(f"/v1/jobs/{job}/recordings").json()["recordings"]
+    assert {row["recording_id"] for row in heard} == set(NAMES)  # as before
+    monkeypatch.setattr(job_routes, "_PAGE", 2)
+    page = jobs.http.get(path).json()
+    assert len(page["failures"]) == 2
+    of_another = jobs.http.get(f"/v1/jobs/{job}/recordings", params={"cursor": page["next"]})
+    assert (of_another.status_code, of_another.json()["item"]) == (422, "cursor")
+    with Client(jobs.service.url, TOKEN) as client:
+        found = client.jobs.failures(job)
+        assert list(found) == wanted
+        assert found.is_whole
+        with jobs.service.client(token=OTHER_TOKEN) as other:
+            assert other.get(path).status_code == 404
+        client.jobs.cancel(job, results=True)
+    assert jobs.http.get(path).status_code == 404
 
 
 def test_recordings_come_page_by_page(jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

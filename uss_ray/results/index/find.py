@@ -10,7 +10,7 @@ import dataclasses
 import re
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -73,6 +73,8 @@ class Wanted:
         Least time in which the sound is active, over all its spans; 0 or more.
     statuses : tuple of Status, default=HEARD
         Statuses that fit; at least one.
+    kind : str or None, default=None
+        Kind of the row; ``recording`` is that of one that could not be separated.
     recordings : tuple of str, default=()
         Ids of recordings, or patterns of them with ``*`` and ``?``; none asks for all.
 
@@ -86,6 +88,7 @@ class Wanted:
     min_probability: float | None = None
     min_seconds: float | None = None
     statuses: tuple[Status, ...] = HEARD
+    kind: str | None = None
     recordings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -102,6 +105,8 @@ class Wanted:
     def expression(self) -> Expression:
         """State it as a filter that Parquet understands."""
         fits = (field("kind") != "residual") & field("status").isin(list(self.statuses))
+        if self.kind is not None:
+            fits &= field("kind") == self.kind
         if self.node_ids is not None:
             fits &= field("node_id").isin(sorted(self.node_ids))
         if self.min_probability is not None:
@@ -112,6 +117,10 @@ class Wanted:
             patterns = "|".join(map(_pattern, self.recordings))
             fits &= pc.match_substring_regex(field("recording_id"), pattern=f"^(?s:{patterns})$")
         return fits
+
+
+FAILED: Final = Wanted(statuses=("failed",), kind="recording")
+"""Recordings that could not be separated."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
