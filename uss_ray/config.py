@@ -647,7 +647,7 @@ def _keys_at(model: type[BaseModel], place: list[str]) -> list[str]:
         ):
             break
         model = field.annotation
-    return sorted(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _expected(error: ErrorDetails) -> str:
