@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from uss_ray.cli.calibrate import COMMAND
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.weights.folder import read_folder
 
@@ -102,3 +103,8 @@ def test_corrections_that_say_nothing_of_these_weights_are_told_as_such(
     assert ran.exit_code == 7
     assert "expected some of classes and of these weights" in ran.err
     assert f"found {found}" in ran.err
+
+
+def test_clips_may_lie_in_a_store() -> None:
+    asked, _ = COMMAND.read(["--data", "s3://b/x", "s3://b/y"])
+    assert asked.data == ("s3://b/x", "s3://b/y")
