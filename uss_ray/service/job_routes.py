@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
@@ -36,6 +36,9 @@ from uss_ray.store.store import Store
 from uss_ray.wording import without_secrets
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+EVENT_HEADERS: Final = {**NO_STORE, "x-accel-buffering": "no"}
+"""Of answers that come bit by bit: nginx would hold them back until they are over."""
 
 _PAGE = 100
 _LOOKED = 1000  # jobs of a page, also of those that stand otherwise than is asked for
@@ -184,7 +187,7 @@ async def events(request: Request, job_id: str) -> Response:
             except UssRayError:  # it was forgotten, or the store is away: who asks again hears which
                 return
 
-    return StreamingResponse(stream(), media_type="text/event-stream", headers=NO_STORE)
+    return StreamingResponse(stream(), media_type="text/event-stream", headers=EVENT_HEADERS)
 
 
 @router.delete(

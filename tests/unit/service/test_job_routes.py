@@ -263,6 +263,7 @@ def test_events_tell_how_it_goes_on(jobs: Jobs) -> None:
     seen, ids = [], []
     with jobs.http.stream("GET", job["links"]["events"]) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
+        assert answer.headers["x-accel-buffering"] == "no"  # tests/edge: what nginx makes of it
         for line in answer.iter_lines():
             if line.startswith("data: "):
                 seen.append(json.loads(line.removeprefix("data: "))["status"])
