@@ -87,7 +87,12 @@ _BODY = {
 }
 
 
-@router.post("", status_code=202, openapi_extra=_BODY)
+@router.post(
+    "",
+    status_code=202,
+    openapi_extra=_BODY,
+    responses={200: {"content": {"application/json": {}}, "description": "What it would do (`dry_run`)."}},
+)
 async def submit(
     request: Request,
     dry_run: Annotated[
@@ -191,7 +196,11 @@ async def events(request: Request, job_id: str) -> Response:
 
 
 @router.delete(
-    "/{job_id}", status_code=202, responses={200: {"description": "It has ended, or was asked to before."}}
+    "/{job_id}",
+    status_code=202,
+    responses={
+        200: {"content": {"application/json": {}}, "description": "It has ended, or was asked to before."}
+    },
 )
 async def cancelled(
     request: Request,
