@@ -51,6 +51,8 @@ _PROBLEM: Final[dict[str, Any]] = {
 class _App(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """Describe all calls, and what is answered where something is wrong."""
+        if self.openapi_schema is not None:  # each call asks for it
+            return self.openapi_schema
         document = super().openapi()
         document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = (
             Problem.model_json_schema()
