@@ -276,7 +276,7 @@ async def _save(part: UploadFile, path: Path) -> None:
 
 def _object(text: str, *, item: str = "part options") -> dict[str, Any]:
     try:
-        found = read_json(text)
+        found = read_json(text, names_once=True)
         canonical_json(found).encode()  # no NaN and no half of a letter, which JSON has no way to say
     except (ValueError, RecursionError) as error:
         raise Refusal(item, expected="JSON", found=" ".join(str(error).split())[:200], status=400) from error

@@ -311,7 +311,9 @@ def test_what_a_client_may_not_is_refused_before_there_is_a_job(
     assert jobs.http.get("/v1/jobs").json()["jobs"] == []
 
 
-@pytest.mark.parametrize("value", ["NaN", "-Infinity", "1e999", '"\\ud800"', "[" * 5000])
+@pytest.mark.parametrize(
+    "value", ["NaN", "-Infinity", "1e999", '"\\ud800"', "[" * 5000, '0.1, "threshold": 0.2']
+)
 def test_what_json_has_no_way_to_say_is_no_request(jobs: Jobs, value: str) -> None:
     for call in ("/v1/jobs", "/v1/separate"):
         content = f'{{"input": {{"uri": "{jobs.archive}"}}, "settings": {{"threshold": {value}}}}}'
