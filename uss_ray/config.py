@@ -627,12 +627,18 @@ def _config_error(model: type[Settings], error: ValidationError) -> ConfigError:
     place = [str(step) for step in first["loc"]]
     item = " ".join([_spoken(model.__name__), ".".join(place)]).strip()
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(place[-1], _keys_at(model, place[:-1]), n=1)
-        known = f"{near[0]!r}?" if near else "one of " + ", ".join(_keys_at(model, place[:-1]))
+        known = near_or_all(place[-1], _keys_at(model, place[:-1]))
         return ConfigError(item, expected=f"a known setting, {known}", found="an unknown one")
     if first["type"] == "missing":
         return ConfigError(item, expected=_MISSING[0], found=_MISSING[1])
     return ConfigError(item, expected=_expected(first), found=_shown(first["input"]))
+
+
+def near_or_all(name: str, known: Iterable[str]) -> str:
+    """Word what may have been meant by a name that is unknown: one that is near, or all there are."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"{near[0]!r}?" if near else "one of " + ", ".join(names)
 
 
 def _shown(value: Any) -> str:
@@ -653,7 +659,7 @@ def _keys_at(model: type[BaseModel], place: list[str]) -> list[str]:
         ):
             break
         model = field.annotation
-    return sorted(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _expected(error: ErrorDetails) -> str:

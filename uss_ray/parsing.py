@@ -9,7 +9,9 @@ from typing import Any
 from uss_ray.errors import DataError, UssRayError
 
 
-def read_json(text: str | bytes, *, constant: Callable[[str], Any] | None = None) -> Any:
+def read_json(
+    text: str | bytes, *, constant: Callable[[str], Any] | None = None, names_once: bool = False
+) -> Any:
     """Parse JSON.
 
     Parameters
@@ -17,11 +19,14 @@ def read_json(text: str | bytes, *, constant: Callable[[str], Any] | None = None
     text : str or bytes
     constant : callable, optional
         Told of ``NaN`` and infinities; gives what stands for them.
+    names_once : bool, default=False
+        Refuse an object that has a name twice, of which JSON's readers take the last; for what people write.
 
     Raises
     ------
     ValueError
-        If it is no JSON; a `json.JSONDecodeError` also where it is nested deeper than Python may call.
+        If it is no JSON, or has a name twice; a `json.JSONDecodeError` also where it is nested deeper than Python may
+        call.
 
     Examples
     --------
@@ -29,7 +34,9 @@ def read_json(text: str | bytes, *, constant: Callable[[str], Any] | None = None
     {'uri': ['a.wav']}
     """
     try:
-        return json.loads(text, parse_constant=constant)
+        return json.loads(
+            text, parse_constant=constant, object_pairs_hook=_object_of_names if names_once else None
+        )
     except RecursionError:
         raise json.JSONDecodeError("Nested too deeply", "", 0) from None
 
@@ -66,4 +73,13 @@ def read_object(
         raise error(item, expected=expected, found=" ".join(str(fault).split())) from fault
     if not isinstance(found, dict):
         raise error(item, expected=expected, found=type(found).__name__)
+    return found
+
+
+def _object_of_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice!r} twice in one object")
     return found

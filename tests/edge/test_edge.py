@@ -21,6 +21,7 @@ import pytest
 
 from tests.servers.ceph import reserve_port
 from tests.servers.certificates import certificate_in
+from uss_ray.service.job_routes import EVENT_HEADERS
 
 pytestmark = pytest.mark.slow
 
@@ -35,12 +36,31 @@ class Echo(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
+    heard = threading.Event()
+
     def do_GET(self) -> None:
+        if self.path == "/v1/jobs/x/events":
+            self.tell_events()
+            return
         content = json.dumps({name.lower(): value for name, value in self.headers.items()}).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+    def tell_events(self) -> None:
+        """Tell the last one when the first was heard, or 20 s later that it was not."""
+        self.send_response(200)
+        for name, value in {
+            "content-type": "text/event-stream",
+            **EVENT_HEADERS,
+            "connection": "close",
+        }.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(b"data: first\n\n")
+        self.wfile.write(b"data: heard\n\n" if self.heard.wait(20.0) else b"data: in vain\n\n")
+        self.close_connection = True
 
     def do_POST(self) -> None:
         left = int(self.headers["content-length"])
@@ -177,6 +197,15 @@ def test_what_ray_serve_would_obey_does_not_pass(edge: Edge) -> None:
     assert came["x-forwarded-proto"] == "https"
     assert came["x-forwarded-for"].endswith("127.0.0.1")
     assert answer.headers["strict-transport-security"]
+
+
+def test_events_come_as_they_are_told(edge: Edge) -> None:
+    Echo.heard.clear()
+    with edge.client() as client, client.stream("GET", "/v1/jobs/x/events") as answer:
+        lines = answer.iter_lines()
+        assert next(lines) == "data: first"
+        Echo.heard.set()
+        assert list(lines) == ["", "data: heard", ""]
 
 
 def test_without_tls_there_is_the_way_to_it(edge: Edge) -> None:

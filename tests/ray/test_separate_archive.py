@@ -231,7 +231,7 @@ def test_results_of_another_run_are_refused_or_replaced(
     """Beside them the command line writes a version of its own; each is also told what to write."""
     archive, out = whole_run.archive, tmp_path / "out"
     shutil.copytree(whole_run.output, out)
-    with pytest.raises(OutputError, match=r"--version.*levels"):
+    with pytest.raises(OutputError, match=r"another folder.*levels"):
         separate_archive(str(archive), request=request_for(query=Query(levels=(2,))))
     assert read_index(out).equals(read_index(whole_run.output))
 

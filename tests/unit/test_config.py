@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -113,6 +114,20 @@ def test_a_bad_value_is_named(values, message):
     with pytest.raises(ConfigError) as caught:
         Recipe(**values)
     assert str(caught.value).endswith(message)
+
+
+class Aliased(Settings):
+    class_: str = Field(default="", alias="class")
+    level: int = 1
+
+
+@pytest.mark.parametrize(
+    ("name", "known"), [("clas", "'class'?"), ("class_", "'class'?"), ("foo", "one of class, level")]
+)
+def test_what_is_known_is_told_by_the_name_that_is_taken(name: str, known: str) -> None:
+    assert Aliased(**{"class": "Dog"}).class_ == "Dog"
+    with pytest.raises(ConfigError, match=re.escape(f"expected a known setting, {known}")):
+        Aliased(**{name: "Dog"})
 
 
 def test_an_unknown_choice_is_told_which_there_are() -> None:

@@ -14,6 +14,9 @@ from uss_ray.sources.names import looks_like_recording
 _NUMBERS = re.compile(r"\d+(,\d+)*,?")
 _NEGATIVE = re.compile(r"-(\d|\.\d|inf)")
 
+SETTINGS_SUFFIXES = (".yaml", ".yml")
+"""How names of files of settings end."""
+
 
 class Shape(enum.Enum):
     """What a flag takes after it, and how that is called."""
@@ -23,6 +26,7 @@ class Shape(enum.Enum):
     REPEATED = "a value each time it comes"
     NUMBERS = "whole numbers from 1 up"
     NAMES = "values up to the next option or recording"
+    PLACES = "values up to the next option or file of settings"
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ def read_arguments(
     """Tell flags, their values and positionals apart.
 
     A list ends at the next flag, and before what cannot be meant as a value: for numbers anything but numbers, for
-    names a recording's file name or URI. So the recording may stand before or after the flags.
+    names a recording's file name or URI, for places a file of settings. So these may stand before or after the flags.
 
     Parameters
     ----------
@@ -130,4 +134,8 @@ def _is_value(argument: str, *, shape: Shape) -> bool:
     if shape is Shape.NUMBERS:
         return _NUMBERS.fullmatch(argument) is not None
     is_flag = argument.startswith("-") and argument != "-" and not _NEGATIVE.match(argument)
-    return not is_flag and not (shape is Shape.NAMES and looks_like_recording(argument))
+    is_place = {
+        Shape.NAMES: looks_like_recording(argument),
+        Shape.PLACES: argument.casefold().endswith(SETTINGS_SUFFIXES),
+    }
+    return not is_flag and not is_place.get(shape, False)

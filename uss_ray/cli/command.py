@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
-from uss_ray.cli.arguments import Shape, read_arguments
+from uss_ray.cli.arguments import SETTINGS_SUFFIXES, Shape, read_arguments
 from uss_ray.cli.flags import Flag, Leaf, leaves_of
 from uss_ray.config import (
     Layer,
@@ -32,7 +32,6 @@ Model = TypeVar("Model", bound=Settings)
 
 STORAGE_NAME: Final = "storage-{}"
 _HELP = ("-h", "--help")
-_FILE_SUFFIXES = (".yaml", ".yml")
 _DEFAULT_PROFILE = "default"
 _OUTPUT = ("request", "output")
 
@@ -192,7 +191,7 @@ class Command(Generic[Model]):
         """Give what the help shows: the files of settings of a command that has no other positionals, and its flags."""
         shown = "YAML files of settings, laid over each other."
         takes_files = self.takes_file and not self.positionals
-        files = [Flag((), (), Shape.ONE, str, shown, "FILES...")] if takes_files else []
+        files = [Flag((), (), Shape.ONE, str, shown, "[FILES...]")] if takes_files else []
         return [*files, *self.flags()]
 
     def flags(self) -> list[Flag]:
@@ -203,9 +202,16 @@ class Command(Generic[Model]):
             for dotted, shown in self.positionals.items()
             for leaf in (leaves[dotted] if dotted in self.short else leaves.pop(dotted),)
         ]
+        texts = Shape.NAMES if self.positionals else Shape.PLACES  # there can be no recording beside them
         named = ((leaf, self._option(leaf)) for leaf in leaves.values())
         settings = [
-            Flag.of(leaf, option, short=self.short.get(leaf.dotted), is_list=leaf.dotted in self.lists)
+            Flag.of(
+                leaf,
+                option,
+                short=self.short.get(leaf.dotted),
+                is_list=leaf.dotted in self.lists,
+                texts=texts,
+            )
             for leaf, option in named
             if option is not None
         ]
@@ -215,14 +221,15 @@ class Command(Generic[Model]):
         self, found: Sequence[str], *, elsewhere: Collection[tuple[str, ...]]
     ) -> tuple[dict[tuple[str, ...], Any], list[Layer]]:
         """Share positionals out to their fields, or read the files of settings that stand in their place."""
-        are_files = all(place.casefold().endswith(_FILE_SUFFIXES) for place in found)
+        are_files = all(place.casefold().endswith(SETTINGS_SUFFIXES) for place in found)
         if self.takes_file and are_files and found and (len(found) == 1 or not self.positionals):
             return {}, [layer for file in found for layer in read_layers(file)]
         leaves = {leaf.dotted: leaf for leaf in leaves_of(self.model)}
         fields = [leaf for dotted in self.positionals if (leaf := leaves[dotted]).path not in elsewhere]
         over = len(found) - len(fields)
         if over < 0 or (over > 0 and not any(leaf.is_several for leaf in fields)):
-            expected = " ".join(self.positionals.values()) or "options only"
+            alone = "options and YAML files of settings" if self.takes_file else "options only"
+            expected = " ".join(self.positionals.values()) or alone
             raise ConfigError(
                 self.prog, expected=expected, found=" ".join(word or "''" for word in found) or "none"
             )

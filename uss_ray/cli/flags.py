@@ -104,11 +104,19 @@ class Flag:
     choices: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, leaf: Leaf, option: str, *, short: str | None = None, is_list: bool = False) -> Flag:
-        """Make the flag of a setting; `is_list`: it takes several values after it."""
+    def of(
+        cls,
+        leaf: Leaf,
+        option: str,
+        *,
+        short: str | None = None,
+        is_list: bool = False,
+        texts: Shape = Shape.NAMES,
+    ) -> Flag:
+        """Make the flag of a setting; `is_list`: it takes several values after it, `texts`: where these end."""
         shape = Shape.SWITCH if leaf.kind is bool else Shape.ONE
         if leaf.is_several:
-            in_list = Shape.NUMBERS if leaf.item is int else Shape.NAMES
+            in_list = Shape.NUMBERS if leaf.item is int else texts
             shape = in_list if is_list else Shape.REPEATED
         return cls(
             options=(f"--{option}",) if short is None else (f"--{option}", short),
@@ -131,7 +139,7 @@ class Flag:
         """Turn what was typed into what the field is checked with; what does not fit, the model refuses."""
         if self.shape is Shape.NUMBERS:
             return tuple(_number(part) for word in words for part in word.split(",") if part)
-        if self.shape in (Shape.NAMES, Shape.REPEATED):
+        if self.shape in (Shape.NAMES, Shape.PLACES, Shape.REPEATED):
             return tuple(words)
         (word,) = words
         if not self.path and self.choices and word not in self.choices:

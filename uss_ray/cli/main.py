@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from uss_ray.c_stderr import keep_python_apart
 from uss_ray.cli.notes import let_go_of_stdout, note, quiet
 from uss_ray.cli.stopping import end_on_signals, stopped_code
-from uss_ray.errors import ConfigError, OutputError, UssRayError
+from uss_ray.errors import ConfigError, OccupiedError, OutputError, UssRayError
 from uss_ray.threads import wait_patiently
 from uss_ray.wording import log_plainly, show_exception
 
@@ -206,6 +206,11 @@ def _call(name: str, arguments: list[str], *, verbose: bool) -> int:
     function: Callable[[Sequence[str]], int] = getattr(module, entry.function)
     try:
         return function(arguments)
+    except OccupiedError as error:
+        if not command.knows("--version"):
+            raise
+        expected = f"{error.expected} (--version NAME: one beside them)"  # a service has no such option
+        raise OccupiedError(error.item, expected=expected, found=error.found) from error
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "ray":
             raise

@@ -16,6 +16,7 @@ COMMAND: Final = Command(
     name="serve",
     model=Serving,
     names={"service.storage": STORAGE_NAME, "service.jobs": "jobs-{}", "service.webhooks": "webhooks-{}"},
+    lists=("service.prefixes", "service.webhooks.origins"),
     takes_file=True,
 )
 

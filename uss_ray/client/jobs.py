@@ -114,6 +114,10 @@ class Jobs:
         asked = {"class": [*classes] or None, "min_probability": min_probability}
         return Recordings(self._pages(f"v1/jobs/{job_id}/recordings", "recordings", **asked))
 
+    def failures(self, job_id: str) -> Recordings:
+        """List which recordings could not be separated: `recording_id`, `recording_uri` and `reason` of each."""
+        return Recordings(self._pages(f"v1/jobs/{job_id}/failures", "failures"), name="failures")
+
     def _pages(self, path: str, name: str, **asked: Any) -> Iterator[Mapping[str, Any]]:
         """Give page by page what is listed under a name."""
         params = {key: value for key, value in asked.items() if value is not None}
@@ -136,6 +140,8 @@ class Recordings(Iterator[Row]):
     ----------
     pages : iterator of mapping
         As the service gives them.
+    name : str, default="recordings"
+        Under which they have their rows.
 
     Attributes
     ----------
@@ -143,8 +149,9 @@ class Recordings(Iterator[Row]):
         False as soon as a page says that the job went on while they were read: rows may be missing.
     """
 
-    def __init__(self, pages: Iterator[Mapping[str, Any]]) -> None:
+    def __init__(self, pages: Iterator[Mapping[str, Any]], *, name: str = "recordings") -> None:
         self.is_whole = True
+        self._name = name
         self._rows = self._rows_of(pages)
 
     def __next__(self) -> Row:
@@ -153,7 +160,7 @@ class Recordings(Iterator[Row]):
     def _rows_of(self, pages: Iterator[Mapping[str, Any]]) -> Iterator[Row]:
         for page in pages:
             self.is_whole = self.is_whole and page.get("is_whole") is True
-            yield from page["recordings"]
+            yield from page[self._name]
 
 
 def _job(said: Row) -> Job:

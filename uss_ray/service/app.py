@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final, NoReturn
 
-from fastapi import APIRouter, FastAPI, Request, Security
+from fastapi import APIRouter, Depends, FastAPI, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
@@ -24,6 +24,7 @@ from uss_ray.service.backend import Backend
 from uss_ray.service.decoders import Decoders
 from uss_ray.service.gate import OPEN_PATHS, Gate, Observe, as_refusal
 from uss_ray.service.keeper import JobKeeping
+from uss_ray.service.parameters import check_parameters
 from uss_ray.service.problems import MEDIA_TYPE, Problem, Refusal
 from uss_ray.service.service import Service
 from uss_ray.service.settings import ServiceSettings
@@ -50,6 +51,8 @@ _PROBLEM: Final[dict[str, Any]] = {
 class _App(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """Describe all calls, and what is answered where something is wrong."""
+        if self.openapi_schema is not None:  # each call asks for it
+            return self.openapi_schema
         document = super().openapi()
         document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = (
             Problem.model_json_schema()
@@ -112,7 +115,10 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         responses=dict.fromkeys((422, "4XX", "5XX"), _PROBLEM),
-        dependencies=[Security(HTTPBearer(auto_error=False, description="A token; the gate asks for it."))],
+        dependencies=[
+            Security(HTTPBearer(auto_error=False, description="A token; the gate asks for it.")),
+            Depends(check_parameters),
+        ],
     )
     app.state.service = service
     for router in ROUTERS:

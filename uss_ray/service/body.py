@@ -130,12 +130,12 @@ async def _parts(request: Request, received: Received, *, limits: Limits) -> Non
         max_files=1 + limits.examples, max_fields=_FIELDS, max_part_size=limits.json_bytes
     ) as form:
         _check_names(form)
-        await _save(_only(form, "audio"), received.audio)
+        await _save(_file(_only(form, "audio"), "audio"), received.audio)
         for number, example in enumerate(form.getlist("example")):
             path = received.audio.with_name(f"example-{number}")
             await _save(_file(example, "example"), path)
             received.examples.append(path)
-        options = form.get("options")
+        options = _only(form, "options") if "options" in form else None
         if isinstance(options, UploadFile):
             options = (await options.read(limits.json_bytes)).decode(errors="replace")
         if options:
@@ -253,11 +253,11 @@ def _check_names(form: FormData) -> None:
             raise Refusal("part", expected="audio, example or options", found=repr(name[:100]), status=422)
 
 
-def _only(form: FormData, name: str) -> UploadFile:
+def _only(form: FormData, name: str) -> UploadFile | str:
     found = form.getlist(name)
     if len(found) != 1:
         raise Refusal("request", expected=f"one part {name}", found=str(len(found)), status=422)
-    return _file(found[0], name)
+    return found[0]
 
 
 def _file(part: UploadFile | str, name: str) -> UploadFile:
@@ -276,7 +276,7 @@ async def _save(part: UploadFile, path: Path) -> None:
 
 def _object(text: str, *, item: str = "part options") -> dict[str, Any]:
     try:
-        found = read_json(text)
+        found = read_json(text, names_once=True)
         canonical_json(found).encode()  # no NaN and no half of a letter, which JSON has no way to say
     except (ValueError, RecursionError) as error:
         raise Refusal(item, expected="JSON", found=" ".join(str(error).split())[:200], status=400) from error

@@ -1,5 +1,6 @@
 """What every request passes: token, size, deadline, whether its client still waits; and what of it is logged.
 
+HEAD is answered as GET is, without a body: the call ends where the body would begin (RFC 9110, section 9.3.2).
 Owns the errors that leave the service, too: whatever is raised behind the gate becomes one problem.
 """
 
@@ -44,6 +45,11 @@ OPEN_PREFIXES: Final = ("/assets/",)
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CLIENT_GONE = 499
+
+
+def is_open(path: str) -> bool:
+    """Tell whether a path is answered without a token."""
+    return path in OPEN_PATHS or path.startswith(OPEN_PREFIXES)
 
 
 class Gate:
@@ -120,7 +126,7 @@ class Gate:
     def _let_in(self, call: _Call) -> Iterator[None]:
         call.scope.setdefault("state", {})["request_id"] = call.request_id
         path = call.scope["path"]
-        if path in OPEN_PATHS or any(path.startswith(prefix) for prefix in OPEN_PREFIXES):
+        if is_open(path):
             yield
             return
         tenant = call.tenant = self._tenant(call)
@@ -163,11 +169,16 @@ class _Gone(Exception):  # noqa: N818 - no fault
     """The client has gone."""
 
 
+class _Answered(Exception):  # noqa: N818 - no fault
+    """All that was asked for has been sent."""
+
+
 class _Call:
     """One request on its way."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, limits: Limits) -> None:
-        self.scope = scope
+        self._method = scope["method"]
+        self.scope = _as_get(scope) if self._is_head else scope
         self._receive = receive
         self._send = send
         self._limits = limits
@@ -182,6 +193,10 @@ class _Call:
         self._digest = hashlib.sha256()
         self._complete = asyncio.Event()
         self._gone = asyncio.Event()
+
+    @property
+    def _is_head(self) -> bool:
+        return bool(self._method == "HEAD")
 
     def header(self, name: bytes) -> str:
         value: bytes = self._headers.get(name, b"")
@@ -213,7 +228,9 @@ class _Call:
         task = asyncio.current_task()
         watch = asyncio.create_task(self._watch(task))
         try:
-            await app(self.scope, self._read, self._write)
+            await app(self.scope, self._read, self._answer)
+        except _Answered:
+            pass
         except asyncio.CancelledError:
             if task is None or not self._gone.is_set():
                 raise
@@ -245,6 +262,12 @@ class _Call:
                 self._complete.set()
         return message
 
+    async def _answer(self, message: Message) -> None:
+        await self._write(message)
+        if self._is_head and message["type"] == "http.response.start":
+            await self._send({"type": "http.response.body", "body": b""})
+            raise _Answered  # what would be read, or waited for, to be sent is left alone
+
     async def _write(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
@@ -275,7 +298,7 @@ class _Call:
         listed = [(name.encode(), value.encode()) for name, value in told.items()]
         self.clock = None
         await self._write({"type": "http.response.start", "status": status, "headers": listed})
-        await self._send({"type": "http.response.body", "body": content})
+        await self._send({"type": "http.response.body", "body": b"" if self._is_head else content})
 
     def line(self) -> dict[str, Any]:
         """Tell in one line what was asked by whom; no names, no secrets."""
@@ -284,7 +307,7 @@ class _Call:
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "tenant": self.tenant.name if self.tenant else None,
             "id": self.request_id,
-            "call": f"{self.scope['method']} {route}",
+            "call": f"{self._method} {route}",
             "status": self.status,
             "seconds": round(time.monotonic() - self._began, 3),
             "bytes": self._bytes,
@@ -302,6 +325,12 @@ class _Call:
         )
 
 
+def _as_get(scope: Scope) -> Scope:
+    """Give the request in the place of a HEAD; a range is of GET alone (RFC 9110, section 14.2)."""
+    headers = [(name, value) for name, value in scope["headers"] if name != b"range"]
+    return {**scope, "method": "GET", "headers": headers}
+
+
 def write_audit() -> None:
     """Write the line of each call to stderr, where nobody else takes it."""
     if not audit.handlers:
@@ -314,10 +343,13 @@ def write_audit() -> None:
 
 def as_refusal(error: HTTPException) -> Refusal:
     """Put what the framework refuses into our words."""
+    allow = (error.headers or {}).get("Allow")
+    if allow is not None and "GET" in allow.split(", "):
+        allow += ", HEAD"  # see `Gate`
     return Refusal(
         "request",
         expected="a call of this service",
         found=str(error.detail),
         status=error.status_code,
-        allow=(error.headers or {}).get("Allow"),
+        allow=allow,
     )

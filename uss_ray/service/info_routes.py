@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from uss_ray.errors import QueryError
 from uss_ray.ontology.tree import list_nodes
 from uss_ray.service.problems import Refusal
-from uss_ray.service.service import is_known, service_of
+from uss_ray.service.service import UNCHANGED, is_known, service_of
 from uss_ray.version import VERSION
 
 router = APIRouter()
@@ -23,7 +23,10 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz")
+@router.get(
+    "/readyz",
+    responses={503: {"description": "Something is missing.", "content": {"application/json": {}}}},
+)
 async def readyz(request: Request) -> JSONResponse:
     """Tell whether recordings can be separated, or what is missing."""
     missing = dict(await service_of(request).missing())
@@ -51,7 +54,7 @@ async def info(request: Request) -> dict[str, Any]:
     }
 
 
-@router.get("/v1/classes")
+@router.get("/v1/classes", responses={304: UNCHANGED})
 async def classes(
     request: Request,
     find: Annotated[str | None, Query(description="Only those whose label or id holds this text.")] = None,
@@ -68,7 +71,7 @@ async def classes(
     return _tagged(request, {"classes": nodes})
 
 
-@router.get("/v1/classes/{node_id:path}")
+@router.get("/v1/classes/{node_id:path}", responses={304: UNCHANGED})
 async def class_(request: Request, node_id: str) -> Response:
     """Tell of one node: its description, what lies around it, and whether the weights know it."""
     service = service_of(request)

@@ -50,10 +50,13 @@ class JobEnd:
         Of all of them; the sound is that of those which this driver separated.
     is_whole : bool
         Whether nothing is left to do.
+    reason : str or None
+        Why no recording could be separated, where that is so.
     """
 
     counts: Counts
     is_whole: bool
+    reason: str | None = None
 
 
 Tell = Callable[[Counts, float], None]
@@ -125,8 +128,8 @@ def drive(
         table.end(row, "cancelled", counts=counts)
     elif is_whole and counts.finished:
         table.end(row, "succeeded", counts=counts)
-    elif is_whole:
-        table.end(row, "failed", reason="no recording could be separated", counts=counts)
+    elif end is not None and is_whole:
+        table.end(row, "failed", reason=end.reason or "no recording could be separated", counts=counts)
     else:
         table.note(row, replace(heart.progress, trouble=trouble))
 

@@ -7,10 +7,10 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import closing
+from collections.abc import AsyncIterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import asdict, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
@@ -20,7 +20,7 @@ from uss_ray.api.request import SoundRequest
 from uss_ray.errors import DataError, OutputError, UssRayError
 from uss_ray.ontology.known import KnownNodes
 from uss_ray.parsing import read_json
-from uss_ray.results.index.find import Finding, Page, Wanted, find_page, nodes_named
+from uss_ray.results.index.find import FAILED, Finding, Page, Wanted, find_page, nodes_named
 from uss_ray.results.index.table import NoIndexError
 from uss_ray.results.layout import recording_folder
 from uss_ray.service.asking import asked_for
@@ -28,12 +28,17 @@ from uss_ray.service.body import PARTS_SCHEMA, PLACE_SCHEMA, json_object, named_
 from uss_ray.service.job_results import result_id_of
 from uss_ray.service.jobs import STATUS, JobRequest, JobRow, JobTable, State, digest_of, shown
 from uss_ray.service.keeper import DRIVER
+from uss_ray.service.outputs import has_results
 from uss_ray.service.problems import Refusal
 from uss_ray.service.service import NO_STORE, Service, service_of
 from uss_ray.service.webhooks import webhook_of
 from uss_ray.store.store import Store
+from uss_ray.wording import without_secrets
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+EVENT_HEADERS: Final = {**NO_STORE, "x-accel-buffering": "no"}
+"""Of answers that come bit by bit: nginx would hold them back until they are over."""
 
 _PAGE = 100
 _LOOKED = 1000  # jobs of a page, also of those that stand otherwise than is asked for
@@ -82,7 +87,12 @@ _BODY = {
 }
 
 
-@router.post("", status_code=202, openapi_extra=_BODY)
+@router.post(
+    "",
+    status_code=202,
+    openapi_extra=_BODY,
+    responses={200: {"content": {"application/json": {}}, "description": "What it would do (`dry_run`)."}},
+)
 async def submit(
     request: Request,
     dry_run: Annotated[
@@ -101,7 +111,8 @@ async def submit(
     job_id = table.new_id(tenant.name, key)
     asked = await _asked(service, dict(said), tenant=tenant, job_id=job_id, digest=digest_of(said))
     if dry_run:
-        return JSONResponse(await _planned(asked), headers=NO_STORE)
+        return JSONResponse(await _told_by_driver("plan", asked), headers=NO_STORE)
+    await _check_output(service, asked)
     row = await asyncio.to_thread(_added, table, asked, service.settings.limits.jobs)
     await service.wake_keeper()
     told = shown(row)
@@ -181,11 +192,15 @@ async def events(request: Request, job_id: str) -> Response:
             except UssRayError:  # it was forgotten, or the store is away: who asks again hears which
                 return
 
-    return StreamingResponse(stream(), media_type="text/event-stream", headers=NO_STORE)
+    return StreamingResponse(stream(), media_type="text/event-stream", headers=EVENT_HEADERS)
 
 
 @router.delete(
-    "/{job_id}", status_code=202, responses={200: {"description": "It has ended, or was asked to before."}}
+    "/{job_id}",
+    status_code=202,
+    responses={
+        200: {"content": {"application/json": {}}, "description": "It has ended, or was asked to before."}
+    },
 )
 async def cancelled(
     request: Request,
@@ -227,18 +242,53 @@ def recordings(
     """
     service = service_of(request)
     row = service.jobs.find(request.state.tenant.name, job_id)
-    place, was_whole = _place_of(cursor, mark=_mark(class_, min_probability))
-    is_whole = row.ended is not None and was_whole
     wanted = Wanted(
         node_ids=nodes_named(class_, vocabulary=service.vocabulary) if class_ else None,
         min_probability=min_probability,
     )
+    mark = _mark({"class": sorted(class_), "min_probability": min_probability})
+    page, told = _page(service, row, wanted, cursor=cursor, mark=mark)
+    found = [_reachable(service, row, finding, part=part) for part, finding in page.rows]
+    return JSONResponse({"recordings": found, **told}, headers=NO_STORE)
+
+
+@router.get("/{job_id}/failures")
+def failures(
+    request: Request,
+    job_id: str,
+    cursor: Annotated[str, Query(max_length=300, description="`next` of the page before.")] = "",
+) -> JSONResponse:
+    """List which recordings could not be separated, and why; of a job that runs, those by now.
+
+    Pages are as of `recordings`: go on with `next` until it is null. Of a job that runs, a recording may stand there
+    that is tried again.
+    """
+    service = service_of(request)
+    row = service.jobs.find(request.state.tenant.name, job_id)
+    page, told = _page(service, row, FAILED, cursor=cursor, mark=_mark({"failures": True}))
+    found = [
+        {
+            "recording_id": finding.recording_id,
+            "recording_uri": without_secrets(finding.recording_uri),
+            "reason": finding.reason,
+        }
+        for _, finding in page.rows
+    ]
+    return JSONResponse({"failures": found, **told}, headers=NO_STORE)
+
+
+def _page(
+    service: Service, row: JobRow, wanted: Wanted, *, cursor: str, mark: str
+) -> tuple[Page, dict[str, Any]]:
+    """Read a page of the index of a job, and say where the next one begins and whether rows may be missing."""
+    place, was_whole = _place_of(cursor, mark=mark)
+    is_whole = row.ended is not None and was_whole
     try:
         page = find_page(_output_of(service, row), wanted=wanted, cursor=place, most_rows=_PAGE)
     except NoIndexError as error:
-        if row.ended is not None and row.counts.finished:
+        if row.ended is not None and (row.counts.finished or (wanted == FAILED and row.counts.failed)):
             raise Refusal(
-                f"recordings of job {job_id}",
+                f"recordings of job {row.request.job_id}",
                 expected="results that are there",
                 found="none any more",
                 status=404,
@@ -246,17 +296,13 @@ def recordings(
         page = Page(rows=(), next=None)  # not yet
     except DataError as error:  # it is damaged, for which nobody who asks can do anything
         raise OutputError(error.item, expected=error.expected, found=error.found) from error
-    content = {
-        "recordings": [_reachable(service, row, finding, part=part) for part, finding in page.rows],
-        "next": page.next and f"{page.next}:{_mark(class_, min_probability)}{'' if is_whole else _GREW}",
-        "is_whole": is_whole,
-    }
-    return JSONResponse(content, headers=NO_STORE)
+    next_page = page.next and f"{page.next}:{mark}{'' if is_whole else _GREW}"
+    return page, {"next": next_page, "is_whole": is_whole}
 
 
-def _mark(classes: Sequence[str], min_probability: float | None) -> str:
+def _mark(asked: Mapping[str, Any]) -> str:
     """Mark a cursor with what is asked for: it counts rows of that and of nothing else."""
-    return digest_of({"class": sorted(classes), "min_probability": min_probability})[:8]
+    return digest_of(asked)[:8]
 
 
 def _place_of(cursor: str, *, mark: str) -> tuple[str, bool]:
@@ -328,12 +374,30 @@ def _check_sounds(sounds: SoundRequest, *, known: KnownNodes) -> None:
         known.resolve_text(text)
 
 
-def _added(table: JobTable, asked: JobRequest, most: int) -> JobRow:
+async def _check_output(service: Service, asked: JobRequest) -> None:
+    """Refuse a place where results are that the job would not go on with; a job that is there may have made them."""
+    output = Store(asked.output, service.storage, OutputError)
+
+    def has_any() -> bool:
+        with suppress(OutputError):  # of a place that cannot be asked, its driver says why
+            return not _is_there(service.jobs, asked) and has_results(output)
+        return False
+
+    is_named = asked.output != str(service.jobs.results(asked.tenant, asked.job_id))
+    if is_named and await service.threads.run("write", has_any):
+        await _told_by_driver("check", asked)
+
+
+def _is_there(table: JobTable, asked: JobRequest) -> bool:
     try:
-        known = table.find(asked.tenant, asked.job_id)
+        table.find(asked.tenant, asked.job_id)
     except Refusal:
-        known = None
-    if known is None:
+        return False
+    return True
+
+
+def _added(table: JobTable, asked: JobRequest, most: int) -> JobRow:
+    if not _is_there(table, asked):
         unfinished = sum(STATUS not in names for names in table.names(asked.tenant).values())
         if unfinished >= most:
             raise Refusal(
@@ -347,11 +411,11 @@ def _added(table: JobTable, asked: JobRequest, most: int) -> JobRow:
     return table.add(asked)
 
 
-async def _planned(asked: JobRequest) -> dict[str, Any]:
-    """Have the input counted in a process of its own, which ends with the call."""
+async def _told_by_driver(what: Literal["plan", "check"], asked: JobRequest) -> dict[str, Any]:
+    """Ask a process of its own, which ends with the call, what the driver of a job would do."""
     process = await asyncio.create_subprocess_exec(
         *DRIVER,
-        "plan",
+        what,
         stdin=asyncio.subprocess.PIPE,  # it may be longer than a variable of the environment
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
@@ -362,8 +426,8 @@ async def _planned(asked: JobRequest) -> dict[str, Any]:
         if process.returncode is None:
             process.kill()
     if process.returncode:
-        raise RuntimeError(f"the plan of a job ended with {process.returncode}")
+        raise RuntimeError(f"the {what} of a job ended with {process.returncode}")
     found: dict[str, Any] = read_json(told)
     if "fault" in found:
-        raise Refusal(**found["fault"], status=422)
+        raise Refusal(**found["fault"])
     return found

@@ -566,7 +566,12 @@ def shown(row: JobRow) -> dict[str, Any]:
         "webhook": hook,
         "input": {"uri": request.input},
         "output": {"uri": request.output},
-        "links": {"self": own, "events": f"{own}/events", "recordings": f"{own}/recordings"},
+        "links": {
+            "self": own,
+            "events": f"{own}/events",
+            "recordings": f"{own}/recordings",
+            "failures": f"{own}/failures",
+        },
     }
 
 

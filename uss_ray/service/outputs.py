@@ -28,6 +28,7 @@ from uss_ray.store.store import Store
 
 BEGUN_NAME = ".separating.json"
 
+_RESULTS = (CALL_INDEX_NAME, RUN_NAME, INDEX_FOLDER)
 _BEGUN_BYTES = 100_000
 
 
@@ -139,8 +140,13 @@ def _remove(output: Store, top: str) -> None:
         place.remove()
 
 
+def has_results(output: Store) -> bool:
+    """Tell whether results are at a place, of a call or of a job."""
+    return any((output / name).exists() for name in _RESULTS)
+
+
 def _refuse_results(output: Store) -> None:
-    for name in (CALL_INDEX_NAME, RUN_NAME, INDEX_FOLDER):
+    for name in _RESULTS:
         _refuse(output, name)
 
 

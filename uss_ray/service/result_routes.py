@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import chain
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
@@ -15,7 +15,7 @@ from uss_ray.service.listening import player_of, spectrogram_of, waveform_of
 from uss_ray.service.problems import Refusal
 from uss_ray.service.result import Part, Result
 from uss_ray.service.results import Results
-from uss_ray.service.service import NO_STORE, is_known, service_of
+from uss_ray.service.service import NO_STORE, UNCHANGED, is_known, service_of
 
 router = APIRouter(prefix="/v1/results", tags=["results"])
 
@@ -33,6 +33,7 @@ _NEVER_CHANGES = {"cache-control": "private, max-age=3600, immutable"}
 _MOST_LETTERS = 5000  # of names: a server takes addresses of 64 KiB, and a letter may be twelve of them
 _MOST_GAIN = 10.0
 
+_Responses = dict[int | str, dict[str, Any]]
 
 _Redirect = Annotated[
     bool,
@@ -40,7 +41,23 @@ _Redirect = Annotated[
 ]
 
 
-@router.get("/{result_id}.zip")
+def _giving(*kinds: str) -> _Responses:
+    """Say of which types an answer is."""
+    return {200: {"content": {kind: {} for kind in kinds}, "description": "What was asked for."}}
+
+
+def _giving_file(*kinds: str) -> _Responses:
+    """Say the same of a file, as `_file` answers."""
+    given = _giving(*kinds)
+    return given | {
+        206: {**given[200], "description": "The range of it that was asked for."},
+        304: UNCHANGED,
+        307: {"description": "The store itself gives it, at `Location`."},
+        416: {"description": "It has nothing of the range that was asked for."},
+    }
+
+
+@router.get("/{result_id}.zip", response_class=Response, responses=_giving_file(_TYPES["zip"]))
 def whole(
     request: Request,
     result_id: str,
@@ -82,14 +99,18 @@ def removed(request: Request, result_id: str) -> Response:
     return Response(status_code=204)
 
 
-@router.get("/{result_id}/stems/{name:path}")
+@router.get(
+    "/{result_id}/stems/{name:path}",
+    response_class=Response,
+    responses=_giving_file(*(kind for suffix, kind in _TYPES.items() if suffix != "zip")),
+)
 def stem(request: Request, result_id: str, name: str, redirect: _Redirect = True) -> Response:
     """Give a stem, what `Range` asks for of it, or say where the store itself has it."""
     result = _asked(request, result_id, is_remembered=True)
     return _file(request, result.part(name), name=name, redirect=redirect and result.archive is None)
 
 
-@router.get("/{result_id}/window")
+@router.get("/{result_id}/window", response_class=Response, responses=_giving(_TYPES[""]))
 def window(
     request: Request,
     result_id: str,
@@ -110,7 +131,7 @@ def window(
     return Response(content, media_type=_TYPES[""], headers={**headers, **_NEVER_CHANGES})
 
 
-@router.get("/{result_id}/mix.wav")
+@router.get("/{result_id}/mix.wav", response_class=Response, responses=_giving(_TYPES["wav"]))
 def mix(
     request: Request,
     result_id: str,
@@ -137,7 +158,7 @@ def mix(
     return StreamingResponse(_begun(blocks), media_type=_TYPES["wav"], headers=headers)
 
 
-@router.get("/{result_id}/spectrogram.png")
+@router.get("/{result_id}/spectrogram.png", response_class=Response, responses=_giving("image/png"))
 async def spectrogram(request: Request, result_id: str) -> Response:
     """Draw the recording."""
 
@@ -148,7 +169,7 @@ async def spectrogram(request: Request, result_id: str) -> Response:
     return Response(content, media_type="image/png", headers=_NEVER_CHANGES)
 
 
-@router.get("/{result_id}/waveform.svg")
+@router.get("/{result_id}/waveform.svg", response_class=Response, responses=_giving("image/svg+xml"))
 async def waveform(
     request: Request, result_id: str, stem: Annotated[str, Query(max_length=1000)]
 ) -> Response:

@@ -40,6 +40,9 @@ _T = TypeVar("_T")
 NO_STORE: Final = {"cache-control": "no-store"}
 """Header of what changes, or is nobody else's."""
 
+UNCHANGED: Final = {"description": "What the client has (`If-None-Match`) is what there is."}
+"""How the description of the service says what `is_known` is asked for."""
+
 
 @dataclass
 class Service:

@@ -311,7 +311,7 @@ def _refuse_if_held(place: Store, *, output: Store, lease: Lease, sleep: Sleep) 
     if others:
         raise HeldError(
             str(output),
-            expected="an output that no other run writes to (--shard I/N parts it among several)",
+            expected="an output that no other run writes to, but for other shards of the same",
             found=f"one that is held by {others[0].holder()}",
         )
 

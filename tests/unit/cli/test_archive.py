@@ -95,7 +95,7 @@ def test_a_dry_run_refuses_what_the_run_would_refuse(command, make_recording, ti
     (place.parent / "index").mkdir(parents=True)
     ran = command(*line, "--levels", "1")
     assert (ran.exit_code, ran.out) == (6, "")
-    assert "found index without run.json" in ran.err
+    assert "or another folder (--version NAME: one beside them), found index without run.json" in ran.err
     assert command(*line, "--levels", "1", "--overwrite").exit_code == 0
 
 

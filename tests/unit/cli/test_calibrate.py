@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from uss_ray.cli.calibrate import COMMAND
 from uss_ray.models.specifications import ClassCalibration
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.weights.folder import read_folder, save_calibrated
@@ -139,3 +140,8 @@ def test_weights_that_bring_a_calibration_are_judged_by_it_and_lose_none_of_it(
     kept = {one.class_index: one for one in read_folder(tmp_path / "new").specifications.calibration}
     assert kept[rain].slope == pytest.approx(0.8 * kept[piano].slope, rel=1e-5)
     assert kept[dog].threshold == kept[rain].threshold == kept[piano].threshold
+
+
+def test_clips_may_lie_in_a_store() -> None:
+    asked, _ = COMMAND.read(["--data", "s3://b/x", "s3://b/y"])
+    assert asked.data == ("s3://b/x", "s3://b/y")

@@ -17,6 +17,23 @@ def test_flags_are_settings_of_the_service_and_of_ray(tmp_path: Path) -> None:
     assert asked.options.replicas == 3
 
 
+def test_several_places_and_origins_stand_after_one_option(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("service: {port: 81}", encoding="utf-8")
+    told = ["--no-auth", "--prefixes", "/a", "s3://b/c", str(tmp_path / "own.yaml"), "--prefixes", "/d"]
+    asked, _ = COMMAND.read([*told, "--webhooks-origins", "https://a.example.org", "https://b.example.org"])
+    assert asked.service.prefixes == ("/a", "s3://b/c", "/d")
+    assert asked.service.webhooks.origins == ("https://a.example.org", "https://b.example.org")
+    assert asked.service.port == 81
+
+
+@pytest.mark.parametrize("line", ["serve --no-auth a b", "train separator a b"])
+def test_what_is_no_file_of_settings_is_told_that_such_may_stand_there(
+    line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(line.split()) == 2
+    assert "expected options and YAML files of settings, found a b" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -42,7 +43,8 @@ class Running:
 
     def client(self, *, token: str | None = TOKEN) -> httpx.Client:
         headers = {} if token is None else {"authorization": f"Bearer {token}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=120.0)
+        hooks = {"response": [lambda answer: check_described(self.app.openapi(), answer)]}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=120.0, event_hooks=hooks)
 
 
 class _Prompt(uvicorn.Server):
@@ -51,6 +53,34 @@ class _Prompt(uvicorn.Server):
     async def main_loop(self) -> None:
         while not await self.on_tick(0):
             await asyncio.sleep(0.01)
+
+
+def check_described(document: dict[str, Any], answer: httpx.Response) -> None:
+    """Hold an answer to what the description of the service says: its status is there, and its type that of it."""
+    call, path = answer.request.method.lower(), answer.request.url.path
+    fit = [each for each in document["paths"] if re.fullmatch(_pattern(each), path)]
+    calls = document["paths"][max(fit, key=_literal)] if fit else {}
+    if call not in calls:  # a file of the page, or no call at all
+        return
+    responses = calls[call]["responses"]
+    status = str(answer.status_code)
+    told = responses.get(status) or responses.get(f"{status[0]}XX")
+    assert told is not None, f"{call} {path}: {status} is not described"
+    kinds, kind = told.get("content", {}).keys(), answer.headers.get("content-type", "").partition(";")[0]
+    assert kind in (kinds or {""}), f"{call} {path}: {status} is {kind}, and described as {[*kinds]}"
+
+
+def _pattern(path: str) -> str:
+    """Turn a path of the description into an expression: what is named last may hold slashes."""
+    literal = re.split(r"{[^}]+}", path)
+    last = ".+" if path.endswith(("{name}", "{node_id}")) else "[^/]+"
+    return "[^/]+".join(map(re.escape, literal[:-1])) + (
+        last + re.escape(literal[-1]) if literal[1:] else path
+    )
+
+
+def _literal(path: str) -> int:
+    return len(re.sub(r"{[^}]+}", "", path))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from tests.unit.results.conftest import RATE, blocks_of, write_stems
 from uss_ray.errors import OutputError
 from uss_ray.records import recording_key
 from uss_ray.results.blocks import StemRequest
-from uss_ray.results.index.table import RecordingFacts, RunFacts, write_index
+from uss_ray.results.index.table import RecordingFacts, RunFacts, failed_row, write_index
 from uss_ray.results.layout import index_path
 from uss_ray.service.job_results import result_id_of
 from uss_ray.service.jobs import Counts, JobRequest, JobTable
@@ -63,6 +64,24 @@ def keep_job(store: Path, tenant: str, *, output: str | None = None, seconds: in
             )  # fmt: skip
             write_index(written.rows, path=root.local_path() / index_path(part_of(name)))
     return job_id
+
+
+def fail_recordings(store: Path, tenant: str, job_id: str, reasons: Mapping[str, str]) -> None:
+    """Add to the results of a job what its driver writes of recordings that cannot be separated."""
+    root = JobTable(Store(str(store), error=OutputError)).results(tenant, job_id)
+    write_failures(root, reasons)
+
+
+def write_failures(root: Store, reasons: Mapping[str, str]) -> None:
+    """Write the rows of recordings that cannot be separated below an output root."""
+    run = RunFacts(run_id="run", weights_name="starter", weights_sha256="0" * 64)
+    rows = [
+        failed_row(
+            RecordingFacts(recording_id=name, recording_uri=f"/data/archive/{name}"), run=run, reason=reason
+        )
+        for name, reason in reasons.items()
+    ]
+    write_index(rows, path=root.local_path() / index_path("failed-settled"))
 
 
 def part_of(name: str) -> str:

@@ -120,7 +120,7 @@ def test_one_class_that_is_none_does_not_fail_the_rest(
         ("/v1/separate?threshold=7", b"x", 422, "separate parameters threshold"),
         ("/v1/separate?level=99", None, 422, "level 99"),
         ("/v1/separate?class=" + "&class=".join(map(str, range(65))), b"x", 422, "query"),
-        ("/v1/separate?levels=1", b"x", 422, "separate parameters levels"),
+        ("/v1/separate?levels=1", b"x", 422, "parameter levels"),
         ("/v1/nothing", b"x", 404, "request"),
         ("/v1/info", b"x", 405, "request"),
     ],

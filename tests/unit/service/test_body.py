@@ -63,6 +63,8 @@ AUDIO = _part("audio", "s", filename="a")
         (_form(AUDIO, AUDIO), MULTIPART, 422),
         (_form(AUDIO, _part("options", "{")), MULTIPART, 400),
         (_form(AUDIO, _part("options", "[1]")), MULTIPART, 422),
+        (_form(AUDIO, _part("options", "{}"), _part("options", "{}")), MULTIPART, 422),
+        (_form(AUDIO, _part("options", '{"query": {}, "query": {"levels": [1]}}')), MULTIPART, 400),
         (_form(AUDIO, _part("other", "1")), MULTIPART, 422),
     ],
 )

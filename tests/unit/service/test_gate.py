@@ -39,8 +39,8 @@ class Client:
     async def send(self, message: dict[str, Any]) -> None:
         self.sent.append(message)
 
-    async def ask(self, gate: Gate, path: str = "/v1/x") -> None:
-        scope = {"type": "http", "method": "POST", "path": path, "headers": self.headers}
+    async def ask(self, gate: Gate, path: str = "/v1/x", *, method: str = "POST") -> None:
+        scope = {"type": "http", "method": method, "path": path, "headers": self.headers}
         await gate(scope, self.receive, self.send)
 
     @property
@@ -174,6 +174,23 @@ def test_what_is_raised_after_the_answer_began_adds_nothing_to_it(token_file: Pa
     client = Client()
     asyncio.run(client.ask(_gate(wrong, token_file)))
     assert [message["type"] for message in client.sent] == ["http.response.start"]
+
+
+def test_who_asks_for_a_head_has_no_body_made(token_file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="uss_ray.audit")
+    methods: list[str] = []
+
+    async def endless(scope: Any, receive: Any, send: Any) -> None:
+        methods.append(scope["method"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        pytest.fail("went on")
+
+    client = Client()
+    asyncio.run(client.ask(_gate(endless, token_file), method="HEAD"))
+    assert methods == ["GET"]
+    assert [message.get("body", message["type"]) for message in client.sent] == ["http.response.start", b""]
+    (line,) = [json.loads(record.message) for record in caplog.records]
+    assert (line["call"], line["status"]) == ("HEAD -", 200)
 
 
 @pytest.mark.parametrize(

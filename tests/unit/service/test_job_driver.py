@@ -96,6 +96,17 @@ def test_a_driver_that_has_a_later_one_does_nothing(tmp_path: Path) -> None:
     assert (len(worked), ended["status"], ended["reason"]) == (1, "failed", "no recording could be separated")
 
 
+def test_a_job_that_separates_nothing_fails_for_the_reason_of_the_work(tmp_path: Path) -> None:
+    table, row = _resumed(tmp_path, JobProgress(attempt=1))
+
+    def work(request: JobRequest, source: str, tell: object) -> JobEnd:
+        return JobEnd(counts=Counts(found=1, failed=1), is_whole=True, reason="a.wav: why")
+
+    drive(JobOrder(store=str(tmp_path / "store"), tenant="one", job_id=row.request.job_id, attempt=2), work)
+    ended = shown(table.find("one", row.request.job_id))
+    assert (ended["status"], ended["failed"], ended["reason"]) == ("failed", 1, "a.wav: why")
+
+
 @pytest.mark.parametrize(("kind", "state"), [(OccupiedError, "failed"), (OutputError, "running")])
 def test_only_what_another_driver_may_do_better_is_tried_again(
     tmp_path: Path, kind: type[UssRayError], state: str

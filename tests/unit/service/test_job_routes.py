@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ import pytest
 
 from tests.unit.service.answers import KnownAnswers, flac
 from tests.unit.service.conftest import OTHER_TOKEN, TOKEN, Running, running, wait_until
-from tests.unit.service.kept_job import NAMES, keep_job, result_of
+from tests.unit.service.kept_job import NAMES, fail_recordings, keep_job, result_of
 from tests.unit.service.receiver import SECRET, Receiver, receiving
 from uss_ray.client import Client, ServiceError
 from uss_ray.errors import OutputError, RecordingError
@@ -262,6 +263,7 @@ def test_events_tell_how_it_goes_on(jobs: Jobs) -> None:
     seen, ids = [], []
     with jobs.http.stream("GET", job["links"]["events"]) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
+        assert answer.headers["x-accel-buffering"] == "no"  # tests/edge: what nginx makes of it
         for line in answer.iter_lines():
             if line.startswith("data: "):
                 seen.append(json.loads(line.removeprefix("data: "))["status"])
@@ -309,7 +311,9 @@ def test_what_a_client_may_not_is_refused_before_there_is_a_job(
     assert jobs.http.get("/v1/jobs").json()["jobs"] == []
 
 
-@pytest.mark.parametrize("value", ["NaN", "-Infinity", "1e999", '"\\ud800"', "[" * 5000])
+@pytest.mark.parametrize(
+    "value", ["NaN", "-Infinity", "1e999", '"\\ud800"', "[" * 5000, '0.1, "threshold": 0.2']
+)
 def test_what_json_has_no_way_to_say_is_no_request(jobs: Jobs, value: str) -> None:
     for call in ("/v1/jobs", "/v1/separate"):
         content = f'{{"input": {{"uri": "{jobs.archive}"}}, "settings": {{"threshold": {value}}}}}'
@@ -336,6 +340,28 @@ def test_what_the_service_keeps_is_no_input_for_whoever_may_name_a_folder_around
 def test_an_output_within_the_input_is_refused(jobs: Jobs) -> None:
     answer = jobs.submit(output={"uri": f"{jobs.archive}/out"})
     assert (answer.status_code, answer.json()["item"]) == (422, "output")
+
+
+def test_an_output_with_results_of_others_is_refused_before_there_is_a_job(
+    jobs: Jobs, shared_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a job goes on with what is there tells its driver's program (tests/unit/jobs)."""
+    says = (
+        "import json, sys; sys.stdin.read(); print(json.dumps({'fault': "
+        "{'item': 'o', 'expected': 'e', 'found': sys.argv[1], 'status': 409}}))"
+    )
+    monkeypatch.setattr(job_routes, "DRIVER", (sys.executable, "-c", says))
+    output = shared_folder / "with-results"
+    asked = {"output": {"uri": str(output)}}
+    first = jobs.submit(key="first", **asked)
+    assert first.status_code == 202  # nothing is there: nobody is asked
+    jobs.wait(first.json(), "succeeded")
+    output.mkdir()
+    (output / "index.json").write_text("{}", encoding="utf-8")
+    refused = jobs.submit(key="second", **asked)
+    assert (refused.status_code, refused.json()["found"]) == (409, "check")
+    assert jobs.submit(key="first", **asked).json()["id"] == first.json()["id"]  # it may have made them
+    assert [job["id"] for job in jobs.http.get("/v1/jobs").json()["jobs"]] == [first.json()["id"]]
 
 
 def test_the_client_submits_waits_lists_and_cancels(jobs: Jobs) -> None:
@@ -402,6 +428,39 @@ def test_recordings_of_results_that_the_service_keeps_lead_to_them(jobs: Jobs, t
     assert jobs.http.delete(f"/v1/jobs/{job}?results=true").status_code == 200
     calls.append(f"/v1/jobs/{job}/recordings")  # it did say that in all of them nothing was heard
     assert {jobs.http.get(call).status_code for call in calls} == {404}
+
+
+def test_recordings_that_failed_are_told_with_their_reasons(
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = keep_job(tmp_path / "store", "one")
+    path = jobs.http.get(f"/v1/jobs/{job}").json()["links"]["failures"]
+    assert jobs.http.get(path).json() == {"failures": [], "next": None, "is_whole": True}
+    reasons = {f"{number}.wav": f"{number}.wav: expected audio, found none" for number in range(5)}
+    reasons["s3.wav"] = "s3://KEY:SECRET@bucket/s3.wav: expected a file, found none"
+    fail_recordings(tmp_path / "store", "one", job, reasons)
+    told = jobs.http.get(path)
+    reasons["s3.wav"] = "***@bucket/s3.wav: expected a file, found none"
+    wanted = [
+        {"recording_id": name, "recording_uri": f"/data/archive/{name}", "reason": reason}
+        for name, reason in reasons.items()
+    ]
+    assert told.json() == {"failures": wanted, "next": None, "is_whole": True}
+    heard = jobs.http.get(f"/v1/jobs/{job}/recordings").json()["recordings"]
+    assert {row["recording_id"] for row in heard} == set(NAMES)  # as before
+    monkeypatch.setattr(job_routes, "_PAGE", 2)
+    page = jobs.http.get(path).json()
+    assert len(page["failures"]) == 2
+    of_another = jobs.http.get(f"/v1/jobs/{job}/recordings", params={"cursor": page["next"]})
+    assert (of_another.status_code, of_another.json()["item"]) == (422, "cursor")
+    with Client(jobs.service.url, TOKEN) as client:
+        found = client.jobs.failures(job)
+        assert list(found) == wanted
+        assert found.is_whole
+        with jobs.service.client(token=OTHER_TOKEN) as other:
+            assert other.get(path).status_code == 404
+        client.jobs.cancel(job, results=True)
+    assert jobs.http.get(path).status_code == 404
 
 
 def test_recordings_come_page_by_page(jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,6 +95,35 @@ def test_what_a_client_has_is_not_sent_again(keeping: Running, made: dict[str, A
     assert (other.status_code, other.content) == (200, first.content)
 
 
+def test_what_would_come_is_told_without_it(keeping: Running, made: dict[str, Any]) -> None:
+    own = made["links"]["self"]
+    calls = (
+        own,
+        f"{own}/stems/query/dog.flac",
+        f"{own}/mix.wav?stems=query/dog.flac",
+        f"{own}/stems/none.flac",
+        "/healthz",
+        "/",
+    )
+    told_by = ("content-type", "content-length", "etag", "accept-ranges", "content-disposition", "allow")
+    with keeping.client() as client:
+        for call in (
+            *calls,
+            made["links"]["zip"],
+            "/v1/classes?level=1",
+            "/v1/classes?levl=1",
+            "/v1/separate",
+        ):
+            there, told = client.get(call), client.head(call, headers={"range": "bytes=0-9"})
+            assert (told.status_code, told.content) == (there.status_code, b""), call
+            assert {name: told.headers.get(name) for name in told_by} == {
+                name: there.headers.get(name) for name in told_by
+            }
+        assert client.delete("/healthz").headers["allow"] == "GET, HEAD"
+    with keeping.client(token="wrong") as client:
+        assert client.head(own).status_code == 401
+
+
 def test_a_window_is_pcm_of_all_stems(keeping: Running, made: dict[str, Any]) -> None:
     names = ["query/dog.flac", "query/cat.flac"]
     asked = {"stems": ",".join(names), "start": 5000, "frames": 1000}

@@ -245,7 +245,7 @@ def _same_run(
         if differences:
             raise OccupiedError(
                 str(output),
-                expected="no results yet, those of the same run, or --version NAME for a folder beside them",
+                expected="no results yet, those of the same run, or another folder",
                 found=f"results with {differences}",
             )
         return earlier
@@ -253,7 +253,7 @@ def _same_run(
         if (output / name).exists():
             raise OccupiedError(
                 str(output),
-                expected="no results yet, or --version NAME for a folder beside them",
+                expected="no results yet, or another folder",
                 found=f"{name} without {RUN_NAME}",
             )
     return None

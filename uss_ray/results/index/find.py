@@ -10,7 +10,7 @@ import dataclasses
 import re
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -78,7 +78,7 @@ class Wanted:
     statuses : tuple of Status, default=HEARD
         Statuses that fit; at least one.
     kinds : frozenset of Kind or None, default=None
-        Kinds that fit.
+        Kinds that fit; ``recording`` is that of one that could not be separated.
     recordings : tuple of str, default=()
         Ids of recordings, or patterns of them with ``*`` and ``?``; none asks for all.
 
@@ -121,6 +121,10 @@ class Wanted:
             patterns = "|".join(map(_pattern, self.recordings))
             fits &= pc.match_substring_regex(field("recording_id"), pattern=f"^(?s:{patterns})$")
         return fits
+
+
+FAILED: Final = Wanted(statuses=("failed",), kinds=frozenset({"recording"}))
+"""Recordings that could not be separated."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
