@@ -58,7 +58,9 @@ class Separator:
     Notes
     -----
     Calls may come from several threads at once, on a CPU as on a GPU; each gives the bits that it gives alone, but
-    with the precisions `tfloat32` and `bfloat16`. A Separator does not travel to another process: make one there.
+    with the precisions `tfloat32` and `bfloat16`. A Separator that is pickled takes its weights to another process, and
+    gives the same bits there. Processes that are forked from one that has loaded or separated with several threads
+    are refused (`ConfigError`): spawn them, as `multiprocessing.get_context("spawn")` does.
     """
 
     def __init__(self, weights: Location = STARTER, *, device: str = "auto", **options: Any) -> None:
