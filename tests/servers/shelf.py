@@ -27,6 +27,9 @@ class Shelf(ThreadingHTTPServer):
         self.drop_after: list[int] = []
         self.ranges: list[str | None] = []
         self.resumable = True
+        self.heeds_if_range = True
+        self.part_ends: list[int | None] = []
+        self.length: str | None = None
 
     @property
     def address(self) -> str:
@@ -62,20 +65,24 @@ class _Handler(BaseHTTPRequestHandler):
             return
         size, etag, opened = _opened(content)
         with closing(opened):
-            start = 0
-            if wanted and shelf.resumable and self.headers.get("If-Range") == etag:
+            start, end = 0, size
+            is_same = not shelf.heeds_if_range or self.headers.get("If-Range") == etag
+            if wanted and shelf.resumable and is_same:
                 start = int(wanted.removeprefix("bytes=").removesuffix("-"))
                 if start >= size:
                     self.send_error(416)
                     return
+                end = (shelf.part_ends.pop(0) if shelf.part_ends else None) or size
                 self.send_response(206)
-                self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
+                self.send_header("Content-Range", f"bytes {start}-{end - 1}/{size}")
             else:
                 self.send_response(200)
             self.send_header("ETag", etag)
-            self.send_header("Content-Length", str(size - start))
+            self.send_header("Content-Length", shelf.length or str(end - start))
             self.end_headers()
             opened.seek(start)
+            if end < size:
+                opened = BytesIO(opened.read(end - start))
             if shelf.drop_after:
                 opened = BytesIO(opened.read(shelf.drop_after.pop(0)))
             shutil.copyfileobj(opened, self.wfile, _BLOCK_BYTES)

@@ -6,7 +6,8 @@ Made for `ray.data.Dataset.map_batches`, and knows no Ray: a batch is a dictiona
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any, Literal, cast
@@ -14,6 +15,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from uss_ray.api.inputs import ARRAY_NAME, whole_rate
 from uss_ray.api.pretrained import Separator
 from uss_ray.api.sounds import SeparatedSound
 from uss_ray.errors import ConfigError, RecordingError
@@ -39,7 +41,8 @@ class SeparateBatch:
     name : str or None, default=None
         Column that names the recordings in errors.
     faults : {"raise", "row"}, default="raise"
-        A recording that cannot be read ends the pipeline, or becomes one row with the status `failed` and its reason.
+        A recording that cannot be read, or whose rate is none, ends the pipeline, or becomes one row with the status
+        `failed` and its reason.
     weights : str or path, default="starter"
         Name, folder or URI.
     device : str, default="auto"
@@ -100,8 +103,9 @@ class SeparateBatch:
 
     def __call__(self, batch: Mapping[str, NDArray[Any]]) -> Batch:
         """Separate one batch."""
-        if self._audio not in batch:
-            raise ConfigError("option audio", expected=f"one of {sorted(batch)}", found=repr(self._audio))
+        for option, column in (("audio", self._audio), ("name", self._name)):
+            if column is not None and column not in batch:
+                raise ConfigError(f"option {option}", expected=f"one of {sorted(batch)}", found=repr(column))
         taken = _MADE.intersection(batch)
         if taken:
             raise ConfigError(
@@ -109,12 +113,14 @@ class SeparateBatch:
                 expected=f"none of {sorted(_MADE)}",
                 found=f"{sorted(taken)}: rename them",
             )
-        rows: list[dict[str, Any]] = []
-        for place in range(len(batch[self._audio])):
-            kept = {name: column[place] for name, column in batch.items() if name != self._audio}
-            rows += ({**kept, **found} for found in self._rows(batch, place))
-        names = rows[0] if rows else {}
-        return {name: _column([row[name] for row in rows]) for name in names}
+        found = [self._rows(batch, place) for place in range(len(batch[self._audio]))]
+        rows = [row for rows in found for row in rows]
+        if not rows:
+            return {}
+        made = {name: _column([row[name] for row in rows]) for name in rows[0]}
+        places = np.repeat(np.arange(len(found)), [len(rows) for rows in found])
+        kept = {name: _kept(column, places) for name, column in batch.items() if name != self._audio}
+        return {**kept, **made}
 
     def _rows(self, batch: Mapping[str, NDArray[Any]], place: int) -> list[dict[str, Any]]:
         given = batch[self._audio][place]
@@ -134,9 +140,9 @@ class SeparateBatch:
         self, given: Any, batch: Mapping[str, NDArray[Any]], place: int
     ) -> SeparatedSound[NDArray[np.float32]]:
         name = None if self._name is None else str(batch[self._name][place])
-        if isinstance(given, bytes):
+        if isinstance(given, bytes | bytearray | memoryview):
             return self._separator(cast("Any", io.BytesIO(given)), name=name)
-        if isinstance(given, str):
+        if isinstance(given, str | os.PathLike):
             return self._separator(given, name=name)
         rate: Any = self._rate
         if isinstance(rate, str):
@@ -146,6 +152,11 @@ class SeparateBatch:
             if isinstance(rate, str | Decimal):  # of tables
                 with suppress(ValueError):
                     rate = float(rate)
+            try:
+                rate = whole_rate(rate)
+            except ConfigError as error:  # of this recording alone, unlike a rate of all
+                item = f"{name or ARRAY_NAME}: column {self._rate}"
+                raise RecordingError(item, expected=error.expected, found=error.found) from error
         return self._separator(np.asarray(given), rate, name=name)
 
     def _row(self, row: IndexRow, sounds: SeparatedSound[NDArray[np.float32]]) -> dict[str, Any]:
@@ -182,9 +193,17 @@ def _spans(row: IndexRow) -> NDArray[np.float64]:
     return np.array(edges, np.float64).reshape(-1, 2)
 
 
+def _kept(column: Any, places: NDArray[np.intp]) -> NDArray[Any]:
+    """Give a column of the input a row for each place, its values as they are: numpy would turn some into others."""
+    return (np.asarray(column) if hasattr(column, "__array__") else _objects(column))[places]
+
+
 def _column(values: list[Any]) -> NDArray[Any]:
-    if not isinstance(values[0], np.ndarray):
-        return np.array(values)
-    column = np.empty(len(values), dtype=object)  # arrays of different lengths, whatever their shape
-    column[:] = values
+    return _objects(values) if isinstance(values[0], np.ndarray) else np.array(values)
+
+
+def _objects(values: Iterable[Any]) -> NDArray[Any]:
+    kept = list(values)
+    column = np.empty(len(kept), dtype=object)  # arrays of different lengths, whatever their shape
+    column[:] = kept
     return column

@@ -260,6 +260,22 @@ def is_several(given: Any) -> bool:
     return isinstance(given, list | tuple)
 
 
+def whole_rate(given: Any) -> int:
+    """Give a rate, which may be of numpy or torch, as a whole number; a text or a truth value is none.
+
+    Raises
+    ------
+    ConfigError
+        If it is missing, or no rate.
+    """
+    if given is None:
+        raise ConfigError("sample_rate", expected="the rate of the waveform in Hz", found="none")
+    rate = given.item() if hasattr(given, "item") and getattr(given, "ndim", None) == 0 else given
+    if not _is_number(rate) or not math.isfinite(rate) or rate != int(rate) or rate < 1:
+        raise ConfigError("sample_rate", expected="a whole number of Hz, at least 1", found=_told(rate))
+    return int(rate)
+
+
 def refuse_same_names(inputs: Iterable[Input]) -> None:
     """Refuse recordings of which one would lie in the place of another.
 
@@ -280,7 +296,7 @@ def refuse_same_names(inputs: Iterable[Input]) -> None:
 
 
 def _array_input(given: Any, *, sample_rate: float | None, name: str) -> ArrayInput:
-    rate = _whole_rate(sample_rate)
+    rate = whole_rate(sample_rate)
     device = given.device if isinstance(given, torch.Tensor) else None
     array = _as_numpy(given)
     kind = array.dtype.name
@@ -303,16 +319,6 @@ def _array_input(given: Any, *, sample_rate: float | None, name: str) -> ArrayIn
         subtype=_SUBTYPES.get(kind, "FLOAT"),
     )
     return ArrayInput(_unstored(name), np.atleast_2d(waveform), spec, array.ndim == 1, device)
-
-
-def _whole_rate(given: Any) -> int:
-    """Give a rate, which may be of numpy or torch, as a whole number; a text or a truth value is none."""
-    if given is None:
-        raise ConfigError("sample_rate", expected="the rate of the waveform in Hz", found="none")
-    rate = given.item() if hasattr(given, "item") and getattr(given, "ndim", None) == 0 else given
-    if not _is_number(rate) or not math.isfinite(rate) or rate != int(rate) or rate < 1:
-        raise ConfigError("sample_rate", expected="a whole number of Hz, at least 1", found=_told(rate))
-    return int(rate)
 
 
 def _told(rate: Any) -> str:

@@ -58,7 +58,9 @@ class Separator:
     Notes
     -----
     Calls may come from several threads at once, on a CPU as on a GPU; each gives the bits that it gives alone, but
-    with the precisions `tfloat32` and `bfloat16`. A Separator does not travel to another process: make one there.
+    with the precisions `tfloat32` and `bfloat16`. A Separator that is pickled takes its weights to another process, and
+    gives the same bits there. Processes that are forked from one that has loaded or separated with several threads
+    are refused (`ConfigError`): spawn them, as `multiprocessing.get_context("spawn")` does.
     """
 
     def __init__(self, weights: Location = STARTER, *, device: str = "auto", **options: Any) -> None:
@@ -205,9 +207,7 @@ class Separator:
             `.to_pandas()` where pandas is installed.
         """
         asked = self._asked({**options, "write": "index-only"})
-        separator = SoundSeparator(asked, loaded=self._loaded)
-        given = [recording]
-        return _in_memory(given, separator, sample_rate=sample_rate, name=None, progress=progress)[0].events
+        return _tagged(recording, SoundSeparator(asked, loaded=self._loaded), sample_rate, progress)
 
     def _asked(self, options: dict[str, Any]) -> SoundRequest:
         _refuse_for_the_engine(options)
@@ -342,13 +342,32 @@ def tag(
     sample_rate: float | None = None,
     *,
     progress: Progress | None = None,
-    weights: Location = STARTER,
-    device: str = "auto",
     **options: Any,
 ) -> pa.Table:
-    """Tell what sounds when, without separating; the weights are loaded for this call. See `Separator.tag`."""
-    separator = Separator.from_pretrained(weights, device=device)
-    return separator.tag(recording, sample_rate, progress=progress, **options)
+    """Tell what sounds when, without separating; the weights are loaded for this call. See `Separator.tag`.
+
+    Parameters
+    ----------
+    recording, sample_rate, progress
+        As of `Separator.tag`.
+    **options
+        As of `separate`, with those of the weights and the device.
+
+    Returns
+    -------
+    pyarrow.Table
+        As of `Separator.tag`.
+    """
+    return _tagged(
+        recording, SoundSeparator(sounds_with(**{**options, "write": "index-only"})), sample_rate, progress
+    )
+
+
+def _tagged(
+    recording: Any, separator: SoundSeparator, sample_rate: float | None, progress: Progress | None
+) -> pa.Table:
+    given = [recording]  # one, where a list is several
+    return _in_memory(given, separator, sample_rate=sample_rate, name=None, progress=progress)[0].events
 
 
 def _in_memory(

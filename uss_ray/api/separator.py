@@ -290,7 +290,12 @@ class RecordingSeparator(SoundSeparator):
             ).with_recording_sha256(opened.sha256())
         self.publisher.commit_recordings([rows], name=index_name(given.recording))
         return separated_recording(
-            opened.recording, rows=rows, request=request, matches=self.matches, names=self.names
+            opened.recording,
+            rows=rows,
+            request=request,
+            matches=self.matches,
+            names=self.names,
+            is_stored=isinstance(given, StoredInput),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import html
+import os
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from uss_ray.api.inputs import Input, named
+from uss_ray.api.inputs import Input, StoredInput, named
 from uss_ray.api.publisher import Publisher, index_name, refuse_existing, write_page
 from uss_ray.api.queries import Plan
 from uss_ray.api.request import SeparationRequest, SoundRequest, request_with, unknown_option
@@ -199,7 +200,7 @@ class SeparatedRecording(FoundSounds[Floats]):
     rows : sequence of IndexRow
         One for each stem asked for, then the residuals.
     output : str
-        Output root.
+        Output root; absolute, of this machine, so that it is found from any folder.
     folder : str
         Where its stems are.
     report : str or None
@@ -214,6 +215,8 @@ class SeparatedRecording(FoundSounds[Floats]):
         Each class and free text as it was asked for, and the node id of its rows.
     storage : StoreOptions
         How the store of the output is reached.
+    source : str or None
+        Where the recording lies, absolute too; None: nowhere, it was an array or an open file.
     """
 
     recording: Recording
@@ -226,6 +229,7 @@ class SeparatedRecording(FoundSounds[Floats]):
     matches: Matches = ()
     names: Names = ()
     storage: StoreOptions = field(default_factory=StoreOptions)
+    source: str | None = None
 
     def paths(self, name: str) -> tuple[str, ...]:
         """Give the files of a sound, as they can be opened: one, one for each span, or none.
@@ -252,15 +256,37 @@ class SeparatedRecording(FoundSounds[Floats]):
         cut = f"The first {PLAYED_SECONDS:g} s of {frames / rate:.0f} s." if some < frames else ""
         whole = f" All of it: {self.report}" if cut and self.report else ""
         try:
-            with open_stored_recording(Store(self.recording.recording_uri, self.storage)) as reader:
-                mixture = _first(reader.blocks(_BLOCK_FRAMES), frames=some)
+            mixture = self._mixture(frames=some)
+            if mixture is None:
+                return f"<p>{html.escape(f'{self!r}: its sound was kept nowhere as a whole')}</p>"
+            return self._player(
+                mixture,
+                sample_rate=rate,
+                samples_of=lambda row: self._read(row, frames=some),
+                note=cut + whole,
+            )
         except UssRayError as error:
             return f"<p>{html.escape(f'{self!r}: {error.reason}')}</p>"
-        return self._player(
-            mixture,
-            sample_rate=rate,
-            samples_of=lambda row: self._read(row, frames=some),
-            note=cut + whole,
+
+    def _mixture(self, *, frames: int) -> Floats | None:
+        """Read the beginning of the recording; of one that lies nowhere, what its sounds and their residual add up to.
+
+        None where no residual was made.
+        """
+        if self.source is not None:
+            with open_stored_recording(Store(self.source, self.storage)) as reader:
+                return _first(reader.blocks(_BLOCK_FRAMES), frames=frames)
+        rest = next((row for row in self.rows if row.kind == "residual"), None)
+        if rest is None:
+            return None
+        parts = {}  # rows of one sound point to one file
+        for row in self.rows:
+            if row.group == rest.group and row.is_kept:
+                names = (row.stem_uri, *(span.stem_uri for span in row.active_spans))
+                parts[names] = row
+        return sum(
+            (self._read(row, frames=frames) for row in parts.values()),
+            start=np.zeros((rest.channels or 1, frames), np.float32),
         )
 
     def __repr__(self) -> str:
@@ -404,7 +430,12 @@ class SeparatedSound(FoundSounds[Waveform]):
         publisher.commit_recordings([rows], name=index_name(recording))
         write_page(request.output_store, write=request.write)
         return separated_recording(
-            recording, rows=rows, request=request, matches=self.matches, names=self.names
+            recording,
+            rows=rows,
+            request=request,
+            matches=self.matches,
+            names=self.names,
+            is_stored=isinstance(self._given, StoredInput),
         )
 
     def _repr_html_(self) -> str:
@@ -445,14 +476,21 @@ def _first(blocks: Iterable[Floats], *, frames: int) -> Floats:
 
 
 def separated_recording(
-    recording: Recording, *, rows: RecordingRows, request: SeparationRequest, matches: Matches, names: Names
+    recording: Recording,
+    *,
+    rows: RecordingRows,
+    request: SeparationRequest,
+    matches: Matches,
+    names: Names,
+    is_stored: bool,
 ) -> SeparatedRecording:
-    """Tell what came of a recording whose results are committed."""
-    output, facts = request.output_store, rows.common
+    """Tell what came of a recording whose results are committed; `is_stored` tells whether it lies at its URI."""
+    root, facts = _from_anywhere(request.output), rows.common
+    output = Store(root, request.storage)
     return SeparatedRecording(
         recording=recording,
         rows=rows,
-        output=request.output,
+        output=root,
         folder=str(output / recording_folder(recording.recording_id)),
         report=str(output / report_path(recording.recording_id)) if request.write.report else None,
         seconds=(facts.frames or 0) / (facts.sample_rate or 1),
@@ -460,4 +498,11 @@ def separated_recording(
         matches=matches,
         names=names,
         storage=request.storage,
+        source=_from_anywhere(recording.recording_uri) if is_stored else None,
     )
+
+
+def _from_anywhere(root: str) -> str:
+    """Give a place of this machine by its absolute path."""
+    place = Store(root)
+    return root if place.is_remote else os.path.abspath(place.local_path())

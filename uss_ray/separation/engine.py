@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from uss_ray.errors import ConfigError, QueryError, WeightsError
 from uss_ray.models.device import find_device
+from uss_ray.models.forks import note_computing
 from uss_ray.models.memory import lay_out_channels_last
 from uss_ray.models.protocols import QueryNetLike, Separator, WeightsLike, known_classes, pools_frames
 from uss_ray.models.resunet import BandedResUNet, ResUNet, in_bands
@@ -278,10 +279,12 @@ class SeparationEngine:
         Raises
         ------
         ConfigError
-            If a `PartSource` holds too little around the span (see `span_context_seconds`), and as of `fit`.
+            If a `PartSource` holds too little around the span (see `span_context_seconds`), and as of `fit` and
+            `models.forks.note_computing`.
         QueryError, WeightsError
             As of `fit`.
         """
+        note_computing()
         chosen = self._fitting(settings or SeparationSettings())
         return RecordingSession(
             source,
@@ -320,7 +323,10 @@ class SeparationEngine:
         ------
         QueryError
             If there is no sound in any of them.
+        ConfigError
+            As of `models.forks.note_computing`.
         """
+        note_computing()
         return condition_of_examples(
             (self._read_mono(source) for source in sources),
             query_net=self._query_net,

@@ -15,7 +15,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from email.message import Message
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -35,6 +36,7 @@ Progress = Callable[[int, int | None], None]
 _BLOCK_BYTES = 1 << 20
 _TIMEOUT_SECONDS = 30.0
 _MOST_RESTARTS = 5
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-[0-9]+/([0-9]+|\*)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -67,6 +69,8 @@ class _Wanted:
     place: Store
     sha256: str | None
     size: int | None
+    record: Path | None = None
+    """The file that says so of the sha256, where nobody else does."""
 
     def wrong(self, *, expected: str, found: str) -> UssRayError:
         return self.place.error(without_secrets(str(self.place)), expected=expected, found=found)
@@ -154,6 +158,19 @@ def fetch(
     return _fetch_to(path, wanted, progress)
 
 
+def forget(path: Path) -> None:
+    """Discard what `fetch` gave, and that it was trusted: whoever read it found that it is not what was asked for.
+
+    Raises
+    ------
+    OutputError
+        If the cache cannot be written.
+    """
+    with _writing(path), FileLock(_lock_path(path)):
+        path.unlink(missing_ok=True)
+        _record_path(path).unlink(missing_ok=True)
+
+
 # -- the cached file ----------------------------------------------------------------------------------------
 
 
@@ -161,7 +178,7 @@ def _fetch_to(path: Path, wanted: _Wanted, progress: Progress | None) -> Path:
     """Give `path` the bytes of `wanted`, unless it has them already; one process at a time."""
     with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_name(path.name + ".lock"))
+        lock = FileLock(_lock_path(path))
         lock.acquire()
     try:
         held_to = wanted.sha256 or _recorded_sha256(path)
@@ -169,7 +186,8 @@ def _fetch_to(path: Path, wanted: _Wanted, progress: Progress | None) -> Path:
             if file_sha256(path) == held_to:
                 return path
             logger.warning("%s: cached file is altered or out of date, fetching it again", path)
-        wanted = _Wanted(wanted.place, held_to, wanted.size)
+        if wanted.sha256 is None and held_to is not None:
+            wanted = replace(wanted, sha256=held_to, record=_record_path(path))
         partial = path.with_name(path.name + ".part")
         found = _download_checked(wanted, partial, progress)
         with _writing(path):
@@ -202,7 +220,8 @@ def _download_checked(wanted: _Wanted, partial: Path, progress: Progress | None)
         raise wanted.wrong(expected=f"{wanted.size} bytes", found=f"{size} bytes")
     if wanted.sha256 not in (None, found):
         _discard(partial)
-        raise wanted.wrong(expected=f"sha256 {wanted.sha256}", found=f"sha256 {found}")
+        source = f" (of the first download, kept in {wanted.record})" if wanted.record else ""
+        raise wanted.wrong(expected=f"sha256 {wanted.sha256}{source}", found=f"sha256 {found}")
     return found
 
 
@@ -300,21 +319,35 @@ def _open_http(wanted: _Wanted, offset: int, validator: str | None) -> _Stream:
         raise wanted.wrong(expected="a file that can be downloaded", found=found) from error
     except (http.client.HTTPException, OSError) as error:
         raise _of_connection(wanted, error) from error
-    start = offset if response.status == 206 else 0
-    if response.status == 206 and not response.headers.get("Content-Range", "").startswith(
-        f"bytes {offset}-"
-    ):
-        response.close()
-        raise _RestartError
-    length = response.headers.get("Content-Length")
-    etag = response.headers.get("ETag")
-    strong_etag = etag if etag and not etag.startswith("W/") else None
-    return _Stream(
-        body=cast(BinaryIO, response),
-        start_byte=start,
-        total_bytes=start + int(length) if length is not None else None,
-        validator=strong_etag or response.headers.get("Last-Modified"),
-    )
+    start, length = 0, _whole_number(response.headers.get("Content-Length"))
+    total, served = length, _validator_of(response.headers)
+    if response.status == 206:
+        part = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+        # Servers that know no If-Range go on with another file.
+        if part is None or int(part[1]) != offset or not _may_be_same(validator, response.headers):
+            response.close()
+            raise _RestartError
+        start, served = offset, served or validator
+        total = _whole_number(part[2])  # a part may end before the file does
+        if total is None and length is not None:
+            total = start + length
+    return _Stream(body=cast(BinaryIO, response), start_byte=start, total_bytes=total, validator=served)
+
+
+def _validator_of(headers: Message) -> str | None:
+    etag = headers.get("ETag")
+    return etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
+
+
+def _may_be_same(validator: str | None, headers: Message) -> bool:
+    """Tell whether a part says nothing else of its file than the first part did."""
+    is_etag = validator is not None and validator.startswith('"')
+    said = headers.get("ETag" if is_etag else "Last-Modified")
+    return said is None or said.removeprefix("W/") == validator
+
+
+def _whole_number(text: str | None) -> int | None:
+    return int(text) if text is not None and re.fullmatch(r"[0-9]+", text.strip()) else None
 
 
 def _open_fsspec(wanted: _Wanted, offset: int, validator: str | None) -> _Stream:
@@ -348,6 +381,10 @@ def _file_name(uri: str) -> str:
     path = urllib.parse.unquote(urllib.parse.urlsplit(uri).path)
     name = re.sub(r"[^\w.=,+-]", "_", path.rstrip("/").rsplit("/", 1)[-1])
     return name.strip(".") or "file"
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
 
 
 def _record_path(path: Path) -> Path:

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from uss_ray.config import Settings
 from uss_ray.errors import ConfigError, OccupiedError, OutputError, WeightsError
+from uss_ray.models.forks import note_computing
 from uss_ray.models.protocols import Separator
 from uss_ray.models.query_net import Adaptor, QueryNet
 from uss_ray.models.registry import ROLES, Role, build_network, describe_network
@@ -393,7 +394,10 @@ def read_folder(folder: str | os.PathLike[str]) -> Weights:
     WeightsError
         If a file is missing or altered, an architecture or setting is unknown, missing or out of its range, or a tensor
         is missing, left over or of another shape or type.
+    ConfigError
+        If nothing can be computed here, as of `models.forks.note_computing`.
     """
+    note_computing()
     root = Path(folder)
     config, sha256 = _read_config(root)
     tensors = {name: _read_checked(root / name, expected) for name, expected in config.files.items()}

@@ -12,7 +12,7 @@ from urllib.request import url2pathname
 from uss_ray.errors import WeightsError
 from uss_ray.models.protocols import known_classes
 from uss_ray.models.registry import describe_network
-from uss_ray.store.fetch import Progress, fetch, file_sha256
+from uss_ray.store.fetch import Progress, fetch, file_sha256, forget
 from uss_ray.store.options import StoreOptions
 from uss_ray.store.store import Location, Store
 from uss_ray.weights import CARD_NAME, CONFIG_NAME, STARTER
@@ -34,6 +34,7 @@ from uss_ray.weights.known import (
     ways_to_say_base,
     weights_base,
 )
+from uss_ray.wording import without_secrets
 
 _PUBLISHED_SUFFIXES = (".pth", ".pt", ".ckpt")
 
@@ -89,7 +90,15 @@ def locate_weights(
             spec, expected=f"a weights folder, a published file, a URI or one of {known}", found="none"
         )
     if urlsplit(spec).path.lower().endswith(_PUBLISHED_SUFFIXES):
-        return _imported(fetch(place, progress=progress))
+        file = fetch(place, progress=progress)
+        try:
+            return _imported(file)
+        except (
+            WeightsError
+        ) as error:  # such as the page of a network that wants a login: no answer to hold a place to
+            forget(file)
+            item = without_secrets(str(place))
+            raise WeightsError(item, expected=error.expected, found=error.found) from error
     return _fetch_folder(place, progress=progress)
 
 

@@ -9,7 +9,8 @@ import soundfile as sf
 import torch
 
 from uss_ray import Separator, separate, tag
-from uss_ray.errors import ConfigError, OutputError, RecordingError
+from uss_ray.errors import ConfigError, OutputError, RecordingError, WeightsError
+from uss_ray.store.store import Store
 
 RATE = 32_000
 
@@ -145,6 +146,18 @@ def test_tags_are_events_of_all_that_the_weights_know(separator, noise, tiny_wei
     assert separator.tag(noise, RATE, threshold=0.99).num_rows == 0
     assert set(separator.tag(noise, RATE, levels=1)["label"].to_pylist()) >= {"Animal", "Music"}
     assert tag(noise, RATE, weights=tiny_weights, device="cpu") == events
+
+
+def test_the_function_tags_with_the_options_of_the_weights_that_it_loads(tiny_weights, noise, monkeypatch):
+    def refuse(place, *, most_bytes=None):
+        raise WeightsError(str(place), expected="no answer", found=f"{place.options.endpoint}")
+
+    options = {"batch_size": 2, "precision": "float32", "ontology": None, "class_list": None}
+    tagged = tag(noise, RATE, weights=tiny_weights, device="cpu", threshold=0.2, **options)
+    assert tagged == tag(noise, RATE, weights=tiny_weights, threshold=0.2)
+    monkeypatch.setattr(Store, "read", refuse)
+    with pytest.raises(WeightsError, match="found http://elsewhere:9000"):
+        tag(noise, RATE, weights="s3://bucket/weights", storage={"endpoint": "http://elsewhere:9000"})
 
 
 def test_a_fault_of_one_of_a_list_is_raised(separator, noise):

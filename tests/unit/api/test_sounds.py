@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
@@ -10,6 +11,7 @@ import pytest
 import soundfile as sf
 
 from uss_ray import read_index, separate
+from uss_ray.api import sounds
 from uss_ray.api.sounds import NoSuchSoundError
 from uss_ray.errors import ConfigError, OutputError, QueryError, RecordingError
 
@@ -182,3 +184,57 @@ def test_sounds_are_compared_by_being_the_same(separator, make_recording):
     assert len({one, other}) == 2
     assert "a.wav" in repr(one)
     assert "Dog" in repr(one)
+
+
+@pytest.fixture
+def played(monkeypatch):
+    """Give the mixtures of all players that are made."""
+    mixtures = []
+
+    def player(mixture, stems, **options):
+        mixtures.append(mixture)
+        return "a player"
+
+    monkeypatch.setattr(sounds, "player_html", player)
+    return mixtures
+
+
+def test_the_player_of_what_lies_nowhere_plays_its_sounds_and_no_file_of_its_name(
+    separator, make_recording, tmp_path, monkeypatch, played
+):
+    monkeypatch.chdir(tmp_path)
+    sf.write("take.wav", np.full(32_000, 0.5), 32_000)
+    x = 0.1 * np.random.default_rng(0).standard_normal(64_000).astype(np.float32)
+    path = make_recording("a.wav")
+    file = io.BytesIO(path.read_bytes())
+    asked = {"classes": ["Dog", "Music"], "name": "take.wav", "report": False}
+    arrays = separator.separate(x, output="out", sample_rate=32_000, **asked)
+    saved = separator(x, 32_000, classes="Dog").save("saved", name="take.wav", report=False)
+    opened = separator.separate(file, output="opened", **asked)
+    alone = separator.separate(x, output="alone", sample_rate=32_000, residual=False, **asked)
+    for result in (arrays, saved, opened):
+        assert result._repr_html_() == "a player"
+    for mixture in played[:2]:
+        np.testing.assert_allclose(mixture[0], x, atol=1e-4)
+    np.testing.assert_allclose(played[2].T, sf.read(path, always_2d=True)[0], atol=1e-4)
+    assert "its sound was kept nowhere as a whole" in alone._repr_html_()
+
+
+def test_results_are_read_from_another_folder_too_and_what_is_gone_is_told(
+    separator, make_recording, tmp_path, monkeypatch, played
+):
+    monkeypatch.chdir(tmp_path)
+    path = make_recording("in/a.wav").rename(tmp_path / "a.wav")
+    result = separator.separate(path.name, output="out", classes="Dog", report=True)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert result["Dog"].any()
+    assert result._repr_html_() == "a player"
+    assert all(sf.info(file).frames for file in result.paths("Dog"))
+    assert Path(result.report).is_file()
+    assert read_index(tmp_path / "out")["recording_uri"].to_pylist()[0] == "a.wav"
+    for file in result.paths("Dog"):
+        Path(file).unlink()
+    monkeypatch.setattr(sounds, "player_html", lambda mixture, stems, **options: "")
+    assert "dog" in result._repr_html_().casefold()
+    assert result._repr_html_().startswith("<p>SeparatedRecording(")

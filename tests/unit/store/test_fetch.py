@@ -16,7 +16,7 @@ from tests.servers.shelf import Shelf, shelf_of_files
 from uss_ray.errors import ConfigError, OutputError, RecordingError, WeightsError
 from uss_ray.store import fetch as module
 from uss_ray.store import patience
-from uss_ray.store.fetch import cache_folder, fetch
+from uss_ray.store.fetch import cache_folder, fetch, forget
 from uss_ray.store.options import StoreOptions
 from uss_ray.store.store import Store
 
@@ -106,6 +106,38 @@ def test_a_file_that_changed_meanwhile_is_begun_again(shelf: Shelf, monkeypatch:
     with pytest.raises(WeightsError):
         fetch(place_on(shelf, "/model.pth"))
     shelf.files["/model.pth"] = CONTENT[::-1]
+    assert fetch(place_on(shelf, "/model.pth")).read_bytes() == CONTENT[::-1]
+
+
+@pytest.mark.parametrize("ends", [None, 200_000])
+def test_a_part_of_another_file_or_a_short_one_is_not_the_rest(shelf: Shelf, ends: int | None) -> None:
+    shelf.heeds_if_range = False
+    shelf.drop_after = [100_000]
+    other = CONTENT[::-1]
+
+    def progress(_: int, __: int | None) -> None:
+        if ends is None:
+            shelf.files["/model.pth"] = other
+
+    shelf.part_ends = [ends]
+    expected = other if ends is None else CONTENT
+    assert fetch(place_on(shelf, "/model.pth"), progress=progress).read_bytes() == expected
+    again = None if ends is None else "bytes=200000-"
+    assert shelf.ranges == [None, "bytes=100000-", again]
+
+
+def test_a_length_that_is_none_is_as_good_as_none(shelf: Shelf) -> None:
+    shelf.length = "abc"
+    assert fetch(place_on(shelf, "/model.pth"), sha256=SHA256).read_bytes() == CONTENT
+
+
+def test_what_is_forgotten_is_fetched_anew_and_no_longer_held_to(shelf: Shelf) -> None:
+    path = fetch(place_on(shelf, "/model.pth"))
+    shelf.files["/model.pth"] = CONTENT[::-1]
+    path.unlink()
+    with pytest.raises(WeightsError, match=rf"sha256 {SHA256} \(of the first download, kept in .*\.sha256\)"):
+        fetch(place_on(shelf, "/model.pth"))
+    forget(path)
     assert fetch(place_on(shelf, "/model.pth")).read_bytes() == CONTENT[::-1]
 
 

@@ -299,6 +299,19 @@ def test_a_published_file_is_imported_wherever_it_lies(downloads: list[Any], tmp
     assert len(downloads) == 1
 
 
+def test_a_first_answer_that_is_no_weights_file_is_not_trusted(shelf: Any) -> None:
+    place = "memory://shelf/mine.pth"
+    for answer, found in ((b" <html>log in</html>", "an HTML page"), (b"cposix\nsystem\n.", "posix.system")):
+        shelf.pipe("/shelf/mine.pth", answer)
+        with pytest.raises(WeightsError, match=rf"^{place}: expected .*{found}$") as caught:
+            locate_weights(place)
+        assert "weights_only" not in str(caught.value)
+        assert [file.name for file in (cache_folder() / "files").rglob("*") if file.is_file()] in (
+            [],
+            ["mine.pth.lock"],
+        )
+
+
 def test_how_a_store_is_reached_travels_with_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Store] = []
 

@@ -42,7 +42,7 @@ from uss_ray.weights.importers.key_map import (
     norm_keys,
     stft_constants,
 )
-from uss_ray.weights.known import PublishedKind
+from uss_ray.weights.known import PublishedKind, readable
 from uss_ray.weights.tensors import describe_keys
 
 Networks = dict[Role, nn.Module]
@@ -376,6 +376,9 @@ def _resunet_keys(module: ResUNet) -> KeyMap:
 # -- the file -----------------------------------------------------------------------------------------------
 
 
+_PEEKED_BYTES = 64
+
+
 class _NameOnly:
     """Stands for a class whose name a file holds as a key; has nothing to run."""
 
@@ -393,6 +396,9 @@ def _read(path: Path) -> Mapping[str, Any]:
             expected="a published weights file",
             found="a folder" if path.is_dir() else "nothing there",
         )
+    with readable(path), path.open("rb") as file:
+        if file.read(_PEEKED_BYTES).lstrip().startswith(b"<"):
+            raise WeightsError(str(path), expected="a published weights file", found="an HTML page")
     try:
         with torch.serialization.safe_globals(list(_NAMES_ALLOWED)):
             # Only the newer file format can be mapped instead of read.
@@ -402,14 +408,16 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise WeightsError(
             str(path),
             expected="tensors and plain containers only (of a file you trust, save `state_dict` alone)",
-            found=f"the program object {name[1]}" if name else str(error).partition("\n")[0],
+            # What torch says besides is to load the file unsafely.
+            found=f"the program object {name[1]}" if name else "something else",
         ) from error
     except Exception as error:  # the unpickler takes any bytes for a program, and stumbles anyhow
-        first_line = str(error).partition("\n")[0]
+        said = str(error).partition("\n")[0]
+        told = type(error).__name__ if "weights_only" in said else f"{type(error).__name__}: {said}"
         raise WeightsError(
             str(path),
             expected="a complete file written by torch.save",
-            found=f"something that cannot be read ({type(error).__name__}: {first_line})",
+            found=f"something that cannot be read ({told})",
         ) from error
     for key in ("model", "state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
