@@ -17,6 +17,11 @@ def sees(what: Any) -> Any:
     return expect(what)
 
 
+def hears(page: Any, what: str) -> None:
+    """Wait until a page says that this is heard."""
+    sees(page.locator(".uss-say")).to_have_text(f"You hear: {what}")
+
+
 def becomes(read: Callable[[], Any], wanted: Any) -> None:
     """Wait until what is read is what is wanted."""
     end = time.monotonic() + SECONDS

@@ -14,7 +14,7 @@ import pytest
 from tests.browser.blocks import is_heard
 from tests.browser.conftest import NAME, RATE, SECONDS, Output, make_output
 from tests.browser.looks import contrast
-from tests.browser.seen import becomes, forgive, sees, until
+from tests.browser.seen import becomes, forgive, hears, sees, until
 from uss_ray.results.report.player import (
     Lane,
     LaneFile,
@@ -35,10 +35,6 @@ PLAYER = "[...UssRayPlayer.players][0]"
 
 def ask(page: Any, what: str) -> Any:
     return page.evaluate(f"(async () => {{ const p = {PLAYER}; return {what}; }})()")
-
-
-def hears(page: Any, what: str) -> None:
-    sees(page.locator(".uss-say")).to_have_text(f"You hear: {what}")
 
 
 def test_a_page_opened_as_a_file_plays_in_step_and_says_why(open_page: Open, output: Output) -> None:

@@ -17,7 +17,7 @@ import soundfile
 
 from tests.browser.blocks import is_heard
 from tests.browser.looks import contrast
-from tests.browser.seen import becomes, forgive, holding, sees, until
+from tests.browser.seen import becomes, forgive, hears, holding, sees, until
 from tests.unit.service.answers import CAT, DOG, RATE, KnownAnswers, flac, stems_of
 from tests.unit.service.conftest import Running, running
 from tests.unit.service.kept_job import NAMES, keep_job, sounds_of
@@ -159,10 +159,6 @@ def test_a_recording_goes_in_and_its_sounds_are_ticked_separated_and_saved(
 
 STEP = 1 / 32767
 """Of 16 bits."""
-
-
-def hears(page: Any, what: str) -> None:
-    sees(page.locator(".uss-say")).to_have_text(f"You hear: {what}")
 
 
 def test_stems_that_cancel_are_silence_while_they_play_and_after_a_seek(separated: Any) -> None:

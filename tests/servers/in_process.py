@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.servers.fixtures import forget_clients
+
 
 @contextmanager
 def s3_in_process(*buckets: str) -> Iterator[str]:
@@ -30,3 +32,13 @@ def s3_in_process(*buckets: str) -> Iterator[str]:
         yield endpoint
     finally:
         server.stop()
+
+
+@contextmanager
+def s3_by_default(*buckets: str) -> Iterator[str]:
+    """Serve some buckets, and lead to them by the environment: what asks for no other store asks there."""
+    with s3_in_process(*buckets) as endpoint, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", endpoint)
+        forget_clients()
+        yield endpoint
+    forget_clients()

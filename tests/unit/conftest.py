@@ -8,7 +8,8 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from tests.synthetic_set import SyntheticSet, make_synthetic_set
+from tests.synthetic_set import SyntheticSet, make_held_out, make_synthetic_set
+from uss_ray.pipelines.training.request import ValidationSettings
 from uss_ray.store.store import Store
 
 
@@ -27,3 +28,20 @@ def output(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture(scope="session")
 def synthetic_set(tmp_path_factory: pytest.TempPathFactory) -> SyntheticSet:
     return make_synthetic_set(tmp_path_factory.mktemp("synthetic"))
+
+
+@pytest.fixture(scope="module")
+def described_set(tmp_path_factory: pytest.TempPathFactory) -> SyntheticSet:
+    """A few anchors that have both kinds of bottlenecks."""
+    return make_synthetic_set(tmp_path_factory.mktemp("described"), count=4, latent=True)
+
+
+@pytest.fixture(scope="module")
+def held_out(tmp_path_factory: pytest.TempPathFactory) -> ValidationSettings:
+    return make_held_out(tmp_path_factory.mktemp("held") / "set")
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what is fetched below the test's folder."""
+    monkeypatch.setenv("USS_RAY_CACHE", str(tmp_path / "cache"))

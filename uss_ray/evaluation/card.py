@@ -17,7 +17,7 @@ from uss_ray.errors import ConfigError, DataError
 from uss_ray.evaluation.averages import class_median_mean, plain_mean
 from uss_ray.evaluation.benchmarks.mini import EVENTS
 from uss_ray.evaluation.result import EvaluationResult, by_system, values_of
-from uss_ray.evaluation.rows import BASELINE_NAMES, RANDOM_CLASS, TAGS, ScoreRow
+from uss_ray.evaluation.rows import TAGS, ScoreRow, is_beside
 from uss_ray.models.protocols import known_classes
 from uss_ray.models.registry import describe_network
 from uss_ray.ontology.known import KnownNodes
@@ -222,9 +222,7 @@ def write_card(
     # Scenes have targets of several levels of loudness: what a class scores is told by pairs alone.
     pairs = [row for result, rows in runs if not _is_of_scenes(result) for row in rows]
     systems = by_system(pairs)
-    chosen = next(
-        (key for key in systems if key[0] not in BASELINE_NAMES and key[1] != RANDOM_CLASS), ("", "")
-    )
+    chosen = next((key for key in systems if not is_beside(*key)), ("", ""))
     classes = facts_of_classes(weights, data, systems.get(chosen, []), vocabulary=vocabulary)
     return template("model_card.md.j2", package="uss_ray.evaluation").render(
         weights=weights,

@@ -18,7 +18,7 @@ from uss_ray.anchors.audio import encode_flac
 from uss_ray.audio.pcm import to_int16
 from uss_ray.errors import DataError
 from uss_ray.evaluation.result import Heard, by_system
-from uss_ray.evaluation.rows import BASELINE_NAMES, RANDOM_CLASS, ScoreRow
+from uss_ray.evaluation.rows import ScoreRow, is_beside
 from uss_ray.evaluation.sounds import mix
 from uss_ray.store.store import Store
 
@@ -50,7 +50,7 @@ class HeardSound:
 def asked_rows(rows: Sequence[ScoreRow]) -> list[ScoreRow]:
     """Give the rows of the first system and query that are no baseline; none where there is no such."""
     for (system, query), own in by_system(rows).items():
-        if system not in BASELINE_NAMES and query != RANDOM_CLASS:
+        if not is_beside(system, query):
             return own
     return []
 

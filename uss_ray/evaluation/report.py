@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from uss_ray.evaluation.heard import HeardSound
 from uss_ray.evaluation.result import Condition, EvaluationResult, MeasureResult, SystemResult, by_system
-from uss_ray.evaluation.rows import BASELINE_NAMES, RANDOM_CLASS, TAGS, ScoreRow
+from uss_ray.evaluation.rows import TAGS, ScoreRow, is_beside
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.results.report.player import player_html
 from uss_ray.results.report.template import template
@@ -155,7 +155,7 @@ def _page_of(result: EvaluationResult, rows: Sequence[ScoreRow], vocabulary: Voc
     named = dict.fromkeys((result.main_score, *(name for one in result.systems for name in one.measures)))
     measures = [name for name in named if name not in _IN_ROWS_ALONE]
     chosen = next(
-        (one for one in result.systems if one.system not in BASELINE_NAMES and one.query != RANDOM_CLASS),
+        (one for one in result.systems if not is_beside(one.system, one.query)),
         result.systems[-1],
     )
     own = by_system(rows).get((chosen.system, chosen.query), [])
@@ -183,7 +183,7 @@ def _row(one: SystemResult, measures: Sequence[str], *, main: str) -> dict[str, 
     return {
         "system": one.system,
         "query": one.query,
-        "is_own": one.system not in BASELINE_NAMES and one.query != RANDOM_CLASS,
+        "is_own": not is_beside(one.system, one.query),
         "figures": [
             _shown(one.measures[name], name, is_main=name == main) if name in one.measures else ("", "")
             for name in measures

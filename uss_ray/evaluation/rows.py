@@ -34,6 +34,11 @@ BASELINE_NAMES: Final = frozenset({"mixture", "half", "ideal-ratio-mask", "wiene
 """Systems that know the answer, or do nothing."""
 
 
+def is_beside(system: str, query: str) -> bool:
+    """Whether a system and query are what others are compared with, and nobody asked for them."""
+    return system in BASELINE_NAMES or query == RANDOM_CLASS
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScoreRow:
     """What one system's estimate of one target is worth.

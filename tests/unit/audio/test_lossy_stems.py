@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.unit.audio.test_writing import read_back
 from uss_ray.audio.capacity import MP3_RATES, OPUS_RATES
 from uss_ray.audio.codec import StemWriter, open_recording
 from uss_ray.errors import ConfigError, OutputError
@@ -37,11 +38,6 @@ def write(path: Path, waveform: NDArray[np.float32], *, rate: int, block_frames:
         for start in range(0, waveform.shape[1], block_frames):
             writer.write(waveform[:, start : start + block_frames])
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def read_back(path: Path) -> NDArray[np.float32]:
-    with open_recording(path) as reader:
-        return np.concatenate(list(reader.blocks(5000)), axis=1)
 
 
 def fidelity_db(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.synthetic_set import LABELS, SyntheticSet, make_held_out, make_synthetic_set, training_of
+from tests.synthetic_set import LABELS, SyntheticSet, make_synthetic_set, training_of
 from tests.unit.pipelines.training.test_tagger import tagger_training
 from uss_ray.config import Settings, overlay, to_yaml
 from uss_ray.errors import OutputError
@@ -21,11 +21,6 @@ from uss_ray.store.store import Store
 @pytest.fixture(scope="module")
 def without_clicks(tmp_path_factory: pytest.TempPathFactory) -> SyntheticSet:
     return make_synthetic_set(tmp_path_factory.mktemp("without"), count=4, classes=len(LABELS) - 1)
-
-
-@pytest.fixture(scope="module")
-def held_out(tmp_path_factory: pytest.TempPathFactory) -> ValidationSettings:
-    return make_held_out(tmp_path_factory.mktemp("held") / "set")
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ from uss_ray.models.panns_settings import PannsConfig
 from uss_ray.models.resunet import ResUNet
 from uss_ray.models.specifications import ClassListId
 from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.weights.folder import save_weights, specify
+from uss_ray.separation.engine import SeparationEngine, build_engine
+from uss_ray.weights.folder import read_folder, save_weights, specify
 
 DOG, RAIN, PIANO = "/m/0bt9lr", "/m/06mb1", "/m/05r5c"
 
@@ -70,3 +71,8 @@ def two_means(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary) 
         ),
         class_means={vocabulary.classes.index(c): torch.rand(527) for c in (DOG, RAIN)},
     )
+
+
+@pytest.fixture(scope="module")
+def engine(two_means: Path, vocabulary: Vocabulary) -> SeparationEngine:
+    return build_engine(read_folder(two_means), vocabulary=vocabulary)

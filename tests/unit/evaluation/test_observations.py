@@ -11,17 +11,15 @@ from uss_ray.evaluation.observations import listen, of_corrections
 from uss_ray.models.specifications import ClassCalibration
 from uss_ray.ontology.vocabulary import Vocabulary
 from uss_ray.results.corrections import Correction
-from uss_ray.separation.engine import build_engine
-from uss_ray.weights.folder import read_folder
+from uss_ray.separation.engine import SeparationEngine
 
 RAIN, DOG, PIANO = "/m/06mb1", "/m/0bt9lr", "/m/05r5c"
 
 
 @pytest.mark.slow
 def test_the_classes_that_weights_know_are_heard_as_the_engine_hears_them(
-    two_sources: Path, two_means: Path, vocabulary: Vocabulary
+    two_sources: Path, engine: SeparationEngine, vocabulary: Vocabulary
 ) -> None:
-    engine = build_engine(read_folder(two_means), vocabulary=vocabulary)
     told: list[float] = []
     seen = listen(two_sources, split="eval", engine=engine, progress=lambda done, _: told.append(done))
     known = sorted(engine.known.class_indexes)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -19,16 +18,10 @@ from uss_ray.evaluation.queries import (
     node_of,
     targets_of,
 )
-from uss_ray.separation.engine import SeparationEngine, build_engine
+from uss_ray.separation.engine import SeparationEngine
 from uss_ray.separation.settings import SeparationSettings
-from uss_ray.weights.folder import read_folder
 
 DOG_SOURCE = ItemSource(role="target", path="a", label="Dog", class_id=DOG)
-
-
-@pytest.fixture(scope="module")
-def engine(two_means: Path, vocabulary) -> SeparationEngine:
-    return build_engine(read_folder(two_means), vocabulary=vocabulary)
 
 
 def asked(class_id: str | None, label: str) -> list[Item]:

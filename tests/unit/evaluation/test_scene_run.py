@@ -10,11 +10,9 @@ from tests.unit.evaluation.conftest import DOG, RAIN
 from uss_ray.evaluation.items import Item, ItemSource
 from uss_ray.evaluation.scene_run import separate_levels, true_sounds
 from uss_ray.evaluation.sounds import MixedItem, SoundShelf, mix
-from uss_ray.ontology.vocabulary import Vocabulary
-from uss_ray.separation.engine import SeparationEngine, build_engine
+from uss_ray.separation.engine import SeparationEngine
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.store.store import Store
-from uss_ray.weights.folder import read_folder
 
 
 def source(label: str, class_id: str, clip: str, position_seconds: float) -> ItemSource:
@@ -41,11 +39,6 @@ def scene(two_sources: Path) -> MixedItem:
         sources=(source("Dog", DOG, "clip0", 0.0), source("Rain", RAIN, "clip1", 2.0)),
     )
     return mix(item, SoundShelf(Store(two_sources)))
-
-
-@pytest.fixture(scope="module")
-def engine(two_means: Path, vocabulary: Vocabulary) -> SeparationEngine:
-    return build_engine(read_folder(two_means), vocabulary=vocabulary)
 
 
 def test_what_the_detector_hears_is_separated_and_counted(scene: MixedItem, engine: SeparationEngine) -> None:

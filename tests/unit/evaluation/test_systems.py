@@ -43,11 +43,6 @@ def mixed_item(*, silent: bool = False, seconds: float = 2.0) -> MixedItem:
     return MixedItem(item, target + other, {"Dog": target}, RATE)
 
 
-@pytest.fixture(scope="module")
-def engine(two_means: Path, vocabulary) -> SeparationEngine:
-    return build_engine(read_folder(two_means), vocabulary=vocabulary)
-
-
 def test_what_is_beside_every_system_is_where_it_must_be() -> None:
     item = mixed_item()
     gains = {

@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers.fixtures import forget_clients
-from tests.servers.in_process import s3_in_process
+from tests.servers.in_process import s3_by_default
 from uss_ray.errors import OutputError
 from uss_ray.service import outputs
 from uss_ray.service.outputs import BEGUN_NAME, check_free, put_results
@@ -48,11 +47,8 @@ BUCKET = "outputs-test"
 # From the start of the module: what a test does to the environment is undone after it.
 @pytest.fixture(scope="module", autouse=True)
 def s3_endpoint() -> Iterator[str]:
-    with s3_in_process(BUCKET) as endpoint, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", endpoint)
-        forget_clients()
+    with s3_by_default(BUCKET) as endpoint:
         yield endpoint
-    forget_clients()
 
 
 @pytest.fixture(params=["disk", "s3"])

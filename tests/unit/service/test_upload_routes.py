@@ -13,8 +13,7 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.servers.fixtures import forget_clients
-from tests.servers.in_process import s3_in_process
+from tests.servers.in_process import s3_by_default
 from tests.unit.service.answers import KnownAnswers, flac
 from tests.unit.service.conftest import AUTH, OTHER_TOKEN, TOKEN, Running, running
 from uss_ray.client import Client, ServiceError
@@ -123,12 +122,8 @@ def test_nobody_gives_addresses_of_a_folder(http: httpx.Client) -> None:
     assert (answer.status_code, answer.json()["item"]) == (404, "presigned upload")
 
 
-def test_the_client_brings_along_what_is_small_and_what_is_large(
-    token_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with s3_in_process("uploads") as endpoint:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-        forget_clients()
+def test_the_client_brings_along_what_is_small_and_what_is_large(token_file: Path, tmp_path: Path) -> None:
+    with s3_by_default("uploads"):
         settings = ServiceSettings(
             tokens=str(token_file), store="s3://uploads/store", decoders=1, limits=LIMITS, presign=True
         )
@@ -149,4 +144,3 @@ def test_the_client_brings_along_what_is_small_and_what_is_large(
             told = httpx.post(f"{service.url}/v1/uploads/a?bytes=5", headers=AUTH).json()
             assert "X-Amz-SignedHeaders=content-length" in told["url"]
             assert TOKEN not in json.dumps(told)
-    forget_clients()

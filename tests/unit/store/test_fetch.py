@@ -35,8 +35,7 @@ def shelf() -> Iterator[Shelf]:
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("USS_RAY_CACHE", str(tmp_path / "cache"))
+def _patience(own_cache: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "_FIRST_WAIT_SECONDS", 0.001)
     monkeypatch.setenv("USS_RAY_STORAGE_PATIENCE_SECONDS", "300")
 

@@ -16,8 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers.fixtures import forget_clients
-from tests.servers.in_process import s3_in_process
+from tests.servers.in_process import s3_by_default, s3_in_process
 from uss_ray.errors import ConfigError, DataError, OutputError, RecordingError, UssRayError, WeightsError
 from uss_ray.store import store as store_module
 from uss_ray.store.store import HALF_WRITTEN, Store, StoreOptions, sweep_half_written
@@ -28,11 +27,8 @@ BUCKET = "store-test"
 # From the start of the module: what a test does to the environment is undone after it.
 @pytest.fixture(scope="module", autouse=True)
 def s3_endpoint() -> Iterator[str]:
-    with s3_in_process(BUCKET) as endpoint, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", endpoint)
-        forget_clients()
+    with s3_by_default(BUCKET) as endpoint:
         yield endpoint
-    forget_clients()
 
 
 @pytest.fixture(params=["local", "s3", "memory"])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.synthetic_set import LABELS, RATE, SAMPLES, SyntheticSet, make_synthetic_set
+from tests.synthetic_set import LABELS, RATE, SAMPLES, SyntheticSet
 from uss_ray.cli.train import TrainSeparator
 from uss_ray.config import merged, overlay, read_layers
 from uss_ray.training.separator import SeparatorTask
@@ -42,11 +42,6 @@ TINY: dict[str, dict[str, Any]] = {
 }
 TINY["unet"] = TINY["resunet"]
 TINY["banded-resunet"] = TINY["resunet"] | {"band_widths": (1, 2), "bands_of_width": (16, 24)}
-
-
-@pytest.fixture(scope="module")
-def described_set(tmp_path_factory: pytest.TempPathFactory) -> SyntheticSet:
-    return make_synthetic_set(tmp_path_factory.mktemp("described"), count=4, latent=True)
 
 
 def request_of(path: Path) -> dict[str, Any]:

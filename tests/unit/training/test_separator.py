@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.kept_run import Kept
-from tests.synthetic_set import LABELS, RATE, SyntheticSet, make_synthetic_set, small_recipe, sound_of
+from tests.synthetic_set import LABELS, RATE, SyntheticSet, small_recipe, sound_of
 from uss_ray.errors import ConfigError, DataError
 from uss_ray.evaluation.metrics import sdr_improvement
 from uss_ray.models.panns import Panns
@@ -56,12 +56,6 @@ def test_two_that_are_asked_for_together_are_steered_to_by_the_mean_of_both(
         assert item.companion is not None
         wanted = (means[item.condition_class] + means[item.companion_class]) / 2
         np.testing.assert_allclose(bottleneck.numpy(), wanted, rtol=1e-6)
-
-
-@pytest.fixture(scope="module")
-def described_set(tmp_path_factory: pytest.TempPathFactory) -> SyntheticSet:
-    """A few anchors that have both kinds of bottlenecks."""
-    return make_synthetic_set(tmp_path_factory.mktemp("described"), count=4, latent=True)
 
 
 FRONT_END = {"sample_rate": RATE, "window_samples": 256, "hop_samples": 80, "max_hertz": 3500.0}

@@ -50,8 +50,7 @@ SIZES = FULL if IS_FULL else NARROW
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("USS_RAY_CACHE", str(tmp_path / "cache"))
+def _no_patience(own_cache: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USS_RAY_STORAGE_PATIENCE_SECONDS", "0")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from tests.synthetic_set import RATE, SyntheticSet, make_held_out, training_of
+from tests.synthetic_set import RATE, SyntheticSet, training_of
 from uss_ray.errors import ConfigError, DataError
 from uss_ray.evaluation.pairs import read_pairs, write_pairs
 from uss_ray.pipelines.training.local import train_here
@@ -16,11 +16,6 @@ from uss_ray.pipelines.training.run_folder import best_validated, is_scored, rea
 from uss_ray.pipelines.training.worker import export
 from uss_ray.store.store import Store
 from uss_ray.weights.folder import read_folder
-
-
-@pytest.fixture(scope="module")
-def held_out(tmp_path_factory: pytest.TempPathFactory) -> ValidationSettings:
-    return make_held_out(tmp_path_factory.mktemp("held") / "set")
 
 
 def validated(
