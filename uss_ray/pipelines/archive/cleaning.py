@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 
-from uss_ray.api.staging import remove_folder
+from uss_ray.api.owned import Owned, remove_folder
 from uss_ray.pipelines.archive.ledger import Ledger, is_in
-from uss_ray.records import INDEX_FOLDER
-from uss_ray.results.layout import PARTS_FOLDER
+from uss_ray.results.layout import OWN_FOLDERS, OWN_PARTS, PARTS_FOLDER
 from uss_ray.store.store import Store
 
+OWNED: Final = Owned(OWN_FOLDERS)
+"""What tells that results of an archive count: its index and the spans of long recordings. Stems are not of it: they
+stay until those of the new run replace them."""
+
 _KEY = re.compile("[0-9a-f]{16}")
-
-
-def start_over(output: Store) -> None:
-    """Let no result of an earlier run count: its index and the spans of its long recordings go.
-
-    Stems stay until those of the new run replace them.
-
-    Raises
-    ------
-    OutputError
-        If they cannot be removed.
-    """
-    for folder in (INDEX_FOLDER, PARTS_FOLDER):
-        remove_folder(output, folder)
 
 
 def forget_done_parts(output: Store, read: Callable[[], Ledger]) -> None:
@@ -55,4 +45,4 @@ def forget_done_parts(output: Store, read: Callable[[], Ledger]) -> None:
     for name in spans:
         key = np.array([int(name, 16)], dtype=np.int64)
         if is_in(key, ledger.separated)[0] or is_in(key, ledger.failed)[0]:
-            remove_folder(output, f"{PARTS_FOLDER}/{name}")
+            remove_folder(output, f"{PARTS_FOLDER}/{name}", is_own=OWN_PARTS.fullmatch)

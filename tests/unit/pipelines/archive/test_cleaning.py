@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from uss_ray.pipelines.archive.cleaning import forget_done_parts, start_over
+from uss_ray.pipelines.archive.cleaning import OWNED, forget_done_parts
 from uss_ray.pipelines.archive.ledger import Ledger
 from uss_ray.records import recording_key
 from uss_ray.store.store import Store
@@ -42,7 +42,11 @@ def test_no_spans_are_nothing_to_forget_and_nothing_to_read_the_index_for(tmp_pa
 
 def test_starting_over_leaves_stems_and_takes_what_says_that_they_count(tmp_path: Path) -> None:
     output = Store(tmp_path / "out")
-    for place in ("index/1.parquet", ".parts/0/part.json", "a.wav/level-1/dog.flac"):
+    key = f"{KEYS[0]:016x}"
+    kept = ["a.wav/level-1/dog.flac", "index/bell.wav", "index/birds.parquet"]
+    ours = (f"index/{key}.parquet", f"index/failed-{key}.parquet", f".parts/{key}/000000/part.json")
+    for place in (*ours, *kept):
         (output / place).put(b"x")
-    start_over(output)
-    assert left(output) == ["a.wav/level-1/dog.flac"]
+    OWNED.remove(output)
+    assert left(output) == kept
+    assert not (tmp_path / "out/.parts").exists()

@@ -131,12 +131,12 @@ def test_a_plan_counts_what_is_done_only_where_the_run_would(make_recording, req
     assert not job().goes_on
     first = job()
     identity = RunIdentity.of(first.source, run=first.facts(), threads=1)
-    open_run(identity, output=first.output, results_folder=first.results_folder)
+    open_run(identity, output=first.output, owned=first.owned)
     assert job().goes_on
     assert not job(overwrite=True).goes_on
     with pytest.raises(OccupiedError, match="query"):
         assert job(query=Query(levels=(3,))).goes_on
-    open_run(identity, output=first.output, results_folder=first.results_folder, start_over=lambda: None)
+    open_run(identity, output=first.output, owned=first.owned, overwrite=True)
     assert job(overwrite=True).goes_on  # it has begun to, and was stopped
 
 
