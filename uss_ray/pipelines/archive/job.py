@@ -338,7 +338,7 @@ class ArchiveJob(Job[RunSummary]):
         def settle() -> dict[str, int]:
             settle_duplicates(output)
             rows = settle_failures(output)
-            forget_done_parts(output, lambda: read_ledger(output))
+            forget_done_parts(output)
             return tally_of(rows, keys=failed).most_common()
 
         # What the listing has told comes first: a stop may leave no time for more.

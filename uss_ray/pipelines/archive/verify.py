@@ -28,7 +28,7 @@ from uss_ray.api.staging import STAGING_NAME, commit, left_staging, name_below, 
 from uss_ray.audio.codec import open_recording
 from uss_ray.errors import ConfigError, DataError, OutputError
 from uss_ray.pipelines.archive.cleaning import forget_done_parts
-from uss_ray.pipelines.archive.ledger import is_in, read_ledger, settle_duplicates, settle_failures
+from uss_ray.pipelines.archive.ledger import is_in, settle_duplicates, settle_failures
 from uss_ray.pipelines.runtime.identity import read_identity
 from uss_ray.records import INDEX_FOLDER, recording_key
 from uss_ray.results.index.table import (
@@ -610,7 +610,7 @@ def _repair(output: Store, findings: Iterable[Finding], *, lost: Sequence[Kind])
         repaired += 1
     remove_empty_folders(output, (name for name in gone if not name.startswith(f"{INDEX_FOLDER}/")))
     if "unjoined" in of:
-        forget_done_parts(output, lambda: read_ledger(output))
+        forget_done_parts(output)
     open_ones = {finding.place for finding in of.get("open upload", ())}
     for key, upload in list(_uploads(output)):
         if key in open_ones:

@@ -252,7 +252,7 @@ def test_only_whole_spans_are_done_and_those_of_done_recordings_go(output, put):
     assert done_parts(output, folder=f".parts/{key:016x}", content_tag="now") == {0}
     assert done_parts(output, folder=".parts/none", content_tag="now") == set()
     put(f"{key:016x}", [separated("long.wav")])
-    forget_done_parts(output, lambda: read_ledger(output))
+    forget_done_parts(output)
     assert done_parts(output, folder=f".parts/{key:016x}", content_tag="now") == set()
     assert done_parts(output, folder=f".parts/{other:016x}", content_tag="now") == {4}
     OWNED.remove(output)
