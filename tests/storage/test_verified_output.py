@@ -104,10 +104,10 @@ def test_what_is_wrong_is_found_and_repaired(s3_server: CephServer, output: Stor
     (output / "gone.wav/query/dog.flac").put(b"stray")
     # What somebody has copied there from a disk on which a run was killed.
     for name in (
-        ".uss-ray-x/a.wav/half.flac",
-        ".uss-ray-x/.lock",
+        ".uss-ray-0a_bc1de/a.wav/half.flac",
+        ".uss-ray-0a_bc1de/.lock",
         ".0123456789abcdef.part",
-        "index/.0a.part",
+        "index/.00000000000000aa.part",
     ):
         (output / name).put(b"1")
     (output / ".parts/00000000000000aa/000000/00000.f32").put(b"half a span")
@@ -116,8 +116,8 @@ def test_what_is_wrong_is_found_and_repaired(s3_server: CephServer, output: Stor
         ("stray", "gone.wav/query/dog.flac"),
         ("temporary", ".0123456789abcdef.part"),
         ("temporary", ".parts/00000000000000aa/000000/00000.f32"),
-        ("temporary", ".uss-ray-x"),
-        ("temporary", "index/.0a.part"),
+        ("temporary", ".uss-ray-0a_bc1de"),
+        ("temporary", "index/.00000000000000aa.part"),
     ]
     assert told(verify_output(output, repair=True)) == []
     assert keys(s3_server, output) == {"notes.txt", "tapes/b.wav/level-1/dog.wav", "index/t.parquet"}
@@ -128,12 +128,16 @@ def test_what_is_wrong_is_found_and_repaired(s3_server: CephServer, output: Stor
 def test_open_uploads_are_listed_and_ended_and_those_of_other_outputs_are_not(
     s3_server: CephServer, output: Store
 ) -> None:
-    ours = ["a.wav/level-1/dog.flac", "a.wav/level-1/cat é.flac", ".parts/00000000000000aa/000000/00000.f32"]
+    ours = ["a.wav/level-1/dog.flac", "a.wav/level-1/cat-é.flac", ".parts/00000000000000aa/000000/00000.f32"]
     for name in ours:
         begin_upload(s3_server, output / name)
     begin_upload(s3_server, output / "a.wav/level-1/dog.flac", parts=2)
     (output / "v2/run.json").put(b"{}")
-    others = [output / "v2/a.wav/level-1/dog.flac", output.parent / "out-2/a.wav/level-1/dog.flac"]
+    others = [
+        output / "v2/a.wav/level-1/dog.flac",
+        output.parent / "out-2/a.wav/level-1/dog.flac",
+        output / "tapes/events/bell.wav",  # a recording that comes
+    ]
     for place in others:
         begin_upload(s3_server, place)
     expected = sorted(("open upload", name) for name in [*ours, ours[0]])

@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from uss_ray.api.staging import commit, remove_folder, staging_folder
+from uss_ray.api.owned import remove_folder
+from uss_ray.api.staging import commit, staging_folder
 from uss_ray.audio.capacity import stem_encoding
 from uss_ray.audio.spec import AudioSpec, StemSubtype
 from uss_ray.errors import OutputError, RecordingError, reason_of
@@ -32,9 +33,12 @@ from uss_ray.results.index.table import (
 )
 from uss_ray.results.labels import LabelledRecording, label_files
 from uss_ray.results.layout import (
+    OWN_PART_FILE,
+    OWN_PARTS,
     PARTS_FOLDER,
     index_path,
     is_own_file,
+    is_own_name,
     part_folder,
     recording_folder,
 )
@@ -127,7 +131,7 @@ class Publisher:
         with staging_folder(self._output, within=self._scratch) as staging:
             (staging / name).mkdir(parents=True)
             write_part(blocks, self._wanted, folder=staging / name, recording=facts_of(recording, spec=spec))
-            commit(staging, output=self._output, name=name, last=PART_NAME)
+            commit(staging, output=self._output, name=name, last=PART_NAME, is_own=OWN_PART_FILE.fullmatch)
 
     def join(self, recording: Recording, *, parts: int) -> RecordingRows:
         """Make the results of a long recording from its spans, commit all of them, and remove the spans.
@@ -229,7 +233,7 @@ class Publisher:
         OutputError
             If they cannot be removed.
         """
-        remove_folder(self._output, parts_folder(recording))
+        remove_folder(self._output, parts_folder(recording), is_own=OWN_PARTS.fullmatch)
 
     def _encoded(self, spec: AudioSpec, *, item: str) -> tuple[StemRun, StemSubtype]:
         """Give what is written in a format that holds the recording, and the coding."""
@@ -308,7 +312,7 @@ def refuse_existing(output: Store, *, recording: Recording) -> None:
 def holds_own(folder: Store) -> bool:
     """Tell whether anything below a folder is of its own recording, and not of one further below."""
     return folder.exists() and any(
-        file != folder and is_own_file(file.relative_to(folder)) for file in folder.list()
+        file != folder and is_own_name(file.relative_to(folder)) for file in folder.list()
     )
 
 

@@ -23,7 +23,7 @@ from uss_ray.arrow import parquet_of
 from uss_ray.errors import OutputError, RecordingError
 from uss_ray.records import Recording
 from uss_ray.results.index.table import NoIndexError, index_parts
-from uss_ray.results.layout import index_path, recording_folder
+from uss_ray.results.layout import OUTPUT_FOLDERS, index_path, recording_folder
 from uss_ray.sources.listing import TellUnlisted, list_recordings
 from uss_ray.store.store import Store
 
@@ -196,6 +196,6 @@ def _inputs_at(
     place = Store(location, request.storage)
     if place.is_remote or not place.local_path().is_dir():
         return [input_of(location, storage=request.storage, strict=request.strict)]
-    check_apart(place, request.output_store)
+    check_apart(place, request.output_store, folders=OUTPUT_FOLDERS)
     found = list_recordings(place, unlisted=unlisted, with_manifests=False)
     return [StoredInput(recording, request.storage, request.strict) for recording in found]

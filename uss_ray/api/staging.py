@@ -10,24 +10,24 @@ from __future__ import annotations
 import fcntl
 import os
 import posixpath
+import re
 import shutil
 import tempfile
 import time
 import unicodedata
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from uss_ray.api.owned import IsOwn, remove_empty_folders
 from uss_ray.errors import OutputError
-from uss_ray.parallel import map_stream
 from uss_ray.store.store import Store
 
-STAGING_PREFIX = ".uss-ray-"
+STAGING_NAME = re.compile(r"\.uss-ray-[a-z0-9_]{8}")
+_STAGING_PREFIX = ".uss-ray-"
 _LOCK_NAME = ".lock"
 _BIRTH_SECONDS = 3600.0
 _REMOVALS = 20
-_REMOVALS_AT_ONCE = 16
 _BETWEEN_REMOVALS_SECONDS = 0.05
 
 
@@ -54,13 +54,22 @@ def check_output(output: Store) -> None:
         raise OutputError(str(output), expected="a folder that can be written", found="no permission")
 
 
-def check_apart(source: Store, output: Store) -> None:
+def check_apart(source: Store, output: Store, *, folders: Collection[str]) -> None:
     """Refuse an output whose results would be taken for recordings: one in the very place whose files are the input.
+
+    Parameters
+    ----------
+    source : Store
+        Where the input is.
+    output : Store
+        Output root.
+    folders : collection of str
+        Names of folders below it that the job writes to.
 
     Raises
     ------
     OutputError
-        If the output is the input, lies below it, or holds it and a recording's results would lie in it.
+        If the output is the input, lies below it, or holds it where results would lie in it, or it among results.
     """
     above, below = _resolved(source), _resolved(output)
     if below == above or below.startswith(above.rstrip("/") + "/"):
@@ -71,12 +80,27 @@ def check_apart(source: Store, output: Store) -> None:
         )
     if above.startswith(below.rstrip("/") + "/"):
         inner = above[len(below.rstrip("/")) + 1 :]
+        if inner.partition("/")[0] in folders:
+            raise OutputError(
+                str(output),
+                expected="an output in which the input lies apart from its own folders",
+                found=f"one that holds the input as {inner}, and its own files in {inner.partition('/')[0]}",
+            )
         if (source / inner).exists():
             raise OutputError(
                 str(output),
                 expected="an output in which no recording's results lie in the input",
                 found=f"one that holds the input as {inner}, which has {inner} in it itself",
             )
+
+
+def name_below(place: Store, output: Store) -> str | None:
+    """Name a place relative to an output root, however both are written; None if it lies elsewhere, "." if it is it."""
+    inner, root = _resolved(place), _resolved(output)
+    if inner == root:
+        return "."
+    root = f"{root.rstrip('/')}/"
+    return inner.removeprefix(root) if inner.startswith(root) else None
 
 
 def _resolved(place: Store) -> str:
@@ -86,8 +110,8 @@ def _resolved(place: Store) -> str:
     return f"{scheme.casefold().replace('s3a', 's3')}://{posixpath.normpath(path.strip('/'))}"
 
 
-def _everything(name: str) -> bool:  # noqa: ARG001
-    return True
+def _nothing(name: str) -> bool:  # noqa: ARG001
+    return False
 
 
 @contextmanager
@@ -152,7 +176,8 @@ def sweep_staging(output: Store) -> None:
 
 def left_staging(output: Store) -> list[Path]:
     """Find the staging folders that no live process holds; those that cannot be told are left out."""
-    return [folder for folder in _place_of(output).glob(f"{STAGING_PREFIX}*/") if not _is_held(folder)]
+    found = _place_of(output).glob(f"{_STAGING_PREFIX}*/")
+    return [folder for folder in found if STAGING_NAME.fullmatch(folder.name) and not _is_held(folder)]
 
 
 def _is_held(folder: Path) -> bool:
@@ -189,7 +214,7 @@ def _place_of(output: Store) -> Path:
 def _make_locked(place: Path) -> tuple[Path, int]:
     """Make a folder, and hold a lock in it; the kernel lets go of it when the process ends, however it ends."""
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=place))
+        folder = Path(tempfile.mkdtemp(prefix=_STAGING_PREFIX, dir=place))
         lock = os.open(folder / _LOCK_NAME, os.O_RDWR | os.O_CREAT)
         with suppress(OSError):  # a file system without locks
             fcntl.flock(lock, fcntl.LOCK_SH)
@@ -205,11 +230,11 @@ def commit(
     name: str,
     keep: Collection[str] = (),
     last: str | None = None,
-    is_own: Callable[[str], bool] = _everything,
+    is_own: IsOwn = _nothing,
 ) -> None:
     """Bring a folder or file of the staging folder to its place below the output root.
 
-    What stood under the name before is gone afterwards, as far as it is its own. A new local folder comes in one
+    What stood under the name before is gone afterwards, as far as it is one's own. A new local folder comes in one
     rename; where there is one already, and in an object store, each file is there whole or not at all, and none of the
     old goes before the new is there: who commits the same again may be killed at any time.
 
@@ -226,8 +251,8 @@ def commit(
     last : str or None, default=None
         Name in the folder of the file that tells that the folder is complete: it comes last.
     is_own : callable, optional
-        Tells by its name in the folder whether a file is a part of it; others stay, such as those of a folder within.
-        By default all are.
+        Tells by its name in the folder whether a file that was there is one of an earlier commit; others stay, such
+        as those of a folder within, and those of the user. By default all do.
 
     Raises
     ------
@@ -245,7 +270,7 @@ def commit(
         final.parent.mkdir(parents=True, exist_ok=True)
         if final.is_dir() and source.is_dir():
             _refuse_one_of_another_name(final, root=output.local_path())
-            _replace_files(source, final, last=last, is_own=is_own)
+            _replace_files(source, final, root=output.local_path(), last=last, is_own=is_own)
         else:
             source.replace(final)
     except OSError as error:
@@ -275,55 +300,9 @@ def _is_same(one: Path, other: Path) -> bool:
         return False
 
 
-def remove_folder(output: Store, name: str, *, with_hidden: bool = False) -> None:
-    """Remove a folder below the output root with all that is in it; one that is not there is no fault.
-
-    Names with a dot in front stay in an object store, unless they are to go as well.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be removed.
-    """
-    if not output.is_remote:
-        folder = output.local_path() / name
-        try:
-            while folder.exists():
-                with suppress(FileNotFoundError):  # somebody else removes it, too
-                    shutil.rmtree(folder)
-        except OSError as error:
-            raise OutputError(
-                str(folder), expected="a folder that can be removed", found=error.strerror or str(error)
-            ) from error
-        return
-    folder_there = output / name
-    if folder_there.exists():
-        files = list(folder_there.files(with_hidden=with_hidden))
-        deque(map_stream(lambda file: file.place.remove(), files, threads=_REMOVALS_AT_ONCE), maxlen=0)
-
-
-def remove_empty_folders(output: Store, names: Iterable[str]) -> None:
-    """Remove the local folders below the output root in which files that are gone were the last.
-
-    Parameters
-    ----------
-    output : Store
-        Output root; an object store has no folders.
-    names : iterable of str
-        Of the files, relative to the root.
-    """
-    if not output.is_remote:
-        root = output.local_path()
-        _remove_empty(
-            {folder for name in names for folder in (root / name).parents if root in folder.parents}
-        )
-
-
-def _replace_files(source: Path, final: Path, *, last: str | None, is_own: Callable[[str], bool]) -> None:
-    tops = [top for top in final.iterdir() if is_own(top.name)]
-    earlier = {path for top in tops for path in (top, *top.rglob("*"))}
-    folders = {path for path in earlier if path.is_dir()}
-    stale = earlier - folders
+def _replace_files(source: Path, final: Path, *, root: Path, last: str | None, is_own: IsOwn) -> None:
+    stale = {path for path in final.rglob("*") if not path.is_dir() and is_own(_name(path, final))}
+    emptied = [_name(path, root) for path in stale]
     for file in _files(source, last=last):
         target = final / file.relative_to(source)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -331,13 +310,11 @@ def _replace_files(source: Path, final: Path, *, last: str | None, is_own: Calla
         stale.discard(target)
     for path in stale:
         path.unlink(missing_ok=True)
-    _remove_empty(folders)
+    remove_empty_folders(Store(root), emptied)
 
 
-def _remove_empty(folders: Iterable[Path]) -> None:
-    for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
-        with suppress(OSError):  # holds something
-            folder.rmdir()
+def _name(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()
 
 
 def _upload(
@@ -346,7 +323,7 @@ def _upload(
     destination: Store,
     keep: Collection[Store],
     last: str | None,
-    is_own: Callable[[str], bool],
+    is_own: IsOwn,
 ) -> None:
     if source.is_file():
         destination.put(source)

@@ -67,6 +67,25 @@ _OWN_NAME = re.compile(
     rf"(?i)level-\d+|{QUERY_FOLDER}|{EVENTS_FOLDER}|report\.(html|mp3)|"
     + "|".join(map(re.escape, LABEL_NAMES.values()))
 )
+_OWN_FILE = re.compile(
+    rf"(level-\d+|{QUERY_FOLDER}|{EVENTS_FOLDER})/[\w%~-]+(__[^/]+)?(/\d{{6,}}\.\d{{3}})?\.(flac|wav|ogg|opus|mp3)|"
+    rf"{re.escape(REPORT_NAME)}|{re.escape(REPORT_SOUND_NAME)}|"
+    + "|".join(map(re.escape, LABEL_NAMES.values()))
+)
+_OWN_DEPTH = 3
+OWN_PART_FILE: Final = re.compile(r"part\.json|segments\.npz|\d{5,}\.f32")
+"""The form of the names in a part of a long recording."""
+OWN_PARTS: Final = re.compile(rf"\d{{6,}}/({OWN_PART_FILE.pattern})")
+"""The form of the names in the folder of all parts of one."""
+OWN_FOLDERS: Final[dict[str, re.Pattern[str]]] = {
+    INDEX_FOLDER: re.compile(r"((failed-)?[0-9a-f]{16}|failed-settled)\.parquet"),
+    PARTS_FOLDER: re.compile(rf"[0-9a-f]{{16}}/{OWN_PARTS.pattern}"),
+}
+"""Folders of a run's own below the output root, and the form of the names in each; files of other names are others'."""
+OUTPUT_FOLDERS: Final = (*OWN_FOLDERS, ARCHIVE_DATA_FOLDER, _LONG_FOLDER)
+"""Folders below the output root that are not of the id of a recording."""
+OWN_PAGE_DATA: Final = re.compile(r"(recordings|sound-[\w%~-]*)\.js")
+"""The form of the names in `ARCHIVE_DATA_FOLDER`."""
 _ROOT_NAME = re.compile(
     rf"(?i){INDEX_FOLDER}|{ARCHIVE_PAGE_NAME}|{ARCHIVE_DATA_FOLDER}|{_LONG_FOLDER}|run\.json|summary(-\d+-of-\d+)?\.json|failed\.jsonl"
 )
@@ -161,9 +180,60 @@ def _encoded_parts(recording: str, *, taken_suffixes: Collection[str]) -> list[s
     return parts
 
 
-def is_own_file(name: str) -> bool:
-    """Tell whether a file is of the recording in whose folder it lies; `name` is relative to the folder."""
+def is_own_name(name: str) -> bool:
+    """Tell whether a file lies where those of a recording do; `name` is relative to its folder."""
     return _OWN_NAME.fullmatch(name.partition("/")[0]) is not None
+
+
+def is_own_file(name: str) -> bool:
+    """Tell whether a file is called as one that is written of a recording; `name` is relative to its folder.
+
+    Only such a file may be taken away: whoever keeps notes, or a project of an editor, beside stems has them still.
+
+    Examples
+    --------
+    >>> is_own_file("level-2/dog__m_0bt9lr.flac"), is_own_file("level-2/my mix.flac"), is_own_file("level-2/dog.txt")
+    (True, False, False)
+    """
+    return _OWN_FILE.fullmatch(name) is not None
+
+
+def folder_of_own(name: str) -> str | None:
+    """Name the folder of the recording of which a file may have been written, by the names alone.
+
+    Parameters
+    ----------
+    name : str
+        Of the file, relative to the output root.
+
+    Returns
+    -------
+    str or None
+        None if no recording has a file so called. Whether a recording has that folder, `is_recording_folder` tells.
+
+    Examples
+    --------
+    >>> folder_of_own("tapes/a.wav/events/bark.flac"), folder_of_own("tapes/events/bell tower.wav")
+    ('tapes/a.wav', None)
+    """
+    parts = name.split("/")
+    for depth in range(1, min(_OWN_DEPTH, len(parts) - 1) + 1):
+        if is_own_file("/".join(parts[-depth:])):
+            return "/".join(parts[:-depth])
+    return None
+
+
+def is_recording_folder(folder: str) -> bool:
+    """Tell whether a folder below the output root is called as `recording_folder` calls those of recordings.
+
+    Examples
+    --------
+    >>> is_recording_folder("tapes/a.wav"), is_recording_folder("s1.stems"), is_recording_folder("tapes")
+    (True, True, False)
+    """
+    parts = folder.split("/")
+    is_hidden = any(part.startswith(".") for part in parts)
+    return not is_hidden and PurePosixPath(parts[-1]).suffix.casefold() in _FOLDER_SUFFIXES
 
 
 def stem_slug(label: str, *, node_id: str | None = None) -> str:

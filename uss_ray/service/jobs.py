@@ -32,7 +32,7 @@ from dataclasses import asdict, dataclass, fields
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
-from uss_ray.api.staging import remove_folder
+from uss_ray.api.owned import anything, remove_folder
 from uss_ray.config import Settings, canonical_json
 from uss_ray.errors import OutputError, UssRayError
 from uss_ray.parsing import read_json
@@ -459,7 +459,7 @@ class JobTable:
 
     def forget_results(self, row: JobRow) -> None:
         """Remove the results that lie with the service."""
-        remove_folder(self.store, f"{RESULTS}/{row.request.tenant}/{row.request.job_id}", with_hidden=True)
+        remove_folder(self.store, f"{RESULTS}/{row.request.tenant}/{row.request.job_id}", is_own=anything)
 
     def forget(self, row: JobRow) -> None:
         """Remove a job, and what of it lies with the service; one that was added since with the same id stays."""

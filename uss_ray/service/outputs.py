@@ -17,11 +17,12 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from uss_ray.api.staging import commit, remove_folder, staging_folder, sweep_staging
+from uss_ray.api.owned import remove_folder
+from uss_ray.api.staging import commit, staging_folder, sweep_staging
 from uss_ray.errors import OutputError, UssRayError
 from uss_ray.parsing import read_json
 from uss_ray.records import INDEX_FOLDER
-from uss_ray.results.layout import CALL_INDEX_NAME, RUN_NAME, is_own_file
+from uss_ray.results.layout import CALL_INDEX_NAME, RUN_NAME, is_own_file, is_own_name
 from uss_ray.service.problems import Refusal
 from uss_ray.store.lease import HeldError, hold_lease, holders_of
 from uss_ray.store.store import Store
@@ -127,7 +128,7 @@ def _remove_left(output: Store) -> None:
         tops = []
     for top in tops if isinstance(tops, list) else ():
         # Others may write to the place, too: it must not lead elsewhere.
-        if isinstance(top, str) and "/" not in top and is_own_file(top):
+        if isinstance(top, str) and "/" not in top and is_own_name(top):
             _remove(output, top)
     begun.remove()
 
@@ -135,8 +136,8 @@ def _remove_left(output: Store) -> None:
 def _remove(output: Store, top: str) -> None:
     place = output / top
     if output.is_remote or not place.local_path().is_file():
-        remove_folder(output, top)
-    else:
+        remove_folder(output, top, is_own=lambda name: is_own_file(f"{top}/{name}"))
+    if is_own_file(top):
         place.remove()
 
 

@@ -24,6 +24,8 @@ def is_recording(found: FoundFile) -> bool:
     bool
         True for any name that ends as recordings do: if it is none, its row says so. Others are looked into, but for
         empty ones and, in an object store, for those that end as texts and pictures do: each look is a request there.
+        One that is there and cannot be looked into counts, unless it ends so: a fault of the store or a permission says
+        nothing of what it holds, and whoever opens it tells.
     """
     name = str(found.place)
     if has_recording_suffix(name):
@@ -39,7 +41,7 @@ def is_recording(found: FoundFile) -> bool:
         with found.place.open() as file:
             return looks_like_sound(file.read(HEAD_BYTES))
     except (OSError, UssRayError):
-        return False
+        return not (has_other_suffix(name) or found.place.is_gone())
 
 
 def _is_plain(name: str) -> bool:

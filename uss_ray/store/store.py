@@ -42,7 +42,7 @@ _MOST_PARTS = 10_000
 _TRIES = 20
 _FROM_ENVIRONMENT = StoreOptions()
 
-HALF_WRITTEN = re.compile(r"\.[0-9a-f]+\.part")
+HALF_WRITTEN = re.compile(r"\.([0-9a-f]{16}|[0-9a-f]{32})\.part")  # 32 in outputs of before
 """What files are called in all of the program while they are written beside their place."""
 
 

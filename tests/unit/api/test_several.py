@@ -87,7 +87,7 @@ def test_a_bad_recording_is_a_row_and_is_tried_again(
 def test_what_a_killed_process_left_goes_with_the_next_one(
     make_recording: Callable[..., Path], request_of: SeparationRequest, tmp_path: Path
 ) -> None:
-    left = tmp_path / "out" / ".uss-ray-killed"
+    left = tmp_path / "out" / ".uss-ray-killed__"
     left.mkdir(parents=True)
     (left / ".lock").touch()
     inputs = recordings_at([str(make_recording("a.wav", seconds=0.5))], request=request_of)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,8 +13,6 @@ from uss_ray.api.staging import (
     check_apart,
     check_output,
     commit,
-    remove_empty_folders,
-    remove_folder,
     staging_folder,
     sweep_staging,
 )
@@ -48,8 +45,9 @@ def test_what_stood_there_before_is_gone(output):
     for files in ({"old.flac": "1", "both.flac": "1"}, {"both.flac": "2"}):
         with staging_folder(output) as staging:
             stage(staging, "a.wav", files)
-            commit(staging, output=output, name="a.wav")
-    assert content_of(output, "a.wav") == {"both.flac": "2"}
+            commit(staging, output=output, name="a.wav", is_own=lambda name: name != "notes.txt")
+        (output / "a.wav/notes.txt").put(b"mine")
+    assert content_of(output, "a.wav") == {"both.flac": "2", "notes.txt": "mine"}
 
 
 def test_what_is_not_its_own_stays(output):
@@ -57,12 +55,15 @@ def test_what_is_not_its_own_stays(output):
         with staging_folder(output) as staging:
             stage(staging, "s1/mic1", {"level-1/dog.flac": "woof"})
             commit(staging, output=output, name="s1/mic1", is_own=is_own_file)
-        (output / "s1/notes.txt").put(b"mine")
+        for name in ("notes.txt", "level-1/notes.txt", "level-1/my mix.flac"):
+            (output / "s1" / name).put(b"mine")
         with staging_folder(output) as staging:
             stage(staging, "s1", staged)
             commit(staging, output=output, name="s1", is_own=is_own_file)
     assert content_of(output, "s1") == {
         "level-1/both.flac": "2",
+        "level-1/my mix.flac": "mine",
+        "level-1/notes.txt": "mine",
         "mic1/level-1/dog.flac": "woof",
         "notes.txt": "mine",
     }
@@ -71,7 +72,7 @@ def test_what_is_not_its_own_stays(output):
 def test_of_what_is_replaced_no_empty_folder_is_left(tmp_path):
     output = Store(tmp_path / "out")
     for files in (
-        {"level-1/dog.flac": "1", "level-2/dog/0.flac": "1", "level-3/dog.flac": "1"},
+        {"level-1/dog.flac": "1", "level-2/dog/000000.000.flac": "1", "level-3/dog.flac": "1"},
         {"level-1/dog.flac": "2"},
     ):
         with staging_folder(output) as staging:
@@ -160,36 +161,15 @@ def test_what_a_killed_process_left_is_swept_away_and_the_work_of_a_live_one_is_
     )
     left = Path(told.stdout.strip())
     assert left.is_dir()
+    mine = left.with_name(".uss-ray-notes")
+    mine.mkdir()
+    os.utime(mine, (0, 0))
     with staging_folder(output) as live:
         sweep_staging(output)
-        assert not left.exists()
+        assert (left.exists(), mine.exists()) == (False, True)
         stage(live, "a.wav", {"dog.flac": "woof"})
         commit(live, output=output, name="a.wav")
     assert content_of(output, "a.wav") == {"dog.flac": "woof"}
-
-
-@pytest.mark.parametrize("takes_all", [True, False])
-def test_a_folder_that_two_remove_is_removed(tmp_path, monkeypatch, takes_all):
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    remove = shutil.rmtree
-
-    def removed_before(folder):
-        monkeypatch.setattr(shutil, "rmtree", remove)
-        remove(folder if takes_all else folder / "b")
-        raise FileNotFoundError(folder)
-
-    monkeypatch.setattr(shutil, "rmtree", removed_before)
-    remove_folder(Store(tmp_path), "a")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_folders_of_files_that_are_gone_go_unless_they_hold_something(tmp_path):
-    for name in ("out/a/b/c", "out/kept/d"):
-        (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "out/kept/mine.txt").write_text("mine")
-    remove_empty_folders(Store(tmp_path / "out"), ["a/b/c/1.flac", "kept/d/2.flac", "gone/3.flac", "4.flac"])
-    assert [path.name for path in (tmp_path / "out").rglob("*")] == ["kept", "mine.txt"]
-    remove_empty_folders(Store(tmp_path / "empty"), ["1.flac"])
 
 
 def test_an_output_is_checked_without_leaving_anything(output, tmp_path):
@@ -235,19 +215,23 @@ def test_an_output_in_the_input_is_refused(
     (tmp_path / "linked").symlink_to("in")
     if is_refused:
         with pytest.raises(OutputError, match="outside of the input"):
-            check_apart(Store(source), Store(output))
+            check_apart(Store(source), Store(output), folders=["index"])
     else:
-        check_apart(Store(source), Store(output))
+        check_apart(Store(source), Store(output), folders=["index"])
 
 
 @pytest.mark.parametrize("scheme", ["", "memory://"])
 def test_an_output_may_hold_its_input_unless_results_would_lie_in_it(tmp_path: Path, scheme: str) -> None:
     root = Store(f"{scheme}{tmp_path}")
     (root / "calls/in/a.wav").put(b"sound")
-    check_apart(root / "calls/in", root)
+    check_apart(root / "calls/in", root, folders=["index"])
     (root / "calls/in/calls/in/b.wav").put(b"sound")
+    (root / "index/c.wav").put(b"sound")
+    for source in (root / "index", root / "index/c.wav"):
+        with pytest.raises(OutputError, match="and its own files in index"):
+            check_apart(source, root, folders=["index"])
     with pytest.raises(OutputError, match="one that holds the input as calls/in"):
-        check_apart(root / "calls/in", root)
+        check_apart(root / "calls/in", root, folders=["index"])
 
 
 @pytest.mark.parametrize(("there", "asked"), [("A.wav", "a.wav"), ("e\u0301.wav", "\u00e9.wav")])

@@ -7,14 +7,17 @@ from typing import get_args
 import pytest
 
 from uss_ray.results.layout import (
+    folder_of_own,
     free_slug,
     index_path,
     is_own_file,
+    is_recording_folder,
     label_path,
     part_folder,
     recording_folder,
     recordings_in,
     report_path,
+    report_sound_path,
     span_stem_path,
     stem_path,
     stem_slug,
@@ -43,6 +46,52 @@ def test_labels_are_files_of_their_recording_and_no_part_of_an_id_has_their_name
     assert len(set(paths)) == 6
     assert all(is_own_file(path.removeprefix("a.wav/")) for path in paths)
     assert recording_folder("a/labels.csv").startswith("a/%6Cabels.csv")
+
+
+@pytest.mark.parametrize(
+    ("label", "node_id"),
+    [
+        ("Dog", "/m/0bt9lr"),
+        ("con", None),
+        ("???", None),
+        ("собака лает", "/t/dd00"),
+        ("\N{MUSICAL SYMBOL G CLEF}\u4e00 " * 40, "wordnet:dog.n.01"),
+        ("a " * 80, "Bird (song) *"),
+    ],
+)
+@pytest.mark.parametrize("level", [None, 0, 12])
+def test_all_that_is_written_of_a_recording_is_called_as_its_own(
+    label: str, node_id: str | None, level: int | None
+) -> None:
+    slug = free_slug(stem_slug(label, node_id=node_id), taken=[stem_slug(label, node_id=node_id).casefold()])
+    for recording in ("tapes/a.WAV", "s1/mic1", "ü" * 700 + ".flac"):
+        whole = stem_path(recording, level=level, slug=slug, extension="flac")
+        span = span_stem_path(recording, 1e6, level=level, slug=slug, extension="opus")
+        for path in (whole, span, report_path(recording), report_sound_path(recording)):
+            assert folder_of_own(path) == recording_folder(recording)
+        assert is_recording_folder(recording_folder(recording))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "events/bell.wav",
+        "a.wav",
+        "report.html",
+        "a.wav/Level-1/dog.flac",
+        "a.wav/level-1/my mix.flac",
+        "a.wav/level-1/dog/cut.flac",
+        "a.wav/level-1/dog.txt",
+        "a.wav/level-1/x/dog/000000.000.flac",
+    ],
+)
+def test_what_is_called_otherwise_is_of_no_recording(name: str) -> None:
+    assert folder_of_own(name) is None
+
+
+@pytest.mark.parametrize("folder", ["events", ".a.wav", "x.wav/music", ".trash/a.wav"])
+def test_folders_of_no_recording(folder: str) -> None:
+    assert not is_recording_folder(folder)
 
 
 def test_equal_names_in_one_folder_are_numbered_whatever_their_case() -> None:

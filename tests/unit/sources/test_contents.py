@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -69,6 +70,29 @@ def test_what_cannot_be_read_is_passed_over_without_a_wait(archive: Path) -> Non
     (archive / "gone").symlink_to("nowhere")
     found, _ = names(str(archive))
     assert len(found) == 5
+
+
+@pytest.mark.parametrize("fault", [PermissionError(13, "no permission"), TimeoutError("no answer")])
+def test_what_cannot_be_looked_into_is_not_taken_for_no_recording(
+    archive: Path, monkeypatch: pytest.MonkeyPatch, fault: OSError
+) -> None:
+    there = Store.open
+
+    def refuse(place: Store, *asked: Any, **named: Any) -> Any:
+        if place.name in ("README", "notes.txt", "b.xyz"):
+            if place.name == "b.xyz":  # gone since it was listed
+                place.remove()
+            raise RecordingError(str(place), expected="a readable file", found=str(fault)) from fault
+        return there(place, *asked, **named)
+
+    monkeypatch.setattr(Store, "open", refuse)
+    found, passed = names(str(archive))
+    assert sorted(found) == ["README", "a.wav", "deep/film.MKV", "named.txt", "no ending"]
+    assert sorted(passed.names) == ["b.xyz", "deep/list.csv", "empty", "notes.txt"]
+    for path in (archive, archive / "deep"):
+        for name in ("a.wav", "no ending", "named.txt", "film.MKV"):
+            (path / name).unlink(missing_ok=True)
+    assert names(str(archive))[0] == ["README"]
 
 
 def test_a_folder_of_texts_holds_no_recording(tmp_path: Path) -> None:

@@ -2,57 +2,47 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from typing import Final
 
-import numpy as np
+from uss_ray.api.owned import Owned, remove_folder
+from uss_ray.pipelines.archive.ledger import content_of_part, last_rows
+from uss_ray.results.layout import OWN_FOLDERS, OWN_PARTS, PARTS_FOLDER
+from uss_ray.results.stems.part_files import PART_NAME
+from uss_ray.store.store import FoundFile, Store
 
-from uss_ray.api.staging import remove_folder
-from uss_ray.pipelines.archive.ledger import Ledger, is_in
-from uss_ray.records import INDEX_FOLDER
-from uss_ray.results.layout import PARTS_FOLDER
-from uss_ray.store.store import Store
-
-_KEY = re.compile("[0-9a-f]{16}")
-
-
-def start_over(output: Store) -> None:
-    """Let no result of an earlier run count: its index and the spans of its long recordings go.
-
-    Stems stay until those of the new run replace them.
-
-    Raises
-    ------
-    OutputError
-        If they cannot be removed.
-    """
-    for folder in (INDEX_FOLDER, PARTS_FOLDER):
-        remove_folder(output, folder)
+OWNED: Final = Owned(OWN_FOLDERS)
+"""What tells that results of an archive count: its index and the spans of long recordings. Stems are not of it: they
+stay until those of the new run replace them."""
 
 
-def forget_done_parts(output: Store, read: Callable[[], Ledger]) -> None:
-    """Remove the spans of long recordings that are joined or have failed.
+def forget_done_parts(output: Store) -> None:
+    """Remove the spans of long recordings that are joined, or have failed since.
+
+    Those of a recording that is being done again stay, of another content or after a failure: the next run goes on with
+    them. The index is read only if there are spans.
 
     Parameters
     ----------
     output : Store
-    read : callable
-        Gives what is done; asked only if there are spans.
 
     Raises
     ------
     OutputError
-        If they cannot be removed.
+        If they cannot be read or removed.
     """
     place = output / PARTS_FOLDER
     if not place.exists():
         return
-    names = {file.relative_to(place).split("/")[0] for file in place.list()}
-    spans = sorted(name for name in names if _KEY.fullmatch(name))
+    spans: dict[str, list[FoundFile]] = {}
+    for file in place.files():
+        name = file.place.relative_to(place)
+        if OWN_FOLDERS[PARTS_FOLDER].fullmatch(name):
+            spans.setdefault(name.partition("/")[0], []).extend([file] * name.endswith(f"/{PART_NAME}"))
     if not spans:
         return
-    ledger = read()
-    for name in spans:
-        key = np.array([int(name, 16)], dtype=np.int64)
-        if is_in(key, ledger.separated)[0] or is_in(key, ledger.failed)[0]:
-            remove_folder(output, f"{PARTS_FOLDER}/{name}")
+    done = last_rows(output)
+    for name, parts in sorted(spans.items()):
+        written_at = max((part.changed_at or 0.0 for part in parts), default=0.0)
+        contents = (content_of_part(part.place.parent) for part in parts)  # read only where they decide
+        if done.are_of(int(name, 16), contents=contents, written_at=written_at):
+            remove_folder(output, f"{PARTS_FOLDER}/{name}", is_own=OWN_PARTS.fullmatch)

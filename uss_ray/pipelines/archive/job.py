@@ -23,7 +23,7 @@ from uss_ray.api.staging import check_apart, check_output, staging_folder, sweep
 from uss_ray.errors import UssRayError, reason_of
 from uss_ray.ontology.vocabulary import TextMatch
 from uss_ray.pipelines.archive.chunking import Chunking, FewRecordings, few_recordings
-from uss_ray.pipelines.archive.cleaning import forget_done_parts, start_over
+from uss_ray.pipelines.archive.cleaning import OWNED, forget_done_parts
 from uss_ray.pipelines.archive.decode import SpanPlan, decode_packets
 from uss_ray.pipelines.archive.ledger import (
     FAILED_PREFIX,
@@ -56,6 +56,7 @@ from uss_ray.pipelines.runtime.stages import (
 )
 from uss_ray.records import INDEX_FOLDER, Recording
 from uss_ray.results.index.table import RunFacts
+from uss_ray.results.layout import OUTPUT_FOLDERS
 from uss_ray.results.passed_over import PassedOver
 from uss_ray.results.report.archive import is_current_page, write_archive_page
 from uss_ray.results.run_summary import RecordingCounts, RunSummary
@@ -189,7 +190,7 @@ def archive_job(
     source = Store(os.fspath(archive), request.storage).absolute()  # workers may work in other folders
     request = request.replace(output=str(request.output_store.absolute()), weights=_absolute(request.weights))
     check_output(request.output_store)
-    check_apart(source, request.output_store)
+    check_apart(source, request.output_store, folders=OUTPUT_FOLDERS)
     separator = RecordingSeparator(request.replace(device="cpu"))
     if on_matches is not None:
         on_matches(separator.matches)
@@ -234,7 +235,7 @@ class ArchiveJob(Job[RunSummary]):
 
     kind = "archive"
     stages = ("decode", "separate", "write")
-    results_folder = INDEX_FOLDER
+    owned = OWNED
 
     archive: str
     request: SeparationRequest
@@ -337,7 +338,7 @@ class ArchiveJob(Job[RunSummary]):
         def settle() -> dict[str, int]:
             settle_duplicates(output)
             rows = settle_failures(output)
-            forget_done_parts(output, lambda: read_ledger(output))
+            forget_done_parts(output)
             return tally_of(rows, keys=failed).most_common()
 
         # What the listing has told comes first: a stop may leave no time for more.
@@ -409,13 +410,9 @@ class ArchiveJob(Job[RunSummary]):
         return counts_already(
             RunIdentity.of(self.source, run=self.facts(), threads=1),
             output=self.output,
-            results_folder=self.results_folder,
+            owned=self.owned,
             overwrite=self.request.overwrite,
         )
-
-    def start_over(self) -> None:
-        """See `Job`."""
-        start_over(self.output)
 
     @contextmanager
     def workspace(self) -> Iterator[None]:

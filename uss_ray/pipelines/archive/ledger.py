@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import tempfile
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +41,7 @@ _READINGS = 5
 FAILED_LIST_NAME = "failed.jsonl"
 
 _READERS = 16
+_MICROSECONDS = 1_000_000
 _LINES_AT_ONCE = 10_000
 _NO_FAILURES = pa.schema(
     [INDEX_SCHEMA.field(name) for name in (*FAILED_COLUMNS, "recording_content")]
@@ -110,13 +111,13 @@ def read_ledger(output: Store) -> Ledger:
     OutputError
         If the index is there and cannot be read.
     """
-    found = _last_rows(output)
+    found = last_rows(output)
     keys, well, contents = found.keys, found.is_well, found.contents
     return Ledger(keys[well], keys[~well], keys[contents != 0], contents[contents != 0], found.spoilt)
 
 
 @dataclass(frozen=True)
-class _LastRows:
+class LastRows:
     """What the last rows of each recording say, by its key; those that tell of stems come after those of failures."""
 
     keys: Keys
@@ -125,8 +126,29 @@ class _LastRows:
     made_at: Keys
     spoilt: Keys
 
+    def are_of(self, key: int, *, contents: Iterable[int], written_at: float) -> bool:
+        """Tell whether a recording was done with what its spans are of, or after them; not whether it was before.
 
-def _last_rows(output: Store) -> _LastRows:
+        Parameters
+        ----------
+        key : int
+        contents : iterable of int
+            Of the spans, as `content_key`.
+        written_at : float
+            When the last one came, in seconds since 1970.
+        """
+        place = int(np.searchsorted(self.keys, key))
+        if place == len(self.keys) or self.keys[place] != key:
+            return False
+        then = int(self.contents[place])
+        if int(self.made_at[place]) / _MICROSECONDS >= written_at:
+            return True
+        # Clocks of workers and stores differ: where contents tell, they decide.
+        return bool(self.is_well[place]) and (not then or all(content in (0, then) for content in contents))
+
+
+def last_rows(output: Store) -> LastRows:
+    """Read the index for what it says last of each recording; errors as of `read_ledger`."""
     for left in reversed(range(_READINGS)):
         parts = _index_parts(output)
         try:
@@ -147,7 +169,7 @@ def _last_rows(output: Store) -> _LastRows:
     is_last = np.append(keys[1:] != keys[:-1], True)[: len(keys)]
     fails = ~well & (contents != 0) & is_in(keys, keys[is_last & well])
     spoilt = np.unique(_hash_of(keys[fails], contents[fails]))
-    return _LastRows(keys[is_last], well[is_last], contents[is_last], made[is_last], spoilt)
+    return LastRows(keys[is_last], well[is_last], contents[is_last], made[is_last], spoilt)
 
 
 def is_in(keys: Keys, found: Keys) -> NDArray[np.bool_]:
@@ -182,6 +204,14 @@ def _is_of(part: Store, *, content_tag: str | None) -> bool:
         return read_part_facts(part).recording_content == content_tag
     except DataError:  # of another version, or broken: it is done again
         return False
+
+
+def content_of_part(part: Store) -> int:
+    """Hash the content that a span is of, see `content_key`; 0 where it does not tell."""
+    try:
+        return content_key(read_part_facts(part).recording_content)
+    except DataError:  # of another version, or broken
+        return 0
 
 
 def settle_duplicates(output: Store) -> int:
@@ -301,7 +331,7 @@ def _keys_of(rows: pa.Table) -> Keys:
     return np.array([recording_key(name) for name in rows["recording_id"].to_pylist()], np.int64)
 
 
-def _are_mended(rows: pa.Table, *, keys: Keys, last: _LastRows) -> NDArray[np.bool_]:
+def _are_mended(rows: pa.Table, *, keys: Keys, last: LastRows) -> NDArray[np.bool_]:
     """Tell which failures are over, for the recording is separated; not one of a later content."""
     separated, contents, made = (of[last.is_well] for of in (last.keys, last.contents, last.made_at))
     if not len(separated):
@@ -338,7 +368,7 @@ def settle_failures(output: Store) -> pa.Table:
     rows = pa.concat_tables([_NO_FAILURES, *(table for table, _ in read)])
     owners = np.repeat(np.arange(len(parts)), [len(table) for table, _ in read])
     keys = _keys_of(rows)
-    mended = _are_mended(rows, keys=keys, last=_last_rows(output)) if parts else np.zeros(0, np.bool_)
+    mended = _are_mended(rows, keys=keys, last=last_rows(output)) if parts else np.zeros(0, np.bool_)
     # What was settled is of an earlier run, whatever the clocks of two machines say; of two alike the first stays.
     is_new = np.array([part.name != f"{_SETTLED}.parquet" for part in parts], np.bool_)[owners]
     order = np.lexsort((-np.arange(len(rows)), _made_at(rows), is_new, ~mended, keys))

@@ -57,6 +57,9 @@ class ArchivePlan:
         them.
     duplicates : int
         Rows with the id of another: they are left out.
+    count_as_failed : int
+        What the run will count as failed without trying: rows with the id of another recording, changed recordings
+        under `--changed fail`, and what cannot be listed.
     bytes_to_do : int
         Of those left whose size the listing tells.
     without_size : int
@@ -86,6 +89,7 @@ class ArchivePlan:
     to_do: int
     changed: int
     duplicates: int
+    count_as_failed: int
     bytes_to_do: int
     without_size: int
     hours: float | None
@@ -107,6 +111,7 @@ class ArchivePlan:
             f"recordings    {self.recordings:,} in the {self.kind}, {self.done:,} done, {failed}{self.to_do:,} to do",
             *([f"changed       {self.changed:,} of them since they were separated"] if self.changed else []),
             *([f"left out      {self.duplicates:,} rows with the id of another"] if self.duplicates else []),
+            *([f"will fail     {self.count_as_failed:,} without a try"] if self.count_as_failed else []),
             *([f"passed over   {self.passed_over}"] if self.passed_over else []),
             f"size          {size}",
             f"sound         {self._sound()}",
@@ -188,13 +193,17 @@ def plan_archive(
     if counted.to_do and trial:
         drawn = (_recording(row) for row in counted.sample or counted.first)
         trials = run_trials(drawn, request=request, wanted=_TRIALS)
+    changed = counted.earlier.changed.count
     return ArchivePlan(
         kind=listing.kind,
         recordings=counted.recordings,
         done=counted.earlier.skipped,
         failed=len(counted.earlier.failed_keys),
-        changed=counted.earlier.changed.count,
+        changed=changed,
         duplicates=counted.earlier.duplicates.count,
+        count_as_failed=counted.earlier.strangers
+        + passed_over.lost_count
+        + changed * (request.changed == "fail"),
         to_do=counted.to_do,
         bytes_to_do=counted.bytes_to_do,
         without_size=counted.without_size,

@@ -10,9 +10,9 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -22,19 +22,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from uss_ray.api.owned import anything, is_of_form, remove_empty_folders, remove_folder
 from uss_ray.api.publisher import write_page
-from uss_ray.api.staging import (
-    STAGING_PREFIX,
-    commit,
-    left_staging,
-    remove_empty_folders,
-    remove_folder,
-    staging_folder,
-)
+from uss_ray.api.staging import STAGING_NAME, commit, left_staging, name_below, staging_folder
 from uss_ray.audio.codec import open_recording
 from uss_ray.errors import ConfigError, DataError, OutputError
 from uss_ray.pipelines.archive.cleaning import forget_done_parts
-from uss_ray.pipelines.archive.ledger import is_in, read_ledger, settle_duplicates, settle_failures
+from uss_ray.pipelines.archive.ledger import is_in, settle_duplicates, settle_failures
 from uss_ray.pipelines.runtime.identity import read_identity
 from uss_ray.records import INDEX_FOLDER, recording_key
 from uss_ray.results.index.table import (
@@ -50,13 +44,16 @@ from uss_ray.results.layout import (
     ARCHIVE_DATA_FOLDER,
     ARCHIVE_PAGE_NAME,
     LABEL_NAMES,
+    OWN_FOLDERS,
+    OWN_PAGE_DATA,
     PARTS_FOLDER,
     REPORT_NAME,
     REPORT_SOUND_NAME,
     RUN_NAME,
+    folder_of_own,
     former_folder,
     index_path,
-    is_own_file,
+    is_recording_folder,
     label_path,
     recording_folder,
 )
@@ -91,7 +88,6 @@ _AT_A_TIME = 16
 _TIMES = ["recording", "made", "failed"]
 _BLOCK_BYTES = 1 << 20
 _REPORT = (REPORT_NAME, REPORT_SOUND_NAME)
-_OURS = (".flac", ".wav", ".ogg", ".opus", ".mp3", *_REPORT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +98,8 @@ class Finding:
     ----------
     kind : str
         `missing`, `altered`, `wrong length`: a stem that the index names. `duplicate`: a recording that stands in it
-        twice. `stray`: a stem or report that it does not name. `temporary`, `open upload`: what a killed process left.
+        twice. `stray`: a stem or report that it does not name, in a folder of a recording, and no input. `temporary`,
+        `open upload`: what a killed process left.
         `unjoined`: spans of a long recording. `index`: a part that cannot be read. `mixed index`: one of an earlier
         version beside some of this, which other programs do not read as one table. `identity`: a `run.json` that cannot
         be read, without which no run goes on. `missing page`: a file of the page of the output, of which others are
@@ -226,7 +223,8 @@ def verify_output(
     # Asked once: in a store the index is gone with the last part that a repair takes.
     _refuse_other_folders(place)
     with hold_lease(place, job=_JOB, on_lost=lambda _: None) if repair else nullcontext():
-        found = _verify(place, quick=quick)
+        claims = _Claims.of(place)
+        found = _verify(place, quick=quick, claims=claims)
         first = found.findings
         repaired = 0
         # Stems of recordings that were taken out of the index are strays then. Those of a damaged part of it stay
@@ -234,14 +232,14 @@ def verify_output(
         for _ in range(1 if any(finding.kind == "index" for finding in found.findings) else 2):
             if repair and found.findings:
                 repaired += _repair(place, found.findings, lost=lost)
-                found = _verify(place, quick=quick)
+                found = _verify(place, quick=quick, claims=claims)
         found.repaired = repaired
         left = set(found.findings)
         found.mended = [finding for finding in first if finding not in left]
         return found
 
 
-def _verify(output: Store, *, quick: bool) -> Verification:
+def _verify(output: Store, *, quick: bool, claims: _Claims) -> Verification:
     found = Verification()
     seen: dict[int, set[tuple[str, int]]] = {}
     failed: dict[int, datetime] = {}
@@ -270,6 +268,7 @@ def _verify(output: Store, *, quick: bool) -> Verification:
             if not is_current_version(pq.read_schema(content)):
                 older.append(part.relative_to(output))
             page.take(table)
+            claims.take(table)
             times = _times(table)
             for name, made, has_failed in times:
                 last, key = failed if has_failed else done, recording_key(name)
@@ -284,10 +283,11 @@ def _verify(output: Store, *, quick: bool) -> Verification:
                     )
             for name in {name for name, _, _ in well}:
                 folders = (recording_folder(name), former_folder(name))
+                claims.folders.update(folders)
                 reports |= {f"{folder}/{file}": name for folder in folders for file in _REPORT}
             # Most rows are of what was not found. Rows of one sound point to one stem.
-            claims = has_file(table) | pc.equal(table["status"], "written").to_numpy()
-            rows = map(IndexRow.from_record, table.filter(pa.array(claims)).to_pylist())
+            has_stem = has_file(table) | pc.equal(table["status"], "written").to_numpy()
+            rows = map(IndexRow.from_record, table.filter(pa.array(has_stem)).to_pylist())
             stems = list({stem.place: stem for row in rows for stem in _stems(row)}.values())
             named |= {stem.place for stem in stems}
             found.stems += len(stems)
@@ -303,7 +303,7 @@ def _verify(output: Store, *, quick: bool) -> Verification:
     found.findings += _of_identity(output)
     if len(older) < parts:
         found.findings += [Finding(kind="mixed index", place=place) for place in older]
-    found.findings += _left(there, named=named | reports.keys())
+    found.findings += _left(there, named=named | reports.keys(), claims=claims)
     is_index_whole = all(finding.kind != "index" for finding in found.findings)
     found.findings += page.findings(there, is_index_whole=is_index_whole)
     found.findings += _of_reports(there, reports=reports, quick=quick)
@@ -379,7 +379,9 @@ class _Page:
     @classmethod
     def of(cls, there: _Files) -> _Page:
         if ARCHIVE_PAGE_NAME not in there.sizes:
-            has_data = any(name.startswith(f"{ARCHIVE_DATA_FOLDER}/") for name in there.sizes)
+            above = f"{ARCHIVE_DATA_FOLDER}/"
+            below = (name.removeprefix(above) for name in there.sizes if name.startswith(above))
+            has_data = any(map(OWN_PAGE_DATA.fullmatch, below))
             return cls(None, (ARCHIVE_PAGE_NAME,) if has_data else (), None)
         content = (there.output / ARCHIVE_PAGE_NAME).read()
         names = page_data(content)
@@ -455,38 +457,96 @@ def _fault(there: _Files, stem: _Stem, *, quick: bool) -> Kind | None:
     return "wrong length" if None not in (frames, stem.frames) and frames != stem.frames else None
 
 
-def _left(there: _Files, *, named: set[str]) -> Iterator[Finding]:
-    """Find what lies about and nobody names."""
-    staging = {name.split("/")[0] for name in there.sizes if name.startswith(STAGING_PREFIX)}
+def _left(there: _Files, *, named: set[str], claims: _Claims) -> Iterator[Finding]:
+    """Find what lies about, nobody names, and this program has written."""
+    tops = {name.split("/")[0] for name in there.sizes}
+    staging = {top for top in tops if STAGING_NAME.fullmatch(top)}
     if not there.output.is_remote:  # there a live process may be at work in one
         staging = {folder.name for folder in left_staging(there.output)}
     yield from (Finding(kind="temporary", place=name) for name in sorted(staging))
-    whole = {name.rpartition("/")[0] for name in there.sizes if name.endswith(f"/{PART_NAME}")}
-    yield from (
-        Finding(kind="unjoined", place=folder)
-        for folder in sorted(whole)
-        if folder.startswith(f"{PARTS_FOLDER}/")
-    )
+    whole = {name.removesuffix(f"/{PART_NAME}") for name in there.sizes if name.endswith(f"/{PART_NAME}")}
+    whole = {folder for folder in whole if folder.startswith(f"{PARTS_FOLDER}/")}
+    yield from (Finding(kind="unjoined", place=folder) for folder in sorted(whole))
     for name in there.sizes:
-        parts = name.split("/")
-        if parts[0].startswith(STAGING_PREFIX):
+        top = name.partition("/")[0]
+        is_half = HALF_WRITTEN.fullmatch(name.rpartition("/")[2]) is not None
+        if STAGING_NAME.fullmatch(top) or name in named or not (is_half or _may_lie_about(name, whole=whole)):
             continue
-        if HALF_WRITTEN.fullmatch(parts[-1]):
-            yield Finding(kind="temporary", place=name)
-        elif parts[0] == PARTS_FOLDER:
-            if name.rpartition("/")[0] not in whole:
-                yield Finding(kind="temporary", place=name)
-        elif name not in named and _may_be_ours(parts):
-            yield Finding(kind="stray", place=name)
+        if claims.may_go(name):
+            yield Finding(kind="temporary" if is_half or top == PARTS_FOLDER else "stray", place=name)
     for key, _ in _uploads(there.output):
-        if not key.startswith(there.others):
+        if not key.startswith(there.others) and claims.may_go(key):
             yield Finding(kind="open upload", place=key)
 
 
-def _may_be_ours(parts: Sequence[str]) -> bool:
-    """Tell whether a file is called as one of ours; no folder of ours for them is hidden."""
-    is_hidden = any(part.startswith(".") for part in parts)
-    return not is_hidden and parts[-1].endswith(_OURS) and any(map(is_own_file, parts[1:]))
+def _may_lie_about(name: str, *, whole: Collection[str]) -> bool:
+    """Tell whether a file is one that has to be named or is left over, unlike an index, a page and labels."""
+    folder, _, last = name.rpartition("/")
+    top = name.partition("/")[0]
+    return (
+        folder not in whole
+        and top not in (INDEX_FOLDER, ARCHIVE_DATA_FOLDER)
+        and last not in LABEL_NAMES.values()
+    )
+
+
+@dataclass
+class _Claims:
+    """Whose what lies below an output root is: only what is called as this program calls it, and is no input, may go.
+
+    Attributes
+    ----------
+    folders : set of str
+        That are of recordings, as the index says or has said: those of outputs of before may be called anyhow.
+    recordings : set of str
+        What was separated, as far as it lies below the output root.
+    source : str or None
+        Where the run found it, as far as that lies there.
+    """
+
+    output: Store
+    folders: set[str] = field(default_factory=set)
+    recordings: set[str] = field(default_factory=set)
+    source: str | None = None
+    _above: dict[str, str | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, output: Store) -> _Claims:
+        claims, place = cls(output), output / RUN_NAME
+        if place.exists():
+            with suppress(DataError):  # a finding of its own
+                claims.source = name_below(Store(read_identity(place).archive), output)
+        return claims
+
+    def take(self, table: pa.Table) -> None:
+        """Note which recordings the rows of a part of the index are about."""
+        for location in pc.unique(table["recording_uri"]).to_pylist():
+            above, _, last = location.rpartition("/")
+            if above not in self._above:  # recordings are many, and lie beside each other
+                self._above[above] = name_below(Store(above or "."), self.output)
+            folder = self._above[above]
+            if folder is not None:
+                self.recordings.add(last if folder == "." else f"{folder}/{last}")
+
+    def may_go(self, name: str) -> bool:
+        """Tell whether a file that nobody needs may be taken away; `name` is relative to the output root."""
+        if not self._is_ours(name):
+            return False
+        place = name_below(self.output / name, self.output)
+        if place is None or place in self.recordings or self.source == ".":  # by a link, too
+            return False
+        return self.source is None or not f"{place}/".startswith(f"{self.source}/")
+
+    def _is_ours(self, name: str) -> bool:
+        top, _, rest = name.partition("/")
+        if top in OWN_FOLDERS:
+            return is_of_form(rest, OWN_FOLDERS[top].fullmatch)
+        if HALF_WRITTEN.fullmatch(name.rpartition("/")[2]):
+            return True
+        if top == ARCHIVE_DATA_FOLDER:
+            return OWN_PAGE_DATA.fullmatch(rest) is not None
+        folder = folder_of_own(name)
+        return folder is not None and (is_recording_folder(folder) or folder in self.folders)
 
 
 def _uploads(output: Store) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -519,8 +579,11 @@ def _repair(output: Store, findings: Iterable[Finding], *, lost: Sequence[Kind])
         of.setdefault(finding.kind, []).append(finding)
     repaired = 0
     for finding in of.get("index", ()):
-        (output / finding.place).remove()
-        repaired += 1
+        if OWN_FOLDERS[INDEX_FOLDER].fullmatch(
+            finding.place.partition("/")[2]
+        ):  # others may have put a table of theirs there
+            (output / finding.place).remove()
+            repaired += 1
     if "duplicate" in of:
         repaired += settle_duplicates(output)
     if "mixed index" in of:
@@ -531,7 +594,7 @@ def _repair(output: Store, findings: Iterable[Finding], *, lost: Sequence[Kind])
     if broken:
         names = {finding.recording_id for finding in broken if finding.recording_id is not None}
         _forget(output, np.unique(np.array([recording_key(name) for name in names], np.int64)))
-        # Labels are never strays, for others may have called a file so; the next run takes them for results.
+        # Labels are never strays; the next run takes them for results.
         for name in sorted(names):
             for label_format in LABEL_NAMES:
                 (output / label_path(name, label_format=label_format)).remove()
@@ -539,15 +602,15 @@ def _repair(output: Store, findings: Iterable[Finding], *, lost: Sequence[Kind])
     gone = [finding.place for finding in broken]
     strays = () if "index" in of else of.get("stray", ())  # the part that goes may have named them
     for finding in (*strays, *of.get("temporary", ())):
-        if finding.place.startswith(STAGING_PREFIX):
-            remove_folder(output, finding.place, with_hidden=True)
+        if STAGING_NAME.fullmatch(finding.place):
+            remove_folder(output, finding.place, is_own=anything)
         else:
             (output / finding.place).remove()
             gone.append(finding.place)
         repaired += 1
     remove_empty_folders(output, (name for name in gone if not name.startswith(f"{INDEX_FOLDER}/")))
     if "unjoined" in of:
-        forget_done_parts(output, lambda: read_ledger(output))
+        forget_done_parts(output)
     open_ones = {finding.place for finding in of.get("open upload", ())}
     for key, upload in list(_uploads(output)):
         if key in open_ones:
@@ -569,7 +632,7 @@ def _renew_page(output: Store, *, has_page: bool) -> None:
         write_page(output, write=WriteOptions())
     else:
         page.remove()
-        remove_folder(output, ARCHIVE_DATA_FOLDER)
+        remove_folder(output, ARCHIVE_DATA_FOLDER, is_own=OWN_PAGE_DATA.fullmatch)
 
 
 def _forget(output: Store, keys: Any) -> None:

@@ -15,15 +15,15 @@ from uss_ray.api.staging import check_apart, check_output
 from uss_ray.config import absolute
 from uss_ray.evaluation.request import EvaluationRequest
 from uss_ray.evaluation.result import environment
-from uss_ray.evaluation.rows import ITEMS_FOLDER, chunk_name, rows_to_parquet
+from uss_ray.evaluation.rows import chunk_name, rows_to_parquet
 from uss_ray.evaluation.run import Evaluator, Scored, open_list
 from uss_ray.pipelines.evaluation.local import (
     LIST_NAME,
+    OWNED,
     finish,
     missing_chunks,
     reopen_broken,
     run_facts,
-    start_over,
 )
 from uss_ray.pipelines.runtime.counters import Increment
 from uss_ray.pipelines.runtime.job import JobResult, LedgerFacts, RunReport, run_job
@@ -56,7 +56,7 @@ def evaluate_archive(
         Called as chunks are done.
     """
     check_output(request.output_store)
-    check_apart(request.data_store, request.output_store)
+    check_apart(request.data_store, request.output_store, folders=OWNED.folders)
     request = absolute(request)  # workers may work in other folders
     return run_job(EvaluationJob(request=request), options=options or JobOptions(), on_progress=on_progress)
 
@@ -67,7 +67,7 @@ class EvaluationJob(PieceJob[EvaluationSummary]):
 
     kind = "evaluate"
     stages = ("list", "score")
-    results_folder = ITEMS_FOLDER
+    owned = OWNED
 
     request: EvaluationRequest
     _chunks: int = field(default=0)
@@ -93,10 +93,6 @@ class EvaluationJob(PieceJob[EvaluationSummary]):
         self._chunks = scored.chunks
         self._list = ray.put(scored)
         return facts
-
-    def start_over(self) -> None:
-        """See `Job`."""
-        start_over(self.output)
 
     def ledger_reader(self) -> Callable[[], tuple[Any, LedgerFacts]]:
         """See `Job`; the ledger is which chunks are missing."""

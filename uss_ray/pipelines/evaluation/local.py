@@ -5,19 +5,20 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import torch
 from pydantic import Field
 
-from uss_ray.api.staging import check_apart, check_output, remove_folder
+from uss_ray.api.owned import Owned
+from uss_ray.api.staging import check_apart, check_output
 from uss_ray.config import Settings, canonical_json, parse_json
 from uss_ray.errors import DataError
-from uss_ray.evaluation.heard import HEARD_FOLDER, choose_heard, sounds_to_keep
+from uss_ray.evaluation.heard import HEARD_FOLDER, KINDS, choose_heard, sounds_to_keep
 from uss_ray.evaluation.request import EvaluationRequest
 from uss_ray.evaluation.result import RESULT_NAME, EvaluationResult, environment, make_result
 from uss_ray.evaluation.rows import ITEMS_FOLDER, chunk_name, read_rows, rows_from_parquet, rows_to_parquet
@@ -29,6 +30,16 @@ from uss_ray.store.store import Store
 
 LIST_NAME = "list.parquet"
 TIMES_FOLDER = "times"
+
+OWNED: Final = Owned(
+    {
+        ITEMS_FOLDER: re.compile(r"\d{6,}\.parquet"),
+        TIMES_FOLDER: re.compile(r"\d{6,}\.json"),
+        HEARD_FOLDER: re.compile(rf"\w+-({'|'.join(KINDS)})\.flac"),
+    },
+    files=(RESULT_NAME, LIST_NAME),
+)
+"""What a run writes."""
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +81,7 @@ def evaluate_here(
     """
     began, started_at = time.monotonic(), datetime.now(UTC)
     check_output(request.output_store)
-    check_apart(request.data_store, request.output_store)
+    check_apart(request.data_store, request.output_store, folders=OWNED.folders)
     scored = open_list(request)
     evaluator = Evaluator(request=request, scored=scored)
     evaluator.prepare()
@@ -80,8 +91,8 @@ def evaluate_here(
         open_run(
             RunIdentity.of(request.data, run=run_facts(request, evaluator), threads=torch.get_num_threads()),
             output=output,
-            results_folder=ITEMS_FOLDER,
-            start_over=partial(start_over, output) if request.overwrite else None,
+            owned=OWNED,
+            overwrite=request.overwrite,
         )
         (output / LIST_NAME).put(scored.listed.to_parquet())
         reopen_broken(output)
@@ -142,6 +153,8 @@ def reopen_broken(output: Store) -> None:
     """
     folder = output / ITEMS_FOLDER
     for place in [found.place for found in folder.files()] if folder.exists() else []:
+        if not OWNED.has(place.relative_to(output)):
+            continue
         try:
             broken = {
                 row.item_id for row in rows_from_parquet(place.read(), item=str(place)) if row.is_broken
@@ -190,11 +203,3 @@ def run_facts(request: EvaluationRequest, evaluator: Evaluator) -> RunFacts:
         weights_sha256=weights.sha256,
         settings=canonical_json(described),
     )
-
-
-def start_over(output: Store) -> None:
-    """Remove what an earlier run left."""
-    for name in (RESULT_NAME, LIST_NAME):
-        (output / name).remove()
-    for folder in (ITEMS_FOLDER, TIMES_FOLDER, HEARD_FOLDER):
-        remove_folder(output, folder)

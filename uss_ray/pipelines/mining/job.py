@@ -12,7 +12,6 @@ from typing import Any
 import ray
 import ray.data
 
-from uss_ray.anchors.shards import REJECT_FOLDER
 from uss_ray.api.staging import check_apart, check_output
 from uss_ray.config import absolute
 from uss_ray.datasets.clip_sources import open_clip_source
@@ -28,8 +27,9 @@ from uss_ray.pipelines.mining.mine import MakeMiner, MinePackets
 from uss_ray.pipelines.mining.miners import load_vocabulary, make_miner, try_weights
 from uss_ray.pipelines.mining.outcome import STAGES, MiningReport
 from uss_ray.pipelines.mining.quarantine import CLIP_COLUMNS, quarantine_clips, without_containers
+from uss_ray.pipelines.mining.receipts import OWNED
 from uss_ray.pipelines.mining.request import MiningRequest
-from uss_ray.pipelines.mining.settle import MiningTotals, note_missing, settle, start_over
+from uss_ray.pipelines.mining.settle import MiningTotals, note_missing, settle
 from uss_ray.pipelines.mining.summary import MiningSummary
 from uss_ray.pipelines.runtime.counters import Increment
 from uss_ray.pipelines.runtime.job import Job, JobResult, LedgerFacts, RunReport, run_job
@@ -105,7 +105,7 @@ def mine_archive(
     chosen = options or JobOptions()
     request = absolute(request)  # workers may work in other folders
     check_output(request.output_store)
-    check_apart(request.audio_store, request.output_store)
+    check_apart(request.audio_store, request.output_store, folders=OWNED.folders)
     check_labels(request)
     vocabulary = load_vocabulary(request)
     job = MiningJob(
@@ -136,7 +136,7 @@ class MiningJob(Job[MiningSummary]):
 
     kind = "mining"
     stages = STAGES
-    results_folder = REJECT_FOLDER
+    owned = OWNED
 
     request: MiningRequest
     options: JobOptions
@@ -293,10 +293,6 @@ class MiningJob(Job[MiningSummary]):
             changed=request.changed,
         )
         return run_facts(request, weights=self.weights, vocabulary=vocabulary, segments_sha256=sha256)
-
-    def start_over(self) -> None:
-        """See `Job`."""
-        start_over(self.output)
 
     def ledger_reader(self) -> Callable[[], tuple[MiningLedger, LedgerFacts]]:
         """See `Job`."""

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from uss_ray.anchors.shards import REJECT_FOLDER
 from uss_ray.api.staging import check_apart, check_output
 from uss_ray.datasets.clip_audio import ClipReader
 from uss_ray.datasets.clip_sources import open_clip_source
@@ -28,8 +27,9 @@ from uss_ray.pipelines.mining.facts import load_labels, manifest_maker, run_fact
 from uss_ray.pipelines.mining.ledger import read_ledger
 from uss_ray.pipelines.mining.miners import load_checked_weights, load_vocabulary, make_miner
 from uss_ray.pipelines.mining.packets import Clip, Decoded, decode_item
+from uss_ray.pipelines.mining.receipts import OWNED
 from uss_ray.pipelines.mining.request import MiningRequest
-from uss_ray.pipelines.mining.settle import MiningTotals, note_missing, settle, start_over
+from uss_ray.pipelines.mining.settle import MiningTotals, note_missing, settle
 from uss_ray.pipelines.mining.work import PacketWork
 from uss_ray.pipelines.runtime.identity import RunIdentity, end_overwriting, open_run
 from uss_ray.records import content_key
@@ -62,7 +62,7 @@ def mine_in_process(
         As `mine_archive`; also if a store, a disk or the network of a packet fails: what was done until then stays.
     """
     check_output(request.output_store)
-    check_apart(request.audio_store, request.output_store)
+    check_apart(request.audio_store, request.output_store, folders=OWNED.folders)
     vocabulary = load_vocabulary(request)
     weights = load_checked_weights(request)
     source = open_clip_source(request.audio_store, container=request.container, columns=request.columns)
@@ -74,8 +74,8 @@ def mine_in_process(
         identity, _ = open_run(
             RunIdentity.of(request.audio, run=facts, threads=torch.get_num_threads()),
             output=output,
-            results_folder=REJECT_FOLDER,
-            start_over=partial(start_over, output) if request.overwrite else None,
+            owned=OWNED,
+            overwrite=request.overwrite,
         )
         chosen = Chosen.of(
             read_ledger(output, clips=len(table)),

@@ -9,16 +9,19 @@ a repetition can take them out.
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 import numpy as np
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from uss_ray.anchors.anchor import Anchor, Reject
+from uss_ray.anchors.manifest import MANIFEST_NAME
 from uss_ray.anchors.shards import (
     ANCHOR_FOLDER,
     REJECT_FOLDER,
@@ -26,6 +29,7 @@ from uss_ray.anchors.shards import (
     write_anchor_shard,
     write_reject_shard,
 )
+from uss_ray.api.owned import Owned
 from uss_ray.arrow import first_line, parquet_of
 from uss_ray.errors import OutputError
 from uss_ray.store.store import Store
@@ -34,6 +38,16 @@ FAILED_PREFIX = "failed-"
 _KEY = b"uss_ray.receipt"
 _SUFFIX = ".parquet"
 _READERS = 32
+
+
+OWNED: Final = Owned(
+    {  # receipts first: without them a shard is nothing
+        REJECT_FOLDER: re.compile(rf"({FAILED_PREFIX})?[0-9a-f]{{16}}\.parquet"),
+        ANCHOR_FOLDER: re.compile(r"[0-9a-f]{16}\.parquet"),
+    },
+    files=(MANIFEST_NAME,),
+)
+"""What tells that clips are mined."""
 
 
 class Receipt(BaseModel):

@@ -12,16 +12,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from uss_ray.anchors.anchor import Reject
-from uss_ray.anchors.manifest import MANIFEST_NAME, MiningManifest, write_manifest
+from uss_ray.anchors.manifest import MiningManifest, write_manifest
 from uss_ray.anchors.schema import read_anchors
-from uss_ray.anchors.shards import ANCHOR_FOLDER, REJECT_FOLDER
-from uss_ray.api.staging import remove_folder
+from uss_ray.anchors.shards import ANCHOR_FOLDER
 from uss_ray.arrow import parquet_of, table_of
 from uss_ray.datasets.segment_table import SegmentTable
 from uss_ray.errors import OutputError
 from uss_ray.pipelines.mining.clips import excerpt_id
 from uss_ray.pipelines.mining.ledger import ledger_of, read_ledger
 from uss_ray.pipelines.mining.receipts import (
+    OWNED,
     Receipt,
     commit_failed,
     commit_packet,
@@ -60,19 +60,6 @@ class MiningTotals:
     shards: int
     shard_bytes: int
     rejects: dict[str, int]
-
-
-def start_over(output: Store) -> None:
-    """Let nothing of an earlier run count.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be removed.
-    """
-    for folder in (REJECT_FOLDER, ANCHOR_FOLDER):  # receipts first: without them a shard is nothing
-        remove_folder(output, folder)
-    (output / MANIFEST_NAME).remove()
 
 
 def note_missing(output: Store, *, table: SegmentTable, chosen: NDArray[np.bool_]) -> int:
@@ -195,7 +182,7 @@ def _remove_orphans(output: Store, *, names: set[str]) -> None:
     if not folder.exists():
         return
     for shard in list(folder.list()):
-        if packet_of(shard) not in names:
+        if OWNED.has(shard.relative_to(output)) and packet_of(shard) not in names:
             shard.remove()
 
 

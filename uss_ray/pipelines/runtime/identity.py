@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from uss_ray.api.owned import Owned
 from uss_ray.config import flat_settings
 from uss_ray.errors import DataError, OccupiedError
 from uss_ray.parsing import read_object
@@ -163,7 +163,7 @@ class RunIdentity:
 
 
 def open_run(
-    identity: RunIdentity, *, output: Store, results_folder: str, start_over: Callable[[], None] | None = None
+    identity: RunIdentity, *, output: Store, owned: Owned, overwrite: bool = False
 ) -> tuple[RunIdentity, bool]:
     """Begin a run below its output root, or find the one that is there.
 
@@ -173,10 +173,10 @@ def open_run(
         Of the run that is to start.
     output : Store
         Output root.
-    results_folder : str
-        Folder below it that tells of results.
-    start_over : callable, optional
-        Removes what is there of an earlier run; None goes on with it. So does a run that starts over what the same
+    owned : Owned
+        What below it tells of results.
+    overwrite : bool, default=False
+        Remove what is there of an earlier run; otherwise go on with it. So does a run that starts over what the same
         one had begun to, and did not bring to success: it was killed, or failed and is tried again.
 
     Returns
@@ -189,38 +189,35 @@ def open_run(
     Raises
     ------
     OccupiedError
-        If results of another run are there, or of none.
+        If results of another run are there, or of none; to overwrite: if files are in its folders that no run wrote.
     OutputError
         If the root cannot be written.
     """
     location = output / RUN_NAME
     there = location.read() if location.exists() else None
-    if start_over is not None:
+    if overwrite:
         if there is None or not _is_overwriting(identity, there, item=str(location)):
-            start_over()
+            _refuse_others(there, output=output, owned=owned)
+            owned.remove(output)
             _put(identity.record() | {_OVERWRITING: {_SHARDS_DONE: []}}, location)
             return identity, False
         logger.warning(
             "going on with what an earlier start that overwrites has done: it has not succeeded yet"
         )
-    earlier = _same_run(identity, there, output=output, results_folder=results_folder)
+    earlier = _same_run(identity, there, output=output, owned=owned)
     if earlier is not None and there is not None:
         return _went_on(identity, earlier, there, location=location), True
     _put(identity.record(), location)
     return identity, False
 
 
-def counts_already(
-    identity: RunIdentity, *, output: Store, results_folder: str, overwrite: bool = False
-) -> bool:
+def counts_already(identity: RunIdentity, *, output: Store, owned: Owned, overwrite: bool = False) -> bool:
     """Tell whether a run would go on with what is below its output root; nothing is written.
 
     Parameters
     ----------
-    identity, output, results_folder
+    identity, output, owned, overwrite
         As of `open_run`.
-    overwrite : bool, default=False
-        Whether it would start over.
 
     Raises
     ------
@@ -230,12 +227,41 @@ def counts_already(
     location = output / RUN_NAME
     there = location.read() if location.exists() else None
     if overwrite:
-        return there is not None and _is_overwriting(identity, there, item=str(location))
-    return _same_run(identity, there, output=output, results_folder=results_folder) is not None
+        if there is not None and _is_overwriting(identity, there, item=str(location)):
+            return True
+        _refuse_others(there, output=output, owned=owned)
+        return False
+    return _same_run(identity, there, output=output, owned=owned) is not None
+
+
+def _refuse_others(there: bytes | None, *, output: Store, owned: Owned) -> None:
+    """Refuse to start over where files are in the folders of a run that none has written.
+
+    Where a run is, as its `run.json` says, such files stay, and are in nobody's way. Where none is, the folders are
+    somebody else's.
+    """
+    record: dict[str, Any] = {}
+    if there is not None:
+        with suppress(DataError):  # half a file: that of a run
+            record = _parsed(there, item=str(output / RUN_NAME))
+        if "format_version" in record:
+            return
+        if record:
+            raise OccupiedError(
+                str(output),
+                expected="no results yet, or those of a run",
+                found=f"another program's {RUN_NAME}",
+            )
+    if (foreign := owned.foreign(output)) is not None:
+        raise OccupiedError(
+            str(output),
+            expected="nothing but results in the folders of a run, or --version NAME for a folder beside them",
+            found=f"{foreign}, which none has written, and no {RUN_NAME}",
+        )
 
 
 def _same_run(
-    identity: RunIdentity, there: bytes | None, *, output: Store, results_folder: str
+    identity: RunIdentity, there: bytes | None, *, output: Store, owned: Owned
 ) -> RunIdentity | None:
     """Read the identity of the same run; None where there are no results, of whatever run."""
     if there is not None:
@@ -249,7 +275,7 @@ def _same_run(
                 found=f"results with {differences}",
             )
         return earlier
-    for name in (results_folder, CALL_INDEX_NAME):
+    for name in (*owned.folders, CALL_INDEX_NAME):
         if (output / name).exists():
             raise OccupiedError(
                 str(output),

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 import ray
 import ray.data
 
+from uss_ray.api.owned import Owned
 from uss_ray.errors import ConfigError, OutputError
 from uss_ray.pipelines.runtime.breaker import CircuitBreaker
 from uss_ray.pipelines.runtime.cluster import crashing, living, own_actors, read_resources, wait_for_pool
@@ -116,8 +117,8 @@ class Job(ABC, Generic[S]):
         Such as `archive`; label of the metrics.
     stages : tuple of str
         Names of the stages whose busy time is told: the first runs beside the actors, the others in them.
-    results_folder : str
-        Folder below the output root that tells of results.
+    owned : Owned
+        What below the output root tells of results.
     request : JobRequest
     tells : actor handle
         Of the run's state: told what the stores of workers warn of. Set by `run_job` before it asks for anything else.
@@ -125,7 +126,7 @@ class Job(ABC, Generic[S]):
 
     kind: ClassVar[str]
     stages: ClassVar[tuple[str, ...]]
-    results_folder: ClassVar[str]
+    owned: ClassVar[Owned]
     request: JobRequest
     tells: Any = None
 
@@ -142,10 +143,6 @@ class Job(ABC, Generic[S]):
     @abstractmethod
     def facts(self) -> RunFacts:
         """Say what shapes the results; called once, first of all in the session."""
-
-    @abstractmethod
-    def start_over(self) -> None:
-        """Let nothing of an earlier run count."""
 
     def workspace(self) -> AbstractContextManager[None]:
         """Keep what the workers need while they run, such as a folder."""
@@ -277,8 +274,8 @@ def run_job(
                 identity, is_resumed = open_run(
                     RunIdentity.of(job.source, run=facts, threads=options.threads or 1),
                     output=job.output,
-                    results_folder=job.results_folder,
-                    start_over=job.start_over if job.request.overwrite else None,
+                    owned=job.owned,
+                    overwrite=job.request.overwrite,
                 )
             if is_resumed and options.threads not in (None, identity.threads):
                 logger.warning(

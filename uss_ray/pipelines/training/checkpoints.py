@@ -15,6 +15,7 @@ import io
 import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -212,7 +213,8 @@ def remove_old_checkpoints(run: Store, *, keep: int, also: Collection[int] = ())
         for name in (_FACTS_NAME, _MODEL, _EMA, _OPTIMISER):
             (place / name).remove()
         if not place.is_remote:
-            place.local_path().rmdir()
+            with suppress(OSError):  # somebody keeps something in it
+                place.local_path().rmdir()
 
 
 def checkpoint_name(step: int) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
-from functools import partial
+from typing import Final
 
 from uss_ray.anchors.manifest import MANIFEST_NAME
 from uss_ray.anchors.pack_plan import PackPlan, plan_pack
@@ -19,14 +20,18 @@ from uss_ray.anchors.packed import (
     write_packed_shard,
 )
 from uss_ray.anchors.stream import AnchorShards
-from uss_ray.api.staging import check_apart, check_output, remove_folder
+from uss_ray.api.owned import Owned, remove_folder
+from uss_ray.api.staging import check_apart, check_output
 from uss_ray.config import canonical_json
 from uss_ray.errors import DataError
 from uss_ray.pipelines.runtime.identity import RunIdentity, end_overwriting, open_run
 from uss_ray.pipelines.training.pack_request import PackRequest
 from uss_ray.results.index.table import RunFacts
 from uss_ray.store.lease import hold_lease
-from uss_ray.store.store import Store
+
+_SHARD = re.compile(r"\d{5,}\.parquet")
+OWNED: Final = Owned({PART_FOLDER: _SHARD, SHARD_FOLDER: _SHARD}, files=(PACK_NAME,))
+"""What a pack is made of."""
 
 
 def pack_here(
@@ -40,8 +45,8 @@ def pack_here(
         open_run(
             RunIdentity.of(request.anchors, run=run_facts(request, source), threads=1),
             output=output,
-            results_folder=PART_FOLDER,
-            start_over=partial(start_over, output) if request.overwrite else None,
+            owned=OWNED,
+            overwrite=request.overwrite,
         )
         plan = plan_of(request, source)
         missing = [] if (output / PACK_NAME).exists() else missing_shards(output, shards=len(plan))
@@ -59,7 +64,7 @@ def pack_here(
 def check_places(request: PackRequest) -> None:
     """Refuse places that cannot be packed from or to."""
     check_output(request.output_store)
-    check_apart(request.anchor_store, request.output_store)
+    check_apart(request.anchor_store, request.output_store, folders=OWNED.folders)
     if not (request.anchor_store / MANIFEST_NAME).exists():
         raise DataError(request.anchors, expected="a finished mining run", found=f"no {MANIFEST_NAME}")
 
@@ -93,12 +98,5 @@ def finish(request: PackRequest, source: AnchorShards, *, shards: int) -> PackMa
     if (output / PACK_NAME).exists():
         return read_pack_manifest(output.raising(DataError))
     manifest = finish_pack(output, shards=shards, source=source, seed=request.seed)
-    remove_folder(output, PART_FOLDER)
+    remove_folder(output, PART_FOLDER, is_own=OWNED.folders[PART_FOLDER].fullmatch)
     return manifest
-
-
-def start_over(output: Store) -> None:
-    """Remove the pack that is there."""
-    (output / PACK_NAME).remove()
-    for folder in (PART_FOLDER, SHARD_FOLDER):
-        remove_folder(output, folder)

@@ -11,7 +11,7 @@ import ray
 import ray.data
 
 from uss_ray.anchors.pack_plan import PackPlan
-from uss_ray.anchors.packed import PACK_NAME, PART_FOLDER, PackManifest, missing_shards, write_packed_shard
+from uss_ray.anchors.packed import PACK_NAME, PackManifest, missing_shards, write_packed_shard
 from uss_ray.anchors.stream import AnchorShards
 from uss_ray.config import absolute
 from uss_ray.pipelines.runtime.counters import Increment
@@ -21,7 +21,7 @@ from uss_ray.pipelines.runtime.pieces import PIECE_SCHEMA, MissingPieces, PieceJ
 from uss_ray.pipelines.runtime.progress import ProgressHook
 from uss_ray.pipelines.runtime.stages import Pass, cut_blocks, map_with_actors, run_on_worker
 from uss_ray.pipelines.training.pack_request import PackRequest
-from uss_ray.pipelines.training.packing import check_places, finish, plan_of, run_facts, start_over
+from uss_ray.pipelines.training.packing import OWNED, check_places, finish, plan_of, run_facts
 from uss_ray.results.index.table import RunFacts
 from uss_ray.version import VERSION
 
@@ -68,7 +68,7 @@ class PackJob(PieceJob[PackSummary]):
 
     kind = "pack"
     stages = ("list", "pack")
-    results_folder = PART_FOLDER
+    owned = OWNED
 
     request: PackRequest
     _manifest: PackManifest | None = field(default=None)
@@ -81,10 +81,6 @@ class PackJob(PieceJob[PackSummary]):
     def facts(self) -> RunFacts:
         """See `Job`."""
         return run_facts(self.request, AnchorShards(self.request.anchor_store))
-
-    def start_over(self) -> None:
-        """See `Job`."""
-        start_over(self.output)
 
     def ledger_reader(self) -> Callable[[], tuple[Any, LedgerFacts]]:
         """See `Job`; the ledger is the plan and which of its shards are missing."""

@@ -40,7 +40,7 @@ from uss_ray.results.index.table import (
     open_part,
     read_index_part,
 )
-from uss_ray.results.layout import ARCHIVE_DATA_FOLDER, ARCHIVE_PAGE_NAME, recording_folder
+from uss_ray.results.layout import ARCHIVE_DATA_FOLDER, ARCHIVE_PAGE_NAME, OWN_PAGE_DATA, recording_folder
 from uss_ray.results.report.pictures import time_text
 from uss_ray.results.report.player import player_style
 from uss_ray.results.report.template import template
@@ -55,6 +55,7 @@ _KEPT_EVENTS = 6  # of a row
 _AT_A_TIME = 8
 _RECORDINGS = "recordings"
 _END = b"</html>"
+_OBJECT = b"UssRayArchive"
 _STATE = re.compile(rb'<meta name="uss-ray-index" content="([0-9a-f]{64})">')
 _FACTS = re.compile(rb'<script type="application/json" id="facts">(.*?)</script>', re.DOTALL)
 _COLUMNS = [
@@ -338,15 +339,19 @@ def write_archive_page(root: Location | Store) -> str:
     DataError
         If there is no index, or a part of it cannot be read.
     OutputError
-        If the store cannot be asked, or the page not be written.
+        If the store cannot be asked, the page not be written, or another one is called so.
     """
     output = Store.of(root, OutputError)
+    page = output / ARCHIVE_PAGE_NAME
+    if page.exists() and not _is_own(page.read()):
+        raise OutputError(
+            str(page), expected="no page yet, or that of an output", found="another, which stays as it is"
+        )
     archive, state = ArchivePage(), hashlib.sha256()
     with closing(map_stream(_read, _noted(index_parts(output), state), threads=PARTS_AT_ONCE)) as parts:
         for kept, quiet in parts:
             archive.take_seen(kept, quiet)
-    folder = output / ARCHIVE_DATA_FOLDER
-    earlier = {file.relative_to(output) for file in folder.list()} if folder.exists() else set()
+    earlier = _data_in(output)
 
     def put(name: str, content: bytes) -> str:
         (output / name).put(content)
@@ -356,7 +361,6 @@ def write_archive_page(root: Location | Store) -> str:
     earlier -= set(map_stream(lambda file: put(*file), archive.files(), threads=_AT_A_TIME))
     for stale in sorted(earlier):
         (output / stale).remove()
-    page = output / ARCHIVE_PAGE_NAME
     page.put(_render(archive, state=state.hexdigest()).encode("utf-8", "replace"))
     return str(page)
 
@@ -376,10 +380,21 @@ def is_current_page(output: Store) -> bool:
     told = _STATE.search(page)
     if told is None or not page.rstrip().endswith(_END):
         return False
-    folder, state = output / ARCHIVE_DATA_FOLDER, hashlib.sha256()
-    there = {file.relative_to(output) for file in folder.list()} if folder.exists() else set()
+    state = hashlib.sha256()
     deque(_noted(index_parts(output), state), maxlen=0)
-    return there == {*page_data(page)} and told[1].decode() == state.hexdigest()
+    return _data_in(output) == {*page_data(page)} and told[1].decode() == state.hexdigest()
+
+
+def _data_in(output: Store) -> set[str]:
+    """Name the data of a page that are there, relative to the output root."""
+    folder = output / ARCHIVE_DATA_FOLDER
+    found = folder.list() if folder.exists() else ()
+    return {file.relative_to(output) for file in found if OWN_PAGE_DATA.fullmatch(file.relative_to(folder))}
+
+
+def _is_own(page: bytes) -> bool:
+    """Tell whether what is called as the page of an output is one, of whatever version, or nothing at all."""
+    return not page or _OBJECT in page
 
 
 def _noted(parts: Iterable[FoundFile], state: Any) -> Iterator[FoundFile]:

@@ -131,12 +131,12 @@ def test_a_plan_counts_what_is_done_only_where_the_run_would(make_recording, req
     assert not job().goes_on
     first = job()
     identity = RunIdentity.of(first.source, run=first.facts(), threads=1)
-    open_run(identity, output=first.output, results_folder=first.results_folder)
+    open_run(identity, output=first.output, owned=first.owned)
     assert job().goes_on
     assert not job(overwrite=True).goes_on
     with pytest.raises(OccupiedError, match="query"):
         assert job(query=Query(levels=(3,))).goes_on
-    open_run(identity, output=first.output, results_folder=first.results_folder, start_over=lambda: None)
+    open_run(identity, output=first.output, owned=first.owned, overwrite=True)
     assert job(overwrite=True).goes_on  # it has begun to, and was stopped
 
 
@@ -177,6 +177,20 @@ def test_recordings_that_changed_are_counted_and_planned_as_the_run_does_them(
     assert "1 failed" in lines
     assert ("1 of them since they were separated" in lines) == (changed != "keep")
     assert ("1 rows with the id of another" in lines) == (kind == "manifest")
+    assert plan.count_as_failed == int(changed == "fail")
+    assert ("will fail     1 without a try" in lines) == (changed == "fail")
+
+
+@pytest.mark.parametrize("known", [None, ("a.wav",)])
+def test_what_the_run_counts_as_failed_without_a_try_is_told(make_recording, request_for, tmp_path, known):
+    """Two recordings of one id: the second has no place for its results."""
+    paths = [make_recording(f"in/{name}.wav", seconds=1.0) for name in ("one", "other")]
+    source = tmp_path / "m.csv"
+    source.write_text("\n".join(["uri,id", *(f"{path},a.wav" for path in paths)]))
+    ledger = done(*known) if known else None
+    plan = plan_archive(open_listing(str(source)), request=request_for(), ledger=ledger)
+    assert (plan.duplicates, plan.count_as_failed) == (1, 1)
+    assert json.loads(plan.to_json())["count_as_failed"] == 1
 
 
 def test_only_what_failed_is_planned_to_be_tried_again(make_recording, request_for):

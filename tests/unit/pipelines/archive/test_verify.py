@@ -30,13 +30,19 @@ from uss_ray.results.index.table import (
     read_index_part,
     write_index,
 )
-from uss_ray.results.layout import index_path, stem_path
+from uss_ray.results.layout import index_path as path_of_part
+from uss_ray.results.layout import stem_path
 from uss_ray.results.report.archive import write_archive_page
 from uss_ray.store.lease import hold_lease
 from uss_ray.store.store import Store
 
 FACTS = RunFacts(run_id="r", weights_name="w", weights_sha256="0", settings="{}")
 EARLY = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def index_path(name):
+    """Place a part that is called by a hash, as the program's are; the last letter of its name stands for that."""
+    return path_of_part(f"{name[:-1]}{ord(name[-1]):016x}")
 
 
 @pytest.fixture
@@ -108,9 +114,9 @@ def leave_a_stray(root):
 
 
 def leave_temporary_files(root):
-    (root / ".uss-ray-x/a.wav").mkdir(parents=True)
-    (root / ".uss-ray-x/a.wav/half.flac").write_bytes(b"1")
-    (root / "index/.0a.part").write_bytes(b"1")
+    (root / ".uss-ray-0a_bc1de/a.wav").mkdir(parents=True)
+    (root / ".uss-ray-0a_bc1de/a.wav/half.flac").write_bytes(b"1")
+    (root / "index/.00000000000000aa.part").write_bytes(b"1")
 
 
 def leave_spans_of_a_done_one(root):
@@ -218,7 +224,7 @@ def test_outputs_and_folders_of_others_below_are_left_alone(output, mark):
     """`--version v2` puts results below OUTPUT; a trash or a backup may lie there too."""
     root = output.local_path()
     for name in (
-        mark, "a.wav/level-1/dog.flac", "b.wav/report.html", ".uss-ray-x/half.flac", ".0a1b.part",
+        mark, "a.wav/level-1/dog.flac", "b.wav/report.html", ".uss-ray-0a_bc1de/half.flac", ".00000000000000aa.part",
         ".parts/00000000000000aa/000000/part.json",
     ):  # fmt: skip
         (output / "v2" / name).put(b"1")
@@ -228,6 +234,81 @@ def test_outputs_and_folders_of_others_below_are_left_alone(output, mark):
     assert kinds(verify_output(output)) == {"stray"}
     assert verify_output(output, repair=True).findings == []
     assert everything(root) == {path: what for path, what in before.items() if "gone.wav" not in path.parts}
+
+
+OTHERS = [
+    "tapes/events/bell.wav",
+    "music/events/x.flac",
+    "music/report.mp3",
+    "level-1/take.wav",
+    "rehearsal/query/choir.ogg",
+    "a.wav/level-1/my mix.flac",
+    "a.wav/level-1/dog.aup3",
+    "a.wav/level-1/dog/cut.wav",
+    "index/notes.txt",
+    "index/.mine.part",
+    "index-pages/notes.js",
+    ".parts/notes.txt",
+    ".parts/0/000000/part.json",
+    ".uss-ray-notes/a.txt",
+    ".0a.part",
+]
+
+
+def test_nothing_goes_that_is_not_called_as_this_program_calls_what_it_writes(output):
+    for name in OTHERS:
+        (output / name).put(b"mine")
+    remove_stem(output.local_path())
+    found = verify_output(output, repair=True)
+    assert kinds(found) == {"unjoined"}  # somebody's part.json, in no folder of a long recording
+    assert {name for name in OTHERS if (output / name).read() == b"mine"} == set(OTHERS)
+
+
+def test_a_table_of_others_in_the_index_is_told_and_stays(output):
+    (output / "index/birds.parquet").put(b"mine")
+    for repair in (False, True):
+        (finding,) = verify_output(output, repair=repair).findings
+        assert (finding.kind, finding.place) == ("index", "index/birds.parquet")
+    assert (output / "index/birds.parquet").read() == b"mine"
+
+
+def test_a_recording_is_never_a_stray_whatever_the_folder_it_lies_in(output):
+    root = output.local_path()
+    sound = root / "session.wav/events/bell.wav"
+    sound.parent.mkdir(parents=True)
+    sound.write_bytes(b"mine")
+    assert kinds(verify_output(output)) == {"stray"}
+    rewrite_rows(root, recording_uri=str(sound))
+    assert verify_output(output, repair=True).findings == []
+    assert sound.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("source", ["session.wav", "session.wav/events", "linked/events"])
+def test_what_lies_in_the_input_of_the_run_is_never_a_stray(output, source):
+    root = output.local_path()
+    sound = root / "session.wav/events/bell.wav"
+    sound.parent.mkdir(parents=True)
+    sound.write_bytes(b"mine")
+    (root / "linked").symlink_to("session.wav")
+    identity = RunIdentity.of(str(root / source), run=FACTS, threads=1)
+    (output / "run.json").put(json.dumps(identity.record()).encode())
+    assert verify_output(output, repair=True).findings == []
+    assert sound.read_bytes() == b"mine"
+
+
+def test_stems_in_a_folder_of_before_go_with_their_recording(output):
+    """One without an ending: the index alone tells that the folder is a recording's, until it is taken out."""
+    row = separated(output, "b.wav")
+    stem = output.local_path() / "s1/level-1/dog.wav"
+    stem.parent.mkdir(parents=True)
+    (output.local_path() / row.stem_uri).rename(stem)
+    (output / "s1/level-1/cat.wav").put(b"stray")
+    (output / "s2/level-1/cat.wav").put(b"mine")
+    row = replace(row, recording_id="s1", stem_uri="s1/level-1/dog.wav", stem_sha256="0")
+    write_index([row], path=output.local_path() / index_path("s"))
+    assert verify_output(output, repair=True).findings == []
+    assert not (output / "s1").exists()
+    assert (output / "s2/level-1/cat.wav").read() == b"mine"
 
 
 def test_what_a_live_process_is_writing_is_no_leftover(output):
@@ -295,14 +376,14 @@ def refuse_to_read(name, fault, monkeypatch):
 @pytest.mark.parametrize("fault", [PermissionError(13, "no permission"), TimeoutError("no answer")])
 def test_a_part_that_a_store_does_not_give_is_not_repaired_away(output, monkeypatch, fault):
     before = everything(output.local_path())
-    refuse_to_read("a.parquet", fault, monkeypatch)
-    with pytest.raises(OutputError, match=r"a\.parquet: expected a readable file"):
+    refuse_to_read("0000000000000061.parquet", fault, monkeypatch)
+    with pytest.raises(OutputError, match=r"61\.parquet: expected a readable file"):
         verify_output(output, repair=True)
     assert everything(output.local_path()) == before
 
 
 def test_a_part_that_a_run_at_work_has_moved_is_no_fault(output, monkeypatch):
-    refuse_to_read("a.parquet", FileNotFoundError(2, "gone"), monkeypatch)
+    refuse_to_read("0000000000000061.parquet", FileNotFoundError(2, "gone"), monkeypatch)
     assert verify_output(output).recordings == 1
 
 
@@ -310,7 +391,7 @@ def test_a_part_of_a_later_version_is_refused_and_stays(output):
     part = output.local_path() / index_path("a")
     pq.write_table(pq.read_table(part).replace_schema_metadata({b"uss_ray.index_version": b"99"}), part)
     before = everything(output.local_path())
-    with pytest.raises(UssRayError, match=r"a\.parquet: expected index version .*, found version 99"):
+    with pytest.raises(UssRayError, match=r"61\.parquet: expected index version .*, found version 99"):
         verify_output(output, repair=True)
     assert everything(output.local_path()) == before
 

@@ -10,8 +10,8 @@ from tests.unit.pipelines.mining.made import CLIPS, broken, mined
 from uss_ray.anchors.manifest import MiningManifest, read_manifest
 from uss_ray.errors import OutputError
 from uss_ray.pipelines.mining.ledger import read_ledger
-from uss_ray.pipelines.mining.receipts import commit_failed, packet_name
-from uss_ray.pipelines.mining.settle import note_missing, settle, start_over
+from uss_ray.pipelines.mining.receipts import OWNED, commit_failed, packet_name
+from uss_ray.pipelines.mining.settle import note_missing, settle
 
 
 def settled(output, table, *, is_alone=True):
@@ -70,8 +70,14 @@ def test_clips_without_audio_become_rejects(output, table):
 def test_after_starting_over_nothing_counts(output, table):
     mined(output, [0, 1])
     settled(output, table)
-    start_over(output)
-    assert read_ledger(output, clips=CLIPS).known == 0
+    for name in ("anchors/mine.parquet", "rejects/notes.txt"):
+        (output / name).put(b"mine")
+    settled(output, table)
+    OWNED.remove(output)
+    assert [file.relative_to(output) for file in output.list()] == [
+        "anchors/mine.parquet",
+        "rejects/notes.txt",
+    ]
 
 
 def test_of_a_clip_that_was_mined_again_the_later_anchors_stay(output, table):

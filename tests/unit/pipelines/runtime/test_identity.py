@@ -1,28 +1,32 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from importlib.metadata import version
 
 import pytest
 
+from uss_ray.api.owned import Owned
 from uss_ray.api.request import Query, SeparationRequest
 from uss_ray.errors import DataError, OccupiedError, OutputError
 from uss_ray.pipelines.runtime import identity as identity_module
-from uss_ray.pipelines.runtime.identity import RunIdentity, end_overwriting
+from uss_ray.pipelines.runtime.identity import RunIdentity, counts_already, end_overwriting
 from uss_ray.results.index.table import INDEX_VERSION, RunFacts
 from uss_ray.results.options import WriteOptions
 from uss_ray.separation.settings import SeparationSettings
 from uss_ray.store import lease as lease_module
 from uss_ray.store.lease import take_turn
 
+OWNED = Owned({"index": re.compile("[0-9a-f]+[.]parquet")})
+
 
 def open_run(request, identity):
     return identity_module.open_run(
         identity,
         output=request.output_store,
-        results_folder="index",
-        start_over=(lambda: None) if request.overwrite else None,
+        owned=OWNED,
+        overwrite=request.overwrite,
     )
 
 
@@ -116,6 +120,46 @@ def test_overwriting_shards_start_over_once_together(request_here):
     assert open_run(asked, identity)[1]
     end_overwriting(output, shard=(2, 2))
     assert open_run(asked, identity)[1] is False
+
+
+@pytest.mark.parametrize(
+    ("there", "run", "found"),
+    [
+        (
+            ["index/a.parquet", "index/notes.txt"],
+            None,
+            "index/notes.txt, which none has written, and no run.json",
+        ),
+        (["index/field.wav"], b"half {", "index/field.wav, which none has written"),
+        ([], b'{"name": "morning"}', "another program's run.json"),
+    ],
+)
+def test_starting_over_takes_no_folder_of_others(request_here, there, run, found):
+    asked, output = request_here.replace(overwrite=True), request_here.output_store
+    names = [*there, *(["run.json"] if run else [])]
+    for name in there:
+        (output / name).put(b"mine")
+    if run:
+        (output / "run.json").put(run)
+    identity = identity_of(asked)
+    for begin in (
+        lambda: open_run(asked, identity),
+        lambda: counts_already(identity, output=output, owned=OWNED, overwrite=True),
+    ):
+        with pytest.raises(OccupiedError, match=re.escape(found)):
+            begin()
+    assert sorted(file.relative_to(output) for file in output.list()) == sorted(names)
+
+
+def test_starting_over_takes_results_and_leaves_what_lies_beside_them(request_here):
+    asked, output = request_here.replace(overwrite=True), request_here.output_store
+    (output / "index/a.parquet").put(b"of a single recording")
+    assert not counts_already(identity_of(asked), output=output, owned=OWNED, overwrite=True)
+    open_run(asked, identity_of(asked))
+    for name in ("index/b.parquet", "index/notes.txt"):
+        (output / name).put(b"x")
+    open_run(asked, identity_of(asked, sha256="1"))
+    assert {file.relative_to(output) for file in output.list()} == {"run.json", "index/notes.txt"}
 
 
 def test_an_index_without_a_run_and_a_broken_run_are_refused(request_here, tmp_path):

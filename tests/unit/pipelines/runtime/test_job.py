@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pytest
 from ray.exceptions import RaySystemError
 
+from uss_ray.api.owned import Owned
 from uss_ray.errors import ConfigError, OutputError
 from uss_ray.pipelines.runtime import job as module
 from uss_ray.pipelines.runtime.context import _TELLS_OF_BLOCKS
@@ -83,7 +85,7 @@ class Numbers(Job[Summary]):
 
     kind = "numbers"
     stages = ("read", "work")
-    results_folder = "results"
+    owned = Owned({"results": re.compile(r"\w+")})
 
     request: Request
     script: list
@@ -99,9 +101,6 @@ class Numbers(Job[Summary]):
 
     def facts(self):
         return RunFacts(run_id="1", weights_name="none", weights_sha256="0", settings="{}")
-
-    def start_over(self):
-        self.events.append("start over")
 
     def ledger_reader(self):
         earlier = Increment(skipped=self.known, failed_before=self.failed_before)
@@ -280,8 +279,12 @@ def test_a_shard_has_a_summary_of_its_own(run, tmp_path):
     assert (tmp_path / "out" / "summary-2-of-3.json").exists()
 
 
-def test_a_run_that_starts_over_says_so(run):
-    assert run(["done"], items=1, overwrite=True)[0].events[0] == "start over"
+def test_a_run_that_starts_over_takes_the_results_that_are_there(run, tmp_path):
+    run(["done"], items=1)
+    for name in ("results/1", "results/my notes"):
+        Store(tmp_path / "out" / name).put(b"x")
+    run(["done"], items=1, overwrite=True)
+    assert [path.name for path in (tmp_path / "out" / "results").iterdir()] == ["my notes"]
 
 
 def test_threads_of_the_first_start_are_kept(run):

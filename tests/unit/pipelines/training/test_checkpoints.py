@@ -51,7 +51,9 @@ def test_only_finished_checkpoints_count_and_old_ones_go(output: Store) -> None:
         save_checkpoint(state_of(step), run=run, identity={"name": "abc"})
     (run / "checkpoints" / "step-000000030" / "model.safetensors").put(b"cut off")
     assert [place.name for place in find_checkpoints(run)] == [f"step-0000000{n}" for n in ("05", "10", "20")]
+    (run / "checkpoints/step-000000005/notes.txt").put(b"mine")
     remove_old_checkpoints(run, keep=2)
+    assert (run / "checkpoints/step-000000005/notes.txt").read() == b"mine"
     assert [place.name for place in find_checkpoints(run)] == ["step-000000010", "step-000000020"]
     assert choose_checkpoint(run, None).name == "step-000000020"
     assert choose_checkpoint(run, 10).name == "step-000000010"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from uss_ray.errors import DataError
+from uss_ray.errors import DataError, OutputError
 from uss_ray.results.index.table import (
     ActiveSpan,
     IndexRow,
@@ -23,7 +23,7 @@ from uss_ray.results.index.table import (
 )
 from uss_ray.results.layout import index_path
 from uss_ray.results.report import archive
-from uss_ray.results.report.archive import page_data, write_archive_page
+from uss_ray.results.report.archive import is_current_page, page_data, write_archive_page
 from uss_ray.store.store import Store
 
 RUN = RunFacts(run_id="r", weights_name="starter", weights_sha256="ab")
@@ -268,3 +268,19 @@ def test_a_page_tells_which_files_it_reads(tmp_path: Path) -> None:
 def test_a_page_of_others_reads_none_of_our_files(facts: str) -> None:
     assert page_data(f'<script type="application/json" id="facts">{facts}</script>'.encode()) == ()
     assert page_data(facts.encode()) == ()
+
+
+@pytest.mark.parametrize("page", [b"<html>a site of mine</html>", b"\xff\x00"])
+def test_a_page_of_others_is_not_written_over(tmp_path: Path, page: bytes) -> None:
+    root = Store(tmp_path / "out")
+    write_index([row("a.wav")], path=tmp_path / "out" / index_path("part"))
+    (root / "index.html").put(page)
+    with pytest.raises(OutputError, match=r"index\.html: expected no page yet"):
+        write_archive_page(root)
+    assert (root / "index.html").read() == page
+    (root / "index.html").put(b"")  # half of one
+    (root / "index-pages/notes.js").put(b"mine")
+    write_archive_page(root)
+    write_archive_page(root)
+    assert (root / "index-pages/notes.js").read() == b"mine"
+    assert is_current_page(root)
