@@ -97,6 +97,7 @@ class NullEngine:
                 detected=active,
                 sure=active,
                 active=active,
+                tagged=np.ones(segments, np.bool_),
                 held_by=np.where(active, np.arange(len(self._keys), dtype=np.int16), np.int16(-1)),
                 segment_seconds=self._segment_seconds,
                 detected_spans=tuple(

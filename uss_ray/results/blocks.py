@@ -34,6 +34,8 @@ class EstimateBlock(Protocol):
         NaN for a target that is not tagged.
     detected, sure, active : ndarray of shape (segments, targets), dtype=bool
         Where a target was detected, surely so, and where it was separated.
+    tagged : ndarray of shape (segments,), dtype=bool
+        False where the segment is too quiet to be tagged; its probabilities are 0.
     held_by : ndarray of shape (segments, targets), dtype=int16
         The place of the target whose estimate holds the sound of a target, mostly its own; -1 where nothing is
         separated of it.
@@ -63,6 +65,8 @@ class EstimateBlock(Protocol):
     def stem_probs(self) -> Floats: ...  # noqa: D102
     @property
     def active(self) -> npt.NDArray[np.bool_]: ...  # noqa: D102
+    @property
+    def tagged(self) -> npt.NDArray[np.bool_]: ...  # noqa: D102
     @property
     def held_by(self) -> npt.NDArray[np.int16]: ...  # noqa: D102
     @property

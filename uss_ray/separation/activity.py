@@ -44,6 +44,8 @@ class Activity:
     active : ndarray of shape (segments, targets), dtype=bool
         Where it is to be separated: where a gated target is detected and nothing more specific is, unless nothing
         steers to it, and another where there is sound.
+    tagged : ndarray of shape (segments,), dtype=bool
+        False where the mixture is silent.
     stem_probs : ndarray of shape (segments, targets), dtype=float32
         Probability of a target in its own estimate; NaN where that is not tagged.
     spans : tuple of ndarray of shape (n, 3), dtype=float64
@@ -55,6 +57,7 @@ class Activity:
     detected: Bools
     sure: Bools
     active: Bools
+    tagged: Bools
     stem_probs: Floats
     spans: tuple[Spans, ...]
 
@@ -124,7 +127,7 @@ def find_activity(
     thresholds = {False: calibration.detected_from[:count], True: calibration.events_from[:count]}
     is_there = {is_event: calibrated >= least for is_event, least in thresholds.items()}
     is_sure = calibrated >= calibration.sure_from[:count]
-    found = _empty(shape)
+    found = _empty(shape) | {"tagged": audible}
     probs, detected, sure, active = (found[name] for name in ("probs", "detected", "sure", "active"))
     counted: list[list[int]] = []
     for column, target in enumerate(targets):
@@ -169,6 +172,7 @@ def _empty(shape: tuple[int, int]) -> dict[str, Any]:
     flags = {name: np.zeros(shape, np.bool_) for name in ("detected", "sure", "active")}
     return flags | {
         "probs": np.zeros(shape, np.float32),
+        "tagged": np.zeros(shape[0], np.bool_),
         "stem_probs": np.full(shape, np.nan, np.float32),
     }
 

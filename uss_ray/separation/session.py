@@ -59,6 +59,8 @@ class EstimateBlock:
     detected, sure, active : ndarray of shape (segments, targets), dtype=bool
         Where it is detected, surely so, and where it is separated, as `activity.Activity` says. Where only tags were
         asked for, nothing is separated, and active is what would be, and is detected.
+    tagged : ndarray of shape (segments,), dtype=bool
+        False where the mixture is too quiet to be tagged.
     held_by : ndarray of shape (segments, targets), dtype=int16
         Where it is separated, the column of the target whose estimate holds it: mostly its own. -1 elsewhere.
     segment_seconds : int
@@ -78,6 +80,7 @@ class EstimateBlock:
     detected: NDArray[np.bool_]
     sure: NDArray[np.bool_]
     active: NDArray[np.bool_]
+    tagged: NDArray[np.bool_]
     held_by: NDArray[np.int16]
     segment_seconds: int
     detected_spans: tuple[NDArray[np.float64], ...]
@@ -538,6 +541,7 @@ class RecordingSession:
             detected=activity.detected[: last - first],
             sure=activity.sure[: last - first],
             active=activity.active[: last - first],
+            tagged=activity.tagged[: last - first],
             held_by=np.stack([self._held_by.pop(segment, nobody) for segment in range(first, last)]),
             segment_seconds=self._settings.segment_seconds,
             detected_spans=self._placed(activity.spans[: last - first], first=first, stop_frame=stop_frame),

@@ -157,6 +157,20 @@ def test_what_was_asked_for_and_is_not_there_is_silence(separator, make_recordin
     assert not held[absent].any()
 
 
+def test_of_sound_that_is_too_quiet_to_be_tagged_nothing_is_known(separator):
+    noise = np.random.default_rng(0).standard_normal(96_000).astype(np.float32)
+    quiet, loud = 1e-6 * noise, 0.1 * noise
+
+    def told(waveform):
+        rows = separator(waveform, sample_rate=32_000, levels=1).rows
+        return {row.label: (row.status, row.probability, row.certainty) for row in rows if row.kind == "node"}
+
+    assert set(told(quiet).values()) == {("absent", None, None)}
+    assert set(told(0 * noise).values()) == {("absent", 0.0, "sure")}
+    with_pause = told(np.concatenate([loud, 0 * loud, quiet]))
+    assert with_pause == told(np.concatenate([loud, 0 * loud, 0 * quiet])), "a pause is no reason to doubt"
+
+
 @pytest.mark.slow
 def test_sounds_and_what_they_leave_sum_to_the_recording_level_by_level(separator, make_recording):
     path = make_recording("a.wav", seconds=14.5, channels=2, subtype="FLOAT")

@@ -38,6 +38,7 @@ class FakeBlock:
     detected_spans: Sequence[npt.NDArray[np.float64]] = None  # type: ignore[assignment]  # whole segments
     stem_probs: Floats = None  # type: ignore[assignment]  # nothing is tagged again
     held_by: npt.NDArray[np.int16] = None  # type: ignore[assignment]  # each by itself
+    tagged: npt.NDArray[np.bool_] = None  # type: ignore[assignment]  # all of them
 
     def __post_init__(self) -> None:
         detected = self.active if self.detected is None else self.detected
@@ -46,6 +47,7 @@ class FakeBlock:
             for flags, span in zip(detected, self.segment_spans_seconds, strict=True)
         ]
         usual = {
+            "tagged": np.ones(len(self.active), bool),
             "detected": detected,
             "sure": detected,
             "detected_spans": whole,

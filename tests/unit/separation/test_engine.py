@@ -196,6 +196,8 @@ def test_every_audible_segment_is_tagged_once_and_silence_never(
     active, probs = activity_of(blocks), np.concatenate([block.segment_probs for block in blocks])
     assert not active[1:3].any()
     assert not probs[1:3].any()
+    tagged = np.concatenate([block.tagged for block in blocks])
+    assert tagged.tolist() == [True, False, False, True, True, True], "and a block says so"
     assert active[[0, 3, 4, 5]].any(axis=1).all()
 
 

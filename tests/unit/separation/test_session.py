@@ -37,7 +37,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 MODEL_RATE = 8000
 NAMES = ("Whispering", "Meow", "Fire alarm")
 FADED = SeparationSettings(condition="detected", segment_seconds=1)
-SEGMENT_BY_SEGMENT = ("segment_probs", "detected", "sure", "active", "stem_probs")
+SEGMENT_BY_SEGMENT = ("segment_probs", "detected", "sure", "active", "tagged", "stem_probs")
 HARD = FADED.replace(joins="hard", context_seconds=0.0, fade_seconds=0.0)
 
 

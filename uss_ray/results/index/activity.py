@@ -6,6 +6,7 @@ Owns pooling and merging of segments in bounded memory; what sounds where in a s
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
@@ -19,6 +20,31 @@ Floats = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
 _FIRST_COLUMNS = 32  # most recordings of an archive are short
+
+
+class Loudness(enum.IntEnum):
+    """What the tagger had to hear in a stretch; of several stretches it is the highest of theirs."""
+
+    DIGITAL_SILENCE = 0
+    UNTAGGED = 1
+    """There is sound, all of it too quiet to be tagged: what it is nobody knows."""
+    TAGGED = 2
+
+    @classmethod
+    def of(cls, block: HeardBlock) -> Loudness:
+        """Tell it of a block."""
+        if np.any(block.tagged):
+            return cls.TAGGED
+        return cls.UNTAGGED if np.any(block.mixture) else cls.DIGITAL_SILENCE
+
+
+class HeardBlock(Protocol):
+    """What blocks of the engine say of what there was to hear; see `blocks.EstimateBlock`."""
+
+    @property
+    def tagged(self) -> Flags: ...  # noqa: D102
+    @property
+    def mixture(self) -> Floats: ...  # noqa: D102
 
 
 class SoundingSegments(Protocol):
@@ -207,6 +233,7 @@ class ActivityLog:
         self._maxima = self._untagged(min(_FIRST_COLUMNS, max_columns))
         self._segments_per_column = 1
         self._count = 0
+        self._loudness = Loudness.DIGITAL_SILENCE
         self._first_starts: list[float] = []
         self._last_end = 0.0
         self._spans: dict[str, list[tuple[float, float]]] = defaultdict(list)
@@ -226,6 +253,7 @@ class ActivityLog:
         active: npt.ArrayLike,
         spans_seconds: npt.ArrayLike,
         stem_probs: npt.ArrayLike,
+        loudness: Loudness,
     ) -> None:
         """Take the next segments.
 
@@ -241,7 +269,10 @@ class ActivityLog:
             Start and end of each segment on a regular grid.
         stem_probs : array_like of shape (segments, nodes)
             Probabilities of nodes in their own stems; NaN where that was not tagged.
+        loudness : Loudness
+            Of all of them together.
         """
+        self._loudness = max(self._loudness, loudness)
         segments = zip(np.asarray(probs, np.float32), np.asarray(spans_seconds, float), strict=True)
         for row, (start, end) in segments:
             self._add_maxima(row)
@@ -287,10 +318,15 @@ class ActivityLog:
         else:
             step_seconds = self._last_end or total_seconds
         columns = -(-self._count // self._segments_per_column)
-        anywhere: Floats = np.fmax.reduce(self._maxima[:columns], axis=0, initial=np.nan)
+        maxima = self._maxima[:columns]
+        if self._loudness is Loudness.UNTAGGED:
+            # The zeros of segments without a tag would say that nothing sounds. Beside segments that were tagged they
+            # stay: the pauses of a recording are no reason to doubt what was heard of it.
+            maxima = np.full_like(maxima, np.nan)
+        anywhere: Floats = np.fmax.reduce(maxima, axis=0, initial=np.nan)
         return Activities(
             self._keys,
-            maxima=self._maxima[:columns],
+            maxima=maxima,
             column_seconds=step_seconds * self._segments_per_column,
             spans=_all_cut(self._spans, total_seconds),
             separated=None if self._separated is None else _all_cut(self._separated, total_seconds),

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from uss_ray.config import Settings, parse_json
 from uss_ray.errors import DataError, OutputError
 from uss_ray.results.blocks import EstimateBlock, Geometry, segment_bounds
+from uss_ray.results.index.activity import Loudness
 from uss_ray.results.index.table import RecordingFacts
 from uss_ray.store.store import Store
 
@@ -51,6 +52,8 @@ class PartFacts(Settings):
         Where in the recording it begins, and how long it is.
     segments : int
         Number of its segments.
+    loudness : Loudness, default=Loudness.TAGGED
+        Of its segments together; parts from before there was one are taken for tagged.
     recording_content : str or None, default=None
         What the recording held; see `Store.content_tag`.
     recording_sha256 : str or None, default=None
@@ -69,6 +72,7 @@ class PartFacts(Settings):
     frames: int
     segments: int
     files: dict[str, int]
+    loudness: Loudness = Loudness.TAGGED
     recording_content: str | None = None
     recording_sha256: str | None = None
 
@@ -117,6 +121,7 @@ class PartWriter:
         self._stretches: list[tuple[int, int, int, int]] = []
         self._bytes: dict[str, int] = {}
         self._segments = 0
+        self._loudness = Loudness.DIGITAL_SILENCE
         self._make_empty()
 
     def add(self, block: EstimateBlock) -> None:
@@ -143,6 +148,7 @@ class PartWriter:
         self._held_by.append(np.asarray(block.held_by, np.int16))
         self._spans.append(np.asarray(block.segment_spans_seconds, np.float64))
         self._segments += len(bounds) - 1
+        self._loudness = max(self._loudness, Loudness.of(block))
 
     def close(self, *, run_id: str, recording: RecordingFacts) -> PartFacts:
         """Finish the part.
@@ -180,6 +186,7 @@ class PartWriter:
             start_frame=int(bounds[0]),
             frames=int(bounds[-1] - bounds[0]),
             segments=self._segments,
+            loudness=self._loudness,
             files=dict(self._bytes),
         )
         Store(self._folder / PART_NAME).put(facts.canonical_json().encode())

@@ -85,6 +85,7 @@ class Timeline:
                 active=found.active,
                 spans_seconds=found.segment_spans_seconds,
                 stem_probs=found.stem_probs,
+                loudness=self.parts[number].loudness,
             )
             bounds.append(found.bounds[:-1])
             held_by.append(found.held_by)

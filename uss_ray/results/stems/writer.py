@@ -21,7 +21,7 @@ from uss_ray.results.blocks import (
     checked_blocks,
     segment_bounds,
 )
-from uss_ray.results.index.activity import ActivityLog, Sounding
+from uss_ray.results.index.activity import ActivityLog, Loudness, Sounding
 from uss_ray.results.index.table import RecordingFacts
 from uss_ray.results.report.portrait import PortraitPainter
 from uss_ray.results.stem_plan import StemPlan
@@ -98,6 +98,7 @@ def write_estimates(
                 active=block.active,
                 spans_seconds=block.segment_spans_seconds,
                 stem_probs=block.stem_probs,
+                loudness=Loudness.of(block),
             )
             tracks.hold(block.held_by)
             _take_block(block, tracks=tracks, plan=wanted.plan, sample_rate=geometry.sample_rate)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from uss_ray.results.index.activity import ActivityLog, Sounding
+from uss_ray.results.index.activity import ActivityLog, Loudness, Sounding
 from uss_ray.results.index.table import ActiveSpan
 
 
@@ -41,6 +41,7 @@ def add(
     active: npt.ArrayLike,
     spans_seconds: npt.ArrayLike,
     stem_probs: npt.ArrayLike | None = None,
+    loudness: Loudness = Loudness.TAGGED,
     **others: Any,
 ) -> None:
     segments = Segments(np.asarray(active, bool), np.asarray(spans_seconds, float), **others)
@@ -50,6 +51,7 @@ def add(
         active=active,
         spans_seconds=spans_seconds,
         stem_probs=np.full(np.shape(probs), np.nan) if stem_probs is None else stem_probs,
+        loudness=loudness,
     )
 
 
@@ -97,6 +99,34 @@ def test_a_target_that_is_not_tagged_has_no_probability() -> None:
     log = ActivityLog(["a"], max_columns=2)
     add(log, np.full((5, 1), np.nan), active=np.ones((5, 1), bool), spans_seconds=spans(5))
     assert log.result(total_seconds=10.0)["a"].highest_probability is None
+
+
+@pytest.mark.parametrize(
+    ("loudness", "told"),
+    [
+        (["UNTAGGED", "UNTAGGED"], None),
+        (["DIGITAL_SILENCE", "UNTAGGED"], None),
+        (["UNTAGGED", "DIGITAL_SILENCE"], None),
+        (["DIGITAL_SILENCE", "DIGITAL_SILENCE"], 0.0),
+        (["UNTAGGED", "TAGGED"], 0.0),
+        (["TAGGED", "UNTAGGED"], 0.0),
+    ],
+)
+def test_sound_none_of_which_was_tagged_says_nothing_and_pauses_and_digital_silence_do(
+    loudness: list[str], told: float | None
+) -> None:
+    log = ActivityLog(["a"])
+    for number, name in enumerate(loudness):
+        add(
+            log,
+            [[0.0]],
+            active=[[False]],
+            spans_seconds=spans(1, start=number),
+            loudness=Loudness[name],
+        )
+    activity = log.result(total_seconds=4.0)["a"]
+    assert activity.highest_probability == told
+    np.testing.assert_array_equal(activity.probabilities, np.full(2, np.nan if told is None else told))
 
 
 def test_segments_of_another_width_are_refused() -> None:

@@ -8,6 +8,7 @@ import pytest
 from tests.unit.results.conftest import RATE, faded_scene
 from uss_ray.errors import DataError, OutputError
 from uss_ray.results.blocks import Geometry
+from uss_ray.results.index.activity import Loudness
 from uss_ray.results.index.table import RecordingFacts
 from uss_ray.results.stems.part_files import (
     PART_NAME,
@@ -42,6 +43,14 @@ def test_what_was_written_is_read_again(part):
     np.testing.assert_array_equal(found.bounds, [RATE, 2 * RATE, 3 * RATE])
     np.testing.assert_array_equal(found.active, SCENE.active[1:3])
     np.testing.assert_array_equal(found.probs, SCENE.probs[1:3])
+
+
+def test_a_part_from_before_it_said_what_was_tagged_is_taken_for_tagged(part):
+    folder, facts = part
+    written = json.loads((folder / PART_NAME).read_text())
+    assert written.pop("loudness") == Loudness.TAGGED
+    (folder / PART_NAME).write_text(json.dumps(written))
+    assert read_part_facts(Store(folder)) == facts
 
 
 def test_the_samples_of_a_target_are_kept_where_they_are_not_zero_bit_for_bit(part):

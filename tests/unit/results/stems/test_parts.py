@@ -23,6 +23,7 @@ from tests.unit.results.conftest import (
     faded_scene,
     join_stems,
     keep_part,
+    stem_run,
     write_stems,
 )
 from uss_ray.audio.spec import LOSSY_FORMATS, STEM_SUBTYPES
@@ -32,7 +33,8 @@ from uss_ray.results.index.table import RecordingFacts, RunFacts
 from uss_ray.results.layout import report_sound_path
 from uss_ray.results.options import WriteMode
 from uss_ray.results.report.recording import write_report
-from uss_ray.results.stems.parts import PART_NAME, PartFacts
+from uss_ray.results.stems.parts import PART_NAME, PartFacts, join_parts, write_part
+from uss_ray.results.stems.writer import write_estimates
 from uss_ray.results.stems.written import WrittenRecording
 from uss_ray.store.store import Store
 
@@ -418,6 +420,50 @@ def test_the_length_may_be_unknown_beforehand(
     parts = in_parts(scene, tmp_path / "parts", open_ended, run_facts)
     result = joined(parts, scene, tmp_path / "out", open_ended, run_facts)
     assert result.recording.frames == scene.frames == result.rows[0].frames
+
+
+@pytest.mark.parametrize(
+    ("kinds", "told"),
+    [
+        ("quiet quiet quiet", (None, None)),
+        ("zero quiet zero", (None, None)),
+        ("quiet zero zero", (None, None)),
+        ("zero zero zero", (0.0, "sure")),
+        ("quiet tagged quiet", (0.0, "sure")),
+    ],
+)
+def test_parts_say_of_sound_that_was_never_tagged_what_one_pass_says(
+    tmp_path: Path, run_facts: RunFacts, kinds: str, told: tuple[float | None, str | None]
+) -> None:
+    facts = RecordingFacts(recording_id="a.wav", recording_uri="a", sample_rate=RATE, channels=1)
+    blocks = [
+        FakeBlock(
+            start_frame=number * RATE,
+            mixture=np.full((1, RATE), 0.0 if kind == "zero" else 1e-6, np.float32),
+            estimates={},
+            segment_probs=np.array([[0.0, np.nan]], np.float32),
+            active=np.zeros((1, 2), bool),
+            tagged=np.array([kind == "tagged"]),
+            segment_spans_seconds=np.array([[number, number + 1.0]]),
+        )
+        for number, kind in enumerate(kinds.split())
+    ]
+    wanted = dataclasses.replace(stem_run([DOG, QUERY], run_facts, draw=False), surely_absent_below=0.0003)
+    alone = write_estimates(blocks, wanted, root=tmp_path / "alone", recording=facts)
+    for block in blocks:
+        write_part([block], wanted, folder=tmp_path / f"{block.start_frame:06d}", recording=facts)
+    together = join_parts(
+        places([str(tmp_path / f"{block.start_frame:06d}") for block in blocks]),
+        wanted,
+        mixture_blocks=lambda: (block.mixture for block in blocks),
+        root=tmp_path / "joined",
+        recording=facts,
+    )
+    for result in (alone, together):
+        dog, query = result.rows[:2]
+        assert (dog.status, dog.probability, dog.certainty) == ("absent", *told)
+        assert (query.probability, query.certainty) == (None, None)
+    assert without_time(together) == without_time(alone)
 
 
 @pytest.mark.slow

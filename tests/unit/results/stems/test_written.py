@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.results.conftest import stem_run
 from uss_ray.results.blocks import Geometry, StemRequest, Stretch
-from uss_ray.results.index.activity import ActivityLog, Sounding
+from uss_ray.results.index.activity import ActivityLog, Loudness, Sounding
 from uss_ray.results.index.table import RecordingFacts
 from uss_ray.results.stems.stem_run import StemRun
 from uss_ray.results.stems.tracks import Tracks
@@ -35,6 +35,7 @@ def heard_in(log: ActivityLog, *, probs: list[float], targets: list[int], explai
         active=np.ones((1, len(probs)), np.bool_),
         spans_seconds=np.array([[0.0, 1.0]]),
         stem_probs=np.full((1, len(probs)), np.nan),
+        loudness=Loudness.TAGGED,
     )
 
 
