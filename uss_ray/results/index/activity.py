@@ -136,6 +136,26 @@ class Sounding:
         )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stretches:
+    """Where the nodes of a recording are heard, and where they are separated.
+
+    Parameters
+    ----------
+    heard : mapping of str to tuple of ActiveSpan
+        Of the nodes that sound somewhere.
+    separated : mapping of str to tuple of ActiveSpan, or None
+        See `Activity.separated`.
+    explained : mapping of str to tuple of ActiveSpan
+        Of the nodes that are detected somewhere, and nowhere separated: something more specific is, or nothing
+        steers to them.
+    """
+
+    heard: Mapping[str, tuple[ActiveSpan, ...]]
+    separated: Mapping[str, tuple[ActiveSpan, ...]] | None
+    explained: Mapping[str, tuple[ActiveSpan, ...]]
+
+
 class Activities(Mapping[str, Activity]):
     """What the segments of one recording said of each node; worked out of those that are looked at.
 
@@ -147,13 +167,7 @@ class Activities(Mapping[str, Activity]):
         See `Activity.probabilities`.
     column_seconds : float
         Duration of a column.
-    spans : mapping of str to tuple of ActiveSpan
-        Of the nodes that sound somewhere.
-    separated : mapping of str to tuple of ActiveSpan, or None
-        See `Activity.separated`.
-    explained : mapping of str to tuple of ActiveSpan
-        Of the nodes that are detected somewhere, and nowhere separated: something more specific is, or nothing
-        steers to them.
+    stretches : Stretches
     highest : ndarray of shape (nodes,), dtype=float32
         See `Activity.highest_probability`; NaN where nothing was tagged.
     certainties : mapping of str to {"sure", "doubtful"}
@@ -173,21 +187,18 @@ class Activities(Mapping[str, Activity]):
         *,
         maxima: Floats,
         column_seconds: float,
-        spans: Mapping[str, tuple[ActiveSpan, ...]],
-        separated: Mapping[str, tuple[ActiveSpan, ...]] | None,
-        explained: Mapping[str, tuple[ActiveSpan, ...]],
+        stretches: Stretches,
         highest: Floats,
         certainties: Mapping[str, Certainty],
         stem_probabilities: Floats,
     ) -> None:
-        self.explained = explained
+        self.explained = stretches.explained
         self._certainties = certainties
         self._stem_probabilities = stem_probabilities
         self._keys = keys
         self._maxima = maxima
         self._column_seconds = column_seconds
-        self._spans = spans
-        self._separated = separated
+        self._stretches = stretches
         self.highest = highest
 
     def __getitem__(self, key: str) -> Activity:
@@ -195,11 +206,12 @@ class Activities(Mapping[str, Activity]):
         if key not in self._keys:
             raise KeyError(key)
         place = self._keys.index(key)
+        separated = self._stretches.separated
         return Activity(
             probabilities=np.ascontiguousarray(self._maxima[:, place]),
             column_seconds=self._column_seconds,
-            spans=self._spans.get(key, ()),
-            separated=None if self._separated is None else self._separated.get(key, ()),
+            spans=self._stretches.heard.get(key, ()),
+            separated=None if separated is None else separated.get(key, ()),
             highest_probability=known(self.highest[place]),
             certainty=self._certainties.get(key),
             stem_probability=known(self._stem_probabilities[place]),
@@ -328,13 +340,15 @@ class ActivityLog:
             self._keys,
             maxima=maxima,
             column_seconds=step_seconds * self._segments_per_column,
-            spans=_all_cut(self._spans, total_seconds),
-            separated=None if self._separated is None else _all_cut(self._separated, total_seconds),
-            explained={
-                key: _cut(spans, total_seconds)
-                for key, spans in self._explained.items()
-                if key not in self._spans
-            },
+            stretches=Stretches(
+                heard=_all_cut(self._spans, total_seconds),
+                separated=None if self._separated is None else _all_cut(self._separated, total_seconds),
+                explained={
+                    key: _cut(spans, total_seconds)
+                    for key, spans in self._explained.items()
+                    if key not in self._spans
+                },
+            ),
             highest=np.where(np.isnan(self._in_spans), anywhere, self._in_spans),
             certainties={
                 key: certainty
