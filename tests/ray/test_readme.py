@@ -94,6 +94,26 @@ def levels(output: str, recordings: set[str] | None = None) -> Callable[[Ran], N
     return check
 
 
+def harbour(ran: Ran) -> None:
+    has("out/harbour", "Stream", "Clang", kinds={"event", "residual"}, recordings={"harbour.ogg"})
+
+
+def levels_of_harbour(ran: Ran) -> None:
+    has(
+        "out/levels",
+        "Natural sounds",
+        "Human voice",
+        "Stream",
+        kinds={"node", "residual"},
+        recordings={"harbour.ogg"},
+    )
+    assert {row["level"] for row in told("out/levels")} == {1, 2, 3}
+
+
+def named(ran: Ran) -> None:
+    has("out/named", "Horse", "Stream", kinds={"class", "residual"}, recordings={"farm by the brook.ogg"})
+
+
 def several(ran: Ran) -> None:
     has("out/several", "Male speech, man speaking", kinds={"text", "residual"}, recordings=RECORDINGS)
     assert {line["recording_id"] for line in ran.lines} == RECORDINGS
@@ -172,6 +192,9 @@ CHECKS: dict[str, Callable[[Ran], None]] = {
     "separate my.wav -o out/my": ones_own,
     f"separate {STATION} -o out/events": events,
     f"separate {STATION} -o out/one --levels 1 2 3": levels("out/one"),
+    "separate examples/archive/harbour.ogg -o out/harbour": harbour,
+    "separate examples/archive/harbour.ogg -o out/levels --levels 1 2 3": levels_of_harbour,
+    'separate "examples/archive/farm by the brook.ogg" -o out/named --classes Horse /m/0j6m2 --exclude Speech': named,
     'separate examples/archive -o out/several --text "a man speaking" --json': several,
     f"separate - -o - --classes Speech --format wav < {STATION} > out/speech.wav": piped,
     "archive examples/archive out/archive --levels 1 2 3": levels("out/archive", RECORDINGS),
@@ -196,6 +219,8 @@ CHECKS: dict[str, Callable[[Ran], None]] = {
     "weights list": says("starter", "uss-resunet30"),
     "weights show starter --classes": sounds_it_knows,
     "completion bash": says("complete"),
+    "separate --help": says("--output", "--levels"),
+    "archive --help": says("--shard", "--strict"),
     "verify out/demo": says("6 recordings", "all is well"),
     "verify OUT": says("6 recordings", "all is well"),
 }
@@ -228,12 +253,16 @@ def fences(kind: str) -> list[str]:
 
 def lines_of_pages() -> list[str]:
     """Commands in the order of the pages: those in blocks, then those in the text; without `uss-ray` and comments."""
+    return list(dict.fromkeys(all_lines_of_pages()))
+
+
+def all_lines_of_pages() -> list[str]:
     blocks = [block.replace("\\\n", " ") for block in fences("") if not is_listing(block)]
     lines = [line for block in blocks for line in block.splitlines()]
     named = re.findall(r"[`(]uss-ray ([^`|…)]+ [^`|…)]+)[`)]", TEXT)
     lines += [line for line in named if line not in COMMANDS]
     words = (" ".join(re.sub(r"\s+#.*", "", line).removeprefix("uss-ray ").split()) for line in lines)
-    return [line for line in dict.fromkeys(words) if line]
+    return [line for line in words if line]
 
 
 def is_listing(block: str) -> bool:
@@ -283,6 +312,14 @@ def test_every_line_of_the_pages_is_run_or_left_out_by_name():
     lines = [line for line in lines_of_pages() if not line.startswith("mkdir -p ")]
     assert [line for line in lines if line not in {*CHECKS, *NOT_HERE}] == []
     assert {*CHECKS, *NOT_HERE} - set(lines) == set()
+
+
+def test_no_separation_is_shown_into_results_of_another():
+    """Who runs one page after another meets no results that are in the way."""
+    lines = [line for line in all_lines_of_pages() if line.startswith("separate ") and " -o out/" in line]
+    outputs = [line.split(" -o ")[1].split()[0] for line in lines]
+    assert len(outputs) > 8
+    assert [place for place in outputs if outputs.count(place) > 1] == []
 
 
 def test_make_demo_is_what_is_tested():

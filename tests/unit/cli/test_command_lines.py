@@ -29,8 +29,11 @@ JOB_OF_THE_GUIDE = {
 }
 
 
-def one(output: str, **query: Any) -> dict[str, Any]:
-    return {"recording": (STATION,), "request": {"output": f"out/{output}", "query": query}}
+HARBOUR, FARM = "examples/archive/harbour.ogg", "examples/archive/farm by the brook.ogg"
+
+
+def one(output: str, recording: str = STATION, **query: Any) -> dict[str, Any]:
+    return {"recording": (recording,), "request": {"output": f"out/{output}", "query": query}}
 
 
 DOCUMENTED: dict[str, dict[str, Any]] = {
@@ -40,10 +43,12 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
     f"separate {STATION} -o out/classes --classes Speech /m/07rv4dm --exclude Music": one(
         "classes", classes=("Speech", "/m/07rv4dm"), exclude=("Music",)
     ),
-    'separate "examples/archive/farm by the brook.ogg" -o out/text --text "a man speaking"': one(
-        "text", texts=("a man speaking",)
-    )
-    | {"recording": ("examples/archive/farm by the brook.ogg",)},
+    f"separate {HARBOUR} -o out/harbour": one("harbour", HARBOUR),
+    f"separate {HARBOUR} -o out/levels --levels 1 2 3": one("levels", HARBOUR, levels=(1, 2, 3)),
+    f'separate "{FARM}" -o out/named --classes Horse /m/0j6m2 --exclude Speech': one(
+        "named", FARM, classes=("Horse", "/m/0j6m2"), exclude=("Speech",)
+    ),
+    f'separate "{FARM}" -o out/text --text "a man speaking"': one("text", FARM, texts=("a man speaking",)),
     f"separate {STATION} -o out/example --query-dir out/wanted": one("example", example_folder="out/wanted"),
     f"separate {STATION} -o out/without --exclude Speech": one("without", exclude=("Speech",)),
     'separate examples/archive -o out/several --text "a man speaking" --json': {
@@ -118,6 +123,7 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
     f"archive {BUCKET}/archive {BUCKET}/separated --actors 16 --device cuda": JOB_OF_THE_GUIDE
     | {"request": {"output": f"{BUCKET}/separated", "device": "cuda"}, "options": {"actors": 16}},
     "archive --help": {},
+    "separate --help": {},
     "find out/demo --class Speech --min-probability 0.5": {
         "output": "out/demo",
         "classes": ("Speech",),
