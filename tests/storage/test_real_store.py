@@ -16,6 +16,7 @@ import pytest
 
 from tests.servers.ceph import ACCESS_KEY, SECRET_KEY, CephServer
 from tests.servers.fixtures import BUCKET, forget_clients
+from uss_ray.api.staging import check_output
 from uss_ray.errors import OutputError, RecordingError, UssRayError
 from uss_ray.store.faults import is_infrastructure, is_transient
 from uss_ray.store.options import StoreOptions
@@ -159,6 +160,9 @@ def test_a_missing_bucket_is_refused_at_once(s3_server: CephServer, at_once: AtO
         Store("s3://no-such-bucket/a.wav").put(b"x")
     with at_once(), pytest.raises(RecordingError, match="no such file, folder or bucket"):
         list(Store("s3://no-such-bucket/archive").list())
+    with at_once(), pytest.raises(OutputError, match=r"^s3://no-such-bucket: .* found no such bucket$"):
+        check_output(Store("s3://no-such-bucket/out/deep"))
+    check_output(Store(f"s3://{BUCKET}/not-there/yet"))
 
 
 @pytest.mark.slow

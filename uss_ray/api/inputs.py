@@ -22,6 +22,7 @@ from uss_ray.records import Recording, recording_id
 from uss_ray.separation.mixture import ArraySource, Source
 from uss_ray.sources.reading import digested_recording, open_digested_recording
 from uss_ray.sources.recordings import single_recording
+from uss_ray.store.faults import wording
 from uss_ray.store.store import Store, StoreOptions
 
 Floats = NDArray[np.float32]
@@ -31,6 +32,7 @@ FILE_NAME = "recording"
 _ARRAY_FORMAT = "ARRAY"
 _FULL_SCALES = {"int16": 2.0**15, "int32": 2.0**31}
 _SUBTYPES = {"int16": "PCM_16", "int32": "PCM_32"}
+_OPEN_FILE = "a file that is open for reading bytes"
 _ARRAY_SHAPE = "a waveform of shape (samples,) or (channels, samples), not empty"
 
 
@@ -86,6 +88,10 @@ class Input(Protocol):
         """Turn samples of shape (channels, frames) into an array of the kind that was handed over."""
         ...
 
+    def read_out(self) -> Input:
+        """Give the same, once it has been read, without what belongs to somebody else: results travel and last."""
+        ...
+
 
 @dataclass(frozen=True)
 class StoredInput:
@@ -115,6 +121,10 @@ class StoredInput:
         """See `Input`."""
         return samples
 
+    def read_out(self) -> StoredInput:
+        """See `Input`."""
+        return self
+
 
 @dataclass(frozen=True)
 class OpenFileInput:
@@ -136,15 +146,22 @@ class OpenFileInput:
     @contextmanager
     def opened(self) -> Iterator[Opened]:
         """See `Input`."""
-        file = self.file if self.file.seekable() else io.BytesIO(self.file.read())
-        file.seek(0)
         name = self.recording.recording_uri
+        try:
+            file = self.file if self.file.seekable() else io.BytesIO(self.file.read())
+            file.seek(0)
+        except (OSError, ValueError) as error:
+            raise RecordingError(name, expected=_OPEN_FILE, found=wording(error)) from error
         with digested_recording(file, name=name, strict=self.strict) as (reader, digesting):
             yield Opened(self.recording, reader, digesting.sha256)
 
     def given_back(self, samples: Floats) -> Floats:
         """See `Input`."""
         return samples
+
+    def read_out(self) -> OpenFileInput:
+        """See `Input`."""
+        return replace(self, file=io.BytesIO())
 
 
 class ArrayReader(ArraySource):
@@ -200,6 +217,10 @@ class ArrayInput:
         shaped = samples[0] if self.is_flat else samples
         return shaped if self.device is None else torch.from_numpy(shaped).to(self.device)
 
+    def read_out(self) -> ArrayInput:
+        """See `Input`."""
+        return self
+
 
 def input_of(
     given: Any,
@@ -228,31 +249,35 @@ def input_of(
     Raises
     ------
     RecordingError
-        If the location has no name, or an array is no waveform.
+        If it is nothing of these, the location has no name, an array is no waveform, or a file is closed, open for text
+        or for writing alone.
     ConfigError
         If the rate is missing or no rate, a file has one besides its own, or the name is no text.
     """
     _refuse_no_name(name)
     if isinstance(given, np.ndarray | torch.Tensor) or hasattr(given, "__array__"):
         return _array_input(given, sample_rate=sample_rate, name=name or ARRAY_NAME)
+    is_place = isinstance(given, str | os.PathLike)
+    if not is_place and not (hasattr(given, "read") and hasattr(given, "seekable")):
+        raise RecordingError(
+            name or type(given).__name__,
+            expected="a path, an open binary file, a numpy array (`numpy.asarray` turns a list of numbers) or a torch "
+            "tensor",
+            found=f"a {type(given).__name__}",
+        )
     if sample_rate is not None:
         raise ConfigError(
             "sample_rate", expected="none for a file, which states its own", found=_told(sample_rate)
         )
-    if isinstance(given, str | os.PathLike):
+    if is_place:
         recording = single_recording(os.fspath(given))
         if name is not None:
             recording = named(recording, name)
         return StoredInput(recording, storage or StoreOptions(), strict)
-    if hasattr(given, "read") and hasattr(given, "seekable"):
-        called = getattr(given, "name", None)
-        known = name or (PurePath(called).name if isinstance(called, str) else None) or FILE_NAME
-        return OpenFileInput(_unstored(known), given, strict)
-    raise RecordingError(
-        name or type(given).__name__,
-        expected="a path, an open binary file, a numpy array or a torch tensor",
-        found=f"a {type(given).__name__}",
-    )
+    called = getattr(given, "name", None)
+    known = name or (PurePath(called).name if isinstance(called, str) else None) or FILE_NAME
+    _refuse_unreadable(given, name=known)
+    return OpenFileInput(_unstored(known), given, strict)
 
 
 def is_several(given: Any) -> bool:
@@ -319,6 +344,22 @@ def _array_input(given: Any, *, sample_rate: float | None, name: str) -> ArrayIn
         subtype=_SUBTYPES.get(kind, "FLOAT"),
     )
     return ArrayInput(_unstored(name), np.atleast_2d(waveform), spec, array.ndim == 1, device)
+
+
+def _refuse_unreadable(file: Any, *, name: str) -> None:
+    """Refuse a file that is closed, open for text or for writing alone: decoders tell none of it from bad sound."""
+    found = None
+    try:
+        if getattr(file, "closed", False):
+            found = "a closed file"
+        elif isinstance(file, io.TextIOBase) or isinstance(file.read(0), str):
+            found = "one that is open for text: mode 'rb' reads bytes"
+    except io.UnsupportedOperation:
+        found = "one that is open for writing alone"
+    except (OSError, ValueError) as error:
+        raise RecordingError(name, expected=_OPEN_FILE, found=wording(error)) from error
+    if found is not None:
+        raise RecordingError(name, expected=_OPEN_FILE, found=found)
 
 
 def _told(rate: Any) -> str:

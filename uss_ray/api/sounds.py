@@ -353,7 +353,7 @@ class SeparatedSound(FoundSounds[Waveform]):
         self.rows: RecordingRows = made.rows
         self.matches = plan.matches
         self.names = plan.names
-        self._given = given
+        self._given = given.read_out()
         self._sounds = sounds
         self._wanted = wanted
         self._spec = spec

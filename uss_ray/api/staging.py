@@ -37,10 +37,11 @@ def check_output(output: Store) -> None:
     Raises
     ------
     OutputError
-        If its store cannot be asked, or what is nearest above a local root is no folder that can be written.
+        If its store cannot be asked or has no such bucket, or what is nearest above a local root is no folder that can
+        be written.
     """
     if output.is_remote:
-        output.raising(OutputError).exists()
+        output.raising(OutputError).check_reachable()
         return
     try:
         above = output.local_path().absolute()

@@ -216,6 +216,28 @@ class Store:
                 return False
             return True
 
+    def check_reachable(self) -> None:
+        """Find out whether a remote store answers, and has the bucket of this place; the place need not be there.
+
+        Raises
+        ------
+        UssRayError
+            Of the store's kind, if it cannot be asked, or there is no such bucket.
+        """
+        if self.scheme not in S3_SCHEMES:
+            self.exists()
+            return
+        with self._faults(expected="a store that answers"):
+            system, path = self.file_system()
+            bucket, _, prefix = f"{path.rstrip('/')}/".partition("/")
+            try:
+                # As whoever looks for results asks: rights may end at the prefix. Of an object that is not there, a
+                # store says the same whether or not it has the bucket.
+                system.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=1)
+            except FileNotFoundError as fault:
+                place = f"{self.scheme}://{bucket}"
+                raise self.error(place, expected="a bucket that is there", found="no such bucket") from fault
+
     def is_gone(self) -> bool:
         """Tell whether nothing is at the place, not even a link that leads nowhere; false where that cannot be told."""
         if not self.is_remote:

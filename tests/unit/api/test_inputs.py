@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import io
+import tempfile
 
 import numpy as np
 import pytest
@@ -127,6 +129,45 @@ def test_open_files_are_read_whether_they_can_seek_or_not():
         assert not file.closed
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_file_that_is_open_for_text_is_refused_as_such(tmp_path, encoding):
+    path = tmp_path / "a.wav"
+    sf.write(path, np.linspace(-1, 1, 400), RATE)
+    wrapped = tempfile.NamedTemporaryFile("w+", encoding=encoding)  # noqa: SIM115  # no TextIOBase itself
+    with path.open(encoding=encoding) as file, wrapped, io.StringIO("RIFF") as text:
+        for given in (file, wrapped, text):
+            with pytest.raises(
+                RecordingError, match="open for reading bytes, found one that is open for text"
+            ):
+                input_of(given)
+
+
+def test_a_file_that_cannot_be_read_is_told_by_its_name(tmp_path):
+    path = tmp_path / "a.wav"
+    sf.write(path, np.zeros(4), RATE)
+    with path.open("rb") as file:
+        given = input_of(file)
+    opened = r"a\.wav: expected a file that is open for reading bytes, found "
+    with pytest.raises(RecordingError, match=f"^{opened}a closed file$"):
+        input_of(file)
+    with pytest.raises(RecordingError, match=f"^{opened}ValueError: .*closed file"), given.opened():
+        pass
+    with path.open("ab") as file, pytest.raises(RecordingError, match=f"^{opened}one .* for writing alone$"):
+        input_of(file)
+
+
+@pytest.mark.parametrize("refused", [0, -1])
+def test_a_pipe_that_breaks_is_told_as_one(refused):
+    class Broken(Pipe):
+        def read(self, size=-1):
+            if size == refused:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().read(size)
+
+    with pytest.raises(RecordingError, match=r"^recording: expected .*, found Input/output error$"):
+        read(input_of(Broken(b"RIFF")))
+
+
 def test_a_recording_has_the_name_of_its_file_or_the_one_that_is_given(tmp_path):
     path = tmp_path / "a b.wav"
     sf.write(path, np.zeros(4), RATE)
@@ -143,4 +184,7 @@ def test_a_recording_has_the_name_of_its_file_or_the_one_that_is_given(tmp_path)
 def test_something_else_is_refused_by_its_kind():
     with pytest.raises(RecordingError, match="found a dict"):
         input_of({"a": 1})
+    for given in (0.5, [0.1, 0.2], b"RIFF"):  # as a list of numbers is several of; the rate is not to blame
+        with pytest.raises(RecordingError, match=rf"`numpy\.asarray` .*, found a {type(given).__name__}$"):
+            input_of(given, sample_rate=RATE)
     assert [is_several(given) for given in ([1], (1,), np.zeros(3), "a.wav")] == [True, True, False, False]

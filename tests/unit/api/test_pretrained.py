@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import copy
 import io
+import pickle
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -136,6 +139,24 @@ def test_without_an_output_the_function_gives_arrays(make_recording, tiny_weight
         noise.shape,
         noise[0].shape,
     ]
+
+
+def test_sounds_of_an_open_file_are_pickled_and_copied_without_it(separator, make_recording, tmp_path):
+    with make_recording("a.wav").open("rb") as file:
+        sounds = separator(file, classes="Dog")
+        held = weakref.ref(file)
+    del file
+    assert held() is None
+    for other in (pickle.loads(pickle.dumps(sounds)), copy.deepcopy(sounds)):  # noqa: S301
+        assert np.array_equal(other["Dog"], sounds["Dog"])
+        assert np.array_equal(other.mixture, sounds.mixture)
+        saved = other.save(tmp_path / f"{id(other)}", report=False)
+        assert (saved.recording.recording_id, saved.source) == ("a.wav", None)
+
+
+def test_a_list_of_numbers_is_told_from_recordings(separator):
+    with pytest.raises(RecordingError, match=r"^float: expected .*`numpy\.asarray`.*, found a float$"):
+        separator([0.1, 0.2, 0.3], RATE)
 
 
 def test_tags_are_events_of_all_that_the_weights_know(separator, noise, tiny_weights):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.in_process import s3_by_default
 from uss_ray.api.staging import (
     check_apart,
     check_output,
@@ -189,6 +190,21 @@ def test_an_output_that_cannot_be_is_told_before_any_work(tmp_path, monkeypatch)
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(OutputError, match="no permission"):
         check_output(Store(tmp_path / "out" / "deep"))
+
+
+def test_an_output_in_a_bucket_that_is_not_there_is_told_by_the_name_of_the_bucket():
+    with s3_by_default("there"):
+        for root in ("s3://there", "s3://there/", "s3://there/out", "s3a://there/out/deep"):
+            check_output(Store(root))
+        assert list(Store("s3://there/").list()) == []
+        for root in ("s3://misspelt", "s3://misspelt/out", "s3://misspelt/out/deep/"):
+            with pytest.raises(OutputError) as refused:
+                check_output(Store(root))
+            assert (
+                str(refused.value) == "s3://misspelt: expected a bucket that is there, found no such bucket"
+            )
+        with pytest.raises(OutputError, match="Invalid bucket name"):
+            check_output(Store("s3://"))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 import soundfile as sf
 
 from tests.servers.fixtures import forget_clients
+from tests.servers.in_process import s3_by_default
 from tests.unit.cli.conftest import RunCommand
 from uss_ray.store.store import Store
 
@@ -52,23 +53,36 @@ def segments(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_dead_output_is_told_as_one(
-    command: RunCommand, tiny_weights: Path, recording: Path, segments: Path
-) -> None:
+@pytest.fixture
+def writing(tiny_weights: Path, recording: Path, segments: Path) -> dict[str, tuple[object, ...]]:
+    """Commands that write to a place of the dead store."""
     place = f"{DEAD}/out"
-    commands: dict[str, tuple[object, ...]] = {
+    return {
         "separate": ("separate", recording, "-o", place, "--weights", tiny_weights),
         "separate again": ("separate", recording, "-o", place, "--weights", tiny_weights, "--overwrite"),
         "archive": ("archive", recording.parent, place, "--weights", tiny_weights),
         "archive --dry-run": ("archive", recording.parent, place, "--weights", tiny_weights, "--dry-run"),
         "mine": ("mine", segments, recording.parent, place),
-        "find": ("find", place, "--class", "Speech"),
     }
-    for name, arguments in commands.items():
+
+
+def test_a_dead_output_is_told_as_one(command: RunCommand, writing: dict[str, tuple[object, ...]]) -> None:
+    place = f"{DEAD}/out"
+    for name, arguments in {**writing, "find": ("find", place, "--class", "Speech")}.items():
         ran = command(*arguments)
         assert ran.exit_code == 6, (name, ran.err)
         assert place in ran.err, (name, ran.err)
         assert ran.err.count("\n") == 1, (name, ran.err)
+
+
+def test_a_bucket_that_is_not_there_is_told_by_its_name_before_any_work(
+    command: RunCommand, writing: dict[str, tuple[object, ...]]
+) -> None:
+    with s3_by_default("another"):
+        for name, arguments in writing.items():
+            ran = command(*arguments)
+            assert ran.exit_code == 6, (name, ran.err)
+            assert ran.err == f"error: {DEAD}: expected a bucket that is there, found no such bucket\n", name
 
 
 def test_an_output_that_does_not_answer_is_not_looked_for_above_it(
