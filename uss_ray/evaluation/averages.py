@@ -135,6 +135,7 @@ def _average(groups: Sequence[np.ndarray], statistic: Callable[..., Any], draws:
         apart.append(_spread(single, single.mean()) - single.mean())
     if len(single):
         lent = np.concatenate(apart)
+        lent -= lent.mean()  # of skewed scores, deviations from a median are not zero in the mean
         again += single.sum() + lent[rng.integers(len(lent), size=(draws, len(single)))].sum(axis=1)
     low, high = np.percentile(again / len(groups), _INTERVAL)
     return Average(value=value, low=float(low), high=float(high), items=items)

@@ -328,7 +328,8 @@ class _Call:
 def _as_get(scope: Scope) -> Scope:
     """Give the request in the place of a HEAD; a range is of GET alone (RFC 9110, section 14.2)."""
     headers = [(name, value) for name, value in scope["headers"] if name != b"range"]
-    return {**scope, "method": "GET", "headers": headers}
+    state = {**scope.get("state", {}), "is_head": True}
+    return {**scope, "method": "GET", "headers": headers, "state": state}
 
 
 def write_audit() -> None:

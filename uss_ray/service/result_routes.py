@@ -199,7 +199,10 @@ def _asked(request: Request, result_id: str, *, is_remembered: bool = False) -> 
 
 def _file(request: Request, part: Part, *, name: str, redirect: bool) -> Response:
     """Answer with a file, or with the range of it that was asked for (RFC 9110, section 14)."""
-    presigned = _results(request).presigned(part) if redirect else None
+    is_head = getattr(
+        request.state, "is_head", False
+    )  # who follows a redirect asks with HEAD; GET alone is signed
+    presigned = _results(request).presigned(part) if redirect and not is_head else None
     if presigned is not None:
         return RedirectResponse(presigned, status_code=307)
     tag, size = f'"{part.tag}"', part.size

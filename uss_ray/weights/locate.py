@@ -93,11 +93,9 @@ def locate_weights(
         file = fetch(place, progress=progress)
         try:
             return _imported(file)
-        except (
-            WeightsError
-        ) as error:  # such as the page of a network that wants a login: no answer to hold a place to
-            forget(file)
-            item = without_secrets(str(place))
+        except WeightsError as error:
+            forget(file)  # such as the page of a network that wants a login: no answer to hold a place to
+            item = error.item.replace(str(file), without_secrets(str(place)))
             raise WeightsError(item, expected=error.expected, found=error.found) from error
     return _fetch_folder(place, progress=progress)
 

@@ -99,3 +99,13 @@ def test_a_class_of_one_item_makes_an_interval_wider_and_equal_runs_no_better_or
         decided += not difference.low <= 0.0 <= difference.high
     assert wider >= 55
     assert decided <= 7  # 27 of 60 where the lone one borrowed how far the medians of the others lie apart
+
+
+def test_an_interval_holds_its_figure_where_scores_are_skewed() -> None:
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        skewed = {
+            f"{label}": 10 - rng.lognormal(sigma=1.2, size=5 if label < 60 else 1) for label in range(120)
+        }
+        average = class_median_mean(skewed, draws=200)
+        assert average.low < average.value < average.high

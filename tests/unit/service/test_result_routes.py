@@ -230,6 +230,10 @@ def test_the_store_gives_whole_objects_itself_where_that_is_wished(
         stem = client.get(f"{made['links']['self']}/stems/query/dog.flac")  # a part of an object
         ticked = client.get(made["links"]["zip"], params={"stems": "query/dog.flac"})
         through = client.get(made["links"]["zip"], params={"redirect": False})
+        asked = client.head(
+            made["links"]["zip"]
+        )  # an address that is signed for GET refuses what follows with HEAD
+    assert (asked.status_code, int(asked.headers["content-length"])) == (200, len(through.content))
     assert (told.status_code, told.headers["location"]) == (307, f"https://store/{made['id']}.zip?sig")
     assert [stem.status_code, ticked.status_code, through.status_code] == [200, 200, 200]
 

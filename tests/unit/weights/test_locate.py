@@ -304,10 +304,23 @@ def test_a_first_answer_that_is_no_weights_file_is_not_trusted(shelf: Any) -> No
         with pytest.raises(WeightsError, match=rf"^{place}: expected .*{found}$") as caught:
             locate_weights(place)
         assert "weights_only" not in str(caught.value)
+        assert str(cache_folder()) not in str(caught.value)
         assert [file.name for file in (cache_folder() / "files").rglob("*") if file.is_file()] in (
             [],
             ["mine.pth.lock"],
         )
+
+
+def test_what_is_wrong_in_a_file_of_weights_keeps_its_name(
+    shelf: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def imported(file: Path) -> Path:
+        raise WeightsError(f"{file} bn0.bias", expected="finite values", found="NaN")
+
+    monkeypatch.setattr(locate, "_imported", imported)
+    shelf.pipe("/shelf/mine.pth", b"PK")
+    with pytest.raises(WeightsError, match=r"^memory://shelf/mine\.pth bn0\.bias: expected finite values"):
+        locate_weights("memory://shelf/mine.pth")
 
 
 def test_how_a_store_is_reached_travels_with_the_place(monkeypatch: pytest.MonkeyPatch) -> None:

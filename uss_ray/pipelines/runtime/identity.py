@@ -255,7 +255,7 @@ def _refuse_others(there: bytes | None, *, output: Store, owned: Owned) -> None:
     if (foreign := owned.foreign(output)) is not None:
         raise OccupiedError(
             str(output),
-            expected="nothing but results in the folders of a run, or --version NAME for a folder beside them",
+            expected="nothing but results in the folders of a run, or another folder",
             found=f"{foreign}, which none has written, and no {RUN_NAME}",
         )
 
