@@ -60,7 +60,7 @@ def _results_of_a_job(request: JobRequest, *, source: Path) -> None:
         options=JobOptions(),
     )  # fmt: skip
     identity = RunIdentity.of(job.source, run=job.facts(), threads=1)
-    open_run(identity, output=job.output, results_folder=job.results_folder)
+    open_run(identity, output=job.output, owned=job.owned)
 
 
 def test_what_a_job_would_refuse_is_refused_by_its_plan_and_before_there_is_a_job(
