@@ -97,10 +97,20 @@ def _unpacked(file: WatchedFile) -> BinaryIO | None:
     """
     head = file.read(tarfile.BLOCKSIZE)
     file.seek(0)
+    if _is_header(head):  # a plain archive begins with a file name, which may be any of the marks
+        return None
     for mark in _DECOMPRESSORS:
         if head.startswith(mark):
             return cast("BinaryIO", _Unpacked(cast("BinaryIO", file), mark))
     return None
+
+
+def _is_header(block: bytes) -> bool:
+    try:
+        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
 
 
 class _Unpacked:

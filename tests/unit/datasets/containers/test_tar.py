@@ -201,3 +201,12 @@ def test_a_link_to_a_clip_says_how_to_pack_it(tmp_path: Path, kind: bytes, how: 
     assert [clip.name for clip in reader(wanted=lambda name: name == "a") if isinstance(clip, ClipAudio)] == [
         "a"
     ]
+
+
+@pytest.mark.parametrize("first", ["BZh91AY&SY.wav", "BZhAbc.wav", "]", "\x1f\udc8b.wav"], ids=ascii)
+def test_a_plain_archive_is_not_taken_for_a_packed_one_by_its_first_name(tmp_path: Path, first: str) -> None:
+    reader = archive_of(tmp_path / "a.tar", {"b.wav": b"123"})
+    header = tarfile.TarInfo(first).tobuf(tarfile.GNU_FORMAT)
+    (tmp_path / "a.tar").write_bytes(header + (tmp_path / "a.tar").read_bytes())
+    assert list(reader.places())[-1] == ClipPlace("b", f"{tmp_path}/a.tar#b")
+    assert [type(clip) for clip in reader()][-1] is ClipAudio
