@@ -181,16 +181,47 @@ def _link(member: tarfile.TarInfo, location: str) -> BrokenContainer | None:
 
 
 class _StrictTarInfo(tarfile.TarInfo):
-    """A header that is damaged or missing is a fault: tarfile takes it for the end of the archive."""
+    """A header that is damaged or missing is a fault: tarfile takes it for the end of the archive.
+
+    It ends with the first of several archives, too; here the next header behind an end mark is read on from, as
+    with `tar --ignore-zeros`. Anything else behind an end mark is no part of the archive.
+    """
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> tarfile.TarInfo:  # type: ignore[override]
-        at = archive.offset
-        try:
-            return super().fromtarfile(archive)
-        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
-            raise
-        except tarfile.HeaderError as error:
-            raise tarfile.ReadError(
-                f"{error} at byte {at}, where a member or the end mark should be"
-            ) from error
+        at, zeros = archive.fileobj.tell(), 0
+        # Behind a header that tells of the next one, such as a long name, no end mark may stand.
+        is_own_header = at == archive.offset
+        while True:
+            try:
+                member = super().fromtarfile(archive)
+            except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+                if not is_own_header:
+                    raise
+                zeros += 1
+                continue
+            except tarfile.HeaderError as error:
+                if _may_follow(error, zeros):
+                    raise tarfile.EOFHeaderError(str(error)) from error  # type: ignore[attr-defined]
+                if zeros == 1:
+                    raise _lone_zeros(at) from error
+                raise _fault(str(error), at + zeros * tarfile.BLOCKSIZE) from error
+            if zeros == 1:
+                raise _lone_zeros(at)
+            return member
+
+
+def _may_follow(error: tarfile.HeaderError, zeros: int) -> bool:
+    """Tell whether what is no header may stand behind so many blocks of zeros; an end mark has two."""
+    if isinstance(error, tarfile.InvalidHeaderError):  # type: ignore[attr-defined]
+        return zeros > 1
+    ends = (tarfile.EmptyHeaderError, tarfile.TruncatedHeaderError)  # type: ignore[attr-defined]
+    return zeros > 0 and isinstance(error, ends)
+
+
+def _lone_zeros(at: int) -> tarfile.ReadError:
+    return _fault("a lone block of zeros", at)
+
+
+def _fault(what: str, at: int) -> tarfile.ReadError:
+    return tarfile.ReadError(f"{what} at byte {at}, where a member or the end mark should be")

@@ -210,3 +210,69 @@ def test_a_plain_archive_is_not_taken_for_a_packed_one_by_its_first_name(tmp_pat
     (tmp_path / "a.tar").write_bytes(header + (tmp_path / "a.tar").read_bytes())
     assert list(reader.places())[-1] == ClipPlace("b", f"{tmp_path}/a.tar#b")
     assert [type(clip) for clip in reader()][-1] is ClipAudio
+
+
+def names_of(reader: TarReader) -> list[str]:
+    """What both ways of reading have in common: the names of the clips and the reasons why there are no more."""
+    placed = [item.name if isinstance(item, ClipPlace) else item.reason for item in reader.places()]
+    assert [item.name if isinstance(item, ClipAudio) else item.reason for item in reader()] == placed
+    return placed
+
+
+def tar_of(*names: str, form: int = tarfile.GNU_FORMAT) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=form) as archive:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = 700
+            archive.addfile(member, io.BytesIO(b"x" * 700))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize("name", _PACKERS)
+def test_joined_archives_are_all_read(tmp_path: Path, name: str, form: int) -> None:
+    long = "l" * 200
+    parts = [tar_of("a.wav", "b.wav"), tar_of(), tar_of(f"{long}.wav", "d.wav", form=form)]
+    joined = b"".join(map(_PACKERS[name], parts))
+    assert names_of(reader_of(tmp_path / name, joined)) == ["a", "b", long, "d"]
+    joined = _PACKERS[name](b"".join(parts))
+    assert names_of(reader_of(tmp_path / name, joined)) == ["a", "b", long, "d"]
+
+
+def test_a_fault_in_a_joined_archive_is_told(tmp_path: Path) -> None:
+    first, second = tar_of("a.wav"), bytearray(tar_of("b.wav", "c.wav"))
+    second[1536:1600] = b"x" * 64  # in the header of c
+    told = f"bad checksum at byte {len(first) + 1536}, where a member or the end mark should be"
+    assert names_of(reader_of(tmp_path / "a.tar", first + second)) == ["a", "b", told]
+    long = bytearray(tar_of("l" * 200 + ".wav"))
+    long[1024:1088] = b"x" * 64  # in the header that the long name is for
+    told = f"bad checksum at byte {len(first) + 1024}, where a member or the end mark should be"
+    assert names_of(reader_of(tmp_path / "a.tar", first + long)) == ["a", told]
+
+
+@pytest.mark.parametrize("behind", [b"junk", b"junk" * 512, bytes(700)], ids=["little", "blocks", "zeros"])
+def test_what_is_no_header_behind_the_end_mark_is_no_part_of_an_archive(
+    tmp_path: Path, behind: bytes
+) -> None:
+    assert names_of(reader_of(tmp_path / "a.tar", tar_of("a.wav") + behind)) == ["a"]
+
+
+@pytest.mark.parametrize("size", [0, 700])
+def test_a_header_of_zeros_is_no_end_mark(tmp_path: Path, size: int) -> None:
+    rest = tar_of("c.wav")[512 if size else 0 :]
+    reader = reader_of(tmp_path / "a.tar", tar_of("a.wav")[:1536] + bytes(512) + rest)
+    assert names_of(reader) == [
+        "a",
+        "a lone block of zeros at byte 1536, where a member or the end mark should be",
+    ]
+
+
+def test_an_end_mark_between_a_long_name_and_its_member_is_a_fault(tmp_path: Path) -> None:
+    half = tar_of("l" * 200 + ".wav")[:1024] + bytes(10240)
+    (told,) = names_of(reader_of(tmp_path / "a.tar", half + tar_of("b.wav")))
+    assert "where a member or the end mark should be" in told
+
+
+def test_an_end_mark_of_one_block_ends_an_archive(tmp_path: Path) -> None:
+    assert names_of(reader_of(tmp_path / "a.tar", tar_of("a.wav")[: 1536 + 512])) == ["a"]
