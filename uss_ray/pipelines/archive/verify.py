@@ -58,7 +58,7 @@ from uss_ray.results.layout import (
     recording_folder,
 )
 from uss_ray.results.options import WriteOptions
-from uss_ray.results.report.archive import ArchivePage, page_data
+from uss_ray.results.report.archive import ArchivePage, is_cut_page, page_data
 from uss_ray.results.stems.part_files import PART_NAME
 from uss_ray.store.faults import is_missing
 from uss_ray.store.lease import LEASE_FOLDER, hold_lease, holders_of
@@ -384,7 +384,8 @@ class _Page:
             has_data = any(map(OWN_PAGE_DATA.fullmatch, below))
             return cls(None, (ARCHIVE_PAGE_NAME,) if has_data else (), None)
         content = (there.output / ARCHIVE_PAGE_NAME).read()
-        names = page_data(content)
+        # Of one that was cut nobody knows what it reads.
+        names = page_data(content) or (ARCHIVE_PAGE_NAME,) * is_cut_page(content)
         return cls(content, names, ArchivePage() if names else None)
 
     def take(self, table: pa.Table) -> None:

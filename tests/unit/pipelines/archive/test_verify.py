@@ -469,6 +469,10 @@ def cut_the_page(output):
     (output / "index.html").put((output / "index.html").read()[:-20])
 
 
+def cut_the_page_early(output):
+    (output / "index.html").put((output / "index.html").read()[:2000])
+
+
 @pytest.mark.parametrize(
     ("change", "stale"),
     [
@@ -476,6 +480,7 @@ def cut_the_page(output):
         (fail_one_more, {"index.html", "index-pages/recordings.js"}),
         (put_another_sound, {"index-pages/sound-n.js"}),
         (cut_the_page, {"index.html"}),
+        (cut_the_page_early, {"index.html"}),
     ],
 )
 @pytest.mark.parametrize("quick", [False, True])
