@@ -128,7 +128,13 @@ def test_what_is_wrong_is_found_and_repaired(s3_server: CephServer, output: Stor
 def test_open_uploads_are_listed_and_ended_and_those_of_other_outputs_are_not(
     s3_server: CephServer, output: Store
 ) -> None:
-    ours = ["a.wav/level-1/dog.flac", "a.wav/level-1/cat-é.flac", ".parts/00000000000000aa/000000/00000.f32"]
+    ours = [
+        "a.wav/level-1/dog.flac",
+        "a.wav/level-1/cat-é.flac",
+        ".parts/00000000000000aa/000000/00000.f32",
+        "failed.jsonl",
+        "index.html",
+    ]
     for name in ours:
         begin_upload(s3_server, output / name)
     begin_upload(s3_server, output / "a.wav/level-1/dog.flac", parts=2)
@@ -143,7 +149,7 @@ def test_open_uploads_are_listed_and_ended_and_those_of_other_outputs_are_not(
     expected = sorted(("open upload", name) for name in [*ours, ours[0]])
     assert told(verify_output(output)) == expected
     repaired = verify_output(output, repair=True)
-    assert (told(repaired), repaired.repaired) == ([], 4)
+    assert (told(repaired), repaired.repaired) == ([], 6)
     assert sorted(open_uploads(s3_server)) == sorted(
         str(place).removeprefix(f"s3://{BUCKET}/") for place in others
     )

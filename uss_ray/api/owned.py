@@ -16,9 +16,13 @@ from pathlib import Path
 
 from uss_ray.errors import OutputError, UssRayError
 from uss_ray.parallel import map_stream
-from uss_ray.store.store import HALF_WRITTEN, Store
+from uss_ray.store.store import HALF_WRITTEN, FoundFile, Store
+from uss_ray.store.walk import TellOdd
 
 _REMOVALS_AT_ONCE = 16
+_TABLE = ".parquet"
+_OF_A_DESKTOP = re.compile(r"(?i)\.DS_Store|\._.+|Thumbs\.db|desktop\.ini")
+"""What file managers leave in any folder that somebody looks into."""
 
 IsOwn = Callable[[str], object]
 
@@ -44,7 +48,7 @@ class Owned:
         return name in self.files or (top in self.folders and is_of_form(rest, self.folders[top].fullmatch))
 
     def foreign(self, output: Store) -> str | None:
-        """Name a file in its folders that is none of its own, relative to the root.
+        """Name a file in its folders that is none of its own, relative to the root; what file managers leave is none.
 
         Raises
         ------
@@ -52,10 +56,34 @@ class Owned:
             If a folder cannot be listed.
         """
         names = (name for folder in self.folders for name in _names_in(output, folder))
-        return next((name for name in names if not self.has(name)), None)
+        return next(
+            (
+                name
+                for name in names
+                if not (self.has(name) or _OF_A_DESKTOP.fullmatch(name.rpartition("/")[2]))
+            ),
+            None,
+        )
+
+    def foreign_table(self, output: Store) -> str | None:
+        """Name a table in its folders that `remove` leaves, relative to the root.
+
+        Who reads results takes every table there for some, whatever its name, and by links, too.
+
+        Raises
+        ------
+        OutputError
+            If a folder cannot be listed.
+        """
+        names = (
+            file.place.relative_to(output)
+            for folder in self.folders
+            for file in _files_in(output, folder, follow_links=True, with_hidden=False)
+        )
+        return next((name for name in names if name.endswith(_TABLE) and not self.has(name)), None)
 
     def remove(self, output: Store) -> None:
-        """Let nothing of it count any more.
+        """Let nothing of it count any more; of links that are called as its own the links go.
 
         Raises
         ------
@@ -80,6 +108,8 @@ def anything(name: str) -> bool:  # noqa: ARG001
 
 def remove_folder(output: Store, name: str, *, is_own: IsOwn) -> None:
     """Remove what is one's own of a folder below the output root, and the folder if nothing else is in it.
+
+    Of a link that is one's own the link goes, never what it leads to.
 
     Parameters
     ----------
@@ -122,13 +152,43 @@ def remove_empty_folders(output: Store, names: Iterable[str]) -> None:
 
 
 def _names_in(output: Store, folder: str) -> list[str]:
-    """List the files of a folder, relative to the output root; none where there is no folder."""
+    """List files and links of a folder, relative to the output root, and nothing behind a link to a folder."""
+    links: set[str] = set()
+    if not output.is_remote:
+        root = output.local_path()
+        for above, below, _ in os.walk(root / folder):
+            links |= {
+                (Path(above) / name).relative_to(root).as_posix()
+                for name in below
+                if os.path.islink(f"{above}/{name}")
+            }
+
+    def tell(name: str, _why: str) -> None:
+        # `walk` passes over links that lead out.
+        if os.path.islink(output.local_path() / folder / name):
+            links.add(f"{folder}/{name}")
+
+    files = _files_in(output, folder, follow_links=False, with_hidden=True, tell=tell)
+    names = [file.place.relative_to(output) for file in files]
+    behind = tuple(f"{link}/" for link in links)
+    return [*(name for name in names if not name.startswith(behind)), *sorted(links)]
+
+
+def _files_in(
+    output: Store,
+    folder: str,
+    *,
+    follow_links: bool,
+    with_hidden: bool,
+    tell: TellOdd = lambda _name, _why: None,
+) -> list[FoundFile]:
+    """List the files of a folder below the output root; none where there is no folder."""
     place = output.raising(OutputError) / folder
     if not place.exists():
         return []
     try:
-        found = place.files(follow_links=False, with_hidden=True, tell=lambda _name, _why: None)
-        return [f"{folder}/{file.place.relative_to(place)}" for file in found if file.place != place]
+        found = place.files(follow_links=follow_links, with_hidden=with_hidden, tell=tell)
+        return [file for file in found if file.place != place]
     except UssRayError:
         if place.is_gone():  # somebody else has removed it
             return []

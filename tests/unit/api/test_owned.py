@@ -67,6 +67,66 @@ def test_a_link_is_not_gone_through(tmp_path: Path) -> None:
     assert (output.parent / "mine/1.parquet").read() == b"mine"
 
 
+def test_of_a_link_that_is_called_as_its_own_the_link_goes(tmp_path: Path) -> None:
+    """As DVC and git-annex leave them."""
+    output = Store(tmp_path / "out")
+    (output.parent / "mine/x").put(b"mine")
+    (output / "index/1.parquet").put(b"x")
+    (tmp_path / "out/index/2.parquet").symlink_to(tmp_path / "mine/x")
+    (tmp_path / "out/index/3.parquet").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "out/index/4.parquet").symlink_to(tmp_path / "mine")
+    assert OWNED.foreign(output) is None
+    (tmp_path / "out/index/notes").symlink_to(tmp_path / "mine")
+    assert OWNED.foreign(output) == "index/notes"
+    OWNED.remove(output)
+    assert [path.name for path in (tmp_path / "out/index").iterdir()] == ["notes"]
+    assert (output.parent / "mine/x").read() == b"mine"
+
+
+def test_a_folder_in_which_all_is_its_own_goes_with_its_links(tmp_path: Path) -> None:
+    output = Store(tmp_path / "out")
+    (output.parent / "mine/x").put(b"mine")
+    (output / "job/a/x").put(b"x")
+    links = {
+        "out": "../../mine",
+        "file": "../../mine/x",
+        "nowhere": "nowhere",
+        "within": "a",
+        "a/loop": "../a",
+    }
+    for name, to in links.items():
+        (tmp_path / "out/job" / name).symlink_to(to)
+    remove_folder(output, "job", is_own=anything)
+    assert list((tmp_path / "out").iterdir()) == []
+    assert (output.parent / "mine/x").read() == b"mine"
+
+
+@pytest.mark.parametrize("name", ["1 (conflicted copy).parquet", "all.parquet", "sub/1.parquet"])
+def test_a_table_that_counts_and_stays_is_told(output: Store, name: str) -> None:
+    for own in (*OURS, "index/notes.txt", "index/.hidden.parquet", "other/all.parquet"):
+        (output / own).put(b"x")
+    assert OWNED.foreign_table(output) is None
+    (output / "index" / name).put(b"x")
+    assert OWNED.foreign_table(output) == f"index/{name}"
+
+
+def test_a_table_behind_a_link_is_told(tmp_path: Path) -> None:
+    output = Store(tmp_path / "out")
+    (output.parent / "mine/1.parquet").put(b"mine")
+    (output / "index/1.parquet").put(b"x")
+    (tmp_path / "out/index/sub").symlink_to(tmp_path / "mine")
+    assert OWNED.foreign_table(output) == "index/sub/1.parquet"
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "._1.parquet", "Thumbs.db", "desktop.ini", "Desktop.ini"])
+def test_what_file_managers_leave_is_nobodys_and_stays(output: Store, name: str) -> None:
+    for place in (*OURS, f"index/{name}", f".parts/0/{name}"):
+        (output / place).put(b"x")
+    assert OWNED.foreign(output) is None
+    OWNED.remove(output)
+    assert left(output) == {f"index/{name}", f".parts/0/{name}"}
+
+
 @pytest.mark.parametrize("takes_all", [True, False])
 def test_a_folder_that_two_remove_is_removed(
     output: Store, monkeypatch: pytest.MonkeyPatch, takes_all: bool

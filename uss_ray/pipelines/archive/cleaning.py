@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from uss_ray.api.owned import Owned, remove_folder
@@ -15,7 +16,7 @@ OWNED: Final = Owned(OWN_FOLDERS)
 stay until those of the new run replace them."""
 
 
-def forget_done_parts(output: Store) -> None:
+def forget_done_parts(output: Store, *, failed: Collection[int] = ()) -> None:
     """Remove the spans of long recordings that are joined, or have failed since.
 
     Those of a recording that is being done again stay, of another content or after a failure: the next run goes on with
@@ -24,6 +25,9 @@ def forget_done_parts(output: Store) -> None:
     Parameters
     ----------
     output : Store
+    failed : collection of int, default=()
+        Keys of those that have failed in the run that ends here. Other workers may have written spans of them after
+        that; without this they would stay, and later runs pass over what has failed.
 
     Raises
     ------
@@ -44,5 +48,6 @@ def forget_done_parts(output: Store) -> None:
     for name, parts in sorted(spans.items()):
         written_at = max((part.changed_at or 0.0 for part in parts), default=0.0)
         contents = (content_of_part(part.place.parent) for part in parts)  # read only where they decide
-        if done.are_of(int(name, 16), contents=contents, written_at=written_at):
+        key = int(name, 16)
+        if key in failed or done.are_of(key, contents=contents, written_at=written_at):
             remove_folder(output, f"{PARTS_FOLDER}/{name}", is_own=OWN_PARTS.fullmatch)

@@ -248,6 +248,7 @@ class ArchiveJob(Job[RunSummary]):
     passed_over: PassedOver = field(default_factory=PassedOver)
     earlier: Earlier = field(default_factory=Earlier)
     _join_workers: set[str] = field(default_factory=set)
+    _failed_long: set[int] = field(default_factory=set)
     _scratch: Path = Path()
     _listed_by: Any = None
 
@@ -255,7 +256,7 @@ class ArchiveJob(Job[RunSummary]):
         """List what is not done, decode it to packets, separate these; reports come back."""
         chunking = Chunking.isolated() if run.is_isolated else Chunking.of(self.few, actors=run.pool.actors)
         self._long = LongRecordings(self.separator.publisher, state=run.state)
-        self._long.workers = self._join_workers  # of all passes
+        self._long.workers, self._long.failed = self._join_workers, self._failed_long  # of all passes
         # The index tells what is there; a worker that is tried again must be free to replace its own results.
         request = self.request.replace(overwrite=True)
         spans = SpanPlan(
@@ -334,11 +335,12 @@ class ArchiveJob(Job[RunSummary]):
             self.passed_over = ray.get(self._listed_by.passed_over.remote())
             self.earlier = ray.get(self._listed_by.earlier.remote())
         earlier, failed = self.earlier, self.earlier.failed_keys
+        failed_long = frozenset(self._failed_long)
 
         def settle() -> dict[str, int]:
             settle_duplicates(output)
             rows = settle_failures(output)
-            forget_done_parts(output)
+            forget_done_parts(output, failed=failed_long)
             return tally_of(rows, keys=failed).most_common()
 
         # What the listing has told comes first: a stop may leave no time for more.

@@ -39,6 +39,8 @@ class LongRecordings:
     ----------
     workers : set of str
         Processes that have joined some.
+    failed : set of int
+        Keys of those that a span has failed of: nobody goes on with their spans, whenever these came.
 
     Parameters
     ----------
@@ -55,6 +57,7 @@ class LongRecordings:
         self._given_up: set[int] = set()
         self._joins: dict[Any, Recording] = {}
         self.workers: set[str] = set()
+        self.failed: set[int] = set()
         self._join = ray.remote(_joined).options(num_cpus=_JOIN_CPUS, max_retries=2)
 
     def take(self, outcome: Outcome) -> Iterator[Outcome]:
@@ -68,8 +71,11 @@ class LongRecordings:
         if outcome.status != "part":
             self._open.pop(key, None)
             self._given_up.add(key)  # other spans of it may still be on their way
+            if outcome.status == "failed":
+                self.failed.add(key)
             yield outcome
             return
+        self.failed.discard(key)  # done again, in a later pass
         long = self._open.setdefault(key, _Long())
         long.done.add(outcome.part)
         long.parts = outcome.parts or long.parts

@@ -28,7 +28,7 @@ from uss_ray.api.staging import STAGING_NAME, commit, left_staging, name_below, 
 from uss_ray.audio.codec import open_recording
 from uss_ray.errors import ConfigError, DataError, OutputError
 from uss_ray.pipelines.archive.cleaning import forget_done_parts
-from uss_ray.pipelines.archive.ledger import is_in, settle_duplicates, settle_failures
+from uss_ray.pipelines.archive.ledger import FAILED_LIST_NAME, is_in, settle_duplicates, settle_failures
 from uss_ray.pipelines.runtime.identity import read_identity
 from uss_ray.records import INDEX_FOLDER, recording_key
 from uss_ray.results.index.table import (
@@ -58,7 +58,7 @@ from uss_ray.results.layout import (
     recording_folder,
 )
 from uss_ray.results.options import WriteOptions
-from uss_ray.results.report.archive import ArchivePage, page_data
+from uss_ray.results.report.archive import ArchivePage, is_cut_page, page_data
 from uss_ray.results.stems.part_files import PART_NAME
 from uss_ray.store.faults import is_missing
 from uss_ray.store.lease import LEASE_FOLDER, hold_lease, holders_of
@@ -88,6 +88,8 @@ _AT_A_TIME = 16
 _TIMES = ["recording", "made", "failed"]
 _BLOCK_BYTES = 1 << 20
 _REPORT = (REPORT_NAME, REPORT_SOUND_NAME)
+_UPLOADED = (ARCHIVE_PAGE_NAME, FAILED_LIST_NAME)
+"""Of the files right below the root those that may be large enough to go up in parts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -384,7 +386,8 @@ class _Page:
             has_data = any(map(OWN_PAGE_DATA.fullmatch, below))
             return cls(None, (ARCHIVE_PAGE_NAME,) if has_data else (), None)
         content = (there.output / ARCHIVE_PAGE_NAME).read()
-        names = page_data(content)
+        # Of one that was cut nobody knows what it reads.
+        names = page_data(content) or (ARCHIVE_PAGE_NAME,) * is_cut_page(content)
         return cls(content, names, ArchivePage() if names else None)
 
     def take(self, table: pa.Table) -> None:
@@ -475,7 +478,8 @@ def _left(there: _Files, *, named: set[str], claims: _Claims) -> Iterator[Findin
         if claims.may_go(name):
             yield Finding(kind="temporary" if is_half or top == PARTS_FOLDER else "stray", place=name)
     for key, _ in _uploads(there.output):
-        if not key.startswith(there.others) and claims.may_go(key):
+        # An upload is nothing yet; whoever wants files of these names there has them still.
+        if not key.startswith(there.others) and (key in _UPLOADED or claims.may_go(key)):
             yield Finding(kind="open upload", place=key)
 
 

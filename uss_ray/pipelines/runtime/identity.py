@@ -189,7 +189,8 @@ def open_run(
     Raises
     ------
     OccupiedError
-        If results of another run are there, or of none; to overwrite: if files are in its folders that no run wrote.
+        If results of another run are there, or of none; to overwrite: if tables are in its folders that no run wrote,
+        or any such files, and no run.
     OutputError
         If the root cannot be written.
     """
@@ -237,14 +238,20 @@ def counts_already(identity: RunIdentity, *, output: Store, owned: Owned, overwr
 def _refuse_others(there: bytes | None, *, output: Store, owned: Owned) -> None:
     """Refuse to start over where files are in the folders of a run that none has written.
 
-    Where a run is, as its `run.json` says, such files stay, and are in nobody's way. Where none is, the folders are
-    somebody else's.
+    Where a run is, as its `run.json` says, such files stay, and are in nobody's way, but for tables: they would count
+    as results of the new run. Where none is, the folders are somebody else's.
     """
     record: dict[str, Any] = {}
     if there is not None:
         with suppress(DataError):  # half a file: that of a run
             record = _parsed(there, item=str(output / RUN_NAME))
         if "format_version" in record:
+            if (table := owned.foreign_table(output)) is not None:
+                raise OccupiedError(
+                    str(output),
+                    expected=f"no tables of others in {table.partition('/')[0]}/, where all of them count as results",
+                    found=table,
+                )
             return
         if record:
             raise OccupiedError(

@@ -393,8 +393,13 @@ def _data_in(output: Store) -> set[str]:
 
 
 def _is_own(page: bytes) -> bool:
-    """Tell whether what is called as the page of an output is one, of whatever version, or nothing at all."""
-    return not page or _OBJECT in page
+    """Tell whether what is called as the page of an output is one, of whatever version, cut or nothing at all."""
+    return not page or _OBJECT in page or _STATE.search(page) is not None  # this stands near its beginning
+
+
+def is_cut_page(page: bytes) -> bool:
+    """Tell whether something is the page of an output without its end."""
+    return bool(page) and _is_own(page) and not page.rstrip().endswith(_END)
 
 
 def _noted(parts: Iterable[FoundFile], state: Any) -> Iterator[FoundFile]:

@@ -70,6 +70,16 @@ def test_spans_go_once_their_recording_is_joined_or_has_failed_since(
     assert (output / span).exists() == stays
 
 
+def test_spans_that_came_after_their_recording_failed_go_with_the_run_that_gave_it_up(tmp_path: Path) -> None:
+    """A packet with nothing to compute takes no time, while others still compute earlier spans."""
+    output = Store(tmp_path / "out")
+    for name in ("a.wav", "b.wav"):
+        put_row(output, name, is_failed=True)
+    gone, kept = (put_span(output, name, content="now", minutes=1) for name in ("a.wav", "b.wav"))
+    forget_done_parts(output, failed={recording_key("a.wav")})
+    assert ((output / gone).exists(), (output / kept).exists()) == (False, True)
+
+
 def test_what_is_no_span_stays_and_no_index_is_read_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

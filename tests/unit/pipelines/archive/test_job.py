@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +26,7 @@ from uss_ray.pipelines.runtime.counters import Counters
 from uss_ray.pipelines.runtime.job import LedgerFacts, RunReport
 from uss_ray.pipelines.runtime.run_state import Earlier, Named
 from uss_ray.pipelines.runtime.stages import CutShortError
+from uss_ray.records import recording_key
 from uss_ray.results.index.table import RecordingFacts, RunFacts, failed_row, write_index
 from uss_ray.results.passed_over import PassedOver
 from uss_ray.store.store import Store
@@ -176,6 +178,28 @@ def test_what_a_listing_told_counts_although_settling_is_cut_short(
     with pytest.raises(CutShortError):
         list(increments)
     assert (told.skipped, told.failed_before) == (4, 1)
+
+
+def test_the_end_takes_the_spans_of_what_any_pass_has_given_up(
+    job: ArchiveJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    for name in ("cut_blocks", "map_tables", "map_with_actors"):
+        monkeypatch.setattr(job_module, name, lambda *_, **__: None)
+    monkeypatch.setattr(job, "_undone", lambda _run: None)
+    monkeypatch.setattr(job_module, "run_on_worker", on_this_process)
+    monkeypatch.setattr(job_module, "is_ending", lambda _state: True)
+    monkeypatch.setattr(job_module, "forget_done_parts", lambda _output, failed: told.append(failed))
+    job.listing.kind = "folder"
+    job.separator.span_context_seconds = 0.0  # type: ignore[misc]
+    run: Any = SimpleNamespace(
+        is_isolated=True, state=None, pool=SimpleNamespace(gpus_per_actor=0, threads=1)
+    )
+    for name in ("a", "b"):
+        job.pipeline(run)
+        read(job, replace(outcome(name, "failed"), part=1))
+    list(job.finalise(is_complete=True))
+    assert told == [{recording_key("a"), recording_key("b")}]
 
 
 def test_the_end_brings_failures_into_order_and_fetches_what_was_passed_over(

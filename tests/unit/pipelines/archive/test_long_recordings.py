@@ -52,6 +52,17 @@ def test_a_recording_with_a_span_that_failed_is_told_once_and_never_joined(joins
     assert joins.asked == []
 
 
+def test_what_a_span_failed_of_is_known_until_it_is_done_again(joins):
+    for name, status in (("a", "failed"), ("b", "unfinished"), ("c", "failed")):
+        list(joins.take(failed_outcome(single_recording(name), reason="cut off", part=1, status=status)))
+    list(joins.take(part("c", 0)))  # on its way when it failed
+    assert joins.failed == {part(name, 0).recording_key for name in "ac"}
+    later = Joins()
+    later.failed = joins.failed
+    list(later.take(part("c", 0)))
+    assert joins.failed == {part("a", 0).recording_key}
+
+
 def test_a_join_tells_what_it_took_and_counts(monkeypatch):
     seen = watch_counters(monkeypatch)
     long_recordings._metrics.cache_clear()

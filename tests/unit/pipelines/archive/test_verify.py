@@ -264,6 +264,17 @@ def test_nothing_goes_that_is_not_called_as_this_program_calls_what_it_writes(ou
     assert {name for name in OTHERS if (output / name).read() == b"mine"} == set(OTHERS)
 
 
+def test_open_uploads_of_files_at_the_root_are_told_and_files_of_that_name_stay(output, monkeypatch):
+    ours = ["failed.jsonl", "index.html", "index-pages/recordings.js", "a.wav/level-1/dog.flac"]
+    others = ["notes.txt", "summary.html", "tapes/events/bell.wav", "v2/failed.jsonl", "v2/a.wav/report.html"]
+    monkeypatch.setattr(verify, "_uploads", lambda _output: ((name, {}) for name in [*ours, *others]))
+    for name in ("failed.jsonl", "index.html"):
+        (output / name).put(b"mine")
+    (output / "v2/run.json").put(b"{}")
+    found = verify_output(output).findings
+    assert [(finding.kind, finding.place) for finding in found] == [("open upload", name) for name in ours]
+
+
 def test_a_table_of_others_in_the_index_is_told_and_stays(output):
     (output / "index/birds.parquet").put(b"mine")
     for repair in (False, True):
@@ -469,6 +480,10 @@ def cut_the_page(output):
     (output / "index.html").put((output / "index.html").read()[:-20])
 
 
+def cut_the_page_early(output):
+    (output / "index.html").put((output / "index.html").read()[:2000])
+
+
 @pytest.mark.parametrize(
     ("change", "stale"),
     [
@@ -476,6 +491,7 @@ def cut_the_page(output):
         (fail_one_more, {"index.html", "index-pages/recordings.js"}),
         (put_another_sound, {"index-pages/sound-n.js"}),
         (cut_the_page, {"index.html"}),
+        (cut_the_page_early, {"index.html"}),
     ],
 )
 @pytest.mark.parametrize("quick", [False, True])

@@ -132,6 +132,12 @@ def test_overwriting_shards_start_over_once_together(request_here):
         ),
         (["index/field.wav"], b"half {", "index/field.wav, which none has written"),
         ([], b'{"name": "morning"}', "another program's run.json"),
+        (
+            ["index/a.parquet", "index/a (conflicted copy).parquet", "index/notes.txt"],
+            b'{"format_version": 2}',
+            "expected no tables of others in index/, where all of them count as results, "
+            "found index/a (conflicted copy).parquet",
+        ),
     ],
 )
 def test_starting_over_takes_no_folder_of_others(request_here, there, run, found):

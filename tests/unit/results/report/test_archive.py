@@ -270,6 +270,18 @@ def test_a_page_of_others_reads_none_of_our_files(facts: str) -> None:
     assert page_data(facts.encode()) == ()
 
 
+@pytest.mark.parametrize("left", [300, 2000, -20])
+def test_a_page_that_was_cut_is_written_again(tmp_path: Path, left: int) -> None:
+    root = Store(tmp_path / "out")
+    write_index([row("a.wav")], path=tmp_path / "out" / index_path("part"))
+    write_archive_page(root)
+    whole = (root / "index.html").read()
+    (root / "index.html").put(whole[:left])
+    assert not is_current_page(root)
+    write_archive_page(root)
+    assert (root / "index.html").read() == whole
+
+
 @pytest.mark.parametrize("page", [b"<html>a site of mine</html>", b"\xff\x00"])
 def test_a_page_of_others_is_not_written_over(tmp_path: Path, page: bytes) -> None:
     root = Store(tmp_path / "out")
