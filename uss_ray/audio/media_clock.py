@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 
 _LEAST_SECONDS = 0.012
 """Shorter than a packet of any usual coding; FFmpeg's own DVD muxer leaves 0.010 s in a whole recording."""
@@ -123,13 +124,22 @@ class ContainerClock:
         Parameters
         ----------
         longest : float, optional
-            Seconds; a clock that is further ahead is another clock, or damaged. None: an hour.
+            Seconds; a clock that is further ahead is another clock, or damaged. None: an hour. All gaps together are
+            as long at the most, or as long as the sound that there is: the longest beyond that are jumps as well.
         """
         longest = _LONGEST_SECONDS if longest is None else longest
+        most = max(longest * self._sample_rate, self._at)
         least = _PLAIN_SECONDS if self._wavers else 0.0
         found = [gap for gap, _ in self._ahead if gap.frames >= least * self._sample_rate]
-        gaps = [gap for gap in found if gap.frames <= longest * self._sample_rate]
-        jumps = [gap for gap in found if gap.frames > longest * self._sample_rate]
+        by_length = sorted(found, key=lambda gap: gap.frames)
+        sums = accumulate(gap.frames for gap in by_length)
+        believed = {
+            gap
+            for gap, together in zip(by_length, sums, strict=True)
+            if gap.frames <= longest * self._sample_rate and together <= most
+        }
+        gaps = [gap for gap in found if gap in believed]
+        jumps = [gap for gap in found if gap not in believed]
         return tuple(gaps), tuple(_notes(gaps, jumps, sample_rate=self._sample_rate))
 
     def _take_back(self, start: float) -> None:

@@ -50,9 +50,9 @@ _DEMUXERS = (
 )
 # FFmpeg's names of containers whose packets carry times; elsewhere it counts them. Of an MP4 only fragments do.
 _WITH_CLOCK = frozenset({"matroska", "ogg", "mpegts", "mpeg", "flv", "asf", "nut", "rm"})
-# Files of these are joined as they are, and a receiver may lose its signal: FFmpeg's own programs take what is further
-# ahead for another clock.
-_RESTARTING = frozenset({"ogg", "mpegts", "mpeg"})
+# Files of these are joined as they are, a receiver may lose its signal, and who records a stream may join it late,
+# behind a first packet at 0: FFmpeg's own programs take what is further ahead for another clock.
+_RESTARTING = frozenset({"ogg", "mpegts", "mpeg", "flv", "asf"})
 _RESTART_SECONDS = 10.0
 _BLOCK_FRAMES = 1 << 16
 _NOTED_DURATION = re.compile(r"(\d+):(\d\d):(\d\d\.\d+)")

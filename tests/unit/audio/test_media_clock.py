@@ -78,6 +78,20 @@ def test_a_clock_that_is_too_far_ahead_is_followed_at_once_with_a_note() -> None
     assert clock_of(times((0.0, 10), (10_000.0, 10))).gaps()[0] == ()
 
 
+def test_gaps_are_together_no_longer_than_one_may_be_or_than_the_sound() -> None:
+    jumpy = clock_of(times(*((3000.0 * number, 10) for number in range(25))))
+    gaps, notes = jumpy.gaps()
+    assert gaps == (Gap(200, 2_999_800),)
+    assert notes[1].endswith("2999.800 s at 3000.6 s and 20 more places")
+    mixed = clock_of(times((0.0, 10), (3.2, 10), (4.4, 10), (7.6, 10)))
+    gaps, notes = mixed.gaps(longest=4.5)
+    assert gaps == (Gap(200, 3000), Gap(400, 1000))
+    assert notes[1] == "the file's clock jumps, and what lies behind follows at once: 3.000 s at 4.6 s"
+    assert len(mixed.gaps(longest=7.0)[0]) == 3
+    long = clock_of(times((0.0, 500), (11.0, 500), (22.0, 500), (33.0, 500)))
+    assert [gap.frames for gap in long.gaps(longest=1.5)[0]] == [1000] * 3
+
+
 def packets(starts: Iterable[float | None], length: float | None) -> PacketTimes:
     found = PacketTimes()
     for start in starts:

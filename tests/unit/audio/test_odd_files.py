@@ -972,8 +972,10 @@ def place_of_click(found: Floats) -> int:
     return int(np.convolve(np.abs(found[0]), np.ones(200), "valid").argmax())
 
 
-def without_packets(content: bytes, *, container: str, lost: range) -> bytes:
-    """Take packets out of a file; those behind keep their times."""
+def without_packets(
+    content: bytes, *, container: str, lost: range = range(0), late: Callable[[int], float] = lambda _: 0.0
+) -> bytes:
+    """Take packets out of a file; those behind keep their times, or are so many seconds late by their number."""
     import av
 
     file = io.BytesIO()
@@ -982,7 +984,8 @@ def without_packets(content: bytes, *, container: str, lost: range) -> bytes:
         track = output.add_stream_from_template(heard)
         for number, packet in enumerate(source.demux(heard)):
             if packet.dts is not None and number not in lost:
-                packet.stream = track
+                ticks = round(late(number) / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts + ticks, packet.dts + ticks, track
                 output.mux(packet)
     return file.getvalue()
 
@@ -1008,6 +1011,20 @@ def test_packets_that_are_lost_are_silence_and_what_lies_behind_keeps_its_place(
     assert abs(place_of_click(found) - place_of_click(heard)) <= tick
     assert "of sound are missing within the file and are silence here" in str(spec.note)
     assert "read strictly" in reason(damaged, strict=True)
+
+
+@pytest.mark.parametrize(("container", "coding"), [("flv", "aac"), ("asf", "libmp3lame")])
+@pytest.mark.parametrize(
+    "late", [lambda number: 1200 * min(number, 1), lambda number: 3000 * min(number, 500)]
+)
+def test_a_clock_that_jumps_adds_no_silence(
+    container: str, coding: str, late: Callable[[int], float]
+) -> None:
+    pytest.importorskip("av")
+    whole = encoded_media(with_click(), rate=RATE, container=container, coding=coding)
+    spec, found = read(without_packets(whole, container=container, late=late))
+    assert found.shape == read(whole)[1].shape
+    assert str(spec.note).startswith("the file's clock jumps, and what lies behind follows at once: ")
 
 
 def test_a_damaged_cluster_of_a_webm_is_silence() -> None:
