@@ -69,6 +69,19 @@ def test_short_gaps_tell_nothing_on_a_clock_that_wavers() -> None:
     assert clock_of([*steady, 1.19, 1.21]).gaps()[0] == (Gap(400, 550),)
 
 
+def test_short_gaps_tell_nothing_on_a_clock_that_drifts_ahead() -> None:
+    drifting = times(*((0.215 * number, 10) for number in range(5)), (1.5, 10))
+    assert clock_of(drifting).gaps()[0] == (Gap(1000, 440),)
+    assert clock_of(drifting[:30]).gaps()[0] == (Gap(200, 15), Gap(400, 15))
+
+
+def test_many_single_frames_that_are_lost_are_gaps() -> None:
+    starts = [start for number, start in enumerate(times((0.0, 50))) if number % 10 != 9]
+    assert [gap.frames for gap in clock_of(starts).gaps()[0]] == [20] * 4
+    rounded = clock_of([round(start, 3) for start in starts], tick=0.001)
+    assert [gap.frames for gap in rounded.gaps()[0]] == [20] * 4
+
+
 def test_a_clock_that_is_too_far_ahead_is_followed_at_once_with_a_note() -> None:
     clock = clock_of(times((0.0, 10), (1.2, 10), (100.0, 10)))
     gaps, notes = clock.gaps(longest=10.0)
@@ -76,6 +89,20 @@ def test_a_clock_that_is_too_far_ahead_is_followed_at_once_with_a_note() -> None
     assert notes[1] == "the file's clock jumps, and what lies behind follows at once: 98.600 s at 1.4 s"
     assert len(clock.gaps()[0]) == 2
     assert clock_of(times((0.0, 10), (10_000.0, 10))).gaps()[0] == ()
+
+
+def test_gaps_are_together_no_longer_than_one_may_be_or_than_the_sound() -> None:
+    jumpy = clock_of(times(*((3000.0 * number, 10) for number in range(25))))
+    gaps, notes = jumpy.gaps()
+    assert gaps == (Gap(200, 2_999_800),)
+    assert notes[1].endswith("2999.800 s at 3000.6 s and 20 more places")
+    mixed = clock_of(times((0.0, 10), (3.2, 10), (4.4, 10), (7.6, 10)))
+    gaps, notes = mixed.gaps(longest=4.5)
+    assert gaps == (Gap(200, 3000), Gap(400, 1000))
+    assert notes[1] == "the file's clock jumps, and what lies behind follows at once: 3.000 s at 4.6 s"
+    assert len(mixed.gaps(longest=7.0)[0]) == 3
+    long = clock_of(times((0.0, 500), (11.0, 500), (22.0, 500), (33.0, 500)))
+    assert [gap.frames for gap in long.gaps(longest=1.5)[0]] == [1000] * 3
 
 
 def packets(starts: Iterable[float | None], length: float | None) -> PacketTimes:

@@ -972,8 +972,10 @@ def place_of_click(found: Floats) -> int:
     return int(np.convolve(np.abs(found[0]), np.ones(200), "valid").argmax())
 
 
-def without_packets(content: bytes, *, container: str, lost: range) -> bytes:
-    """Take packets out of a file; those behind keep their times."""
+def without_packets(
+    content: bytes, *, container: str, lost: range = range(0), late: Callable[[int], float] = lambda _: 0.0
+) -> bytes:
+    """Take packets out of a file; those behind keep their times, or are so many seconds late by their number."""
     import av
 
     file = io.BytesIO()
@@ -982,7 +984,8 @@ def without_packets(content: bytes, *, container: str, lost: range) -> bytes:
         track = output.add_stream_from_template(heard)
         for number, packet in enumerate(source.demux(heard)):
             if packet.dts is not None and number not in lost:
-                packet.stream = track
+                ticks = round(late(number) / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts + ticks, packet.dts + ticks, track
                 output.mux(packet)
     return file.getvalue()
 
@@ -1008,6 +1011,54 @@ def test_packets_that_are_lost_are_silence_and_what_lies_behind_keeps_its_place(
     assert abs(place_of_click(found) - place_of_click(heard)) <= tick
     assert "of sound are missing within the file and are silence here" in str(spec.note)
     assert "read strictly" in reason(damaged, strict=True)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in _CLOCKED if kind != "fragments"])
+def test_single_packets_that_are_lost_again_and_again_are_silence(kind: str) -> None:
+    pytest.importorskip("av")
+    container, coding, muxer = _CLOCKED[kind]
+    options = {"bit_rate": 128_000} if container == "asf" else {}
+    whole = encoded_media(
+        with_click(), rate=48000, container=container, coding=coding, muxer=muxer, **options
+    )
+    spec, found = read(without_packets(whole, container=container, lost=range(3, 16, 3)))
+    assert abs(found.shape[1] - read(whole)[1].shape[1]) <= 5 * 48 * 2
+    assert "of sound are missing within the file and are silence here" in str(spec.note)
+
+
+@pytest.mark.parametrize(
+    ("container", "coding"),
+    [
+        ("flv", "aac"),
+        ("asf", "libmp3lame"),
+        ("nut", "aac"),
+        ("mpegts", "aac"),
+        ("matroska", "aac"),
+        ("webm", "libopus"),
+    ],
+)
+def test_a_clock_that_drifts_ahead_cuts_no_pauses_in(container: str, coding: str) -> None:
+    pytest.importorskip("av")
+    rate = 48000
+    whole = encoded_media(with_click(frames=240_000), rate=rate, container=container, coding=coding)
+    drifting = without_packets(whole, container=container, late=lambda number: 0.015 * (number // 40))
+    spec, found = read(drifting, strict=True)
+    assert spec.note is None
+    assert abs(found.shape[1] - read(whole)[1].shape[1]) <= 48
+
+
+@pytest.mark.parametrize(("container", "coding"), [("flv", "aac"), ("asf", "libmp3lame")])
+@pytest.mark.parametrize(
+    "late", [lambda number: 1200 * min(number, 1), lambda number: 3000 * min(number, 500)]
+)
+def test_a_clock_that_jumps_adds_no_silence(
+    container: str, coding: str, late: Callable[[int], float]
+) -> None:
+    pytest.importorskip("av")
+    whole = encoded_media(with_click(), rate=RATE, container=container, coding=coding)
+    spec, found = read(without_packets(whole, container=container, late=late))
+    assert found.shape == read(whole)[1].shape
+    assert str(spec.note).startswith("the file's clock jumps, and what lies behind follows at once: ")
 
 
 def test_a_damaged_cluster_of_a_webm_is_silence() -> None:
@@ -1069,6 +1120,31 @@ def test_a_matroska_whose_end_is_lost_has_a_note(is_with_picture: bool) -> None:
     spec, found = read(bytes(damaged))
     assert found.shape[1] < 96_000
     assert "the file states a length of 2.1 s, its sound ends at 1." in str(spec.note)
+
+
+class CountedFile(io.BytesIO):
+    """Counts the bytes that are read."""
+
+    count = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        content = super().read(size)
+        self.count += len(content)
+        return content
+
+
+@pytest.mark.parametrize("lost", [range(0), range(6, 10)])
+def test_what_is_missing_is_looked_for_once_however_often_a_file_is_read(lost: range) -> None:
+    pytest.importorskip("av")
+    whole = encoded_media(with_click(frames=2_000_000), rate=48000, container="webm", coding="libopus")
+    file = CountedFile(without_packets(whole, container="webm", lost=lost))
+    size = len(file.getvalue())
+    with open_recording(file) as reader:
+        first = np.concatenate(list(reader.blocks(65536)), axis=1)
+        before = file.count
+        assert before > (1.9 + bool(lost)) * size
+        assert np.array_equal(np.concatenate(list(reader.blocks(65536)), axis=1), first)
+        assert (file.count - before) / size < 1.5
 
 
 def test_joined_files_are_read_as_they_lie() -> None:
