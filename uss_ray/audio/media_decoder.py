@@ -59,6 +59,9 @@ _NOTED_DURATION = re.compile(r"(\d+):(\d\d):(\d\d\.\d+)")
 _NO_PROTOCOL = "none"
 _OLDEST = (17, 1)
 
+Missing = tuple[tuple[Gap, ...], tuple[str, ...]]
+"""Gaps within a file, in order, and notes of them and of its end."""
+
 
 @dataclass(frozen=True)
 class _Cut:
@@ -86,6 +89,8 @@ class MediaDecoder:
         FFmpeg: see `bridge`.
     kind : {"MP4", "CAF", "media"}, default="media"
         Who says what of the sound is the recording: the edit list of an MP4, the packet table of a CAF, or FFmpeg.
+    missing : Missing, optional
+        What an earlier decoder of the same file found; None reads the file for it.
 
     Attributes
     ----------
@@ -94,6 +99,8 @@ class MediaDecoder:
         ``"AAC"``, and what a lossless one holds, such as ``"PCM_16"``. `frames` is None where no header tells it to
         the sample. `note` says what is missing within the file, as its clock tells.
     started : bool
+    missing : Missing
+        What is missing within the file, to be handed to the next decoder of it.
 
     Raises
     ------
@@ -106,7 +113,7 @@ class MediaDecoder:
     times is read once more, and decoded once more where these may leave gaps.
     """
 
-    def __init__(self, file: SeekableReader, *, kind: Kind = "media") -> None:
+    def __init__(self, file: SeekableReader, *, kind: Kind = "media", missing: Missing | None = None) -> None:
         self.started = False
         self._av = pyav()
         is_cut_here = kind in ("MP4", "CAF")
@@ -136,7 +143,8 @@ class MediaDecoder:
             self._cut = _Cut([(table.priming_frames, stop)], None if table.is_rounded else table.valid_frames)
         else:
             self._cut = _Cut()
-        self._gaps, notes = self._missing(file, opened)
+        self.missing = self._missing(file, opened) if missing is None else missing
+        notes = self.missing[1]
         self.spec = AudioSpec(
             sample_rate=rate,
             channels=int(self._coding.channels),
@@ -164,9 +172,7 @@ class MediaDecoder:
         """See `Decoder`."""
         self._container.close()
 
-    def _missing(
-        self, file: SeekableReader, reopened: Callable[[], Any]
-    ) -> tuple[tuple[Gap, ...], tuple[str, ...]]:
+    def _missing(self, file: SeekableReader, reopened: Callable[[], Any]) -> Missing:
         """Find what is missing within the file. What cannot be read is told when decoding is there."""
         name = _demuxer(self._container)
         if name not in _WITH_CLOCK and not (name == "mov" and self._cut.spans[-1][1] is None):
@@ -221,7 +227,7 @@ class MediaDecoder:
 
     def _without_gaps(self) -> Iterator[NDArray[np.float32]]:
         """Give what is decoded, with silence for what is missing."""
-        at, left = 0, deque(self._gaps)
+        at, left = 0, deque(self.missing[0])
         for samples in self._decoded():
             while left and left[0].at <= at:
                 silent = left.popleft().frames

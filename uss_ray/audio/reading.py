@@ -24,7 +24,7 @@ from uss_ray.audio.containers import inspect_container
 from uss_ray.audio.decoding import Decoder, DecodingError
 from uss_ray.audio.flac_header import has_another_start
 from uss_ray.audio.inspection import Inspection, Stream
-from uss_ray.audio.media_decoder import MEDIA_HINT, MediaDecoder, has_media_decoder
+from uss_ray.audio.media_decoder import MEDIA_HINT, MediaDecoder, Missing, has_media_decoder
 from uss_ray.audio.sndfile_decoder import SndfileDecoder
 from uss_ray.audio.spec import AudioSpec
 from uss_ray.audio.splice import SplicedFile
@@ -102,6 +102,7 @@ class RecordingReader:
             self._bridge = FaultKeepingFile(self._file)
             self._file_bytes = self._bridge.seek(0, os.SEEK_END)
             self._inspection = self._inspected()
+            self._missing: dict[Stream, Missing] = {}
             self._decoder: Decoder | None = self._start_decoder()
             resources.callback(self._stop_decoder)
             notes = (*self._inspection.notes, *filter(None, [self._decoder.spec.note]))
@@ -229,9 +230,8 @@ class RecordingReader:
 
     def _decoder_of(self, stream: Stream) -> Decoder:
         """Open one stream: with libsndfile, and with FFmpeg what that does not know."""
-        kind = self._inspection.kind
         if self._inspection.is_for_ffmpeg:
-            return MediaDecoder(self._shown(stream), kind=kind)
+            return self._media_decoder(stream)
         try:
             return SndfileDecoder(self._shown(stream), frames=stream.frames)
         except DecodingError as error:
@@ -239,10 +239,17 @@ class RecordingReader:
             if not has_media_decoder():
                 raise
             try:
-                return MediaDecoder(self._shown(stream), kind=kind)
+                return self._media_decoder(stream)
             except DecodingError:
                 self._raise_fault(at_seconds=0.0)
                 raise error from None
+
+    def _media_decoder(self, stream: Stream) -> MediaDecoder:
+        """Open one with FFmpeg. What is missing within it is looked for once, however often it is decoded."""
+        known = self._missing.get(stream)
+        decoder = MediaDecoder(self._shown(stream), kind=self._inspection.kind, missing=known)
+        self._missing[stream] = decoder.missing
+        return decoder
 
     def _shown(self, stream: Stream) -> SplicedFile:
         self._view = SplicedFile(self._bridge, stream.pieces)

@@ -1088,6 +1088,31 @@ def test_a_matroska_whose_end_is_lost_has_a_note(is_with_picture: bool) -> None:
     assert "the file states a length of 2.1 s, its sound ends at 1." in str(spec.note)
 
 
+class CountedFile(io.BytesIO):
+    """Counts the bytes that are read."""
+
+    count = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        content = super().read(size)
+        self.count += len(content)
+        return content
+
+
+@pytest.mark.parametrize("lost", [range(0), range(6, 10)])
+def test_what_is_missing_is_looked_for_once_however_often_a_file_is_read(lost: range) -> None:
+    pytest.importorskip("av")
+    whole = encoded_media(with_click(frames=2_000_000), rate=48000, container="webm", coding="libopus")
+    file = CountedFile(without_packets(whole, container="webm", lost=lost))
+    size = len(file.getvalue())
+    with open_recording(file) as reader:
+        first = np.concatenate(list(reader.blocks(65536)), axis=1)
+        before = file.count
+        assert before > (1.9 + bool(lost)) * size
+        assert np.array_equal(np.concatenate(list(reader.blocks(65536)), axis=1), first)
+        assert (file.count - before) / size < 1.5
+
+
 def test_joined_files_are_read_as_they_lie() -> None:
     pytest.importorskip("av")
     part = encoded_media(sound(), rate=48000, container="webm", coding="libopus")
