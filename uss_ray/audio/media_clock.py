@@ -2,8 +2,8 @@
 
 FFmpeg hands on what it can read; behind a damaged place it goes on with the next packet that it finds, and whatever
 lay between is gone without a word. Packets carry the time at which their sound is played: what is missing shows as a
-gap there. Such a clock is rounded, often to milliseconds; some are those of a computer that recorded and waver; and
-those of two files that were joined begin anew.
+gap there. Such a clock is rounded, often to milliseconds; some are those of a computer that recorded and waver or
+drift; and those of two files that were joined begin anew.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from itertools import accumulate
 _LEAST_SECONDS = 0.012
 """Shorter than a packet of any usual coding; FFmpeg's own DVD muxer leaves 0.010 s in a whole recording."""
 _PLAIN_SECONDS = 0.1
-"""Gaps from here on count on a clock that wavers too, as for FFmpeg's `aresample`."""
+"""Gaps from here on count on a clock that wavers or drifts too, as for FFmpeg's `aresample`."""
+_MOST_ODD = 2
 _WAVERING_SECONDS = 0.002
 _LONGEST_SECONDS = 3600.0
 _SHORT_OF_END_SECONDS = 0.1
@@ -93,16 +94,19 @@ class ContainerClock:
     Notes
     -----
     A clock that goes back begins anew there, and what it so takes back was no gap. Of one that goes back a little at
-    times short gaps tell nothing.
+    times short gaps tell nothing; nor do they of one that is ahead a little again and again, by other steps than whole
+    frames, which is what lost packets leave.
     """
 
     def __init__(self, sample_rate: int, *, tick: float) -> None:
         self._sample_rate = sample_rate
+        self._rounding = 1 / sample_rate + 2 * tick
         self._least = _LEAST_SECONDS + 2 * tick
         self._wavering = _WAVERING_SECONDS + 2 * tick
         self._wavers = False
-        self._ahead: list[tuple[Gap, float]] = []
+        self._ahead: list[tuple[Gap, float, bool]] = []
         self._at = 0
+        self._length = 0.0
         self._end: float | None = None
 
     def add(self, start: float | None, samples: int) -> None:
@@ -110,12 +114,14 @@ class ContainerClock:
         if start is not None and self._end is not None:
             step = start - self._end
             if step > self._least:
-                self._ahead.append((Gap(self._at, round(step * self._sample_rate)), self._end))
+                gap = Gap(self._at, round(step * self._sample_rate))
+                self._ahead.append((gap, self._end, step < _PLAIN_SECONDS and self._is_odd(step)))
             elif step < -self._wavering:
                 self._wavers = self._wavers or step > -_PLAIN_SECONDS
                 self._take_back(start)
         begin = self._end if start is None else start
-        self._end = None if begin is None else begin + samples / self._sample_rate
+        self._length = samples / self._sample_rate
+        self._end = None if begin is None else begin + self._length
         self._at += samples
 
     def gaps(self, *, longest: float | None = None) -> tuple[tuple[Gap, ...], tuple[str, ...]]:
@@ -129,8 +135,9 @@ class ContainerClock:
         """
         longest = _LONGEST_SECONDS if longest is None else longest
         most = max(longest * self._sample_rate, self._at)
-        least = _PLAIN_SECONDS if self._wavers else 0.0
-        found = [gap for gap, _ in self._ahead if gap.frames >= least * self._sample_rate]
+        drifts = sum(is_odd for _, _, is_odd in self._ahead) > _MOST_ODD
+        least = _PLAIN_SECONDS if self._wavers or drifts else 0.0
+        found = [gap for gap, _, _ in self._ahead if gap.frames >= least * self._sample_rate]
         by_length = sorted(found, key=lambda gap: gap.frames)
         sums = accumulate(gap.frames for gap in by_length)
         believed = {
@@ -142,10 +149,15 @@ class ContainerClock:
         jumps = [gap for gap in found if gap not in believed]
         return tuple(gaps), tuple(_notes(gaps, jumps, sample_rate=self._sample_rate))
 
+    def _is_odd(self, step: float) -> bool:
+        """Tell whether other than whole frames, as long as the last one, fit into a gap."""
+        frames = round(step / self._length) if self._length else 0
+        return not frames or abs(step - frames * self._length) > self._rounding
+
     def _take_back(self, start: float) -> None:
         """Drop the last gaps if the clock is about where it were without them."""
         while self._ahead:
-            gap, before = self._ahead[-1]
+            gap, before, _ = self._ahead[-1]
             played = (self._at - gap.at) / self._sample_rate
             if abs(start - before - played) > min(_PLAIN_SECONDS, gap.frames / self._sample_rate / 2):
                 return

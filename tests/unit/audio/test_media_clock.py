@@ -69,6 +69,19 @@ def test_short_gaps_tell_nothing_on_a_clock_that_wavers() -> None:
     assert clock_of([*steady, 1.19, 1.21]).gaps()[0] == (Gap(400, 550),)
 
 
+def test_short_gaps_tell_nothing_on_a_clock_that_drifts_ahead() -> None:
+    drifting = times(*((0.215 * number, 10) for number in range(5)), (1.5, 10))
+    assert clock_of(drifting).gaps()[0] == (Gap(1000, 440),)
+    assert clock_of(drifting[:30]).gaps()[0] == (Gap(200, 15), Gap(400, 15))
+
+
+def test_many_single_frames_that_are_lost_are_gaps() -> None:
+    starts = [start for number, start in enumerate(times((0.0, 50))) if number % 10 != 9]
+    assert [gap.frames for gap in clock_of(starts).gaps()[0]] == [20] * 4
+    rounded = clock_of([round(start, 3) for start in starts], tick=0.001)
+    assert [gap.frames for gap in rounded.gaps()[0]] == [20] * 4
+
+
 def test_a_clock_that_is_too_far_ahead_is_followed_at_once_with_a_note() -> None:
     clock = clock_of(times((0.0, 10), (1.2, 10), (100.0, 10)))
     gaps, notes = clock.gaps(longest=10.0)

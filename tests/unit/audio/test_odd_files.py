@@ -1013,6 +1013,40 @@ def test_packets_that_are_lost_are_silence_and_what_lies_behind_keeps_its_place(
     assert "read strictly" in reason(damaged, strict=True)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in _CLOCKED if kind != "fragments"])
+def test_single_packets_that_are_lost_again_and_again_are_silence(kind: str) -> None:
+    pytest.importorskip("av")
+    container, coding, muxer = _CLOCKED[kind]
+    options = {"bit_rate": 128_000} if container == "asf" else {}
+    whole = encoded_media(
+        with_click(), rate=48000, container=container, coding=coding, muxer=muxer, **options
+    )
+    spec, found = read(without_packets(whole, container=container, lost=range(3, 16, 3)))
+    assert abs(found.shape[1] - read(whole)[1].shape[1]) <= 5 * 48 * 2
+    assert "of sound are missing within the file and are silence here" in str(spec.note)
+
+
+@pytest.mark.parametrize(
+    ("container", "coding"),
+    [
+        ("flv", "aac"),
+        ("asf", "libmp3lame"),
+        ("nut", "aac"),
+        ("mpegts", "aac"),
+        ("matroska", "aac"),
+        ("webm", "libopus"),
+    ],
+)
+def test_a_clock_that_drifts_ahead_cuts_no_pauses_in(container: str, coding: str) -> None:
+    pytest.importorskip("av")
+    rate = 48000
+    whole = encoded_media(with_click(frames=240_000), rate=rate, container=container, coding=coding)
+    drifting = without_packets(whole, container=container, late=lambda number: 0.015 * (number // 40))
+    spec, found = read(drifting, strict=True)
+    assert spec.note is None
+    assert abs(found.shape[1] - read(whole)[1].shape[1]) <= 48
+
+
 @pytest.mark.parametrize(("container", "coding"), [("flv", "aac"), ("asf", "libmp3lame")])
 @pytest.mark.parametrize(
     "late", [lambda number: 1200 * min(number, 1), lambda number: 3000 * min(number, 500)]
