@@ -990,14 +990,18 @@ def without_packets(
     return file.getvalue()
 
 
+def clocked_media(kind: str) -> tuple[str, bytes]:
+    container, coding, muxer = _CLOCKED[kind]
+    options = {"bit_rate": 128_000} if container == "asf" else {}
+    return container, encoded_media(
+        with_click(), rate=48000, container=container, coding=coding, muxer=muxer, **options
+    )
+
+
 @pytest.mark.parametrize("kind", _CLOCKED)
 def test_packets_that_are_lost_are_silence_and_what_lies_behind_keeps_its_place(kind: str) -> None:
     pytest.importorskip("av")
-    container, coding, muxer = _CLOCKED[kind]
-    options = {"bit_rate": 128_000} if container == "asf" else {}
-    whole = encoded_media(
-        with_click(), rate=48000, container=container, coding=coding, muxer=muxer, **options
-    )
+    container, whole = clocked_media(kind)
     spec, heard = read(whole, strict=True)
     assert spec.note is None
     if kind == "fragments":
@@ -1016,11 +1020,7 @@ def test_packets_that_are_lost_are_silence_and_what_lies_behind_keeps_its_place(
 @pytest.mark.parametrize("kind", [kind for kind in _CLOCKED if kind != "fragments"])
 def test_single_packets_that_are_lost_again_and_again_are_silence(kind: str) -> None:
     pytest.importorskip("av")
-    container, coding, muxer = _CLOCKED[kind]
-    options = {"bit_rate": 128_000} if container == "asf" else {}
-    whole = encoded_media(
-        with_click(), rate=48000, container=container, coding=coding, muxer=muxer, **options
-    )
+    container, whole = clocked_media(kind)
     spec, found = read(without_packets(whole, container=container, lost=range(3, 16, 3)))
     assert abs(found.shape[1] - read(whole)[1].shape[1]) <= 5 * 48 * 2
     assert "of sound are missing within the file and are silence here" in str(spec.note)

@@ -138,7 +138,6 @@ def join_parts(
         wanted,
         root=root,
         recording=facts,
-        geometry=geometry,
         subtype=subtype,
         heard_so_far=timeline.heard,
     )

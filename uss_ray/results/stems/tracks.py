@@ -253,9 +253,7 @@ class Tracks:
     root : Path or None
         Output root; None: whole stems are held in memory.
     recording : RecordingFacts
-        Names the files.
-    geometry : Geometry
-        Of the recording.
+        Names the files, and says their rate and channels.
     subtype : StemSubtype
         Their coding.
     heard_so_far : callable
@@ -273,7 +271,6 @@ class Tracks:
         *,
         root: Path | None,
         recording: RecordingFacts,
-        geometry: Geometry,
         subtype: StemSubtype,
         heard_so_far: Callable[[str], Sequence[tuple[float, float]]],
     ) -> None:
@@ -288,6 +285,7 @@ class Tracks:
                 found = error.strerror or type(error).__name__
                 raise OutputError(str(root), expected="a folder that can be made", found=found) from error
         self._recording_id = recording.recording_id
+        geometry = Geometry.of(recording)
         self._encoding = Encoding(
             geometry.sample_rate,
             geometry.channels,

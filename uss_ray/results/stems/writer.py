@@ -75,7 +75,6 @@ def write_estimates(
         wanted,
         root=root,
         recording=recording,
-        geometry=geometry,
         subtype=subtype,
         heard_so_far=log.spans_so_far,
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.unit.results.conftest import stem_run
-from uss_ray.results.blocks import Geometry, StemRequest, Stretch
+from uss_ray.results.blocks import StemRequest, Stretch
 from uss_ray.results.index.activity import ActivityLog
 from uss_ray.results.index.rows import absent_row
 from uss_ray.results.index.table import RecordingFacts, blank_row
@@ -27,7 +27,6 @@ def tracks_of(tmp_path, run_facts):
             wanted,
             root=tmp_path,
             recording=facts,
-            geometry=Geometry.of(facts),
             subtype="FLOAT",
             heard_so_far=lambda _: (),
         )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.unit.results.conftest import stem_run
-from uss_ray.results.blocks import Geometry, StemRequest, Stretch
+from uss_ray.results.blocks import StemRequest, Stretch
 from uss_ray.results.index.activity import ActivityLog, Loudness, Sounding
 from uss_ray.results.index.table import RecordingFacts
 from uss_ray.results.stems.stem_run import StemRun
@@ -44,7 +44,6 @@ def tracks_of(wanted: StemRun, log: ActivityLog, *, root: Path | None) -> Tracks
         wanted,
         root=root,
         recording=FACTS,
-        geometry=Geometry.of(FACTS),
         subtype="FLOAT",
         heard_so_far=log.spans_so_far,
     )
